@@ -1,0 +1,139 @@
+/** What went wrong, for `switch`: every error of the kit carries one of these in `code`. */
+export type MemcacheErrorCode =
+  | 'ERR_MEMCACHE_CONNECTION'
+  | 'ERR_MEMCACHE_TIMEOUT'
+  | 'ERR_MEMCACHE_QUEUE'
+  | 'ERR_MEMCACHE_AUTH'
+  | 'ERR_MEMCACHE_KEY'
+  | 'ERR_MEMCACHE_TOO_LARGE'
+  | 'ERR_MEMCACHE_DECODE'
+  | 'ERR_MEMCACHE_SERVER'
+  | 'ERR_MEMCACHE_PROTOCOL'
+  | 'ERR_MEMCACHE_UNSUPPORTED'
+  | 'ERR_MEMCACHE_CLOSED'
+  | 'ERR_MEMCACHE_OPTION'
+  | 'ERR_MEMCACHE_LOADER_TIMEOUT'
+
+/** What an error tells besides its message. */
+export interface MemcacheErrorDetails {
+  /** The server that it happened on, as `host:port` or a socket's path. */
+  server?: string | undefined
+  /** The key of the operation, as the caller gave it. */
+  key?: string | undefined
+  /** Whether the same call may succeed when it is made again. */
+  retryable?: boolean | undefined
+  /** Whether the server may have carried the operation out although no answer came. */
+  ambiguous?: boolean | undefined
+  /** The error underneath. */
+  cause?: unknown
+}
+
+/** The base of all errors of the kit; catch it to catch them all, match `code` to tell them apart. */
+export class MemcacheError extends Error {
+  readonly code: MemcacheErrorCode
+  readonly server: string | undefined
+  readonly key: string | undefined
+  readonly retryable: boolean
+  readonly ambiguous: boolean
+
+  constructor(code: MemcacheErrorCode, message: string, details: MemcacheErrorDetails = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    this.name = new.target.name
+    this.code = code
+    this.server = details.server
+    this.key = details.key
+    this.retryable = details.retryable ?? false
+    this.ambiguous = details.ambiguous ?? false
+  }
+}
+
+/** No connection could be made, or it was lost before the answer. */
+export class MemcacheConnectionError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_CONNECTION', message, { retryable: true, ...details })
+  }
+}
+
+/** No answer within the time allowed. */
+export class MemcacheTimeoutError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_TIMEOUT', message, { retryable: true, ...details })
+  }
+}
+
+/** The queue of waiting operations is full: the caller asks for more than the servers answer. */
+export class MemcacheQueueError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_QUEUE', message, { retryable: true, ...details })
+  }
+}
+
+/** The server wants credentials, or refused those it got. */
+export class MemcacheAuthError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_AUTH', message, details)
+  }
+}
+
+/** A key that memcached cannot hold: empty, over 250 bytes, or with a space or control character. */
+export class MemcacheKeyError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_KEY', message, details)
+  }
+}
+
+/** A value over the item limit of the server (`-I`). */
+export class MemcacheTooLargeError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_TOO_LARGE', message, details)
+  }
+}
+
+/** A stored value that could not be turned back: other client flags than ours, or broken bytes. */
+export class MemcacheDecodeError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_DECODE', message, details)
+  }
+}
+
+/** The server answered SERVER_ERROR, CLIENT_ERROR or ERROR. */
+export class MemcacheServerError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_SERVER', message, details)
+  }
+}
+
+/** Bytes that are no answer to what was asked; the connection is dropped with it. */
+export class MemcacheProtocolError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_PROTOCOL', message, { retryable: true, ...details })
+  }
+}
+
+/** The server is too old, or a proxy too simple, for what was asked. */
+export class MemcacheUnsupportedError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_UNSUPPORTED', message, details)
+  }
+}
+
+/** The client, cache or server was closed before the call. */
+export class MemcacheClosedError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_CLOSED', message, details)
+  }
+}
+
+/** An option or argument that cannot be; the message says what to write. */
+export class MemcacheOptionError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_OPTION', message, details)
+  }
+}
+
+/** A loader took longer than `hardTimeoutMs`. */
+export class MemcacheLoaderTimeoutError extends MemcacheError {
+  constructor(message: string, details?: MemcacheErrorDetails) {
+    super('ERR_MEMCACHE_LOADER_TIMEOUT', message, { retryable: true, ...details })
+  }
+}

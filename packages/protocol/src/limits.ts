@@ -1,0 +1,16 @@
+/** Longest key in bytes (protocol.txt, "Keys"). */
+export const MAX_KEY_BYTES = 250
+/** Longest key in base64, as the meta flag `b` sends it: its 250 bytes, padded. */
+export const MAX_BASE64_KEY_BYTES = 336
+/** Longest opaque token of a meta command, its `O` not counted. */
+export const MAX_OPAQUE_BYTES = 31
+/** A line this long without its end closes the connection, unless it is a `get` or `gets`. */
+export const MAX_LINE_BYTES = 2048
+/** Most flags that one meta command may carry. */
+export const MAX_META_FLAGS = 20
+/** Relative expiry ends here: a larger exptime is a Unix time (protocol.txt, "Expiration times"). */
+export const MAX_RELATIVE_EXPTIME_SECONDS = 60 * 60 * 24 * 30
+/** Where memcached listens unless told otherwise. */
+export const DEFAULT_PORT = 11211
+/** The item limit unless `-I` says otherwise. */
+export const DEFAULT_ITEM_MAX_BYTES = 1024 * 1024

@@ -1,0 +1,45 @@
+import { MemcacheOptionError } from './errors.ts'
+import { MAX_RELATIVE_EXPTIME_SECONDS } from './limits.ts'
+
+/** A lifetime: a number of seconds, or a number with its unit. `Infinity` is forever. */
+export type Ttl = number | `${number}s` | `${number}m` | `${number}h` | `${number}d`
+
+const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
+
+/**
+ * The lifetime in seconds; `Infinity` stays.
+ * @throws MemcacheOptionError for 0, negatives, what is no number, and bare numbers over 30 days, which were meant as
+ * milliseconds more often than not: write `'31d'`.
+ */
+export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
+  if (typeof ttl === 'number') {
+    if (ttl === Infinity) return ttl
+    if (!(ttl > 0)) {
+      throw new MemcacheOptionError(`${name} must be over 0 seconds, got ${ttl}; Infinity is forever`)
+    }
+    if (ttl > MAX_RELATIVE_EXPTIME_SECONDS) {
+      throw new MemcacheOptionError(
+        `${name} is in seconds and ${ttl} is over 30 days; write '${Math.ceil(ttl / 86_400)}d' if that is meant, or ${ttl / 1000} if it was milliseconds`,
+      )
+    }
+    return ttl
+  }
+  const match = typeof ttl === 'string' ? /^(\d+(?:\.\d+)?)([smhd])$/.exec(ttl) : null
+  const seconds = match ? Number(match[1]) * UNIT_SECONDS[match[2]!]! : 0
+  if (!(seconds > 0)) {
+    throw new MemcacheOptionError(
+      `${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${String(ttl)}`,
+    )
+  }
+  return seconds
+}
+
+/**
+ * The exptime that memcached wants for a lifetime: 0 for `Infinity`, seconds up to 30 days, else a Unix time
+ * (protocol.txt, "Expiration times"). Fractions are rounded up, so that nothing expires early.
+ */
+export function exptimeOf(seconds: number, nowMs: number): number {
+  if (seconds === Infinity) return 0
+  const whole = Math.ceil(seconds)
+  return whole <= MAX_RELATIVE_EXPTIME_SECONDS ? whole : Math.floor(nowMs / 1000) + whole
+}
