@@ -38,6 +38,7 @@ export class FrameReader {
   #length = 0
   #crSeen = false
   #stopped = false
+  #ended = false
 
   constructor(handler: FrameHandler, longLineBytes: number) {
     this.#handler = handler
@@ -61,6 +62,7 @@ export class FrameReader {
 
   /** Takes received bytes; `buffer` may be used again afterwards. */
   push(buffer: Buffer, start: number, end: number): void {
+    if (this.#ended) return
     if (this.#stopped) {
       this.#hold(buffer, start, end)
     } else if (this.#heldLength > 0) {
@@ -72,7 +74,7 @@ export class FrameReader {
 
   /** Goes on behind a `STOP`, with what was held first. */
   resume(): void {
-    if (!this.#stopped) return
+    if (!this.#stopped || this.#ended) return
     this.#stopped = false
     const held = this.#held
     const length = this.#heldLength
@@ -82,6 +84,7 @@ export class FrameReader {
 
   /** Stops for good and forgets what was held: the connection is closed. */
   stop(): void {
+    this.#ended = true
     this.#stopped = true
     this.#release()
   }
@@ -127,7 +130,7 @@ export class FrameReader {
         }
       }
       if (this.#stopped) {
-        this.#hold(buffer, at, end)
+        if (!this.#ended) this.#hold(buffer, at, end)
         return
       }
     }
