@@ -25,9 +25,29 @@ export {
   MAX_BASE64_KEY_BYTES,
   MAX_KEY_BYTES,
   MAX_LINE_BYTES,
-  MAX_META_FLAGS,
+  MAX_META_TOKENS,
   MAX_OPAQUE_BYTES,
   MAX_RELATIVE_EXPTIME_SECONDS,
 } from './limits.ts'
 export { exptimeOf, ttlToSeconds } from './ttl.ts'
 export type { Ttl } from './ttl.ts'
+export { Command } from './command.ts'
+export { errorReply } from './error-reply.ts'
+export { finishHash, HASH_SEED, hashByte, hashKey } from './key-hash.ts'
+export { CapitalFlag, Flag } from './meta/flag.ts'
+export {
+  MetaCode,
+  writeMetaCode,
+  writeMetaEcho,
+  writeMetaForever,
+  writeMetaKey,
+  writeMetaLetter,
+  writeMetaUint,
+  writeMetaUint64,
+} from './meta/response-formatter.ts'
+export { Request, RequestError } from './request.ts'
+export { parseRequest } from './request-parser.ts'
+export { Reply } from './text/reply.ts'
+export { nextKey } from './text/request-parser.ts'
+export { MAX_REPLY_LINE_BYTES, writeLineEnd, writeValueLine } from './text/response-formatter.ts'
+export { Uint64, writeUint } from './uint64.ts'

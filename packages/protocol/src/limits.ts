@@ -6,8 +6,8 @@ export const MAX_BASE64_KEY_BYTES = 336
 export const MAX_OPAQUE_BYTES = 31
 /** A line this long without its end closes the connection, unless it is a `get` or `gets`. */
 export const MAX_LINE_BYTES = 2048
-/** Most flags that one meta command may carry. */
-export const MAX_META_FLAGS = 20
+/** Most words that one meta command may have, its own and the key among them. */
+export const MAX_META_TOKENS = 20
 /** Relative expiry ends here: a larger exptime is a Unix time (protocol.txt, "Expiration times"). */
 export const MAX_RELATIVE_EXPTIME_SECONDS = 60 * 60 * 24 * 30
 /** Where memcached listens unless told otherwise. */

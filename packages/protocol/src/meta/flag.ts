@@ -1,0 +1,86 @@
+/**
+ * The flags of the meta commands as bits (protocol.txt, "Meta Commands"): small letters in one set, capitals in the
+ * other, a letter's bit being its place in the alphabet.
+ */
+export const Flag = {
+  /** The key is base64. */
+  base64: 1 << 2,
+  /** Return the cas unique. */
+  returnCas: 1 << 3,
+  /** Return the client flags. */
+  returnClientFlags: 1 << 6,
+  /** Return whether the item was fetched before. */
+  returnHit: 1 << 8,
+  /** Return the key. */
+  returnKey: 1 << 11,
+  /** Return the seconds since the last access. */
+  returnLastAccess: 1 << 12,
+  /** Say nothing of the nominal outcome. */
+  quiet: 1 << 17,
+  /** Return the value's size. */
+  returnSize: 1 << 19,
+  /** Return the seconds left to live. */
+  returnTtl: 1 << 20,
+  /** Do not count as an access. */
+  noBump: 1 << 21,
+  /** Return the value. */
+  returnValue: 1 << 22,
+  /** Empty the item, keep it. */
+  removeValue: 1 << 24,
+} as const
+
+/** The capitals: what carries an argument, and `I`. */
+export const CapitalFlag = {
+  /** C: compare the cas unique. */
+  compareCas: 1 << 3,
+  /** D: the delta. */
+  delta: 1 << 4,
+  /** E: the cas unique to give. */
+  newCas: 1 << 5,
+  /** F: the client flags. */
+  clientFlags: 1 << 6,
+  /** I: mark stale (md), or accept an older cas as a stale write (ms). */
+  invalidate: 1 << 9,
+  /** J: the initial value. */
+  initial: 1 << 10,
+  /** M: the mode. */
+  mode: 1 << 13,
+  /** N: make the item on a miss. */
+  vivify: 1 << 14,
+  /** O: the opaque. */
+  opaque: 1 << 15,
+  /** R: win the right to recache under this many seconds. */
+  recache: 1 << 18,
+  /** T: the lifetime. */
+  exptime: 1 << 20,
+} as const
+
+/** All letters that memcached takes, as bits; P and L are for proxies and ignored. */
+export const KNOWN_FLAGS =
+  Flag.base64 |
+  Flag.returnCas |
+  Flag.returnClientFlags |
+  Flag.returnHit |
+  Flag.returnKey |
+  Flag.returnLastAccess |
+  Flag.quiet |
+  Flag.returnSize |
+  Flag.returnTtl |
+  Flag.noBump |
+  Flag.returnValue |
+  Flag.removeValue
+
+export const KNOWN_CAPITAL_FLAGS =
+  CapitalFlag.compareCas |
+  CapitalFlag.delta |
+  CapitalFlag.newCas |
+  CapitalFlag.clientFlags |
+  CapitalFlag.invalidate |
+  CapitalFlag.initial |
+  CapitalFlag.mode |
+  CapitalFlag.vivify |
+  CapitalFlag.opaque |
+  CapitalFlag.recache |
+  CapitalFlag.exptime |
+  (1 << 12) |
+  (1 << 16)

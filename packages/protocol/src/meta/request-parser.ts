@@ -1,0 +1,171 @@
+import { Command } from '../command.ts'
+import { hashKey } from '../key-hash.ts'
+import { MAX_KEY_BYTES, MAX_META_TOKENS, MAX_OPAQUE_BYTES } from '../limits.ts'
+import { RequestError } from '../request.ts'
+import type { Request } from '../request.ts'
+import { nextKey } from '../text/request-parser.ts'
+import { parseInt32, skipSpaces, tokenEnd } from '../tokens.ts'
+import { Uint64 } from '../uint64.ts'
+import { CapitalFlag, Flag, KNOWN_CAPITAL_FLAGS, KNOWN_FLAGS } from './flag.ts'
+
+const LETTER_BITS = 31
+const IS_SMALL = 0x20
+const MAX_VALUE_LENGTH = 0x7fff_fffd
+const bigFlags = new Uint64()
+
+/** mg, md, ma, me: `<key> <flags>*`. */
+export function parseMetaKeyAndFlags(request: Request): void {
+  if (!nextKey(request)) {
+    request.error = RequestError.badFormat
+    return
+  }
+  finishMeta(request)
+}
+
+/** ms: `<key> <datalen> <flags>*`. */
+export function parseMetaSet(request: Request): void {
+  const found = nextKey(request)
+  const { buffer, end } = request
+  const lengthStart = skipSpaces(buffer, request.cursor, end)
+  const lengthEnd = tokenEnd(buffer, lengthStart, end)
+  const length = parseInt32(buffer, lengthStart, lengthEnd)
+  if (!found || !(length >= 0 && length < MAX_VALUE_LENGTH)) {
+    request.error = RequestError.badFormat
+    return
+  }
+  request.cursor = lengthEnd
+  request.valueLength = length
+  finishMeta(request)
+}
+
+function finishMeta(request: Request): void {
+  if (request.keyLength > MAX_KEY_BYTES) {
+    request.error = RequestError.badFormat
+    return
+  }
+  const error = parseFlags(request)
+  if (error !== RequestError.none) {
+    // md and ma tell no more than this; ms and mg name the kind.
+    const vague = request.command === Command.metaDelete || request.command === Command.metaArithmetic
+    request.error = vague ? RequestError.invalidOrDuplicateFlag : error
+  } else if ((request.flags & Flag.base64) !== 0) {
+    request.error = decodeKey(request)
+  }
+  if (request.error === RequestError.none && request.mode !== 0) request.error = checkMode(request)
+}
+
+/** Reads the flags into the record; returns what is wrong. A bad argument is told after the last flag was read. */
+function parseFlags(request: Request): number {
+  const { buffer, end } = request
+  let error: number = RequestError.none
+  let at = skipSpaces(buffer, request.cursor, end)
+  request.delta.set(0, 1)
+  if (hasTooManyFlags(request, at)) return RequestError.tooManyFlags
+  while (at < end) {
+    const letter = buffer[at]!
+    const flagEnd = tokenEnd(buffer, at, end)
+    const bit = 1 << (letter & LETTER_BITS)
+    if ((letter & IS_SMALL) === 0) {
+      if ((request.capitalFlags & bit) !== 0) return RequestError.duplicateFlag
+      if (letter < 65 || letter > 90 || (KNOWN_CAPITAL_FLAGS & bit) === 0) return RequestError.invalidFlag
+      request.capitalFlags |= bit
+      error = parseArgument(request, bit, at + 1, flagEnd) || error
+    } else {
+      if (letter < 97 || letter > 122 || (KNOWN_FLAGS & bit) === 0) return RequestError.invalidFlag
+      if ((request.flags & bit) !== 0) return RequestError.duplicateFlag
+      request.flags |= bit
+    }
+    request.flagStart[request.flagCount] = at
+    request.flagEnd[request.flagCount] = flagEnd
+    request.flagCount++
+    at = skipSpaces(buffer, flagEnd, end)
+  }
+  return error
+}
+
+/** Told before a repeated flag is, as memcached does. */
+function hasTooManyFlags(request: Request, start: number): boolean {
+  const { buffer, end } = request
+  const most = request.command === Command.metaSet ? MAX_META_TOKENS - 3 : MAX_META_TOKENS - 2
+  // A flag and its space are two bytes: nearly every line is too short to be looked at.
+  if (end - start < most * 2) return false
+  let count = 0
+  for (let at = start; at < end; at = skipSpaces(buffer, tokenEnd(buffer, at, end), end)) count++
+  return count > most
+}
+
+/** Reads the argument of a capital flag; returns what is wrong with it. */
+function parseArgument(request: Request, bit: number, start: number, end: number): number {
+  const { buffer } = request
+  switch (bit) {
+    case CapitalFlag.exptime: {
+      const exptime = parseInt32(buffer, start, end)
+      request.exptime = exptime
+      return Number.isNaN(exptime) ? RequestError.badToken : RequestError.none
+    }
+    case CapitalFlag.vivify: {
+      const exptime = parseInt32(buffer, start, end)
+      request.vivifyExptime = exptime
+      return Number.isNaN(exptime) ? RequestError.badToken : RequestError.none
+    }
+    case CapitalFlag.recache: {
+      const exptime = parseInt32(buffer, start, end)
+      request.recacheExptime = exptime
+      return Number.isNaN(exptime) ? RequestError.badToken : RequestError.none
+    }
+    case CapitalFlag.clientFlags: {
+      if (!bigFlags.parse(buffer, start, end)) return RequestError.badFormat
+      request.clientFlags = bigFlags.low
+      return RequestError.none
+    }
+    case CapitalFlag.compareCas: {
+      request.hasCas = true
+      return request.cas.parse(buffer, start, end) ? RequestError.none : RequestError.badToken
+    }
+    case CapitalFlag.newCas:
+      return request.newCas.parse(buffer, start, end) ? RequestError.none : RequestError.badToken
+    case CapitalFlag.initial:
+      return request.initial.parse(buffer, start, end) ? RequestError.none : RequestError.badInitial
+    case CapitalFlag.delta:
+      return request.delta.parse(buffer, start, end) ? RequestError.none : RequestError.badDelta
+    case CapitalFlag.mode: {
+      // A word where one letter belongs is no mode.
+      request.mode = end - start === 1 ? buffer[start]! : -1
+      return RequestError.none
+    }
+    case CapitalFlag.opaque:
+      return end - start > MAX_OPAQUE_BYTES ? RequestError.opaqueTooLong : RequestError.none
+    default:
+      return RequestError.none
+  }
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** Decodes a base64 key; the decoded bytes are the key from then on. */
+function decodeKey(request: Request): number {
+  const text = request.buffer.toString('latin1', request.keyStart, request.keyStart + request.keyLength)
+  if (!BASE64.test(text)) return RequestError.badKeyEncoding
+  request.decodedKey ??= Buffer.allocUnsafeSlow(MAX_KEY_BYTES)
+  request.keyLength = request.decodedKey.write(text, 'base64')
+  request.keyBuffer = request.decodedKey
+  request.keyStart = 0
+  request.keyHash = hashKey(request.decodedKey, 0, request.keyLength)
+  return RequestError.none
+}
+
+function checkMode(request: Request): number {
+  switch (request.command) {
+    case Command.metaSet:
+      return SET_MODES.has(request.mode) ? RequestError.none : RequestError.badSetMode
+    case Command.metaArithmetic:
+      return ARITHMETIC_MODES.has(request.mode) ? RequestError.none : RequestError.badArithmeticMode
+    default:
+      return RequestError.none
+  }
+}
+
+/** E add, A append, P prepend, R replace, S set. */
+const SET_MODES = new Set([...'EAPRS'].map((letter) => letter.charCodeAt(0)))
+/** I and + increment, D and - decrement. */
+const ARITHMETIC_MODES = new Set([...'ID+-'].map((letter) => letter.charCodeAt(0)))
