@@ -1,1 +1,11 @@
-export {}
+export { MemcachedServer } from './memcached-server.ts'
+export type { MemcachedServerEvents } from './memcached-server.ts'
+export type { MemcachedServerOptions } from './options.ts'
+export {
+  MemcacheClosedError,
+  MemcacheConnectionError,
+  MemcacheError,
+  MemcacheOptionError,
+  systemClock,
+} from 'memcache-ts-protocol'
+export type { Clock } from 'memcache-ts-protocol'

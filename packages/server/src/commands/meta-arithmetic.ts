@@ -1,0 +1,136 @@
+import {
+  CapitalFlag,
+  Flag,
+  MetaCode,
+  Reply,
+  Uint64,
+  writeLineEnd,
+  writeMetaCode,
+  writeMetaEcho,
+  writeMetaKey,
+  writeMetaUint64,
+  writeUint,
+} from 'memcache-ts-protocol'
+import type { Request } from 'memcache-ts-protocol'
+import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
+import { addDelta, AddOutcome, AddResult } from './arithmetic.ts'
+import { findItem } from './command-context.ts'
+import type { CommandContext } from './command-context.ts'
+import { writeEchoFlags, writeTtl } from './meta-get.ts'
+import { markKeyEncoding } from './storage.ts'
+
+const LETTER = { c: 99, k: 107, t: 116, D: 68, O: 79, T: 84, minus: 45 }
+const SPACE = 32
+const casUnique = new Uint64()
+const result = new AddResult()
+const digits = Buffer.alloc(20)
+
+/** ma: adds or subtracts, making the counter on a miss with N (protocol.txt, "Meta Arithmetic"). */
+export function metaArithmetic(context: CommandContext, request: Request): void {
+  const { store, counters, replies } = context
+  const decrements = request.mode === LETTER.D || request.mode === LETTER.minus
+  const item = findItem(context, request)
+  if (item === 0) {
+    if ((request.capitalFlags & CapitalFlag.vivify) !== 0) {
+      if (makeCounter(context, request)) reply(context, request)
+      else replies.append(Reply.outOfMemory)
+      return
+    }
+    if (decrements) counters.decrMisses++
+    else counters.incrMisses++
+    replyWithoutItem(context, request, MetaCode.NF)
+    return
+  }
+  if (request.hasCas && !store.readCas(item, casUnique).equals(request.cas)) {
+    replyWithoutItem(context, request, MetaCode.EX)
+    return
+  }
+  const outcome = addDelta(context, item, !decrements, request.delta, result)
+  if (outcome !== AddOutcome.done) {
+    replies.append(outcome === AddOutcome.nonNumeric ? Reply.nonNumeric : Reply.outOfMemory)
+    return
+  }
+  if ((request.capitalFlags & CapitalFlag.newCas) !== 0) store.setCas(result.item, request.newCas)
+  if ((request.flags & Flag.quiet) !== 0) {
+    applyExptime(context, request)
+    return
+  }
+  reply(context, request)
+}
+
+/** Makes the counter with its initial value; returns false without memory. */
+function makeCounter(context: CommandContext, request: Request): boolean {
+  const { store, clock } = context
+  result.value.copy(request.initial)
+  const length = result.value.write(digits, 0)
+  const item = store.reserve(
+    request.keyBuffer,
+    request.keyStart,
+    request.keyLength,
+    request.keyHash,
+    0,
+    clock.expiry(request.vivifyExptime, store.now),
+    length,
+  )
+  if (item === TOO_LARGE || item === OUT_OF_MEMORY) return false
+  markKeyEncoding(context, item, request)
+  store.write(item, 0, digits, 0, length)
+  if ((request.capitalFlags & CapitalFlag.newCas) === 0) store.link(item)
+  else store.linkWithCas(item, request.newCas)
+  result.item = item
+  return true
+}
+
+function applyExptime({ store, clock }: CommandContext, request: Request): void {
+  if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
+    store.setExptime(result.item, clock.expiry(request.exptime, store.now))
+  }
+}
+
+function reply(context: CommandContext, request: Request): void {
+  const { store, replies } = context
+  replies.room()
+  const out = replies.buffer
+  const withValue = (request.flags & Flag.returnValue) !== 0
+  const length = result.value.write(digits, 0)
+  let at = writeMetaCode(out, replies.at, withValue ? MetaCode.VA : MetaCode.HD)
+  if (withValue) {
+    out[at] = SPACE
+    at = writeUint(out, at + 1, length)
+  }
+  for (let index = 0; index < request.flagCount; index++) {
+    const flagStart = request.flagStart[index]!
+    switch (request.buffer[flagStart]) {
+      case LETTER.c:
+        at = writeMetaUint64(out, at, LETTER.c, store.readCas(result.item, casUnique))
+        break
+      case LETTER.t:
+        at = writeTtl(context, result.item, at)
+        break
+      case LETTER.T:
+        applyExptime(context, request)
+        break
+      case LETTER.O:
+        at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
+        break
+      case LETTER.k: {
+        const binary = (request.flags & Flag.base64) !== 0
+        at = writeMetaKey(out, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
+        break
+      }
+    }
+  }
+  at = writeLineEnd(out, at)
+  if (withValue) {
+    at += digits.copy(out, at, 0, length)
+    at = writeLineEnd(out, at)
+  }
+  replies.at = at
+}
+
+function replyWithoutItem(context: CommandContext, request: Request, code: number): void {
+  const { replies } = context
+  replies.room()
+  const at = writeMetaCode(replies.buffer, replies.at, code)
+  replies.at = writeLineEnd(replies.buffer, writeEchoFlags(context, request, at))
+}

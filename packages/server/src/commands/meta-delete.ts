@@ -1,0 +1,79 @@
+import { CapitalFlag, Flag, MetaCode, Reply, Uint64, writeLineEnd, writeMetaCode } from 'memcache-ts-protocol'
+import type { Request } from 'memcache-ts-protocol'
+import { ItemFlag } from '../store/item-layout.ts'
+import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
+import { findItem } from './command-context.ts'
+import type { CommandContext } from './command-context.ts'
+import { writeEchoFlags } from './meta-get.ts'
+import { markKeyEncoding } from './storage.ts'
+
+const casUnique = new Uint64()
+
+/** md: deletes, marks stale (I) or empties (x) an item (protocol.txt, "Meta Delete"); q hides HD alone. */
+export function metaDelete(context: CommandContext, request: Request): void {
+  const { counters, store } = context
+  const item = findItem(context, request)
+  if (item === 0) {
+    counters.deleteMisses++
+    reply(context, request, MetaCode.NF)
+    return
+  }
+  if (request.hasCas && !store.readCas(item, casUnique).equals(request.cas)) {
+    counters.deleteMisses++
+    reply(context, request, MetaCode.EX)
+    return
+  }
+  const removesValue = (request.flags & Flag.removeValue) !== 0
+  const remaining = removesValue ? replaceByEmpty(context, request, item) : item
+  if (remaining === 0) {
+    context.replies.append(Reply.outOfMemory)
+    return
+  }
+  if ((request.capitalFlags & CapitalFlag.invalidate) !== 0) {
+    markStale(context, request, remaining)
+  } else {
+    counters.deleteHits++
+    if (!removesValue) store.unlink(item)
+  }
+  reply(context, request, MetaCode.HD)
+}
+
+/** The next to fetch it wins the right to recache; it keeps its value until then. */
+function markStale({ store, clock }: CommandContext, request: Request, item: number): void {
+  if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
+    store.setExptime(item, clock.expiry(request.exptime, store.now))
+  }
+  store.setFlag(item, ItemFlag.stale)
+  store.clearFlag(item, ItemFlag.tokenSent)
+  const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
+  store.setCas(item, given ? request.newCas : store.nextCas(casUnique))
+}
+
+/** Puts an item without value and client flags in the old one's place, with its cas unique; 0 without memory. */
+function replaceByEmpty(context: CommandContext, request: Request, item: number): number {
+  const { store, clock } = context
+  store.readCas(item, casUnique)
+  store.pin(item)
+  const empty = store.reserve(
+    store.bytes(item),
+    store.keyStart(item),
+    store.keyLength(item),
+    store.keyHash(item),
+    request.clientFlags,
+    clock.expiry(request.exptime, store.now),
+    0,
+  )
+  store.unpin(item)
+  if (empty === TOO_LARGE || empty === OUT_OF_MEMORY) return 0
+  markKeyEncoding(context, empty, request)
+  store.linkWithCas(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique)
+  return empty
+}
+
+function reply(context: CommandContext, request: Request, code: number): void {
+  if (code === MetaCode.HD && (request.flags & Flag.quiet) !== 0) return
+  const { replies } = context
+  replies.room()
+  const at = writeMetaCode(replies.buffer, replies.at, code)
+  replies.at = writeLineEnd(replies.buffer, writeEchoFlags(context, request, at))
+}

@@ -1,0 +1,212 @@
+import {
+  CapitalFlag,
+  Flag,
+  MetaCode,
+  Uint64,
+  writeLineEnd,
+  writeMetaCode,
+  writeMetaEcho,
+  writeMetaForever,
+  writeMetaKey,
+  writeMetaLetter,
+  writeMetaUint,
+  writeMetaUint64,
+  writeUint,
+} from 'memcache-ts-protocol'
+import type { Request } from 'memcache-ts-protocol'
+import { ItemFlag } from '../store/item-layout.ts'
+import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
+import { findItem } from './command-context.ts'
+import type { CommandContext } from './command-context.ts'
+import { markKeyEncoding } from './storage.ts'
+
+const LETTER = {
+  c: 99,
+  f: 102,
+  h: 104,
+  k: 107,
+  l: 108,
+  s: 115,
+  t: 116,
+  O: 79,
+  T: 84,
+  N: 78,
+  R: 82,
+  W: 87,
+  X: 88,
+  Z: 90,
+}
+const SPACE = 32
+const casUnique = new Uint64()
+
+/** mg (protocol.txt, "Meta Get"): flags are answered in the order they came; W, X and Z stand last. */
+export function metaGet(context: CommandContext, request: Request): void {
+  const { store, replies } = context
+  let item = findItem(context, request)
+  const vivified = item === 0 && (request.capitalFlags & CapitalFlag.vivify) !== 0
+  if (vivified) item = vivify(context, request)
+  countFetch(context, request, item !== 0)
+  if (item === 0) {
+    if ((request.flags & Flag.quiet) === 0) writeMiss(context, request)
+    return
+  }
+  replies.room()
+  const out = replies.buffer
+  const withValue = (request.flags & Flag.returnValue) !== 0
+  let at = writeMetaCode(out, replies.at, withValue ? MetaCode.VA : MetaCode.HD)
+  if (withValue) {
+    out[at] = SPACE
+    at = writeUint(out, at + 1, store.valueLength(item))
+  }
+  let won = vivified
+  if (request.flagCount > 0) {
+    if (wins(context, request, item, vivified)) won = true
+    at = writeReturnFlags(context, request, item, at)
+  }
+  if (store.hasFlag(item, ItemFlag.tokenSent | ItemFlag.stale)) {
+    const tokenSent = store.hasFlag(item, ItemFlag.tokenSent)
+    if (tokenSent) at = writeMetaLetter(out, at, LETTER.Z)
+    if (store.hasFlag(item, ItemFlag.stale)) {
+      at = writeMetaLetter(out, at, LETTER.X)
+      if (!tokenSent) won = true
+    }
+  }
+  if (won) {
+    at = writeMetaLetter(out, at, LETTER.W)
+    store.setFlag(item, ItemFlag.tokenSent)
+  }
+  replies.at = writeLineEnd(out, at)
+  if (withValue) replies.appendValue(item)
+  else replies.refer(item)
+  if ((request.flags & Flag.noBump) === 0) store.bump(item)
+}
+
+/** An empty item for a miss with N; the one who made it has won the right to fill it. */
+function vivify(context: CommandContext, request: Request): number {
+  const { store, clock } = context
+  const item = store.reserve(
+    request.keyBuffer,
+    request.keyStart,
+    request.keyLength,
+    request.keyHash,
+    0,
+    clock.expiry(request.vivifyExptime, store.now),
+    0,
+  )
+  if (item === TOO_LARGE || item === OUT_OF_MEMORY) return 0
+  markKeyEncoding(context, item, request)
+  if ((request.capitalFlags & CapitalFlag.newCas) === 0) store.link(item)
+  else store.linkWithCas(item, request.newCas)
+  return item
+}
+
+/** Whether R gives this caller the right to recache: the lifetime left is under the token, and nobody has it yet. */
+function wins({ store, clock }: CommandContext, request: Request, item: number, vivified: boolean): boolean {
+  if ((request.capitalFlags & CapitalFlag.recache) === 0 || vivified) return false
+  // A T that stands before the R has set the lifetime already when memcached comes to the R.
+  const exptime = touchesBefore(request, LETTER.R) ? clock.expiry(request.exptime, store.now) : store.exptime(item)
+  return (
+    !store.hasFlag(item, ItemFlag.tokenSent) &&
+    exptime !== 0 &&
+    exptime < clock.expiry(request.recacheExptime, store.now)
+  )
+}
+
+function touchesBefore(request: Request, letter: number): boolean {
+  if ((request.capitalFlags & CapitalFlag.exptime) === 0) return false
+  for (let index = 0; index < request.flagCount; index++) {
+    const flag = request.buffer[request.flagStart[index]!]
+    if (flag === LETTER.T) return true
+    if (flag === letter) return false
+  }
+  return false
+}
+
+/** Answers the flags in their order; T takes effect where it stands, so that `t` before it shows the old lifetime. */
+function writeReturnFlags(context: CommandContext, request: Request, item: number, start: number): number {
+  const { store, replies, clock } = context
+  const out = replies.buffer
+  let at = start
+  for (let index = 0; index < request.flagCount; index++) {
+    const flagStart = request.flagStart[index]!
+    switch (request.buffer[flagStart]) {
+      case LETTER.T:
+        store.setExptime(item, clock.expiry(request.exptime, store.now))
+        break
+      case LETTER.s:
+        at = writeMetaUint(out, at, LETTER.s, store.valueLength(item))
+        break
+      case LETTER.t:
+        at = writeTtl(context, item, at)
+        break
+      case LETTER.c:
+        at = writeMetaUint64(out, at, LETTER.c, store.readCas(item, casUnique))
+        break
+      case LETTER.f:
+        at = writeMetaUint(out, at, LETTER.f, store.clientFlags(item))
+        break
+      case LETTER.l:
+        at = writeMetaUint(out, at, LETTER.l, store.now - store.lastAccess(item))
+        break
+      case LETTER.h:
+        at = writeMetaUint(out, at, LETTER.h, store.hasFlag(item, ItemFlag.fetched) ? 1 : 0)
+        break
+      case LETTER.O:
+        at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
+        break
+      case LETTER.k:
+        at = writeMetaKey(
+          out,
+          at,
+          store.bytes(item),
+          store.keyStart(item),
+          store.keyLength(item),
+          store.hasFlag(item, ItemFlag.binaryKey),
+        )
+        break
+    }
+  }
+  return at
+}
+
+/** Writes ` t<seconds>`, -1 for an item that never expires; returns the position behind it. */
+export function writeTtl({ store, replies }: CommandContext, item: number, at: number): number {
+  const exptime = store.exptime(item)
+  if (exptime === 0) return writeMetaForever(replies.buffer, at, LETTER.t)
+  return writeMetaUint(replies.buffer, at, LETTER.t, (exptime - store.now) >>> 0)
+}
+
+function writeMiss(context: CommandContext, request: Request): void {
+  const { replies } = context
+  replies.room()
+  const at = writeMetaCode(replies.buffer, replies.at, MetaCode.EN)
+  replies.at = writeLineEnd(replies.buffer, writeEchoFlags(context, request, at))
+}
+
+/** Answers O and k, which are echoed even where there is no item; returns the position behind them. */
+export function writeEchoFlags({ replies }: CommandContext, request: Request, start: number): number {
+  let at = start
+  for (let index = 0; index < request.flagCount; index++) {
+    const flagStart = request.flagStart[index]!
+    const letter = request.buffer[flagStart]
+    if (letter === LETTER.O) {
+      at = writeMetaEcho(replies.buffer, at, request.buffer, flagStart, request.flagEnd[index]!)
+    } else if (letter === LETTER.k) {
+      const binary = (request.flags & Flag.base64) !== 0
+      at = writeMetaKey(replies.buffer, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
+    }
+  }
+  return at
+}
+
+function countFetch({ counters }: CommandContext, request: Request, hit: boolean): void {
+  if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
+    counters.cmdTouch++
+    if (hit) counters.touchHits++
+    else counters.touchMisses++
+  } else {
+    counters.cmdGet++
+    if (hit) counters.getHits++
+    else counters.getMisses++
+  }
+}

@@ -1,0 +1,52 @@
+import {
+  Flag,
+  MetaCode,
+  writeLineEnd,
+  writeMetaCode,
+  writeMetaEcho,
+  writeMetaKey,
+  writeMetaUint,
+  writeMetaUint64,
+} from 'memcache-ts-protocol'
+import type { Request } from 'memcache-ts-protocol'
+import type { CommandContext } from './command-context.ts'
+import { StoreOutcome } from './storage.ts'
+import type { StoreOrder } from './storage.ts'
+
+const LETTER = { b: 98, c: 99, k: 107, s: 115, O: 79 }
+
+const CODES: Readonly<Record<number, number>> = {
+  [StoreOutcome.stored]: MetaCode.HD,
+  [StoreOutcome.notStored]: MetaCode.NS,
+  [StoreOutcome.exists]: MetaCode.EX,
+  [StoreOutcome.notFound]: MetaCode.NF,
+}
+
+/** Answers an `ms` whose item has been stored or not (protocol.txt, "Meta Set"); q hides HD alone. */
+export function replyToMetaSet(context: CommandContext, request: Request, order: StoreOrder, outcome: number): void {
+  if (outcome === StoreOutcome.stored && (request.flags & Flag.quiet) !== 0) return
+  const { replies } = context
+  replies.room()
+  const out = replies.buffer
+  let at = writeMetaCode(out, replies.at, CODES[outcome]!)
+  for (let index = 0; index < request.flagCount; index++) {
+    const flagStart = request.flagStart[index]!
+    switch (request.buffer[flagStart]) {
+      case LETTER.O:
+        at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
+        break
+      case LETTER.k: {
+        const binary = (request.flags & Flag.base64) !== 0
+        at = writeMetaKey(out, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
+        break
+      }
+      case LETTER.c:
+        at = writeMetaUint64(out, at, LETTER.c, order.storedCas)
+        break
+      case LETTER.s:
+        at = writeMetaUint(out, at, LETTER.s, order.storedLength)
+        break
+    }
+  }
+  replies.at = writeLineEnd(out, at)
+}

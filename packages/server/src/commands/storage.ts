@@ -1,0 +1,218 @@
+import { CapitalFlag, Command, Flag, Uint64 } from 'memcache-ts-protocol'
+import type { Request } from 'memcache-ts-protocol'
+import { ItemFlag } from '../store/item-layout.ts'
+import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
+import { findItem } from './command-context.ts'
+import type { CommandContext } from './command-context.ts'
+
+/** How a storing ended. */
+export const StoreOutcome = {
+  stored: 0,
+  notStored: 1,
+  exists: 2,
+  notFound: 3,
+  tooLarge: 4,
+  outOfMemory: 5,
+} as const
+
+/** What decides whether and how an item is stored; filled anew for each. */
+export class StoreOrder {
+  /** One of the storage commands of the text protocol, into which the meta modes are turned. */
+  command: number = Command.set
+  /** Whether append and prepend make the item on a miss. */
+  vivifies = false
+  hasCas = false
+  readonly cas = new Uint64()
+  hasNewCas = false
+  readonly newCas = new Uint64()
+  /** A lower cas unique than the item's stores, but marked stale (`ms … I`). */
+  acceptsStale = false
+
+  /** Outcome: the cas unique that the item has now, 0 when nothing was stored. */
+  readonly storedCas = new Uint64()
+  /** Outcome: the length of the value as stored. */
+  storedLength = 0
+}
+
+const itemCas = new Uint64()
+
+/** Reserves an item for the data block of a storage request: a reference, `TOO_LARGE` or `OUT_OF_MEMORY`. */
+export function reserveFor(context: CommandContext, request: Request, exptime: number): number {
+  const { store, counters, clock } = context
+  const item = store.reserve(
+    request.keyBuffer,
+    request.keyStart,
+    request.keyLength,
+    request.keyHash,
+    request.clientFlags,
+    clock.expiry(exptime, store.now),
+    request.valueLength,
+  )
+  if (item === TOO_LARGE) counters.storeTooLarge++
+  else if (item === OUT_OF_MEMORY) counters.storeNoMemory++
+  return item
+}
+
+/** Removes what has the request's key: an old value must not outlive a set that failed for want of memory. */
+export function dropOld(context: CommandContext, request: Request): void {
+  const old = findItem(context, request)
+  if (old !== 0) context.store.unlink(old)
+}
+
+/**
+ * Carries a storage command out with its filled item, which is linked or released afterwards. Returns a `StoreOutcome`
+ * (protocol.txt, "Storage commands"; for `acceptsStale`, "Meta set").
+ */
+export function storeItem(context: CommandContext, item: number, order: StoreOrder): number {
+  const { store, counters } = context
+  counters.cmdSet++
+  order.storedCas.set(0, 0)
+  order.storedLength = store.valueLength(item)
+  if (!order.hasNewCas) store.nextCas(order.newCas)
+  const old = store.find(store.bytes(item), store.keyStart(item), store.keyLength(item), store.keyHash(item))
+  const outcome = decide(context, item, old, order)
+  if (outcome !== StoreOutcome.stored) store.release(item)
+  return outcome
+}
+
+function decide(context: CommandContext, item: number, old: number, order: StoreOrder): number {
+  const { store } = context
+  switch (order.command) {
+    case Command.add:
+      if (old !== 0) {
+        // As memcached: a failed add is an access.
+        store.bump(old)
+        return StoreOutcome.notStored
+      }
+      break
+    case Command.replace:
+      if (old === 0) return StoreOutcome.notStored
+      break
+    case Command.append:
+    case Command.prepend:
+      if (old !== 0) return extend(context, item, old, order)
+      if (!order.vivifies) return StoreOutcome.notStored
+      break
+    case Command.cas:
+      if (!casAllows(context, item, old, order)) return old === 0 ? StoreOutcome.notFound : StoreOutcome.exists
+      break
+  }
+  finish(context, item, order)
+  return StoreOutcome.stored
+}
+
+function casAllows(context: CommandContext, item: number, old: number, order: StoreOrder): boolean {
+  const { store, counters } = context
+  if (old === 0) {
+    counters.casMisses++
+    return false
+  }
+  store.readCas(old, itemCas)
+  if (itemCas.equals(order.cas)) {
+    counters.casHits++
+    return true
+  }
+  if (order.acceptsStale && order.cas.isLessThan(itemCas)) {
+    counters.casHits++
+    store.setFlag(item, ItemFlag.stale)
+    if (store.hasFlag(old, ItemFlag.tokenSent)) store.setFlag(item, ItemFlag.tokenSent)
+    return true
+  }
+  counters.casBadval++
+  return false
+}
+
+/** append, prepend: a new item of both values, with the old one's client flags and lifetime. */
+function extend(context: CommandContext, item: number, old: number, order: StoreOrder): number {
+  const { store } = context
+  if (order.hasCas && !store.readCas(old, itemCas).equals(order.cas)) return StoreOutcome.exists
+  // Pinned, since reserving the new item may evict the old one.
+  store.pin(old)
+  const length = store.valueLength(old) + store.valueLength(item)
+  const joined = store.reserve(
+    store.bytes(old),
+    store.keyStart(old),
+    store.keyLength(old),
+    store.keyHash(old),
+    store.clientFlags(old),
+    store.exptime(old),
+    length,
+  )
+  if (joined === TOO_LARGE || joined === OUT_OF_MEMORY) {
+    store.unpin(old)
+    return joined === TOO_LARGE ? StoreOutcome.tooLarge : StoreOutcome.outOfMemory
+  }
+  const [first, second] = order.command === Command.append ? [old, item] : [item, old]
+  const complete = copyInto(context, joined, 0, first) && copyInto(context, joined, store.valueLength(first), second)
+  const binaryKey = store.hasFlag(old, ItemFlag.binaryKey)
+  store.unpin(old)
+  if (!complete) {
+    store.release(joined)
+    return StoreOutcome.outOfMemory
+  }
+  if (binaryKey) store.setFlag(joined, ItemFlag.binaryKey)
+  store.release(item)
+  order.storedLength = length
+  finish(context, joined, order)
+  return StoreOutcome.stored
+}
+
+function copyInto(context: CommandContext, target: number, offset: number, source: number): boolean {
+  const { store } = context
+  let at = offset
+  for (const slice of store.valueSlices(source)) {
+    if (!store.write(target, at, slice, 0, slice.length)) return false
+    at += slice.length
+  }
+  return true
+}
+
+function finish(context: CommandContext, item: number, order: StoreOrder): void {
+  context.store.linkWithCas(item, order.newCas)
+  order.storedCas.copy(order.newCas)
+}
+
+/** Fills the order for a text storage command. */
+export function orderForText(order: StoreOrder, request: Request): void {
+  order.command = request.command
+  order.vivifies = false
+  order.hasCas = request.hasCas
+  order.cas.copy(request.cas)
+  order.hasNewCas = false
+  order.acceptsStale = false
+}
+
+const LETTER_A = 65
+const LETTER_E = 69
+const LETTER_P = 80
+const LETTER_R = 82
+
+/** Fills the order for `ms`, whose modes are the text protocol's commands (protocol.txt, "Meta set"). */
+export function orderForMeta(order: StoreOrder, request: Request): void {
+  const { capitalFlags, mode } = request
+  if (mode === LETTER_E) order.command = Command.add
+  else if (mode === LETTER_A) order.command = Command.append
+  else if (mode === LETTER_P) order.command = Command.prepend
+  else if (mode === LETTER_R) order.command = Command.replace
+  else order.command = Command.set
+  const replaces = order.command === Command.set || order.command === Command.replace
+  if (request.hasCas && replaces) order.command = Command.cas
+  order.vivifies = (capitalFlags & CapitalFlag.vivify) !== 0
+  order.hasCas = request.hasCas
+  order.cas.copy(request.cas)
+  order.hasNewCas = (capitalFlags & CapitalFlag.newCas) !== 0
+  if (order.hasNewCas) order.newCas.copy(request.newCas)
+  order.acceptsStale = order.command === Command.cas && (capitalFlags & CapitalFlag.invalidate) !== 0
+}
+
+/** The exptime of an `ms`: N's where append or prepend may make the item, else T's. */
+export function metaSetExptime(request: Request): number {
+  const vivifies = (request.capitalFlags & CapitalFlag.vivify) !== 0
+  const extendsItem = request.mode === LETTER_A || request.mode === LETTER_P
+  return vivifies && extendsItem ? request.vivifyExptime : request.exptime
+}
+
+/** Marks a reserved item's key as binary when it came as base64. */
+export function markKeyEncoding(context: CommandContext, item: number, request: Request): void {
+  if ((request.flags & Flag.base64) !== 0) context.store.setFlag(item, ItemFlag.binaryKey)
+}

@@ -1,0 +1,213 @@
+import type { Duplex } from 'node:stream'
+import { MAX_REPLY_LINE_BYTES } from 'memcache-ts-protocol'
+import type { ItemStore } from './store/item-store.ts'
+
+const BUFFER_BYTES = 64 * 1024
+/** Values up to this size are copied into the replies; larger ones are sent from where they lie. */
+const COPY_BYTES = 16 * 1024
+
+/** Where replies go. */
+export interface ReplyTarget {
+  readonly stream: Duplex
+  /**
+   * Whether a write that leaves `writableLength` at 0 has been copied by the kernel, so that its memory is free again.
+   * Only a plain socket promises that.
+   */
+  readonly copiesOnWrite: boolean
+}
+
+/**
+ * Gathers all the replies to one read into one buffer and writes them at once. There is one writer a server, since a
+ * read is answered before the next one is looked at; its buffer is used again whenever the kernel took everything.
+ *
+ * Large values are not copied: the item is pinned and the slab memory itself goes into the write.
+ */
+export class ReplyWriter {
+  /** Replies are written here, from `at` on; `room` makes sure that a line fits. */
+  buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  at = 0
+  /** Bytes written to streams. */
+  bytesWritten = 0
+  readonly #store: ItemStore
+  /** Finished parts in front of `buffer`, when one buffer was not enough. */
+  #parts: Buffer[] = []
+  #partBytes = 0
+  /** Where the part under way starts in `buffer`. */
+  #from = 0
+  #pinned: number[] = []
+  #canPin = false
+  /** The items whose replies are not yet flushed. */
+  #sending = new Int32Array(1024)
+  #sendingCount = 0
+
+  constructor(store: ItemStore) {
+    this.#store = store
+  }
+
+  /** Starts the replies to one read. */
+  begin(target: ReplyTarget): void {
+    this.#canPin = target.copiesOnWrite
+  }
+
+  /** Bytes gathered and not yet flushed. */
+  get pendingBytes(): number {
+    return this.#partBytes + this.at - this.#from
+  }
+
+  /** Makes sure that a reply's line fits behind `at`. */
+  room(): void {
+    if (this.buffer.length - this.at < MAX_REPLY_LINE_BYTES) this.#startBuffer()
+  }
+
+  /** A fixed reply. */
+  append(reply: Buffer): void {
+    if (this.buffer.length - this.at < reply.length) {
+      if (reply.length > BUFFER_BYTES / 2) {
+        this.#appendPart(reply)
+        return
+      }
+      this.#startBuffer()
+    }
+    const { buffer } = this
+    let { at } = this
+    for (let index = 0; index < reply.length; index++) buffer[at++] = reply[index]!
+    this.at = at
+  }
+
+  appendText(text: string): void {
+    this.append(Buffer.from(text, 'latin1'))
+  }
+
+  /** Notes that the replies refer to an item. */
+  refer(item: number): void {
+    if (this.#sendingCount === this.#sending.length) {
+      const grown = new Int32Array(this.#sendingCount * 2)
+      grown.set(this.#sending)
+      this.#sending = grown
+    }
+    this.#sending[this.#sendingCount++] = item
+  }
+
+  /**
+   * Whether a reply that has not left yet refers to the item. It must not be changed in place then: a large value is
+   * sent from where it lies, and memcached treats every other one so too, which its clients can see.
+   */
+  isSending(item: number): boolean {
+    return this.#store.isPinned(item) || this.#sending.subarray(0, this.#sendingCount).includes(item)
+  }
+
+  /** An item's value and the line end behind it. */
+  appendValue(item: number): void {
+    this.refer(item)
+    const length = this.#store.valueLength(item)
+    if (length <= COPY_BYTES && !this.#store.isChained(item)) {
+      if (this.buffer.length - this.at < length + 2) this.#startBuffer()
+      this.#store.copyValue(item, this.buffer, this.at)
+      this.at += length
+    } else if (this.#canPin) {
+      this.#store.pin(item)
+      this.#pinned.push(item)
+      for (const slice of this.#store.valueSlices(item)) this.#appendPart(slice)
+    } else {
+      for (const slice of this.#store.valueSlices(item)) this.#appendPart(Buffer.from(slice))
+    }
+    this.room()
+    this.buffer[this.at] = 13
+    this.buffer[this.at + 1] = 10
+    this.at += 2
+  }
+
+  /** A place to come back to with `rewind`. */
+  mark(): ReplyMark {
+    return {
+      at: this.at,
+      from: this.#from,
+      buffer: this.buffer,
+      parts: this.#parts.length,
+      partBytes: this.#partBytes,
+      pinned: this.#pinned.length,
+    }
+  }
+
+  /** Forgets the replies since `mark`: an error takes their place. */
+  rewind(mark: ReplyMark): void {
+    for (const item of this.#pinned.splice(mark.pinned)) this.#store.unpin(item)
+    this.buffer = mark.buffer
+    this.at = mark.at
+    this.#from = mark.from
+    this.#parts.length = mark.parts
+    this.#partBytes = mark.partBytes
+  }
+
+  /** Writes what was gathered, in one write. */
+  flush(target: ReplyTarget): void {
+    const { stream } = target
+    this.#sendingCount = 0
+    if (this.#parts.length === 0) {
+      if (this.at === 0) return
+      this.bytesWritten += this.at
+      this.#flushBuffer(target)
+      return
+    }
+    this.#finishPart()
+    const parts = this.#parts
+    const pinned = this.#pinned
+    this.bytesWritten += this.#partBytes
+    this.#parts = []
+    this.#pinned = []
+    this.#partBytes = 0
+    this.at = 0
+    this.#from = 0
+    stream.cork()
+    for (let index = 0; index < parts.length - 1; index++) stream.write(parts[index])
+    stream.write(parts[parts.length - 1], () => {
+      for (const item of pinned) this.#store.unpin(item)
+    })
+    stream.uncork()
+    // Unless the kernel took it all, the buffer is part of a write that is still to come.
+    if (!target.copiesOnWrite || stream.writableLength > 0) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  }
+
+  #flushBuffer({ stream, copiesOnWrite }: ReplyTarget): void {
+    const { buffer, at } = this
+    if (!copiesOnWrite || stream.writableLength > 0) {
+      // Whoever reads slowly gets a copy just as long as its replies, and the buffer stays.
+      this.at = 0
+      stream.write(Buffer.from(buffer.subarray(0, at)))
+      return
+    }
+    this.at = 0
+    stream.write(buffer.subarray(0, at))
+    if (stream.writableLength > 0) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  }
+
+  #appendPart(part: Buffer): void {
+    this.#finishPart()
+    this.#parts.push(part)
+    this.#partBytes += part.length
+  }
+
+  #finishPart(): void {
+    if (this.at === this.#from) return
+    this.#parts.push(this.buffer.subarray(this.#from, this.at))
+    this.#partBytes += this.at - this.#from
+    this.#from = this.at
+  }
+
+  #startBuffer(): void {
+    this.#finishPart()
+    this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    this.at = 0
+    this.#from = 0
+  }
+}
+
+/** See `ReplyWriter.mark`. */
+export interface ReplyMark {
+  readonly at: number
+  readonly parts: number
+  readonly partBytes: number
+  readonly from: number
+  readonly buffer: Buffer
+  readonly pinned: number
+}

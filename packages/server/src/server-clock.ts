@@ -1,0 +1,44 @@
+import { MAX_RELATIVE_EXPTIME_SECONDS } from 'memcache-ts-protocol'
+import type { Clock } from 'memcache-ts-protocol'
+
+/** memcached's clock starts here, so that an exptime of 1 is always in the past. */
+const START_SECONDS = 2
+
+/**
+ * The server's seconds: counted from its start, so that a time fits a small integer and a wall clock set back does not
+ * bring the dead to life for long.
+ */
+export class ServerClock {
+  readonly #clock: Clock
+  readonly #startMs: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#startMs = clock.nowMs()
+  }
+
+  /** The current second. */
+  now(): number {
+    return START_SECONDS + Math.max(0, Math.floor((this.#clock.nowMs() - this.#startMs) / 1000))
+  }
+
+  /** Seconds since 1970. */
+  unixSeconds(): number {
+    return Math.floor(this.#clock.nowMs() / 1000)
+  }
+
+  uptimeSeconds(): number {
+    return this.now() - START_SECONDS
+  }
+
+  /**
+   * A request's exptime in the server's seconds: 0 stays "never", what lies in the past becomes 1
+   * (protocol.txt, "Expiration times").
+   */
+  expiry(exptime: number, now: number): number {
+    if (exptime === 0) return 0
+    if (exptime < 0) return 1
+    if (exptime <= MAX_RELATIVE_EXPTIME_SECONDS) return now + exptime
+    return Math.max(1, exptime - Math.floor(this.#startMs / 1000) + START_SECONDS)
+  }
+}

@@ -1,0 +1,121 @@
+import { KEY_HASH, NEXT } from './item-layout.ts'
+import { wordOffset } from './segmented-memory.ts'
+import type { SegmentedMemory } from './segmented-memory.ts'
+
+const INITIAL_POWER = 16
+const LARGEST_POWER = 28
+/** Buckets moved for each item that is linked while the table grows: bounded work a step, so no pause. */
+const BUCKETS_PER_STEP = 4
+
+/**
+ * The hash table: buckets of item references outside the heap, chained through the items themselves. It doubles when it
+ * holds one and a half items a bucket, a few buckets at a time (as memcached's assoc.c): until all have moved, buckets
+ * from `#moved` on are still in the old table.
+ */
+export class HashIndex {
+  readonly #memory: SegmentedMemory
+  #table = new Int32Array(1 << INITIAL_POWER)
+  #mask = (1 << INITIAL_POWER) - 1
+  #power = INITIAL_POWER
+  #old: Int32Array | undefined
+  #moved = 0
+  #items = 0
+
+  constructor(memory: SegmentedMemory) {
+    this.#memory = memory
+  }
+
+  get items(): number {
+    return this.#items
+  }
+
+  /** Log2 of the number of buckets. */
+  get power(): number {
+    return this.#power
+  }
+
+  /** Bytes of the tables. */
+  get bytes(): number {
+    return this.#table.byteLength + (this.#old?.byteLength ?? 0)
+  }
+
+  get isExpanding(): boolean {
+    return this.#old !== undefined
+  }
+
+  /** The first item of the bucket that a hash belongs to, 0 when it is empty; the others hang on `NEXT`. */
+  first(hash: number): number {
+    const old = this.#old
+    if (old !== undefined) {
+      const bucket = hash & (this.#mask >>> 1)
+      if (bucket >= this.#moved) return old[bucket]!
+    }
+    return this.#table[hash & this.#mask]!
+  }
+
+  insert(item: number, hash: number): void {
+    const words = this.#memory.words(item)
+    words[wordOffset(item) + NEXT] = this.first(hash)
+    this.#setFirst(hash, item)
+    this.#items++
+    if (this.#old !== undefined) this.#moveBuckets()
+    else if (this.#items > (this.#mask + 1) * 1.5 && this.#power < LARGEST_POWER) this.#grow()
+  }
+
+  remove(item: number, hash: number): void {
+    const next = this.#memory.words(item)[wordOffset(item) + NEXT]!
+    let at = this.first(hash)
+    this.#items--
+    if (at === item) {
+      this.#setFirst(hash, next)
+      return
+    }
+    while (at !== 0) {
+      const words = this.#memory.words(at)
+      const following = words[wordOffset(at) + NEXT]!
+      if (following === item) {
+        words[wordOffset(at) + NEXT] = next
+        return
+      }
+      at = following
+    }
+  }
+
+  #setFirst(hash: number, item: number): void {
+    const old = this.#old
+    if (old !== undefined) {
+      const bucket = hash & (this.#mask >>> 1)
+      if (bucket >= this.#moved) {
+        old[bucket] = item
+        return
+      }
+    }
+    this.#table[hash & this.#mask] = item
+  }
+
+  #grow(): void {
+    this.#old = this.#table
+    this.#moved = 0
+    this.#power++
+    this.#mask = this.#mask * 2 + 1
+    this.#table = new Int32Array(this.#mask + 1)
+  }
+
+  #moveBuckets(): void {
+    const old = this.#old!
+    const end = Math.min(old.length, this.#moved + BUCKETS_PER_STEP)
+    for (; this.#moved < end; this.#moved++) {
+      let item = old[this.#moved]!
+      while (item !== 0) {
+        const words = this.#memory.words(item)
+        const at = wordOffset(item)
+        const next = words[at + NEXT]!
+        const bucket = words[at + KEY_HASH]! & this.#mask
+        words[at + NEXT] = this.#table[bucket]!
+        this.#table[bucket] = item
+        item = next
+      }
+    }
+    if (this.#moved === old.length) this.#old = undefined
+  }
+}
