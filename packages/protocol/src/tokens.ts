@@ -57,7 +57,7 @@ export function endsWithNoreply(buffer: Uint8Array, start: number, end: number):
   while (last > start && buffer[last - 1] === SPACE) last--
   // The letter y in last place rules out nearly every line at once.
   return (
-    last - start > 8 &&
+    last - start >= 8 &&
     buffer[last - 1] === 121 &&
     buffer[last - 8] === SPACE &&
     tokenIs(buffer, last - 7, last, 'noreply')

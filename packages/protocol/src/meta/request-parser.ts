@@ -48,7 +48,8 @@ function finishMeta(request: Request): void {
     // md and ma tell no more than this; ms and mg name the kind.
     const vague = request.command === Command.metaDelete || request.command === Command.metaArithmetic
     request.error = vague ? RequestError.invalidOrDuplicateFlag : error
-  } else if ((request.flags & Flag.base64) !== 0) {
+  } else if ((request.flags & Flag.base64) !== 0 && request.command !== Command.metaDebug) {
+    // memcached 1.6.45 takes the key of an `me` as it stands, whatever its document says.
     request.error = decodeKey(request)
   }
   if (request.error === RequestError.none && request.mode !== 0) request.error = checkMode(request)

@@ -106,7 +106,8 @@ function parseCasUnique(request: Request, at: number): void {
 /** delete: `<key> [anything] [noreply]`. */
 export function parseDelete(request: Request): void {
   parseKey(request)
-  if (request.error === RequestError.none) request.noreply = endsWithNoreply(request.buffer, request.cursor, request.end)
+  if (request.error === RequestError.none)
+    request.noreply = endsWithNoreply(request.buffer, request.cursor, request.end)
 }
 
 /** incr, decr: `<key> <delta> [noreply]`. */

@@ -78,7 +78,7 @@ export function metaGet(context: CommandContext, request: Request): void {
   replies.at = writeLineEnd(out, at)
   if (withValue) replies.appendValue(item)
   else replies.refer(item)
-  if ((request.flags & Flag.noBump) === 0) store.bump(item)
+  if ((request.flags & Flag.noBump) === 0) store.fetched(item)
 }
 
 /** An empty item for a miss with N; the one who made it has won the right to fill it. */

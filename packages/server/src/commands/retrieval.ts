@@ -45,7 +45,7 @@ export function retrieve(context: CommandContext, request: Request): void {
       withCas ? store.readCas(item, casUnique) : undefined,
     )
     replies.appendValue(item)
-    store.bump(item)
+    store.fetched(item)
   }
   replies.append(Reply.end)
 }

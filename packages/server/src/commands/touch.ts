@@ -13,7 +13,7 @@ export function touchItem(context: CommandContext, request: Request): void {
   } else {
     counters.touchHits++
     store.setExptime(item, clock.expiry(request.exptime, store.now))
-    store.bump(item)
+    store.fetched(item)
   }
   if (!request.noreply) replies.append(item === 0 ? Reply.notFound : Reply.touched)
 }

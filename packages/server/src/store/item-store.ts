@@ -248,11 +248,16 @@ export class ItemStore {
     return this.#memory.words(item)[wordOffset(item) + PINS] !== 0
   }
 
-  /** Counts an access: fetched, used just now, and if it was long ago, to the head of the LRU. */
+  /** Counts a fetch. */
+  fetched(item: number): void {
+    this.#memory.words(item)[wordOffset(item) + INFO]! |= ItemFlag.fetched
+    this.bump(item)
+  }
+
+  /** Counts a use: if the last one was long ago, it goes to the head of the LRU. */
   bump(item: number): void {
     const words = this.#memory.words(item)
     const at = wordOffset(item)
-    words[at + INFO]! |= ItemFlag.fetched
     if (this.now - words[at + LAST_ACCESS]! >= BUMP_INTERVAL_SECONDS) {
       words[at + LAST_ACCESS] = this.now
       const classId = this.classOf(item)
