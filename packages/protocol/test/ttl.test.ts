@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { MemcacheOptionError } from '../src/errors.ts'
+import { exptimeOf, ttlToSeconds } from '../src/ttl.ts'
+import type { Ttl } from '../src/ttl.ts'
+
+describe('ttlToSeconds', () => {
+  it.each<[Ttl, number]>([
+    [60, 60],
+    [0.5, 0.5],
+    ['30s', 30],
+    ['5m', 300],
+    ['2h', 7200],
+    ['7d', 604_800],
+    ['60d', 5_184_000],
+    [Infinity, Infinity],
+  ])('reads %j as %d seconds', (ttl, seconds) => {
+    expect(ttlToSeconds(ttl)).toBe(seconds)
+  })
+
+  it.each([0, -1, NaN, 3_600_000, '0s', '5min' as Ttl, '' as Ttl, '-1s' as Ttl])('refuses %j', (ttl) => {
+    expect(() => ttlToSeconds(ttl)).toThrow(MemcacheOptionError)
+  })
+
+  it('says what to write instead of milliseconds', () => {
+    expect(() => ttlToSeconds(3_600_000)).toThrow("ttlSeconds is in seconds and 3600000 is over 30 days; write '42d'")
+  })
+
+  it('does not compile units that it does not know', () => {
+    // @ts-expect-error 'min' is no unit
+    expect(() => ttlToSeconds('5min')).toThrow('5min')
+  })
+})
+
+describe('exptimeOf', () => {
+  it('is relative up to 30 days, a Unix time beyond, and 0 for ever', () => {
+    expect(exptimeOf(60, 1_000_000_000_000)).toBe(60)
+    expect(exptimeOf(2_592_000, 1_000_000_000_000)).toBe(2_592_000)
+    expect(exptimeOf(2_592_001, 1_000_000_000_500)).toBe(1_002_592_001)
+    expect(exptimeOf(Infinity, 1_000_000_000_000)).toBe(0)
+  })
+
+  it('rounds up, so that nothing lives shorter than asked', () => {
+    expect(exptimeOf(0.2, 0)).toBe(1)
+  })
+})
