@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto'
+import { Cached, defineCache } from 'memcache-ts'
+import type { CityTable } from './city-table.ts'
+import type { City, CityChange, NearCity } from './city.ts'
+import { fold } from './fold.ts'
+
+/** The cities as the routes ask for them: from the cache, and from the database what the cache does not have. */
+export class Cities {
+  readonly #table: CityTable
+
+  /** One city by its number: `null` when there is none. */
+  readonly byId = defineCache({
+    name: 'city',
+    ttlSeconds: 3600,
+    load: async (id: number) => await this.#table.find(id),
+    loadMany: async (ids: readonly number[]) => await this.#table.findMany(ids),
+  })
+
+  /**
+   * Which edition of the table the lists are of. It is part of their keys and lies in the cache itself, so that one delete
+   * makes all lists of all processes unreachable, whatever they were asked; the old ones then fall out of the cache.
+   */
+  readonly #edition = defineCache({
+    name: 'edition',
+    ttlSeconds: Infinity,
+    load: async (_of: 'cities') => randomUUID(),
+  })
+
+  constructor(table: CityTable) {
+    this.#table = table
+  }
+
+  /** The cities whose name holds the text, whatever its accents and capitals. */
+  async search(text: string): Promise<City[]> {
+    return await this.searchEdition(await this.#edition.getOrSet('cities'), fold(text))
+  }
+
+  /** The cities around a point, whose place is taken to about 100 metres: neighbours share an answer. */
+  async near(lat: number, lon: number, km: number): Promise<NearCity[]> {
+    return await this.nearEdition(await this.#edition.getOrSet('cities'), round(lat), round(lon), km)
+  }
+
+  /** Changes a city, and evicts what the caches say of it: the city itself, and every list it may be in. */
+  async change(id: number, change: CityChange): Promise<City | null> {
+    const city = await this.#table.update(id, change)
+    await Promise.all([this.byId.delete(id), this.#edition.delete('cities')])
+    return city
+  }
+
+  /** Loads the largest cities into the cache before anyone asks for them. */
+  async warm(count: number): Promise<void> {
+    await this.byId.warm(await this.#table.largestIds(count), { progress: true })
+  }
+
+  @Cached('5m') protected async searchEdition(_edition: string, folded: string): Promise<City[]> {
+    return await this.#table.search(folded)
+  }
+
+  @Cached('5m') protected async nearEdition(
+    _edition: string,
+    lat: number,
+    lon: number,
+    km: number,
+  ): Promise<NearCity[]> {
+    return await this.#table.near(lat, lon, km)
+  }
+}
+
+function round(degrees: number): number {
+  return Number(degrees.toFixed(3))
+}

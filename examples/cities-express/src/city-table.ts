@@ -1,0 +1,67 @@
+import type { PGlite } from '@electric-sql/pglite'
+import type { City, CityChange, NearCity } from './city.ts'
+import { fold } from './fold.ts'
+import { timedDatabase } from './server-timing.ts'
+
+const COLUMNS = 'id, name, country, population, lat, lon'
+
+/** The statements. Nothing here knows of a cache. */
+export class CityTable {
+  readonly #database: PGlite
+
+  constructor(database: PGlite) {
+    this.#database = database
+  }
+
+  async find(id: number): Promise<City | null> {
+    const [city] = await this.#rows<City>(`select ${COLUMNS} from city where id = $1`, [id])
+    return city ?? null
+  }
+
+  async findMany(ids: readonly number[]): Promise<Map<number, City>> {
+    const cities = await this.#rows<City>(`select ${COLUMNS} from city where id = any($1)`, [ids])
+    return new Map(cities.map((city) => [city.id, city]))
+  }
+
+  async largestIds(count: number): Promise<number[]> {
+    const rows = await this.#rows<{ id: number }>('select id from city order by population desc limit $1', [count])
+    return rows.map((row) => row.id)
+  }
+
+  /** The cities whose name holds the text: first those that begin with it, the largest first. */
+  async search(text: string): Promise<City[]> {
+    return await this.#rows<City>(
+      `select ${COLUMNS} from city where strpos(folded, $1) > 0
+       order by folded = $1 desc, starts_with(folded, $1) desc, population desc limit 20`,
+      [fold(text)],
+    )
+  }
+
+  /** The cities within so many kilometres, the nearest first. It computes the distance of every row: no index helps. */
+  async near(lat: number, lon: number, km: number): Promise<NearCity[]> {
+    return await this.#rows<NearCity>(
+      `select * from (
+         select ${COLUMNS}, 12742 * asin(least(1, sqrt(
+           sin(radians(lat - $1) / 2) ^ 2 + cos(radians($1)) * cos(radians(lat)) * sin(radians(lon - $2) / 2) ^ 2
+         ))) as km from city
+       ) as every_city
+       where km <= $3 order by km limit 50`,
+      [lat, lon, km],
+    )
+  }
+
+  /** The city as it is now, null when there is none. */
+  async update(id: number, change: CityChange): Promise<City | null> {
+    const [city] = await this.#rows<City>(
+      `update city set name = coalesce($2, name), folded = coalesce($3, folded), population = coalesce($4, population)
+       where id = $1 returning ${COLUMNS}`,
+      [id, change.name ?? null, change.name === undefined ? null : fold(change.name), change.population ?? null],
+    )
+    return city ?? null
+  }
+
+  async #rows<Row>(sql: string, parameters: unknown[]): Promise<Row[]> {
+    const { rows } = await timedDatabase(() => this.#database.query<Row>(sql, parameters))
+    return rows
+  }
+}

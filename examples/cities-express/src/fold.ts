@@ -1,0 +1,7 @@
+/** A name as it is compared: small letters without accents, so that `zurich` finds Zürich. */
+export function fold(name: string): string {
+  return name
+    .normalize('NFD')
+    .replace(/\p{Mark}/gu, '')
+    .toLowerCase()
+}
