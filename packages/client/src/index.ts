@@ -1,1 +1,36 @@
-export {}
+export type {
+  CallOptions,
+  CounterOptions,
+  MetaArithmeticOptions,
+  MetaCounter,
+  MetaDeleteOptions,
+  MetaGetOptions,
+  MetaItem,
+  MetaSetOptions,
+  MetaSetResult,
+} from './call-options.ts'
+export { MemcachedClient } from './memcached-client.ts'
+export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'
+export type { MetaCommands } from './meta-commands.ts'
+export type { MultiGetResult } from './multi-get-result.ts'
+export type { HashStrategy, MemcachedClientOptions } from './options.ts'
+export { parseServers } from './server-address.ts'
+export type { ServerAddress, ServerStream } from './server-address.ts'
+export { typedCodec } from './values/typed-codec.ts'
+export type { TypedCodecOptions } from './values/typed-codec.ts'
+export type { ValueCodec } from './values/value-codec.ts'
+export {
+  MemcacheClosedError,
+  MemcacheConnectionError,
+  MemcacheDecodeError,
+  MemcacheError,
+  MemcacheKeyError,
+  MemcacheOptionError,
+  MemcacheProtocolError,
+  MemcacheQueueError,
+  MemcacheServerError,
+  MemcacheTimeoutError,
+  MemcacheTooLargeError,
+  MemcacheUnsupportedError,
+} from 'memcache-ts-protocol'
+export type { Key, KeyPart, MemcacheErrorCode, MemcacheErrorDetails, Ttl } from 'memcache-ts-protocol'

@@ -51,3 +51,19 @@ export { Reply } from './text/reply.ts'
 export { nextKey } from './text/request-parser.ts'
 export { MAX_REPLY_LINE_BYTES, writeLineEnd, writeValueLine } from './text/response-formatter.ts'
 export { Uint64, writeUint } from './uint64.ts'
+export { checkOptions } from './check-options.ts'
+export { ClientFlags } from './client-flags.ts'
+export { checkKey, joinKey, keyProblem } from './key.ts'
+export type { Key, KeyPart } from './key.ts'
+export {
+  MAX_REQUEST_LINE_BYTES,
+  writeFlag,
+  writeIntFlag,
+  writeMetaCommand,
+  writeRequestKey,
+  writeUint64Flag,
+} from './meta/request-formatter.ts'
+export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
+export { formatFlushAll, formatGet, formatStats, formatVersion } from './text/request-formatter.ts'
+export { isEnd, parseErrorLine, parseValueLine, ValueLine } from './text/response-parser.ts'
+export type { ErrorLineKind } from './text/response-parser.ts'

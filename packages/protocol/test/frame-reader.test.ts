@@ -70,7 +70,13 @@ describe('FrameReader', () => {
   it('reads byte by byte what it reads at once', () => {
     const input = Buffer.from('get a\r\nblock 5\r\nab\r\nc\r\nversion\n\r\n')
     const everyByte = [...input.keys()]
-    expect(read(input, everyByte).events).toEqual(['line get a', 'line block 5', 'data ab\r\nc true', 'line version', 'line '])
+    expect(read(input, everyByte).events).toEqual([
+      'line get a',
+      'line block 5',
+      'data ab\r\nc true',
+      'line version',
+      'line ',
+    ])
   })
 
   it('reads length + 2 bytes of a data block that is longer than it said, and a command behind them', () => {

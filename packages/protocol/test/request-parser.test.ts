@@ -63,16 +63,36 @@ describe('parseRequest, text', () => {
   })
 
   it('knows the data block of a storage line that it refuses, so that it can be swallowed', () => {
-    for (const line of [`set ${'k'.repeat(251)} 0 0 7`, 'set a x 0 7', 'set a -1 0 7', 'set a 0 x 7', 'cas a 0 0 7 x', 'cas a 0 0 7']) {
+    for (const line of [
+      `set ${'k'.repeat(251)} 0 0 7`,
+      'set a x 0 7',
+      'set a -1 0 7',
+      'set a 0 x 7',
+      'cas a 0 0 7 x',
+      'cas a 0 0 7',
+    ]) {
       expect(parse(line)).toMatchObject({ error: RequestError.badFormat, valueLength: 7 })
     }
-    for (const line of ['set a 0 0', 'set a 0 0 x', 'set a 0 0 -1', 'set a 0 0 2147483647', 'set', 'set a 0 0 4294967296']) {
+    for (const line of [
+      'set a 0 0',
+      'set a 0 0 x',
+      'set a 0 0 -1',
+      'set a 0 0 2147483647',
+      'set',
+      'set a 0 0 4294967296',
+    ]) {
       expect(parse(line)).toMatchObject({ error: RequestError.badFormat, valueLength: -1 })
     }
   })
 
   it('finds noreply wherever it is legal', () => {
-    for (const line of ['set a 0 0 1 noreply', 'delete a noreply', 'delete a 0 noreply', 'incr a 1 noreply', 'touch a 0 noreply ']) {
+    for (const line of [
+      'set a 0 0 1 noreply',
+      'delete a noreply',
+      'delete a 0 noreply',
+      'incr a 1 noreply',
+      'touch a 0 noreply ',
+    ]) {
       expect(parse(line).noreply, line).toBe(true)
     }
     expect(parse('delete anoreply').noreply).toBe(false)
@@ -105,7 +125,13 @@ describe('parseRequest, text', () => {
 describe('parseRequest, meta', () => {
   it('reads flags in their order and their arguments', () => {
     parse('mg key v t N30 R-1 Oabc k')
-    expect(request).toMatchObject({ command: Command.metaGet, error: 0, vivifyExptime: 30, recacheExptime: -1, flagCount: 6 })
+    expect(request).toMatchObject({
+      command: Command.metaGet,
+      error: 0,
+      vivifyExptime: 30,
+      recacheExptime: -1,
+      flagCount: 6,
+    })
     expect(request.flags).toBe(Flag.returnValue | Flag.returnTtl | Flag.returnKey)
     expect(request.capitalFlags).toBe(CapitalFlag.vivify | CapitalFlag.recache | CapitalFlag.opaque)
     const tokens = [...Array(6).keys()].map((index) =>
@@ -116,7 +142,14 @@ describe('parseRequest, meta', () => {
 
   it('reads an ms with its mode, cas and client flags', () => {
     parse('ms key 5 MA C18446744073709551615 E7 F9 T60 I q')
-    expect(request).toMatchObject({ command: Command.metaSet, valueLength: 5, mode: 65, clientFlags: 9, exptime: 60, hasCas: true })
+    expect(request).toMatchObject({
+      command: Command.metaSet,
+      valueLength: 5,
+      mode: 65,
+      clientFlags: 9,
+      exptime: 60,
+      hasCas: true,
+    })
     expect(request.cas.toBigInt()).toBe(18_446_744_073_709_551_615n)
     expect(request.newCas.toBigInt()).toBe(7n)
   })

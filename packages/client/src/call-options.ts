@@ -1,0 +1,105 @@
+import type { Key, Ttl } from 'memcache-ts-protocol'
+
+/** What every call may carry. */
+export interface CallOptions {
+  /** How long this call may take, in milliseconds, instead of the client's `timeoutMs`. */
+  timeoutMs?: number | undefined
+  /** Ends the wait with the signal's reason; what was sent may still be carried out. */
+  signal?: AbortSignal | undefined
+  /** Goes to the server of this key instead of its own, so that keys which belong together lie together. */
+  groupKey?: Key | undefined
+}
+
+/** Options of `incr` and `decr`. */
+export interface CounterOptions extends CallOptions {
+  /** What a counter that is not there starts with; without it, a miss is `undefined`. */
+  initial?: number | bigint | undefined
+  /** The lifetime of a counter that is made. Default: for ever. */
+  ttl?: Ttl | undefined
+}
+
+/** Options of `meta.get`. */
+export interface MetaGetOptions extends CallOptions {
+  /** N: on a miss, make an empty item for so many seconds; who made it has `won` the right to fill it. */
+  vivifySeconds?: number | undefined
+  /** R: the first to ask within so many seconds of the end has `won` the right to recache it. */
+  recacheSeconds?: number | undefined
+  /** T: give it this lifetime. */
+  touchTtl?: Ttl | undefined
+  /** Whether to fetch the value, not just what is known of it. Default true. */
+  value?: boolean | undefined
+}
+
+/** An item, as `meta.get` found it. */
+export interface MetaItem<Value> {
+  /** `undefined` for a lease that nobody has filled yet, and where it was not asked for. */
+  readonly value: Value | undefined
+  /** The value's bytes. */
+  readonly size: number
+  readonly casUnique: bigint
+  readonly clientFlags: number
+  /** `Infinity` for an item that does not expire. */
+  readonly ttlSeconds: number
+  /** W: this caller has the right, and the duty, to recache it. */
+  readonly won: boolean
+  /** X: it was marked stale. */
+  readonly stale: boolean
+  /** Z: another caller has the right to recache it. */
+  readonly lost: boolean
+}
+
+/** Options of `meta.set`. */
+export interface MetaSetOptions extends CallOptions {
+  ttl?: Ttl | undefined
+  /** M: as the commands of that name. Default `set`. */
+  mode?: 'set' | 'add' | 'replace' | 'append' | 'prepend' | undefined
+  /** C: store only in place of the item that has this cas unique. */
+  compareCas?: bigint | undefined
+  /** I: with `compareCas` below the item's, store it marked stale. */
+  invalidate?: boolean | undefined
+  /** E: the cas unique that it gets. */
+  newCas?: bigint | undefined
+}
+
+/** How a `meta.set` ended. */
+export interface MetaSetResult {
+  readonly status: 'stored' | 'notStored' | 'exists' | 'notFound'
+  /** The stored item's; 0n when nothing was stored. */
+  readonly casUnique: bigint
+}
+
+/** Options of `meta.delete`. */
+export interface MetaDeleteOptions extends CallOptions {
+  /** C: delete only the item that has this cas unique. */
+  compareCas?: bigint | undefined
+  /** I: mark it stale instead of deleting it. */
+  invalidate?: boolean | undefined
+  /** T: with `invalidate`, the lifetime that is left to it. */
+  ttl?: Ttl | undefined
+  /** E: with `invalidate`, the cas unique that it gets. */
+  newCas?: bigint | undefined
+}
+
+/** Options of `meta.arithmetic`. */
+export interface MetaArithmeticOptions<Amount extends number | bigint = number | bigint> extends CallOptions {
+  /** D: by how much. Default 1. */
+  delta?: Amount | undefined
+  /** Default `incr`. `decr` stops at 0. */
+  mode?: 'incr' | 'decr' | undefined
+  /** J: what a counter that is made starts with. Default 0. */
+  initial?: Amount | undefined
+  /** N: make a counter on a miss, with this lifetime. */
+  vivifyTtl?: Ttl | undefined
+  /** T: give the counter this lifetime. */
+  ttl?: Ttl | undefined
+  /** C: only if it has this cas unique. */
+  compareCas?: bigint | undefined
+}
+
+/** A counter, as `meta.arithmetic` left it. */
+export interface MetaCounter<Amount extends number | bigint = number | bigint> {
+  readonly value: Amount
+  readonly casUnique: bigint
+  /** `Infinity` for a counter that does not expire. */
+  readonly ttlSeconds: number
+}

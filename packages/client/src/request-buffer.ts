@@ -1,0 +1,96 @@
+import type { Duplex } from 'node:stream'
+import { MAX_REQUEST_LINE_BYTES } from 'memcache-ts-protocol'
+
+const BUFFER_BYTES = 64 * 1024
+/** Values up to this size are copied in; larger ones become a part of the write by themselves. */
+const COPY_BYTES = 16 * 1024
+
+/** Gathers the requests of one tick, so that they leave in one write. */
+export class RequestBuffer {
+  /** Requests are written here, from `at` on. */
+  buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  at = 0
+  #parts: Buffer[] = []
+  #from = 0
+
+  get isEmpty(): boolean {
+    return this.at === this.#from && this.#parts.length === 0
+  }
+
+  /** Makes sure that a request's line fits behind `at`. */
+  room(): void {
+    this.#reserve(MAX_REQUEST_LINE_BYTES)
+  }
+
+  append(text: string): void {
+    const length = Buffer.byteLength(text)
+    if (length > BUFFER_BYTES) {
+      this.#appendPart(Buffer.from(text))
+      return
+    }
+    this.#reserve(length)
+    this.at += this.buffer.write(text, this.at)
+  }
+
+  /** A data block and its line end. */
+  appendValue(bytes: Buffer): void {
+    if (bytes.length > COPY_BYTES) {
+      this.#appendPart(bytes)
+      this.#reserve(2)
+    } else {
+      this.#reserve(bytes.length + 2)
+      this.at += bytes.copy(this.buffer, this.at)
+    }
+    this.buffer[this.at] = 13
+    this.buffer[this.at + 1] = 10
+    this.at += 2
+  }
+
+  /** Forgets what was gathered: the connection is gone. */
+  clear(): void {
+    this.at = 0
+    this.#from = 0
+    this.#parts = []
+  }
+
+  /**
+   * Writes what was gathered.
+   * @param copiesOnWrite whether a write that leaves nothing queued in the stream has been copied by the kernel.
+   */
+  flush(stream: Duplex, copiesOnWrite: boolean): void {
+    const { buffer } = this
+    const last = buffer.subarray(this.#from, this.at)
+    const parts = this.#parts
+    this.clear()
+    // Behind a write that is still to come, a copy just as long as the requests goes, and the buffer stays.
+    const direct = copiesOnWrite && stream.writableLength === 0
+    if (parts.length === 0) {
+      stream.write(direct ? last : Buffer.from(last))
+    } else {
+      stream.cork()
+      for (const part of parts) stream.write(part)
+      if (last.length > 0) stream.write(last)
+      stream.uncork()
+    }
+    const free = direct ? stream.writableLength === 0 : parts.length === 0
+    if (!free) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  }
+
+  #appendPart(part: Buffer): void {
+    this.#finishPart()
+    this.#parts.push(part)
+  }
+
+  #finishPart(): void {
+    if (this.at > this.#from) this.#parts.push(this.buffer.subarray(this.#from, this.at))
+    this.#from = this.at
+  }
+
+  #reserve(bytes: number): void {
+    if (this.buffer.length - this.at >= bytes) return
+    this.#finishPart()
+    this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    this.at = 0
+    this.#from = 0
+  }
+}

@@ -1,0 +1,44 @@
+import { MemcacheOptionError } from './errors.ts'
+
+/**
+ * Refuses options that there are not: a misspelt one would be ignored in silence.
+ * @param hints what people write who come from elsewhere, and what it is called here.
+ * @throws MemcacheOptionError that names the option and, where there is one, the name that was meant.
+ */
+export function checkOptions(
+  owner: string,
+  options: object,
+  known: readonly string[],
+  hints: Readonly<Record<string, string>> = {},
+): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue
+    const meant = hints[name] ?? nearest(name, known)
+    const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
+    throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
+  }
+}
+
+/** The known name that a name was most likely meant to be. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  const lower = name.toLowerCase()
+  const close = known.map((candidate) => ({ candidate, distance: editDistance(lower, candidate.toLowerCase()) }))
+  close.sort((a, b) => a.distance - b.distance)
+  const best = close[0]
+  if (best !== undefined && best.distance <= Math.max(1, Math.floor(name.length / 3))) return best.candidate
+  return known.find((candidate) => candidate.toLowerCase().startsWith(lower))
+}
+
+/** How many letters have to be changed, put in or left out (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}

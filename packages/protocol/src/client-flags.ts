@@ -1,0 +1,16 @@
+/**
+ * What the client flags of a stored value say, for all that the kit stores (docs/format.md). 1 and 2 are those of the
+ * guide's Python program, so that other languages read plain values; 0 is what every client writes for bytes.
+ */
+export const ClientFlags = {
+  /** Bytes as they are. The kit never stores 0: a lease's stub has it. */
+  bytes: 0,
+  /** UTF-8 text. */
+  string: 1,
+  /** JSON. */
+  json: 2,
+  /** JSON with tags for what JSON has no word for: Date, Map, Set, bigint, undefined, typed arrays (tagged-json). */
+  taggedJson: 3,
+  /** Bytes as they are, stored by the kit. */
+  kitBytes: 4,
+} as const

@@ -1,0 +1,106 @@
+import { parseInt32, parseUint53, skipSpaces, tokenEnd } from '../tokens.ts'
+import { Uint64 } from '../uint64.ts'
+import { MetaCode } from './response-formatter.ts'
+
+/** The answer to a meta command, read in place; refilled by each. */
+export class MetaReply {
+  /** One of `MetaCode`. */
+  code = 0
+  /** Bytes of the data block; -1 without one. */
+  valueLength = -1
+  clientFlags = 0
+  /** The value's size, from the flag s. */
+  size = 0
+  /** Seconds left to live; -1 for ever. */
+  ttlSeconds = -1
+  readonly casUnique = new Uint64()
+  /** W: this caller has the right to recache. */
+  won = false
+  /** X: the item is stale. */
+  stale = false
+  /** Z: somebody else has the right to recache. */
+  lost = false
+  /** Whether the item was fetched before, from the flag h. */
+  hitBefore = false
+  /** Seconds since the last access, from the flag l. */
+  lastAccessSeconds = 0
+  opaqueStart = 0
+  opaqueEnd = 0
+}
+
+const CODES: ReadonlySet<number> = new Set(Object.values(MetaCode))
+
+/** Reads a meta reply's line; returns false for a line that is none. */
+export function parseMetaReply(into: MetaReply, buffer: Buffer, start: number, end: number): boolean {
+  const code = (buffer[start]! << 8) | buffer[start + 1]!
+  if (end - start < 2 || !CODES.has(code)) return false
+  into.code = code
+  into.valueLength = -1
+  into.clientFlags = 0
+  into.size = 0
+  into.ttlSeconds = -1
+  into.casUnique.set(0, 0)
+  into.won = false
+  into.stale = false
+  into.lost = false
+  into.hitBefore = false
+  into.lastAccessSeconds = 0
+  into.opaqueStart = 0
+  into.opaqueEnd = 0
+  let at = start + 2
+  if (code === MetaCode.VA) {
+    const lengthEnd = tokenEnd(buffer, at + 1, end)
+    into.valueLength = parseUint53(buffer, at + 1, lengthEnd)
+    if (!(into.valueLength >= 0)) return false
+    at = lengthEnd
+  }
+  // A code is a word of its own: HDX is none.
+  if (at < end && buffer[at] !== 32) return false
+  if (code === MetaCode.ME) return true
+  while ((at = skipSpaces(buffer, at, end)) < end) {
+    const flagEnd = tokenEnd(buffer, at, end)
+    if (!readFlag(into, buffer, at, flagEnd)) return false
+    at = flagEnd
+  }
+  return true
+}
+
+function readFlag(into: MetaReply, buffer: Buffer, at: number, end: number): boolean {
+  switch (buffer[at]) {
+    case 87: // W
+      into.won = true
+      return true
+    case 88: // X
+      into.stale = true
+      return true
+    case 90: // Z
+      into.lost = true
+      return true
+    case 102: // f
+      into.clientFlags = parseUint53(buffer, at + 1, end)
+      return into.clientFlags >= 0
+    case 99: // c
+      return into.casUnique.parse(buffer, at + 1, end)
+    case 115: // s
+      into.size = parseUint53(buffer, at + 1, end)
+      return into.size >= 0
+    case 116: // t
+      into.ttlSeconds = parseInt32(buffer, at + 1, end)
+      // An item that is about to go can show a lifetime below zero, as an unsigned number.
+      if (Number.isNaN(into.ttlSeconds)) into.ttlSeconds = 0
+      return true
+    case 104: // h
+      into.hitBefore = buffer[at + 1] === 49
+      return true
+    case 108: // l
+      into.lastAccessSeconds = parseUint53(buffer, at + 1, end)
+      return into.lastAccessSeconds >= 0
+    case 79: // O
+      into.opaqueStart = at + 1
+      into.opaqueEnd = end
+      return true
+    default:
+      // k, b and whatever a later server may add.
+      return true
+  }
+}
