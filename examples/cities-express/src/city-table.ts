@@ -37,15 +37,15 @@ export class CityTable {
     )
   }
 
-  /** The cities within so many kilometres, the nearest first. It computes the distance of every row: no index helps. */
+  /** The 200 nearest cities within so many kilometres, the nearest first. It computes the distance of every row: no index helps. */
   async near(lat: number, lon: number, km: number): Promise<NearCity[]> {
     return await this.#rows<NearCity>(
-      `select * from (
+      `select ${COLUMNS}, round(km::numeric, 1)::double precision as km from (
          select ${COLUMNS}, 12742 * asin(least(1, sqrt(
            sin(radians(lat - $1) / 2) ^ 2 + cos(radians($1)) * cos(radians(lat)) * sin(radians(lon - $2) / 2) ^ 2
          ))) as km from city
        ) as every_city
-       where km <= $3 order by km limit 50`,
+       where km <= $3 order by every_city.km limit 200`,
       [lat, lon, km],
     )
   }

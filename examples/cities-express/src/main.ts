@@ -8,7 +8,7 @@ import { openDatabase } from './database.ts'
 import { listen } from './listen.ts'
 import { loadingBar } from './loading-bar.ts'
 
-const wantedPort = Number(process.env.PORT ?? 3000)
+const wantedPort = portFrom(process.env.PORT)
 
 const database = await openDatabase(loadingBar('135,233 cities into Postgres'))
 const cities = new Cities(new CityTable(database))
@@ -39,3 +39,11 @@ server.close()
 await once(server, 'close')
 await getDefaultMemcache().close()
 await database.close()
+
+function portFrom(text = '3000'): number {
+  const port = Number(text)
+  if (text.trim() === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new RangeError(`PORT must be a number from 0 to 65535, not ${JSON.stringify(text)}`)
+  }
+  return port
+}

@@ -1,0 +1,50 @@
+/** What the service said no to: its message is the problem's detail, and 429 says when to come back. */
+export class Refused extends Error {
+  constructor(status, message, retryAfterSeconds) {
+    super(message)
+    this.status = status
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
+
+/** Hears of every answer: `limit` { left, of, resetSeconds } and, when it has a timing, `timing` { path, dbMs, cacheMs }. */
+export const answers = new EventTarget()
+
+/** Asks the service: the body of the answer, and how long the database (null: not asked) and the cache took. */
+export async function ask(path, { method = 'GET', body, signal, countTime = true } = {}) {
+  const response = await fetch(path, {
+    method,
+    cache: 'no-store',
+    ...(signal && { signal }),
+    ...(body && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+  })
+  const limit = limitOf(response.headers)
+  if (limit) tell('limit', limit)
+  const answer = await response.json()
+  if (!response.ok) {
+    throw new Refused(response.status, answer.detail ?? answer.title, Number(response.headers.get('Retry-After')))
+  }
+  const timing = { path, ...timingOf(response.headers) }
+  if (countTime) tell('timing', timing)
+  return { answer, timing }
+}
+
+function tell(type, detail) {
+  answers.dispatchEvent(new CustomEvent(type, { detail }))
+}
+
+/** `Server-Timing: db;dur=71.3, cache;dur=0.4` */
+function timingOf(headers) {
+  const durations = new Map()
+  for (const [, name, ms] of (headers.get('Server-Timing') ?? '').matchAll(/(\w+);dur=([\d.]+)/g)) {
+    durations.set(name, Number(ms))
+  }
+  return { dbMs: durations.get('db') ?? null, cacheMs: durations.get('cache') ?? 0 }
+}
+
+/** `RateLimit: "default";r=50;t=30` and `RateLimit-Policy: "default";q=100;w=60` */
+function limitOf(headers) {
+  const now = /;r=(\d+)(?:;t=(\d+))?/.exec(headers.get('RateLimit') ?? '')
+  const policy = /;q=(\d+)/.exec(headers.get('RateLimit-Policy') ?? '')
+  return now && { left: Number(now[1]), of: Number(policy?.[1] ?? 100), resetSeconds: Number(now[2] ?? 0) }
+}

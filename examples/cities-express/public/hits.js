@@ -1,0 +1,38 @@
+import { ask } from './api.js'
+import { byId, svg } from './element.js'
+import { count, megabytes } from './words.js'
+
+const POLLS = 60
+const polls = []
+let before
+
+/** Asks the memcached servers for their statistics and draws what they had since the last time. */
+export async function pollHits() {
+  const { answer } = await ask('/api/stats', { countTime: false })
+  const servers = Object.values(answer.servers)
+  const sum = (name) => servers.reduce((total, server) => total + Number(server[name] ?? 0), 0)
+  const now = { hits: sum('get_hits'), misses: sum('get_misses') }
+  polls.push({ hits: now.hits - (before?.hits ?? now.hits), misses: now.misses - (before?.misses ?? now.misses) })
+  before = now
+
+  const asked = now.hits + now.misses
+  byId('ratio').textContent = asked === 0 ? '–' : `${Math.round((now.hits / asked) * 100)} %`
+  byId('counts').textContent = `${count(now.hits)} hits, ${count(now.misses)} misses`
+  byId('server').textContent =
+    `${Object.keys(answer.servers).join(', ')}: ${count(sum('curr_items'))} items, ${megabytes(sum('bytes'))}`
+  drawSpark(polls.slice(-POLLS))
+}
+
+function drawSpark(shown) {
+  const most = Math.max(4, ...shown.map((poll) => Math.max(poll.hits, poll.misses)))
+  const bars = shown.flatMap(({ hits, misses }, index) => {
+    const place = { x: POLLS - shown.length + index + 0.15, width: 0.7 }
+    const up = (hits / most) * 11
+    const down = (misses / most) * 7
+    return [
+      svg('rect', { class: 'hit', ...place, y: 12 - up, height: Math.max(0.5, up) }),
+      svg('rect', { class: 'miss', ...place, y: 12.5, height: down }),
+    ]
+  })
+  byId('spark').replaceChildren(svg('line', { x1: 0, x2: POLLS, y1: 12.25, y2: 12.25 }), ...bars)
+}
