@@ -1,0 +1,56 @@
+/**
+ * Looks at every public package as it would be published, with publint and attw (Are The Types Wrong), and at what lies
+ * in it. Prints one line a check, and what is wrong; exits with 1 if anything is.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { publint } from 'publint'
+import { formatMessage } from 'publint/utils'
+import { packPublicPackages } from './public-packages.js'
+
+const attw = join(
+  dirname(createRequire(import.meta.url).resolve('@arethetypeswrong/cli/package.json')),
+  'dist/index.js',
+)
+
+const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-pack-'))
+let failed = 0
+
+function report(name, problems) {
+  if (problems.length > 0) failed++
+  console.log(`${problems.length === 0 ? 'ok  ' : 'FAIL'} ${name}`)
+  for (const problem of problems) console.log(`     ${problem}`)
+}
+
+try {
+  for (const { name, tarball, files } of await packPublicPackages(folder)) {
+    const bytes = readFileSync(tarball)
+    const tarballBuffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
+    const { messages, pkg } = await publint({ pack: { tarball: tarballBuffer }, strict: true })
+    report(
+      `publint ${name}`,
+      messages.map((message) => formatMessage(message, pkg) ?? message.code),
+    )
+
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [attw, tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji'],
+      { encoding: 'utf8' },
+    )
+    report(`attw ${name}`, status === 0 ? [] : `${stdout}${stderr}`.trim().split('\n'))
+
+    const stray = files.filter(
+      (file) => !/^(package\.json|README\.md|LICENSE|(bin|dist|src)\/[\w./-]+\.(js|ts|map))$/.test(file),
+    )
+    report(
+      `files ${name}`,
+      stray.map((file) => `${file} is no file to publish`),
+    )
+  }
+} finally {
+  rmSync(folder, { recursive: true })
+}
+process.exitCode = failed === 0 ? 0 : 1

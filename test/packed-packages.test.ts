@@ -1,0 +1,70 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { packPublicPackages, publicPackages } from './public-packages.js'
+
+const run = promisify(execFile)
+const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url))
+const consumer = fileURLToPath(new URL('./fixtures/consumer', import.meta.url))
+const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
+
+/**
+ * What a project of someone else sees: the packed packages, installed far from this workspace. They are packed from
+ * `dist`, which `npm test` builds first.
+ */
+describe('the packages as they are published', () => {
+  let project: string
+
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), 'memcache-ts-consumer-'))
+    const packed = await packPublicPackages(project)
+    await cp(consumer, project, { recursive: true })
+    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
+    // Express and the types are what such a project has anyway; everything else has to come with the packages.
+    const others = ['express@5.3.0', '@types/node@20.19.43']
+    await run('npm', ['install', ...npmOptions, ...packed.map(({ tarball }) => tarball), ...others], { cwd: project })
+  }, 180_000)
+
+  afterAll(async () => {
+    await rm(project, { recursive: true, force: true })
+  })
+
+  it.each(publicPackages())('%s can be imported', async (name) => {
+    const script = `console.log(Object.keys(await import('${name}')).length > 0)`
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: project })
+    expect(stdout).toBe('true\n')
+  })
+
+  it('type-check in a strict project that also checks the declarations', async () => {
+    const { stdout } = await run(process.execPath, [tsc, '--project', project], { cwd: project }).catch(
+      (error: { stdout: string }) => error,
+    )
+    expect(stdout).toBe('')
+  })
+
+  it('npx memcache-ts-server starts a memcached that answers', async () => {
+    const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '0'], {
+      cwd: project,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true, // npx puts a shell between: the whole group is ended below
+    })
+    try {
+      const [line] = (await once(createInterface(server.stdout), 'line')) as [string]
+      const port = Number(/:(\d+)$/.exec(line)?.[1])
+      const socket = connect(port, '127.0.0.1')
+      socket.write('version\r\n')
+      const [reply] = (await once(socket, 'data')) as [Buffer]
+      socket.destroy()
+      expect(reply.toString()).toMatch(/^VERSION \d+\.\d+\.\d+\r\n$/)
+    } finally {
+      if (server.pid !== undefined) process.kill(-server.pid)
+    }
+  })
+})

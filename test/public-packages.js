@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** The names of the packages that are published. */
+export function publicPackages() {
+  return readdirSync(join(root, 'packages'))
+    .map((folder) => JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8')))
+    .filter((manifest) => manifest.private !== true)
+    .map((manifest) => /** @type {string} */ (manifest.name))
+}
+
+/**
+ * Packs the public packages as they would be published, into a folder.
+ * @param {string} folder
+ * @returns {Promise<{ name: string, tarball: string, files: string[] }[]>}
+ */
+export async function packPublicPackages(folder) {
+  const workspaces = publicPackages().map((name) => `--workspace=${name}`)
+  const { stdout } = await promisify(execFile)(
+    'npm',
+    ['pack', '--json', '--ignore-scripts', '--pack-destination', folder, ...workspaces],
+    { cwd: root, maxBuffer: 2 ** 26 },
+  )
+  return JSON.parse(stdout).map(({ name, filename, files }) => ({
+    name,
+    tarball: join(folder, filename),
+    files: files.map((file) => file.path),
+  }))
+}
