@@ -51,7 +51,7 @@ export interface ConnectionObserver {
  * The life of a connection:
  *
  *   idle → connecting → ready       by the first operation; operations wait meanwhile
- *   ready → idle                    closed by the server; the next operation connects again
+ *   ready → idle                    closed by the server, or its answers are in doubt; the next operation connects again
  *   connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
  *                                   background one attempt at a time is made until a server answers `version`
  *   down → ready                    it does
@@ -233,11 +233,16 @@ export class Connection implements FrameHandler {
       this.#fail(error)
       return
     }
-    const hadPending = this.#queue.length > 0
+    if (this.#queue.length > 0 || cause !== undefined) this.#drop(error)
+    else this.#drop(undefined)
+  }
+
+  /** Drops the connection; the next operation makes a new one. */
+  #drop(error: MemcacheError | undefined): void {
     this.#dropStream()
     if (this.#state === 'ready') this.#state = 'idle'
-    this.#failAll(error)
-    this.#observer.disconnected(hadPending || cause !== undefined ? error : undefined)
+    if (error !== undefined) this.#failAll(error)
+    this.#observer.disconnected(error)
   }
 
   /** Gives the server up for now: everything that waits fails, and so does what comes, until it answers again. */
@@ -356,7 +361,9 @@ export class Connection implements FrameHandler {
   }
 
   #desync(message: string): number {
-    this.#fail(new MemcacheProtocolError(message, { server: this.#address.name }))
+    const error = new MemcacheProtocolError(message, { server: this.#address.name })
+    if (this.#state === 'ready') this.#drop(error)
+    else this.#fail(error)
     return STOP
   }
 

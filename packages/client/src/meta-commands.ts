@@ -132,7 +132,8 @@ export class MetaCommands {
       if (options?.invalidate === true) at = writeFlag(out, at, LETTER.I)
       requests.at = writeLineEnd(out, at)
       requests.appendValue(bytes)
-      const operation = new MetaOperation({ key: joinKey(key), writes: true }, undefined, setResult, resolve, reject)
+      const details = { key: joinKey(key), writes: true, sendsValue: true }
+      const operation = new MetaOperation(details, undefined, setResult, resolve, reject)
       this.#dispatcher.send(connection, operation, options)
     })
   }

@@ -32,6 +32,8 @@ export interface OperationDetails {
   readonly key?: string | undefined
   /** Whether it may change what is stored, so that a lost answer leaves doubt. */
   readonly writes: boolean
+  /** Whether a data block went with it. */
+  readonly sendsValue?: boolean
 }
 
 /** A request that was sent, waiting for its answer. It settles once; an answer that comes later is read and forgotten. */
@@ -48,11 +50,13 @@ export abstract class Operation {
   settled = false
   /** Takes the listener off the caller's signal. */
   release: (() => void) | undefined
+  readonly #sendsValue: boolean
   readonly #reject: (error: unknown) => void
 
   constructor(details: OperationDetails, reject: (error: unknown) => void) {
     this.key = details.key
     this.writes = details.writes
+    this.#sendsValue = details.sendsValue ?? false
     this.#reject = reject
   }
 
@@ -93,7 +97,7 @@ export abstract class Operation {
     }
     this.fail(serverError(error.kind, error.message, server, this.#details(server)))
     // After a refused line nobody knows whether its data block was read as commands.
-    return error.kind === 'SERVER_ERROR' || !this.writes ? DONE : DESYNC
+    return error.kind === 'SERVER_ERROR' || !this.#sendsValue ? DONE : DESYNC
   }
 
   #details(server: string) {

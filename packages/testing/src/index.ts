@@ -1,1 +1,7 @@
-export {}
+export { FakeClock } from './fake-clock.ts'
+export { FaultProxy } from './fault-proxy.ts'
+export type { Fault } from './fault-proxy.ts'
+export { freePort } from './free-port.ts'
+export { LaunchedServer, launchMemcached, launchServer } from './launched-server.ts'
+export type { LaunchOptions } from './launched-server.ts'
+export { describeWithChromium, describeWithMemcached } from './requirements.ts'

@@ -1,0 +1,258 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from 'vitest'
+import {
+  MemcachedClient,
+  MemcacheKeyError,
+  MemcacheOptionError,
+  MemcacheServerError,
+  MemcacheTooLargeError,
+} from '../src/index.ts'
+import type { MemcachedClientOptions } from '../src/index.ts'
+
+/** What a client has to do on every server: ours over TCP or a stream, and the real one. */
+export function describeClient(
+  open: () => Promise<{ servers: MemcachedClientOptions['servers']; stop: () => Promise<void> }>,
+): void {
+  describe('a client', () => {
+    let client: MemcachedClient
+    let stop: () => Promise<void>
+
+    beforeAll(async () => {
+      const opened = await open()
+      stop = opened.stop
+      client = new MemcachedClient({ servers: opened.servers, timeoutMs: 5000 })
+    })
+    afterAll(async () => {
+      await client.close()
+      await stop()
+    })
+    beforeEach(() => client.flushAll())
+
+    it('misses with undefined and finds a stored null', async () => {
+      expect(await client.get('nothing')).toBeUndefined()
+      await client.set('null', null)
+      expect(await client.get('null')).toBeNull()
+    })
+
+    it.each([
+      ['a string', 'Zürich ☂'],
+      ['an empty string', ''],
+      ['a string with line ends and words of the protocol', 'a\r\nEND\r\nVALUE x 0 1\r\n'],
+      ['a number', 1.5],
+      ['negative zero', -0],
+      ['NaN', NaN],
+      ['false', false],
+      ['an object', { a: [1, 'two', null], b: { c: true } }],
+      ['a date', new Date('2026-01-02T03:04:05.678Z')],
+      ['a map in a set', new Set([new Map([[{ k: 1 }, 2n]])])],
+      ['a bigint', 2n ** 70n],
+      ['undefined inside', { a: undefined, b: [undefined] }],
+      ['bytes', Buffer.from([0, 13, 10, 255])],
+      ['no bytes', Buffer.alloc(0)],
+      ['a typed array', new Float64Array([1.5, -0, Infinity])],
+      ['an object that looks like a tag', { $: ['date', 'x'] }],
+    ])('gives %s back as it went in', async (_, value) => {
+      await client.set('value', value, 60)
+      expect(await client.get('value')).toStrictEqual(value)
+      expect((await client.getMulti(['value'])).get('value')).toStrictEqual(value)
+    })
+
+    it('stores strings and JSON as the guide has them', async () => {
+      await client.set('s', 'text')
+      await client.set('j', { a: 1 })
+      expect((await client.gets('s'))?.clientFlags).toBe(1)
+      expect((await client.gets('j'))?.clientFlags).toBe(2)
+    })
+
+    it.each([1, 15_000, 70_000, 500_000, 1_000_000])('carries a value of %d bytes', async (length) => {
+      const value = randomBytes(length)
+      await client.set('big', value)
+      const [one, two, multi] = await Promise.all([client.get('big'), client.get('big'), client.getMulti(['big'])])
+      expect(value.equals(one as Buffer)).toBe(true)
+      expect(value.equals(two as Buffer)).toBe(true)
+      expect(value.equals(multi.get('big') as Buffer)).toBe(true)
+    })
+
+    it('adds, replaces, appends and prepends as memcached does', async () => {
+      expect(await client.replace('k', 'x')).toBe(false)
+      expect(await client.append('k', 'x')).toBe(false)
+      expect(await client.add('k', 'b')).toBe(true)
+      expect(await client.add('k', 'z')).toBe(false)
+      expect(await client.append('k', 'c')).toBe(true)
+      expect(await client.prepend('k', 'a')).toBe(true)
+      expect(await client.get('k')).toBe('abc')
+      expect(await client.replace('k', 'new')).toBe(true)
+      expect(await client.get('k')).toBe('new')
+    })
+
+    it('compares and swaps', async () => {
+      expect(await client.cas('k', 1, 1n)).toBe('notFound')
+      await client.set('k', 1)
+      const item = await client.gets<number>('k')
+      expect(await client.cas('k', 2, item!.casUnique)).toBe('stored')
+      expect(await client.cas('k', 3, item!.casUnique)).toBe('exists')
+      expect(await client.get('k')).toBe(2)
+    })
+
+    it('deletes, touches, gets and touches', async () => {
+      expect(await client.delete('k')).toBe(false)
+      expect(await client.touch('k', 60)).toBe(false)
+      expect(await client.gat('k', 60)).toBeUndefined()
+      await client.set('k', 'v')
+      expect((await client.meta.get('k'))?.ttlSeconds).toBe(Infinity)
+      expect(await client.touch('k', 60)).toBe(true)
+      expect((await client.meta.get('k'))?.ttlSeconds).toBeLessThanOrEqual(60)
+      expect(await client.gat('k', '40d')).toBe('v')
+      expect((await client.meta.get('k'))?.ttlSeconds).toBeGreaterThan(39 * 86_400)
+      expect((await client.gats('k', Infinity))?.value).toBe('v')
+      expect((await client.meta.get('k'))?.ttlSeconds).toBe(Infinity)
+      expect(await client.delete('k')).toBe(true)
+      expect(await client.get('k')).toBeUndefined()
+    })
+
+    it('counts, exactly beyond 2^53 when given a bigint', async () => {
+      expect(await client.incr('n')).toBeUndefined()
+      expect(await client.incr('n', 5, { initial: 10, ttl: 60 })).toBe(10)
+      expect(await client.incr('n', 5)).toBe(15)
+      expect(await client.decr('n', 100)).toBe(0)
+      await client.set('big', String(2n ** 64n - 2n))
+      expect(await client.incr('big', 1n)).toBe(2n ** 64n - 1n)
+      expect(await client.incr('big', 1n)).toBe(0n)
+      expectTypeOf(client.incr('big', 1n)).resolves.toEqualTypeOf<bigint | undefined>()
+      expectTypeOf(client.incr('n', 1)).resolves.toEqualTypeOf<number | undefined>()
+      await client.set('word', 'word')
+      await expect(client.incr('word')).rejects.toThrow(MemcacheServerError)
+      await expect(client.incr('n', -1)).rejects.toThrow(MemcacheOptionError)
+    })
+
+    it('answers each of a thousand pipelined calls with its own value', async () => {
+      const keys = Array.from({ length: 1000 }, (_, index) => `key:${index}`)
+      await Promise.all(keys.map((key) => client.set(key, { key })))
+      const values = await Promise.all(keys.map((key) => client.get<{ key: string }>(key)))
+      expect(values.map((value) => value?.key)).toEqual(keys)
+    })
+
+    it('gets many keys at once: the hits, by the keys as given', async () => {
+      await client.set(['city', 42], 'Zürich')
+      await client.set('plain', 1)
+      const result = await client.getMulti([['city', 42], 'plain', 'missing', ['city', 'a b:c']])
+      expect([...result.values()].sort()).toEqual([1, 'Zürich'])
+      expect(result.size).toBe(2)
+      expect(result.errors.size).toBe(0)
+      expect((await client.getMulti([])).size).toBe(0)
+    })
+
+    it('escapes the parts of a key, so that they cannot collide or inject', async () => {
+      await client.set(['a', 'b:c'], 1)
+      await client.set(['a:b', 'c'], 2)
+      await client.set(['a', 'b c\r\nflush_all'], 3)
+      expect(await client.get(['a', 'b:c'])).toBe(1)
+      expect(await client.get(['a:b', 'c'])).toBe(2)
+      expect(await client.get(['a', 'b c\r\nflush_all'])).toBe(3)
+    })
+
+    it.each(['', 'with space', 'with\r\ndelete x', 'tab\t', '\u0000', 'k'.repeat(251), 'ü'.repeat(126)])(
+      'refuses the key %j and sends nothing',
+      async (key) => {
+        await client.set('x', 'kept')
+        for (const refused of [
+          client.get(key),
+          client.set(key, 1),
+          client.delete(key),
+          client.incr(key),
+          client.getMulti([key]),
+        ]) {
+          await expect(refused).rejects.toThrow(MemcacheKeyError)
+        }
+        expect(await client.get('x')).toBe('kept')
+      },
+    )
+
+    it('takes unicode keys of up to 250 bytes', async () => {
+      const key = `${'ü'.repeat(120)}☂`
+      await client.set(key, 'v')
+      expect(await client.get(key)).toBe('v')
+      expect([...(await client.getMulti([key])).keys()]).toEqual([key])
+    })
+
+    it('says so when a value is too large, and goes on', async () => {
+      await expect(client.set('k', Buffer.alloc(2 * 1024 * 1024))).rejects.toThrow(MemcacheTooLargeError)
+      await client.set('k', 'small')
+      expect(await client.get('k')).toBe('small')
+    })
+
+    it('leases: one wins a miss, the others lose, and a late fill is refused', async () => {
+      const winner = await client.meta.get('lease', { vivifySeconds: 30 })
+      const loser = await client.meta.get('lease', { vivifySeconds: 30 })
+      expect(winner).toMatchObject({ won: true, lost: false, value: undefined, size: 0, clientFlags: 0 })
+      expect(loser).toMatchObject({ won: false, lost: true, value: undefined })
+      expect((await client.meta.set('lease', 'filled', { compareCas: winner!.casUnique, ttl: 60 })).status).toBe(
+        'stored',
+      )
+      expect((await client.meta.set('lease', 'late', { compareCas: winner!.casUnique })).status).toBe('exists')
+      expect(await client.meta.get('lease')).toMatchObject({ value: 'filled', won: false, lost: false })
+      await client.delete('lease')
+      expect((await client.meta.set('lease', 'late', { compareCas: winner!.casUnique })).status).toBe('notFound')
+    })
+
+    it('marks stale: the value stays, the next one wins', async () => {
+      await client.set('k', 'old', 100)
+      expect(await client.meta.delete('k', { invalidate: true, ttl: 30 })).toBe('deleted')
+      expect(await client.meta.get('k')).toMatchObject({ value: 'old', stale: true, won: true })
+      expect(await client.meta.get('k')).toMatchObject({ value: 'old', stale: true, won: false, lost: true })
+    })
+
+    it('recaches early: one wins', async () => {
+      await client.set('k', 'v', 20)
+      expect(await client.meta.get('k', { recacheSeconds: 10 })).toMatchObject({ won: false })
+      expect(await client.meta.get('k', { recacheSeconds: 30 })).toMatchObject({ value: 'v', won: true })
+      expect(await client.meta.get('k', { recacheSeconds: 30 })).toMatchObject({ value: 'v', won: false, lost: true })
+    })
+
+    it('deletes by cas unique', async () => {
+      await client.set('k', 'v')
+      const item = await client.meta.get('k')
+      expect(await client.meta.delete('k', { compareCas: item!.casUnique + 1n })).toBe('exists')
+      expect(await client.meta.delete('k', { compareCas: item!.casUnique })).toBe('deleted')
+      expect(await client.meta.delete('k')).toBe('notFound')
+    })
+
+    it('counts in one round trip, making the counter', async () => {
+      const first = await client.meta.arithmetic('hits', { vivifyTtl: 60, initial: 1, delta: 1 })
+      expect(first).toMatchObject({ value: 1 })
+      expect(first!.ttlSeconds).toBeLessThanOrEqual(60)
+      expect(await client.meta.arithmetic('hits', { vivifyTtl: 60, initial: 1, delta: 1 })).toMatchObject({ value: 2 })
+      expect(await client.meta.arithmetic('hits', { mode: 'decr' })).toMatchObject({ value: 1 })
+      expect(await client.meta.arithmetic('none')).toBeUndefined()
+    })
+
+    it('tells versions and statistics', async () => {
+      const [version] = (await client.version()).values()
+      expect(version).toMatch(/^\d+\.\d+\.\d+$/)
+      await client.get('miss')
+      const [stats] = (await client.stats()).values()
+      expect(stats!['get_misses']).toBeGreaterThan(0)
+      expect(stats!['pid']).toBeTypeOf('number')
+      expect((await client.stats('settings')).size).toBe(1)
+    })
+
+    it('ends a wait by the caller’s signal, and keeps the answers in order', async () => {
+      const controller = new AbortController()
+      await client.set('k', 'v')
+      const waiting = client.get('k', { signal: controller.signal })
+      const next = client.get('other')
+      controller.abort(new Error('enough'))
+      await expect(waiting).rejects.toThrow('enough')
+      expect(await next).toBeUndefined()
+      await expect(client.get('k', { signal: controller.signal })).rejects.toThrow('enough')
+      expect(await client.get('k')).toBe('v')
+    })
+
+    it('refuses what cannot be stored before anything is sent', async () => {
+      await expect(client.set('k', () => 1)).rejects.toThrow('a function cannot be stored')
+      await expect(client.set('k', 1, 0)).rejects.toThrow(MemcacheOptionError)
+      await expect(client.set('k', 1, 3_600_000)).rejects.toThrow('milliseconds')
+      expect(await client.get('k')).toBeUndefined()
+    })
+  })
+}

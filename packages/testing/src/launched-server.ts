@@ -1,0 +1,120 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { freePort } from './free-port.ts'
+
+/** Options of `launchMemcached` and `launchServer`. */
+export interface LaunchOptions {
+  /** Item memory in MiB. Default 64. */
+  memoryLimitMb?: number
+  /** More of the command line. */
+  args?: readonly string[]
+}
+
+const CLI = fileURLToPath(new URL('../../server/bin/memcache-ts-server.js', import.meta.url))
+
+/** Starts Debian's memcached on a free port. */
+export function launchMemcached(options: LaunchOptions = {}): Promise<LaunchedServer> {
+  return LaunchedServer.start('memcached', ['-u', 'root', '-l', '127.0.0.1'], options)
+}
+
+/** Starts our server's command line, as built, on a free port. */
+export function launchServer(options: LaunchOptions = {}): Promise<LaunchedServer> {
+  return LaunchedServer.start(process.execPath, [CLI], options)
+}
+
+/** A server process, there until it is disposed of. */
+export class LaunchedServer implements AsyncDisposable {
+  readonly host = '127.0.0.1'
+  readonly port: number
+  readonly #command: string
+  readonly #args: readonly string[]
+  #process: ChildProcess | undefined
+
+  private constructor(command: string, args: readonly string[], port: number) {
+    this.#command = command
+    this.#args = args
+    this.port = port
+  }
+
+  static async start(command: string, args: readonly string[], options: LaunchOptions): Promise<LaunchedServer> {
+    const { memoryLimitMb = 64, args: more = [] } = options
+    // Between finding a port free and listening on it another test may take it: then another one is found.
+    for (let attempt = 0; ; attempt++) {
+      const server = new LaunchedServer(command, [...args, '-m', String(memoryLimitMb), ...more], await freePort())
+      try {
+        await server.restart()
+        return server
+      } catch (error) {
+        if (attempt === 4) throw error
+      }
+    }
+  }
+
+  /** `host:port`. */
+  get address(): string {
+    return `${this.host}:${this.port}`
+  }
+
+  get pid(): number {
+    if (this.#process?.pid === undefined) throw new Error(`${this.#command} is not running`)
+    return this.#process.pid
+  }
+
+  /** Starts it on its port, empty. */
+  async restart(): Promise<void> {
+    const child = spawn(this.#command, [...this.#args, '-p', String(this.port)], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#process = child
+    let said = ''
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const gone = new Promise<never>((_, reject) => {
+      child.once('error', reject)
+      child.once('exit', (code) => reject(new Error(`${this.#command} ended with ${code}: ${said}`)))
+    })
+    await Promise.race([this.#answers(child), gone])
+    gone.catch(() => {})
+  }
+
+  /** Stops it without letting it notice: it accepts connections and says nothing. */
+  pause(): void {
+    process.kill(this.pid, 'SIGSTOP')
+  }
+
+  resume(): void {
+    process.kill(this.pid, 'SIGCONT')
+  }
+
+  /** Ends it at once. */
+  async kill(): Promise<void> {
+    const child = this.#process
+    this.#process = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill('SIGKILL')
+    await exited
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+  }
+
+  async #answers(child: ChildProcess): Promise<void> {
+    while (child.exitCode === null) {
+      const socket = connect(this.port, this.host)
+      try {
+        await once(socket, 'connect')
+        socket.write('version\r\n')
+        const [answer] = (await once(socket, 'data')) as [Buffer]
+        if (answer.toString().startsWith('VERSION ')) return
+      } catch {
+        // Not yet: asked again when the loop has turned.
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      } finally {
+        socket.destroy()
+      }
+    }
+  }
+}

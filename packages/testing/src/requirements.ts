@@ -1,0 +1,42 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { describe, it } from 'vitest'
+
+const CHROMIUM = '/usr/bin/chromium'
+
+/** A `describe` for tests that need Debian's memcached. */
+export function describeWithMemcached(name: string, body: () => void): void {
+  describeIf(isOnPath('memcached'), 'memcached is not installed (apt-get install memcached)', name, body)
+}
+
+/** A `describe` for tests that need Debian's Chromium. */
+export function describeWithChromium(name: string, body: (executablePath: string) => void): void {
+  const missing = 'chromium is not installed (apt-get install chromium)'
+  describeIf(isExecutable(CHROMIUM), missing, name, () => body(CHROMIUM))
+}
+
+/** Skipped by name where something is missing; with `CI` set that is a failure: what CI skips, nobody runs. */
+function describeIf(available: boolean, missing: string, name: string, body: () => void): void {
+  if (available) describe(name, body)
+  else if (process.env['CI'] === undefined) describe.skip(`${name} (skipped: ${missing})`, body)
+  else {
+    describe(name, () => {
+      it('has what it needs', () => {
+        throw new Error(missing)
+      })
+    })
+  }
+}
+
+function isOnPath(command: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => isExecutable(join(folder, command)))
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
