@@ -35,7 +35,7 @@ export class Cities {
     return await this.searchEdition(await this.#edition.getOrSet('cities'), fold(text))
   }
 
-  /** The cities around a point, whose place is taken to about 100 metres: neighbours share an answer. */
+  /** The cities around a point, which is taken to about 100 metres: those who stand nearby share an answer. */
   async near(lat: number, lon: number, km: number): Promise<NearCity[]> {
     return await this.nearEdition(await this.#edition.getOrSet('cities'), round(lat), round(lon), km)
   }

@@ -28,12 +28,12 @@ export class CityTable {
     return rows.map((row) => row.id)
   }
 
-  /** The cities whose name holds the text: first those that begin with it, the largest first. */
-  async search(text: string): Promise<City[]> {
+  /** The cities whose folded name holds the folded text: first those that begin with it, the largest first. */
+  async search(folded: string): Promise<City[]> {
     return await this.#rows<City>(
       `select ${COLUMNS} from city where strpos(folded, $1) > 0
        order by folded = $1 desc, starts_with(folded, $1) desc, population desc limit 20`,
-      [fold(text)],
+      [folded],
     )
   }
 
