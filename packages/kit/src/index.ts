@@ -1,1 +1,42 @@
-export {}
+export { memcache, Memcache } from './memcache.ts'
+export type { MemcacheEvents } from './memcache.ts'
+export type { MemcacheOptions } from './memcache-options.ts'
+export { getDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
+export type { Servers } from './choose-servers.ts'
+export type { Logger } from './logger.ts'
+export { KeyPrefix } from './cache-key.ts'
+export type { CacheStats } from './cache/cache-stats.ts'
+export type { GetOrSetOptions, LoadContext, Loader } from './cache/get-or-set-options.ts'
+export { defineCache } from './define-cache.ts'
+export type { CacheDefinition, CacheOf, LoadingCacheDefinition, LoadingCacheOf } from './define-cache.ts'
+export { cached } from './cached-function.ts'
+export type { ArgumentCache, CachedFunction, CachedOptions } from './cached-function.ts'
+export { Cached, cacheOf } from './decorators/cached.ts'
+export type { CachedMethodOptions } from './decorators/cached.ts'
+export type { WarmOptions, WarmReport } from './warming/warm.ts'
+export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
+export type { RateLimiterOptions } from './rate-limit/rate-limiter.ts'
+export type { RateLimitResult } from './rate-limit/rate-limit-result.ts'
+export type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit/rate-limit-window.ts'
+export {
+  checkOptions,
+  exptimeOf,
+  joinKey,
+  MemcacheClosedError,
+  MemcacheConnectionError,
+  MemcacheDecodeError,
+  MemcacheError,
+  MemcacheKeyError,
+  MemcacheOptionError,
+  MemcacheProtocolError,
+  MemcacheQueueError,
+  MemcacheServerError,
+  MemcacheTimeoutError,
+  MemcacheTooLargeError,
+  MemcacheUnsupportedError,
+  systemClock,
+  ttlToSeconds,
+} from 'memcache-ts-protocol'
+export type { Clock, Key, KeyPart, MemcacheErrorCode, Ttl } from 'memcache-ts-protocol'
+export { MemcachedClient } from 'memcache-ts-client'
+export type { MemcachedClientOptions, MetaItem, ServerStream } from 'memcache-ts-client'

@@ -1,0 +1,55 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+
+/** How much is allowed in how long. */
+export interface RateLimitWindow {
+  readonly limit: number
+  readonly windowMs: number
+}
+
+/** The ways to say it; several at once all have to allow. */
+export interface RateLimitWindowOptions {
+  perSecond?: number | undefined
+  perMinute?: number | undefined
+  perHour?: number | undefined
+  perDay?: number | undefined
+  /** With `windowMs`. */
+  limit?: number | undefined
+  /** With `limit`: the window in milliseconds. */
+  windowMs?: number | undefined
+}
+
+export const WINDOW_OPTIONS = [
+  'perSecond',
+  'perMinute',
+  'perHour',
+  'perDay',
+  'limit',
+  'windowMs',
+] as const satisfies readonly (keyof RateLimitWindowOptions)[]
+
+const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, perDay: 86_400_000 } as const
+
+/** The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that cannot be. */
+export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
+  const windows: RateLimitWindow[] = []
+  for (const [name, windowMs] of Object.entries(PERIODS_MS)) {
+    const limit = options[name as keyof typeof PERIODS_MS]
+    if (limit !== undefined) windows.push(checked(name, limit, windowMs))
+  }
+  if ((options.limit === undefined) !== (options.windowMs === undefined)) {
+    throw new MemcacheOptionError('limit and windowMs belong together: give both, or perMinute')
+  }
+  if (options.limit !== undefined) windows.push(checked('limit', options.limit, options.windowMs!))
+  if (windows.length === 0) {
+    throw new MemcacheOptionError('a rate limit needs a limit: { perMinute: 100 }, or { limit: 100, windowMs: 60_000 }')
+  }
+  return windows.sort((a, b) => a.windowMs - b.windowMs)
+}
+
+function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${limit}`)
+  }
+  if (!(windowMs >= 1)) throw new MemcacheOptionError(`windowMs must be at least 1, got ${windowMs}`)
+  return { limit, windowMs }
+}
