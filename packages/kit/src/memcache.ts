@@ -114,6 +114,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements AsyncDispo
     const name = this.key(key)
     // What cannot be stored is the caller's mistake, not the cache's fault.
     const stored = await this.#attempt(async () => (await this.client.meta.set(name, value, { ttl })).status, 'failed')
+    this.#flights.detach(name)
     if (stored === 'stored') this.emit('set', name)
     else this.#pendingDeletes.add(name)
     return stored === 'stored'
@@ -126,6 +127,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements AsyncDispo
   async delete(key: Key): Promise<boolean> {
     const name = this.key(key)
     const outcome = await this.#attempt(() => this.client.meta.delete(name), 'failed')
+    this.#flights.detach(name)
     if (outcome === 'failed') this.#pendingDeletes.add(name)
     else this.emit('delete', name)
     return outcome !== 'failed'

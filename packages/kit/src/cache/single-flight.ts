@@ -35,6 +35,11 @@ export class SingleFlight {
     return this.#wait(key, flight, signal) as Promise<Result>
   }
 
+  /** Lets nobody else join the run for `key` that is under way: what it brings is out of date. */
+  detach(key: string): void {
+    this.#flights.delete(key)
+  }
+
   #start(key: string, work: (signal: AbortSignal) => Promise<unknown>): Flight {
     const controller = new AbortController()
     const result = work(controller.signal).finally(() => this.#forget(key, flight))
