@@ -1,0 +1,136 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import { Cached, cached, cacheOf, defineCache } from '../src/index.ts'
+import { openCache } from './open-cache.ts'
+
+describe('cached', () => {
+  it('caches a function by its arguments', async () => {
+    await using test = openCache()
+    let runs = 0
+    const near = cached(async (lat: number, lon: number, options?: { km: number }) => [lat, lon, options?.km, ++runs], {
+      name: 'near',
+      ttlSeconds: 60,
+      cache: test.cache,
+    })
+    expect(await near(1, 2, { km: 3 })).toEqual([1, 2, 3, 1])
+    expect(await near(1, 2, { km: 3 })).toEqual([1, 2, 3, 1])
+    expect(await near(1, 2, { km: 4 })).toEqual([1, 2, 4, 2])
+    expect(await near(1, 2)).toEqual([1, 2, undefined, 3])
+    expect(await near.cache.get([1, 2, { km: 3 }])).toEqual([1, 2, 3, 1])
+    await near.cache.delete([1, 2, { km: 3 }])
+    expect(await near(1, 2, { km: 3 })).toEqual([1, 2, 3, 4])
+    // @ts-expect-error a name is needed: it is the namespace
+    expect(() => cached(async () => 1, { ttlSeconds: 1 })).toBeDefined()
+  })
+
+  it('takes the parts of the key from a function of the arguments', async () => {
+    await using test = openCache()
+    const near = cached(async (lat: number) => lat, { name: 'n', key: (lat) => [lat.toFixed(1)], cache: test.cache })
+    expect(await near(1.11)).toBe(1.11)
+    expect(await near(1.14)).toBe(1.11)
+  })
+
+  it('does not confuse objects by the order of their keys, or maps with objects', async () => {
+    await using test = openCache()
+    const seen = cached(async (value: unknown) => JSON.stringify(value), { name: 's', cache: test.cache })
+    await seen({ a: 1, b: 2 })
+    expect(await seen({ b: 2, a: 1 })).toBe('{"a":1,"b":2}')
+    expect(await seen(new Map([['a', 1]]))).not.toBe(await seen({ a: 2 }))
+    expect(test.cache.stats().loads).toBe(3)
+  })
+})
+
+describe('defineCache', () => {
+  it('has its types from its loader', async () => {
+    await using test = openCache()
+    const cities = defineCache({ name: 'city', version: 2, cache: test.cache, load: async (id: number) => ({ id }) })
+    expectTypeOf(cities.getOrSet(1)).resolves.toEqualTypeOf<{ id: number }>()
+    expect(await cities.getOrSet(42)).toEqual({ id: 42 })
+    expect(await test.cache.get(['city', 'v2', 42])).toEqual({ id: 42 })
+    await cities.delete(42)
+    expect(await cities.get(42)).toBeUndefined()
+  })
+
+  it('takes a loader with each call where it has none', async () => {
+    await using test = openCache()
+    const tokens = defineCache<{ token: string }, string>({ name: 'token', ttlSeconds: 60, cache: test.cache })
+    expect(await tokens.getOrSet('a', () => ({ token: 'x' }))).toEqual({ token: 'x' })
+    expect(await tokens.get('a')).toEqual({ token: 'x' })
+  })
+})
+
+describe('@Cached, as a legacy decorator', () => {
+  it('caches a method by its arguments, under the class and the method', async () => {
+    await using test = openCache()
+    const { cache } = test
+    class Cities {
+      runs = 0
+      @Cached({ ttlSeconds: 60, cache })
+      async find(id: number): Promise<{ id: number; run: number }> {
+        return { id, run: ++this.runs }
+      }
+      @Cached({
+        cache,
+        key: (query: string) => ['q', query.toLowerCase()],
+        condition: (query) => query !== 'never',
+        unless: (found: string[]) => found.length === 0,
+      })
+      async search(query: string): Promise<string[]> {
+        this.runs++
+        return query === 'nothing' ? [] : [query]
+      }
+    }
+    const cities = new Cities()
+    expect(await cities.find(1)).toEqual({ id: 1, run: 1 })
+    expect(await cities.find(1)).toEqual({ id: 1, run: 1 })
+    expect(await new Cities().find(1)).toEqual({ id: 1, run: 1 })
+    expect(await cache.get(['Cities', 'find', 1])).toEqual({ id: 1, run: 1 })
+    await cacheOf(cities, 'find').delete([1])
+    expect(await cities.find(1)).toEqual({ id: 1, run: 2 })
+    expectTypeOf(cacheOf(cities, 'find').get([1])).resolves.toEqualTypeOf<{ id: number; run: number } | undefined>()
+
+    cities.runs = 0
+    await cities.search('Oslo')
+    await cities.search('OSLO')
+    expect(cities.runs).toBe(1)
+    await cities.search('never')
+    await cities.search('never')
+    await cities.search('nothing')
+    await cities.search('nothing')
+    expect(cities.runs).toBe(5)
+    expect(cities.find.name).toBe('find')
+    expect(cities.find.length).toBe(1)
+  })
+
+  it('refuses what is no async method, by its type', () => {
+    class Plain {
+      // @ts-expect-error a cache is never asked synchronously
+      @Cached(60)
+      sync(): number {
+        return 1
+      }
+    }
+    expect(() => cacheOf(new Plain() as unknown as { sync(): Promise<number> }, 'sync')).not.toThrow()
+    class Bare {
+      async find(): Promise<number> {
+        return 1
+      }
+    }
+    expect(() => cacheOf(new Bare(), 'find')).toThrow('Bare.find does not carry @Cached')
+    // @ts-expect-error 'min' is no unit
+    expect(() => Cached('5min')).not.toThrow()
+    expect(() => Cached({ ttl: 5 } as never)).toThrow('`ttl` is `ttlSeconds` here')
+  })
+})
+
+describe('@Cached, as a standard decorator', () => {
+  it('works as TypeScript compiles it', () => {
+    // vitest does not lower standard decorators: the compiler does, and the result runs in a process of its own.
+    const folder = fileURLToPath(new URL('fixtures/standard-decorators', import.meta.url))
+    const tsc = fileURLToPath(new URL('../../../node_modules/.bin/tsc', import.meta.url))
+    execFileSync(tsc, ['-p', folder], { encoding: 'utf8' })
+    const out = execFileSync(process.execPath, [`${folder}/dist/cities.js`], { encoding: 'utf8' })
+    expect(JSON.parse(out)).toEqual({ first: 1, second: 1, afterDelete: 2, name: 'find' })
+  })
+})
