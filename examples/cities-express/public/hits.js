@@ -6,18 +6,21 @@ const POLLS = 60
 const polls = []
 let before
 
-/** Asks the memcached servers for their statistics and draws what they had since the last time. */
+/**
+ * Asks for the statistics and draws what the cache had since the last time. Hits and misses are those that the kit
+ * counts: memcached itself counts a miss that it gives a lease for as a hit.
+ */
 export async function pollHits() {
   const { answer } = await ask('/api/stats', { countTime: false })
-  const servers = Object.values(answer.servers)
-  const sum = (name) => servers.reduce((total, server) => total + Number(server[name] ?? 0), 0)
-  const now = { hits: sum('get_hits'), misses: sum('get_misses') }
+  const now = answer.cache
   polls.push({ hits: now.hits - (before?.hits ?? now.hits), misses: now.misses - (before?.misses ?? now.misses) })
   before = now
 
   const asked = now.hits + now.misses
   byId('ratio').textContent = asked === 0 ? '–' : `${Math.round((now.hits / asked) * 100)} %`
   byId('counts').textContent = `${count(now.hits)} hits, ${count(now.misses)} misses`
+  const servers = Object.values(answer.servers)
+  const sum = (name) => servers.reduce((total, server) => total + server[name], 0)
   byId('server').textContent =
     `${Object.keys(answer.servers).join(', ')}: ${count(sum('curr_items'))} items, ${megabytes(sum('bytes'))}`
   drawSpark(polls.slice(-POLLS))

@@ -38,9 +38,8 @@ export function routes(cities: Cities): Router {
   })
 
   router.get('/me', async (req, res) => {
-    const ids = history(req)
-    const found = await timed(res, () => cities.byId.getOrSetMany(ids))
-    res.json({ lookedAt: ids.map((id) => found.get(id)).filter((city) => city) })
+    const lookedAt = await timed(res, () => Promise.all(history(req).map((id) => cities.byId.getOrSet(id))))
+    res.json({ lookedAt })
   })
 
   return router

@@ -1,0 +1,196 @@
+import type { AddressInfo, Server } from 'node:net'
+import type { PGlite } from '@electric-sql/pglite'
+import axe from 'axe-core'
+import { getDefaultMemcache } from 'memcache-ts'
+import { describeWithChromium } from 'memcache-ts-testing'
+import { chromium } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { createApp } from '../src/app.ts'
+import { Cities } from '../src/cities.ts'
+import { CityTable } from '../src/city-table.ts'
+import { openDatabase } from '../src/database.ts'
+import { listen } from '../src/listen.ts'
+
+const LISBON = 2_267_057
+
+describeWithChromium('the page in Chromium', (executablePath) => {
+  let database: PGlite
+  let table: CityTable
+  let server: Server
+  let origin: string
+  let browser: Browser
+  let context: BrowserContext
+  let page: Page
+  let complaints: string[]
+
+  beforeAll(async () => {
+    database = await openDatabase()
+    table = new CityTable(database)
+    server = await listen(createApp(new Cities(table)), 0)
+    origin = `http://localhost:${(server.address() as AddressInfo).port}`
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  })
+
+  beforeEach(async () => {
+    await getDefaultMemcache().client.flushAll()
+    complaints = []
+    context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+    context.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+    })
+    context.on('weberror', (error) => complaints.push(String(error.error())))
+    context.on('request', (request) => {
+      if (!request.url().startsWith(origin)) complaints.push(`asked ${request.url()}`)
+    })
+    page = await context.newPage()
+    await open(page)
+  })
+
+  afterEach(async () => {
+    await context.close()
+  })
+
+  afterAll(async () => {
+    await browser.close()
+    server.close()
+    await getDefaultMemcache().close()
+    await database.close()
+  })
+
+  async function open(tab: Page): Promise<void> {
+    await tab.goto(origin)
+    await tab.locator('#chart .here').waitFor()
+    await tab.locator('#visited li').first().waitFor()
+  }
+
+  const text = (selector: string) => page.locator(selector).innerText()
+
+  async function goTo(name: string): Promise<void> {
+    await page.locator('#q').fill(name)
+    await page.locator('#matches li').first().waitFor()
+    await page.keyboard.press('Enter')
+    await expect.poll(() => text('#name')).toBe(name)
+  }
+
+  it('opens with a city and its neighbours, and complains of nothing', async () => {
+    expect(await text('#name')).toBe('Lisbon')
+    expect(await text('#where')).toContain('Portugal')
+    expect(await page.locator('#chart .dot').count()).toBeGreaterThan(100)
+    expect(complaints).toEqual([])
+  })
+
+  it('shows that the first answer comes from the database and the second from the cache', async () => {
+    expect(await text('#answer-text')).toBe('Answered by the database')
+    expect(await text('#answer-ms')).toMatch(/^[\d.]+ ms$/)
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => text('#answer-text')).toBe('Answered by the cache')
+    expect(await page.locator('#bars .db').count()).toBeGreaterThan(0)
+    expect(await text('#answers-say')).toMatch(/^The database took [\d.]+ ms, .*; the cache took [\d.]+ ms/)
+  })
+
+  it('finds a city by keyboard alone', async () => {
+    const field = page.getByRole('combobox', { name: 'Find a city' })
+    await field.fill('tok')
+    await page.getByRole('option').first().waitFor()
+    expect(await field.getAttribute('aria-expanded')).toBe('true')
+    await page.keyboard.press('ArrowDown')
+    expect(await page.getByRole('option', { selected: true }).innerText()).toContain('Tok')
+    await page.keyboard.press('Enter')
+    await expect.poll(() => text('#name')).toContain('Tok')
+    expect(await field.getAttribute('aria-expanded')).toBe('false')
+  })
+
+  it('finds a city by mouse, and closes its list by Escape', async () => {
+    await page.locator('#q').fill('kyoto')
+    await page.getByRole('option').first().click()
+    await expect.poll(() => text('#name')).toBe('Kyoto')
+    await page.locator('#q').fill('osaka')
+    await page.getByRole('option').first().waitFor()
+    await page.keyboard.press('Escape')
+    expect(await page.locator('#found').isVisible()).toBe(false)
+  })
+
+  it('keeps where one has been, over a reload and in another tab', async () => {
+    await goTo('Kyoto')
+    await expect.poll(() => text('#visited')).toMatch(/^Kyoto\s+Lisbon$/)
+    await page.reload()
+    await expect.poll(() => text('#name')).toBe('Kyoto')
+    const other = await context.newPage()
+    await open(other)
+    expect(await other.locator('#visited').innerText()).toMatch(/^Kyoto\s+Lisbon$/)
+  })
+
+  it('shows the limit counting down, and says so when it is reached', async () => {
+    const left = async () => Number(await text('#left'))
+    await expect.poll(left).toBeLessThan(100)
+    expect(await page.locator('#ticks .spent').count()).toBeGreaterThan(0)
+    // Once over a minute's end there is a new hundred: so it is asked until there is none left.
+    await page.evaluate(async () => {
+      while ((await fetch('/api/me')).status !== 429);
+    })
+    complaints = [] // the browser itself logs every 429
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => text('#notice')).toContain("That was the last of this minute's requests.")
+    expect(await left()).toBe(0)
+  })
+
+  it('shows the hits and misses of memcached', async () => {
+    await expect.poll(() => text('#counts')).toMatch(/^[\d,]+ hits, [\d,]+ misses$/)
+    expect(await text('#ratio')).toMatch(/^\d+ %$/)
+    expect(await text('#server')).toContain('items')
+  })
+
+  it('changes a city, which evicts what the cache had of it', async () => {
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => text('#answer-text')).toBe('Answered by the cache')
+    await page.getByLabel('People').fill('600,000')
+    await page.getByRole('button', { name: 'Change' }).click()
+    await expect.poll(() => text('#answer-text')).toBe('Answered by the database')
+    expect((await table.find(LISBON))?.population).toBe(600_000)
+  })
+
+  it('shows names as text, whatever they are', async () => {
+    const name = '<img src=x onerror=alert(1)><b>Lisbon</b>'
+    await page.evaluate(
+      async ([id, name]) => {
+        const headers = { 'Content-Type': 'application/json' }
+        await fetch(`/api/cities/${id}`, { method: 'PATCH', headers, body: JSON.stringify({ name }) })
+      },
+      [LISBON, name] as const,
+    )
+    try {
+      await page.reload()
+      await expect.poll(() => text('#name')).toBe(name)
+      await goTo(name)
+      await expect.poll(() => text('#visited')).toBe(name)
+      expect(await page.locator('img').count()).toBe(0)
+      expect(complaints).toEqual([])
+    } finally {
+      await table.update(LISBON, { name: 'Lisbon' })
+    }
+  })
+
+  it.each(['light', 'dark'] as const)('can be read and used by everyone, in the %s', async (colorScheme) => {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    await page.locator('#q').fill('san')
+    await page.getByRole('option').first().waitFor()
+    await page.keyboard.press('ArrowDown')
+    await page.evaluate(axe.source)
+    const violations = await page.evaluate(async () => {
+      const { axe: injected } = globalThis as unknown as { axe: typeof axe }
+      return (await injected.run()).violations.map(
+        ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`,
+      )
+    })
+    expect(violations).toEqual([])
+  })
+
+  it('fits on a phone', async () => {
+    await page.setViewportSize({ width: 360, height: 740 })
+    const overflow = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    )
+    expect(overflow).toBe(0)
+  })
+})
