@@ -293,7 +293,9 @@ export class Connection implements FrameHandler {
     this.#stream = undefined
     this.#reader.stop()
     this.requests.clear()
-    stream?.destroy()
+    if (stream === undefined || stream instanceof Socket) stream?.destroy()
+    // A stream in memory tells its other end of an end, but not of being destroyed.
+    else stream.end(() => stream.destroy())
   }
 
   #failAll(error: MemcacheError): void {
