@@ -1,1 +1,7 @@
-export {}
+export { memcacheSession } from './session.ts'
+export type { MemcacheSessionOptions } from './session.ts'
+export { MemcacheStore } from './memcache-store.ts'
+export type { MemcacheStoreOptions } from './memcache-store.ts'
+export { rateLimit } from './rate-limit.ts'
+export type { RateLimitOptions } from './rate-limit.ts'
+export { ipKey } from './ip-key.ts'

@@ -18,6 +18,9 @@ export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, RateLimiter, rateLimiter } fr
 export type { RateLimiterOptions } from './rate-limit/rate-limiter.ts'
 export type { RateLimitResult } from './rate-limit/rate-limit-result.ts'
 export type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit/rate-limit-window.ts'
+export { SessionRepository } from './session/session-repository.ts'
+export type { SessionSnapshot } from './session/session-repository.ts'
+export type { SessionData } from './session/session-merge.ts'
 export {
   checkOptions,
   exptimeOf,
