@@ -1,0 +1,137 @@
+import type { Express } from 'express'
+import { freePort } from 'memcache-ts-testing'
+import { memcache } from 'memcache-ts'
+import type { Memcache } from 'memcache-ts'
+import request from 'supertest'
+import { describe, expect, it } from 'vitest'
+import { ipKey, rateLimit } from '../src/index.ts'
+import type { RateLimitOptions } from '../src/index.ts'
+import { EXPRESSES, listen, TestFleet } from './open-app.ts'
+
+describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
+  function app(cache: Memcache, options: RateLimitOptions): Express {
+    const made = express()
+    made.set('env', 'test')
+    made.use(rateLimit({ cache, ...options }))
+    made.get('/', (req, res) => res.json(req.rateLimit))
+    return made
+  }
+
+  it('admits exactly 100 of 1000 parallel requests, and tells the others when to come back', async () => {
+    await using fleet = new TestFleet()
+    await using server = await listen(app(fleet.cache(), { perMinute: 100 }))
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => request(server).get('/')))
+    const denied = answers.filter((answer) => answer.status === 429)
+    expect(denied).toHaveLength(900)
+    const seconds = Math.ceil((60_000 - (fleet.clock.nowMs() % 60_000)) / 1000)
+    expect(denied[0]!.headers).toMatchObject({
+      'retry-after': String(seconds),
+      'ratelimit-policy': '"default";q=100;w=60',
+      ratelimit: `"default";r=0;t=${seconds}`,
+      'content-type': 'application/problem+json; charset=utf-8',
+    })
+    expect(JSON.parse(denied[0]!.text)).toEqual({
+      type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+      title: 'Too Many Requests',
+      status: 429,
+      detail: `The limit of 100 is used up. Try again in ${seconds} seconds.`,
+      'violated-policies': ['default'],
+    })
+  })
+
+  it('counts down in its headers and in req.rateLimit, and starts anew', async () => {
+    await using fleet = new TestFleet()
+    await using server = await listen(app(fleet.cache(), { name: 'api', perMinute: 2 }))
+    const first = await request(server).get('/').expect(200)
+    expect(first.headers['ratelimit']).toMatch(/^"api";r=1;t=\d+$/)
+    expect(first.body).toMatchObject({ allowed: true, limit: 2, remaining: 1 })
+    await request(server).get('/').expect(200)
+    await request(server).get('/').expect(429)
+    fleet.clock.advanceSeconds(60)
+    await request(server).get('/').expect(200)
+  })
+
+  it('counts together with other processes', async () => {
+    await using fleet = new TestFleet()
+    await using one = await listen(app(fleet.cache(), { perMinute: 2 }))
+    await using other = await listen(app(fleet.cache(), { perMinute: 2 }))
+    await request(one).get('/').expect(200)
+    await request(other).get('/').expect(200)
+    await request(one).get('/').expect(429)
+    await request(other).get('/').expect(429)
+  })
+
+  it('counts by a key, at a cost, and not at all what is skipped', async () => {
+    await using fleet = new TestFleet()
+    const options: RateLimitOptions = {
+      perMinute: 3,
+      key: (req) => String(req.query['user']),
+      cost: (req) => Number(req.query['cost'] ?? 1),
+      skip: (req) => req.query['user'] === 'admin',
+    }
+    await using server = await listen(app(fleet.cache(), options))
+    await request(server).get('/?user=a&cost=3').expect(200)
+    await request(server).get('/?user=a').expect(429)
+    await request(server).get('/?user=b').expect(200)
+    for (let call = 0; call < 5; call++) await request(server).get('/?user=admin').expect(200)
+  })
+
+  it('holds several windows, each a policy of its own', async () => {
+    await using fleet = new TestFleet()
+    await using server = await listen(app(fleet.cache(), { name: 'login', perMinute: 2, perHour: 3 }))
+    const first = await request(server).get('/').expect(200)
+    expect(first.headers['ratelimit-policy']).toBe('"login-60s";q=2;w=60, "login-3600s";q=3;w=3600')
+    expect(first.headers['ratelimit']).toMatch(/^"login-60s";r=1;t=/)
+    await request(server).get('/').expect(200)
+    await request(server).get('/').expect(429)
+    fleet.clock.advanceSeconds(60)
+    const last = await request(server).get('/').expect(429)
+    expect(JSON.parse(last.text)['violated-policies']).toEqual(['login-3600s'])
+  })
+
+  it('leaves the answer to a handler that is given', async () => {
+    await using fleet = new TestFleet()
+    const options: RateLimitOptions = { perMinute: 1, handler: (_req, res) => void res.status(503).send('later') }
+    await using server = await listen(app(fleet.cache(), options))
+    await request(server).get('/').expect(200)
+    const { headers } = await request(server).get('/').expect(503, 'later')
+    expect(headers['retry-after']).toMatch(/^\d+$/)
+  })
+
+  it.each([
+    ['local', [200, 429]],
+    ['open', [200, 200]],
+    ['closed', [429, 429]],
+  ] as const)('goes on when memcached is away: %s', async (onCacheDown, statuses) => {
+    await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })
+    await using server = await listen(app(cache, { limit: 1, windowMs: 86_400_000, onCacheDown }))
+    for (const status of statuses) await request(server).get('/').expect(status)
+  })
+})
+
+describe('options of rateLimit', () => {
+  it.each([
+    [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
+    [{}, 'needs a limit'],
+    [{ perMinute: 5, keyGenerator: () => 'k' }, '`keyGenerator` is `key` here'],
+    [{ max: 5, windowMs: 1000 }, '`max` is `limit` here'],
+  ])('%j is refused: %s', (options, message) => {
+    expect(() => rateLimit(options as never)).toThrow(message)
+  })
+})
+
+describe('ipKey', () => {
+  it.each([
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['::FFFF:192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2f7::9', '2001:db8:1:200::/56'],
+    ['2001:db8:1:2ff:1:2:3:4', '2001:db8:1:200::/56'],
+    ['2001:db8:1:3ff::', '2001:db8:1:300::/56'],
+    ['::1', '0:0:0:0::/56'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/56'],
+    ['64:ff9b::192.0.2.7', '64:ff9b:0:0::/56'],
+  ])('%s counts as %s', (ip, key) => {
+    expect(ipKey(ip)).toBe(key)
+  })
+})

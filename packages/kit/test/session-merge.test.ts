@@ -1,0 +1,24 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { mergeSessions } from '../src/session/session-merge.ts'
+
+describe('mergeSessions', () => {
+  it('takes each side’s own changes, and mine where both changed', () => {
+    const base = { a: 1, b: 1, c: 1, gone: 1, dropped: 1 }
+    const mine = { a: 2, b: 1, c: 2, gone: 1, mine: 1 }
+    const theirs = { a: 1, b: 3, c: 3, dropped: 1, theirs: 1 }
+    expect(mergeSessions(base, mine, theirs)).toEqual({ a: 2, b: 3, c: 2, mine: 1, theirs: 1 })
+  })
+
+  it('changes nothing for one who changed nothing', () => {
+    const session = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue())
+    fc.assert(
+      fc.property(session, session, session, (base, mine, theirs) => {
+        expect(mergeSessions(base, base, theirs)).toEqual(theirs)
+        expect(mergeSessions(base, mine, base)).toEqual(mine)
+        const merged = mergeSessions(base, mine, theirs)
+        expect(mergeSessions(base, mine, merged)).toEqual(merged)
+      }),
+    )
+  })
+})
