@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
+
+const CLI = fileURLToPath(new URL('../../packages/server/bin/memcache-ts-server.js', import.meta.url))
+
+/** Starts a server on a free port: ours as built, or the real memcached. */
+export async function launch({ realMemcached = false, memoryLimitMb = 64 } = {}) {
+  const port = await freePort()
+  const [command, args] = realMemcached
+    ? ['memcached', ['-u', 'root', '-l', '127.0.0.1', '-t', '1']]
+    : [process.execPath, [CLI]]
+  const child = spawn(command, [...args, '-p', String(port), '-m', String(memoryLimitMb)], { stdio: 'ignore' })
+  child.once('error', (error) => {
+    console.error(`${command} could not be started: ${error.message}`)
+    process.exit(1)
+  })
+  while (!(await answers(port))) await new Promise((resolve) => setTimeout(resolve, 20))
+  return { port, address: `127.0.0.1:${port}`, pid: child.pid, stop: () => child.kill('SIGKILL') }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function answers(port) {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
