@@ -1,4 +1,4 @@
-import { DEFAULT_ITEM_MAX_BYTES, DEFAULT_PORT, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, DEFAULT_ITEM_MAX_BYTES, DEFAULT_PORT, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 
 /** Options of a `MemcachedServer`: the long flags of the command line, with units. */
@@ -42,6 +42,7 @@ const DEFAULTS: ResolvedServerOptions = {
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
   const { clock: _clock, ...rest } = options
+  checkOptions('MemcachedServer', rest, Object.keys(DEFAULTS), { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const resolved: ResolvedServerOptions = { ...DEFAULTS, ...given }
   requireInteger('port', resolved.port, 0, 65_535)

@@ -28,8 +28,9 @@ export class Exchange {
     return received
   }
 
-  destroy(): void {
-    this.#stream.destroy()
+  /** Ends the connection, as a client does that goes away. */
+  end(): void {
+    this.#stream.end()
   }
 }
 
