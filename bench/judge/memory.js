@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { launch } from './launch.js'
 
-export const description = 'process memory with -m 512 full of 1-byte values, overwritten once: at most 1.10 × 512 + 128 MB'
+export const description =
+  'process memory with -m 512 full of 1-byte values, overwritten once: at most 1.10 × 512 + 128 MB'
 
 const LIMIT_MB = 512
 /** A 1-byte value under a short key takes a chunk of 96 bytes. */

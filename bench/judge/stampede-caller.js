@@ -7,7 +7,9 @@ const cache = memcache({ servers: address, logger: false, timeoutMs: 2000 })
 await cache.get('connect')
 process.send('ready')
 
-process.on('message', async (key) => {
+process.on('message', (key) => void stampede(key))
+
+async function stampede(key) {
   let loads = 0
   const load = async () => {
     loads++
@@ -16,4 +18,4 @@ process.on('message', async (key) => {
   }
   const values = await Promise.all(Array.from({ length: Number(calls) }, () => cache.getOrSet(key, load, 60)))
   process.send({ loads, wrong: values.filter((value) => value.key !== key || value.by !== values[0].by).length })
-})
+}

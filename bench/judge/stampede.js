@@ -13,7 +13,9 @@ const CALLER = fileURLToPath(new URL('stampede-caller.js', import.meta.url))
 
 export async function run({ realMemcached }) {
   const server = await launch({ realMemcached })
-  const callers = Array.from({ length: PROCESSES }, () => fork(CALLER, [server.address, String(CALLS), String(LOADER_MS)]))
+  const callers = Array.from({ length: PROCESSES }, () =>
+    fork(CALLER, [server.address, String(CALLS), String(LOADER_MS)]),
+  )
   try {
     await Promise.all(callers.map((caller) => once(caller, 'message')))
     const loads = []

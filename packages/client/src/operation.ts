@@ -18,12 +18,12 @@ import type { ValueReader } from './values/value-codec.ts'
 /** What an operation says of a line that was handed to it: its answer is complete. */
 export const DONE = -1
 /** More lines belong to it. */
-export const MORE = -2
+const MORE = -2
 /** The line is no answer to it: the stream can no longer be trusted. */
 export const DESYNC = -3
 
 /** Records that are refilled by each answer: the client reads one answer at a time. */
-export const metaReply = new MetaReply()
+const metaReply = new MetaReply()
 const valueLine = new ValueLine()
 
 /** What an operation knows of itself for its errors. */

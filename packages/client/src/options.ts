@@ -104,7 +104,7 @@ function resolveServers(servers: string | readonly (string | ServerStream)[]): S
 }
 
 /** Checks a number of milliseconds, or a count. */
-export function positive(name: string, value: number, whole = false): number {
+function positive(name: string, value: number, whole = false): number {
   if (!(value > 0) || (whole && !Number.isInteger(value))) {
     throw new MemcacheOptionError(`${name} must be ${whole ? 'a whole number' : 'a number'} over 0, got ${value}`)
   }

@@ -26,6 +26,8 @@ const EXPRESS_SESSION_OPTIONS = [
 
 const KNOWN = ['ttlSeconds', 'cache', ...EXPRESS_SESSION_OPTIONS]
 
+const COOKIE_DEFAULTS = { httpOnly: true, sameSite: 'lax', secure: 'auto' } as const
+
 /**
  * Sessions: express-session on memcached, wired up. The cookie is HttpOnly, SameSite=Lax, and Secure wherever the
  * connection is; sessions are stored when there is something in them.
@@ -43,7 +45,10 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHa
     saveUninitialized: false,
     ...rest,
     secret: secret ?? defaultSecret(process.env, cache?.client.servers),
-    cookie: { httpOnly: true, sameSite: 'lax', secure: 'auto', ...cookie },
+    cookie:
+      typeof cookie === 'function'
+        ? (request) => ({ ...COOKIE_DEFAULTS, ...cookie(request) })
+        : { ...COOKIE_DEFAULTS, ...cookie },
     store: new MemcacheStore({ ttlSeconds, cache }),
   })
 }

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import { duplexPair } from 'node:stream'
 import express from 'express'
+// @ts-expect-error the types are those of Express 5
 import express4 from 'express4'
 import { memcache } from 'memcache-ts'
 import type { Memcache, ServerStream } from 'memcache-ts'

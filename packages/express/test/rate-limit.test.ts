@@ -65,7 +65,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await using fleet = new TestFleet()
     const options: RateLimitOptions = {
       perMinute: 3,
-      key: (req) => String(req.query['user']),
+      key: (req) => req.query['user'] as string,
       cost: (req) => Number(req.query['cost'] ?? 1),
       skip: (req) => req.query['user'] === 'admin',
     }

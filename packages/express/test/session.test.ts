@@ -1,4 +1,5 @@
 import type { Express, NextFunction, Request, Response } from 'express'
+import type { Server } from 'node:http'
 import { freePort } from 'memcache-ts-testing'
 import { memcache, MemcacheConnectionError } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
@@ -52,7 +53,8 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     })
     made.get('/read/:gate', async (req, res) => {
       await gates[req.params.gate]?.pass()
-      res.json({ ...req.session, cookie: undefined })
+      const { cookie: _, ...data } = req.session
+      res.json(data)
     })
     made.get('/set/:key/:value/:gate', async (req, res) => {
       await gates[req.params.gate]?.pass()
@@ -78,7 +80,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     return made
   }
 
-  async function login(server: Parameters<typeof request.agent>[0]): Promise<string> {
+  async function login(server: Server): Promise<string> {
     const { headers } = await request(server).get('/views').expect(200)
     return (headers['set-cookie'] as unknown as string[])[0]!.split(';')[0]!
   }

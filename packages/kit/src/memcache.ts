@@ -286,7 +286,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements AsyncDispo
     this.emit('cacheError', error)
     if (this.#degraded) return
     this.#degraded = true
-    this.#options.logger.warn(`memcache-ts: going on without the cache: ${String((error as Error).message)}`)
+    this.#options.logger.warn(`memcache-ts: going on without the cache: ${(error as Error).message}`)
     this.emit('degraded', error)
   }
 

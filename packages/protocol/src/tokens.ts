@@ -5,7 +5,7 @@ const MINUS = 45
 const PLUS = 43
 
 /** What `parseInt32` and `parseUint53` return for what is no such number. */
-export const NOT_A_NUMBER = NaN
+const NOT_A_NUMBER = NaN
 
 /** The first position from `at` on that is no space. */
 export function skipSpaces(buffer: Uint8Array, at: number, end: number): number {

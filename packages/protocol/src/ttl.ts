@@ -27,9 +27,7 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   const match = typeof ttl === 'string' ? /^(\d+(?:\.\d+)?)([smhd])$/.exec(ttl) : null
   const seconds = match ? Number(match[1]) * UNIT_SECONDS[match[2]!]! : 0
   if (!(seconds > 0)) {
-    throw new MemcacheOptionError(
-      `${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${String(ttl)}`,
-    )
+    throw new MemcacheOptionError(`${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${ttl}`)
   }
   return seconds
 }

@@ -17,7 +17,7 @@ describe('ttlToSeconds', () => {
     expect(ttlToSeconds(ttl)).toBe(seconds)
   })
 
-  it.each([0, -1, NaN, 3_600_000, '0s', '5min' as Ttl, '' as Ttl, '-1s' as Ttl])('refuses %j', (ttl) => {
+  it.each<Ttl>([0, -1, NaN, 3_600_000, '0s', '5min' as Ttl, '' as Ttl, '-1s' as Ttl])('refuses %j', (ttl) => {
     expect(() => ttlToSeconds(ttl)).toThrow(MemcacheOptionError)
   })
 

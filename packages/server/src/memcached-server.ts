@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
-import { createServer, Socket } from 'node:net'
-import type { AddressInfo, Server } from 'node:net'
+import { createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheConnectionError, systemClock } from 'memcache-ts-protocol'
 import { readIntoSharedBuffer } from './accepted-socket.ts'

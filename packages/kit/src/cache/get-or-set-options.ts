@@ -24,11 +24,7 @@ export interface LoadContext {
 /** Fetches a value that is not in the cache. */
 export type Loader<Value> = (context: LoadContext) => Value | Promise<Value>
 
-export const GET_OR_SET_OPTIONS = [
-  'ttlSeconds',
-  'jitter',
-  'signal',
-] as const satisfies readonly (keyof GetOrSetOptions)[]
+const GET_OR_SET_OPTIONS = ['ttlSeconds', 'jitter', 'signal'] as const satisfies readonly (keyof GetOrSetOptions)[]
 
 /** What people write who come from other caches, and what it is called here. */
 export const OPTION_HINTS: Readonly<Record<string, string>> = {

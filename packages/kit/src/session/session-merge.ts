@@ -16,6 +16,6 @@ export function mergeSessions(base: SessionData, mine: SessionData, theirs: Sess
 }
 
 /** Whether two values are the same as JSON. */
-export function sameJson(a: unknown, b: unknown): boolean {
+function sameJson(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }

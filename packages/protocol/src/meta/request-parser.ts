@@ -167,6 +167,6 @@ function checkMode(request: Request): number {
 }
 
 /** E add, A append, P prepend, R replace, S set. */
-const SET_MODES = new Set([...'EAPRS'].map((letter) => letter.charCodeAt(0)))
+const SET_MODES = new Set(Buffer.from('EAPRS'))
 /** I and + increment, D and - decrement. */
-const ARITHMETIC_MODES = new Set([...'ID+-'].map((letter) => letter.charCodeAt(0)))
+const ARITHMETIC_MODES = new Set(Buffer.from('ID+-'))

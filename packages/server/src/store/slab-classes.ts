@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from './segmented-memory.ts'
 
 /** The largest chunk; bigger items are chains of chunks (memcached: slab_chunk_max). */
-export const LARGEST_CHUNK_BYTES = PAGE_BYTES / 2
+const LARGEST_CHUNK_BYTES = PAGE_BYTES / 2
 /** memcached's item header, before the cas unique. */
 const SMALLEST_HEADER_BYTES = 48
 const MOST_CLASSES = 63
