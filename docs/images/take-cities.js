@@ -12,10 +12,7 @@ const main = fileURLToPath(new URL('../../examples/cities-express/dist/main.js',
 const picture = fileURLToPath(new URL('cities.png', import.meta.url))
 const TOUR = ['Naples', 'Kyoto', 'Zürich', 'Istanbul', 'Lisbon']
 
-const service = spawn(process.execPath, [main], {
-  env: { ...process.env, PORT: '0' },
-  stdio: ['ignore', 'pipe', 'inherit'],
-})
+const service = spawn(process.execPath, [main], { stdio: ['ignore', 'pipe', 'inherit'] })
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' })
