@@ -159,6 +159,7 @@ export class Connection implements FrameHandler {
   #open(opened: () => void): void {
     const address = this.#address
     this.#reader = new FrameReader(this, MAX_REPLY_LINE_BYTES)
+    this.#lastReceived = 0
     if (address.stream !== undefined) {
       try {
         const stream = address.stream.connect()
@@ -226,7 +227,9 @@ export class Connection implements FrameHandler {
   /** The stream has ended by itself or with an error. */
   #lost(cause: Error | undefined): void {
     const server = this.#address.name
-    const wasConnecting = this.#state === 'connecting' || this.#state === 'down'
+    // One that never said a word is no better than one that could not be reached.
+    const neverSpoke = this.#queue.length > 0 && this.#lastReceived === 0
+    const wasConnecting = this.#state === 'connecting' || this.#state === 'down' || neverSpoke
     const reason = cause === undefined ? 'the server closed the connection' : cause.message
     const error = new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
     if (wasConnecting) {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
@@ -79,8 +80,10 @@ export class LaunchedServer implements AsyncDisposable {
   }
 
   /** Stops it without letting it notice: it accepts connections and says nothing. */
-  pause(): void {
+  async pause(): Promise<void> {
     process.kill(this.pid, 'SIGSTOP')
+    // The signal is on its way when kill returns: every thread has to have stopped.
+    while (!this.#isStopped()) await new Promise((resolve) => setImmediate(resolve))
   }
 
   resume(): void {
@@ -99,6 +102,12 @@ export class LaunchedServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
+  }
+
+  #isStopped(): boolean {
+    return readdirSync(`/proc/${this.pid}/task`).every((thread) =>
+      / T /.test(readFileSync(`/proc/${this.pid}/task/${thread}/stat`, 'latin1').replace(/^.*\)/, '')),
+    )
   }
 
   async #answers(child: ChildProcess): Promise<void> {

@@ -1,0 +1,212 @@
+import { once } from 'node:events'
+import { MemcachedServer } from 'memcache-ts-server'
+import { describeWithMemcached, FaultProxy, freePort, launchMemcached } from 'memcache-ts-testing'
+import type { Fault } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import {
+  MemcacheClosedError,
+  MemcacheConnectionError,
+  MemcachedClient,
+  MemcacheError,
+  MemcacheProtocolError,
+  MemcacheQueueError,
+  MemcacheTimeoutError,
+} from '../src/index.ts'
+import type { MemcachedClientOptions } from '../src/index.ts'
+
+/** Long enough not to pass by itself on a busy machine, short enough to wait for. */
+const TIMEOUT_MS = 300
+
+/** A client, a proxy that misbehaves as told, and our server behind it. */
+async function behindProxy(options: MemcachedClientOptions = {}) {
+  const server = new MemcachedServer({ port: 0 })
+  const proxy = await FaultProxy.start(await server.listen())
+  const client = new MemcachedClient({ servers: proxy.address, timeoutMs: TIMEOUT_MS, ...options })
+  return {
+    server,
+    proxy,
+    client,
+    async [Symbol.asyncDispose]() {
+      await client.close()
+      await proxy[Symbol.asyncDispose]()
+      await server.close()
+    },
+  }
+}
+
+/** Waits until a server that was given up has come back. */
+async function recovered(client: MemcachedClient): Promise<void> {
+  for (;;) {
+    try {
+      await client.get('probe')
+      return
+    } catch (error) {
+      expect(error).toBeInstanceOf(MemcacheError)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
+
+describe('a server that cannot be reached', () => {
+  it('rejects at once, again and again', async () => {
+    await using client = new MemcachedClient(`127.0.0.1:${await freePort()}`)
+    for (const call of [client.get('a'), client.set('a', 1), client.delete('a')]) {
+      await expect(call).rejects.toThrow(MemcacheConnectionError)
+    }
+    await expect(client.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', retryable: true })
+    await expect(client.getMulti(['a', 'b'])).rejects.toThrow(MemcacheConnectionError)
+  })
+
+  it('tells the key, the server, and whether a write may have been carried out', async () => {
+    await using test = await behindProxy()
+    test.proxy.fault = { kind: 'silent' }
+    const [read, write] = await Promise.allSettled([test.client.get('r'), test.client.set('w', 1)])
+    expect(read).toMatchObject({ reason: { key: 'r', server: test.proxy.address, ambiguous: false } })
+    expect(write).toMatchObject({ reason: { key: 'w', ambiguous: true } })
+  })
+})
+
+describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
+  ['never answers', { kind: 'silent' }, [MemcacheTimeoutError, MemcacheConnectionError]],
+  ['closes every connection', { kind: 'closeOnConnect' }, [MemcacheConnectionError]],
+  ['resets every connection', { kind: 'reset' }, [MemcacheConnectionError]],
+  ['closes in the middle of a value', { kind: 'cutAfter', bytes: 500 }, [MemcacheConnectionError]],
+  [
+    'stalls in the middle of a value',
+    { kind: 'stallAfter', bytes: 500 },
+    [MemcacheTimeoutError, MemcacheConnectionError],
+  ],
+  ['answers nonsense', { kind: 'answer', bytes: 'HELLO WORLD\r\n' }, [MemcacheProtocolError, MemcacheConnectionError]],
+  [
+    'answers without end',
+    { kind: 'answer', bytes: 'x'.repeat(10_000) },
+    [MemcacheProtocolError, MemcacheConnectionError],
+  ],
+  [
+    'sends a value that is longer than it said',
+    { kind: 'answer', bytes: 'VA 2 f1\r\nabcdef\r\n' },
+    [MemcacheProtocolError, MemcacheConnectionError],
+  ],
+  [
+    'answers to nobody',
+    { kind: 'answer', bytes: 'EN\r\nEN\r\nEN\r\n' },
+    [MemcacheProtocolError, MemcacheConnectionError],
+  ],
+])('a server that %s', (_, fault, errors) => {
+  it('lets every operation settle, returns no broken value, and is used again when it is well', async () => {
+    await using test = await behindProxy()
+    const { client, proxy } = test
+    const value = 'v'.repeat(1000)
+    await client.set('k', value)
+    proxy.fault = fault
+    proxy.cutAll()
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => client.get('k')))
+    for (const outcome of outcomes) {
+      if (outcome.status === 'fulfilled') expect([value, undefined]).toContain(outcome.value)
+      else expect(errors.some((kind) => outcome.reason instanceof kind)).toBe(true)
+    }
+    expect(outcomes.some((outcome) => outcome.status === 'rejected')).toBe(true)
+    proxy.fault = { kind: 'none' }
+    proxy.cutAll()
+    await recovered(client)
+    expect(await client.get('k')).toBe(value)
+  })
+})
+
+describe('a server that is slow', () => {
+  it('is understood byte by byte', async () => {
+    await using test = await behindProxy({ timeoutMs: 10_000 })
+    test.proxy.fault = { kind: 'byteByByte' }
+    const value = { text: 'END\r\nVALUE x 0 1\r\n', number: 1 }
+    await test.client.set('k', value)
+    expect(await test.client.get('k')).toEqual(value)
+    expect((await test.client.getMulti(['k', 'missing', 'k2'])).get('k')).toEqual(value)
+    expect(await test.client.incr('n', 1, { initial: 5 })).toBe(5)
+  })
+
+  it('has its server error told, and the connection kept', async () => {
+    await using test = await behindProxy()
+    test.proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
+    await expect(test.client.get('k')).rejects.toThrow('SERVER_ERROR out of memory storing object')
+    const { connections } = test.proxy
+    await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_SERVER' })
+    expect(test.proxy.connections).toBe(connections)
+  })
+
+  it('is told to be without meta commands when it does not know them', async () => {
+    await using test = await behindProxy()
+    test.proxy.fault = { kind: 'answer', bytes: 'ERROR\r\n' }
+    await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_UNSUPPORTED' })
+  })
+})
+
+describeWithMemcached('a real server that is stopped and goes on', () => {
+  it('never gives a late answer to the next question', async () => {
+    await using server = await launchMemcached()
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: TIMEOUT_MS, poolSize: 1 })
+    await client.set('a', 'value of a')
+    await client.set('b', 'value of b')
+    await server.pause()
+    await expect(client.get('a')).rejects.toThrow(MemcacheTimeoutError)
+    server.resume()
+    await recovered(client)
+    const values = await Promise.all(['b', 'a', 'b', 'a'].map((key) => client.get(key)))
+    expect(values).toEqual(['value of b', 'value of a', 'value of b', 'value of a'])
+  })
+
+  it('rejects what was under way when it is killed, and comes back when it does', async () => {
+    await using server = await launchMemcached()
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: 2000 })
+    await client.set('k', 'v')
+    await server.kill()
+    await expect(client.get('k')).rejects.toThrow(MemcacheConnectionError)
+    await server.restart()
+    await recovered(client)
+    expect(await client.get('k')).toBeUndefined()
+  })
+})
+
+describe('connections', () => {
+  it('are few: 500 gets at once on a cold client take two', async () => {
+    await using test = await behindProxy({ timeoutMs: 5000 })
+    await Promise.all(Array.from({ length: 500 }, (_, index) => test.client.get(`k${index}`)))
+    expect(test.proxy.connections).toBe(2)
+  })
+
+  it('are refused more work than their queue holds', async () => {
+    await using test = await behindProxy({ maxQueue: 10, poolSize: 1, timeoutMs: 5000 })
+    const outcomes = await Promise.allSettled(Array.from({ length: 15 }, () => test.client.get('k')))
+    expect(outcomes.filter((outcome) => outcome.status === 'fulfilled')).toHaveLength(10)
+    for (const outcome of outcomes.slice(10)) {
+      expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(MemcacheQueueError)
+    }
+    expect(await test.client.get('k')).toBeUndefined()
+  })
+
+  it('are closed when what was asked has been answered', async () => {
+    await using test = await behindProxy({ timeoutMs: 5000 })
+    await test.client.set('k', 'v')
+    const asked = Array.from({ length: 50 }, () => test.client.get('k'))
+    await test.client.close()
+    expect(await Promise.all(asked)).toEqual(Array.from({ length: 50 }, () => 'v'))
+    await expect(test.client.get('k')).rejects.toThrow(MemcacheClosedError)
+    await test.client.close()
+  })
+
+  it('tell of their life in events', async () => {
+    await using test = await behindProxy({ poolSize: 1 })
+    const events: string[] = []
+    for (const name of ['connect', 'disconnect', 'eject', 'rejoin'] as const) {
+      test.client.on(name, () => events.push(name))
+    }
+    await test.client.get('k')
+    const rejoined = once(test.client, 'rejoin')
+    test.proxy.fault = { kind: 'closeOnConnect' }
+    test.proxy.cutAll()
+    await once(test.client, 'disconnect')
+    await expect(test.client.get('k')).rejects.toThrow(MemcacheConnectionError)
+    test.proxy.fault = { kind: 'none' }
+    await rejoined
+    expect(events).toEqual(['connect', 'disconnect', 'connect', 'disconnect', 'eject', 'connect', 'rejoin'])
+  })
+})

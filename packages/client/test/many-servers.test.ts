@@ -1,0 +1,119 @@
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MemcachedServer } from 'memcache-ts-server'
+import { launchServer } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { MemcacheConnectionError, MemcachedClient } from '../src/index.ts'
+import { Ketama } from '../src/routing/ketama.ts'
+
+const keys = Array.from({ length: 300 }, (_, index) => `key:${index}`)
+
+describe('many servers', () => {
+  it('share the keys, and a multi-get asks each once', async () => {
+    const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
+    const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
+    await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`) })
+    await Promise.all(keys.map((key) => client.set(key, key)))
+    for (const server of servers) expect(server.stats()['curr_items']).toBeGreaterThan(30)
+    const found = await client.getMulti(keys)
+    expect([...found].every(([key, value]) => key === value)).toBe(true)
+    expect(found.size).toBe(300)
+    expect((await client.version()).size).toBe(3)
+    await client.flushAll()
+    expect((await client.getMulti(keys)).size).toBe(0)
+    await Promise.all(servers.map((server) => server.close()))
+  })
+
+  it('give what the others have while one is away, and say which is; keys go to the next one', async () => {
+    await using first = await launchServer()
+    await using second = await launchServer()
+    await using client = new MemcachedClient({ servers: [first.address, second.address], timeoutMs: 2000 })
+    await Promise.all(keys.map((key) => client.set(key, 'before')))
+    await second.kill()
+    const partial = await client.getMulti(keys)
+    expect(partial.size).toBeGreaterThan(30)
+    expect(partial.size).toBeLessThan(270)
+    expect([...partial.errors.keys()]).toEqual([second.address])
+    // The first to ask may still meet the broken connection; from then on it is known to be away.
+    await Promise.allSettled(keys.map((key) => client.get(key)))
+    await Promise.all(keys.map((key) => client.set(key, 'after')))
+    expect((await client.getMulti(keys)).size).toBe(300)
+
+    const rejoined = once(client, 'rejoin')
+    await second.restart()
+    await rejoined
+    await Promise.all(keys.map((key) => client.set(key, 'back')))
+    expect((await client.stats()).get(second.address)!['curr_items']).toBeGreaterThan(30)
+  })
+
+  it('fail for their own keys alone, when there is no failover', async () => {
+    await using first = await launchServer()
+    await using second = await launchServer()
+    const servers = [first.address, second.address]
+    await using client = new MemcachedClient({ servers, failover: 'none', timeoutMs: 2000 })
+    await Promise.all(keys.map((key) => client.set(key, 'v')))
+    await second.kill()
+    await Promise.allSettled(keys.map((key) => client.get(key)))
+    const outcomes = await Promise.allSettled(keys.map((key) => client.get(key)))
+    const failed = outcomes.filter((outcome) => outcome.status === 'rejected')
+    expect(failed.length).toBeGreaterThan(30)
+    expect(failed.length).toBeLessThan(270)
+    for (const outcome of failed) expect(outcome.reason).toBeInstanceOf(MemcacheConnectionError)
+  })
+
+  it('keep a group of keys together', async () => {
+    const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
+    const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
+    await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`) })
+    await Promise.all(keys.map((key) => client.set(key, 1, 60, { groupKey: 'group' })))
+    expect(servers.map((server) => server.stats()['curr_items']).sort()).toEqual([0, 0, 300])
+    expect((await client.getMulti(keys, { groupKey: 'group' })).size).toBe(300)
+    await Promise.all(servers.map((server) => server.close()))
+  })
+
+  it('can be unix sockets', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-'))
+    const path = join(folder, 'mc.sock')
+    await using server = new MemcachedServer()
+    const listener = createServer((socket) => server.handle(socket)).listen(path)
+    await once(listener, 'listening')
+    await using client = new MemcachedClient(path)
+    await client.set('k', 'v')
+    expect(await client.get('k')).toBe('v')
+    await client.close()
+    listener.close()
+    rmSync(folder, { recursive: true })
+  })
+})
+
+describe('Ketama', () => {
+  const addresses = (names: readonly string[]) =>
+    names.map((host) => ({ name: `${host}:11211`, host, port: 11211, weight: 1 }))
+
+  it('moves few keys when a server is added', () => {
+    const many = Array.from({ length: 5000 }, (_, index) => `key:${index}`)
+    const [four, five] = [new Ketama(addresses(['a', 'b', 'c', 'd'])), new Ketama(addresses(['a', 'b', 'c', 'd', 'e']))]
+    const moved = many.filter((key) => four.serverOf(key) !== five.serverOf(key)).length / many.length
+    expect(moved).toBeGreaterThan(0.1)
+    expect(moved).toBeLessThan(0.3)
+  })
+
+  it('gives a server its share by weight', () => {
+    const many = Array.from({ length: 10_000 }, (_, index) => `key:${index}`)
+    const [light, heavy] = addresses(['a', 'b'])
+    const ring = new Ketama([light!, { ...heavy!, weight: 3 }])
+    const share = many.filter((key) => ring.serverOf(key) === 1).length / many.length
+    expect(share).toBeGreaterThan(0.65)
+    expect(share).toBeLessThan(0.85)
+  })
+
+  it('goes on to the other servers in turn, each once', () => {
+    const ring = new Ketama(addresses(['a', 'b', 'c']))
+    for (const key of keys) {
+      expect(new Set([0, 1, 2].map((attempt) => ring.serverOf(key, attempt)))).toEqual(new Set([0, 1, 2]))
+    }
+  })
+})
