@@ -1,0 +1,114 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+// Inside the workspace, so that the packages are found as a user's project finds them.
+const FOLDER = join(ROOT, 'test', '.documents')
+
+const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+  ...readdirSync(join(ROOT, 'docs/decisions')).map((name) => `docs/decisions/${name}`),
+  ...['protocol', 'server', 'client', 'kit', 'express'].map((name) => `packages/${name}/README.md`),
+]
+
+function read(document: string): string {
+  return readFileSync(join(ROOT, document), 'utf8')
+}
+
+function blocks(document: string, language: string): string[] {
+  return [...read(document).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!)
+}
+
+const examples = documents.flatMap((document) =>
+  blocks(document, 'ts').map((code, index) => ({
+    name: `${document}, example ${index + 1}`,
+    file: `${document.replaceAll(/\W/g, '-')}-${index + 1}`,
+    code,
+  })),
+)
+
+describe('the examples in the documents', () => {
+  beforeAll(() => {
+    rmSync(FOLDER, { recursive: true, force: true })
+    mkdirSync(FOLDER, { recursive: true })
+    for (const { file, code } of examples) writeFileSync(join(FOLDER, `${file}.ts`), code)
+    const options = {
+      target: 'es2022',
+      lib: ['es2023', 'esnext.disposable', 'esnext.decorators', 'dom'],
+      module: 'nodenext',
+      types: ['node'],
+      strict: true,
+      skipLibCheck: true,
+      rootDir: '.',
+      outDir: 'dist',
+    }
+    writeFileSync(join(FOLDER, 'package.json'), '{ "type": "module" }\n')
+    writeFileSync(join(FOLDER, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*.ts'] }))
+  })
+  afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
+
+  it('compile, as strict as a user’s project', () => {
+    const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', FOLDER], { encoding: 'utf8' })
+    expect(stdout).toBe('')
+    expect(status).toBe(0)
+  })
+
+  it.each(examples)('$name prints what it says, and ends', ({ file, code }) => {
+    const said = [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
+    expect(said.length).toBeGreaterThan(0)
+    const { PATH } = process.env
+    const out = execFileSync(process.execPath, [join(FOLDER, 'dist', `${file}.js`)], {
+      encoding: 'utf8',
+      timeout: 20_000,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: { PATH },
+    })
+    const printed = out.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
+    expect(printed).toEqual(said)
+  })
+})
+
+describe('what the documents name', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+
+  it.each(documents)('%s: commands are scripts of the workspace', (document) => {
+    for (const [, run] of read(document).matchAll(/npm run ([\w:-]+)/g)) expect(scripts).toHaveProperty([run!])
+    for (const [, run] of read(document).matchAll(/npm (start|test)\b/g)) expect(scripts).toHaveProperty([run!])
+  })
+
+  it.each(documents)('%s: files and folders are there', (document) => {
+    const text = read(document)
+    const named = [...text.matchAll(/`((?:packages|examples|bench|docs|test)\/[^`*…{}<>]+)`/g)].map(
+      (match) => match[1]!,
+    )
+    const from = document.includes('/') ? document.slice(0, document.lastIndexOf('/')) : '.'
+    const linked = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => join(from, match[1]!))
+    for (const path of [...named, ...linked])
+      expect(existsSync(join(ROOT, path)), `${document} names ${path}`).toBe(true)
+  })
+
+  it('docs/format.md: every client flag and key prefix of the code is in its tables', async () => {
+    const { ClientFlags } = await import('memcache-ts-protocol')
+    const { KeyPrefix } = await import('memcache-ts')
+    for (const flags of Object.values(ClientFlags)) expect(read('docs/format.md')).toContain(`\n| ${flags} | `)
+    for (const prefix of Object.values(KeyPrefix)) expect(read('docs/format.md')).toContain(`| \`${prefix}:`)
+  })
+
+  it('every error code has a class', async () => {
+    const protocol = await import('memcache-ts-protocol')
+    const codes = [...read('packages/protocol/src/errors.ts').matchAll(/^ {2}\| '(ERR_MEMCACHE_\w+)'/gm)].map(
+      (match) => match[1],
+    )
+    const made = Object.entries(protocol)
+      .filter(([name]) => /^Memcache\w+Error$/.test(name))
+      .map(([, Kind]) => new (Kind as new (message: string) => { code: string })('x').code)
+    expect(made.filter((code) => code.startsWith('ERR_')).sort()).toEqual(codes.sort())
+  })
+})
