@@ -1,7 +1,7 @@
 import { checkOptions, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import { parseServers } from './server-address.ts'
-import type { ServerAddress, ServerStream } from './server-address.ts'
+import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 import type { ValueCodec } from './values/value-codec.ts'
 
 /** How keys are spread over servers. */
@@ -70,7 +70,8 @@ const HINTS = {
 /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
 export function resolveClientOptions(options: MemcachedClientOptions): ResolvedClientOptions {
   checkOptions('MemcachedClient', options, KNOWN, HINTS)
-  const { servers = '127.0.0.1:11211', hash = 'ketama', failover = 'next', prefix = '' } = options
+  const { hash = 'ketama', failover = 'next', prefix = '' } = options
+  const { servers, ...fromUrl } = resolveServers(options.servers ?? '127.0.0.1:11211')
   if (hash !== 'ketama' && hash !== 'modula') {
     throw new MemcacheOptionError(`hash must be 'ketama' or 'modula', got '${String(hash)}'`)
   }
@@ -78,11 +79,11 @@ export function resolveClientOptions(options: MemcachedClientOptions): ResolvedC
     throw new MemcacheOptionError(`failover must be 'next' or 'none', got '${String(failover)}'`)
   }
   return {
-    servers: resolveServers(servers),
-    timeoutMs: positive('timeoutMs', options.timeoutMs ?? 500),
-    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
-    poolSize: positive('poolSize', options.poolSize ?? 2, true),
-    maxQueue: positive('maxQueue', options.maxQueue ?? 10_000, true),
+    servers,
+    timeoutMs: positive('timeoutMs', options.timeoutMs ?? fromUrl.timeoutMs ?? 500),
+    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? fromUrl.connectTimeoutMs ?? 1000),
+    poolSize: positive('poolSize', options.poolSize ?? fromUrl.poolSize ?? 2, true),
+    maxQueue: positive('maxQueue', options.maxQueue ?? fromUrl.maxQueue ?? 10_000, true),
     hash,
     failover,
     prefix: prefix === '' ? '' : `${prefix}:`,
@@ -91,16 +92,23 @@ export function resolveClientOptions(options: MemcachedClientOptions): ResolvedC
   }
 }
 
-function resolveServers(servers: string | readonly (string | ServerStream)[]): ServerAddress[] {
-  const list = typeof servers === 'string' ? [servers] : servers
-  const addresses = list.flatMap((server) =>
-    typeof server === 'string' ? parseServers(server) : [{ name: server.name, stream: server, weight: 1 }],
+/** The servers, and the options that came with them in a URL. */
+function resolveServers(
+  servers: string | readonly (string | ServerStream)[],
+): ServerListOptions & { servers: readonly ServerAddress[] } {
+  const lists = (typeof servers === 'string' ? [servers] : servers).map((server) =>
+    typeof server === 'string' ? parseServers(server) : listOf(server),
   )
+  const addresses = lists.flatMap((list) => list.servers)
   if (addresses.length === 0) throw new MemcacheOptionError('the list of servers is empty: give at least one')
   const names = addresses.map((address) => address.name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) throw new MemcacheOptionError(`the server ${twice} is listed twice`)
-  return addresses
+  return Object.assign({ servers: addresses }, ...lists.map((list) => list.options))
+}
+
+function listOf(stream: ServerStream): ServerList {
+  return { servers: [{ name: stream.name, stream, weight: 1 }], options: {} }
 }
 
 /** Checks a number of milliseconds, or a count. */

@@ -21,26 +21,77 @@ export interface ServerAddress {
   readonly weight: number
 }
 
-const SCHEME = 'memcache://'
+/** What a list of servers says besides the servers: options of the client, from the query of a `memcache://` URL. */
+export interface ServerListOptions {
+  readonly timeoutMs?: number
+  readonly connectTimeoutMs?: number
+  readonly poolSize?: number
+  readonly maxQueue?: number
+}
+
+/** A list of servers that was read. */
+export interface ServerList {
+  readonly servers: readonly ServerAddress[]
+  readonly options: ServerListOptions
+}
+
+const URL_OPTIONS = [
+  'timeoutMs',
+  'connectTimeoutMs',
+  'poolSize',
+  'maxQueue',
+] as const satisfies readonly (keyof ServerListOptions)[]
+
+/** Parts of the grammar whose meaning this version does not have; better refused than taken for something else. */
+const NOT_YET: Readonly<Record<string, string>> = {
+  discovery: 'auto discovery',
+  tlsCaFile: 'TLS',
+}
 
 /**
  * Reads a list of servers, as in `MEMCACHE_SERVERS`: `a,b:11211:2,[::1]:11211,/run/mc.sock`; each `host[:port[:weight]]`,
- * an IPv6 address in brackets, or the path of a unix socket. `memcache://a,b` is the same.
- * @throws MemcacheOptionError that says which part cannot be read.
+ * an IPv6 address in brackets, or the path of a unix socket. As a URL, `memcache://a:11211,b?timeoutMs=50`, it can carry
+ * options of the client.
+ * @throws MemcacheOptionError that says which part cannot be read, or is not there yet (TLS, credentials, discovery).
  */
-export function parseServers(text: string): ServerAddress[] {
-  const list = text.startsWith(SCHEME) ? text.slice(SCHEME.length) : text
-  if (/^[a-z]+:\/\//.test(list)) {
+export function parseServers(text: string): ServerList {
+  const [, scheme, rest] = /^([a-z]+):\/\/(.*)$/s.exec(text.trim()) ?? []
+  if (scheme === undefined || rest === undefined) return { servers: parseHosts(text), options: {} }
+  if (scheme === 'memcaches') throw notYet('TLS', 'memcaches://')
+  if (scheme !== 'memcache') {
     throw new MemcacheOptionError(
-      `the servers '${text}' are not memcached's: write host:port,host:port or ${SCHEME}host:port`,
+      `the servers '${text}' are not memcached's: write host:port,host:port or memcache://host:port`,
     )
   }
-  const parts = list
-    .split(/[,\s]+/)
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
+  const [hosts = '', query = ''] = rest.split('?', 2)
+  const at = hosts.lastIndexOf('@')
+  if (at !== -1) throw notYet('authentication', 'user:password@')
+  return { servers: parseHosts(hosts), options: parseQuery(query) }
+}
+
+function parseHosts(text: string): ServerAddress[] {
+  const parts = text.split(/[,\s]+/).filter((part) => part !== '')
   if (parts.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one host')
   return parts.map(parseServer)
+}
+
+function parseQuery(query: string): ServerListOptions {
+  const options: Record<string, number> = {}
+  for (const [name, value] of new URLSearchParams(query)) {
+    const missing = NOT_YET[name]
+    if (missing !== undefined) throw notYet(missing, name)
+    if (!URL_OPTIONS.some((known) => known === name)) {
+      throw new MemcacheOptionError(`a memcache:// URL has no option '${name}': it knows ${URL_OPTIONS.join(', ')}`)
+    }
+    const number = Number(value)
+    if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number over 0, got '${value}'`)
+    options[name] = number
+  }
+  return options
+}
+
+function notYet(what: string, part: string): MemcacheOptionError {
+  return new MemcacheOptionError(`this version of memcache-ts has no ${what} yet: leave '${part}' out of the servers`)
 }
 
 function parseServer(text: string): ServerAddress {

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
 import type { ServerStream } from 'memcache-ts-client'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { embeddedServer } from './embedded-server.ts'
 import type { Logger } from './logger.ts'
 
@@ -15,10 +16,17 @@ export interface ChosenServers {
 /**
  * The option, else `MEMCACHE_SERVERS`, else the server in this process, which is said in one line: with a warning where
  * it can hardly be meant.
+ * @throws MemcacheOptionError for credentials in the environment, which this version cannot use.
  */
 export function chooseServers(option: Servers | undefined, env: NodeJS.ProcessEnv, logger: Logger): ChosenServers {
   if (option === 'embedded') return { servers: [embeddedServer], embedded: true }
   if (option !== undefined) return { servers: option, embedded: false }
+  if ((env['MEMCACHE_USERNAME'] ?? env['MEMCACHE_PASSWORD'] ?? '') !== '') {
+    // Going on without them would be refused by the server at best, and at worst talk to the wrong one.
+    throw new MemcacheOptionError(
+      'this version of memcache-ts has no authentication yet: unset MEMCACHE_USERNAME and MEMCACHE_PASSWORD',
+    )
+  }
   const fromEnvironment = env['MEMCACHE_SERVERS']
   if (fromEnvironment !== undefined && fromEnvironment.trim() !== '') {
     return { servers: fromEnvironment, embedded: false }

@@ -27,7 +27,8 @@ export interface ResolvedMemcacheOptions {
   readonly servers: Servers | undefined
   readonly prefix: string
   readonly ttlSeconds: Ttl
-  readonly timeoutMs: number
+  /** `undefined`: what the servers' URL says, else 100. */
+  readonly timeoutMs: number | undefined
   readonly leaseSeconds: number
   readonly logger: Logger
   readonly clock: Clock
@@ -49,10 +50,11 @@ const SILENT: Logger = { info: () => {}, warn: () => {} }
 /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
   checkOptions('memcache', options, KNOWN, HINTS)
-  const { ttlSeconds = 300, timeoutMs = 100, leaseSeconds = 5, logger = console } = options
+  const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, logger = console } = options
   ttlToSeconds(ttlSeconds)
   if (!(leaseSeconds >= 1)) throw new MemcacheOptionError(`leaseSeconds must be at least 1, got ${leaseSeconds}`)
-  if (!(timeoutMs > 0)) throw new MemcacheOptionError(`timeoutMs must be over 0, got ${timeoutMs}`)
+  if (timeoutMs !== undefined && !(timeoutMs > 0))
+    throw new MemcacheOptionError(`timeoutMs must be over 0, got ${timeoutMs}`)
   return {
     servers: options.servers,
     prefix: options.prefix ?? env['MEMCACHE_PREFIX'] ?? '',

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { MemcachedClient } from 'memcache-ts-client'
+import { MemcachedClient, parseServers } from 'memcache-ts-client'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
 import { cacheKey } from './cache-key.ts'
 import type { CacheStats } from './cache/cache-stats.ts'
@@ -15,6 +15,7 @@ import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
 
 const DEFAULT_JITTER = 0.1
+const DEFAULT_TIMEOUT_MS = 100
 /** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
 const EMBEDDED_TIMEOUT_MS = 5000
 
@@ -72,7 +73,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements AsyncDispo
       servers,
       prefix,
       clock,
-      timeoutMs: embedded ? EMBEDDED_TIMEOUT_MS : timeoutMs,
+      timeoutMs: embedded ? EMBEDDED_TIMEOUT_MS : (timeoutMs ?? urlTimeoutMs(servers) ?? DEFAULT_TIMEOUT_MS),
       // A value on the next server would be stale when its own comes back: a miss is better.
       failover: 'none',
       values: kitCodec,
@@ -323,6 +324,11 @@ function isCallersMistake(error: unknown): boolean {
  */
 export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)
+}
+
+/** The timeout that a `memcache://…?timeoutMs=` brings. */
+function urlTimeoutMs(servers: Servers): number | undefined {
+  return typeof servers === 'string' ? parseServers(servers).options.timeoutMs : undefined
 }
 
 function isList(options: Servers | MemcacheOptions): options is Exclude<Servers, string> {

@@ -58,5 +58,6 @@ describe('the default cache of a process', () => {
     const names = `const cache = kit.memcache(); console.log(cache.client.servers.join(), cache.key('a'))`
     expect(run(names, { MEMCACHE_SERVERS: 'a,b:11212:2' }).out).toBe('a:11211,b:11212 a\n')
     expect(run(names, { MEMCACHE_SERVERS: 'redis://a' }).errors).toContain("are not memcached's")
+    expect(run(names, { MEMCACHE_SERVERS: 'a', MEMCACHE_USERNAME: 'ann' }).errors).toContain('no authentication yet')
   })
 })

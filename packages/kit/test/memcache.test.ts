@@ -84,6 +84,19 @@ describe('getOrSet', () => {
     expect(test.cache.stats()).toMatchObject({ loads: 1, coalesced: 99 })
   })
 
+  it('does not let a caller who asks after a delete join a load from before it', async () => {
+    await using test = openCache()
+    const old = deferred<string>()
+    const started = deferred<void>()
+    const before = test.cache.getOrSet('k', () => (started.resolve(), old.promise))
+    await started.promise
+    await test.cache.delete('k')
+    expect(await test.cache.getOrSet('k', () => 'new')).toBe('new')
+    old.resolve('old')
+    expect(await before).toBe('old')
+    expect(await test.cache.get('k')).toBe('new')
+  })
+
   it('runs one loader for callers in several processes: the others wait for its value', async () => {
     await using test = openCache()
     await using other = memcache({ servers: test.servers, logger: false, timeoutMs: 5000 })
