@@ -287,6 +287,8 @@ export class Connection implements FrameHandler {
       }, this.#options.connectTimeoutMs)
       this.#connectTimer.unref()
     })
+    // Nobody waits for it.
+    this.#connectTimer?.unref()
     this.#unref()
   }
 

@@ -113,8 +113,13 @@ export class Connection implements FrameHandler, ReplyTarget {
       this.stream.once('drain', () => this.#goOn())
       return false
     }
-    // The others have their turn before the rest of this read.
-    if (this.#reader.stopped) setImmediate(() => this.#goOn())
+    if (this.#reader.stopped) {
+      // The others have their turn before the rest of this read; and no more is read until it is done, or what is held
+      // back would grow for as long as the client asks for more than it sends.
+      this.stream.pause()
+      setImmediate(() => this.#goOn())
+      return false
+    }
     return true
   }
 
