@@ -1,0 +1,59 @@
+import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import type { LaunchedServer } from 'memcache-ts-testing'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { defineCache, memcache, rateLimiter } from '../src/index.ts'
+import type { Memcache } from '../src/index.ts'
+
+describeWithMemcached('the kit on the real memcached', () => {
+  let server: LaunchedServer
+  let caches: Memcache[]
+  beforeAll(async () => {
+    server = await launchMemcached()
+    // As two processes have them.
+    caches = [1, 2].map(() => memcache({ servers: server.address, logger: false, timeoutMs: 5000 }))
+  })
+  afterAll(async () => {
+    await Promise.all(caches.map((cache) => cache.close()))
+    await server.kill()
+  })
+
+  it('runs one loader for 200 callers of two processes', async () => {
+    let loads = 0
+    const load = async () => ({ loads: ++loads })
+    const calls = caches.flatMap((cache) => Array.from({ length: 100 }, () => cache.getOrSet('cold', load, 60)))
+    expect(new Set((await Promise.all(calls)).map((value) => value.loads))).toEqual(new Set([1]))
+    expect(loads).toBe(1)
+  })
+
+  it('refuses a value that was loaded before another process deleted the key', async () => {
+    const [one, other] = caches as [Memcache, Memcache]
+    const value = await one.getOrSet('deleted', async () => {
+      await other.delete('deleted')
+      return 'old'
+    })
+    expect(value).toBe('old')
+    expect(await other.get('deleted')).toBeUndefined()
+    expect(one.stats().discarded).toBe(1)
+  })
+
+  it('frees the lease of a loader that threw, for another process at once', async () => {
+    const [one, other] = caches as [Memcache, Memcache]
+    await expect(one.getOrSet('thrown', () => Promise.reject(new Error('no database')))).rejects.toThrow('no database')
+    expect(await other.getOrSet('thrown', () => 'loaded')).toBe('loaded')
+  })
+
+  it('admits exactly 100 of 1000 parallel calls', async () => {
+    const limiters = caches.map((cache) => rateLimiter({ limit: 100, windowMs: 86_400_000, cache }))
+    const calls = limiters.flatMap((limiter) => Array.from({ length: 500 }, () => limiter.consume('client')))
+    expect((await Promise.all(calls)).filter((result) => result.allowed)).toHaveLength(100)
+  })
+
+  it('warms each key once, whoever warms', async () => {
+    const loaded: number[] = []
+    const ids = Array.from({ length: 200 }, (_, index) => index)
+    const load = (id: number) => (loaded.push(id), id)
+    const reports = await Promise.all(caches.map((cache) => defineCache({ name: 'warm', cache, load }).warm(ids)))
+    expect(loaded.sort((a, b) => a - b)).toEqual(ids)
+    expect(reports.reduce((sum, report) => sum + report.loaded, 0)).toBe(200)
+  })
+})
