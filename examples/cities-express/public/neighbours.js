@@ -41,8 +41,8 @@ function rings(farthestKm) {
   ]
   for (let km = step; km < farthestKm; km += step) {
     const r = (km / farthestKm) * RADIUS
-    drawn.push(svg('circle', { class: 'ring', r }))
-    if (r < RADIUS - 14) drawn.push(svg('text', { x: 4, y: -r - 3 }, kilometres(km)))
+    if (r > RADIUS - 18) break // too near to the outermost to be told from it
+    drawn.push(svg('circle', { class: 'ring', r }), svg('text', { x: 4, y: -r - 3 }, kilometres(km)))
   }
   return drawn
 }

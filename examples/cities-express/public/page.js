@@ -9,6 +9,7 @@ import { count, country, kilometres, milliseconds, position } from './words.js'
 
 const FIRST_CITY = 2267057 // Lisbon: one sees the sea
 const AROUND_KM = 60
+const MOST_AROUND = 200 // cities in an answer
 const POLL_MS = 2000
 
 let here
@@ -37,13 +38,19 @@ async function lookAround() {
 
   const others = answer.cities.filter((city) => city.id !== here.id)
   drawNeighbours(byId('chart'), here, answer.cities, go)
-  byId('chart-says').textContent =
-    others.length === 0
-      ? `Nothing within ${AROUND_KM} km: ${here.name} is by itself.`
-      : `${count(others.length)} places around ${here.name}, up to ${kilometres(others.at(-1).km)} away`
+  byId('chart-says').textContent = around(others)
+  byId('nearest-title').hidden = others.length === 0
   byId('nearest').replaceChildren(
     ...others.slice(0, 5).map((city) => html('li', {}, cityButton(city), html('small', {}, kilometres(city.km)))),
   )
+}
+
+function around(others) {
+  if (others.length === 0) return `Nothing within ${AROUND_KM} km: ${here.name} is by itself.`
+  const farthest = kilometres(others.at(-1).km)
+  return others.length < MOST_AROUND - 1
+    ? `${count(others.length)} places around ${here.name}, up to ${farthest} away`
+    : `The ${others.length} places nearest to ${here.name}, up to ${farthest} away`
 }
 
 function aroundPath() {

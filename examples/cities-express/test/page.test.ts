@@ -89,6 +89,14 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await text('#answers-say')).toMatch(/^The database took [\d.]+ ms, .*; the cache took [\d.]+ ms/)
   })
 
+  it('says so where a city has more neighbours than an answer holds, and where it has none', async () => {
+    await goTo('Naples')
+    await expect.poll(() => text('#chart-says')).toMatch(/^The 199 places nearest to Naples, up to \d+ km away$/)
+    await goTo('Hanga Roa')
+    await expect.poll(() => text('#chart-says')).toBe('Nothing within 60 km: Hanga Roa is by itself.')
+    expect(await page.locator('#nearest-title').isVisible()).toBe(false)
+  })
+
   it('finds a city by keyboard alone', async () => {
     const field = page.getByRole('combobox', { name: 'Find a city' })
     await field.fill('tok')
