@@ -111,6 +111,17 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     }
   })
 
+  it('go on without it when memcached is away', async () => {
+    await server.kill()
+    const city = await one.get(`/api/cities/${PARIS}`)
+    expect(city.status).toBe(200)
+    expect(askedDatabase(city)).toBe(true)
+    expect((await other.get('/api/search?q=berlin')).status).toBe(200)
+    const statistics = await one.get('/api/stats')
+    expect(statistics.status).toBe(200)
+    expect(await statistics.json()).toMatchObject({ servers: {} })
+  })
+
   it('end cleanly when they are told to', async () => {
     expect(await Promise.all([one.stop(), other.stop()])).toEqual([0, 0])
   })

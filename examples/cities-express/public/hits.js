@@ -19,11 +19,15 @@ export async function pollHits() {
   const asked = now.hits + now.misses
   byId('ratio').textContent = asked === 0 ? '–' : `${Math.round((now.hits / asked) * 100)} %`
   byId('counts').textContent = `${count(now.hits)} hits, ${count(now.misses)} misses`
-  const servers = Object.values(answer.servers)
-  const sum = (name) => servers.reduce((total, server) => total + server[name], 0)
-  byId('server').textContent =
-    `${Object.keys(answer.servers).join(', ')}: ${count(sum('curr_items'))} items, ${megabytes(sum('bytes'))}`
+  byId('server').textContent = saying(answer.servers)
   drawSpark(polls.slice(-POLLS))
+}
+
+function saying(servers) {
+  const names = Object.keys(servers)
+  if (names.length === 0) return 'memcached is away: the database answers everything'
+  const sum = (name) => Object.values(servers).reduce((total, server) => total + server[name], 0)
+  return `${names.join(', ')}: ${count(sum('curr_items'))} items, ${megabytes(sum('bytes'))}`
 }
 
 function drawSpark(shown) {

@@ -2,9 +2,15 @@ import type { RequestHandler } from 'express'
 import { getDefaultMemcache } from 'memcache-ts'
 import { timed } from './server-timing.ts'
 
-/** Hits and misses as this process counts them, and the general statistics of each memcached server. */
+/** What this process has counted, and the general statistics of each memcached; of none while they are away. */
 export const statistics: RequestHandler = async (_req, res) => {
   const cache = getDefaultMemcache()
-  const servers = await timed(res, () => cache.client.stats())
+  const servers = await timed(res, async () => {
+    try {
+      return await cache.client.stats()
+    } catch {
+      return []
+    }
+  })
   res.set('Cache-Control', 'no-store').json({ cache: cache.stats(), servers: Object.fromEntries(servers) })
 }

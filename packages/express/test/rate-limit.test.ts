@@ -1,5 +1,5 @@
 import type { Express } from 'express'
-import { freePort } from 'memcache-ts-testing'
+import { FakeClock, freePort } from 'memcache-ts-testing'
 import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import request from 'supertest'
@@ -103,7 +103,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     ['open', [200, 200]],
     ['closed', [429, 429]],
   ] as const)('goes on when memcached is away: %s', async (onCacheDown, statuses) => {
-    await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })
+    await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false, clock: new FakeClock() })
     await using server = await listen(app(cache, { limit: 1, windowMs: 86_400_000, onCacheDown }))
     for (const status of statuses) await request(server).get('/').expect(status)
   })

@@ -1,4 +1,4 @@
-import { freePort } from 'memcache-ts-testing'
+import { FakeClock, freePort } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache, rateLimiter } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
@@ -81,7 +81,7 @@ describe('rateLimiter', () => {
     ['open', [true, true, true]],
     ['closed', [false, false, false]],
   ] as const)('without its server, %s: %j', async (onCacheDown, allowed) => {
-    await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })
+    await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false, clock: new FakeClock() })
     const limiter = rateLimiter({ limit: 2, windowMs: 86_400_000, onCacheDown, cache })
     for (const expected of allowed) expect((await limiter.consume('a')).allowed).toBe(expected)
   })

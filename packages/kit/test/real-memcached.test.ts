@@ -1,4 +1,4 @@
-import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, FakeClock, launchMemcached } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { defineCache, memcache, rateLimiter } from '../src/index.ts'
@@ -10,7 +10,9 @@ describeWithMemcached('the kit on the real memcached', () => {
   beforeAll(async () => {
     server = await launchMemcached()
     // As two processes have them.
-    caches = [1, 2].map(() => memcache({ servers: server.address, logger: false, timeoutMs: 5000 }))
+    caches = [1, 2].map(() =>
+      memcache({ servers: server.address, logger: false, timeoutMs: 5000, clock: new FakeClock() }),
+    )
   })
   afterAll(async () => {
     await Promise.all(caches.map((cache) => cache.close()))

@@ -35,16 +35,7 @@ export { Command } from './command.ts'
 export { errorReply } from './error-reply.ts'
 export { finishHash, HASH_SEED, hashByte, hashKey } from './key-hash.ts'
 export { CapitalFlag, Flag } from './meta/flag.ts'
-export {
-  MetaCode,
-  writeMetaCode,
-  writeMetaEcho,
-  writeMetaForever,
-  writeMetaKey,
-  writeMetaLetter,
-  writeMetaUint,
-  writeMetaUint64,
-} from './meta/response-formatter.ts'
+export { MetaCode, writeMetaCode, writeMetaEcho, writeMetaForever, writeMetaKey } from './meta/response-formatter.ts'
 export { Request, RequestError } from './request.ts'
 export { parseRequest } from './request-parser.ts'
 export { Reply } from './text/reply.ts'
@@ -55,14 +46,8 @@ export { checkOptions } from './check-options.ts'
 export { ClientFlags } from './client-flags.ts'
 export { checkKey, joinKey, keyProblem } from './key.ts'
 export type { Key, KeyPart } from './key.ts'
-export {
-  MAX_REQUEST_LINE_BYTES,
-  writeFlag,
-  writeIntFlag,
-  writeMetaCommand,
-  writeRequestKey,
-  writeUint64Flag,
-} from './meta/request-formatter.ts'
+export { MAX_REQUEST_LINE_BYTES, writeMetaCommand, writeRequestKey } from './meta/request-formatter.ts'
+export { writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag-writer.ts'
 export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
 export { formatFlushAll, formatGet, formatStats, formatVersion } from './text/request-formatter.ts'
 export { isEnd, parseErrorLine, parseValueLine, ValueLine } from './text/response-parser.ts'

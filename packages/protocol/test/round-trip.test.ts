@@ -22,12 +22,10 @@ import {
   writeMetaCode,
   writeMetaCommand,
   writeMetaForever,
-  writeMetaLetter,
-  writeMetaUint,
-  writeMetaUint64,
+  writeUintFlag,
+  writeUint64Flag,
   writeRequestKey,
   writeUint,
-  writeUint64Flag,
   writeValueLine,
 } from '../src/index.ts'
 import type { FrameHandler } from '../src/index.ts'
@@ -217,11 +215,11 @@ function formatReply(sent: ItemReply): Buffer {
     at = writeMetaCode(out, 0, MetaCode.VA)
     out[at] = 32
     at = writeUint(out, at + 1, sent.value.length)
-    at = writeMetaUint(out, at, 102, sent.clientFlags)
-    at = writeMetaUint64(out, at, 99, of(sent.cas))
-    at = sent.ttl === -1 ? writeMetaForever(out, at, 116) : writeMetaUint(out, at, 116, sent.ttl)
-    if (sent.lost) at = writeMetaLetter(out, at, 90)
-    if (sent.won) at = writeMetaLetter(out, at, 87)
+    at = writeUintFlag(out, at, 102, sent.clientFlags)
+    at = writeUint64Flag(out, at, 99, of(sent.cas))
+    at = sent.ttl === -1 ? writeMetaForever(out, at, 116) : writeUintFlag(out, at, 116, sent.ttl)
+    if (sent.lost) at = writeFlag(out, at, 90)
+    if (sent.won) at = writeFlag(out, at, 87)
     at = writeLineEnd(out, at)
   }
   at += sent.value.copy(out, at)

@@ -1,5 +1,4 @@
-import { writeUint } from '../uint64.ts'
-import type { Uint64 } from '../uint64.ts'
+import { writeFlag } from './flag-writer.ts'
 
 const SPACE = 32
 const LETTER_K = 107
@@ -24,27 +23,6 @@ export function writeMetaCode(out: Buffer, at: number, code: number): number {
   out[at] = code >>> 8
   out[at + 1] = code & 0xff
   return at + 2
-}
-
-/** Writes ` <letter>`, as for W, X and Z; returns the position behind it. */
-export function writeMetaLetter(out: Buffer, at: number, letter: number): number {
-  out[at] = SPACE
-  out[at + 1] = letter
-  return at + 2
-}
-
-/** Writes ` <letter><number>`; returns the position behind it. */
-export function writeMetaUint(out: Buffer, at: number, letter: number, value: number): number {
-  out[at] = SPACE
-  out[at + 1] = letter
-  return writeUint(out, at + 2, value)
-}
-
-/** Writes ` <letter><64-bit number>`; returns the position behind it. */
-export function writeMetaUint64(out: Buffer, at: number, letter: number, value: Uint64): number {
-  out[at] = SPACE
-  out[at + 1] = letter
-  return value.write(out, at + 2)
 }
 
 /** Writes ` <letter>-1`, a lifetime without end; returns the position behind it. */
@@ -81,5 +59,5 @@ export function writeMetaKey(
     return position
   }
   position += out.write(key.toString('base64', keyStart, keyStart + keyLength), position, 'latin1')
-  return writeMetaLetter(out, position, LETTER_B)
+  return writeFlag(out, position, LETTER_B)
 }

@@ -8,7 +8,7 @@ import {
   writeMetaCode,
   writeMetaEcho,
   writeMetaKey,
-  writeMetaUint64,
+  writeUint64Flag,
   writeUint,
 } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
@@ -102,7 +102,7 @@ function reply(context: CommandContext, request: Request): void {
     const flagStart = request.flagStart[index]!
     switch (request.buffer[flagStart]) {
       case LETTER.c:
-        at = writeMetaUint64(out, at, LETTER.c, store.readCas(result.item, casUnique))
+        at = writeUint64Flag(out, at, LETTER.c, store.readCas(result.item, casUnique))
         break
       case LETTER.t:
         at = writeTtl(context, result.item, at)

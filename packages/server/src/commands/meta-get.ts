@@ -8,9 +8,9 @@ import {
   writeMetaEcho,
   writeMetaForever,
   writeMetaKey,
-  writeMetaLetter,
-  writeMetaUint,
-  writeMetaUint64,
+  writeFlag,
+  writeUintFlag,
+  writeUint64Flag,
   writeUint,
 } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
@@ -65,14 +65,14 @@ export function metaGet(context: CommandContext, request: Request): void {
   }
   if (store.hasFlag(item, ItemFlag.tokenSent | ItemFlag.stale)) {
     const tokenSent = store.hasFlag(item, ItemFlag.tokenSent)
-    if (tokenSent) at = writeMetaLetter(out, at, LETTER.Z)
+    if (tokenSent) at = writeFlag(out, at, LETTER.Z)
     if (store.hasFlag(item, ItemFlag.stale)) {
-      at = writeMetaLetter(out, at, LETTER.X)
+      at = writeFlag(out, at, LETTER.X)
       if (!tokenSent) won = true
     }
   }
   if (won) {
-    at = writeMetaLetter(out, at, LETTER.W)
+    at = writeFlag(out, at, LETTER.W)
     store.setFlag(item, ItemFlag.tokenSent)
   }
   replies.at = writeLineEnd(out, at)
@@ -134,22 +134,22 @@ function writeReturnFlags(context: CommandContext, request: Request, item: numbe
         store.setExptime(item, clock.expiry(request.exptime, store.now))
         break
       case LETTER.s:
-        at = writeMetaUint(out, at, LETTER.s, store.valueLength(item))
+        at = writeUintFlag(out, at, LETTER.s, store.valueLength(item))
         break
       case LETTER.t:
         at = writeTtl(context, item, at)
         break
       case LETTER.c:
-        at = writeMetaUint64(out, at, LETTER.c, store.readCas(item, casUnique))
+        at = writeUint64Flag(out, at, LETTER.c, store.readCas(item, casUnique))
         break
       case LETTER.f:
-        at = writeMetaUint(out, at, LETTER.f, store.clientFlags(item))
+        at = writeUintFlag(out, at, LETTER.f, store.clientFlags(item))
         break
       case LETTER.l:
-        at = writeMetaUint(out, at, LETTER.l, store.now - store.lastAccess(item))
+        at = writeUintFlag(out, at, LETTER.l, store.now - store.lastAccess(item))
         break
       case LETTER.h:
-        at = writeMetaUint(out, at, LETTER.h, store.hasFlag(item, ItemFlag.fetched) ? 1 : 0)
+        at = writeUintFlag(out, at, LETTER.h, store.hasFlag(item, ItemFlag.fetched) ? 1 : 0)
         break
       case LETTER.O:
         at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
@@ -173,7 +173,7 @@ function writeReturnFlags(context: CommandContext, request: Request, item: numbe
 export function writeTtl({ store, replies }: CommandContext, item: number, at: number): number {
   const exptime = store.exptime(item)
   if (exptime === 0) return writeMetaForever(replies.buffer, at, LETTER.t)
-  return writeMetaUint(replies.buffer, at, LETTER.t, (exptime - store.now) >>> 0)
+  return writeUintFlag(replies.buffer, at, LETTER.t, (exptime - store.now) >>> 0)
 }
 
 function writeMiss(context: CommandContext, request: Request): void {

@@ -5,8 +5,8 @@ import {
   writeMetaCode,
   writeMetaEcho,
   writeMetaKey,
-  writeMetaUint,
-  writeMetaUint64,
+  writeUintFlag,
+  writeUint64Flag,
 } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
 import type { CommandContext } from './command-context.ts'
@@ -41,10 +41,10 @@ export function replyToMetaSet(context: CommandContext, request: Request, order:
         break
       }
       case LETTER.c:
-        at = writeMetaUint64(out, at, LETTER.c, order.storedCas)
+        at = writeUint64Flag(out, at, LETTER.c, order.storedCas)
         break
       case LETTER.s:
-        at = writeMetaUint(out, at, LETTER.s, order.storedLength)
+        at = writeUintFlag(out, at, LETTER.s, order.storedLength)
         break
     }
   }
