@@ -27,7 +27,7 @@ import type {
 } from './call-options.ts'
 import type { Connection } from './connection.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import { isStub, MetaOperation } from './operation.ts'
+import { isStub, LinesOperation, MetaOperation } from './operation.ts'
 import type { ValueCodec, ValueReader } from './values/value-codec.ts'
 
 const LETTER = {
@@ -181,6 +181,41 @@ export class MetaCommands {
     })
   }
 
+  /**
+   * me: what the server knows of an item, by the names that it uses (`exp`, `la`, `cas`, `fetch`, `cls`, `size`);
+   * `undefined` is a miss. For people to read, not for programs to rely on.
+   */
+  debug(key: Key, options?: CallOptions): Promise<Record<string, string> | undefined> {
+    return new Promise((resolve, reject) => {
+      throwIfAborted(options)
+      const wireKey = this.#dispatcher.wireKey(key)
+      const connection = this.#dispatcher.connectionFor(wireKey, options)
+      connection.requests.append(`me ${wireKey}\r\n`)
+      const answered = ([line = '']: string[]): void => resolve(readDebug(line))
+      const details = { key: joinKey(key), writes: false }
+      this.#dispatcher.send(connection, new LinesOperation(details, false, answered, reject), options)
+    })
+  }
+
+  /** mn: resolves when every server has answered, and so has done all that was asked of it before on that connection. */
+  async noop(options?: CallOptions): Promise<void> {
+    throwIfAborted(options)
+    await Promise.all(
+      this.#dispatcher.pools.map(
+        (pool) =>
+          new Promise<void>((resolve, reject) => {
+            const connection = this.#dispatcher.open(pool, '')
+            connection.requests.append('mn\r\n')
+            this.#dispatcher.send(
+              connection,
+              new LinesOperation({ writes: false }, false, () => resolve(), reject),
+              options,
+            )
+          }),
+      ),
+    )
+  }
+
   /** The exptime of a lifetime, now. */
   exptime(ttl: Ttl): number {
     return exptimeOf(ttlToSeconds(ttl, 'ttl'), this.#clock.nowMs())
@@ -242,6 +277,12 @@ function itemOf<Value>(reply: MetaReply, value: unknown): MetaItem<Value> | unde
 
 function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {
   return reply.code === MetaCode.EN ? undefined : (value as Value)
+}
+
+/** `ME <key> <name>=<value>*`. */
+function readDebug(line: string): Record<string, string> | undefined {
+  if (!line.startsWith('ME ')) return undefined
+  return Object.fromEntries([...line.matchAll(/ ([a-z]+)=(\S+)/g)].map(([, name, value]) => [name!, value!]))
 }
 
 const SET_STATUS: Readonly<Record<number, MetaSetResult['status']>> = {

@@ -226,6 +226,18 @@ export function describeClient(
       expect(await client.meta.arithmetic('none')).toBeUndefined()
     })
 
+    it('tells what the server knows of an item, and answers a noop', async () => {
+      expect(await client.meta.debug('k')).toBeUndefined()
+      await client.set('k', 'v', 60)
+      expect(await client.meta.debug('k')).toMatchObject({
+        fetch: 'no',
+        cls: '1',
+        size: expect.stringMatching(/^\d+$/),
+      })
+      expect(await client.meta.noop()).toBeUndefined()
+      await expect(client.meta.debug('a key')).rejects.toThrow(MemcacheKeyError)
+    })
+
     it('tells versions and statistics', async () => {
       const [version] = (await client.version()).values()
       expect(version).toMatch(/^\d+\.\d+\.\d+$/)
