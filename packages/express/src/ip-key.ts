@@ -7,7 +7,7 @@ const IPV6_PREFIX_BITS = 56
  * One client's name by its address: IPv4 as it is, IPv6 by its /56, an IPv4 address in IPv6 clothes as IPv4.
  */
 export function ipKey(ip: string): string {
-  const address = ip.split('%')[0]!
+  const address = withoutPort(ip).split('%')[0]!
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined && isIPv4(mapped)) return mapped
   if (!isIPv6(address)) return address
@@ -17,6 +17,11 @@ export function ipKey(ip: string): string {
   const kept = groups.slice(0, whole)
   kept.push(groups[whole]! & (0xffff << (16 - rest)) & 0xffff)
   return `${kept.map((group) => group.toString(16)).join(':')}::/${IPV6_PREFIX_BITS}`
+}
+
+/** Some proxies forward `address:port`; with the port in it a client would be another one with each connection. */
+function withoutPort(ip: string): string {
+  return /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(ip)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(ip)?.[1] ?? ip
 }
 
 /** The eight groups of an IPv6 address. */

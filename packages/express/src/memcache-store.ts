@@ -1,9 +1,10 @@
 import { Store } from 'express-session'
 import type { Session, SessionData } from 'express-session'
 import type { Request } from 'express'
-import { checkOptions, MemcacheOptionError, SessionRepository, systemClock, ttlToSeconds } from 'memcache-ts'
+import { checkOptions, MemcacheOptionError, SessionRepository, ttlToSeconds } from 'memcache-ts'
 import type { Memcache, SessionSnapshot, Ttl } from 'memcache-ts'
-import { sessionTtl } from './session-ttl.ts'
+import { cookieChanged } from './session-cookie.ts'
+import { restoreExpires, sessionTtl } from './session-ttl.ts'
 
 /** Options of a `MemcacheStore`. */
 export interface MemcacheStoreOptions {
@@ -23,7 +24,6 @@ const DEFAULT_TTL_SECONDS = 86_400
 export class MemcacheStore extends Store {
   readonly #sessions: SessionRepository
   readonly #ttlSeconds: number
-  readonly #cache: Memcache | undefined
   /** What a request had read, by the data handed to express-session and by the session object made of it. */
   readonly #bases = new WeakMap<object, SessionSnapshot>()
 
@@ -37,7 +37,6 @@ export class MemcacheStore extends Store {
     })
     this.#ttlSeconds = Math.ceil(ttlToSeconds(options.ttlSeconds ?? DEFAULT_TTL_SECONDS))
     if (this.#ttlSeconds === Infinity) throw new MemcacheOptionError('a session must end: give ttlSeconds a number')
-    this.#cache = options.cache
     this.#sessions = new SessionRepository(options.cache)
   }
 
@@ -66,11 +65,12 @@ export class MemcacheStore extends Store {
   }
 
   async #read(id: string): Promise<SessionData | undefined> {
-    const snapshot = await this.#sessions.read(id)
-    if (snapshot === undefined) return undefined
+    const found = await this.#sessions.read(id)
+    if (found === undefined) return undefined
     // A copy: the request will change it, and the snapshot is what it started from.
-    const data = structuredClone(snapshot.data) as unknown as SessionData
-    this.#bases.set(data, snapshot)
+    const data = structuredClone(found.data) as unknown as SessionData
+    restoreExpires(data.cookie, found.ttlSeconds, Date.now())
+    this.#bases.set(data, found)
     return data
   }
 
@@ -83,14 +83,17 @@ export class MemcacheStore extends Store {
   }
 
   async #touch(id: string, session: SessionData): Promise<void> {
+    const base = this.#bases.get(session)
+    // express-session compares sessions without their cookies, so that "remember me" alone comes here.
+    if (base !== undefined && cookieChanged(base.data['cookie'], session.cookie)) return this.#write(id, session)
     const ttl = this.#ttlOf(session)
     if (ttl === undefined) await this.#sessions.destroy(id)
     else await this.#sessions.touch(id, ttl)
   }
 
+  /** By the machine's time, which is express-session's: the cache's clock may be another. */
   #ttlOf(session: SessionData): Ttl | undefined {
-    const { clock = systemClock } = this.#cache ?? {}
-    return sessionTtl(session.cookie, this.#ttlSeconds, clock.nowMs())
+    return sessionTtl(session.cookie, this.#ttlSeconds, Date.now())
   }
 }
 

@@ -23,7 +23,7 @@ export interface RateLimitOptions extends RateLimiterOptions {
   /** Requests that do not count. */
   skip?: ((request: Request) => boolean | Promise<boolean>) | undefined
   /** Answers a request that is denied. Default: 429 with `application/problem+json`. */
-  handler?: ((request: Request, response: Response, next: NextFunction) => void) | undefined
+  handler?: ((request: Request, response: Response, next: NextFunction) => unknown) | undefined
 }
 
 const KNOWN = [
@@ -53,11 +53,16 @@ const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-ex
 export function rateLimit(options: RateLimitOptions): RequestHandler {
   checkOptions('rateLimit', options, KNOWN, HINTS)
   const { key = addressOf, cost = 1, skip, handler, ...limits } = options
+  if (typeof cost === 'number' && !(Number.isSafeInteger(cost) && cost >= 1)) {
+    throw new MemcacheOptionError(`cost must be a whole number over 0, got ${cost}`)
+  }
   const limiter = rateLimiter(limits)
   const policy = policyHeader(limiter.name, limiter.windows)
   const limit = async (request: Request, response: Response, next: NextFunction): Promise<void> => {
     if (skip !== undefined && (await skip(request))) return next()
-    const result = await limiter.consume(await key(request), {
+    const id: unknown = await key(request)
+    if (typeof id !== 'string') throw new MemcacheOptionError(noString(limiter.name, id))
+    const result = await limiter.consume(id, {
       cost: typeof cost === 'function' ? await cost(request) : cost,
     })
     request.rateLimit = result
@@ -66,7 +71,7 @@ export function rateLimit(options: RateLimitOptions): RequestHandler {
     if (result.allowed) return next()
     response.set('Retry-After', String(Math.max(1, Math.ceil(result.retryAfterMs / 1000))))
     if (handler === undefined) deny(response, limiter, result)
-    else handler(request, response, next)
+    else await handler(request, response, next)
   }
   // Express 4 does not look at a promise that middleware returns.
   return (request, response, next) => {
@@ -89,6 +94,10 @@ function deny(response: Response, limiter: RateLimiter, result: RateLimitResult)
         'violated-policies': [policyName(name, tightest(windows, result), windows)],
       }),
     )
+}
+
+function noString(name: string, id: unknown): string {
+  return `the key of the rate limit '${name}' must be a string, got ${id === null ? 'null' : typeof id}: say whom a request without one counts for, key: (request) => request.user?.id ?? 'nobody'`
 }
 
 let warnedOfProxy = false

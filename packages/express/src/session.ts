@@ -5,6 +5,7 @@ import type { SessionOptions } from 'express-session'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts'
 import { MemcacheStore } from './memcache-store.ts'
 import type { MemcacheStoreOptions } from './memcache-store.ts'
+import { sessionCookie, withDefaults } from './session-cookie.ts'
 
 /** Options of `memcacheSession`: the store's, and those of express-session, of which none is needed. */
 export interface MemcacheSessionOptions extends MemcacheStoreOptions, Omit<SessionOptions, 'store' | 'secret'> {
@@ -26,8 +27,6 @@ const EXPRESS_SESSION_OPTIONS = [
 
 const KNOWN = ['ttlSeconds', 'cache', ...EXPRESS_SESSION_OPTIONS]
 
-const COOKIE_DEFAULTS = { httpOnly: true, sameSite: 'lax', secure: 'auto' } as const
-
 /**
  * Sessions: express-session on memcached, wired up. The cookie is HttpOnly, SameSite=Lax, and Secure wherever the
  * connection is; sessions are stored when there is something in them.
@@ -41,17 +40,15 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHa
   })
   const { ttlSeconds, cache, secret, cookie, ...rest } = options
   return session({
-    resave: false,
-    saveUninitialized: false,
-    ...rest,
-    secret: secret ?? defaultSecret(process.env, cache?.client.servers),
-    cookie:
-      typeof cookie === 'function'
-        ? (request) => ({ ...COOKIE_DEFAULTS, ...cookie(request) })
-        : { ...COOKIE_DEFAULTS, ...cookie },
+    ...withDefaults<Omit<SessionOptions, 'secret'>>({ resave: false, saveUninitialized: false }, rest),
+    secret: secret === undefined || secret === '' ? defaultSecret(process.env, cache?.client.servers) : secret,
+    cookie: sessionCookie(cookie, rest.proxy),
     store: new MemcacheStore({ ttlSeconds, cache }),
   })
 }
+
+/** One for all sessions of this process, so that two `memcacheSession()` read each other's cookies. */
+let madeUpSecret: string | undefined
 
 /** The secret of the environment; a random one where nobody else has to know it. */
 function defaultSecret(env: NodeJS.ProcessEnv, servers: readonly string[] | undefined): string {
@@ -63,8 +60,9 @@ function defaultSecret(env: NodeJS.ProcessEnv, servers: readonly string[] | unde
       'sessions need a secret that all processes share: set SESSION_SECRET, or give memcacheSession({ secret })',
     )
   }
+  if (madeUpSecret !== undefined) return madeUpSecret
   process.emitWarning('SESSION_SECRET is not set: using a random one, so sessions end with this process', {
     code: 'MEMCACHE_SESSION_SECRET',
   })
-  return randomBytes(32).toString('base64url')
+  return (madeUpSecret = randomBytes(32).toString('base64url'))
 }

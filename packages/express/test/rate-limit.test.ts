@@ -1,9 +1,10 @@
-import type { Express } from 'express'
+import express from 'express'
+import type { Express, Request } from 'express'
 import { FakeClock, freePort } from 'memcache-ts-testing'
 import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import request from 'supertest'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
 import { EXPRESSES, listen, TestFleet } from './open-app.ts'
@@ -98,6 +99,39 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect(headers['retry-after']).toMatch(/^\d+$/)
   })
 
+  it('hands what a handler throws to the application', async () => {
+    await using fleet = new TestFleet()
+    const made = app(fleet.cache(), { perMinute: 1, handler: () => Promise.reject(new Error('no page for that')) })
+    await using server = await listen(made)
+    await request(server).get('/').expect(200)
+    await request(server)
+      .get('/')
+      .expect(500, /no page for that/)
+  })
+
+  it('refuses to count requests that its key function finds nobody for', async () => {
+    await using fleet = new TestFleet()
+    const key = (req: Request) => req.query['user'] as string
+    await using server = await listen(app(fleet.cache(), { name: 'api', perMinute: 1, key }))
+    const { text } = await request(server).get('/').expect(500)
+    expect(text).toContain('the key of the rate limit &#39;api&#39; must be a string, got undefined')
+    await request(server).get('/?user=').expect(200)
+  })
+
+  it('says what to do about a request without an address', async () => {
+    await using fleet = new TestFleet()
+    const made = express()
+    made.set('env', 'test')
+    made.use((req, _res, next) => {
+      Object.defineProperty(req, 'ip', { value: undefined })
+      next()
+    })
+    made.use(rateLimit({ perMinute: 1, cache: fleet.cache() }))
+    await using server = await listen(made)
+    const { text } = await request(server).get('/').expect(500)
+    expect(text).toContain('a request has no address to count it by: give rateLimit({ key: (request) =&gt; … })')
+  })
+
   it.each([
     ['local', [200, 429]],
     ['open', [200, 200]],
@@ -109,10 +143,32 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
   })
 })
 
+describe('a proxy', () => {
+  it('is warned of, once, when it is not trusted, and told clients apart by when it is', async () => {
+    await using fleet = new TestFleet()
+    const made = express()
+    made.use(rateLimit({ perMinute: 2, cache: fleet.cache() }))
+    made.get('/', (_req, res) => res.json({}))
+    await using server = await listen(made)
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const from = (address: string) => request(server).get('/').set('X-Forwarded-For', address)
+    await from('192.0.2.1').expect(200)
+    await from('192.0.2.2').expect(200)
+    await from('192.0.2.3').expect(429)
+    expect(warn.mock.calls.map(([message]) => message)).toEqual([expect.stringContaining("app.set('trust proxy', 1)")])
+    warn.mockRestore()
+    made.set('trust proxy', 1)
+    await from('192.0.2.4').expect(200)
+    await from('192.0.2.4:50123').expect(200)
+    await from('192.0.2.4:50124').expect(429)
+  })
+})
+
 describe('options of rateLimit', () => {
   it.each([
     [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
     [{}, 'needs a limit'],
+    [{ perMinute: 5, cost: 0 }, 'cost must be a whole number over 0'],
     [{ perMinute: 5, keyGenerator: () => 'k' }, '`keyGenerator` is `key` here'],
     [{ max: 5, windowMs: 1000 }, '`max` is `limit` here'],
   ])('%j is refused: %s', (options, message) => {
@@ -124,6 +180,8 @@ describe('ipKey', () => {
   it.each([
     ['192.0.2.7', '192.0.2.7'],
     ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['192.0.2.7:50123', '192.0.2.7'],
+    ['[2001:db8:1:2f7::9]:50123', '2001:db8:1:200::/56'],
     ['::FFFF:192.0.2.7', '192.0.2.7'],
     ['2001:db8:1:2f7::9', '2001:db8:1:200::/56'],
     ['2001:db8:1:2ff:1:2:3:4', '2001:db8:1:200::/56'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { sessionTtl } from '../src/session-ttl.ts'
+import { restoreExpires, sessionTtl } from '../src/session-ttl.ts'
 
 const now = Date.parse('2026-01-01T00:00:00Z')
 
@@ -17,5 +17,19 @@ describe('sessionTtl', () => {
     [{ expires: new Date(now - 1) }, undefined],
   ])('%j is %s', (cookie, ttl) => {
     expect(sessionTtl(cookie, 60, now)).toBe(ttl)
+  })
+})
+
+describe('restoreExpires', () => {
+  it.each([
+    ['2020-01-01T00:00:00Z', 90, new Date(now + 90_000)],
+    ['2020-01-01T00:00:00Z', 0, new Date(now + 1000)],
+    ['2020-01-01T00:00:00Z', Infinity, '2020-01-01T00:00:00Z'],
+    [null, 90, null],
+    [undefined, 90, undefined],
+  ])('of %s with %d seconds left makes %s', (expires, ttlSeconds, restored) => {
+    const cookie = { expires }
+    restoreExpires(cookie, ttlSeconds, now)
+    expect(cookie.expires).toEqual(restored)
   })
 })

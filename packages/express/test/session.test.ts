@@ -1,3 +1,4 @@
+import express from 'express'
 import type { Express, NextFunction, Request, Response } from 'express'
 import type { Server } from 'node:http'
 import { freePort } from 'memcache-ts-testing'
@@ -7,6 +8,7 @@ import request from 'supertest'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { memcacheSession } from '../src/index.ts'
 import type { MemcacheSessionOptions } from '../src/index.ts'
+import { Gate } from './gate.ts'
 import { EXPRESSES, listen, TestFleet } from './open-app.ts'
 
 declare module 'express-session' {
@@ -17,35 +19,17 @@ declare module 'express-session' {
   }
 }
 
+const DAY_MS = 86_400_000
+
 afterEach(() => {
   vi.unstubAllEnvs()
+  vi.useRealTimers()
 })
-
-/** Requests that wait in the handler until they are let go: how tests put parallel requests in an order. */
-class Gate {
-  readonly arrived: Promise<void>
-  #arrive!: () => void
-  #open!: () => void
-  readonly #opened: Promise<void>
-
-  constructor() {
-    this.arrived = new Promise((resolve) => (this.#arrive = resolve))
-    this.#opened = new Promise((resolve) => (this.#open = resolve))
-  }
-
-  async pass(): Promise<void> {
-    this.#arrive()
-    await this.#opened
-  }
-
-  open(): void {
-    this.#open()
-  }
-}
 
 describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
   function app(cache: Memcache, gates: Record<string, Gate> = {}, options: MemcacheSessionOptions = {}): Express {
     const made = express()
+    made.set('trust proxy', true)
     made.use(memcacheSession({ cache, secret: 'test', ...options }))
     made.get('/views', (req, res) => {
       req.session.views = (req.session.views ?? 0) + 1
@@ -68,6 +52,10 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
         req.session.k2 = 2
         res.json({})
       })
+    })
+    made.get('/remember', (req, res) => {
+      req.session.cookie.maxAge = 31 * DAY_MS
+      res.json({})
     })
     made.get('/logout', (req, res, next) => req.session.destroy((error) => (error ? next(error) : res.json({}))))
     made.get('/login/:user', (req, res, next) => {
@@ -93,6 +81,27 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(first.headers['set-cookie']![0]).toMatch(/^connect\.sid=.*; Path=\/; HttpOnly; SameSite=Lax$/)
     await agent.get('/views').expect({ views: 2 })
     await request(server).get('/views').expect({ views: 1 })
+  })
+
+  it('sends its cookie Secure where the connection is, and by plain HTTP where it is not', async () => {
+    await using fleet = new TestFleet()
+    for (const cookie of [{}, () => ({})]) {
+      await using server = await listen(app(fleet.cache(), {}, { cookie }))
+      const plain = await request(server).get('/views').expect(200)
+      expect(plain.headers['set-cookie']![0]).toMatch(/; Path=\/; HttpOnly; SameSite=Lax$/)
+      const secure = await request(server).get('/views').set('X-Forwarded-Proto', 'https').expect(200)
+      expect(secure.headers['set-cookie']![0]).toMatch(/; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+    }
+  })
+
+  it('takes an option that is undefined for one that was not given', async () => {
+    await using fleet = new TestFleet()
+    const options = { resave: undefined, saveUninitialized: undefined, cookie: { httpOnly: undefined } }
+    await using server = await listen(app(fleet.cache(), {}, options))
+    await request(server).get('/read/now').expect(200)
+    expect(fleet.server.stats()['curr_items']).toBe(0)
+    const { headers } = await request(server).get('/views').expect(200)
+    expect(headers['set-cookie']![0]).toContain('; HttpOnly')
   })
 
   it('stores nothing for a visitor who has nothing in the session', async () => {
@@ -229,6 +238,55 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     await request(server).get('/read/now').set('Cookie', cookie).expect({})
   })
 
+  it('does not end a session that was only read for longer than its cookie lives, when it is saved', async () => {
+    await using fleet = new TestFleet()
+    const pass = travel(fleet)
+    await using server = await listen(app(fleet.cache(), {}, { cookie: { maxAge: 100_000 } }))
+    const cookie = await login(server)
+    for (let visit = 0; visit < 3; visit++) {
+      pass(90)
+      await request(server).get('/read/now').set('Cookie', cookie).expect({ views: 1 })
+    }
+    await request(server).get('/twice').set('Cookie', cookie).expect(200)
+    await request(server).get('/read/now').set('Cookie', cookie).expect({ views: 1, k1: 1, k2: 2 })
+    pass(101)
+    await request(server).get('/read/now').set('Cookie', cookie).expect({})
+  })
+
+  it('remembers for a month who asks for just that, through visits that only read', async () => {
+    await using fleet = new TestFleet()
+    const pass = travel(fleet)
+    await using server = await listen(app(fleet.cache()))
+    const cookie = await login(server)
+    await request(server).get('/remember').set('Cookie', cookie).expect(200)
+    for (let visit = 0; visit < 3; visit++) {
+      pass(30 * 86_400)
+      await request(server).get('/read/now').set('Cookie', cookie).expect({ views: 1 })
+    }
+    pass(32 * 86_400)
+    await request(server).get('/read/now').set('Cookie', cookie).expect({})
+  })
+
+  it('takes ids that memcached could not hold', async () => {
+    await using fleet = new TestFleet()
+    let made = 0
+    const genid = () => `${++made} ${'é\n'.repeat(300)}`
+    await using server = await listen(app(fleet.cache(), {}, { genid }))
+    const [one, other] = [await login(server), await login(server)]
+    await request(server).get('/set/k1/7/now').set('Cookie', one).expect(200)
+    await request(server).get('/read/now').set('Cookie', one).expect({ views: 1, k1: 7 })
+    await request(server).get('/read/now').set('Cookie', other).expect({ views: 1 })
+  })
+
+  /** Lets time pass for the server and for express-session, which goes by the machine's. */
+  function travel(fleet: TestFleet): (seconds: number) => void {
+    vi.useFakeTimers({ toFake: ['Date'], now: fleet.clock.nowMs() })
+    return (seconds) => {
+      fleet.clock.advanceSeconds(seconds)
+      vi.setSystemTime(fleet.clock.nowMs())
+    }
+  }
+
   it('answers with an error instead of dropping a login when memcached is away, and does not hang', async () => {
     await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })
     const made = app(cache)
@@ -273,13 +331,23 @@ describe('the secret of sessions', () => {
     expect(memcacheSession()).toBeTypeOf('function')
   })
 
-  it('is made up in development, with a warning', () => {
+  it('is made up in development, once a process and with one warning', async () => {
     vi.stubEnv('SESSION_SECRET', '')
     vi.stubEnv('MEMCACHE_SERVERS', '')
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
-    memcacheSession()
-    expect(warn.mock.calls[0]![0]).toContain('SESSION_SECRET is not set: using a random one')
+    await using cache = memcache({ servers: 'embedded', logger: false })
+    const [one, other] = [1, 2].map(() => {
+      const made = express()
+      made.use(memcacheSession({ cache, secret: '' }))
+      return made.get('/', (req, res) => res.json({ views: (req.session.views = (req.session.views ?? 0) + 1) }))
+    })
+    expect(warn.mock.calls.map(([message]) => message)).toEqual([
+      'SESSION_SECRET is not set: using a random one, so sessions end with this process',
+    ])
     warn.mockRestore()
+    const first = await request(one!).get('/').expect({ views: 1 })
+    const cookie = first.headers['set-cookie']![0]!
+    await request(other!).get('/').set('Cookie', cookie).expect({ views: 2 })
   })
 
   it('is not the only option that is checked', () => {

@@ -1,4 +1,4 @@
-import { checkOptions, joinKey, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
@@ -76,9 +76,9 @@ export class RateLimiter {
   async #consumeWindow(window: RateLimitWindow, id: string, cost: number): Promise<RateLimitResult> {
     const cache = this.#cache ?? getDefaultMemcache()
     const { index, resetMs, ttl } = windowPosition(window, cache.clock.nowMs())
-    const parts = [KeyPrefix.rate, ...counterKey(this.name, window, index, id)]
+    const key = cache.key([KeyPrefix.rate, ...counterKey(this.name, window, index, id)])
     try {
-      const counter = await cache.client.meta.arithmetic(cache.key(parts), {
+      const counter = await cache.client.meta.arithmetic(key, {
         vivifyTtl: ttl,
         initial: cost,
         delta: cost,
@@ -88,7 +88,7 @@ export class RateLimiter {
       this.#warnOnce(cache, error)
       if (this.#onCacheDown === 'open') return fixedWindowResult(window, 0, resetMs)
       if (this.#onCacheDown === 'closed') return fixedWindowResult(window, window.limit + 1, resetMs)
-      return fixedWindowResult(window, this.#local.add(joinKey(parts), cost), resetMs)
+      return fixedWindowResult(window, this.#local.add(key, cost), resetMs)
     }
   }
 

@@ -23,6 +23,11 @@ export interface SessionSnapshot {
   readonly casUnique: bigint
 }
 
+/** A session that was found, with the seconds that it still lives. */
+export interface FoundSession extends SessionSnapshot {
+  readonly ttlSeconds: number
+}
+
 /**
  * Sessions in memcached. A write is a compare-and-swap against what its request had read: when another request was
  * faster, the two are merged and tried again. Faults of the cache reject: a login is not dropped in silence.
@@ -36,11 +41,11 @@ export class SessionRepository {
   }
 
   /** The session with this id; `undefined` when there is none, or it was destroyed. */
-  async read(id: string): Promise<SessionSnapshot | undefined> {
-    const found = await this.#fetch(id)
+  async read(id: string): Promise<FoundSession | undefined> {
+    const found = await this.#client.meta.get(this.#key(id))
     if (found === undefined || isTombstone(found.value)) return undefined
     const data = found.value as SessionData
-    return { data, stored: data, casUnique: found.casUnique }
+    return { data, stored: data, casUnique: found.casUnique, ttlSeconds: found.ttlSeconds }
   }
 
   /**
@@ -67,7 +72,7 @@ export class SessionRepository {
         compareCas === undefined ? { ttl, mode: 'add' } : { ttl, compareCas },
       )
       if (status === 'stored') return { data, stored: wanted, casUnique }
-      const found = await this.#fetch(id)
+      const found = await this.#client.gets(this.#key(id))
       if (found === undefined) {
         // Evicted, not destroyed, which would have left its mark: it is made again.
         compareCas = undefined
@@ -89,10 +94,6 @@ export class SessionRepository {
   /** Sets a session's lifetime anew; returns whether there was one. */
   async touch(id: string, ttl: Ttl): Promise<boolean> {
     return this.#client.touch(this.#key(id), ttl)
-  }
-
-  async #fetch(id: string): Promise<{ value: unknown; casUnique: bigint } | undefined> {
-    return this.#client.gets(this.#key(id))
   }
 
   get #client() {

@@ -1,0 +1,52 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Request } from 'express'
+import type { CookieOptions, SessionOptions } from 'express-session'
+
+/** What a session's cookie is like where nothing else is said: safe from scripts, from other sites, and from plain HTTP. */
+const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto' }
+
+/** A clock's tick between two readings shortens express-session's `originalMaxAge` by a millisecond: that is no change. */
+const SAME_MAX_AGE_MS = 1000
+
+/** express-session's `cookie` option, with our defaults in it. */
+export function sessionCookie(
+  cookie: SessionOptions['cookie'],
+  proxy: boolean | undefined,
+): NonNullable<SessionOptions['cookie']> {
+  if (typeof cookie !== 'function') return withDefaults(DEFAULTS, cookie)
+  return (request) => {
+    const resolved = withDefaults(DEFAULTS, cookie(request))
+    // express-session resolves 'auto' in an object only; of a function it would send no cookie over HTTP.
+    if (resolved.secure === 'auto') resolved.secure = isSecure(request, proxy)
+    return resolved
+  }
+}
+
+/** Options over their defaults; an option that is `undefined` was not given. */
+export function withDefaults<Options extends object>(defaults: Options, given: Options | undefined): Options {
+  const stated = Object.entries(given ?? {}).filter(([, value]) => value !== undefined)
+  return { ...defaults, ...(Object.fromEntries(stated) as Options) }
+}
+
+/**
+ * Whether a request changed the cookie of its session otherwise than by using it, which moves `expires` alone.
+ * @param before the cookie as it was stored.
+ */
+export function cookieChanged(before: unknown, after: unknown): boolean {
+  const { expires: _, originalMaxAge: maxAgeBefore, ...was } = asStored(before)
+  const { expires: __, originalMaxAge: maxAgeAfter, ...is } = asStored(after)
+  if (!isDeepStrictEqual(was, is)) return true
+  return typeof maxAgeBefore === 'number' && typeof maxAgeAfter === 'number'
+    ? Math.abs(maxAgeBefore - maxAgeAfter) > SAME_MAX_AGE_MS
+    : maxAgeBefore !== maxAgeAfter
+}
+
+/** Whether a request came over TLS, by express-session's rules for its `proxy` option. */
+function isSecure(request: Request, proxy: boolean | undefined): boolean {
+  if (proxy === undefined || 'encrypted' in request.socket) return request.secure
+  return proxy && request.get('x-forwarded-proto')?.split(',')[0]!.trim().toLowerCase() === 'https'
+}
+
+function asStored(cookie: unknown): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(cookie ?? {})) as Record<string, unknown>
+}
