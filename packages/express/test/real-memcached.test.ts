@@ -34,7 +34,7 @@ describeWithMemcached('Express on the real memcached', () => {
     })
     app.get('/session', async (req, res) => {
       const { cookie: _, ...data } = req.session
-      await gates[String(req.query['gate'])]?.pass()
+      await gates[req.query['gate'] as string]?.pass()
       res.json(data)
     })
     app.get('/logout', (req, res, next) => req.session.destroy((error) => (error ? next(error) : res.json({}))))
