@@ -50,7 +50,7 @@ describe('the packages as they are published', () => {
   })
 
   it('npx memcache-ts-server starts a memcached that answers', async () => {
-    const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '0'], {
+    const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '-1'], {
       cwd: project,
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true, // npx puts a shell between: the whole group is ended below

@@ -1,31 +1,103 @@
+import { spawn } from 'node:child_process'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { MemcacheError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
+import type { ServeOrder } from './cli/arguments.ts'
+import { becomeUser } from './cli/become-user.ts'
+import { say, warn, writeOut } from './cli/output.ts'
 import { MemcachedServer } from './memcached-server.ts'
 import { PROTOCOL_VERSION } from './version.ts'
 
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+/** Set in the child that `-d` starts. */
+const DAEMON_VARIABLE = 'MEMCACHE_TS_SERVER_DAEMON'
+const LISTENING = 'listening'
 
 /** The command `memcache-ts-server`. */
-async function main(): Promise<void> {
-  const commandLine = readCommandLine(process.argv.slice(2))
-  if (commandLine.action !== 'serve') {
-    const versionLine = `memcache-ts-server ${version} (memcached ${PROTOCOL_VERSION} compatible)`
-    console.log(commandLine.action === 'help' ? helpText(version) : versionLine)
-    return
+async function main(args: readonly string[]): Promise<void> {
+  const commandLine = readCommandLine(args)
+  switch (commandLine.action) {
+    case 'help':
+      say(helpText(version))
+      return
+    case 'version':
+      say(`memcache-ts-server ${version} (memcached ${PROTOCOL_VERSION} compatible)`)
+      return
+    case 'license':
+      say(readFileSync(new URL('../LICENSE', import.meta.url), 'utf8'))
+      return
+    case 'serve':
+      if (commandLine.daemon && process.env[DAEMON_VARIABLE] === undefined) await daemonize(args)
+      else await serve(commandLine)
   }
-  const server = new MemcachedServer(commandLine.options)
-  // A cache has nothing to save: as memcached, it ends at once.
+}
+
+async function serve({ options, listens, pidfile, user, warnings }: ServeOrder): Promise<void> {
+  for (const warning of warnings) warn(`warning: ${warning}`)
+  const server = new MemcachedServer(options)
+  server.on('log', (line) => writeOut(2, `${line}\n`))
+  endBySignal(server)
+  if (listens) {
+    const { host, port } = await server.listen()
+    if (user !== undefined && process.getuid?.() === 0) becomeUser(user)
+    if (port === 0) say(`memcache-ts-server ${version} on ${host}`)
+    else say(`memcache-ts-server ${version} on ${host.includes(':') ? `[${host}]` : host}:${port}`)
+  } else {
+    warn('warning: -p 0 and no unix socket: it listens nowhere')
+    setInterval(() => {}, 0x7fff_ffff)
+  }
+  writePortFile(server.portLines)
+  if (pidfile !== undefined) writeFileSync(pidfile, `${process.pid}\n`)
+  if (process.send !== undefined) {
+    process.send(LISTENING)
+    process.disconnect()
+  }
+}
+
+/** A cache has nothing to save: as memcached, it ends at once, or on SIGUSR1 when its replies have left. */
+function endBySignal(server: MemcachedServer): void {
   process.once('SIGINT', () => process.exit(0))
   process.once('SIGTERM', () => process.exit(0))
-  const { host, port } = await server.listen()
-  console.log(`memcache-ts-server ${version} on ${host.includes(':') ? `[${host}]` : host}:${port}`)
+  const endGracefully = (): void => void server.close().then(() => process.exit(0))
+  process.once('SIGUSR1', endGracefully)
+  server.once('shutdown', (graceful) => (graceful ? endGracefully() : setImmediate(() => process.exit(0))))
+  // Certificates would be read again; there are none yet.
+  process.on('SIGHUP', () => {})
+}
+
+/** Starts the same command in the background; returns when it listens, or with its error. */
+async function daemonize(args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
+    detached: true,
+    env: { ...process.env, [DAEMON_VARIABLE]: '1' },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  })
+  let said = ''
+  const { stderr } = child
+  stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const failed = await new Promise<boolean>((resolve) => {
+    child.once('message', () => resolve(false))
+    child.once('exit', () => resolve(true))
+  })
+  writeOut(2, said)
+  if (failed) process.exitCode = 1
+  stderr?.destroy()
+  child.unref()
+}
+
+/** The file that `MEMCACHED_PORT_FILENAME` names, complete at once for whoever waits for it. */
+function writePortFile(lines: string): void {
+  const path = process.env['MEMCACHED_PORT_FILENAME']
+  if (path === undefined) return
+  writeFileSync(`${path}.lck`, lines)
+  renameSync(`${path}.lck`, path)
 }
 
 try {
-  await main()
+  await main(process.argv.slice(2))
 } catch (error) {
   if (!(error instanceof MemcacheError)) throw error
-  console.error(`memcache-ts-server: ${error.message}`)
-  process.exitCode = error.code === 'ERR_MEMCACHE_OPTION' ? 64 : 71
+  warn(error.message)
+  process.exit(error.code === 'ERR_MEMCACHE_OPTION' ? 64 : 71)
 }

@@ -12,8 +12,10 @@ import {
   STOP,
 } from 'memcache-ts-protocol'
 import type { FrameHandler } from 'memcache-ts-protocol'
-import { administer, AfterAdmin } from './commands/admin.ts'
-import type { AdminActions } from './commands/admin.ts'
+import { AfterAdmin } from './commands/admin/admin-actions.ts'
+import type { AdminActions, AdminResult } from './commands/admin/admin-actions.ts'
+import { administer } from './commands/admin/administer.ts'
+import type { ItemDump } from './commands/admin/item-dump.ts'
 import { incrOrDecr } from './commands/arithmetic.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { deleteItem } from './commands/deletion.ts'
@@ -56,6 +58,7 @@ const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
 /** What a connection needs of its server. */
 export interface ConnectionOwner extends AdminActions {
   readonly context: CommandContext
+  readonly verbosity: number
   /** Brings the store's clock up to date. */
   tick(): void
 }
@@ -67,6 +70,13 @@ export interface ConnectionOwner extends AdminActions {
 export class Connection implements FrameHandler, ReplyTarget {
   readonly stream: Duplex
   readonly copiesOnWrite: boolean
+  /** Tells it from the others in `stats conns`. */
+  readonly id: number
+  /** From where it comes, and to where, as `stats conns` names them. */
+  readonly peer: string
+  readonly listenAddress: string
+  /** The second in which it last sent something. */
+  lastCommandAt: number
   readonly #owner: ConnectionOwner
   readonly #context: CommandContext
   readonly #reader = new FrameReader(this, MAX_LINE_BYTES)
@@ -74,20 +84,49 @@ export class Connection implements FrameHandler, ReplyTarget {
   /** The item whose value is being received; 0 when there is none, so that the data block is swallowed. */
   #item = 0
   #order: StoreOrder | undefined
+  /** Items being listed to this client; no command is looked at until that is done. */
+  #dump: ItemDump | undefined
+  /** How many more requests may run before the others have their turn. */
+  #requestsLeft = 0
+  /** Whether the replies to one read are held together, since it takes several turns. */
+  #corked = false
+  #running = false
   #closing = false
 
-  constructor(stream: Duplex, owner: ConnectionOwner, copiesOnWrite: boolean) {
+  constructor(
+    stream: Duplex,
+    owner: ConnectionOwner,
+    copiesOnWrite: boolean,
+    id: number,
+    peer: string,
+    listenAddress: string,
+  ) {
     this.stream = stream
     this.copiesOnWrite = copiesOnWrite
+    this.id = id
+    this.peer = peer
+    this.listenAddress = listenAddress
     this.#owner = owner
     this.#context = owner.context
+    this.lastCommandAt = owner.context.store.now
+  }
+
+  /** What it is doing, by memcached's names (protocol.txt, "Connection statistics"). */
+  get state(): string {
+    if (this.#dump !== undefined) return 'conn_watch'
+    if (this.#closing) return 'conn_closing'
+    if (this.stream.writableNeedDrain) return 'conn_mwrite'
+    if (this.#item > 0) return 'conn_nread'
+    return this.#running ? 'conn_parse_cmd' : 'conn_read'
   }
 
   /** Takes received bytes; `buffer` may be used again afterwards. Returns whether more should be read. */
   receive(buffer: Buffer, start: number, end: number): boolean {
-    const { counters, replies } = this.#context
+    const { counters, replies, store } = this.#context
     counters.bytesRead += end - start
     this.#owner.tick()
+    this.lastCommandAt = store.now
+    this.#requestsLeft = this.#owner.options.maxRequestsPerEvent
     replies.begin(this)
     this.#reader.push(buffer, start, end)
     // The rest of the value comes with another read, when these bytes are gone.
@@ -95,43 +134,77 @@ export class Connection implements FrameHandler, ReplyTarget {
     return this.#finishReplies()
   }
 
-  /** The stream is gone: gives back what was reserved for a value that never came. */
+  /** The stream is gone: gives back what was reserved for a value that never came, and ends a dump. */
   dispose(): void {
     this.#reader.stop()
     if (this.#item > 0) this.#context.store.release(this.#item)
     this.#item = 0
+    if (this.#dump !== undefined) this.#owner.maintenance.endDump(this.#dump.crawl!)
+    this.#dump = undefined
   }
 
   #finishReplies(): boolean {
+    const { stream } = this
     this.#context.replies.flush(this)
     if (this.#closing) {
-      this.stream.end(() => this.stream.destroy())
+      this.#uncork()
+      stream.end(() => stream.destroy())
       return false
     }
-    if (this.stream.writableNeedDrain) {
-      this.stream.pause()
-      this.stream.once('drain', () => this.#goOn())
-      return false
+    // It stopped with the last of what there was to do.
+    if (this.#reader.stopped && this.#reader.heldBytes === 0 && this.#dump === undefined) this.#reader.resume()
+    if (stream.writableNeedDrain) {
+      this.#uncork()
+      if (stream.writableNeedDrain) {
+        stream.pause()
+        stream.once('drain', () => this.#goOn())
+        return false
+      }
     }
     if (this.#reader.stopped) {
       // The others have their turn before the rest of this read; and no more is read until it is done, or what is held
       // back would grow for as long as the client asks for more than it sends.
-      this.stream.pause()
+      stream.pause()
+      if (this.#dump === undefined) {
+        this.#context.counters.connYields++
+        if (!this.#corked) stream.cork()
+        this.#corked = true
+      }
       setImmediate(() => this.#goOn())
       return false
     }
+    this.#uncork()
     return true
+  }
+
+  #uncork(): void {
+    if (this.#corked) this.stream.uncork()
+    this.#corked = false
   }
 
   #goOn(): void {
     if (this.stream.destroyed) return
-    if (this.#reader.stopped) {
+    if (this.#dump !== undefined || this.#reader.stopped) {
       this.#owner.tick()
+      this.#requestsLeft = this.#owner.options.maxRequestsPerEvent
       this.#context.replies.begin(this)
-      this.#reader.resume()
+      if (this.#dump !== undefined) this.#goOnDumping(this.#dump)
+      else this.#reader.resume()
       if (!this.#finishReplies()) return
     }
     if (this.stream.isPaused()) this.stream.resume()
+  }
+
+  #goOnDumping(dump: ItemDump): void {
+    if (dump.next()) return
+    this.#owner.maintenance.endDump(dump.crawl!)
+    this.#dump = undefined
+  }
+
+  /** Whether to stop here, since enough was answered or run for now. */
+  #pauseOrGoOn(): number {
+    if (--this.#requestsLeft <= 0) return STOP
+    return this.#context.replies.pendingBytes > MAX_PENDING_REPLY_BYTES ? STOP : NONE
   }
 
   #close(): number {
@@ -147,9 +220,11 @@ export class Connection implements FrameHandler, ReplyTarget {
     parseRequest(request, buffer, start, end)
     if (request.error !== RequestError.none) return this.#refuse(request)
     if (request.valueLength >= 0) return this.#beginStore(request)
+    this.#running = true
     this.#run(request)
-    if (this.#closing) return STOP
-    return this.#context.replies.pendingBytes > MAX_PENDING_REPLY_BYTES ? STOP : NONE
+    this.#running = false
+    if (this.#closing || this.#dump !== undefined) return STOP
+    return this.#pauseOrGoOn()
   }
 
   longLine(buffer: Buffer, start: number, end: number): boolean {
@@ -187,9 +262,10 @@ export class Connection implements FrameHandler, ReplyTarget {
     const order = this.#order
     if (isMeta) orderForMeta(order, request)
     else orderForText(order, request)
+    if (this.#context.prefixes.enabled) this.#context.prefixes.set(request)
     const outcome = storeItem(this.#context, item, order)
     this.#replyToStore(request, order, outcome, isMeta)
-    return this.#context.replies.pendingBytes > MAX_PENDING_REPLY_BYTES ? STOP : NONE
+    return this.#pauseOrGoOn()
   }
 
   // Commands
@@ -219,8 +295,16 @@ export class Connection implements FrameHandler, ReplyTarget {
       case Command.touch:
         return touchItem(this.#context, request)
       case Command.admin:
-        if (administer(this.#context, this.#owner, request) === AfterAdmin.close) this.#close()
+        this.#finishAdmin(administer(this.#context, this.#owner, request))
     }
+  }
+
+  #finishAdmin(result: AdminResult): void {
+    if (result === AfterAdmin.goOn) return
+    if (result === AfterAdmin.close) this.#close()
+    else if (typeof result === 'string') this.#context.replies.appendText(`${result}\r\n`)
+    else if (Buffer.isBuffer(result)) this.#context.replies.append(result)
+    else this.#dump = result
   }
 
   /** Answers a malformed request; its data block, where there is one, is swallowed. */

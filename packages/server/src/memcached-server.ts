@@ -1,26 +1,31 @@
 import { EventEmitter, once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { MemcacheClosedError, MemcacheConnectionError, systemClock } from 'memcache-ts-protocol'
+import { MemcacheClosedError, systemClock } from 'memcache-ts-protocol'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionOwner } from './connection.ts'
+import { Listener, peerText, readListenAddress } from './listener.ts'
+import type { ListenAddress } from './listener.ts'
+import { Maintenance } from './maintenance.ts'
 import { resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
+import { statisticsText } from './stats/forms.ts'
 import { generalStatistics } from './stats/general.ts'
-import { itemStatistics } from './stats/items.ts'
+import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
-import { settingStatistics } from './stats/settings.ts'
-import { slabStatistics } from './stats/slabs.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { ItemStore } from './store/item-store.ts'
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
+const DEFAULT_PREFIX_DELIMITER = ':'
+const MAX_VERBOSITY = 3
+/** Standard input, output and error have the numbers before. */
+const FIRST_CONNECTION_ID = 3
 
 /** Events of a `MemcachedServer`; it never emits `error`. */
 export interface MemcachedServerEvents {
@@ -28,10 +33,14 @@ export interface MemcachedServerEvents {
   connect: [peer: string]
   /** A client has gone. */
   disconnect: [peer: string]
+  /** A line about what goes on, as much as `verbosity` asks for. */
+  log: [line: string]
+  /** A client has sent `shutdown`, which `enableShutdown` allows: whoever owns the server is to close it. */
+  shutdown: [graceful: boolean]
 }
 
 /**
- * A memcached in this process: text and meta protocol over TCP, or over any stream by `handle`.
+ * A memcached in this process: text and meta protocol over TCP or a unix socket, or over any stream by `handle`.
  *
  * @example
  * await using server = new MemcachedServer({ port: 0 })
@@ -40,9 +49,12 @@ export interface MemcachedServerEvents {
 export class MemcachedServer extends EventEmitter<MemcachedServerEvents> implements AsyncDisposable {
   readonly #options: ResolvedServerOptions
   readonly #owner: ConnectionOwner & StatisticsSource
-  readonly #connections = new Map<Connection, Duplex>()
+  readonly #maintenance: Maintenance
+  readonly #connections = new Set<Connection>()
+  readonly #listeners: Listener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
-  #tcp: Server | undefined
+  #nextId = FIRST_CONNECTION_ID
+  #idleTimer: NodeJS.Timeout | undefined
   #flushAt = 0
   #verbosity: number
   #closed = false
@@ -52,43 +64,50 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     super()
     this.#options = resolveServerOptions(options)
     this.#verbosity = this.#options.verbosity
-    const store = new ItemStore({
-      memoryLimitBytes: this.#options.memoryLimitMb * 1024 * 1024,
-      itemMaxBytes: this.#options.itemMaxBytes,
-      evict: !this.#options.disableEvictions,
-    })
+    const { tuning, prefixDelimiter } = this.#options
+    const store = new ItemStore(
+      {
+        ...tuning,
+        memoryLimitBytes: this.#options.memoryLimitMb * 1024 * 1024,
+        itemMaxBytes: this.#options.itemMaxBytes,
+        disableEvictions: this.#options.disableEvictions,
+        cas: !this.#options.disableCas,
+      },
+      tuning.trackSizes,
+    )
     const context: CommandContext = {
       store,
       replies: new ReplyWriter(store),
       counters: new ServerCounters(),
+      prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, prefixDelimiter !== ''),
       clock: new ServerClock(options.clock ?? systemClock),
     }
+    this.#maintenance = new Maintenance({ store, lruMaintainer: tuning.lruMaintainer, tick: () => this.#tick(context) })
     this.#owner = this.#makeOwner(context)
   }
 
   /**
-   * Starts listening; resolves with the address once it does.
+   * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
+   * unix socket, with port 0.
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
-    const tcp = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket))
-    this.#tcp = tcp
-    const { host, port } = this.#options
+    const { backlog } = this.#options
     try {
-      tcp.listen({ host, port, backlog: 1024 })
-      await once(tcp, 'listening')
-    } catch (cause) {
-      this.#tcp = undefined
-      const reason = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'the port is in use' : String(cause)
-      throw new MemcacheConnectionError(`cannot listen on ${host}:${port}: ${reason}`, {
-        server: `${host}:${port}`,
-        retryable: false,
-        cause,
-      })
+      for (const where of this.#addresses()) {
+        const listener = await Listener.open(this.#nextId++, where, backlog, (socket, from) =>
+          this.#accept(socket, from),
+        )
+        this.#listeners.push(listener)
+      }
+    } catch (error) {
+      for (const { server } of this.#listeners.splice(0)) server.close()
+      throw error
     }
-    const address = tcp.address() as AddressInfo
-    return { host: address.address, port: address.port }
+    this.#begin()
+    const { host, port = 0 } = this.#listeners[0]!
+    return { host, port }
   }
 
   /** Speaks memcached with whoever holds the other end of the stream. */
@@ -97,9 +116,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       stream.destroy()
       return
     }
-    const connection = new Connection(stream, this.#owner, false)
+    this.#begin()
+    const connection = new Connection(stream, this.#owner, false, this.#nextId++, 'stream', 'stream')
     stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-    this.#adopt(connection, stream, 'stream')
+    this.#adopt(connection)
   }
 
   /** The general statistics, by memcached's names. */
@@ -108,23 +128,54 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return Object.fromEntries(generalStatistics(this.#owner))
   }
 
+  /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
+  get portLines(): string {
+    const lines = this.#listeners.filter(({ port }) => port !== undefined)
+    return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
+  }
+
   /** Stops listening, lets replies that are under way leave, and ends all connections. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    const tcp = this.#tcp
-    const closed = tcp === undefined ? undefined : once(tcp, 'close')
-    tcp?.close()
-    const ended = [...this.#connections.values()].map((stream) => endOf(stream))
-    await Promise.all(ended)
-    await closed
+    this.#maintenance.stop()
+    clearInterval(this.#idleTimer)
+    const closed = this.#listeners.map(({ server }) => once(server, 'close'))
+    for (const { server } of this.#listeners) server.close()
+    await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
+    await Promise.all(closed)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  #accept(socket: Socket): void {
+  #addresses(): ListenAddress[] {
+    const { unixSocket, unixSocketMode, host, port } = this.#options
+    if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
+    return host.map((address) => readListenAddress(address, port))
+  }
+
+  /** Begins with the work of the background. */
+  #begin(): void {
+    this.#maintenance.start()
+    const { idleTimeoutSeconds } = this.#options
+    if (idleTimeoutSeconds > 0) {
+      this.#idleTimer ??= setInterval(() => this.#kickIdle(idleTimeoutSeconds), 1000).unref()
+    }
+  }
+
+  #kickIdle(seconds: number): void {
+    this.#owner.tick()
+    const { counters, store } = this.#owner.context
+    for (const connection of this.#connections) {
+      if (store.now - connection.lastCommandAt <= seconds) continue
+      counters.idleKicks++
+      connection.stream.destroy()
+    }
+  }
+
+  #accept(socket: Socket, { address }: Listener): void {
     const { counters } = this.#owner.context
     if (counters.currConnections >= this.#options.maxConnections) {
       counters.rejectedConnections++
@@ -132,23 +183,25 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       socket.end(TOO_MANY_CONNECTIONS, () => socket.destroy())
       return
     }
+    const peer = peerText(socket.remoteAddress, socket.remotePort)
     const buffer = this.#receiveBuffer
     const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
     const stream = reading ?? socket
-    const connection: Connection = new Connection(stream, this.#owner, true)
+    const connection: Connection = new Connection(stream, this.#owner, true, this.#nextId++, peer, address)
     if (reading === undefined) {
       socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
       socket.resume()
     }
-    this.#adopt(connection, stream, `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? 0}`)
+    this.#adopt(connection)
   }
 
-  #adopt(connection: Connection, stream: Duplex, peer: string): void {
+  #adopt(connection: Connection): void {
     const { counters } = this.#owner.context
-    this.#connections.set(connection, stream)
+    const { stream, peer, id } = connection
+    this.#connections.add(connection)
     counters.currConnections++
     counters.totalConnections++
-    if (this.#verbosity > 1) process.stderr.write(`<${peer} new client connection\n`)
+    if (this.#verbosity > 1) this.emit('log', `<${id} new client connection from ${peer}`)
     this.emit('connect', peer)
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
@@ -157,58 +210,57 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       connection.dispose()
       this.#connections.delete(connection)
       counters.currConnections--
-      if (this.#verbosity > 1) process.stderr.write(`<${peer} connection closed.\n`)
+      if (this.#verbosity > 1) this.emit('log', `<${id} connection closed.`)
       this.emit('disconnect', peer)
     })
   }
 
+  #tick({ store, clock }: CommandContext): void {
+    const now = clock.now()
+    if (now === store.now) return
+    store.now = now
+    if (this.#flushAt !== 0 && now >= this.#flushAt) {
+      this.#flushAt = 0
+      store.flush()
+    }
+  }
+
   #makeOwner(context: CommandContext): ConnectionOwner & StatisticsSource {
     const { store, clock } = context
-    const options = this.#options
-    const source: StatisticsSource = { context, options }
+    const server = this
     return {
-      ...source,
-      tick: () => {
-        const now = clock.now()
-        if (now === store.now) return
-        store.now = now
-        if (this.#flushAt !== 0 && now >= this.#flushAt) {
-          this.#flushAt = 0
-          store.flush()
-        }
+      context,
+      options: this.#options,
+      maintenance: this.#maintenance,
+      listeners: this.#listeners,
+      connections: this.#connections,
+      get verbosity() {
+        return server.#verbosity
       },
+      tick: () => this.#tick(context),
       flushAll: (delaySeconds) => {
         if (delaySeconds > 0) {
           this.#flushAt = clock.expiry(delaySeconds, store.now)
+          clock.oldestLive = this.#flushAt - 1
         } else {
           this.#flushAt = 0
+          clock.oldestLive = store.now - 1
           store.flush()
         }
       },
       setVerbosity: (level) => {
-        this.#verbosity = level
+        this.#verbosity = Math.min(level, MAX_VERBOSITY)
       },
-      statistics: (form) => {
-        const lines = statisticsOf(form, source)
-        return lines === undefined ? undefined : lines.map(([name, value]) => `STAT ${name} ${value}\r\n`).join('')
+      statistics: (form) => statisticsText(form, this.#owner),
+      resetStatistics: () => {
+        context.counters.reset()
+        context.prefixes.reset()
+        store.counters.reset()
+        store.statistics.reset()
+        context.replies.bytesWritten = 0
       },
-      resetStatistics: () => context.counters.reset(),
+      shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
-  }
-}
-
-function statisticsOf(form: string | undefined, source: StatisticsSource): [string, string | number][] | undefined {
-  switch (form) {
-    case undefined:
-      return generalStatistics(source)
-    case 'settings':
-      return settingStatistics(source)
-    case 'items':
-      return itemStatistics(source)
-    case 'slabs':
-      return slabStatistics(source)
-    default:
-      return undefined
   }
 }
 

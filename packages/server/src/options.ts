@@ -1,12 +1,21 @@
 import { checkOptions, DEFAULT_ITEM_MAX_BYTES, DEFAULT_PORT, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
+import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
+import type { ServerTuning } from './tuning.ts'
 
 /** Options of a `MemcachedServer`: the long flags of the command line, with units. */
 export interface MemcachedServerOptions {
   /** TCP port; 0 is a free one. Default 11211. */
   port?: number | undefined
-  /** Address to listen on. Default 127.0.0.1: a cache without a password is nobody else's business. */
-  host?: string | undefined
+  /**
+   * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`.
+   * Default 127.0.0.1: a cache without a password is nobody else's business.
+   */
+  host?: string | readonly string[] | undefined
+  /** Path of a unix socket to listen on, instead of TCP (`-s`). */
+  unixSocket?: string | undefined
+  /** Its permissions (`-a`). Default 0o700. */
+  unixSocketMode?: number | undefined
   /** Item memory in MiB (`-m`). Default 64. */
   memoryLimitMb?: number | undefined
   /** The largest item in bytes (`-I`). Default 1 MiB. */
@@ -15,44 +24,98 @@ export interface MemcachedServerOptions {
   disableEvictions?: boolean | undefined
   /** Most connections at once (`-c`). Default 1024. */
   maxConnections?: number | undefined
+  /** Connections that wait to be accepted (`-b`). Default 1024. */
+  backlog?: number | undefined
+  /** Requests of one connection before the others have their turn (`-R`). Default 20. */
+  maxRequestsPerEvent?: number | undefined
+  /** Connections that send nothing for so long are closed; 0 for never (`-o idle_timeout`). Default 0. */
+  idleTimeoutSeconds?: number | undefined
+  /** Whether items have no cas uniques (`-C`). Default false. */
+  disableCas?: boolean | undefined
+  /** Whether `flush_all` is refused (`-F`). Default false. */
+  disableFlushAll?: boolean | undefined
+  /** Whether `stats cachedump`, `stats detail` and the crawler's dumps are refused (`-X`). Default false. */
+  disableDumping?: boolean | undefined
+  /** Whether `watch` is refused (`-W`). Default false. */
+  disableWatch?: boolean | undefined
+  /** Whether a client may end the server (`-A`). Default false. */
+  enableShutdown?: boolean | undefined
+  /** Whether `debugtime` may move the clock, for tests. Default false. */
+  debugCommands?: boolean | undefined
+  /** Counts gets, sets and deletes by the part of the key before this character (`-D`). Default: counts nothing, `:`. */
+  prefixDelimiter?: string | undefined
+  /** What may be spoken (`-B`): text alone, or what the client begins with. The binary protocol does not exist yet, so both are text. Default auto. */
+  protocol?: 'auto' | 'ascii' | undefined
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
+  /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
+  tuning?: Partial<ServerTuning> | undefined
   /** Where the time comes from; for tests. */
   clock?: Clock | undefined
 }
 
 /** The options with their defaults. */
-export type ResolvedServerOptions = {
-  [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]>
-}
+export type ResolvedServerOptions = Omit<
+  { [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]> },
+  'tuning' | 'host'
+> & { readonly host: readonly string[]; readonly tuning: ServerTuning }
 
 const DEFAULTS: ResolvedServerOptions = {
   port: DEFAULT_PORT,
-  host: '127.0.0.1',
+  host: ['127.0.0.1'],
+  unixSocket: '',
+  unixSocketMode: 0o700,
   memoryLimitMb: 64,
   itemMaxBytes: DEFAULT_ITEM_MAX_BYTES,
   disableEvictions: false,
   maxConnections: 1024,
+  backlog: 1024,
+  maxRequestsPerEvent: 20,
+  idleTimeoutSeconds: 0,
+  disableCas: false,
+  disableFlushAll: false,
+  disableDumping: false,
+  disableWatch: false,
+  enableShutdown: false,
+  debugCommands: false,
+  prefixDelimiter: '',
+  protocol: 'auto',
   verbosity: 0,
+  tuning: DEFAULT_TUNING,
 }
+
+/** The most that references of 31 bits in units of 8 bytes can speak of, in MiB. */
+const MOST_MEMORY_MB = 16 * 1024 - 64
+const LEAST_ITEM_MAX_BYTES = 1024
+const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
 
 /**
  * Fills in the defaults.
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
-  const { clock: _clock, ...rest } = options
-  checkOptions('MemcachedServer', rest, Object.keys(DEFAULTS), { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
+  const { clock: _clock, host, tuning, ...rest } = options
+  const known = Object.keys(DEFAULTS)
+  checkOptions('MemcachedServer', { ...rest }, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  const resolved: ResolvedServerOptions = { ...DEFAULTS, ...given }
-  requireInteger('port', resolved.port, 0, 65_535)
-  requireInteger('memoryLimitMb', resolved.memoryLimitMb, 1, 16 * 1024)
-  requireInteger('itemMaxBytes', resolved.itemMaxBytes, 1024, 1024 * 1024 * 1024)
-  requireInteger('maxConnections', resolved.maxConnections, 1, Number.MAX_SAFE_INTEGER)
-  if (resolved.itemMaxBytes > (resolved.memoryLimitMb * 1024 * 1024) / 2 && resolved.memoryLimitMb > 2) {
-    throw new MemcacheOptionError('itemMaxBytes must be at most half of memoryLimitMb: raise memoryLimitMb or lower it')
+  const base = { ...DEFAULTS, ...given, host: host === undefined ? DEFAULTS.host : [host].flat() }
+  requireInteger('port', base.port, 0, 65_535)
+  requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MOST_MEMORY_MB)
+  requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
+  requireInteger('maxConnections', base.maxConnections, 1, Number.MAX_SAFE_INTEGER)
+  requireInteger('backlog', base.backlog, 1, 0x7fff_ffff)
+  requireInteger('maxRequestsPerEvent', base.maxRequestsPerEvent, 1, Number.MAX_SAFE_INTEGER)
+  requireInteger('idleTimeoutSeconds', base.idleTimeoutSeconds, 0, Number.MAX_SAFE_INTEGER)
+  requireInteger('unixSocketMode', base.unixSocketMode, 0, 0o777)
+  if (base.prefixDelimiter.length > 1) {
+    throw new MemcacheOptionError(`prefixDelimiter must be one character, got '${base.prefixDelimiter}'`)
   }
-  return resolved
+  if (base.itemMaxBytes > (base.memoryLimitMb * 1024 * 1024) / 2) {
+    throw new MemcacheOptionError(
+      `itemMaxBytes (${base.itemMaxBytes}) must be at most half of memoryLimitMb (${base.memoryLimitMb}): raise memoryLimitMb or lower it`,
+    )
+  }
+  return { ...base, tuning: resolveTuning(tuning, base.itemMaxBytes) }
 }
 
 function requireInteger(name: string, value: number, least: number, most: number): void {

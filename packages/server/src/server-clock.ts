@@ -9,8 +9,11 @@ const START_SECONDS = 2
  * bring the dead to life for long.
  */
 export class ServerClock {
+  /** When the last flush was, or will be, in the server's seconds; 0 for never. */
+  oldestLive = 0
   readonly #clock: Clock
   readonly #startMs: number
+  #advancedSeconds = 0
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -19,12 +22,23 @@ export class ServerClock {
 
   /** The current second. */
   now(): number {
-    return START_SECONDS + Math.max(0, Math.floor((this.#clock.nowMs() - this.#startMs) / 1000))
+    const passed = Math.max(0, Math.floor((this.#clock.nowMs() - this.#startMs) / 1000))
+    return START_SECONDS + passed + this.#advancedSeconds
+  }
+
+  /** Moves the clock, for tests (`debugtime`). */
+  advance(seconds: number): void {
+    this.#advancedSeconds += seconds
   }
 
   /** Seconds since 1970. */
   unixSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000)
+  }
+
+  /** One of the server's seconds as seconds since 1970. */
+  toUnix(second: number): number {
+    return second - START_SECONDS + Math.floor(this.#startMs / 1000)
   }
 
   uptimeSeconds(): number {

@@ -1,12 +1,38 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { launchServer } from 'memcache-ts-testing'
-import { describe, expect, it } from 'vitest'
+import { freePort, launchServer } from 'memcache-ts-testing'
+import { afterAll, describe, expect, it } from 'vitest'
 import { readCommandLine } from '../src/cli/arguments.ts'
+import { FLAGS } from '../src/cli/flags.ts'
 
 const CLI = fileURLToPath(new URL('../bin/memcache-ts-server.js', import.meta.url))
+
+const MANY_SWITCHES = {
+  disableEvictions: true,
+  disableCas: true,
+  disableFlushAll: true,
+  disableDumping: true,
+  disableWatch: true,
+  enableShutdown: true,
+  tuning: {},
+}
+
+const NO_MODERN = {
+  tuning: {
+    slabAutomove: 0,
+    largestChunkBytes: 16_384,
+    slabReassign: false,
+    lruSegmented: false,
+    lruCrawler: false,
+    lruMaintainer: false,
+  },
+}
 
 function run(...args: string[]): { out: string; errors: string; status: number | null } {
   const { stdout, stderr, status } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' })
@@ -35,12 +61,32 @@ describe('memcache-ts-server', () => {
   })
 
   it.each([
-    [['--fooble'], "Unknown option '--fooble'"],
+    [['--fooble'], 'unknown flag --fooble; memcache-ts-server --help lists the flags'],
     [['-m', 'much'], "-m wants a whole number, got 'much'"],
-    [['-c', '0'], 'maxConnections must be a whole number from 1'],
+    [['-m'], '-m wants a value: <num>'],
+    [['-c', '0'], '-c must be at least 1, got 0'],
+    [['-c', '-1'], "-c wants a whole number, got '-1'"],
+    [['-t', '0'], '-t must be at least 1, got 0'],
+    [['-R', '0'], '-R must be at least 1, got 0'],
+    [['-B', 'http'], "-B must be one of auto, binary or ascii, got 'http'"],
+    [['-I', '1000'], 'itemMaxBytes must be a whole number from 1024'],
+    [['-I', '40m'], 'must be at most half of memoryLimitMb (64)'],
+    [['-I', '2q'], "-I wants a size such as 512k or 2m, got '2q'"],
+    [['-f', '1'], "-f must be greater than 1, got '1'"],
+    [['-p', '70000'], '-p wants a port from 1 to 65535, 0 or -1'],
+    [['-o', 'fooble'], "-o has no word 'fooble'"],
+    [['-o', 'slab_automove_window=2'], '-o slab_automove_window must be a whole number from 3 to 1800'],
+    [['-o', 'hot_lru_pct'], '-o hot_lru_pct wants a value'],
+    [['-o', 'hot_lru_pct=50,warm_lru_pct=50'], 'cannot be more than 80 together'],
+    [['-o', 'slab_chunk_max=300'], 'must be evenly divisible by largestChunkBytes'],
+    [['-S'], '-S (SASL) is not supported yet'],
+    [['-Y', 'users'], '-Y (an authentication file) is not supported yet'],
+    [['-Z'], '-Z (TLS) is not supported yet'],
+    [['-l', 'notls:127.0.0.1'], 'only valid with TLS'],
+    [['-u', 'nobody-of-that-name', '-p', '-1'], "there is no user 'nobody-of-that-name'"],
     [['-l', 'a:b:c:g'], "-l wants a host or host:port, got 'a:b:c:g'"],
     [['-l', 'no.such.host.invalid'], 'cannot listen on no.such.host.invalid:11211'],
-    [['extra'], "Unexpected argument 'extra'"],
+    [['extra'], "unexpected argument 'extra'"],
   ])('ends at once on %j, with one line that says why', (args, message) => {
     const { errors, status } = run(...args)
     expect(errors).toContain(message)
@@ -56,15 +102,195 @@ describe('memcache-ts-server', () => {
   })
 })
 
+/** Ports that the server wrote to the file that MEMCACHED_PORT_FILENAME names, once it is there. */
+async function readPorts(file: string): Promise<string> {
+  while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 10))
+  return readFileSync(file, 'utf8')
+}
+
+describe('where it listens', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-server-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  let files = 0
+
+  async function start(...args: string[]): Promise<{ child: ChildProcess; ports: string } & AsyncDisposable> {
+    const file = join(folder, `ports-${files++}`)
+    const child = spawn(process.execPath, [CLI, ...args], {
+      env: { ...process.env, MEMCACHED_PORT_FILENAME: file },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const exited = once(child, 'exit')
+    const ports = await readPorts(file)
+    return {
+      child,
+      ports,
+      [Symbol.asyncDispose]: async () => {
+        child.kill('SIGKILL')
+        await exited
+      },
+    }
+  }
+
+  async function ask(where: { port: number } | { path: string }, request: string): Promise<string> {
+    const socket = connect('port' in where ? { ...where, host: '127.0.0.1' } : where)
+    await once(socket, 'connect')
+    socket.write(request)
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    socket.destroy()
+    return answer.toString()
+  }
+
+  it('takes a free port with -p -1 and writes it where MEMCACHED_PORT_FILENAME says', async () => {
+    await using server = await start('-p', '-1')
+    expect(server.ports).toMatch(/^TCP INET: \d+\n$/)
+    expect(await ask({ port: Number(server.ports.slice(10)) }, 'version\r\n')).toBe('VERSION 1.6.45\r\n')
+  })
+
+  it('listens on a list of addresses', async () => {
+    const other = await freePort()
+    await using server = await start('-p', '-1', '-l', `127.0.0.1,127.0.0.1:${other}`)
+    const ports = [...server.ports.matchAll(/TCP INET: (\d+)/g)].map(([, port]) => Number(port))
+    expect(ports).toHaveLength(2)
+    expect(ports[1]).toBe(other)
+    for (const port of ports) expect(await ask({ port }, 'mn\r\n')).toBe('MN\r\n')
+  })
+
+  it('listens on a unix socket with the mask of -a, over a stale one', async () => {
+    const path = join(folder, 'socket')
+    const first = await start('-s', path, '-a', '770')
+    expect(statSync(path).mode & 0o777).toBe(0o770)
+    expect(await ask({ path }, 'mn\r\n')).toBe('MN\r\n')
+    await first[Symbol.asyncDispose]()
+    expect(existsSync(path)).toBe(true)
+    await using second = await start('-s', path)
+    expect(statSync(path).mode & 0o777).toBe(0o700)
+    expect(second.ports).toBe('')
+    expect(await ask({ path }, 'stats conns\r\n')).toContain(`:listen_addr unix:${path}\r\n`)
+  })
+
+  it('listens nowhere with -p 0', async () => {
+    await using server = await start('-p', '0')
+    expect(server.ports).toBe('')
+  })
+
+  it('runs in the background with -d, and writes its process id', async () => {
+    const pidfile = join(folder, 'pid')
+    const port = await freePort()
+    const { status, errors } = run('-d', '-P', pidfile, '-p', String(port))
+    expect({ status, errors }).toEqual({ status: 0, errors: '' })
+    const pid = Number(readFileSync(pidfile, 'utf8'))
+    expect(await ask({ port }, 'stats\r\n')).toContain(`STAT pid ${pid}\r\n`)
+    expect(run('-d', '-p', String(port))).toMatchObject({ status: 1 })
+    process.kill(pid, 'SIGKILL')
+  })
+
+  it.each([
+    ['SIGTERM', 0],
+    ['SIGINT', 0],
+    ['SIGUSR1', 0],
+  ] as const)('ends on %s', async (signal, code) => {
+    const server = await start('-p', '-1')
+    const exited = once(server.child, 'exit')
+    server.child.kill('SIGHUP')
+    expect(await ask({ port: Number(server.ports.slice(10)) }, 'mn\r\n')).toBe('MN\r\n')
+    server.child.kill(signal)
+    expect((await exited)[0]).toBe(code)
+  })
+
+  it.each(['shutdown', 'shutdown graceful'])('ends on %s when -A allows it', async (command) => {
+    const server = await start('-p', '-1', '-A')
+    const port = Number(server.ports.slice(10))
+    expect(await ask({ port }, 'shutdown now\r\n')).toBe('CLIENT_ERROR invalid shutdown mode\r\n')
+    const exited = once(server.child, 'exit')
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`${command}\r\n`)
+    expect((await exited)[0]).toBe(0)
+    socket.destroy()
+  })
+
+  it('says in one line what has no effect', async () => {
+    const args = [
+      '-p',
+      '-1',
+      '-U',
+      '0',
+      '-k',
+      '-L',
+      '-r',
+      '-t',
+      '4',
+      '-B',
+      'binary',
+      '-o',
+      'modern,hash_algorithm=xxh3,ext_threads=2',
+    ]
+    const server = await start(...args)
+    let said = ''
+    server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const exited = once(server.child, 'close')
+    server.child.kill('SIGTERM')
+    await exited
+    expect(said.trimEnd().split('\n')).toEqual([
+      'memcache-ts-server: warning: -k has no effect: Node cannot lock memory',
+      'memcache-ts-server: warning: -L has no effect: memory is had page by page',
+      'memcache-ts-server: warning: -r has no effect: set the limit of core files where you start it',
+      'memcache-ts-server: warning: -t 4 has no effect: there is one thread',
+      'memcache-ts-server: warning: -B binary: the binary protocol is not supported yet, ascii alone is spoken',
+      'memcache-ts-server: warning: -o hash_algorithm,ext_threads has no effect',
+    ])
+  })
+})
+
 describe('readCommandLine', () => {
   it.each([
-    ['-p 1 -m64 -c 9 -vv', { port: 1, memoryLimitMb: 64, maxConnections: 9, verbosity: 2, host: undefined }],
-    ['--port=0 --memory-limit 128', { port: 0, memoryLimitMb: 128, verbosity: 0 }],
-    ['-l 0.0.0.0', { host: '0.0.0.0', port: undefined }],
-    ['-l 0.0.0.0:5', { host: '0.0.0.0', port: 5 }],
-    ['-l [::1]:5', { host: '::1', port: 5 }],
-    ['-l ::1', { host: '::1', port: undefined }],
+    ['-p 1 -m64 -c 9 -vv', { port: 1, memoryLimitMb: 64, maxConnections: 9, verbosity: 2, tuning: {} }],
+    ['--port=0 --memory-limit 128', { port: 0, memoryLimitMb: 128, tuning: {} }],
+    ['-p -1', { port: 0, tuning: {} }],
+    ['-U 5', { port: 5, tuning: {} }],
+    ['-p 4 -U 5', { port: 4, tuning: {} }],
+    ['-l 0.0.0.0', { host: ['0.0.0.0'], tuning: {} }],
+    ['-l 0.0.0.0:5,[::1]:6 -l ::1', { host: ['0.0.0.0:5', '[::1]:6', '::1'], tuning: {} }],
+    ['-l proto[ascii]:tag[web]:127.0.0.1:5', { host: ['127.0.0.1:5'], tuning: {} }],
+    ['-s /tmp/x -a 0770', { unixSocket: '/tmp/x', unixSocketMode: 0o770, tuning: {} }],
+    ['-MCFXWA', MANY_SWITCHES],
+    [
+      '-I 2m -R 5 -b 99 -D |',
+      { itemMaxBytes: 2_097_152, maxRequestsPerEvent: 5, backlog: 99, prefixDelimiter: '|', tuning: {} },
+    ],
+    ['-f 1.5 -n 100', { tuning: { growthFactor: 1.5, minItemBytes: 100 } }],
+    [
+      '-o no_lru_crawler,idle_timeout=7 -o hashpower=20',
+      { idleTimeoutSeconds: 7, tuning: { lruCrawler: false, hashPower: 20 } },
+    ],
+    ['-o slab_automove=2,slab_chunk_max=16,no_modern', NO_MODERN],
+    ['--debug-commands -B ascii', { debugCommands: true, protocol: 'ascii', tuning: {} }],
   ])('reads %s', (line, options) => {
-    expect(readCommandLine(line.split(' '))).toMatchObject({ action: 'serve', options })
+    const commandLine = readCommandLine(line.split(' '))
+    expect(commandLine.action === 'serve' && commandLine.options).toEqual(options)
+  })
+
+  it('accepts every flag and word of memcached 1.6.45', () => {
+    const line =
+      '-p 1 -U 0 -s /tmp/x -a 700 -A -l 127.0.0.1 -r -u nobody -m 64 -M -c 10 -k -v -P /tmp/pid -f 1.25 -n 48 -L -D : -t 4' +
+      ' -R 20 -C -b 1024 -B auto -I 1m -F -X -W -e /tmp/memory -N 1 -o maxconns_fast,no_maxconns_fast,hashpower=16' +
+      ',tail_repair_time=60,hash_algorithm=murmur3,lru_crawler,no_lru_crawler,lru_crawler_sleep=100,lru_crawler_tocrawl=0' +
+      ',read_buf_mem_limit=0,resp_obj_mem_limit=0,no_lru_maintainer,lru_maintainer,hot_lru_pct=20,warm_lru_pct=40' +
+      ',hot_max_factor=0.2,warm_max_factor=2,temporary_ttl=61,idle_timeout=0,slab_chunk_max=512,slab_sizes=100-200' +
+      ',watcher_logbuf_size=256,worker_logbuf_size=64,track_sizes,no_hashexpand,modern,slab_reassign,no_slab_reassign' +
+      ',slab_automove,slab_automove=1,no_slab_automove,slab_automove_ratio=0.8,slab_automove_window=10,no_chunked_items' +
+      ',inline_ascii_resp,no_inline_ascii_resp,drop_privileges,no_drop_privileges,relaxed_privileges,sock_cookie_id=1' +
+      ',ssl_chain_cert=a,ssl_key=b,ssl_verify_mode=0,ssl_keyformat=1,ssl_ciphers=c,ssl_ca_cert=d,ssl_wbuf_size=16' +
+      ',ssl_session_cache,ssl_kernel_tls,ssl_min_version=2,ext_path=/tmp/e:1G,ext_page_size=64,ext_wbuf_size=4' +
+      ',ext_threads=1,ext_io_depth=1,ext_item_size=512,ext_item_age=0,ext_low_ttl=0,ext_recache_rate=2000' +
+      ',ext_compact_under=1,ext_drop_under=1,ext_max_sleep=1,ext_max_frag=0.8,ext_drop_unread,slab_automove_freeratio=0.01'
+    expect(readCommandLine(line.split(' ')).action).toBe('serve')
+  })
+
+  it('knows every flag by its long name too, and tells of it in the help', () => {
+    const help = run('--help').out
+    for (const { long } of Object.values(FLAGS)) expect(help).toContain(`--${long}`)
+    expect(help).toContain('unix-socket')
+    expect(help).toContain('enable-ssl')
+    expect(help).toContain('no_lru_maintainer'.replace('no_', ''))
   })
 })

@@ -60,7 +60,10 @@ function parseFlags(request: Request): number {
   const { buffer, end } = request
   let error: number = RequestError.none
   let at = skipSpaces(buffer, request.cursor, end)
-  request.delta.set(0, 1)
+  if (request.command === Command.metaArithmetic) {
+    request.delta.set(0, 1)
+    request.initial.set(0, 0)
+  }
   if (hasTooManyFlags(request, at)) return RequestError.tooManyFlags
   while (at < end) {
     const letter = buffer[at]!

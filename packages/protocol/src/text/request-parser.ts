@@ -180,4 +180,5 @@ const ADMIN_WORDS = [
   'watch',
   'refresh_certs',
   'debugtime',
+  'debugitem',
 ] as const

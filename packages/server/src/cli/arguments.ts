@@ -1,99 +1,246 @@
-import { parseArgs } from 'node:util'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
+import { extendedHelp, readExtendedWords } from './extended-words.ts'
+import type { Extended } from './extended-words.ts'
+import { FLAGS } from './flags.ts'
+import type { FlagName } from './flags.ts'
+import { getopt } from './getopt.ts'
+import type { Flag, GivenFlag } from './getopt.ts'
 
-/** One flag of the command line: memcached's own letter, a long name, and what it says in `--help`. */
-interface CommandLineFlag {
-  readonly short: string
-  /** What stands for its value in the help; none for a switch. */
-  readonly value?: string
-  readonly help: string
+/** What a server is started with, apart from the options of the library. */
+export interface ServeOrder {
+  readonly action: 'serve'
+  readonly options: MemcachedServerOptions
+  /** Whether it listens at all: `-p 0` without a unix socket does not. */
+  readonly listens: boolean
+  readonly daemon: boolean
+  readonly pidfile: string | undefined
+  readonly user: string | undefined
+  /** One line each about what was accepted and has no effect. */
+  readonly warnings: readonly string[]
 }
 
-const FLAGS = {
-  port: { short: 'p', value: '<num>', help: 'TCP port to listen on (default: 11211, 0 is a free one)' },
-  listen: { short: 'l', value: '<addr>', help: 'address to listen on, as host or host:port (default: 127.0.0.1)' },
-  'memory-limit': { short: 'm', value: '<num>', help: 'item memory in megabytes (default: 64)' },
-  'conn-limit': { short: 'c', value: '<num>', help: 'most connections at once (default: 1024)' },
-  verbose: { short: 'v', help: 'verbose: connections come and go (-vv: more)' },
-  help: { short: 'h', help: 'print this help and exit' },
-  version: { short: 'V', help: 'print the version and exit' },
-} as const satisfies Record<string, CommandLineFlag>
-
 /** What the command line asks for. */
-export type CommandLine =
-  | { readonly action: 'help' | 'version' }
-  | { readonly action: 'serve'; readonly options: MemcachedServerOptions }
+export type CommandLine = { readonly action: 'help' | 'version' | 'license' } | ServeOrder
+
+const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
+  coredumps: '-r has no effect: set the limit of core files where you start it',
+  lockMemory: '-k has no effect: Node cannot lock memory',
+  largePages: '-L has no effect: memory is had page by page',
+  memoryFile: '-e has no effect: items are not kept over a restart',
+  napiIds: '-N has no effect: there is one thread',
+}
+
+const REFUSED: Readonly<Partial<Record<FlagName, string>>> = {
+  sasl: '-S (SASL) is not supported yet; without it anybody may connect, so it does not start',
+  authFile: '-Y (an authentication file) is not supported yet; without it anybody may connect, so it does not start',
+  ssl: '-Z (TLS) is not supported yet; without it nothing is encrypted, so it does not start',
+}
 
 /**
  * Reads the command line.
  * @throws MemcacheOptionError with one line that says what is wrong.
  */
 export function readCommandLine(args: readonly string[]): CommandLine {
-  const values = parse(args)
-  if (values.help === true) return { action: 'help' }
-  if (values.version === true) return { action: 'version' }
-  const { host, port } = readAddress(values.listen)
-  return {
-    action: 'serve',
-    options: {
-      host,
-      port: values.port === undefined ? port : readNumber('-p', values.port),
-      memoryLimitMb: values['memory-limit'] === undefined ? undefined : readNumber('-m', values['memory-limit']),
-      maxConnections: values['conn-limit'] === undefined ? undefined : readNumber('-c', values['conn-limit']),
-      verbosity: values.verbose?.length ?? 0,
-    },
-  }
+  const given = getopt(args, FLAGS)
+  const asked = (['help', 'version', 'license'] as const).find((action) => given.some(({ name }) => name === action))
+  if (asked !== undefined) return { action: asked }
+  const reading = new Reading()
+  for (const flag of given) reading.apply(flag)
+  return reading.finish()
 }
 
 /** The text of `--help`. */
 export function helpText(version: string): string {
-  const lines = Object.entries(FLAGS).map(([name, flag]: [string, CommandLineFlag]) => {
-    const left = `-${flag.short}, --${name}${flag.value === undefined ? '' : `=${flag.value}`}`
-    return `  ${left.padEnd(28)}${flag.help}`
+  const lines = Object.values(FLAGS).map(({ short, long, value, help }: Flag) => {
+    const names = `${short === undefined ? '    ' : `-${short}, `}--${long}${value === undefined ? '' : `=${value}`}`
+    return `${names.padEnd(34)}${help}`
   })
   return [
     `memcache-ts-server ${version}: a memcached in TypeScript`,
-    '',
-    'usage: memcache-ts-server [flags]',
     ...lines,
+    ...extendedHelp(),
     '',
+    'Every flag and -o word of memcached 1.6.45 is accepted; those without effect here say so when it starts.',
     'It listens on loopback only unless -l says otherwise: it asks nobody for a password.',
   ].join('\n')
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: false,
-      options: {
-        port: { type: 'string', short: FLAGS.port.short },
-        listen: { type: 'string', short: FLAGS.listen.short },
-        'memory-limit': { type: 'string', short: FLAGS['memory-limit'].short },
-        'conn-limit': { type: 'string', short: FLAGS['conn-limit'].short },
-        verbose: { type: 'boolean', short: FLAGS.verbose.short, multiple: true },
-        help: { type: 'boolean', short: FLAGS.help.short },
-        version: { type: 'boolean', short: FLAGS.version.short },
-      },
-    }).values
-  } catch (cause) {
-    const reason = (cause as Error).message.split('. ')[0]
-    throw new MemcacheOptionError(`${reason}; memcache-ts-server --help lists the flags`, { cause })
+/** The flags read so far. */
+class Reading {
+  readonly #options: MemcachedServerOptions = {}
+  readonly #extended: Extended = { tuning: {}, options: {}, ignored: [] }
+  readonly #warnings: string[] = []
+  readonly #hosts: string[] = []
+  #tcpPort: number | undefined
+  #udpPort: number | undefined
+  #daemon = false
+  #pidfile: string | undefined
+  #user: string | undefined
+
+  apply({ name, text, value }: GivenFlag<FlagName>): void {
+    const options = this.#options
+    const refused = REFUSED[name]
+    if (refused !== undefined) throw new MemcacheOptionError(refused)
+    const noEffect = NO_EFFECT[name]
+    if (noEffect !== undefined) {
+      this.#warnings.push(noEffect)
+      return
+    }
+    switch (name) {
+      case 'port':
+        this.#tcpPort = readPort(text, value)
+        break
+      case 'udpPort':
+        this.#udpPort = readPort(text, value)
+        if (this.#udpPort !== 0) this.#warnings.push(`${text} ${value}: UDP is not supported yet, TCP alone is served`)
+        break
+      case 'unixSocket':
+        options.unixSocket = value
+        break
+      case 'unixMask':
+        if (!/^[0-7]{1,4}$/.test(value)) throw new MemcacheOptionError(`${text} wants an octal mask, got '${value}'`)
+        options.unixSocketMode = Number.parseInt(value, 8) & 0o777
+        break
+      case 'enableShutdown':
+        options.enableShutdown = true
+        break
+      case 'listen':
+        this.#hosts.push(
+          ...value
+            .split(/[,;]/)
+            .filter((host) => host !== '')
+            .map(checkListenAddress),
+        )
+        break
+      case 'daemon':
+        this.#daemon = true
+        break
+      case 'user':
+        this.#user = value
+        break
+      case 'memoryLimit':
+        options.memoryLimitMb = readWhole(text, value, 1)
+        break
+      case 'disableEvictions':
+        options.disableEvictions = true
+        break
+      case 'connLimit':
+        options.maxConnections = readWhole(text, value, 1)
+        break
+      case 'verbose':
+        options.verbosity = (options.verbosity ?? 0) + 1
+        break
+      case 'pidfile':
+        this.#pidfile = value
+        break
+      case 'growthFactor':
+        if (!(Number(value) > 1)) throw new MemcacheOptionError(`${text} must be greater than 1, got '${value}'`)
+        this.#extended.tuning.growthFactor = Number(value)
+        break
+      case 'minItemBytes':
+        this.#extended.tuning.minItemBytes = readWhole(text, value, 1)
+        break
+      case 'prefixDelimiter':
+        if (value === '') throw new MemcacheOptionError(`${text} wants a character`)
+        options.prefixDelimiter = value[0]
+        break
+      case 'threads':
+        if (readWhole(text, value, 1) > 1) this.#warnings.push(`${text} ${value} has no effect: there is one thread`)
+        break
+      case 'maxRequests':
+        options.maxRequestsPerEvent = readWhole(text, value, 1)
+        break
+      case 'disableCas':
+        options.disableCas = true
+        break
+      case 'backlog':
+        options.backlog = readWhole(text, value, 1)
+        break
+      case 'protocol':
+        this.#setProtocol(text, value)
+        break
+      case 'itemMax':
+        options.itemMaxBytes = readSize(text, value)
+        break
+      case 'disableFlush':
+        options.disableFlushAll = true
+        break
+      case 'disableDumping':
+        options.disableDumping = true
+        break
+      case 'disableWatch':
+        options.disableWatch = true
+        break
+      case 'extended':
+        readExtendedWords(value, this.#extended)
+        break
+      case 'debugCommands':
+        options.debugCommands = true
+        break
+      default:
+    }
+  }
+
+  finish(): ServeOrder {
+    const { tuning, options: extended, ignored } = this.#extended
+    if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
+    // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
+    const port = this.#tcpPort ?? (this.#udpPort === undefined || this.#udpPort === 0 ? undefined : this.#udpPort)
+    const options: MemcachedServerOptions = { ...this.#options, ...extended, tuning }
+    if (port !== undefined) options.port = Math.max(0, port)
+    if (this.#hosts.length > 0) options.host = this.#hosts
+    return {
+      action: 'serve',
+      options,
+      listens: port !== 0 || options.unixSocket !== undefined,
+      daemon: this.#daemon,
+      pidfile: this.#pidfile,
+      user: this.#user,
+      warnings: this.#warnings,
+    }
+  }
+
+  #setProtocol(text: string, value: string): void {
+    if (value !== 'auto' && value !== 'ascii' && value !== 'binary') {
+      throw new MemcacheOptionError(`${text} must be one of auto, binary or ascii, got '${value}'`)
+    }
+    if (value === 'ascii') this.#options.protocol = 'ascii'
+    else this.#warnings.push(`${text} ${value}: the binary protocol is not supported yet, ascii alone is spoken`)
   }
 }
 
-function readNumber(flag: string, text: string): number {
+function readWhole(flag: string, text: string, least: number): number {
+  const value = Number(text)
   if (!/^\d+$/.test(text)) throw new MemcacheOptionError(`${flag} wants a whole number, got '${text}'`)
-  return Number(text)
+  if (value < least) throw new MemcacheOptionError(`${flag} must be at least ${least}, got ${text}`)
+  return value
 }
 
-/** `host`, `host:port`, `[::1]` or `[::1]:port`. */
-function readAddress(text: string | undefined): { host?: string; port?: number } {
-  if (text === undefined) return {}
-  const match = /^(?:\[([^\]]+)\]|([^:]+)|([0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*))(?::(\d+))?$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? match?.[3]
-  if (host === undefined) throw new MemcacheOptionError(`-l wants a host or host:port, got '${text}'`)
-  const port = match?.[4]
-  return port === undefined ? { host } : { host, port: Number(port) }
+function readPort(flag: string, text: string): number {
+  const value = Number(text)
+  if (!/^-?\d+$/.test(text) || value < -1 || value > 65_535) {
+    throw new MemcacheOptionError(`${flag} wants a port from 1 to 65535, 0 or -1, got '${text}'`)
+  }
+  return value
+}
+
+/** A number of bytes, `k` or `m`. */
+function readSize(flag: string, text: string): number {
+  const match = /^(\d+)([kKmM]?)$/.exec(text)
+  if (match === null) throw new MemcacheOptionError(`${flag} wants a size such as 512k or 2m, got '${text}'`)
+  const unit = match[2]!.toLowerCase()
+  return Number(match[1]) * (unit === 'm' ? 1024 * 1024 : unit === 'k' ? 1024 : 1)
+}
+
+/** Refuses an address that stands for what does not exist yet, and takes memcached's tags off. */
+function checkListenAddress(text: string): string {
+  if (/^(?:notls|btls|mtls):/.test(text)) {
+    throw new MemcacheOptionError(`-l ${text}: it is only valid with TLS, which is not supported yet`)
+  }
+  const match = /^(?:proto\[(\w+)\]:)?(?:tag(?:\[\w{1,8}\]|_\w{1,8}_):)?(.*)$/.exec(text)!
+  if (match[1] !== undefined && match[1] !== 'ascii' && match[1] !== 'negotiating') {
+    throw new MemcacheOptionError(`-l ${text}: the ${match[1]} protocol is not supported`)
+  }
+  return match[2]!
 }

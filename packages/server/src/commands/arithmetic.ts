@@ -59,10 +59,10 @@ export function addDelta(
   if (!readNumber(context, item, into.value)) return AddOutcome.nonNumeric
   if (increments) {
     into.value.add(delta)
-    counters.incrHits++
+    counters.incrHits[store.classOf(item)]!++
   } else {
     into.value.subtract(delta)
-    counters.decrHits++
+    counters.decrHits[store.classOf(item)]!++
   }
   const length = into.value.write(digits, 0)
   const oldLength = store.valueLength(item)
@@ -90,11 +90,14 @@ function replaceNumber(context: CommandContext, item: number, length: number, in
     length,
   )
   const binaryKey = store.hasFlag(item, ItemFlag.binaryKey)
-  store.unpin(item)
-  if (fresh === TOO_LARGE || fresh === OUT_OF_MEMORY) return AddOutcome.outOfMemory
+  if (fresh === TOO_LARGE || fresh === OUT_OF_MEMORY) {
+    store.unpin(item)
+    return AddOutcome.outOfMemory
+  }
   if (binaryKey) store.setFlag(fresh, ItemFlag.binaryKey)
   store.write(fresh, 0, digits, 0, length)
-  store.link(fresh)
+  store.link(fresh, store.nextCas(nextCas), item)
+  store.unpin(item)
   into.item = fresh
   return AddOutcome.done
 }

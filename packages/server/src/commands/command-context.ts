@@ -1,6 +1,7 @@
 import type { Request } from 'memcache-ts-protocol'
 import type { ReplyWriter } from '../reply-writer.ts'
 import type { ServerClock } from '../server-clock.ts'
+import type { PrefixCounters } from '../stats/prefix-counters.ts'
 import type { ServerCounters } from '../stats/server-counters.ts'
 import type { ItemStore } from '../store/item-store.ts'
 
@@ -9,6 +10,7 @@ export interface CommandContext {
   readonly store: ItemStore
   readonly replies: ReplyWriter
   readonly counters: ServerCounters
+  readonly prefixes: PrefixCounters
   readonly clock: ServerClock
 }
 

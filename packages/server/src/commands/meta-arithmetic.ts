@@ -75,8 +75,8 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return false
   markKeyEncoding(context, item, request)
   store.write(item, 0, digits, 0, length)
-  if ((request.capitalFlags & CapitalFlag.newCas) === 0) store.link(item)
-  else store.linkWithCas(item, request.newCas)
+  const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
+  store.link(item, given ? request.newCas : store.nextCas(casUnique), 0)
   result.item = item
   return true
 }

@@ -1,6 +1,6 @@
 import { MetaCode, Uint64, writeLineEnd, writeMetaCode } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
-import { itemBytes, ItemFlag } from '../store/item-layout.ts'
+import { ItemFlag } from '../store/item-layout.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 
@@ -16,7 +16,7 @@ export function metaDebug(context: CommandContext, request: Request): void {
     return
   }
   const exptime = store.exptime(item)
-  const size = itemBytes(store.keyLength(item), store.clientFlags(item), store.valueLength(item))
+  const size = store.itemBytes(item)
   const encoding = store.hasFlag(item, ItemFlag.binaryKey) ? 'base64' : 'latin1'
   const start = store.keyStart(item)
   const key = store.bytes(item).toString(encoding, start, start + store.keyLength(item))

@@ -32,7 +32,7 @@ export function metaDelete(context: CommandContext, request: Request): void {
   if ((request.capitalFlags & CapitalFlag.invalidate) !== 0) {
     markStale(context, request, remaining)
   } else {
-    counters.deleteHits++
+    counters.deleteHits[store.classOf(item)]!++
     if (!removesValue) store.unlink(item)
   }
   reply(context, request, MetaCode.HD)
@@ -63,11 +63,13 @@ function replaceByEmpty(context: CommandContext, request: Request, item: number)
     clock.expiry(request.exptime, store.now),
     0,
   )
+  const made = empty !== TOO_LARGE && empty !== OUT_OF_MEMORY
+  if (made) {
+    markKeyEncoding(context, empty, request)
+    store.link(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique, item)
+  }
   store.unpin(item)
-  if (empty === TOO_LARGE || empty === OUT_OF_MEMORY) return 0
-  markKeyEncoding(context, empty, request)
-  store.linkWithCas(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique)
-  return empty
+  return made ? empty : 0
 }
 
 function reply(context: CommandContext, request: Request, code: number): void {

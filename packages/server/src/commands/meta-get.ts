@@ -17,6 +17,7 @@ import type { Request } from 'memcache-ts-protocol'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { findItem } from './command-context.ts'
+import { countFetch } from './fetch-counting.ts'
 import type { CommandContext } from './command-context.ts'
 import { markKeyEncoding } from './storage.ts'
 
@@ -45,14 +46,16 @@ export function metaGet(context: CommandContext, request: Request): void {
   let item = findItem(context, request)
   const vivified = item === 0 && (request.capitalFlags & CapitalFlag.vivify) !== 0
   if (vivified) item = vivify(context, request)
-  countFetch(context, request, item !== 0)
+  countFetch(context, request, item, (request.capitalFlags & CapitalFlag.exptime) !== 0)
   if (item === 0) {
     if ((request.flags & Flag.quiet) === 0) writeMiss(context, request)
     return
   }
   replies.room()
   const out = replies.buffer
-  const withValue = (request.flags & Flag.returnValue) !== 0
+  // Whoever names the item's cas unique has its value already.
+  const known = request.hasCas && store.readCas(item, casUnique).equals(request.cas)
+  const withValue = (request.flags & Flag.returnValue) !== 0 && !known
   let at = writeMetaCode(out, replies.at, withValue ? MetaCode.VA : MetaCode.HD)
   if (withValue) {
     out[at] = SPACE
@@ -95,8 +98,8 @@ function vivify(context: CommandContext, request: Request): number {
   )
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return 0
   markKeyEncoding(context, item, request)
-  if ((request.capitalFlags & CapitalFlag.newCas) === 0) store.link(item)
-  else store.linkWithCas(item, request.newCas)
+  const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
+  store.link(item, given ? request.newCas : store.nextCas(casUnique), 0)
   return item
 }
 
@@ -197,16 +200,4 @@ export function writeEchoFlags({ replies }: CommandContext, request: Request, st
     }
   }
   return at
-}
-
-function countFetch({ counters }: CommandContext, request: Request, hit: boolean): void {
-  if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
-    counters.cmdTouch++
-    if (hit) counters.touchHits++
-    else counters.touchMisses++
-  } else {
-    counters.cmdGet++
-    if (hit) counters.getHits++
-    else counters.getMisses++
-  }
 }

@@ -2,12 +2,13 @@ import { Command, MAX_KEY_BYTES, nextKey, Reply, Uint64, writeValueLine } from '
 import type { Request } from 'memcache-ts-protocol'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
+import { countFetch } from './fetch-counting.ts'
 
 const casUnique = new Uint64()
 
 /** get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). */
 export function retrieve(context: CommandContext, request: Request): void {
-  const { store, replies, counters, clock } = context
+  const { store, replies, clock } = context
   const { command } = request
   const withCas = command === Command.gets || command === Command.gats
   const touches = command === Command.gat || command === Command.gats
@@ -21,18 +22,9 @@ export function retrieve(context: CommandContext, request: Request): void {
       return
     }
     const item = findItem(context, request)
-    counters.cmdGet++
-    if (touches) counters.cmdTouch++
-    if (item === 0) {
-      counters.getMisses++
-      if (touches) counters.touchMisses++
-      continue
-    }
-    counters.getHits++
-    if (touches) {
-      counters.touchHits++
-      store.setExptime(item, expiry)
-    }
+    countFetch(context, request, item, touches)
+    if (item === 0) continue
+    if (touches) store.setExptime(item, expiry)
     replies.room()
     replies.at = writeValueLine(
       replies.buffer,

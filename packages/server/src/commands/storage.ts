@@ -65,7 +65,7 @@ export function dropOld(context: CommandContext, request: Request): void {
  */
 export function storeItem(context: CommandContext, item: number, order: StoreOrder): number {
   const { store, counters } = context
-  counters.cmdSet++
+  counters.cmdSet[store.classOf(item)]!++
   order.storedCas.set(0, 0)
   order.storedLength = store.valueLength(item)
   if (!order.hasNewCas) store.nextCas(order.newCas)
@@ -97,7 +97,7 @@ function decide(context: CommandContext, item: number, old: number, order: Store
       if (!casAllows(context, item, old, order)) return old === 0 ? StoreOutcome.notFound : StoreOutcome.exists
       break
   }
-  finish(context, item, order)
+  finish(context, item, old, order)
   return StoreOutcome.stored
 }
 
@@ -109,16 +109,18 @@ function casAllows(context: CommandContext, item: number, old: number, order: St
   }
   store.readCas(old, itemCas)
   if (itemCas.equals(order.cas)) {
-    counters.casHits++
+    counters.casHits[store.classOf(old)]!++
     return true
   }
   if (order.acceptsStale && order.cas.isLessThan(itemCas)) {
-    counters.casHits++
+    counters.casHits[store.classOf(old)]!++
+    // A stale value does not live longer than the one that it replaces.
+    store.setExptime(item, store.exptime(old))
     store.setFlag(item, ItemFlag.stale)
     if (store.hasFlag(old, ItemFlag.tokenSent)) store.setFlag(item, ItemFlag.tokenSent)
     return true
   }
-  counters.casBadval++
+  counters.casBadval[store.classOf(old)]!++
   return false
 }
 
@@ -144,16 +146,16 @@ function extend(context: CommandContext, item: number, old: number, order: Store
   }
   const [first, second] = order.command === Command.append ? [old, item] : [item, old]
   const complete = copyInto(context, joined, 0, first) && copyInto(context, joined, store.valueLength(first), second)
-  const binaryKey = store.hasFlag(old, ItemFlag.binaryKey)
-  store.unpin(old)
   if (!complete) {
     store.release(joined)
+    store.unpin(old)
     return StoreOutcome.outOfMemory
   }
-  if (binaryKey) store.setFlag(joined, ItemFlag.binaryKey)
+  if (store.hasFlag(old, ItemFlag.binaryKey)) store.setFlag(joined, ItemFlag.binaryKey)
   store.release(item)
   order.storedLength = length
-  finish(context, joined, order)
+  finish(context, joined, old, order)
+  store.unpin(old)
   return StoreOutcome.stored
 }
 
@@ -167,8 +169,8 @@ function copyInto(context: CommandContext, target: number, offset: number, sourc
   return true
 }
 
-function finish(context: CommandContext, item: number, order: StoreOrder): void {
-  context.store.linkWithCas(item, order.newCas)
+function finish(context: CommandContext, item: number, old: number, order: StoreOrder): void {
+  context.store.link(item, order.newCas, old)
   order.storedCas.copy(order.newCas)
 }
 

@@ -11,7 +11,7 @@ export function touchItem(context: CommandContext, request: Request): void {
   if (item === 0) {
     counters.touchMisses++
   } else {
-    counters.touchHits++
+    counters.touchHits[store.classOf(item)]!++
     store.setExptime(item, clock.expiry(request.exptime, store.now))
     store.fetched(item)
   }

@@ -1,10 +1,18 @@
+import { total } from '../store/lru-statistics.ts'
 import { PROTOCOL_VERSION } from '../version.ts'
-import type { StatisticsSource } from './statistics-source.ts'
+import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
-/** `stats`: memcached 1.6.45's names in its order; what this server has no such thing for is 0 (protocol.txt, "General-purpose statistics"). */
-export function generalStatistics({ context, options }: StatisticsSource): [string, string | number][] {
+/**
+ * `stats`: memcached 1.6.45's names in its order; what this server has no such thing for is 0, and as there, what is
+ * switched off has no lines (protocol.txt, "General-purpose statistics").
+ */
+export function generalStatistics(source: StatisticsSource): Statistic[] {
+  const { context, options, maintenance } = source
   const { store, counters, replies, clock } = context
+  const { settings, statistics } = store
   const usage = process.cpuUsage()
+  const { slabReassign, lruCrawler } = settings
+  const { lruMaintainer } = options.tuning
   return [
     ['pid', process.pid],
     ['uptime', clock.uptimeSeconds()],
@@ -28,53 +36,58 @@ export function generalStatistics({ context, options }: StatisticsSource): [stri
     ['read_buf_oom', 0],
     ['reserved_fds', 20],
     ['cmd_get', counters.cmdGet],
-    ['cmd_set', counters.cmdSet],
+    ['cmd_set', total(counters.cmdSet)],
     ['cmd_flush', counters.cmdFlush],
     ['cmd_touch', counters.cmdTouch],
     ['cmd_meta', counters.cmdMeta],
-    ['get_hits', counters.getHits],
+    ['get_hits', total(statistics.hits)],
     ['get_misses', counters.getMisses],
     ['get_expired', store.counters.getExpired],
     ['get_flushed', store.counters.getFlushed],
     ['delete_misses', counters.deleteMisses],
-    ['delete_hits', counters.deleteHits],
+    ['delete_hits', total(counters.deleteHits)],
     ['incr_misses', counters.incrMisses],
-    ['incr_hits', counters.incrHits],
+    ['incr_hits', total(counters.incrHits)],
     ['decr_misses', counters.decrMisses],
-    ['decr_hits', counters.decrHits],
+    ['decr_hits', total(counters.decrHits)],
     ['cas_misses', counters.casMisses],
-    ['cas_hits', counters.casHits],
-    ['cas_badval', counters.casBadval],
-    ['touch_hits', counters.touchHits],
+    ['cas_hits', total(counters.casHits)],
+    ['cas_badval', total(counters.casBadval)],
+    ['touch_hits', total(counters.touchHits)],
     ['touch_misses', counters.touchMisses],
     ['store_too_large', counters.storeTooLarge],
     ['store_no_memory', counters.storeNoMemory],
     ['auth_cmds', 0],
     ['auth_errors', 0],
+    ...when(options.idleTimeoutSeconds > 0, [['idle_kicks', counters.idleKicks]]),
     ['bytes_read', counters.bytesRead],
     ['bytes_written', replies.bytesWritten],
-    ['limit_maxbytes', options.memoryLimitMb * 1024 * 1024],
+    ['limit_maxbytes', settings.memoryLimitBytes],
     ['accepting_conns', 1],
     ['listen_disabled_num', 0],
     ['time_in_listen_disabled_us', 0],
     ['threads', 1],
-    ['conn_yields', 0],
+    ['conn_yields', counters.connYields],
     ['hash_power_level', store.index.power],
     ['hash_bytes', store.index.bytes],
     ['hash_is_expanding', store.index.isExpanding ? 1 : 0],
-    ['slab_reassign_rescues', 0],
-    ['slab_reassign_chunk_rescues', 0],
-    ['slab_reassign_inline_reclaim', 0],
-    ['slab_reassign_busy_items', 0],
-    ['slab_reassign_busy_deletes', 0],
-    ['slab_reassign_busy_nomem', 0],
-    ['slab_reassign_last_busy_status', 'none'],
-    ['slab_reassign_running', 0],
-    ['slabs_moved', store.counters.pagesMoved],
-    ['lru_crawler_running', 0],
-    ['lru_crawler_starts', 0],
-    ['lru_maintainer_juggles', 0],
-    ['malloc_fails', store.counters.outOfMemory],
+    ...when(slabReassign, [
+      ['slab_reassign_rescues', store.counters.rescues],
+      ['slab_reassign_chunk_rescues', store.counters.chunkRescues],
+      ['slab_reassign_inline_reclaim', store.counters.inlineReclaim],
+      ['slab_reassign_busy_items', store.counters.busyItems],
+      ['slab_reassign_busy_deletes', store.counters.busyDeletes],
+      ['slab_reassign_busy_nomem', store.counters.busyNoMemory],
+      ['slab_reassign_last_busy_status', store.counters.lastBusyStatus],
+      ['slab_reassign_running', maintenance.mover.isRunning ? 1 : 0],
+      ['slabs_moved', store.counters.pagesMoved],
+    ]),
+    ...when(lruCrawler, [
+      ['lru_crawler_running', maintenance.isCrawling ? 1 : 0],
+      ['lru_crawler_starts', store.counters.crawlerStarts],
+    ]),
+    ...when(lruMaintainer, [['lru_maintainer_juggles', store.counters.maintainerJuggles]]),
+    ['malloc_fails', 0],
     ['log_worker_dropped', 0],
     ['log_worker_written', 0],
     ['log_watcher_skipped', 0],
@@ -85,19 +98,25 @@ export function generalStatistics({ context, options }: StatisticsSource): [stri
     ['bytes', store.counters.bytes],
     ['curr_items', store.counters.currItems],
     ['total_items', store.counters.totalItems],
-    ['slab_global_page_pool', 0],
-    ['expired_unfetched', 0],
-    ['evicted_unfetched', store.counters.evictedUnfetched],
-    ['evicted_active', 0],
-    ['evictions', store.counters.evictions],
-    ['reclaimed', store.counters.reclaimed],
-    ['crawler_reclaimed', 0],
-    ['crawler_items_checked', 0],
-    ['lrutail_reflocked', 0],
-    ['moves_to_cold', 0],
-    ['moves_to_warm', 0],
-    ['moves_within_lru', 0],
-    ['direct_reclaims', 0],
-    ['lru_bumps_dropped', 0],
+    ['slab_global_page_pool', store.slabs.pooledPages],
+    ['expired_unfetched', total(statistics.expiredUnfetched)],
+    ['evicted_unfetched', total(statistics.evictedUnfetched)],
+    ...when(lruMaintainer, [['evicted_active', total(statistics.evictedActive)]]),
+    ['evictions', total(statistics.evicted)],
+    ['reclaimed', total(statistics.reclaimed)],
+    ['crawler_reclaimed', total(statistics.crawlerReclaimed)],
+    ['crawler_items_checked', total(statistics.crawlerItemsChecked)],
+    ['lrutail_reflocked', total(statistics.tailReflocked)],
+    ...when(lruMaintainer, [
+      ['moves_to_cold', total(statistics.movesToCold)],
+      ['moves_to_warm', total(statistics.movesToWarm)],
+      ['moves_within_lru', total(statistics.movesWithinLru)],
+      ['direct_reclaims', total(statistics.directReclaims)],
+      ['lru_bumps_dropped', 0],
+    ]),
   ]
+}
+
+function when(holds: boolean, lines: Statistic[]): Statistic[] {
+  return holds ? lines : []
 }

@@ -1,35 +1,39 @@
+const CLASSES = 64
+
 /** What commands and connections count, for `stats` (protocol.txt, "General-purpose statistics"). */
 export class ServerCounters {
   cmdGet = 0
-  cmdSet = 0
   cmdFlush = 0
   cmdTouch = 0
   cmdMeta = 0
-  getHits = 0
   getMisses = 0
-  deleteHits = 0
   deleteMisses = 0
-  incrHits = 0
   incrMisses = 0
-  decrHits = 0
   decrMisses = 0
-  casHits = 0
   casMisses = 0
-  casBadval = 0
-  touchHits = 0
   touchMisses = 0
   storeTooLarge = 0
   storeNoMemory = 0
   bytesRead = 0
+  idleKicks = 0
+  connYields = 0
   currConnections = 0
   totalConnections = 0
   rejectedConnections = 0
 
+  /** By slab class; `get_hits` is counted by LRU list, in the store. */
+  readonly cmdSet = new Float64Array(CLASSES)
+  readonly deleteHits = new Float64Array(CLASSES)
+  readonly incrHits = new Float64Array(CLASSES)
+  readonly decrHits = new Float64Array(CLASSES)
+  readonly casHits = new Float64Array(CLASSES)
+  readonly casBadval = new Float64Array(CLASSES)
+  readonly touchHits = new Float64Array(CLASSES)
+
   /** `stats reset`: everything but the connections that are open. */
   reset(): void {
-    const { currConnections, totalConnections } = this
+    const { currConnections } = this
     Object.assign(this, new ServerCounters())
     this.currConnections = currConnections
-    this.totalConnections = totalConnections
   }
 }

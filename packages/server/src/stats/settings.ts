@@ -1,22 +1,81 @@
-import type { StatisticsSource } from './statistics-source.ts'
+import { DEFAULT_HASH_POWER } from '../store/hash-index.ts'
+import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
-/** `stats settings`: how the server was started (protocol.txt, "Settings statistics"). */
-export function settingStatistics({ options }: StatisticsSource): [string, string | number][] {
+/** `stats settings`: how the server was started, and what was changed since (protocol.txt, "Settings statistics"). */
+export function settingStatistics({ context, options, listeners, verbosity }: StatisticsSource): Statistic[] {
+  const { settings } = context.store
+  const { tuning } = options
+  const { prefixes, clock } = context
   return [
-    ['maxbytes', options.memoryLimitMb * 1024 * 1024],
+    ['maxbytes', settings.memoryLimitBytes],
     ['maxconns', options.maxConnections],
-    ['tcpport', options.port],
+    ['tcpport', listeners.find(({ port }) => port !== undefined)?.port ?? 0],
     ['udpport', 0],
-    ['inter', options.host],
-    ['verbosity', options.verbosity],
+    ['inter', options.unixSocket === '' ? options.host.join(',') : 'NULL'],
+    ['verbosity', verbosity],
+    ['oldest', clock.oldestLive],
     ['evictions', options.disableEvictions ? 'off' : 'on'],
-    ['growth_factor', '1.25'],
-    ['chunk_size', 48],
+    ['domain_socket', options.unixSocket === '' ? 'NULL' : options.unixSocket],
+    ['umask', options.unixSocketMode.toString(8)],
+    ['shutdown_command', yesNo(options.enableShutdown)],
+    ['growth_factor', settings.growthFactor.toFixed(2)],
+    ['chunk_size', settings.minItemBytes],
     ['num_threads', 1],
-    ['cas_enabled', 'yes'],
-    ['tcp_backlog', 1024],
+    ['num_threads_per_udp', 1],
+    ['stat_key_prefix', prefixes.delimiter],
+    ['detail_enabled', yesNo(prefixes.enabled)],
+    ['reqs_per_event', options.maxRequestsPerEvent],
+    ['cas_enabled', yesNo(!options.disableCas)],
+    ['tcp_backlog', options.backlog],
+    ['binding_protocol', options.protocol === 'auto' ? 'auto-negotiate' : options.protocol],
+    ['auth_enabled_sasl', 'no'],
+    ['auth_enabled_ascii', 'no'],
     ['item_size_max', options.itemMaxBytes],
-    ['slab_chunk_max', 524_288],
-    ['flush_enabled', 'yes'],
+    ['maxconns_fast', 'yes'],
+    ['hashpower_init', settings.hashPower === DEFAULT_HASH_POWER ? 0 : settings.hashPower],
+    ['slab_reassign', yesNo(settings.slabReassign)],
+    ['slab_automove', settings.slabAutomove],
+    ['slab_automove_ratio', settings.slabAutomoveRatio.toFixed(2)],
+    ['slab_automove_window', settings.slabAutomoveWindow],
+    ['slab_chunk_max', settings.largestChunkBytes],
+    ['lru_crawler', yesNo(settings.lruCrawler)],
+    ['lru_crawler_sleep', settings.lruCrawlerSleep],
+    ['lru_crawler_tocrawl', settings.lruCrawlerTocrawl],
+    ['tail_repair_time', 0],
+    ['flush_enabled', yesNo(!options.disableFlushAll)],
+    ['dump_enabled', yesNo(!options.disableDumping)],
+    ['hash_algorithm', 'fnv1a'],
+    ['lru_maintainer_thread', yesNo(tuning.lruMaintainer)],
+    ['lru_segmented', yesNo(settings.lruSegmented)],
+    ['hot_lru_pct', settings.hotLruPercent],
+    ['warm_lru_pct', settings.warmLruPercent],
+    ['hot_max_factor', settings.hotMaxFactor.toFixed(2)],
+    ['warm_max_factor', settings.warmMaxFactor.toFixed(2)],
+    ['temp_lru', yesNo(settings.temporaryTtlSeconds !== undefined)],
+    ['temporary_ttl', settings.temporaryTtlSeconds ?? 61],
+    ['idle_timeout', options.idleTimeoutSeconds],
+    ['watcher_logbuf_size', 262_144],
+    ['worker_logbuf_size', 65_536],
+    ['read_buf_mem_limit', 0],
+    ['track_sizes', yesNo(tuning.trackSizes)],
+    ['inline_ascii_response', 'no'],
+    ['ssl_enabled', 'no'],
+    ['ssl_chain_cert', '(null)'],
+    ['ssl_key', '(null)'],
+    ['ssl_verify_mode', 0],
+    ['ssl_keyformat', 1],
+    ['ssl_ciphers', 'NULL'],
+    ['ssl_ca_cert', 'NULL'],
+    ['ssl_wbuf_size', 16_384],
+    ['ssl_session_cache', 'no'],
+    ['ssl_kernel_tls', 'no'],
+    ['ssl_min_version', 'tlsv1.2'],
+    ['num_napi_ids', 0],
+    ['memory_file', '(null)'],
+    ['client_flags_size', 4],
   ]
+}
+
+function yesNo(value: boolean): string {
+  return value ? 'yes' : 'no'
 }

@@ -1,8 +1,9 @@
 import { KEY_HASH, NEXT } from './item-layout.ts'
-import { wordOffset } from './segmented-memory.ts'
-import type { SegmentedMemory } from './segmented-memory.ts'
+import { wordOffset } from './page-memory.ts'
+import type { PageMemory } from './page-memory.ts'
 
-const INITIAL_POWER = 16
+/** Log2 of the buckets that the index starts with, unless `-o hashpower` says otherwise. */
+export const DEFAULT_HASH_POWER = 16
 const LARGEST_POWER = 28
 /** Buckets moved for each item that is linked while the table grows: bounded work a step, so no pause. */
 const BUCKETS_PER_STEP = 4
@@ -13,16 +14,20 @@ const BUCKETS_PER_STEP = 4
  * from `#moved` on are still in the old table.
  */
 export class HashIndex {
-  readonly #memory: SegmentedMemory
-  #table = new Int32Array(1 << INITIAL_POWER)
-  #mask = (1 << INITIAL_POWER) - 1
-  #power = INITIAL_POWER
+  readonly #memory: PageMemory
+  #table: Int32Array
+  #mask: number
+  #power: number
   #old: Int32Array | undefined
   #moved = 0
   #items = 0
+  #holds = 0
 
-  constructor(memory: SegmentedMemory) {
+  constructor(memory: PageMemory, power: number) {
     this.#memory = memory
+    this.#power = power
+    this.#mask = 2 ** power - 1
+    this.#table = new Int32Array(2 ** power)
   }
 
   get items(): number {
@@ -59,7 +64,7 @@ export class HashIndex {
     this.#setFirst(hash, item)
     this.#items++
     if (this.#old !== undefined) this.#moveBuckets()
-    else if (this.#items > (this.#mask + 1) * 1.5 && this.#power < LARGEST_POWER) this.#grow()
+    else if (this.#items > (this.#mask + 1) * 1.5 && this.#power < LARGEST_POWER && this.#holds === 0) this.#grow()
   }
 
   remove(item: number, hash: number): void {
@@ -79,6 +84,38 @@ export class HashIndex {
       }
       at = following
     }
+  }
+
+  /** Puts a copy of an item, header and all, in its place. */
+  replace(item: number, copy: number, hash: number): void {
+    let at = this.first(hash)
+    if (at === item) {
+      this.#setFirst(hash, copy)
+      return
+    }
+    while (at !== 0) {
+      const words = this.#memory.words(at)
+      const next = words[wordOffset(at) + NEXT]!
+      if (next === item) {
+        words[wordOffset(at) + NEXT] = copy
+        return
+      }
+      at = next
+    }
+  }
+
+  /**
+   * Keeps the table from growing until `release`, so that it can be walked bucket by bucket with `first`. Returns how
+   * many buckets there are, or 0 when it is growing just now.
+   */
+  hold(): number {
+    if (this.#old !== undefined) return 0
+    this.#holds++
+    return this.#mask + 1
+  }
+
+  release(): void {
+    this.#holds--
   }
 
   #setFirst(hash: number, item: number): void {

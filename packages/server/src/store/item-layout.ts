@@ -19,7 +19,7 @@ export const EXPTIME = 3
 export const LAST_ACCESS = 4
 /** Bytes of the value; of a piece, the bytes in it. */
 export const VALUE_LENGTH = 5
-/** Key length in bits 0–7, class in bits 8–15, `ItemFlag`s above. */
+/** Key length in bits 0–7, LRU list in bits 8–15, `ItemFlag`s above, and in bits 25–30 a large item's header class. */
 export const INFO = 6
 /** How many replies still send its bytes. */
 export const PINS = 7
@@ -48,7 +48,56 @@ export const ItemFlag = {
   tokenSent: 1 << 21,
   /** Its key was sent as base64, and is returned so. */
   binaryKey: 1 << 22,
+  /** Fetched again since it came to its LRU: it is not to leave the cache yet. */
+  active: 1 << 23,
+  /** On a page that is moving to another class: taken out of use, neither free nor an item. */
+  withdrawn: 1 << 24,
 } as const
+
+const LIST_SHIFT = 8
+const CLASS_BITS = 0x3f
+const HEADER_CLASS_SHIFT = 25
+
+/**
+ * The four parts of each class's LRU, as memcached names them: new items are HOT, those fetched again WARM, the rest
+ * COLD, from where they are evicted; TEMP holds what expires soon and is never evicted. Added to a class they make the
+ * number of an LRU list.
+ */
+export const Segment = { hot: 0, warm: 64, cold: 128, temp: 192 } as const
+
+/** How many LRU lists there are: four a class. */
+export const LRU_LISTS = 256
+
+/** The class part of an LRU list's number. */
+export function classOfList(list: number): number {
+  return list & CLASS_BITS
+}
+
+/** The LRU list in an `INFO` word: class and segment. */
+export function listOf(info: number): number {
+  return (info >>> LIST_SHIFT) & 0xff
+}
+
+/** The class in an `INFO` word. */
+export function classOf(info: number): number {
+  return (info >>> LIST_SHIFT) & CLASS_BITS
+}
+
+/** The class of the chunk that holds the header: another than the item's only for a large one. */
+export function headerClassOf(info: number): number {
+  const header = (info >>> HEADER_CLASS_SHIFT) & CLASS_BITS
+  return header === 0 ? classOf(info) : header
+}
+
+/** An `INFO` word for a key length, an LRU list and, of a large item, the class of its header's chunk. */
+export function makeInfo(keyLength: number, list: number, headerClass = 0): number {
+  return keyLength | (list << LIST_SHIFT) | (headerClass << HEADER_CLASS_SHIFT)
+}
+
+/** The `INFO` word with another LRU list. */
+export function withList(info: number, list: number): number {
+  return (info & ~(0xff << LIST_SHIFT)) | (list << LIST_SHIFT)
+}
 
 /** The bytes that memcached counts for an item, by which its class is chosen. */
 export function itemBytes(keyLength: number, clientFlags: number, valueLength: number): number {

@@ -1,57 +1,120 @@
-import { LRU_NEXT, LRU_PREVIOUS } from './item-layout.ts'
-import { wordOffset } from './segmented-memory.ts'
-import type { SegmentedMemory } from './segmented-memory.ts'
+import { CLIENT_FLAGS, INFO, itemBytes, LRU_LISTS, LRU_NEXT, LRU_PREVIOUS, VALUE_LENGTH } from './item-layout.ts'
+import { listOf, withList } from './item-layout.ts'
+import { wordOffset } from './page-memory.ts'
+import type { PageMemory } from './page-memory.ts'
 
-/** The items of each class in the order of their use, linked through the items themselves: newest at the head. */
+/**
+ * The LRU lists, four a class (`Segment`), linked through the items themselves: newest at the head. An item's list
+ * stands in its `INFO` word.
+ *
+ * Each list has one cursor for a walk from its tail to its head that takes many steps: an item that leaves under the
+ * cursor hands it on to the next one.
+ */
 export class Lru {
-  readonly #memory: SegmentedMemory
-  readonly #heads: Int32Array
-  readonly #tails: Int32Array
-  readonly #sizes: Int32Array
+  readonly #memory: PageMemory
+  readonly #heads = new Int32Array(LRU_LISTS)
+  readonly #tails = new Int32Array(LRU_LISTS)
+  readonly #sizes = new Int32Array(LRU_LISTS)
+  readonly #bytes = new Float64Array(LRU_LISTS)
+  readonly #cursors = new Int32Array(LRU_LISTS)
 
-  constructor(memory: SegmentedMemory, classes: number) {
+  constructor(memory: PageMemory) {
     this.#memory = memory
-    this.#heads = new Int32Array(classes)
-    this.#tails = new Int32Array(classes)
-    this.#sizes = new Int32Array(classes)
   }
 
-  /** The longest unused item of a class, 0 when it has none. */
-  tail(classId: number): number {
-    return this.#tails[classId]!
+  /** The longest unused item of a list, 0 when it has none. */
+  tail(list: number): number {
+    return this.#tails[list]!
   }
 
-  /** How many items a class has. */
-  size(classId: number): number {
-    return this.#sizes[classId]!
+  /** The newest item of a list, 0 when it has none. */
+  head(list: number): number {
+    return this.#heads[list]!
   }
 
-  /** The item used just before this one's turn, towards the head; 0 at the head. */
+  /** How many items a list has. */
+  size(list: number): number {
+    return this.#sizes[list]!
+  }
+
+  /** Bytes of a list's items, as memcached counts them. */
+  bytes(list: number): number {
+    return this.#bytes[list]!
+  }
+
+  /** The item before this one, towards the head; 0 at the head. */
   previous(item: number): number {
     return this.#memory.words(item)[wordOffset(item) + LRU_PREVIOUS]!
   }
 
-  addHead(item: number, classId: number): void {
-    const words = this.#memory.words(item)
-    const at = wordOffset(item)
-    const head = this.#heads[classId]!
-    words[at + LRU_PREVIOUS] = 0
-    words[at + LRU_NEXT] = head
-    if (head === 0) this.#tails[classId] = item
-    else this.#memory.words(head)[wordOffset(head) + LRU_PREVIOUS] = item
-    this.#heads[classId] = item
-    this.#sizes[classId]!++
+  /** The item behind this one, towards the tail; 0 at the tail. */
+  next(item: number): number {
+    return this.#memory.words(item)[wordOffset(item) + LRU_NEXT]!
   }
 
-  remove(item: number, classId: number): void {
+  addHead(item: number): void {
     const words = this.#memory.words(item)
     const at = wordOffset(item)
+    const info = words[at + INFO]!
+    const list = listOf(info)
+    const head = this.#heads[list]!
+    words[at + LRU_PREVIOUS] = 0
+    words[at + LRU_NEXT] = head
+    if (head === 0) this.#tails[list] = item
+    else this.#memory.words(head)[wordOffset(head) + LRU_PREVIOUS] = item
+    this.#heads[list] = item
+    this.#sizes[list]!++
+    this.#bytes[list]! += itemBytes(info & 0xff, words[at + CLIENT_FLAGS]!, words[at + VALUE_LENGTH]!)
+  }
+
+  remove(item: number): void {
+    const words = this.#memory.words(item)
+    const at = wordOffset(item)
+    const info = words[at + INFO]!
+    const list = listOf(info)
     const previous = words[at + LRU_PREVIOUS]!
     const next = words[at + LRU_NEXT]!
-    if (previous === 0) this.#heads[classId] = next
+    if (this.#cursors[list] === item) this.#cursors[list] = previous
+    if (previous === 0) this.#heads[list] = next
     else this.#memory.words(previous)[wordOffset(previous) + LRU_NEXT] = next
-    if (next === 0) this.#tails[classId] = previous
+    if (next === 0) this.#tails[list] = previous
     else this.#memory.words(next)[wordOffset(next) + LRU_PREVIOUS] = previous
-    this.#sizes[classId]!--
+    this.#sizes[list]!--
+    this.#bytes[list]! -= itemBytes(info & 0xff, words[at + CLIENT_FLAGS]!, words[at + VALUE_LENGTH]!)
+  }
+
+  /** Takes an item to the head of a list. */
+  moveTo(item: number, list: number): void {
+    this.remove(item)
+    const words = this.#memory.words(item)
+    const at = wordOffset(item)
+    words[at + INFO] = withList(words[at + INFO]!, list)
+    this.addHead(item)
+  }
+
+  /** Puts a copy of an item, header and all, in its place. */
+  replace(item: number, copy: number): void {
+    const words = this.#memory.words(copy)
+    const at = wordOffset(copy)
+    const list = listOf(words[at + INFO]!)
+    const previous = words[at + LRU_PREVIOUS]!
+    const next = words[at + LRU_NEXT]!
+    if (this.#cursors[list] === item) this.#cursors[list] = copy
+    if (previous === 0) this.#heads[list] = copy
+    else this.#memory.words(previous)[wordOffset(previous) + LRU_NEXT] = copy
+    if (next === 0) this.#tails[list] = copy
+    else this.#memory.words(next)[wordOffset(next) + LRU_PREVIOUS] = copy
+  }
+
+  /** Sets a list's cursor to its tail. */
+  startWalk(list: number): void {
+    this.#cursors[list] = this.#tails[list]!
+  }
+
+  /** The item under a list's cursor, which goes on to the one before it; 0 when the walk is over. */
+  walk(list: number): number {
+    const item = this.#cursors[list]!
+    if (item !== 0) this.#cursors[list] = this.previous(item)
+    return item
   }
 }

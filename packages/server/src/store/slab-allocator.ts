@@ -1,12 +1,12 @@
-import { INFO, ItemFlag, LRU_PREVIOUS, NEXT } from './item-layout.ts'
-import { PAGE_BYTES, wordOffset } from './segmented-memory.ts'
-import type { SegmentedMemory } from './segmented-memory.ts'
+import { INFO, ItemFlag, LRU_PREVIOUS, makeInfo, NEXT } from './item-layout.ts'
+import { PAGE_BYTES, wordOffset } from './page-memory.ts'
+import type { PageMemory } from './page-memory.ts'
 
 /** One class: chunks of one size, the pages that hold them, and which are free. */
 export interface SlabClass {
   readonly chunkBytes: number
   readonly chunksPerPage: number
-  /** References of its pages. */
+  /** References of its pages, the oldest first. */
   readonly pages: number[]
   /** Chunks given out. */
   usedChunks: number
@@ -18,21 +18,28 @@ export interface SlabClass {
   freshChunks: number
 }
 
+/** The class number of pages that belong to no class. */
+export const PAGE_POOL = 0
+
 /**
- * Cuts pages into chunks of the classes' sizes. Never takes more pages than allowed: `allocate` then returns 0, and the
- * store evicts. A page's chunks are handed out one by one from its start before the free list is made of them, so that
- * memory not needed is never touched.
+ * Cuts pages into chunks of the classes' sizes. When no more pages are allowed, `allocate` returns 0, and the store
+ * evicts; only a class without any page still gets its first one then, as in memcached, since it could store nothing at
+ * all without it. What that is too much is paid back by the page mover (docs/decisions/0005).
+ *
+ * A page's chunks are handed out one by one from its start before the free list is made of them, so that memory not
+ * needed is never touched.
  */
 export class SlabAllocator {
   readonly classes: readonly SlabClass[]
-  readonly #memory: SegmentedMemory
+  readonly #memory: PageMemory
   readonly #classOfSize: Uint8Array
+  readonly #pool: number[] = []
   #pageLimit: number
   #pages = 0
 
-  constructor(memory: SegmentedMemory, chunkSizes: readonly number[], memoryLimitBytes: number) {
+  constructor(memory: PageMemory, chunkSizes: readonly number[], memoryLimitBytes: number) {
     this.#memory = memory
-    this.#pageLimit = Math.max(1, Math.floor(memoryLimitBytes / PAGE_BYTES))
+    this.#pageLimit = pagesOf(memoryLimitBytes)
     this.classes = chunkSizes.map((chunkBytes) => ({
       chunkBytes,
       chunksPerPage: chunkBytes === 0 ? 0 : Math.floor(PAGE_BYTES / chunkBytes),
@@ -46,28 +53,61 @@ export class SlabAllocator {
     this.#classOfSize = classTable(chunkSizes)
   }
 
-  /** Pages in use by all classes. */
+  /** Pages that hold memory, those of the pool among them. */
   get pages(): number {
     return this.#pages
   }
 
-  /** The largest chunk's size in bytes. */
-  get largestChunkBytes(): number {
-    return this.classes[this.classes.length - 1]!.chunkBytes
+  /** Pages that belong to no class. */
+  get pooledPages(): number {
+    return this.#pool.length
   }
 
-  /** The class whose chunks hold this many bytes; 0 when none does. */
+  /** Whether no more pages may be had. */
+  get isFull(): boolean {
+    return this.#pages >= this.#pageLimit
+  }
+
+  /** How many pages there are beyond the limit. */
+  get excessPages(): number {
+    return Math.max(0, this.#pages - this.#pageLimit)
+  }
+
+  /** The largest chunk's size in bytes. */
+  get largestChunkBytes(): number {
+    return this.classes[this.largestClass]!.chunkBytes
+  }
+
+  /** The number of the class with the largest chunks. */
+  get largestClass(): number {
+    return this.classes.length - 1
+  }
+
+  /** The class whose chunks hold this many bytes; the largest when none does. */
   classFor(bytes: number): number {
-    return bytes > this.largestChunkBytes ? 0 : this.#classOfSize[(bytes + 7) >>> 3]!
+    return bytes > this.largestChunkBytes ? this.largestClass : this.#classOfSize[(bytes + 7) >>> 3]!
+  }
+
+  /** Another limit from now on; pages of the pool beyond it are given back at once. */
+  setLimit(memoryLimitBytes: number): void {
+    this.#pageLimit = pagesOf(memoryLimitBytes)
+    this.#releaseExcess()
   }
 
   /** A chunk of the class, or 0 when it has none free and no page is left. */
   allocate(classId: number): number {
     const slabClass = this.classes[classId]!
+    if (slabClass.freeHead === 0 && slabClass.freshChunks === 0 && !this.#addPage(slabClass)) return 0
+    return this.allocateOwn(classId)
+  }
+
+  /** The same without a new page. */
+  allocateOwn(classId: number): number {
+    const slabClass = this.classes[classId]!
     let chunk = slabClass.freeHead
     if (chunk !== 0) {
       this.#removeFree(slabClass, chunk)
-    } else if (slabClass.freshChunks > 0 || this.#addPage(slabClass)) {
+    } else if (slabClass.freshChunks > 0) {
       chunk = slabClass.freshChunk
       slabClass.freshChunk += slabClass.chunkBytes >>> 3
       slabClass.freshChunks--
@@ -85,34 +125,59 @@ export class SlabAllocator {
     this.#addFree(slabClass, chunk, classId)
   }
 
-  /**
-   * Moves a page from one class to another; each of its chunks must be free or never given out.
-   * Returns whether it was done.
-   */
-  movePage(page: number, fromClassId: number, toClassId: number): void {
-    const from = this.classes[fromClassId]!
-    const to = this.classes[toClassId]!
-    const end = this.endOfPage(page, fromClassId)
-    for (let chunk = page; chunk < end; chunk += from.chunkBytes >>> 3) this.#removeFree(from, chunk)
-    if (this.#isFresh(page, from)) from.freshChunks = 0
-    from.pages.splice(from.pages.indexOf(page), 1)
-    this.#shelveFresh(to, toClassId)
-    this.#startPage(to, page)
+  // Moving pages
+
+  /** Takes a free chunk of a page that is to move out of use. */
+  withdrawFree(chunk: number, classId: number): void {
+    this.#removeFree(this.classes[classId]!, chunk)
+    this.#memory.words(chunk)[wordOffset(chunk) + INFO] = ItemFlag.withdrawn
   }
 
-  /** The end of the chunks of a page that were ever given out. */
-  endOfPage(page: number, classId: number): number {
-    const slabClass = this.classes[classId]!
-    if (this.#isFresh(page, slabClass)) return slabClass.freshChunk
-    return page + slabClass.chunksPerPage * (slabClass.chunkBytes >>> 3)
+  /** The same for one that was given out and is not needed any more. */
+  withdrawUsed(chunk: number, classId: number): void {
+    this.classes[classId]!.usedChunks--
+    this.#memory.words(chunk)[wordOffset(chunk) + INFO] = ItemFlag.withdrawn
   }
 
-  #isFresh(page: number, slabClass: SlabClass): boolean {
-    return slabClass.freshChunks > 0 && slabClass.pages[slabClass.pages.length - 1] === page
+  /** Gives a page, whose chunks have all been withdrawn, to another class or to the pool. */
+  finishMove(page: number, fromClassId: number, toClassId: number): void {
+    if (fromClassId === PAGE_POOL) {
+      this.#pool.splice(this.#pool.indexOf(page), 1)
+    } else {
+      const { pages } = this.classes[fromClassId]!
+      pages.splice(pages.indexOf(page), 1)
+    }
+    if (toClassId === PAGE_POOL) {
+      this.#pool.push(page)
+      this.#releaseExcess()
+    } else {
+      const to = this.classes[toClassId]!
+      this.#shelveFresh(to, toClassId)
+      this.#startPage(to, page)
+    }
+  }
+
+  /** A page that may leave a class: its oldest, which is never the one that chunks are still cut from; 0 for none. */
+  pageToMove(classId: number): number {
+    if (classId === PAGE_POOL) return this.#pool[0] ?? 0
+    const { pages } = this.classes[classId]!
+    return pages.length < 2 ? 0 : pages[0]!
+  }
+
+  #releaseExcess(): void {
+    while (this.#pages > this.#pageLimit && this.#pool.length > 0) {
+      this.#memory.releasePage(this.#pool.pop()!)
+      this.#pages--
+    }
   }
 
   #addPage(slabClass: SlabClass): boolean {
-    if (this.#pages >= this.#pageLimit) return false
+    const pooled = this.#pool.pop()
+    if (pooled !== undefined) {
+      this.#startPage(slabClass, pooled)
+      return true
+    }
+    if (this.isFull && slabClass.pages.length > 0) return false
     this.#pages++
     this.#startPage(slabClass, this.#memory.addPage())
     return true
@@ -135,7 +200,7 @@ export class SlabAllocator {
   #addFree(slabClass: SlabClass, chunk: number, classId: number): void {
     const words = this.#memory.words(chunk)
     const at = wordOffset(chunk)
-    words[at + INFO] = ItemFlag.free | (classId << 8)
+    words[at + INFO] = ItemFlag.free | makeInfo(0, classId)
     words[at + NEXT] = slabClass.freeHead
     words[at + LRU_PREVIOUS] = 0
     if (slabClass.freeHead !== 0) {
@@ -156,6 +221,10 @@ export class SlabAllocator {
     words[at + INFO] = 0
     slabClass.freeChunks--
   }
+}
+
+function pagesOf(memoryLimitBytes: number): number {
+  return Math.max(1, Math.floor(memoryLimitBytes / PAGE_BYTES))
 }
 
 /** The class for each size in units of 8 bytes, so that choosing one is a look-up. */

@@ -1,23 +1,45 @@
-import { PAGE_BYTES } from './segmented-memory.ts'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { PAGE_BYTES } from './page-memory.ts'
 
-/** The largest chunk; bigger items are chains of chunks (memcached: slab_chunk_max). */
-const LARGEST_CHUNK_BYTES = PAGE_BYTES / 2
 /** memcached's item header, before the cas unique. */
 const SMALLEST_HEADER_BYTES = 48
+/** Class numbers fill 6 bits, and 0 is the pool of pages that belong to none. */
 const MOST_CLASSES = 63
+
+/** How the chunk sizes are made. */
+export interface SlabClassSettings {
+  /** The least room for key, value and client flags (`-n`). */
+  readonly minItemBytes: number
+  /** Each class's chunk over that of the one before (`-f`). */
+  readonly growthFactor: number
+  /** The largest chunk; bigger items are chains of chunks (`-o slab_chunk_max`). */
+  readonly largestChunkBytes: number
+  /** The sizes themselves (`-o slab_sizes`), instead of a growth factor. */
+  readonly slabSizes: readonly number[]
+}
 
 /**
  * The chunk size of each class, index 0 unused: from 48 + `minItemBytes` by `growthFactor`, each rounded up to 8, and
- * half a page last, exactly as memcached makes them (slabs.c, slabs_init), so that items fall into the same classes.
+ * the largest last, exactly as memcached makes them (slabs.c, slabs_init), so that items fall into the same classes.
  */
-export function slabClassSizes(minItemBytes = 48, growthFactor = 1.25): readonly number[] {
+export function slabClassSizes(settings: SlabClassSettings): readonly number[] {
+  const { largestChunkBytes, growthFactor, slabSizes } = settings
   const sizes = [0]
-  let size = SMALLEST_HEADER_BYTES + minItemBytes
-  while (sizes.length < MOST_CLASSES && size < LARGEST_CHUNK_BYTES / growthFactor) {
-    size = Math.ceil(size / 8) * 8
-    sizes.push(size)
-    size = Math.floor(size * growthFactor)
+  if (slabSizes.length > 0) {
+    for (const size of slabSizes) sizes.push(Math.ceil(size / 8) * 8)
+  } else {
+    let size = SMALLEST_HEADER_BYTES + settings.minItemBytes
+    while (sizes.length < MOST_CLASSES && size < largestChunkBytes / growthFactor) {
+      size = Math.ceil(size / 8) * 8
+      sizes.push(size)
+      size = Math.floor(size * growthFactor)
+    }
   }
-  sizes.push(LARGEST_CHUNK_BYTES)
+  sizes.push(largestChunkBytes)
+  if (PAGE_BYTES % largestChunkBytes !== 0) {
+    throw new MemcacheOptionError(
+      `slab_chunk_max (${largestChunkBytes} bytes) must divide a page of ${PAGE_BYTES} bytes`,
+    )
+  }
   return sizes
 }

@@ -1,16 +1,23 @@
-/** What the store counts, under memcached's names in small letters and capitals (protocol.txt, "General-purpose statistics"). */
+/** What the store counts over all classes, under memcached's names (protocol.txt, "General-purpose statistics"). */
 export class StoreCounters {
   currItems = 0
   totalItems = 0
   /** Bytes of the items as memcached counts them, header included. */
   bytes = 0
-  evictions = 0
-  evictedUnfetched = 0
-  reclaimed = 0
   getExpired = 0
   getFlushed = 0
-  outOfMemory = 0
+  /** Moves that the maintainer was called for. */
+  maintainerJuggles = 0
+  crawlerStarts = 0
   pagesMoved = 0
+  rescues = 0
+  chunkRescues = 0
+  inlineReclaim = 0
+  busyItems = 0
+  busyDeletes = 0
+  busyNoMemory = 0
+  /** Why a page that is moving last had to wait for a chunk. */
+  lastBusyStatus: 'none' | 'busy' | 'busy_active' | 'busy_floating' = 'none'
 
   linked(bytes: number): void {
     this.currItems++
@@ -21,5 +28,13 @@ export class StoreCounters {
   unlinked(bytes: number): void {
     this.currItems--
     this.bytes -= bytes
+  }
+
+  /** `stats reset`: everything but what there is. */
+  reset(): void {
+    const { currItems, bytes } = this
+    Object.assign(this, new StoreCounters())
+    this.currItems = currItems
+    this.bytes = bytes
   }
 }

@@ -1,0 +1,237 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { MemcachedServerOptions } from '../options.ts'
+import type { ServerTuning } from '../tuning.ts'
+
+/** What the words of `-o` say, gathered. */
+export interface Extended {
+  readonly tuning: { -readonly [Name in keyof ServerTuning]?: ServerTuning[Name] }
+  options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds'>
+  /** Words that can have no effect here. */
+  readonly ignored: string[]
+}
+
+/** One word: what stands for its value in the help, none for a switch, and what it does. */
+interface Word {
+  readonly value?: string
+  readonly help?: string
+  readonly apply?: (extended: Extended, value: string, word: string) => void
+}
+
+const PAGE_KILOBYTES = 1024
+
+const WORDS: Readonly<Record<string, Word>> = {
+  modern: { help: 'no effect: it is the default', apply: () => {} },
+  no_modern: {
+    help: 'defaults of memcached 1.4: one LRU a class, no background work',
+    apply: ({ tuning }) => {
+      tuning.largestChunkBytes ??= PAGE_KILOBYTES * 1024
+      Object.assign(tuning, {
+        slabReassign: false,
+        slabAutomove: 0,
+        lruSegmented: false,
+        lruCrawler: false,
+        lruMaintainer: false,
+      } satisfies Partial<ServerTuning>)
+    },
+  },
+  slab_reassign: { help: 'pages may move between classes (default; no_ for off)', apply: tune({ slabReassign: true }) },
+  no_slab_reassign: { apply: tune({ slabReassign: false }) },
+  slab_automove: {
+    value: '<0|1|2>?',
+    help: 'pages move by themselves: 0 never, 1 with the load, 2 at every eviction (default: 1)',
+    apply: ({ tuning }, value, word) => {
+      tuning.slabAutomove = value === '' ? 1 : whole(word, value, 0, 2)
+    },
+  },
+  no_slab_automove: { apply: tune({ slabAutomove: 0 }) },
+  slab_automove_ratio: {
+    value: '<num>',
+    help: 'how much younger a class that gets a page must be (default: 0.8)',
+    apply: ({ tuning }, value, word) => {
+      tuning.slabAutomoveRatio = number(word, value)
+    },
+  },
+  slab_automove_window: {
+    value: '<secs>',
+    help: 'seconds over which is judged (default: 10)',
+    apply: ({ tuning }, value, word) => {
+      tuning.slabAutomoveWindow = whole(word, value, 3, 1800)
+    },
+  },
+  slab_chunk_max: {
+    value: '<kilobytes>',
+    help: 'largest chunk; larger items are chains of them (default: 512)',
+    apply: ({ tuning }, value, word) => {
+      tuning.largestChunkBytes = whole(word, value, 1, PAGE_KILOBYTES) * 1024
+    },
+  },
+  no_chunked_items: { apply: tune({ largestChunkBytes: PAGE_KILOBYTES * 1024 }) },
+  slab_sizes: {
+    value: '<a-b-c>',
+    help: 'the chunk sizes themselves, in bytes',
+    apply: ({ tuning }, value, word) => {
+      tuning.slabSizes = value.split('-').map((size) => whole(word, size, 48, PAGE_KILOBYTES * 1024))
+    },
+  },
+  lru_crawler: { help: 'look for expired items (default; no_ for off)', apply: tune({ lruCrawler: true }) },
+  no_lru_crawler: { apply: tune({ lruCrawler: false }) },
+  lru_crawler_sleep: {
+    value: '<microseconds>',
+    help: 'shown by stats settings; steps are 1 ms apart',
+    apply: ({ tuning }, value, word) => {
+      tuning.lruCrawlerSleep = whole(word, value, 0, 1_000_000)
+    },
+  },
+  lru_crawler_tocrawl: {
+    value: '<items>',
+    help: 'most items that one crawl looks at in a list (default: 0, all)',
+    apply: ({ tuning }, value, word) => {
+      tuning.lruCrawlerTocrawl = whole(word, value, 0, 0xffff_ffff)
+    },
+  },
+  lru_maintainer: {
+    help: 'LRU in segments, kept in the background (default; no_ for off)',
+    apply: tune({ lruMaintainer: true, lruSegmented: true }),
+  },
+  no_lru_maintainer: { apply: tune({ lruMaintainer: false, lruSegmented: false }) },
+  hot_lru_pct: {
+    value: '<pct>',
+    help: 'share of a class that may be HOT (default: 20)',
+    apply: ({ tuning }, value, word) => {
+      tuning.hotLruPercent = whole(word, value, 1, 79)
+    },
+  },
+  warm_lru_pct: {
+    value: '<pct>',
+    help: 'share of a class that may be WARM (default: 40)',
+    apply: ({ tuning }, value, word) => {
+      tuning.warmLruPercent = whole(word, value, 1, 79)
+    },
+  },
+  hot_max_factor: {
+    value: '<num>',
+    help: 'HOT items older than this × the age of COLD leave (default: 0.2)',
+    apply: ({ tuning }, value, word) => {
+      tuning.hotMaxFactor = number(word, value)
+    },
+  },
+  warm_max_factor: {
+    value: '<num>',
+    help: 'the same for WARM (default: 2)',
+    apply: ({ tuning }, value, word) => {
+      tuning.warmMaxFactor = number(word, value)
+    },
+  },
+  temporary_ttl: {
+    value: '<secs>',
+    help: 'items that expire sooner are never evicted (default: off)',
+    apply: ({ tuning }, value, word) => {
+      tuning.temporaryTtlSeconds = whole(word, value, 0, 0x7fff_ffff)
+    },
+  },
+  idle_timeout: {
+    value: '<secs>',
+    help: 'close connections that send nothing for so long (default: 0, never)',
+    apply: (extended, value, word) => {
+      extended.options = { idleTimeoutSeconds: whole(word, value, 0, 0x7fff_ffff) }
+    },
+  },
+  hashpower: {
+    value: '<num>',
+    help: "log2 of the hash index's first size, 12 to 28 (default: 16)",
+    apply: ({ tuning }, value, word) => {
+      // 29 to 32 are good there; the index ends at 28 here.
+      tuning.hashPower = Math.min(28, whole(word, value, 12, 32))
+    },
+  },
+  track_sizes: { help: 'count for stats sizes', apply: tune({ trackSizes: true }) },
+  // What can have no effect here, so that a command line that works there works here.
+  maxconns_fast: { apply: () => {} },
+  no_maxconns_fast: {},
+  tail_repair_time: { value: '<secs>' },
+  hash_algorithm: { value: '<name>' },
+  no_hashexpand: {},
+  watcher_logbuf_size: { value: '<kilobytes>' },
+  worker_logbuf_size: { value: '<kilobytes>' },
+  read_buf_mem_limit: { value: '<megabytes>' },
+  resp_obj_mem_limit: { value: '<megabytes>' },
+  inline_ascii_resp: {},
+  no_inline_ascii_resp: { apply: () => {} },
+  drop_privileges: {},
+  no_drop_privileges: { apply: () => {} },
+  relaxed_privileges: { apply: () => {} },
+  sock_cookie_id: { value: '<id>' },
+  ssl_chain_cert: { value: '<file>' },
+  ssl_key: { value: '<file>' },
+  ssl_verify_mode: { value: '<mode>' },
+  ssl_keyformat: { value: '<format>' },
+  ssl_ciphers: { value: '<ciphers>' },
+  ssl_ca_cert: { value: '<file>' },
+  ssl_wbuf_size: { value: '<kilobytes>' },
+  ssl_session_cache: {},
+  ssl_kernel_tls: {},
+  ssl_min_version: { value: '<version>' },
+  proxy_config: { value: '<file>' },
+  proxy_arg: { value: '<text>' },
+  proxy_uring: {},
+  proxy_memprofile: {},
+  ext_path: { value: '<file>' },
+  ext_page_size: { value: '<megabytes>' },
+  ext_wbuf_size: { value: '<megabytes>' },
+  ext_threads: { value: '<num>' },
+  ext_io_depth: { value: '<num>' },
+  ext_item_size: { value: '<bytes>' },
+  ext_item_age: { value: '<secs>' },
+  ext_low_ttl: { value: '<secs>' },
+  ext_recache_rate: { value: '<num>' },
+  ext_compact_under: { value: '<num>' },
+  ext_drop_under: { value: '<num>' },
+  ext_max_sleep: { value: '<microseconds>' },
+  ext_max_frag: { value: '<num>' },
+  ext_drop_unread: {},
+  no_ext_drop_unread: { apply: () => {} },
+  slab_automove_freeratio: { value: '<num>' },
+}
+
+/** Reads one comma list of `-o` into `extended`. */
+export function readExtendedWords(text: string, extended: Extended): void {
+  for (const part of text.split(',')) {
+    if (part === '') continue
+    const [word, ...rest] = part.split('=')
+    const known = Object.hasOwn(WORDS, word!) ? WORDS[word!] : undefined
+    if (known === undefined) {
+      throw new MemcacheOptionError(`-o has no word '${word}'; memcache-ts-server --help lists them`)
+    }
+    const value = rest.join('=')
+    if (value === '' && known.value?.endsWith('>') === true) {
+      throw new MemcacheOptionError(`-o ${word} wants a value: ${word}=${known.value}`)
+    }
+    if (known.apply === undefined) extended.ignored.push(word!)
+    else known.apply(extended, value, word!)
+  }
+}
+
+/** The lines of the help about `-o`. */
+export function extendedHelp(): string[] {
+  return Object.entries(WORDS)
+    .filter(([, { help }]) => help !== undefined)
+    .map(([word, { value, help }]) => `   - ${`${word}${value === undefined ? '' : `=${value}`}`.padEnd(36)}${help}`)
+}
+
+function tune(change: Partial<ServerTuning>): NonNullable<Word['apply']> {
+  return ({ tuning }) => void Object.assign(tuning, change)
+}
+
+function whole(word: string, text: string, least: number, most: number): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw new MemcacheOptionError(`-o ${word} must be a whole number from ${least} to ${most}, got '${text}'`)
+  }
+  return value
+}
+
+function number(word: string, text: string): number {
+  const value = Number(text)
+  if (text === '' || !(value > 0)) throw new MemcacheOptionError(`-o ${word} must be a number over 0, got '${text}'`)
+  return value
+}

@@ -1,0 +1,23 @@
+import { writeSync } from 'node:fs'
+
+/** Writes a line to standard output. */
+export function say(text: string): void {
+  writeOut(1, `${text}\n`)
+}
+
+/** Writes a line to standard error, with our name before it. */
+export function warn(text: string): void {
+  writeOut(2, `memcache-ts-server: ${text}\n`)
+}
+
+/**
+ * Writes at once. Node's own streams would make a pipe that we share with whoever started us non-blocking, for them too;
+ * and a pipe that nobody reads any more must not end the server.
+ */
+export function writeOut(descriptor: number, text: string): void {
+  try {
+    writeSync(descriptor, text)
+  } catch {
+    // There is nobody to tell.
+  }
+}

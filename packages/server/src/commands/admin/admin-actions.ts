@@ -1,0 +1,23 @@
+import type { Maintenance } from '../../maintenance.ts'
+import type { ResolvedServerOptions } from '../../options.ts'
+import type { ItemDump } from './item-dump.ts'
+
+/** What the rare commands may do to the server, beyond its items. */
+export interface AdminActions {
+  readonly options: ResolvedServerOptions
+  readonly maintenance: Maintenance
+  /** Everything stored until `delaySeconds` from now is gone then. */
+  flushAll(delaySeconds: number): void
+  setVerbosity(level: number): void
+  /** The lines of a statistics form, '' for the general one; `undefined` for one that there is not. */
+  statistics(form: string): string | undefined
+  resetStatistics(): void
+  /** Ends the server, once the reply has left. */
+  shutDown(graceful: boolean): void
+}
+
+/** What the connection does after an admin command that has no reply. */
+export const AfterAdmin = { goOn: 0, close: 1 } as const
+
+/** A reply (a text is one line, without its end), what else to do, or items that are to be listed. */
+export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | ItemDump

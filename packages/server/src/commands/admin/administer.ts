@@ -1,0 +1,114 @@
+import { errorReply, Reply, RequestError } from 'memcache-ts-protocol'
+import type { Request } from 'memcache-ts-protocol'
+import { PROTOCOL_VERSION } from '../../version.ts'
+import type { CommandContext } from '../command-context.ts'
+import type { AdminActions } from './admin-actions.ts'
+import { AfterAdmin } from './admin-actions.ts'
+import type { AdminResult } from './admin-actions.ts'
+import { debug } from './debug.ts'
+import { changeLru } from './lru.ts'
+import { commandLruCrawler } from './lru-crawler.ts'
+import { commandSlabs } from './slabs.ts'
+import { replyWithStatistics } from './stats.ts'
+import { integer, unsigned } from './words.ts'
+
+const LEAST_MEMORY_MB = 8
+const MOST_MEMORY_MB = 1_000_000_000
+
+/** The rare commands, read as words (protocol.txt, "Other commands" and those for operators). */
+export function administer(context: CommandContext, actions: AdminActions, request: Request): AdminResult {
+  const words = request.words()
+  const args = words.slice(1)
+  switch (words[0]) {
+    case 'version':
+      return `VERSION ${PROTOCOL_VERSION}`
+    case 'stats':
+      return replyWithStatistics(context, actions, args)
+    case 'quit':
+      return AfterAdmin.close
+    case 'watch':
+      return watch(context, actions, args)
+  }
+  const noreply = args.at(-1) === 'noreply'
+  const result = operate(context, actions, words[0]!, args)
+  return noreply && (typeof result === 'string' || Buffer.isBuffer(result)) ? AfterAdmin.goOn : result
+}
+
+function operate(context: CommandContext, actions: AdminActions, word: string, args: readonly string[]): AdminResult {
+  switch (word) {
+    case 'flush_all':
+      return flushAll(context, actions, args)
+    case 'verbosity':
+      return setVerbosity(actions, args)
+    case 'cache_memlimit':
+      return setMemoryLimit(context, args)
+    case 'lru':
+      return changeLru(actions, context.store.settings, args)
+    case 'lru_crawler':
+      return commandLruCrawler(context, actions, args)
+    case 'slabs':
+      return commandSlabs(context, actions, args)
+    case 'shutdown':
+      return shutDown(actions, args)
+    case 'debugtime':
+    case 'debugitem':
+      return actions.options.debugCommands ? debug(context, word, args) : Reply.error
+    default:
+      return Reply.error
+  }
+}
+
+function flushAll({ counters }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
+  counters.cmdFlush++
+  if (actions.options.disableFlushAll) return 'CLIENT_ERROR flush_all not allowed'
+  const delayed = args.length > (args.at(-1) === 'noreply' ? 1 : 0)
+  const delay = delayed ? integer(args[0]) : 0
+  if (delay === undefined) return errorReply(RequestError.invalidExptime)!
+  actions.flushAll(Math.max(0, delay))
+  return Reply.ok
+}
+
+function setVerbosity(actions: AdminActions, args: readonly string[]): AdminResult {
+  const level = unsigned(args[0])
+  if (level === undefined) return Reply.badFormat
+  actions.setVerbosity(level)
+  return Reply.ok
+}
+
+function setMemoryLimit({ store }: CommandContext, args: readonly string[]): AdminResult {
+  const megabytes = unsigned(args[0])
+  if (megabytes === undefined) return Reply.error
+  if (megabytes < LEAST_MEMORY_MB) return 'MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m'
+  if (megabytes > MOST_MEMORY_MB) return 'MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes'
+  store.setMemoryLimit(megabytes * 1024 * 1024)
+  return Reply.ok
+}
+
+function shutDown(actions: AdminActions, args: readonly string[]): AdminResult {
+  if (!actions.options.enableShutdown) return 'SERVER_ERROR: shutdown not enabled'
+  const graceful = args[0] === 'graceful'
+  if (args.length > 1 || (args.length === 1 && !graceful)) return 'CLIENT_ERROR invalid shutdown mode'
+  actions.shutDown(graceful)
+  return AfterAdmin.close
+}
+
+/** Log streams have their place here; until they exist, there is none to watch. */
+function watch({ replies }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
+  if (actions.options.disableWatch) return 'CLIENT_ERROR watch commands not allowed'
+  if (replies.pendingBytes > 0) return 'ERROR cannot pipeline other commands before watch'
+  if (!args.every((arg) => LOG_STREAMS.has(arg))) return Reply.error
+  return 'WATCHER_FAILED failed to add log watcher'
+}
+
+const LOG_STREAMS: ReadonlySet<string> = new Set([
+  'rawcmds',
+  'evictions',
+  'fetchers',
+  'mutations',
+  'sysevents',
+  'connevents',
+  'proxyreqs',
+  'proxyevents',
+  'proxyuser',
+  'deletions',
+])

@@ -1,0 +1,42 @@
+import { hashKey, Reply } from 'memcache-ts-protocol'
+import type { CommandContext } from '../command-context.ts'
+import type { AdminResult } from './admin-actions.ts'
+import { integer } from './words.ts'
+
+/** Items that `debugitem` holds, by the key they were found with. */
+const held = new WeakMap<CommandContext, Map<string, number[]>>()
+
+/**
+ * What memcached's debug build has for its tests: `debugtime <seconds>` lets so many seconds pass, and
+ * `debugitem lock|ref|unlock|unref <key>` keeps an item where it is, as a reply does that is being sent.
+ */
+export function debug(context: CommandContext, word: string, args: readonly string[]): AdminResult {
+  return word === 'debugtime' ? moveTime(context, args) : holdItem(context, args)
+}
+
+function moveTime({ clock }: CommandContext, args: readonly string[]): AdminResult {
+  const seconds = integer(args[0])
+  if (seconds === undefined) return Reply.error
+  clock.advance(seconds)
+  return Reply.ok
+}
+
+function holdItem(context: CommandContext, [action, key]: readonly string[]): AdminResult {
+  if (action === undefined || key === undefined) return Reply.error
+  let items = held.get(context)
+  if (items === undefined) held.set(context, (items = new Map()))
+  const ofKey = items.get(key) ?? []
+  if (action === 'unlock' || action === 'unref') {
+    const item = ofKey.pop()
+    if (item === undefined) return 'MISS'
+    context.store.unpin(item)
+    return Reply.ok
+  }
+  if (action !== 'lock' && action !== 'ref') return Reply.error
+  const bytes = Buffer.from(key, 'latin1')
+  const item = context.store.find(bytes, 0, bytes.length, hashKey(bytes, 0, bytes.length))
+  if (item === 0) return 'MISS'
+  context.store.pin(item)
+  items.set(key, [...ofKey, item])
+  return Reply.ok
+}

@@ -1,0 +1,87 @@
+import { Reply } from 'memcache-ts-protocol'
+import { Segment } from '../../store/item-layout.ts'
+import { ALL_LISTS } from '../../store/lru-crawler.ts'
+import type { CommandContext } from '../command-context.ts'
+import type { AdminActions, AdminResult } from './admin-actions.ts'
+import { ItemDump, keyLine, metadataLine } from './item-dump.ts'
+import { unsigned } from './words.ts'
+
+const LONGEST_SLEEP_MICROSECONDS = 1_000_000
+const MOST_CLASSES = 64
+const BUSY = 'BUSY currently processing crawler request'
+const BAD_CLASS = 'BADCLASS invalid class id'
+
+/** lru_crawler (protocol.txt, "LRU Crawler"). */
+export function commandLruCrawler(
+  context: CommandContext,
+  actions: AdminActions,
+  args: readonly string[],
+): AdminResult {
+  const { settings } = context.store
+  const [word, argument] = args
+  if (args.length === 1 && (word === 'enable' || word === 'disable')) {
+    if (word === 'enable' && settings.lruCrawler) return 'ERROR failed to start lru crawler thread'
+    settings.lruCrawler = word === 'enable'
+    return Reply.ok
+  }
+  if (args.length !== 2) return Reply.error
+  switch (word) {
+    case 'sleep': {
+      const microseconds = unsigned(argument)
+      if (microseconds === undefined) return Reply.badFormat
+      if (microseconds > LONGEST_SLEEP_MICROSECONDS) return 'CLIENT_ERROR sleep must be one second or less'
+      settings.lruCrawlerSleep = microseconds
+      return Reply.ok
+    }
+    case 'tocrawl': {
+      const items = unsigned(argument)
+      if (items === undefined) return Reply.badFormat
+      settings.lruCrawlerTocrawl = items
+      return Reply.ok
+    }
+    case 'crawl':
+      return crawl(context, actions, argument!)
+    case 'metadump':
+    case 'mgdump':
+      return dump(context, actions, word, argument!)
+    default:
+      return Reply.error
+  }
+}
+
+function crawl(context: CommandContext, actions: AdminActions, selection: string): AdminResult {
+  if (!context.store.settings.lruCrawler) return 'CLIENT_ERROR lru crawler disabled'
+  if (selection === 'hash') return 'ERROR an unknown error happened'
+  const lists = selectedLists(selection)
+  if (lists === undefined) return BAD_CLASS
+  return actions.maintenance.crawlExpired(lists) ? Reply.ok : BUSY
+}
+
+function dump(context: CommandContext, actions: AdminActions, word: string, selection: string): AdminResult {
+  if (!context.store.settings.lruCrawler) return 'CLIENT_ERROR lru crawler disabled'
+  if (actions.options.disableDumping) return `ERROR ${word === 'metadump' ? 'metadump' : 'key dump'} not allowed`
+  if (context.replies.pendingBytes > 0) return `ERROR cannot pipeline other commands before ${word}`
+  const lists = selection === 'hash' ? 'hash' : selectedLists(selection)
+  if (lists === undefined) return BAD_CLASS
+  const format = word === 'metadump' ? metadataLine : keyLine
+  const itemDump = new ItemDump(context, format, word === 'metadump' ? Reply.end : EN)
+  const crawl = actions.maintenance.beginDump(lists, (item) => itemDump.visit(item))
+  if (crawl === 'busy') return BUSY
+  if (crawl === 'growing') return 'ERROR locked try again later'
+  itemDump.crawl = crawl
+  return itemDump
+}
+
+const EN = Buffer.from('EN\r\n')
+
+/** The LRU lists of `all` or of a list of classes; `undefined` for a class that cannot be. */
+function selectedLists(selection: string): readonly number[] | undefined {
+  if (selection === 'all') return ALL_LISTS
+  const lists: number[] = []
+  for (const word of selection.split(',')) {
+    const id = unsigned(word)
+    if (id === undefined || id < 1 || id >= MOST_CLASSES) return undefined
+    for (const segment of Object.values(Segment)) lists.push(id | segment)
+  }
+  return lists
+}

@@ -1,0 +1,68 @@
+import { Reply } from 'memcache-ts-protocol'
+import { Segment } from '../../store/item-layout.ts'
+import { ItemFlag } from '../../store/item-layout.ts'
+import type { CommandContext } from '../command-context.ts'
+import type { AdminActions, AdminResult } from './admin-actions.ts'
+import { unsigned } from './words.ts'
+
+const MOST_CLASSES = 64
+/** What `stats cachedump` may answer at most. */
+const MOST_DUMPED_BYTES = 2 * 1024 * 1024
+
+/** stats, in all its forms (protocol.txt, "Statistics"). */
+export function replyWithStatistics(
+  context: CommandContext,
+  actions: AdminActions,
+  args: readonly string[],
+): AdminResult {
+  const form = args[0] ?? ''
+  if (form === 'reset') {
+    actions.resetStatistics()
+    return Reply.reset
+  }
+  if (form === 'detail') return detail(context, actions, args[1])
+  if (form === 'cachedump') return cacheDump(context, actions, args)
+  const lines = actions.statistics(form)
+  return lines === undefined ? Reply.error : Buffer.from(`${lines}END\r\n`, 'latin1')
+}
+
+/** stats detail: counts by key prefix. */
+function detail({ prefixes }: CommandContext, actions: AdminActions, word: string | undefined): AdminResult {
+  if (actions.options.disableDumping) return 'CLIENT_ERROR stats detail not allowed'
+  switch (word) {
+    case 'on':
+      prefixes.enabled = true
+      return Reply.ok
+    case 'off':
+      prefixes.enabled = false
+      return Reply.ok
+    case 'dump':
+      return Buffer.from(`${prefixes.dump()}END\r\n`, 'latin1')
+    default:
+      return 'CLIENT_ERROR usage: stats detail on|off|dump'
+  }
+}
+
+/** stats cachedump <class> <limit>: keys of a class's COLD items, newest first, as memcached lists them. */
+function cacheDump({ store, clock }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
+  if (actions.options.disableDumping) return 'CLIENT_ERROR stats cachedump not allowed'
+  if (args.length < 3) return 'CLIENT_ERROR bad command line'
+  const classId = unsigned(args[1])
+  const limit = unsigned(args[2])
+  if (classId === undefined || limit === undefined) return Reply.badFormat
+  if (classId >= MOST_CLASSES) return 'CLIENT_ERROR Illegal slab id'
+  let lines = ''
+  let shown = 0
+  let item = store.lru.head(classId | Segment.cold)
+  while (item !== 0 && (limit === 0 || shown < limit) && lines.length < MOST_DUMPED_BYTES) {
+    if (!store.hasFlag(item, ItemFlag.binaryKey)) {
+      const start = store.keyStart(item)
+      const key = store.bytes(item).toString('latin1', start, start + store.keyLength(item))
+      const exptime = store.exptime(item)
+      lines += `ITEM ${key} [${store.valueLength(item)} b; ${exptime === 0 ? 0 : clock.toUnix(exptime)} s]\r\n`
+      shown++
+    }
+    item = store.lru.next(item)
+  }
+  return Buffer.from(`${lines}END\r\n`, 'latin1')
+}

@@ -1,0 +1,97 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { once } from 'node:events'
+import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protocol'
+
+/** Where to listen. */
+export type ListenAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string; readonly mode: number }
+
+/** A socket that listens. */
+export class Listener {
+  /** Tells it from the others in `stats conns`. */
+  readonly id: number
+  readonly server: Server
+  /** The TCP port; `undefined` for a unix socket. */
+  readonly port: number | undefined
+  readonly host: string
+  /** As `stats conns` names it: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
+  readonly address: string
+  /** `IPv4` or `IPv6`; `undefined` for a unix socket. */
+  readonly family: string | undefined
+
+  private constructor(id: number, server: Server) {
+    const bound = server.address() as AddressInfo | string
+    this.id = id
+    this.server = server
+    if (typeof bound === 'string') {
+      this.host = bound
+      this.address = `unix:${bound}`
+    } else {
+      this.host = bound.address
+      this.port = bound.port
+      this.family = bound.family
+      this.address = peerText(bound.address, bound.port)
+    }
+  }
+
+  /**
+   * Listens.
+   * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
+   */
+  static async open(
+    id: number,
+    where: ListenAddress,
+    backlog: number,
+    accept: (socket: Socket, listener: Listener) => void,
+  ): Promise<Listener> {
+    const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => accept(socket, listener))
+    const name = 'path' in where ? where.path : `${where.host}:${where.port}`
+    try {
+      if ('path' in where) await listenOnPath(server, where.path, where.mode, backlog)
+      else {
+        server.listen({ host: where.host, port: where.port, backlog })
+        await once(server, 'listening')
+      }
+    } catch (cause) {
+      const inUse = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+      throw new MemcacheConnectionError(
+        `cannot listen on ${name}: ${inUse ? `the ${'path' in where ? 'socket' : 'port'} is in use` : String(cause)}`,
+        { server: name, retryable: false, cause },
+      )
+    }
+    const listener = new Listener(id, server)
+    return listener
+  }
+}
+
+/** An address as `stats conns` names it. */
+export function peerText(host: string | undefined, port: number | undefined): string {
+  if (host === undefined) return 'unix:'
+  return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`
+}
+
+/**
+ * Reads `host`, `host:port`, `[::1]`, `[::1]:port` or `::1`; `*` is every address.
+ * @throws MemcacheOptionError for anything else.
+ */
+export function readListenAddress(text: string, port: number): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)|([0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*))(?::(\d+))?$/.exec(text)
+  const host = match?.[1] ?? match?.[2] ?? match?.[3]
+  if (host === undefined) throw new MemcacheOptionError(`-l wants a host or host:port, got '${text}'`)
+  return { host: host === '*' ? '::' : host, port: match?.[4] === undefined ? port : Number(match[4]) }
+}
+
+async function listenOnPath(server: Server, path: string, mode: number, backlog: number): Promise<void> {
+  removeStaleSocket(path)
+  server.listen({ path, backlog })
+  await once(server, 'listening')
+  chmodSync(path, mode)
+}
+
+/** A socket that a server left behind would be in the way; a file of another kind is somebody's. */
+function removeStaleSocket(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path)
+}

@@ -1,0 +1,176 @@
+import { ExpirySchedule } from './store/expiry-schedule.ts'
+import type { ItemStore } from './store/item-store.ts'
+import { HashCrawl, ITEMS_PER_STEP, ListCrawl, reclaimDead } from './store/lru-crawler.ts'
+import type { VisitItem } from './store/lru-crawler.ts'
+import { LruMaintainer } from './store/lru-maintainer.ts'
+import { PageAutomover } from './store/page-automover.ts'
+import { MoveOrder, PageMover } from './store/page-mover.ts'
+import { PAGE_POOL } from './store/slab-allocator.ts'
+
+/** Between two steps of something that is not finished. */
+const STEP_MS = 1
+/** After a step that had something to do. */
+const BUSY_MS = 10
+/** When there is nothing to do at all. */
+const IDLE_MS = 1000
+
+/** A walk over items: some at each step, until it returns false. */
+export interface Crawl {
+  step(items: number): boolean
+  end(): void
+}
+
+/** What a crawl is for: the background's own, one that an operator ordered, or a dump that a client reads. */
+type CrawlKind = 'background' | 'ordered' | 'dump'
+
+/** What the owner gives a maintenance to work with. */
+export interface MaintenanceOptions {
+  readonly store: ItemStore
+  readonly lruMaintainer: boolean
+  /** Brings the store's clock up to date. */
+  readonly tick: () => void
+}
+
+/**
+ * What memcached's background threads do, a bounded number of items a step: keep the LRU segments at their sizes, look
+ * for expired items, move pages between classes. One timer for all of it, which does not keep the process alive.
+ */
+export class Maintenance {
+  readonly mover: PageMover
+  readonly #store: ItemStore
+  readonly #options: MaintenanceOptions
+  readonly #maintainer: LruMaintainer
+  readonly #automover: PageAutomover
+  readonly #schedule: ExpirySchedule
+  #crawl: Crawl | undefined
+  #crawlKind: CrawlKind = 'background'
+  #timer: NodeJS.Timeout | undefined
+  #idleMs = BUSY_MS
+  #second = 0
+
+  constructor(options: MaintenanceOptions) {
+    const { store } = options
+    this.#options = options
+    this.#store = store
+    this.mover = new PageMover(store)
+    this.#maintainer = new LruMaintainer(store)
+    this.#automover = new PageAutomover(store)
+    this.#schedule = new ExpirySchedule(store)
+    store.tails.onEviction = (classId) => {
+      if (store.settings.slabAutomove === 2 && store.settings.slabReassign) this.orderMove(-1, classId)
+    }
+  }
+
+  get isCrawling(): boolean {
+    return this.#crawl !== undefined && this.#crawlKind !== 'background'
+  }
+
+  /** Begins with the background's work; again is nothing. */
+  start(): void {
+    if (this.#timer === undefined) this.#wait(BUSY_MS)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#crawl?.end()
+    this.#crawl = undefined
+  }
+
+  /** Orders a page to be moved; returns a `MoveOrder`. */
+  orderMove(source: number, target: number): number {
+    const order = this.mover.order(source, target, true)
+    if (order === MoveOrder.ok) this.#wake()
+    return order
+  }
+
+  /** Orders a search for expired items; returns false while another crawl is under way. */
+  crawlExpired(lists: readonly number[]): boolean {
+    const { settings } = this.#store
+    const crawl = new ListCrawl(this.#store, lists, settings.lruCrawlerTocrawl, (item, list) => {
+      reclaimDead(this.#store, item, list)
+    })
+    return this.#begin('ordered', crawl)
+  }
+
+  /** Begins a dump of some lists or of the whole index, which whoever reads it drives by `step`; `endDump` ends it. */
+  beginDump(lists: readonly number[] | 'hash', visit: VisitItem): Crawl | 'busy' | 'growing' {
+    if (this.isCrawling) return 'busy'
+    if (lists !== 'hash') {
+      const crawl = new ListCrawl(this.#store, lists, 0, visit)
+      this.#begin('dump', crawl)
+      return crawl
+    }
+    const buckets = this.#store.index.hold()
+    if (buckets === 0) return 'growing'
+    const crawl = new HashCrawl(this.#store, buckets, visit)
+    this.#begin('dump', crawl)
+    return crawl
+  }
+
+  endDump(crawl: Crawl): void {
+    crawl.end()
+    if (this.#crawl === crawl) this.#crawl = undefined
+  }
+
+  /** One turn of everything; returns after how many milliseconds the next is due. */
+  run(): number {
+    this.#options.tick()
+    const { settings } = this.#store
+    let wait = IDLE_MS
+    if (this.#options.lruMaintainer) {
+      this.#idleMs = this.#maintainer.step() > 0 ? BUSY_MS : Math.min(this.#idleMs * 2, IDLE_MS)
+      wait = this.#idleMs
+    }
+    if (this.#store.now !== this.#second) {
+      this.#second = this.#store.now
+      if (settings.lruCrawler && this.#options.lruMaintainer && this.#crawl === undefined) {
+        const due = this.#schedule.due()
+        if (due !== undefined) this.#begin('background', due)
+      }
+      if (settings.slabReassign && !this.mover.isRunning) this.#decideMove(true)
+    }
+    if (this.#crawl !== undefined && this.#crawlKind !== 'dump') {
+      if (this.#crawl.step(ITEMS_PER_STEP)) wait = STEP_MS
+      else this.#crawl = undefined
+    }
+    if (this.mover.isRunning) {
+      if (this.mover.step()) wait = STEP_MS
+      else if (this.mover.isRunning) wait = Math.min(wait, BUSY_MS)
+      else if (this.#decideMove(false)) wait = STEP_MS
+    }
+    return wait
+  }
+
+  /** Orders the move that is called for; after one to the pool others may follow at once. */
+  #decideMove(isNewSecond: boolean): boolean {
+    const move = this.#automover.decide(isNewSecond)
+    if (move === undefined || (!isNewSecond && move.target !== PAGE_POOL)) return false
+    return this.mover.order(move.source, move.target, move.evicts) === MoveOrder.ok
+  }
+
+  #begin(kind: CrawlKind, crawl: Crawl): boolean {
+    if (this.isCrawling) return false
+    // The background's own gives way: it is due again soon.
+    this.#crawl?.end()
+    this.#crawl = crawl
+    this.#crawlKind = kind
+    this.#store.counters.crawlerStarts++
+    if (kind === 'ordered') this.#wake()
+    return true
+  }
+
+  #wake(): void {
+    if (this.#timer === undefined) return
+    clearTimeout(this.#timer)
+    this.#wait(STEP_MS)
+  }
+
+  #wait(ms: number): void {
+    this.#timer = setTimeout(() => {
+      const next = this.run()
+      if (this.#timer !== undefined) this.#wait(next)
+    }, ms)
+    this.#timer.unref()
+  }
+}

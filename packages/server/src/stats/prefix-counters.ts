@@ -1,0 +1,67 @@
+import type { Request } from 'memcache-ts-protocol'
+
+/** So many prefixes are counted and no more, since there is no other bound. */
+const MOST_PREFIXES = 65_536
+
+/** One prefix's counts. */
+interface PrefixCounts {
+  gets: number
+  hits: number
+  sets: number
+  deletes: number
+}
+
+/** Gets, sets and deletes by the part of the key before a delimiter, for `stats detail`; off until somebody asks. */
+export class PrefixCounters {
+  enabled: boolean
+  readonly delimiter: string
+  readonly #counts = new Map<string, PrefixCounts>()
+
+  constructor(delimiter: string, enabled: boolean) {
+    this.delimiter = delimiter
+    this.enabled = enabled
+  }
+
+  get(request: Request, hit: boolean): void {
+    const counts = this.#of(request)
+    if (counts === undefined) return
+    counts.gets++
+    if (hit) counts.hits++
+  }
+
+  set(request: Request): void {
+    const counts = this.#of(request)
+    if (counts !== undefined) counts.sets++
+  }
+
+  delete(request: Request): void {
+    const counts = this.#of(request)
+    if (counts !== undefined) counts.deletes++
+  }
+
+  reset(): void {
+    this.#counts.clear()
+  }
+
+  /** The lines of `stats detail dump`, without the end. */
+  dump(): string {
+    let lines = ''
+    for (const [prefix, { gets, hits, sets, deletes }] of this.#counts) {
+      lines += `PREFIX ${prefix} get ${gets} hit ${hits} set ${sets} del ${deletes}\r\n`
+    }
+    return lines
+  }
+
+  #of(request: Request): PrefixCounts | undefined {
+    const key = request.keyText()
+    const end = key.indexOf(this.delimiter)
+    if (end === -1) return undefined
+    const prefix = key.slice(0, end)
+    let counts = this.#counts.get(prefix)
+    if (counts === undefined && this.#counts.size < MOST_PREFIXES) {
+      counts = { gets: 0, hits: 0, sets: 0, deletes: 0 }
+      this.#counts.set(prefix, counts)
+    }
+    return counts
+  }
+}

@@ -1,0 +1,78 @@
+import { LRU_LISTS } from './item-layout.ts'
+import type { ItemStore } from './item-store.ts'
+import { ListCrawl, reclaimDead } from './lru-crawler.ts'
+
+const MINUTE = 60
+/** A list is crawled once an hour at the least. */
+const LONGEST_WAIT_SECONDS = 60 * MINUTE
+const SHORTEST_WAIT_SECONDS = 5
+
+/** What a crawl of one list saw. */
+class Findings {
+  /** Items with an expiry. */
+  mortal = 0
+  /** How many of them expire in each minute of the next hour. */
+  readonly byMinute = new Uint32Array(MINUTE)
+}
+
+/**
+ * When to look for expired items in the background, list by list: a crawl counts what will expire in each minute to
+ * come, and the next one waits until a hundredth of them has; a crawl that finds nothing to come waits a minute longer
+ * than the one before, up to an hour (memcached: items.c, lru_maintainer_crawler_check).
+ */
+export class ExpirySchedule {
+  readonly #store: ItemStore
+  readonly #next = new Float64Array(LRU_LISTS)
+  readonly #wait = new Float64Array(LRU_LISTS)
+  readonly #findings = new Map<number, Findings>()
+
+  constructor(store: ItemStore) {
+    this.#store = store
+  }
+
+  /** A crawl of the lists whose time has come, `undefined` when there are none. */
+  due(): ListCrawl | undefined {
+    const { lru, now, settings } = this.#store
+    const lists: number[] = []
+    for (let list = 0; list < LRU_LISTS; list++) {
+      if (lru.size(list) === 0 || now <= this.#next[list]!) continue
+      lists.push(list)
+      this.#next[list] = now + SHORTEST_WAIT_SECONDS
+      this.#findings.set(list, new Findings())
+    }
+    if (lists.length === 0) return undefined
+    return new ListCrawl(
+      this.#store,
+      lists,
+      settings.lruCrawlerTocrawl,
+      (item, list) => this.#visit(item, list),
+      (list) => this.#plan(list),
+    )
+  }
+
+  #visit(item: number, list: number): void {
+    const exptime = this.#store.exptime(item)
+    if (reclaimDead(this.#store, item, list) || exptime === 0) return
+    const findings = this.#findings.get(list)!
+    findings.mortal++
+    const minute = Math.floor((exptime - this.#store.now) / MINUTE)
+    if (minute < MINUTE) findings.byMinute[minute]!++
+  }
+
+  #plan(list: number): void {
+    const { mortal, byMinute } = this.#findings.get(list)!
+    this.#findings.delete(list)
+    const worthIt = mortal / 100 + 1
+    let wait = this.#wait[list]!
+    let expiring = 0
+    let minute = 0
+    while (minute < MINUTE && expiring <= worthIt) expiring += byMinute[minute++]!
+    if (expiring > worthIt) {
+      if (wait < (minute - 1) * MINUTE) wait += MINUTE
+      else if (wait >= MINUTE) wait -= MINUTE
+    }
+    if (expiring === 0) wait += MINUTE
+    this.#wait[list] = Math.min(wait, LONGEST_WAIT_SECONDS)
+    this.#next[list] = this.#store.now + this.#wait[list]! + SHORTEST_WAIT_SECONDS
+  }
+}

@@ -1,0 +1,116 @@
+import { ItemFlag, LRU_LISTS, NEXT } from './item-layout.ts'
+import type { ItemStore } from './item-store.ts'
+import { wordOffset } from './page-memory.ts'
+
+/** Most items looked at in one step, so that nobody waits for it. */
+export const ITEMS_PER_STEP = 1000
+
+/** What a crawl does with an item; it may unlink this one, and no other. */
+export type VisitItem = (item: number, list: number) => void
+
+/**
+ * Walks LRU lists from their tails to their heads, a bounded number of items a step, while the server goes on. One walk
+ * at a time, since each list has one cursor.
+ */
+export class ListCrawl {
+  readonly #store: ItemStore
+  readonly #visit: VisitItem
+  readonly #lists: number[]
+  readonly #mostItems: number
+  readonly #finishedList: ((list: number) => void) | undefined
+  #seen = 0
+
+  /** @param mostItems of each list; 0 is all. */
+  constructor(
+    store: ItemStore,
+    lists: readonly number[],
+    mostItems: number,
+    visit: VisitItem,
+    finishedList?: (list: number) => void,
+  ) {
+    this.#store = store
+    this.#visit = visit
+    this.#lists = [...lists].reverse()
+    this.#mostItems = mostItems
+    this.#finishedList = finishedList
+    const first = this.#lists.at(-1)
+    if (first !== undefined) store.lru.startWalk(first)
+  }
+
+  /** Visits up to so many items; returns whether there are more. */
+  step(items: number): boolean {
+    const { lru, statistics } = this.#store
+    for (let left = items; left > 0; left--) {
+      const list = this.#lists.at(-1)
+      if (list === undefined) return false
+      const item = this.#mostItems > 0 && this.#seen >= this.#mostItems ? 0 : lru.walk(list)
+      if (item === 0) {
+        this.#lists.pop()
+        this.#seen = 0
+        this.#finishedList?.(list)
+        const next = this.#lists.at(-1)
+        if (next !== undefined) lru.startWalk(next)
+        continue
+      }
+      this.#seen++
+      statistics.crawlerItemsChecked[list]!++
+      this.#visit(item, list)
+    }
+    return this.#lists.length > 0
+  }
+
+  end(): void {
+    this.#lists.length = 0
+  }
+}
+
+/** Walks the hash index bucket by bucket; the index does not grow meanwhile. */
+export class HashCrawl {
+  readonly #store: ItemStore
+  readonly #visit: VisitItem
+  readonly #buckets: number
+  #bucket = 0
+  #ended = false
+
+  /** @param buckets what `HashIndex.hold` returned. */
+  constructor(store: ItemStore, buckets: number, visit: VisitItem) {
+    this.#store = store
+    this.#visit = visit
+    this.#buckets = buckets
+  }
+
+  step(items: number): boolean {
+    const { index, memory } = this.#store
+    // An empty bucket counts too: it has to be looked at.
+    for (let left = items; left > 0 && this.#bucket < this.#buckets; left--) {
+      let item = index.first(this.#bucket++)
+      while (item !== 0) {
+        const next = memory.words(item)[wordOffset(item) + NEXT]!
+        this.#visit(item, this.#store.listOf(item))
+        item = next
+        left--
+      }
+    }
+    if (this.#bucket < this.#buckets) return true
+    this.end()
+    return false
+  }
+
+  end(): void {
+    if (!this.#ended) this.#store.index.release()
+    this.#ended = true
+  }
+}
+
+/** Every LRU list. */
+export const ALL_LISTS: readonly number[] = Array.from({ length: LRU_LISTS }, (_, list) => list)
+
+/** Removes an item that has expired or was flushed; returns whether it was dead. */
+export function reclaimDead(store: ItemStore, item: number, list: number): boolean {
+  if (!store.isDead(item)) return false
+  const { statistics } = store
+  statistics.crawlerReclaimed[list]!++
+  if (!store.hasFlag(item, ItemFlag.fetched)) statistics.expiredUnfetched[list]!++
+  store.unlink(item)
+  return true
+}

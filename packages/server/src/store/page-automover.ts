@@ -1,0 +1,171 @@
+import { Segment } from './item-layout.ts'
+import type { ItemStore } from './item-store.ts'
+import { PAGE_POOL } from './slab-allocator.ts'
+
+/** A class with more pages than this in free chunks gives them back to the pool. */
+const FREE_PAGES = 2.5
+/** A class must have more pages than this to give one away. */
+const LEAST_PAGES = 2
+/** A class with a larger share of all evictions is short of memory. */
+const LARGE_EVICTION_SHARE = 0.25
+
+/** What one class did in one second. */
+interface Second {
+  age: number
+  evictionShare: number
+  evicted: boolean
+  /** Evicted, ran out of memory, or got a page: its free chunks are not to be taken for spare ones. */
+  dirty: boolean
+}
+
+/** One class's last figures and its recent seconds. */
+interface ClassHistory {
+  evicted: number
+  outOfMemory: number
+  pages: number
+  readonly seconds: Second[]
+}
+
+/** A page to be moved. */
+export interface PageMove {
+  readonly source: number
+  readonly target: number
+  /** Whether others are evicted at once for what lives on the page. */
+  readonly evicts: boolean
+}
+
+/**
+ * Decides once a second whether a page should change its class: from one with much free memory to the pool, or from the
+ * class whose oldest items are the oldest to one that evicts much younger ones (memcached: slab_automove.c). And where
+ * there are more pages than the limit allows, from the class that misses them least to the pool, which gives them back.
+ */
+export class PageAutomover {
+  readonly #store: ItemStore
+  readonly #classes: ClassHistory[]
+  #secondsSeen = 0
+  #secondsOverLimit = 0
+  #limit: number
+
+  constructor(store: ItemStore) {
+    this.#store = store
+    this.#limit = store.settings.memoryLimitBytes
+    this.#classes = store.slabs.classes.map((_, id) => ({ ...this.#figures(id), seconds: [] }))
+  }
+
+  /** The move that is called for now, if any; `isNewSecond` once a second, for another move in the same one false. */
+  decide(isNewSecond: boolean): PageMove | undefined {
+    const { settings } = this.#store
+    if (isNewSecond) this.#noteSecond()
+    const back = this.#payBack()
+    if (back !== undefined || settings.slabAutomove === 0) return back
+    return this.#giveToPool() ?? (this.#secondsSeen > settings.slabAutomoveWindow ? this.#balance() : undefined)
+  }
+
+  #noteSecond(): void {
+    const { slabs } = this.#store
+    this.#secondsSeen++
+    if (slabs.excessPages > 0) this.#secondsOverLimit++
+    let evictions = 0
+    for (let id = 1; id <= slabs.largestClass; id++) evictions += this.#evictedSince(id)
+    for (let id = 1; id <= slabs.largestClass; id++) this.#note(id, evictions)
+  }
+
+  #figures(id: number): { evicted: number; outOfMemory: number; pages: number } {
+    const { statistics, slabs } = this.#store
+    return {
+      evicted: statistics.evicted[id | Segment.cold]!,
+      outOfMemory: statistics.outOfMemory[id]!,
+      pages: slabs.classes[id]!.pages.length,
+    }
+  }
+
+  #evictedSince(id: number): number {
+    // After `stats reset` the counters are lower than before.
+    return Math.max(0, this.#figures(id).evicted - this.#classes[id]!.evicted)
+  }
+
+  #note(id: number, evictions: number): void {
+    const history = this.#classes[id]!
+    const figures = this.#figures(id)
+    const evicted = this.#evictedSince(id)
+    history.seconds.push({
+      age: this.#ageOfTail(id),
+      evictionShare: evicted > 0 ? evicted / evictions : 0,
+      evicted: evicted > 0,
+      dirty: evicted > 0 || figures.outOfMemory > history.outOfMemory || figures.pages > history.pages,
+    })
+    while (history.seconds.length > this.#store.settings.slabAutomoveWindow) history.seconds.shift()
+    Object.assign(history, figures)
+  }
+
+  #ageOfTail(id: number): number {
+    const item = this.#store.lru.tail(id | Segment.cold)
+    return item === 0 ? 0 : this.#store.now - this.#store.lastAccess(item)
+  }
+
+  /**
+   * More pages than the limit allows: at once when the limit was lowered, and after a while when a class had to be given
+   * its first page beyond it.
+   */
+  #payBack(): PageMove | undefined {
+    const { slabs, settings } = this.#store
+    const lowered = settings.memoryLimitBytes < this.#limit
+    if (slabs.excessPages === 0) {
+      this.#limit = settings.memoryLimitBytes
+      this.#secondsOverLimit = 0
+      return undefined
+    }
+    if (!lowered && this.#secondsOverLimit < settings.slabAutomoveWindow) return undefined
+    let source = 0
+    for (let id = 1; id <= slabs.largestClass; id++) {
+      if (slabs.classes[id]!.pages.length > Math.max(1, slabs.classes[source]!.pages.length)) source = id
+    }
+    return source === 0 ? undefined : { source, target: PAGE_POOL, evicts: true }
+  }
+
+  #giveToPool(): PageMove | undefined {
+    const { slabs } = this.#store
+    if (!slabs.isFull) return undefined
+    for (let id = 1; id <= slabs.largestClass; id++) {
+      const { freeChunks, freshChunks, chunksPerPage } = slabs.classes[id]!
+      const spare = freeChunks + freshChunks > chunksPerPage * FREE_PAGES
+      if (spare && this.#classes[id]!.seconds.every((second) => !second.dirty))
+        return { source: id, target: PAGE_POOL, evicts: false }
+    }
+    return undefined
+  }
+
+  #balance(): PageMove | undefined {
+    const { slabs, settings } = this.#store
+    const window = settings.slabAutomoveWindow
+    let source = 0
+    let oldestAge = 0
+    let target = 0
+    let youngestAge = Infinity
+    for (let id = 1; id <= slabs.largestClass; id++) {
+      const { seconds } = this.#classes[id]!
+      const age = sum(seconds, (second) => second.age) / window
+      if (age > oldestAge && slabs.classes[id]!.pages.length > LEAST_PAGES) {
+        source = id
+        oldestAge = age
+      }
+      const evictsOften = sum(seconds, (second) => (second.evicted ? 1 : 0)) > window / 2
+      const evictsMuch = sum(seconds, (second) => second.evictionShare) / window > LARGE_EVICTION_SHARE
+      if (age < youngestAge && (evictsOften || evictsMuch)) {
+        target = id
+        youngestAge = age
+      }
+    }
+    if (source === 0 || target === 0) return undefined
+    const stillEvicting = this.#classes[target]!.seconds.at(-1)!.evicted
+    return youngestAge < oldestAge * settings.slabAutomoveRatio && stillEvicting
+      ? { source, target, evicts: slabs.isFull && slabs.pooledPages === 0 }
+      : undefined
+  }
+}
+
+function sum(seconds: readonly Second[], of: (second: Second) => number): number {
+  let total = 0
+  for (const second of seconds) total += of(second)
+  return total
+}

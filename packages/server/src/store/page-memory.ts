@@ -1,0 +1,58 @@
+/** memcached's page: the unit in which memory goes to a class. */
+export const PAGE_BYTES = 1024 * 1024
+const PAGE_UNIT_BITS = 17
+const UNITS_PER_PAGE = 1 << PAGE_UNIT_BITS
+const UNIT_MASK = UNITS_PER_PAGE - 1
+
+const NO_BYTES = Buffer.alloc(0)
+const NO_WORDS = new Int32Array(0)
+
+/**
+ * Item memory outside the JavaScript heap, page by page, addressed by a reference in units of 8 bytes. Each page is a
+ * block of its own, so that `-m` may grow past the 4 GiB at which a typed array ends on Node 20, and so that a page
+ * that is given back is the operating system's again.
+ */
+export class PageMemory {
+  /** Page 0 is never handed out, so that reference 0 means "none". */
+  readonly #bytes: Buffer[] = [NO_BYTES]
+  readonly #words: Int32Array[] = [NO_WORDS]
+  /** Numbers of pages that were given back, to be used again. */
+  readonly #vacant: number[] = []
+
+  /** The page of a reference, as bytes. */
+  bytes(reference: number): Buffer {
+    return this.#bytes[reference >>> PAGE_UNIT_BITS]!
+  }
+
+  /** The page of a reference, as words of 32 bits. */
+  words(reference: number): Int32Array {
+    return this.#words[reference >>> PAGE_UNIT_BITS]!
+  }
+
+  /** A fresh page's reference, zeroed. The caller keeps count of how many it may have. */
+  addPage(): number {
+    const memory = new ArrayBuffer(PAGE_BYTES)
+    const number = this.#vacant.pop() ?? this.#bytes.length
+    this.#bytes[number] = Buffer.from(memory)
+    this.#words[number] = new Int32Array(memory)
+    return number * UNITS_PER_PAGE
+  }
+
+  /** Gives a page's memory back; nothing may refer to it any more. */
+  releasePage(page: number): void {
+    const number = page >>> PAGE_UNIT_BITS
+    this.#bytes[number] = NO_BYTES
+    this.#words[number] = NO_WORDS
+    this.#vacant.push(number)
+  }
+}
+
+/** Where in its page's bytes a reference points. */
+export function byteOffset(reference: number): number {
+  return (reference & UNIT_MASK) << 3
+}
+
+/** Where in its page's words a reference points. */
+export function wordOffset(reference: number): number {
+  return (reference & UNIT_MASK) << 1
+}

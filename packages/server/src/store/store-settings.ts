@@ -1,0 +1,67 @@
+import { DEFAULT_ITEM_MAX_BYTES } from 'memcache-ts-protocol'
+import { DEFAULT_HASH_POWER } from './hash-index.ts'
+import type { SlabClassSettings } from './slab-classes.ts'
+
+/** How the store works, under memcached's names in `stats settings`. What is not `readonly` an operator may change while it runs. */
+export interface StoreSettings extends SlabClassSettings {
+  /** Item memory in bytes (`-m`, `cache_memlimit`). */
+  memoryLimitBytes: number
+  /** The largest item, in bytes (`-I`). */
+  readonly itemMaxBytes: number
+  /** Whether a full memory refuses new items instead of evicting old ones (`-M`). */
+  readonly disableEvictions: boolean
+  /** Whether items have cas uniques (`-C` says no). */
+  readonly cas: boolean
+  /** Log2 of the buckets of a new index (`-o hashpower`). */
+  readonly hashPower: number
+  /** Whether the LRU of a class has its four segments, or is one list (`-o no_lru_maintainer`, `lru mode`). */
+  lruSegmented: boolean
+  /** How much of a class's items may be HOT, in percent of their bytes (`-o hot_lru_pct`, `lru tune`). */
+  hotLruPercent: number
+  warmLruPercent: number
+  /** Of the COLD tail's age: unused for longer, an item leaves HOT (`-o hot_max_factor`, `lru tune`). */
+  hotMaxFactor: number
+  warmMaxFactor: number
+  /** Items that expire within so many seconds go to TEMP, where nothing is evicted; `undefined` for none (`-o temporary_ttl`). */
+  temporaryTtlSeconds: number | undefined
+  /** Whether pages may move between classes (`-o slab_reassign`). */
+  readonly slabReassign: boolean
+  /** 0 never moves pages by itself, 1 does, 2 does at every eviction (`-o slab_automove`, `slabs automove`). */
+  slabAutomove: number
+  /** How much younger than the oldest class's a class's tail must be to be given its page (`-o slab_automove_ratio`). */
+  slabAutomoveRatio: number
+  /** Seconds over which is judged (`-o slab_automove_window`). */
+  slabAutomoveWindow: number
+  /** Whether items may be dumped and expired ones looked for (`-o lru_crawler`, `lru_crawler enable`). */
+  lruCrawler: boolean
+  /** Pause between steps of a crawl, in microseconds, as memcached counts it (`-o lru_crawler_sleep`). */
+  lruCrawlerSleep: number
+  /** Most items that one crawl looks at in a list; 0 is all (`-o lru_crawler_tocrawl`). */
+  lruCrawlerTocrawl: number
+}
+
+/** memcached 1.6.45's own. */
+export const DEFAULT_STORE_SETTINGS: StoreSettings = {
+  memoryLimitBytes: 64 * 1024 * 1024,
+  itemMaxBytes: DEFAULT_ITEM_MAX_BYTES,
+  disableEvictions: false,
+  cas: true,
+  hashPower: DEFAULT_HASH_POWER,
+  minItemBytes: 48,
+  growthFactor: 1.25,
+  largestChunkBytes: 512 * 1024,
+  slabSizes: [],
+  lruSegmented: true,
+  hotLruPercent: 20,
+  warmLruPercent: 40,
+  hotMaxFactor: 0.2,
+  warmMaxFactor: 2,
+  temporaryTtlSeconds: undefined,
+  slabReassign: true,
+  slabAutomove: 1,
+  slabAutomoveRatio: 0.8,
+  slabAutomoveWindow: 10,
+  lruCrawler: true,
+  lruCrawlerSleep: 100,
+  lruCrawlerTocrawl: 0,
+}

@@ -1,0 +1,118 @@
+import { INFO, ItemFlag, LAST_ACCESS, EXPTIME, PINS, Segment } from './item-layout.ts'
+import type { ItemStore } from './item-store.ts'
+import { wordOffset } from './page-memory.ts'
+
+/** How many items from a tail on are looked at in one pull. */
+const PULL_DEPTH = 5
+
+/**
+ * What happens at the tail of an LRU list: the dead are removed, HOT and WARM items that were used move to WARM and the
+ * others to COLD, and from COLD is evicted. As memcached's (items.c, lru_pull_tail), without its locks.
+ */
+export class TailPuller {
+  /** Told of each eviction, for `slab_automove=2`. */
+  onEviction: ((classId: number) => void) | undefined
+  readonly #store: ItemStore
+
+  constructor(store: ItemStore) {
+    this.#store = store
+  }
+
+  /** Removes what is dead at the tail of COLD; with a segmented LRU, what was used there goes to WARM. Returns how many items it acted on. */
+  reclaim(classId: number): number {
+    return this.#pullCold(classId, false)
+  }
+
+  /** Frees memory at the tail of COLD: the dead first, else, if it is allowed, one that lives. */
+  evict(classId: number): boolean {
+    return this.#pullCold(classId, true) > 0
+  }
+
+  /** Lets one item of HOT or WARM flow to COLD, or to WARM when it was used. */
+  cool(classId: number, segment: number): boolean {
+    return this.pull(classId, segment, 0, 0) > 0
+  }
+
+  /** Removes what is dead at the tail of TEMP. */
+  reclaimTemporary(classId: number): number {
+    return this.#removeDead(classId | Segment.temp)
+  }
+
+  /**
+   * Pulls at the tail of HOT or WARM: its last item leaves when it was used, when the list has more than
+   * `limitBytes`, or when the item is older than `maxAge` seconds. Returns how many items it acted on.
+   */
+  pull(classId: number, segment: number, limitBytes: number, maxAge: number): number {
+    const { lru, memory, statistics, now } = this.#store
+    const list = classId | segment
+    let acted = this.#removeDead(list)
+    for (let depth = 0; depth < PULL_DEPTH; depth++) {
+      const item = lru.tail(list)
+      if (item === 0) break
+      const words = memory.words(item)
+      const at = wordOffset(item)
+      if ((words[at + INFO]! & ItemFlag.active) !== 0) {
+        words[at + INFO]! &= ~ItemFlag.active
+        acted++
+        lru.moveTo(item, classId | Segment.warm)
+        if (segment === Segment.warm) {
+          statistics.movesWithinLru[list]!++
+          continue
+        }
+        statistics.movesToWarm[list]!++
+      } else if (lru.bytes(list) > limitBytes || now - words[at + LAST_ACCESS]! > maxAge) {
+        acted++
+        statistics.movesToCold[list]!++
+        lru.moveTo(item, classId | Segment.cold)
+      }
+      break
+    }
+    return acted
+  }
+
+  #pullCold(classId: number, evict: boolean): number {
+    const { lru, memory, statistics, settings, now } = this.#store
+    const list = classId | Segment.cold
+    const removed = this.#removeDead(list)
+    if (removed > 0 && evict) return removed
+    const item = lru.tail(list)
+    if (item === 0) return removed
+    const words = memory.words(item)
+    const at = wordOffset(item)
+    const info = words[at + INFO]!
+    if (words[at + PINS] !== 0) statistics.tailReflocked[list]!++
+    if (evict) {
+      if (settings.disableEvictions) return removed
+      statistics.evicted[list]!++
+      statistics.evictedTime[list] = now - words[at + LAST_ACCESS]!
+      if (words[at + EXPTIME] !== 0) statistics.evictedNonzero[list]!++
+      if ((info & ItemFlag.fetched) === 0) statistics.evictedUnfetched[list]!++
+      if ((info & ItemFlag.active) !== 0) statistics.evictedActive[list]!++
+      this.#store.unlink(item)
+      this.onEviction?.(classId)
+      return removed + 1
+    }
+    if (settings.lruSegmented && (info & ItemFlag.active) !== 0) {
+      words[at + INFO] = info & ~ItemFlag.active
+      statistics.movesToWarm[list]!++
+      lru.moveTo(item, classId | Segment.warm)
+      return removed + 1
+    }
+    return removed
+  }
+
+  /** Removes the dead at a list's tail, a few at a time. */
+  #removeDead(list: number): number {
+    const { lru, memory, statistics } = this.#store
+    let removed = 0
+    while (removed < PULL_DEPTH) {
+      const item = lru.tail(list)
+      if (item === 0 || !this.#store.isDead(item)) break
+      statistics.reclaimed[list]!++
+      if ((memory.words(item)[wordOffset(item) + INFO]! & ItemFlag.fetched) === 0) statistics.expiredUnfetched[list]!++
+      this.#store.unlink(item)
+      removed++
+    }
+    return removed
+  }
+}

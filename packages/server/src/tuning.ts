@@ -1,0 +1,81 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { PAGE_BYTES } from './store/page-memory.ts'
+import { DEFAULT_STORE_SETTINGS } from './store/store-settings.ts'
+import type { StoreSettings } from './store/store-settings.ts'
+
+type StoreTuning = Omit<StoreSettings, 'memoryLimitBytes' | 'itemMaxBytes' | 'disableEvictions' | 'cas'>
+
+/** The engine's own screws: memcached's `-f`, `-n` and the words of `-o`. */
+export interface ServerTuning extends Readonly<StoreTuning> {
+  /** Whether items flow between the segments of the LRU in the background (`-o no_lru_maintainer`). */
+  readonly lruMaintainer: boolean
+  /** Whether `stats sizes` counts (`-o track_sizes`). */
+  readonly trackSizes: boolean
+}
+
+const {
+  memoryLimitBytes: _m,
+  itemMaxBytes: _i,
+  disableEvictions: _e,
+  cas: _c,
+  ...storeDefaults
+} = DEFAULT_STORE_SETTINGS
+
+export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: true, trackSizes: false }
+
+/**
+ * Fills in memcached's defaults.
+ * @throws MemcacheOptionError for what memcached would refuse to start with.
+ */
+export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMaxBytes: number): ServerTuning {
+  if (tuning === undefined) return DEFAULT_TUNING
+  checkOptions('tuning', tuning, Object.keys(DEFAULT_TUNING))
+  const given = Object.fromEntries(Object.entries(tuning).filter(([, value]) => value !== undefined))
+  const resolved: ServerTuning = { ...DEFAULT_TUNING, ...given }
+  const { largestChunkBytes } = resolved
+  requireThat(resolved.growthFactor > 1, 'growthFactor must be greater than 1')
+  requireThat(resolved.minItemBytes > 0, 'minItemBytes must be greater than 0')
+  requireThat(resolved.hashPower >= 12 && resolved.hashPower <= 28, 'hashPower must be from 12 to 28')
+  requireThat(
+    largestChunkBytes <= itemMaxBytes,
+    `largestChunkBytes (${largestChunkBytes}) cannot be larger than itemMaxBytes (${itemMaxBytes})`,
+  )
+  requireThat(
+    itemMaxBytes % largestChunkBytes === 0,
+    `itemMaxBytes (${itemMaxBytes}) must be evenly divisible by largestChunkBytes (${largestChunkBytes})`,
+  )
+  requireThat(
+    largestChunkBytes > 0 && PAGE_BYTES % largestChunkBytes === 0,
+    `largestChunkBytes (${largestChunkBytes}) must divide evenly into a page of ${PAGE_BYTES} bytes`,
+  )
+  for (const percent of [resolved.hotLruPercent, resolved.warmLruPercent]) {
+    requireThat(percent >= 1 && percent < 80, 'hotLruPercent and warmLruPercent must be from 1 to 79')
+  }
+  requireThat(
+    resolved.hotLruPercent + resolved.warmLruPercent <= 80,
+    'hotLruPercent and warmLruPercent cannot be more than 80 together',
+  )
+  requireThat(resolved.hotMaxFactor > 0 && resolved.warmMaxFactor > 0, 'hotMaxFactor and warmMaxFactor must be over 0')
+  requireThat([0, 1, 2].includes(resolved.slabAutomove), 'slabAutomove must be 0, 1 or 2')
+  requireThat(
+    resolved.slabAutomoveRatio > 0 && resolved.slabAutomoveRatio <= 1,
+    'slabAutomoveRatio must be over 0 and at most 1',
+  )
+  requireThat(
+    resolved.slabAutomoveWindow >= 3 && resolved.slabAutomoveWindow <= 1800,
+    'slabAutomoveWindow must be from 3 to 1800 seconds',
+  )
+  requireThat(
+    resolved.lruCrawlerSleep >= 0 && resolved.lruCrawlerSleep <= 1_000_000,
+    'lruCrawlerSleep must be from 0 to 1000000 microseconds',
+  )
+  requireThat(
+    resolved.temporaryTtlSeconds === undefined || resolved.lruMaintainer,
+    'temporaryTtlSeconds needs lruMaintainer',
+  )
+  return resolved
+}
+
+function requireThat(holds: boolean, message: string): void {
+  if (!holds) throw new MemcacheOptionError(message)
+}
