@@ -2,7 +2,6 @@ const SPACE = 32
 const DIGIT_ZERO = 48
 const DIGIT_NINE = 57
 const MINUS = 45
-const PLUS = 43
 
 /** What `parseInt32` and `parseUint53` return for what is no such number. */
 const NOT_A_NUMBER = NaN
@@ -36,9 +35,9 @@ export function parseUint53(buffer: Uint8Array, start: number, end: number): num
 /** A decimal number that fits a signed 32-bit integer from a whole token, else NaN. */
 export function parseInt32(buffer: Uint8Array, start: number, end: number): number {
   const sign = buffer[start]
-  const signed = start < end && (sign === MINUS || sign === PLUS)
+  const signed = start < end && sign === MINUS
   const value = parseUint53(buffer, signed ? start + 1 : start, end)
-  if (sign === MINUS && signed) return value <= 0x8000_0000 ? -value : NOT_A_NUMBER
+  if (signed) return value <= 0x8000_0000 ? -value : NOT_A_NUMBER
   return value <= 0x7fff_ffff ? value : NOT_A_NUMBER
 }
 

@@ -51,8 +51,6 @@ const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
   [StoreOutcome.notStored]: Reply.notStored,
   [StoreOutcome.exists]: Reply.exists,
   [StoreOutcome.notFound]: Reply.notFound,
-  [StoreOutcome.tooLarge]: Reply.tooLarge,
-  [StoreOutcome.outOfMemory]: Reply.outOfMemoryStoring,
 }
 
 /** What a connection needs of its server. */
@@ -331,10 +329,7 @@ export class Connection implements FrameHandler, ReplyTarget {
   }
 
   #replyToStore(request: Request, order: StoreOrder, outcome: number, isMeta: boolean): void {
-    const { replies, counters } = this.#context
-    if (outcome === StoreOutcome.tooLarge) counters.storeTooLarge++
-    else if (outcome === StoreOutcome.outOfMemory) counters.storeNoMemory++
-    if (isMeta && outcome <= StoreOutcome.notFound) replyToMetaSet(this.#context, request, order, outcome)
-    else if (isMeta || !request.noreply) replies.append(STORE_REPLIES[outcome]!)
+    if (isMeta) replyToMetaSet(this.#context, request, order, outcome)
+    else if (!request.noreply) this.#context.replies.append(STORE_REPLIES[outcome]!)
   }
 }

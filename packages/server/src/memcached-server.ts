@@ -227,7 +227,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #makeOwner(context: CommandContext): ConnectionOwner & StatisticsSource {
     const { store, clock } = context
-    const server = this
+    const verbosity = (): number => this.#verbosity
     return {
       context,
       options: this.#options,
@@ -235,7 +235,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       listeners: this.#listeners,
       connections: this.#connections,
       get verbosity() {
-        return server.#verbosity
+        return verbosity()
       },
       tick: () => this.#tick(context),
       flushAll: (delaySeconds) => {

@@ -36,5 +36,5 @@ export class Exchange {
 
 /** Turns the event loop often enough for in-memory streams to hand on all they hold. */
 export async function settle(): Promise<void> {
-  for (let turn = 0; turn < 12; turn++) await new Promise((resolve) => setImmediate(resolve))
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
 }

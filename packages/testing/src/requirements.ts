@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { describe, it } from 'vitest'
@@ -13,6 +14,18 @@ export function describeWithMemcached(name: string, body: () => void): void {
 export function describeWithChromium(name: string, body: (executablePath: string) => void): void {
   const missing = 'chromium is not installed (apt-get install chromium)'
   describeIf(isExecutable(CHROMIUM), missing, name, () => body(CHROMIUM))
+}
+
+/** A `describe` for tests that need a command of a Debian package, which runs to its end without an error when it is there. */
+export function describeWithCommand(
+  command: readonly string[],
+  debianPackage: string,
+  name: string,
+  body: () => void,
+): void {
+  const [file, ...args] = command
+  const available = spawnSync(file!, args, { stdio: 'ignore' }).status === 0
+  describeIf(available, `${debianPackage} is not installed (apt-get install ${debianPackage})`, name, body)
 }
 
 /** Skipped by name where something is missing; with `CI` set that is a failure: what CI skips, nobody runs. */

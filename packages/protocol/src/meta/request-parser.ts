@@ -29,7 +29,7 @@ export function parseMetaSet(request: Request): void {
   const lengthStart = skipSpaces(buffer, request.cursor, end)
   const lengthEnd = tokenEnd(buffer, lengthStart, end)
   const length = parseInt32(buffer, lengthStart, lengthEnd)
-  if (!found || !(length >= 0 && length < MAX_VALUE_LENGTH)) {
+  if (!found || !(length >= 0 && length <= MAX_VALUE_LENGTH)) {
     request.error = RequestError.badFormat
     return
   }
@@ -40,13 +40,14 @@ export function parseMetaSet(request: Request): void {
 
 function finishMeta(request: Request): void {
   if (request.keyLength > MAX_KEY_BYTES) {
-    request.error = RequestError.badFormat
+    const isArithmetic = request.command === Command.metaArithmetic
+    request.error = isArithmetic ? RequestError.invalidOrDuplicateFlag : RequestError.badFormat
     return
   }
   const error = parseFlags(request)
   if (error !== RequestError.none) {
-    // md and ma tell no more than this; ms and mg name the kind.
-    const vague = request.command === Command.metaDelete || request.command === Command.metaArithmetic
+    // ma tells no more than this; the others name the kind.
+    const vague = request.command === Command.metaArithmetic && error !== RequestError.badFormat
     request.error = vague ? RequestError.invalidOrDuplicateFlag : error
   } else if ((request.flags & Flag.base64) !== 0 && request.command !== Command.metaDebug) {
     // memcached 1.6.45 takes the key of an `me` as it stands, whatever its document says.
@@ -69,6 +70,7 @@ function parseFlags(request: Request): number {
     const letter = buffer[at]!
     const flagEnd = tokenEnd(buffer, at, end)
     const bit = 1 << (letter & LETTER_BITS)
+    if ((letter < 65 || letter > 122) && (letter < 48 || letter > 57)) return RequestError.badFormat
     if ((letter & IS_SMALL) === 0) {
       if ((request.capitalFlags & bit) !== 0) return RequestError.duplicateFlag
       if (letter < 65 || letter > 90 || (KNOWN_CAPITAL_FLAGS & bit) === 0) return RequestError.invalidFlag
@@ -118,7 +120,7 @@ function parseArgument(request: Request, bit: number, start: number, end: number
       return Number.isNaN(exptime) ? RequestError.badToken : RequestError.none
     }
     case CapitalFlag.clientFlags: {
-      if (!bigFlags.parse(buffer, start, end)) return RequestError.badFormat
+      if (!bigFlags.parse(buffer, start, end) || bigFlags.high !== 0) return RequestError.badFormat
       request.clientFlags = bigFlags.low
       return RequestError.none
     }

@@ -7,7 +7,9 @@ import { endsWithNoreply, parseInt32, parseUint53, skipSpaces, tokenEnd, tokenIs
 import { Uint64 } from '../uint64.ts'
 
 const SPACE = 32
-/** A data block this long or longer is refused as a malformed line (memcached: INT_MAX - 2). */
+const PLUS = 43
+const MINUS = 45
+/** A longer data block is refused as a malformed line (memcached: INT_MAX - 2). */
 const MAX_VALUE_LENGTH = 0x7fff_fffd
 
 const bigFlags = new Uint64()
@@ -71,7 +73,7 @@ export function parseStorage(request: Request): void {
   const lengthEnd = tokenEnd(buffer, lengthStart, end)
   const length = parseInt32(buffer, lengthStart, lengthEnd)
   // Without a length nobody knows where the next command starts: the data block is not waited for.
-  if (!(length >= 0 && length < MAX_VALUE_LENGTH)) {
+  if (!(length >= 0 && length <= MAX_VALUE_LENGTH)) {
     request.error = RequestError.badFormat
     return
   }
@@ -81,19 +83,33 @@ export function parseStorage(request: Request): void {
     request.error = RequestError.badFormat
     return
   }
-  const clientFlags = parseUint53(buffer, flagsStart, flagsEnd)
+  const digitsStart = buffer[flagsStart] === PLUS ? flagsStart + 1 : flagsStart
+  const clientFlags = parseUint53(buffer, digitsStart, flagsEnd)
   if (clientFlags >= 0) {
     request.clientFlags = clientFlags >>> 0
-  } else if (bigFlags.parse(buffer, flagsStart, flagsEnd)) {
+  } else if (bigFlags.parse(buffer, digitsStart, flagsEnd)) {
     // As memcached: a 64-bit number, of which it keeps 32 bits.
     request.clientFlags = bigFlags.low
   } else {
     request.error = RequestError.badFormat
   }
-  const exptime = parseInt32(buffer, exptimeStart, exptimeEnd)
-  if (Number.isNaN(exptime)) request.error = RequestError.badFormat
-  else request.exptime = exptime
+  if (!parseStorageExptime(request, exptimeStart, exptimeEnd)) request.error = RequestError.badFormat
   if (request.command === Command.cas) parseCasUnique(request, lengthEnd)
+}
+
+/** As memcached's safe_strtol: a plus may stand before it, and of a number of 64 bits the lower 32 are taken. */
+function parseStorageExptime(request: Request, start: number, end: number): boolean {
+  const { buffer } = request
+  const exptime = parseInt32(buffer, start, end)
+  if (!Number.isNaN(exptime)) {
+    request.exptime = exptime
+    return true
+  }
+  const sign = buffer[start]
+  const signed = start < end && (sign === PLUS || sign === MINUS)
+  if (!bigFlags.parse(buffer, signed ? start + 1 : start, end) || bigFlags.high > 0x7fff_ffff) return false
+  request.exptime = (sign === MINUS ? -bigFlags.low : bigFlags.low) | 0
+  return true
 }
 
 function parseCasUnique(request: Request, at: number): void {

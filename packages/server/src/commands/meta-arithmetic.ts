@@ -32,8 +32,8 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
   const item = findItem(context, request)
   if (item === 0) {
     if ((request.capitalFlags & CapitalFlag.vivify) !== 0) {
-      if (makeCounter(context, request)) reply(context, request)
-      else replies.append(Reply.outOfMemory)
+      if (!makeCounter(context, request)) replies.append(Reply.outOfMemory)
+      else if ((request.flags & Flag.quiet) === 0) reply(context, request)
       return
     }
     if (decrements) counters.decrMisses++

@@ -11,8 +11,6 @@ export const StoreOutcome = {
   notStored: 1,
   exists: 2,
   notFound: 3,
-  tooLarge: 4,
-  outOfMemory: 5,
 } as const
 
 /** What decides whether and how an item is stored; filled anew for each. */
@@ -142,14 +140,14 @@ function extend(context: CommandContext, item: number, old: number, order: Store
   )
   if (joined === TOO_LARGE || joined === OUT_OF_MEMORY) {
     store.unpin(old)
-    return joined === TOO_LARGE ? StoreOutcome.tooLarge : StoreOutcome.outOfMemory
+    return StoreOutcome.notStored
   }
   const [first, second] = order.command === Command.append ? [old, item] : [item, old]
   const complete = copyInto(context, joined, 0, first) && copyInto(context, joined, store.valueLength(first), second)
   if (!complete) {
     store.release(joined)
     store.unpin(old)
-    return StoreOutcome.outOfMemory
+    return StoreOutcome.notStored
   }
   if (store.hasFlag(old, ItemFlag.binaryKey)) store.setFlag(joined, ItemFlag.binaryKey)
   store.release(item)

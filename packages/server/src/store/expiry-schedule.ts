@@ -72,7 +72,8 @@ export class ExpirySchedule {
       else if (wait >= MINUTE) wait -= MINUTE
     }
     if (expiring === 0) wait += MINUTE
-    this.#wait[list] = Math.min(wait, LONGEST_WAIT_SECONDS)
-    this.#next[list] = this.#store.now + this.#wait[list]! + SHORTEST_WAIT_SECONDS
+    wait = Math.min(wait, LONGEST_WAIT_SECONDS)
+    this.#wait[list] = wait
+    this.#next[list] = this.#store.now + wait + SHORTEST_WAIT_SECONDS
   }
 }

@@ -68,11 +68,6 @@ export const Segment = { hot: 0, warm: 64, cold: 128, temp: 192 } as const
 /** How many LRU lists there are: four a class. */
 export const LRU_LISTS = 256
 
-/** The class part of an LRU list's number. */
-export function classOfList(list: number): number {
-  return list & CLASS_BITS
-}
-
 /** The LRU list in an `INFO` word: class and segment. */
 export function listOf(info: number): number {
   return (info >>> LIST_SHIFT) & 0xff

@@ -5,6 +5,9 @@ import { wordOffset } from './page-memory.ts'
 /** Most items looked at in one step, so that nobody waits for it. */
 export const ITEMS_PER_STEP = 1000
 
+/** So many empty buckets are as much work as one item. */
+const BUCKETS_PER_ITEM = 16
+
 /** What a crawl does with an item; it may unlink this one, and no other. */
 export type VisitItem = (item: number, list: number) => void
 
@@ -30,7 +33,7 @@ export class ListCrawl {
   ) {
     this.#store = store
     this.#visit = visit
-    this.#lists = [...lists].reverse()
+    this.#lists = lists.toReversed()
     this.#mostItems = mostItems
     this.#finishedList = finishedList
     const first = this.#lists.at(-1)
@@ -81,14 +84,13 @@ export class HashCrawl {
 
   step(items: number): boolean {
     const { index, memory } = this.#store
-    // An empty bucket counts too: it has to be looked at.
-    for (let left = items; left > 0 && this.#bucket < this.#buckets; left--) {
+    for (let left = items * BUCKETS_PER_ITEM; left > 0 && this.#bucket < this.#buckets; left--) {
       let item = index.first(this.#bucket++)
       while (item !== 0) {
         const next = memory.words(item)[wordOffset(item) + NEXT]!
         this.#visit(item, this.#store.listOf(item))
         item = next
-        left--
+        left -= BUCKETS_PER_ITEM
       }
     }
     if (this.#bucket < this.#buckets) return true

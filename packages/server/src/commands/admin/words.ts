@@ -1,4 +1,4 @@
-const INTEGER = /^[+-]?\d{1,10}$/
+const INTEGER = /^-?\d{1,10}$/
 const UNSIGNED = /^\d{1,10}$/
 const DECIMAL = /^[+-]?\d+(?:\.\d*)?$/
 
