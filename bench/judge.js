@@ -17,7 +17,7 @@ let failed = 0
 for (const name of names.length > 0 ? names : Object.keys(goals)) {
   const goal = goals[name]
   console.log(`${name}: ${goal.description}`)
-  const { reached, figure } = await goal.run({ realMemcached: flags.includes('--memcached') })
+  const { reached, figure } = await goal.run({ realMemcached: flags.includes('--memcached'), flags })
   console.log(`${name}: ${figure}: ${reached ? 'reached' : 'NOT REACHED'}`)
   if (!reached) failed++
 }

@@ -1,45 +1,137 @@
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { freemem } from 'node:os'
 import { launch } from './launch.js'
 
 export const description =
-  'process memory with -m 512 full of 1-byte values, overwritten once: at most 1.10 × 512 + 128 MB'
+  'process memory at its peak, filled and overwritten twice with values of 1 byte, of 1 B to 1 MB and of 1 MB: at most 1.10 × m + 128 MB (--limits=64,512,2048; 64 without it)'
 
-const LIMIT_MB = 512
+const MIB = 1024 * 1024
 /** A 1-byte value under a short key takes a chunk of 96 bytes. */
-const CHUNK_BYTES = 96
-const PIPELINED = 2000
+const SMALL_CHUNK_BYTES = 96
+/** The largest that `-I 1m` takes. */
+const LARGE_VALUE_BYTES = 1_048_000
+/** More than fits, so that items are evicted. */
+const SURPLUS = 1.1
+const PASSES = 3
+/** Bytes that are sent before the server is asked whether it has come so far. */
+const BATCH_BYTES = 4 * MIB
 
-export async function run() {
-  const server = await launch({ memoryLimitMb: LIMIT_MB })
-  const socket = connect(server.port, '127.0.0.1')
-  let answered = 0
-  let wake = () => {}
-  socket.on('data', (chunk) => {
-    for (const byte of chunk) if (byte === 10) answered++
-    wake()
-  })
-  const ask = async (text, lines) => {
-    const wanted = answered + lines
-    socket.write(text)
-    while (answered < wanted) await new Promise((resolve) => (wake = resolve))
+const value = Buffer.alloc(LARGE_VALUE_BYTES, 'x')
+
+/** Each fill: the length of the next value, and the bytes of an item on the average. */
+const FILLS = {
+  '1 B': { length: () => 1, itemBytes: SMALL_CHUNK_BYTES },
+  '1 B to 1 MB': {
+    length: () => Math.floor(LARGE_VALUE_BYTES ** Math.random()),
+    itemBytes: LARGE_VALUE_BYTES / Math.log(LARGE_VALUE_BYTES),
+  },
+  '1 MB': { length: () => LARGE_VALUE_BYTES, itemBytes: LARGE_VALUE_BYTES },
+}
+
+/** @param {{ flags: readonly string[] }} options */
+export async function run({ flags }) {
+  const given = flags.find((flag) => flag.startsWith('--limits='))?.slice('--limits='.length) ?? '64'
+  let reached = true
+  let worst = 0
+  for (const limitMb of given.split(',').map(Number)) {
+    if (freemem() < limitMb * 1.5 * MIB) throw new Error(`-m ${limitMb} needs more memory than this machine has free`)
+    for (const [name, fill] of Object.entries(FILLS)) {
+      const { items, itemMb, peakMb } = await measure(limitMb, fill)
+      const mostMb = 1.1 * limitMb + 128
+      worst = Math.max(worst, peakMb / mostMb)
+      if (peakMb > mostMb) reached = false
+      console.log(
+        `  -m ${String(limitMb).padEnd(5)} values of ${name.padEnd(12)} ${String(items).padStart(9)} items, ${itemMb.toFixed(0)} MB of them; ` +
+          `process ${peakMb.toFixed(0)} MB at its peak, at most ${mostMb.toFixed(0)}`,
+      )
+    }
   }
+  return { reached, figure: `${(worst * 100).toFixed(0)} % of what is allowed, at most` }
+}
+
+async function measure(limitMb, { length, itemBytes }) {
+  const server = await launch({ memoryLimitMb: limitMb })
+  const loader = await Loader.open(server.port)
   try {
-    const keys = Math.floor((LIMIT_MB * 1024 * 1024 * 1.1) / CHUNK_BYTES)
-    for (let pass = 0; pass < 2; pass++) {
-      for (let key = 0; key < keys; key += PIPELINED) {
-        const count = Math.min(PIPELINED, keys - key)
-        await ask(Array.from({ length: count }, (_, index) => `set k${key + index} 0 0 1\r\nx\r\n`).join(''), count)
-      }
+    const keys = Math.ceil((limitMb * MIB * SURPLUS) / itemBytes)
+    for (let pass = 0; pass < PASSES; pass++) {
+      for (let key = 0; key < keys; key++) await loader.set(key, length())
     }
-    const residentMb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]) / 1024
-    const mostMb = 1.1 * LIMIT_MB + 128
-    return {
-      reached: residentMb <= mostMb,
-      figure: `${residentMb.toFixed(0)} MB resident after ${2 * keys} sets, at most ${mostMb.toFixed(0)}`,
-    }
+    const stats = await loader.stats()
+    if (Number(stats.evictions) === 0) throw new Error('nothing was evicted: it was not full')
+    const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]
+    return { items: Number(stats.curr_items), itemMb: Number(stats.bytes) / MIB, peakMb: Number(peak) / 1024 }
   } finally {
-    socket.destroy()
+    loader.close()
     server.stop()
+  }
+}
+
+/** Stores as fast as the server takes it, and no faster. */
+class Loader {
+  #socket
+  #received = ''
+  #wake = () => {}
+  #lines = []
+  #bytes = 0
+
+  constructor(socket) {
+    this.#socket = socket
+    socket.on('data', (chunk) => {
+      this.#received += chunk.toString('latin1')
+      this.#wake()
+    })
+  }
+
+  static async open(port) {
+    const socket = connect(port, '127.0.0.1')
+    await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
+    return new Loader(socket)
+  }
+
+  /** @returns {Promise<void> | undefined} nothing to wait for, most of the time. */
+  set(key, length) {
+    const line = `set k${key} 0 0 ${length} noreply\r\n`
+    if (length < 1000) {
+      this.#lines.push(`${line}${'x'.repeat(length)}\r\n`)
+    } else {
+      this.#flushLines()
+      this.#socket.write(line)
+      this.#socket.write(value.subarray(0, length))
+      this.#lines.push('\r\n')
+    }
+    this.#bytes += line.length + length
+    return this.#bytes > BATCH_BYTES ? this.#sync() : undefined
+  }
+
+  async stats() {
+    await this.#sync()
+    const text = await this.#ask('stats\r\n', 'END\r\n')
+    return Object.fromEntries([...text.matchAll(/STAT (\S+) (\S+)/g)].map(([, name, stat]) => [name, stat]))
+  }
+
+  close() {
+    this.#socket.destroy()
+  }
+
+  async #sync() {
+    this.#flushLines()
+    this.#bytes = 0
+    const answer = await this.#ask('mn\r\n', 'MN\r\n')
+    if (answer !== 'MN\r\n') throw new Error(`a set was refused: ${answer.slice(0, 200)}`)
+  }
+
+  #flushLines() {
+    if (this.#lines.length > 0) this.#socket.write(this.#lines.join(''))
+    this.#lines = []
+  }
+
+  async #ask(request, end) {
+    this.#socket.write(request)
+    while (!this.#received.endsWith(end)) await new Promise((resolve) => (this.#wake = resolve))
+    const received = this.#received
+    this.#received = ''
+    return received
   }
 }

@@ -57,8 +57,6 @@ const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
 export interface ConnectionOwner extends AdminActions {
   readonly context: CommandContext
   readonly verbosity: number
-  /** Brings the store's clock up to date. */
-  tick(): void
 }
 
 /**
@@ -155,7 +153,8 @@ export class Connection implements FrameHandler, ReplyTarget {
       this.#uncork()
       if (stream.writableNeedDrain) {
         stream.pause()
-        stream.once('drain', () => this.#goOn())
+        // A stream within this process drains at once: the others still have their turn before more is made.
+        stream.once('drain', () => setImmediate(() => this.#goOn()))
         return false
       }
     }

@@ -33,7 +33,7 @@ export interface MaintenanceOptions {
 
 /**
  * What memcached's background threads do, a bounded number of items a step: keep the LRU segments at their sizes, look
- * for expired items, move pages between classes. One timer for all of it, which does not keep the process alive.
+ * for expired items, move pages between classes, let the index grow. One timer for all of it, which does not keep the process alive.
  */
 export class Maintenance {
   readonly mover: PageMover
@@ -134,6 +134,7 @@ export class Maintenance {
       if (this.#crawl.step(ITEMS_PER_STEP)) wait = STEP_MS
       else this.#crawl = undefined
     }
+    if (this.#store.index.step()) wait = STEP_MS
     if (this.mover.isRunning) {
       if (this.mover.step()) wait = STEP_MS
       else if (this.mover.isRunning) wait = Math.min(wait, BUSY_MS)

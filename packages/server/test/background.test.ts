@@ -309,6 +309,15 @@ describe('Maintenance', () => {
     expect(driver.get('large')?.equals(valueOf('large', 30_000))).toBe(true)
   })
 
+  it('lets the index finish growing though nothing is stored any more', () => {
+    const { driver, maintenance } = maintained(64, { hashPower: 12 })
+    for (let index = 0; index < 6200; index++) driver.set(`k${index}`, Buffer.from('v'))
+    expect(driver.store.index.isExpanding).toBe(true)
+    pass(driver, maintenance, 1)
+    expect(driver.store.index.isExpanding).toBe(false)
+    for (let index = 0; index < 6200; index++) expect(driver.find(`k${index}`)).not.toBe(0)
+  })
+
   it('looks at a bounded number of items a turn', () => {
     const { driver, maintenance } = maintained(64)
     for (let index = 0; index < 20_000; index++) driver.set(`k${index}`, Buffer.from('v'))

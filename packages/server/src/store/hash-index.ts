@@ -6,7 +6,9 @@ import type { PageMemory } from './page-memory.ts'
 export const DEFAULT_HASH_POWER = 16
 const LARGEST_POWER = 28
 /** Buckets moved for each item that is linked while the table grows: bounded work a step, so no pause. */
-const BUCKETS_PER_STEP = 4
+const BUCKETS_PER_INSERT = 4
+/** Buckets moved in one step of the background, so that growing ends though nothing is stored any more. */
+const BUCKETS_PER_STEP = 2000
 
 /**
  * The hash table: buckets of item references outside the heap, chained through the items themselves. It doubles when it
@@ -63,7 +65,7 @@ export class HashIndex {
     words[wordOffset(item) + NEXT] = this.first(hash)
     this.#setFirst(hash, item)
     this.#items++
-    if (this.#old !== undefined) this.#moveBuckets()
+    if (this.#old !== undefined) this.#moveBuckets(BUCKETS_PER_INSERT)
     else if (this.#items > (this.#mask + 1) * 1.5 && this.#power < LARGEST_POWER && this.#holds === 0) this.#grow()
   }
 
@@ -138,9 +140,15 @@ export class HashIndex {
     this.#table = new Int32Array(this.#mask + 1)
   }
 
-  #moveBuckets(): void {
+  /** Goes on growing by a bounded step; returns whether there is more to do. */
+  step(): boolean {
+    if (this.#old !== undefined) this.#moveBuckets(BUCKETS_PER_STEP)
+    return this.#old !== undefined
+  }
+
+  #moveBuckets(count: number): void {
     const old = this.#old!
-    const end = Math.min(old.length, this.#moved + BUCKETS_PER_STEP)
+    const end = Math.min(old.length, this.#moved + count)
     for (; this.#moved < end; this.#moved++) {
       let item = old[this.#moved]!
       while (item !== 0) {

@@ -4,6 +4,13 @@ const PAGE_UNIT_BITS = 17
 const UNITS_PER_PAGE = 1 << PAGE_UNIT_BITS
 const UNIT_MASK = UNITS_PER_PAGE - 1
 
+/**
+ * Items begin at a page's start, and a header is a little less than a cache line: so a page starts where the processor's
+ * line does. What glibc maps begins 16 bytes behind one; elsewhere this is worth nothing and costs nothing.
+ */
+const CACHE_LINE_BYTES = 64
+const PAGE_OFFSET = 48
+
 const NO_BYTES = Buffer.alloc(0)
 const NO_WORDS = new Int32Array(0)
 
@@ -31,10 +38,10 @@ export class PageMemory {
 
   /** A fresh page's reference, zeroed. The caller keeps count of how many it may have. */
   addPage(): number {
-    const memory = new ArrayBuffer(PAGE_BYTES)
+    const memory = new ArrayBuffer(PAGE_BYTES + CACHE_LINE_BYTES)
     const number = this.#vacant.pop() ?? this.#bytes.length
-    this.#bytes[number] = Buffer.from(memory)
-    this.#words[number] = new Int32Array(memory)
+    this.#bytes[number] = Buffer.from(memory, PAGE_OFFSET, PAGE_BYTES)
+    this.#words[number] = new Int32Array(memory, PAGE_OFFSET, PAGE_BYTES / 4)
     return number * UNITS_PER_PAGE
   }
 

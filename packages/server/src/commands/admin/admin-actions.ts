@@ -6,6 +6,8 @@ import type { ItemDump } from './item-dump.ts'
 export interface AdminActions {
   readonly options: ResolvedServerOptions
   readonly maintenance: Maintenance
+  /** Brings the store's clock up to date. */
+  tick(): void
   /** Everything stored until `delaySeconds` from now is gone then. */
   flushAll(delaySeconds: number): void
   setVerbosity(level: number): void

@@ -52,7 +52,7 @@ function operate(context: CommandContext, actions: AdminActions, word: string, a
       return shutDown(actions, args)
     case 'debugtime':
     case 'debugitem':
-      return actions.options.debugCommands ? debug(context, word, args) : Reply.error
+      return actions.options.debugCommands ? debug(context, actions, word, args) : Reply.error
     default:
       return Reply.error
   }

@@ -1,6 +1,6 @@
 import { hashKey, Reply } from 'memcache-ts-protocol'
 import type { CommandContext } from '../command-context.ts'
-import type { AdminResult } from './admin-actions.ts'
+import type { AdminActions, AdminResult } from './admin-actions.ts'
 import { integer } from './words.ts'
 
 /** Items that `debugitem` holds, by the key they were found with. */
@@ -10,14 +10,17 @@ const held = new WeakMap<CommandContext, Map<string, number[]>>()
  * What memcached's debug build has for its tests: `debugtime <seconds>` lets so many seconds pass, and
  * `debugitem lock|ref|unlock|unref <key>` keeps an item where it is, as a reply does that is being sent.
  */
-export function debug(context: CommandContext, word: string, args: readonly string[]): AdminResult {
-  return word === 'debugtime' ? moveTime(context, args) : holdItem(context, args)
-}
-
-function moveTime({ clock }: CommandContext, args: readonly string[]): AdminResult {
+export function debug(
+  context: CommandContext,
+  actions: AdminActions,
+  word: string,
+  args: readonly string[],
+): AdminResult {
+  if (word === 'debugitem') return holdItem(context, args)
   const seconds = integer(args[0])
   if (seconds === undefined) return Reply.error
-  clock.advance(seconds)
+  context.clock.advance(seconds)
+  actions.tick()
   return Reply.ok
 }
 
