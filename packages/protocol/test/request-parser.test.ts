@@ -182,7 +182,7 @@ describe('parseRequest, meta', () => {
     ['mx', 'ERROR'],
     ['mg a v v', 'CLIENT_ERROR duplicate flag'],
     ['mg a Y', 'CLIENT_ERROR invalid flag'],
-    ['mg a !', 'CLIENT_ERROR invalid flag'],
+    ['mg a !', 'CLIENT_ERROR bad command line format'],
     [`mg a O${'x'.repeat(32)}`, 'CLIENT_ERROR opaque token too long'],
     [`mg a ${'v '.repeat(20)}`, 'CLIENT_ERROR options flags are too long'],
     [`mg ${'k'.repeat(251)}`, 'CLIENT_ERROR bad command line format'],
@@ -194,7 +194,7 @@ describe('parseRequest, meta', () => {
     ['ms a 1 Fx', 'CLIENT_ERROR bad command line format'],
     ['ma a MZ', 'CLIENT_ERROR invalid mode for ma M token'],
     ['ma a Dx', 'CLIENT_ERROR invalid or duplicate flag'],
-    ['md a v v', 'CLIENT_ERROR invalid or duplicate flag'],
+    ['md a v v', 'CLIENT_ERROR duplicate flag'],
   ])('answers %j as memcached does', (line, reply) => {
     expect(errorOf(line)).toBe(reply)
   })
