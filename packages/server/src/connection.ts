@@ -57,6 +57,9 @@ const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
 export interface ConnectionOwner extends AdminActions {
   readonly context: CommandContext
   readonly verbosity: number
+  /** Whether every command is logged (`-vv`). */
+  logsCommands: boolean
+  log(line: string): void
 }
 
 /**
@@ -214,6 +217,7 @@ export class Connection implements FrameHandler, ReplyTarget {
 
   line(buffer: Buffer, start: number, end: number): number {
     const request = this.#request
+    if (this.#owner.logsCommands) this.#owner.log(`<${this.id} ${buffer.toString('latin1', start, end)}`)
     parseRequest(request, buffer, start, end)
     if (request.error !== RequestError.none) return this.#refuse(request)
     if (request.valueLength >= 0) return this.#beginStore(request)

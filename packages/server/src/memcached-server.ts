@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { MemcacheClosedError, systemClock } from 'memcache-ts-protocol'
+import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
@@ -53,6 +53,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
+  #listens = false
   #nextId = FIRST_CONNECTION_ID
   #idleTimer: NodeJS.Timeout | undefined
   #flushAt = 0
@@ -90,9 +91,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
    * unix socket, with port 0.
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
+    if (this.#listens)
+      throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
+    this.#listens = true
     const { backlog } = this.#options
     try {
       for (const where of this.#addresses()) {
@@ -102,6 +107,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#listeners.push(listener)
       }
     } catch (error) {
+      this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
       throw error
     }
@@ -250,7 +256,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       setVerbosity: (level) => {
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
+        this.#owner.logsCommands = this.#verbosity > 1
       },
+      logsCommands: this.#verbosity > 1,
+      log: (line) => void this.emit('log', line),
       statistics: (form) => statisticsText(form, this.#owner),
       resetStatistics: () => {
         context.counters.reset()

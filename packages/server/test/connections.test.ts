@@ -201,6 +201,29 @@ describe('where it listens', () => {
     rmSync(folder, { recursive: true })
   })
 
+  it('listens once', async () => {
+    await using server = new MemcachedServer({ port: 0 })
+    await server.listen()
+    await expect(server.listen()).rejects.toThrow('this server listens already')
+  })
+
+  it('logs connections and commands when it is to', async () => {
+    await using server = new MemcachedServer({ verbosity: 2 })
+    const lines: string[] = []
+    server.on('log', (line) => lines.push(line))
+    const exchange = new Exchange(server)
+    await exchange.send('get a\r\nverbosity 0\r\nget b\r\nverbosity 2\r\nget c\r\n')
+    exchange.end()
+    await settle()
+    expect(lines).toEqual([
+      '<3 new client connection from stream',
+      '<3 get a',
+      '<3 verbosity 0',
+      '<3 get c',
+      '<3 connection closed.',
+    ])
+  })
+
   it('tells its owner of a shutdown, when it may', async () => {
     await using server = new MemcachedServer({ enableShutdown: true })
     const asked: boolean[] = []

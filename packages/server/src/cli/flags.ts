@@ -44,7 +44,7 @@ export const FLAGS = {
   },
   connLimit: { short: 'c', long: 'conn-limit', value: '<num>', help: 'most connections at once (default: 1024)' },
   lockMemory: { short: 'k', long: 'lock-memory', help: 'accepted, without effect' },
-  verbose: { short: 'v', long: 'verbose', help: 'tell of errors (-vv: of connections too, -vvv: of everything)' },
+  verbose: { short: 'v', long: 'verbose', help: '-vv: log connections and commands to standard error' },
   help: { short: 'h', long: 'help', help: 'print this help and exit' },
   license: { short: 'i', long: 'license', help: 'print the license and exit' },
   version: { short: 'V', long: 'version', help: 'print the version and exit' },
