@@ -48,6 +48,12 @@ export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMax
     largestChunkBytes > 0 && PAGE_BYTES % largestChunkBytes === 0,
     `largestChunkBytes (${largestChunkBytes}) must divide evenly into a page of ${PAGE_BYTES} bytes`,
   )
+  const { slabSizes } = resolved
+  requireThat(
+    slabSizes.every((size, index) => size >= 48 && size < largestChunkBytes && size > (slabSizes[index - 1] ?? 0) + 8),
+    `slabSizes must rise by more than 8 bytes each, from 48 to less than largestChunkBytes (${largestChunkBytes})`,
+  )
+  requireThat(slabSizes.length <= 62, 'slabSizes can be 62 at the most')
   for (const percent of [resolved.hotLruPercent, resolved.warmLruPercent]) {
     requireThat(percent >= 1 && percent < 80, 'hotLruPercent and warmLruPercent must be from 1 to 79')
   }

@@ -79,6 +79,7 @@ describe('memcache-ts-server', () => {
     [['-o', 'hot_lru_pct'], '-o hot_lru_pct wants a value'],
     [['-o', 'hot_lru_pct=50,warm_lru_pct=50'], 'cannot be more than 80 together'],
     [['-o', 'slab_chunk_max=300'], 'must be evenly divisible by largestChunkBytes'],
+    [['-o', 'slab_sizes=200-100'], 'slabSizes must rise by more than 8 bytes each'],
     [['-S'], '-S (SASL) is not supported yet'],
     [['-Y', 'users'], '-Y (an authentication file) is not supported yet'],
     [['-Z'], '-Z (TLS) is not supported yet'],

@@ -47,23 +47,17 @@ const WORDS: Readonly<Record<string, Word>> = {
   slab_automove_ratio: {
     value: '<num>',
     help: 'how much younger a class that gets a page must be (default: 0.8)',
-    apply: ({ tuning }, value, word) => {
-      tuning.slabAutomoveRatio = number(word, value)
-    },
+    apply: tuneNumber('slabAutomoveRatio'),
   },
   slab_automove_window: {
     value: '<secs>',
     help: 'seconds over which is judged (default: 10)',
-    apply: ({ tuning }, value, word) => {
-      tuning.slabAutomoveWindow = whole(word, value, 3, 1800)
-    },
+    apply: tuneWhole('slabAutomoveWindow', 3, 1800),
   },
   slab_chunk_max: {
     value: '<kilobytes>',
     help: 'largest chunk; larger items are chains of them (default: 512)',
-    apply: ({ tuning }, value, word) => {
-      tuning.largestChunkBytes = whole(word, value, 1, PAGE_KILOBYTES) * 1024
-    },
+    apply: tuneWhole('largestChunkBytes', 1, PAGE_KILOBYTES, 1024),
   },
   no_chunked_items: { apply: tune({ largestChunkBytes: PAGE_KILOBYTES * 1024 }) },
   slab_sizes: {
@@ -78,16 +72,12 @@ const WORDS: Readonly<Record<string, Word>> = {
   lru_crawler_sleep: {
     value: '<microseconds>',
     help: 'shown by stats settings; steps are 1 ms apart',
-    apply: ({ tuning }, value, word) => {
-      tuning.lruCrawlerSleep = whole(word, value, 0, 1_000_000)
-    },
+    apply: tuneWhole('lruCrawlerSleep', 0, 1_000_000),
   },
   lru_crawler_tocrawl: {
     value: '<items>',
     help: 'most items that one crawl looks at in a list (default: 0, all)',
-    apply: ({ tuning }, value, word) => {
-      tuning.lruCrawlerTocrawl = whole(word, value, 0, 0xffff_ffff)
-    },
+    apply: tuneWhole('lruCrawlerTocrawl', 0, 0xffff_ffff),
   },
   lru_maintainer: {
     help: 'LRU in segments, kept in the background (default; no_ for off)',
@@ -97,37 +87,27 @@ const WORDS: Readonly<Record<string, Word>> = {
   hot_lru_pct: {
     value: '<pct>',
     help: 'share of a class that may be HOT (default: 20)',
-    apply: ({ tuning }, value, word) => {
-      tuning.hotLruPercent = whole(word, value, 1, 79)
-    },
+    apply: tuneWhole('hotLruPercent', 1, 79),
   },
   warm_lru_pct: {
     value: '<pct>',
     help: 'share of a class that may be WARM (default: 40)',
-    apply: ({ tuning }, value, word) => {
-      tuning.warmLruPercent = whole(word, value, 1, 79)
-    },
+    apply: tuneWhole('warmLruPercent', 1, 79),
   },
   hot_max_factor: {
     value: '<num>',
     help: 'HOT items older than this × the age of COLD leave (default: 0.2)',
-    apply: ({ tuning }, value, word) => {
-      tuning.hotMaxFactor = number(word, value)
-    },
+    apply: tuneNumber('hotMaxFactor'),
   },
   warm_max_factor: {
     value: '<num>',
     help: 'the same for WARM (default: 2)',
-    apply: ({ tuning }, value, word) => {
-      tuning.warmMaxFactor = number(word, value)
-    },
+    apply: tuneNumber('warmMaxFactor'),
   },
   temporary_ttl: {
     value: '<secs>',
     help: 'items that expire sooner are never evicted (default: off)',
-    apply: ({ tuning }, value, word) => {
-      tuning.temporaryTtlSeconds = whole(word, value, 0, 0x7fff_ffff)
-    },
+    apply: tuneWhole('temporaryTtlSeconds', 0, 0x7fff_ffff),
   },
   idle_timeout: {
     value: '<secs>',
@@ -220,6 +200,23 @@ export function extendedHelp(): string[] {
 
 function tune(change: Partial<ServerTuning>): NonNullable<Word['apply']> {
   return ({ tuning }) => void Object.assign(tuning, change)
+}
+
+/** The tuning whose value is a number. */
+type NumericTuning = {
+  [Name in keyof ServerTuning]-?: ServerTuning[Name] extends number | undefined ? Name : never
+}[keyof ServerTuning]
+
+function tuneWhole(name: NumericTuning, least: number, most: number, unit = 1): NonNullable<Word['apply']> {
+  return ({ tuning }, value, word) => {
+    tuning[name] = whole(word, value, least, most) * unit
+  }
+}
+
+function tuneNumber(name: NumericTuning): NonNullable<Word['apply']> {
+  return ({ tuning }, value, word) => {
+    tuning[name] = number(word, value)
+  }
 }
 
 function whole(word: string, text: string, least: number, most: number): number {
