@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { escapeBytes, unescapeBytes } from 'memcache-ts-testing'
 
 /** How long an answer that is not the expected one is waited for. */
-const PATIENCE_MS = 1000
+const PATIENCE_MS = 3000
 /** How long nothing must come for an answer to be taken for complete, where none is expected. */
 const QUIET_MS = 150
 
