@@ -62,6 +62,10 @@ export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMax
     'hotLruPercent and warmLruPercent cannot be more than 80 together',
   )
   requireThat(resolved.hotMaxFactor > 0 && resolved.warmMaxFactor > 0, 'hotMaxFactor and warmMaxFactor must be over 0')
+  requireThat(
+    resolved.tailRepairSeconds === 0 || resolved.tailRepairSeconds >= 10,
+    'tailRepairSeconds must be 0 or at least 10',
+  )
   requireThat([0, 1, 2].includes(resolved.slabAutomove), 'slabAutomove must be 0, 1 or 2')
   requireThat(
     resolved.slabAutomoveRatio > 0 && resolved.slabAutomoveRatio <= 1,

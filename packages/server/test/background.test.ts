@@ -63,6 +63,24 @@ describe('LruMaintainer', () => {
     expect(driver.store.lru.size(driver.store.slabs.classFor(60_100) | Segment.temp)).toBe(0)
   })
 
+  it('removes what has been sent for too long from the tail, when it is to', () => {
+    const driver = new StoreDriver(8 * MIB, { tailRepairSeconds: 10 })
+    const maintainer = new LruMaintainer(driver.store)
+    driver.set('stuck', valueOf('v', 100))
+    const item = driver.find('stuck')
+    driver.store.pin(item)
+    driver.store.now += 10
+    settle(() => maintainer.step())
+    expect(driver.find('stuck')).toBe(item)
+    driver.store.now += 1
+    settle(() => maintainer.step())
+    expect(driver.find('stuck')).toBe(0)
+    expect(total(driver.store.statistics.tailRepairs)).toBe(1)
+    expect(driver.usedChunks()).toBe(1)
+    driver.store.unpin(item)
+    expect(driver.usedChunks()).toBe(0)
+  })
+
   it('moves a bounded number of items a step', () => {
     const driver = new StoreDriver(64 * MIB)
     const maintainer = new LruMaintainer(driver.store)

@@ -109,6 +109,11 @@ const WORDS: Readonly<Record<string, Word>> = {
     help: 'items that expire sooner are never evicted (default: off)',
     apply: tuneWhole('temporaryTtlSeconds', 0, 0x7fff_ffff),
   },
+  tail_repair_time: {
+    value: '<secs>',
+    help: 'items sent for so long leave the tail of their LRU (default: 0, never)',
+    apply: tuneWhole('tailRepairSeconds', 10, 0x7fff_ffff),
+  },
   idle_timeout: {
     value: '<secs>',
     help: 'close connections that send nothing for so long (default: 0, never)',
@@ -128,7 +133,6 @@ const WORDS: Readonly<Record<string, Word>> = {
   // What can have no effect here, so that a command line that works there works here.
   maxconns_fast: { apply: () => {} },
   no_maxconns_fast: {},
-  tail_repair_time: { value: '<secs>' },
   hash_algorithm: { value: '<name>' },
   no_hashexpand: {},
   watcher_logbuf_size: { value: '<kilobytes>' },

@@ -33,7 +33,7 @@ export function itemStatistics({ context, options }: StatisticsSource): Statisti
     add('evicted_nonzero', counted(statistics.evictedNonzero))
     add('evicted_time', statistics.evictedTime[id | Segment.cold]!)
     add('outofmemory', counted(statistics.outOfMemory))
-    add('tailrepairs', 0)
+    add('tailrepairs', counted(statistics.tailRepairs))
     add('reclaimed', counted(statistics.reclaimed))
     add('expired_unfetched', counted(statistics.expiredUnfetched))
     add('evicted_unfetched', counted(statistics.evictedUnfetched))

@@ -41,7 +41,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['lru_crawler', yesNo(settings.lruCrawler)],
     ['lru_crawler_sleep', settings.lruCrawlerSleep],
     ['lru_crawler_tocrawl', settings.lruCrawlerTocrawl],
-    ['tail_repair_time', 0],
+    ['tail_repair_time', settings.tailRepairSeconds],
     ['flush_enabled', yesNo(!options.disableFlushAll)],
     ['dump_enabled', yesNo(!options.disableDumping)],
     ['hash_algorithm', 'fnv1a'],

@@ -13,6 +13,7 @@ export class LruStatistics {
   readonly evictedActive = new Float64Array(LRU_LISTS)
   readonly crawlerReclaimed = new Float64Array(LRU_LISTS)
   readonly crawlerItemsChecked = new Float64Array(LRU_LISTS)
+  readonly tailRepairs = new Float64Array(LRU_LISTS)
   readonly tailReflocked = new Float64Array(LRU_LISTS)
   readonly movesToCold = new Float64Array(LRU_LISTS)
   readonly movesToWarm = new Float64Array(LRU_LISTS)

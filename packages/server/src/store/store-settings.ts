@@ -24,6 +24,8 @@ export interface StoreSettings extends SlabClassSettings {
   warmMaxFactor: number
   /** Items that expire within so many seconds go to TEMP, where nothing is evicted; `undefined` for none (`-o temporary_ttl`). */
   temporaryTtlSeconds: number | undefined
+  /** An item that has been sent for so many seconds leaves the tail of its LRU; 0 for never (`-o tail_repair_time`). */
+  readonly tailRepairSeconds: number
   /** Whether pages may move between classes (`-o slab_reassign`). */
   readonly slabReassign: boolean
   /** 0 never moves pages by itself, 1 does, 2 does at every eviction (`-o slab_automove`, `slabs automove`). */
@@ -57,6 +59,7 @@ export const DEFAULT_STORE_SETTINGS: StoreSettings = {
   hotMaxFactor: 0.2,
   warmMaxFactor: 2,
   temporaryTtlSeconds: undefined,
+  tailRepairSeconds: 0,
   slabReassign: true,
   slabAutomove: 1,
   slabAutomoveRatio: 0.8,

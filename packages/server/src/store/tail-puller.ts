@@ -80,7 +80,15 @@ export class TailPuller {
     const words = memory.words(item)
     const at = wordOffset(item)
     const info = words[at + INFO]!
-    if (words[at + PINS] !== 0) statistics.tailReflocked[list]!++
+    if (words[at + PINS] !== 0) {
+      statistics.tailReflocked[list]!++
+      const { tailRepairSeconds } = settings
+      if (tailRepairSeconds > 0 && now - words[at + LAST_ACCESS]! > tailRepairSeconds) {
+        statistics.tailRepairs[list]!++
+        this.#store.unlink(item)
+        return removed + 1
+      }
+    }
     if (evict) {
       if (settings.disableEvictions) return removed
       statistics.evicted[list]!++
