@@ -1,5 +1,8 @@
 import type { Key, Ttl } from 'memcache-ts-protocol'
 
+/** A key: text, parts that are escaped and joined by `:`, or bytes that text could not hold. */
+export type ClientKey = Key | Uint8Array
+
 /** What every call may carry. */
 export interface CallOptions {
   /** How long this call may take, in milliseconds, instead of the client's `timeoutMs`. */
@@ -7,7 +10,7 @@ export interface CallOptions {
   /** Ends the wait with the signal's reason; what was sent may still be carried out. */
   signal?: AbortSignal | undefined
   /** Goes to the server of this key instead of its own, so that keys which belong together lie together. */
-  groupKey?: Key | undefined
+  groupKey?: ClientKey | undefined
 }
 
 /** Options of `incr` and `decr`. */
@@ -26,7 +29,13 @@ export interface MetaGetOptions extends CallOptions {
   recacheSeconds?: number | undefined
   /** T: give it this lifetime. */
   touchTtl?: Ttl | undefined
-  /** Whether to fetch the value, not just what is known of it. Default true. */
+  /** E: with `vivifySeconds`, the cas unique that the item gets which is made. */
+  newCas?: bigint | undefined
+  /** u: leave its place in the LRU as it is. Default false. */
+  noBump?: boolean | undefined
+  /** h and l: also tell whether and when it was last accessed. Default false. */
+  access?: boolean | undefined
+  /** v: whether to fetch the value, not just what is known of it. Default true. */
   value?: boolean | undefined
 }
 
@@ -34,11 +43,13 @@ export interface MetaGetOptions extends CallOptions {
 export interface MetaItem<Value> {
   /** `undefined` for a lease that nobody has filled yet, and where it was not asked for. */
   readonly value: Value | undefined
-  /** The value's bytes. */
+  /** s: the value's bytes. */
   readonly size: number
+  /** c */
   readonly casUnique: bigint
+  /** f */
   readonly clientFlags: number
-  /** `Infinity` for an item that does not expire. */
+  /** t: `Infinity` for an item that does not expire. */
   readonly ttlSeconds: number
   /** W: this caller has the right, and the duty, to recache it. */
   readonly won: boolean
@@ -46,10 +57,15 @@ export interface MetaItem<Value> {
   readonly stale: boolean
   /** Z: another caller has the right to recache it. */
   readonly lost: boolean
+  /** h: whether it was fetched before; `undefined` unless `access` asked for it. */
+  readonly hitBefore: boolean | undefined
+  /** l: seconds since it was last accessed; `undefined` unless `access` asked for it. */
+  readonly lastAccessSeconds: number | undefined
 }
 
 /** Options of `meta.set`. */
 export interface MetaSetOptions extends CallOptions {
+  /** T: its lifetime. Default: for ever. */
   ttl?: Ttl | undefined
   /** M: as the commands of that name. Default `set`. */
   mode?: 'set' | 'add' | 'replace' | 'append' | 'prepend' | undefined
@@ -59,12 +75,14 @@ export interface MetaSetOptions extends CallOptions {
   invalidate?: boolean | undefined
   /** E: the cas unique that it gets. */
   newCas?: bigint | undefined
+  /** N: on `append` and `prepend`, make the item on a miss, with this lifetime. */
+  vivifyTtl?: Ttl | undefined
 }
 
 /** How a `meta.set` ended. */
 export interface MetaSetResult {
   readonly status: 'stored' | 'notStored' | 'exists' | 'notFound'
-  /** The stored item's; 0n when nothing was stored. */
+  /** The stored item's; 0n when nothing was stored, or the server has no meta commands. */
   readonly casUnique: bigint
 }
 
@@ -74,9 +92,11 @@ export interface MetaDeleteOptions extends CallOptions {
   compareCas?: bigint | undefined
   /** I: mark it stale instead of deleting it. */
   invalidate?: boolean | undefined
-  /** T: with `invalidate`, the lifetime that is left to it. */
+  /** x: empty it of its value and client flags, and keep the item. */
+  removeValue?: boolean | undefined
+  /** T: with `invalidate` or `removeValue`, the lifetime that is left to it. */
   ttl?: Ttl | undefined
-  /** E: with `invalidate`, the cas unique that it gets. */
+  /** E: with `invalidate` or `removeValue`, the cas unique that it gets. */
   newCas?: bigint | undefined
 }
 
@@ -84,7 +104,7 @@ export interface MetaDeleteOptions extends CallOptions {
 export interface MetaArithmeticOptions<Amount extends number | bigint = number | bigint> extends CallOptions {
   /** D: by how much. Default 1. */
   delta?: Amount | undefined
-  /** Default `incr`. `decr` stops at 0. */
+  /** M: default `incr`. `decr` stops at 0. */
   mode?: 'incr' | 'decr' | undefined
   /** J: what a counter that is made starts with. Default 0. */
   initial?: Amount | undefined
@@ -94,6 +114,8 @@ export interface MetaArithmeticOptions<Amount extends number | bigint = number |
   ttl?: Ttl | undefined
   /** C: only if it has this cas unique. */
   compareCas?: bigint | undefined
+  /** E: the cas unique that it gets. */
+  newCas?: bigint | undefined
 }
 
 /** A counter, as `meta.arithmetic` left it. */

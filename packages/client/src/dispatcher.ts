@@ -1,84 +1,146 @@
-import { checkKey, joinKey, MemcacheError } from 'memcache-ts-protocol'
+import { checkKey, hashedKey, joinKey, keyProblem, MAX_KEY_BYTES, MemcacheError, MemcacheKeyError } from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
-import type { CallOptions } from './call-options.ts'
-import type { Connection } from './connection.ts'
-import type { Operation } from './operation.ts'
+import type { CallOptions, ClientKey } from './call-options.ts'
+import type { Connection } from './connection/connection.ts'
+import { ServerPool } from './connection/server-pool.ts'
+import type { PoolObserver } from './connection/server-pool.ts'
+import { GetCall } from './operations/get-call.ts'
+import type { Operation, Waiter, WireKey } from './operations/operation.ts'
 import type { ResolvedClientOptions } from './options.ts'
-import { Ketama } from './routing/ketama.ts'
-import { Modula } from './routing/modula.ts'
-import { ServerPool } from './server-pool.ts'
-import type { PoolObserver } from './server-pool.ts'
+import { createRouter } from './routing/create-router.ts'
+import type { Router } from './routing/router.ts'
+import type { ServerAddress } from './server-address.ts'
+import type { ValueReader } from './values/value-codec.ts'
 
 /** Finds the connection for a key, and hands operations to it. */
 export class Dispatcher {
-  readonly pools: readonly ServerPool[]
+  #pools: readonly ServerPool[] = []
   readonly #options: ResolvedClientOptions
-  readonly #router: Ketama | Modula | undefined
+  readonly #observer: PoolObserver
+  #router: Router | undefined
 
   constructor(options: ResolvedClientOptions, observer: PoolObserver) {
     this.#options = options
-    this.pools = options.servers.map((address) => new ServerPool(address, options.poolSize, options, observer))
-    const { servers, hash } = options
+    this.#observer = observer
+  }
+
+  get pools(): readonly ServerPool[] {
+    return this.#pools
+  }
+
+  /** Uses these servers from now on; what is asked of one that is no longer among them is still answered. */
+  use(servers: readonly ServerAddress[]): void {
+    const before = new Map(this.#pools.map((pool) => [identity(pool.address), pool]))
+    this.#pools = servers.map((address) => {
+      const kept = before.get(identity(address))
+      before.delete(identity(address))
+      return kept ?? new ServerPool(address, this.#options.poolSize, this.#options, this.#observer)
+    })
     // A single server needs no hashing.
-    if (servers.length > 1) this.#router = hash === 'ketama' ? new Ketama(servers) : new Modula(servers)
+    this.#router = servers.length > 1 ? createRouter(this.#options.hash, servers) : undefined
+    for (const gone of before.values()) void gone.close()
   }
 
   /**
    * The key as it goes over the wire, with the prefix.
    * @throws MemcacheKeyError for one that memcached cannot hold.
    */
-  wireKey(key: Key): string {
-    const wireKey = this.#options.prefix + joinKey(key)
+  wireKey(key: ClientKey): WireKey {
+    return key instanceof Uint8Array ? this.#binaryKey(key) : this.textKey(key)
+  }
+
+  /** As `wireKey`, for a key that is text. */
+  textKey(key: Key): string {
+    const wireKey = this.#options.prefix + (typeof key === 'string' ? key : joinKey(key))
+    if (this.#options.longKeys === 'hash' && Buffer.byteLength(wireKey) > MAX_KEY_BYTES) {
+      // What may not be in a key at all is refused, long or not.
+      const problem = keyProblem(wireKey.slice(0, MAX_KEY_BYTES / 4))
+      if (problem !== undefined) throw new MemcacheKeyError(problem, { key: wireKey })
+      return hashedKey(wireKey)
+    }
     checkKey(wireKey)
     return wireKey
   }
 
+  #binaryKey(key: Uint8Array): Buffer {
+    const bytes = Buffer.concat([Buffer.from(this.#options.prefix), key])
+    if (key.length === 0 || bytes.length > MAX_KEY_BYTES) {
+      throw new MemcacheKeyError(`a key has 1 to ${MAX_KEY_BYTES} bytes, this one has ${bytes.length}`)
+    }
+    return bytes
+  }
+
   /** The server of a key; where `failover` says so, the next one while it is away. */
-  poolFor(wireKey: string): ServerPool {
+  poolFor(wireKey: WireKey, groupKey?: ClientKey): ServerPool {
     const router = this.#router
-    const pools = this.pools
+    const pools = this.#pools
     if (router === undefined) return pools[0]!
-    const first = pools[router.serverOf(wireKey)]!
-    if (!first.isDown || this.#options.failover === 'none') return first
+    const routed = groupKey === undefined ? wireKey : this.wireKey(groupKey)
+    const first = pools[router.serverOf(routed, 0)]!
+    if (this.#options.failover === 'none' || !first.isDown) return first
     for (let attempt = 1; attempt < pools.length; attempt++) {
-      const next = pools[router.serverOf(wireKey, attempt)]!
+      const next = pools[router.serverOf(routed, attempt)]!
       if (!next.isDown) return next
     }
     return first
   }
 
   /**
-   * The connection that an operation on this key goes to, ready for its request to be written.
-   * @throws MemcacheError when it cannot be taken now.
+   * Sends an operation to the server of its key.
+   * @throws MemcacheError when it cannot be asked now.
    */
-  connectionFor(wireKey: string, options: CallOptions | undefined): Connection {
-    const { groupKey } = options ?? {}
-    const pool = this.poolFor(groupKey === undefined ? wireKey : this.wireKey(groupKey))
-    return this.open(pool, wireKey)
+  send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
+    this.sendTo(this.poolFor(wireKey, options?.groupKey), operation, wireKey, options)
   }
 
   /** @throws MemcacheError when the server cannot be asked now. */
-  open(pool: ServerPool, wireKey: string): Connection {
-    const connection = pool.for(wireKey)
-    const refusal = connection.refusal()
-    if (refusal !== undefined) throw refusal
-    connection.requests.room()
-    return connection
+  sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
+    open(pool, wireKey).send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
+    if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
-  /** Sends the operation whose request was written. */
-  send(connection: Connection, operation: Operation, options: CallOptions | undefined): void {
-    connection.send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
-    const signal = options?.signal
-    if (signal === undefined) return
-    const abort = (): void => operation.fail(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    operation.release = () => signal.removeEventListener('abort', abort)
+  /** A plain `get`, asked together with the others of its tick. */
+  get<Value>(
+    key: Key,
+    options: CallOptions | undefined,
+    reader: ValueReader,
+    again: (call: GetCall) => void,
+  ): Promise<Value | undefined> {
+    return new Promise((resolve, reject) => {
+      options?.signal?.throwIfAborted()
+      const wireKey = this.textKey(key)
+      const connection = open(this.poolFor(wireKey, options?.groupKey), wireKey)
+      const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
+      const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
+      connection.get(call, reader, again)
+      if (options?.signal !== undefined) watch(options.signal, call)
+    })
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.pools.map((pool) => pool.close()))
+    await Promise.all(this.#pools.map((pool) => pool.close()))
   }
+}
+
+/** What makes a server the same one: a name that moved to another address is another connection. */
+function identity({ name, ip }: ServerAddress): string {
+  return `${name} ${ip ?? ''}`
+}
+
+/** @throws MemcacheError when the server cannot be asked now. */
+function open(pool: ServerPool, wireKey: WireKey): Connection {
+  const connection = pool.for(wireKey)
+  const refusal = connection.refusal()
+  if (refusal !== undefined) throw refusal
+  return connection
+}
+
+/** Ends a caller's wait by its signal; what was sent may still be carried out. */
+function watch(signal: AbortSignal, waiter: Waiter): void {
+  if (waiter.settled) return
+  const abort = (): void => waiter.fail(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  waiter.release = () => signal.removeEventListener('abort', abort)
 }
 
 /** An error of ours as it is, anything else as the cause of one. */

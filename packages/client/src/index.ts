@@ -1,5 +1,6 @@
 export type {
   CallOptions,
+  ClientKey,
   CounterOptions,
   MetaArithmeticOptions,
   MetaCounter,
@@ -12,14 +13,19 @@ export type {
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'
 export type { MetaCommands } from './meta-commands.ts'
-export type { MultiGetResult } from './multi-get-result.ts'
-export type { HashStrategy, MemcachedClientOptions } from './options.ts'
+export type { MultiGetResult } from './operations/multi-get-result.ts'
+export type { MemcachedClientOptions } from './options.ts'
+export type { HashStrategy } from './routing/create-router.ts'
+export type { ServerStatistics } from './server-statistics.ts'
+export type { OperationContext } from './tracing.ts'
 export { parseServers } from './server-address.ts'
 export type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 export { typedCodec } from './values/typed-codec.ts'
 export type { TypedCodecOptions } from './values/typed-codec.ts'
-export type { ValueCodec } from './values/value-codec.ts'
+export type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
+export type { EncodedValue, ValueCodec } from './values/value-codec.ts'
 export {
+  MemcacheAuthError,
   MemcacheClosedError,
   MemcacheConnectionError,
   MemcacheDecodeError,

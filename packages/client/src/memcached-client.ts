@@ -1,21 +1,22 @@
 import { EventEmitter } from 'node:events'
-import { formatFlushAll, formatGet, formatStats, formatVersion, MetaCode } from 'memcache-ts-protocol'
-import type { Key, MemcacheError, MetaReply, Ttl } from 'memcache-ts-protocol'
-import type { CallOptions, CounterOptions } from './call-options.ts'
-import { asMemcacheError, Dispatcher } from './dispatcher.ts'
+import { formatFlushAll, formatStats, formatVerbosity, MemcacheOptionError, MemcacheUnsupportedError, Opcode } from 'memcache-ts-protocol'
+import type { MemcacheError, MetaReply, Ttl } from 'memcache-ts-protocol'
+import type { CallOptions, ClientKey, CounterOptions } from './call-options.ts'
+import { Commands, toUint64 } from './commands.ts'
+import { VERSION_REQUEST } from './connection/greet.ts'
+import { Discovery } from './discovery/discovery.ts'
+import { Dispatcher } from './dispatcher.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
-import { MultiGetResult } from './multi-get-result.ts'
-import { LinesOperation, MultiGetOperation } from './operation.ts'
+import type { MultiGetResult } from './operations/multi-get-result.ts'
+import { isFound } from './operations/retrieval-operation.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
-import type { ServerPool } from './server-pool.ts'
-import { typedCodec } from './values/typed-codec.ts'
-import { readerOf } from './values/value-codec.ts'
+import { readStatistics } from './server-statistics.ts'
+import type { ServerStatistics } from './server-statistics.ts'
+import { Tracing } from './tracing.ts'
+import { ChunkedValues } from './values/chunked-values.ts'
 import type { ValueReader } from './values/value-codec.ts'
-
-/** Keys of one `get` line; longer lists are asked for in several. */
-const KEYS_PER_GET = 200
 
 /** Events of a `MemcachedClient`; it never emits `error`. */
 export interface MemcachedClientEvents {
@@ -27,6 +28,8 @@ export interface MemcachedClientEvents {
   eject: [server: string, error: MemcacheError]
   /** It answers again. */
   rejoin: [server: string]
+  /** Discovery found that these are the servers now. */
+  servers: [servers: string[]]
 }
 
 /** An item with its cas unique, for `cas`. */
@@ -50,23 +53,32 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly meta: MetaCommands
   readonly #options: ResolvedClientOptions
   readonly #dispatcher: Dispatcher
-  readonly #reader: ValueReader
+  readonly #commands: Commands
+  readonly #tracing: Tracing
+  readonly #discovery: Discovery | undefined
 
   /** @throws MemcacheOptionError for options that cannot be. */
   constructor(options: string | MemcachedClientOptions = {}) {
     super()
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
+    const { codec, chunkBytes, clock, servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
       connected: (server) => this.emit('connect', server),
       disconnected: (server, error) => this.emit('disconnect', server, error),
       retrying: (server, delayMs) => this.emit('reconnecting', server, delayMs),
-      ejected: (server, error) => this.emit('eject', server, error),
+      ejected: (server, error) => {
+        this.#discovery?.refresh()
+        this.emit('eject', server, error)
+      },
       rejoined: (server) => this.emit('rejoin', server),
     })
-    const { values, clock } = this.#options
-    const codec = values === 'typed' ? typedCodec() : values
-    this.#reader = 'read' in codec ? (codec as ValueReader) : readerOf(codec)
-    this.meta = new MetaCommands(this.#dispatcher, codec, this.#reader, clock)
+    const values = new ChunkedValues(codec, chunkBytes)
+    this.#commands = new Commands(this.#dispatcher, values, clock)
+    values.fetch = (keys) => this.#commands.getMulti<Buffer, string>(keys, undefined, BYTES)
+    this.#tracing = new Tracing(this.#dispatcher, this.#options.timeoutMs)
+    this.meta = new MetaCommands(this.#commands, this.#tracing)
+    if (discovery) this.#discovery = this.#discover()
+    else this.#dispatcher.use(servers)
   }
 
   /** The servers' names, in their order. */
@@ -77,244 +89,247 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   // Retrieval
 
   /** The value of a key; `undefined` is a miss, `null` a stored null. */
-  get<Value = unknown>(key: Key, options?: CallOptions): Promise<Value | undefined> {
-    return this.meta.value<Value>(key, options)
+  get<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<Value | undefined> {
+    if (this.#tracing.isIdle) return this.#commands.get(key, options)
+    return this.#tracing.run('get', key, options, () => this.#commands.get(key, options))
   }
 
   /** The value with its cas unique; `undefined` is a miss. */
-  gets<Value = unknown>(key: Key, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    return this.meta.fetch(key, options, withCas<Value>)
+  gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
+    const request = { value: true, casUnique: true }
+    return this.#tracing.run('gets', key, options, () =>
+      this.#commands.retrieve(key, request, options, withCas<Value>),
+    )
   }
 
   /** The value, its lifetime set anew; `undefined` is a miss. */
-  gat<Value = unknown>(key: Key, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
-    return this.meta.fetch(key, { ...options, touchTtl: ttl }, hitValue<Value>)
+  gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
+    return this.#tracing.run('gat', key, options, async () => {
+      const request = { value: true, touchExptime: this.#commands.exptime(ttl) }
+      return this.#commands.retrieve(key, request, options, hitValue<Value>)
+    })
   }
 
   /** The value with its cas unique, its lifetime set anew; `undefined` is a miss. */
-  gats<Value = unknown>(key: Key, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    return this.meta.fetch(key, { ...options, touchTtl: ttl }, withCas<Value>)
+  gats<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
+    return this.#tracing.run('gats', key, options, async () => {
+      const request = { value: true, casUnique: true, touchExptime: this.#commands.exptime(ttl) }
+      return this.#commands.retrieve(key, request, options, withCas<Value>)
+    })
   }
 
   /**
    * The hits among many keys, in one round trip a server. When a server fails, the others' hits come, and its error is
    * in `errors`; only when all fail does it reject.
    */
-  async getMulti<Value = unknown, Given extends Key = Key>(
+  getMulti<Value = unknown, Given extends ClientKey = ClientKey>(
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiGetResult<Given, Value>> {
-    options?.signal?.throwIfAborted()
-    const result = new MultiGetResult<Given, Value>()
-    const batches = this.#batches(keys, options)
-    const failed = await Promise.all(
-      batches.map(async ({ pool, wanted }) => {
-        try {
-          await this.#getBatch(pool, wanted, result, options)
-          return 0
-        } catch (error) {
-          if (options?.signal?.aborted === true) throw error
-          result.errors.set(pool.address.name, asMemcacheError(error))
-          return 1
-        }
-      }),
-    )
-    const failures = failed.filter((failure) => failure === 1).length
-    if (failures > 0 && failures === batches.length) throw result.errors.values().next().value!
-    return result
+    if (this.#tracing.isIdle) return this.#commands.getMulti(keys, options)
+    return this.#tracing.run('getMulti', keys, options, () => this.#commands.getMulti<Value, Given>(keys, options), true)
   }
 
   // Storage
 
   /** Stores a value. Without a lifetime it stays until it is evicted. */
-  async set(key: Key, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<void> {
-    await this.meta.set(key, value, { ...options, ttl })
+  async set(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<void> {
+    await this.#tracing.run('set', key, options, () => this.#commands.store(key, value, { ...options, ttl }))
   }
 
   /** Stores a value unless the key has one; returns whether it did. */
-  async add(key: Key, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<boolean> {
-    return (await this.meta.set(key, value, { ...options, ttl, mode: 'add' })).status === 'stored'
+  add(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<boolean> {
+    return this.#store('add', key, value, ttl, options)
   }
 
   /** Stores a value if the key has one; returns whether it did. */
-  async replace(key: Key, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<boolean> {
-    return (await this.meta.set(key, value, { ...options, ttl, mode: 'replace' })).status === 'stored'
+  replace(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<boolean> {
+    return this.#store('replace', key, value, ttl, options)
   }
 
   /** Puts bytes behind a stored value, which keeps its kind and lifetime; returns whether there was one. */
-  async append(key: Key, value: string | Buffer, options?: CallOptions): Promise<boolean> {
-    return (await this.meta.set(key, value, { ...options, mode: 'append' })).status === 'stored'
+  append(key: ClientKey, value: string | Buffer, options?: CallOptions): Promise<boolean> {
+    return this.#store('append', key, value, undefined, options)
   }
 
   /** Puts bytes before a stored value, which keeps its kind and lifetime; returns whether there was one. */
-  async prepend(key: Key, value: string | Buffer, options?: CallOptions): Promise<boolean> {
-    return (await this.meta.set(key, value, { ...options, mode: 'prepend' })).status === 'stored'
+  prepend(key: ClientKey, value: string | Buffer, options?: CallOptions): Promise<boolean> {
+    return this.#store('prepend', key, value, undefined, options)
   }
 
   /** Stores a value in place of the one that `gets` returned; `exists` when it has changed since. */
   async cas(
-    key: Key,
+    key: ClientKey,
     value: unknown,
     casUnique: bigint,
     ttl?: Ttl,
     options?: CallOptions,
   ): Promise<'stored' | 'exists' | 'notFound'> {
-    const { status } = await this.meta.set(key, value, { ...options, ttl, compareCas: casUnique })
+    const { status } = await this.#tracing.run('cas', key, options, () =>
+      this.#commands.store(key, value, { ...options, ttl, compareCas: casUnique }),
+    )
     return status === 'notStored' ? 'exists' : status
   }
 
   /** Sets an item's lifetime anew; returns whether there was one. */
-  async touch(key: Key, ttl: Ttl, options?: CallOptions): Promise<boolean> {
-    return (await this.meta.fetch(key, { ...options, touchTtl: ttl, value: false }, isHit)) === true
+  touch(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<boolean> {
+    return this.#tracing.run('touch', key, options, async () => {
+      const request = { value: false, touchExptime: this.#commands.exptime(ttl) }
+      return this.#commands.retrieve(key, request, options, isFound)
+    })
   }
 
   /** Deletes an item; returns whether there was one. */
-  async delete(key: Key, options?: CallOptions): Promise<boolean> {
-    return (await this.meta.delete(key, options)) === 'deleted'
+  async delete(key: ClientKey, options?: CallOptions): Promise<boolean> {
+    return (await this.#tracing.run('delete', key, options, () => this.#commands.delete(key, {}, options))) === 'deleted'
   }
 
   // Counters
 
   /** Adds to a counter; `undefined` is a miss, unless `initial` says what to start with. Given a bigint, exact to 2^64. */
   incr<Amount extends number | bigint = number>(
-    key: Key,
+    key: ClientKey,
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#count('incr', key, delta, options)
+    return this.#tracing.run('incr', key, options, () => this.#count('incr', key, delta, options))
   }
 
   /** Takes from a counter, down to 0; `undefined` is a miss, unless `initial` says what to start with. */
   decr<Amount extends number | bigint = number>(
-    key: Key,
+    key: ClientKey,
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#count('decr', key, delta, options)
+    return this.#tracing.run('decr', key, options, () => this.#count('decr', key, delta, options))
   }
 
   // Servers
 
   /** Forgets everything on all servers, now or in so many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
-    await this.#onAll(formatFlushAll(delaySeconds), true, false, options)
+    if (!(delaySeconds >= 0) || !Number.isInteger(delaySeconds)) {
+      throw new MemcacheOptionError(`delaySeconds must be a whole number from 0 on, got ${delaySeconds}`)
+    }
+    const extra = delaySeconds > 0 ? { extra: delaySeconds } : {}
+    const request = { text: formatFlushAll(delaySeconds), binary: { opcode: Opcode.flush, ...extra } }
+    await this.#tracing.run('flushAll', undefined, options, () => this.#commands.onAll(request, true, options))
   }
 
   /** Each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
-    const lines = await this.#onAll(formatVersion(), false, false, options)
+    const lines = await this.#tracing.run('version', undefined, options, () =>
+      this.#commands.onAll(VERSION_REQUEST, false, options),
+    )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
 
   /** Each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
+  stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
+  stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
-    const lines = await this.#onAll(formatStats(form), false, true, options)
-    return new Map([...lines].map(([server, of]) => [server, Object.fromEntries(of.map(readStat))]))
+    if (form !== undefined && !/^[\w ]+$/.test(form)) {
+      throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
+    }
+    const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
+    const lines = await this.#tracing.run('stats', undefined, options, () =>
+      this.#commands.onAll({ text: formatStats(form), untilEnd: true, binary }, false, options),
+    )
+    return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
+  }
+
+  /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */
+  async verbosity(level: number, options?: CallOptions): Promise<void> {
+    const request = { text: formatVerbosity(level), binary: { opcode: Opcode.verbosity, extra: level } }
+    await this.#tracing.run('verbosity', undefined, options, () => this.#commands.onAll(request, true, options))
   }
 
   /** Lets operations under way finish, then closes the connections. */
   async close(): Promise<void> {
-    await this.#dispatcher.close()
+    await Promise.all([this.#discovery?.close(), this.#dispatcher.close()])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
+  async #store(
+    mode: 'add' | 'replace' | 'append' | 'prepend',
+    key: ClientKey,
+    value: unknown,
+    ttl: Ttl | undefined,
+    options: CallOptions | undefined,
+  ): Promise<boolean> {
+    const { status } = await this.#tracing.run(mode, key, options, () =>
+      this.#commands.store(key, value, { ...options, ttl, mode }),
+    )
+    return status === 'stored'
+  }
+
   async #count<Amount extends number | bigint>(
     mode: 'incr' | 'decr',
-    key: Key,
+    key: ClientKey,
     delta: Amount | undefined,
     options: CounterOptions | undefined,
   ): Promise<Widened<Amount> | undefined> {
-    const { initial, ttl, ...call } = options ?? {}
-    const counter = await this.meta.arithmetic<Amount>(key, {
-      ...call,
-      mode,
-      delta,
-      ...(initial === undefined ? {} : { initial: initial as Amount, vivifyTtl: ttl ?? Infinity }),
+    const initial = options?.initial === undefined ? undefined : toUint64('initial', options.initial)
+    const request = { mode, delta: toUint64('delta', delta ?? 1), details: false } as const
+    const vivifyExptime = this.#commands.exptime(options?.ttl ?? Infinity)
+    const { digits } = await this.#commands
+      .count(key, initial === undefined ? request : { ...request, initial, vivifyExptime }, options)
+      .catch(async (error: unknown) => {
+        if (initial === undefined || !(error instanceof MemcacheUnsupportedError)) throw error
+        return this.#countOrAdd(key, request, initial.toBigInt(), options)
+      })
+    if (digits === undefined) return undefined
+    return (typeof delta === 'bigint' ? BigInt(digits) : Number(digits)) as Widened<Amount>
+  }
+
+  /** What a server without meta commands does in two steps: whoever is first makes the counter, the others count. */
+  async #countOrAdd(
+    key: ClientKey,
+    request: Parameters<Commands['count']>[1],
+    initial: bigint,
+    options: CounterOptions | undefined,
+  ): ReturnType<Commands['count']> {
+    const counted = await this.#commands.count(key, request, options)
+    if (counted.digits !== undefined) return counted
+    const made = { ...options, ttl: options?.ttl, mode: 'add' } as const
+    const { status } = await this.#commands.store(key, Buffer.from(String(initial)), made)
+    if (status === 'stored') return { digits: String(initial), casUnique: 0n, ttlSeconds: Infinity }
+    return this.#commands.count(key, request, options)
+  }
+
+  #discover(): Discovery {
+    const { servers, discoveryIntervalMs } = this.#options
+    const discovery = new Discovery(servers, this.#options, discoveryIntervalMs, {
+      asking: (asked) => {
+        this.#tracing.opening = asked
+      },
+      found: (found) => {
+        this.#dispatcher.use(found)
+        this.#tracing.opening = undefined
+        this.emit('servers', this.servers)
+      },
     })
-    return counter?.value
-  }
-
-  /** The keys by server, in lists that fit a line. */
-  #batches<Given extends Key>(
-    keys: readonly Given[],
-    options: CallOptions | undefined,
-  ): { pool: ServerPool; wanted: Map<string, Given> }[] {
-    const byPool = new Map<ServerPool, { pool: ServerPool; wanted: Map<string, Given> }>()
-    const batches: { pool: ServerPool; wanted: Map<string, Given> }[] = []
-    const group = options?.groupKey === undefined ? undefined : this.#dispatcher.wireKey(options.groupKey)
-    for (const key of keys) {
-      const wireKey = this.#dispatcher.wireKey(key)
-      const pool = this.#dispatcher.poolFor(group ?? wireKey)
-      let batch = byPool.get(pool)
-      if (batch === undefined || batch.wanted.size >= KEYS_PER_GET) {
-        batch = { pool, wanted: new Map() }
-        byPool.set(pool, batch)
-        batches.push(batch)
-      }
-      batch.wanted.set(wireKey, key)
-    }
-    return batches
-  }
-
-  #getBatch<Given extends Key, Value>(
-    pool: ServerPool,
-    wanted: Map<string, Given>,
-    result: Map<Given, Value>,
-    options: CallOptions | undefined,
-  ): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const wireKeys = [...wanted.keys()]
-      const connection = this.#dispatcher.open(pool, wireKeys[0]!)
-      connection.requests.append(formatGet(wireKeys))
-      const hit = (wireKey: string, value: unknown): void => {
-        const key = wanted.get(wireKey)
-        if (key !== undefined) result.set(key, value as Value)
-      }
-      this.#dispatcher.send(connection, new MultiGetOperation(this.#reader, hit, resolve, reject), options)
-    })
-  }
-
-  /** Sends a line to every server; rejects when one fails. */
-  async #onAll(
-    request: string,
-    writes: boolean,
-    untilEnd: boolean,
-    options: CallOptions | undefined,
-  ): Promise<Map<string, string[]>> {
-    options?.signal?.throwIfAborted()
-    const answers = this.#dispatcher.pools.map(
-      (pool) =>
-        new Promise<[string, string[]]>((resolve, reject) => {
-          const connection = this.#dispatcher.open(pool, '')
-          connection.requests.append(request)
-          const answered = (lines: string[]): void => resolve([pool.address.name, lines])
-          this.#dispatcher.send(connection, new LinesOperation({ writes }, untilEnd, answered, reject), options)
-        }),
-    )
-    return new Map(await Promise.all(answers))
+    discovery.refresh()
+    return discovery
   }
 }
 
+/** The bytes of a chunk, as they are. */
+const BYTES: ValueReader = {
+  read: (buffer, start, end, _, owned) => {
+    const bytes = buffer.subarray(start, end)
+    return owned ? bytes : Buffer.from(bytes)
+  },
+}
+
 function withCas<Value>(reply: MetaReply, value: unknown): ItemWithCas<Value> | undefined {
-  if (reply.code === MetaCode.EN) return undefined
+  if (!isFound(reply)) return undefined
   return { value: value as Value, casUnique: reply.casUnique.toBigInt(), clientFlags: reply.clientFlags }
 }
 
 function hitValue<Value>(reply: MetaReply, value: unknown): Value | undefined {
-  return reply.code === MetaCode.EN ? undefined : (value as Value)
-}
-
-function isHit(reply: MetaReply): boolean {
-  return reply.code !== MetaCode.EN
-}
-
-function readStat(line: string): [string, string | number] {
-  const [, name = '', value = ''] = /^STAT (\S+) ?(.*)$/.exec(line) ?? []
-  return [
-    name,
-    /^\d+(?:\.\d+)?$/.test(value) && Number.isSafeInteger(Math.trunc(Number(value))) ? Number(value) : value,
-  ]
+  return isFound(reply) ? (value as Value) : undefined
 }

@@ -1,11 +1,17 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { checkOptions, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
+import type { Credentials } from './connection/greet.ts'
+import type { DialectName } from './dialects/dialect.ts'
+import { HASH_STRATEGIES } from './routing/create-router.ts'
+import type { HashStrategy } from './routing/create-router.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
+import { tlsOptionsOf } from './tls-options.ts'
+import { createCodec } from './values/create-codec.ts'
+import type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
+import type { PresetName } from './values/create-codec.ts'
 import type { ValueCodec } from './values/value-codec.ts'
-
-/** How keys are spread over servers. */
-export type HashStrategy = 'ketama' | 'modula'
 
 /** Options of a `MemcachedClient`. */
 export interface MemcachedClientOptions {
@@ -13,20 +19,42 @@ export interface MemcachedClientOptions {
   servers?: string | readonly (string | ServerStream)[] | undefined
   /** How long an operation may take, in milliseconds. Default 500. */
   timeoutMs?: number | undefined
-  /** How long connecting may take, in milliseconds. Default 1000. */
+  /** How long connecting may take, greeting included, in milliseconds. Default 1000. */
   connectTimeoutMs?: number | undefined
+  /** A connection on which nothing was asked for this long is closed, in milliseconds. Default `Infinity`: never. */
+  idleTimeoutMs?: number | undefined
   /** Connections a server; requests are pipelined, so few are enough. Default 2. */
   poolSize?: number | undefined
   /** Most operations waiting on one connection; the next one is refused. Default 10 000. */
   maxQueue?: number | undefined
-  /** How keys are spread over servers: `ketama` as libmemcached does it, or `modula`. Default `ketama`. */
+  /**
+   * How keys are spread over servers: `ketama` as libmemcached's weighted one, `ketama-spy` as spymemcached, `rendezvous`,
+   * `jump`, or `modula` as libmemcached's default. Default `ketama`.
+   */
   hash?: HashStrategy | undefined
   /** Where a key goes while its server is away: to the `next` one, or `none`. Default `next`. */
   failover?: 'next' | 'none' | undefined
+  /** Speak TLS: `true`, or options of `tls.connect`. Default false. */
+  tls?: boolean | TlsOptions | undefined
+  /** Credentials, by text authentication (`-Y`) or SASL (`-S`), whichever the server speaks. */
+  username?: string | undefined
+  password?: string | undefined
+  /** How to speak: `auto` asks for the version, and where credentials are met by silence tries SASL. Default `auto`. */
+  protocol?: DialectName | 'auto' | undefined
+  /** Whether `servers` are configuration endpoints as ElastiCache and Memorystore have them. Default false. */
+  discovery?: boolean | undefined
+  /** How often a configuration endpoint is asked, in milliseconds. Default 60 000. */
+  discoveryIntervalMs?: number | undefined
   /** Put before every key, with a `:` between. */
   prefix?: string | undefined
-  /** How values become bytes: `typed` (what goes in comes out), or a codec. Default `typed`. */
-  values?: 'typed' | ValueCodec | undefined
+  /** What becomes of keys over 250 bytes: `refuse`, or `hash` by SHA-256. Default `refuse`. */
+  longKeys?: 'refuse' | 'hash' | undefined
+  /** How values become bytes: `typed` (what goes in comes out), as another client has them, or a codec. Default `typed`. */
+  values?: 'typed' | PresetName | ValueCodec | undefined
+  /** Compress values: `true` for gzip over 1 kB, an algorithm, or options. Default false. */
+  compression?: boolean | CompressionAlgorithm | CompressionOptions | undefined
+  /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
+  chunkBytes?: number | undefined
   /** Where the time comes from; for tests. */
   clock?: Clock | undefined
 }
@@ -36,12 +64,20 @@ export interface ResolvedClientOptions {
   readonly servers: readonly ServerAddress[]
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
+  readonly idleTimeoutMs: number
   readonly poolSize: number
   readonly maxQueue: number
   readonly hash: HashStrategy
   readonly failover: 'next' | 'none'
+  readonly tls: TlsOptions | undefined
+  readonly credentials: Credentials | undefined
+  readonly protocol: DialectName | 'auto'
+  readonly discovery: boolean
+  readonly discoveryIntervalMs: number
   readonly prefix: string
-  readonly values: 'typed' | ValueCodec
+  readonly longKeys: 'refuse' | 'hash'
+  readonly codec: ValueCodec
+  readonly chunkBytes: number
   readonly clock: Clock
 }
 
@@ -49,45 +85,69 @@ const KNOWN = [
   'servers',
   'timeoutMs',
   'connectTimeoutMs',
+  'idleTimeoutMs',
   'poolSize',
   'maxQueue',
   'hash',
   'failover',
+  'tls',
+  'username',
+  'password',
+  'protocol',
+  'discovery',
+  'discoveryIntervalMs',
   'prefix',
+  'longKeys',
   'values',
+  'compression',
+  'chunkBytes',
   'clock',
 ] as const satisfies readonly (keyof MemcachedClientOptions)[]
 
 const HINTS = {
   timeout: 'timeoutMs',
   connectTimeout: 'connectTimeoutMs',
+  idle: 'idleTimeoutMs',
   keyPrefix: 'prefix',
   namespace: 'prefix',
   hosts: 'servers',
+  server: 'servers',
   expires: 'a lifetime given with each call',
+  compress: 'compression',
+  serializer: 'values',
+  codec: 'values',
+  algorithm: 'hash',
+  autoDiscovery: 'discovery',
+  sasl: 'username` and `password',
 }
 
 /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
-export function resolveClientOptions(options: MemcachedClientOptions): ResolvedClientOptions {
-  checkOptions('MemcachedClient', options, KNOWN, HINTS)
-  const { hash = 'ketama', failover = 'next', prefix = '' } = options
-  const { servers, ...fromUrl } = resolveServers(options.servers ?? '127.0.0.1:11211')
-  if (hash !== 'ketama' && hash !== 'modula') {
-    throw new MemcacheOptionError(`hash must be 'ketama' or 'modula', got '${String(hash)}'`)
-  }
-  if (failover !== 'next' && failover !== 'none') {
-    throw new MemcacheOptionError(`failover must be 'next' or 'none', got '${String(failover)}'`)
+export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
+  checkOptions('MemcachedClient', given, KNOWN, HINTS)
+  const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
+  const options = { ...fromUrl, ...withoutUndefined(given) }
+  const { prefix = '', discovery = false } = options
+  if (discovery && servers.some(({ stream, path }) => stream !== undefined || path !== undefined)) {
+    throw new MemcacheOptionError('discovery asks configuration endpoints: give them as host:port')
   }
   return {
     servers,
-    timeoutMs: positive('timeoutMs', options.timeoutMs ?? fromUrl.timeoutMs ?? 500),
-    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? fromUrl.connectTimeoutMs ?? 1000),
-    poolSize: positive('poolSize', options.poolSize ?? fromUrl.poolSize ?? 2, true),
-    maxQueue: positive('maxQueue', options.maxQueue ?? fromUrl.maxQueue ?? 10_000, true),
-    hash,
-    failover,
+    timeoutMs: positive('timeoutMs', options.timeoutMs ?? 500),
+    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
+    idleTimeoutMs: positive('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
+    poolSize: positive('poolSize', options.poolSize ?? 2, true),
+    maxQueue: positive('maxQueue', options.maxQueue ?? 10_000, true),
+    hash: oneOf('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
+    failover: oneOf('failover', options.failover ?? 'next', ['next', 'none']),
+    tls: tlsOptionsOf(options.tls, fromUrl.tlsCaFile),
+    credentials: credentialsOf(options.username, options.password),
+    protocol: oneOf('protocol', options.protocol ?? 'auto', ['auto', 'meta', 'text', 'binary']),
+    discovery,
+    discoveryIntervalMs: positive('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
     prefix: prefix === '' ? '' : `${prefix}:`,
-    values: options.values ?? 'typed',
+    longKeys: oneOf('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
+    codec: createCodec(options.values ?? 'typed', compressionOf(options.compression)),
+    chunkBytes: positive('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
     clock: options.clock ?? systemClock,
   }
 }
@@ -111,7 +171,31 @@ function listOf(stream: ServerStream): ServerList {
   return { servers: [{ name: stream.name, stream, weight: 1 }], options: {} }
 }
 
-/** Checks a number of milliseconds, or a count. */
+function credentialsOf(username: string | undefined, password: string | undefined): Credentials | undefined {
+  if (username === undefined && password === undefined) return undefined
+  if (username === undefined || password === undefined) {
+    throw new MemcacheOptionError(`${username === undefined ? 'password' : 'username'} is given alone: give both`)
+  }
+  return { username, password }
+}
+
+function compressionOf(given: MemcachedClientOptions['compression']): CompressionOptions | undefined {
+  if (given === undefined || given === false) return undefined
+  if (given === true) return {}
+  return typeof given === 'string' ? { algorithm: given } : given
+}
+
+function withoutUndefined<Options extends object>(options: Options): Options {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+}
+
+function oneOf<Choice extends string>(name: string, value: Choice, choices: readonly Choice[]): Choice {
+  if (choices.includes(value)) return value
+  const listed = choices.map((choice) => `'${choice}'`)
+  throw new MemcacheOptionError(`${name} must be ${listed.slice(0, -1).join(', ')} or ${listed.at(-1)}, got '${value}'`)
+}
+
+/** Checks a number of milliseconds or bytes, or a count. */
 function positive(name: string, value: number, whole = false): number {
   if (!(value > 0) || (whole && !Number.isInteger(value))) {
     throw new MemcacheOptionError(`${name} must be ${whole ? 'a whole number' : 'a number'} over 0, got ${value}`)

@@ -15,18 +15,28 @@ export interface ServerAddress {
   readonly name: string
   readonly host?: string
   readonly port?: number
+  /** Where the host was last said to be; without it the name is resolved. */
+  readonly ip?: string
   readonly path?: string
   readonly stream?: ServerStream
   /** Its share of the keys, against the other servers' weights. */
   readonly weight: number
 }
 
-/** What a list of servers says besides the servers: options of the client, from the query of a `memcache://` URL. */
+/** What a list of servers says besides the servers: options of the client, from a `memcache://` URL. */
 export interface ServerListOptions {
   readonly timeoutMs?: number
   readonly connectTimeoutMs?: number
+  readonly idleTimeoutMs?: number
   readonly poolSize?: number
   readonly maxQueue?: number
+  readonly discovery?: boolean
+  readonly discoveryIntervalMs?: number
+  readonly tls?: boolean
+  /** A file of the authorities that a server's certificate may be from, in PEM. */
+  readonly tlsCaFile?: string
+  readonly username?: string
+  readonly password?: string
 }
 
 /** A list of servers that was read. */
@@ -35,38 +45,56 @@ export interface ServerList {
   readonly options: ServerListOptions
 }
 
-const URL_OPTIONS = [
-  'timeoutMs',
-  'connectTimeoutMs',
-  'poolSize',
-  'maxQueue',
-] as const satisfies readonly (keyof ServerListOptions)[]
-
-/** Parts of the grammar whose meaning this version does not have; better refused than taken for something else. */
-const NOT_YET: Readonly<Record<string, string>> = {
-  discovery: 'auto discovery',
-  tlsCaFile: 'TLS',
-}
+/** How the options of a URL's query are read. */
+const QUERY = {
+  timeoutMs: readNumber,
+  connectTimeoutMs: readNumber,
+  idleTimeoutMs: readNumber,
+  poolSize: readNumber,
+  maxQueue: readNumber,
+  discovery: readBoolean,
+  discoveryIntervalMs: readNumber,
+  tls: readBoolean,
+  tlsCaFile: (_: string, value: string) => value,
+} as const satisfies Partial<Record<keyof ServerListOptions, (name: string, value: string) => unknown>>
 
 /**
  * Reads a list of servers, as in `MEMCACHE_SERVERS`: `a,b:11211:2,[::1]:11211,/run/mc.sock`; each `host[:port[:weight]]`,
- * an IPv6 address in brackets, or the path of a unix socket. As a URL, `memcache://a:11211,b?timeoutMs=50`, it can carry
- * options of the client.
- * @throws MemcacheOptionError that says which part cannot be read, or is not there yet (TLS, credentials, discovery).
+ * an IPv6 address in brackets, or the path of a unix socket. As a URL, `memcache://user:password@a:11211,b?timeoutMs=50`, it
+ * can carry credentials and options of the client; `memcaches://` is TLS.
+ * @throws MemcacheOptionError that says which part cannot be read.
  */
 export function parseServers(text: string): ServerList {
   const [, scheme, rest] = /^([a-z]+):\/\/(.*)$/s.exec(text.trim()) ?? []
   if (scheme === undefined || rest === undefined) return { servers: parseHosts(text), options: {} }
-  if (scheme === 'memcaches') throw notYet('TLS', 'memcaches://')
-  if (scheme !== 'memcache') {
+  if (scheme !== 'memcache' && scheme !== 'memcaches') {
     throw new MemcacheOptionError(
       `the servers '${text}' are not memcached's: write host:port,host:port or memcache://host:port`,
     )
   }
-  const [hosts = '', query = ''] = rest.split('?', 2)
-  const at = hosts.lastIndexOf('@')
-  if (at !== -1) throw notYet('authentication', 'user:password@')
-  return { servers: parseHosts(hosts), options: parseQuery(query) }
+  const [authority = '', query = ''] = rest.split('?', 2)
+  const at = authority.lastIndexOf('@')
+  const options = {
+    ...(scheme === 'memcaches' ? { tls: true } : {}),
+    ...parseCredentials(authority.slice(0, Math.max(0, at))),
+    ...parseQuery(query),
+  }
+  return { servers: parseHosts(authority.slice(at + 1).replace(/\/$/, '')), options }
+}
+
+/** `user:password`, each percent-encoded. */
+function parseCredentials(text: string): { username: string; password: string } | undefined {
+  if (text === '') return undefined
+  const colon = text.indexOf(':')
+  if (colon === -1) throw new MemcacheOptionError(`the servers have a user without a password: write user:password@host`)
+  try {
+    return {
+      username: decodeURIComponent(text.slice(0, colon)),
+      password: decodeURIComponent(text.slice(colon + 1)),
+    }
+  } catch (cause) {
+    throw new MemcacheOptionError('the credentials of the servers are not percent-encoded: write %25 for %', { cause })
+  }
 }
 
 function parseHosts(text: string): ServerAddress[] {
@@ -76,22 +104,26 @@ function parseHosts(text: string): ServerAddress[] {
 }
 
 function parseQuery(query: string): ServerListOptions {
-  const options: Record<string, number> = {}
+  const options: Record<string, unknown> = {}
   for (const [name, value] of new URLSearchParams(query)) {
-    const missing = NOT_YET[name]
-    if (missing !== undefined) throw notYet(missing, name)
-    if (!URL_OPTIONS.some((known) => known === name)) {
-      throw new MemcacheOptionError(`a memcache:// URL has no option '${name}': it knows ${URL_OPTIONS.join(', ')}`)
+    if (!Object.hasOwn(QUERY, name)) {
+      const known = Object.keys(QUERY).join(', ')
+      throw new MemcacheOptionError(`a memcache:// URL has no option '${name}': it knows ${known}`)
     }
-    const number = Number(value)
-    if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number over 0, got '${value}'`)
-    options[name] = number
+    options[name] = QUERY[name as keyof typeof QUERY](name, value)
   }
   return options
 }
 
-function notYet(what: string, part: string): MemcacheOptionError {
-  return new MemcacheOptionError(`this version of memcache-ts has no ${what} yet: leave '${part}' out of the servers`)
+function readNumber(name: string, value: string): number {
+  const number = Number(value)
+  if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number over 0, got '${value}'`)
+  return number
+}
+
+function readBoolean(name: string, value: string): boolean {
+  if (value !== 'true' && value !== 'false') throw new MemcacheOptionError(`${name} is true or false, got '${value}'`)
+  return value === 'true'
 }
 
 function parseServer(text: string): ServerAddress {

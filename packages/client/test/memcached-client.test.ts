@@ -38,7 +38,7 @@ describe('options of a client', () => {
     [{ pollSize: 5 }, '`pollSize` is `poolSize` here'],
     [{ timeoutMs: 0 }, 'timeoutMs must be a number over 0'],
     [{ poolSize: 1.5 }, 'poolSize must be a whole number over 0'],
-    [{ hash: 'crc' }, "hash must be 'ketama' or 'modula'"],
+    [{ hash: 'crc' }, "hash must be 'ketama', 'ketama-spy', 'rendezvous', 'jump' or 'modula'"],
     [{ servers: [] }, 'the list of servers is empty'],
     [{ servers: 'a,a' }, 'the server a:11211 is listed twice'],
     [{ servers: 'redis://a' }, 'are not memcached'],

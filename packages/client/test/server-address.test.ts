@@ -17,10 +17,16 @@ describe('parseServers', () => {
     expect(options).toEqual({ timeoutMs: 50, poolSize: 1 })
   })
 
+  it('reads credentials, TLS and discovery of a URL', () => {
+    const { servers, options } = parseServers('memcaches://me:p%40s%3As@a,b/?discovery=true&tlsCaFile=/etc/ca.pem')
+    expect(servers.map((server) => server.name)).toEqual(['a:11211', 'b:11211'])
+    expect(options).toEqual({ tls: true, username: 'me', password: 'p@s:s', discovery: true, tlsCaFile: '/etc/ca.pem' })
+  })
+
   it.each([
-    ['memcaches://a', 'no TLS yet'],
-    ['memcache://user:p%40ss@a', 'no authentication yet'],
-    ['memcache://a?discovery=true', 'no auto discovery yet'],
+    ['memcache://user@a', 'a user without a password'],
+    ['memcache://user:100%@a', 'not percent-encoded'],
+    ['memcache://a?discovery=yes', 'discovery is true or false'],
     ['memcache://a?timeout=5', "has no option 'timeout'"],
     ['memcache://a?timeoutMs=0', 'timeoutMs must be a number over 0'],
   ])('says of %s: %s', (text, message) => {

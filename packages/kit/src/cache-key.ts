@@ -1,9 +1,6 @@
 import { createHash } from 'node:crypto'
-import { joinKey, keyProblem } from 'memcache-ts-protocol'
+import { hashedKey, joinKey, keyProblem } from 'memcache-ts-protocol'
 import type { Key, KeyPart } from 'memcache-ts-protocol'
-
-/** How much of a key that is hashed stays readable in front. */
-const READABLE_LENGTH = 100
 
 /** The prefixes of the keys that the kit itself makes; users' keys should not begin with them (docs/format.md). */
 export const KeyPrefix = {
@@ -19,11 +16,6 @@ export const KeyPrefix = {
 export function cacheKey(key: Key, prefix = ''): string {
   const joined = joinKey(key)
   return keyProblem(prefix + joined) === undefined ? joined : hashedKey(joined)
-}
-
-function hashedKey(key: string): string {
-  const readable = /^[!-~]*/.exec(key)![0].slice(0, READABLE_LENGTH)
-  return `${readable}~${createHash('sha256').update(key).digest('base64url')}`
 }
 
 /** Arguments as parts of a key: simple ones as they are, others by a hash of what they hold, in any order of their keys. */

@@ -13,4 +13,14 @@ export const ClientFlags = {
   taggedJson: 3,
   /** Bytes as they are, stored by the kit. */
   kitBytes: 4,
+
+  /** Added to one of those above: the bytes are compressed by gzip, brotli or zstd. */
+  gzip: 0x10,
+  brotli: 0x20,
+  zstd: 0x30,
+  /** The bits of the compression. */
+  compression: 0x30,
+
+  /** A list of the chunks that a value over the item limit lies in. */
+  chunks: 0x4d43_0005,
 } as const

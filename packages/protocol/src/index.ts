@@ -49,6 +49,19 @@ export type { Key, KeyPart } from './key.ts'
 export { MAX_REQUEST_LINE_BYTES, writeMetaCommand, writeRequestKey } from './meta/request-formatter.ts'
 export { writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag-writer.ts'
 export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
-export { formatFlushAll, formatGet, formatStats, formatVersion } from './text/request-formatter.ts'
-export { isEnd, parseErrorLine, parseValueLine, ValueLine } from './text/response-parser.ts'
-export type { ErrorLineKind } from './text/response-parser.ts'
+export {
+  formatAuth,
+  formatFlushAll,
+  formatStats,
+  formatVerbosity,
+  formatVersion,
+  writeNumber,
+  writeWord,
+} from './text/request-formatter.ts'
+export { isEnd, parseErrorLine, parseOutcome, parseValueLine, ValueLine } from './text/response-parser.ts'
+export type { ErrorLineKind, TextOutcome } from './text/response-parser.ts'
+export { Opcode, Status } from './binary/opcode.ts'
+export { BinaryPacket, PacketReader } from './binary/packet-reader.ts'
+export { BINARY_HEADER_BYTES, writeBinaryHeader } from './binary/request-formatter.ts'
+export { hashedKey } from './hashed-key.ts'
+export { speaksMeta } from './server-version.ts'

@@ -4,7 +4,6 @@ import {
   CapitalFlag,
   Command,
   Flag,
-  formatGet,
   FrameReader,
   MetaCode,
   MetaReply,
@@ -27,6 +26,7 @@ import {
   writeRequestKey,
   writeUint,
   writeValueLine,
+  writeWord,
 } from '../src/index.ts'
 import type { FrameHandler } from '../src/index.ts'
 
@@ -98,9 +98,13 @@ const request: fc.Arbitrary<AnyRequest> = fc.oneof(
 )
 
 function formatRequest(sent: AnyRequest): Buffer {
-  if (sent.kind === 'multiGet') return Buffer.from(formatGet(sent.keys))
-  const out = Buffer.alloc(2048)
+  const out = Buffer.alloc(4096)
   let at: number
+  if (sent.kind === 'multiGet') {
+    at = writeWord(out, 0, 'get')
+    for (const asked of sent.keys) at = writeRequestKey(out, writeWord(out, at, ' '), asked)
+    return Buffer.from(out.subarray(0, writeLineEnd(out, at)))
+  }
   if (sent.kind === 'set') {
     at = writeRequestKey(out, writeMetaCommand(out, 0, 115), sent.key)
     out[at] = 32

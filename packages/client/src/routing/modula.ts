@@ -1,16 +1,20 @@
-import { createHash } from 'node:crypto'
+import type { WireKey } from '../operations/operation.ts'
+import type { ServerAddress } from '../server-address.ts'
+import { oneAtATime } from './one-at-a-time.ts'
+import type { Router } from './router.ts'
 
-/** The key's hash modulo the number of servers: simple, and nearly every key moves when a server is added. */
-export class Modula {
+/**
+ * The key's hash modulo the number of servers, as libmemcached has it by default (`one_at_a_time`): simple, and nearly every
+ * key moves when a server is added. Weights mean nothing here.
+ */
+export class Modula implements Router {
   readonly #servers: number
 
-  constructor(servers: readonly unknown[]) {
+  constructor(servers: readonly ServerAddress[]) {
     this.#servers = servers.length
   }
 
-  /** The server of a key, as an index; with `attempt` above 0 the ones after it. */
-  serverOf(key: string, attempt = 0): number {
-    const hash = createHash('md5').update(key).digest().readUInt32LE(0)
-    return (hash + attempt) % this.#servers
+  serverOf(key: WireKey, attempt: number): number {
+    return (oneAtATime(key) + attempt) % this.#servers
   }
 }

@@ -1,6 +1,20 @@
-/** `get <key>*`, for a batch of keys that were checked (protocol.txt, "Retrieval command"). */
-export function formatGet(keys: readonly string[]): string {
-  return `get ${keys.join(' ')}\r\n`
+import { writeUint } from '../uint64.ts'
+
+const SPACE = 32
+const MINUS = 45
+
+/** Writes a command's word; returns the position behind it. */
+export function writeWord(out: Uint8Array, at: number, word: string): number {
+  for (let index = 0; index < word.length; index++) out[at + index] = word.charCodeAt(index)
+  return at + word.length
+}
+
+/** Writes ` <integer>`, which may be negative; returns the position behind it. */
+export function writeNumber(out: Uint8Array, at: number, value: number): number {
+  out[at] = SPACE
+  if (value >= 0) return writeUint(out, at + 1, value)
+  out[at + 1] = MINUS
+  return writeUint(out, at + 2, -value)
 }
 
 /** `flush_all [delay]` (protocol.txt, "Other commands"). */
@@ -13,7 +27,21 @@ export function formatVersion(): string {
   return 'version\r\n'
 }
 
+/** `verbosity <level>`. */
+export function formatVerbosity(level: number): string {
+  return `verbosity ${level}\r\n`
+}
+
 /** `stats [form]` (protocol.txt, "Statistics"). */
 export function formatStats(form: string | undefined): string {
   return form === undefined ? 'stats\r\n' : `stats ${form}\r\n`
+}
+
+/**
+ * The first command of a connection where the server has an auth file: a `set` with any key, and `<user> <password>` as its
+ * data block (protocol.txt, "Authentication"). With an exptime that has passed: a server without authentication keeps nothing.
+ */
+export function formatAuth(username: string, password: string): string {
+  const credentials = `${username} ${password}`
+  return `set auth 0 -1 ${Buffer.byteLength(credentials)}\r\n${credentials}\r\n`
 }

@@ -7,6 +7,7 @@ export class ValueLine {
   keyEnd = 0
   clientFlags = 0
   valueLength = 0
+  /** Zero where the line has none. */
   readonly casUnique = new Uint64()
 }
 
@@ -19,13 +20,34 @@ export function parseValueLine(into: ValueLine, buffer: Buffer, start: number, e
   const lengthEnd = tokenEnd(buffer, flagsEnd + 1, end)
   into.clientFlags = parseUint53(buffer, into.keyEnd + 1, flagsEnd)
   into.valueLength = parseUint53(buffer, flagsEnd + 1, lengthEnd)
-  if (lengthEnd < end && !into.casUnique.parse(buffer, lengthEnd + 1, end)) return false
+  if (lengthEnd === end) into.casUnique.set(0, 0)
+  else if (!into.casUnique.parse(buffer, lengthEnd + 1, end)) return false
   return into.clientFlags >= 0 && into.valueLength >= 0
 }
 
 /** Whether the line is `END`. */
 export function isEnd(buffer: Buffer, start: number, end: number): boolean {
   return end - start === 3 && buffer[start] === 69 && buffer[start + 1] === 78 && buffer[start + 2] === 68
+}
+
+/** The outcomes that the text protocol tells in one word, by their words. */
+const OUTCOMES = {
+  STORED: 'stored',
+  NOT_STORED: 'notStored',
+  EXISTS: 'exists',
+  NOT_FOUND: 'notFound',
+  DELETED: 'deleted',
+  TOUCHED: 'touched',
+} as const
+
+/** How a storage command, `delete` or `touch` ended. */
+export type TextOutcome = (typeof OUTCOMES)[keyof typeof OUTCOMES]
+
+const OUTCOME_BY_WORD: ReadonlyMap<string, TextOutcome> = new Map(Object.entries(OUTCOMES))
+
+/** The outcome that a line tells, or `undefined` for any other line. */
+export function parseOutcome(buffer: Buffer, start: number, end: number): TextOutcome | undefined {
+  return end - start > 10 ? undefined : OUTCOME_BY_WORD.get(buffer.toString('latin1', start, end))
 }
 
 /** The kinds of error lines (protocol.txt, "Error strings"). */

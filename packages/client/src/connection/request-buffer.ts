@@ -19,7 +19,16 @@ export class RequestBuffer {
 
   /** Makes sure that a request's line fits behind `at`. */
   room(): void {
-    this.#reserve(MAX_REQUEST_LINE_BYTES)
+    this.reserve(MAX_REQUEST_LINE_BYTES)
+  }
+
+  /** Makes sure that so many bytes, at most 64 kB, fit behind `at`. */
+  reserve(bytes: number): void {
+    if (this.buffer.length - this.at >= bytes) return
+    this.#finishPart()
+    this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    this.at = 0
+    this.#from = 0
   }
 
   append(text: string): void {
@@ -28,22 +37,26 @@ export class RequestBuffer {
       this.#appendPart(Buffer.from(text))
       return
     }
-    this.#reserve(length)
+    this.reserve(length)
     this.at += this.buffer.write(text, this.at)
   }
 
   /** A data block and its line end. */
   appendValue(bytes: Buffer): void {
-    if (bytes.length > COPY_BYTES) {
-      this.#appendPart(bytes)
-      this.#reserve(2)
-    } else {
-      this.#reserve(bytes.length + 2)
-      this.at += bytes.copy(this.buffer, this.at)
-    }
+    this.appendBytes(bytes)
+    this.reserve(2)
     this.buffer[this.at] = 13
     this.buffer[this.at + 1] = 10
     this.at += 2
+  }
+
+  appendBytes(bytes: Buffer): void {
+    if (bytes.length > COPY_BYTES) {
+      this.#appendPart(bytes)
+    } else {
+      this.reserve(bytes.length + 2)
+      this.at += bytes.copy(this.buffer, this.at)
+    }
   }
 
   /** Forgets what was gathered: the connection is gone. */
@@ -84,13 +97,5 @@ export class RequestBuffer {
   #finishPart(): void {
     if (this.at > this.#from) this.#parts.push(this.buffer.subarray(this.#from, this.at))
     this.#from = this.at
-  }
-
-  #reserve(bytes: number): void {
-    if (this.buffer.length - this.at >= bytes) return
-    this.#finishPart()
-    this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
-    this.at = 0
-    this.#from = 0
   }
 }

@@ -1,8 +1,8 @@
-import { hashKey } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
+import type { WireKey } from '../operations/operation.ts'
+import type { ServerAddress } from '../server-address.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionOptions } from './connection.ts'
-import type { ServerAddress } from './server-address.ts'
 
 /** What happens to a server, for the client's events. */
 export interface PoolObserver {
@@ -46,15 +46,16 @@ export class ServerPool {
 
   /** Whether the server is away: one connection that found it so speaks for all. */
   get isDown(): boolean {
-    return this.#connections.some((connection) => connection.isDown)
+    for (const connection of this.#connections) if (connection.isDown) return true
+    return false
   }
 
   /** The connection for a key. */
-  for(key: string): Connection {
+  for(key: WireKey): Connection {
     const connections = this.#connections
     if (connections.length === 1) return connections[0]!
-    const down = connections.find((connection) => connection.isDown)
-    return down ?? connections[hashOf(key) % connections.length]!
+    for (const connection of connections) if (connection.isDown) return connection
+    return connections[spread(key) % connections.length]!
   }
 
   async close(): Promise<void> {
@@ -62,8 +63,10 @@ export class ServerPool {
   }
 }
 
-const scratch = Buffer.alloc(1024)
-
-function hashOf(key: string): number {
-  return hashKey(scratch, 0, scratch.write(key, 'latin1')) >>> 0
+/** A number that differs for most keys, from few of their characters: it only spreads keys over a handful of connections. */
+function spread(key: WireKey): number {
+  const { length } = key
+  if (length === 0) return 0
+  if (typeof key !== 'string') return length + key[length - 1]!
+  return length + key.charCodeAt(length - 1) * 31 + key.charCodeAt(length >> 1) * 7
 }

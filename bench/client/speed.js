@@ -1,0 +1,124 @@
+import { execFileSync, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { launch } from '../judge/launch.js'
+import { clients } from './clients.js'
+import { workloads } from './workloads.js'
+
+export const description = 'operations a second beside memjs, memcached, memcache-client and memcache, on the real memcached'
+
+const OURS = 'memcache-ts-client'
+const ROUNDS = Number(process.env.ROUNDS ?? 5)
+const MILLISECONDS = Number(process.env.MILLISECONDS ?? 1000)
+const SERVER_CPU = 0
+const CLIENT_CPU = 1
+
+/**
+ * Every client in a process of its own, all on one processor and memcached on the other; in each round every client has
+ * its turn at every workload, and the medians of the rounds are compared.
+ */
+export async function measureClients({ only = () => true } = {}) {
+  const server = await launch({ realMemcached: true, memoryLimitMb: 256 })
+  pin(server.pid, SERVER_CPU)
+  const workers = new Map()
+  try {
+    for (const name of Object.keys(clients)) workers.set(name, await startWorker(name, server.address))
+    const chosen = Object.keys(workloads).filter(only)
+    const measured = Object.fromEntries(chosen.map((workload) => [workload, {}]))
+    for (let round = 1; round <= ROUNDS; round++) {
+      for (const workload of chosen) {
+        for (const [name, worker] of workers) {
+          worker.send({ workload, milliseconds: MILLISECONDS })
+          const [figure] = await once(worker, 'message')
+          ;(measured[workload][name] ??= []).push(figure)
+        }
+      }
+      console.log(`  round ${round} of ${ROUNDS}`)
+    }
+    return chosen.map((workload) => summary(workload, measured[workload]))
+  } finally {
+    for (const worker of workers.values()) worker.kill('SIGKILL')
+    server.stop()
+  }
+}
+
+export async function run({ save }) {
+  const table = tableOf(await measureClients())
+  console.log(table)
+  if (save) writeFileSync(new URL('../results/client.md', import.meta.url), document(table))
+}
+
+async function startWorker(name, address) {
+  const worker = fork(fileURLToPath(new URL('worker.js', import.meta.url)), [name, address])
+  worker.once('exit', (code) => {
+    if (code !== null) {
+      console.error(`the client ${name} ended with ${code}`)
+      process.exit(1)
+    }
+  })
+  await once(worker, 'message')
+  pin(worker.pid, CLIENT_CPU)
+  return worker
+}
+
+/** Every thread of a process to one processor. */
+function pin(pid, cpu) {
+  execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' })
+}
+
+function summary(workload, figures) {
+  const medians = Object.fromEntries(
+    Object.entries(figures).map(([name, rounds]) => [
+      name,
+      {
+        perSecond: median(rounds.map((round) => round.perSecond)),
+        cpuMicroseconds: median(rounds.map((round) => round.cpuMicroseconds)),
+      },
+    ]),
+  )
+  const best = Math.max(...Object.keys(medians).flatMap((name) => (name === OURS ? [] : [medians[name].perSecond])))
+  const { goal } = workloads[workload]
+  return { workload, goal, medians, ratio: medians[OURS].perSecond / best, cpu: medians[OURS].cpuMicroseconds }
+}
+
+export function tableOf(summaries) {
+  const names = Object.keys(clients)
+  return [
+    `| operations a second (µs of processor each) | ${names.join(' | ')} | ours to the best other | goal |`,
+    `| --- | ${names.map(() => '---').join(' | ')} | --- | --- |`,
+    ...summaries.map(({ workload, medians, ratio, goal }) => {
+      const cells = names.map((name) => figureOf(medians[name]))
+      return `| ${workload} | ${cells.join(' | ')} | ${ratio.toFixed(2)} | ${goal} |`
+    }),
+  ].join('\n')
+}
+
+function figureOf({ perSecond, cpuMicroseconds }) {
+  return `${(perSecond / 1000).toFixed(1)} k (${cpuMicroseconds.toFixed(1)})`
+}
+
+function median(numbers) {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
+}
+
+function document(table) {
+  return `# The client beside its peers
+
+${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} shared cores of a virtual machine.
+
+\`\`\`sh
+npm run bench -- client --save
+\`\`\`
+
+Debian's memcached \`-t 1\` on one core, all clients on the other, each in a process of its own and with its public
+defaults; objects of about 80 bytes are stored and read back decoded (by JSON in the caller where a client has none). Medians
+of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the clients take turns.
+
+${table}
+
+What it does not show: several servers, latency under an even load, or what a client does when something fails; memjs has
+no multi-get, so 100 gets stand for it. The cores are shared: only the ratios of one run mean something.
+`
+}

@@ -1,0 +1,21 @@
+// One client, one workload at a time as the parent says, in a process of its own: `worker.js <client> <address>`.
+import { clients } from './clients.js'
+import { workloads } from './workloads.js'
+
+const [name, address] = process.argv.slice(2)
+const client = await clients[name](address)
+
+process.on('message', ({ workload, milliseconds }) => void measure(workload, milliseconds))
+process.send('ready')
+
+async function measure(workload, milliseconds) {
+  const { prepare, run } = workloads[workload]
+  await prepare(client)
+  await run(client, performance.now() + milliseconds / 3)
+  const cpu = process.cpuUsage()
+  const start = performance.now()
+  const operations = await run(client, start + milliseconds)
+  const seconds = (performance.now() - start) / 1000
+  const { user, system } = process.cpuUsage(cpu)
+  process.send({ perSecond: operations / seconds, cpuMicroseconds: (user + system) / operations })
+}

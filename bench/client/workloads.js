@@ -1,0 +1,64 @@
+/** Keys that are stored and asked for. */
+const KEYS = 10_000
+const LARGE_BYTES = 100_000
+
+const keys = Array.from({ length: KEYS }, (_, index) => `city:${index}`)
+const cities = keys.map((_, index) => ({ id: index, name: `City ${index}`, country: 'ch', population: index * 37, capital: false }))
+
+/** So many callers, each of which asks again as soon as it has its answer. */
+async function inFlight(callers, until, ask) {
+  let done = 0
+  const caller = async (index) => {
+    for (let turn = index; performance.now() < until; turn += callers) {
+      await ask(turn % KEYS)
+      done++
+    }
+  }
+  await Promise.all(Array.from({ length: callers }, (_, index) => caller(index)))
+  return done
+}
+
+async function fill(client) {
+  for (let from = 0; from < KEYS; from += 500) {
+    await Promise.all(keys.slice(from, from + 500).map((key, index) => client.set(key, cities[from + index])))
+  }
+  const found = await client.get(keys[7])
+  if (found?.population !== cities[7].population) throw new Error(`it read back ${JSON.stringify(found)}`)
+}
+
+const get = (callers) => ({
+  prepare: fill,
+  run: (client, until) => inFlight(callers, until, (turn) => client.get(keys[turn])),
+})
+
+/** What is measured; `goal` is the least ratio to the best peer of the same run. */
+export const workloads = {
+  'get, 1 in flight': { goal: 0.95, ...get(1) },
+  'get, 50 in flight': { goal: 3.5, ...get(50) },
+  'get, 500 in flight': { goal: 4, ...get(500) },
+  'set, 50 in flight': {
+    goal: 3,
+    prepare: fill,
+    run: (client, until) => inFlight(50, until, (turn) => client.set(keys[turn], cities[turn])),
+  },
+  'getMulti of 100, 4 in flight': {
+    goal: 2.5,
+    prepare: fill,
+    run: (client, until) =>
+      inFlight(4, until, async (turn) => {
+        const from = (turn * 100) % (KEYS - 100)
+        if ((await client.getMulti(keys.slice(from, from + 100))) !== 100) throw new Error('not all were found')
+      }),
+  },
+  'get of 100 kB, 10 in flight': {
+    goal: 1.3,
+    prepare: async (client) => {
+      for (let index = 0; index < 20; index++) await client.setText(`large:${index}`, 'x'.repeat(LARGE_BYTES))
+    },
+    run: (client, until) =>
+      inFlight(10, until, async (turn) => {
+        const text = await client.getText(`large:${turn % 20}`)
+        if (text.length !== LARGE_BYTES) throw new Error(`it read back ${text.length} characters`)
+      }),
+  },
+}

@@ -1,0 +1,59 @@
+import { isEnd, parseValueLine, writeLineEnd, writeRequestKey, writeWord } from 'memcache-ts-protocol'
+import type { RequestBuffer } from '../connection/request-buffer.ts'
+import type { KeyListOperation } from '../operations/key-list-operation.ts'
+import type { LineAnswers } from './line-answers.ts'
+import { DESYNC, DONE, MORE } from './line-exchange.ts'
+import type { LineExchange } from './line-exchange.ts'
+
+const SPACE = 32
+/** The longest key, and the space before it. */
+const KEY_BYTES = 251
+
+/** Classic `get` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
+export class KeyListExchange implements LineExchange<KeyListOperation> {
+  readonly #leases: boolean
+
+  /** @param leases whether the server has leases, so that an empty value without flags may be one. */
+  constructor(leases: boolean) {
+    this.#leases = leases
+  }
+
+  write(operation: KeyListOperation, requests: RequestBuffer): void {
+    const { wireKeys } = operation
+    requests.reserve(wireKeys.length * KEY_BYTES + 8)
+    const out = requests.buffer
+    let at = writeWord(out, requests.at, 'get')
+    for (const key of wireKeys) {
+      out[at] = SPACE
+      at = writeRequestKey(out, at + 1, key)
+    }
+    requests.at = writeLineEnd(out, at)
+  }
+
+  line(operation: KeyListOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
+    const { valueLine } = answers
+    if (parseValueLine(valueLine, buffer, start, end)) {
+      return operation.match(buffer, valueLine.keyStart, valueLine.keyEnd) ? valueLine.valueLength : DESYNC
+    }
+    if (!isEnd(buffer, start, end)) return answers.unexpected(operation, buffer, start, end)
+    operation.finish()
+    return DONE
+  }
+
+  value(
+    operation: KeyListOperation,
+    answers: LineAnswers,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): void {
+    const { clientFlags } = answers.valueLine
+    if (this.#leases && start === end && clientFlags === 0) operation.takeEmpty()
+    else operation.take(buffer, start, end, clientFlags, owned)
+  }
+
+  valueEnd(): number {
+    return MORE
+  }
+}

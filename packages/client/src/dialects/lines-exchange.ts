@@ -1,0 +1,35 @@
+import { isEnd, MemcacheUnsupportedError, parseErrorLine } from 'memcache-ts-protocol'
+import type { RequestBuffer } from '../connection/request-buffer.ts'
+import type { LinesOperation } from '../operations/lines-operation.ts'
+import type { LineAnswers } from './line-answers.ts'
+import { DONE, MORE } from './line-exchange.ts'
+import type { LineExchange } from './line-exchange.ts'
+
+/** Commands whose answer is text: `version`, `stats`, `me` and their like. */
+export class LinesExchange implements LineExchange<LinesOperation> {
+  readonly #meta: boolean
+
+  /** @param meta whether the server has the meta commands. */
+  constructor(meta: boolean) {
+    this.#meta = meta
+  }
+
+  write(operation: LinesOperation, requests: RequestBuffer): void {
+    const { text, meta } = operation.request
+    if (meta === true && !this.#meta) {
+      throw new MemcacheUnsupportedError(`the server has no meta commands: '${text.slice(0, 2)}' needs memcached 1.6`)
+    }
+    requests.append(text)
+  }
+
+  line(operation: LinesOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
+    const untilEnd = operation.request.untilEnd === true
+    if (!untilEnd || !isEnd(buffer, start, end)) {
+      if (parseErrorLine(buffer, start, end) !== undefined) return answers.unexpected(operation, buffer, start, end)
+      operation.lines.push(buffer.toString('latin1', start, end))
+      if (untilEnd) return MORE
+    }
+    operation.finish()
+    return DONE
+  }
+}

@@ -1,0 +1,55 @@
+import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint64Flag } from 'memcache-ts-protocol'
+import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
+import type { LineAnswers } from '../line-answers.ts'
+import { DONE } from '../line-exchange.ts'
+import type { LineExchange } from '../line-exchange.ts'
+import { readReply, writeOpaque } from './opaque.ts'
+import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
+
+const LETTER = { c: 99, f: 102, g: 103, h: 104, l: 108, s: 115, t: 116, u: 117, v: 118, E: 69, N: 78, R: 82, T: 84 } as const
+
+/** mg (protocol.txt, "Meta Get"). */
+export const metaRetrieval: LineExchange<RetrievalOperation> = {
+  write(operation: RetrievalOperation, requests: RequestBuffer): void {
+    const { request } = operation
+    const out = requests.buffer
+    let at = writeCommandAndKey(out, requests.at, LETTER.g, request.wireKey)
+    at = writeKeyFlag(out, at, request.wireKey)
+    if (request.touchExptime !== undefined) at = writeIntFlag(out, at, LETTER.T, request.touchExptime)
+    if (request.vivifySeconds !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifySeconds)
+    if (request.recacheSeconds !== undefined) at = writeIntFlag(out, at, LETTER.R, request.recacheSeconds)
+    if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
+    if (request.casUnique === true) at = writeFlag(out, at, LETTER.c)
+    if (request.details === true) at = writeFlag(out, writeFlag(out, at, LETTER.s), LETTER.t)
+    if (request.access === true) at = writeFlag(out, writeFlag(out, at, LETTER.h), LETTER.l)
+    if (request.noBump === true) at = writeFlag(out, at, LETTER.u)
+    at = writeFlag(out, at, LETTER.f)
+    if (request.value) at = writeFlag(out, at, LETTER.v)
+    requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
+  },
+
+  line(operation: RetrievalOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
+    if (!readReply(operation, answers, buffer, start, end)) return answers.unexpected(operation, buffer, start, end)
+    const { reply } = answers
+    if (reply.code === MetaCode.VA) return reply.valueLength
+    operation.finish(reply)
+    return DONE
+  },
+
+  value(
+    operation: RetrievalOperation,
+    answers: LineAnswers,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    owned: boolean,
+  ): void {
+    operation.take(answers.reply, buffer, start, end, owned)
+  },
+
+  valueEnd(operation: RetrievalOperation, answers: LineAnswers): number {
+    operation.finish(answers.reply)
+    return DONE
+  },
+}

@@ -1,0 +1,50 @@
+import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint, writeUint64Flag } from 'memcache-ts-protocol'
+import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { StoreOperation, StoreStatus } from '../../operations/store-operation.ts'
+import type { LineAnswers } from '../line-answers.ts'
+import { DONE } from '../line-exchange.ts'
+import type { LineExchange } from '../line-exchange.ts'
+import { readReply, writeOpaque } from './opaque.ts'
+import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
+
+const LETTER = { c: 99, s: 115, C: 67, E: 69, F: 70, I: 73, M: 77, N: 78, T: 84 } as const
+const SPACE = 32
+const MODES = { set: 83, add: 69, replace: 82, append: 65, prepend: 80 } as const
+
+const STATUS: Readonly<Record<number, StoreStatus>> = {
+  [MetaCode.HD]: 'stored',
+  [MetaCode.NS]: 'notStored',
+  [MetaCode.EX]: 'exists',
+  [MetaCode.NF]: 'notFound',
+}
+
+/** ms (protocol.txt, "Meta Set"). */
+export const metaStore: LineExchange<StoreOperation> = {
+  write(operation: StoreOperation, requests: RequestBuffer): void {
+    const { request } = operation
+    const out = requests.buffer
+    let at = writeCommandAndKey(out, requests.at, LETTER.s, request.wireKey)
+    out[at] = SPACE
+    at = writeKeyFlag(out, writeUint(out, at + 1, request.bytes.length), request.wireKey)
+    if (request.clientFlags !== 0) at = writeIntFlag(out, at, LETTER.F, request.clientFlags)
+    if (request.exptime !== 0) at = writeIntFlag(out, at, LETTER.T, request.exptime)
+    at = writeFlag(out, at, LETTER.c)
+    if (request.mode !== 'set') {
+      at = writeFlag(out, at, LETTER.M)
+      out[at++] = MODES[request.mode]
+    }
+    if (request.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, request.compareCas)
+    if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
+    if (request.vivifyExptime !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifyExptime)
+    if (request.invalidate === true) at = writeFlag(out, at, LETTER.I)
+    requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
+    requests.appendValue(request.bytes)
+  },
+
+  line(operation: StoreOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
+    const status = readReply(operation, answers, buffer, start, end) ? STATUS[answers.reply.code] : undefined
+    if (status === undefined) return answers.unexpected(operation, buffer, start, end)
+    operation.finish(status, answers.reply.casUnique)
+    return DONE
+  },
+}

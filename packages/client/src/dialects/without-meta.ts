@@ -1,0 +1,21 @@
+import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import type { WireKey } from '../operations/operation.ts'
+import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
+
+/** @throws MemcacheUnsupportedError for what only meta commands can do. */
+export function refuse(what: string): never {
+  throw new MemcacheUnsupportedError(`the server has no meta commands: ${what} needs memcached 1.6`)
+}
+
+/** The key as text. */
+export function textKey(key: WireKey): string {
+  return typeof key === 'string' ? key : refuse('a binary key')
+}
+
+/** @throws MemcacheUnsupportedError for what only mg can tell. */
+export function checkRetrieval(request: RetrievalRequest): void {
+  if (request.vivifySeconds !== undefined || request.recacheSeconds !== undefined) refuse('a lease')
+  if (request.details === true || request.access === true) refuse('what is known of an item besides its value')
+  if (request.noBump === true || request.newCas !== undefined) refuse('a flag of mg')
+  if (!request.value && request.touchExptime === undefined) refuse('asking for an item without its value')
+}

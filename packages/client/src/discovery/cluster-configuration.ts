@@ -1,0 +1,37 @@
+import { MemcacheProtocolError } from 'memcache-ts-protocol'
+import type { LinesRequest } from '../operations/lines-operation.ts'
+import type { ServerAddress } from '../server-address.ts'
+
+/** What a configuration endpoint is asked: ElastiCache from 1.4.14 on, and Memorystore. */
+export const CONFIGURATION_REQUEST: LinesRequest = { text: 'config get cluster\r\n', untilEnd: true }
+/** What an older ElastiCache is asked, which has the configuration as an item. */
+export const OLD_CONFIGURATION_REQUEST: LinesRequest = { text: 'get AmazonElastiCache:cluster\r\n', untilEnd: true }
+
+/** A cluster as its configuration endpoint tells it. */
+export interface ClusterConfiguration {
+  /** The line of nodes as it was sent: what tells a change, since a node's address can change without the version. */
+  readonly text: string
+  readonly servers: readonly ServerAddress[]
+}
+
+/**
+ * Reads the answer of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`, the ip empty or not.
+ * @throws MemcacheProtocolError for what is none.
+ */
+export function parseConfiguration(lines: readonly string[], endpoint: string): ClusterConfiguration {
+  const [head = '', version = '', text = ''] = lines
+  const nodes = text.split(' ').filter((node) => node !== '')
+  if (!/^(CONFIG cluster|VALUE AmazonElastiCache:cluster) /.test(head) || !/^\d+$/.test(version) || nodes.length === 0) {
+    throw new MemcacheProtocolError(`${endpoint} is no configuration endpoint: it answered ${JSON.stringify(lines)}`)
+  }
+  return { text, servers: nodes.map((node) => parseNode(node, endpoint)) }
+}
+
+function parseNode(node: string, endpoint: string): ServerAddress {
+  const [host = '', ip = '', port = ''] = node.split('|')
+  const name = host === '' ? ip : host
+  if (name === '' || !(Number(port) >= 1 && Number(port) <= 65_535)) {
+    throw new MemcacheProtocolError(`${endpoint} told of a node that cannot be: ${JSON.stringify(node)}`)
+  }
+  return { name: `${name}:${port}`, host: name, port: Number(port), weight: 1, ...(ip === '' ? {} : { ip }) }
+}

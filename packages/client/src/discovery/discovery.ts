@@ -1,0 +1,122 @@
+import { MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import type { ConnectionOptions } from '../connection/connection.ts'
+import { ServerPool } from '../connection/server-pool.ts'
+import type { PoolObserver } from '../connection/server-pool.ts'
+import { LinesOperation } from '../operations/lines-operation.ts'
+import type { LinesRequest } from '../operations/lines-operation.ts'
+import type { ServerAddress } from '../server-address.ts'
+import { CONFIGURATION_REQUEST, OLD_CONFIGURATION_REQUEST, parseConfiguration } from './cluster-configuration.ts'
+import type { ClusterConfiguration } from './cluster-configuration.ts'
+
+const FIRST_RETRY_MS = 50
+const LONGEST_RETRY_MS = 1000
+
+const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {}, ejected() {}, rejoined() {} }
+
+/** What discovery tells its owner. */
+export interface DiscoveryObserver {
+  /** It is being asked which servers there are; operations may wait for it. */
+  asking(asked: Promise<void>): void
+  /** These are the servers from now on. */
+  found(servers: readonly ServerAddress[]): void
+}
+
+/**
+ * Asks configuration endpoints which servers there are: at once, then at intervals, and when a server goes away. What was
+ * found last stays while no endpoint answers.
+ */
+export class Discovery {
+  readonly #endpoints: readonly ServerPool[]
+  readonly #timeoutMs: number
+  readonly #intervalMs: number
+  readonly #observer: DiscoveryObserver
+  #text: string | undefined
+  #failures = 0
+  #asking = false
+  #closed = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(
+    endpoints: readonly ServerAddress[],
+    options: ConnectionOptions,
+    intervalMs: number,
+    observer: DiscoveryObserver,
+  ) {
+    this.#endpoints = endpoints.map((address) => new ServerPool(address, 1, options, NOBODY))
+    this.#timeoutMs = options.connectTimeoutMs
+    this.#intervalMs = intervalMs
+    this.#observer = observer
+  }
+
+  /** Asks now, unless that is already being done. */
+  refresh(): void {
+    if (this.#asking || this.#closed) return
+    clearTimeout(this.#timer)
+    this.#asking = true
+    const asked = this.#ask().then(
+      ({ text, servers }) => this.#found(text, servers),
+      (error: unknown) => {
+        this.#failures++
+        throw error
+      },
+    )
+    if (this.#text === undefined) this.#observer.asking(asked)
+    const again = (): void => {
+      this.#asking = false
+      if (this.#closed) return
+      this.#timer = setTimeout(() => this.refresh(), this.#delayMs())
+      this.#timer.unref()
+    }
+    asked.then(again, again)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
+  }
+
+  #found(text: string, servers: readonly ServerAddress[]): void {
+    this.#failures = 0
+    if (text === this.#text || this.#closed) return
+    this.#text = text
+    this.#observer.found(servers)
+  }
+
+  #delayMs(): number {
+    if (this.#failures === 0) return this.#intervalMs
+    const longest = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1))
+    return longest * (0.5 + Math.random() / 2)
+  }
+
+  /** The first endpoint's answer; the next one's where it has none. */
+  async #ask(): Promise<ClusterConfiguration> {
+    let reason: unknown
+    for (const endpoint of this.#endpoints) {
+      try {
+        return parseConfiguration(await this.#lines(endpoint), endpoint.address.name)
+      } catch (error) {
+        reason = error
+      }
+    }
+    throw reason
+  }
+
+  async #lines(endpoint: ServerPool): Promise<string[]> {
+    try {
+      return await this.#send(endpoint, CONFIGURATION_REQUEST)
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError || error instanceof MemcacheServerError)) throw error
+      return this.#send(endpoint, OLD_CONFIGURATION_REQUEST)
+    }
+  }
+
+  #send(endpoint: ServerPool, request: LinesRequest): Promise<string[]> {
+    return new Promise((resolve, reject) => {
+      const connection = endpoint.for('')
+      const refusal = connection.refusal()
+      if (refusal !== undefined) throw refusal
+      connection.send(new LinesOperation(request, { writes: false }, resolve, reject), this.#timeoutMs)
+    })
+  }
+}

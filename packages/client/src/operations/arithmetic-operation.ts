@@ -1,0 +1,50 @@
+import type { Uint64 } from 'memcache-ts-protocol'
+import { Operation, OperationKind } from './operation.ts'
+import type { WireKey } from './operation.ts'
+
+/** What is to be added to a counter, or taken from it. */
+export interface ArithmeticRequest {
+  readonly wireKey: WireKey
+  readonly mode: 'incr' | 'decr'
+  readonly delta: Uint64
+  /** Whether the cas unique and the time to live are wanted besides the value. */
+  readonly details: boolean
+  readonly initial?: Uint64 | undefined
+  readonly vivifyExptime?: number | undefined
+  readonly exptime?: number | undefined
+  readonly compareCas?: Uint64 | undefined
+  readonly newCas?: Uint64 | undefined
+}
+
+/** A counter as the server left it; `undefined` digits are a miss. */
+export interface CounterAnswer {
+  readonly digits: string | undefined
+  readonly casUnique: bigint
+  readonly ttlSeconds: number
+}
+
+export const NO_COUNTER: CounterAnswer = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }
+
+/** Counting up or down. */
+export class ArithmeticOperation extends Operation {
+  readonly kind = OperationKind.arithmetic
+  readonly request: ArithmeticRequest
+  /** The value's digits, until the answer is whole. */
+  digits: string | undefined
+  readonly #resolve: (answer: CounterAnswer) => void
+
+  constructor(
+    request: ArithmeticRequest,
+    key: string,
+    resolve: (answer: CounterAnswer) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super({ key, writes: true }, reject)
+    this.request = request
+    this.#resolve = resolve
+  }
+
+  finish(answer: CounterAnswer): void {
+    if (this.settle()) this.#resolve(answer)
+  }
+}

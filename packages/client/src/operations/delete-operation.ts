@@ -1,0 +1,38 @@
+import type { Uint64 } from 'memcache-ts-protocol'
+import { Operation, OperationKind } from './operation.ts'
+import type { WireKey } from './operation.ts'
+
+/** How a delete ended. */
+export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
+
+/** What is to be deleted, and how. */
+export interface DeleteRequest {
+  readonly wireKey: WireKey
+  readonly compareCas?: Uint64 | undefined
+  readonly newCas?: Uint64 | undefined
+  readonly invalidate?: boolean | undefined
+  readonly removeValue?: boolean | undefined
+  readonly exptime?: number | undefined
+}
+
+/** A delete, or an invalidation. */
+export class DeleteOperation extends Operation {
+  readonly kind = OperationKind.delete
+  readonly request: DeleteRequest
+  readonly #resolve: (status: DeleteStatus) => void
+
+  constructor(
+    request: DeleteRequest,
+    key: string,
+    resolve: (status: DeleteStatus) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super({ key, writes: true }, reject)
+    this.request = request
+    this.#resolve = resolve
+  }
+
+  finish(status: DeleteStatus): void {
+    if (this.settle()) this.#resolve(status)
+  }
+}

@@ -1,0 +1,119 @@
+import { MemcacheError } from 'memcache-ts-protocol'
+import type { ValueReader } from '../values/value-codec.ts'
+import { errorForKey } from './error-for-key.ts'
+import type { GetCall } from './get-call.ts'
+import { KEYS_PER_REQUEST, KeyListOperation } from './key-list-operation.ts'
+
+/** Where callers of the same key look for each other: the last caller at each hash. */
+const recent: (GetCall | undefined)[] = Array.from({ length: 256 })
+
+/**
+ * The plain `get`s of one tick to one connection, asked in one line: a server answers it at several times the rate of single
+ * gets, every value comes with its key, and the right to recache a stale item is left to those who ask for it.
+ */
+export class GetBatch extends KeyListOperation {
+  readonly #calls: GetCall[] = []
+  readonly #reader: ValueReader
+  readonly #again: (call: GetCall) => void
+  #size = 0
+
+  /** @param again asks for one key by a meta command. */
+  constructor(reader: ValueReader, again: (call: GetCall) => void) {
+    super({ writes: false }, () => {})
+    this.#reader = reader
+    this.#again = again
+    this.deadline = Infinity
+  }
+
+  override get size(): number {
+    return this.#size
+  }
+
+  get isFull(): boolean {
+    return this.#calls.length >= KEYS_PER_REQUEST
+  }
+
+  add(call: GetCall, now: number): void {
+    this.#size++
+    call.deadline = now + call.timeoutMs
+    if (call.deadline < this.deadline) {
+      this.deadline = call.deadline
+      this.timeoutMs = call.timeoutMs
+    }
+    const { wireKey } = call
+    const slot = (wireKey.length + wireKey.charCodeAt(wireKey.length - 1) * 31 + wireKey.charCodeAt(wireKey.length >> 1)) & 255
+    const earlier = recent[slot]
+    if (earlier !== undefined && earlier.wireKey === wireKey && this.#holds(earlier)) {
+      call.twin = earlier.twin
+      earlier.twin = call
+      return
+    }
+    recent[slot] = call
+    call.place = this.#calls.length
+    this.#calls.push(call)
+    this.wireKeys.push(wireKey)
+  }
+
+  override fail(error: unknown): void {
+    if (!this.settle()) return
+    for (const call of this.#all()) {
+      if (!call.settled) call.fail(error instanceof MemcacheError ? errorForKey(error, call.name, false) : error)
+    }
+  }
+
+  override expire(now: number, timeout: (key: string | undefined, timeoutMs: number) => Error): void {
+    let next = Infinity
+    for (const call of this.#all()) {
+      if (call.settled) continue
+      if (call.deadline <= now) call.fail(timeout(call.name, call.timeoutMs))
+      else next = Math.min(next, call.deadline)
+    }
+    if (next === Infinity) this.settle()
+    else this.deadline = next
+  }
+
+  override postpone(byMs: number): void {
+    super.postpone(byMs)
+    for (const call of this.#all()) call.deadline += byMs
+  }
+
+  protected hit(
+    index: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    clientFlags: number,
+    owned: boolean,
+  ): void {
+    const first = this.#calls[index]!
+    // Bytes that two callers get must not be the same memory.
+    const alone = owned && first.twin === undefined
+    for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) {
+      call.take(this.#reader, buffer, start, end, clientFlags, alone)
+    }
+  }
+
+  protected askAgain(index: number): void {
+    for (let call: GetCall | undefined = this.#calls[index]; call !== undefined; call = call.twin) {
+      if (!call.settled) {
+        call.asksAgain = true
+        this.#again(call)
+      }
+    }
+  }
+
+  finish(): void {
+    for (const call of this.#all()) if (!call.asksAgain) call.resolve(undefined)
+    this.settle()
+  }
+
+  #holds(call: GetCall): boolean {
+    return this.#calls[call.place] === call
+  }
+
+  *#all(): Iterable<GetCall> {
+    for (const first of this.#calls) {
+      for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) yield call
+    }
+  }
+}

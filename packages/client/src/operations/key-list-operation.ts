@@ -1,0 +1,60 @@
+import { Operation, OperationKind } from './operation.ts'
+
+/** Keys of one request at most; longer lists are asked for in several. */
+export const KEYS_PER_REQUEST = 200
+
+/** Many keys in one request: the hits come with their keys, and then the end. */
+export abstract class KeyListOperation extends Operation {
+  readonly kind = OperationKind.keyList
+  /** What goes over the wire, in this order. */
+  readonly wireKeys: string[] = []
+  /** Servers answer in the order of the question, so the next hit is looked for from here on. */
+  #next = 0
+  #found = 0
+
+  /** Which key's hit begins, by its bytes; false when nobody asked for it. */
+  match(buffer: Buffer, start: number, end: number): boolean {
+    const { length } = this.wireKeys
+    for (let step = 0; step < length; step++) {
+      const index = (this.#next + step) % length
+      if (isKey(this.wireKeys[index]!, buffer, start, end)) {
+        this.#found = index
+        this.#next = index + 1
+        return true
+      }
+    }
+    return false
+  }
+
+  /** Takes the bytes of the value whose key was matched last. */
+  take(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
+    this.hit(this.#found, buffer, start, end, clientFlags, owned)
+  }
+
+  /** It may be a lease that nobody has filled, which only a meta command tells from an empty value. */
+  takeEmpty(): void {
+    this.askAgain(this.#found)
+  }
+
+  protected abstract hit(
+    index: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    clientFlags: number,
+    owned: boolean,
+  ): void
+  protected abstract askAgain(index: number): void
+  /** All hits have come. */
+  abstract finish(): void
+}
+
+function isKey(key: string, buffer: Buffer, start: number, end: number): boolean {
+  const { length } = key
+  if (end - start !== length) return end - start > length && buffer.toString('utf8', start, end) === key
+  for (let index = 0; index < length; index++) {
+    const code = key.charCodeAt(index)
+    if (code !== buffer[start + index]) return code > 127 && buffer.toString('utf8', start, end) === key
+  }
+  return true
+}

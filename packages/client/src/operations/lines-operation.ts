@@ -1,0 +1,46 @@
+import { Operation, OperationKind } from './operation.ts'
+import type { OperationDetails } from './operation.ts'
+
+/** A command to a server as a whole. */
+export interface LinesRequest {
+  /** What goes over the wire in the dialects of lines, line ends included. */
+  readonly text: string
+  /** Whether the answer goes on until a line `END`, rather than being one line. */
+  readonly untilEnd?: boolean
+  /** Whether it is a meta command, which servers without those do not know. */
+  readonly meta?: boolean
+  /** What it is in the binary protocol, if there is such a thing. */
+  readonly binary?: BinaryRequest
+}
+
+/** A command of the binary protocol. */
+export interface BinaryRequest {
+  readonly opcode: number
+  readonly key?: string
+  readonly value?: string
+  /** A number of 32 bits before the key. */
+  readonly extra?: number
+}
+
+/** A command whose answer is text. */
+export class LinesOperation extends Operation {
+  readonly kind = OperationKind.lines
+  readonly request: LinesRequest
+  readonly lines: string[] = []
+  readonly #resolve: (lines: string[]) => void
+
+  constructor(
+    request: LinesRequest,
+    details: OperationDetails,
+    resolve: (lines: string[]) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super(details, reject)
+    this.request = request
+    this.#resolve = resolve
+  }
+
+  finish(): void {
+    if (this.settle()) this.#resolve(this.lines)
+  }
+}

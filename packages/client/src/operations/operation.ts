@@ -1,0 +1,97 @@
+import type { LineExchange } from '../dialects/line-exchange.ts'
+
+/** The kinds of operations; each dialect says how it writes and reads each. */
+export const OperationKind = {
+  keyList: 0,
+  retrieval: 1,
+  store: 2,
+  delete: 3,
+  arithmetic: 4,
+  lines: 5,
+} as const
+
+/** A key as it goes over the wire: text, or bytes that text could not hold. */
+export type WireKey = string | Buffer
+
+/** What an operation knows of itself for its errors. */
+export interface OperationDetails {
+  /** The key, as the caller gave it. */
+  readonly key?: string | undefined
+  /** Whether it may change what is stored, so that a lost answer leaves doubt. */
+  readonly writes: boolean
+  /** Whether a data block goes with it. */
+  readonly sendsValue?: boolean
+}
+
+/** A caller that waits: an operation, or one of those that share one. */
+export interface Waiter {
+  /** Takes the listener off the caller's signal. */
+  release: (() => void) | undefined
+  readonly settled: boolean
+  /** Rejects, unless it has settled. */
+  fail(error: unknown): void
+}
+
+/**
+ * Something that was asked, whatever the dialect: it waits for its answer, and settles once. An answer that comes after it
+ * was given up is read and forgotten.
+ */
+export abstract class Operation implements Waiter {
+  abstract readonly kind: number
+  readonly key: string | undefined
+  readonly writes: boolean
+  readonly sendsValue: boolean
+  /** When it is given up, in the milliseconds of `performance.now()`. */
+  deadline = 0
+  timeoutMs = 0
+  /** When it was handed to the connection, by the same clock. */
+  sentAt = 0
+  /** Whether it was given up and its answer is still out. */
+  isOverdue = false
+  settled = false
+  release: (() => void) | undefined
+  /** How its answer is read in a dialect of lines, from when it was written. */
+  exchange: LineExchange | undefined
+  /** What a meta answer must echo. */
+  opaque = 0
+  readonly #reject: (error: unknown) => void
+
+  constructor(details: OperationDetails, reject: (error: unknown) => void) {
+    this.key = details.key
+    this.writes = details.writes
+    this.sendsValue = details.sendsValue ?? false
+    this.#reject = reject
+  }
+
+  fail(error: unknown): void {
+    if (!this.settle()) return
+    this.#reject(error)
+  }
+
+  /**
+   * Fails who has waited until now; where callers share the operation, the others' deadline becomes its own.
+   * @param timeout makes the error for a caller's key and patience.
+   */
+  expire(_now: number, timeout: (key: string | undefined, timeoutMs: number) => Error): void {
+    this.fail(timeout(this.key, this.timeoutMs))
+  }
+
+  /** Moves it so much later. */
+  postpone(byMs: number): void {
+    this.sentAt += byMs
+    this.deadline += byMs
+  }
+
+  /** How many callers wait for it. */
+  get size(): number {
+    return 1
+  }
+
+  /** To be called before resolving; returns whether it still may. */
+  protected settle(): boolean {
+    if (this.settled) return false
+    this.settled = true
+    this.release?.()
+    return true
+  }
+}

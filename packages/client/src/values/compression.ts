@@ -1,0 +1,95 @@
+import * as zlib from 'node:zlib'
+import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+
+/** How values are compressed. */
+export type CompressionAlgorithm = 'gzip' | 'brotli' | 'zstd'
+
+/** Options of compression. */
+export interface CompressionOptions {
+  /** Default `gzip`; `zstd` where Node has it, from 22.15 on. */
+  algorithm?: CompressionAlgorithm | undefined
+  /** Values of fewer bytes are stored as they are. Default 1024. */
+  overBytes?: number | undefined
+  /** The algorithm's own level: gzip 1 to 9, brotli 0 to 11, zstd 1 to 22. Default: its fast ones, 1, 3 and 3. */
+  level?: number | undefined
+}
+
+/** Most bytes that a stored value may become: more is taken for a bomb, not for a value. */
+export const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
+
+/** zstd as Node has it from 22.15 on. */
+interface Zstd {
+  zstdCompressSync?(bytes: Buffer, options: object): Buffer
+  zstdDecompressSync?(bytes: Buffer, options: object): Buffer
+}
+
+const { zstdCompressSync, zstdDecompressSync } = zlib as Zstd
+/** ZSTD_c_compressionLevel. */
+const ZSTD_LEVEL = 100
+const OVER_BYTES = 1024
+
+/**
+ * Compression of encoded values. It is synchronous: where it waited for a thread, a value set later could arrive earlier.
+ * The default levels are the fast ones for that reason.
+ */
+export interface Compression {
+  /** The bits that it adds to the client flags. */
+  readonly flag: number
+  /** The compressed bytes, or `undefined` where that is no gain. */
+  compress(bytes: Buffer): Buffer | undefined
+}
+
+/** @throws MemcacheOptionError for what cannot be, such as zstd on a Node without it. */
+export function createCompression(options: CompressionOptions): Compression {
+  const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
+  const compress = compressorOf(algorithm, level)
+  return {
+    flag: ClientFlags[algorithm],
+    compress: (bytes) => {
+      if (bytes.length < overBytes) return undefined
+      const compressed = compress(bytes)
+      return compressed.length < bytes.length ? compressed : undefined
+    },
+  }
+}
+
+function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined): (bytes: Buffer) => Buffer {
+  switch (algorithm) {
+    case 'gzip':
+      return (bytes) => zlib.gzipSync(bytes, { level: level ?? 1 })
+    case 'brotli': {
+      const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: level ?? 3 }
+      return (bytes) => zlib.brotliCompressSync(bytes, { params })
+    }
+    case 'zstd': {
+      if (zstdCompressSync === undefined) {
+        throw new MemcacheOptionError(`this Node ${process.version} has no zstd: take 'gzip', or Node 22.15 or later`)
+      }
+      const params = { [ZSTD_LEVEL]: level ?? 3 }
+      return (bytes) => zstdCompressSync(bytes, { params })
+    }
+    default:
+      throw new MemcacheOptionError(`compression is 'gzip', 'brotli' or 'zstd', got '${String(algorithm)}'`)
+  }
+}
+
+/**
+ * The bytes of a value that was compressed as its client flags say.
+ * @throws MemcacheDecodeError for bytes that are not so compressed, or would become too many.
+ */
+export function decompress(bytes: Buffer, clientFlags: number): Buffer {
+  const limit = { maxOutputLength: MAX_DECOMPRESSED_BYTES }
+  try {
+    switch (clientFlags & ClientFlags.compression) {
+      case ClientFlags.gzip:
+        return zlib.gunzipSync(bytes, limit)
+      case ClientFlags.brotli:
+        return zlib.brotliDecompressSync(bytes, limit)
+      default:
+        if (zstdDecompressSync === undefined) throw new Error(`Node ${process.version} has no zstd, 22.15 has`)
+        return zstdDecompressSync(bytes, limit)
+    }
+  } catch (cause) {
+    throw new MemcacheDecodeError(`a compressed value cannot be read: ${(cause as Error).message}`, { cause })
+  }
+}

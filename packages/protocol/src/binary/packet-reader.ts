@@ -1,0 +1,104 @@
+import { Uint64 } from '../uint64.ts'
+import { BINARY_HEADER_BYTES } from './request-formatter.ts'
+
+const RESPONSE_MAGIC = 0x81
+
+/** A response of the binary protocol, whole; refilled by each. `body` is only lent for the call. */
+export class BinaryPacket {
+  opcode = 0
+  status = 0
+  opaque = 0
+  readonly casUnique = new Uint64()
+  body: Buffer = Buffer.alloc(0)
+  extrasLength = 0
+  keyLength = 0
+
+  /** Where the value begins in `body`. */
+  get valueStart(): number {
+    return this.extrasLength + this.keyLength
+  }
+
+  /** The value as text, such as an error's message. */
+  text(): string {
+    return this.body.toString('utf8', this.valueStart)
+  }
+
+  /** The key as text. */
+  key(): string {
+    return this.body.toString('utf8', this.extrasLength, this.valueStart)
+  }
+}
+
+/**
+ * Cuts a stream of bytes into binary responses, however the network split it. A body's memory is allocated at its header,
+ * once, and filled across pieces.
+ */
+export class PacketReader {
+  readonly #handle: (packet: BinaryPacket) => void
+  readonly #broken: (reason: string) => void
+  readonly #packet = new BinaryPacket()
+  readonly #header = Buffer.alloc(BINARY_HEADER_BYTES)
+  #headerLength = 0
+  #bodyLength = 0
+  #ended = false
+
+  /** @param broken is called when the bytes are no response; nothing is read after it. */
+  constructor(handle: (packet: BinaryPacket) => void, broken: (reason: string) => void) {
+    this.#handle = handle
+    this.#broken = broken
+  }
+
+  /** Takes received bytes; `buffer` may be used again afterwards. */
+  push(buffer: Buffer, start: number, end: number): void {
+    let at = start
+    while (at < end && !this.#ended) {
+      if (this.#headerLength < BINARY_HEADER_BYTES) {
+        const taken = buffer.copy(this.#header, this.#headerLength, at, Math.min(end, at + this.#missingHeader))
+        this.#headerLength += taken
+        at += taken
+        if (this.#headerLength === BINARY_HEADER_BYTES) this.#readHeader()
+      } else {
+        const { body } = this.#packet
+        const taken = buffer.copy(body, this.#bodyLength, at, Math.min(end, at + body.length - this.#bodyLength))
+        this.#bodyLength += taken
+        at += taken
+      }
+      this.#finishIfWhole()
+    }
+  }
+
+  /** Reads no further. */
+  stop(): void {
+    this.#ended = true
+  }
+
+  get #missingHeader(): number {
+    return BINARY_HEADER_BYTES - this.#headerLength
+  }
+
+  #readHeader(): void {
+    const header = this.#header
+    const packet = this.#packet
+    const bodyLength = header.readUInt32BE(8)
+    packet.opcode = header[1]!
+    packet.keyLength = header.readUInt16BE(2)
+    packet.extrasLength = header[4]!
+    packet.status = header.readUInt16BE(6)
+    packet.opaque = header.readUInt32BE(12)
+    packet.casUnique.set(header.readUInt32BE(16), header.readUInt32BE(20))
+    if (header[0] !== RESPONSE_MAGIC || packet.valueStart > bodyLength) {
+      this.#ended = true
+      this.#broken('bytes that are no binary response')
+      return
+    }
+    packet.body = Buffer.allocUnsafeSlow(bodyLength)
+    this.#bodyLength = 0
+  }
+
+  #finishIfWhole(): void {
+    if (this.#ended || this.#headerLength < BINARY_HEADER_BYTES) return
+    if (this.#bodyLength < this.#packet.body.length) return
+    this.#headerLength = 0
+    this.#handle(this.#packet)
+  }
+}
