@@ -1,7 +1,6 @@
 /**
- * The clients that are measured, each with its public defaults, and what a user of it writes to have objects stored and
- * read back. Each is opened with a server's address and gives `get`, `set`, `getMulti` (for values that are found),
- * `getText`, `setText` and `close`.
+ * The clients that are measured, each with its public defaults, and what a user of it writes to have a text stored and read
+ * back as a text. Each is opened with a server's address and gives `get`, `set`, `getMulti` (how many were found) and `close`.
  */
 export const clients = {
   'memcache-ts-client': async (address) => {
@@ -11,8 +10,6 @@ export const clients = {
       get: (key) => client.get(key),
       set: (key, value) => client.set(key, value, 600),
       getMulti: async (keys) => (await client.getMulti(keys)).size,
-      getText: (key) => client.get(key),
-      setText: (key, text) => client.set(key, text, 600),
       close: () => client.close(),
     }
   },
@@ -21,15 +18,13 @@ export const clients = {
     const { default: memjs } = await import('memjs')
     const client = memjs.Client.create(address)
     return {
-      get: async (key) => JSON.parse((await client.get(key)).value),
-      set: (key, value) => client.set(key, JSON.stringify(value), { expires: 600 }),
+      get: async (key) => (await client.get(key)).value.toString(),
+      set: (key, value) => client.set(key, value, { expires: 600 }),
       // memjs has no multi-get: this is what its users write.
       getMulti: async (keys) => {
         const answers = await Promise.all(keys.map((key) => client.get(key)))
-        return answers.filter((answer) => JSON.parse(answer.value) !== null).length
+        return answers.filter((answer) => answer.value.toString() !== '').length
       },
-      getText: async (key) => (await client.get(key)).value.toString(),
-      setText: (key, text) => client.set(key, text, { expires: 600 }),
       close: () => client.close(),
     }
   },
@@ -45,8 +40,6 @@ export const clients = {
       get: (key) => call('get', key),
       set: (key, value) => call('set', key, value, 600),
       getMulti: async (keys) => Object.keys(await call('getMulti', keys)).length,
-      getText: (key) => call('get', key),
-      setText: (key, text) => call('set', key, text, 600),
       close: () => client.end(),
     }
   },
@@ -59,8 +52,6 @@ export const clients = {
       get: async (key) => (await client.get(key)).value,
       set: (key, value) => client.set(key, value, { lifetime: 600 }),
       getMulti: async (keys) => Object.keys(await client.get(keys)).length,
-      getText: async (key) => (await client.get(key)).value,
-      setText: (key, text) => client.set(key, text, { lifetime: 600 }),
       close: () => client.shutdown(),
     }
   },
@@ -69,15 +60,9 @@ export const clients = {
     const { Memcache } = await import('memcache')
     const client = new Memcache({ nodes: [address] })
     return {
-      get: async (key) => JSON.parse(await client.get(key)),
-      set: (key, value) => client.set(key, JSON.stringify(value), 600),
-      getMulti: async (keys) => {
-        let found = 0
-        for (const text of (await client.gets(keys)).values()) if (JSON.parse(text) !== null) found++
-        return found
-      },
-      getText: (key) => client.get(key),
-      setText: (key, text) => client.set(key, text, 600),
+      get: (key) => client.get(key),
+      set: (key, value) => client.set(key, value, 600),
+      getMulti: async (keys) => [...(await client.gets(keys)).values()].filter((text) => text !== undefined).length,
       close: () => client.disconnect(),
     }
   },

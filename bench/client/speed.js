@@ -30,9 +30,13 @@ export async function measureClients({ only = () => true } = {}) {
     for (let round = 1; round <= ROUNDS; round++) {
       for (const workload of chosen) {
         for (const [name, worker] of workers) {
-          worker.send({ workload, milliseconds: MILLISECONDS })
-          const [figure] = await once(worker, 'message')
-          ;(measured[workload][name] ??= []).push(figure)
+          const figure = await askWorker(worker, workload)
+          if (figure.failed === undefined) (measured[workload][name] ??= []).push(figure)
+          else {
+            console.log(`  ${name}, ${workload}: ${figure.failed}`)
+            worker.kill('SIGKILL')
+            workers.set(name, await startWorker(name, server.address))
+          }
         }
       }
       console.log(`  round ${round} of ${ROUNDS}`)
@@ -50,14 +54,21 @@ export async function run({ save }) {
   if (save) writeFileSync(new URL('../results/client.md', import.meta.url), document(table))
 }
 
+/** A client that has not come to an end after this long never will. */
+const PATIENCE_MS = 20_000
+
+async function askWorker(worker, workload) {
+  worker.send({ workload, milliseconds: MILLISECONDS })
+  try {
+    const [figure] = await once(worker, 'message', { signal: AbortSignal.timeout(PATIENCE_MS) })
+    return figure
+  } catch {
+    return { failed: `no end after ${PATIENCE_MS / 1000} s` }
+  }
+}
+
 async function startWorker(name, address) {
   const worker = fork(fileURLToPath(new URL('worker.js', import.meta.url)), [name, address])
-  worker.once('exit', (code) => {
-    if (code !== null) {
-      console.error(`the client ${name} ended with ${code}`)
-      process.exit(1)
-    }
-  })
   await once(worker, 'message')
   pin(worker.pid, CLIENT_CPU)
   return worker
@@ -95,7 +106,10 @@ export function tableOf(summaries) {
   ].join('\n')
 }
 
-function figureOf({ perSecond, cpuMicroseconds }) {
+function figureOf(figure) {
+  // It failed in every round.
+  if (figure === undefined) return '–'
+  const { perSecond, cpuMicroseconds } = figure
   return `${(perSecond / 1000).toFixed(1)} k (${cpuMicroseconds.toFixed(1)})`
 }
 
@@ -113,8 +127,7 @@ npm run bench -- client --save
 \`\`\`
 
 Debian's memcached \`-t 1\` on one core, all clients on the other, each in a process of its own and with its public
-defaults; objects of about 80 bytes are stored and read back decoded (by JSON in the caller where a client has none). Medians
-of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the clients take turns.
+defaults; texts of 100 characters are stored and read back as texts. Medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the clients take turns.
 
 ${table}
 

@@ -5,7 +5,16 @@ import { workloads } from './workloads.js'
 const [name, address] = process.argv.slice(2)
 const client = await clients[name](address)
 
-process.on('message', ({ workload, milliseconds }) => void measure(workload, milliseconds))
+process.on('message', async ({ workload, milliseconds }) => {
+  try {
+    await measure(workload, milliseconds)
+  } catch (error) {
+    process.send({ failed: String(error) })
+  }
+})
+// A client that throws where nobody can catch it has failed at what it was asked.
+process.on('uncaughtException', (error) => process.send({ failed: String(error) }))
+process.on('unhandledRejection', (error) => process.send({ failed: String(error) }))
 process.send('ready')
 
 async function measure(workload, milliseconds) {

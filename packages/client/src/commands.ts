@@ -1,6 +1,6 @@
-import { exptimeOf, joinKey, MemcacheOptionError, ttlToSeconds, Uint64 } from 'memcache-ts-protocol'
+import { ClientFlags, exptimeOf, joinKey, MemcacheOptionError, ttlToSeconds, Uint64 } from 'memcache-ts-protocol'
 import type { Clock, Key, MetaReply, Ttl } from 'memcache-ts-protocol'
-import type { CallOptions, ClientKey, MetaSetOptions } from './call-options.ts'
+import type { CallOptions, ClientKey } from './call-options.ts'
 import type { ServerPool } from './connection/server-pool.ts'
 import { asMemcacheError } from './dispatcher.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -17,12 +17,11 @@ import { MultiGetResult } from './operations/multi-get-result.ts'
 import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
-import type { StoreMode, StoreStatus } from './operations/store-operation.ts'
+import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
-import type { ValueReader } from './values/value-codec.ts'
+import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 
 const MAX_UINT64 = 2n ** 64n - 1n
-const STORE_MODES: readonly string[] = ['set', 'add', 'replace', 'append', 'prepend'] satisfies readonly StoreMode[]
 
 /** What the client can ask, each thing once: the text protocol's and the meta commands are made of these. */
 export class Commands {
@@ -54,8 +53,7 @@ export class Commands {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.#dispatcher.wireKey(key)
-      const details = { key: nameOf(key), writes: request.touchExptime !== undefined }
-      const operation = new RetrievalOperation({ ...request, wireKey }, details, reader, build, resolve, reject)
+      const operation = new RetrievalOperation({ ...request, wireKey }, nameOf(key), reader, build, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
     })
   }
@@ -86,40 +84,32 @@ export class Commands {
     return result
   }
 
-  /** Stores a value; one over the chunks' size is stored in chunks. */
-  async store(
+  /** Stores a value, with a result of the caller's making; one over the chunks' size is stored in chunks. */
+  store<Result>(
     key: ClientKey,
     value: unknown,
-    options: MetaSetOptions | undefined,
-  ): Promise<{ status: StoreStatus; casUnique: bigint }> {
-    options?.signal?.throwIfAborted()
-    const wireKey = this.#dispatcher.wireKey(key)
-    const mode = options?.mode ?? 'set'
-    if (!STORE_MODES.includes(mode)) {
-      throw new MemcacheOptionError(`mode must be one of ${STORE_MODES.join(', ')}, got '${mode}'`)
-    }
-    const exptime = this.exptime(options?.ttl ?? Infinity)
-    const joins = mode === 'append' || mode === 'prepend'
-    const encoded = this.#values.encode(value)
-    const { bytes, clientFlags } =
-      joins || !this.#values.isLarge(encoded.bytes)
-        ? encoded
-        : await this.#values.storeChunks(encoded, (chunkKey, chunk) => this.#storeChunk(chunkKey, chunk, exptime, options))
-    const request = {
-      wireKey,
-      mode,
-      bytes,
-      clientFlags,
-      exptime,
-      compareCas: uint64('compareCas', options?.compareCas),
-      newCas: uint64('newCas', options?.newCas),
-      invalidate: options?.invalidate,
-      vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.exptime(options.vivifyTtl),
-    }
+    mode: StoreMode,
+    ttl: Ttl | undefined,
+    conditions: StoreConditions | undefined,
+    options: CallOptions | undefined,
+    build: (status: StoreStatus, casUnique: Uint64) => Result,
+  ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const done = (status: StoreStatus, casUnique: Uint64): void =>
-        resolve({ status, casUnique: casUnique.toBigInt() })
-      this.#dispatcher.send(new StoreOperation(request, nameOf(key), done, reject), wireKey, options)
+      options?.signal?.throwIfAborted()
+      const wireKey = this.#dispatcher.wireKey(key)
+      const exptime = ttl === undefined ? 0 : this.exptime(ttl)
+      const encoded = this.#values.encode(value)
+      const send = ({ bytes, clientFlags }: EncodedValue): void => {
+        const name = nameOf(key)
+        this.#dispatcher.send(
+          new StoreOperation(wireKey, mode, bytes, clientFlags, exptime, conditions, name, build, resolve, reject),
+          wireKey,
+          options,
+        )
+      }
+      const joins = mode === 'append' || mode === 'prepend'
+      if (joins || !this.#values.isLarge(encoded.bytes)) send(encoded)
+      else this.#storeChunks(encoded, exptime, options).then(send).catch(reject)
     })
   }
 
@@ -158,8 +148,8 @@ export class Commands {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.#dispatcher.wireKey(key)
-      const details = { key: nameOf(key), writes: false }
-      this.#dispatcher.send(new LinesOperation(request(wireKey), details, resolve, reject), wireKey, options)
+      const operation = new LinesOperation(request(wireKey), nameOf(key), false, resolve, reject)
+      this.#dispatcher.send(operation, wireKey, options)
     })
   }
 
@@ -174,7 +164,8 @@ export class Commands {
       (pool) =>
         new Promise<[string, string[]]>((resolve, reject) => {
           const answered = (lines: string[]): void => resolve([pool.address.name, lines])
-          this.#dispatcher.sendTo(pool, new LinesOperation(request, { writes }, answered, reject), '', options)
+          const operation = new LinesOperation(request, undefined, writes, answered, reject)
+          this.#dispatcher.sendTo(pool, operation, '', options)
         }),
     )
     return new Map(await Promise.all(answers))
@@ -187,10 +178,9 @@ export class Commands {
 
   /** Asks by a meta command, which tells a lease that nobody has filled from an empty value. */
   #getExactly(call: GetCall): void {
-    const details = { key: call.name, writes: false }
     const operation = new RetrievalOperation(
       { wireKey: call.wireKey, value: true, details: true },
-      details,
+      call.name,
       this.#values,
       valueOf,
       (value) => call.resolve(value),
@@ -247,15 +237,32 @@ export class Commands {
     return asked
   }
 
-  #storeChunk(key: string, bytes: Buffer, exptime: number, options: CallOptions | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const wireKey = this.#dispatcher.textKey(key)
-      const request = { wireKey, mode: 'set', bytes, clientFlags: 0, exptime } as const
-      const operation = new StoreOperation(request, key, () => resolve(), reject)
-      this.#dispatcher.send(operation, wireKey, options)
-    })
+  #storeChunks(encoded: EncodedValue, exptime: number, options: CallOptions | undefined): Promise<EncodedValue> {
+    return this.#values.storeChunks(
+      encoded,
+      (key, chunk) =>
+        new Promise((resolve, reject) => {
+          const wireKey = this.#dispatcher.textKey(key)
+          const operation = new StoreOperation(
+            wireKey,
+            'set',
+            chunk,
+            ClientFlags.bytes,
+            exptime,
+            undefined,
+            key,
+            ignore,
+            resolve,
+            reject,
+          )
+          this.#dispatcher.send(operation, wireKey, options)
+        }),
+    )
   }
 }
+
+/** A plain set either stores or rejects. */
+function ignore(): void {}
 
 /** A key as it stands in errors. */
 export function nameOf(key: ClientKey): string {
@@ -271,10 +278,6 @@ export function toUint64(name: string, value: number | bigint): Uint64 {
   const made = new Uint64()
   made.setBigInt(BigInt(value))
   return made
-}
-
-function uint64(name: string, value: bigint | undefined): Uint64 | undefined {
-  return value === undefined ? undefined : toUint64(name, value)
 }
 
 function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {

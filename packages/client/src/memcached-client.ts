@@ -10,6 +10,7 @@ import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
 import type { MultiGetResult } from './operations/multi-get-result.ts'
 import { isFound } from './operations/retrieval-operation.ts'
+import type { StoreStatus } from './operations/store-operation.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
 import { readStatistics } from './server-statistics.ts'
@@ -133,8 +134,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   // Storage
 
   /** Stores a value. Without a lifetime it stays until it is evicted. */
-  async set(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<void> {
-    await this.#tracing.run('set', key, options, () => this.#commands.store(key, value, { ...options, ttl }))
+  set(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<void> {
+    const commands = this.#commands
+    if (this.#tracing.isIdle) return commands.store(key, value, 'set', ttl, undefined, options, nothing)
+    return this.#tracing.run('set', key, options, () =>
+      commands.store(key, value, 'set', ttl, undefined, options, nothing),
+    )
   }
 
   /** Stores a value unless the key has one; returns whether it did. */
@@ -158,17 +163,17 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /** Stores a value in place of the one that `gets` returned; `exists` when it has changed since. */
-  async cas(
+  cas(
     key: ClientKey,
     value: unknown,
     casUnique: bigint,
     ttl?: Ttl,
     options?: CallOptions,
   ): Promise<'stored' | 'exists' | 'notFound'> {
-    const { status } = await this.#tracing.run('cas', key, options, () =>
-      this.#commands.store(key, value, { ...options, ttl, compareCas: casUnique }),
-    )
-    return status === 'notStored' ? 'exists' : status
+    return this.#tracing.run('cas', key, options, async () => {
+      const conditions = { compareCas: toUint64('casUnique', casUnique) }
+      return this.#commands.store(key, value, 'set', ttl, conditions, options, casStatus)
+    })
   }
 
   /** Sets an item's lifetime anew; returns whether there was one. */
@@ -253,17 +258,16 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     await this.close()
   }
 
-  async #store(
+  #store(
     mode: 'add' | 'replace' | 'append' | 'prepend',
     key: ClientKey,
     value: unknown,
     ttl: Ttl | undefined,
     options: CallOptions | undefined,
   ): Promise<boolean> {
-    const { status } = await this.#tracing.run(mode, key, options, () =>
-      this.#commands.store(key, value, { ...options, ttl, mode }),
+    return this.#tracing.run(mode, key, options, () =>
+      this.#commands.store(key, value, mode, ttl, undefined, options, isStored),
     )
-    return status === 'stored'
   }
 
   async #count<Amount extends number | bigint>(
@@ -294,9 +298,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   ): ReturnType<Commands['count']> {
     const counted = await this.#commands.count(key, request, options)
     if (counted.digits !== undefined) return counted
-    const made = { ...options, ttl: options?.ttl, mode: 'add' } as const
-    const { status } = await this.#commands.store(key, Buffer.from(String(initial)), made)
-    if (status === 'stored') return { digits: String(initial), casUnique: 0n, ttlSeconds: Infinity }
+    const digits = Buffer.from(String(initial))
+    const made = await this.#commands.store(key, digits, 'add', options?.ttl, undefined, options, isStored)
+    if (made) return { digits: String(initial), casUnique: 0n, ttlSeconds: Infinity }
     return this.#commands.count(key, request, options)
   }
 
@@ -323,6 +327,16 @@ const BYTES: ValueReader = {
     const bytes = buffer.subarray(start, end)
     return owned ? bytes : Buffer.from(bytes)
   },
+}
+
+function nothing(): void {}
+
+function isStored(status: StoreStatus): boolean {
+  return status === 'stored'
+}
+
+function casStatus(status: StoreStatus): 'stored' | 'exists' | 'notFound' {
+  return status === 'notStored' ? 'exists' : status
 }
 
 function withCas<Value>(reply: MetaReply, value: unknown): ItemWithCas<Value> | undefined {

@@ -1,5 +1,5 @@
 import { MemcacheOptionError, MetaCode } from 'memcache-ts-protocol'
-import type { MetaReply } from 'memcache-ts-protocol'
+import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
   ClientKey,
@@ -13,10 +13,13 @@ import type {
 } from './call-options.ts'
 import { toUint64 } from './commands.ts'
 import type { Commands } from './commands.ts'
+import type { StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { Tracing } from './tracing.ts'
 
 /** A lease below this may be over at once: memcached's seconds are not finer. */
 const LEAST_SECONDS = 1
+
+const MODES: readonly string[] = ['set', 'add', 'replace', 'append', 'prepend'] satisfies readonly StoreMode[]
 
 /** A literal type as what it is one of: the counter of a delta of `1n` is any bigint. */
 export type Widened<Amount extends number | bigint> = Amount extends bigint ? bigint : number
@@ -55,7 +58,18 @@ export class MetaCommands {
 
   /** ms: stores a value. */
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
-    return this.#tracing.run('meta.set', key, options, () => this.#commands.store(key, value, options))
+    return this.#tracing.run('meta.set', key, options, async () => {
+      const mode = options?.mode ?? 'set'
+      if (!MODES.includes(mode)) throw new MemcacheOptionError(`mode must be one of ${MODES.join(', ')}, got '${mode}'`)
+      const conditions = {
+        returnCas: true,
+        compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
+        newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
+        invalidate: options?.invalidate,
+        vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
+      }
+      return this.#commands.store(key, value, mode, options?.ttl, conditions, options, setResult)
+    })
   }
 
   /** md: deletes an item, marks it stale, or empties it. */
@@ -124,6 +138,10 @@ export class MetaCommands {
       await this.#commands.onAll({ text: 'mn\r\n', meta: true }, false, options)
     })
   }
+}
+
+function setResult(status: StoreStatus, casUnique: Uint64): MetaSetResult {
+  return { status, casUnique: casUnique.toBigInt() }
 }
 
 function itemOf<Value>(reply: MetaReply, value: unknown): MetaItem<Value> | undefined {

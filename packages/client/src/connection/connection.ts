@@ -242,7 +242,7 @@ export class Connection implements AnswerSink {
   /** Asks in the course of the greeting. */
   #ask(request: LinesRequest): Promise<string[]> {
     return new Promise((resolve, reject) => {
-      const operation = new LinesOperation(request, { writes: false }, resolve, reject)
+      const operation = new LinesOperation(request, undefined, false, resolve, reject)
       operation.deadline = Infinity
       this.#dialect.write(operation, this.#requests)
       this.#queue.push(operation)

@@ -41,22 +41,25 @@ export class RequestBuffer {
     this.at += this.buffer.write(text, this.at)
   }
 
-  /** A data block and its line end. */
-  appendValue(bytes: Buffer): void {
-    this.appendBytes(bytes)
+  /** A data block of so many bytes, and its line end. */
+  appendValue(value: Buffer | string, length: number): void {
+    this.appendBytes(value, length)
     this.reserve(2)
     this.buffer[this.at] = 13
     this.buffer[this.at + 1] = 10
     this.at += 2
   }
 
-  appendBytes(bytes: Buffer): void {
-    if (bytes.length > COPY_BYTES) {
-      this.#appendPart(bytes)
-    } else {
-      this.reserve(bytes.length + 2)
-      this.at += bytes.copy(this.buffer, this.at)
+  appendBytes(value: Buffer | string, length: number): void {
+    if (length > COPY_BYTES) {
+      this.#appendPart(typeof value === 'string' ? Buffer.from(value) : value)
+      return
     }
+    this.reserve(length + 2)
+    // As many bytes as characters: every one is ASCII, and needs no encoding.
+    if (typeof value !== 'string') value.copy(this.buffer, this.at)
+    else this.buffer.write(value, this.at, length === value.length ? 'latin1' : 'utf8')
+    this.at += length
   }
 
   /** Forgets what was gathered: the connection is gone. */

@@ -1,6 +1,7 @@
 import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { WireKey } from '../operations/operation.ts'
 import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
+import type { StoreConditions } from '../operations/store-operation.ts'
 
 /** @throws MemcacheUnsupportedError for what only meta commands can do. */
 export function refuse(what: string): never {
@@ -18,4 +19,9 @@ export function checkRetrieval(request: RetrievalRequest): void {
   if (request.details === true || request.access === true) refuse('what is known of an item besides its value')
   if (request.noBump === true || request.newCas !== undefined) refuse('a flag of mg')
   if (!request.value && request.touchExptime === undefined) refuse('asking for an item without its value')
+}
+
+/** @throws MemcacheUnsupportedError for what only ms can do; not being told a cas unique is no reason to fail. */
+export function checkConditions({ invalidate, newCas, vivifyExptime }: StoreConditions): void {
+  if (invalidate === true || newCas !== undefined || vivifyExptime !== undefined) refuse('a flag of ms')
 }

@@ -39,7 +39,7 @@ export class ArithmeticOperation extends Operation {
     resolve: (answer: CounterAnswer) => void,
     reject: (error: unknown) => void,
   ) {
-    super({ key, writes: true }, reject)
+    super(key, true, reject)
     this.request = request
     this.#resolve = resolve
   }

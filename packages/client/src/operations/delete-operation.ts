@@ -27,7 +27,7 @@ export class DeleteOperation extends Operation {
     resolve: (status: DeleteStatus) => void,
     reject: (error: unknown) => void,
   ) {
-    super({ key, writes: true }, reject)
+    super(key, true, reject)
     this.request = request
     this.#resolve = resolve
   }

@@ -19,7 +19,7 @@ export class GetBatch extends KeyListOperation {
 
   /** @param again asks for one key by a meta command. */
   constructor(reader: ValueReader, again: (call: GetCall) => void) {
-    super({ writes: false }, () => {})
+    super(undefined, false, () => {})
     this.#reader = reader
     this.#again = again
     this.deadline = Infinity

@@ -1,5 +1,4 @@
 import { Operation, OperationKind } from './operation.ts'
-import type { OperationDetails } from './operation.ts'
 
 /** A command to a server as a whole. */
 export interface LinesRequest {
@@ -31,11 +30,12 @@ export class LinesOperation extends Operation {
 
   constructor(
     request: LinesRequest,
-    details: OperationDetails,
+    key: string | undefined,
+    writes: boolean,
     resolve: (lines: string[]) => void,
     reject: (error: unknown) => void,
   ) {
-    super(details, reject)
+    super(key, writes, reject)
     this.request = request
     this.#resolve = resolve
   }

@@ -23,7 +23,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     resolve: (asked: Promise<void>[]) => void,
     reject: (error: unknown) => void,
   ) {
-    super({ writes: false }, reject)
+    super(undefined, false, reject)
     this.#hits = hits
     this.#reader = reader
     this.#again = again

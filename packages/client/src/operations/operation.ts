@@ -13,16 +13,6 @@ export const OperationKind = {
 /** A key as it goes over the wire: text, or bytes that text could not hold. */
 export type WireKey = string | Buffer
 
-/** What an operation knows of itself for its errors. */
-export interface OperationDetails {
-  /** The key, as the caller gave it. */
-  readonly key?: string | undefined
-  /** Whether it may change what is stored, so that a lost answer leaves doubt. */
-  readonly writes: boolean
-  /** Whether a data block goes with it. */
-  readonly sendsValue?: boolean
-}
-
 /** A caller that waits: an operation, or one of those that share one. */
 export interface Waiter {
   /** Takes the listener off the caller's signal. */
@@ -38,9 +28,10 @@ export interface Waiter {
  */
 export abstract class Operation implements Waiter {
   abstract readonly kind: number
+  /** The key, as the caller gave it, for errors. */
   readonly key: string | undefined
+  /** Whether it may change what is stored, so that a lost answer leaves doubt. */
   readonly writes: boolean
-  readonly sendsValue: boolean
   /** When it is given up, in the milliseconds of `performance.now()`. */
   deadline = 0
   timeoutMs = 0
@@ -56,11 +47,15 @@ export abstract class Operation implements Waiter {
   opaque = 0
   readonly #reject: (error: unknown) => void
 
-  constructor(details: OperationDetails, reject: (error: unknown) => void) {
-    this.key = details.key
-    this.writes = details.writes
-    this.sendsValue = details.sendsValue ?? false
+  constructor(key: string | undefined, writes: boolean, reject: (error: unknown) => void) {
+    this.key = key
+    this.writes = writes
     this.#reject = reject
+  }
+
+  /** Whether a data block goes with it. */
+  get sendsValue(): boolean {
+    return false
   }
 
   fail(error: unknown): void {

@@ -3,7 +3,7 @@ import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
 import type { ValueReader } from '../values/value-codec.ts'
 import { decodeError } from './decode-error.ts'
 import { Operation, OperationKind } from './operation.ts'
-import type { OperationDetails, WireKey } from './operation.ts'
+import type { WireKey } from './operation.ts'
 
 /** What is asked of one item. */
 export interface RetrievalRequest {
@@ -35,13 +35,13 @@ export class RetrievalOperation<Result = unknown> extends Operation {
   /** @param build makes the result of the answer; what it throws fails the operation. */
   constructor(
     request: RetrievalRequest,
-    details: OperationDetails,
+    key: string,
     reader: ValueReader,
     build: (reply: MetaReply, value: unknown) => Result,
     resolve: (result: Result) => void,
     reject: (error: unknown) => void,
   ) {
-    super(details, reject)
+    super(key, request.touchExptime !== undefined, reject)
     this.request = request
     this.#reader = reader
     this.#build = build

@@ -8,38 +8,59 @@ export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
 /** How storing a value ended. */
 export type StoreStatus = 'stored' | 'notStored' | 'exists' | 'notFound'
 
-/** What is to be stored, and on what condition. */
-export interface StoreRequest {
-  readonly wireKey: WireKey
-  readonly mode: StoreMode
-  readonly bytes: Buffer
-  readonly clientFlags: number
-  readonly exptime: number
+/** What most stores do without. */
+export interface StoreConditions {
+  /** Whether the cas unique that it gets is wanted. */
+  readonly returnCas?: boolean
   readonly compareCas?: Uint64 | undefined
   readonly newCas?: Uint64 | undefined
   readonly invalidate?: boolean | undefined
   readonly vivifyExptime?: number | undefined
 }
 
-/** A value on its way to the server. */
-export class StoreOperation extends Operation {
-  readonly kind = OperationKind.store
-  readonly request: StoreRequest
-  readonly #resolve: (status: StoreStatus, casUnique: Uint64) => void
+const NONE: StoreConditions = {}
 
+/** A value on its way to the server. */
+export class StoreOperation<Result = unknown> extends Operation {
+  readonly kind = OperationKind.store
+  readonly wireKey: WireKey
+  readonly mode: StoreMode
+  readonly bytes: Buffer | string
+  readonly clientFlags: number
+  readonly exptime: number
+  readonly conditions: StoreConditions
+  readonly #build: (status: StoreStatus, casUnique: Uint64) => Result
+  readonly #resolve: (result: Result) => void
+
+  /** @param build makes the result; the cas unique, zero where it is not told, is only lent for the call. */
   constructor(
-    request: StoreRequest,
+    wireKey: WireKey,
+    mode: StoreMode,
+    bytes: Buffer | string,
+    clientFlags: number,
+    exptime: number,
+    conditions: StoreConditions | undefined,
     key: string,
-    resolve: (status: StoreStatus, casUnique: Uint64) => void,
+    build: (status: StoreStatus, casUnique: Uint64) => Result,
+    resolve: (result: Result) => void,
     reject: (error: unknown) => void,
   ) {
-    super({ key, writes: true, sendsValue: true }, reject)
-    this.request = request
+    super(key, true, reject)
+    this.wireKey = wireKey
+    this.mode = mode
+    this.bytes = bytes
+    this.clientFlags = clientFlags
+    this.exptime = exptime
+    this.conditions = conditions ?? NONE
+    this.#build = build
     this.#resolve = resolve
   }
 
-  /** @param casUnique the stored item's, zero where it is not told; only lent for the call. */
+  override get sendsValue(): boolean {
+    return true
+  }
+
   finish(status: StoreStatus, casUnique: Uint64): void {
-    if (this.settle()) this.#resolve(status, casUnique)
+    if (this.settle()) this.#resolve(this.#build(status, casUnique))
   }
 }

@@ -36,15 +36,18 @@ export class ChunkedValues implements ValueReader {
     return this.#reader.read(buffer, start, end, clientFlags, owned)
   }
 
-  isLarge(bytes: Buffer): boolean {
-    return bytes.length > this.#chunkBytes
+  isLarge(value: Buffer | string): boolean {
+    const { length } = value
+    if (length * 3 <= this.#chunkBytes) return false
+    return (typeof value === 'string' ? Buffer.byteLength(value) : length) > this.#chunkBytes
   }
 
   /** Stores a value's chunks; resolves to what is to be stored under its key once they are there. */
   async storeChunks(
-    { bytes, clientFlags }: EncodedValue,
+    encoded: EncodedValue,
     store: (key: string, chunk: Buffer) => Promise<void>,
   ): Promise<EncodedValue> {
+    const bytes = typeof encoded.bytes === 'string' ? Buffer.from(encoded.bytes) : encoded.bytes
     const id = randomBytes(ID_BYTES).toString('base64url')
     const keys = chunkKeys(id, Math.ceil(bytes.length / this.#chunkBytes))
     await Promise.all(
@@ -53,7 +56,7 @@ export class ChunkedValues implements ValueReader {
         return store(key, bytes.subarray(start, start + this.#chunkBytes))
       }),
     )
-    const manifest: Manifest = [id, keys.length, bytes.length, clientFlags]
+    const manifest: Manifest = [id, keys.length, bytes.length, encoded.clientFlags]
     return { bytes: Buffer.from(JSON.stringify(manifest)), clientFlags: ClientFlags.chunks }
   }
 

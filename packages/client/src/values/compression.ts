@@ -36,7 +36,7 @@ export interface Compression {
   /** The bits that it adds to the client flags. */
   readonly flag: number
   /** The compressed bytes, or `undefined` where that is no gain. */
-  compress(bytes: Buffer): Buffer | undefined
+  compress(value: Buffer | string): Buffer | undefined
 }
 
 /** @throws MemcacheOptionError for what cannot be, such as zstd on a Node without it. */
@@ -45,7 +45,10 @@ export function createCompression(options: CompressionOptions): Compression {
   const compress = compressorOf(algorithm, level)
   return {
     flag: ClientFlags[algorithm],
-    compress: (bytes) => {
+    compress: (value) => {
+      // No character takes more than three bytes.
+      if (value.length * 3 < overBytes) return undefined
+      const bytes = typeof value === 'string' ? Buffer.from(value) : value
       if (bytes.length < overBytes) return undefined
       const compressed = compress(bytes)
       return compressed.length < bytes.length ? compressed : undefined

@@ -22,11 +22,11 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
   const compression = options.compression && createCompression(options.compression)
 
   const encodePlain = (value: unknown): EncodedValue => {
-    if (typeof value === 'string') return { bytes: Buffer.from(value), clientFlags: ClientFlags.string }
+    if (typeof value === 'string') return { bytes: value, clientFlags: ClientFlags.string }
     // A copy: the caller may go on writing to its buffer.
     if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: bytesFlags }
-    if (isPlainJson(value)) return { bytes: Buffer.from(JSON.stringify(value)), clientFlags: ClientFlags.json }
-    return { bytes: Buffer.from(encodeOrExplain(value)), clientFlags: ClientFlags.taggedJson }
+    if (isPlainJson(value)) return { bytes: JSON.stringify(value), clientFlags: ClientFlags.json }
+    return { bytes: encodeOrExplain(value), clientFlags: ClientFlags.taggedJson }
   }
 
   return {

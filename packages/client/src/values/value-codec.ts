@@ -1,7 +1,7 @@
 /** A value as bytes, and which kind it is. */
 export interface EncodedValue {
-  /** The client's from then on: they must not change. */
-  readonly bytes: Buffer
+  /** Bytes, which are the client's from then on and must not change; or text, as UTF-8. */
+  readonly bytes: Buffer | string
   readonly clientFlags: number
 }
 

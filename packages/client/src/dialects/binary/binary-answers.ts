@@ -174,11 +174,11 @@ export class BinaryAnswers implements AnswerReader {
   }
 }
 
-function storeStatus({ request }: StoreOperation, status: number): StoreStatus | undefined {
+function storeStatus({ mode }: StoreOperation, status: number): StoreStatus | undefined {
   if (status === Status.ok) return 'stored'
   if (status === Status.notStored) return 'notStored'
   // What there is already, or is not, is no error of a compare-and-swap's where nothing is compared.
-  if (status === Status.exists) return request.mode === 'add' ? 'notStored' : 'exists'
-  if (status === Status.notFound) return request.mode === 'replace' ? 'notStored' : 'notFound'
+  if (status === Status.exists) return mode === 'add' ? 'notStored' : 'exists'
+  if (status === Status.notFound) return mode === 'replace' ? 'notStored' : 'notFound'
   return undefined
 }

@@ -7,7 +7,7 @@ import type { LinesOperation } from '../../operations/lines-operation.ts'
 import type { WireKey } from '../../operations/operation.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
-import { checkRetrieval, refuse } from '../without-meta.ts'
+import { checkConditions, checkRetrieval, refuse } from '../without-meta.ts'
 
 /** The exptime that says: do not make a counter. */
 const MAKE_NONE = 0xffff_ffff
@@ -30,7 +30,7 @@ function write(requests: RequestBuffer, opcode: number, opaque: number, parts: P
   let at = writeBinaryHeader(out, requests.at, opcode, lengths, opaque, parts.cas)
   at += extras.copy(out, at)
   requests.at = at + key.copy(out, at)
-  if (value.length > 0) requests.appendBytes(value)
+  if (value.length > 0) requests.appendBytes(value, value.length)
 }
 
 function numbers(...values: readonly number[]): Buffer {
@@ -58,14 +58,13 @@ export function writeRetrieval({ request, opaque }: RetrievalOperation, requests
 }
 
 /** Set, Add, Replace, Append or Prepend. */
-export function writeStore({ request, opaque }: StoreOperation, requests: RequestBuffer): void {
-  if (request.invalidate === true || request.newCas !== undefined || request.vivifyExptime !== undefined) {
-    refuse('a flag of ms')
-  }
-  const { mode, wireKey: key, bytes: value, compareCas: cas } = request
+export function writeStore(operation: StoreOperation, requests: RequestBuffer): void {
+  const { mode, wireKey: key, conditions, opaque } = operation
+  checkConditions(conditions)
+  const value = typeof operation.bytes === 'string' ? Buffer.from(operation.bytes) : operation.bytes
   const joins = mode === 'append' || mode === 'prepend'
-  const extras = joins ? EMPTY : numbers(request.clientFlags, request.exptime)
-  write(requests, Opcode[mode], opaque, { extras, key, value, cas })
+  const extras = joins ? EMPTY : numbers(operation.clientFlags, operation.exptime)
+  write(requests, Opcode[mode], opaque, { extras, key, value, cas: conditions.compareCas })
 }
 
 /** Delete. */

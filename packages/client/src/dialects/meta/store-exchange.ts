@@ -21,24 +21,25 @@ const STATUS: Readonly<Record<number, StoreStatus>> = {
 /** ms (protocol.txt, "Meta Set"). */
 export const metaStore: LineExchange<StoreOperation> = {
   write(operation: StoreOperation, requests: RequestBuffer): void {
-    const { request } = operation
+    const { wireKey, bytes, clientFlags, exptime, mode, conditions } = operation
+    const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length
     const out = requests.buffer
-    let at = writeCommandAndKey(out, requests.at, LETTER.s, request.wireKey)
+    let at = writeCommandAndKey(out, requests.at, LETTER.s, wireKey)
     out[at] = SPACE
-    at = writeKeyFlag(out, writeUint(out, at + 1, request.bytes.length), request.wireKey)
-    if (request.clientFlags !== 0) at = writeIntFlag(out, at, LETTER.F, request.clientFlags)
-    if (request.exptime !== 0) at = writeIntFlag(out, at, LETTER.T, request.exptime)
-    at = writeFlag(out, at, LETTER.c)
-    if (request.mode !== 'set') {
+    at = writeKeyFlag(out, writeUint(out, at + 1, length), wireKey)
+    if (clientFlags !== 0) at = writeIntFlag(out, at, LETTER.F, clientFlags)
+    if (exptime !== 0) at = writeIntFlag(out, at, LETTER.T, exptime)
+    if (mode !== 'set') {
       at = writeFlag(out, at, LETTER.M)
-      out[at++] = MODES[request.mode]
+      out[at++] = MODES[mode]
     }
-    if (request.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, request.compareCas)
-    if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
-    if (request.vivifyExptime !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifyExptime)
-    if (request.invalidate === true) at = writeFlag(out, at, LETTER.I)
+    if (conditions.returnCas === true) at = writeFlag(out, at, LETTER.c)
+    if (conditions.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, conditions.compareCas)
+    if (conditions.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, conditions.newCas)
+    if (conditions.vivifyExptime !== undefined) at = writeIntFlag(out, at, LETTER.N, conditions.vivifyExptime)
+    if (conditions.invalidate === true) at = writeFlag(out, at, LETTER.I)
     requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
-    requests.appendValue(request.bytes)
+    requests.appendValue(bytes, length)
   },
 
   line(operation: StoreOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
