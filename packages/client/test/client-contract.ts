@@ -9,24 +9,37 @@ import {
 } from '../src/index.ts'
 import type { MemcachedClientOptions } from '../src/index.ts'
 
-/** What a client has to do on every server: ours over TCP or a stream, and the real one. */
-export function describeClient(
-  open: () => Promise<{ servers: MemcachedClientOptions['servers']; stop: () => Promise<void> }>,
-): void {
-  describe('a client', () => {
-    let client: MemcachedClient
-    let stop: () => Promise<void>
+/** A server that a test has started, and how to be its client. */
+export interface OpenedServer {
+  readonly options: MemcachedClientOptions
+  readonly stop: () => Promise<void>
+}
 
-    beforeAll(async () => {
-      const opened = await open()
-      stop = opened.stop
-      client = new MemcachedClient({ servers: opened.servers, timeoutMs: 5000 })
+/** Starts a server for a suite; returns its client, which finds it empty in every test. */
+function useClient(open: () => Promise<OpenedServer>): () => MemcachedClient {
+  let client: MemcachedClient
+  let stop: () => Promise<void>
+  beforeAll(async () => {
+    const opened = await open()
+    stop = opened.stop
+    client = new MemcachedClient({ timeoutMs: 5000, connectTimeoutMs: 5000, ...opened.options })
+  })
+  afterAll(async () => {
+    await client.close()
+    await stop()
+  })
+  beforeEach(() => client.flushAll())
+  return () => client
+}
+
+/** What a client has to do on every server, in every dialect. */
+export function describeClient(open: () => Promise<OpenedServer>): void {
+  describe('a client', () => {
+    const opened = useClient(open)
+    let client: MemcachedClient
+    beforeEach(() => {
+      client = opened()
     })
-    afterAll(async () => {
-      await client.close()
-      await stop()
-    })
-    beforeEach(() => client.flushAll())
 
     it('misses with undefined and finds a stored null', async () => {
       expect(await client.get('nothing')).toBeUndefined()
@@ -99,13 +112,11 @@ export function describeClient(
       expect(await client.touch('k', 60)).toBe(false)
       expect(await client.gat('k', 60)).toBeUndefined()
       await client.set('k', 'v')
-      expect((await client.meta.get('k'))?.ttlSeconds).toBe(Infinity)
       expect(await client.touch('k', 60)).toBe(true)
-      expect((await client.meta.get('k'))?.ttlSeconds).toBeLessThanOrEqual(60)
       expect(await client.gat('k', '40d')).toBe('v')
-      expect((await client.meta.get('k'))?.ttlSeconds).toBeGreaterThan(39 * 86_400)
-      expect((await client.gats('k', Infinity))?.value).toBe('v')
-      expect((await client.meta.get('k'))?.ttlSeconds).toBe(Infinity)
+      const item = await client.gats('k', Infinity)
+      expect(item?.value).toBe('v')
+      expect(await client.cas('k', 'w', item!.casUnique)).toBe('stored')
       expect(await client.delete('k')).toBe(true)
       expect(await client.get('k')).toBeUndefined()
     })
@@ -168,6 +179,24 @@ export function describeClient(
       },
     )
 
+    it('asks for a key of a tick once, and gives every caller a value of his own', async () => {
+      await client.set('k', { list: [1] })
+      const [one, two, other] = await Promise.all([
+        client.get<{ list: number[] }>('k'),
+        client.get<{ list: number[] }>('k'),
+        client.get('missing'),
+      ])
+      one!.list.push(2)
+      expect(two).toEqual({ list: [1] })
+      expect(other).toBeUndefined()
+      expect(await Promise.all([client.get('missing'), client.get('missing')])).toEqual([undefined, undefined])
+    })
+
+    it('keeps the order of what is asked in one tick', async () => {
+      const asked = [client.set('k', 1), client.get('k'), client.set('k', 2), client.get('k'), client.delete('k')]
+      expect(await Promise.all([...asked, client.get('k')])).toEqual([undefined, 1, undefined, 2, true, undefined])
+    })
+
     it('takes unicode keys of up to 250 bytes', async () => {
       const key = `${'ü'.repeat(120)}☂`
       await client.set(key, 'v')
@@ -179,6 +208,46 @@ export function describeClient(
       await expect(client.set('k', Buffer.alloc(2 * 1024 * 1024))).rejects.toThrow(MemcacheTooLargeError)
       await client.set('k', 'small')
       expect(await client.get('k')).toBe('small')
+    })
+
+    it('tells versions and statistics', async () => {
+      const [version] = (await client.version()).values()
+      expect(version).toMatch(/^\d+\.\d+\.\d+$/)
+      await client.get('miss')
+      const [stats] = (await client.stats()).values()
+      expect(stats!['get_misses']).toBeGreaterThan(0)
+      expect(stats!['pid']).toBeTypeOf('number')
+      expect((await client.stats('settings')).size).toBe(1)
+    })
+
+    it('ends a wait by the caller’s signal, and keeps the answers in order', async () => {
+      const controller = new AbortController()
+      await client.set('k', 'v')
+      const waiting = client.get('k', { signal: controller.signal })
+      const next = client.get('other')
+      controller.abort(new Error('enough'))
+      await expect(waiting).rejects.toThrow('enough')
+      expect(await next).toBeUndefined()
+      await expect(client.get('k', { signal: controller.signal })).rejects.toThrow('enough')
+      expect(await client.get('k')).toBe('v')
+    })
+
+    it('refuses what cannot be stored before anything is sent', async () => {
+      await expect(client.set('k', () => 1)).rejects.toThrow('a function cannot be stored')
+      await expect(client.set('k', 1, 0)).rejects.toThrow(MemcacheOptionError)
+      await expect(client.set('k', 1, 3_600_000)).rejects.toThrow('milliseconds')
+      expect(await client.get('k')).toBeUndefined()
+    })
+  })
+}
+
+/** What a client has to do besides on a server with meta commands. */
+export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
+  describe('the meta commands of a client', () => {
+    const opened = useClient(open)
+    let client: MemcachedClient
+    beforeEach(() => {
+      client = opened()
     })
 
     it('leases: one wins a miss, the others lose, and a late fill is refused', async () => {
@@ -238,33 +307,63 @@ export function describeClient(
       await expect(client.meta.debug('a key')).rejects.toThrow(MemcacheKeyError)
     })
 
-    it('tells versions and statistics', async () => {
-      const [version] = (await client.version()).values()
-      expect(version).toMatch(/^\d+\.\d+\.\d+$/)
-      await client.get('miss')
-      const [stats] = (await client.stats()).values()
-      expect(stats!['get_misses']).toBeGreaterThan(0)
-      expect(stats!['pid']).toBeTypeOf('number')
-      expect((await client.stats('settings')).size).toBe(1)
-    })
-
-    it('ends a wait by the caller’s signal, and keeps the answers in order', async () => {
-      const controller = new AbortController()
+    it('sets lifetimes in every way', async () => {
+      const ttlSeconds = async () => (await client.meta.get('k'))?.ttlSeconds
       await client.set('k', 'v')
-      const waiting = client.get('k', { signal: controller.signal })
-      const next = client.get('other')
-      controller.abort(new Error('enough'))
-      await expect(waiting).rejects.toThrow('enough')
-      expect(await next).toBeUndefined()
-      await expect(client.get('k', { signal: controller.signal })).rejects.toThrow('enough')
-      expect(await client.get('k')).toBe('v')
+      expect(await ttlSeconds()).toBe(Infinity)
+      await client.touch('k', 60)
+      expect(await ttlSeconds()).toBeLessThanOrEqual(60)
+      await client.gat('k', '40d')
+      expect(await ttlSeconds()).toBeGreaterThan(39 * 86_400)
+      await client.gats('k', Infinity)
+      expect(await ttlSeconds()).toBe(Infinity)
+      await client.meta.get('k', { touchTtl: 30, value: false })
+      expect(await ttlSeconds()).toBeLessThanOrEqual(30)
     })
 
-    it('refuses what cannot be stored before anything is sent', async () => {
-      await expect(client.set('k', () => 1)).rejects.toThrow('a function cannot be stored')
-      await expect(client.set('k', 1, 0)).rejects.toThrow(MemcacheOptionError)
-      await expect(client.set('k', 1, 3_600_000)).rejects.toThrow('milliseconds')
-      expect(await client.get('k')).toBeUndefined()
+    it('tells whether and when an item was accessed, and leaves it alone where told', async () => {
+      await client.set('k', 'v')
+      expect(await client.meta.get('k')).toMatchObject({ hitBefore: undefined, lastAccessSeconds: undefined })
+      await client.set('k', 'v')
+      expect(await client.meta.get('k', { access: true, noBump: true })).toMatchObject({ hitBefore: false })
+      expect(await client.meta.get('k', { access: true })).toMatchObject({
+        hitBefore: expect.any(Boolean),
+        lastAccessSeconds: expect.any(Number),
+      })
+      expect(await client.meta.get('k', { access: true })).toMatchObject({ hitBefore: true })
+    })
+
+    it('tells a lease that nobody has filled from an empty value', async () => {
+      await client.meta.get('lease', { vivifySeconds: 30 })
+      await client.set('empty', Buffer.alloc(0))
+      const [lease, empty] = await Promise.all([client.get('lease'), client.get('empty')])
+      expect(lease).toBeUndefined()
+      expect(empty).toEqual(Buffer.alloc(0))
+      const many = await client.getMulti(['lease', 'empty'])
+      expect([...many.keys()]).toEqual(['empty'])
+    })
+
+    it('leaves the right to recache to those who ask for it', async () => {
+      await client.set('k', 'old', 100)
+      await client.meta.delete('k', { invalidate: true, ttl: 30 })
+      expect(await client.get('k')).toBe('old')
+      expect((await client.getMulti(['k'])).get('k')).toBe('old')
+      expect(await client.meta.get('k')).toMatchObject({ value: 'old', won: true })
+    })
+
+    it('takes keys of any bytes', async () => {
+      const key = Uint8Array.of(0, 32, 10, 255, 13, 10)
+      await client.set(key, 'v', 60)
+      await client.set('text', 't')
+      expect(await client.get(key)).toBe('v')
+      expect(await client.add(key, 'w')).toBe(false)
+      const many = await client.getMulti([key, 'text', Uint8Array.of(1)])
+      expect([many.size, many.get(key), many.get('text')]).toEqual([2, 'v', 't'])
+      expect(await client.incr(Uint8Array.of(7), 1, { initial: 3 })).toBe(3)
+      expect(await client.delete(key)).toBe(true)
+      expect(await client.get(key)).toBeUndefined()
+      await expect(client.get(new Uint8Array(251))).rejects.toThrow(MemcacheKeyError)
+      await expect(client.get(new Uint8Array(0))).rejects.toThrow(MemcacheKeyError)
     })
   })
 }

@@ -12,6 +12,10 @@ export interface LaunchOptions {
   memoryLimitMb?: number
   /** More of the command line. */
   args?: readonly string[]
+  /** Variables of its environment, besides those of this process. */
+  env?: Readonly<Record<string, string>>
+  /** Whether it answers `version` as text; one that does not is there when it accepts connections. Default true. */
+  speaksText?: boolean
 }
 
 const CLI = fileURLToPath(new URL('../../server/bin/memcache-ts-server.js', import.meta.url))
@@ -32,11 +36,13 @@ export class LaunchedServer implements AsyncDisposable {
   readonly port: number
   readonly #command: string
   readonly #args: readonly string[]
+  readonly #options: LaunchOptions
   #process: ChildProcess | undefined
 
-  private constructor(command: string, args: readonly string[], port: number) {
+  private constructor(command: string, args: readonly string[], options: LaunchOptions, port: number) {
     this.#command = command
     this.#args = args
+    this.#options = options
     this.port = port
   }
 
@@ -44,7 +50,8 @@ export class LaunchedServer implements AsyncDisposable {
     const { memoryLimitMb = 64, args: more = [] } = options
     // Between finding a port free and listening on it another test may take it: then another one is found.
     for (let attempt = 0; ; attempt++) {
-      const server = new LaunchedServer(command, [...args, '-m', String(memoryLimitMb), ...more], await freePort())
+      const all = [...args, '-m', String(memoryLimitMb), ...more]
+      const server = new LaunchedServer(command, all, options, await freePort())
       try {
         await server.restart()
         return server
@@ -66,7 +73,10 @@ export class LaunchedServer implements AsyncDisposable {
 
   /** Starts it on its port, empty. */
   async restart(): Promise<void> {
-    const child = spawn(this.#command, [...this.#args, '-p', String(this.port)], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(this.#command, [...this.#args, '-p', String(this.port)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#options.env },
+    })
     this.#process = child
     let said = ''
     child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -115,9 +125,11 @@ export class LaunchedServer implements AsyncDisposable {
       const socket = connect(this.port, this.host)
       try {
         await once(socket, 'connect')
+        if (this.#options.speaksText === false) return
         socket.write('version\r\n')
         const [answer] = (await once(socket, 'data')) as [Buffer]
-        if (answer.toString().startsWith('VERSION ')) return
+        // One that wants credentials first says that it does.
+        if (/^(VERSION|CLIENT_ERROR unauthenticated)/.test(answer.toString())) return
       } catch {
         // Not yet: asked again when the loop has turned.
         await new Promise((resolve) => setTimeout(resolve, 10))

@@ -1,0 +1,82 @@
+import { MemcachedServer } from 'memcache-ts-server'
+import {
+  describeWithCommand,
+  describeWithMemcached,
+  launchAuthMemcached,
+  launchMemcached,
+  launchSaslMemcached,
+} from 'memcache-ts-testing'
+import { expect, it } from 'vitest'
+import { MemcacheAuthError, MemcachedClient, MemcacheOptionError, MemcacheUnsupportedError } from '../src/index.ts'
+import { describeClient } from './client-contract.ts'
+
+const username = 'ann'
+const password = 'p@ss:w/rd%'
+
+describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'SASL (-S)', () => {
+  describeClient(async () => {
+    const server = await launchSaslMemcached(username, password)
+    return { options: { servers: server.address, username, password }, stop: () => server.kill() }
+  })
+
+  it('takes the credentials of a URL, and says what is missing without meta commands', async () => {
+    await using server = await launchSaslMemcached(username, password)
+    const user = `${username}:${encodeURIComponent(password)}`
+    await using client = new MemcachedClient({ servers: `memcache://${user}@${server.address}`, timeoutMs: 5000 })
+    await client.set('k', 'v')
+    expect(await client.get('k')).toBe('v')
+    await expect(client.meta.get('k', { vivifySeconds: 5 })).rejects.toThrow(MemcacheUnsupportedError)
+    await expect(client.meta.debug('k')).rejects.toThrow(MemcacheUnsupportedError)
+    const [stats] = (await client.stats()).values()
+    expect(stats!.cmd_set).toBe(1)
+  })
+
+  it('says so when the credentials are refused, at once and again', async () => {
+    await using server = await launchSaslMemcached(username, password)
+    await using client = new MemcachedClient({ servers: server.address, username, password: 'wrong', timeoutMs: 5000 })
+    await expect(client.get('k')).rejects.toThrow(MemcacheAuthError)
+    await expect(client.set('k', 1)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH', server: server.address })
+  })
+})
+
+describeWithMemcached('text authentication (-Y)', () => {
+  describeClient(async () => {
+    const server = await launchAuthMemcached('ann', 'secret')
+    return { options: { servers: server.address, username: 'ann', password: 'secret' }, stop: () => server.kill() }
+  })
+
+  it('has the meta commands', async () => {
+    await using server = await launchAuthMemcached('ann', 'secret')
+    await using client = new MemcachedClient({ servers: server.address, username: 'ann', password: 'secret' })
+    expect(await client.meta.get('k', { vivifySeconds: 5 })).toMatchObject({ won: true })
+  })
+
+  it('says so when the credentials are wrong, or missing', async () => {
+    await using server = await launchAuthMemcached('ann', 'secret')
+    await using wrong = new MemcachedClient({ servers: server.address, username: 'ann', password: 'wrong' })
+    await expect(wrong.get('k')).rejects.toThrow(`${server.address} refused the username and password`)
+    await using missing = new MemcachedClient(server.address)
+    await expect(missing.get('k')).rejects.toThrow('wants credentials: give username and password')
+    await expect(missing.get('k')).rejects.toThrow(MemcacheAuthError)
+  })
+
+  it('leaves nothing of the credentials on a server that asks for none', async () => {
+    await using server = await launchMemcached()
+    await using client = new MemcachedClient({ servers: server.address, username: 'ann', password: 'secret' })
+    await client.set('k', 'v')
+    expect(await client.get('k')).toBe('v')
+    expect(await client.get('auth')).toBeUndefined()
+  })
+})
+
+it('refuses a username without a password', () => {
+  expect(() => new MemcachedClient({ username: 'ann' })).toThrow(MemcacheOptionError)
+  expect(() => new MemcachedClient({ password: 'secret' })).toThrow('password is given alone: give both')
+})
+
+it('leaves nothing of the credentials on our server', async () => {
+  await using server = new MemcachedServer({ port: 0 })
+  const { port } = await server.listen()
+  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, username: 'ann', password: 'secret' })
+  expect(await client.get('auth')).toBeUndefined()
+})

@@ -1,0 +1,160 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { MemcachedServer } from 'memcache-ts-server'
+import { freePort } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { MemcacheConnectionError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
+
+/** A configuration endpoint as ElastiCache has it, which tells what it is told. */
+class ConfigurationEndpoint implements AsyncDisposable {
+  version = 1
+  nodes: string[] = []
+  /** Whether it knows `config`, or has the configuration as an item, as before 1.4.14. */
+  old = false
+  silent = false
+  asked = 0
+  readonly #sockets = new Set<Socket>()
+  readonly #server = createServer((socket) => {
+    this.#sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', (chunk) => socket.write(this.#answer(chunk.toString())))
+  })
+
+  static async start(): Promise<ConfigurationEndpoint> {
+    const endpoint = new ConfigurationEndpoint()
+    endpoint.#server.listen(0, '127.0.0.1')
+    await once(endpoint.#server, 'listening')
+    return endpoint
+  }
+
+  get address(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    if (!this.#server.listening) return
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  #answer(request: string): string {
+    if (this.silent) return ''
+    if (request.startsWith('version')) return this.old ? 'VERSION 1.4.5\r\n' : 'VERSION 1.6.22\r\n'
+    const body = `${this.version}\n${this.nodes.join(' ')}\n`
+    if (request === 'config get cluster\r\n' && !this.old) {
+      this.asked++
+      return `CONFIG cluster 0 ${body.length}\r\n${body}\r\nEND\r\n`
+    }
+    if (request === 'get AmazonElastiCache:cluster\r\n' && this.old) {
+      this.asked++
+      return `VALUE AmazonElastiCache:cluster 0 ${body.length}\r\n${body}\r\nEND\r\n`
+    }
+    return 'ERROR\r\n'
+  }
+}
+
+/** Servers of a cluster, the endpoint that tells of them, and a client. */
+async function cluster(size: number, discoveryIntervalMs = 60_000) {
+  const servers = Array.from({ length: size }, () => new MemcachedServer({ port: 0 }))
+  const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
+  const endpoint = await ConfigurationEndpoint.start()
+  endpoint.nodes = ports.map((port) => `node-${port}.invalid|127.0.0.1|${port}`)
+  const client = new MemcachedClient({ servers: endpoint.address, discovery: true, discoveryIntervalMs, timeoutMs: 5000 })
+  return {
+    servers,
+    ports,
+    endpoint,
+    client,
+    async [Symbol.asyncDispose]() {
+      await client.close()
+      await endpoint[Symbol.asyncDispose]()
+      await Promise.all(servers.map((server) => server.close()))
+    },
+  }
+}
+
+const keys = Array.from({ length: 100 }, (_, index) => `key:${index}`)
+
+describe('auto discovery', () => {
+  it('finds the servers before anything is asked of them', async () => {
+    await using test = await cluster(3)
+    await Promise.all(keys.map((key) => test.client.set(key, key)))
+    expect(test.servers.every((server) => Number(server.stats()['curr_items']) > 10)).toBe(true)
+    expect(test.client.servers).toEqual(test.ports.map((port) => `node-${port}.invalid:${port}`))
+    expect((await test.client.getMulti(keys)).size).toBe(100)
+  })
+
+  it('understands endpoints from before 1.4.14', async () => {
+    await using test = await cluster(2)
+    test.endpoint.old = true
+    await test.client.set('k', 'v')
+    expect(await test.client.get('k')).toBe('v')
+    expect(test.client.servers).toHaveLength(2)
+  })
+
+  it('follows the list as it changes', async () => {
+    await using test = await cluster(2, 5)
+    await test.client.set('k', 'v')
+    await using third = new MemcachedServer({ port: 0 })
+    const { port } = await third.listen()
+    const changed = once(test.client, 'servers')
+    test.endpoint.version = 2
+    test.endpoint.nodes.push(`new.invalid|127.0.0.1|${port}`)
+    const [names] = (await changed) as [string[]]
+    expect(names).toHaveLength(3)
+    await Promise.all(keys.map((key) => test.client.set(key, key)))
+    expect(Number(third.stats()['curr_items'])).toBeGreaterThan(5)
+  })
+
+  it('notices an address that changes without the version', async () => {
+    await using test = await cluster(1, 5)
+    await test.client.set('k', 'on the old address')
+    await using moved = new MemcachedServer({ port: 0 })
+    // Another address of this machine, the same name and port, as when a node is replaced.
+    await using listening = await listenOn(moved, '127.0.0.2', test.ports[0]!)
+    const changed = once(test.client, 'servers')
+    test.endpoint.nodes = [`node-${test.ports[0]}.invalid|127.0.0.2|${test.ports[0]}`]
+    await changed
+    expect(listening.port).toBe(test.ports[0])
+    expect(await test.client.get('k')).toBeUndefined()
+    await test.client.set('k', 'on the new address')
+    expect(moved.stats()['curr_items']).toBe(1)
+  })
+
+  it('keeps what it knows while the endpoint is away', async () => {
+    await using test = await cluster(2, 5)
+    await test.client.set('k', 'v')
+    await test.endpoint[Symbol.asyncDispose]()
+    expect(await test.client.get('k')).toBe('v')
+    expect(test.client.servers).toHaveLength(2)
+  })
+
+  it('says so when the endpoint is refused, is silent or is none', async () => {
+    await using refused = new MemcachedClient({ servers: `127.0.0.1:${await freePort()}`, discovery: true })
+    await expect(refused.get('k')).rejects.toThrow(MemcacheConnectionError)
+    await using endpoint = await ConfigurationEndpoint.start()
+    endpoint.silent = true
+    await using silent = new MemcachedClient({ servers: endpoint.address, discovery: true, timeoutMs: 50 })
+    await expect(silent.getMulti(['k'])).rejects.toThrow(MemcacheTimeoutError)
+    await expect(silent.set('k', 1, 60, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
+    await using server = new MemcachedServer({ port: 0 })
+    const { port } = await server.listen()
+    await using none = new MemcachedClient({ servers: `127.0.0.1:${port}`, discovery: true })
+    await expect(none.get('k')).rejects.toThrow('is no configuration endpoint')
+  })
+})
+
+/** A server on an address of its own. */
+async function listenOn(server: MemcachedServer, host: string, port: number) {
+  const listener = createServer((socket) => server.handle(socket)).listen(port, host)
+  await once(listener, 'listening')
+  return {
+    port: (listener.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      listener.close()
+      await server.close()
+    },
+  }
+}
