@@ -7,7 +7,8 @@ import { launch } from '../judge/launch.js'
 import { clients } from './clients.js'
 import { workloads } from './workloads.js'
 
-export const description = 'operations a second beside memjs, memcached, memcache-client and memcache, on the real memcached'
+export const description =
+  'operations a second beside memjs, memcached, memcache-client and memcache, on the real memcached'
 
 const OURS = 'memcache-ts-client'
 const ROUNDS = Number(process.env.ROUNDS ?? 5)

@@ -1,4 +1,12 @@
-import { checkKey, hashedKey, joinKey, keyProblem, MAX_KEY_BYTES, MemcacheError, MemcacheKeyError } from 'memcache-ts-protocol'
+import {
+  checkKey,
+  hashedKey,
+  joinKey,
+  keyProblem,
+  MAX_KEY_BYTES,
+  MemcacheError,
+  MemcacheKeyError,
+} from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'

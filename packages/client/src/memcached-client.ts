@@ -1,5 +1,12 @@
 import { EventEmitter } from 'node:events'
-import { formatFlushAll, formatStats, formatVerbosity, MemcacheOptionError, MemcacheUnsupportedError, Opcode } from 'memcache-ts-protocol'
+import {
+  formatFlushAll,
+  formatStats,
+  formatVerbosity,
+  MemcacheOptionError,
+  MemcacheUnsupportedError,
+  Opcode,
+} from 'memcache-ts-protocol'
 import type { MemcacheError, MetaReply, Ttl } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey, CounterOptions } from './call-options.ts'
 import { Commands, toUint64 } from './commands.ts'
@@ -98,9 +105,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** The value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     const request = { value: true, casUnique: true }
-    return this.#tracing.run('gets', key, options, () =>
-      this.#commands.retrieve(key, request, options, withCas<Value>),
-    )
+    return this.#tracing.run('gets', key, options, () => this.#commands.retrieve(key, request, options, withCas<Value>))
   }
 
   /** The value, its lifetime set anew; `undefined` is a miss. */
@@ -128,7 +133,13 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CallOptions,
   ): Promise<MultiGetResult<Given, Value>> {
     if (this.#tracing.isIdle) return this.#commands.getMulti(keys, options)
-    return this.#tracing.run('getMulti', keys, options, () => this.#commands.getMulti<Value, Given>(keys, options), true)
+    return this.#tracing.run(
+      'getMulti',
+      keys,
+      options,
+      () => this.#commands.getMulti<Value, Given>(keys, options),
+      true,
+    )
   }
 
   // Storage
@@ -186,7 +197,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Deletes an item; returns whether there was one. */
   async delete(key: ClientKey, options?: CallOptions): Promise<boolean> {
-    return (await this.#tracing.run('delete', key, options, () => this.#commands.delete(key, {}, options))) === 'deleted'
+    return (
+      (await this.#tracing.run('delete', key, options, () => this.#commands.delete(key, {}, options))) === 'deleted'
+    )
   }
 
   // Counters

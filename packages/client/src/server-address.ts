@@ -86,7 +86,8 @@ export function parseServers(text: string): ServerList {
 function parseCredentials(text: string): { username: string; password: string } | undefined {
   if (text === '') return undefined
   const colon = text.indexOf(':')
-  if (colon === -1) throw new MemcacheOptionError(`the servers have a user without a password: write user:password@host`)
+  if (colon === -1)
+    throw new MemcacheOptionError(`the servers have a user without a password: write user:password@host`)
   try {
     return {
       username: decodeURIComponent(text.slice(0, colon)),

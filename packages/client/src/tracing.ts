@@ -11,7 +11,9 @@ export interface OperationContext {
   /** The keys as the caller gave them, joined; empty for operations on servers. */
   readonly keys: readonly string[]
   /** The server, where it is one. */
-  readonly server: { readonly name: string; readonly host: string | undefined; readonly port: number | undefined } | undefined
+  readonly server:
+    | { readonly name: string; readonly host: string | undefined; readonly port: number | undefined }
+    | undefined
   /** What it resolved to, in `asyncEnd`. */
   result?: unknown
   /** What it rejected with, in `error`. */
@@ -86,7 +88,9 @@ export class Tracing {
           : keys.map((key) => this.#dispatcher.poolFor(this.#dispatcher.wireKey(key), options?.groupKey)),
       )
       if (pools.size !== 1) return undefined
-      const [{ address }] = pools as unknown as [{ address: { name: string; host?: string; port?: number; path?: string } }]
+      const [{ address }] = pools as unknown as [
+        { address: { name: string; host?: string; port?: number; path?: string } },
+      ]
       return { name: address.name, host: address.host ?? address.path, port: address.port }
     } catch {
       // A key that cannot be is told of by the operation itself.

@@ -61,7 +61,12 @@ async function cluster(size: number, discoveryIntervalMs = 60_000) {
   const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
   const endpoint = await ConfigurationEndpoint.start()
   endpoint.nodes = ports.map((port) => `node-${port}.invalid|127.0.0.1|${port}`)
-  const client = new MemcachedClient({ servers: endpoint.address, discovery: true, discoveryIntervalMs, timeoutMs: 5000 })
+  const client = new MemcachedClient({
+    servers: endpoint.address,
+    discovery: true,
+    discoveryIntervalMs,
+    timeoutMs: 5000,
+  })
   return {
     servers,
     ports,

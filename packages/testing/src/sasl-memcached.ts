@@ -13,7 +13,9 @@ export function launchSaslMemcached(username: string, password: string): Promise
   if (made.status !== 0) throw new Error(`saslpasswd2: ${made.error?.message ?? made.stderr.toString()}`)
   writeFileSync(
     join(folder, 'memcached.conf'),
-    ['mech_list: plain', 'pwcheck_method: auxprop', 'auxprop_plugin: sasldb', `sasldb_path: ${database}`, ''].join('\n'),
+    ['mech_list: plain', 'pwcheck_method: auxprop', 'auxprop_plugin: sasldb', `sasldb_path: ${database}`, ''].join(
+      '\n',
+    ),
   )
   return launchMemcached({ args: ['-S'], env: { SASL_CONF_PATH: folder }, speaksText: false })
 }

@@ -1,4 +1,12 @@
-import { FrameReader, MemcacheProtocolError, MetaReply, NONE, parseErrorLine, STOP, ValueLine } from 'memcache-ts-protocol'
+import {
+  FrameReader,
+  MemcacheProtocolError,
+  MetaReply,
+  NONE,
+  parseErrorLine,
+  STOP,
+  ValueLine,
+} from 'memcache-ts-protocol'
 import type { FrameHandler } from 'memcache-ts-protocol'
 import type { Operation } from '../operations/operation.ts'
 import type { AnswerReader, AnswerSink } from './dialect.ts'

@@ -21,7 +21,11 @@ export interface ClusterConfiguration {
 export function parseConfiguration(lines: readonly string[], endpoint: string): ClusterConfiguration {
   const [head = '', version = '', text = ''] = lines
   const nodes = text.split(' ').filter((node) => node !== '')
-  if (!/^(CONFIG cluster|VALUE AmazonElastiCache:cluster) /.test(head) || !/^\d+$/.test(version) || nodes.length === 0) {
+  if (
+    !/^(CONFIG cluster|VALUE AmazonElastiCache:cluster) /.test(head) ||
+    !/^\d+$/.test(version) ||
+    nodes.length === 0
+  ) {
     throw new MemcacheProtocolError(`${endpoint} is no configuration endpoint: it answered ${JSON.stringify(lines)}`)
   }
   return { text, servers: nodes.map((node) => parseNode(node, endpoint)) }

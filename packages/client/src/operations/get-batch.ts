@@ -41,7 +41,8 @@ export class GetBatch extends KeyListOperation {
       this.timeoutMs = call.timeoutMs
     }
     const { wireKey } = call
-    const slot = (wireKey.length + wireKey.charCodeAt(wireKey.length - 1) * 31 + wireKey.charCodeAt(wireKey.length >> 1)) & 255
+    const slot =
+      (wireKey.length + wireKey.charCodeAt(wireKey.length - 1) * 31 + wireKey.charCodeAt(wireKey.length >> 1)) & 255
     const earlier = recent[slot]
     if (earlier !== undefined && earlier.wireKey === wireKey && this.#holds(earlier)) {
       call.twin = earlier.twin
@@ -77,14 +78,7 @@ export class GetBatch extends KeyListOperation {
     for (const call of this.#all()) call.deadline += byMs
   }
 
-  protected hit(
-    index: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-    clientFlags: number,
-    owned: boolean,
-  ): void {
+  protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     const first = this.#calls[index]!
     // Bytes that two callers get must not be the same memory.
     const alone = owned && first.twin === undefined

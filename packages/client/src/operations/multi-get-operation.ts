@@ -35,14 +35,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     this.given.push(given)
   }
 
-  protected hit(
-    index: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-    clientFlags: number,
-    owned: boolean,
-  ): void {
+  protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     if (this.settled) return
     const given = this.given[index]!
     try {

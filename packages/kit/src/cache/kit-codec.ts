@@ -14,5 +14,7 @@ export const kitCodec = {
   ...typed,
   decode: (bytes: Buffer, clientFlags: number): unknown => kitCodec.read(bytes, 0, bytes.length, clientFlags, true),
   read: (buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown =>
-    clientFlags === ClientFlags.bytes && start === end ? LEASE_STUB : typed.read(buffer, start, end, clientFlags, owned),
+    clientFlags === ClientFlags.bytes && start === end
+      ? LEASE_STUB
+      : typed.read(buffer, start, end, clientFlags, owned),
 }

@@ -7,7 +7,21 @@ import type { LineExchange } from '../line-exchange.ts'
 import { readReply, writeOpaque } from './opaque.ts'
 import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
 
-const LETTER = { c: 99, f: 102, g: 103, h: 104, l: 108, s: 115, t: 116, u: 117, v: 118, E: 69, N: 78, R: 82, T: 84 } as const
+const LETTER = {
+  c: 99,
+  f: 102,
+  g: 103,
+  h: 104,
+  l: 108,
+  s: 115,
+  t: 116,
+  u: 117,
+  v: 118,
+  E: 69,
+  N: 78,
+  R: 82,
+  T: 84,
+} as const
 
 /** mg (protocol.txt, "Meta Get"). */
 export const metaRetrieval: LineExchange<RetrievalOperation> = {

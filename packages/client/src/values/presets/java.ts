@@ -1,0 +1,112 @@
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
+import type { EncodedValue, ValueCodec } from '../value-codec.ts'
+import { cannotWrite, compressOver, decompressAny, gzip, nativeFormat, unknownFlags } from './preset.ts'
+import type { PresetOptions } from './preset.ts'
+
+const SERIALIZED = 1
+const COMPRESSED = 2
+const Type = {
+  string: 0,
+  boolean: 0x100,
+  int: 0x200,
+  long: 0x300,
+  date: 0x400,
+  byte: 0x500,
+  float: 0x600,
+  double: 0x700,
+  bytes: 0x800,
+} as const
+const LONG_BYTES = 8
+const INT_BYTES = 4
+const ONE = '1'.charCodeAt(0)
+
+/**
+ * Values as spymemcached's and xmemcached's `SerializingTranscoder` have them: strings, numbers, booleans, dates and bytes.
+ * Java's serialized objects are refused.
+ */
+export function javaCodec({ compressOverBytes }: PresetOptions = {}): ValueCodec {
+  return {
+    encode: (value) => compressOver(encodePlain(value), compressOverBytes, COMPRESSED, gzip),
+    decode: (bytes, clientFlags) => {
+      if ((clientFlags & SERIALIZED) !== 0) {
+        throw nativeFormat("Java's serialization", 'store strings, such as JSON, in Java')
+      }
+      const plain = (clientFlags & COMPRESSED) === 0 ? bytes : decompressAny(bytes)
+      return decodePlain(plain, clientFlags & ~COMPRESSED)
+    },
+  }
+}
+
+function encodePlain(value: unknown): EncodedValue {
+  switch (typeof value) {
+    case 'string':
+      return { bytes: value, clientFlags: Type.string }
+    case 'boolean':
+      return { bytes: value ? '1' : '0', clientFlags: Type.boolean }
+    case 'bigint':
+      return { bytes: packZeros(BigInt.asIntN(64, value), LONG_BYTES), clientFlags: Type.long }
+    case 'number':
+      return encodeNumber(value)
+    default:
+  }
+  if (value instanceof Date) return { bytes: packZeros(BigInt(value.getTime()), LONG_BYTES), clientFlags: Type.date }
+  if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: Type.bytes }
+  throw cannotWrite(value, "Java's clients", 'store JSON.stringify(value), and parse the string there')
+}
+
+function encodeNumber(value: number): EncodedValue {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    return (value | 0) === value
+      ? { bytes: packZeros(BigInt(value), INT_BYTES), clientFlags: Type.int }
+      : { bytes: packZeros(BigInt(value), LONG_BYTES), clientFlags: Type.long }
+  }
+  const bits = Buffer.alloc(LONG_BYTES)
+  bits.writeDoubleBE(value)
+  return { bytes: packZeros(bits.readBigInt64BE(), LONG_BYTES), clientFlags: Type.double }
+}
+
+function decodePlain(bytes: Buffer, type: number): unknown {
+  switch (type) {
+    case Type.string:
+      return bytes.toString()
+    case Type.bytes:
+      return bytes
+    case Type.boolean:
+      return bytes[0] === ONE
+    case Type.int:
+      return Number(BigInt.asIntN(32, unpack(bytes)))
+    case Type.long: {
+      const long = BigInt.asIntN(64, unpack(bytes))
+      return Number.isSafeInteger(Number(long)) ? Number(long) : long
+    }
+    case Type.date:
+      return new Date(Number(BigInt.asIntN(64, unpack(bytes))))
+    case Type.byte:
+      return Number(BigInt.asIntN(8, unpack(bytes)))
+    case Type.float:
+      return widened(bytes, INT_BYTES).readFloatBE()
+    case Type.double:
+      return widened(bytes, LONG_BYTES).readDoubleBE()
+    default:
+      throw unknownFlags(type, 'spymemcached')
+  }
+}
+
+/** Big-endian, without the zeros in front (`TranscoderUtils.encodeNum`). */
+function packZeros(value: bigint, width: number): Buffer {
+  const bytes = Buffer.alloc(LONG_BYTES)
+  bytes.writeBigInt64BE(value)
+  const narrow = bytes.subarray(LONG_BYTES - width)
+  const first = narrow.findIndex((byte) => byte !== 0)
+  return Buffer.from(first === -1 ? [] : narrow.subarray(first))
+}
+
+/** The bytes with their zeros in front again. */
+function widened(bytes: Buffer, width: number): Buffer {
+  if (bytes.length > width) throw new MemcacheDecodeError(`a stored number has ${bytes.length} bytes`)
+  return Buffer.concat([Buffer.alloc(width - bytes.length), bytes])
+}
+
+function unpack(bytes: Buffer): bigint {
+  return widened(bytes, LONG_BYTES).readBigUInt64BE()
+}
