@@ -7,7 +7,6 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { launchServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheConnectionError, MemcachedClient } from '../src/index.ts'
-import { Ketama } from '../src/routing/ketama.ts'
 
 const keys = Array.from({ length: 300 }, (_, index) => `key:${index}`)
 
@@ -86,34 +85,5 @@ describe('many servers', () => {
     await client.close()
     listener.close()
     rmSync(folder, { recursive: true })
-  })
-})
-
-describe('Ketama', () => {
-  const addresses = (names: readonly string[]) =>
-    names.map((host) => ({ name: `${host}:11211`, host, port: 11211, weight: 1 }))
-
-  it('moves few keys when a server is added', () => {
-    const many = Array.from({ length: 5000 }, (_, index) => `key:${index}`)
-    const [four, five] = [new Ketama(addresses(['a', 'b', 'c', 'd'])), new Ketama(addresses(['a', 'b', 'c', 'd', 'e']))]
-    const moved = many.filter((key) => four.serverOf(key, 0) !== five.serverOf(key, 0)).length / many.length
-    expect(moved).toBeGreaterThan(0.1)
-    expect(moved).toBeLessThan(0.3)
-  })
-
-  it('gives a server its share by weight', () => {
-    const many = Array.from({ length: 10_000 }, (_, index) => `key:${index}`)
-    const [light, heavy] = addresses(['a', 'b'])
-    const ring = new Ketama([light!, { ...heavy!, weight: 3 }])
-    const share = many.filter((key) => ring.serverOf(key, 0) === 1).length / many.length
-    expect(share).toBeGreaterThan(0.65)
-    expect(share).toBeLessThan(0.85)
-  })
-
-  it('goes on to the other servers in turn, each once', () => {
-    const ring = new Ketama(addresses(['a', 'b', 'c']))
-    for (const key of keys) {
-      expect(new Set([0, 1, 2].map((attempt) => ring.serverOf(key, attempt)))).toEqual(new Set([0, 1, 2]))
-    }
   })
 })

@@ -15,7 +15,8 @@ const POINTS_PER_HASH = 4
 export class Ketama implements Router {
   readonly #continuum: Continuum
 
-  constructor(servers: readonly ServerAddress[]) {
+  /** @param nameOf what a server is called where it is hashed. */
+  constructor(servers: readonly ServerAddress[], nameOf: (server: ServerAddress) => string = libmemcachedName) {
     const totalWeight = servers.reduce((sum, server) => sum + server.weight, 0)
     const points: { point: number; server: number }[] = []
     for (const [index, server] of servers.entries()) {
@@ -23,7 +24,7 @@ export class Ketama implements Router {
       const share = Math.fround(server.weight / totalWeight)
       const perHash = Math.fround(Math.fround(share * POINTS_PER_SERVER) / POINTS_PER_HASH)
       const hashes = Math.floor(Math.fround(Math.fround(perHash * servers.length) + 1e-10))
-      const name = ketamaName(server)
+      const name = nameOf(server)
       for (let hash = 0; hash < hashes; hash++) {
         const digest = md5(`${name}-${hash}`)
         for (let part = 0; part < POINTS_PER_HASH; part++) points.push({ point: digest[part]! >>> 0, server: index })
@@ -37,8 +38,8 @@ export class Ketama implements Router {
   }
 }
 
-/** libmemcached leaves the default port out of the name that it hashes. */
-function ketamaName({ host, port, name }: ServerAddress): string {
+/** Without its port, where that is the default one. */
+function libmemcachedName({ host, port, name }: ServerAddress): string {
   if (host === undefined) return name
   return port === DEFAULT_PORT ? host : `${host}:${port}`
 }

@@ -1,30 +1,12 @@
-import type { WireKey } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
-import { Continuum } from './continuum.ts'
-import { md5 } from './md5.ts'
-import type { Router } from './router.ts'
-
-const HASHES_PER_SERVER = 40
-const POINTS_PER_HASH = 4
+import { Ketama } from './ketama.ts'
 
 /**
- * Consistent hashing as spymemcached has it, and libmemcached as its `consistent_ketama_spy`: the same number of points for
- * every server whatever its weight, of the name `/host:port-index`.
+ * Ketama with the names that spymemcached hashes, `/host:port`, as libmemcached's `consistent_ketama_spy` has it. With equal
+ * weights it is spymemcached's own, which has none.
  */
-export class SpyKetama implements Router {
-  readonly #continuum: Continuum
-
+export class SpyKetama extends Ketama {
   constructor(servers: readonly ServerAddress[]) {
-    const points = servers.flatMap(({ host, port, name }, server) =>
-      Array.from({ length: HASHES_PER_SERVER }, (_, index) => {
-        const digest = md5(`/${host === undefined ? name : `${host}:${port}`}-${index}`)
-        return Array.from({ length: POINTS_PER_HASH }, (__, part) => ({ point: digest[part]! >>> 0, server }))
-      }).flat(),
-    )
-    this.#continuum = new Continuum(points)
-  }
-
-  serverOf(key: WireKey, attempt: number): number {
-    return this.#continuum.serverAt(md5(key)[0]! >>> 0, attempt)
+    super(servers, ({ host, port, name }) => (host === undefined ? name : `/${host}:${port}`))
   }
 }

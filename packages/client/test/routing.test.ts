@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parseServers } from '../src/index.ts'
+import type { HashStrategy } from '../src/index.ts'
+import { createRouter, HASH_STRATEGIES } from '../src/routing/create-router.ts'
+import { md5 } from '../src/routing/md5.ts'
+
+/** What libmemcached answered: vectors/record.py. */
+interface Recorded {
+  readonly servers: readonly string[]
+  readonly cases: Readonly<Record<string, number>>
+}
+
+function readVectors(name: string): Recorded[] {
+  return JSON.parse(readFileSync(new URL(`vectors/${name}.json`, import.meta.url), 'utf8')) as Recorded[]
+}
+
+const many = Array.from({ length: 5000 }, (_, index) => `key:${index}`)
+
+describe.each<[HashStrategy, string]>([
+  ['ketama', 'ketama-weighted'],
+  ['ketama-spy', 'ketama-spy'],
+  ['modula', 'modula'],
+])('%s', (strategy, vectors) => {
+  it.each(readVectors(vectors).map((recorded) => ({ list: recorded.servers.join(','), recorded })))(
+    'takes the servers that libmemcached takes, of $list',
+    ({ list, recorded }) => {
+      const router = createRouter(strategy, parseServers(list).servers)
+      const keys = Object.keys(recorded.cases)
+      expect(keys).toHaveLength(99)
+      expect(Object.fromEntries(keys.map((key) => [key, router.serverOf(key, 0)]))).toEqual(recorded.cases)
+    },
+  )
+})
+
+describe.each(HASH_STRATEGIES.map((strategy) => [strategy]))('%s', (strategy) => {
+  const four = createRouter(strategy, parseServers('a,b,c,d').servers)
+
+  it('spreads keys over all servers', () => {
+    const shares = [0, 0, 0, 0]
+    for (const key of many) shares[four.serverOf(key, 0)]!++
+    for (const share of shares) expect(share).toBeGreaterThan(many.length / 10)
+  })
+
+  it('goes on to the other servers in turn, each once', () => {
+    for (const key of many.slice(0, 200)) {
+      const turns = [0, 1, 2, 3].map((attempt) => four.serverOf(key, attempt))
+      expect(turns.toSorted()).toEqual([0, 1, 2, 3])
+    }
+  })
+
+  it('takes keys of bytes as it takes their text', () => {
+    for (const key of ['plain', 'käse☂', 'x'.repeat(250)]) {
+      expect(four.serverOf(Buffer.from(key), 0)).toBe(four.serverOf(key, 0))
+    }
+  })
+})
+
+describe.each(HASH_STRATEGIES.filter((strategy) => strategy !== 'modula').map((strategy) => [strategy]))(
+  '%s',
+  (strategy) => {
+    const four = createRouter(strategy, parseServers('a,b,c,d').servers)
+
+    it('moves few keys when a server is added at the end', () => {
+      const five = createRouter(strategy, parseServers('a,b,c,d,e').servers)
+      const moved = many.filter((key) => four.serverOf(key, 0) !== five.serverOf(key, 0))
+      expect(moved.length / many.length).toBeGreaterThan(0.1)
+      expect(moved.length / many.length).toBeLessThan(0.32)
+    })
+
+    it('gives a server its share by weight', () => {
+      const weighted = createRouter(strategy, parseServers('a:1:1,b:1:3').servers)
+      const heavy = many.filter((key) => weighted.serverOf(key, 0) === 1).length / many.length
+      expect(heavy).toBeGreaterThan(0.65)
+      expect(heavy).toBeLessThan(0.85)
+    })
+  },
+)
+
+it('computes MD5', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string({ maxLength: 200 }), fc.string({ unit: 'grapheme', maxLength: 200 })), (text) => {
+      const words = md5(text)
+      const digest = Buffer.alloc(16)
+      for (const [index, word] of words.entries()) digest.writeInt32LE(word, index * 4)
+      expect(digest.toString('hex')).toBe(createHash('md5').update(text).digest('hex'))
+    }),
+  )
+})
