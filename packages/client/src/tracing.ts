@@ -20,8 +20,11 @@ export interface OperationContext {
   error?: unknown
 }
 
-/** Its channels are for any tracer; nothing is made while nobody listens. */
-const channel = tracingChannel<OperationContext, OperationContext>('memcache-ts-client:operation')
+/** The name of the tracing channel: its channels are `tracing:memcache-ts-client:operation:start` and so on. */
+export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
+
+/** For any tracer; nothing is made while nobody listens. */
+const channel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
 /** The way of every operation into the client: past those who listen, and, where servers are still being found, after that. */
 export class Tracing {

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { MemcachedServer } from 'memcache-ts-server'
 import {
   describeWithCommand,
@@ -7,7 +10,13 @@ import {
   launchSaslMemcached,
 } from 'memcache-ts-testing'
 import { expect, it } from 'vitest'
-import { MemcacheAuthError, MemcachedClient, MemcacheOptionError, MemcacheUnsupportedError } from '../src/index.ts'
+import {
+  MemcacheAuthError,
+  MemcachedClient,
+  MemcacheOptionError,
+  MemcacheTimeoutError,
+  MemcacheUnsupportedError,
+} from '../src/index.ts'
 import { describeClient } from './client-contract.ts'
 
 const username = 'ann'
@@ -67,6 +76,18 @@ describeWithMemcached('text authentication (-Y)', () => {
     expect(await client.get('k')).toBe('v')
     expect(await client.get('auth')).toBeUndefined()
   })
+})
+
+it('gives up on a server that never answers the credentials', async () => {
+  const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const options = { servers: `127.0.0.1:${port}`, username: 'ann', password: 'secret', timeoutMs: 50 }
+  await using text = new MemcachedClient(options)
+  await expect(text.get('k')).rejects.toThrow(MemcacheTimeoutError)
+  await using sasl = new MemcachedClient({ ...options, protocol: 'binary' })
+  await expect(sasl.get('k')).rejects.toThrow(MemcacheTimeoutError)
+  silent.close()
 })
 
 it('refuses a username without a password', () => {

@@ -1,8 +1,9 @@
+import dns from 'node:dns'
 import { once } from 'node:events'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describeWithMemcached, FaultProxy, freePort, launchMemcached } from 'memcache-ts-testing'
 import type { Fault } from 'memcache-ts-testing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   MemcacheClosedError,
   MemcacheConnectionError,
@@ -10,6 +11,7 @@ import {
   MemcacheError,
   MemcacheProtocolError,
   MemcacheQueueError,
+  MemcacheServerError,
   MemcacheTimeoutError,
 } from '../src/index.ts'
 import type { MemcachedClientOptions } from '../src/index.ts'
@@ -67,6 +69,15 @@ describe('a server that cannot be reached', () => {
   })
 })
 
+describe('a server that accepts and says nothing', () => {
+  it('leaves nobody waiting: neither who gave up before it was given up, nor who came after', async () => {
+    await using test = await behindProxy({ poolSize: 1, connectTimeoutMs: TIMEOUT_MS, timeoutMs: 60_000 })
+    test.proxy.fault = { kind: 'silent' }
+    await expect(test.client.get('k', { timeoutMs: 10 })).rejects.toThrow(MemcacheTimeoutError)
+    await expect(test.client.get('k')).rejects.toThrow(`took over ${TIMEOUT_MS} ms to connect`)
+  })
+})
+
 describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
   ['never answers', { kind: 'silent' }, [MemcacheTimeoutError, MemcacheConnectionError]],
   ['closes every connection', { kind: 'closeOnConnect' }, [MemcacheConnectionError]],
@@ -80,7 +91,7 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
   ['answers nonsense', { kind: 'answer', bytes: 'HELLO WORLD\r\n' }, [MemcacheProtocolError, MemcacheConnectionError]],
   [
     'answers without end',
-    { kind: 'answer', bytes: 'x'.repeat(10_000) },
+    { kind: 'answer', bytes: 'x'.repeat(100_000) },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
   [
@@ -88,6 +99,18 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
     { kind: 'answer', bytes: 'VA 2 f1\r\nabcdef\r\n' },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
+  [
+    'sends an error in the middle of an answer',
+    { kind: 'errorAfter', bytes: 400 },
+    [MemcacheProtocolError, MemcacheConnectionError, MemcacheServerError],
+  ],
+  [
+    'sends an error between two values',
+    { kind: 'errorAfter', bytes: 0 },
+    [MemcacheProtocolError, MemcacheConnectionError, MemcacheServerError],
+  ],
+  ['echoes the opaque of another', { kind: 'wrongOpaque' }, [MemcacheProtocolError, MemcacheConnectionError]],
+  ['loses answers', { kind: 'loseAnswers' }, [MemcacheTimeoutError, MemcacheProtocolError, MemcacheConnectionError]],
   [
     'answers to nobody',
     { kind: 'answer', bytes: 'EN\r\nEN\r\nEN\r\n' },
@@ -97,20 +120,31 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
   it('lets every operation settle, returns no broken value, and is used again when it is well', async () => {
     await using test = await behindProxy()
     const { client, proxy } = test
-    const value = 'v'.repeat(1000)
-    await client.set('k', value)
-    proxy.fault = fault
-    proxy.cutAll()
-    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => client.get('k')))
-    for (const outcome of outcomes) {
-      if (outcome.status === 'fulfilled') expect([value, undefined]).toContain(outcome.value)
-      else expect(errors.some((kind) => outcome.reason instanceof kind)).toBe(true)
+    const values = new Map(Array.from({ length: 20 }, (__, index) => [`k${index}`, `${index} `.repeat(300)]))
+    await Promise.all([...values].map(([key, value]) => client.set(key, value)))
+    // Both on connections that are greeted, and on those that are not.
+    for (const greeted of fault.kind === 'closeOnConnect' ? [false] : [true, false]) {
+      proxy.fault = fault
+      if (!greeted) proxy.cutAll()
+      const asked = [...values.keys()].flatMap((key) => [
+        { key, answer: client.get(key) },
+        { key, answer: client.gets<string>(key).then((item) => item?.value) },
+        { key, answer: client.getMulti([key]).then((hits) => hits.get(key)) },
+        { key, answer: client.gat(key, 60) },
+      ])
+      const outcomes = await Promise.allSettled(asked.map(({ answer }) => answer))
+      for (const [index, outcome] of outcomes.entries()) {
+        if (outcome.status === 'fulfilled') expect([values.get(asked[index]!.key), undefined]).toContain(outcome.value)
+        else expect(errors.some((kind) => outcome.reason instanceof kind)).toBe(true)
+      }
+      expect(outcomes.some((outcome) => outcome.status === 'rejected')).toBe(true)
+      proxy.fault = { kind: 'none' }
+      proxy.cutAll()
+      await recovered(client)
+      expect(await client.get('k7')).toBe(values.get('k7'))
     }
-    expect(outcomes.some((outcome) => outcome.status === 'rejected')).toBe(true)
-    proxy.fault = { kind: 'none' }
-    proxy.cutAll()
-    await recovered(client)
-    expect(await client.get('k')).toBe(value)
+    await client.close()
+    await expect.poll(() => proxy.openConnections).toBe(0)
   })
 })
 
@@ -169,6 +203,22 @@ describeWithMemcached('a real server that is stopped and goes on', () => {
   })
 })
 
+describe('values that come in pieces on several connections at once', () => {
+  it('are each their own key’s', async () => {
+    await using test = await behindProxy({ poolSize: 4, timeoutMs: 10_000 })
+    const values = new Map(Array.from({ length: 40 }, (_, index) => [`key:${index}`, `${index},`.repeat(50 + index)]))
+    await Promise.all(
+      [...values].map(([key, value], index) =>
+        index % 2 ? test.client.set(key, value) : test.client.set(key, [value]),
+      ),
+    )
+    test.proxy.fault = { kind: 'byteByByte' }
+    const read = await Promise.all([...values.keys()].map((key) => test.client.gets(key)))
+    const expected = [...values.values()].map((value, index) => (index % 2 ? value : [value]))
+    expect(read.map((item) => item!.value)).toEqual(expected)
+  })
+})
+
 describe('connections', () => {
   it('are few: 500 gets at once on a cold client take two', async () => {
     await using test = await behindProxy({ timeoutMs: 5000 })
@@ -184,6 +234,34 @@ describe('connections', () => {
       expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(MemcacheQueueError)
     }
     expect(await test.client.get('k')).toBeUndefined()
+  })
+
+  it('are closed after a time of rest, and made again', async () => {
+    await using test = await behindProxy({ idleTimeoutMs: 20, poolSize: 1 })
+    const gone = once(test.client, 'disconnect')
+    await test.client.set('k', 'v')
+    expect(await gone).toEqual([test.proxy.address, undefined])
+    expect(await test.client.get('k')).toBe('v')
+    expect(test.proxy.connections).toBe(2)
+  })
+
+  it('resolve names anew when they are made again', async () => {
+    await using test = await behindProxy({ poolSize: 1 })
+    const port = Number(test.proxy.address.split(':')[1])
+    const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((_: string, options: unknown, done: unknown) => {
+      const answer = done as (error: null, addresses: { address: string; family: number }[]) => void
+      process.nextTick(() => answer(null, [{ address: '127.0.0.1', family: 4 }]))
+    }) as never)
+    await using client = new MemcachedClient({ servers: `cache.invalid:${port}`, poolSize: 1 })
+    await client.get('k')
+    const before = lookup.mock.calls.length
+    const gone = once(client, 'disconnect')
+    test.proxy.cutAll()
+    await gone
+    await client.get('k')
+    expect(before).toBe(1)
+    expect(lookup.mock.calls.length).toBe(2)
+    lookup.mockRestore()
   })
 
   it('are closed when what was asked has been answered', async () => {

@@ -14,12 +14,20 @@ export type Fault =
   | { readonly kind: 'cutAfter'; readonly bytes: number }
   /** Hands so many bytes of answers on, and then nothing more. */
   | { readonly kind: 'stallAfter'; readonly bytes: number }
+  /** Hands so many bytes of answers on, then an error line instead of what was next, and goes on behind it. */
+  | { readonly kind: 'errorAfter'; readonly bytes: number }
+  /** Gives meta answers another's opaque. */
+  | { readonly kind: 'wrongOpaque' }
+  /** Leaves out what was answered to each second piece of requests, as a proxy that lost it. */
+  | { readonly kind: 'loseAnswers' }
   /** Resets every connection when its first request comes. */
   | { readonly kind: 'reset' }
   /** Closes every connection as soon as it is made. */
   | { readonly kind: 'closeOnConnect' }
   /** Answers every request with these bytes, whatever it was. */
   | { readonly kind: 'answer'; readonly bytes: string }
+
+const ERROR_LINE = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 
 /** A TCP proxy in front of a server that misbehaves as told. */
 export class FaultProxy implements AsyncDisposable {
@@ -76,6 +84,7 @@ export class FaultProxy implements AsyncDisposable {
     }
     const server = connect(this.#target)
     let handedOn = 0
+    let pieces = 0
     server.on('error', () => client.destroy())
     server.on('close', () => client.destroy())
     client.on('close', () => {
@@ -83,7 +92,12 @@ export class FaultProxy implements AsyncDisposable {
       server.destroy()
     })
     client.on('data', (chunk: Buffer) => this.#request(client, server, chunk))
+    let behaved: Fault = this.fault
     server.on('data', (chunk: Buffer) => {
+      // What is counted is counted from when the fault began.
+      if (this.fault !== behaved) handedOn = 0
+      behaved = this.fault
+      if (this.fault.kind === 'loseAnswers' && pieces++ % 2 === 1) return
       handedOn += this.#reply(client, chunk, handedOn)
     })
   }
@@ -99,8 +113,18 @@ export class FaultProxy implements AsyncDisposable {
     const { fault } = this
     switch (fault.kind) {
       case 'none':
+      case 'loseAnswers':
         client.write(chunk)
         return chunk.length
+      case 'wrongOpaque':
+        client.write(Buffer.from(chunk.toString('latin1').replaceAll(/ O[\w-]{4}(?=[ \r])/g, ' O~~~~'), 'latin1'))
+        return chunk.length
+      case 'errorAfter': {
+        const at = fault.bytes - handedOn
+        if (at < 0 || at > chunk.length) client.write(chunk)
+        else client.write(Buffer.concat([chunk.subarray(0, at), ERROR_LINE, chunk.subarray(at)]))
+        return chunk.length
+      }
       case 'byteByByte':
         for (const byte of chunk) client.write(Buffer.of(byte))
         return chunk.length

@@ -152,7 +152,8 @@ export class Connection implements AnswerSink {
   get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
     const now = this.#time()
     let batch = this.#openBatch
-    if (batch === undefined || batch.isFull) {
+    // One that waits for the greeting may have been given up meanwhile.
+    if (batch === undefined || batch.isFull || batch.settled) {
       this.#closeBatch()
       batch = new GetBatch(reader, again)
       batch.sentAt = now

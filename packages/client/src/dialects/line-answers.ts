@@ -27,6 +27,9 @@ export class LineAnswers implements AnswerReader, FrameHandler {
   readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
   /** A value that came in pieces; its memory is allocated once. */
   #gathered: Buffer | undefined
+  /** A value that lies in the memory that is being read, whole. */
+  #direct: Buffer | undefined
+  #directStart = 0
   #valueLength = 0
 
   constructor(sink: AnswerSink) {
@@ -35,6 +38,8 @@ export class LineAnswers implements AnswerReader, FrameHandler {
 
   push(buffer: Buffer, start: number, end: number): void {
     this.#frames.push(buffer, start, end)
+    // Its end has not come yet, and the memory is lent for this call alone.
+    if (this.#direct !== undefined) this.#gatherDirect()
   }
 
   stop(): void {
@@ -57,26 +62,34 @@ export class LineAnswers implements AnswerReader, FrameHandler {
   }
 
   data(buffer: Buffer, start: number, end: number, offset: number): void {
-    const length = this.#valueLength
-    const operation = this.#sink.first()!
-    if (offset === 0 && end - start === length) {
-      this.#exchange(operation).value!(operation as never, this, buffer, start, end, false)
+    if (offset === 0 && end - start === this.#valueLength) {
+      this.#direct = buffer
+      this.#directStart = start
       return
     }
     // Who gave up wants no memory for it.
-    if (operation.settled && this.#gathered === undefined) return
-    this.#gathered ??= Buffer.allocUnsafeSlow(length)
+    if (this.#gathered === undefined && this.#sink.first()!.settled) return
+    this.#gathered ??= Buffer.allocUnsafeSlow(this.#valueLength)
     buffer.copy(this.#gathered, offset, start, end)
   }
 
+  /** Only a value that ends where it said is handed on: what was put into it or left out shows here. */
   dataEnd(terminated: boolean): number {
     if (!terminated) return this.#doubt('sent a value that does not end where it said')
     const operation = this.#sink.first()!
     const exchange = this.#exchange(operation)
+    const length = this.#valueLength
+    const direct = this.#direct
     const gathered = this.#gathered
+    this.#direct = undefined
     this.#gathered = undefined
-    if (gathered !== undefined) exchange.value!(operation as never, this, gathered, 0, gathered.length, true)
-    else if (this.#valueLength === 0) exchange.value!(operation as never, this, EMPTY, 0, 0, false)
+    if (direct !== undefined) {
+      exchange.value!(operation as never, this, direct, this.#directStart, this.#directStart + length, false)
+    } else if (gathered !== undefined) {
+      exchange.value!(operation as never, this, gathered, 0, length, true)
+    } else if (length === 0) {
+      exchange.value!(operation as never, this, EMPTY, 0, 0, false)
+    }
     if (exchange.valueEnd!(operation as never, this) === DONE) this.#sink.finished()
     return NONE
   }
@@ -99,6 +112,12 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     operation.fail(serverError(error.kind, error.message, server, details))
     // After a refused line nobody knows whether its data block was read as commands.
     return error.kind === 'SERVER_ERROR' || !operation.sendsValue ? DONE : DESYNC
+  }
+
+  #gatherDirect(): void {
+    const { length } = (this.#gathered = Buffer.allocUnsafeSlow(this.#valueLength))
+    this.#direct!.copy(this.#gathered, 0, this.#directStart, this.#directStart + length)
+    this.#direct = undefined
   }
 
   #exchange(operation: Operation): LineExchange {

@@ -40,7 +40,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     const given = this.given[index]!
     try {
       const value = this.#reader.read(buffer, start, end, clientFlags, owned)
-      if (value instanceof Promise) this.#asked.push(value.then((whole) => this.#add(given, whole)))
+      if (value instanceof Promise) this.#ask(value.then((whole) => this.#add(given, whole)))
       else this.#hits.set(given, value)
     } catch (error) {
       this.fail(decodeError(error, this.wireKeys[index]))
@@ -48,11 +48,17 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   }
 
   protected askAgain(index: number): void {
-    if (!this.settled) this.#asked.push(this.#again(this.given[index]!))
+    if (!this.settled) this.#ask(this.#again(this.given[index]!))
   }
 
   finish(): void {
     if (this.settle()) this.#resolve(this.#asked)
+  }
+
+  #ask(asked: Promise<void>): void {
+    // It may fail before this operation is done, or when this one has failed: then nobody else hears of it.
+    asked.catch(() => {})
+    this.#asked.push(asked)
   }
 
   /** A value in chunks that are not all there is a miss. */

@@ -53,6 +53,8 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     if (this.settled || isStub(reply)) return
     try {
       this.#value = this.#reader.read(buffer, start, end, reply.clientFlags, owned)
+      // Where the caller gives up meanwhile, nobody else hears of the chunks' fate.
+      if (this.#value instanceof Promise) this.#value.catch(() => {})
     } catch (error) {
       this.fail(decodeError(error, this.key))
     }

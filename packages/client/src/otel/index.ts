@@ -1,0 +1,2 @@
+export { instrumentMemcachedClients } from './instrument.ts'
+export type { InstrumentationOptions } from './instrument.ts'
