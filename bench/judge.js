@@ -9,7 +9,7 @@ const unknown = names.filter((name) => !Object.hasOwn(goals, name))
 if (flags.includes('--help') || unknown.length > 0) {
   if (unknown.length > 0) console.error(`there is no goal ${unknown.join(', ')}`)
   console.log('usage: npm run judge -- [goal…] [--memcached: on the real memcached where a goal needs a server]')
-  for (const [name, goal] of Object.entries(goals)) console.log(`  ${name.padEnd(12)}${goal.description}`)
+  for (const [name, goal] of Object.entries(goals)) console.log(`  ${name.padEnd(15)}${goal.description}`)
   process.exit(unknown.length > 0 ? 64 : 0)
 }
 

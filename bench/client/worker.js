@@ -5,12 +5,8 @@ import { workloads } from './workloads.js'
 const [name, address] = process.argv.slice(2)
 const client = await clients[name](address)
 
-process.on('message', async ({ workload, milliseconds }) => {
-  try {
-    await measure(workload, milliseconds)
-  } catch (error) {
-    process.send({ failed: String(error) })
-  }
+process.on('message', ({ workload, milliseconds }) => {
+  measure(workload, milliseconds).catch((error) => process.send({ failed: String(error) }))
 })
 // A client that throws where nobody can catch it has failed at what it was asked.
 process.on('uncaughtException', (error) => process.send({ failed: String(error) }))

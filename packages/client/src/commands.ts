@@ -204,7 +204,7 @@ export class Commands {
     const dispatcher = this.#dispatcher
     const again = async (given: Given): Promise<void> => {
       const value = await this.retrieve(given, { value: true, details: true }, options, foundValue, reader)
-      if (value !== undefined) hits.set(given, (value as { value: unknown }).value)
+      if (value !== undefined) hits.set(given, value.value)
     }
     const asked: { pool: ServerPool; answered: Promise<Promise<void>[]> }[] = []
     const open = new Map<ServerPool, MultiGetOperation<Given>>()
@@ -267,7 +267,7 @@ function ignore(): void {}
 /** A key as it stands in errors. */
 export function nameOf(key: ClientKey): string {
   if (typeof key === 'string') return key
-  return key instanceof Uint8Array ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key as Key)
+  return key instanceof Uint8Array ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
 }
 
 /** @throws MemcacheOptionError for what memcached cannot count in. */

@@ -1,17 +1,10 @@
-import {
-  checkKey,
-  hashedKey,
-  joinKey,
-  keyProblem,
-  MAX_KEY_BYTES,
-  MemcacheError,
-  MemcacheKeyError,
-} from 'memcache-ts-protocol'
+import { checkKey, joinKey, keyProblem, MAX_KEY_BYTES, MemcacheError, MemcacheKeyError } from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
+import { hashedKey } from './hashed-key.ts'
 import { GetCall } from './operations/get-call.ts'
 import type { Operation, Waiter, WireKey } from './operations/operation.ts'
 import type { ResolvedClientOptions } from './options.ts'

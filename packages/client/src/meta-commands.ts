@@ -96,14 +96,13 @@ export class MetaCommands {
   ): Promise<MetaCounter<Widened<Amount>> | undefined> {
     return this.#tracing.run('meta.arithmetic', key, options, async () => {
       const exact = typeof options?.delta === 'bigint' || typeof options?.initial === 'bigint'
-      const { exptime } = this.#commands
       const request = {
         mode: options?.mode ?? 'incr',
         delta: toUint64('delta', options?.delta ?? 1),
         details: true,
         initial: options?.initial === undefined ? undefined : toUint64('initial', options.initial),
-        vivifyExptime: options?.vivifyTtl === undefined ? undefined : exptime.call(this.#commands, options.vivifyTtl),
-        exptime: options?.ttl === undefined ? undefined : exptime.call(this.#commands, options.ttl),
+        vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
+        exptime: options?.ttl === undefined ? undefined : this.#commands.exptime(options.ttl),
         compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
         newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
       }

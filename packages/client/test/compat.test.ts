@@ -83,7 +83,7 @@ describe('memcached', () => {
   afterAll(() => memcached.end())
 
   /** What a callback is called with. */
-  const called = <Result>(call: (callback: (error: Error | undefined, result: Result) => void) => void) =>
+  const called = <Result>(call: (callback: (error: Error | undefined, result: Result) => void) => unknown) =>
     new Promise<unknown[]>((resolve) => call((...results) => resolve(results)))
 
   it('has its callbacks, values and answers', async () => {

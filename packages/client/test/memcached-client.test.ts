@@ -85,7 +85,7 @@ describe('on our server over TLS', () => {
   it('reads the authorities of a URL from a file', async () => {
     const { options, stop } = await tlsServer()
     const caFile = fileURLToPath(new URL('localhost.cert.pem', FIXTURES))
-    await using client = new MemcachedClient(`memcaches://${String(options.servers)}?tlsCaFile=${caFile}`)
+    await using client = new MemcachedClient(`memcaches://${options.servers as string}?tlsCaFile=${caFile}`)
     await client.set('k', 'v')
     expect(await client.get('k')).toBe('v')
     expect(() => new MemcachedClient('memcaches://a?tlsCaFile=/nowhere.pem')).toThrow('tlsCaFile: ENOENT')

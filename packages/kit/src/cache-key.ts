@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { hashedKey, joinKey, keyProblem } from 'memcache-ts-protocol'
+import { hashedKey } from 'memcache-ts-client'
+import { joinKey, keyProblem } from 'memcache-ts-protocol'
 import type { Key, KeyPart } from 'memcache-ts-protocol'
 
 /** The prefixes of the keys that the kit itself makes; users' keys should not begin with them (docs/format.md). */

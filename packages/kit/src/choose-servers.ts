@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
+import { parseServers } from 'memcache-ts-client'
 import type { ServerStream } from 'memcache-ts-client'
-import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { embeddedServer } from './embedded-server.ts'
 import type { Logger } from './logger.ts'
 
@@ -11,28 +11,32 @@ export type Servers = string | readonly (string | ServerStream)[]
 export interface ChosenServers {
   readonly servers: string | readonly (string | ServerStream)[]
   readonly embedded: boolean
+  /** `MEMCACHE_USERNAME` and `MEMCACHE_PASSWORD`, for servers of the environment that come without credentials. */
+  readonly credentials: { readonly username?: string | undefined; readonly password?: string | undefined }
 }
 
 /**
  * The option, else `MEMCACHE_SERVERS`, else the server in this process, which is said in one line: with a warning where
  * it can hardly be meant.
- * @throws MemcacheOptionError for credentials in the environment, which this version cannot use.
+ * @throws MemcacheOptionError for a list of servers that cannot be read.
  */
 export function chooseServers(option: Servers | undefined, env: NodeJS.ProcessEnv, logger: Logger): ChosenServers {
-  if (option === 'embedded') return { servers: [embeddedServer], embedded: true }
-  if (option !== undefined) return { servers: option, embedded: false }
-  if ((env['MEMCACHE_USERNAME'] ?? env['MEMCACHE_PASSWORD'] ?? '') !== '') {
-    // Going on without them would be refused by the server at best, and at worst talk to the wrong one.
-    throw new MemcacheOptionError(
-      'this version of memcache-ts has no authentication yet: unset MEMCACHE_USERNAME and MEMCACHE_PASSWORD',
-    )
-  }
-  const fromEnvironment = env['MEMCACHE_SERVERS']
-  if (fromEnvironment !== undefined && fromEnvironment.trim() !== '') {
-    return { servers: fromEnvironment, embedded: false }
+  if (option === 'embedded') return { servers: [embeddedServer], embedded: true, credentials: {} }
+  if (option !== undefined) return { servers: option, embedded: false, credentials: {} }
+  const fromEnvironment = nonEmpty(env['MEMCACHE_SERVERS'])
+  if (fromEnvironment !== undefined) {
+    const isComplete = parseServers(fromEnvironment).options.username !== undefined
+    const credentials = isComplete
+      ? {}
+      : { username: nonEmpty(env['MEMCACHE_USERNAME']), password: nonEmpty(env['MEMCACHE_PASSWORD']) }
+    return { servers: fromEnvironment, embedded: false, credentials }
   }
   announceEmbedded(env, logger)
-  return { servers: [embeddedServer], embedded: true }
+  return { servers: [embeddedServer], embedded: true, credentials: {} }
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === undefined || text.trim() === '' ? undefined : text
 }
 
 let announced = false

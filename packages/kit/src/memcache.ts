@@ -66,11 +66,12 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements AsyncDispo
     super()
     this.#options = resolveMemcacheOptions(options, process.env)
     const { prefix, timeoutMs, leaseSeconds, logger, clock } = this.#options
-    const { servers, embedded } = chooseServers(this.#options.servers, process.env, logger)
+    const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
     this.clock = clock
     this.#prefix = prefix === '' ? '' : `${prefix}:`
     this.client = new MemcachedClient({
       servers,
+      ...credentials,
       prefix,
       clock,
       timeoutMs: embedded ? EMBEDDED_TIMEOUT_MS : (timeoutMs ?? urlTimeoutMs(servers) ?? DEFAULT_TIMEOUT_MS),

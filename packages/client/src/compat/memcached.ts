@@ -182,7 +182,7 @@ export class Memcached {
   stats(callback?: Answer<Record<string, unknown>[]>): Promise<Record<string, unknown>[]> | void {
     const found = this.client.stats()
     return answer(
-      found.then((all) => [...all].map(([server, stats]) => ({ server, ...stats }))),
+      found.then((all) => [...all].map(([server, stats]) => Object.assign({ server }, stats))),
       callback,
     )
   }

@@ -13,7 +13,7 @@ export interface LinesRequest {
 }
 
 /** A command of the binary protocol. */
-export interface BinaryRequest {
+interface BinaryRequest {
   readonly opcode: number
   readonly key?: string
   readonly value?: string

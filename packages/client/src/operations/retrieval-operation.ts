@@ -79,7 +79,7 @@ function whole<Result>(result: Result): Result {
 }
 
 /** Whether an answer is that of an item that a lease made and nobody has filled: empty, without flags, and promised. */
-export function isStub(reply: MetaReply): boolean {
+function isStub(reply: MetaReply): boolean {
   return reply.valueLength <= 0 && reply.size === 0 && reply.clientFlags === 0 && (reply.won || reply.lost)
 }
 

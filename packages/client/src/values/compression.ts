@@ -19,8 +19,8 @@ export const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
 
 /** zstd as Node has it from 22.15 on. */
 interface Zstd {
-  zstdCompressSync?(bytes: Buffer, options: object): Buffer
-  zstdDecompressSync?(bytes: Buffer, options: object): Buffer
+  readonly zstdCompressSync?: (bytes: Buffer, options: object) => Buffer
+  readonly zstdDecompressSync?: (bytes: Buffer, options: object) => Buffer
 }
 
 const { zstdCompressSync, zstdDecompressSync } = zlib as Zstd
