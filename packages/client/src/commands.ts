@@ -1,5 +1,5 @@
 import { ClientFlags, exptimeOf, joinKey, MemcacheOptionError, ttlToSeconds, Uint64 } from 'memcache-ts-protocol'
-import type { Clock, Key, MetaReply, Ttl } from 'memcache-ts-protocol'
+import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { ServerPool } from './connection/server-pool.ts'
 import { asMemcacheError } from './dispatcher.ts'
