@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { launch } from '../judge/launch.js'
+import { chartOf } from './chart.js'
 import { clients } from './clients.js'
 import { workloads } from './workloads.js'
 
@@ -50,9 +51,12 @@ export async function measureClients({ only = () => true } = {}) {
 }
 
 export async function run({ save }) {
-  const table = tableOf(await measureClients())
+  const summaries = await measureClients()
+  const table = tableOf(summaries)
   console.log(table)
-  if (save) writeFileSync(new URL('../results/client.md', import.meta.url), document(table))
+  if (!save) return
+  writeFileSync(new URL('../results/client.md', import.meta.url), document(table))
+  writeFileSync(new URL('../../docs/images/client-speed.svg', import.meta.url), chartOf(summaries))
 }
 
 /** A client that has not come to an end after this long never will. */

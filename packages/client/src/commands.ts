@@ -1,4 +1,4 @@
-import { ClientFlags, exptimeOf, joinKey, MemcacheOptionError, ttlToSeconds, Uint64 } from 'memcache-ts-protocol'
+import { ClientFlags, exptimeOf, joinKey, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError, ttlToSeconds, Uint64 } from 'memcache-ts-protocol'
 import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { ServerPool } from './connection/server-pool.ts'
@@ -173,7 +173,9 @@ export class Commands {
 
   /** The exptime of a lifetime, now. */
   exptime(ttl: Ttl): number {
-    return exptimeOf(ttlToSeconds(ttl, 'ttl'), this.#clock.nowMs())
+    const seconds = ttlToSeconds(ttl, 'ttl')
+    // Most lifetimes are told as seconds from now, and need no clock.
+    return exptimeOf(seconds, seconds <= MAX_RELATIVE_EXPTIME_SECONDS ? 0 : this.#clock.nowMs())
   }
 
   /** Asks by a meta command, which tells a lease that nobody has filled from an empty value. */
