@@ -101,6 +101,21 @@ describe('what the documents name', () => {
     for (const prefix of Object.values(KeyPrefix)) expect(read('docs/format.md')).toContain(`| \`${prefix}:`)
   })
 
+  it('packages/client/README.md: every option, preset, hash and error of the client is in its tables', () => {
+    const readme = read('packages/client/README.md')
+    const source = read('packages/client/src/options.ts')
+    const options = [...source.matchAll(/^ {2}'(\w+)',$/gm)].map((match) => match[1]!)
+    expect(options.length).toBeGreaterThan(15)
+    for (const option of options) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+    const presets = /const PRESETS = \{(.*?)\}/s.exec(read('packages/client/src/values/create-codec.ts'))![1]!
+    for (const [, preset] of presets.matchAll(/^ {2}'?([\w-]+)'?:/gm)) expect(readme).toContain(`\`'${preset}'\``)
+    const routers = /const ROUTERS = \{(.*?)\}/s.exec(read('packages/client/src/routing/create-router.ts'))![1]!
+    for (const [, hash] of routers.matchAll(/^ {2}'?([\w-]+)'?:/gm)) expect(readme).toContain(`\`'${hash}'\``)
+    const codes = [...read('packages/protocol/src/errors.ts').matchAll(/^ {2}\| '(ERR_MEMCACHE_\w+)'/gm)]
+    // The client runs no loaders.
+    for (const [, code] of codes) if (!code!.includes('LOADER')) expect(readme).toContain(`| \`${code}\` |`)
+  })
+
   it('every error code has a class', async () => {
     const protocol = await import('memcache-ts-protocol')
     const codes = [...read('packages/protocol/src/errors.ts').matchAll(/^ {2}\| '(ERR_MEMCACHE_\w+)'/gm)].map(

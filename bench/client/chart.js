@@ -37,5 +37,7 @@ ${rows.join('\n')}
 }
 
 function figure(perSecond) {
-  return perSecond < 10_000 ? Math.round(perSecond).toLocaleString('en') : `${Math.round(perSecond / 1000).toLocaleString('en')} k`
+  return perSecond < 10_000
+    ? Math.round(perSecond).toLocaleString('en')
+    : `${Math.round(perSecond / 1000).toLocaleString('en')} k`
 }

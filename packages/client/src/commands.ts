@@ -1,4 +1,12 @@
-import { ClientFlags, exptimeOf, joinKey, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError, ttlToSeconds, Uint64 } from 'memcache-ts-protocol'
+import {
+  ClientFlags,
+  exptimeOf,
+  joinKey,
+  MAX_RELATIVE_EXPTIME_SECONDS,
+  MemcacheOptionError,
+  ttlToSeconds,
+  Uint64,
+} from 'memcache-ts-protocol'
 import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { ServerPool } from './connection/server-pool.ts'

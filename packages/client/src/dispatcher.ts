@@ -5,6 +5,7 @@ import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
 import { hashedKey } from './hashed-key.ts'
+import { errorForKey } from './operations/error-for-key.ts'
 import { GetCall } from './operations/get-call.ts'
 import type { Operation, Waiter, WireKey } from './operations/operation.ts'
 import type { ResolvedClientOptions } from './options.ts'
@@ -96,7 +97,8 @@ export class Dispatcher {
 
   /** @throws MemcacheError when the server cannot be asked now. */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    open(pool, wireKey).send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
+    const connection = open(pool, wireKey, operation.key)
+    connection.send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
     if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
@@ -110,7 +112,7 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.textKey(key)
-      const connection = open(this.poolFor(wireKey, options?.groupKey), wireKey)
+      const connection = open(this.poolFor(wireKey, options?.groupKey), wireKey, key)
       const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
       connection.get(call, reader, again)
@@ -129,10 +131,10 @@ function identity({ name, ip }: ServerAddress): string {
 }
 
 /** @throws MemcacheError when the server cannot be asked now. */
-function open(pool: ServerPool, wireKey: WireKey): Connection {
+function open(pool: ServerPool, wireKey: WireKey, key: Key | undefined): Connection {
   const connection = pool.for(wireKey)
   const refusal = connection.refusal()
-  if (refusal !== undefined) throw refusal
+  if (refusal !== undefined) throw errorForKey(refusal, key === undefined ? undefined : joinKey(key), false)
   return connection
 }
 

@@ -55,7 +55,9 @@ describe('a server that cannot be reached', () => {
     for (const call of [client.get('a'), client.set('a', 1), client.delete('a')]) {
       await expect(call).rejects.toThrow(MemcacheConnectionError)
     }
-    await expect(client.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', retryable: true })
+    for (const call of [client.get(['a', 1]), client.gets(['a', 1])]) {
+      await expect(call).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', retryable: true, key: 'a:1' })
+    }
     await expect(client.getMulti(['a', 'b'])).rejects.toThrow(MemcacheConnectionError)
   })
 
@@ -216,6 +218,22 @@ describe('values that come in pieces on several connections at once', () => {
     const read = await Promise.all([...values.keys()].map((key) => test.client.gets(key)))
     const expected = [...values.values()].map((value, index) => (index % 2 ? value : [value]))
     expect(read.map((item) => item!.value)).toEqual(expected)
+  })
+})
+
+describe('a caller that goes on computing after his call', () => {
+  it('does not lose the time that was meant for the server', async () => {
+    await using test = await behindProxy({ timeoutMs: 100 })
+    await test.client.set('k', 'v')
+    const asked = [test.client.get('k'), test.client.gets('k')]
+    const until = performance.now() + 300
+    while (performance.now() < until);
+    asked.push(test.client.get('k'))
+    expect((await Promise.all(asked)).map((answer) => (answer as { value?: string }).value ?? answer)).toEqual([
+      'v',
+      'v',
+      'v',
+    ])
   })
 })
 
