@@ -19,14 +19,15 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
+import { Backoff } from './backoff.ts'
+import { DeadlineTimer } from './deadline-timer.ts'
 import { firstDialect, greet } from './greet.ts'
 import type { Credentials } from './greet.ts'
+import { IdleTimer } from './idle-timer.ts'
 import { openStream } from './open-stream.ts'
-import { OperationQueue } from './operation-queue.ts'
+import { PendingOperations } from './pending-operations.ts'
 import { RequestBuffer } from './request-buffer.ts'
 
-const FIRST_RETRY_MS = 50
-const LONGEST_RETRY_MS = 1000
 /** Credentials that were refused once will be again: not so often that the account is locked. */
 const AUTH_RETRY_MS = 10_000
 
@@ -69,18 +70,14 @@ type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
 /**
  * One pipelined connection to one server. Requests of a tick leave in one write, and answers belong to the requests in
  * their order: a caller that gave up leaves its place in the queue, so that a late answer is never another's. When the
- * order is in doubt the connection is dropped.
+ * order is in doubt the connection is dropped. Over 400 lines: the states and what leads from one to the next stay in one place.
  */
 export class Connection implements AnswerSink {
   readonly #address: ServerAddress
   readonly #options: ConnectionOptions
   readonly #observer: ConnectionObserver
   readonly #requests = new RequestBuffer()
-  /** What was written, or will be by the end of the tick, in the order of its answers. */
-  readonly #queue = new OperationQueue()
-  /** What waits for the greeting. */
-  readonly #waiting = new OperationQueue()
-  #pending = 0
+  readonly #pending: PendingOperations
   #openBatch: GetBatch | undefined
   #state: State = 'idle'
   #stream: Duplex | undefined
@@ -89,13 +86,12 @@ export class Connection implements AnswerSink {
   #reader: AnswerReader | undefined
   #flushScheduled = false
   #now = 0
-  #timer: NodeJS.Timeout | undefined
-  #timerDeadline = Infinity
   #lastReceived = 0
+  readonly #deadlines = new DeadlineTimer(() => this.#expire())
+  readonly #idleTimer: IdleTimer
+  readonly #backoff = new Backoff()
   #connectTimer: NodeJS.Timeout | undefined
   #retryTimer: NodeJS.Timeout | undefined
-  #idleTimer: NodeJS.Timeout | undefined
-  #retries = 0
   /** Whether credentials go by SASL; where nobody said so, the other way is tried when one is met by silence. */
   #sasl: boolean
   #greeting = false
@@ -110,6 +106,12 @@ export class Connection implements AnswerSink {
     this.#observer = observer
     this.#sasl = options.protocol === 'binary'
     this.#dialect = firstDialect(this.#sasl)
+    this.#pending = new PendingOperations(address.name, options.timeoutMs)
+    this.#idleTimer = new IdleTimer(
+      options.idleTimeoutMs,
+      () => (this.#pending.callers > 0 ? 0 : performance.now() - this.#lastReceived),
+      () => this.#drop(undefined),
+    )
   }
 
   get server(): string {
@@ -126,9 +128,10 @@ export class Connection implements AnswerSink {
     const { server } = this
     if (this.#closing) return new MemcacheClosedError('this client was closed', { server })
     if (this.#state === 'down') return this.#downError()
-    if (this.#pending >= this.#options.maxQueue) {
+    const { callers } = this.#pending
+    if (callers >= this.#options.maxQueue) {
       return new MemcacheQueueError(
-        `${this.#pending} operations already wait for ${server}: ask for less, or raise maxQueue`,
+        `${callers} operations already wait for ${server}: ask for less, or raise maxQueue`,
         { server },
       )
     }
@@ -142,8 +145,8 @@ export class Connection implements AnswerSink {
     operation.timeoutMs = timeoutMs
     operation.deadline = now + timeoutMs
     this.#openBatch = this.#closeBatch()
-    if (this.#state !== 'ready') this.#waiting.push(operation)
-    else if (this.#write(operation)) this.#queue.push(operation)
+    if (this.#state !== 'ready') this.#pending.addUnwritten(operation)
+    else if (this.#write(operation)) this.#pending.addWritten(operation)
     else return
     this.#took(operation.deadline)
   }
@@ -158,8 +161,8 @@ export class Connection implements AnswerSink {
       batch = new GetBatch(reader, again)
       batch.sentAt = now
       this.#openBatch = batch
-      if (this.#state === 'ready') this.#queue.push(batch)
-      else this.#waiting.push(batch)
+      if (this.#state === 'ready') this.#pending.addWritten(batch)
+      else this.#pending.addUnwritten(batch)
     }
     batch.add(call, now)
     this.#took(call.deadline)
@@ -169,7 +172,7 @@ export class Connection implements AnswerSink {
   async close(): Promise<void> {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
-    if (this.#pending > 0 && this.#state !== 'down') {
+    if (this.#pending.callers > 0 && this.#state !== 'down') {
       await new Promise<void>((resolve) => (this.#drained = resolve))
     }
     this.#state = 'closed'
@@ -246,8 +249,8 @@ export class Connection implements AnswerSink {
       const operation = new LinesOperation(request, undefined, false, resolve, reject)
       operation.deadline = Infinity
       this.#dialect.write(operation, this.#requests)
-      this.#queue.push(operation)
-      this.#pending++
+      this.#pending.addWritten(operation)
+      this.#pending.addCaller()
       this.#flush()
     })
   }
@@ -257,16 +260,13 @@ export class Connection implements AnswerSink {
     this.#triedOtherAuth = false
     this.#dialect = dialect
     this.#state = 'ready'
-    this.#retries = 0
+    this.#backoff.reset()
     this.#lastError = undefined
     this.#openBatch = undefined
-    for (let operation = this.#waiting.shift(); operation !== undefined; operation = this.#waiting.shift()) {
-      if (!operation.settled && this.#write(operation)) this.#queue.push(operation)
-      else this.#pending -= operation.size
-    }
+    this.#pending.release((operation) => this.#write(operation))
     this.#flush()
-    this.#armIdleTimer(this.#options.idleTimeoutMs)
-    if (this.#pending === 0) this.#rest()
+    this.#idleTimer.start()
+    if (this.#pending.callers === 0) this.#rest()
     this.#observer.connected()
   }
 
@@ -279,7 +279,7 @@ export class Connection implements AnswerSink {
       if (this.#mayBeOtherAuth()) this.#openAgain(error)
       else this.#fail(error)
     } else {
-      this.#drop(this.#pending > 0 || cause !== undefined ? error : undefined)
+      this.#drop(this.#pending.callers > 0 || cause !== undefined ? error : undefined)
     }
   }
 
@@ -292,10 +292,7 @@ export class Connection implements AnswerSink {
   #openAgain(error: MemcacheError): void {
     this.#sasl = !this.#sasl
     this.#dropStream()
-    for (let asked = this.#queue.shift(); asked !== undefined; asked = this.#queue.shift()) {
-      this.#pending -= asked.size
-      asked.fail(error)
-    }
+    this.#pending.failWritten(error)
     this.#triedOtherAuth = true
     this.#open()
   }
@@ -322,13 +319,7 @@ export class Connection implements AnswerSink {
   }
 
   #scheduleRetry(): void {
-    const longest =
-      this.#lastError instanceof MemcacheAuthError
-        ? AUTH_RETRY_MS
-        : Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries)
-    // Half of it is chance, so that the processes of a fleet do not all come back at once.
-    const delayMs = longest * (0.5 + Math.random() / 2)
-    this.#retries++
+    const delayMs = this.#lastError instanceof MemcacheAuthError ? AUTH_RETRY_MS : this.#backoff.nextMs()
     this.#observer.retrying(delayMs)
     this.#retryTimer = setTimeout(() => this.#open(), delayMs)
     this.#retryTimer.unref()
@@ -336,7 +327,7 @@ export class Connection implements AnswerSink {
 
   #dropStream(): void {
     clearTimeout(this.#connectTimer)
-    clearTimeout(this.#idleTimer)
+    this.#idleTimer.stop()
     const stream = this.#stream
     this.#stream = undefined
     this.#reader?.stop()
@@ -349,14 +340,8 @@ export class Connection implements AnswerSink {
   }
 
   #failAll(error: MemcacheError): void {
-    clearTimeout(this.#timer)
-    this.#timerDeadline = Infinity
-    this.#pending = 0
-    for (const queue of [this.#queue, this.#waiting]) {
-      for (let operation = queue.shift(); operation !== undefined; operation = queue.shift()) {
-        if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
-      }
-    }
+    this.#deadlines.clear()
+    this.#pending.failAll(error)
     this.#drained?.()
   }
 
@@ -371,8 +356,8 @@ export class Connection implements AnswerSink {
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number): void {
-    if (this.#pending++ === 0) this.#ref()
-    if (deadline < this.#timerDeadline) this.#armTimer(deadline)
+    if (this.#pending.addCaller()) this.#ref()
+    this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
       if (!this.#flushScheduled) this.#scheduleFlush()
     } else if (this.#state === 'idle') {
@@ -417,15 +402,15 @@ export class Connection implements AnswerSink {
   #receive(buffer: Buffer, length: number): void {
     this.#lastReceived = performance.now()
     this.#reader!.push(buffer, 0, length)
-    if (this.#pending === 0) this.#rest()
+    if (this.#pending.callers === 0) this.#rest()
   }
 
   first(): Operation | undefined {
-    return this.#queue.first()
+    return this.#pending.first()
   }
 
   finished(): void {
-    this.#pending -= this.#queue.shift()!.size
+    this.#pending.shift()
   }
 
   doubt(reason: string): void {
@@ -455,64 +440,13 @@ export class Connection implements AnswerSink {
     if (asked === 0) return
     const lateMs = performance.now() - asked
     if (lateMs < LONG_TICK_MS) return
-    for (const operation of this.#queue) if (operation.sentAt === asked) operation.postpone(lateMs)
+    this.#pending.postpone(asked, lateMs)
   }
 
-  #armTimer(deadline: number): void {
-    clearTimeout(this.#timer)
-    this.#timerDeadline = deadline
-    const delayMs = Math.max(1, Math.ceil(deadline - performance.now()))
-    // When the loop was blocked, timers run before the answers that have come meanwhile are read: those come first.
-    this.#timer = setTimeout(() => setImmediate(() => this.#expire()), delayMs)
-    this.#timer.unref()
-  }
-
-  /**
-   * Fails what has waited too long. What was sent keeps its place in the queue, since the answer may still come and must
-   * not be taken for the next one's. When the server has been silent for a whole timeout, or an answer stays out for
-   * twice its time, the connection is given up.
-   */
   #expire(): void {
-    this.#timerDeadline = Infinity
-    const now = performance.now()
-    const { server } = this
-    const timeout = (key: string | undefined, ms: number, ambiguous: boolean): MemcacheTimeoutError =>
-      new MemcacheTimeoutError(`${server} did not answer in ${ms} ms`, { server, key, ambiguous })
-    let next = Infinity
-    for (const operation of this.#waiting) {
-      if (!operation.settled && operation.deadline <= now) {
-        operation.expire(now, (key, ms) => timeout(key, ms, false))
-      }
-      if (!operation.settled) next = Math.min(next, operation.deadline)
-    }
-    for (const operation of this.#queue) {
-      if (operation.deadline <= now) {
-        operation.expire(now, (key, ms) => timeout(key, ms, operation.writes))
-        const silentMs = now - Math.max(this.#lastReceived, operation.sentAt)
-        if (operation.isOverdue || silentMs >= this.#options.timeoutMs) {
-          this.#fail(timeout(undefined, operation.timeoutMs, false))
-          return
-        }
-        if (operation.settled) {
-          operation.isOverdue = true
-          operation.deadline = now + Math.max(this.#options.timeoutMs, operation.timeoutMs)
-        }
-      }
-      next = Math.min(next, operation.deadline)
-    }
-    if (next < Infinity) this.#armTimer(next)
-  }
-
-  /** Closes the connection after a time of rest: some networks forget it then without a word. */
-  #armIdleTimer(delayMs: number): void {
-    const { idleTimeoutMs } = this.#options
-    if (idleTimeoutMs === Infinity) return
-    this.#idleTimer = setTimeout(() => {
-      const restedMs = performance.now() - this.#lastReceived
-      if (this.#pending === 0 && restedMs >= idleTimeoutMs) this.#drop(undefined)
-      else this.#armIdleTimer(Math.max(1, idleTimeoutMs - restedMs))
-    }, delayMs)
-    this.#idleTimer.unref()
+    const { next, reason } = this.#pending.expire(performance.now(), this.#lastReceived)
+    if (reason !== undefined) this.#fail(reason)
+    else if (next < Infinity) this.#deadlines.by(next)
   }
 
   #ref(): void {

@@ -1,4 +1,5 @@
 import { MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import { Backoff } from '../connection/backoff.ts'
 import type { ConnectionOptions } from '../connection/connection.ts'
 import { ServerPool } from '../connection/server-pool.ts'
 import type { PoolObserver } from '../connection/server-pool.ts'
@@ -7,9 +8,6 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import { CONFIGURATION_REQUEST, OLD_CONFIGURATION_REQUEST, parseConfiguration } from './cluster-configuration.ts'
 import type { ClusterConfiguration } from './cluster-configuration.ts'
-
-const FIRST_RETRY_MS = 50
-const LONGEST_RETRY_MS = 1000
 
 const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {}, ejected() {}, rejoined() {} }
 
@@ -31,7 +29,8 @@ export class Discovery {
   readonly #intervalMs: number
   readonly #observer: DiscoveryObserver
   #text: string | undefined
-  #failures = 0
+  #failed = false
+  readonly #backoff = new Backoff()
   #asking = false
   #closed = false
   #timer: NodeJS.Timeout | undefined
@@ -56,7 +55,7 @@ export class Discovery {
     const asked = this.#ask().then(
       ({ text, servers }) => this.#found(text, servers),
       (error: unknown) => {
-        this.#failures++
+        this.#failed = true
         throw error
       },
     )
@@ -64,7 +63,7 @@ export class Discovery {
     const again = (): void => {
       this.#asking = false
       if (this.#closed) return
-      this.#timer = setTimeout(() => this.refresh(), this.#delayMs())
+      this.#timer = setTimeout(() => this.refresh(), this.#failed ? this.#backoff.nextMs() : this.#intervalMs)
       this.#timer.unref()
     }
     asked.then(again, again)
@@ -77,16 +76,11 @@ export class Discovery {
   }
 
   #found(text: string, servers: readonly ServerAddress[]): void {
-    this.#failures = 0
+    this.#failed = false
+    this.#backoff.reset()
     if (text === this.#text || this.#closed) return
     this.#text = text
     this.#observer.found(servers)
-  }
-
-  #delayMs(): number {
-    if (this.#failures === 0) return this.#intervalMs
-    const longest = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1))
-    return longest * (0.5 + Math.random() / 2)
   }
 
   /** The first endpoint's answer; the next one's where it has none. */

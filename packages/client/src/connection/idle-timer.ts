@@ -1,0 +1,35 @@
+/** Tells when nothing has happened for a time: some networks forget a connection then without a word. */
+export class IdleTimer {
+  readonly #idleMs: number
+  readonly #restedMs: () => number
+  readonly #idle: () => void
+  #timer: NodeJS.Timeout | undefined
+
+  /**
+   * @param idleMs how long; `Infinity` is never.
+   * @param restedMs how long nothing has happened by now; 0 while something is under way.
+   * @param idle is called once it was so long.
+   */
+  constructor(idleMs: number, restedMs: () => number, idle: () => void) {
+    this.#idleMs = idleMs
+    this.#restedMs = restedMs
+    this.#idle = idle
+  }
+
+  start(): void {
+    if (this.#idleMs !== Infinity) this.#wait(this.#idleMs)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+
+  #wait(delayMs: number): void {
+    this.#timer = setTimeout(() => {
+      const restedMs = this.#restedMs()
+      if (restedMs >= this.#idleMs) this.#idle()
+      else this.#wait(Math.max(1, this.#idleMs - restedMs))
+    }, delayMs)
+    this.#timer.unref()
+  }
+}
