@@ -28,11 +28,13 @@ export async function measureClients({ only = () => true } = {}) {
   try {
     for (const name of Object.keys(clients)) workers.set(name, await startWorker(name, server.address))
     const chosen = Object.keys(workloads).filter(only)
+    const floors = {}
     const measured = Object.fromEntries(chosen.map((workload) => [workload, {}]))
     for (let round = 1; round <= ROUNDS; round++) {
       for (const workload of chosen) {
-        for (const [name, worker] of workers) {
-          const figure = await askWorker(worker, workload)
+        for (const name of rotated([...workers.keys()], round)) {
+          const worker = workers.get(name)
+          const figure = await askWorker(worker, { workload })
           if (figure.failed === undefined) (measured[workload][name] ??= []).push(figure)
           else {
             console.log(`  ${name}, ${workload}: ${figure.failed}`)
@@ -40,10 +42,13 @@ export async function measureClients({ only = () => true } = {}) {
             workers.set(name, await startWorker(name, server.address))
           }
         }
+        if (workloads[workload].floor === undefined) continue
+        const { perSecond } = await askWorker(workers.get(OURS), { workload, bare: true })
+        ;(floors[workload] ??= []).push(perSecond)
       }
       console.log(`  round ${round} of ${ROUNDS}`)
     }
-    return chosen.map((workload) => summary(workload, measured[workload]))
+    return chosen.map((workload) => summary(workload, measured[workload], floors[workload]))
   } finally {
     for (const worker of workers.values()) worker.kill('SIGKILL')
     server.stop()
@@ -62,8 +67,8 @@ export async function run({ save }) {
 /** A client that has not come to an end after this long never will. */
 const PATIENCE_MS = 20_000
 
-async function askWorker(worker, workload) {
-  worker.send({ workload, milliseconds: MILLISECONDS })
+async function askWorker(worker, question) {
+  worker.send({ ...question, milliseconds: MILLISECONDS })
   try {
     const [figure] = await once(worker, 'message', { signal: AbortSignal.timeout(PATIENCE_MS) })
     return figure
@@ -84,7 +89,7 @@ function pin(pid, cpu) {
   execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' })
 }
 
-function summary(workload, figures) {
+function summary(workload, figures, floors) {
   const medians = Object.fromEntries(
     Object.entries(figures).map(([name, rounds]) => [
       name,
@@ -96,17 +101,20 @@ function summary(workload, figures) {
   )
   const best = Math.max(...Object.keys(medians).flatMap((name) => (name === OURS ? [] : [medians[name].perSecond])))
   const { goal } = workloads[workload]
-  return { workload, goal, medians, ratio: medians[OURS].perSecond / best, cpu: medians[OURS].cpuMicroseconds }
+  const ours = medians[OURS]
+  const floor = floors && median(floors)
+  return { workload, goal, medians, floor, ratio: ours.perSecond / best, cpu: ours.cpuMicroseconds }
 }
 
 export function tableOf(summaries) {
   const names = Object.keys(clients)
   return [
-    `| operations a second (µs of processor each) | ${names.join(' | ')} | ours to the best other | goal |`,
-    `| --- | ${names.map(() => '---').join(' | ')} | --- | --- |`,
-    ...summaries.map(({ workload, medians, ratio, goal }) => {
+    `| operations a second (µs of processor each) | ${names.join(' | ')} | a bare socket | ours to the best other | goal |`,
+    `| --- | ${names.map(() => '---').join(' | ')} | --- | --- | --- |`,
+    ...summaries.map(({ workload, medians, floor, ratio, goal }) => {
       const cells = names.map((name) => figureOf(medians[name]))
-      return `| ${workload} | ${cells.join(' | ')} | ${ratio.toFixed(2)} | ${goal} |`
+      const bare = floor === undefined ? '' : `${(floor / 1000).toFixed(1)} k`
+      return `| ${workload} | ${cells.join(' | ')} | ${bare} | ${ratio.toFixed(2)} | ${goal} |`
     }),
   ].join('\n')
 }
@@ -116,6 +124,12 @@ function figureOf(figure) {
   if (figure === undefined) return '–'
   const { perSecond, cpuMicroseconds } = figure
   return `${(perSecond / 1000).toFixed(1)} k (${cpuMicroseconds.toFixed(1)})`
+}
+
+/** Another one goes first each time: a processor is not the same after a rest. */
+function rotated(list, by) {
+  const start = by % list.length
+  return [...list.slice(start), ...list.slice(0, start)]
 }
 
 function median(numbers) {
@@ -135,6 +149,10 @@ Debian's memcached \`-t 1\` on one core, all clients on the other, each in a pro
 defaults; texts of 100 characters are stored and read back as texts. Medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the clients take turns.
 
 ${table}
+
+"A bare socket" is the same bytes written again and again on as many connections, with nobody to answer to
+(\`bench/client/floor.js\`): what memcached on one core gives this machine. Where ours is near it, memcached is what is
+measured, and the ratio to the others says more of them and of it than of the client.
 
 What it does not show: several servers, latency under an even load, or what a client does when something fails; memjs has
 no multi-get, so 100 gets stand for it. The cores are shared: only the ratios of one run mean something.

@@ -1,17 +1,25 @@
 // One client, one workload at a time as the parent says, in a process of its own: `worker.js <client> <address>`.
 import { clients } from './clients.js'
+import { floorOf } from './floor.js'
 import { workloads } from './workloads.js'
 
 const [name, address] = process.argv.slice(2)
 const client = await clients[name](address)
 
-process.on('message', ({ workload, milliseconds }) => {
-  measure(workload, milliseconds).catch((error) => process.send({ failed: String(error) }))
+process.on('message', ({ workload, milliseconds, bare }) => {
+  const measured = bare ? measureFloor(workload, milliseconds) : measure(workload, milliseconds)
+  measured.catch((error) => process.send({ failed: String(error) }))
 })
 // A client that throws where nobody can catch it has failed at what it was asked.
 process.on('uncaughtException', (error) => process.send({ failed: String(error) }))
 process.on('unhandledRejection', (error) => process.send({ failed: String(error) }))
 process.send('ready')
+
+/** What a socket alone does of it. */
+async function measureFloor(workload, milliseconds) {
+  await workloads[workload].prepare(client)
+  process.send({ perSecond: await floorOf(address, ...workloads[workload].floor, milliseconds) })
+}
 
 async function measure(workload, milliseconds) {
   const { prepare, run } = workloads[workload]

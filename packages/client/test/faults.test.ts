@@ -150,6 +150,16 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
   })
 })
 
+describe('a proxy that says the same twice', () => {
+  it('leaves nobody waiting', async () => {
+    await using test = await behindProxy({ timeoutMs: 5000, poolSize: 1 })
+    await test.client.get('k')
+    test.proxy.fault = { kind: 'answer', bytes: 'VALUE a 1 1\r\nx\r\nVALUE a 1 1\r\ny\r\nEND\r\n' }
+    expect(await Promise.all(['a', 'b', 'c'].map((key) => test.client.get(key)))).toEqual(['x', undefined, undefined])
+    expect([...(await test.client.getMulti(['a', 'b']))]).toEqual([['a', 'y']])
+  })
+})
+
 describe('a server that is slow', () => {
   it('is understood byte by byte', async () => {
     await using test = await behindProxy({ timeoutMs: 10_000 })

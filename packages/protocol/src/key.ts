@@ -34,6 +34,8 @@ export function keyProblem(key: string): string | undefined {
       return `a key must not contain ${what}; give it as parts, ['name', value], and it is escaped`
     }
   }
+  // No character takes more than three bytes.
+  if (key.length * 3 <= MAX_KEY_BYTES) return undefined
   const bytes = Buffer.byteLength(key)
   return bytes > MAX_KEY_BYTES ? `a key must not be over ${MAX_KEY_BYTES} bytes, this one has ${bytes}` : undefined
 }

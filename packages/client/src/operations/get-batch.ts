@@ -2,7 +2,13 @@ import { MemcacheError } from 'memcache-ts-protocol'
 import type { ValueReader } from '../values/value-codec.ts'
 import { errorForKey } from './error-for-key.ts'
 import type { GetCall } from './get-call.ts'
-import { KEYS_PER_REQUEST, KeyListOperation } from './key-list-operation.ts'
+import { KeyListOperation } from './key-list-operation.ts'
+
+/**
+ * Keys of one line at most. In one long line the server would be done with the last key before the client has the first
+ * answer, and the two would work in turns (docs/decisions/0006).
+ */
+const KEYS_PER_BATCH = 16
 
 /** Where callers of the same key look for each other: the last caller at each hash. */
 const recent: (GetCall | undefined)[] = Array.from({ length: 256 })
@@ -15,6 +21,8 @@ export class GetBatch extends KeyListOperation {
   readonly #reader: ValueReader
   readonly #again: (call: GetCall) => void
   #size = 0
+  /** Keys that were hits. */
+  #answered = 0
 
   /** @param again asks for one key by a meta command. */
   constructor(reader: ValueReader, again: (call: GetCall) => void) {
@@ -29,7 +37,7 @@ export class GetBatch extends KeyListOperation {
   }
 
   get isFull(): boolean {
-    return this.#calls.length >= KEYS_PER_REQUEST
+    return this.#calls.length >= KEYS_PER_BATCH
   }
 
   add(call: GetCall, now: number): void {
@@ -79,6 +87,9 @@ export class GetBatch extends KeyListOperation {
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     const first = this.#calls[index]!
+    // A proxy may say the same twice.
+    if (!first.isHit) this.#answered++
+    first.isHit = true
     // Bytes that two callers get must not be the same memory.
     const alone = owned && first.twin === undefined
     for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) {
@@ -96,8 +107,13 @@ export class GetBatch extends KeyListOperation {
   }
 
   finish(): void {
-    for (const call of this.#all()) if (!call.asksAgain) call.resolve(undefined)
+    // Mostly all were hits, and none is left.
+    if (this.#answered < this.#calls.length) this.#missRest()
     this.settle()
+  }
+
+  #missRest(): void {
+    for (const call of this.#all()) if (!call.asksAgain) call.resolve(undefined)
   }
 
   #holds(call: GetCall): boolean {

@@ -16,6 +16,7 @@ export class GetCall implements Waiter {
   twin: GetCall | undefined
   /** Its place in its batch. */
   place = 0
+  isHit = false
   /** Whether a second question is out: the end of the first is no answer to it. */
   asksAgain = false
   readonly #resolve: (value: unknown) => void
