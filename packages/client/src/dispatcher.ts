@@ -14,6 +14,9 @@ import type { Router } from './routing/router.ts'
 import type { ServerAddress } from './server-address.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
+/** Bytes travel as base64, and memcached counts its 250 in that. */
+const MAX_KEY_OF_BYTES = Math.floor(MAX_KEY_BYTES / 4) * 3
+
 /** Finds the connection for a key, and hands operations to it. */
 export class Dispatcher {
   #pools: readonly ServerPool[] = []
@@ -66,8 +69,10 @@ export class Dispatcher {
 
   #binaryKey(key: Uint8Array): Buffer {
     const bytes = Buffer.concat([Buffer.from(this.#options.prefix), key])
-    if (key.length === 0 || bytes.length > MAX_KEY_BYTES) {
-      throw new MemcacheKeyError(`a key has 1 to ${MAX_KEY_BYTES} bytes, this one has ${bytes.length}`)
+    if (key.length === 0 || bytes.length > MAX_KEY_OF_BYTES) {
+      throw new MemcacheKeyError(
+        `a key that is bytes has 1 to ${MAX_KEY_OF_BYTES} of them with the prefix, this one has ${bytes.length}`,
+      )
     }
     return bytes
   }
