@@ -22,7 +22,6 @@ export type { FrameHandler } from './frame-reader.ts'
 export {
   DEFAULT_ITEM_MAX_BYTES,
   DEFAULT_PORT,
-  MAX_BASE64_KEY_BYTES,
   MAX_KEY_BYTES,
   MAX_LINE_BYTES,
   MAX_META_TOKENS,

@@ -1,7 +1,5 @@
 /** Longest key in bytes (protocol.txt, "Keys"). */
 export const MAX_KEY_BYTES = 250
-/** Longest key in base64, as the meta flag `b` sends it: its 250 bytes, padded. */
-export const MAX_BASE64_KEY_BYTES = 336
 /** Longest opaque token of a meta command, its `O` not counted. */
 export const MAX_OPAQUE_BYTES = 31
 /** A line this long without its end closes the connection, unless it is a `get` or `gets`. */
