@@ -247,6 +247,19 @@ describe('a caller that goes on computing after his call', () => {
   })
 })
 
+describe('a process that is busy with itself', () => {
+  it('does not take its own delay for the server’s, even before the server has been greeted', async () => {
+    await using test = await behindProxy({ timeoutMs: 100, connectTimeoutMs: 5000 })
+    for (const greeted of [false, true]) {
+      const asked = [test.client.get('k'), test.client.set('k', 'v')]
+      await new Promise((resolve) => setImmediate(resolve))
+      const until = performance.now() + 300
+      while (performance.now() < until);
+      expect(await Promise.all(asked)).toEqual([greeted ? 'v' : undefined, undefined])
+    }
+  })
+})
+
 describe('connections', () => {
   it('are few: 500 gets at once on a cold client take two', async () => {
     await using test = await behindProxy({ timeoutMs: 5000 })

@@ -1,3 +1,8 @@
+/** A timer that fires later than this was held up by the caller's own work. */
+const BLOCKED_MS = 10
+/** What the server is given back at most, however often the loop was blocked. */
+const MOST_GRACE_MS = 1000
+
 /** One timer for all that wait on a connection: it is set for the earliest deadline, not for each. */
 export class DeadlineTimer {
   readonly #expire: () => void
@@ -14,10 +19,7 @@ export class DeadlineTimer {
     if (deadline >= this.#deadline) return
     clearTimeout(this.#timer)
     this.#deadline = deadline
-    const delayMs = Math.max(1, Math.ceil(deadline - performance.now()))
-    // When the loop was blocked, timers run before the answers that have come meanwhile are read: those come first.
-    this.#timer = setTimeout(() => setImmediate(() => this.#fire()), delayMs)
-    this.#timer.unref()
+    this.#wait(deadline)
   }
 
   /** Nothing waits. */
@@ -26,7 +28,22 @@ export class DeadlineTimer {
     this.#deadline = Infinity
   }
 
-  #fire(): void {
+  #wait(until: number): void {
+    const delayMs = Math.max(1, Math.ceil(until - performance.now()))
+    // When the loop was blocked, timers run before the answers that have come meanwhile are read: those come first.
+    this.#timer = setTimeout(() => setImmediate(() => this.#fire(until)), delayMs)
+    this.#timer.unref()
+  }
+
+  /** Time in which the loop was blocked was not the server's: it is given that back before anybody gives up. */
+  #fire(due: number): void {
+    const now = performance.now()
+    const lateMs = now - due
+    const graceMs = Math.min(lateMs, this.#deadline + MOST_GRACE_MS - now)
+    if (lateMs >= BLOCKED_MS && graceMs > 0) {
+      this.#wait(now + graceMs)
+      return
+    }
     this.#deadline = Infinity
     this.#expire()
   }
