@@ -83,10 +83,11 @@ describe('stats', () => {
       active_slabs: '2',
     })
     expect(Object.entries(slabs).find(([name]) => /^(?!1:).*:delete_hits$/.test(name))?.[1]).toBe('1')
-    expect(await statsOf(exchange, 'stats items')).toMatchObject({
-      'items:1:hits_to_hot': '3',
-      'items:1:number_hot': '2',
-    })
+    // On a busy machine the background may have moved them on from the segment where they began.
+    const items = await statsOf(exchange, 'stats items')
+    const inAll = (name: string) =>
+      ['hot', 'warm', 'cold'].reduce((sum, segment) => sum + Number(items[`items:1:${name}_${segment}`]), 0)
+    expect([inAll('hits_to'), inAll('number')]).toEqual([3, 2])
     const all = await statsOf(exchange)
     expect(all).toMatchObject({
       get_hits: '4',
