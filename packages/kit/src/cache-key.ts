@@ -7,6 +7,9 @@ import type { Key, KeyPart } from 'memcache-ts-protocol'
 export const KeyPrefix = {
   session: 'session',
   rate: 'rate',
+  tag: 'tag',
+  lock: 'lock',
+  hot: 'hot',
 } as const
 
 /**

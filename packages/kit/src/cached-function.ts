@@ -1,38 +1,45 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './cache-key.ts'
-import { OPTION_HINTS } from './cache/get-or-set-options.ts'
-import { getDefaultMemcache } from './default-memcache.ts'
-import type { Memcache } from './memcache.ts'
+import { LOADING_OPTIONS, OPTION_HINTS } from './cache/get-or-set-options.ts'
+import type { LoadingOptions } from './cache/get-or-set-options.ts'
+import { DeclaredNamespace } from './declared-namespace.ts'
+import type { NamespaceDeclaration } from './declared-namespace.ts'
+import { tagsFor } from './tags-of.ts'
+import type { TagsOf } from './tags-of.ts'
 
 /** How a function's results are cached. */
-export interface CachedOptions<Args extends readonly unknown[]> {
-  /** The namespace of its keys. */
-  name: string
-  version?: number | undefined
-  /** How long a result stays. Default: the `Memcache`'s. */
-  ttlSeconds?: Ttl | undefined
-  jitter?: number | undefined
+export interface CachedOptions<Args extends readonly unknown[]> extends NamespaceDeclaration, LoadingOptions {
   /** The parts of the key for these arguments. Default: the arguments themselves, objects by a hash of what they hold. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
-  /** The cache that they lie in. Default: this process's. */
-  cache?: Memcache | undefined
+  /** What a result belongs to, for `invalidateTags`. */
+  tags?: TagsOf<Args> | undefined
 }
 
 /** The cache behind a function, by its arguments. */
 export interface ArgumentCache<Args extends readonly unknown[], Value> {
   /** The stored result for these arguments; `undefined` is a miss. */
   get(args: Readonly<Args>): Promise<Value | undefined>
-  /** Makes sure that the stored result for these arguments is never seen again; returns whether that was confirmed. */
+  /** Stores a result for these arguments; resolves to whether that was confirmed. */
+  set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
+  /** Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed. */
   delete(args: Readonly<Args>): Promise<boolean>
+  /** Makes the stored result stale: one caller runs the function anew; resolves to whether that was confirmed. */
+  expire(args: Readonly<Args>): Promise<boolean>
+}
+
+/** The cache behind a function that has a namespace of its own. */
+export interface FunctionCache<Args extends readonly unknown[], Value> extends ArgumentCache<Args, Value> {
+  /** Makes sure that no stored result is ever seen again, in one operation; resolves to whether that was confirmed. */
+  clear(): Promise<boolean>
 }
 
 /** A function whose results are cached. */
 export type CachedFunction<Args extends readonly unknown[], Value> = ((...args: Args) => Promise<Value>) & {
-  readonly cache: ArgumentCache<Args, Value>
+  readonly cache: FunctionCache<Args, Value>
 }
 
-const KNOWN = ['name', 'version', 'ttlSeconds', 'jitter', 'key', 'cache'] as const
+const KNOWN = [...LOADING_OPTIONS, 'name', 'version', 'cache', 'key', 'tags'] as const satisfies readonly (keyof CachedOptions<never>)[]
 
 /**
  * A function with its results cached: concurrent calls with the same arguments share one run, over all processes.
@@ -43,20 +50,19 @@ export function cached<Args extends readonly unknown[], Value>(
   options: CachedOptions<Args>,
 ): CachedFunction<Args, Value> {
   checkOptions('cached', options, KNOWN, OPTION_HINTS)
-  if (options.name === '') throw new MemcacheOptionError('cached needs a name: it is the namespace of its keys')
-  const { name, version, ttlSeconds, jitter } = options
-  const namespace = version === undefined ? [name] : [name, `v${version}`]
-  const keyOf = (args: Readonly<Args>): readonly KeyPart[] => [
-    ...namespace,
-    ...(options.key?.(...args) ?? argumentParts(args)),
-  ]
-  const cacheOf = (): Memcache => options.cache ?? getDefaultMemcache()
+  const declared = new DeclaredNamespace('cached', options)
+  const { name: _, version: __, cache: ___, key, tags, ...loading } = options
+  const keyOf = (args: Readonly<Args>): readonly KeyPart[] => key?.(...args) ?? argumentParts(args)
   const call = async (...args: Args): Promise<Value> =>
-    cacheOf().getOrSet(keyOf(args), () => run(...args), { ttlSeconds, jitter })
+    declared.namespace.getOrSet(keyOf(args), () => run(...args), { ...loading, tags: tagsFor(tags, args) })
   return Object.assign(call, {
     cache: {
-      get: async (args: Readonly<Args>) => cacheOf().get<Value>(keyOf(args)),
-      delete: async (args: Readonly<Args>) => cacheOf().delete(keyOf(args)),
+      get: async (args: Readonly<Args>) => declared.namespace.get<Value>(keyOf(args)),
+      set: async (args: Readonly<Args>, value: Value, ttl = loading.ttlSeconds) =>
+        declared.namespace.set(keyOf(args), value, { ttlSeconds: ttl, tags: tagsFor(tags, args as Args) }),
+      delete: async (args: Readonly<Args>) => declared.namespace.delete(keyOf(args)),
+      expire: async (args: Readonly<Args>) => declared.namespace.expire(keyOf(args)),
+      clear: async () => declared.namespace.clear(),
     },
   })
 }

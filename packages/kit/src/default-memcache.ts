@@ -23,3 +23,13 @@ export function setDefaultMemcache(cache: Memcache): void {
   }
   holder[DEFAULT] = cache
 }
+
+/** Puts a cache in the place of this process's, whatever that is, for a test; returns what puts it back. */
+export function replaceDefaultMemcache(cache: Memcache): () => void {
+  const before = holder[DEFAULT]
+  holder[DEFAULT] = cache
+  return () => {
+    if (before === undefined) delete holder[DEFAULT]
+    else holder[DEFAULT] = before
+  }
+}

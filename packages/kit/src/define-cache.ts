@@ -1,65 +1,88 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './cache-key.ts'
-import { OPTION_HINTS } from './cache/get-or-set-options.ts'
-import type { GetOrSetOptions, LoadContext, Loader } from './cache/get-or-set-options.ts'
-import { getDefaultMemcache } from './default-memcache.ts'
-import type { Memcache } from './memcache.ts'
+import type { CacheNamespace } from './cache-namespace.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
+import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
+import { DeclaredNamespace } from './declared-namespace.ts'
+import type { NamespaceDeclaration } from './declared-namespace.ts'
+import { tagsFor } from './tags-of.ts'
+import type { TagsOf } from './tags-of.ts'
+import { HotKeys } from './warming/hot-keys.ts'
 import { warm } from './warming/warm.ts'
 import type { WarmOptions, WarmReport } from './warming/warm.ts'
 
 /** What all caches that are declared have in common. */
-export interface CacheDefinition {
-  /** The namespace of its keys. */
-  name: string
-  /** Part of the namespace: raise it when what is stored changes its shape. */
-  version?: number | undefined
-  /** How long a value stays. Default: the `Memcache`'s. */
-  ttlSeconds?: Ttl | undefined
-  /** See `getOrSet`. */
-  jitter?: number | undefined
-  /** The cache that it lies in. Default: this process's. */
-  cache?: Memcache | undefined
+export interface CacheDefinition<Id> extends NamespaceDeclaration, LoadingOptions {
+  /** The parts of an id's key. Default: the id itself, or a hash of what it holds. */
+  key?: ((id: Id) => KeyPart | readonly KeyPart[]) | undefined
+  /** What a value belongs to, for `invalidateTags`. */
+  tags?: TagsOf<[id: Id]> | undefined
+  /** How many of the ids that are asked for most are remembered, in memcached, so that they can be warmed at the next start. Default 0. */
+  hotKeys?: number | undefined
 }
 
 /** A cache that knows how to load. */
-export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition {
+export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
   /** Fetches one value. */
   load: (id: Id, context: LoadContext) => Value | Promise<Value>
   /** Fetches many at once: a Map, or an array in the order of the ids. */
   loadMany?:
-    | ((
-        ids: readonly Id[],
-      ) =>
-        | ReadonlyMap<Id, Value>
-        | readonly (Value | undefined)[]
-        | Promise<ReadonlyMap<Id, Value> | readonly (Value | undefined)[]>)
+    | ((ids: readonly Id[], context: LoadContext) => LoadedMany<Id, Value> | Promise<LoadedMany<Id, Value>>)
     | undefined
-  /** The parts of an id's key. Default: the id itself, or a hash of what it holds. */
-  key?: ((id: Id) => KeyPart | readonly KeyPart[]) | undefined
+}
+
+/** What a declared cache does without loading. */
+export interface DeclaredCacheMethods<Id, Value> {
+  /** The value of an id; `undefined` is a miss. */
+  get(id: Id): Promise<Value | undefined>
+  /** The hits among many ids. */
+  getMany(ids: readonly Id[]): Promise<Map<Id, Value>>
+  /** Stores a value; resolves to whether that was confirmed. */
+  set(id: Id, value: Value, ttl?: Ttl): Promise<boolean>
+  /** Makes sure that the stored value is never seen again; resolves to whether that was confirmed. */
+  delete(id: Id): Promise<boolean>
+  /** Makes the stored value stale: one caller loads it anew; resolves to whether that was confirmed. */
+  expire(id: Id): Promise<boolean>
+  /** Makes sure that no value of it is ever seen again, in one operation; resolves to whether that was confirmed. */
+  clear(): Promise<boolean>
+  /** The ids that are asked for most, the hottest first, of all processes; none without `hotKeys`. */
+  hotKeys(): Promise<Id[]>
 }
 
 /** A declared cache without a loader: `getOrSet` takes one. */
-export interface CacheOf<Id, Value> {
-  /** The value of an id; `undefined` is a miss. */
-  get(id: Id): Promise<Value | undefined>
-  /** Stores a value; returns whether that was confirmed. */
-  set(id: Id, value: Value, ttl?: Ttl): Promise<boolean>
-  /** Makes sure that the stored value is never seen again; returns whether that was confirmed. */
-  delete(id: Id): Promise<boolean>
+export interface CacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
   /** The value of an id, loaded when it is not there. */
   getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
+  /** Many values, those that are missing loaded by one call. */
+  getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options?: CallOptions): Promise<Map<Id, Value>>
 }
 
 /** A declared cache with a loader. */
-export interface LoadingCacheOf<Id, Value> extends Omit<CacheOf<Id, Value>, 'getOrSet'> {
+export interface LoadingCacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
   /** The value of an id, loaded when it is not there. */
-  getOrSet(id: Id, options?: Pick<GetOrSetOptions, 'signal'>): Promise<Value>
+  getOrSet(id: Id, options?: CallOptions): Promise<Value>
+  /** Many values, those that are missing loaded by one `loadMany`. */
+  getOrSetMany(ids: readonly Id[], options?: CallOptions): Promise<Map<Id, Value>>
   /** Loads what is not there yet, ahead of its need. */
   warm(ids: Iterable<Id> | AsyncIterable<Id>, options?: WarmOptions): Promise<WarmReport>
 }
 
-const KNOWN = ['name', 'version', 'ttlSeconds', 'jitter', 'cache', 'load', 'loadMany', 'key'] as const
+/** What a call of a declared cache may carry. */
+export type CallOptions = Pick<GetOrSetOptions, 'signal'>
+
+const KNOWN = [
+  ...LOADING_OPTIONS,
+  'name',
+  'version',
+  'cache',
+  'load',
+  'loadMany',
+  'key',
+  'tags',
+  'hotKeys',
+] as const satisfies readonly (keyof LoadingCacheDefinition<unknown, unknown>)[]
 
 /**
  * Declares a cache once: its name, its lifetime, how its values are loaded. Nothing is connected; it may stand at the
@@ -67,121 +90,141 @@ const KNOWN = ['name', 'version', 'ttlSeconds', 'jitter', 'cache', 'load', 'load
  * @throws MemcacheOptionError for an option that there is not.
  */
 export function defineCache<Id, Value>(definition: LoadingCacheDefinition<Id, Value>): LoadingCacheOf<Id, Value>
-export function defineCache<Value, Id = KeyPart>(
-  definition: CacheDefinition & Pick<LoadingCacheDefinition<Id, Value>, 'key'>,
-): CacheOf<Id, Value>
+export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>): CacheOf<Id, Value>
 export function defineCache<Id, Value>(
-  definition: CacheDefinition & Partial<LoadingCacheDefinition<Id, Value>>,
+  definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load } = definition
-  const declared = new DeclaredCache<Id, Value>(definition)
-  return load === undefined ? declared : new LoadingCache(declared, { ...definition, load })
+  return load === undefined ? new PassiveCache(definition) : new LoadingCache({ ...definition, load })
 }
 
-class DeclaredCache<Id, Value> implements CacheOf<Id, Value> {
-  readonly #definition: CacheDefinition & Pick<LoadingCacheDefinition<Id, Value>, 'key'>
-  readonly #namespace: readonly KeyPart[]
+/** What caches with and without a loader share. */
+abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Value> {
+  protected readonly loading: LoadingOptions
+  readonly #definition: CacheDefinition<Id>
+  readonly #declared: DeclaredNamespace
+  readonly #hotKeys: HotKeys<Id> | undefined
 
-  constructor(definition: CacheDefinition & Pick<LoadingCacheDefinition<Id, Value>, 'key'>) {
+  constructor(definition: CacheDefinition<Id>) {
     this.#definition = definition
-    this.#namespace = namespaceOf(definition)
-  }
-
-  get cache(): Memcache {
-    return this.#definition.cache ?? getDefaultMemcache()
-  }
-
-  keyOf(id: Id): readonly KeyPart[] {
-    const parts = this.#definition.key?.(id) ?? argumentParts([id])
-    return [...this.#namespace, ...(Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart])]
+    this.#declared = new DeclaredNamespace('a cache', definition)
+    this.loading = Object.fromEntries(LOADING_OPTIONS.map((name) => [name, definition[name]]))
+    const { hotKeys = 0 } = definition
+    if (hotKeys > 0) this.#hotKeys = new HotKeys(definition.name, hotKeys, () => this.#declared.cache)
   }
 
   async get(id: Id): Promise<Value | undefined> {
-    return this.cache.get<Value>(this.keyOf(id))
+    this.asked(id)
+    return this.namespace.get<Value>(this.keyOf(id))
   }
 
-  async set(id: Id, value: Value, ttl = this.#definition.ttlSeconds): Promise<boolean> {
-    return this.cache.set(this.keyOf(id), value, ttl)
-  }
-
-  async delete(id: Id): Promise<boolean> {
-    return this.cache.delete(this.keyOf(id))
-  }
-
-  async getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
-    const { ttlSeconds, jitter } = this.#definition
-    const own = typeof options === 'object' ? options : { ttlSeconds: options }
-    return this.cache.getOrSet(this.keyOf(id), load, { jitter, ...own, ttlSeconds: own.ttlSeconds ?? ttlSeconds })
-  }
-}
-
-class LoadingCache<Id, Value> implements LoadingCacheOf<Id, Value> {
-  readonly #declared: DeclaredCache<Id, Value>
-  readonly #definition: LoadingCacheDefinition<Id, Value>
-
-  constructor(declared: DeclaredCache<Id, Value>, definition: LoadingCacheDefinition<Id, Value>) {
-    this.#declared = declared
-    this.#definition = definition
-  }
-
-  async get(id: Id): Promise<Value | undefined> {
-    return this.#declared.get(id)
+  async getMany(ids: readonly Id[]): Promise<Map<Id, Value>> {
+    const keys = new Map(ids.map((id) => [this.keyOf(id), id]))
+    const hits = await this.namespace.getMany<Value, readonly KeyPart[]>([...keys.keys()])
+    return new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
   }
 
   async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
-    return this.#declared.set(id, value, ttl)
+    const ttlSeconds = ttl ?? this.loading.ttlSeconds
+    return this.namespace.set(this.keyOf(id), value, { ttlSeconds, tags: this.tagsOf(id) })
   }
 
   async delete(id: Id): Promise<boolean> {
-    return this.#declared.delete(id)
+    return this.namespace.delete(this.keyOf(id))
   }
 
-  async getOrSet(id: Id, options?: Pick<GetOrSetOptions, 'signal'>): Promise<Value> {
-    return this.#declared.getOrSet(id, (context) => this.#definition.load(id, context), options)
+  async expire(id: Id): Promise<boolean> {
+    return this.namespace.expire(this.keyOf(id))
+  }
+
+  async clear(): Promise<boolean> {
+    return this.namespace.clear()
+  }
+
+  async hotKeys(): Promise<Id[]> {
+    return this.#hotKeys?.read() ?? []
+  }
+
+  protected get namespace(): CacheNamespace {
+    return this.#declared.namespace
+  }
+
+  /** The parts of an id's key, within the namespace. */
+  protected keyOf(id: Id): readonly KeyPart[] {
+    const parts = this.#definition.key?.(id)
+    if (parts === undefined) return argumentParts([id])
+    return Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart]
+  }
+
+  protected tagsOf(id: Id): readonly string[] | undefined {
+    return tagsFor(this.#definition.tags, [id])
+  }
+
+  protected asked(id: Id): void {
+    this.#hotKeys?.record(id)
+  }
+
+  protected get manyOptions() {
+    return { ...this.loading, key: (id: Id) => this.keyOf(id), tags: (id: Id) => this.tagsOf(id) ?? [] }
+  }
+}
+
+class PassiveCache<Id, Value> extends DeclaredCache<Id, Value> implements CacheOf<Id, Value> {
+  async getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
+    this.asked(id)
+    const own = withoutUndefined(toGetOrSetOptions(options))
+    return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags: this.tagsOf(id), ...own })
+  }
+
+  async getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options: CallOptions = {}) {
+    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
+    for (const id of ids) this.asked(id)
+    return this.namespace.getOrSetMany(ids, load, { ...this.manyOptions, ...options })
+  }
+}
+
+class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements LoadingCacheOf<Id, Value> {
+  readonly #load: LoadingCacheDefinition<Id, Value>['load']
+  readonly #loadMany: LoadingCacheDefinition<Id, Value>['loadMany']
+
+  constructor(definition: LoadingCacheDefinition<Id, Value>) {
+    super(definition)
+    this.#load = definition.load
+    this.#loadMany = definition.loadMany
+  }
+
+  async getOrSet(id: Id, options: CallOptions = {}): Promise<Value> {
+    checkOptions('getOrSet', options, ['signal'], OPTION_HINTS)
+    this.asked(id)
+    return this.namespace.getOrSet(this.keyOf(id), (context) => this.#load(id, context), {
+      ...this.loading,
+      tags: this.tagsOf(id),
+      signal: options.signal,
+    })
+  }
+
+  async getOrSetMany(ids: readonly Id[], options: CallOptions = {}): Promise<Map<Id, Value>> {
+    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
+    if (this.#loadMany !== undefined) {
+      for (const id of ids) this.asked(id)
+      return this.namespace.getOrSetMany(ids, this.#loadMany, { ...this.manyOptions, ...options })
+    }
+    // Asked for in one tick, they are looked up in one pipeline all the same.
+    const values = await Promise.all([...new Set(ids)].map(async (id) => [id, await this.getOrSet(id, options)] as const))
+    return new Map(values.filter(([, value]) => value !== undefined))
   }
 
   async warm(ids: Iterable<Id> | AsyncIterable<Id>, options?: WarmOptions): Promise<WarmReport> {
-    const { ttlSeconds, jitter, load, loadMany } = this.#definition
-    return warm(
-      this.#declared.cache,
-      {
-        keyOf: (id: Id) => this.#declared.keyOf(id),
-        load: async (batch) => {
-          if (loadMany !== undefined) return byId(batch, await loadMany(batch))
-          return new Map(await Promise.all(batch.map(async (id) => [id, await load(id, NO_CONTEXT)] as const)))
-        },
-        batches: loadMany !== undefined,
-        fill: { ttlSeconds, jitter },
-      },
-      ids,
-      options,
-    )
+    const load = this.#loadMany ?? this.#loadEach
+    const source = { namespace: this.namespace, load, batches: this.#loadMany !== undefined, options: this.manyOptions }
+    return warm(source, ids, options)
   }
+
+  readonly #loadEach: BatchLoader<Id, Value> = async (ids, context) =>
+    new Map(await Promise.all(ids.map(async (id) => [id, await this.#load(id, context)] as const)))
 }
 
-/** Warming loads are nobody's request: nothing aborts them, and their lifetime is the declared one. */
-const NO_CONTEXT: LoadContext = {
-  signal: new AbortController().signal,
-  setTtlSeconds: () => {},
-  skipStore: () => {},
-}
-
-function namespaceOf({ name, version }: CacheDefinition): readonly KeyPart[] {
-  if (name === '') throw new MemcacheOptionError('a cache needs a name: it is the namespace of its keys')
-  return version === undefined ? [name] : [name, `v${version}`]
-}
-
-function byId<Id, Value>(
-  ids: readonly Id[],
-  loaded: ReadonlyMap<Id, Value> | readonly (Value | undefined)[],
-): ReadonlyMap<Id, Value> {
-  if (loaded instanceof Map) return loaded as ReadonlyMap<Id, Value>
-  const values = loaded as readonly (Value | undefined)[]
-  if (values.length !== ids.length) {
-    throw new MemcacheOptionError(
-      `loadMany returned ${values.length} values for ${ids.length} ids: return a Map, or one value an id in their order`,
-    )
-  }
-  return new Map(ids.flatMap((id, index) => (values[index] === undefined ? [] : [[id, values[index] as Value]])))
+function withoutUndefined<Options extends object>(options: Options): Options {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
 }

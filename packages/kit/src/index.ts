@@ -1,18 +1,42 @@
 export { memcache, Memcache } from './memcache.ts'
-export type { MemcacheEvents } from './memcache.ts'
+export type { InvalidateOptions } from './memcache.ts'
+export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
 export type { MemcacheOptions } from './memcache-options.ts'
 export { getDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
 export type { Servers } from './choose-servers.ts'
 export type { Logger } from './logger.ts'
 export { KeyPrefix } from './cache-key.ts'
+export type { MemcacheEvents } from './cache/cache-report.ts'
 export type { CacheStats } from './cache/cache-stats.ts'
-export type { GetOrSetOptions, LoadContext, Loader } from './cache/get-or-set-options.ts'
+export type {
+  EarlyRefreshOptions,
+  GetOrSetOptions,
+  LoadContext,
+  Loader,
+  LoadingOptions,
+} from './cache/get-or-set-options.ts'
+export type { MemoryOptions } from './cache/memory-tier.ts'
+export type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
+export type { NamespaceDeclaration } from './declared-namespace.ts'
+export type { TagsOf } from './tags-of.ts'
 export { defineCache } from './define-cache.ts'
-export type { CacheDefinition, CacheOf, LoadingCacheDefinition, LoadingCacheOf } from './define-cache.ts'
+export type {
+  CacheDefinition,
+  CacheOf,
+  CallOptions,
+  DeclaredCacheMethods,
+  LoadingCacheDefinition,
+  LoadingCacheOf,
+} from './define-cache.ts'
 export { cached } from './cached-function.ts'
-export type { ArgumentCache, CachedFunction, CachedOptions } from './cached-function.ts'
+export type { ArgumentCache, CachedFunction, CachedOptions, FunctionCache } from './cached-function.ts'
+export { CacheConfig } from './decorators/cache-config.ts'
 export { Cached, cacheOf } from './decorators/cached.ts'
 export type { CachedMethodOptions } from './decorators/cached.ts'
+export { CacheEvict } from './decorators/cache-evict.ts'
+export type { CacheEvictOptions } from './decorators/cache-evict.ts'
+export { CachePut } from './decorators/cache-put.ts'
+export type { CachePutOptions } from './decorators/cache-put.ts'
 export type { WarmOptions, WarmReport } from './warming/warm.ts'
 export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
 export type { RateLimiterOptions } from './rate-limit/rate-limiter.ts'
@@ -30,6 +54,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,
   MemcacheQueueError,

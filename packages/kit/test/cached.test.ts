@@ -6,7 +6,7 @@ import { openCache } from './open-cache.ts'
 
 describe('cached', () => {
   it('caches a function by its arguments', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     let runs = 0
     const near = cached(async (lat: number, lon: number, options?: { km: number }) => [lat, lon, options?.km, ++runs], {
       name: 'near',
@@ -25,14 +25,14 @@ describe('cached', () => {
   })
 
   it('takes the parts of the key from a function of the arguments', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const near = cached(async (lat: number) => lat, { name: 'n', key: (lat) => [lat.toFixed(1)], cache: test.cache })
     expect(await near(1.11)).toBe(1.11)
     expect(await near(1.14)).toBe(1.11)
   })
 
   it('does not confuse objects by the order of their keys, or maps with objects', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const seen = cached(async (value: unknown) => JSON.stringify(value), { name: 's', cache: test.cache })
     await seen({ a: 1, b: 2 })
     expect(await seen({ b: 2, a: 1 })).toBe('{"a":1,"b":2}')
@@ -43,7 +43,7 @@ describe('cached', () => {
 
 describe('defineCache', () => {
   it('has its types from its loader', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const cities = defineCache({ name: 'city', version: 2, cache: test.cache, load: async (id: number) => ({ id }) })
     expectTypeOf(cities.getOrSet(1)).resolves.toEqualTypeOf<{ id: number }>()
     expect(await cities.getOrSet(42)).toEqual({ id: 42 })
@@ -53,7 +53,7 @@ describe('defineCache', () => {
   })
 
   it('takes a loader with each call where it has none', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const tokens = defineCache<{ token: string }, string>({ name: 'token', ttlSeconds: 60, cache: test.cache })
     expect(await tokens.getOrSet('a', () => ({ token: 'x' }))).toEqual({ token: 'x' })
     expect(await tokens.get('a')).toEqual({ token: 'x' })
@@ -62,7 +62,7 @@ describe('defineCache', () => {
 
 describe('@Cached, as a legacy decorator', () => {
   it('caches a method by its arguments, under the class and the method', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const { cache } = test
     class Cities {
       runs = 0

@@ -13,7 +13,7 @@ function deferred<Value>() {
 
 describe('get, set, delete', () => {
   it('tells a miss from a stored null', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     expect(await test.cache.get('k')).toBeUndefined()
     expect(await test.cache.set('k', null)).toBe(true)
     expect(await test.cache.get('k')).toBeNull()
@@ -22,7 +22,7 @@ describe('get, set, delete', () => {
   })
 
   it('gives values their lifetime, 300 seconds unless told otherwise', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     await test.cache.set('default', 1)
     await test.cache.set('minute', 1, '1m')
     await test.cache.set('forever', 1, Infinity)
@@ -33,7 +33,7 @@ describe('get, set, delete', () => {
   })
 
   it('takes any key: what memcached cannot hold is hashed', async () => {
-    await using test = openCache({ prefix: 'shop' })
+    await using test = await openCache({ prefix: 'shop' })
     const keys = [
       'with space',
       'k'.repeat(300),
@@ -49,7 +49,7 @@ describe('get, set, delete', () => {
   })
 
   it('stores empty bytes, which are not a lease that nobody filled', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     await test.cache.set('empty', Buffer.alloc(0))
     await test.cache.client.meta.get('leased', { vivifySeconds: 30 })
     expect(await test.cache.get('empty')).toEqual(Buffer.alloc(0))
@@ -58,7 +58,7 @@ describe('get, set, delete', () => {
   })
 
   it('never stores client flags 0', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     for (const value of ['', 'text', 1, null, Buffer.from('b'), new Date(), { a: 1 }]) {
       await test.cache.set('k', value)
       expect((await test.cache.client.meta.get('k'))?.clientFlags).toBeGreaterThan(0)
@@ -68,7 +68,7 @@ describe('get, set, delete', () => {
 
 describe('getOrSet', () => {
   it('loads a miss once and finds it from then on', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     let loads = 0
     const load = () => ({ loads: ++loads })
     expect(await test.cache.getOrSet('k', load, 60)).toEqual({ loads: 1 })
@@ -77,7 +77,7 @@ describe('getOrSet', () => {
   })
 
   it('runs one loader for 100 callers', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     let loads = 0
     const values = await Promise.all(Array.from({ length: 100 }, () => test.cache.getOrSet('k', async () => ++loads)))
     expect(new Set(values)).toEqual(new Set([1]))
@@ -85,7 +85,7 @@ describe('getOrSet', () => {
   })
 
   it('does not let a caller who asks after a delete join a load from before it', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const old = deferred<string>()
     const started = deferred<void>()
     const before = test.cache.getOrSet('k', () => (started.resolve(), old.promise))
@@ -98,8 +98,8 @@ describe('getOrSet', () => {
   })
 
   it('runs one loader for callers in several processes: the others wait for its value', async () => {
-    await using test = openCache()
-    await using other = memcache({ servers: test.servers, logger: false, timeoutMs: 5000 })
+    await using test = await openCache()
+    const other = test.another()
     const value = deferred<string>()
     const first = test.cache.getOrSet('k', () => value.promise)
     const waited = new Promise((resolve) => other.client.once('connect', resolve))
@@ -111,7 +111,7 @@ describe('getOrSet', () => {
   })
 
   it('takes over when the winner dies and its lease runs out', async () => {
-    await using test = openCache({ leaseSeconds: 5 })
+    await using test = await openCache({ leaseSeconds: 5 })
     // A process that took the lease and was killed.
     await test.cache.client.meta.get('k', { vivifySeconds: 5 })
     const value = test.cache.getOrSet('k', () => 'loaded by the next')
@@ -121,7 +121,7 @@ describe('getOrSet', () => {
   })
 
   it('passes a loader’s error on as it was thrown, to all who wait, and stores nothing', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const error = new Error('no database')
     const calls = [1, 2, 3].map(() => test.cache.getOrSet('k', () => Promise.reject(error)))
     for (const call of calls) await expect(call).rejects.toBe(error)
@@ -130,7 +130,7 @@ describe('getOrSet', () => {
   })
 
   it('refuses a value that was loaded before a delete', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const value = deferred<string>()
     const started = deferred<void>()
     const call = test.cache.getOrSet('k', () => {
@@ -147,7 +147,7 @@ describe('getOrSet', () => {
   })
 
   it('caches null, and does not store undefined', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     let loads = 0
     const loadNull = () => (loads++, null)
     expect(await test.cache.getOrSet('null', loadNull)).toBeNull()
@@ -160,7 +160,7 @@ describe('getOrSet', () => {
   })
 
   it('lets the loader set the lifetime, or say that its value is not to be stored', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     await test.cache.getOrSet('short', (context) => (context.setTtlSeconds(1), 'v'), { ttlSeconds: 100, jitter: 0 })
     await test.cache.getOrSet('unstored', (context) => (context.skipStore(), 'v'))
     expect(await test.cache.get('unstored')).toBeUndefined()
@@ -169,7 +169,7 @@ describe('getOrSet', () => {
   })
 
   it('spreads lifetimes by chance, by 10 % unless told otherwise', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const keys = Array.from({ length: 200 }, (_, index) => `k${index}`)
     await Promise.all(keys.map((key) => test.cache.getOrSet(key, () => 1, 1000)))
     const ttls = await Promise.all(keys.map(async (key) => (await test.cache.client.meta.get(key))!.ttlSeconds))
@@ -181,7 +181,7 @@ describe('getOrSet', () => {
   })
 
   it('ends one caller’s wait by its signal, and the load when nobody waits any more', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const [first, second] = [new AbortController(), new AbortController()]
     const started = deferred<AbortSignal>()
     const load = (context: { signal: AbortSignal }) => {
@@ -203,20 +203,20 @@ describe('getOrSet', () => {
   })
 
   it('refuses unknown options with a hint', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     await expect(test.cache.getOrSet('k', () => 1, { ttl: 5 } as never)).rejects.toThrow('`ttl` is `ttlSeconds` here')
     expect(() => memcache({ timeout: 5 } as never)).toThrow('`timeout` is `timeoutMs` here')
     expect(() => memcache({ leaseSeconds: 0 })).toThrow(MemcacheOptionError)
   })
 
   it('says so when a loaded value cannot be stored, and frees the lease', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     await expect(test.cache.getOrSet('k', () => ({ call: () => 1 }))).rejects.toThrow('a function cannot be stored')
     expect(await test.cache.getOrSet('k', () => 'fine')).toBe('fine')
   })
 
   it('has the type of what is loaded', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     expectTypeOf(test.cache.getOrSet('k', async () => ({ id: 1 }))).resolves.toEqualTypeOf<{ id: number }>()
     expectTypeOf(test.cache.get<string>('k')).resolves.toEqualTypeOf<string | undefined>()
   })

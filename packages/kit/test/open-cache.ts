@@ -1,36 +1,30 @@
-import { duplexPair } from 'node:stream'
-import type { MemcachedClientOptions } from 'memcache-ts-client'
-import { MemcachedServer } from 'memcache-ts-server'
-import { FakeClock } from 'memcache-ts-testing'
 import { memcache } from '../src/index.ts'
 import type { Memcache, MemcacheOptions } from '../src/index.ts'
+import { testMemcache } from '../src/testing/index.ts'
+import type { TestMemcache, TestMemcacheOptions } from '../src/testing/index.ts'
 
-/** A cache with a server of its own in this process, and a clock that both go by. */
-export interface TestCache extends AsyncDisposable {
-  readonly cache: Memcache
-  readonly server: MemcachedServer
-  readonly clock: FakeClock
-  readonly servers: NonNullable<Exclude<MemcachedClientOptions['servers'], string>>
+/** A test's cache, and others on the same server, as other processes would have them. */
+export interface TestCaches extends TestMemcache {
+  another(options?: MemcacheOptions): Memcache
 }
 
-export function openCache(options: MemcacheOptions = {}): TestCache {
-  const clock = new FakeClock()
-  const server = new MemcachedServer({ clock })
-  const connect = () => {
-    const [ours, theirs] = duplexPair()
-    server.handle(theirs)
-    return ours
+/** A cache whose server is never too slow for it, however busy the machine. */
+export async function openCache(options: TestMemcacheOptions = {}): Promise<TestCaches> {
+  const test = await testMemcache({ timeoutMs: 5000, ...options })
+  const others: Memcache[] = []
+  const close = async (): Promise<void> => {
+    await Promise.all(others.map((cache) => cache.close()))
+    await test.close()
   }
-  const servers = [{ name: 'test', connect }]
-  const cache = memcache({ servers, logger: false, clock, timeoutMs: 5000, ...options })
   return {
-    cache,
-    server,
-    clock,
-    servers,
-    async [Symbol.asyncDispose]() {
-      await cache.close()
-      await server.close()
+    ...test,
+    close,
+    another(own = {}) {
+      const { servers } = test.server
+      const cache = memcache({ logger: false, timeoutMs: 5000, ...options, ...own, servers, clock: test.clock })
+      others.push(cache)
+      return cache
     },
+    [Symbol.asyncDispose]: close,
   }
 }

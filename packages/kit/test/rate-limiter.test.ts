@@ -5,15 +5,15 @@ import { openCache } from './open-cache.ts'
 
 describe('rateLimiter', () => {
   it('admits exactly 100 of 1000 parallel calls, each in one round trip', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 100, cache: test.cache })
     const results = await Promise.all(Array.from({ length: 1000 }, () => limiter.consume('client')))
     expect(results.filter((result) => result.allowed)).toHaveLength(100)
-    expect(test.server.stats()).toMatchObject({ incr_hits: 999, incr_misses: 0, cmd_get: 0, cmd_set: 0 })
+    expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, incr_misses: 0, cmd_get: 0, cmd_set: 0 })
   })
 
   it('counts down, denies, and starts anew with the next window', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const limiter = rateLimiter({ limit: 2, windowMs: 10_000, cache: test.cache })
     const start = test.clock.nowMs()
     const resetMs = 10_000 - (start % 10_000)
@@ -37,7 +37,7 @@ describe('rateLimiter', () => {
     { limit: 3, windowMs: 500 },
     { limit: 3, windowMs: 31 * 86_400_000 },
   ])('holds a window of $windowMs ms to its end', async (window) => {
-    await using test = openCache()
+    await using test = await openCache()
     const limiter = rateLimiter({ ...window, cache: test.cache })
     // To the start of a window.
     test.clock.advanceMs(window.windowMs - (test.clock.nowMs() % window.windowMs))
@@ -49,7 +49,7 @@ describe('rateLimiter', () => {
   })
 
   it('takes calls at their cost', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
     expect((await limiter.consume('a', { cost: 7 })).remaining).toBe(3)
     expect((await limiter.consume('a', { cost: 4 })).allowed).toBe(false)
@@ -57,7 +57,7 @@ describe('rateLimiter', () => {
   })
 
   it('holds several windows at once, and tells of the tightest', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const limiter = rateLimiter({ name: 'login', perMinute: 5, perHour: 6, cache: test.cache })
     for (let call = 0; call < 5; call++) expect((await limiter.consume('a')).allowed).toBe(true)
     expect(await limiter.consume('a')).toMatchObject({ allowed: false, limit: 5 })
@@ -66,7 +66,7 @@ describe('rateLimiter', () => {
   })
 
   it('keeps limits apart by name, limit and window', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const one = rateLimiter({ name: 'one', perMinute: 1, cache: test.cache })
     const two = rateLimiter({ name: 'two', perMinute: 1, cache: test.cache })
     const raised = rateLimiter({ name: 'one', perMinute: 2, cache: test.cache })

@@ -7,7 +7,7 @@ const ids = Array.from({ length: 250 }, (_, index) => index)
 
 describe('warming', () => {
   it('loads in batches what is not there, once', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const batches: (readonly number[])[] = []
     const squares = defineCache({
       name: 'square',
@@ -24,9 +24,9 @@ describe('warming', () => {
   })
 
   it('loads each key in one of several processes', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const loaded: number[] = []
-    await using other = memcache({ servers: test.servers, logger: false, timeoutMs: 5000 })
+    const other = test.another()
     const define = (cache: typeof other) =>
       defineCache({
         name: 'n',
@@ -41,7 +41,7 @@ describe('warming', () => {
   })
 
   it('takes an async source, a Map from loadMany, and loads one by one where there is no loadMany', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     async function* source() {
       yield* ['a', 'b', 'c']
     }
@@ -58,7 +58,7 @@ describe('warming', () => {
   })
 
   it('counts what could not be loaded, and leaves no lease behind', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const broken = defineCache({
       name: 'b',
       cache: test.cache,
@@ -72,7 +72,7 @@ describe('warming', () => {
   })
 
   it('stops by a signal', async () => {
-    await using test = openCache()
+    await using test = await openCache()
     const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => id })
     const controller = new AbortController()
     const onProgress = () => controller.abort(new Error('enough'))

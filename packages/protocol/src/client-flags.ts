@@ -13,6 +13,8 @@ export const ClientFlags = {
   taggedJson: 3,
   /** Bytes as they are, stored by the kit. */
   kitBytes: 4,
+  /** An entry of the kit: a line of JSON that says what is known of the value, then the value (docs/format.md). */
+  entry: 8,
 
   /** Added to one of those above: the bytes are compressed by gzip, brotli or zstd. */
   gzip: 0x10,

@@ -1,4 +1,5 @@
 export { systemClock } from './clock.ts'
+export { FakeClock } from './fake-clock.ts'
 export type { Clock } from './clock.ts'
 export {
   MemcacheAuthError,

@@ -1,4 +1,4 @@
-export { FakeClock } from './fake-clock.ts'
+export { FakeClock } from 'memcache-ts-protocol'
 export { FaultProxy } from './fault-proxy.ts'
 export type { Fault } from './fault-proxy.ts'
 export { freePort } from './free-port.ts'

@@ -1,17 +1,33 @@
 /** What a `Memcache` has counted since it was made. */
 export interface CacheStats {
-  /** Values found. */
+  /** Values found, those in memory among them. */
   hits: number
+  /** Of those, the ones found in memory (`l1`). */
+  memoryHits: number
   /** Values not found. */
   misses: number
+  /** Values found that were stale and served all the same, while one caller loads them anew. */
+  stale: number
   /** Calls that shared the load of another call in this process. */
   coalesced: number
   /** Loaders run. */
   loads: number
-  /** Loaders that threw. */
+  /** Loaders that threw, or took longer than `hardTimeoutMs`. */
   loadErrors: number
-  /** Values that were refused since the key was deleted while they were loaded. */
+  /** Loaders run ahead of need, by `earlyRefresh`. */
+  earlyRefreshes: number
+  /** Loaders run without a lease, since the cache was away or who had the lease took too long. */
+  unleasedLoads: number
+  /** Values that were refused since their key or tag was invalidated while they were loaded. */
   discarded: number
+  /** Values stored. */
+  sets: number
+  /** Deletes and invalidations that were confirmed. */
+  invalidations: number
   /** Operations of the cache that failed; the application went on without. */
   cacheErrors: number
+  /** Deletes and invalidations that wait for a server to come back. */
+  pending: number
+  /** `open` while no server answers, `half-open` while some do or what was missed is made up for, else `closed`. */
+  breaker: 'closed' | 'half-open' | 'open'
 }

@@ -1,41 +1,54 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from '../cache-key.ts'
+import type { CacheNamespace } from '../cache-namespace.ts'
 import type { ArgumentCache } from '../cached-function.ts'
-import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
-import { getDefaultMemcache } from '../default-memcache.ts'
+import { LOADING_OPTIONS, OPTION_HINTS } from '../cache/get-or-set-options.ts'
+import type { LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
+import { tagsFor } from '../tags-of.ts'
+import type { TagsOf } from '../tags-of.ts'
+import { namespaceOf } from './cache-config.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** How a method's results are cached. */
-export interface CachedMethodOptions<Args extends readonly unknown[], Value> {
-  /** How long a result stays. Default: the `Memcache`'s. */
-  ttlSeconds?: Ttl | undefined
-  jitter?: number | undefined
-  /** The parts of the key for these arguments. Default: the arguments themselves, objects by a hash of what they hold. */
+export interface CachedMethodOptions<Args extends readonly unknown[], Value> extends LoadingOptions {
+  /** The parts of the key for these arguments, in the class's namespace. Default: the method's name and the arguments, objects by a hash of what they hold. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
+  /** What a result belongs to, for `invalidateTags` and `@CacheEvict`. */
+  tags?: TagsOf<Args> | undefined
   /** Whether this call is cached at all. */
   condition?: ((...args: Args) => boolean) | undefined
   /** Whether this result is not to be stored. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that they lie in. Default: this process's. */
+  /** The cache that they lie in. Default: the class's, else this process's. */
   cache?: Memcache | undefined
 }
 
-const KNOWN = ['ttlSeconds', 'jitter', 'key', 'condition', 'unless', 'cache'] as const
+const KNOWN = [
+  ...LOADING_OPTIONS,
+  'key',
+  'tags',
+  'condition',
+  'unless',
+  'cache',
+] as const satisfies readonly (keyof CachedMethodOptions<never, never>)[]
 
 /** What a decorated method is stored under, so that `cacheOf` finds it. */
 interface CachedMethod {
-  readonly cache: () => Memcache
-  readonly keyOf: (self: object, args: readonly unknown[]) => readonly KeyPart[]
+  readonly namespace: (self: object) => CacheNamespace
+  readonly keyOf: (args: readonly unknown[]) => readonly KeyPart[]
+  readonly tagsOf: (args: readonly unknown[]) => readonly string[] | undefined
+  readonly ttlSeconds: Ttl | undefined
 }
 
 const CACHED = new WeakMap<object, CachedMethod>()
 
 /**
  * Caches the results of an async method: concurrent calls with the same arguments share one run, over all processes.
- * Works as a standard decorator and as a legacy one. Keys lie in the namespace of the class's name and the method's.
+ * Works as a standard decorator and as a legacy one. Keys lie in the class's namespace, by default under the method's name and
+ * the arguments.
  * @throws MemcacheOptionError for an option that there is not.
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
@@ -43,28 +56,26 @@ export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
 ): MethodDecoratorOf<Args, Value> {
   const resolved = typeof options === 'object' ? options : { ttlSeconds: options }
   checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
-  const { ttlSeconds, jitter, condition, unless, cache } = resolved
-  const cacheFor = (): Memcache => cache ?? getDefaultMemcache()
+  const { key, tags, condition, unless, cache, ...loading } = resolved
   return decorateMethod<Args, Value>((method, name) => {
-    const keyOf = (self: object, args: readonly unknown[]): readonly KeyPart[] => [
-      self.constructor.name,
-      name,
-      ...(resolved.key?.(...(args as Args)) ?? argumentParts(args)),
-    ]
+    const keyOf = (args: readonly unknown[]): readonly KeyPart[] =>
+      key?.(...(args as Args)) ?? [name, ...argumentParts(args)]
+    const tagsOf = (args: readonly unknown[]): readonly string[] | undefined => tagsFor(tags, args as Args)
+    const namespace = (self: object): CacheNamespace => namespaceOf(self, cache)
     const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
       const known = args as unknown as Args
       if (condition !== undefined && !condition(...known)) return method.apply(this, args)
-      return cacheFor().getOrSet(
-        keyOf(this, args),
+      return namespace(this).getOrSet(
+        keyOf(args),
         async (context) => {
           const value = await method.apply(this, args)
           if (unless?.(value, ...known) === true) context.skipStore()
           return value
         },
-        { ttlSeconds, jitter },
+        { ...loading, tags: tagsOf(args) },
       )
     }
-    CACHED.set(replacement, { cache: cacheFor, keyOf })
+    CACHED.set(replacement, { namespace, keyOf, tagsOf, ttlSeconds: loading.ttlSeconds })
     return replacement
   })
 }
@@ -88,8 +99,12 @@ export function cacheOf<Target extends object, Name extends AsyncMethodName<Targ
   if (method === undefined) {
     throw new MemcacheOptionError(`${target.constructor.name}.${String(name)} does not carry @Cached`)
   }
+  const { namespace, keyOf, tagsOf, ttlSeconds } = method
   return {
-    get: async (args) => method.cache().get(method.keyOf(target, args)),
-    delete: async (args) => method.cache().delete(method.keyOf(target, args)),
+    get: async (args) => namespace(target).get(keyOf(args)),
+    set: async (args, value, ttl = ttlSeconds) =>
+      namespace(target).set(keyOf(args), value, { ttlSeconds: ttl, tags: tagsOf(args) }),
+    delete: async (args) => namespace(target).delete(keyOf(args)),
+    expire: async (args) => namespace(target).expire(keyOf(args)),
   }
 }

@@ -1,7 +1,9 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import type { Key } from 'memcache-ts-protocol'
-import type { GetOrSetOptions } from '../cache/get-or-set-options.ts'
-import type { Memcache } from '../memcache.ts'
+import type { Ttl } from 'memcache-ts-protocol'
+import type { CacheNamespace, GetOrSetManyOptions } from '../cache-namespace.ts'
+import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
+import type { BatchLoader } from '../cache/read-through-many.ts'
+import { LifetimeSpread } from './lifetime-spread.ts'
 import { ProgressBar } from './progress-bar.ts'
 
 /** Options of warming. */
@@ -10,11 +12,15 @@ export interface WarmOptions {
   concurrency?: number | undefined
   /** Ids of one `loadMany`. Default 100. */
   batchSize?: number | undefined
+  /** How long what is loaded is fresh. Default: as declared. */
+  ttlSeconds?: Ttl | undefined
+  /** See `getOrSet`; warmed values are spread over 40 seconds at least. Default: as declared. */
+  jitter?: number | undefined
   /** Show a progress bar on standard error. Default false. */
   progress?: boolean | undefined
   /** Called as it goes on. */
   onProgress?: ((report: WarmReport) => void) | undefined
-  /** Stops it; what was loaded stays. */
+  /** Stops it; what was loaded stays, and is skipped when it is begun again. */
   signal?: AbortSignal | undefined
 }
 
@@ -30,96 +36,95 @@ export interface WarmReport {
 
 /** Where a declared cache's values come from. */
 export interface WarmSource<Id, Value> {
-  keyOf(id: Id): Key
-  load(ids: readonly Id[]): Promise<ReadonlyMap<Id, Value>>
+  readonly namespace: CacheNamespace
+  readonly load: BatchLoader<Id, Value>
   /** Whether `load` is better asked for many at once. */
   readonly batches: boolean
-  readonly fill: Pick<GetOrSetOptions, 'ttlSeconds' | 'jitter'>
+  readonly options: GetOrSetManyOptions<Id>
 }
 
-const KNOWN = ['concurrency', 'batchSize', 'progress', 'onProgress', 'signal'] as const
+const KNOWN = [
+  'concurrency',
+  'batchSize',
+  'ttlSeconds',
+  'jitter',
+  'progress',
+  'onProgress',
+  'signal',
+] as const satisfies readonly (keyof WarmOptions)[]
+const DEFAULT_JITTER = 0.1
 /** One bar step in so many ids, so that drawing costs nothing. */
 const PROGRESS_STEP = 10
 
 /**
  * Loads what is not in the cache yet. Each key is loaded by one process: the leases of a batch are taken in one
- * pipeline, and only those that were won are loaded.
+ * pipeline, and only those that were won are loaded. What is there is skipped, so that a warming which was stopped goes on
+ * where it was.
  * @throws the signal's reason, when it is aborted.
  */
 export async function warm<Id, Value>(
-  cache: Memcache,
   source: WarmSource<Id, Value>,
   ids: Iterable<Id> | AsyncIterable<Id>,
   options: WarmOptions = {},
 ): Promise<WarmReport> {
-  checkOptions('warm', options, KNOWN)
+  checkOptions('warm', options, KNOWN, OPTION_HINTS)
   const { concurrency = 8, batchSize = source.batches ? 100 : 1, progress = false, onProgress, signal } = options
   requireCount('concurrency', concurrency)
   requireCount('batchSize', batchSize)
-  const report: WarmReport = { loaded: 0, skipped: 0, failed: 0 }
-  const bar = progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined
-  let shown = 0
+  const { jitter = source.options.jitter ?? DEFAULT_JITTER, ttlSeconds = source.options.ttlSeconds } = options
+  const declared = { ...source.options, jitter, ttlSeconds }
+  const spread = new LifetimeSpread(jitter)
+  const tally = new Tally(progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined, onProgress)
   const batches = inBatches(ids, batchSize)
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       signal?.throwIfAborted()
-      await warmBatch(cache, source, next.value, report)
-      const done = report.loaded + report.skipped + report.failed
-      if (done - shown >= PROGRESS_STEP) {
-        shown = done
-        bar?.update(done)
-      }
-      onProgress?.({ ...report })
+      tally.add(await source.namespace.warmMany(next.value, source.load, declared, (ttl) => spread.next(ttl)))
     }
   }
-  await Promise.all(Array.from({ length: concurrency }, worker))
-  const done = report.loaded + report.skipped + report.failed
-  bar?.finish(done, `(${report.loaded} loaded, ${report.skipped} there already, ${report.failed} failed)`)
-  return report
-}
-
-async function warmBatch<Id, Value>(
-  cache: Memcache,
-  source: WarmSource<Id, Value>,
-  ids: readonly Id[],
-  report: WarmReport,
-): Promise<void> {
-  const keys = new Map<Key, Id>(ids.map((id) => [source.keyOf(id), id]))
-  let leases: Map<Key, bigint>
   try {
-    leases = await cache.lease([...keys.keys()])
-  } catch {
-    // Without a cache there is nothing to warm.
-    report.failed += ids.length
-    return
+    await Promise.all(Array.from({ length: concurrency }, worker))
+  } catch (error) {
+    tally.finish('stopped')
+    throw error
   }
-  report.skipped += ids.length - leases.size
-  if (leases.size === 0) return
-  const values = await loadOrNothing(
-    source,
-    [...leases.keys()].map((key) => keys.get(key)!),
-  )
-  await Promise.all(
-    [...leases].map(async ([key, casUnique]) => {
-      const value = values.get(keys.get(key)!)
-      if (value !== undefined && (await cache.fill(key, value, casUnique, source.fill))) {
-        report.loaded++
-      } else {
-        report.failed++
-        await cache.free(key, casUnique)
-      }
-    }),
-  )
+  return tally.finish('done')
 }
 
-async function loadOrNothing<Id, Value>(
-  source: WarmSource<Id, Value>,
-  ids: readonly Id[],
-): Promise<ReadonlyMap<Id, Value>> {
-  try {
-    return await source.load(ids)
-  } catch {
-    return new Map()
+/** What has been done so far, as it is shown and told. */
+class Tally {
+  readonly #bar: ProgressBar | undefined
+  readonly #onProgress: ((report: WarmReport) => void) | undefined
+  readonly #report: WarmReport = { loaded: 0, skipped: 0, failed: 0 }
+  readonly #beganMs = performance.now()
+  #shown = 0
+
+  constructor(bar: ProgressBar | undefined, onProgress: ((report: WarmReport) => void) | undefined) {
+    this.#bar = bar
+    this.#onProgress = onProgress
+  }
+
+  add({ loaded, skipped, failed }: WarmReport): void {
+    this.#report.loaded += loaded
+    this.#report.skipped += skipped
+    this.#report.failed += failed
+    if (this.#done - this.#shown >= PROGRESS_STEP) {
+      this.#shown = this.#done
+      this.#bar?.update(this.#done)
+    }
+    this.#onProgress?.({ ...this.#report })
+  }
+
+  finish(how: 'done' | 'stopped'): WarmReport {
+    const { loaded, skipped, failed } = this.#report
+    const seconds = ((performance.now() - this.#beganMs) / 1000).toFixed(1)
+    const outcome = `${loaded} loaded, ${skipped} there already, ${failed} failed`
+    this.#bar?.finish(this.#done, `(${how === 'stopped' ? 'stopped: ' : ''}${outcome}, ${seconds} s)`)
+    return this.#report
+  }
+
+  get #done(): number {
+    return this.#report.loaded + this.#report.skipped + this.#report.failed
   }
 }
 

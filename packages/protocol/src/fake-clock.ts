@@ -1,4 +1,4 @@
-import type { Clock } from 'memcache-ts-protocol'
+import type { Clock } from './clock.ts'
 
 /** A clock that stands still until it is told to go on. */
 export class FakeClock implements Clock {

@@ -1,0 +1,214 @@
+import { checkOptions, joinKey, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import type { Key, Ttl } from 'memcache-ts-protocol'
+import { cacheKey } from './cache-key.ts'
+import type { CacheCore } from './cache/cache-core.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './cache/get-or-set-options.ts'
+import type { BatchLoader, ManyItem, WarmCounts } from './cache/read-through-many.ts'
+
+/** Options of `set`. */
+export interface SetOptions {
+  /** How long it stays. Default: the cache's. */
+  ttlSeconds?: Ttl | undefined
+  /** What it belongs to, for `invalidateTags`. */
+  tags?: readonly string[] | undefined
+}
+
+/** Options of `getOrSetMany`. */
+export interface GetOrSetManyOptions<Id> extends LoadingOptions {
+  /** The key of an id. Default: the id itself. */
+  key?: ((id: Id) => Key) | undefined
+  /** What an id's value belongs to, for `invalidateTags`. */
+  tags?: ((id: Id) => readonly string[]) | undefined
+  /** Ends this caller's wait; the load ends when nobody waits for it any more. */
+  signal?: AbortSignal | undefined
+}
+
+const SET_OPTIONS = ['ttlSeconds', 'tags'] as const satisfies readonly (keyof SetOptions)[]
+const MANY_OPTIONS = [...LOADING_OPTIONS, 'key', 'tags', 'signal'] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
+
+/** What a `Memcache` and its namespaces can do with values. */
+export interface CacheMethods {
+  /** The key as it is stored, without the prefix: hashed where memcached could not hold it. */
+  key(key: Key): string
+  /** The value of a key; `undefined` is a miss, or a cache that does not answer. Never loads. */
+  get<Value = unknown>(key: Key): Promise<Value | undefined>
+  /** The hits among many keys, by the keys as given; one round trip a server. */
+  getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>>
+  /**
+   * Stores a value; resolves to whether that was confirmed. If not, the key is deleted as soon as the server is back.
+   * @throws MemcacheOptionError for what cannot be stored, or an option that there is not.
+   */
+  set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
+  /**
+   * Makes sure that a value is never seen again: not from the cache, and not by a load that is under way.
+   * Resolves to whether that is confirmed; if not, it is done as soon as the server is back.
+   */
+  delete(key: Key): Promise<boolean>
+  /**
+   * Makes a value stale: one caller of `getOrSet` in all processes loads it anew, while the others are served the old one.
+   * Resolves to whether that is confirmed.
+   */
+  expire(key: Key): Promise<boolean>
+  /**
+   * The value of a key, loaded when it is not there: by one caller of all processes, while the others wait for it.
+   * A loader's error arrives as it was thrown, at all who wait, and is not stored.
+   */
+  getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
+  /**
+   * Many values by their ids, those that are missing loaded by one call; in the order of the ids. What the loader does not
+   * bring is missing in the result.
+   */
+  getOrSetMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options?: Ttl | GetOrSetManyOptions<Id>,
+  ): Promise<Map<Id, Value>>
+  /** A part of this cache, whose keys begin with the name, and which can be cleared by itself. */
+  namespace(name: Key): CacheNamespace
+}
+
+/**
+ * A part of a cache: its keys begin with its name. All in it belongs to one tag, so that `clear` is one operation, however
+ * much there is.
+ */
+export class CacheNamespace implements CacheMethods {
+  readonly #core: CacheCore
+  readonly #prefix: string
+  readonly #path: string
+  /** The tags of this namespace and those that it is in. */
+  readonly #tagKeys: readonly string[]
+
+  /**
+   * Use `cache.namespace(name)`.
+   * @param prefix what the client will put before every key, which counts for its length.
+   */
+  constructor(core: CacheCore, prefix: string, path: string, tagKeys: readonly string[]) {
+    this.#core = core
+    this.#prefix = prefix
+    this.#path = path
+    this.#tagKeys = tagKeys
+  }
+
+  key(key: Key): string {
+    return cacheKey(this.#path + joinKey(key), this.#prefix)
+  }
+
+  get<Value = unknown>(key: Key): Promise<Value | undefined> {
+    return this.#core.reads.get(this.key(key), this.#tagKeys) as Promise<Value | undefined>
+  }
+
+  async getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>> {
+    const names = keys.map((key) => this.key(key))
+    const found = await this.#core.reads.getMany([...new Set(names)], this.#tagKeys)
+    const hits = new Map<Given, Value>()
+    for (const [index, key] of keys.entries()) {
+      if (found.has(names[index]!)) hits.set(key, found.get(names[index]!) as Value)
+    }
+    return hits
+  }
+
+  async set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
+    const { ttlSeconds = this.#core.parts.ttlSeconds, tags } = toSetOptions(options)
+    return this.#core.writes.set(this.key(key), value, ttlSeconds, this.#withTags(tags))
+  }
+
+  async delete(key: Key): Promise<boolean> {
+    return this.#core.writes.delete(this.key(key))
+  }
+
+  async expire(key: Key): Promise<boolean> {
+    return this.#core.writes.expire(this.key(key))
+  }
+
+  getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
+    try {
+      const { tags, signal, ...loadingOptions } = toGetOrSetOptions(options)
+      const loading = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
+      const item = this.#request(key, loading, tags, signal)
+      return this.#core.getOrSet({ ...item, load }) as Promise<Value>
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+      return Promise.reject(error)
+    }
+  }
+
+  async getOrSetMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options?: Ttl | GetOrSetManyOptions<Id>,
+  ): Promise<Map<Id, Value>> {
+    const items = this.#manyItems(ids, options)
+    return this.#core.getOrSetMany(items, load, toManyOptions(options).signal)
+  }
+
+  namespace(name: Key): CacheNamespace {
+    const path = joinKey(name)
+    if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
+    const whole = this.#path + path
+    return new CacheNamespace(this.#core, this.#prefix, `${whole}:`, [...this.#tagKeys, this.#core.parts.namespaceKey(whole)])
+  }
+
+  /** Makes sure that nothing in it is ever seen again, in one operation; resolves to whether that is confirmed. */
+  async clear(): Promise<boolean> {
+    return this.#core.writes.invalidateTags(this.#tagKeys.slice(-1), false, [`namespace ${this.#path.slice(0, -1)}`])
+  }
+
+  /**
+   * Loads and stores those of many values that are not there. For `warm`.
+   * @param vary what becomes of a lifetime, in place of `jitter`.
+   */
+  warmMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options: GetOrSetManyOptions<Id>,
+    vary: (ttl: Ttl) => number,
+  ): Promise<WarmCounts> {
+    return this.#core.warm(this.#manyItems(ids, options, vary), load, options.signal)
+  }
+
+  #manyItems<Id>(
+    ids: readonly Id[],
+    options: Ttl | GetOrSetManyOptions<Id> | undefined,
+    vary?: (ttl: Ttl) => number,
+  ): ManyItem<Id>[] {
+    const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
+    const resolved = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
+    const loading = vary === undefined ? resolved : { ...resolved, vary }
+    return [...new Set(ids)].map((id) => ({ id, request: this.#request(key(id), loading, tags?.(id), signal) }))
+  }
+
+  #request(key: Key, loading: ResolvedLoading, tags: readonly string[] | undefined, signal: AbortSignal | undefined) {
+    const { staleSeconds, l1 } = loading
+    return { name: this.key(key), required: this.#tagKeys, tagKeys: this.#withTags(tags), staleSeconds, l1, loading, signal }
+  }
+
+  #withTags(tags: readonly string[] | undefined): readonly string[] {
+    if (tags === undefined || tags.length === 0) return this.#tagKeys
+    return [...new Set([...this.#tagKeys, ...tags.map((tag) => this.#core.parts.tagKey(tag))])]
+  }
+}
+
+function idItself<Id>(id: Id): Key {
+  if (typeof id === 'object' && !Array.isArray(id)) {
+    throw new MemcacheOptionError('getOrSetMany cannot make a key of an object: give key, (id) => [id.name]')
+  }
+  return Array.isArray(id) ? (id as Key) : [id as string]
+}
+
+function toSetOptions(options: Ttl | SetOptions | undefined): SetOptions {
+  if (options === undefined) return {}
+  if (typeof options === 'object') {
+    checkOptions('set', options, SET_OPTIONS, OPTION_HINTS)
+    return options
+  }
+  ttlToSeconds(options)
+  return { ttlSeconds: options }
+}
+
+function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
+  if (options === undefined) return {}
+  if (typeof options !== 'object') return { ttlSeconds: options }
+  checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
+  return options
+}

@@ -1,0 +1,23 @@
+import type { CacheReport } from './cache-report.ts'
+
+/** What stands for the result of an operation that the cache could not do. */
+export const AWAY: unique symbol = Symbol('away')
+
+/**
+ * Waits for an operation of the cache; when that fails, the application goes on without.
+ * @throws what is the caller's mistake: wrong options, and keys that cannot be.
+ */
+export async function attempt<Result>(operation: Promise<Result>, report: CacheReport): Promise<Result | typeof AWAY> {
+  try {
+    return await operation
+  } catch (error) {
+    if (isCallersMistake(error)) throw error
+    report.failed(error)
+    return AWAY
+  }
+}
+
+function isCallersMistake(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code
+  return code === 'ERR_MEMCACHE_OPTION' || code === 'ERR_MEMCACHE_KEY'
+}

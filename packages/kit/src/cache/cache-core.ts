@@ -1,0 +1,115 @@
+import type { MemcachedClient } from 'memcache-ts-client'
+import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { Logger } from '../logger.ts'
+import { AdaptiveStore } from './adaptive-store.ts'
+import type { CacheParts } from './cache-parts.ts'
+import type { CacheReport } from './cache-report.ts'
+import type { CacheStats } from './cache-stats.ts'
+import type { KitCodec } from './kit-codec.ts'
+import { LeasedLoads } from './leased-loads.ts'
+import { Lookups } from './lookups.ts'
+import type { MemoryTier } from './memory-tier.ts'
+import { PendingInvalidations } from './pending-invalidations.ts'
+import { ReadThrough } from './read-through.ts'
+import type { ReadThroughRequest } from './read-through.ts'
+import { ReadThroughMany } from './read-through-many.ts'
+import type { BatchLoader, ManyItem, WarmCounts } from './read-through-many.ts'
+import { Reads } from './reads.ts'
+import { ServerHealth } from './server-health.ts'
+import { Tags } from './tags.ts'
+import { Writes } from './writes.ts'
+
+/** What a cache core is made of. */
+export interface CacheCoreOptions {
+  readonly client: MemcachedClient
+  readonly codec: KitCodec
+  readonly memory: MemoryTier | undefined
+  readonly report: CacheReport
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly leaseSeconds: number
+  readonly ttlSeconds: Ttl
+  tagKey(tag: string): string
+  namespaceKey(name: string): string
+}
+
+/** All that a `Memcache` does, by keys as they are stored; its namespaces make those of the user's. */
+export class CacheCore {
+  readonly parts: CacheParts
+  readonly reads: Reads
+  readonly writes: Writes
+  readonly #client: MemcachedClient
+  readonly #lookups: Lookups
+  readonly #loads: LeasedLoads
+  readonly #single: ReadThrough
+  readonly #health: ServerHealth
+
+  constructor(options: CacheCoreOptions) {
+    const { client, clock, logger, leaseSeconds, memory, report } = options
+    const store = new AdaptiveStore(client, leaseSeconds, clock, logger)
+    const pending = new PendingInvalidations(
+      {
+        delete: (key) => store.use((using) => using.delete(key)),
+        raise: (tagKey, by) => store.use((using) => using.raise(tagKey, by)),
+        flushAll: () => client.flushAll(),
+      },
+      () => logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
+    )
+    this.parts = { ...options, store, pending, tags: new Tags(store, pending) }
+    this.#client = client
+    this.#lookups = new Lookups(this.parts)
+    this.#loads = new LeasedLoads(this.parts)
+    this.#single = new ReadThrough(this.parts, this.#lookups, this.#loads)
+    this.reads = new Reads(client, this.parts)
+    this.writes = new Writes(this.parts, this.#loads)
+    this.#health = new ServerHealth(client, report, logger)
+    client.on('connect', () => {
+      // A server that was started anew counts its cas uniques from 1 again.
+      memory?.clear()
+      void pending.run()
+    })
+  }
+
+  getOrSet(request: ReadThroughRequest): Promise<unknown> {
+    return this.#single.get(request)
+  }
+
+  getOrSetMany<Id, Value>(
+    items: readonly ManyItem<Id>[],
+    load: BatchLoader<Id, Value>,
+    signal: AbortSignal | undefined,
+  ): Promise<Map<Id, Value>> {
+    return this.#many(load, signal).get(items)
+  }
+
+  /** Loads and stores those of many that are not there; resolves to how each ended. */
+  warm<Id, Value>(
+    items: readonly ManyItem<Id>[],
+    load: BatchLoader<Id, Value>,
+    signal: AbortSignal | undefined,
+  ): Promise<WarmCounts> {
+    return this.#many(load, signal).warm(items)
+  }
+
+  stats(): CacheStats {
+    const { report, pending } = this.parts
+    return { ...report.stats, pending: pending.size, breaker: this.#breaker() }
+  }
+
+  /** Ends what goes on by itself, then the connections. */
+  async close(): Promise<void> {
+    this.parts.pending.close()
+    this.#loads.close()
+    await this.#client.close()
+  }
+
+  #breaker(): CacheStats['breaker'] {
+    if (this.#health.isAllDown) return 'open'
+    return this.#health.isSomeDown || this.parts.pending.size > 0 ? 'half-open' : 'closed'
+  }
+
+  #many<Id, Value>(load: BatchLoader<Id, Value>, signal: AbortSignal | undefined): ReadThroughMany<Id, Value> {
+    const using = { lookups: this.#lookups, loads: this.#loads, single: this.#single }
+    return new ReadThroughMany(this.parts, using, load, signal)
+  }
+}

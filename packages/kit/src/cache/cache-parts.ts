@@ -1,0 +1,24 @@
+import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { AdaptiveStore } from './adaptive-store.ts'
+import type { CacheReport } from './cache-report.ts'
+import type { MemoryTier } from './memory-tier.ts'
+import type { KitCodec } from './kit-codec.ts'
+import type { PendingInvalidations } from './pending-invalidations.ts'
+import type { Tags } from './tags.ts'
+
+/** What reading, writing and loading have in common: one of each a `Memcache`. */
+export interface CacheParts {
+  readonly store: AdaptiveStore
+  readonly codec: KitCodec
+  readonly tags: Tags
+  readonly pending: PendingInvalidations
+  readonly memory: MemoryTier | undefined
+  readonly report: CacheReport
+  readonly clock: Clock
+  readonly leaseSeconds: number
+  readonly ttlSeconds: Ttl
+  /** The key of a tag, as it is stored. */
+  tagKey(tag: string): string
+  /** The key of the tag that all of a namespace carries: no user's tag has it. */
+  namespaceKey(name: string): string
+}

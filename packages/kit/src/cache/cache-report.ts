@@ -1,0 +1,131 @@
+import { channel } from 'node:diagnostics_channel'
+import type { EventEmitter } from 'node:events'
+import type { CacheStats } from './cache-stats.ts'
+
+/** Events of a `Memcache`; it never emits `error`. Keys are as stored, without the prefix. */
+export interface MemcacheEvents {
+  hit: [key: string]
+  miss: [key: string]
+  /** A stale value was served, while one caller loads it anew. */
+  stale: [key: string]
+  /** A loader has run, for so many milliseconds. */
+  load: [key: string, milliseconds: number]
+  loadError: [key: string, error: unknown]
+  set: [key: string]
+  delete: [key: string]
+  /** Tags were invalidated, or a namespace cleared; as given. */
+  invalidate: [tags: readonly string[]]
+  /** An operation of the cache failed, and the application went on without. */
+  cacheError: [error: unknown]
+  /** A server has begun to fail. */
+  degraded: [error: unknown]
+  /** It works again. */
+  recovered: [server: string]
+}
+
+const NAMES = [
+  'hit',
+  'miss',
+  'stale',
+  'load',
+  'loadError',
+  'set',
+  'delete',
+  'invalidate',
+  'cacheError',
+  'degraded',
+  'recovered',
+] as const satisfies readonly (keyof MemcacheEvents)[]
+
+const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache-ts:${name}`)])) as unknown as Record<
+  keyof MemcacheEvents,
+  ReturnType<typeof channel>
+>
+
+/** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */
+export class CacheReport {
+  readonly #emitter: EventEmitter<MemcacheEvents>
+  readonly stats: Omit<CacheStats, 'pending' | 'breaker'> = {
+    hits: 0,
+    memoryHits: 0,
+    misses: 0,
+    stale: 0,
+    coalesced: 0,
+    loads: 0,
+    loadErrors: 0,
+    earlyRefreshes: 0,
+    unleasedLoads: 0,
+    discarded: 0,
+    sets: 0,
+    invalidations: 0,
+    cacheErrors: 0,
+  }
+
+  constructor(emitter: EventEmitter<MemcacheEvents>) {
+    this.#emitter = emitter
+  }
+
+  hit(key: string): void {
+    this.stats.hits++
+    this.#tell('hit', key)
+  }
+
+  memoryHit(key: string): void {
+    this.stats.memoryHits++
+    this.hit(key)
+  }
+
+  miss(key: string): void {
+    this.stats.misses++
+    this.#tell('miss', key)
+  }
+
+  stale(key: string): void {
+    this.stats.stale++
+    this.#tell('stale', key)
+  }
+
+  loaded(key: string, milliseconds: number): void {
+    this.#tell('load', key, milliseconds)
+  }
+
+  loadFailed(key: string, error: unknown): void {
+    this.stats.loadErrors++
+    this.#tell('loadError', key, error)
+  }
+
+  set(key: string): void {
+    this.stats.sets++
+    this.#tell('set', key)
+  }
+
+  deleted(key: string): void {
+    this.stats.invalidations++
+    this.#tell('delete', key)
+  }
+
+  invalidated(tags: readonly string[]): void {
+    this.stats.invalidations++
+    this.#tell('invalidate', tags)
+  }
+
+  failed(error: unknown): void {
+    this.stats.cacheErrors++
+    this.#tell('cacheError', error)
+  }
+
+  degraded(error: unknown): void {
+    this.#tell('degraded', error)
+  }
+
+  recovered(server: string): void {
+    this.#tell('recovered', server)
+  }
+
+  #tell<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {
+    const listened = CHANNELS[name]
+    if (listened.hasSubscribers) listened.publish({ cache: this.#emitter, details })
+    const emitter = this.#emitter as EventEmitter
+    if (emitter.listenerCount(name) > 0) emitter.emit(name, ...details)
+  }
+}

@@ -1,0 +1,63 @@
+/** One run of work that several callers wait for. */
+export interface Flight<Result> {
+  readonly result: Promise<Result>
+  /** Nobody waits for it: it goes on for those who come after. */
+  readonly background: boolean
+  readonly controller: AbortController
+  waiters: number
+}
+
+/**
+ * Request coalescing: work that is under way, by key, so that concurrent callers share it. A caller's signal ends its own
+ * wait; the work is aborted when nobody waits any more, unless it is done in the background.
+ */
+export class Flights<Result> {
+  readonly #flights = new Map<string, Flight<Result>>()
+
+  get(key: string): Flight<Result> | undefined {
+    return this.#flights.get(key)
+  }
+
+  start(key: string, work: (signal: AbortSignal) => Promise<Result>, background = false): Flight<Result> {
+    const controller = new AbortController()
+    const result = work(controller.signal).finally(() => this.#forget(key, flight))
+    // Those who wait hear of the error; when all have left, nobody has to.
+    result.catch(() => {})
+    const flight: Flight<Result> = { result, background, controller, waiters: 0 }
+    this.#flights.set(key, flight)
+    return flight
+  }
+
+  /** @throws the signal's reason, when it is aborted first. */
+  wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    flight.waiters++
+    if (signal === undefined) return flight.result
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        flight.waiters--
+        if (flight.waiters === 0 && !flight.background) {
+          // The next caller starts anew instead of joining work that is being given up.
+          this.#forget(key, flight)
+          flight.controller.abort(signal.reason)
+        }
+        reject(signal.reason as Error)
+      }
+      if (signal.aborted) return leave()
+      signal.addEventListener('abort', leave, { once: true })
+      flight.result.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
+    })
+  }
+
+  /** Lets nobody else join the work for a key that is under way: what it brings may be out of date for who asks now. */
+  detach(key: string): void {
+    this.#flights.delete(key)
+  }
+
+  detachAll(): void {
+    this.#flights.clear()
+  }
+
+  #forget(key: string, flight: Flight<Result>): void {
+    if (this.#flights.get(key) === flight) this.#flights.delete(key)
+  }
+}

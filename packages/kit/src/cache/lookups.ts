@@ -1,0 +1,193 @@
+import { attempt, AWAY } from './attempt.ts'
+import type { CacheParts } from './cache-parts.ts'
+import type { Fetched, StoredItem } from './cache-store.ts'
+import { copyValue } from './copy-value.ts'
+import { factsOf, valueOf } from './entry.ts'
+import type { EntryFacts } from './entry.ts'
+import type { HeldLease } from './lease-keeper.ts'
+import type { MemoryItem, MemoryStamp } from './memory-tier.ts'
+import type { Generations } from './tags.ts'
+
+/** What is looked up. */
+export interface LookupRequest {
+  /** The key as it is stored. */
+  readonly name: string
+  /** Tags that an entry must carry to be believed: those of its namespace. */
+  readonly required: readonly string[]
+  /** The tags that are known before the value is; `required` among them. */
+  readonly tagKeys: readonly string[]
+  readonly staleSeconds: number
+  readonly l1: boolean
+}
+
+/** What a lookup found. */
+export type Lookup =
+  | { readonly kind: 'fresh'; readonly value: SharedValue; readonly facts: EntryFacts; readonly item: StoredItem }
+  | {
+      readonly kind: 'stale'
+      readonly value: SharedValue
+      readonly item: StoredItem
+      /** This caller is the one to load it anew. */
+      readonly claimed: boolean
+      /** A tag says that it is stale, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
+      readonly claimable: boolean
+      readonly generations: Generations
+    }
+  /** Nothing: this caller is the one to load. */
+  | { readonly kind: 'vacant'; readonly lease: OfferedLease; readonly generations: Generations }
+  /** Nothing, and another caller is loading it. */
+  | { readonly kind: 'taken' }
+  /** Nothing can be said: the cache is away. */
+  | { readonly kind: 'away' }
+
+/** A lease for the first of several callers who were looking for its key. */
+export class OfferedLease implements HeldLease {
+  readonly key: string
+  casUnique: bigint
+  readonly filled: boolean
+  #isTaken = false
+
+  constructor(key: string, casUnique: bigint, filled: boolean) {
+    this.key = key
+    this.casUnique = casUnique
+    this.filled = filled
+  }
+
+  /** Whether it is this caller's. */
+  take(): boolean {
+    if (this.#isTaken) return false
+    this.#isTaken = true
+    return true
+  }
+}
+
+/** A value that several callers were looking for: the first has it, the others have copies. */
+export class SharedValue {
+  readonly #value: unknown
+  #isTaken: boolean
+
+  /** @param isKept whether somebody else has it already. */
+  constructor(value: unknown, isKept: boolean) {
+    this.#value = value
+    this.#isTaken = isKept
+  }
+
+  /** A copy, whoever has the value. */
+  copy(): unknown {
+    return copyValue(this.#value)
+  }
+
+  take(): unknown {
+    if (this.#isTaken) return copyValue(this.#value)
+    this.#isTaken = true
+    return this.#value
+  }
+}
+
+/** An item whose chunks of a known value need not travel again. */
+const WORTH_ASKING_BYTES = 1024
+/** A key whose value is found invalid over and over is being invalidated faster than it is read. */
+const MOST_ROUNDS = 5
+
+/** Looks keys up together with their tags, in one pipeline; what is asked for in one tick is asked for once. */
+export class Lookups {
+  readonly #parts: CacheParts
+  #asked = new Map<string, Promise<Lookup>>()
+
+  constructor(parts: CacheParts) {
+    this.#parts = parts
+  }
+
+  /** Never rejects but for the caller's own mistakes: a cache that does not answer is `away`. */
+  find(request: LookupRequest): Promise<Lookup> {
+    const { name, staleSeconds } = request
+    if (this.#parts.pending.has(name)) return Promise.resolve({ kind: 'away' })
+    const question = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
+    let asked = this.#asked.get(question)
+    if (asked === undefined) {
+      // What was sent must not be joined by who asks later: the key may be deleted in between.
+      if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
+      asked = this.#find(request)
+      this.#asked.set(question, asked)
+    }
+    return asked
+  }
+
+  async #find(request: LookupRequest): Promise<Lookup> {
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const found = await this.#once(request)
+      if (found !== undefined) return found
+    }
+    return { kind: 'away' }
+  }
+
+  /** `undefined`: what was there is invalid and has been taken away. */
+  async #once(request: LookupRequest): Promise<Lookup | undefined> {
+    const { store, tags, memory, report } = this.#parts
+    const { name, tagKeys, staleSeconds } = request
+    const known = request.l1 ? memory?.known(name) : undefined
+    const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES
+    const stamp = memory?.stamp()
+    const fetching = store.use((using) => using.fetch(name, { staleSeconds, value: !asksAbout }))
+    const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
+    const fetched = await attempt(fetching, report)
+    const generations = reading === undefined ? {} : await reading
+    if (fetched === AWAY) return { kind: 'away' }
+    if (generations === AWAY) return this.#withoutTags(name, fetched)
+    if (fetched.kind === 'vacant') {
+      return { kind: 'vacant', lease: new OfferedLease(name, fetched.casUnique, false), generations }
+    }
+    if (fetched.kind === 'taken') return fetched
+    if (fetched.kind === 'unheld') return { kind: 'away' }
+    if (asksAbout) {
+      if (fetched.item.casUnique === known.casUnique) {
+        memory!.confirm(name, known, stamp!)
+        return this.#judge(request, fetched, known, generations, undefined)
+      }
+      memory!.delete(name)
+      // A claim that was won stays ours: it is asked for the value alone.
+      if (!fetched.claimed) return undefined
+      // The value that was claimed did not travel: it is loaded as if there were none.
+      return { kind: 'vacant', lease: new OfferedLease(name, fetched.item.casUnique!, true), generations }
+    }
+    const { stored } = fetched.item
+    return this.#judge(request, fetched, { value: valueOf(stored), facts: factsOf(stored) }, generations, stamp)
+  }
+
+  /** Without its tags nothing can be believed; a lease is given back. */
+  #withoutTags(name: string, fetched: Fetched): Lookup {
+    const { store, report } = this.#parts
+    if (fetched.kind === 'vacant') void attempt(store.use((using) => using.free(name, fetched.casUnique)), report)
+    return { kind: 'away' }
+  }
+
+  async #judge(
+    request: LookupRequest,
+    fetched: Extract<Fetched, { kind: 'found' }>,
+    { value, facts }: Pick<MemoryItem, 'value' | 'facts'>,
+    generations: Generations,
+    /** When it was fetched; `undefined` where memory had it, or there is none. */
+    stamp: MemoryStamp | undefined,
+  ): Promise<Lookup | undefined> {
+    const { store, memory, report, tags } = this.#parts
+    const { name, staleSeconds } = request
+    const { item } = fetched
+    const verdict = await tags.verdict(facts.tags, request.required, generations, report)
+    if (verdict === AWAY) return { kind: 'away' }
+    if (verdict === 'invalid') {
+      // Only as long as it is this very item: what was stored meanwhile stays.
+      const dropped = await attempt(store.use((using) => using.drop(name, item.casUnique)), report)
+      return dropped === AWAY ? { kind: 'away' } : undefined
+    }
+    const isStale = fetched.stale || verdict === 'stale'
+    const shared = new SharedValue(value, stamp === undefined)
+    if (isStale) {
+      return { kind: 'stale', value: shared, item, claimed: fetched.claimed, claimable: !fetched.stale, generations }
+    }
+    if (request.l1 && stamp !== undefined) {
+      const { casUnique, size, ttlSeconds } = item
+      memory?.put(name, value, facts, { casUnique, size, freshSeconds: ttlSeconds - staleSeconds }, stamp)
+    }
+    return { kind: 'fresh', value: shared, facts, item }
+  }
+}

@@ -1,0 +1,116 @@
+import type { MemcachedClient, MetaItem } from 'memcache-ts-client'
+import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
+import type { EncodedItem } from './kit-codec.ts'
+import { lifetime } from './lifetime.ts'
+import { newGeneration, TAG_SECONDS } from './tag-generation.ts'
+
+/** A second of room, since memcached's seconds and ours need not begin at the same time. */
+const GRAIN_SECONDS = 2
+
+/**
+ * The lease on the data key itself (protocol.txt, "Meta Get", flags N, R, W, Z and X): on a miss memcached makes an empty
+ * item and tells one caller of all processes that it won; the others see that it is taken. No lock key, no further round
+ * trip. The winner fills by compare-and-swap, without flag I: so a value that was loaded before a delete is refused.
+ */
+export class MetaStore implements CacheStore {
+  readonly tellsTtl = true
+  readonly #client: MemcachedClient
+  readonly #leaseSeconds: number
+
+  constructor(client: MemcachedClient, leaseSeconds: number) {
+    this.#client = client
+    this.#leaseSeconds = leaseSeconds
+  }
+
+  async fetch(key: string, request: FetchRequest): Promise<Fetched> {
+    const found = await this.#get(key, request)
+    if (found !== undefined) return read(found, request.staleSeconds)
+    // A value in chunks of which one is gone: its list is taken away, so that the key can be leased.
+    await this.delete(key)
+    const again = await this.#get(key, request)
+    return again === undefined ? { kind: 'unheld' } : read(again, request.staleSeconds)
+  }
+
+  async claim(key: string, item: StoredItem): Promise<bigint | undefined> {
+    const recacheSeconds = item.ttlSeconds === Infinity ? 1 : item.ttlSeconds + GRAIN_SECONDS
+    const found = await this.#client.meta.get(key, { value: false, recacheSeconds })
+    return found?.won === true && found.size > 0 ? found.casUnique : undefined
+  }
+
+  async fill(key: string, item: EncodedItem, casUnique: bigint, ttlSeconds: number) {
+    const result = await this.#client.meta.set(key, item, { ttl: lifetime(ttlSeconds), compareCas: casUnique })
+    return result.status === 'stored' ? { casUnique: result.casUnique } : undefined
+  }
+
+  async set(key: string, item: EncodedItem, ttlSeconds: number) {
+    const { casUnique } = await this.#client.meta.set(key, item, { ttl: lifetime(ttlSeconds) })
+    return { casUnique }
+  }
+
+  async free(key: string, casUnique: bigint): Promise<boolean> {
+    return (await this.#client.meta.delete(key, { compareCas: casUnique })) === 'deleted'
+  }
+
+  async renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined> {
+    if (!filled) {
+      const found = await this.#client.meta.get(key, { value: false, touchTtl: this.#leaseSeconds })
+      return found?.casUnique === casUnique ? casUnique : undefined
+    }
+    // A claim has no end of its own: it is given up and taken anew, so that the others see that somebody is alive.
+    await this.rearm(key, casUnique)
+    const found = await this.#client.meta.get(key, { value: false })
+    return found?.won === true ? found.casUnique : undefined
+  }
+
+  async rearm(key: string, casUnique: bigint): Promise<void> {
+    await this.#client.meta.delete(key, { invalidate: true, compareCas: casUnique })
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#client.meta.delete(key)
+  }
+
+  async drop(key: string, casUnique: bigint | undefined): Promise<void> {
+    await this.#client.meta.delete(key, { compareCas: casUnique })
+  }
+
+  async expire(key: string): Promise<void> {
+    await this.#client.meta.delete(key, { invalidate: true })
+  }
+
+  async generation(tagKey: string): Promise<TagGeneration> {
+    const initial = newGeneration()
+    const counter = await this.#client.meta.arithmetic(tagKey, { delta: 0, initial, vivifyTtl: TAG_SECONDS })
+    const { value, ttlSeconds } = counter!
+    return { generation: value, made: value === initial, ageSeconds: TAG_SECONDS - ttlSeconds }
+  }
+
+  async raise(tagKey: string, by: number): Promise<number> {
+    const counter = await this.#client.meta.arithmetic(tagKey, {
+      delta: by,
+      initial: newGeneration(),
+      vivifyTtl: TAG_SECONDS,
+      ttl: TAG_SECONDS,
+    })
+    return counter!.value
+  }
+
+  #get(key: string, { staleSeconds, value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
+    return this.#client.meta.get(key, {
+      value,
+      vivifySeconds: this.#leaseSeconds,
+      recacheSeconds: staleSeconds > 0 ? staleSeconds : undefined,
+    })
+  }
+}
+
+function read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
+  const { casUnique, won, stale, size, ttlSeconds } = item
+  if (item.clientFlags === 0 && size === 0) return won ? { kind: 'vacant', casUnique } : { kind: 'taken' }
+  return {
+    kind: 'found',
+    item: { stored: item.value, size, casUnique, ttlSeconds },
+    stale: stale || ttlSeconds < staleSeconds,
+    claimed: won,
+  }
+}

@@ -1,0 +1,75 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { KeyPart } from 'memcache-ts-protocol'
+import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
+import type { Memcache } from '../memcache.ts'
+import { tagsFor } from '../tags-of.ts'
+import type { TagsOf } from '../tags-of.ts'
+import { cacheFor, namespaceOf } from './cache-config.ts'
+import { decorateMethod } from './method-decorator.ts'
+import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
+
+/** What a method makes invalid. */
+export interface CacheEvictOptions<Args extends readonly unknown[]> {
+  /** One key, by its parts in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
+  key?: ((...args: Args) => readonly KeyPart[]) | undefined
+  /** All that carries these tags. */
+  tags?: TagsOf<Args> | undefined
+  /** All in the class's namespace. Default false. */
+  all?: boolean | undefined
+  /** Make it stale instead of invalid: one caller loads it anew, while the others are served the old one. Not with `all`. Default false. */
+  soft?: boolean | undefined
+  /** `after` the method has succeeded, or `before` it runs. Default `after`. */
+  when?: 'after' | 'before' | undefined
+  /** Whether this call evicts at all. */
+  condition?: ((...args: Args) => boolean) | undefined
+  /** The cache that they lie in. Default: the class's, else this process's. */
+  cache?: Memcache | undefined
+}
+
+const KNOWN = [
+  'key',
+  'tags',
+  'all',
+  'soft',
+  'when',
+  'condition',
+  'cache',
+] as const satisfies readonly (keyof CacheEvictOptions<never>)[]
+
+/**
+ * Makes cached results invalid when an async method is called: one key, all of some tags, or all of the class.
+ * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ */
+export function CacheEvict<Args extends readonly unknown[] = []>(
+  options: CacheEvictOptions<Args>,
+): MethodDecoratorOf<Args, unknown> {
+  checkOptions('@CacheEvict', options, KNOWN, { ...OPTION_HINTS, allEntries: 'all', beforeInvocation: `when: 'before'` })
+  const { key, tags, all = false, soft = false, when = 'after', condition, cache } = options
+  if (key === undefined && tags === undefined && !all) {
+    throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)
+  }
+  if (when !== 'after' && when !== 'before') {
+    throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got '${String(when)}'`)
+  }
+  if (all && soft) throw new MemcacheOptionError('@CacheEvict: all has no soft form: give tags')
+  const evict = async (self: object, args: Args): Promise<void> => {
+    if (condition !== undefined && !condition(...args)) return
+    const namespace = namespaceOf(self, cache)
+    const tagged = tagsFor(tags, args) ?? []
+    await Promise.all([
+      key === undefined ? undefined : soft ? namespace.expire(key(...args)) : namespace.delete(key(...args)),
+      tagged.length === 0 ? undefined : cacheFor(self, cache).invalidateTags(tagged, { soft }),
+      all ? namespace.clear() : undefined,
+    ])
+  }
+  return decorateMethod<Args, unknown>((method) => {
+    const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
+      const known = args as unknown as Args
+      if (when === 'before') await evict(this, known)
+      const value = await method.apply(this, args)
+      if (when === 'after') await evict(this, known)
+      return value
+    }
+    return replacement
+  })
+}

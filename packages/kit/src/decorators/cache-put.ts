@@ -1,0 +1,60 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
+import type { Memcache } from '../memcache.ts'
+import { tagsFor } from '../tags-of.ts'
+import type { TagsOf } from '../tags-of.ts'
+import { namespaceOf } from './cache-config.ts'
+import { decorateMethod } from './method-decorator.ts'
+import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
+
+/** Where a method's result is stored. */
+export interface CachePutOptions<Args extends readonly unknown[], Value> {
+  /** The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
+  key: (...args: Args) => readonly KeyPart[]
+  /** How long it stays. Default: the cache's. */
+  ttlSeconds?: Ttl | undefined
+  /** What it belongs to, for `invalidateTags` and `@CacheEvict`. */
+  tags?: TagsOf<Args> | undefined
+  /** Whether the result of this call is stored. */
+  condition?: ((...args: Args) => boolean) | undefined
+  /** Whether this result is not to be stored: what was there is deleted then. */
+  unless?: ((value: Value, ...args: Args) => boolean) | undefined
+  /** The cache that it lies in. Default: the class's, else this process's. */
+  cache?: Memcache | undefined
+}
+
+const KNOWN = [
+  'key',
+  'ttlSeconds',
+  'tags',
+  'condition',
+  'unless',
+  'cache',
+] as const satisfies readonly (keyof CachePutOptions<never, never>)[]
+
+/**
+ * Stores what an async method returns, each time that it is called, so that a `@Cached` method finds it.
+ * @throws MemcacheOptionError for an option that there is not, or without a key.
+ */
+export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
+  options: CachePutOptions<Args, Value>,
+): MethodDecoratorOf<Args, Value> {
+  checkOptions('@CachePut', options, KNOWN, OPTION_HINTS)
+  const { key, ttlSeconds, tags, condition, unless, cache } = options
+  if (typeof key !== 'function') {
+    throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
+  }
+  return decorateMethod<Args, Value>((method) => {
+    const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
+      const value = await method.apply(this, args)
+      const known = args as unknown as Args
+      if (condition !== undefined && !condition(...known)) return value
+      const namespace = namespaceOf(this, cache)
+      if (value === undefined || unless?.(value, ...known) === true) await namespace.delete(key(...known))
+      else await namespace.set(key(...known), value, { ttlSeconds, tags: tagsFor(tags, known) })
+      return value
+    }
+    return replacement
+  })
+}
