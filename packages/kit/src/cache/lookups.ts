@@ -37,8 +37,8 @@ export type Lookup =
   | { readonly kind: 'vacant'; readonly lease: OfferedLease; readonly generations: Generations }
   /** Nothing, and another caller is loading it. */
   | { readonly kind: 'taken' }
-  /** Nothing can be said: the cache is away. */
-  | { readonly kind: 'away' }
+  /** The value is to be loaded without a lease: the cache is away, or up but of no help. */
+  | { readonly kind: 'unleased'; readonly isAway: boolean }
 
 /** A lease for the first of several callers who were looking for its key. */
 export class OfferedLease implements HeldLease {
@@ -89,6 +89,9 @@ const WORTH_ASKING_BYTES = 1024
 /** A key whose value is found invalid over and over is being invalidated faster than it is read. */
 const MOST_ROUNDS = 5
 
+export const CACHE_AWAY: Lookup = { kind: 'unleased', isAway: true }
+export const NO_LEASE: Lookup = { kind: 'unleased', isAway: false }
+
 /** Looks keys up together with their tags, in one pipeline; what is asked for in one tick is asked for once. */
 export class Lookups {
   readonly #parts: CacheParts
@@ -98,10 +101,10 @@ export class Lookups {
     this.#parts = parts
   }
 
-  /** Never rejects but for the caller's own mistakes: a cache that does not answer is `away`. */
+  /** Never rejects but for the caller's own mistakes: a cache that does not answer is `CACHE_AWAY`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
-    if (this.#parts.pending.has(name)) return Promise.resolve({ kind: 'away' })
+    if (this.#parts.pending.has(name)) return Promise.resolve(CACHE_AWAY)
     const question = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
     let asked = this.#asked.get(question)
     if (asked === undefined) {
@@ -118,7 +121,7 @@ export class Lookups {
       const found = await this.#once(request)
       if (found !== undefined) return found
     }
-    return { kind: 'away' }
+    return NO_LEASE
   }
 
   /** `undefined`: what was there is invalid and has been taken away. */
@@ -132,13 +135,13 @@ export class Lookups {
     const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
     const fetched = await attempt(fetching, report)
     const generations = reading === undefined ? {} : await reading
-    if (fetched === AWAY) return { kind: 'away' }
+    if (fetched === AWAY) return CACHE_AWAY
     if (generations === AWAY) return this.#withoutTags(name, fetched)
     if (fetched.kind === 'vacant') {
       return { kind: 'vacant', lease: new OfferedLease(name, fetched.casUnique, false), generations }
     }
     if (fetched.kind === 'taken') return fetched
-    if (fetched.kind === 'unheld') return { kind: 'away' }
+    if (fetched.kind === 'unheld') return NO_LEASE
     if (asksAbout) {
       if (fetched.item.casUnique === known.casUnique) {
         memory!.confirm(name, known, stamp!)
@@ -158,7 +161,7 @@ export class Lookups {
   #withoutTags(name: string, fetched: Fetched): Lookup {
     const { store, report } = this.#parts
     if (fetched.kind === 'vacant') void attempt(store.use((using) => using.free(name, fetched.casUnique)), report)
-    return { kind: 'away' }
+    return CACHE_AWAY
   }
 
   async #judge(
@@ -173,11 +176,11 @@ export class Lookups {
     const { name, staleSeconds } = request
     const { item } = fetched
     const verdict = await tags.verdict(facts.tags, request.required, generations, report)
-    if (verdict === AWAY) return { kind: 'away' }
+    if (verdict === AWAY) return CACHE_AWAY
     if (verdict === 'invalid') {
       // Only as long as it is this very item: what was stored meanwhile stays.
       const dropped = await attempt(store.use((using) => using.drop(name, item.casUnique)), report)
-      return dropped === AWAY ? { kind: 'away' } : undefined
+      return dropped === AWAY ? CACHE_AWAY : undefined
     }
     const isStale = fetched.stale || verdict === 'stale'
     const shared = new SharedValue(value, stamp === undefined)

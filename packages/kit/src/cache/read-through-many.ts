@@ -6,6 +6,7 @@ import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadRight } from './leased-loads.ts'
 import { runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
+import { NO_LEASE } from './lookups.ts'
 import type { Lookup, Lookups } from './lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
@@ -23,6 +24,13 @@ export type BatchLoader<Id, Value> = (
 export interface ManyItem<Id> {
   readonly id: Id
   readonly request: Omit<ReadThroughRequest, 'load'>
+}
+
+/** One that this call loads; without a right its value is not stored. */
+interface Ours<Id> {
+  readonly item: ManyItem<Id>
+  readonly right: LoadRight | undefined
+  readonly isAway?: boolean
 }
 
 /** How many values of a warming were loaded, were there already or under way, and could not be had. */
@@ -89,7 +97,7 @@ export class ReadThroughMany<Id, Value> {
     for (const [index, found] of lookups.entries()) {
       const item = items[index]!
       // Without a cache there is nothing to warm.
-      if (found.kind === 'away') report.failed++
+      if (found.kind === 'unleased') report.failed++
       else if (found.kind === 'vacant' && found.lease.take()) ours.push({ item, right: found })
       else report.skipped++
       if (found.kind === 'stale') this.#reload(item, found)
@@ -127,11 +135,11 @@ export class ReadThroughMany<Id, Value> {
     const taken: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
     const join: ManyItem<Id>[] = []
-    const ours: { item: ManyItem<Id>; right: LoadRight | undefined }[] = []
+    const ours: Ours<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
     const lookups = await Promise.all(
       open.map((item) => {
-        if (isLast) return AWAY_LOOKUP
+        if (isLast) return NO_LEASE
         return this.#loads.joinable(item.request.name) === undefined ? this.#lookups.find(item.request) : undefined
       }),
     )
@@ -152,7 +160,7 @@ export class ReadThroughMany<Id, Value> {
         taken.push(item)
       } else {
         report.miss(name)
-        ours.push({ item, right: found.kind === 'vacant' ? found : undefined })
+        ours.push(found.kind === 'vacant' ? { item, right: found } : { item, right: undefined, isAway: found.isAway })
       }
     }
     for (const { item, found } of stale) this.#reload(item, found)
@@ -182,10 +190,12 @@ export class ReadThroughMany<Id, Value> {
   }
 
   /** Loads all of these by one call; each is a load of its own to those who join. */
-  #startBatch(ours: readonly { item: ManyItem<Id>; right: LoadRight | undefined }[]): Promise<void>[] {
+  #startBatch(ours: readonly Ours<Id>[]): Promise<void>[] {
     const batch = this.#batchOf(ours.map(({ item }) => item))
-    return ours.map(async ({ item, right }) => {
+    return ours.map(async ({ item, right, isAway }) => {
       const { name } = item.request
+      // Nobody could refuse what it brings: only those who came to this at the same time may join it.
+      if (isAway === false) process.nextTick(() => this.#loads.detach(name))
       const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal))
       const { value } = await this.#loads.wait(name, flight, this.#signal)
       if (value !== undefined) this.#values.set(item.id, value as Value)
@@ -241,7 +251,6 @@ class Batch<Id, Value> {
 }
 
 const NOTHING = { value: undefined, confirmed: false }
-const AWAY_LOOKUP: Lookup = { kind: 'away' }
 
 /** What a loader of many brought, by id. @throws MemcacheOptionError for a list that does not fit the ids. */
 export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {

@@ -9,6 +9,7 @@ import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
+import { NO_LEASE } from './lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from './lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
@@ -23,7 +24,6 @@ type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
 /** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
 const MOST_ROUNDS = 4
-const AWAY_LOOKUP: Lookup = { kind: 'away' }
 
 /**
  * Values that are loaded when they are not there: by one caller of all processes, while the others wait for it, or are
@@ -34,7 +34,7 @@ const AWAY_LOOKUP: Lookup = { kind: 'away' }
  *         └ not claimed ─────────────────────┴→ the stale value
  *   vacant → load → fill under the lease ────→ the value; refused when it was invalidated meanwhile
  *   taken → poll, to a deadline ─────────────→ fresh, vacant, or load and keep it to ourselves
- *   away → load ─────────────────────────────→ the value, not stored
+ *   unleased → load ─────────────────────────→ the value, not stored: the cache is away
  *
  * A caller who joins another one's load gets its value only if the fill was confirmed: an invalidation that came between
  * the load's beginning and the joining refuses the fill, and the caller asks again.
@@ -44,6 +44,8 @@ export class ReadThrough {
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
   readonly #polls = new Flights<Lookup>()
+  /** Keys whose poll waits for its answer. */
+  readonly #asking = new Set<string>()
   readonly #abandoned: AbandonedClaims
   /** Keys for which the right to load ahead is being asked for. */
   readonly #claiming = new Set<string>()
@@ -87,7 +89,7 @@ export class ReadThrough {
         if (confirmed) return copyValue(value)
         continue
       }
-      const found = mayJoin ? await this.#find(request) : AWAY_LOOKUP
+      const found = mayJoin ? await this.#find(request) : NO_LEASE
       switch (found.kind) {
         case 'fresh':
           report.hit(name)
@@ -103,9 +105,11 @@ export class ReadThrough {
           if (!found.lease.take()) continue
           report.miss(name)
           return this.#lead(request, found)
-        case 'away':
+        case 'unleased':
           if (mayJoin && this.#loads.joinable(name) !== undefined) continue
           report.miss(name)
+          // Nobody could refuse what it brings: only those who came to this at the same time may join it.
+          if (!found.isAway) process.nextTick(() => this.#loads.detach(name))
           return this.#lead(request, undefined)
       }
     }
@@ -120,7 +124,8 @@ export class ReadThrough {
   async #find(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
     const polling = this.#polls.get(name)
-    if (polling !== undefined) return this.#polls.wait(name, polling, signal)
+    // A poll that is being answered may have been overtaken by an invalidation: it is joined while it pauses.
+    if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
     const found = await this.#lookups.find(request)
     if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined) return found
     const flight = this.#polls.get(name) ?? this.#polls.start(name, (stop) => this.#poll(request, stop))
@@ -128,12 +133,14 @@ export class ReadThrough {
   }
 
   async #poll(request: ReadThroughRequest, stop: AbortSignal): Promise<Lookup> {
+    const { name } = request
     const deadline = performance.now() + this.#parts.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
       await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
-      const found = await this.#lookups.find(request)
+      this.#asking.add(name)
+      const found = await this.#lookups.find(request).finally(() => this.#asking.delete(name))
       if (found.kind !== 'taken') return found
-      if (performance.now() >= deadline) return AWAY_LOOKUP
+      if (performance.now() >= deadline) return NO_LEASE
     }
   }
 

@@ -81,17 +81,18 @@ export class TestServer {
     const link: Link = {
       flow,
       end: () => {
+        // A stream in memory tells its other end of an end, but not of being destroyed.
+        far.end()
         near.destroy()
-        far.destroy()
         client.destroy(new Error('read ECONNRESET: the test cut the connection'))
       },
     }
     for (const stream of [near, far]) stream.on('error', () => {})
-    near.on('close', () => {
+    near.on('end', () => {
       this.#links.delete(link)
+      near.end()
       far.end()
     })
-    near.on('end', () => near.destroy())
     this.#links.add(link)
     this.#server.handle(served)
     return client

@@ -1,0 +1,125 @@
+import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import type { LaunchedServer } from 'memcache-ts-testing'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { memcache } from '../src/index.ts'
+import type { CacheMethods, GetOrSetOptions, Memcache } from '../src/index.ts'
+import { openCache } from './open-cache.ts'
+
+const ROUNDS = Number(process.env['INTERLEAVINGS'] ?? 1000)
+const AT_ONCE = 50
+
+/** How something is loaded and made invalid. */
+interface Way {
+  options(round: number): GetOrSetOptions
+  invalidate(cache: Memcache, key: string[], round: number): Promise<boolean>
+  reader(cache: Memcache, key: string[]): { at: CacheMethods; key: string[] }
+}
+
+const WAYS: Record<string, Way> = {
+  delete: {
+    options: () => ({}),
+    invalidate: (cache, key) => cache.delete(key),
+    reader: (cache, key) => ({ at: cache, key }),
+  },
+  set: {
+    options: () => ({}),
+    invalidate: (cache, key) => cache.set(key, 'new'),
+    reader: (cache, key) => ({ at: cache, key }),
+  },
+  'a tag': {
+    options: (round) => ({ tags: [`tag ${round}`, 'all'] }),
+    invalidate: (cache, _, round) => cache.invalidateTags([`tag ${round}`]),
+    reader: (cache, key) => ({ at: cache, key }),
+  },
+  'a namespace': {
+    options: () => ({}),
+    invalidate: (cache, [name]) => cache.namespace([name!]).clear(),
+    reader: (cache, [name, ...rest]) => ({ at: cache.namespace([name!]), key: rest }),
+  },
+}
+
+/** Lets the loop turn so many times: a moment of chance, without a clock. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const chance = (below: number): number => Math.floor(Math.random() * below)
+
+/**
+ * A value changes in the database and is then made invalid, at any moment of loads in three caches. Who asks after that was confirmed,
+ * wherever, must never be given the old one.
+ */
+async function interleave(caches: readonly Memcache[], way: Way, round: number): Promise<void> {
+  const key = [`round ${round}`, 'k']
+  let database = 'old'
+  const load = async (): Promise<string> => {
+    const value = database
+    await turns(chance(8))
+    return value
+  }
+  const pick = (): Memcache => caches[chance(caches.length)]!
+  const options = { ttlSeconds: 60, staleSeconds: chance(2) * 60, ...way.options(round) }
+  const read = async (): Promise<string> => {
+    const { at, key: own } = way.reader(pick(), key)
+    if (chance(3) > 0) return at.getOrSet(own, load, options)
+    const { tags = [], ...loading } = options
+    const one = { ...loading, key: () => own, tags: () => tags }
+    return (await at.getOrSetMany(['id'], async () => [await load()], one)).get('id')!
+  }
+  const get = async (): Promise<string> => {
+    const { at, key: own } = way.reader(pick(), key)
+    return (await at.get<string>(own)) ?? 'new'
+  }
+  const before = Array.from({ length: 1 + chance(4) }, async () => {
+    await turns(chance(6))
+    return read()
+  })
+  await turns(chance(12))
+  database = 'new'
+  expect(await way.invalidate(pick(), key, round)).toBe(true)
+  const after = Array.from({ length: 4 }, async () => {
+    await turns(chance(10))
+    return chance(2) === 0 ? read() : get()
+  })
+  expect(new Set(await Promise.all(after)), `round ${round}`).toEqual(new Set(['new']))
+  await Promise.all(before)
+  expect(await get()).toBe('new')
+}
+
+function interleavings(open: () => Promise<{ caches: Memcache[]; close(): Promise<void> }>): void {
+  let caches: Memcache[]
+  let close: () => Promise<void>
+  beforeAll(async () => ({ caches, close } = await open()))
+  afterAll(() => close())
+
+  it.each(Object.entries(WAYS))(
+    `never returns the old value after %s, at any of ${ROUNDS} moments of a load`,
+    async (_, way) => {
+      for (let round = 0; round < ROUNDS; round += AT_ONCE) {
+        await Promise.all(Array.from({ length: AT_ONCE }, (__, index) => interleave(caches, way, round + index)))
+      }
+    },
+    120_000,
+  )
+}
+
+describe('invalidations at any moment, on memcache-ts-server', () => {
+  interleavings(async () => {
+    const test = await openCache()
+    return { caches: [test.cache, test.another(), test.another()], close: () => test.close() }
+  })
+})
+
+describeWithMemcached('invalidations at any moment, on memcached', () => {
+  interleavings(async () => {
+    const server: LaunchedServer = await launchMemcached()
+    const caches = [1, 2, 3].map(() => memcache({ servers: server.address, logger: false, timeoutMs: 5000 }))
+    return {
+      caches,
+      async close() {
+        await Promise.all(caches.map((cache) => cache.close()))
+        await server.kill()
+      },
+    }
+  })
+})
