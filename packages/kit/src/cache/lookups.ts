@@ -143,7 +143,8 @@ export class Lookups {
     if (fetched.kind === 'taken') return fetched
     if (fetched.kind === 'unheld') return NO_LEASE
     if (asksAbout) {
-      if (fetched.item.casUnique === known.casUnique) {
+      // Where memory has lost it meanwhile, the server may be another one, which counts its cas uniques anew.
+      if (fetched.item.casUnique === known.casUnique && memory!.known(name) === known) {
         memory!.confirm(name, known, stamp!)
         return this.#judge(request, fetched, known, generations, undefined)
       }

@@ -78,12 +78,8 @@ export class RateLimiter {
     const { index, resetMs, ttl } = windowPosition(window, cache.clock.nowMs())
     const key = cache.key([KeyPrefix.rate, ...counterKey(this.name, window, index, id)])
     try {
-      const counter = await cache.client.meta.arithmetic(key, {
-        vivifyTtl: ttl,
-        initial: cost,
-        delta: cost,
-      })
-      return fixedWindowResult(window, counter!.value, resetMs)
+      const count = await cache.client.incr(key, cost, { initial: cost, ttl })
+      return fixedWindowResult(window, count!, resetMs)
     } catch (error) {
       this.#warnOnce(cache, error)
       if (this.#onCacheDown === 'open') return fixedWindowResult(window, 0, resetMs)

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { MemcacheServerError } from 'memcache-ts-protocol'
+import { MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
@@ -23,7 +23,7 @@ export interface SessionSnapshot {
   readonly casUnique: bigint
 }
 
-/** A session that was found, with the seconds that it still lives. */
+/** A session that was found, with the seconds that it still lives; `Infinity` where the server does not tell. */
 export interface FoundSession extends SessionSnapshot {
   readonly ttlSeconds: number
 }
@@ -42,7 +42,7 @@ export class SessionRepository {
 
   /** The session with this id; `undefined` when there is none, or it was destroyed. */
   async read(id: string): Promise<FoundSession | undefined> {
-    const found = await this.#client.meta.get(this.#key(id))
+    const found = await this.#find(this.#key(id))
     if (found === undefined || isTombstone(found.value)) return undefined
     const data = found.value as SessionData
     return { data, stored: data, casUnique: found.casUnique, ttlSeconds: found.ttlSeconds }
@@ -94,6 +94,17 @@ export class SessionRepository {
   /** Sets a session's lifetime anew; returns whether there was one. */
   async touch(id: string, ttl: Ttl): Promise<boolean> {
     return this.#client.touch(this.#key(id), ttl)
+  }
+
+  /** Without meta commands the lifetime is not told. */
+  async #find(key: string): Promise<{ value: unknown; casUnique: bigint; ttlSeconds: number } | undefined> {
+    try {
+      return await this.#client.meta.get(key)
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError)) throw error
+      const found = await this.#client.gets(key)
+      return found && { ...found, ttlSeconds: Infinity }
+    }
   }
 
   get #client() {

@@ -1,0 +1,155 @@
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import { defineCache } from '../src/index.ts'
+import { deferred, until } from './deferred.ts'
+import { openCache } from './open-cache.ts'
+
+const ids = Array.from({ length: 1000 }, (_, id) => id)
+
+describe('getOrSetMany', () => {
+  it('loads what is missing by one call, and all are found from then on', async () => {
+    await using test = await openCache()
+    const asked: number[][] = []
+    const load = async (missing: readonly number[]) => (asked.push([...missing]), new Map(missing.map((id) => [id, `city ${id}`])))
+    const key = (id: number) => ['city', id] as const
+    await test.cache.set(['city', 3], 'there')
+    const cities = await test.cache.getOrSetMany([3, 1, 2, 1], load, { key })
+    expect([...cities]).toEqual([
+      [3, 'there'],
+      [1, 'city 1'],
+      [2, 'city 2'],
+    ])
+    expectTypeOf(cities).toEqualTypeOf<Map<number, string>>()
+    expect(asked).toEqual([[1, 2]])
+    await test.cache.getOrSetMany(ids, load, { key })
+    expect((await test.cache.getOrSetMany(ids, load, { key })).size).toBe(1000)
+    expect(asked).toHaveLength(2)
+    expect(test.cache.stats()).toMatchObject({ loads: 2, hits: 1 + 3 + 1000 })
+  })
+
+  it('loads each key once, whoever asks for it', async () => {
+    await using test = await openCache()
+    const caches = [test.cache, test.another(), test.another(), test.another()]
+    const loaded: number[] = []
+    let calls = 0
+    const load = async (missing: readonly number[]) => {
+      calls++
+      loaded.push(...missing)
+      await new Promise((resolve) => setImmediate(resolve))
+      return missing.map((id) => id * 2)
+    }
+    const found = await Promise.all(caches.map((cache) => cache.getOrSetMany(ids, load)))
+    for (const values of found) expect([...values]).toEqual(ids.map((id) => [id, id * 2]))
+    expect(loaded.sort((a, b) => a - b)).toEqual(ids)
+    expect(calls).toBeLessThanOrEqual(caches.length)
+  })
+
+  it('joins what getOrSet is loading, and lets getOrSet join', async () => {
+    await using test = await openCache()
+    const single = deferred<string>()
+    const started = deferred()
+    const first = test.cache.getOrSet('a', () => (started.resolve(), single.promise))
+    await started.promise
+    const asked: string[][] = []
+    const batch = deferred()
+    const many = test.cache.getOrSetMany(['a', 'b'], async (missing) => {
+      asked.push([...missing])
+      await batch.promise
+      return missing.map((id) => `many ${id}`)
+    })
+    await until(() => asked.length === 1)
+    const joined = test.cache.getOrSet('b', () => 'never')
+    batch.resolve()
+    single.resolve('single')
+    expect([...(await many)]).toEqual([
+      ['a', 'single'],
+      ['b', 'many b'],
+    ])
+    expect([await first, await joined]).toEqual(['single', 'many b'])
+    expect(asked).toEqual([['b']])
+  })
+
+  it('leaves out what the loader does not bring, keeps null, and frees the leases', async () => {
+    await using test = await openCache()
+    const found = await test.cache.getOrSetMany([1, 2, 3], () => [1, null, undefined])
+    expect([...found]).toEqual([
+      [1, 1],
+      [2, null],
+    ])
+    expect(await test.cache.getOrSet(['3'], () => 'now')).toBe('now')
+    expect(await test.cache.get(['2'])).toBeNull()
+  })
+
+  it('passes the loader’s error on, and frees the leases', async () => {
+    await using test = await openCache()
+    const error = new Error('no database')
+    await expect(test.cache.getOrSetMany([1, 2], () => Promise.reject(error))).rejects.toBe(error)
+    expect(await test.cache.getOrSet(['1'], () => 'now')).toBe('now')
+    await expect(test.cache.getOrSetMany([5, 6], () => [1])).rejects.toThrow('1 values for 2 ids')
+    await expect(test.cache.getOrSetMany([{ id: 1 }], () => [1])).rejects.toThrow('give key')
+    await expect(test.cache.getOrSetMany([1], () => [1], { ttl: 5 } as never)).rejects.toThrow('`ttl` is `ttlSeconds` here')
+  })
+
+  it('serves what is stale, and loads it anew in the background', async () => {
+    await using test = await openCache()
+    const options = { ttlSeconds: 60, staleSeconds: 600, jitter: 0 } as const
+    await test.cache.getOrSetMany([1, 2], () => ['old', 'old'], options)
+    test.clock.advanceSeconds(61)
+    const found = await test.cache.getOrSetMany([1, 2], (missing) => missing.map(() => 'new'), options)
+    expect([...found.values()]).toEqual(['old', 'old'])
+    await until(async () => [...(await test.cache.getMany(['1', '2'])).values()].join() === 'new,new')
+  })
+
+  it('ends by its signal, and the load when nobody waits for any of it', async () => {
+    await using test = await openCache()
+    const controller = new AbortController()
+    let aborted: unknown
+    const started = deferred()
+    const many = test.cache.getOrSetMany(
+      [1, 2],
+      (_, { signal }) => {
+        signal.addEventListener('abort', () => (aborted = signal.reason))
+        started.resolve()
+        return new Promise<string[]>(() => {})
+      },
+      { signal: controller.signal },
+    )
+    await started.promise
+    controller.abort(new Error('enough'))
+    await expect(many).rejects.toThrow('enough')
+    expect(aborted).toMatchObject({ message: 'enough' })
+  })
+
+  it('goes on without the cache', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    await test.server.stop()
+    let calls = 0
+    const found = await test.cache.getOrSetMany(ids, (missing) => (calls++, [...missing]))
+    expect(found.size).toBe(1000)
+    expect(calls).toBe(1)
+  })
+
+  it('is a declared cache’s too, with loadMany or without', async () => {
+    await using test = await openCache({ asDefault: true })
+    const calls: (readonly number[])[] = []
+    const many = defineCache({
+      name: 'many',
+      load: (id: number) => `one ${id}`,
+      loadMany: (missing) => (calls.push(missing), missing.map((id) => `many ${id}`)),
+      tags: (id) => [`city:${id}`],
+    })
+    expect([...(await many.getOrSetMany([1, 2]))]).toEqual([
+      [1, 'many 1'],
+      [2, 'many 2'],
+    ])
+    expect(await many.getOrSet(1)).toBe('many 1')
+    await test.cache.invalidateTags(['city:1'])
+    expect(await many.getMany([1, 2])).toEqual(new Map([[2, 'many 2']]))
+    const one = defineCache({ name: 'one', load: (id: number) => `one ${id}` })
+    expect([...(await one.getOrSetMany([1, 2]))]).toEqual([
+      [1, 'one 1'],
+      [2, 'one 2'],
+    ])
+    const tokens = defineCache<string, string>({ name: 'token' })
+    expect((await tokens.getOrSetMany(['a'], () => ['x'])).get('a')).toBe('x')
+  })
+})

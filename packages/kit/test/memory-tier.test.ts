@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest'
+import { openCache } from './open-cache.ts'
+
+const commands = (test: { server: { memcached: { stats(): Readonly<Record<string, unknown>> } } }): number =>
+  Number(test.server.memcached.stats()['cmd_get'])
+
+describe('l1', () => {
+  it('serves from memory for a second, without asking memcached', async () => {
+    await using test = await openCache({ l1: true })
+    await test.cache.getOrSet('k', () => ({ a: 1 }))
+    const asked = commands(test)
+    for (let call = 0; call < 10; call++) expect(await test.cache.getOrSet('k', () => 'never')).toEqual({ a: 1 })
+    expect(await test.cache.get('k')).toEqual({ a: 1 })
+    expect(await test.cache.getMany(['k'])).toEqual(new Map([['k', { a: 1 }]]))
+    expect(commands(test)).toBe(asked)
+    expect(test.cache.stats()).toMatchObject({ hits: 12, memoryHits: 12, misses: 1 })
+  })
+
+  it('sees what another process has changed after a second at most', async () => {
+    await using test = await openCache({ l1: true })
+    const other = test.another()
+    for (const value of ['small', 'x'.repeat(5000)]) {
+      const key = `k${value.length}`
+      await test.cache.getOrSet(key, () => value)
+      await other.set(key, 'new')
+      expect(await test.cache.getOrSet(key, () => 'never')).toBe(value)
+      test.clock.advanceMs(1000)
+      expect(await test.cache.getOrSet(key, () => 'never')).toBe('new')
+      await other.delete(key)
+      test.clock.advanceMs(1000)
+      expect(await test.cache.getOrSet(key, () => 'newest')).toBe('newest')
+    }
+  })
+
+  it('asks only whether a large value is still the same', async () => {
+    await using test = await openCache({ l1: { ttlSeconds: 10 } })
+    const value = 'x'.repeat(100_000)
+    await test.cache.getOrSet('k', () => value)
+    const written = () => Number(test.server.memcached.stats()['bytes_written'])
+    const before = written()
+    for (let second = 0; second < 8; second++) {
+      test.clock.advanceMs(1000)
+      expect(await test.cache.getOrSet('k', () => 'never')).toBe(value)
+    }
+    expect(written() - before).toBeLessThan(5000)
+    // It is fetched anew when its own time is over.
+    test.clock.advanceSeconds(3)
+    expect(await test.cache.getOrSet('k', () => 'never')).toBe(value)
+    expect(written() - before).toBeGreaterThan(100_000)
+  })
+
+  it('forgets at once what is deleted, set or expired here', async () => {
+    await using test = await openCache({ l1: true })
+    await test.cache.getOrSet('k', () => 'old')
+    await test.cache.set('k', 'set')
+    expect(await test.cache.get('k')).toBe('set')
+    await test.cache.delete('k')
+    expect(await test.cache.get('k')).toBeUndefined()
+    await test.cache.getOrSet('k', () => 'old')
+    await test.cache.expire('k')
+    expect(await test.cache.getOrSet('k', () => 'new')).toBe('old')
+  })
+
+  it('forgets at once what is invalidated here by tag or namespace', async () => {
+    await using test = await openCache({ l1: true })
+    const space = test.cache.namespace('n')
+    await test.cache.getOrSet('k', () => 'old', { tags: ['t'] })
+    await space.getOrSet('k', () => 'old')
+    await test.cache.getOrSet('bare', () => 'stays')
+    await test.cache.invalidateTags(['t'])
+    await space.clear()
+    const asked = commands(test)
+    expect(await test.cache.getOrSet('bare', () => 'never')).toBe('stays')
+    expect(commands(test)).toBe(asked)
+    expect(await test.cache.get('k')).toBeUndefined()
+    expect(await space.get('k')).toBeUndefined()
+  })
+
+  it('never holds a value longer than it is fresh', async () => {
+    await using test = await openCache({ l1: { ttlSeconds: 60 } })
+    await test.cache.getOrSet('k', () => 'old', { ttlSeconds: 1, jitter: 0 })
+    test.clock.advanceMs(1001)
+    expect(await test.cache.getOrSet('k', () => 'new')).toBe('new')
+  })
+
+  it.each(['copied', 'frozen'] as const)('lets nobody change what others get: %s', async (values) => {
+    await using test = await openCache({ l1: { values } })
+    const load = () => ({ list: [1], nested: { a: 1 }, at: new Date(5), map: new Map([['k', [1]]]) })
+    const change = (value: ReturnType<typeof load>): void => {
+      value.at.setTime(9)
+      value.map.set('other', [])
+      value.list.push(2)
+      value.nested.a = 2
+    }
+    change(await test.cache.getOrSet('k', load))
+    for (let call = 0; call < 3; call++) {
+      const value = await test.cache.getOrSet('k', load)
+      expect(value).toEqual(load())
+      change(value)
+    }
+    const plain = await test.cache.getOrSet('plain', () => ({ list: [1] }))
+    plain.list.push(2)
+    const again = await test.cache.getOrSet('plain', () => ({ list: [1] }))
+    expect(again).toEqual({ list: [1] })
+    if (values === 'frozen') expect(() => again.list.push(3)).toThrow('not extensible')
+    else again.list.push(3)
+    expect(await test.cache.getOrSet('plain', () => ({ list: [1] }))).toEqual({ list: [1] })
+  })
+
+  it('gives those who share a load copies of their own', async () => {
+    await using test = await openCache()
+    const [a, b, c] = await Promise.all([1, 2, 3].map(() => test.cache.getOrSet('k', () => ({ list: [1] }))))
+    a!.list.push(2)
+    expect([b, c]).toEqual([{ list: [1] }, { list: [1] }])
+    const [d, e] = await Promise.all([1, 2].map(() => test.cache.getOrSet('k', () => ({ list: [1] }))))
+    d!.list.push(2)
+    expect(e).toEqual({ list: [1] })
+  })
+
+  it('is bounded by values and by bytes', async () => {
+    await using test = await openCache({ l1: { maxItems: 5, maxBytes: 10_000 } })
+    for (let id = 0; id < 20; id++) await test.cache.getOrSet(['k', id], () => id)
+    await test.cache.getOrSet('large', () => 'x'.repeat(20_000))
+    for (let id = 0; id < 20; id++) await test.cache.get(['k', id])
+    expect(test.cache.stats().memoryHits).toBe(5)
+    await test.cache.get('large')
+    expect(test.cache.stats().memoryHits).toBe(5)
+  })
+
+  it('can be left out of a call', async () => {
+    await using test = await openCache({ l1: true })
+    await test.cache.getOrSet('k', () => 'v', { l1: false })
+    await test.cache.getOrSet('k', () => 'v', { l1: false })
+    expect(test.cache.stats().memoryHits).toBe(0)
+  })
+
+  it('takes the load off the database for a second while memcached is away', async () => {
+    await using test = await openCache({ l1: true, timeoutMs: 250 })
+    await test.server.stop()
+    let loads = 0
+    for (let call = 0; call < 10; call++) expect(await test.cache.getOrSet('k', () => ++loads)).toBe(1)
+    test.clock.advanceMs(1000)
+    expect(await test.cache.getOrSet('k', () => ++loads)).toBe(2)
+  })
+
+  it('refuses options that cannot be', async () => {
+    await expect(openCache({ l1: { max: 5 } as never })).rejects.toThrow('`max` is `maxItems` here')
+    await expect(openCache({ l1: { maxItems: 0 } })).rejects.toThrow('l1.maxItems must be')
+    await expect(openCache({ l1: { maxBytes: 0.5 } })).rejects.toThrow('l1.maxBytes must be')
+    await expect(openCache({ l1: { values: 'shared' as never } })).rejects.toThrow('l1.values must be')
+  })
+})

@@ -1,0 +1,186 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { duplexPair } from 'node:stream'
+import { describeWithCommand, FakeClock, launchSaslMemcached } from 'memcache-ts-testing'
+import { MemcachedServer } from 'memcache-ts-server'
+import { describe, expect, it } from 'vitest'
+import { defineCache, memcache, rateLimiter, SessionRepository } from '../src/index.ts'
+import type { Memcache } from '../src/index.ts'
+import { deferred, until } from './deferred.ts'
+
+interface OldServer extends AsyncDisposable {
+  open(logger?: { info(): void; warn(message: string): void }): Memcache
+  readonly clock?: FakeClock
+}
+
+/** A memcached of before 1.6: its version says so, and it knows no command that begins with m. */
+async function oldServer(): Promise<OldServer> {
+  const clock = new FakeClock()
+  const server = new MemcachedServer({ clock })
+  const listener = createServer((socket) => {
+    const [ours, theirs] = duplexPair()
+    server.handle(theirs)
+    socket.on('error', () => {})
+    socket.on('close', () => ours.end())
+    ours.on('data', (chunk: Buffer) => socket.write(chunk))
+    socket.on('data', (chunk: Buffer) => {
+      if (chunk.toString('latin1') === 'version\r\n') socket.write('VERSION 1.4.39\r\n')
+      else ours.write(chunk)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const servers = `127.0.0.1:${(listener.address() as AddressInfo).port}`
+  const opened: Memcache[] = []
+  return {
+    clock,
+    open(logger) {
+      const cache = memcache({ servers, clock, timeoutMs: 5000, logger: logger ?? false })
+      opened.push(cache)
+      return cache
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(opened.map((cache) => cache.close()))
+      listener.close()
+      await server.close()
+    },
+  }
+}
+
+/** The real memcached over the binary protocol. */
+async function saslServer(): Promise<OldServer> {
+  const server = await launchSaslMemcached('ann', 'secret')
+  const servers = `memcache://ann:secret@${server.address}`
+  const opened: Memcache[] = []
+  return {
+    open() {
+      const cache = memcache({ servers, timeoutMs: 5000, logger: false })
+      opened.push(cache)
+      return cache
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(opened.map((cache) => cache.close()))
+      await server.kill()
+    },
+  }
+}
+
+function worksWithLess(launch: () => Promise<OldServer>): void {
+  it('runs one loader for callers of two processes', async () => {
+    await using server = await launch()
+    const caches = [server.open(), server.open()]
+    let loads = 0
+    const load = async () => ({ loads: ++loads })
+    const calls = caches.flatMap((cache) => Array.from({ length: 50 }, () => cache.getOrSet('k', load, 60)))
+    expect(new Set((await Promise.all(calls)).map((value) => value.loads))).toEqual(new Set([1]))
+    expect(await caches[1]!.getOrSet('k', load)).toEqual({ loads: 1 })
+    expect(loads).toBe(1)
+  })
+
+  it('refuses what was loaded before a delete, and frees the lease of a loader that threw', async () => {
+    await using server = await launch()
+    const [one, other] = [server.open(), server.open()]
+    await one.getOrSet('k', async () => {
+      await other.delete('k')
+      return 'old'
+    })
+    expect(await other.get('k')).toBeUndefined()
+    expect(one.stats().discarded).toBe(1)
+    await expect(one.getOrSet('k', () => Promise.reject(new Error('no database')))).rejects.toThrow('no database')
+    expect(await other.getOrSet('k', () => 'new')).toBe('new')
+  })
+
+  it('has tags and namespaces', async () => {
+    await using server = await launch()
+    const [one, other] = [server.open(), server.open()]
+    await one.getOrSet('k', () => 'old', { tags: ['t'] })
+    const space = one.namespace('n')
+    await space.set('k', 'old')
+    expect([await other.get('k'), await other.namespace('n').get('k')]).toEqual(['old', 'old'])
+    await other.invalidateTags(['t'])
+    await other.namespace('n').clear()
+    expect([await one.get('k'), await space.get('k')]).toEqual([undefined, undefined])
+  })
+
+  it('has many, declared caches and warming', async () => {
+    await using server = await launch()
+    const cache = server.open()
+    const cities = defineCache({ name: 'city', cache, load: (id: number) => `city ${id}` })
+    expect(await cities.warm([1, 2, 3])).toEqual({ loaded: 3, skipped: 0, failed: 0 })
+    expect((await cities.getOrSetMany([1, 2, 3, 4])).size).toBe(4)
+    expect(cache.stats().loads).toBe(4)
+    await cities.clear()
+    expect(await cities.get(1)).toBeUndefined()
+  })
+
+  it('keeps every type, and values over the item limit', async () => {
+    await using server = await launch()
+    const cache = server.open()
+    for (const value of ['text', { a: [1] }, new Map([[1, new Date(5)]]), Buffer.alloc(0), Buffer.from('b'), null, 5n]) {
+      expect(await cache.getOrSet(['k', typeof value, String(value)], () => value)).toEqual(value)
+      expect(await cache.get(['k', typeof value, String(value)])).toEqual(value)
+    }
+    const large = 'x'.repeat(3_000_000)
+    await cache.set('large', large)
+    expect((await cache.get('large')) === large).toBe(true)
+  })
+
+  it('counts exactly', async () => {
+    await using server = await launch()
+    const limiter = rateLimiter({ limit: 10, windowMs: 86_400_000, cache: server.open() })
+    const results = await Promise.all(Array.from({ length: 50 }, () => limiter.consume('client')))
+    expect(results.filter((result) => result.allowed)).toHaveLength(10)
+  })
+
+  it('keeps sessions, and merges what is written at once', async () => {
+    await using server = await launch()
+    const sessions = new SessionRepository(server.open())
+    await sessions.write('id', { a: 1 }, undefined, 60)
+    const base = (await sessions.read('id'))!
+    expect(base.data).toEqual({ a: 1 })
+    await sessions.write('id', { a: 1, b: 2 }, base, 60)
+    await sessions.write('id', { a: 1, c: 3 }, base, 60)
+    expect((await sessions.read('id'))?.data).toEqual({ a: 1, b: 2, c: 3 })
+    await sessions.destroy('id')
+    expect(await sessions.read('id')).toBeUndefined()
+  })
+}
+
+describe('on a memcached without meta commands', () => {
+  worksWithLess(oldServer)
+
+  it('serves stale values while one caller loads them anew', async () => {
+    await using server = await oldServer()
+    const [one, other] = [server.open(), server.open()]
+    const options = { ttlSeconds: 60, staleSeconds: 600, jitter: 0 } as const
+    // The first call finds out that there are no meta commands.
+    await one.getOrSet('any', () => 1)
+    await other.getOrSet('any', () => 1)
+    await one.getOrSet('k', () => 'old', options)
+    server.clock!.advanceSeconds(61)
+    const fresh = deferred<string>()
+    let loads = 0
+    const load = () => (loads++, fresh.promise)
+    expect(await Promise.all([one, other, other].map((cache) => cache.getOrSet('k', load, options)))).toEqual([
+      'old',
+      'old',
+      'old',
+    ])
+    expect(loads).toBe(1)
+    fresh.resolve('new')
+    await until(async () => (await other.get('k')) === 'new')
+  })
+
+  it('says so once', async () => {
+    await using server = await oldServer()
+    const said: string[] = []
+    const cache = server.open({ info: () => {}, warn: (message) => said.push(message) })
+    await Promise.all(['a', 'b', 'c'].map((key) => cache.getOrSet(key, () => 1)))
+    await rateLimiter({ perMinute: 5, cache }).consume('id')
+    expect(said).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 has them/)])
+  })
+})
+
+describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'on a memcached that demands SASL', () =>
+  worksWithLess(saslServer),
+)
