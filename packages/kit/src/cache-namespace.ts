@@ -25,7 +25,12 @@ export interface GetOrSetManyOptions<Id> extends LoadingOptions {
 }
 
 const SET_OPTIONS = ['ttlSeconds', 'tags'] as const satisfies readonly (keyof SetOptions)[]
-const MANY_OPTIONS = [...LOADING_OPTIONS, 'key', 'tags', 'signal'] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
+const MANY_OPTIONS = [
+  ...LOADING_OPTIONS,
+  'key',
+  'tags',
+  'signal',
+] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
 
 /** What a `Memcache` and its namespaces can do with values. */
 export interface CacheMethods {
@@ -146,7 +151,10 @@ export class CacheNamespace implements CacheMethods {
     const path = joinKey(name)
     if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
     const whole = this.#path + path
-    return new CacheNamespace(this.#core, this.#prefix, `${whole}:`, [...this.#tagKeys, this.#core.parts.namespaceKey(whole)])
+    return new CacheNamespace(this.#core, this.#prefix, `${whole}:`, [
+      ...this.#tagKeys,
+      this.#core.parts.namespaceKey(whole),
+    ])
   }
 
   /** Makes sure that nothing in it is ever seen again, in one operation; resolves to whether that is confirmed. */
@@ -180,7 +188,15 @@ export class CacheNamespace implements CacheMethods {
 
   #request(key: Key, loading: ResolvedLoading, tags: readonly string[] | undefined, signal: AbortSignal | undefined) {
     const { staleSeconds, l1 } = loading
-    return { name: this.key(key), required: this.#tagKeys, tagKeys: this.#withTags(tags), staleSeconds, l1, loading, signal }
+    return {
+      name: this.key(key),
+      required: this.#tagKeys,
+      tagKeys: this.#withTags(tags),
+      staleSeconds,
+      l1,
+      loading,
+      signal,
+    }
   }
 
   #withTags(tags: readonly string[] | undefined): readonly string[] {

@@ -39,7 +39,14 @@ export type CachedFunction<Args extends readonly unknown[], Value> = ((...args: 
   readonly cache: FunctionCache<Args, Value>
 }
 
-const KNOWN = [...LOADING_OPTIONS, 'name', 'version', 'cache', 'key', 'tags'] as const satisfies readonly (keyof CachedOptions<never>)[]
+const KNOWN = [
+  ...LOADING_OPTIONS,
+  'name',
+  'version',
+  'cache',
+  'key',
+  'tags',
+] as const satisfies readonly (keyof CachedOptions<never>)[]
 
 /**
  * A function with its results cached: concurrent calls with the same arguments share one run, over all processes.

@@ -211,7 +211,9 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
       return this.namespace.getOrSetMany(ids, this.#loadMany, { ...this.manyOptions, ...options })
     }
     // Asked for in one tick, they are looked up in one pipeline all the same.
-    const values = await Promise.all([...new Set(ids)].map(async (id) => [id, await this.getOrSet(id, options)] as const))
+    const values = await Promise.all(
+      [...new Set(ids)].map(async (id) => [id, await this.getOrSet(id, options)] as const),
+    )
     return new Map(values.filter(([, value]) => value !== undefined))
   }
 

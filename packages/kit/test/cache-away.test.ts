@@ -100,6 +100,8 @@ describe('when memcached is away', () => {
   it('passes the loader’s errors on all the same', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
-    await expect(test.cache.getOrSet('k', () => Promise.reject(new Error('no database')))).rejects.toThrow('no database')
+    await expect(test.cache.getOrSet('k', () => Promise.reject(new Error('no database')))).rejects.toThrow(
+      'no database',
+    )
   })
 })

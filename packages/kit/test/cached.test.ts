@@ -20,6 +20,10 @@ describe('cached', () => {
     expect(await near.cache.get([1, 2, { km: 3 }])).toEqual([1, 2, 3, 1])
     await near.cache.delete([1, 2, { km: 3 }])
     expect(await near(1, 2, { km: 3 })).toEqual([1, 2, 3, 4])
+    expect(await near.cache.set([5, 5], [0, 0, 0, 0])).toBe(true)
+    expect(await near(5, 5)).toEqual([0, 0, 0, 0])
+    await near.cache.clear()
+    expect(await near.cache.get([5, 5])).toBeUndefined()
     // @ts-expect-error a name is needed: it is the namespace
     expect(() => cached(async () => 1, { ttlSeconds: 1 })).toBeDefined()
   })
@@ -131,6 +135,14 @@ describe('@Cached, as a standard decorator', () => {
     const tsc = fileURLToPath(new URL('../../../node_modules/.bin/tsc', import.meta.url))
     execFileSync(tsc, ['-p', folder], { encoding: 'utf8' })
     const out = execFileSync(process.execPath, [`${folder}/dist/cities.js`], { encoding: 'utf8' })
-    expect(JSON.parse(out)).toEqual({ first: 1, second: 1, afterDelete: 2, name: 'find' })
+    expect(JSON.parse(out)).toEqual({
+      first: 1,
+      second: 1,
+      afterDelete: 2,
+      afterEvict: 3,
+      afterPut: 77,
+      stored: { id: 1, run: 77 },
+      name: 'find',
+    })
   })
 })

@@ -9,7 +9,10 @@ describe('getOrSetMany', () => {
   it('loads what is missing by one call, and all are found from then on', async () => {
     await using test = await openCache()
     const asked: number[][] = []
-    const load = async (missing: readonly number[]) => (asked.push([...missing]), new Map(missing.map((id) => [id, `city ${id}`])))
+    const load = async (missing: readonly number[]) => (
+      asked.push([...missing]),
+      new Map(missing.map((id) => [id, `city ${id}`]))
+    )
     const key = (id: number) => ['city', id] as const
     await test.cache.set(['city', 3], 'there')
     const cities = await test.cache.getOrSetMany([3, 1, 2, 1], load, { key })
@@ -86,7 +89,9 @@ describe('getOrSetMany', () => {
     expect(await test.cache.getOrSet(['1'], () => 'now')).toBe('now')
     await expect(test.cache.getOrSetMany([5, 6], () => [1])).rejects.toThrow('1 values for 2 ids')
     await expect(test.cache.getOrSetMany([{ id: 1 }], () => [1])).rejects.toThrow('give key')
-    await expect(test.cache.getOrSetMany([1], () => [1], { ttl: 5 } as never)).rejects.toThrow('`ttl` is `ttlSeconds` here')
+    await expect(test.cache.getOrSetMany([1], () => [1], { ttl: 5 } as never)).rejects.toThrow(
+      '`ttl` is `ttlSeconds` here',
+    )
   })
 
   it('serves what is stale, and loads it anew in the background', async () => {

@@ -21,7 +21,8 @@ export async function openCache(options: TestMemcacheOptions = {}): Promise<Test
     close,
     another(own = {}) {
       const { servers } = test.server
-      const cache = memcache({ logger: false, timeoutMs: 5000, ...options, ...own, servers, clock: test.clock })
+      const { asDefault: _, ...given } = options
+      const cache = memcache({ logger: false, timeoutMs: 5000, ...given, ...own, servers, clock: test.clock })
       others.push(cache)
       return cache
     },

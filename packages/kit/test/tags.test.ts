@@ -8,7 +8,8 @@ describe('invalidateTags', () => {
   it('makes all that carries a tag invalid, in one operation and for all processes', async () => {
     await using test = await openCache()
     const other = test.another()
-    for (let id = 0; id < 50; id++) await test.cache.getOrSet(['city', id], () => 'old', { tags: ['country:fr', `city:${id}`] })
+    for (let id = 0; id < 50; id++)
+      await test.cache.getOrSet(['city', id], () => 'old', { tags: ['country:fr', `city:${id}`] })
     await test.cache.set('other', 'stays', { tags: ['country:de'] })
     await test.cache.set('bare', 'stays')
     const before = operations(test.server.memcached.stats())
@@ -20,7 +21,14 @@ describe('invalidateTags', () => {
       expect(await cache.get('bare')).toBe('stays')
     }
     expect(await test.cache.getOrSet(['city', 7], () => 'new', { tags: ['country:fr', 'city:7'] })).toBe('new')
-    expect((await other.getMany([['city', 7], ['city', 8]])).size).toBe(1)
+    expect(
+      (
+        await other.getMany([
+          ['city', 7],
+          ['city', 8],
+        ])
+      ).size,
+    ).toBe(1)
     await test.cache.invalidateTags('city:7')
     expect(await other.get(['city', 7])).toBeUndefined()
   })
@@ -50,7 +58,12 @@ describe('invalidateTags', () => {
       theirs.on('end', () => served.end())
       return ours
     }
-    await using cache = memcache({ servers: [{ name: 'held', connect }], logger: false, timeoutMs: 5000, clock: test.clock })
+    await using cache = memcache({
+      servers: [{ name: 'held', connect }],
+      logger: false,
+      timeoutMs: 5000,
+      clock: test.clock,
+    })
     const reading = cache.getOrSet('k', () => 'w', options)
     // Both connections are greeted; then all that is asked has to be asked before the first answer.
     await until(() => (answer(), sent.join('').includes('ma ') && sent.join('').includes('mg k')))
@@ -133,7 +146,9 @@ describe('invalidateTags', () => {
   it('refuses what is no tag', async () => {
     await using test = await openCache()
     await expect(test.cache.invalidateTags([''])).rejects.toThrow('a tag must not be empty')
-    await expect(test.cache.invalidateTags(['a'], { hard: true } as never)).rejects.toThrow('`hard` is `soft: false` here')
+    await expect(test.cache.invalidateTags(['a'], { hard: true } as never)).rejects.toThrow(
+      '`hard` is `soft: false` here',
+    )
   })
 })
 
@@ -154,7 +169,14 @@ describe('namespace', () => {
     expect(await test.another().namespace('import').clear()).toBe(true)
     expect(await imports.get(['row', 3])).toBeUndefined()
     expect(await test.cache.get(['import', 'row', 3])).toBeUndefined()
-    expect((await imports.getMany([['row', 1], ['row', 2]])).size).toBe(0)
+    expect(
+      (
+        await imports.getMany([
+          ['row', 1],
+          ['row', 2],
+        ])
+      ).size,
+    ).toBe(0)
     expect(await inner.get('x')).toBeUndefined()
     expect(await test.cache.get('importer')).toBe('stays')
     expect(await imports.getOrSet(['row', 3], () => 'again')).toBe('again')
@@ -180,6 +202,15 @@ describe('namespace', () => {
 
 /** What a server has done that is counted. */
 function operations(statistics: Readonly<Record<string, unknown>>): number {
-  const counted = ['get_hits', 'get_misses', 'cmd_set', 'incr_hits', 'incr_misses', 'delete_hits', 'delete_misses', 'touch_hits']
+  const counted = [
+    'get_hits',
+    'get_misses',
+    'cmd_set',
+    'incr_hits',
+    'incr_misses',
+    'delete_hits',
+    'delete_misses',
+    'touch_hits',
+  ]
   return counted.reduce((sum, name) => sum + Number(statistics[name]), 0)
 }

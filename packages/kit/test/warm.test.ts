@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { defineCache, memcache } from '../src/index.ts'
+import { defineCache } from '../src/index.ts'
+import type { Memcache } from '../src/index.ts'
+import { HotKeys } from '../src/warming/hot-keys.ts'
 import { ProgressBar } from '../src/warming/progress-bar.ts'
 import { openCache } from './open-cache.ts'
 
@@ -79,6 +81,74 @@ describe('warming', () => {
     const warming = numbers.warm(ids, { signal: controller.signal, onProgress, concurrency: 1 })
     await expect(warming).rejects.toThrow('enough')
     expect(await numbers.get(200)).toBeUndefined()
+  })
+})
+
+describe('warming again and longer', () => {
+  it('goes on where it was stopped', async () => {
+    await using test = await openCache()
+    const loaded: number[] = []
+    const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => (loaded.push(id), id) })
+    const controller = new AbortController()
+    const onProgress = ({ loaded: done }: { loaded: number }) => done === 100 && controller.abort(new Error('enough'))
+    const stopped = numbers.warm(ids, { signal: controller.signal, onProgress, concurrency: 1 })
+    await expect(stopped).rejects.toThrow('enough')
+    const before = loaded.length
+    const report = await numbers.warm(ids)
+    expect(report).toEqual({ loaded: ids.length - before, skipped: before, failed: 0 })
+    expect(loaded.toSorted((a, b) => a - b)).toEqual(ids)
+  })
+
+  it('spreads what is stored together: no second holds over 3 % of the keys', async () => {
+    await using test = await openCache()
+    const many = Array.from({ length: 2000 }, (_, id) => id)
+    const loadMany = (missing: readonly number[]) => [...missing]
+    const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => id, loadMany })
+    for (const ttlSeconds of [60, '1h'] as const) {
+      await numbers.clear()
+      await numbers.warm(many, { ttlSeconds })
+      const perSecond = new Map<number, number>()
+      for (const id of many) {
+        const { ttlSeconds: left } = (await test.cache.client.meta.get(`n:${id}`))!
+        perSecond.set(left, (perSecond.get(left) ?? 0) + 1)
+      }
+      expect(Math.max(...perSecond.values())).toBeLessThanOrEqual(60)
+      expect(Math.max(...perSecond.keys())).toBeLessThanOrEqual(ttlSeconds === 60 ? 66 : 3960)
+    }
+  })
+
+  it('warms the keys that were asked for most before', async () => {
+    await using test = await openCache({ asDefault: true })
+    const declare = (cache: Memcache) => defineCache({ name: 'n', cache, hotKeys: 3, load: (id: number) => id })
+    const [first, second] = [test.another(), test.another()]
+    const ask = async (cache: Memcache, times: Record<number, number>) => {
+      const numbers = declare(cache)
+      for (const [id, count] of Object.entries(times)) {
+        for (let call = 0; call < count; call++) await numbers.getOrSet(Number(id))
+      }
+      return numbers
+    }
+    await ask(first, { 1: 10, 2: 4, 3: 1, 4: 1, 5: 1 })
+    expect(await (await ask(second, { 2: 9, 6: 7 })).hotKeys()).toEqual([2, 6])
+    await first.close()
+    await second.close()
+    const numbers = declare(test.cache)
+    // A count that was stored is halved by the next one who stores his.
+    expect(await numbers.hotKeys()).toEqual([2, 6, 1])
+    await numbers.clear()
+    expect(await numbers.warm(await numbers.hotKeys())).toEqual({ loaded: 3, skipped: 0, failed: 0 })
+    expect(() => defineCache({ name: 'n', hotKeys: 1.5, load: (id: number) => id })).toThrow('hotKeys must be a whole')
+  })
+
+  it('counts in bounded memory', async () => {
+    await using test = await openCache()
+    const hot = new HotKeys<number>('n', 10, () => test.cache)
+    for (let round = 0; round < 2000; round++) {
+      hot.record(round % 5)
+      hot.record(1000 + round)
+    }
+    expect((await hot.read()).slice(0, 5).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4])
+    expect(await hot.read()).toHaveLength(10)
   })
 })
 

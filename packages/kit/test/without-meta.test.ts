@@ -116,7 +116,15 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
   it('keeps every type, and values over the item limit', async () => {
     await using server = await launch()
     const cache = server.open()
-    for (const value of ['text', { a: [1] }, new Map([[1, new Date(5)]]), Buffer.alloc(0), Buffer.from('b'), null, 5n]) {
+    for (const value of [
+      'text',
+      { a: [1] },
+      new Map([[1, new Date(5)]]),
+      Buffer.alloc(0),
+      Buffer.from('b'),
+      null,
+      5n,
+    ]) {
       expect(await cache.getOrSet(['k', typeof value, String(value)], () => value)).toEqual(value)
       expect(await cache.get(['k', typeof value, String(value)])).toEqual(value)
     }

@@ -53,7 +53,8 @@ export class CacheCore {
         raise: (tagKey, by) => store.use((using) => using.raise(tagKey, by)),
         flushAll: () => client.flushAll(),
       },
-      () => logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
+      () =>
+        logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
     )
     this.parts = { ...options, store, pending, tags: new Tags(store, pending) }
     this.#client = client

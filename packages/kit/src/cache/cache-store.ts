@@ -64,7 +64,12 @@ export interface CacheStore {
   /** Takes the right to load an item anew before it is stale; its cas unique, or `undefined` when another has it. */
   claim(key: string, item: StoredItem): Promise<bigint | undefined>
   /** Stores a value in place of the item with this cas unique; the new one, or `undefined` when it was changed or deleted. */
-  fill(key: string, item: EncodedItem, casUnique: bigint, ttlSeconds: number): Promise<{ casUnique?: bigint } | undefined>
+  fill(
+    key: string,
+    item: EncodedItem,
+    casUnique: bigint,
+    ttlSeconds: number,
+  ): Promise<{ casUnique?: bigint } | undefined>
   /** Stores a value whatever is there. */
   set(key: string, item: EncodedItem, ttlSeconds: number): Promise<{ casUnique?: bigint }>
   /** Gives a lease back without a value: the next caller loads at once. Whether it was still held. */

@@ -27,7 +27,8 @@ function copyPlain(value: Record<string, unknown>): Record<string, unknown> {
   const copy: Record<string, unknown> = {}
   for (const key in value) {
     const item = value[key]
-    if (key === '__proto__') Object.defineProperty(copy, key, { value: copyValue(item), enumerable: true, writable: true, configurable: true })
+    if (key === '__proto__')
+      Object.defineProperty(copy, key, { value: copyValue(item), enumerable: true, writable: true, configurable: true })
     else copy[key] = typeof item === 'object' && item !== null ? copyObject(item) : item
   }
   return copy

@@ -72,7 +72,9 @@ export class KitCodec implements ValueCodec {
     if (clientFlags === ClientFlags.bytes && start === end) return LEASE_STUB
     if (clientFlags !== ClientFlags.entry) return this.#typed.read(buffer, start, end, clientFlags, owned)
     const newline = buffer.subarray(start, end).indexOf(NEWLINE)
-    const [flags, loadMs, freshUntilMs, tags] = parseHeader(buffer.toString('utf8', start, start + Math.max(0, newline)))
+    const [flags, loadMs, freshUntilMs, tags] = parseHeader(
+      buffer.toString('utf8', start, start + Math.max(0, newline)),
+    )
     const facts: EntryFacts = {
       loadMs: loadMs === 0 ? undefined : loadMs,
       freshUntilMs: freshUntilMs === 0 ? undefined : freshUntilMs,

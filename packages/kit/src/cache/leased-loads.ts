@@ -81,7 +81,9 @@ export class LeasedLoads {
     background = false,
   ): Flight<LoadOutcome> {
     const work = async (signal: AbortSignal): Promise<LoadOutcome> => {
-      return right === undefined ? this.#loadUnleased(target, run(signal)) : this.#loadAndStore(target, right, run(signal))
+      return right === undefined
+        ? this.#loadUnleased(target, run(signal))
+        : this.#loadAndStore(target, right, run(signal))
     }
     return this.#flights.start(target.name, work, background)
   }
@@ -160,7 +162,10 @@ export class LeasedLoads {
     // Whoever asks after the fill was sent must not be given what a later delete has taken away.
     this.#flights.detach(name)
     const stamp = memory?.stamp()
-    const filling = attempt(store.use((using) => using.fill(name, item, lease.casUnique, keptSeconds)), report)
+    const filling = attempt(
+      store.use((using) => using.fill(name, item, lease.casUnique, keptSeconds)),
+      report,
+    )
     const tagKeys = Object.keys(generations)
     const current = tagKeys.length === 0 ? generations : await attempt(tags.read(tagKeys), report)
     const filled = await filling
@@ -201,7 +206,12 @@ export class LeasedLoads {
   async #free({ key, casUnique, filled }: HeldLease): Promise<boolean> {
     if (filled) return false
     const { store, report } = this.#parts
-    return (await attempt(store.use((using) => using.free(key, casUnique)), report)) === true
+    return (
+      (await attempt(
+        store.use((using) => using.free(key, casUnique)),
+        report,
+      )) === true
+    )
   }
 }
 

@@ -161,7 +161,11 @@ export class Lookups {
   /** Without its tags nothing can be believed; a lease is given back. */
   #withoutTags(name: string, fetched: Fetched): Lookup {
     const { store, report } = this.#parts
-    if (fetched.kind === 'vacant') void attempt(store.use((using) => using.free(name, fetched.casUnique)), report)
+    if (fetched.kind === 'vacant')
+      void attempt(
+        store.use((using) => using.free(name, fetched.casUnique)),
+        report,
+      )
     return CACHE_AWAY
   }
 
@@ -180,7 +184,10 @@ export class Lookups {
     if (verdict === AWAY) return CACHE_AWAY
     if (verdict === 'invalid') {
       // Only as long as it is this very item: what was stored meanwhile stays.
-      const dropped = await attempt(store.use((using) => using.drop(name, item.casUnique)), report)
+      const dropped = await attempt(
+        store.use((using) => using.drop(name, item.casUnique)),
+        report,
+      )
       return dropped === AWAY ? CACHE_AWAY : undefined
     }
     const isStale = fetched.stale || verdict === 'stale'

@@ -203,7 +203,8 @@ export class ReadThroughMany<Id, Value> {
   }
 
   #reload(item: ManyItem<Id>, found: Extract<Lookup, { kind: 'stale' }>): void {
-    const load = async (context: LoadContext): Promise<unknown> => valuesById([item.id], await this.#load([item.id], context)).get(item.id)
+    const load = async (context: LoadContext): Promise<unknown> =>
+      valuesById([item.id], await this.#load([item.id], context)).get(item.id)
     this.#single.reload({ ...item.request, load, signal: undefined }, found)
   }
 

@@ -70,7 +70,8 @@ export class ReadThrough {
   reload(request: ReadThroughRequest, found: Stale): void {
     const { name } = request
     if (found.claimable) void this.#claim(request, found)
-    else if (found.claimed && this.#loads.get(name) === undefined) this.#startReload(request, found.item.casUnique!, found)
+    else if (found.claimed && this.#loads.get(name) === undefined)
+      this.#startReload(request, found.item.casUnique!, found)
     else if (!found.claimed) this.#watchClaim(name, found.item.casUnique)
   }
 

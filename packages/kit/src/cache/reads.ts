@@ -83,11 +83,7 @@ export class Reads {
     return attempt(this.#parts.tags.read(tagKeys), this.#parts.report)
   }
 
-  async #isValid(
-    stored: unknown,
-    required: readonly string[],
-    known: Generations | typeof AWAY,
-  ): Promise<boolean> {
+  async #isValid(stored: unknown, required: readonly string[], known: Generations | typeof AWAY): Promise<boolean> {
     const verdict = await this.#parts.tags.verdict(factsOf(stored).tags, required, known, this.#parts.report)
     return verdict !== 'invalid' && verdict !== AWAY
   }

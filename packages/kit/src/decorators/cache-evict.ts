@@ -43,7 +43,11 @@ const KNOWN = [
 export function CacheEvict<Args extends readonly unknown[] = []>(
   options: CacheEvictOptions<Args>,
 ): MethodDecoratorOf<Args, unknown> {
-  checkOptions('@CacheEvict', options, KNOWN, { ...OPTION_HINTS, allEntries: 'all', beforeInvocation: `when: 'before'` })
+  checkOptions('@CacheEvict', options, KNOWN, {
+    ...OPTION_HINTS,
+    allEntries: 'all',
+    beforeInvocation: `when: 'before'`,
+  })
   const { key, tags, all = false, soft = false, when = 'after', condition, cache } = options
   if (key === undefined && tags === undefined && !all) {
     throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)

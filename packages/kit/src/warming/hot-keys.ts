@@ -22,7 +22,8 @@ export class HotKeys<Id> {
 
   /** @param most how many are remembered. */
   constructor(name: string, most: number, cache: () => Memcache) {
-    if (!Number.isInteger(most) || most < 1) throw new MemcacheOptionError(`hotKeys must be a whole number, got ${most}`)
+    if (!Number.isInteger(most) || most < 1)
+      throw new MemcacheOptionError(`hotKeys must be a whole number, got ${most}`)
     this.#name = name
     this.#most = most
     this.#cache = cache

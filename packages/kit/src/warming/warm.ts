@@ -74,7 +74,10 @@ export async function warm<Id, Value>(
   const { jitter = source.options.jitter ?? DEFAULT_JITTER, ttlSeconds = source.options.ttlSeconds } = options
   const declared = { ...source.options, jitter, ttlSeconds }
   const spread = new LifetimeSpread(jitter)
-  const tally = new Tally(progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined, onProgress)
+  const tally = new Tally(
+    progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined,
+    onProgress,
+  )
   const batches = inBatches(ids, batchSize)
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {

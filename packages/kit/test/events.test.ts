@@ -1,0 +1,78 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { describe, expect, it } from 'vitest'
+import type { MemcacheEvents } from '../src/index.ts'
+import { until } from './deferred.ts'
+import { openCache } from './open-cache.ts'
+
+describe('events and counters', () => {
+  it('tell what happens, by events and by channels', async () => {
+    await using test = await openCache({ prefix: 'shop' })
+    const { cache, clock } = test
+    const events: unknown[][] = []
+    const published: string[] = []
+    const names: (keyof MemcacheEvents)[] = ['hit', 'miss', 'stale', 'load', 'loadError', 'set', 'delete', 'invalidate']
+    const listeners = names.map((name) => {
+      cache.on(name, (...details: unknown[]) => events.push([name, ...details.slice(0, 1)]))
+      const listener = (message: unknown): void => {
+        if ((message as { cache: unknown }).cache === cache) published.push(name)
+      }
+      subscribe(`memcache-ts:${name}`, listener)
+      return () => unsubscribe(`memcache-ts:${name}`, listener)
+    })
+    const options = { ttlSeconds: 60, staleSeconds: 60, jitter: 0 } as const
+    await cache.getOrSet(['city', 1], () => 'old', options)
+    await cache.getOrSet(['city', 1], () => 'never', options)
+    clock.advanceSeconds(61)
+    await cache.getOrSet(['city', 1], () => 'new', options)
+    await until(() => cache.stats().sets === 2)
+    await cache.get('missing')
+    await cache.getOrSet('broken', () => Promise.reject(new Error('no database'))).catch(() => {})
+    await cache.delete('k')
+    await cache.invalidateTags(['t', 'u'])
+    expect(events).toEqual([
+      ['miss', 'city:1'],
+      ['load', 'city:1'],
+      ['set', 'city:1'],
+      ['hit', 'city:1'],
+      ['hit', 'city:1'],
+      ['stale', 'city:1'],
+      ['load', 'city:1'],
+      ['set', 'city:1'],
+      ['miss', 'missing'],
+      ['miss', 'broken'],
+      ['loadError', 'broken'],
+      ['delete', 'k'],
+      ['invalidate', ['t', 'u']],
+    ])
+    expect(published).toEqual(events.map(([name]) => name))
+    expect(cache.stats()).toEqual({
+      hits: 2,
+      memoryHits: 0,
+      misses: 3,
+      stale: 1,
+      coalesced: 0,
+      loads: 3,
+      loadErrors: 1,
+      earlyRefreshes: 0,
+      unleasedLoads: 0,
+      discarded: 0,
+      sets: 2,
+      invalidations: 2,
+      cacheErrors: 0,
+      pending: 0,
+      breaker: 'closed',
+    })
+    for (const end of listeners) end()
+  })
+
+  it('never emit error, which would end the process', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const errors: unknown[] = []
+    test.cache.on('cacheError', (error) => errors.push(error))
+    await test.server.stop()
+    await test.cache.getOrSet('k', () => 1)
+    await test.cache.get('k')
+    expect(errors.length).toBeGreaterThan(0)
+    expect(errors[0]).toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
+  })
+})

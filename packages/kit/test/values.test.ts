@@ -1,0 +1,154 @@
+import { execFileSync } from 'node:child_process'
+import { describeWithCommand, describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { memcache, MemcachedClient } from '../src/index.ts'
+import type { Memcache } from '../src/index.ts'
+import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+
+const VALUES: Record<string, unknown> = {
+  string: 'text, ü, ☂',
+  'empty string': '',
+  number: 1.5,
+  'negative zero': -0,
+  NaN: Number.NaN,
+  Infinity: Infinity,
+  boolean: false,
+  null: null,
+  bigint: 2n ** 70n,
+  Date: new Date('2026-11-24T00:00:00Z'),
+  'invalid Date': new Date(Number.NaN),
+  Map: new Map<unknown, unknown>([
+    ['k', new Set([1, 'two'])],
+    [{ a: 1 }, undefined],
+  ]),
+  Set: new Set([1n, null]),
+  Buffer: Buffer.from([0, 1, 255]),
+  'empty Buffer': Buffer.alloc(0),
+  Uint8Array: Uint8Array.of(1, 2),
+  Float64Array: Float64Array.of(0.5, -1),
+  BigInt64Array: BigInt64Array.of(-5n),
+  DataView: new DataView(Uint8Array.of(9, 8).buffer),
+  array: [1, [2, { three: 3 }]],
+  'object with undefined': { a: undefined, b: [undefined] },
+  'object like a tag': { $: ['date', 'x'] },
+  'object with __proto__': JSON.parse('{"__proto__": {"a": 1}, "b": 2}'),
+}
+
+/** That a value is the same, from memcached and from memory, loaded or set, bare and with tags. */
+async function comesBack(cache: Memcache, name: string, value: unknown): Promise<void> {
+  for (const tags of [[], ['t']]) {
+    const key = ['value', name, tags.length]
+    for (const l1 of [false, true]) {
+      expect(await cache.getOrSet(key, () => value, { tags, l1 })).toStrictEqual(value)
+      expect(await cache.getOrSet(key, () => 'never', { tags, l1 })).toStrictEqual(value)
+      expect(await cache.getOrSet(key, () => 'never', { tags, l1 })).toStrictEqual(value)
+    }
+    expect(await cache.get(key)).toStrictEqual(value)
+    await cache.set(key, value, { tags })
+    expect(await cache.get(key)).toStrictEqual(value)
+    expect((await cache.getMany([key])).get(key)).toStrictEqual(value)
+  }
+}
+
+describe('values', () => {
+  it.each(Object.entries(VALUES))(
+    'come back as they went in, from memory and from memcached: %s',
+    async (name, value) => {
+      await using test = await openCache({ l1: true })
+      await comesBack(test.cache, name, value)
+      await using packed = await openCache({ compression: { overBytes: 1 }, l1: true })
+      await comesBack(packed.cache, name, value)
+    },
+  )
+
+  it('of 8 MB are split, and a part that is gone makes them a miss that can be loaded again', async () => {
+    await using test = await openCache()
+    const large = { text: 'x'.repeat(8_000_000) }
+    let loads = 0
+    const load = () => (loads++, large)
+    expect((await test.cache.getOrSet('k', load)).text.length).toBe(8_000_000)
+    expect((await test.another().getOrSet('k', load)).text === large.text).toBe(true)
+    expect((await test.cache.get<typeof large>('k'))?.text === large.text).toBe(true)
+    expect(loads).toBe(1)
+    await test.cache.client.delete(`chunk:${await chunkIdOf(test)}:3`)
+    expect(await test.cache.get('k')).toBeUndefined()
+    expect((await test.cache.getOrSet('k', load)).text === large.text).toBe(true)
+    expect((await test.another().getOrSet('k', load)).text === large.text).toBe(true)
+    expect(loads).toBe(2)
+  })
+
+  it('that cannot be stored are the caller’s to hear of', async () => {
+    await using test = await openCache()
+    await expect(test.cache.set('k', () => 1)).rejects.toThrow('the value cannot be stored')
+    await expect(test.cache.set('k', 1, 'soon' as never)).rejects.toThrow('ttlSeconds must be')
+    await expect(test.cache.set('k', 1, { ttl: 5 } as never)).rejects.toThrow('`ttl` is `ttlSeconds` here')
+  })
+
+  it('of other programs that cannot be read are loaded, and left where they are', async () => {
+    await using test = await openCache()
+    const encode = () => ({ bytes: Buffer.from('theirs'), clientFlags: 99 })
+    const decode = (bytes: Buffer) => bytes.toString()
+    const { servers } = test.server
+    await using theirs = new MemcachedClient({ servers, values: { encode, decode }, clock: test.clock })
+    await theirs.set('k', 'any')
+    expect(await test.cache.get('k')).toBeUndefined()
+    expect(await test.cache.getOrSet('k', () => 'loaded')).toBe('loaded')
+    expect(await theirs.get('k')).toBe('theirs')
+    expect(test.cache.stats().cacheErrors).toBe(2)
+  })
+})
+
+/** The id that the chunks of `k` carry, from the list that lies under the key. */
+async function chunkIdOf(test: TestCaches): Promise<string> {
+  const connection = test.server.servers[0]!.connect()
+  const answer = new Promise<string>((resolve) => connection.once('data', (chunk: Buffer) => resolve(chunk.toString())))
+  connection.write('get k\r\n')
+  const [, id] = /\["([\w-]+)"/.exec(await answer)!
+  connection.end()
+  return id!
+}
+
+/** The guide's Python program, word for word where it matters. */
+const GUIDE = `
+import json, sys
+from pymemcache.client.base import Client
+
+def json_serializer(key, value):
+    if isinstance(value, str):
+        return value, 1
+    return json.dumps(value), 2
+
+def json_deserializer(key, value, flags):
+    if flags == 1:
+        return value.decode('utf-8')
+    if flags == 2:
+        return json.loads(value.decode('utf-8'))
+    raise Exception("Unknown serialization format")
+
+client = Client(('127.0.0.1', int(sys.argv[1])), serializer=json_serializer, deserializer=json_deserializer)
+client.set('from-python', {'list': [1, 2.5, None, 'ü']}, expire=60)
+client.set('text-from-python', 'text', expire=60)
+print(json.dumps([client.get(key) for key in sys.argv[2:]]))
+`
+
+describeWithCommand(
+  ['/usr/bin/python3', '-c', 'import pymemcache'],
+  'python3-pymemcache',
+  'values and the guide’s Python program',
+  () => {
+    describeWithMemcached('on one memcached', () => {
+      it('read each other’s strings and JSON', async () => {
+        await using server = await launchMemcached()
+        await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000 })
+        await cache.set('set', 'grüße')
+        await cache.getOrSet('loaded', () => ({ list: [1, 2.5, null, 'ü'] }), { staleSeconds: 60 })
+        await cache.getOrSet('number', () => 42)
+        const printed = execFileSync('/usr/bin/python3', ['-c', GUIDE, String(server.port), 'set', 'loaded', 'number'])
+        expect(JSON.parse(printed.toString())).toEqual(['grüße', { list: [1, 2.5, null, 'ü'] }, 42])
+        expect(await cache.get('from-python')).toEqual({ list: [1, 2.5, null, 'ü'] })
+        expect(await cache.getOrSet('text-from-python', () => 'never')).toBe('text')
+      })
+    })
+  },
+)
