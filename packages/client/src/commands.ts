@@ -4,6 +4,7 @@ import {
   joinKey,
   MAX_RELATIVE_EXPTIME_SECONDS,
   MemcacheOptionError,
+  MemcacheUnsupportedError,
   ttlToSeconds,
   Uint64,
 } from 'memcache-ts-protocol'
@@ -26,6 +27,7 @@ import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
 import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
+import { chunkKeysOf } from './values/chunked-values.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
 import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 
@@ -119,6 +121,22 @@ export class Commands {
       if (joins || !this.#values.isLarge(encoded.bytes)) send(encoded)
       else this.#storeChunks(encoded, exptime, options).then(send).catch(reject)
     })
+  }
+
+  /** Sets an item's lifetime anew, and that of its chunks; whether there was one. */
+  async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
+    const request = { value: false, touchExptime: exptime }
+    if (!this.#values.makesChunks) return this.retrieve(key, request, options, isFound)
+    try {
+      const kind = await this.retrieve(key, { ...request, details: true }, options, clientFlagsOf)
+      if (kind === ClientFlags.chunks) await this.#touchChunks(key, exptime, options)
+      return kind !== undefined
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError)) throw error
+      // Without meta commands only the value itself says of what kind it is.
+      await this.#touchChunks(key, exptime, options)
+      return this.retrieve(key, request, options, isFound)
+    }
   }
 
   delete(
@@ -247,6 +265,13 @@ export class Commands {
     return asked
   }
 
+  async #touchChunks(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<void> {
+    const manifest = await this.retrieve(key, { value: true }, options, valueOf<Buffer>, MANIFEST)
+    if (manifest === undefined) return
+    const request = { value: false, touchExptime: exptime }
+    await Promise.all(chunkKeysOf(manifest).map((chunk) => this.retrieve(chunk, request, options, isFound)))
+  }
+
   #storeChunks(encoded: EncodedValue, exptime: number, options: CallOptions | undefined): Promise<EncodedValue> {
     return this.#values.storeChunks(
       encoded,
@@ -269,6 +294,16 @@ export class Commands {
         }),
     )
   }
+}
+
+/** The list of a value's chunks; any other value is nothing. */
+const MANIFEST: ValueReader = {
+  read: (buffer, start, end, clientFlags) =>
+    clientFlags === ClientFlags.chunks ? Buffer.from(buffer.subarray(start, end)) : undefined,
+}
+
+function clientFlagsOf(reply: MetaReply): number | undefined {
+  return isFound(reply) ? reply.clientFlags : undefined
 }
 
 /** A plain set either stores or rejects. */

@@ -189,10 +189,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets an item's lifetime anew; returns whether there was one. */
   touch(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<boolean> {
-    return this.#tracing.run('touch', key, options, async () => {
-      const request = { value: false, touchExptime: this.#commands.exptime(ttl) }
-      return this.#commands.retrieve(key, request, options, isFound)
-    })
+    return this.#tracing.run('touch', key, options, async () =>
+      this.#commands.touch(key, this.#commands.exptime(ttl), options),
+    )
   }
 
   /** Deletes an item; returns whether there was one. */

@@ -80,6 +80,23 @@ describe('values over the item limit', () => {
     expect(await client.get('large-text')).toBe('ü'.repeat(700_000))
   })
 
+  it('live as long as their list when it is touched', async () => {
+    await using client = open({ chunkBytes: 500_000, prefix: 'touched' })
+    const value = 'x'.repeat(1_200_000)
+    await client.set('k', value, 10)
+    await client.set('small', 'v', 10)
+    expect(await client.touch('k', 1000)).toBe(true)
+    expect(await client.touch('small', 1000)).toBe(true)
+    expect(await client.touch('missing', 1000)).toBe(false)
+    const [, manifest = ''] = (await ask('get touched:k\r\n')).split('\r\n')
+    const [id, count] = JSON.parse(manifest) as [string, number]
+    for (let index = 0; index < count; index++) {
+      const chunk = await client.meta.get(`chunk:${id}:${index}`, { value: false })
+      expect(chunk?.ttlSeconds).toBeGreaterThan(900)
+    }
+    expect((await client.meta.get('small'))?.ttlSeconds).toBeGreaterThan(900)
+  })
+
   it('are read by whoever has chunks turned off', async () => {
     await using writer = open({ chunkBytes: 500_000 })
     await using reader = open()

@@ -26,6 +26,11 @@ export class ChunkedValues implements ValueReader {
     this.#chunkBytes = chunkBytes
   }
 
+  /** Whether values over the item limit are stored in chunks, so that a key's lifetime may have to be set for several items. */
+  get makesChunks(): boolean {
+    return this.#chunkBytes < Infinity
+  }
+
   encode(value: unknown): EncodedValue {
     return this.#codec.encode(value)
   }
@@ -69,6 +74,12 @@ export class ChunkedValues implements ValueReader {
     if (chunks.length !== count || bytes.length !== length) return undefined
     return this.#reader.read(bytes, 0, bytes.length, clientFlags, true)
   }
+}
+
+/** The keys of the chunks that a list names. @throws MemcacheDecodeError for what is no such list. */
+export function chunkKeysOf(manifest: Buffer): string[] {
+  const [id, count] = parseManifest(manifest.toString('latin1'))
+  return chunkKeys(id, count)
 }
 
 function chunkKeys(id: string, count: number): string[] {

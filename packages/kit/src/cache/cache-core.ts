@@ -29,8 +29,8 @@ export interface CacheCoreOptions {
   readonly logger: Logger
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
-  tagKey(tag: string): string
-  namespaceKey(name: string): string
+  readonly tagKey: (tag: string) => string
+  readonly namespaceKey: (name: string) => string
 }
 
 /** All that a `Memcache` does, by keys as they are stored; its namespaces make those of the user's. */

@@ -18,7 +18,7 @@ export interface CacheParts {
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
   /** The key of a tag, as it is stored. */
-  tagKey(tag: string): string
+  readonly tagKey: (tag: string) => string
   /** The key of the tag that all of a namespace carries: no user's tag has it. */
-  namespaceKey(name: string): string
+  readonly namespaceKey: (name: string) => string
 }

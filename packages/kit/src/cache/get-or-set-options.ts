@@ -18,7 +18,7 @@ export interface LoadingOptions {
    * How long past its lifetime a value may still be served, while one caller of all processes loads it anew, and when that
    * fails. Default 0: never.
    */
-  staleSeconds?: Ttl | 0 | undefined
+  staleSeconds?: Ttl | undefined
   /** How long a loaded `null` is fresh, if that is shorter. Default 30. */
   nullTtlSeconds?: Ttl | undefined
   /** How long the caller who loads a stale value anew waits for it, in milliseconds, before the stale one is served. Default 0. */

@@ -41,7 +41,7 @@ export type Lookup =
   | { readonly kind: 'unleased'; readonly isAway: boolean }
 
 /** A lease for the first of several callers who were looking for its key. */
-export class OfferedLease implements HeldLease {
+class OfferedLease implements HeldLease {
   readonly key: string
   casUnique: bigint
   readonly filled: boolean
@@ -62,7 +62,7 @@ export class OfferedLease implements HeldLease {
 }
 
 /** A value that several callers were looking for: the first has it, the others have copies. */
-export class SharedValue {
+class SharedValue {
   readonly #value: unknown
   #isTaken: boolean
 
@@ -89,7 +89,7 @@ const WORTH_ASKING_BYTES = 1024
 /** A key whose value is found invalid over and over is being invalidated faster than it is read. */
 const MOST_ROUNDS = 5
 
-export const CACHE_AWAY: Lookup = { kind: 'unleased', isAway: true }
+const CACHE_AWAY: Lookup = { kind: 'unleased', isAway: true }
 export const NO_LEASE: Lookup = { kind: 'unleased', isAway: false }
 
 /** Looks keys up together with their tags, in one pipeline; what is asked for in one tick is asked for once. */

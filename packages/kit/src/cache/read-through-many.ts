@@ -138,7 +138,7 @@ export class ReadThroughMany<Id, Value> {
     const ours: Ours<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
     const lookups = await Promise.all(
-      open.map((item) => {
+      open.map(async (item) => {
         if (isLast) return NO_LEASE
         return this.#loads.joinable(item.request.name) === undefined ? this.#lookups.find(item.request) : undefined
       }),
@@ -254,7 +254,7 @@ class Batch<Id, Value> {
 const NOTHING = { value: undefined, confirmed: false }
 
 /** What a loader of many brought, by id. @throws MemcacheOptionError for a list that does not fit the ids. */
-export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
+function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
   if (loaded instanceof Map) return loaded as ReadonlyMap<Id, Value>
   const values = loaded as readonly (Value | undefined)[]
   if (!Array.isArray(values) || values.length !== ids.length) {
