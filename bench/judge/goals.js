@@ -1,10 +1,30 @@
+import * as cacheAway from './cache-away.js'
 import * as clientFailover from './client-failover.js'
 import * as clientFaults from './client-faults.js'
 import * as clientSpeed from './client-speed.js'
 import * as clientTracing from './client-tracing.js'
+import * as hotKey from './hot-key.js'
+import * as killedWinner from './killed-winner.js'
+import * as many from './many.js'
+import * as memoryTier from './memory-tier.js'
 import * as memory from './memory.js'
 import * as near from './near.js'
 import * as stampede from './stampede.js'
+import * as tags from './tags.js'
 
 /** All goals by name; each has a `description` and a `run` that resolves to whether it was reached, and its figure. */
-export const goals = { stampede, near, memory, clientFailover, clientFaults, clientSpeed, clientTracing }
+export const goals = {
+  stampede,
+  killedWinner,
+  hotKey,
+  many,
+  tags,
+  memoryTier,
+  cacheAway,
+  near,
+  memory,
+  clientFailover,
+  clientFaults,
+  clientSpeed,
+  clientTracing,
+}

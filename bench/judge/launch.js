@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url'
 
 const CLI = fileURLToPath(new URL('../../packages/server/bin/memcache-ts-server.js', import.meta.url))
 
-/** Starts a server on a free port: ours as built, or the real memcached. */
-export async function launch({ realMemcached = false, memoryLimitMb = 64 } = {}) {
-  const port = await freePort()
+/** Starts a server, on a free port unless one is given: ours as built, or the real memcached. */
+export async function launch({ realMemcached = false, memoryLimitMb = 64, port: given } = {}) {
+  const port = given ?? (await freePort())
   const [command, args] = realMemcached
     ? ['memcached', ['-u', 'root', '-l', '127.0.0.1', '-t', '1']]
     : [process.execPath, [CLI]]
