@@ -5,6 +5,7 @@ const [address, task, options = '{}'] = process.argv.slice(2)
 const given = JSON.parse(options)
 // Thousands of calls that start in one tick keep two cores busy for longer than a request may wait in an application.
 const cache = memcache({ servers: address, logger: false, timeoutMs: 2000, ...given.cache })
+let version = 0
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 const tasks = {
@@ -30,7 +31,6 @@ const tasks = {
   async hotKey({ key, perSecond, milliseconds, loaderMs, getOrSet }) {
     const replaced = []
     const took = []
-    let version = 0
     const load = async ({ stale }) => {
       replaced.push(stale ?? 'nothing')
       await pause(loaderMs)

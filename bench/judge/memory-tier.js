@@ -13,8 +13,8 @@ const CALLS = 50_000
 const CHANGES = 10
 
 const VALUES = {
-  'a string': 'x'.repeat(100),
-  'an object of 10 fields': Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`field${index}`, index])),
+  string: 'x'.repeat(100),
+  'object-of-10': Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`field${index}`, index])),
 }
 
 export async function run({ realMemcached }) {
@@ -47,9 +47,9 @@ async function speed(cache, name, value) {
   const load = () => value
   const rounds = []
   for (let round = 0; round < ROUNDS; round++) {
-    await cache.getOrSet(['l1', name], load, 600)
+    await cache.getOrSet(['city', name], load, 600)
     const start = performance.now()
-    for (let call = 0; call < CALLS; call++) await cache.getOrSet(['l1', name], load, 600)
+    for (let call = 0; call < CALLS; call++) await cache.getOrSet(['city', name], load, 600)
     rounds.push(((performance.now() - start) * 1000) / CALLS)
   }
   return median(rounds)

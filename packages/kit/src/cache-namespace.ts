@@ -24,6 +24,7 @@ export interface GetOrSetManyOptions<Id> extends LoadingOptions {
   signal?: AbortSignal | undefined
 }
 
+const NO_OPTIONS: GetOrSetOptions = {}
 const SET_OPTIONS = ['ttlSeconds', 'tags'] as const satisfies readonly (keyof SetOptions)[]
 const MANY_OPTIONS = [
   ...LOADING_OPTIONS,
@@ -128,10 +129,13 @@ export class CacheNamespace implements CacheMethods {
 
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
     try {
-      const { tags, signal, ...loadingOptions } = toGetOrSetOptions(options)
-      const loading = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
-      const item = this.#request(key, loading, tags, signal)
-      return this.#core.getOrSet({ ...item, load }) as Promise<Value>
+      const name = this.key(key)
+      const inMemory = this.#core.fromMemory(name, options)
+      if (inMemory !== undefined) return inMemory as Promise<Value>
+      const isTtl = typeof options !== 'object'
+      const { tags, signal, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
+      const loading = isTtl ? this.#core.loadingFor(options) : resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
+      return this.#core.getOrSet({ ...this.#request(name, loading, tags, signal), load }) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
@@ -183,13 +187,13 @@ export class CacheNamespace implements CacheMethods {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
     const resolved = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
-    return [...new Set(ids)].map((id) => ({ id, request: this.#request(key(id), loading, tags?.(id), signal) }))
+    return [...new Set(ids)].map((id) => ({ id, request: this.#request(this.key(key(id)), loading, tags?.(id), signal) }))
   }
 
-  #request(key: Key, loading: ResolvedLoading, tags: readonly string[] | undefined, signal: AbortSignal | undefined) {
+  #request(name: string, loading: ResolvedLoading, tags: readonly string[] | undefined, signal: AbortSignal | undefined) {
     const { staleSeconds, l1 } = loading
     return {
-      name: this.key(key),
+      name,
       required: this.#tagKeys,
       tagKeys: this.#withTags(tags),
       staleSeconds,

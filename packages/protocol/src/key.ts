@@ -14,11 +14,28 @@ const UNSAFE_IN_PART = /[:%\u0000- \u007f]/g
 
 /** The key as one string. Parts that differ never give the same key. */
 export function joinKey(key: Key): string {
-  return typeof key === 'string' ? key : key.map((part) => escapePart(String(part))).join(':')
+  if (typeof key === 'string') return key
+  let joined = ''
+  for (let index = 0; index < key.length; index++) {
+    const part = key[index]!
+    if (index > 0) joined += ':'
+    joined += typeof part === 'string' ? escapePart(part) : part
+  }
+  return joined
 }
 
+const COLON = 58
+const PERCENT = 37
+
 function escapePart(part: string): string {
-  return part.replaceAll(UNSAFE_IN_PART, (character) => encodeURIComponent(character))
+  // Most parts have nothing to escape, and looking is a tenth of what replacing costs.
+  for (let index = 0; index < part.length; index++) {
+    const code = part.charCodeAt(index)
+    if (code <= SPACE || code === COLON || code === PERCENT || code === DELETE) {
+      return part.replaceAll(UNSAFE_IN_PART, (character) => encodeURIComponent(character))
+    }
+  }
+  return part
 }
 
 /**

@@ -5,6 +5,8 @@ import { AdaptiveStore } from './adaptive-store.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { CacheStats } from './cache-stats.ts'
+import { resolveLoading } from './get-or-set-options.ts'
+import type { GetOrSetOptions, ResolvedLoading } from './get-or-set-options.ts'
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
 import { Lookups } from './lookups.ts'
@@ -18,6 +20,9 @@ import { Reads } from './reads.ts'
 import { ServerHealth } from './server-health.ts'
 import { Tags } from './tags.ts'
 import { Writes } from './writes.ts'
+
+/** Lifetimes that are given as such; those that are computed are not worth being remembered. */
+const MOST_LIFETIMES = 100
 
 /** What a cache core is made of. */
 export interface CacheCoreOptions {
@@ -43,6 +48,7 @@ export class CacheCore {
   readonly #loads: LeasedLoads
   readonly #single: ReadThrough
   readonly #health: ServerHealth
+  readonly #loadings = new Map<Ttl | undefined, ResolvedLoading>()
 
   constructor(options: CacheCoreOptions) {
     const { client, clock, logger, leaseSeconds, memory, report } = options
@@ -69,6 +75,27 @@ export class CacheCore {
       memory?.clear()
       void pending.run()
     })
+  }
+
+  /** A value that memory has, as its promise: before anything else is made of the call. */
+  fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined {
+    const { memory, report } = this.parts
+    if (memory === undefined) return undefined
+    if (typeof options === 'object' && (options.l1 === false || options.signal !== undefined)) return undefined
+    const item = memory.fresh(name)
+    if (item === undefined) return undefined
+    report.memoryHit(name)
+    return Promise.resolve(memory.valueOf(item))
+  }
+
+  /** How values are loaded where only their lifetime was given. */
+  loadingFor(ttl: Ttl | undefined): ResolvedLoading {
+    let loading = this.#loadings.get(ttl)
+    if (loading === undefined) {
+      loading = resolveLoading({ ttlSeconds: ttl }, this.parts.ttlSeconds)
+      if (this.#loadings.size < MOST_LIFETIMES) this.#loadings.set(ttl, loading)
+    }
+    return loading
   }
 
   getOrSet(request: ReadThroughRequest): Promise<unknown> {

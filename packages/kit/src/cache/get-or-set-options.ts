@@ -111,7 +111,7 @@ export interface ResolvedLoading {
 /** A lifetime or options, as options. @throws MemcacheOptionError for an option that there is not. */
 export function toGetOrSetOptions(options: Ttl | GetOrSetOptions | undefined): GetOrSetOptions {
   if (options === undefined) return {}
-  if (typeof options === 'number' || typeof options === 'string') return { ttlSeconds: options }
+  if (typeof options !== 'object') return { ttlSeconds: options }
   checkOptions('getOrSet', options, GET_OR_SET_OPTIONS, OPTION_HINTS)
   return options
 }

@@ -99,7 +99,8 @@ export class MetaStore implements CacheStore {
     return this.#client.meta.get(key, {
       value,
       vivifySeconds: this.#leaseSeconds,
-      recacheSeconds: staleSeconds > 0 ? staleSeconds : undefined,
+      // memcached gives the right when fewer seconds are left than this: at the end of its lifetime a value is stale.
+      recacheSeconds: staleSeconds > 0 ? staleSeconds + 1 : undefined,
     })
   }
 }
@@ -110,7 +111,7 @@ function read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
   return {
     kind: 'found',
     item: { stored: item.value, size, casUnique, ttlSeconds },
-    stale: stale || ttlSeconds < staleSeconds,
+    stale: stale || (staleSeconds > 0 && ttlSeconds <= staleSeconds),
     claimed: won,
   }
 }

@@ -1,6 +1,6 @@
 export const FIRST_POLL_MS = 2
 const GROWTH = 1.6
-const LONGEST_POLL_MS = 25
+const LONGEST_POLL_MS = 12
 
 /** The pause after this one, in milliseconds. */
 export function nextPollMs(pauseMs: number): number {

@@ -57,15 +57,6 @@ export class ReadThrough {
     this.#abandoned = new AbandonedClaims(parts.leaseSeconds, parts.clock)
   }
 
-  /** The value; rejects with the loader's error, or the signal's reason. */
-  get(request: ReadThroughRequest): Promise<unknown> {
-    const { memory, report } = this.#parts
-    const item = request.l1 ? memory?.fresh(request.name) : undefined
-    if (item === undefined) return this.#get(request)
-    report.memoryHit(request.name)
-    return Promise.resolve(memory!.valueOf(item))
-  }
-
   /** A stale value was found: whoever has the right to loads it anew, in the background. */
   reload(request: ReadThroughRequest, found: Stale): void {
     const { name } = request
@@ -75,7 +66,8 @@ export class ReadThrough {
     else if (!found.claimed) this.#watchClaim(name, found.item.casUnique)
   }
 
-  async #get(request: ReadThroughRequest): Promise<unknown> {
+  /** The value; rejects with the loader's error, or the signal's reason. */
+  async get(request: ReadThroughRequest): Promise<unknown> {
     const { name, signal } = request
     const { report } = this.#parts
     let hasJoined = false
