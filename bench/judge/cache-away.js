@@ -15,7 +15,10 @@ const ROUNDS = 5
 
 /** What is done to the server, and undone. */
 const FAULTS = {
-  hung: { begin: (server) => process.kill(server.pid, 'SIGSTOP'), end: (server) => process.kill(server.pid, 'SIGCONT') },
+  hung: {
+    begin: (server) => process.kill(server.pid, 'SIGSTOP'),
+    end: (server) => process.kill(server.pid, 'SIGCONT'),
+  },
   refused: { begin: (server) => server.stop(), end: (server) => server.again() },
 }
 
@@ -25,7 +28,9 @@ export async function run({ realMemcached }) {
   for (const [name, fault] of Object.entries(FAULTS)) {
     const { first, after, back, errors } = await measure(fault, realMemcached)
     reached &&= first <= MOST_FIRST_MS + TIMER_MS && after <= MOST_AFTER_MS && back <= MOST_BACK_MS && errors === 0
-    figures.push(`${name}: the first call ${first.toFixed(0)} ms (at most ${MOST_FIRST_MS}, and ${TIMER_MS} for its timer), then p99 ${after.toFixed(2)} ms (at most ${MOST_AFTER_MS}), back in ${back.toFixed(0)} ms (at most ${MOST_BACK_MS}), ${errors} errors`)
+    figures.push(
+      `${name}: the first call ${first.toFixed(0)} ms (at most ${MOST_FIRST_MS}, and ${TIMER_MS} for its timer), then p99 ${after.toFixed(2)} ms (at most ${MOST_AFTER_MS}), back in ${back.toFixed(0)} ms (at most ${MOST_BACK_MS}), ${errors} errors`,
+    )
   }
   return { reached, figure: figures.join('; ') }
 }

@@ -68,7 +68,8 @@ const tasks = {
 
 await cache.get('connect')
 process.send('ready')
-process.on('message', async (message) => {
-  const result = await tasks[task](message)
-  if (result !== undefined) process.send(result)
+process.on('message', (message) => {
+  void tasks[task](message).then((result) => {
+    if (result !== undefined) process.send(result)
+  })
 })

@@ -30,7 +30,9 @@ export async function run({ realMemcached }) {
       took.push(performance.now() - start)
       // The dead one's was the first.
       loads.push(1 + results.reduce((sum, result) => sum + result.loads, 0))
-      console.log(`  round ${round + 1}: a value ${took.at(-1).toFixed(0)} ms after the kill, ${loads.at(-1)} loader calls`)
+      console.log(
+        `  round ${round + 1}: a value ${took.at(-1).toFixed(0)} ms after the kill, ${loads.at(-1)} loader calls`,
+      )
     }
   } finally {
     waiters.kill()

@@ -2,8 +2,7 @@ import { memcache } from 'memcache-ts'
 import { median } from './figures.js'
 import { launch } from './launch.js'
 
-export const description =
-  'a value in memory: at most 1 µs at the median, 500 000 a second, and never staler than 1 s'
+export const description = 'a value in memory: at most 1 µs at the median, 500 000 a second, and never staler than 1 s'
 
 const MOST_MICROSECONDS = 1
 const LEAST_PER_SECOND = 500_000

@@ -20,12 +20,21 @@ export async function run({ realMemcached }) {
   try {
     for (let from = 0; from < MANY; from += BATCH) {
       const ids = Array.from({ length: BATCH }, (_, index) => from + index)
-      await cache.getOrSetMany(ids, (missing) => [...missing], { key: (id) => ['m', id], tags: () => ['many'], ttlSeconds: '1d' })
+      await cache.getOrSetMany(ids, (missing) => [...missing], {
+        key: (id) => ['m', id],
+        tags: () => ['many'],
+        ttlSeconds: '1d',
+      })
       if (from % 200_000 === 0) console.log(`  ${from} entries`)
     }
     const ids = Array.from({ length: FEW }, (_, index) => index)
     await cache.getOrSetMany(ids, (missing) => [...missing], { key: (id) => ['f', id], tags: () => ['few'] })
-    const before = (await cache.getMany([['m', 1], ['m', MANY - 1]])).size
+    const before = (
+      await cache.getMany([
+        ['m', 1],
+        ['m', MANY - 1],
+      ])
+    ).size
     const many = await timed(() => cache.invalidateTags(['many']))
     const few = await timed(() => cache.invalidateTags(['few']))
     const left = (await cache.getMany(Array.from({ length: 1000 }, (_, index) => ['m', index * 997]))).size

@@ -134,7 +134,9 @@ export class CacheNamespace implements CacheMethods {
       if (inMemory !== undefined) return inMemory as Promise<Value>
       const isTtl = typeof options !== 'object'
       const { tags, signal, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
-      const loading = isTtl ? this.#core.loadingFor(options) : resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
+      const loading = isTtl
+        ? this.#core.loadingFor(options)
+        : resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
       return this.#core.getOrSet({ ...this.#request(name, loading, tags, signal), load }) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
@@ -187,10 +189,18 @@ export class CacheNamespace implements CacheMethods {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
     const resolved = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
-    return [...new Set(ids)].map((id) => ({ id, request: this.#request(this.key(key(id)), loading, tags?.(id), signal) }))
+    return [...new Set(ids)].map((id) => ({
+      id,
+      request: this.#request(this.key(key(id)), loading, tags?.(id), signal),
+    }))
   }
 
-  #request(name: string, loading: ResolvedLoading, tags: readonly string[] | undefined, signal: AbortSignal | undefined) {
+  #request(
+    name: string,
+    loading: ResolvedLoading,
+    tags: readonly string[] | undefined,
+    signal: AbortSignal | undefined,
+  ) {
     const { staleSeconds, l1 } = loading
     return {
       name,

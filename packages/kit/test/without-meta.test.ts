@@ -116,15 +116,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
   it('keeps every type, and values over the item limit', async () => {
     await using server = await launch()
     const cache = server.open()
-    const values = [
-      'text',
-      { a: [1] },
-      new Map([[1, new Date(5)]]),
-      Buffer.alloc(0),
-      Buffer.from('b'),
-      null,
-      5n,
-    ]
+    const values = ['text', { a: [1] }, new Map([[1, new Date(5)]]), Buffer.alloc(0), Buffer.from('b'), null, 5n]
     for (const [index, value] of values.entries()) {
       expect(await cache.getOrSet(['k', index], () => value)).toEqual(value)
       expect(await cache.get(['k', index])).toEqual(value)
