@@ -17,7 +17,11 @@ class MemjsDriver extends BaseDriver {
   }
 
   set(key, value, ttlMs) {
-    return this.#client.set(this.getItemKey(key), value, ttlMs === undefined ? {} : { expires: Math.ceil(ttlMs / 1000) })
+    return this.#client.set(
+      this.getItemKey(key),
+      value,
+      ttlMs === undefined ? {} : { expires: Math.ceil(ttlMs / 1000) },
+    )
   }
 
   delete(key) {

@@ -5,6 +5,7 @@ import type { CacheParts } from './cache-parts.ts'
 import { copyValue } from './copy-value.ts'
 import { isDueEarly } from './early-refresh.ts'
 import { Flights } from './flights.ts'
+import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { runLoader } from './load-run.ts'
@@ -121,8 +122,12 @@ export class ReadThrough {
     if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
     const found = await this.#lookups.find(request)
     if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined) return found
-    const flight = this.#polls.get(name) ?? this.#polls.start(name, (stop) => this.#poll(request, stop))
-    return this.#polls.wait(name, flight, signal)
+    return this.#polls.wait(name, this.#polls.get(name) ?? this.#startPoll(request), signal)
+  }
+
+  #startPoll(request: ReadThroughRequest): Flight<Lookup> {
+    this.#parts.report.stats.leasesLost++
+    return this.#polls.start(request.name, (stop) => this.#poll(request, stop))
   }
 
   async #poll(request: ReadThroughRequest, stop: AbortSignal): Promise<Lookup> {
