@@ -120,7 +120,7 @@ describe('what the documents name', () => {
     const readme = read('packages/kit/README.md')
     for (const file of ['memcache-options', 'cache/get-or-set-options', 'cache/memory-tier']) {
       const source = read(`packages/kit/src/${file}.ts`)
-      const options = [...source.matchAll(/^ {2}'(\w+)',$|KNOWN = \[(.*)\]/gm)].flatMap((match) =>
+      const options = [...source.matchAll(/^ {2}'(\w+)',$|KNOWN = \[([^\]]*)\]/gm)].flatMap((match) =>
         (match[1] ?? match[2]!).split(',').map((name) => name.replaceAll(/[' ]/g, '')),
       )
       expect(options.length).toBeGreaterThan(3)
