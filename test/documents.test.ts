@@ -120,9 +120,8 @@ describe('what the documents name', () => {
     const readme = read('packages/kit/README.md')
     for (const file of ['memcache-options', 'cache/get-or-set-options', 'cache/memory-tier']) {
       const source = read(`packages/kit/src/${file}.ts`)
-      const options = [...source.matchAll(/^ {2}'(\w+)',$|KNOWN = \[([^\]]*)\]/gm)].flatMap((match) =>
-        (match[1] ?? match[2]!).split(',').map((name) => name.replaceAll(/[' ]/g, '')),
-      )
+      const lists = [...source.matchAll(/^(?:export )?const [A-Z_]+ = \[(.*?)\]/gms)].map((match) => match[1]!)
+      const options = lists.flatMap((list) => [...list.matchAll(/'(\w+)'/g)].map((match) => match[1]!))
       expect(options.length).toBeGreaterThan(3)
       for (const option of options) expect(readme).toMatch(new RegExp(`^\\| .*\\b${option}\\b.* \\|`, 'm'))
     }
