@@ -83,7 +83,9 @@ export class ReadThrough {
         if (confirmed) return copyValue(value)
         continue
       }
-      const found = mayJoin ? await this.#find(request) : NO_LEASE
+      const looked = mayJoin ? await this.#look(request) : NO_LEASE
+      const isElsewhere = looked.kind === 'taken' && this.#loads.joinable(name) === undefined
+      const found = isElsewhere ? await this.#waitFor(request) : looked
       switch (found.kind) {
         case 'fresh':
           report.hit(name)
@@ -114,14 +116,18 @@ export class ReadThrough {
     return (await this.#loads.wait(request.name, flight, request.signal)).value
   }
 
-  /** Looks a key up; where another process is loading it, waits for its value: one poller a process. */
-  async #find(request: ReadThroughRequest): Promise<Lookup> {
+  /** Looks a key up, or joins who is polling for it. */
+  #look(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
     const polling = this.#polls.get(name)
     // A poll that is being answered may have been overtaken by an invalidation: it is joined while it pauses.
     if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
-    const found = await this.#lookups.find(request)
-    if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined) return found
+    return this.#lookups.find(request)
+  }
+
+  /** Waits for the value that another process is loading: one poller a process. */
+  #waitFor(request: ReadThroughRequest): Promise<Lookup> {
+    const { name, signal } = request
     return this.#polls.wait(name, this.#polls.get(name) ?? this.#startPoll(request), signal)
   }
 
