@@ -239,7 +239,7 @@ export class Commands {
     const operations: { pool: ServerPool; operation: MultiGetOperation<Given>; reject: (error: unknown) => void }[] = []
     for (const key of keys) {
       const wireKey = dispatcher.wireKey(key)
-      const pool = dispatcher.poolFor(wireKey, options?.groupKey)
+      const pool = dispatcher.poolFor(wireKey, options)
       if (typeof wireKey !== 'string') {
         asked.push({ pool, answered: again(key).then(() => []) })
         continue
