@@ -96,6 +96,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#dispatcher.pools.map((pool) => pool.address.name)
   }
 
+  /** What is put before every key, `:` included. */
+  get prefix(): string {
+    return this.#options.prefix
+  }
+
   // Retrieval
 
   /** The value of a key; `undefined` is a miss, `null` a stored null. */

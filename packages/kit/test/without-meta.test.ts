@@ -135,7 +135,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
 
   it('keeps sessions, and merges what is written at once', async () => {
     await using server = await launch()
-    const sessions = new SessionRepository(server.open())
+    const sessions = new SessionRepository({ cache: server.open() })
     await sessions.write('id', { a: 1 }, undefined, 60)
     const base = (await sessions.read('id'))!
     expect(base.data).toEqual({ a: 1 })

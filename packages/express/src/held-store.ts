@@ -1,0 +1,60 @@
+import type { SessionData } from 'express-session'
+import { MemcacheStore } from './memcache-store.ts'
+
+type Callback = (error?: unknown) => void
+
+/** What is thrown through express-session's `end` to hold the response; it has nothing to tell. */
+const HELD: unique symbol = Symbol('the response is held')
+
+/** A write that express-session asked for when the response was ended, and that has not begun. */
+export interface HeldWrite {
+  /** What would be lost: a session's life not lengthened is no loss, a session not destroyed is a danger. */
+  readonly kind: 'save' | 'destroy' | 'renewal'
+  begin(): Promise<void>
+}
+
+/**
+ * The store of `memcacheSession`. express-session begins to save when a response is ended, and sends its head at once: what
+ * goes wrong then, the client is not told. Here the end can be held instead. What express-session asks the store for is not
+ * begun but handed to the caller, and its `end` left by a throw before it has sent anything; it has no way to be left by.
+ */
+export class HeldStore extends MemcacheStore {
+  #isHolding = false
+  #write: HeldWrite | undefined
+
+  /** Runs express-session's `end`; returns what has to be written before the response may be sent, or `undefined` when it was sent. */
+  hold(end: () => void): HeldWrite | undefined {
+    this.#isHolding = true
+    this.#write = undefined
+    try {
+      end()
+    } catch (thrown) {
+      if (thrown !== HELD) throw thrown
+    } finally {
+      this.#isHolding = false
+    }
+    return this.#write
+  }
+
+  override set(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
+    if (this.#isHolding) this.#leave('save', async () => super.set(id, session))
+    return super.set(id, session, callback)
+  }
+
+  override destroy(id: string, callback?: Callback): Promise<void> | void {
+    if (this.#isHolding) this.#leave('destroy', async () => super.destroy(id))
+    return super.destroy(id, callback)
+  }
+
+  override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
+    const kind = this.#isHolding ? this.touchKind(session) : 'nothing'
+    if (kind !== 'nothing') this.#leave(kind === 'write' ? 'save' : kind, async () => super.touch(id, session))
+    return super.touch(id, session, callback)
+  }
+
+  #leave(kind: HeldWrite['kind'], begin: () => Promise<void>): never {
+    this.#isHolding = false
+    this.#write = { kind, begin }
+    throw HELD
+  }
+}
