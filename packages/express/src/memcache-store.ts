@@ -125,7 +125,7 @@ export class MemcacheStore extends Store {
     // express-session compares sessions without their cookies, so that "remember me" alone comes as a touch.
     if (held === undefined || cookieChanged(held.cookie, session.cookie)) return 'write'
     const nowMs = Date.now()
-    const seconds = this.#lifetime.secondsOf(this.#lifetime.toStored({ cookie: session.cookie }, nowMs), nowMs)
+    const seconds = this.#lifetime.secondsOf(session, nowMs)
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
     return seconds - held.ttlSeconds < this.#touchAfterSeconds ? 'nothing' : 'renewal'

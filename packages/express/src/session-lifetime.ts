@@ -40,9 +40,9 @@ export class SessionLifetime {
     return { ...session, cookie: stored }
   }
 
-  /** The seconds that a stored session is to live from now; 0 when it has ended. */
-  secondsOf(stored: SessionData, nowMs: number): number {
-    const expires = (stored['cookie'] as StoredCookie | undefined)?.expires
+  /** The seconds that a session, stored or in use, is to live from now; 0 when it has ended. */
+  secondsOf(session: { readonly cookie?: unknown }, nowMs: number): number {
+    const expires = (session.cookie as StoredCookie | undefined)?.expires
     if (typeof expires === 'number') return this.usualSeconds
     const endMs = momentOf(expires)
     return endMs === undefined ? this.#endlessSeconds : Math.max(0, secondsUntil(endMs, nowMs))

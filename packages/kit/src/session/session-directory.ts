@@ -61,7 +61,7 @@ export class SessionDirectory {
   }
 
   async #deleteOld(server: string, keys: readonly string[]): Promise<void> {
-    const generation = this.#generations.known(server)!
+    const generation = this.#generations.known(server)!.generation
     const old = keys.filter((key) => idOf(key, generation) === undefined)
     for (let start = 0; start < old.length; start += BATCH) {
       await Promise.all(old.slice(start, start + BATCH).map((key) => this.#client.delete(key, { server })))

@@ -10,8 +10,10 @@ export const GENERATION_KEY = joinKey([KeyPrefix.session, '', 'generation'])
 const FRESH_MS = 1000
 const GENERATION_BYTES = 9
 
-interface Known {
+/** What this process last heard of a server. */
+export interface KnownGeneration {
   readonly generation: string
+  /** When it was asked. */
   readonly at: number
 }
 
@@ -23,22 +25,21 @@ interface Known {
 export class SessionGenerations {
   readonly #client: MemcachedClient
   readonly #clock: Clock
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, KnownGeneration>()
 
   constructor(client: MemcachedClient, clock: Clock) {
     this.#client = client
     this.#clock = clock
   }
 
-  /** What this process last heard of a server; `undefined` for nothing. */
-  known(server: string): string | undefined {
-    return this.#known.get(server)?.generation
+  /** `undefined` for a server that was not asked yet. */
+  known(server: string): KnownGeneration | undefined {
+    return this.#known.get(server)
   }
 
-  /** Whether that was within the last second. */
-  isFresh(server: string): boolean {
-    const known = this.#known.get(server)
-    return known !== undefined && Math.abs(this.#clock.nowMs() - known.at) < FRESH_MS
+  /** Whether it was heard within the last second. */
+  isFresh({ at }: KnownGeneration): boolean {
+    return Math.abs(this.#clock.nowMs() - at) < FRESH_MS
   }
 
   /** The generation on a server now. */
@@ -47,7 +48,7 @@ export class SessionGenerations {
     const options = server === '' ? undefined : { server }
     let generation = await this.#client.get<string>(GENERATION_KEY, options)
     if (generation === undefined) {
-      const known = this.known(server) ?? ''
+      const known = this.known(server)?.generation ?? ''
       if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options))) return this.ask(server)
       generation = known
     }

@@ -86,21 +86,22 @@ export class SessionRepository {
    * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
-    const { generations } = this.#opened
-    const server = this.#serverOf(id)
+    const { client, generations } = this.#opened
+    const key = this.#key('', id)
+    const server = client.serverOf(key) ?? ''
     const known = generations.known(server)
     if (known === undefined) return isFound(await this.#find(this.#key(await generations.ask(server), id), touchTtl))
-    const reading = this.#find(this.#key(known, id), touchTtl)
+    const reading = this.#find(known.generation === '' ? key : this.#key(known.generation, id), touchTtl)
     let found: Found
-    let generation = known
-    if (generations.isFresh(server)) {
+    let { generation } = known
+    if (generations.isFresh(known)) {
       found = await reading
       // That there is nothing is true under the generation that holds now: another process may have cleared the sessions.
       if (found === undefined) generation = await generations.ask(server)
     } else {
       ;[found, generation] = await Promise.all([reading, generations.ask(server)])
     }
-    return isFound(generation === known ? found : await this.#find(this.#key(generation, id), touchTtl))
+    return isFound(generation === known.generation ? found : await this.#find(this.#key(generation, id), touchTtl))
   }
 
   /**
@@ -198,7 +199,7 @@ export class SessionRepository {
   async #underCurrentKey<Result>(id: string, task: (key: string) => Promise<Result>): Promise<Result> {
     const { generations } = this.#opened
     const server = this.#serverOf(id)
-    const known = generations.known(server)
+    const known = generations.known(server)?.generation
     if (known === undefined) return task(this.#key(await generations.ask(server), id))
     const [result, generation] = await Promise.all([task(this.#key(known, id)), generations.ask(server)])
     return generation === known ? result : task(this.#key(generation, id))
