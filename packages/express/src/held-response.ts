@@ -66,6 +66,9 @@ export function holdResponse(
     // A head that has been sent cannot be held.
     if (response.headersSent) return endOfEngine.apply(response, args)
     try {
+      const { session } = request
+      // The session of the id that the visitor has: not one that was made meanwhile.
+      if (session?.id === request.sessionID && store.hasNothingToWrite(session)) return send.apply(response, args)
       const write = store.hold(() => endOfEngine.apply(response, args))
       if (write !== undefined) void sendAfter(write, args)
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { SessionData } from 'express-session'
 import { MemcacheStore } from './memcache-store.ts'
+import type { MemcacheStoreOptions } from './store-options.ts'
 
 type Callback = (error?: unknown) => void
 
@@ -19,8 +20,15 @@ export interface HeldWrite {
  * begun but handed to the caller, and its `end` left by a throw before it has sent anything; it has no way to be left by.
  */
 export class HeldStore extends MemcacheStore {
+  readonly #resaves: boolean
   #isHolding = false
   #write: HeldWrite | undefined
+
+  /** @param resaves express-session's `resave`. */
+  constructor(options: MemcacheStoreOptions, resaves: boolean) {
+    super(options)
+    this.#resaves = resaves
+  }
 
   /** Runs express-session's `end`; returns what has to be written before the response may be sent, or `undefined` when it was sent. */
   hold(end: () => void): HeldWrite | undefined {
@@ -34,6 +42,11 @@ export class HeldStore extends MemcacheStore {
       this.#isHolding = false
     }
     return this.#write
+  }
+
+  /** Whether express-session would find nothing to write: it hashes a session twice to find that out. */
+  hasNothingToWrite(session: SessionData | undefined): boolean {
+    return !this.#resaves && session !== undefined && session !== null && this.isUnchanged(session)
   }
 
   override set(id: string, session: SessionData, callback?: Callback): Promise<void> | void {

@@ -17,6 +17,8 @@ type Callback<Value = void> = (error?: unknown, value?: Value) => void
 /** What a request had read of its session, or has written to it. */
 interface Held {
   readonly snapshot: SessionSnapshot
+  /** The session without its cookie then, as JSON. */
+  readonly text: string
   /** The cookie then, as it was stored. */
   readonly cookie: unknown
   /** The lifetime that its item has been given since. */
@@ -119,6 +121,12 @@ export class MemcacheStore extends Store {
     return session
   }
 
+  /** Whether there is nothing to write of a session: it is as it was read, and its life has been lengthened. */
+  protected isUnchanged(session: SessionData): boolean {
+    const held = this.#held.get(session)
+    return held !== undefined && this.touchKind(session) === 'nothing' && textOf(session) === held.text
+  }
+
   /** What touching a session comes down to: a round trip less than one would think, most of the time. */
   protected touchKind(session: SessionData): TouchKind {
     const held = this.#held.get(session)
@@ -147,7 +155,8 @@ export class MemcacheStore extends Store {
       ttlSet = ttl(seconds)
       await this.#sessions.touch(found, ttlSet)
     }
-    this.#held.set(data, { snapshot: found, cookie: { ...(data['cookie'] as object) }, ttlSet, ttlSeconds: found.ttlSeconds })
+    const cookie = { ...(data['cookie'] as object) }
+    this.#held.set(data, { snapshot: found, text: textOf(data), cookie, ttlSet, ttlSeconds: found.ttlSeconds })
     this.#lifetime.restore(data, found.ttlSeconds, nowMs)
     return data as unknown as SessionData
   }
@@ -210,7 +219,8 @@ export class MemcacheStore extends Store {
   }
 
   #hold(session: SessionData, snapshot: SessionSnapshot, stored: Record<string, unknown>, ttlSet: Ttl | undefined): void {
-    this.#held.set(session, { snapshot, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
+    const text = textOf(stored)
+    this.#held.set(session, { snapshot, text, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
   }
 
   /** The default cache is not opened before it is used. */
@@ -222,6 +232,11 @@ export class MemcacheStore extends Store {
       back: () => this.emit('connect'),
     })
   }
+}
+
+/** What of a session express-session compares: all but its cookie. */
+function textOf(session: object): string {
+  return JSON.stringify({ ...session, cookie: undefined })
 }
 
 /**
