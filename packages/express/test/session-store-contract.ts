@@ -49,11 +49,9 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
 
   /** Under whichever generation: clearing gives a new one. */
   async function secondsLeft(cache: Memcache, id: string): Promise<number | undefined> {
-    let found: string | undefined
-    await cache.client.metadump(({ key }) => {
-      if (key.startsWith('app:session:') && key.endsWith(`:${id}`)) found = key.slice('app:'.length)
-    })
-    return found === undefined ? undefined : (await cache.client.meta.get(found, { value: false }))?.ttlSeconds
+    const generation = await cache.client.get<string>(['session', '', 'generation'])
+    const key = generation === undefined ? ['session', id] : ['session', generation, id]
+    return (await cache.client.meta.get(key, { value: false }))?.ttlSeconds
   }
 
   describe('its methods', () => {

@@ -5,6 +5,7 @@ import { GENERATION_KEY } from './session-generations.ts'
 import type { SessionGenerations } from './session-generations.ts'
 
 const BATCH = 100
+const LOOKS = 2
 const PREFIX = `${KeyPrefix.session}:`
 
 /** An item that is a session, or the mark of one. */
@@ -57,26 +58,31 @@ export class SessionDirectory {
       if (error instanceof MemcacheUnsupportedError || error instanceof MemcacheServerError) return new Map()
       throw error
     })
-    for (const [server, keys] of keysByServer as Map<string, string[]>) await this.#deleteOld(server, keys)
+    for (const [server, keys] of keysByServer as Map<string, Set<string>>) await this.#deleteOld(server, keys)
   }
 
-  async #deleteOld(server: string, keys: readonly string[]): Promise<void> {
+  async #deleteOld(server: string, keys: ReadonlySet<string>): Promise<void> {
     const generation = this.#generations.known(server)!.generation
-    const old = keys.filter((key) => idOf(key, generation) === undefined)
+    const old = [...keys].filter((key) => idOf(key, generation) === undefined)
     for (let start = 0; start < old.length; start += BATCH) {
       await Promise.all(old.slice(start, start + BATCH).map((key) => this.#client.delete(key, { server })))
     }
   }
 
-  /** The keys of sessions, of whichever generation, without the client's prefix. */
-  async #dump(): Promise<Map<string, string[]>> {
+  /**
+   * The keys of sessions, of whichever generation, without the client's prefix. memcached passes over what somebody is reading
+   * at that very moment, so it is asked twice.
+   */
+  async #dump(): Promise<Map<string, Set<string>>> {
     const { prefix, servers } = this.#client
-    const keysByServer = new Map(servers.map((server): [string, string[]] => [server, []]))
-    await this.#client.metadump(({ server, key: wireKey }) => {
-      if (!wireKey.startsWith(prefix + PREFIX)) return
-      const key = wireKey.slice(prefix.length)
-      if (key !== GENERATION_KEY) keysByServer.get(server)?.push(key)
-    })
+    const keysByServer = new Map(servers.map((server): [string, Set<string>] => [server, new Set()]))
+    for (let look = 0; look < LOOKS; look++) {
+      await this.#client.metadump(({ server, key: wireKey }) => {
+        if (!wireKey.startsWith(prefix + PREFIX)) return
+        const key = wireKey.slice(prefix.length)
+        if (key !== GENERATION_KEY) keysByServer.get(server)?.add(key)
+      })
+    }
     return keysByServer
   }
 }
