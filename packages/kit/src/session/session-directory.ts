@@ -38,9 +38,22 @@ export class SessionDirectory {
     }
     const keys = [...ids.keys()]
     for (let start = 0; start < keys.length; start += BATCH) {
-      const found = await this.#client.getMulti(keys.slice(start, start + BATCH))
-      for (const error of found.errors.values()) throw error
-      for (const [key, value] of found) yield { id: ids.get(key)!, key, value }
+      for (const [key, value] of await this.#values(keys.slice(start, start + BATCH))) {
+        yield { id: ids.get(key)!, key, value }
+      }
+    }
+  }
+
+  /** The values of those keys that are still there, read without making them look used. */
+  async #values(keys: readonly string[]): Promise<Iterable<[key: string, value: unknown]>> {
+    try {
+      const items = await Promise.all(keys.map((key) => this.#client.meta.get(key, { noBump: true })))
+      return items.flatMap((item, index): [string, unknown][] => (item === undefined ? [] : [[keys[index]!, item.value]]))
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError)) throw error
+      const found = await this.#client.getMulti(keys)
+      for (const failure of found.errors.values()) throw failure
+      return found
     }
   }
 
@@ -70,8 +83,9 @@ export class SessionDirectory {
   }
 
   /**
-   * The keys of sessions, of whichever generation, without the client's prefix. memcached passes over what somebody is reading
-   * at that very moment, so it is asked twice.
+   * The keys of sessions, of whichever generation, without the client's prefix. memcached passes over an item that it holds for
+   * somebody: while it is being read, and, read again after a rest, until its LRU's thread has moved it, which may take a second. So it
+   * is asked twice, and reading the list itself leaves items as they are.
    */
   async #dump(): Promise<Map<string, Set<string>>> {
     const { prefix, servers } = this.#client
