@@ -269,7 +269,7 @@ export class Commands {
     const manifest = await this.retrieve(key, { value: true }, options, valueOf<Buffer>, MANIFEST)
     if (manifest === undefined) return
     const request = { value: false, touchExptime: exptime }
-    await Promise.all(chunkKeysOf(manifest).map((chunk) => this.retrieve(chunk, request, options, isFound)))
+    await Promise.all(chunkKeysOf(manifest).map((chunk) => this.retrieve(chunk, request, spread(options), isFound)))
   }
 
   #storeChunks(encoded: EncodedValue, exptime: number, options: CallOptions | undefined): Promise<EncodedValue> {
@@ -290,10 +290,15 @@ export class Commands {
             resolve,
             reject,
           )
-          this.#dispatcher.send(operation, wireKey, options)
+          this.#dispatcher.send(operation, wireKey, spread(options))
         }),
     )
   }
+}
+
+/** The options of a value's chunks, each of which lies on the server of its own key, wherever the list of them is. */
+function spread(options: CallOptions | undefined): CallOptions | undefined {
+  return options && { timeoutMs: options.timeoutMs, signal: options.signal }
 }
 
 /** The list of a value's chunks; any other value is nothing. */

@@ -144,6 +144,11 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect((await sessions.read('id'))?.data).toEqual({ a: 1, b: 2, c: 3 })
     await sessions.destroy('id')
     expect(await sessions.read('id')).toBeUndefined()
+    await sessions.write('other', { a: 1 }, undefined, 60)
+    const held = await sessions.read('other')
+    await sessions.clear()
+    await sessions.write('other', { a: 2 }, held, 60)
+    expect(await sessions.read('other')).toBeUndefined()
   })
 }
 

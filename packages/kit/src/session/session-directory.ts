@@ -28,30 +28,25 @@ export class SessionDirectory {
   /** The items of the sessions that count. @throws MemcacheError where a server does not dump, or does not answer. */
   async *items(): AsyncGenerator<SessionItem> {
     const keysByServer = await this.#dump()
-    const ids = new Map<string, string>()
-    for (const [server, keys] of keysByServer) {
+    for (const [server, dumped] of keysByServer) {
       const generation = await this.#generations.ask(server)
-      for (const key of keys) {
-        const id = idOf(key, generation)
-        if (id !== undefined) ids.set(key, id)
-      }
-    }
-    const keys = [...ids.keys()]
-    for (let start = 0; start < keys.length; start += BATCH) {
-      for (const [key, value] of await this.#values(keys.slice(start, start + BATCH))) {
-        yield { id: ids.get(key)!, key, value }
+      const keys = [...dumped].filter((key) => idOf(key, generation) !== undefined)
+      for (let start = 0; start < keys.length; start += BATCH) {
+        for (const [key, value] of await this.#values(server, keys.slice(start, start + BATCH))) {
+          yield { id: idOf(key, generation)!, key, value }
+        }
       }
     }
   }
 
   /** The values of those keys that are still there, read without making them look used. */
-  async #values(keys: readonly string[]): Promise<Iterable<[key: string, value: unknown]>> {
+  async #values(server: string, keys: readonly string[]): Promise<Iterable<[key: string, value: unknown]>> {
     try {
-      const items = await Promise.all(keys.map((key) => this.#client.meta.get(key, { noBump: true })))
+      const items = await Promise.all(keys.map((key) => this.#client.meta.get(key, { noBump: true, server })))
       return items.flatMap((item, index): [string, unknown][] => (item === undefined ? [] : [[keys[index]!, item.value]]))
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      const found = await this.#client.getMulti(keys)
+      const found = await this.#client.getMulti(keys, { server })
       for (const failure of found.errors.values()) throw failure
       return found
     }

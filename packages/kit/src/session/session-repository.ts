@@ -28,9 +28,15 @@ export interface SessionRepositoryOptions {
   hasChanged?: HasChanged | undefined
 }
 
-/** A session as it was read or written: what a later write is merged against. */
-export interface SessionSnapshot {
+/** Where a session lies. */
+interface Place {
   readonly key: string
+  /** Whose server that is: with a new generation a session's key is another one, and its server is not. */
+  readonly groupKey: string | undefined
+}
+
+/** A session as it was read or written: what a later write is merged against. */
+export interface SessionSnapshot extends Place {
   /** The session as its request sees it, as JSON. */
   readonly seen: string
   /** The session as it is stored, as JSON: with what other requests wrote that this one has not seen. */
@@ -87,11 +93,11 @@ export class SessionRepository {
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
     const { client, generations } = this.#opened
-    const key = this.#key('', id)
+    const key = this.#key([KeyPrefix.session, id])
     const server = client.serverOf(key) ?? ''
     const known = generations.known(server)
-    if (known === undefined) return isFound(await this.#find(this.#key(await generations.ask(server), id), touchTtl))
-    const reading = this.#find(known.generation === '' ? key : this.#key(known.generation, id), touchTtl)
+    if (known === undefined) return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
+    const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
     let found: Found
     let { generation } = known
     if (generations.isFresh(known)) {
@@ -101,7 +107,7 @@ export class SessionRepository {
     } else {
       ;[found, generation] = await Promise.all([reading, generations.ask(server)])
     }
-    return isFound(generation === known.generation ? found : await this.#find(this.#key(generation, id), touchTtl))
+    return isFound(generation === known.generation ? found : await this.#find(this.#place(generation, key, id), touchTtl))
   }
 
   /**
@@ -118,24 +124,23 @@ export class SessionRepository {
   ): Promise<SessionSnapshot | undefined> {
     const text = toJson(data)
     if (base === undefined) return this.#create(id, text, lifetime)
-    const { key } = base
     let wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored)
     let compareCas: bigint | undefined = base.casUnique
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const ttl = lifetimeOf(lifetime, wanted)
       if (ttl === undefined) {
-        await this.#bury(key)
+        await this.#bury(base)
         return undefined
       }
       const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
-      const result = await this.#store(key, wanted, { ttl, ...condition })
-      if (result.status === 'stored') return { key, seen: text, stored: wanted, casUnique: result.casUnique }
-      const found = await this.#find(key)
+      const result = await this.#store(base, wanted, { ttl, ...condition })
+      if (result.status === 'stored') return snapshot(base, text, wanted, result.casUnique)
+      const found = await this.#find(base)
       if (found === DESTROYED) return undefined
       if (found === undefined) {
         // Evicted, not destroyed, which would have left its mark: it is made again, unless all were cleared.
-        if (this.#key(await this.#opened.generations.ask(this.#serverOf(id)), id) !== key) return undefined
-        compareCas = result.status === 'notStored' ? await this.#casOfUnreadable(key) : undefined
+        if ((await this.#currentPlace(id)).key !== base.key) return undefined
+        compareCas = result.status === 'notStored' ? await this.#casOfUnreadable(base) : undefined
         continue
       }
       wanted = this.#merge(base, text, found.seen)
@@ -147,20 +152,19 @@ export class SessionRepository {
 
   /** Writes a session if nobody else has since it was read; `undefined` when somebody has, and it is left to them. */
   async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
-    const { key, casUnique: compareCas } = base
     const text = toJson(data)
-    const { status, casUnique } = await this.#store(key, text, { ttl, compareCas })
-    return status === 'stored' ? { key, seen: text, stored: text, casUnique } : undefined
+    const { status, casUnique } = await this.#store(base, text, { ttl, compareCas: base.casUnique })
+    return status === 'stored' ? snapshot(base, text, text, casUnique) : undefined
   }
 
   /** Removes a session for good: a request that still writes it finds its mark. */
   async destroy(id: string): Promise<void> {
-    await this.#underCurrentKey(id, (key) => this.#bury(key))
+    await this.#inCurrentPlace(id, (place) => this.#bury(place))
   }
 
   /** Sets the lifetime of a session that was read anew; returns whether it is still there. */
-  async touch({ key }: SessionSnapshot, ttl: Ttl): Promise<boolean> {
-    return this.#opened.client.touch(key, ttl)
+  async touch({ key, groupKey }: SessionSnapshot, ttl: Ttl): Promise<boolean> {
+    return this.#opened.client.touch(key, ttl, { groupKey })
   }
 
   /**
@@ -186,67 +190,85 @@ export class SessionRepository {
       await this.destroy(id)
       return undefined
     }
-    return this.#underCurrentKey(id, async (key) => {
-      const { casUnique } = await this.#store(key, text, { ttl })
-      return { key, seen: text, stored: text, casUnique }
+    return this.#inCurrentPlace(id, async (place) => {
+      const { casUnique } = await this.#store(place, text, { ttl })
+      return snapshot(place, text, text, casUnique)
     })
   }
 
   /**
-   * Does something under a session's key, while it is asked whether that is still the one; once more, where it is not: what
-   * is written under a generation that is gone would be lost.
+   * Does something where a session lies, while it is asked whether that is still the place; once more, where it is not: what is
+   * written under a generation that is gone would be lost.
    */
-  async #underCurrentKey<Result>(id: string, task: (key: string) => Promise<Result>): Promise<Result> {
-    const { generations } = this.#opened
-    const server = this.#serverOf(id)
-    const known = generations.known(server)?.generation
-    if (known === undefined) return task(this.#key(await generations.ask(server), id))
-    const [result, generation] = await Promise.all([task(this.#key(known, id)), generations.ask(server)])
-    return generation === known ? result : task(this.#key(generation, id))
+  async #inCurrentPlace<Result>(id: string, task: (place: Place) => Promise<Result>): Promise<Result> {
+    const key = this.#key([KeyPrefix.session, id])
+    const known = this.#opened.generations.known(this.#opened.client.serverOf(key) ?? '')
+    if (known === undefined) return task(await this.#currentPlace(id))
+    const place = this.#place(known.generation, key, id)
+    const [result, current] = await Promise.all([task(place), this.#currentPlace(id)])
+    return current.key === place.key ? result : task(current)
   }
 
-  async #find(key: string, touchTtl?: Ttl): Promise<Found> {
-    const item = await this.#fetch(key, touchTtl)
+  /** Where a session lies under the generation that holds now. */
+  async #currentPlace(id: string): Promise<Place> {
+    const { client, generations } = this.#opened
+    const key = this.#key([KeyPrefix.session, id])
+    return this.#place(await generations.ask(client.serverOf(key) ?? ''), key, id)
+  }
+
+  /** @param key the session's key under no generation. */
+  #place(generation: string, key: string, id: string): Place {
+    if (generation === '') return { key, groupKey: undefined }
+    return { key: this.#key([KeyPrefix.session, generation, id]), groupKey: key }
+  }
+
+  #key(parts: readonly string[]): string {
+    return this.#opened.cache.key(parts)
+  }
+
+  async #find(place: Place, touchTtl?: Ttl): Promise<Found> {
+    const item = await this.#fetch(place, touchTtl)
     if (item === undefined) return undefined
     if (item.value === TOMBSTONE) return DESTROYED
-    const opened = this.#codec.decode(key, item.value)
+    const opened = this.#codec.decode(place.key, item.value)
     if (opened === undefined) this.#warnOfUnreadable()
-    return opened && foundSession(key, opened, item)
+    return opened && foundSession(place, opened, item)
   }
 
   /** Without meta commands the lifetime is neither told nor set by reading. */
-  async #fetch(key: string, touchTtl: Ttl | undefined): Promise<Fetched | undefined> {
+  async #fetch({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<Fetched | undefined> {
     const { client } = this.#opened
     try {
-      const item = await client.meta.get(key, touchTtl === undefined ? undefined : { touchTtl })
+      const item = await client.meta.get(key, { touchTtl, groupKey })
       if (item === undefined) return undefined
       const { value, casUnique, ttlSeconds, clientFlags } = item
       // Of a value in chunks only the list of them was touched.
       return { value, casUnique, ttlSeconds, touched: touchTtl !== undefined && clientFlags !== ClientFlags.chunks }
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      const item = await client.gets(key)
+      const item = await client.gets(key, { groupKey })
       return item && { ...item, ttlSeconds: Infinity, touched: false }
     }
   }
 
-  #store(key: string, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
-    return this.#opened.client.meta.set(key, this.#codec.encode(key, text), options)
+  #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
+    return this.#opened.client.meta.set(key, this.#codec.encode(key, text), { ...options, groupKey })
   }
 
   /** The cas unique of an item that is there and cannot be read: some of its chunks were evicted. */
-  async #casOfUnreadable(key: string): Promise<bigint | undefined> {
+  async #casOfUnreadable({ key, groupKey }: Place): Promise<bigint | undefined> {
+    const { client } = this.#opened
     try {
-      return (await this.#opened.client.meta.get(key, { value: false }))?.casUnique
+      return (await client.meta.get(key, { value: false, groupKey }))?.casUnique
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      await this.#opened.client.delete(key)
+      await client.delete(key, { groupKey })
       return undefined
     }
   }
 
-  async #bury(key: string): Promise<void> {
-    await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS })
+  async #bury({ key, groupKey }: Place): Promise<void> {
+    await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS, groupKey })
   }
 
   #merge(base: SessionSnapshot, mine: string, theirs: string): string {
@@ -275,15 +297,6 @@ export class SessionRepository {
     const { client, generations } = this.#opened
     return new SessionDirectory(client, generations)
   }
-
-  #serverOf(id: string): string {
-    return this.#opened.client.serverOf(this.#key('', id)) ?? ''
-  }
-
-  #key(generation: string, id: string): string {
-    const parts = generation === '' ? [KeyPrefix.session, id] : [KeyPrefix.session, generation, id]
-    return this.#opened.cache.key(parts)
-  }
 }
 
 /** What a session that was destroyed is found as. */
@@ -296,9 +309,13 @@ function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED ? undefined : found
 }
 
-function foundSession(key: string, { text, data }: OpenedSession, item: Fetched): FoundSession {
+function foundSession({ key, groupKey }: Place, { text, data }: OpenedSession, item: Fetched): FoundSession {
   const { casUnique, ttlSeconds, touched } = item
-  return { key, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
+  return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
+}
+
+function snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
+  return { key, groupKey, seen, stored, casUnique }
 }
 
 function lifetimeOf(lifetime: Ttl | LifetimeOf, text: string): Ttl | undefined {
