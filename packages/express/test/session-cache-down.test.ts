@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { Express, NextFunction, Request, Response } from 'express'
 import session from 'express-session'
+import type { SessionData } from 'express-session'
 import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
@@ -213,7 +214,7 @@ describe('the events of a MemcacheStore', () => {
     app.use(session({ store, secret: 'test', resave: false, saveUninitialized: false }))
     app.get('/', (req, res) => res.json({ hasSession: req.session !== undefined }))
     await using server = await listen(app)
-    await store.set('a', { cookie: new session.Cookie() })
+    await store.set('a', { cookie: new session.Cookie() } as SessionData)
     const away = once(store, 'disconnect')
     await stop(test)
     await away
@@ -237,9 +238,9 @@ describe('a caller without a callback', () => {
     await using test = await testMemcache()
     const store = new MemcacheStore({ cache: test.cache })
     await stop(test)
-    void store.set('a', { cookie: new session.Cookie() })
+    void store.set('a', { cookie: new session.Cookie() } as SessionData)
     void store.destroy('a')
-    void store.touch('a', { cookie: new session.Cookie() })
+    void store.touch('a', { cookie: new session.Cookie() } as SessionData)
     void store.clear()
     void store.length()
     await expect(store.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import express from 'express'
 import { Cookie } from 'express-session'
-import type { SessionData } from 'express-session'
+import type { CookieOptions, SessionData } from 'express-session'
 import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import request from 'supertest'
@@ -96,7 +96,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       const { store } = openStore()
       const cookie = new Cookie()
       cookie.maxAge = 60_000
-      await Promise.all(Array.from({ length: 1000 }, (_, index) => store.set(`s${index}`, { cookie })))
+      await Promise.all(Array.from({ length: 1000 }, (_, index) => store.set(`s${index}`, { cookie } as SessionData)))
       expect(await store.length()).toBe(1000)
       await store.clear()
       expect(await store.length()).toBe(0)
@@ -244,7 +244,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       const [remembering, writing] = [await hold(store, 'a'), await hold(store, 'a')]
       remembering.session.cookie.maxAge = 31 * DAY_SECONDS * 1000
       await store.touch('a', remembering.session)
-      writing.session.cookie.maxAge = writing.session.cookie.originalMaxAge
+      writing.session.cookie.maxAge = writing.session.cookie.originalMaxAge!
       await store.set('a', Object.assign(writing.session, { n: 1 }))
       expect(await secondsLeft(cache, 'a')).toBeGreaterThan(30 * DAY_SECONDS)
       expect(await store.get('a')).toMatchObject({ n: 1 })
@@ -428,12 +428,14 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
   })
 }
 
-function sessionOf(options: ConstructorParameters<typeof Cookie>[0] & { expires?: Date } = {}): SessionData {
-  const { expires, maxAge, ...rest } = options
-  const cookie = new Cookie(rest)
-  if (maxAge !== undefined) cookie.maxAge = maxAge!
+/** express-session's Cookie takes options, of which its types do not tell. */
+const CookieWith = Cookie as unknown as new (options: CookieOptions) => Cookie
+
+/** A session with nothing in it but a cookie; `expires` is set last, as an application does it. */
+function sessionOf({ expires, ...options }: CookieOptions & { expires?: Date } = {}): SessionData {
+  const cookie = new CookieWith(options)
   if (expires !== undefined) cookie.expires = expires
-  return { cookie }
+  return { cookie } as SessionData
 }
 
 /** A session as a request holds it. */
