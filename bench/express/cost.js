@@ -73,10 +73,7 @@ export async function run({ save }) {
 
 export function ratiosOf(costs) {
   const measured = comparisons.filter(({ ours, peer }) => costs[ours] !== undefined && costs[peer] !== undefined)
-  return measured.map((comparison) => ({
-    ...comparison,
-    ratio: costs[comparison.ours] / costs[comparison.peer],
-  }))
+  return measured.map(({ ours, peer, most }) => ({ ours, peer, most, ratio: costs[ours] / costs[peer] }))
 }
 
 async function startServer(name, memcached, redis) {

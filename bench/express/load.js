@@ -4,23 +4,22 @@ import { connect } from 'node:net'
 const CONNECTIONS = 50
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
 
-process.on('message', async (message) => {
-  if (message === 'go') return
-  const { port, visits, milliseconds } = message
-  try {
-    const cookies = visits ? await Promise.all(Array.from({ length: CONNECTIONS }, () => login(port))) : []
-    const visitors = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => open(port, cookies[index])))
-    process.send('ready')
-    await new Promise((resolve) => process.once('message', resolve)) // go
-    const until = performance.now() + milliseconds
-    const counts = await Promise.all(visitors.map(({ ask }) => askUntil(ask, until)))
-    for (const { close } of visitors) close()
-    process.send({ requests: counts.reduce((sum, count) => sum + count, 0) })
-  } catch (error) {
-    process.send({ failed: String(error) })
-  }
+process.on('message', (message) => {
+  if (message !== 'go') visit(message).catch((error) => process.send({ failed: String(error) }))
 })
 process.send('started')
+
+async function visit({ port, visits, milliseconds }) {
+  const cookies = visits ? await Promise.all(Array.from({ length: CONNECTIONS }, () => login(port))) : []
+  const visitors = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => open(port, cookies[index])))
+  process.send('ready')
+  // To go.
+  await new Promise((resolve) => process.once('message', resolve))
+  const until = performance.now() + milliseconds
+  const counts = await Promise.all(visitors.map(({ ask }) => askUntil(ask, until)))
+  for (const { close } of visitors) close()
+  process.send({ requests: counts.reduce((sum, count) => sum + count, 0) })
+}
 
 async function login(port) {
   const response = await fetch(`http://127.0.0.1:${port}/login`)

@@ -66,7 +66,7 @@ const onlyUsers: RequestHandler = (req, res, next) => {
 function regenerate(req: Request): Promise<void> {
   return new Promise((resolve, reject) => {
     req.session.regenerate((error: unknown) => {
-      if (error !== null && error !== undefined) reject(error as Error)
+      if (error !== null && error !== undefined) reject(error)
       else resolve()
     })
   })

@@ -33,7 +33,7 @@ export class CacheDown {
   /** @throws MemcacheOptionError for a choice that there is not. */
   constructor(choice: OnCacheDown, warn: (message: string) => void) {
     if (!CHOICES.includes(choice)) {
-      throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got '${String(choice)}'`)
+      throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got '${choice}'`)
     }
     this.#choice = choice
     this.#warn = warn

@@ -37,6 +37,7 @@ export function holdResponse(
   next: NextFunction,
 ): void {
   const send = end as End
+  // oxlint-disable-next-line typescript/unbound-method -- it is called on the response
   const endOfEngine = response.end as End
   let isEnded = false
 
@@ -47,12 +48,12 @@ export function holdResponse(
     for (const header of OF_THE_BODY) response.removeHeader(header)
     next(error)
   }
-  const sendAfter = async ({ kind, begin }: HeldWrite, args: unknown[]): Promise<void> => {
+  const sendAfter = async (write: HeldWrite, args: unknown[]): Promise<void> => {
     try {
-      await begin()
+      await write.begin()
     } catch (error) {
-      if (!down.forgives(error, kind)) return fail(error)
-      if (kind === 'save') withoutCookie(request)
+      if (!down.forgives(error, write.kind)) return fail(error)
+      if (write.kind === 'save') withoutCookie(request)
     }
     try {
       send.apply(response, args)

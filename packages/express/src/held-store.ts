@@ -1,8 +1,8 @@
+// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
 import type { SessionData } from 'express-session'
 import { MemcacheStore } from './memcache-store.ts'
+import type { Callback } from './memcache-store.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
-
-type Callback = (error?: unknown) => void
 
 /** What is thrown through express-session's `end` to hold the response; it has nothing to tell. */
 const HELD: unique symbol = Symbol('the response is held')
@@ -49,20 +49,26 @@ export class HeldStore extends MemcacheStore {
     return !this.#resaves && session !== undefined && session !== null && this.isUnchanged(session)
   }
 
+  override set(id: string, session: SessionData): Promise<void>
+  override set(id: string, session: SessionData, callback: Callback | undefined): void
   override set(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
     if (this.#isHolding) this.#leave('save', async () => super.set(id, session))
-    return super.set(id, session, callback)
+    return callback === undefined ? super.set(id, session) : super.set(id, session, callback)
   }
 
+  override destroy(id: string): Promise<void>
+  override destroy(id: string, callback: Callback | undefined): void
   override destroy(id: string, callback?: Callback): Promise<void> | void {
     if (this.#isHolding) this.#leave('destroy', async () => super.destroy(id))
-    return super.destroy(id, callback)
+    return callback === undefined ? super.destroy(id) : super.destroy(id, callback)
   }
 
+  override touch(id: string, session: SessionData): Promise<void>
+  override touch(id: string, session: SessionData, callback: Callback | undefined): void
   override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
     const kind = this.#isHolding ? this.touchKind(session) : 'nothing'
     if (kind !== 'nothing') this.#leave(kind === 'write' ? 'save' : kind, async () => super.touch(id, session))
-    return super.touch(id, session, callback)
+    return callback === undefined ? super.touch(id, session) : super.touch(id, session, callback)
   }
 
   #leave(kind: HeldWrite['kind'], begin: () => Promise<void>): never {

@@ -1,3 +1,4 @@
+// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
 import { Store } from 'express-session'
 import type { Session, SessionData } from 'express-session'
 import type { Request } from 'express'
@@ -12,7 +13,8 @@ import type { MemcacheStoreOptions } from './store-options.ts'
 /** A session with its id, as `all` has it. */
 export type StoredSession = SessionData & { id: string }
 
-type Callback<Value = void> = (error?: unknown, value?: Value) => void
+/** A Node callback. */
+export type Callback<Value = void> = (error?: unknown, value?: Value) => void
 
 /** What a request had read of its session, or has written to it. */
 interface Held {
@@ -66,16 +68,22 @@ export class MemcacheStore extends Store {
     return settle(this.#read(id), callback)
   }
 
+  override set(id: string, session: SessionData): Promise<void>
+  override set(id: string, session: SessionData, callback: Callback | undefined): void
   override set(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
     return settle(this.#write(id, session), callback)
   }
 
+  override destroy(id: string): Promise<void>
+  override destroy(id: string, callback: Callback | undefined): void
   override destroy(id: string, callback?: Callback): Promise<void> | void {
     // A session that `onCacheDown: 'anonymous'` made up has no id.
     return settle(typeof id === 'string' ? this.#destroy(id) : Promise.resolve(), callback)
   }
 
   /** Lengthens a session's life; without a round trip, and calling back at once, where reading it has done so. */
+  override touch(id: string, session: SessionData): Promise<void>
+  override touch(id: string, session: SessionData, callback: Callback | undefined): void
   override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
     if (this.touchKind(session) !== 'nothing') return settle(this.#touch(id, session), callback)
     return callback === undefined ? Promise.resolve() : callback()
@@ -109,6 +117,8 @@ export class MemcacheStore extends Store {
   }
 
   /** Ends all sessions at once, in all processes, and touches nothing else. */
+  override clear(): Promise<void>
+  override clear(callback: Callback | undefined): void
   override clear(callback?: Callback): Promise<void> | void {
     return settle(this.#sessions.clear(), callback)
   }
@@ -218,7 +228,12 @@ export class MemcacheStore extends Store {
     return sessions
   }
 
-  #hold(session: SessionData, snapshot: SessionSnapshot, stored: Record<string, unknown>, ttlSet: Ttl | undefined): void {
+  #hold(
+    session: SessionData,
+    snapshot: SessionSnapshot,
+    stored: Record<string, unknown>,
+    ttlSet: Ttl | undefined,
+  ): void {
     const text = textOf(stored)
     this.#held.set(session, { snapshot, text, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
   }

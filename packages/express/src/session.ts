@@ -47,9 +47,21 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHa
     key: 'name',
     keys: 'secret',
   })
-  const { ttlSeconds, touchAfterSeconds, encryptionKeys, cache, onCacheDown = 'error', secret, cookie, ...rest } = options
+  const {
+    ttlSeconds,
+    touchAfterSeconds,
+    encryptionKeys,
+    cache,
+    onCacheDown = 'error',
+    secret,
+    cookie,
+    ...rest
+  } = options
   const maxAge = typeof cookie === 'object' ? cookie.maxAge : undefined
-  const store = new HeldStore({ ttlSeconds, touchAfterSeconds, encryptionKeys, cache, cookie: { maxAge } }, rest.resave === true)
+  const store = new HeldStore(
+    { ttlSeconds, touchAfterSeconds, encryptionKeys, cache, cookie: { maxAge } },
+    rest.resave === true,
+  )
   const down = new CacheDown(onCacheDown, (message) => (cache ?? getDefaultMemcache()).warn(message))
   const engine = session({
     ...withDefaults<Omit<SessionOptions, 'secret'>>({ resave: false, saveUninitialized: false }, rest),

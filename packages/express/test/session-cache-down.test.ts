@@ -17,7 +17,7 @@ import { EXPRESSES, listen } from './open-app.ts'
 const MODES: readonly OnCacheDown[] = ['error', 'anonymous', 'skip']
 
 /** A site with a page for everyone, one that writes, a login and a logout. */
-function site(express: typeof EXPRESSES[0][1], options: MemcacheSessionOptions, errors: unknown[] = []): Express {
+function site(express: (typeof EXPRESSES)[0][1], options: MemcacheSessionOptions, errors: unknown[] = []): Express {
   const app = express()
   app.set('env', 'test')
   app.use(memcacheSession({ secret: 'test', ...options }))
@@ -93,7 +93,9 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
   it('anonymous: a session of nobody’s is not kept, and the visitor’s cookie is left alone', async () => {
     await using test = await testMemcache()
     const onCacheDown = 'anonymous'
-    await using server = await listen(site(express, { cache: test.cache, onCacheDown, rolling: true, unset: 'destroy' }))
+    await using server = await listen(
+      site(express, { cache: test.cache, onCacheDown, rolling: true, unset: 'destroy' }),
+    )
     const cookie = await login(server)
     await test.server.pause()
     for (const path of ['/page', '/note', '/logout']) {
@@ -129,22 +131,25 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     await request(server).get('/page').set('Cookie', cookie).expect({ user: 'ann' })
   })
 
-  it.each(['anonymous', 'skip'] as const)('%s: a write that cannot be saved is dropped, with a warning', async (mode) => {
-    const warned: string[] = []
-    const logger = { info: () => {}, warn: (message: string) => void warned.push(message) }
-    await using test = await testMemcache({ logger })
-    const app = express()
-    app.use(memcacheSession({ cache: test.cache, secret: 'test', onCacheDown: mode }))
-    app.get('/', async (req, res) => {
-      req.session.views = 1
-      if ('stop' in req.query) await stop(test)
-      res.json({})
-    })
-    await using server = await listen(app)
-    const { headers } = await request(server).get('/?stop').expect(200, {})
-    expect(headers['set-cookie']).toBeUndefined()
-    expect(warned.filter((message) => message.includes('is dropped'))).toHaveLength(1)
-  })
+  it.each(['anonymous', 'skip'] as const)(
+    '%s: a write that cannot be saved is dropped, with a warning',
+    async (mode) => {
+      const warned: string[] = []
+      const logger = { info: () => {}, warn: (message: string) => void warned.push(message) }
+      await using test = await testMemcache({ logger })
+      const app = express()
+      app.use(memcacheSession({ cache: test.cache, secret: 'test', onCacheDown: mode }))
+      app.get('/', async (req, res) => {
+        req.session.views = 1
+        if ('stop' in req.query) await stop(test)
+        res.json({})
+      })
+      await using server = await listen(app)
+      const { headers } = await request(server).get('/?stop').expect(200, {})
+      expect(headers['set-cookie']).toBeUndefined()
+      expect(warned.filter((message) => message.includes('is dropped'))).toHaveLength(1)
+    },
+  )
 
   it.each(MODES)('%s: a logout that cannot be carried out is an error', async (onCacheDown) => {
     await using test = await testMemcache()
@@ -171,7 +176,10 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     await start(test)
     // It came back empty.
     await request(server).get('/page').set('Cookie', cookie).expect({ user: 'nobody' })
-    await request(server).get('/page').set('Cookie', await login(server)).expect({ user: 'ann' })
+    await request(server)
+      .get('/page')
+      .set('Cookie', await login(server))
+      .expect({ user: 'ann' })
   })
 
   it('cuts a response short whose head was sent before its session could not be saved', async () => {
@@ -263,7 +271,9 @@ describeWithMemcached('the real memcached under load', () => {
       const visitors = Array.from({ length: 20 }, async (_, index) => {
         while (!isDone) {
           const path = index % 2 === 0 ? '/page' : '/note'
-          const { status, headers } = await request(server).get(path).set('Cookie', cookies[index % 5]!)
+          const { status, headers } = await request(server)
+            .get(path)
+            .set('Cookie', cookies[index % 5]!)
           statuses.add(status)
           if (isHarmed) expect(headers['set-cookie']).toBeUndefined()
         }

@@ -59,7 +59,11 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
           const { id } = req.session
           await promised((done) => req.session.regenerate(done))
           req.session.user = 'ann'
-          res.json({ changed: id !== req.session.id, same: req.session.id === req.sessionID, views: req.session.views ?? 0 })
+          res.json({
+            changed: id !== req.session.id,
+            same: req.session.id === req.sessionID,
+            views: req.session.views ?? 0,
+          })
         },
       }
       await using server = await listen(app({}, again))
@@ -109,7 +113,9 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
         '/save': async (req, res) => {
           req.session.views = 2
           await promised((done) => req.session.save(done))
-          const stored = await new Promise((resolve) => req.sessionStore.get(req.sessionID, (_error, data) => resolve(data)))
+          const stored = await new Promise((resolve) =>
+            req.sessionStore.get(req.sessionID, (_error, data) => resolve(data)),
+          )
           req.session.user = 'ann'
           res.json({ views: (stored as { views: number }).views })
         },

@@ -57,12 +57,21 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
   describe('its methods', () => {
     it('keep sessions as JSON does, by callbacks', async () => {
       const { store } = openStore()
-      const session = { ...sessionOf({ maxAge: 10_000, secure: true, domain: 'cow.com' }), foo: 'bar', baz: { cow: 'moo' } }
+      const session = {
+        ...sessionOf({ maxAge: 10_000, secure: true, domain: 'cow.com' }),
+        foo: 'bar',
+        baz: { cow: 'moo' },
+      }
       const called = await new Promise<unknown[]>((resolve) => store.set('a', session, (...args) => resolve(args)))
       expect(called[0] ?? undefined).toBeUndefined()
-      const read = await new Promise((resolve, reject) => store.get('a', (error, data) => (error ? reject(error) : resolve(data))))
+      const read = await new Promise((resolve, reject) =>
+        store.get('a', (error, data) => (error ? reject(error) : resolve(data))),
+      )
       expect(read).toEqual(JSON.parse(JSON.stringify(session)))
-      expect(await new Promise((resolve) => store.get('b', (error, data) => resolve([error, data])))).toEqual([null, undefined])
+      expect(await new Promise((resolve) => store.get('b', (error, data) => resolve([error, data])))).toEqual([
+        null,
+        undefined,
+      ])
       await new Promise<void>((resolve, reject) => store.destroy('a', (error) => (error ? reject(error) : resolve())))
       expect(await store.get('a')).toBeUndefined()
     })
@@ -299,7 +308,9 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
 
     it('comes back as it was, and pollutes nothing', async () => {
       const { store } = openStore()
-      const evil = JSON.parse('{"cookie":{},"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"$":[1],"a":{"$":["date","x"]}}')
+      const evil = JSON.parse(
+        '{"cookie":{},"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"$":[1],"a":{"$":["date","x"]}}',
+      )
       await store.set('a', evil)
       const read = await store.get('a')
       expect(JSON.stringify(read)).toBe(JSON.stringify(evil))

@@ -1,10 +1,15 @@
 import type { Request, RequestHandler } from 'express'
-import { Store } from 'express-session'
-import type { Session, SessionData } from 'express-session'
+import type { Session, SessionData, Store } from 'express-session'
 import type { Memcache } from 'memcache-ts'
 import { describe, expectTypeOf, it } from 'vitest'
-import { MemcacheStore, memcacheSession } from '../src/index.ts'
-import type { MemcacheSessionOptions, MemcacheStoreOptions, OnCacheDown, StoredSession } from '../src/index.ts'
+import { memcacheSession } from '../src/index.ts'
+import type {
+  MemcacheSessionOptions,
+  MemcacheStore,
+  MemcacheStoreOptions,
+  OnCacheDown,
+  StoredSession,
+} from '../src/index.ts'
 
 // As an application extends it.
 declare module 'express-session' {

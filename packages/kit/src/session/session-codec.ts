@@ -49,7 +49,8 @@ export class SessionCodec {
 
   /** The session that a value is; `undefined` for one that is none, or cannot be opened. */
   decode(key: string, value: unknown): OpenedSession | undefined {
-    if (this.#encryption === undefined) return isSession(value) ? { text: JSON.stringify(value), data: value } : undefined
+    if (this.#encryption === undefined)
+      return isSession(value) ? { text: JSON.stringify(value), data: value } : undefined
     if (!Buffer.isBuffer(value)) return undefined
     const plain = this.#encryption.open(key, value)
     if (plain === undefined) return undefined

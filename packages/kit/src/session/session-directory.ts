@@ -43,7 +43,9 @@ export class SessionDirectory {
   async #values(server: string, keys: readonly string[]): Promise<Iterable<[key: string, value: unknown]>> {
     try {
       const items = await Promise.all(keys.map((key) => this.#client.meta.get(key, { noBump: true, server })))
-      return items.flatMap((item, index): [string, unknown][] => (item === undefined ? [] : [[keys[index]!, item.value]]))
+      return items.flatMap((item, index): [string, unknown][] =>
+        item === undefined ? [] : [[keys[index]!, item.value]],
+      )
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
       const found = await this.#client.getMulti(keys, { server })

@@ -96,7 +96,8 @@ export class SessionRepository {
     const key = this.#key([KeyPrefix.session, id])
     const server = client.serverOf(key) ?? ''
     const known = generations.known(server)
-    if (known === undefined) return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
+    if (known === undefined)
+      return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
     const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
     let found: Found
     let { generation } = known
@@ -107,7 +108,9 @@ export class SessionRepository {
     } else {
       ;[found, generation] = await Promise.all([reading, generations.ask(server)])
     }
-    return isFound(generation === known.generation ? found : await this.#find(this.#place(generation, key, id), touchTtl))
+    return isFound(
+      generation === known.generation ? found : await this.#find(this.#place(generation, key, id), touchTtl),
+    )
   }
 
   /**
