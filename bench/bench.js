@@ -2,9 +2,10 @@
 // `npm run judge`. `--save` writes them to bench/results.
 import * as cache from './cache/compare.js'
 import * as client from './client/speed.js'
+import * as express from './express/cost.js'
 import * as server from './server/pauses.js'
 
-const benches = { cache, client, server }
+const benches = { cache, client, express, server }
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const unknown = names.filter((name) => !Object.hasOwn(benches, name))
 

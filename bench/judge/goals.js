@@ -3,6 +3,7 @@ import * as clientFailover from './client-failover.js'
 import * as clientFaults from './client-faults.js'
 import * as clientSpeed from './client-speed.js'
 import * as clientTracing from './client-tracing.js'
+import * as expressCost from './express-cost.js'
 import * as hotKey from './hot-key.js'
 import * as killedWinner from './killed-winner.js'
 import * as many from './many.js'
@@ -27,4 +28,5 @@ export const goals = {
   clientFaults,
   clientSpeed,
   clientTracing,
+  expressCost,
 }

@@ -11,6 +11,8 @@ export interface CallOptions {
   signal?: AbortSignal | undefined
   /** Goes to the server of this key instead of its own, so that keys which belong together lie together. */
   groupKey?: ClientKey | undefined
+  /** Goes to this server, by its name in `servers`, whatever the key. */
+  server?: string | undefined
 }
 
 /** Options of `incr` and `decr`. */

@@ -240,7 +240,7 @@ export class Commands {
     const operations: { pool: ServerPool; operation: MultiGetOperation<Given>; reject: (error: unknown) => void }[] = []
     for (const key of keys) {
       const wireKey = dispatcher.wireKey(key)
-      const pool = dispatcher.poolFor(wireKey, options?.groupKey)
+      const pool = dispatcher.poolFor(wireKey, options)
       if (typeof wireKey !== 'string') {
         asked.push({ pool, answered: again(key).then(() => []) })
         continue
@@ -270,7 +270,7 @@ export class Commands {
     const manifest = await this.retrieve(key, { value: true }, options, valueOf<Buffer>, MANIFEST)
     if (manifest === undefined) return
     const request = { value: false, touchExptime: exptime }
-    await Promise.all(chunkKeysOf(manifest).map((chunk) => this.retrieve(chunk, request, options, isFound)))
+    await Promise.all(chunkKeysOf(manifest).map((chunk) => this.retrieve(chunk, request, spread(options), isFound)))
   }
 
   #storeChunks(encoded: EncodedValue, exptime: number, options: CallOptions | undefined): Promise<EncodedValue> {
@@ -291,10 +291,15 @@ export class Commands {
             resolve,
             reject,
           )
-          this.#dispatcher.send(operation, wireKey, options)
+          this.#dispatcher.send(operation, wireKey, spread(options))
         }),
     )
   }
+}
+
+/** The options of a value's chunks, each of which lies on the server of its own key, wherever the list of them is. */
+function spread(options: CallOptions | undefined): CallOptions | undefined {
+  return options && { timeoutMs: options.timeoutMs, signal: options.signal }
 }
 
 /** The list of a value's chunks; any other value is nothing. */

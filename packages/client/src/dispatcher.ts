@@ -1,4 +1,12 @@
-import { checkKey, joinKey, keyProblem, MAX_KEY_BYTES, MemcacheError, MemcacheKeyError } from 'memcache-ts-protocol'
+import {
+  checkKey,
+  joinKey,
+  keyProblem,
+  MAX_KEY_BYTES,
+  MemcacheError,
+  MemcacheKeyError,
+  MemcacheOptionError,
+} from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
@@ -78,10 +86,12 @@ export class Dispatcher {
   }
 
   /** The server of a key; where `failover` says so, the next one while it is away. */
-  poolFor(wireKey: WireKey, groupKey?: ClientKey): ServerPool {
+  poolFor(wireKey: WireKey, options?: CallOptions): ServerPool {
     const router = this.#router
     const pools = this.#pools
+    if (options?.server !== undefined) return this.#named(options.server)
     if (router === undefined) return pools[0]!
+    const groupKey = options?.groupKey
     const routed = groupKey === undefined ? wireKey : this.wireKey(groupKey)
     const first = pools[router.serverOf(routed, 0)]!
     if (this.#options.failover === 'none' || !first.isDown) return first
@@ -92,12 +102,19 @@ export class Dispatcher {
     return first
   }
 
+  #named(server: string): ServerPool {
+    const pool = this.#pools.find(({ address }) => address.name === server)
+    if (pool !== undefined) return pool
+    const names = this.#pools.map(({ address }) => address.name)
+    throw new MemcacheOptionError(`${server} is none of this client's servers, which are ${names.join(', ')}`)
+  }
+
   /**
    * Sends an operation to the server of its key.
    * @throws MemcacheError when it cannot be asked now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    this.sendTo(this.poolFor(wireKey, options?.groupKey), operation, wireKey, options)
+    this.sendTo(this.poolFor(wireKey, options), operation, wireKey, options)
   }
 
   /** @throws MemcacheError when the server cannot be asked now. */
@@ -117,7 +134,7 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.textKey(key)
-      const connection = open(this.poolFor(wireKey, options?.groupKey), wireKey, key)
+      const connection = open(this.poolFor(wireKey, options), wireKey, key)
       const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
       connection.get(call, reader, again)

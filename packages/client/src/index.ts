@@ -13,6 +13,7 @@ export type {
 export { hashedKey } from './hashed-key.ts'
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'
+export type { DumpedItem, MetadumpOptions } from './metadump.ts'
 export type { MetaCommands } from './meta-commands.ts'
 export type { MultiGetResult } from './operations/multi-get-result.ts'
 export type { MemcachedClientOptions } from './options.ts'

@@ -13,6 +13,8 @@ import { Commands, toUint64 } from './commands.ts'
 import { VERSION_REQUEST } from './connection/greet.ts'
 import { Discovery } from './discovery/discovery.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { metadump } from './metadump.ts'
+import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
 import type { MultiGetResult } from './operations/multi-get-result.ts'
@@ -92,6 +94,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** The servers' names, in their order. */
   get servers(): string[] {
     return this.#dispatcher.pools.map((pool) => pool.address.name)
+  }
+
+  /** What is put before every key, `:` included. */
+  get prefix(): string {
+    return this.#options.prefix
   }
 
   // Retrieval
@@ -253,6 +260,27 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       this.#commands.onAll({ text: formatStats(form), untilEnd: true, binary }, false, options),
     )
     return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
+  }
+
+  /**
+   * What lies in the servers, item by item (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of their own
+   * that others need not wait for. The servers go on meanwhile: what comes or goes in that time may be missed.
+   * @throws MemcacheServerError where a server refuses, `retryable` while it is busy with another one.
+   * @throws MemcacheUnsupportedError on a server that demands SASL.
+   */
+  async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
+    await this.#tracing.run('metadump', undefined, options, async () => {
+      const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]
+      await Promise.all(pools.map(({ address }) => metadump(address, this.#options, visit, options)))
+    })
+  }
+
+  /** The name of the server that a key lies on; `undefined` while servers are still being discovered. */
+  serverOf(key: ClientKey): string | undefined {
+    if (this.#tracing.opening !== undefined) return undefined
+    const { pools } = this.#dispatcher
+    if (pools.length === 1) return pools[0]!.address.name
+    return this.#dispatcher.poolFor(this.#dispatcher.wireKey(key)).address.name
   }
 
   /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */

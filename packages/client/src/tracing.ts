@@ -88,7 +88,7 @@ export class Tracing {
       const pools = new Set(
         keys.length === 0
           ? this.#dispatcher.pools
-          : keys.map((key) => this.#dispatcher.poolFor(this.#dispatcher.wireKey(key), options?.groupKey)),
+          : keys.map((key) => this.#dispatcher.poolFor(this.#dispatcher.wireKey(key), options)),
       )
       if (pools.size !== 1) return undefined
       const [{ address }] = pools as unknown as [

@@ -73,6 +73,20 @@ describe('many servers', () => {
     await Promise.all(servers.map((server) => server.close()))
   })
 
+  it('hold a value in chunks, wherever its key was sent to', async () => {
+    const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
+    const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
+    const addresses = ports.map((port) => `127.0.0.1:${port}`)
+    await using client = new MemcachedClient({ servers: addresses, chunkBytes: 1000 })
+    const large = 'x'.repeat(50_000)
+    for (const options of [{ groupKey: 'group' }, { server: addresses[1] }]) {
+      await client.set('k', large, 60, options)
+      expect(await client.touch('k', 3600, options)).toBe(true)
+      expect(await client.get('k', options)).toBe(large)
+    }
+    await Promise.all(servers.map((server) => server.close()))
+  })
+
   it('can be unix sockets', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-'))
     const path = join(folder, 'mc.sock')

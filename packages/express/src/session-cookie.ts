@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Request } from 'express'
 import type { CookieOptions, SessionOptions } from 'express-session'
 
@@ -28,25 +27,28 @@ export function withDefaults<Options extends object>(defaults: Options, given: O
   return { ...defaults, ...(Object.fromEntries(stated) as Options) }
 }
 
+/** What of a cookie a request can change, besides how long it lives; it is what express-session stores of it. */
+const ATTRIBUTES = ['path', 'domain', 'httpOnly', 'secure', 'sameSite', 'priority', 'partitioned'] as const
+
+/** A cookie, as a session has it or as it was stored. */
+type AnyCookie = Readonly<Partial<Record<(typeof ATTRIBUTES)[number] | 'originalMaxAge', unknown>>>
+
 /**
  * Whether a request changed the cookie of its session otherwise than by using it, which moves `expires` alone.
- * @param before the cookie as it was stored.
+ * @param before the cookie as it was stored, in which nothing is `undefined`.
  */
 export function cookieChanged(before: unknown, after: unknown): boolean {
-  const { expires: _, originalMaxAge: maxAgeBefore, ...was } = asStored(before)
-  const { expires: __, originalMaxAge: maxAgeAfter, ...is } = asStored(after)
-  if (!isDeepStrictEqual(was, is)) return true
+  const was = (before ?? {}) as AnyCookie
+  const is = (after ?? {}) as AnyCookie
+  for (const name of ATTRIBUTES) if ((was[name] ?? undefined) !== (is[name] ?? undefined)) return true
+  const [maxAgeBefore, maxAgeAfter] = [was.originalMaxAge, is.originalMaxAge]
   return typeof maxAgeBefore === 'number' && typeof maxAgeAfter === 'number'
     ? Math.abs(maxAgeBefore - maxAgeAfter) > SAME_MAX_AGE_MS
-    : maxAgeBefore !== maxAgeAfter
+    : (maxAgeBefore ?? undefined) !== (maxAgeAfter ?? undefined)
 }
 
 /** Whether a request came over TLS, by express-session's rules for its `proxy` option. */
 function isSecure(request: Request, proxy: boolean | undefined): boolean {
   if (proxy === undefined || 'encrypted' in request.socket) return request.secure
   return proxy && request.get('x-forwarded-proto')?.split(',')[0]!.trim().toLowerCase() === 'https'
-}
-
-function asStored(cookie: unknown): Record<string, unknown> {
-  return JSON.parse(JSON.stringify(cookie ?? {})) as Record<string, unknown>
 }

@@ -2,15 +2,22 @@ import { randomBytes } from 'node:crypto'
 import type { RequestHandler } from 'express'
 import session from 'express-session'
 import type { SessionOptions } from 'express-session'
-import { checkOptions, MemcacheOptionError } from 'memcache-ts'
-import { MemcacheStore } from './memcache-store.ts'
-import type { MemcacheStoreOptions } from './memcache-store.ts'
+import { checkOptions, getDefaultMemcache, MemcacheOptionError } from 'memcache-ts'
+import { CacheDown } from './cache-down.ts'
+import type { OnCacheDown } from './cache-down.ts'
+import { HeldStore } from './held-store.ts'
+import { holdResponse } from './held-response.ts'
 import { sessionCookie, withDefaults } from './session-cookie.ts'
+import { STORE_HINTS, STORE_OPTIONS } from './store-options.ts'
+import type { MemcacheStoreOptions } from './store-options.ts'
 
 /** Options of `memcacheSession`: the store's, and those of express-session, of which none is needed. */
-export interface MemcacheSessionOptions extends MemcacheStoreOptions, Omit<SessionOptions, 'store' | 'secret'> {
+export interface MemcacheSessionOptions
+  extends Omit<MemcacheStoreOptions, 'cookie'>, Omit<SessionOptions, 'store' | 'secret'> {
   /** Signs the cookie; the first of several signs, the others are still accepted. Default: `SESSION_SECRET`. */
   secret?: SessionOptions['secret'] | undefined
+  /** What becomes of requests while memcached does not answer. Default `error`. */
+  onCacheDown?: OnCacheDown | undefined
 }
 
 const EXPRESS_SESSION_OPTIONS = [
@@ -25,26 +32,59 @@ const EXPRESS_SESSION_OPTIONS = [
   'unset',
 ] as const satisfies readonly (keyof MemcacheSessionOptions)[]
 
-const KNOWN = ['ttlSeconds', 'cache', ...EXPRESS_SESSION_OPTIONS]
+const KNOWN = [...new Set([...STORE_OPTIONS, 'onCacheDown' as const, ...EXPRESS_SESSION_OPTIONS])]
 
 /**
  * Sessions: express-session on memcached, wired up. The cookie is HttpOnly, SameSite=Lax, and Secure wherever the
- * connection is; sessions are stored when there is something in them.
+ * connection is; sessions are stored when there is something in them. A response is sent when its session has been saved.
  * @throws MemcacheOptionError for an option that there is not, and without a secret where one is needed.
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHandler {
   checkOptions('memcacheSession', options, KNOWN, {
+    ...STORE_HINTS,
     store: 'built in; call express-session with a MemcacheStore to wire it up yourself',
     maxAge: 'cookie.maxAge',
-    ttl: 'ttlSeconds',
+    key: 'name',
+    keys: 'secret',
   })
-  const { ttlSeconds, cache, secret, cookie, ...rest } = options
-  return session({
+  const {
+    ttlSeconds,
+    touchAfterSeconds,
+    encryptionKeys,
+    cache,
+    onCacheDown = 'error',
+    secret,
+    cookie,
+    ...rest
+  } = options
+  const maxAge = typeof cookie === 'object' ? cookie.maxAge : undefined
+  const store = new HeldStore(
+    { ttlSeconds, touchAfterSeconds, encryptionKeys, cache, cookie: { maxAge } },
+    rest.resave === true,
+  )
+  const down = new CacheDown(onCacheDown, (message) => (cache ?? getDefaultMemcache()).warn(message))
+  const engine = session({
     ...withDefaults<Omit<SessionOptions, 'secret'>>({ resave: false, saveUninitialized: false }, rest),
     secret: secret === undefined || secret === '' ? defaultSecret(process.env, cache?.client.servers) : secret,
     cookie: sessionCookie(cookie, rest.proxy),
-    store: new MemcacheStore({ ttlSeconds, cache }),
+    store,
   })
+  // express-session goes on without sessions while its store is disconnected: the two other choices are made here.
+  if (onCacheDown !== 'skip') for (const event of ['connect', 'disconnect']) store.removeAllListeners(event)
+
+  return (request, response, next) => {
+    // oxlint-disable-next-line typescript/unbound-method -- it is called on the response
+    const { end } = response
+    let isEntered = false
+    engine(request, response, (error?: unknown) => {
+      // After the head was sent, express-session tells of a failed save here.
+      if (isEntered) return down.forgives(error, 'save') ? undefined : next(error)
+      isEntered = true
+      if (response.end !== end) holdResponse(store, down, request, response, end, next)
+      if (error === undefined) next()
+      else down.unread(error, request, next)
+    })
+  }
 }
 
 /** One for all sessions of this process, so that two `memcacheSession()` read each other's cookies. */

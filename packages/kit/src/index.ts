@@ -43,8 +43,15 @@ export type { RateLimiterOptions } from './rate-limit/rate-limiter.ts'
 export type { RateLimitResult } from './rate-limit/rate-limit-result.ts'
 export type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit/rate-limit-window.ts'
 export { SessionRepository } from './session/session-repository.ts'
-export type { FoundSession, SessionSnapshot } from './session/session-repository.ts'
-export type { SessionData } from './session/session-merge.ts'
+export type {
+  FoundSession,
+  LifetimeOf,
+  SessionRepositoryOptions,
+  SessionSnapshot,
+} from './session/session-repository.ts'
+export type { EncryptionKey } from './session/session-encryption.ts'
+export { differsAsJson } from './session/session-merge.ts'
+export type { HasChanged, SessionData } from './session/session-merge.ts'
 export {
   checkOptions,
   exptimeOf,

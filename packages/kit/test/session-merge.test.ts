@@ -10,6 +10,13 @@ describe('mergeSessions', () => {
     expect(mergeSessions(base, mine, theirs)).toEqual({ a: 2, b: 3, c: 2, mine: 1, theirs: 1 })
   })
 
+  it('takes keys for keys, whatever they are called, and changes as it is told', () => {
+    const theirs = JSON.parse('{ "__proto__": 1, "a": 1 }') as Record<string, unknown>
+    const merged = mergeSessions({ a: 1 }, { a: 1, b: 1 }, theirs)
+    expect(JSON.stringify(merged)).toBe('{"__proto__":1,"a":1,"b":1}')
+    expect(mergeSessions({ a: 1 }, { a: 2 }, { a: 3 }, () => false)).toEqual({ a: 2 })
+  })
+
   it('changes nothing for one who changed nothing', () => {
     const session = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue())
     fc.assert(

@@ -135,7 +135,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
 
   it('keeps sessions, and merges what is written at once', async () => {
     await using server = await launch()
-    const sessions = new SessionRepository(server.open())
+    const sessions = new SessionRepository({ cache: server.open() })
     await sessions.write('id', { a: 1 }, undefined, 60)
     const base = (await sessions.read('id'))!
     expect(base.data).toEqual({ a: 1 })
@@ -144,6 +144,11 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect((await sessions.read('id'))?.data).toEqual({ a: 1, b: 2, c: 3 })
     await sessions.destroy('id')
     expect(await sessions.read('id')).toBeUndefined()
+    await sessions.write('other', { a: 1 }, undefined, 60)
+    const held = await sessions.read('other')
+    await sessions.clear()
+    await sessions.write('other', { a: 2 }, held, 60)
+    expect(await sessions.read('other')).toBeUndefined()
   })
 }
 

@@ -356,10 +356,11 @@ export class Connection implements AnswerSink {
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number): void {
-    if (this.#pending.addCaller()) this.#ref()
+    const isAlone = this.#pending.addCaller()
+    if (isAlone) this.#ref()
     this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
-      if (!this.#flushScheduled) this.#scheduleFlush()
+      if (!this.#flushScheduled) this.#scheduleFlush(isAlone)
     } else if (this.#state === 'idle') {
       this.#state = 'connecting'
       this.#open()
@@ -383,10 +384,14 @@ export class Connection implements AnswerSink {
     return (this.#openBatch = undefined)
   }
 
-  #scheduleFlush(): void {
+  /**
+   * After all the microtasks of this tick, so that every call that is made now leaves in one write. While others wait for their
+   * answers it is a busy time: then with what the other sockets of this turn of the loop bring, as a server's requests are.
+   */
+  #scheduleFlush(isAlone: boolean): void {
     this.#flushScheduled = true
-    // After all the microtasks of this tick: every call that is made now leaves in one write.
-    process.nextTick(() => this.#flush())
+    if (isAlone) process.nextTick(() => this.#flush())
+    else setImmediate(() => this.#flush())
   }
 
   #flush(): void {

@@ -26,8 +26,8 @@ export class LinesExchange implements LineExchange<LinesOperation> {
     const untilEnd = operation.request.untilEnd === true
     if (!untilEnd || !isEnd(buffer, start, end)) {
       if (parseErrorLine(buffer, start, end) !== undefined) return answers.unexpected(operation, buffer, start, end)
-      operation.lines.push(buffer.toString('latin1', start, end))
-      if (untilEnd) return MORE
+      operation.take(buffer.toString('latin1', start, end))
+      if (untilEnd && !operation.isRefused) return MORE
     }
     operation.finish()
     return DONE

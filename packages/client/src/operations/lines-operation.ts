@@ -6,6 +6,8 @@ export interface LinesRequest {
   readonly text: string
   /** Whether the answer goes on until a line `END`, rather than being one line. */
   readonly untilEnd?: boolean
+  /** With `untilEnd`: what a first line begins with that is the whole answer. */
+  readonly refusals?: readonly string[]
   /** Whether it is a meta command, which servers without those do not know. */
   readonly meta?: boolean
   /** What it is in the binary protocol, if there is such a thing. */
@@ -38,6 +40,16 @@ export class LinesOperation extends Operation {
     super(key, writes, reject)
     this.request = request
     this.#resolve = resolve
+  }
+
+  take(line: string): void {
+    this.lines.push(line)
+  }
+
+  /** Whether so far it is an answer of one line, instead of the many that were asked for. */
+  get isRefused(): boolean {
+    const { refusals = [] } = this.request
+    return this.lines.length === 1 && refusals.some((refusal) => this.lines[0]!.startsWith(refusal))
   }
 
   finish(): void {

@@ -1,31 +1,67 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import type { MemcachedClient } from 'memcache-ts-client'
+import { ClientFlags, MemcacheOptionError, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { mergeSessions } from './session-merge.ts'
-import type { SessionData } from './session-merge.ts'
+import { SessionCodec, TOMBSTONE } from './session-codec.ts'
+import type { OpenedSession } from './session-codec.ts'
+import { SessionDirectory } from './session-directory.ts'
+import type { EncryptionKey } from './session-encryption.ts'
+import { SessionGenerations } from './session-generations.ts'
+import { differsAsJson, mergeSessions } from './session-merge.ts'
+import type { HasChanged, SessionData } from './session-merge.ts'
 
-/** What is left of a destroyed session, so that a slow request cannot bring it back; a session is an object. */
-const TOMBSTONE = 'destroyed'
 const TOMBSTONE_SECONDS = 60
-/** Parallel writers of one session that are merged before a write gives up. */
+/** Parallel writers of one session that are merged before a write gives up: 8 lost four writes of a hundred. */
 const MOST_ATTEMPTS = 64
 const LONGEST_PAUSE_MS = 5
 
+/** Options of a `SessionRepository`. */
+export interface SessionRepositoryOptions {
+  /** The cache that sessions lie in. Default: this process's, found at the first use. */
+  cache?: Memcache | undefined
+  /** Encrypt what is stored: the first key seals, all open. Default: not encrypted. */
+  encryptionKeys?: readonly EncryptionKey[] | undefined
+  /** What counts as a change of what is under a top-level key. Default: that it is not the same JSON. */
+  hasChanged?: HasChanged | undefined
+}
+
+/** Where a session lies. */
+interface Place {
+  readonly key: string
+  /** Whose server that is: with a new generation a session's key is another one, and its server is not. */
+  readonly groupKey: string | undefined
+}
+
 /** A session as it was read or written: what a later write is merged against. */
-export interface SessionSnapshot {
-  /** The session as its request sees it. */
-  readonly data: SessionData
-  /** The session as it is stored: with what other requests wrote that this one has not seen. */
-  readonly stored: SessionData
+export interface SessionSnapshot extends Place {
+  /** The session as its request sees it, as JSON. */
+  readonly seen: string
+  /** The session as it is stored, as JSON: with what other requests wrote that this one has not seen. */
+  readonly stored: string
   readonly casUnique: bigint
 }
 
-/** A session that was found, with the seconds that it still lives; `Infinity` where the server does not tell. */
+/** A session that was found. */
 export interface FoundSession extends SessionSnapshot {
+  /** The reader's own, to change. */
+  readonly data: SessionData
+  /** The seconds that it still lives; `Infinity` where the server does not tell. */
   readonly ttlSeconds: number
+  /** Whether reading it has set its lifetime anew. */
+  readonly touched: boolean
+}
+
+/** The lifetime of a session's data; `undefined` for one that has ended. */
+export type LifetimeOf = (data: SessionData) => Ttl | undefined
+
+/** What the repository has open, from its first use on. */
+interface Opened {
+  readonly cache: Memcache
+  readonly client: MemcachedClient
+  readonly generations: SessionGenerations
 }
 
 /**
@@ -33,93 +69,267 @@ export interface FoundSession extends SessionSnapshot {
  * faster, the two are merged and tried again. Faults of the cache reject: a login is not dropped in silence.
  */
 export class SessionRepository {
-  readonly #cache: Memcache | undefined
+  readonly #given: Memcache | undefined
+  readonly #codec: SessionCodec
+  readonly #hasChanged: HasChanged
+  #open: Opened | undefined
+  #hasWarned = false
 
-  /** @param cache default: this process's, found at the first use. */
-  constructor(cache: Memcache | undefined) {
-    this.#cache = cache
+  /** @throws MemcacheOptionError for encryption keys that cannot be. */
+  constructor({ cache, encryptionKeys, hasChanged = differsAsJson }: SessionRepositoryOptions = {}) {
+    this.#given = cache
+    this.#codec = new SessionCodec(encryptionKeys)
+    this.#hasChanged = hasChanged
   }
 
-  /** The session with this id; `undefined` when there is none, or it was destroyed. */
-  async read(id: string): Promise<FoundSession | undefined> {
-    const found = await this.#find(this.#key(id))
-    if (found === undefined || isTombstone(found.value)) return undefined
-    const data = found.value as SessionData
-    return { data, stored: data, casUnique: found.casUnique, ttlSeconds: found.ttlSeconds }
+  /** The cache that sessions lie in. */
+  get cache(): Memcache {
+    return this.#opened.cache
+  }
+
+  /**
+   * The session with this id; `undefined` when there is none, it was destroyed or cleared, or cannot be opened.
+   * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
+   */
+  async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
+    const { client, generations } = this.#opened
+    const key = this.#key([KeyPrefix.session, id])
+    const server = client.serverOf(key) ?? ''
+    const known = generations.known(server)
+    if (known === undefined)
+      return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
+    const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
+    let found: Found
+    let { generation } = known
+    if (generations.isFresh(known)) {
+      found = await reading
+      // That there is nothing is true under the generation that holds now: another process may have cleared the sessions.
+      if (found === undefined) generation = await generations.ask(server)
+    } else {
+      ;[found, generation] = await Promise.all([reading, generations.ask(server)])
+    }
+    return isFound(
+      generation === known.generation ? found : await this.#find(this.#place(generation, key, id), touchTtl),
+    )
   }
 
   /**
    * Writes a session, merged with what others wrote meanwhile; returns it as a base for the next write, or `undefined` when it was
    * destroyed meanwhile and stays so.
    * @param base what this request had read; without it the write is unconditional.
+   * @throws MemcacheServerError when it is written by too many requests at once; what cannot be JSON, as an option error.
    */
   async write(
     id: string,
-    data: SessionData,
+    data: object,
     base: SessionSnapshot | undefined,
-    ttl: Ttl,
+    lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
-    if (base === undefined) {
-      const { casUnique } = await this.#client.meta.set(this.#key(id), data, { ttl })
-      return { data, stored: data, casUnique }
-    }
-    let wanted = mergeSessions(base.data, data, base.stored)
+    const text = toJson(data)
+    if (base === undefined) return this.#create(id, text, lifetime)
+    let wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored)
     let compareCas: bigint | undefined = base.casUnique
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const { status, casUnique } = await this.#client.meta.set(
-        this.#key(id),
-        wanted,
-        compareCas === undefined ? { ttl, mode: 'add' } : { ttl, compareCas },
-      )
-      if (status === 'stored') return { data, stored: wanted, casUnique }
-      const found = await this.#client.gets(this.#key(id))
+      const ttl = lifetimeOf(lifetime, wanted)
+      if (ttl === undefined) {
+        await this.#bury(base)
+        return undefined
+      }
+      const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
+      const result = await this.#store(base, wanted, { ttl, ...condition })
+      if (result.status === 'stored') return snapshot(base, text, wanted, result.casUnique)
+      const found = await this.#find(base)
+      if (found === DESTROYED) return undefined
       if (found === undefined) {
-        // Evicted, not destroyed, which would have left its mark: it is made again.
-        compareCas = undefined
+        // Evicted, not destroyed, which would have left its mark: it is made again, unless all were cleared.
+        if ((await this.#currentPlace(id)).key !== base.key) return undefined
+        compareCas = result.status === 'notStored' ? await this.#casOfUnreadable(base) : undefined
         continue
       }
-      if (isTombstone(found.value)) return undefined
-      wanted = mergeSessions(base.data, data, found.value as SessionData)
+      wanted = this.#merge(base, text, found.seen)
       compareCas = found.casUnique
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
     }
     throw new MemcacheServerError(`session ${id} is written by too many requests at once`, { retryable: true })
   }
 
+  /** Writes a session if nobody else has since it was read; `undefined` when somebody has, and it is left to them. */
+  async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
+    const text = toJson(data)
+    const { status, casUnique } = await this.#store(base, text, { ttl, compareCas: base.casUnique })
+    return status === 'stored' ? snapshot(base, text, text, casUnique) : undefined
+  }
+
   /** Removes a session for good: a request that still writes it finds its mark. */
   async destroy(id: string): Promise<void> {
-    await this.#client.meta.set(this.#key(id), TOMBSTONE, { ttl: TOMBSTONE_SECONDS })
+    await this.#inCurrentPlace(id, (place) => this.#bury(place))
   }
 
-  /** Sets a session's lifetime anew; returns whether there was one. */
-  async touch(id: string, ttl: Ttl): Promise<boolean> {
-    return this.#client.touch(this.#key(id), ttl)
+  /** Sets the lifetime of a session that was read anew; returns whether it is still there. */
+  async touch({ key, groupKey }: SessionSnapshot, ttl: Ttl): Promise<boolean> {
+    return this.#opened.client.touch(key, ttl, { groupKey })
   }
 
-  /** Without meta commands the lifetime is not told. */
-  async #find(key: string): Promise<{ value: unknown; casUnique: bigint; ttlSeconds: number } | undefined> {
-    try {
-      return await this.#client.meta.get(key)
-    } catch (error) {
-      if (!(error instanceof MemcacheUnsupportedError)) throw error
-      const found = await this.#client.gets(key)
-      return found && { ...found, ttlSeconds: Infinity }
+  /**
+   * All sessions, by their ids; an id that memcached could not hold comes as its hash. What begins or ends meanwhile may be
+   * missed.
+   * @throws MemcacheError where a server does not tell what it holds.
+   */
+  async *entries(): AsyncGenerator<[id: string, data: SessionData]> {
+    for await (const { id, key, value } of this.#directory.items()) {
+      const opened = value === TOMBSTONE ? undefined : this.#codec.decode(key, value)
+      if (opened !== undefined) yield [id, opened.data]
     }
   }
 
-  get #client() {
-    return this.#opened.client
+  /** Removes all sessions and nothing else, those that a request still holds included. */
+  async clear(): Promise<void> {
+    await this.#directory.clear()
   }
 
-  get #opened(): Memcache {
-    return this.#cache ?? getDefaultMemcache()
+  async #create(id: string, text: string, lifetime: Ttl | LifetimeOf): Promise<SessionSnapshot | undefined> {
+    const ttl = lifetimeOf(lifetime, text)
+    if (ttl === undefined) {
+      await this.destroy(id)
+      return undefined
+    }
+    return this.#inCurrentPlace(id, async (place) => {
+      const { casUnique } = await this.#store(place, text, { ttl })
+      return snapshot(place, text, text, casUnique)
+    })
   }
 
-  #key(id: string): string {
-    return this.#opened.key([KeyPrefix.session, id])
+  /**
+   * Does something where a session lies, while it is asked whether that is still the place; once more, where it is not: what is
+   * written under a generation that is gone would be lost.
+   */
+  async #inCurrentPlace<Result>(id: string, task: (place: Place) => Promise<Result>): Promise<Result> {
+    const key = this.#key([KeyPrefix.session, id])
+    const known = this.#opened.generations.known(this.#opened.client.serverOf(key) ?? '')
+    if (known === undefined) return task(await this.#currentPlace(id))
+    const place = this.#place(known.generation, key, id)
+    const [result, current] = await Promise.all([task(place), this.#currentPlace(id)])
+    return current.key === place.key ? result : task(current)
+  }
+
+  /** Where a session lies under the generation that holds now. */
+  async #currentPlace(id: string): Promise<Place> {
+    const { client, generations } = this.#opened
+    const key = this.#key([KeyPrefix.session, id])
+    return this.#place(await generations.ask(client.serverOf(key) ?? ''), key, id)
+  }
+
+  /** @param key the session's key under no generation. */
+  #place(generation: string, key: string, id: string): Place {
+    if (generation === '') return { key, groupKey: undefined }
+    return { key: this.#key([KeyPrefix.session, generation, id]), groupKey: key }
+  }
+
+  #key(parts: readonly string[]): string {
+    return this.#opened.cache.key(parts)
+  }
+
+  async #find(place: Place, touchTtl?: Ttl): Promise<Found> {
+    const item = await this.#fetch(place, touchTtl)
+    if (item === undefined) return undefined
+    if (item.value === TOMBSTONE) return DESTROYED
+    const opened = this.#codec.decode(place.key, item.value)
+    if (opened === undefined) this.#warnOfUnreadable()
+    return opened && foundSession(place, opened, item)
+  }
+
+  /** Without meta commands the lifetime is neither told nor set by reading. */
+  async #fetch({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<Fetched | undefined> {
+    const { client } = this.#opened
+    try {
+      const item = await client.meta.get(key, { touchTtl, groupKey })
+      if (item === undefined) return undefined
+      const { value, casUnique, ttlSeconds, clientFlags } = item
+      // Of a value in chunks only the list of them was touched.
+      return { value, casUnique, ttlSeconds, touched: touchTtl !== undefined && clientFlags !== ClientFlags.chunks }
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError)) throw error
+      const item = await client.gets(key, { groupKey })
+      return item && { ...item, ttlSeconds: Infinity, touched: false }
+    }
+  }
+
+  #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
+    return this.#opened.client.meta.set(key, this.#codec.encode(key, text), { ...options, groupKey })
+  }
+
+  /** The cas unique of an item that is there and cannot be read: some of its chunks were evicted. */
+  async #casOfUnreadable({ key, groupKey }: Place): Promise<bigint | undefined> {
+    const { client } = this.#opened
+    try {
+      return (await client.meta.get(key, { value: false, groupKey }))?.casUnique
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError)) throw error
+      await client.delete(key, { groupKey })
+      return undefined
+    }
+  }
+
+  async #bury({ key, groupKey }: Place): Promise<void> {
+    await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS, groupKey })
+  }
+
+  #merge(base: SessionSnapshot, mine: string, theirs: string): string {
+    const [before, own, others] = [base.seen, mine, theirs].map((text) => JSON.parse(text) as SessionData)
+    return JSON.stringify(mergeSessions(before!, own!, others!, this.#hasChanged))
+  }
+
+  #warnOfUnreadable(): void {
+    if (this.#hasWarned) return
+    this.#hasWarned = true
+    this.#opened.cache.warn(
+      'memcache-ts: a stored session cannot be opened, so its owner is a stranger: it was changed, or written with other encryptionKeys',
+    )
+  }
+
+  get #opened(): Opened {
+    return (this.#open ??= this.#openCache())
+  }
+
+  #openCache(): Opened {
+    const cache = this.#given ?? getDefaultMemcache()
+    return { cache, client: cache.client, generations: new SessionGenerations(cache.client, cache.clock) }
+  }
+
+  get #directory(): SessionDirectory {
+    const { client, generations } = this.#opened
+    return new SessionDirectory(client, generations)
   }
 }
 
-function isTombstone(value: unknown): boolean {
-  return typeof value !== 'object' || value === null
+/** What a session that was destroyed is found as. */
+const DESTROYED = 'destroyed'
+
+type Found = FoundSession | typeof DESTROYED | undefined
+type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds' | 'touched'> & { readonly value: unknown }
+
+function isFound(found: Found): FoundSession | undefined {
+  return found === DESTROYED ? undefined : found
+}
+
+function foundSession({ key, groupKey }: Place, { text, data }: OpenedSession, item: Fetched): FoundSession {
+  const { casUnique, ttlSeconds, touched } = item
+  return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
+}
+
+function snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
+  return { key, groupKey, seen, stored, casUnique }
+}
+
+function lifetimeOf(lifetime: Ttl | LifetimeOf, text: string): Ttl | undefined {
+  return typeof lifetime === 'function' ? lifetime(JSON.parse(text) as SessionData) : lifetime
+}
+
+function toJson(data: object): string {
+  try {
+    return JSON.stringify(data)
+  } catch (cause) {
+    const reason = (cause as Error).message.split('\n', 1)[0]!
+    throw new MemcacheOptionError(`the session cannot be stored: it has to be JSON (${reason})`, { cause })
+  }
 }

@@ -1,0 +1,90 @@
+import express from 'express'
+
+/** What a visitor has in the session. */
+const USER = { id: 4711, name: 'Ann Example', roles: ['reader', 'editor'], locale: 'de-CH' }
+const SECRET = 'known to every process of the bench'
+/** Never reached: every request is admitted, which is what most of them are. */
+const LIMIT = 1_000_000_000
+
+function sessionApp(middleware) {
+  const app = express()
+  app.use(middleware)
+  app.get('/login', (req, res) => {
+    req.session.user = USER
+    res.json({ in: true })
+  })
+  app.get('/', (req, res) => res.json({ hello: req.session.user.name }))
+  return app
+}
+
+function plainApp(...middlewares) {
+  const app = express()
+  for (const middleware of middlewares) app.use(middleware)
+  app.get('/', (req, res) => res.json({ hello: USER.name }))
+  return app
+}
+
+async function engine(store) {
+  const { default: session } = await import('express-session')
+  const made = await store(session)
+  return sessionApp(session({ store: made, secret: SECRET, resave: false, saveUninitialized: false }))
+}
+
+/** The applications that are measured, each with its peers' documented settings; opened with the servers' addresses. */
+export const contestants = {
+  'Express alone': { make: async () => plainApp() },
+
+  'session, in memory': { visits: true, make: () => engine((session) => new session.MemoryStore()) },
+  'session, memcache-ts': {
+    visits: true,
+    make: async ({ memcached }) => {
+      const { memcache } = await import('memcache-ts')
+      const { memcacheSession } = await import('memcache-ts-express')
+      return sessionApp(memcacheSession({ secret: SECRET, cache: memcache({ servers: memcached, timeoutMs: 5000 }) }))
+    },
+  },
+  'session, connect-redis': {
+    visits: true,
+    make: async ({ redis }) =>
+      engine(async () => {
+        const { createClient } = await import('redis')
+        const { RedisStore } = await import('connect-redis')
+        const client = createClient({ url: `redis://${redis}` })
+        await client.connect()
+        return new RedisStore({ client })
+      }),
+  },
+  'session, connect-memcached': {
+    visits: true,
+    make: async ({ memcached }) =>
+      engine(async (session) => {
+        const { default: connectMemcached } = await import('connect-memcached')
+        // By default its client closes what rested for five seconds, and fails what is asked next.
+        return new (connectMemcached(session))({ hosts: [memcached], prefix: 'connect:', idle: 600_000 })
+      }),
+  },
+
+  'limit, express-rate-limit in memory': {
+    make: async () => {
+      const { rateLimit } = await import('express-rate-limit')
+      return plainApp(rateLimit({ windowMs: 60_000, limit: LIMIT, standardHeaders: 'draft-8', legacyHeaders: false }))
+    },
+  },
+  'limit, rate-limit-memcached': {
+    make: async ({ memcached }) => {
+      const { rateLimit } = await import('express-rate-limit')
+      const { MemcachedStore } = await import('rate-limit-memcached')
+      const store = new MemcachedStore({ prefix: 'peer:', locations: [memcached], config: { idle: 600_000 } })
+      const options = { windowMs: 60_000, limit: LIMIT, standardHeaders: 'draft-8', legacyHeaders: false, store }
+      return plainApp(rateLimit(options))
+    },
+  },
+  'limit, memcache-ts': {
+    make: async ({ memcached }) => {
+      const { memcache } = await import('memcache-ts')
+      const { rateLimit } = await import('memcache-ts-express')
+      const cache = memcache({ servers: memcached, timeoutMs: 5000 })
+      return plainApp(rateLimit({ perMinute: LIMIT, cache }))
+    },
+  },
+}

@@ -1,0 +1,177 @@
+import { execFileSync, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { median } from '../judge/figures.js'
+import { launch } from '../judge/launch.js'
+import { contestants } from './contestants.js'
+
+export const description = 'processor time a request of sessions and limits beside their peers, on Express 5'
+
+const ROUNDS = Number(process.env.ROUNDS ?? 7)
+const MILLISECONDS = Number(process.env.MILLISECONDS ?? 2000)
+const ONLY = process.env.ONLY ?? ''
+const WARM_UP_MILLISECONDS = 3000
+const APP_CPU = 1
+const OTHERS_CPU = 0
+
+/** Whose cost is compared with whose, and at most how much of it is the goal, if there is one. */
+export const comparisons = [
+  { ours: 'session, memcache-ts', peer: 'session, connect-redis', most: 0.8 },
+  { ours: 'session, memcache-ts', peer: 'session, connect-memcached' },
+  { ours: 'session, memcache-ts', peer: 'session, in memory' },
+  { ours: 'limit, memcache-ts', peer: 'limit, express-rate-limit in memory', most: 1.1 },
+  { ours: 'limit, memcache-ts', peer: 'limit, rate-limit-memcached' },
+]
+
+/**
+ * Every application in a process of its own, on one processor; those who ask, memcached and redis on the other. In each round
+ * every application has its turn, and the medians of the rounds are compared.
+ * @returns {Promise<Record<string, number>>} microseconds of the application's processor time a request.
+ */
+export async function measureCosts() {
+  const memcached = await launch({ realMemcached: true, memoryLimitMb: 256 })
+  const redis = await launchRedis()
+  for (const pid of [memcached.pid, redis.pid]) pin(pid, OTHERS_CPU)
+  const servers = new Map()
+  const names = Object.keys(contestants).filter((name) => name.includes(ONLY))
+  const load = fork(fileURLToPath(new URL('load.js', import.meta.url)))
+  try {
+    await once(load, 'message')
+    pin(load.pid, OTHERS_CPU)
+    for (const name of names) {
+      servers.set(name, await startServer(name, memcached.address, redis.address))
+      await measure(servers.get(name), load, WARM_UP_MILLISECONDS)
+    }
+    const measured = Object.fromEntries(names.map((name) => [name, []]))
+    for (let round = 1; round <= ROUNDS; round++) {
+      for (const name of rotated(names, round)) {
+        measured[name].push(await measure(servers.get(name), load, MILLISECONDS))
+      }
+      console.log(`  round ${round} of ${ROUNDS}`)
+    }
+    return Object.fromEntries(Object.entries(measured).map(([name, rounds]) => [name, median(rounds)]))
+  } finally {
+    load.kill('SIGKILL')
+    for (const { child } of servers.values()) child.kill('SIGKILL')
+    memcached.stop()
+    redis.stop()
+  }
+}
+
+export async function run({ save }) {
+  const costs = await measureCosts()
+  const tables = `${costTable(costs)}\n\n${ratioTable(costs)}`
+  console.log(tables)
+  if (!save) return
+  const file = new URL('../results/express.md', import.meta.url)
+  mkdirSync(new URL('.', file), { recursive: true })
+  writeFileSync(file, document(tables))
+}
+
+export function ratiosOf(costs) {
+  const measured = comparisons.filter(({ ours, peer }) => costs[ours] !== undefined && costs[peer] !== undefined)
+  return measured.map(({ ours, peer, most }) => ({ ours, peer, most, ratio: costs[ours] / costs[peer] }))
+}
+
+async function startServer(name, memcached, redis) {
+  const child = fork(fileURLToPath(new URL('server.js', import.meta.url)), [name, memcached, redis])
+  const [{ port }] = await once(child, 'message')
+  pin(child.pid, APP_CPU)
+  return { name, child, port }
+}
+
+async function measure({ name, child, port }, load, milliseconds) {
+  const visits = contestants[name].visits === true
+  load.send({ port, visits, milliseconds })
+  await answerOf(load, name)
+  const before = await cpuOf(child)
+  load.send('go')
+  const { requests } = await answerOf(load, name)
+  return ((await cpuOf(child)) - before) / requests
+}
+
+async function answerOf(load, name) {
+  const [answer] = await once(load, 'message')
+  if (answer.failed !== undefined) throw new Error(`${name}: ${answer.failed}`)
+  return answer
+}
+
+async function cpuOf(child) {
+  child.send('cpu')
+  const [{ cpuMicroseconds }] = await once(child, 'message')
+  return cpuMicroseconds
+}
+
+/** Debian's redis-server, which keeps nothing on disk. */
+async function launchRedis() {
+  const finder = createServer().listen(0, '127.0.0.1')
+  await once(finder, 'listening')
+  const { port } = finder.address()
+  finder.close()
+  await once(finder, 'close')
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  child.once('error', (error) => {
+    console.error(`redis-server could not be started (apt-get install redis-server): ${error.message}`)
+    process.exit(1)
+  })
+  let said = ''
+  for await (const chunk of child.stdout) {
+    said += chunk
+    if (said.includes('Ready to accept connections')) break
+  }
+  return { address: `127.0.0.1:${port}`, pid: child.pid, stop: () => child.kill('SIGKILL') }
+}
+
+/** Every thread of a process to one processor. */
+function pin(pid, cpu) {
+  execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' })
+}
+
+/** Another one goes first each time: a processor is not the same after a rest. */
+function rotated(list, by) {
+  const start = by % list.length
+  return [...list.slice(start), ...list.slice(0, start)]
+}
+
+function costTable(costs) {
+  return [
+    '| application | µs of processor a request |',
+    '| --- | --- |',
+    ...Object.entries(costs).map(([name, cost]) => `| ${name} | ${cost.toFixed(0)} |`),
+  ].join('\n')
+}
+
+function ratioTable(costs) {
+  return [
+    '| | to | ratio | goal: at most |',
+    '| --- | --- | --- | --- |',
+    ...ratiosOf(costs).map(
+      ({ ours, peer, ratio, most }) => `| ${ours} | ${peer} | ${ratio.toFixed(2)} | ${most ?? ''} |`,
+    ),
+  ].join('\n')
+}
+
+function document(tables) {
+  return `# Sessions and limits beside their peers
+
+${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} shared cores of a virtual machine.
+
+\`\`\`sh
+npm run bench -- express --save
+\`\`\`
+
+An Express 5 application for each, in a process of its own on one core; on the other those who ask it (50 connections, each of
+which asks again when it has its answer), Debian's memcached \`-t 1\` and Debian's redis-server. A request reads the visitor's
+session and answers 23 bytes of JSON, or is counted and admitted. Processor time of the application's process by
+\`process.cpuUsage()\`, divided by the requests; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the applications take turns.
+
+${tables}
+
+What it does not show: latency, requests that write, and what a machine does that has nothing else to do: the cores are shared,
+so only the ratios of one run mean something.
+`
+}

@@ -1,0 +1,103 @@
+import { createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { once } from 'node:events'
+import { MemcachedServer } from 'memcache-ts-server'
+import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { MemcachedClient, MemcacheOptionError } from '../src/index.ts'
+import type { DumpedItem } from '../src/index.ts'
+
+interface Opened extends AsyncDisposable {
+  readonly address: string
+}
+
+async function ourServer(): Promise<Opened> {
+  const server = new MemcachedServer({ port: 0 })
+  const { port } = await server.listen()
+  return { address: `127.0.0.1:${port}`, [Symbol.asyncDispose]: () => server.close() }
+}
+
+async function dump(client: MemcachedClient, server?: string): Promise<DumpedItem[]> {
+  const items: DumpedItem[] = []
+  await client.metadump((item) => items.push(item), { server })
+  return items.sort((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+function dumps(launch: () => Promise<Opened>): void {
+  it.each(['meta', 'text'] as const)('tells of every item, in the %s dialect', async (protocol) => {
+    await using server = await launch()
+    await using client = new MemcachedClient({ servers: server.address, prefix: 'shop', protocol, timeoutMs: 5000 })
+    expect(await dump(client)).toEqual([])
+    await client.set('forever', 'x')
+    await client.set('zürich%20:é', 'y', 600)
+    const [forever, other] = await dump(client)
+    expect(forever).toMatchObject({ key: 'shop:forever', expiresAt: Infinity, server: server.address })
+    expect(other).toMatchObject({ key: 'shop:zürich%20:é' })
+    expect(other!.expiresAt - Date.now() / 1000).toBeGreaterThan(590)
+    expect(other!.size).toBeGreaterThan(10)
+    expect(other!.accessedAt).toBeLessThanOrEqual(Date.now() / 1000 + 2)
+  })
+
+  it('comes whole, in whatever pieces, while other operations go on', async () => {
+    await using server = await launch()
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: 5000 })
+    await Promise.all(Array.from({ length: 5000 }, (_, index) => client.set(['key', index], index)))
+    const dumped = dump(client)
+    expect(await client.get(['key', 7])).toBe(7)
+    expect(new Set((await dumped).map((item) => item.key)).size).toBe(5000)
+  })
+}
+
+describe('metadump on our server', () => {
+  dumps(ourServer)
+
+  it('asks every server, or the one that is named', async () => {
+    await using one = await ourServer()
+    await using other = await ourServer()
+    await using client = new MemcachedClient({ servers: [one.address, other.address] })
+    for (const server of client.servers) await client.set('k', 'v', 60, { server })
+    expect((await dump(client)).map((item) => item.server).sort()).toEqual([one.address, other.address].sort())
+    expect(await dump(client, other.address)).toMatchObject([{ key: 'k', server: other.address }])
+    await expect(dump(client, 'nowhere:1')).rejects.toThrow(MemcacheOptionError)
+    expect(client.servers).toContain(client.serverOf('k'))
+    expect(await client.get('k', { groupKey: 'k' })).toBe('v')
+  })
+
+  it('ends when it is aborted, and with an error of the visitor', async () => {
+    await using server = await ourServer()
+    await using client = new MemcachedClient(server.address)
+    await client.set('k', 'v')
+    await expect(client.metadump(() => {}, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
+      'enough',
+    )
+    await expect(
+      client.metadump(() => {
+        throw new Error('no more')
+      }),
+    ).rejects.toThrow('no more')
+    expect(await client.get('k')).toBe('v')
+  })
+
+  it('waits while the crawler is busy, and says so where it stays so', async () => {
+    let busy = 2
+    const answer = (socket: Socket, line: string): void => {
+      if (line === 'version\r\n') socket.write('VERSION 1.6.45\r\n')
+      else if (busy-- > 0) socket.write('BUSY currently processing crawler request\r\n')
+      else socket.write('key=k exp=-1 la=5 cas=1 fetch=no cls=1 size=60\nEND\r\n')
+    }
+    const listener = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.on('data', (chunk: Buffer) => answer(socket, chunk.toString()))
+    }).listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    await using client = new MemcachedClient(`127.0.0.1:${(listener.address() as AddressInfo).port}`)
+    expect(await dump(client)).toMatchObject([{ key: 'k', size: 60, accessedAt: 5 }])
+    busy = Infinity
+    await expect(client.metadump(() => {}, { timeoutMs: 1 })).rejects.toMatchObject({ retryable: true })
+    listener.close()
+  })
+})
+
+describeWithMemcached('metadump on the real memcached', () => {
+  dumps(launchMemcached)
+})

@@ -1,0 +1,95 @@
+import type { SessionData, Ttl } from 'memcache-ts'
+
+const MAX_NUMBER_SECONDS = 30 * 86_400
+/** memcached's clock ticks once a second: an item of 1 second may be gone after 21 ms. */
+const LEAST_SECONDS = 2
+/** What express-session's `originalMaxAge` and a clock read twice may differ by without anything having changed. */
+const SAME_MS = 1000
+
+/**
+ * How long sessions live, and how that is written into them. A session that lives as long as all do, from each visit anew, is
+ * kept by its item's lifetime alone, which reading sets: its cookie's `expires` is then a number, the moment as of its last
+ * write. Any other session's `expires` is a date as JSON, which counts, and is written anew by each visit.
+ */
+export class SessionLifetime {
+  /** How long a session lives whose cookie has no end. */
+  readonly #endlessSeconds: number
+  /** How long most sessions live, in seconds. */
+  readonly usualSeconds: number
+  readonly #usualMaxAgeMs: number
+
+  /** @param maxAgeMs the `maxAge` that cookies begin with, where they do. */
+  constructor(endlessSeconds: number, maxAgeMs: number | undefined) {
+    this.#endlessSeconds = endlessSeconds
+    this.usualSeconds = maxAgeMs === undefined ? endlessSeconds : Math.ceil(maxAgeMs / 1000)
+    this.#usualMaxAgeMs = maxAgeMs ?? endlessSeconds * 1000
+  }
+
+  /** A session as it is stored. */
+  toStored(session: object, nowMs: number): Record<string, unknown> {
+    const { cookie } = session as { cookie?: unknown }
+    if (typeof cookie !== 'object' || cookie === null) return { ...session }
+    const { toJSON } = cookie as { toJSON?: () => object }
+    const stored: StoredCookie = { ...(typeof toJSON === 'function' ? toJSON.call(cookie) : cookie) }
+    const endMs = momentOf(stored.expires)
+    if (endMs !== undefined && secondsUntil(endMs, nowMs) === this.usualSeconds) {
+      stored.expires = endMs
+      // The clock goes on between express-session's two looks at it: without this each save would take a millisecond off.
+      if (this.#isUsual(stored.originalMaxAge)) stored.originalMaxAge = this.#usualMaxAgeMs
+    }
+    return { ...session, cookie: stored }
+  }
+
+  /** The seconds that a session, stored or in use, is to live from now; 0 when it has ended. */
+  secondsOf(session: { readonly cookie?: unknown }, nowMs: number): number {
+    const expires = (session.cookie as StoredCookie | undefined)?.expires
+    if (typeof expires === 'number') return this.usualSeconds
+    const endMs = momentOf(expires)
+    return endMs === undefined ? this.#endlessSeconds : Math.max(0, secondsUntil(endMs, nowMs))
+  }
+
+  /** As `secondsOf`, as a lifetime for memcached. */
+  ttlOf(stored: SessionData, nowMs: number): Ttl | undefined {
+    const seconds = this.secondsOf(stored, nowMs)
+    return seconds > 0 ? ttl(seconds) : undefined
+  }
+
+  /**
+   * Sets when the cookie of a session that was read expires: as JSON has it, since that is what readers expect of a store.
+   * @param ttlSeconds what its item still lives.
+   */
+  restore(stored: SessionData, ttlSeconds: number, nowMs: number): void {
+    const cookie = stored['cookie'] as StoredCookie | undefined
+    if (typeof cookie?.expires !== 'number') return
+    // In its last second an item has 0 seconds left, and is alive.
+    const leftSeconds = Number.isFinite(ttlSeconds) ? Math.max(1, ttlSeconds) : this.usualSeconds
+    const endMs = nowMs + leftSeconds * 1000
+    cookie.expires = new Date(Math.abs(endMs - cookie.expires) <= SAME_MS ? cookie.expires : endMs).toISOString()
+  }
+
+  #isUsual(originalMaxAge: unknown): boolean {
+    return typeof originalMaxAge === 'number' && Math.abs(originalMaxAge - this.#usualMaxAgeMs) <= SAME_MS
+  }
+}
+
+/** Seconds as a lifetime for memcached, of which over 30 days have to be said with their unit. */
+export function ttl(seconds: number): Ttl {
+  return seconds > MAX_NUMBER_SECONDS ? `${seconds}s` : Math.max(LEAST_SECONDS, seconds)
+}
+
+/** The part of a session's cookie that its lifetime hangs on, as it is stored. */
+interface StoredCookie {
+  expires?: unknown
+  originalMaxAge?: unknown
+}
+
+/** A cookie's end in milliseconds; `undefined` for none, and for what is no date. */
+function momentOf(expires: unknown): number | undefined {
+  if (expires === null || expires === undefined) return undefined
+  const ms = new Date(expires as Date | string | number).getTime()
+  return Number.isNaN(ms) ? undefined : ms
+}
+
+function secondsUntil(endMs: number, nowMs: number): number {
+  return Math.ceil((endMs - nowMs) / 1000)
+}

@@ -1,0 +1,66 @@
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { ClientFlags } from 'memcache-ts-protocol'
+import { EncodedItem } from '../cache/kit-codec.ts'
+import { SessionEncryption } from './session-encryption.ts'
+import type { EncryptionKey } from './session-encryption.ts'
+import type { SessionData } from './session-merge.ts'
+
+/** What is left of a destroyed session, so that a slow request cannot bring it back; a session is an object or bytes. */
+export const TOMBSTONE = 'destroyed'
+
+/** Over this a session is compressed; what is still over the item limit then, the client stores in chunks. */
+const COMPRESS_OVER_BYTES = 900_000
+/** What a compressed session may become; more is taken for a bomb. */
+const MOST_BYTES = 256 * 1024 * 1024
+
+const Kind = { json: 0, gzip: 1 } as const
+
+/** A session as it was read: the text that later changes are found by, and data of the reader's own. */
+export interface OpenedSession {
+  readonly text: string
+  readonly data: SessionData
+}
+
+/** Sessions as items: JSON that any program can read, or sealed bytes. */
+export class SessionCodec {
+  readonly #encryption: SessionEncryption | undefined
+
+  /** @throws MemcacheOptionError for keys that cannot be. */
+  constructor(encryptionKeys: readonly EncryptionKey[] | undefined) {
+    this.#encryption = encryptionKeys && new SessionEncryption(encryptionKeys)
+  }
+
+  /**
+   * What is to be stored under a key.
+   * @param text the session as JSON.
+   */
+  encode(key: string, text: string): unknown {
+    const isLarge = text.length > COMPRESS_OVER_BYTES
+    if (this.#encryption === undefined) {
+      if (isLarge) return new EncodedItem(gzipSync(text, { level: 1 }), ClientFlags.json | ClientFlags.gzip)
+      // The cache's own compression is the client's business.
+      return JSON.parse(text) as SessionData
+    }
+    const plain = isLarge
+      ? [Buffer.of(Kind.gzip), gzipSync(text, { level: 1 })]
+      : [Buffer.of(Kind.json), Buffer.from(text)]
+    return new EncodedItem(this.#encryption.seal(key, Buffer.concat(plain)), ClientFlags.kitBytes)
+  }
+
+  /** The session that a value is; `undefined` for one that is none, or cannot be opened. */
+  decode(key: string, value: unknown): OpenedSession | undefined {
+    if (this.#encryption === undefined)
+      return isSession(value) ? { text: JSON.stringify(value), data: value } : undefined
+    if (!Buffer.isBuffer(value)) return undefined
+    const plain = this.#encryption.open(key, value)
+    if (plain === undefined) return undefined
+    const body = plain.subarray(1)
+    const text = (plain[0] === Kind.gzip ? gunzipSync(body, { maxOutputLength: MOST_BYTES }) : body).toString()
+    const data: unknown = JSON.parse(text)
+    return isSession(data) ? { text, data } : undefined
+  }
+}
+
+function isSession(value: unknown): value is SessionData {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+}

@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { joinKey } from 'memcache-ts-protocol'
+import type { Clock } from 'memcache-ts-protocol'
+import type { MemcachedClient } from 'memcache-ts-client'
+import { KeyPrefix } from '../cache-key.ts'
+
+/** Under this key each server has the generation of its sessions; no session has it, since their ids are escaped. */
+export const GENERATION_KEY = joinKey([KeyPrefix.session, '', 'generation'])
+/** How long a server need not be asked again for a session that is found. */
+const FRESH_MS = 1000
+const GENERATION_BYTES = 9
+
+/** What this process last heard of a server. */
+export interface KnownGeneration {
+  readonly generation: string
+  /** When it was asked. */
+  readonly at: number
+}
+
+/**
+ * The generation of the sessions on each server: a part of their keys, so that with a new one all are gone at once. It lies
+ * on the server whose sessions it is of, so that they come and go together; `''`, where there is none, is that of sessions that
+ * were never cleared. A generation that a server lost is put back by whoever still knows it.
+ */
+export class SessionGenerations {
+  readonly #client: MemcachedClient
+  readonly #clock: Clock
+  readonly #known = new Map<string, KnownGeneration>()
+
+  constructor(client: MemcachedClient, clock: Clock) {
+    this.#client = client
+    this.#clock = clock
+  }
+
+  /** `undefined` for a server that was not asked yet. */
+  known(server: string): KnownGeneration | undefined {
+    return this.#known.get(server)
+  }
+
+  /** Whether it was heard within the last second. */
+  isFresh({ at }: KnownGeneration): boolean {
+    return Math.abs(this.#clock.nowMs() - at) < FRESH_MS
+  }
+
+  /** The generation on a server now. */
+  async ask(server: string): Promise<string> {
+    const at = this.#clock.nowMs()
+    const options = server === '' ? undefined : { server }
+    let generation = await this.#client.get<string>(GENERATION_KEY, options)
+    if (generation === undefined) {
+      const known = this.known(server)?.generation ?? ''
+      if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options))) return this.ask(server)
+      generation = known
+    }
+    this.#known.set(server, { generation, at })
+    return generation
+  }
+
+  /** Gives the sessions of a server a new generation: those that were there are gone. */
+  async renew(server: string): Promise<string> {
+    const generation = randomBytes(GENERATION_BYTES).toString('base64url')
+    await this.#client.set(GENERATION_KEY, generation, undefined, { server })
+    this.#known.set(server, { generation, at: this.#clock.nowMs() })
+    return generation
+  }
+}

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto'
+import { MemcachedServer } from 'memcache-ts-server'
+import { testMemcache } from 'memcache-ts/testing'
+import { describe, expect, it } from 'vitest'
+import { memcache, MemcacheOptionError, SessionRepository } from '../src/index.ts'
+import { SessionEncryption } from '../src/session/session-encryption.ts'
+
+const GENERATION = ['session', '', 'generation']
+
+async function idsOf(sessions: SessionRepository): Promise<string[]> {
+  const ids: string[] = []
+  for await (const [id] of sessions.entries()) ids.push(id)
+  return ids.sort()
+}
+
+describe('a session repository', () => {
+  it('asks for the generation once a second, and once more for what is not found', async () => {
+    await using test = await testMemcache()
+    const { cache, clock, server } = test
+    const sessions = new SessionRepository({ cache })
+    await sessions.write('a', { n: 1 }, undefined, 600)
+    const gets = () => Number(server.memcached.stats()['cmd_get'])
+    await sessions.read('a')
+    let before = gets()
+    await sessions.read('a')
+    expect(gets() - before).toBe(1)
+    clock.advanceSeconds(2)
+    before = gets()
+    await sessions.read('a')
+    expect(gets() - before).toBe(2)
+    before = gets()
+    expect(await sessions.read('b')).toBeUndefined()
+    expect(gets() - before).toBe(2)
+  })
+
+  it('sees that others have cleared, within a second even what could not be deleted', async () => {
+    await using test = await testMemcache()
+    const { cache, clock, server } = test
+    const sessions = new SessionRepository({ cache })
+    await sessions.write('a', { n: 1 }, undefined, 600)
+    const held = await sessions.read('a')
+    // As another process on a server that dumps nothing.
+    await using other = memcache({ servers: server.servers, logger: false, clock })
+    await other.client.set(GENERATION, 'new')
+    clock.advanceSeconds(1)
+    expect(await sessions.read('a')).toBeUndefined()
+    // A request that held it brings nothing back.
+    await cache.client.delete(['session', 'a'])
+    expect(await sessions.write('a', { n: 2 }, held, 600)).toBeUndefined()
+    expect(await sessions.read('a')).toBeUndefined()
+    await sessions.write('b', { n: 1 }, undefined, 600)
+    expect((await new SessionRepository({ cache: other }).read('b'))?.data).toEqual({ n: 1 })
+  })
+
+  it('puts a generation back that the server lost, so that nobody is logged out and nothing comes back', async () => {
+    await using test = await testMemcache()
+    const { cache, clock } = test
+    const sessions = new SessionRepository({ cache })
+    await sessions.write('before', { n: 1 }, undefined, 600)
+    const stored = await cache.client.get(['session', 'before'])
+    await sessions.clear()
+    await sessions.write('after', { n: 1 }, undefined, 600)
+    await cache.client.set(['session', 'before'], stored, 600)
+    await cache.client.delete(GENERATION)
+    clock.advanceSeconds(2)
+    expect((await sessions.read('after'))?.data).toEqual({ n: 1 })
+    expect(await sessions.read('before')).toBeUndefined()
+    expect(await new SessionRepository({ cache }).read('before')).toBeUndefined()
+  })
+
+  it('clears and lists all servers, and says so where one is away', async () => {
+    const servers = [new MemcachedServer({ port: 0 }), new MemcachedServer({ port: 0 })]
+    const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
+    const open = () => memcache({ servers: ports.map((port) => `127.0.0.1:${port}`).join(), logger: false })
+    await using cache = open()
+    await using another = open()
+    const sessions = new SessionRepository({ cache })
+    const others = new SessionRepository({ cache: another })
+    const ids = Array.from({ length: 40 }, (_, index) => `id-${String(index).padStart(2, '0')}`)
+    await Promise.all(ids.map((id) => sessions.write(id, { id }, undefined, 600)))
+    expect(servers.every((server) => Number(server.stats()['curr_items']) > 3)).toBe(true)
+    expect(await idsOf(others)).toEqual(ids)
+    await sessions.clear()
+    expect(await idsOf(others)).toEqual([])
+    for (const id of ids) expect(await others.read(id)).toBeUndefined()
+    await Promise.all(ids.map((id) => others.write(id, { id }, undefined, 600)))
+    expect(await idsOf(sessions)).toEqual(ids)
+    await servers[1]!.close()
+    await expect(idsOf(sessions)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
+    await expect(sessions.clear()).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
+    await servers[0]!.close()
+  })
+
+  it('clears by generation alone where a server does not dump', async () => {
+    await using server = new MemcachedServer({ port: 0, disableDumping: true })
+    const { port } = await server.listen()
+    await using cache = memcache({ servers: `127.0.0.1:${port}`, logger: false })
+    const sessions = new SessionRepository({ cache })
+    await sessions.write('a', { n: 1 }, undefined, 600)
+    await sessions.clear()
+    expect(await sessions.read('a')).toBeUndefined()
+    expect(await cache.client.get(['session', 'a'])).toEqual({ n: 1 })
+    await expect(idsOf(sessions)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_SERVER' })
+  })
+
+  it('gives up after 64 tries, with an error that can be retried', async () => {
+    await using test = await testMemcache()
+    const sessions = new SessionRepository({ cache: test.cache })
+    await sessions.write('a', { n: 1 }, undefined, 600)
+    const base = (await sessions.read('a'))!
+    let tries = 0
+    const disturb = (): number => {
+      tries++
+      void test.cache.client.set(['session', 'a'], { n: tries }, 600)
+      return 600
+    }
+    await expect(sessions.write('a', { m: 1 }, base, disturb)).rejects.toMatchObject({ retryable: true })
+    expect(tries).toBe(64)
+  })
+
+  it('takes what is no session for none, with one warning', async () => {
+    const warned: string[] = []
+    await using test = await testMemcache({ logger: { info: () => {}, warn: (message) => void warned.push(message) } })
+    const sessions = new SessionRepository({ cache: test.cache })
+    for (const value of ['text', 5, [1], null, Buffer.from('{}'), true]) {
+      await test.cache.client.set(['session', 'a'], value, 600)
+      expect(await sessions.read('a')).toBeUndefined()
+    }
+    expect(warned).toEqual([expect.stringContaining('a stored session cannot be opened')])
+  })
+})
+
+describe('the encryption of sessions', () => {
+  it('gives another text each time, opened by its name and key alone', () => {
+    const [one, other] = [new SessionEncryption([randomBytes(32)]), new SessionEncryption(['x'.repeat(32)])]
+    const plain = Buffer.from('swordfish')
+    const [first, second] = [one.seal('a', plain), one.seal('a', plain)]
+    expect(first.equals(second)).toBe(false)
+    expect(one.open('a', first)?.toString()).toBe('swordfish')
+    expect(one.open('b', first)).toBeUndefined()
+    expect(other.open('a', first)).toBeUndefined()
+    expect(one.open('a', Buffer.alloc(0))).toBeUndefined()
+    expect(one.seal('a', Buffer.alloc(0)).length).toBe(first.length - plain.length)
+  })
+
+  it.each([[[]], [['short']], [[new Uint8Array(31)]], [[undefined as never]]])('refuses the keys %j', (keys) => {
+    expect(() => new SessionEncryption(keys)).toThrow(MemcacheOptionError)
+  })
+})
