@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
@@ -9,6 +10,7 @@ import request from 'supertest'
 import { describe, expect, it, vi } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
+import { KNOWN } from '../src/rate-limit-options.ts'
 import { Gate } from './gate.ts'
 import { EXPRESSES, listen, TestFleet } from './open-app.ts'
 
@@ -299,6 +301,11 @@ describe('a proxy', () => {
 })
 
 describe('options of rateLimit', () => {
+  it('are all in the README', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const option of KNOWN) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+  })
+
   it.each([
     [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
     [{}, 'needs a limit'],

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { memcache, rateLimiter } from '../src/index.ts'
+import { memcache, RATE_LIMITER_OPTIONS, rateLimiter } from '../src/index.ts'
 import type { RateLimiter, RateLimiterOptions, RateLimitResult } from '../src/index.ts'
 import { countWrites } from './count-writes.ts'
 import { until } from './deferred.ts'
@@ -297,6 +298,11 @@ describe('rateLimiter', () => {
     [{ perMinute: 5, blockMs: 0 }, 'blockMs must be a whole number over 0'],
   ])('refuses %j: %s', (options, message) => {
     expect(() => rateLimiter(options as never)).toThrow(message)
+  })
+
+  it('has all its options in the README', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const option of RATE_LIMITER_OPTIONS) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
   })
 
   it('is typed', () => {
