@@ -273,6 +273,16 @@ describe('rateLimiter', () => {
     expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900, cmd_get: 2 })
   })
 
+  it('refuses an id that is none, for which everybody would count', async () => {
+    await using test = await openCache()
+    const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
+    for (const id of [undefined, null, 5, {}]) {
+      for (const method of ['consume', 'peek', 'penalty', 'reward', 'reset'] as const) {
+        await expect(limiter[method](id as never)).rejects.toThrow('an id must be a string')
+      }
+    }
+  })
+
   it('refuses a cost that is no whole number over 0', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })

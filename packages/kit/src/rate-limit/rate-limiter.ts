@@ -63,11 +63,12 @@ export class RateLimiter {
   /**
    * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
    * tightest. A call that is denied counts nowhere.
-   * @throws MemcacheOptionError for a cost that is no whole number over 0.
+   * @throws MemcacheOptionError for an id that is no string, or a cost that is no whole number over 0.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
     const cost = options?.cost ?? 1
     if (cost !== 1) wholeNumber('cost', cost)
+    checkId(id)
     const nowMs = this.nowMs()
     const known = this.#denials.find(id, cost, nowMs)
     if (known !== undefined) return known
@@ -86,7 +87,7 @@ export class RateLimiter {
   /** What a call of `id` at cost 1 would be told now; it counts nothing. */
   async peek(id: string): Promise<RateLimitResult> {
     const nowMs = this.nowMs()
-    return this.#ask(nowMs, (limits) => limits.peek(id, nowMs))
+    return this.#ask(id, nowMs, (limits) => limits.peek(id, nowMs))
   }
 
   /**
@@ -126,14 +127,15 @@ export class RateLimiter {
 
   async #change(id: string, change: (limits: Limits, nowMs: number) => Promise<void>): Promise<RateLimitResult> {
     const nowMs = this.nowMs()
-    return this.#ask(nowMs, async (limits) => {
+    return this.#ask(id, nowMs, async (limits) => {
       await change(limits, nowMs)
       this.#denials.forget(id)
       return limits.peek(id, nowMs)
     })
   }
 
-  async #ask(nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
+  async #ask(id: string, nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
+    checkId(id)
     if (!this.#isWithout()) {
       try {
         return await ask(this.#limits!)
@@ -189,6 +191,12 @@ export class RateLimiter {
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
     return new WindowLimits(options, algorithm === 'fixed' ? fixedWindow : slidingWindow)
   }
+}
+
+/** @throws MemcacheOptionError for what is no string: all who have none would count as one. */
+function checkId(id: unknown): void {
+  if (typeof id !== 'string')
+    throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
 }
 
 /**

@@ -49,7 +49,8 @@ export class WindowLimits implements Limits {
         ? [await store.incr(keys[0]!, cost, this.#ttls[0]!, groupKey)]
         : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!, groupKey)))
     if (reading !== undefined) await reading
-    await this.#heedMark(standing, raw[0]!, nowMs)
+    const marks = marksIn(raw[0]!)
+    if (marks !== standing.marks) await this.#heedMark(standing, marks, nowMs)
     const result = this.#judge(standing, raw, cost, nowMs)
     if (!result.allowed) return this.#deny(standing, result, cost, nowMs)
     return result
@@ -142,9 +143,7 @@ export class WindowLimits implements Limits {
   }
 
   /** Asks for the block that a counter says there was, or was lifted, since this process last asked. */
-  async #heedMark(standing: Standing, raw: number, nowMs: number): Promise<void> {
-    const marks = marksIn(raw)
-    if (marks === standing.marks) return
+  async #heedMark(standing: Standing, marks: number, nowMs: number): Promise<void> {
     // What is under way may have been asked before the mark was made.
     await standing.reading
     if (marks === standing.marks) return
