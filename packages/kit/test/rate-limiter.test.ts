@@ -197,11 +197,11 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
   it('gives back no more than was used, in a window in which it blocked', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perHour: 10 })
-    await limiter.block('a', 1000)
+    await limiter.block('client', 1000)
     test.clock.advanceSeconds(2)
-    await limiter.consume('a')
-    await limiter.reward('a', 5)
-    expect((await limiter.peek('a')).remaining).toBe(10)
+    await limiter.consume('client')
+    await limiter.reward('client', 5)
+    expect((await limiter.peek('client')).remaining).toBe(10)
     expect(await allowedOf(many(20, [limiter]))).toBe(10)
   })
 
