@@ -85,14 +85,16 @@ export class Dispatcher {
     return bytes
   }
 
-  /** The server of a key; where `failover` says so, the next one while it is away. */
+  /** The server of a key, or the one that the call says; where `failover` says so, the next one while it is away. */
   poolFor(wireKey: WireKey, options?: CallOptions): ServerPool {
+    return this.#poolOf(this.#routedBy(wireKey, options), options?.server)
+  }
+
+  #poolOf(routed: WireKey, server: string | undefined): ServerPool {
     const router = this.#router
     const pools = this.#pools
-    if (options?.server !== undefined) return this.#named(options.server)
+    if (server !== undefined) return this.#named(server)
     if (router === undefined) return pools[0]!
-    const groupKey = options?.groupKey
-    const routed = groupKey === undefined ? wireKey : this.wireKey(groupKey)
     const first = pools[router.serverOf(routed, 0)]!
     if (this.#options.failover === 'none' || !first.isDown) return first
     for (let attempt = 1; attempt < pools.length; attempt++) {
@@ -114,10 +116,14 @@ export class Dispatcher {
    * @throws MemcacheError when it cannot be asked now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    this.sendTo(this.poolFor(wireKey, options), operation, wireKey, options)
+    const routed = this.#routedBy(wireKey, options)
+    this.sendTo(this.#poolOf(routed, options?.server), operation, routed, options)
   }
 
-  /** @throws MemcacheError when the server cannot be asked now. */
+  /**
+   * Sends an operation to a server, by the connection of a key.
+   * @throws MemcacheError when the server cannot be asked now.
+   */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const connection = open(pool, wireKey, operation.key)
     connection.send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
@@ -134,12 +140,18 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.textKey(key)
-      const connection = open(this.poolFor(wireKey, options), wireKey, key)
+      const routed = this.#routedBy(wireKey, options)
+      const connection = open(this.#poolOf(routed, options?.server), routed, key)
       const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
       connection.get(call, reader, again)
       if (options?.signal !== undefined) watch(options.signal, call)
     })
+  }
+
+  /** The key that decides where an operation goes: that of its group, so that what is asked of a group keeps its order. */
+  #routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
+    return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,17 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { checkOptions, MemcacheOptionError, RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, rateLimiter } from 'memcache-ts'
-import type { RateLimiter, RateLimiterOptions, RateLimitResult } from 'memcache-ts'
-import { ipKey } from './ip-key.ts'
-import { limitHeader, policyHeader, policyName, tightest } from './rate-limit-headers.ts'
+import {
+  checkOptions,
+  MemcacheOptionError,
+  PROBLEM_JSON,
+  quotaProblem,
+  rateLimiter,
+  rateLimitHeaders,
+  retryAfterSeconds,
+} from 'memcache-ts'
+import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import { HINTS, KNOWN } from './rate-limit-options.ts'
+import type { RateLimitOptions } from './rate-limit-options.ts'
+import { ipKey } from './request-address.ts'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- how @types/express is extended
@@ -14,104 +23,81 @@ declare global {
   }
 }
 
-/** Options of `rateLimit`. */
-export interface RateLimitOptions extends RateLimiterOptions {
-  /** Whom a request counts for. Default: its address, IPv6 by its /56. */
-  key?: ((request: Request) => string | Promise<string>) | undefined
-  /** How much a request counts. Default 1. */
-  cost?: number | ((request: Request) => number | Promise<number>) | undefined
-  /** Requests that do not count. */
-  skip?: ((request: Request) => boolean | Promise<boolean>) | undefined
-  /** Answers a request that is denied. Default: 429 with `application/problem+json`. */
-  handler?: ((request: Request, response: Response, next: NextFunction) => unknown) | undefined
+/** What `rateLimit` returns: the middleware, with the limiter that it asks. */
+export interface RateLimitHandler extends RequestHandler {
+  /** To `reset` a client after a login, for instance, or to `block` one. */
+  readonly limiter: RateLimiter
 }
-
-const KNOWN = [
-  ...RATE_LIMITER_OPTIONS,
-  'key',
-  'cost',
-  'skip',
-  'handler',
-] as const satisfies readonly (keyof RateLimitOptions)[]
-
-const HINTS = {
-  ...RATE_LIMITER_HINTS,
-  keyGenerator: 'key',
-  store: 'cache',
-  message: 'handler',
-  standardHeaders: 'always on: draft 10',
-}
-
-/** RFC 9457; the type is registered for exactly this. */
-const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 /**
  * Limits how often a client may call. Counters lie in memcached, so that the processes of a fleet count together;
  * responses carry `RateLimit-Policy` and `RateLimit`.
  * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
  */
-export function rateLimit(options: RateLimitOptions): RequestHandler {
+export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   checkOptions('rateLimit', options, KNOWN, HINTS)
-  const { key = addressOf, cost = 1, skip, handler, ...limits } = options
-  if (typeof cost === 'number' && !(Number.isSafeInteger(cost) && cost >= 1)) {
-    throw new MemcacheOptionError(`cost must be a whole number over 0, got ${cost}`)
+  const {
+    key = ipKey,
+    cost = 1,
+    skip,
+    skipSuccessfulRequests = false,
+    skipFailedRequests = false,
+    headers = 'draft-10',
+    handler = deny,
+    ...limits
+  } = options
+  if (typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 1)) {
+    throw new MemcacheOptionError(`cost must be a whole number over 0, or a function of the request, got ${cost}`)
+  }
+  for (const [name, given] of Object.entries({ key, skip, handler })) {
+    if (given !== undefined && typeof given !== 'function') {
+      throw new MemcacheOptionError(`${name} must be a function of the request, got ${typeof given}`)
+    }
   }
   const limiter = rateLimiter(limits)
-  const policy = policyHeader(limiter.name, limiter.windows)
-  const limit = async (request: Request, response: Response, next: NextFunction): Promise<void> => {
+  const writeHeaders = rateLimitHeaders(headers, limiter)
+  const fixedCost = typeof cost === 'number' ? { cost } : undefined
+  const givesBack = skipSuccessfulRequests || skipFailedRequests
+
+  async function limit(request: Request, response: Response, next: NextFunction): Promise<unknown> {
     if (skip !== undefined && (await skip(request))) return next()
-    const id: unknown = await key(request)
+    const given: unknown = key(request)
+    const id = typeof given === 'string' ? given : await given
     if (typeof id !== 'string') throw new MemcacheOptionError(noString(limiter.name, id))
-    const result = await limiter.consume(id, {
-      cost: typeof cost === 'function' ? await cost(request) : cost,
-    })
+    const consumed = fixedCost ?? { cost: await (cost as Exclude<typeof cost, number>)(request) }
+    const atMs = givesBack ? limiter.nowMs() : 0
+    const result = await limiter.consume(id, consumed)
     request.rateLimit = result
-    response.append('RateLimit-Policy', policy)
-    response.append('RateLimit', limitHeader(limiter.name, limiter.windows, result))
-    if (result.allowed) return next()
-    response.set('Retry-After', String(Math.max(1, Math.ceil(result.retryAfterMs / 1000))))
-    if (handler === undefined) deny(response, limiter, result)
-    else await handler(request, response, next)
+    writeHeaders(response, result)
+    if (result.allowed) {
+      if (givesBack) giveBackLater(response, id, consumed.cost, atMs)
+      return next()
+    }
+    response.setHeader('Retry-After', String(retryAfterSeconds(result)))
+    return handler(request, response, next)
   }
+
+  function giveBackLater(response: Response, id: string, amount: number, atMs: number): void {
+    response.once('close', () => {
+      const succeeded = response.writableFinished && response.statusCode < 400
+      if (succeeded ? skipSuccessfulRequests : skipFailedRequests) void limiter.reward(id, amount, atMs)
+    })
+  }
+
+  function deny(request: Request, response: Response): void {
+    response
+      .status(429)
+      .type(PROBLEM_JSON)
+      .send(JSON.stringify(quotaProblem(limiter, request.rateLimit!)))
+  }
+
   // Express 4 does not look at a promise that middleware returns.
-  return (request, response, next) => {
+  const middleware: RequestHandler = (request, response, next) => {
     limit(request, response, next).catch(next)
   }
-}
-
-function deny(response: Response, limiter: RateLimiter, result: RateLimitResult): void {
-  const { name, windows } = limiter
-  const seconds = Math.max(1, Math.ceil(result.retryAfterMs / 1000))
-  response
-    .status(429)
-    .type('application/problem+json')
-    .send(
-      JSON.stringify({
-        type: QUOTA_EXCEEDED,
-        title: 'Too Many Requests',
-        status: 429,
-        detail: `The limit of ${result.limit} is used up. Try again in ${seconds} seconds.`,
-        'violated-policies': [policyName(name, tightest(windows, result), windows)],
-      }),
-    )
+  return Object.assign(middleware, { limiter })
 }
 
 function noString(name: string, id: unknown): string {
   return `the key of the rate limit '${name}' must be a string, got ${id === null ? 'null' : typeof id}: say whom a request without one counts for, key: (request) => request.user?.id ?? 'nobody'`
-}
-
-let warnedOfProxy = false
-
-function addressOf(request: Request): string {
-  if (request.headers['x-forwarded-for'] !== undefined && request.app.get('trust proxy') === false && !warnedOfProxy) {
-    warnedOfProxy = true
-    process.emitWarning(
-      "a request came through a proxy, but Express does not trust it: all clients count as one. Say app.set('trust proxy', 1)",
-      { code: 'MEMCACHE_TRUST_PROXY' },
-    )
-  }
-  if (request.ip === undefined || request.ip === '') {
-    throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
-  }
-  return ipKey(request.ip)
 }

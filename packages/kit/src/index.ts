@@ -38,9 +38,23 @@ export type { CacheEvictOptions } from './decorators/cache-evict.ts'
 export { CachePut } from './decorators/cache-put.ts'
 export type { CachePutOptions } from './decorators/cache-put.ts'
 export type { WarmOptions, WarmReport } from './warming/warm.ts'
-export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
-export type { RateLimiterOptions } from './rate-limit/rate-limiter.ts'
+export { RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
+export type { ConsumeOptions } from './rate-limit/rate-limiter.ts'
+export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limit/rate-limiter-options.ts'
+export type { RateLimitAlgorithm, RateLimiterOptions } from './rate-limit/rate-limiter-options.ts'
 export type { RateLimitResult } from './rate-limit/rate-limit-result.ts'
+export { HitCounter } from './rate-limit/hit-counter.ts'
+export type { Hits } from './rate-limit/hit-counter.ts'
+export { ipKey } from './rate-limit/ip-key.ts'
+export { PROBLEM_JSON, quotaProblem } from './rate-limit/quota-problem.ts'
+export type { QuotaProblem } from './rate-limit/quota-problem.ts'
+export { rateLimitHeaders, retryAfterSeconds } from './rate-limit/rate-limit-headers.ts'
+export type {
+  DescribedLimiter,
+  HeaderTarget,
+  RateLimitHeaderFormat,
+  WriteRateLimitHeaders,
+} from './rate-limit/rate-limit-headers.ts'
 export type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit/rate-limit-window.ts'
 export { SessionRepository } from './session/session-repository.ts'
 export type {

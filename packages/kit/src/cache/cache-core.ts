@@ -121,6 +121,10 @@ export class CacheCore {
     return this.#many(load, signal).warm(items)
   }
 
+  get isAway(): boolean {
+    return this.#health.isAllDown
+  }
+
   stats(): CacheStats {
     const { report, pending, memory } = this.parts
     const inMemory = memory?.stats() ?? NOTHING_IN_MEMORY
