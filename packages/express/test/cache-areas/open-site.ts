@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http'
 import express from 'express'
 import type { Express, Request, Response } from 'express'
-import { FakeClock } from 'memcache-ts-testing'
+import type { FakeClock } from 'memcache-ts-testing'
 import { cacheResponse } from '../../src/index.ts'
 import type { CacheResponseOptions } from '../../src/index.ts'
 import { listen, TestFleet } from '../open-app.ts'
@@ -123,6 +123,6 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
     headers: response.headers,
     body: Buffer.concat(chunks).toString(),
     cacheStatus,
-    isHit: /^memcache-ts; hit/.test(cacheStatus),
+    isHit: cacheStatus.startsWith('memcache-ts; hit'),
   }
 }

@@ -15,7 +15,7 @@ import { lineOf } from './fields.ts'
 import { HandlerRun, UnstoredError } from './handler-run.ts'
 import type { FreshResponse } from './handler-run.ts'
 import { madeUpExchange } from './made-up-exchange.ts'
-import { requestDirectives } from './request-directives.ts'
+import { NO_DIRECTIVES, requestDirectives } from './request-directives.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import { bypassReason, requestKey } from './request-key.ts'
 import type { RequestTarget } from './request-key.ts'
@@ -48,8 +48,12 @@ interface Question {
   readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
   readonly directives: RequestDirectives
   readonly tagKeys: readonly string[]
-  /** When it was asked, in milliseconds since 1970. */
-  readonly askedMs: number
+}
+
+/** What was found for a question, and whether it is what another request's handler has just given. */
+interface Asked {
+  readonly record: StoredRecord | undefined
+  readonly isJoined: boolean
 }
 
 /** How long nobody waits for another's answer where one could not be stored. */
@@ -127,7 +131,6 @@ export class ResponseCache {
       variants: undefined,
       directives,
       tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
-      askedMs: this.cache.clock.nowMs(),
     })
   }
 
@@ -145,7 +148,7 @@ export class ResponseCache {
       return true
     }
     if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isPrivate = (this.#private.get(question.name) ?? 0) > question.askedMs
+    const isPrivate = (this.#private.get(question.name) ?? 0) > this.cache.clock.nowMs()
     if (found !== undefined || isPrivate)
       return forward(response, { hit: false, forward: 'bypass', detail: 'authorization' })
     return this.#share(core, question)
@@ -161,13 +164,12 @@ export class ResponseCache {
         if (found === 'leading') return false
         if (waiting.isGone) return true
         if (found === 'aborted') continue
-        if (found === undefined || found.kind === 'pass') break
-        if (found.kind === 'variants') return await this.#share(core, this.#variantOf(question, found))
-        return await this.#send(
-          question,
-          found,
-          found.receivedMs >= question.askedMs ? forwardReason(question, undefined) : undefined,
-        )
+        const { record, isJoined } = found
+        if (record === undefined || record.kind === 'pass') break
+        if (record.kind === 'variants') return await this.#share(core, this.#variantOf(question, record))
+        // What another request's handler has just given is not reused where it would not be a moment later.
+        if (isJoined && !this.#mayServe(record, { ...question, directives: NO_DIRECTIVES })) break
+        return await this.#send(question, record, isJoined ? forwardReason(question, undefined) : undefined)
       }
     } finally {
       waiting.end()
@@ -176,12 +178,9 @@ export class ResponseCache {
   }
 
   /** What there is for a question: stored, or just given to another; `leading`: this request's handler is to be run. */
-  async #ask(
-    core: CacheCore,
-    question: Question,
-    signal: AbortSignal,
-  ): Promise<StoredRecord | 'leading' | 'aborted' | undefined> {
+  async #ask(core: CacheCore, question: Question, signal: AbortSignal): Promise<Asked | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = question
+    let isJoined = true
     return new Promise((resolve, reject) => {
       core
         .getOrSet({
@@ -194,9 +193,14 @@ export class ResponseCache {
           signal,
           mayServe: (value) => {
             const record = decodeRecord(value, key)
-            return record !== undefined && this.#mayServe(record, question)
+            const may = record !== undefined && this.#mayServe(record, question)
+            // What was found is judged, and what another has loaded is not.
+            isJoined = !may
+            return may
           },
           load: (context) => {
+            // The request has been given to its handler already.
+            if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
             const run = this.#runOf(question, question.exchange, context.stale)
             run.begin()
             resolve('leading')
@@ -204,14 +208,14 @@ export class ResponseCache {
           },
           reload: (context) => this.#reload(core, question, context),
         })
-        .then((value) => resolve(decodeRecord(value, key)))
+        .then((value) => resolve({ record: decodeRecord(value, key), isJoined }))
         .catch((error: unknown) => {
-          if (signal.aborted) return resolve(undefined)
-          if (!(error instanceof UnstoredError)) return reject(error as Error)
+          if (signal.aborted) return resolve({ record: undefined, isJoined })
+          if (!(error instanceof UnstoredError)) return reject(error)
           if (error.reason === 'aborted') return resolve('aborted')
           const { stale } = error
           const isGood = stale !== undefined && isGoodOnError(stale, directives, this.cache.clock.nowMs())
-          resolve(isGood ? stale : undefined)
+          resolve({ record: isGood ? stale : undefined, isJoined: false })
         })
     })
   }

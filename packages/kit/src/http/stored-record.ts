@@ -50,7 +50,7 @@ const decompress = promisify(gunzip)
 
 /** A record as bytes: the length of a line of JSON, the line, and the body. */
 export function encodeRecord(record: StoredRecord): Buffer {
-  const { body = undefined, ...head } = record as Partial<StoredResponse>
+  const { body, ...head } = record as Partial<StoredResponse>
   const line = Buffer.from(JSON.stringify(head))
   const length = Buffer.alloc(HEAD_LENGTH_BYTES)
   length.writeUInt32BE(line.length)
