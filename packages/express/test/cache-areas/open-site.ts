@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, Server,
 import express from 'express'
 import type { Express, Request, Response } from 'express'
 import type { FakeClock } from 'memcache-ts-testing'
+import type { Memcache } from 'memcache-ts'
 import { cacheResponse } from '../../src/index.ts'
 import type { CacheResponseOptions } from '../../src/index.ts'
 import { listen, TestFleet } from '../open-app.ts'
@@ -34,6 +35,7 @@ export interface Site extends AsyncDisposable {
   readonly server: Server
   readonly fleet: TestFleet
   readonly clock: FakeClock
+  readonly cache: Memcache
   /** The requests that the handler has seen: their methods and fields. */
   readonly calls: { readonly method: string; readonly headers: IncomingHttpHeaders }[]
   /** How the handler answers from now on. */
@@ -64,7 +66,8 @@ export async function openSite({
   const app = create()
   app.set('env', 'test')
   before?.(app)
-  app.use(cacheResponse({ cache: fleet.cache(), ...options }))
+  const { cache = fleet.cache() } = options
+  app.use(cacheResponse({ ...options, cache }))
   app.use((request, response) => {
     const { method, headers } = request
     calls.push({ method, headers: { ...headers } })
@@ -78,6 +81,7 @@ export async function openSite({
     server,
     fleet,
     clock: fleet.clock,
+    cache,
     calls,
     answers(reply) {
       handler = typeof reply === 'function' ? reply : (_request, response) => answer(response, reply)

@@ -23,6 +23,8 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
    * hand, while the others that may not wait. Default: any.
    */
   readonly mayServe?: ((value: unknown) => boolean) | undefined
+  /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
+  readonly waits?: boolean | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -89,6 +91,7 @@ export class ReadThrough {
       const mayJoin = round < MOST_ROUNDS
       const running = mayJoin ? this.#loads.joinable(name) : undefined
       if (running !== undefined) {
+        if (request.waits === false) return undefined
         if (!hasJoined) report.stats.coalesced++
         hasJoined = true
         const { value, confirmed } = await this.#loads.wait(name, running, signal)
@@ -109,6 +112,7 @@ export class ReadThrough {
         case 'stale':
           return this.#serveStale(request, found)
         case 'taken':
+          if (request.waits === false) return undefined
           // Who loads it is in this process, and was not yet when it was looked for.
           continue
         case 'vacant':
@@ -134,6 +138,7 @@ export class ReadThrough {
     const { name, signal } = request
     const right = this.#loads.get(name) === undefined ? await this.#rightTo(request, found) : undefined
     const running = this.#loads.get(name)
+    if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
     if (running !== undefined) {
       this.#parts.report.stats.coalesced++
       const { value, confirmed } = await this.#loads.wait(name, running, signal)
@@ -209,11 +214,11 @@ export class ReadThrough {
   /** Looks a key up; where another process is loading it, waits for its value: one poller a process. */
   async #find(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
-    const polling = this.#polls.get(name)
+    const polling = request.waits === false ? undefined : this.#polls.get(name)
     // A poll that is being answered may have been overtaken by an invalidation: it is joined while it pauses.
     if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
     const found = await this.#lookups.find(request)
-    if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined) return found
+    if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined || request.waits === false) return found
     const flight = this.#polls.get(name) ?? this.#polls.start(name, (stop) => this.#poll(request, stop))
     return this.#polls.wait(name, flight, signal)
   }

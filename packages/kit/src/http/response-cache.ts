@@ -22,6 +22,7 @@ import type { RequestTarget } from './request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './response-head-hook.ts'
+import type { Lifetimes } from './response-policy.ts'
 import { isGoodOnError, judgeReuse, remainingSeconds } from './reuse.ts'
 import { sendBy, sendStored } from './send-stored.ts'
 import { decodeRecord, encodeRecord, packBody, unpackBody } from './stored-record.ts'
@@ -54,6 +55,8 @@ interface Question {
 interface Asked {
   readonly record: StoredRecord | undefined
   readonly isJoined: boolean
+  /** What is stored, and could not be served. */
+  readonly old: StoredResponse | undefined
 }
 
 /** How long nobody waits for another's answer where one could not be stored. */
@@ -64,7 +67,7 @@ const VARIANTS_TTL: Ttl = '30d'
 const LONGEST_WAIT_MS = 10_000
 /** How often a request waits again after an answer that was broken off. */
 const MOST_ATTEMPTS = 3
-const MOST_PRIVATE_KEYS = 10_000
+const MOST_ALONE = 10_000
 const MOST_SECONDS = 31_536_000
 /** memcached's seconds and ours do not begin together: a response must be stale by itself before memcached says so. */
 const GRAIN_SECONDS = 1
@@ -87,8 +90,8 @@ export class ResponseCache {
   readonly #loading: ResolvedLoading
   /** Runs in the background, by the requests that were made up for them. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
-  /** Until when the answers to requests with `Authorization` are taken for their own, by key. */
-  readonly #private = new LRUCache<string, number>({ max: MOST_PRIVATE_KEYS })
+  /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
+  readonly #alone = new LRUCache<string, number>({ max: MOST_ALONE })
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
@@ -148,8 +151,7 @@ export class ResponseCache {
       return true
     }
     if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isPrivate = (this.#private.get(question.name) ?? 0) > this.cache.clock.nowMs()
-    if (found !== undefined || isPrivate)
+    if (found !== undefined || this.#isAlone(authorizedName(question)))
       return forward(response, { hit: false, forward: 'bypass', detail: 'authorization' })
     return this.#share(core, question)
   }
@@ -158,15 +160,26 @@ export class ResponseCache {
   async #share(core: CacheCore, question: Question): Promise<boolean> {
     const { response } = question.exchange
     const waiting = new Waiting(response)
+    let waits = !this.#isAlone(question.name)
+    let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-        const found = await this.#ask(core, question, waiting.signal)
-        if (found === 'leading') return false
+        const asked = await this.#ask(core, question, waits, waiting.signal)
+        if (asked === 'leading') return false
         if (waiting.isGone) return true
-        if (found === 'aborted') continue
-        const { record, isJoined } = found
-        if (record === undefined || record.kind === 'pass') break
+        if (asked === 'aborted') continue
+        const { record, isJoined } = asked
+        old = asked.old
+        if (record === undefined) break
         if (record.kind === 'variants') return await this.#share(core, this.#variantOf(question, record))
+        if (record.kind === 'pass') {
+          // Not waiting, it may still be the one whose answer is stored.
+          if (!waits) break
+          this.#leaveAlone(question.name)
+          if (isJoined) break
+          waits = false
+          continue
+        }
         // What another request's handler has just given is not reused where it would not be a moment later.
         if (isJoined && !this.#mayServe(record, { ...question, directives: NO_DIRECTIVES })) break
         return await this.#send(question, record, isJoined ? forwardReason(question, undefined) : undefined)
@@ -174,13 +187,30 @@ export class ResponseCache {
     } finally {
       waiting.end()
     }
-    return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    // For this client alone, but as one that revalidates what is stored.
+    this.#runOf(question, question.exchange, old, false).begin()
+    return false
+  }
+
+  #isAlone(name: string): boolean {
+    return (this.#alone.get(name) ?? 0) > this.cache.clock.nowMs()
+  }
+
+  #leaveAlone(name: string): void {
+    this.#alone.set(name, this.cache.clock.nowMs() + PASS_SECONDS * 1000)
   }
 
   /** What there is for a question: stored, or just given to another; `leading`: this request's handler is to be run. */
-  async #ask(core: CacheCore, question: Question, signal: AbortSignal): Promise<Asked | 'leading' | 'aborted'> {
+  async #ask(
+    core: CacheCore,
+    question: Question,
+    waits: boolean,
+    signal: AbortSignal,
+  ): Promise<Asked | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = question
     let isJoined = true
+    let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
       core
         .getOrSet({
@@ -191,9 +221,11 @@ export class ResponseCache {
           l1: false,
           loading: this.#loading,
           signal,
+          waits,
           mayServe: (value) => {
             const record = decodeRecord(value, key)
-            const may = record !== undefined && this.#mayServe(record, question)
+            const may = record !== undefined && this.#mayServe(record, question) && (waits || record.kind !== 'pass')
+            if (record?.kind === 'response') old = record
             // What was found is judged, and what another has loaded is not.
             isJoined = !may
             return may
@@ -201,21 +233,21 @@ export class ResponseCache {
           load: (context) => {
             // The request has been given to its handler already.
             if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
-            const run = this.#runOf(question, question.exchange, context.stale)
+            const run = this.#runOf(question, question.exchange, staleOf(context, question))
             run.begin()
             resolve('leading')
             return this.#keep(core, question, run, context)
           },
           reload: (context) => this.#reload(core, question, context),
         })
-        .then((value) => resolve({ record: decodeRecord(value, key), isJoined }))
+        .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
         .catch((error: unknown) => {
-          if (signal.aborted) return resolve({ record: undefined, isJoined })
+          if (signal.aborted) return resolve({ record: undefined, isJoined, old })
           if (!(error instanceof UnstoredError)) return reject(error)
           if (error.reason === 'aborted') return resolve('aborted')
           const { stale } = error
           const isGood = stale !== undefined && isGoodOnError(stale, directives, this.cache.clock.nowMs())
-          resolve({ record: isGood ? stale : undefined, isJoined: false })
+          resolve({ record: isGood ? stale : undefined, isJoined: false, old: undefined })
         })
     })
   }
@@ -223,16 +255,16 @@ export class ResponseCache {
   #runOf(
     question: Question,
     { request, response }: Pick<HttpExchange, 'request' | 'response'>,
-    old: unknown,
+    stale: StoredResponse | undefined,
+    stores = true,
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, maxBytes, rules } = this.#resolved
-    const record = old === undefined ? undefined : decodeRecord(old, question.key)
-    const stale = record?.kind === 'response' ? record : undefined
     return new HandlerRun(request, response, {
       defaultSeconds,
       staleSeconds,
       maxBytes,
       stale,
+      stores,
       directives: question.directives,
       forward: forwardReason(question, stale),
       dropsCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
@@ -244,7 +276,7 @@ export class ResponseCache {
   async #reload(core: CacheCore, question: Question, context: LoadContext): Promise<Buffer> {
     const { exchange } = question
     const { request, response } = madeUpExchange(exchange.request, exchange.url)
-    const run = this.#runOf(question, { request, response }, context.stale)
+    const run = this.#runOf(question, { request, response }, staleOf(context, question))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
@@ -254,14 +286,14 @@ export class ResponseCache {
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
   async #keep(core: CacheCore, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
-    const { key, name } = question
+    const { key } = question
     try {
       return await this.#record(core, question, await run.outcome, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       if (question.exchange.request.headers.authorization !== undefined) {
         // Others may be given what this client's credentials forbid to share.
-        this.#private.set(name, this.cache.clock.nowMs() + PASS_SECONDS * 1000)
+        this.#leaveAlone(authorizedName(question))
         throw error
       }
       return this.#passRecord(key, context, PASS_SECONDS)
@@ -279,6 +311,8 @@ export class ResponseCache {
     )
     const seconds = freshSeconds + GRAIN_SECONDS
     const known = variants?.names ?? []
+    if (isReusable(lifetimes)) this.#alone.delete(name)
+    else this.#leaveAlone(name)
     if (names.every((name) => known.includes(name))) {
       context.setTtlSeconds(`${seconds}s`)
       return encodeRecord(stored)
@@ -393,6 +427,21 @@ class Waiting {
     clearTimeout(this.#timer)
     this.#response.off('close', this.#leave)
   }
+}
+
+/** The response that a loader is to revalidate or replace. */
+function staleOf({ stale }: LoadContext, { key }: Question): StoredResponse | undefined {
+  const record = stale === undefined ? undefined : decodeRecord(stale, key)
+  return record?.kind === 'response' ? record : undefined
+}
+
+/** Whether a response is good for another request without asking for it. */
+function isReusable({ freshSeconds, initialAgeSeconds, whileRevalidateSeconds, alwaysRevalidate }: Lifetimes): boolean {
+  return !alwaysRevalidate && freshSeconds + whileRevalidateSeconds > initialAgeSeconds
+}
+
+function authorizedName({ name }: Question): string {
+  return `${name} authorized`
 }
 
 function variantKey(key: string, id: string, names: readonly string[], request: IncomingMessage): string {
