@@ -218,10 +218,13 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
     const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
-    const { age, 'set-cookie': cookies } = fields
     const judged: Fields = { ...this.#before, ...updated }
-    if (age !== undefined) judged['age'] = age
-    if (cookies !== undefined) judged['set-cookie'] = cookies
+    // What is about this very answer counts as it came, or not at all.
+    for (const name of ['age', 'date', 'set-cookie']) {
+      const value = fields[name]
+      if (value === undefined) delete judged[name]
+      else judged[name] = value
+    }
     const verdict = this.#judge(stale.status, judged)
     if ('refused' in verdict) {
       this.#fail('refused', verdict.refused)

@@ -181,7 +181,10 @@ export class ResponseCache {
           continue
         }
         // What another request's handler has just given is not reused where it would not be a moment later.
-        if (isJoined && !this.#mayServe(record, { ...question, directives: NO_DIRECTIVES })) break
+        if (isJoined && !this.#mayServe(record, { ...question, directives: NO_DIRECTIVES })) {
+          old = record
+          break
+        }
         return await this.#send(question, record, isJoined ? forwardReason(question, undefined) : undefined)
       }
     } finally {
