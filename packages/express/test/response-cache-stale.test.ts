@@ -167,7 +167,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     pages.get(
       '/:page',
       cacheResponse({ ttlSeconds: 10, staleSeconds: 60, ignoreCookies: true, cache }),
-      (request, response) => void response.send(`page ${request.params.page} ${seen.length}`),
+      (request, response) => void response.send(`page ${String(request.params.page)} ${seen.length}`),
     )
     app.use('/pages', pages)
     await using server = await listen(app)

@@ -13,7 +13,9 @@ import { EXPRESSES } from './open-app.ts'
 describe.each(EXPRESSES)('bodies, on %s', (_, create) => {
   async function open(site: Site, path = '/'): Promise<IncomingMessage> {
     const { port } = site.server.address() as { port: number }
-    const [response] = (await once(get({ host: '127.0.0.1', port, path, agent: false }), 'response')) as [IncomingMessage]
+    const [response] = (await once(get({ host: '127.0.0.1', port, path, agent: false }), 'response')) as [
+      IncomingMessage,
+    ]
     return response
   }
 
@@ -130,8 +132,19 @@ describe.each(EXPRESSES)('bodies, on %s', (_, create) => {
 
   it.each([
     ['breaks off', (response: import('express').Response) => response.destroy()],
-    ['breaks off its source', (response: import('express').Response) =>
-      pipeline(Readable.from((function* () { yield 'a'; throw new Error('the source is gone') })()), response).catch(() => {})],
+    [
+      'breaks off its source',
+      (response: import('express').Response) =>
+        pipeline(
+          Readable.from(
+            (function* () {
+              yield 'a'
+              throw new Error('the source is gone')
+            })(),
+          ),
+          response,
+        ).catch(() => {}),
+    ],
   ])('stores nothing of a response that %s', async (_name, breakOff) => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((_request, response) => {

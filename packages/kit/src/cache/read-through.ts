@@ -13,16 +13,19 @@ import { NO_LEASE } from './lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from './lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
+/** What a value is good for. */
+export type Fitness = 'fresh' | 'stale' | 'unfit'
+
 /** One value that is wanted, and how it is loaded. */
 export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly load: Loader<unknown>
   /** Loads a stale value anew while nobody waits for it. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
-   * Whether this caller may be served a value, fresh or stale. One that it may not be served is loaded anew, with the old one at
-   * hand, while the others that may not wait. Default: any.
+   * What this caller may have a value for. One that is unfit for it is loaded anew, with the old one at hand, while the others that
+   * it is unfit for wait; one that is stale is served while it is loaded anew. Default: what memcached says.
    */
-  readonly mayServe?: ((value: unknown) => boolean) | undefined
+  readonly judge?: ((value: unknown) => Fitness) | undefined
   /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
   readonly waits?: boolean | undefined
   readonly signal: AbortSignal | undefined
@@ -99,7 +102,8 @@ export class ReadThrough {
         continue
       }
       const found = mayJoin ? await this.#find(request) : NO_LEASE
-      if ((found.kind === 'fresh' || found.kind === 'stale') && !mayServe(request, found)) {
+      const fitness = found.kind === 'fresh' || found.kind === 'stale' ? fitnessFor(request, found) : undefined
+      if ((found.kind === 'fresh' || found.kind === 'stale') && fitness === 'unfit') {
         const replaced = await this.#replace(request, found)
         if (replaced === undefined) continue
         return replaced.value
@@ -107,7 +111,9 @@ export class ReadThrough {
       switch (found.kind) {
         case 'fresh':
           report.hit(name)
-          this.#refreshEarly(request, found)
+          if (fitness === 'stale') report.stale(name)
+          if (fitness === 'stale') void this.#claim(request, found)
+          else this.#refreshEarly(request, found)
           return found.value.take()
         case 'stale':
           return this.#serveStale(request, found)
@@ -201,7 +207,7 @@ export class ReadThrough {
       await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
       const found = await this.#lookups.find(request)
       const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
-      if (!isWaiting || mayServe(request, found)) return found
+      if (!isWaiting || fitnessFor(request, found) !== 'unfit') return found
       if (performance.now() >= deadline) return NO_LEASE
     }
   }
@@ -296,8 +302,8 @@ export class ReadThrough {
   }
 }
 
-function mayServe(request: ReadThroughRequest, found: Fresh | Stale): boolean {
-  return request.mayServe === undefined || request.mayServe(found.value.peek())
+function fitnessFor(request: ReadThroughRequest, found: Fresh | Stale): Fitness {
+  return request.judge === undefined ? found.kind : request.judge(found.value.peek())
 }
 
 /** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */

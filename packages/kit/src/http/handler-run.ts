@@ -130,7 +130,10 @@ export class HandlerRun implements CaptureObserver {
     const verdict = this.#judge(status, fields)
     this.#response.setHeader(
       'Cache-Status',
-      cacheStatusField({ hit: false, forward, stored: stores && 'lifetimes' in verdict }, lineOf(fields, 'cache-status')),
+      cacheStatusField(
+        { hit: false, forward, stored: stores && 'lifetimes' in verdict },
+        lineOf(fields, 'cache-status'),
+      ),
     )
     return isNotModified(this.#clientHeaders, status, fields, nowMs()) ? 'notModified' : 'send'
   }

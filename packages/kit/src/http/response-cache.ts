@@ -6,6 +6,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheCore } from '../cache/cache-core.ts'
 import { resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
+import type { Fitness } from '../cache/read-through.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
@@ -143,7 +144,7 @@ export class ResponseCache {
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || question.directives.onlyIfCached
     if (!onlyLooks && headers.authorization === undefined) return this.#share(core, question)
     const found = await this.#look(core, question)
-    const isServed = found !== undefined && this.#mayServe(found, question)
+    const isServed = found !== undefined && this.#judge(found, question) !== 'unfit'
     if (isServed && found.kind === 'response') return this.#send(question, found, undefined)
     if (question.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -180,10 +181,12 @@ export class ResponseCache {
           waits = false
           continue
         }
-        // What another request's handler has just given is not reused where it would not be a moment later.
-        if (isJoined && !this.#mayServe(record, { ...question, directives: NO_DIRECTIVES })) {
+        if (isJoined) {
+          // What another request's handler has just given is not reused where it would not be a moment later.
+          const fitness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
           old = record
-          break
+          if (fitness === 'unfit') break
+          if (fitness === 'stale') continue
         }
         return await this.#send(question, record, isJoined ? forwardReason(question, undefined) : undefined)
       }
@@ -225,13 +228,14 @@ export class ResponseCache {
           loading: this.#loading,
           signal,
           waits,
-          mayServe: (value) => {
+          judge: (value) => {
             const record = decodeRecord(value, key)
-            const may = record !== undefined && this.#mayServe(record, question) && (waits || record.kind !== 'pass')
             if (record?.kind === 'response') old = record
+            const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
+            const fitness = isOfUse ? this.#judge(record, question) : 'unfit'
             // What was found is judged, and what another has loaded is not.
-            isJoined = !may
-            return may
+            isJoined = fitness === 'unfit'
+            return fitness
           },
           load: (context) => {
             // The request has been given to its handler already.
@@ -345,13 +349,13 @@ export class ResponseCache {
     return encodeRecord({ kind: 'pass', key, untilMs: this.cache.clock.nowMs() + seconds * 1000 })
   }
 
-  #mayServe(record: StoredRecord, { directives, exchange }: Question): boolean {
+  #judge(record: StoredRecord, { directives, exchange }: Question): Fitness {
     const nowMs = this.cache.clock.nowMs()
-    if (record.kind === 'variants') return true
-    if (record.kind === 'pass') return nowMs < record.untilMs
-    if (exchange.request.headers.authorization !== undefined && !record.lifetimes.isShared) return false
+    if (record.kind === 'variants') return 'fresh'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
+    if (exchange.request.headers.authorization !== undefined && !record.lifetimes.isShared) return 'unfit'
     const reuse = judgeReuse(record, directives, nowMs)
-    return reuse === 'fresh' || reuse === 'stale'
+    return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unfit'
   }
 
   /** What is stored for a question; takes no lease. */
