@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
+import type { Response } from 'express'
 import { describe, expect, it } from 'vitest'
 import { openSite } from './cache-areas/open-site.ts'
 import type { Site } from './cache-areas/open-site.ts'
@@ -131,10 +132,10 @@ describe.each(EXPRESSES)('bodies, on %s', (_, create) => {
   })
 
   it.each([
-    ['breaks off', (response: import('express').Response) => response.destroy()],
+    ['breaks off', (response: Response) => response.destroy()],
     [
       'breaks off its source',
-      (response: import('express').Response) =>
+      (response: Response) =>
         pipeline(
           Readable.from(
             (function* () {

@@ -50,6 +50,8 @@ interface Question {
   readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
   readonly directives: RequestDirectives
   readonly tagKeys: readonly string[]
+  /** When it was asked, by `performance.now()`. */
+  readonly askedMs: number
 }
 
 /** What was found for a question, and whether it is what another request's handler has just given. */
@@ -68,7 +70,7 @@ const VARIANTS_TTL: Ttl = '30d'
 const LONGEST_WAIT_MS = 10_000
 /** How often a request waits again after an answer that was broken off. */
 const MOST_ATTEMPTS = 3
-const MOST_ALONE = 10_000
+const MOST_REMEMBERED = 10_000
 const MOST_SECONDS = 31_536_000
 /** memcached's seconds and ours do not begin together: a response must be stale by itself before memcached says so. */
 const GRAIN_SECONDS = 1
@@ -92,7 +94,10 @@ export class ResponseCache {
   /** Runs in the background, by the requests that were made up for them. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
-  readonly #alone = new LRUCache<string, number>({ max: MOST_ALONE })
+  readonly #alone = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+
+  /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
+  readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
@@ -134,6 +139,7 @@ export class ResponseCache {
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      askedMs: performance.now(),
       tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
     })
   }
@@ -188,7 +194,9 @@ export class ResponseCache {
           if (fitness === 'unfit') break
           if (fitness === 'stale') continue
         }
-        return await this.#send(question, record, isJoined ? forwardReason(question, undefined) : undefined)
+        // Who came when the answer was whole has not waited for it, just for its being stored.
+        const isCollapsed = isJoined && (this.#ended.get(question.name) ?? Infinity) > question.askedMs
+        return await this.#send(question, record, isCollapsed ? forwardReason(question, undefined) : undefined)
       }
     } finally {
       waiting.end()
@@ -295,7 +303,9 @@ export class ResponseCache {
   async #keep(core: CacheCore, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     const { key } = question
     try {
-      return await this.#record(core, question, await run.outcome, context)
+      const fresh = await run.outcome
+      this.#ended.set(question.name, performance.now())
+      return await this.#record(core, question, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       if (question.exchange.request.headers.authorization !== undefined) {
