@@ -34,7 +34,7 @@ export function cachedPage(cache: Memcache = getDefaultMemcache()): Express {
     '/articles/:id',
     cached((id) => [`article:${id}`]),
     (request, response) => {
-      const article = articles.get(request.params.id)
+      const article = articles.get(String(request.params.id))
       if (article === undefined) response.status(404).send('There is no such article.')
       else response.send(`<h1>${escape(article.title)}</h1><p>${escape(article.text)}</p>`)
     },
