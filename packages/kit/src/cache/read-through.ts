@@ -5,6 +5,7 @@ import type { CacheParts } from './cache-parts.ts'
 import { copyValue } from './copy-value.ts'
 import { isDueEarly } from './early-refresh.ts'
 import { Flights } from './flights.ts'
+import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { runLoader } from './load-run.ts'
@@ -101,7 +102,10 @@ export class ReadThrough {
         if (confirmed) return copyValue(value)
         continue
       }
-      const found = mayJoin ? await this.#find(request) : NO_LEASE
+      const looked = mayJoin ? await this.#look(request) : NO_LEASE
+      if (looked.kind === 'taken' && request.waits === false) return undefined
+      const isElsewhere = looked.kind === 'taken' && this.#loads.joinable(name) === undefined
+      const found = isElsewhere ? await this.#waitFor(request) : looked
       const fitness = found.kind === 'fresh' || found.kind === 'stale' ? fitnessFor(request, found) : undefined
       if ((found.kind === 'fresh' || found.kind === 'stale') && fitness === 'unfit') {
         const replaced = await this.#replace(request, found)
@@ -118,7 +122,6 @@ export class ReadThrough {
         case 'stale':
           return this.#serveStale(request, found)
         case 'taken':
-          if (request.waits === false) return undefined
           // Who loads it is in this process, and was not yet when it was looked for.
           continue
         case 'vacant':
@@ -217,16 +220,24 @@ export class ReadThrough {
     return (await this.#loads.wait(request.name, flight, request.signal)).value
   }
 
-  /** Looks a key up; where another process is loading it, waits for its value: one poller a process. */
-  async #find(request: ReadThroughRequest): Promise<Lookup> {
+  /** Looks a key up, or joins who is polling for it. */
+  #look(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
     const polling = request.waits === false ? undefined : this.#polls.get(name)
     // A poll that is being answered may have been overtaken by an invalidation: it is joined while it pauses.
     if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
-    const found = await this.#lookups.find(request)
-    if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined || request.waits === false) return found
-    const flight = this.#polls.get(name) ?? this.#polls.start(name, (stop) => this.#poll(request, stop))
-    return this.#polls.wait(name, flight, signal)
+    return this.#lookups.find(request)
+  }
+
+  /** Waits for the value that another process is loading: one poller a process. */
+  #waitFor(request: ReadThroughRequest): Promise<Lookup> {
+    const { name, signal } = request
+    return this.#polls.wait(name, this.#polls.get(name) ?? this.#startPoll(request), signal)
+  }
+
+  #startPoll(request: ReadThroughRequest): Flight<Lookup> {
+    this.#parts.report.stats.leasesLost++
+    return this.#polls.start(request.name, (stop) => this.#poll(request, stop))
   }
 
   async #poll(request: ReadThroughRequest, stop: AbortSignal): Promise<Lookup> {
