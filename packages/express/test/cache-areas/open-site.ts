@@ -27,7 +27,7 @@ export interface Reply {
   readonly body?: string | Buffer
 }
 
-export type Handler = (request: Request, response: Response, call: number) => unknown
+type Handler = (request: Request, response: Response, call: number) => unknown
 
 /** A service with a response cache in front of a handler that answers what it is told to, and how often it was called. */
 export interface Site extends AsyncDisposable {

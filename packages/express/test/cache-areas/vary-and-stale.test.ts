@@ -177,7 +177,7 @@ describe('fields that are stored', () => {
       ...fresh({ 'Cache-Status': 'origin; hit' }),
       with: { 'cache-status': 'origin; hit, memcache-ts; fwd=uri-miss; stored' },
     },
-    { ...stored, with: { 'cache-status': 'memcache-ts; hit; ttl=99999' } },
+    { ...stored, with: { 'cache-status': 'memcache-ts; hit; ttl=100000' } },
   ])
   scenario('Date stays as it was', [
     { ...fresh(), thenSeconds: 3 },

@@ -21,7 +21,7 @@ export interface StoredResponse {
 }
 
 /** That the responses to a URL vary, by which request fields, and where its variants lie. */
-export interface StoredVariants {
+interface StoredVariants {
   readonly kind: 'variants'
   readonly key: string
   readonly names: readonly string[]
@@ -30,7 +30,7 @@ export interface StoredVariants {
 }
 
 /** That the responses to a URL cannot be stored, so that nobody waits for another's. */
-export interface StoredPass {
+interface StoredPass {
   readonly kind: 'pass'
   readonly key: string
   /** Until when, in milliseconds since 1970. */
