@@ -1,0 +1,362 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { LRUCache } from 'lru-cache'
+import { joinKey } from 'memcache-ts-protocol'
+import type { CacheCore } from '../cache/cache-core.ts'
+import { resolveLoading } from '../cache/get-or-set-options.ts'
+import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
+import type { Fitness } from '../cache/read-through.ts'
+import { getDefaultMemcache } from '../default-memcache.ts'
+import { coreOf } from '../memcache.ts'
+import type { Memcache } from '../memcache.ts'
+import { cacheStatusField } from './cache-status.ts'
+import type { CacheStatus, ForwardReason } from './cache-status.ts'
+import { lineOf } from './fields.ts'
+import { HandlerRun, UnstoredError } from './handler-run.ts'
+import { madeUpExchange } from './made-up-exchange.ts'
+import { authorizedName, forwardReason, staleOf, variantQuestion } from './question.ts'
+import type { HttpExchange, Question } from './question.ts'
+import { RecordKeeper } from './record-keeper.ts'
+import { NO_DIRECTIVES, requestDirectives } from './request-directives.ts'
+import { bypassReason, requestKey } from './request-key.ts'
+import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
+import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
+import { beforeHead } from './response-head-hook.ts'
+import type { Lifetimes } from './response-policy.ts'
+import { isGoodOnError, judgeReuse, remainingSeconds } from './reuse.ts'
+import { sendBy, sendStored } from './send-stored.ts'
+import { decodeRecord, unpackBody } from './stored-record.ts'
+import type { StoredRecord, StoredResponse } from './stored-record.ts'
+import { invalidateOnSuccess, urlTag } from './unsafe-requests.ts'
+import { variantOf } from './vary.ts'
+import { Waiting } from './waiting.ts'
+
+/** What was found for a question, and whether it is what another request's handler has just given. */
+interface Asked {
+  readonly record: StoredRecord | undefined
+  readonly isJoined: boolean
+  /** What is stored, and could not be served. */
+  readonly old: StoredResponse | undefined
+}
+
+/** How long nobody waits for another's answer where one could not be stored. */
+const PASS_SECONDS = 10
+/** How often a request waits again after an answer that was broken off. */
+const MOST_ATTEMPTS = 3
+const MOST_REMEMBERED = 10_000
+
+/** Requests whose handler's answer is being looked on: a response cache inside another would wait for itself. */
+const captured = new WeakSet<IncomingMessage>()
+
+/**
+ * A shared HTTP cache (RFC 9111) in front of handlers, on `node:http`: below Express, below Nest on Express or Fastify.
+ *
+ *   not a GET, a cookie, another host … ──────────→ the handler (fwd=method, fwd=bypass)
+ *   stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
+ *   stale, asked for anew ────┐
+ *   nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
+ *                             └ others wait for it → served, or, if it cannot be shared, the handler for each
+ */
+export class ResponseCache {
+  readonly #options: ResponseCacheOptions
+  readonly #resolved: ResolvedResponseCache
+  readonly #loading: ResolvedLoading
+  /** Runs in the background, by the requests that were made up for them. */
+  readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
+  /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
+  readonly #alone = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+
+  /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
+  readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+
+  readonly #nameOf = (key: string): string => this.cache.key(key)
+  readonly #nowMs = (): number => this.cache.clock.nowMs()
+  readonly #keeper: RecordKeeper
+
+  /** @throws MemcacheOptionError for a value that cannot be. */
+  constructor(options: ResponseCacheOptions) {
+    this.#options = options
+    this.#resolved = resolveResponseCache(options)
+    this.#keeper = new RecordKeeper(this.#resolved.vary, this.#nameOf, this.#nowMs)
+    this.#loading = { ...resolveLoading({ jitter: 0, l1: false }, PASS_SECONDS), staleSeconds: KEPT_STALE_SECONDS }
+  }
+
+  /** The cache that responses lie in. */
+  get cache(): Memcache {
+    return this.#options.cache ?? getDefaultMemcache()
+  }
+
+  /** Whether this is a request that was made up here, to revalidate what others are served stale; it goes to `answer` whatever else is said of it. */
+  isMadeUp(request: IncomingMessage): boolean {
+    return this.#background.has(request)
+  }
+
+  /**
+   * Answers a request from the cache. `true`: the response was sent. `false`: the handler is to answer, now, on the same response, which
+   * is looked on.
+   */
+  async answer(exchange: HttpExchange): Promise<boolean> {
+    const { request, response, url } = exchange
+    if (captured.has(request)) return false
+    const inBackground = this.#background.get(request)
+    if (inBackground !== undefined) return this.#lead(request, inBackground)
+    if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
+    const { rules, honoursRequests } = this.#resolved
+    const reason = bypassReason(exchange, rules)
+    if (reason !== undefined) return forward(response, { hit: false, forward: 'bypass', detail: reason })
+    const directives = requestDirectives(request.headers, honoursRequests)
+    if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
+    const key = joinKey(this.#keyParts(exchange))
+    const core = coreOf(this.cache)
+    return this.#answerFrom(core, {
+      exchange,
+      key,
+      name: this.#nameOf(key),
+      variants: undefined,
+      directives,
+      askedMs: performance.now(),
+      tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+    })
+  }
+
+  async #answerFrom(core: CacheCore, question: Question): Promise<boolean> {
+    const { request, response } = question.exchange
+    const { headers } = request
+    const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || question.directives.onlyIfCached
+    if (!onlyLooks && headers.authorization === undefined) return this.#share(core, question)
+    const found = await this.#look(core, question)
+    const isServed = found !== undefined && this.#judge(found, question) !== 'unfit'
+    if (isServed && found.kind === 'response') return this.#send(question, found, undefined)
+    if (question.directives.onlyIfCached) {
+      response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
+      sendBy(response)(504, undefined)
+      return true
+    }
+    if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
+    if (found !== undefined || this.#isAlone(authorizedName(question)))
+      return forward(response, { hit: false, forward: 'bypass', detail: 'authorization' })
+    return this.#share(core, question)
+  }
+
+  /** Answers by what one handler call gives for all that ask at once. */
+  async #share(core: CacheCore, question: Question): Promise<boolean> {
+    const { response } = question.exchange
+    const waiting = new Waiting(response)
+    let waits = !this.#isAlone(question.name)
+    let old: StoredResponse | undefined
+    try {
+      for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+        const asked = await this.#ask(core, question, waits, waiting.signal)
+        if (asked === 'leading') return false
+        if (waiting.isGone) return true
+        if (asked === 'aborted') continue
+        const { record, isJoined } = asked
+        const reason = forwardReason(question, asked.old)
+        old = asked.old
+        if (record === undefined) break
+        if (record.kind === 'variants') return await this.#share(core, variantQuestion(question, record, this.#nameOf))
+        if (record.kind === 'pass') {
+          // Not waiting, it may still be the one whose answer is stored.
+          if (!waits) break
+          this.#leaveAlone(question.name)
+          if (isJoined) break
+          waits = false
+          continue
+        }
+        if (isJoined) {
+          // What another request's handler has just given is not reused where it would not be a moment later.
+          const fitness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
+          old = record
+          if (fitness === 'unfit') break
+          if (fitness === 'stale') continue
+        }
+        // Who came when the answer was whole has not waited for it, just for its being stored.
+        const isCollapsed = isJoined && (this.#ended.get(question.name) ?? Infinity) > question.askedMs
+        return await this.#send(question, record, isCollapsed ? reason : undefined)
+      }
+    } finally {
+      waiting.end()
+    }
+    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    // For this client alone, but as one that revalidates what is stored.
+    return this.#lead(question.exchange.request, this.#runOf(question, question.exchange, old, false))
+  }
+
+  #lead(request: IncomingMessage, run: HandlerRun): false {
+    captured.add(request)
+    run.begin()
+    return false
+  }
+
+  #isAlone(name: string): boolean {
+    return (this.#alone.get(name) ?? 0) > this.#nowMs()
+  }
+
+  #leaveAlone(name: string): void {
+    this.#alone.set(name, this.#nowMs() + PASS_SECONDS * 1000)
+  }
+
+  /** What there is for a question: stored, or just given to another; `leading`: this request's handler is to be run. */
+  async #ask(
+    core: CacheCore,
+    question: Question,
+    waits: boolean,
+    signal: AbortSignal,
+  ): Promise<Asked | 'leading' | 'aborted'> {
+    const { name, key, tagKeys, directives } = question
+    let isJoined = true
+    let old: StoredResponse | undefined
+    return new Promise((resolve, reject) => {
+      core
+        .getOrSet({
+          name,
+          required: [],
+          tagKeys,
+          staleSeconds: KEPT_STALE_SECONDS,
+          l1: false,
+          loading: this.#loading,
+          signal,
+          waits,
+          judge: (value) => {
+            const record = decodeRecord(value, key)
+            if (record?.kind === 'response') old = record
+            const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
+            const fitness = isOfUse ? this.#judge(record, question) : 'unfit'
+            // What was found is judged, and what another has loaded is not.
+            isJoined = fitness === 'unfit'
+            return fitness
+          },
+          load: (context) => {
+            // The request has been given to its handler already.
+            if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
+            const run = this.#runOf(question, question.exchange, staleOf(context, question))
+            this.#lead(question.exchange.request, run)
+            resolve('leading')
+            return this.#keep(core, question, run, context)
+          },
+          reload: (context) => this.#reload(core, question, context),
+        })
+        .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
+        .catch((error: unknown) => {
+          if (signal.aborted) return resolve({ record: undefined, isJoined, old })
+          if (!(error instanceof UnstoredError)) return reject(error)
+          if (error.reason === 'aborted') return resolve('aborted')
+          const { stale } = error
+          const isGood = stale !== undefined && isGoodOnError(stale, directives, this.#nowMs())
+          resolve({ record: isGood ? stale : undefined, isJoined: false, old: undefined })
+        })
+    })
+  }
+
+  #runOf(
+    question: Question,
+    { request, response }: Pick<HttpExchange, 'request' | 'response'>,
+    stale: StoredResponse | undefined,
+    stores = true,
+  ): HandlerRun {
+    const { defaultSeconds, staleSeconds, maxBytes, rules } = this.#resolved
+    return new HandlerRun(request, response, {
+      defaultSeconds,
+      staleSeconds,
+      maxBytes,
+      stale,
+      stores,
+      directives: question.directives,
+      forward: forwardReason(question, stale),
+      dropsCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
+      nowMs: this.#nowMs,
+    })
+  }
+
+  /** Runs the handler while others are served the stale response. */
+  async #reload(core: CacheCore, question: Question, context: LoadContext): Promise<Buffer> {
+    const { exchange } = question
+    const { request, response } = madeUpExchange(exchange.request, exchange.url)
+    const run = this.#runOf(question, { request, response }, staleOf(context, question))
+    this.#background.set(request, run)
+    // The application may answer before it comes here: then there is nothing to keep.
+    response.once('close', () => run.onAbort())
+    exchange.dispatch(request, response)
+    return this.#keep(core, question, run, context)
+  }
+
+  /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
+  async #keep(core: CacheCore, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+    try {
+      const fresh = await run.outcome
+      this.#ended.set(question.name, performance.now())
+      if (isReusable(fresh.lifetimes)) this.#alone.delete(question.name)
+      else this.#leaveAlone(question.name)
+      return await this.#keeper.response(core, question, fresh, context)
+    } catch (error) {
+      if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
+      if (question.exchange.request.headers.authorization !== undefined) {
+        // Others may be given what this client's credentials forbid to share.
+        this.#leaveAlone(authorizedName(question))
+        throw error
+      }
+      return this.#keeper.pass(question, context, PASS_SECONDS)
+    }
+  }
+
+  #judge(record: StoredRecord, { directives, exchange }: Question): Fitness {
+    const nowMs = this.#nowMs()
+    if (record.kind === 'variants') return 'fresh'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
+    if (exchange.request.headers.authorization !== undefined && !record.lifetimes.isShared) return 'unfit'
+    const reuse = judgeReuse(record, directives, nowMs)
+    return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unfit'
+  }
+
+  /** What is stored for a question; takes no lease. */
+  async #look(core: CacheCore, question: Question): Promise<StoredRecord | undefined> {
+    const found = decodeRecord(await core.reads.get(question.name, []), question.key)
+    return found?.kind === 'variants' ? this.#look(core, variantQuestion(question, found, this.#nameOf)) : found
+  }
+
+  async #send(question: Question, stored: StoredResponse, waitedFor: ForwardReason | undefined): Promise<boolean> {
+    const { request, response } = question.exchange
+    const body = await unpackBody(stored)
+    if (response.headersSent || response.destroyed) return true
+    const nowMs = this.#nowMs()
+    const ttlSeconds = remainingSeconds(stored, nowMs)
+    const status: CacheStatus =
+      waitedFor === undefined
+        ? { hit: true, ttlSeconds }
+        : { hit: false, forward: waitedFor, ttlSeconds, collapsed: true }
+    const { headers } = request
+    const cacheStatus = cacheStatusField(status)
+    sendStored(response, stored, body, {
+      headers,
+      isHead: request.method === 'HEAD',
+      cacheStatus,
+      nowMs,
+      send: sendBy(response),
+    })
+    return true
+  }
+
+  #forwardOther({ request, response, url }: HttpExchange): boolean {
+    const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
+    if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
+    return forward(response, { hit: false, forward: 'method' })
+  }
+
+  #keyParts(exchange: HttpExchange): readonly string[] {
+    const { vary, rules } = this.#resolved
+    const parts = requestKey(exchange, rules)
+    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers)]
+  }
+}
+
+/** Whether a response is good for another request without asking for it. */
+function isReusable({ freshSeconds, initialAgeSeconds, whileRevalidateSeconds, alwaysRevalidate }: Lifetimes): boolean {
+  return !alwaysRevalidate && freshSeconds + whileRevalidateSeconds > initialAgeSeconds
+}
+
+/** Lets the handler answer for this client alone. */
+function forward(response: ServerResponse, status: CacheStatus): false {
+  beforeHead(response, (_, fields) => {
+    response.setHeader('Cache-Status', cacheStatusField(status, lineOf(fields, 'cache-status')))
+  })
+  return false
+}
