@@ -1,10 +1,11 @@
-import { checkOptions } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './cache-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
+import type { Memcache } from './memcache.ts'
 import { DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import { tagsFor } from './tags-of.ts'
@@ -96,7 +97,23 @@ export function defineCache<Id, Value>(
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load } = definition
-  return load === undefined ? new PassiveCache(definition) : new LoadingCache({ ...definition, load })
+  const declared = load === undefined ? new PassiveCache<Id, Value>(definition) : new LoadingCache({ ...definition, load })
+  DEFINITIONS.set(declared, definition)
+  return declared
+}
+
+/** What declared caches were declared as, so that they can be had in another `Memcache`. */
+const DEFINITIONS = new WeakMap<object, CacheDefinition<never>>()
+
+/**
+ * A declared cache as it lies in this `Memcache`: for applications that have their own and not the process's. One whose
+ * definition names a cache stays in that.
+ * @throws MemcacheOptionError for what `defineCache` did not make.
+ */
+export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {
+  const definition = DEFINITIONS.get(declared)
+  if (definition === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
+  return defineCache({ ...definition, cache: definition.cache ?? cache }) as object as Declared
 }
 
 /** What caches with and without a loader share. */
