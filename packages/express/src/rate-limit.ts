@@ -1,8 +1,17 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { checkOptions, MemcacheOptionError, RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, rateLimiter } from 'memcache-ts'
-import type { RateLimiter, RateLimiterOptions, RateLimitResult } from 'memcache-ts'
-import { ipKey } from './ip-key.ts'
-import { limitHeader, policyHeader, policyName, tightest } from './rate-limit-headers.ts'
+import {
+  checkOptions,
+  ipKey,
+  MemcacheOptionError,
+  PROBLEM_JSON,
+  quotaProblem,
+  RATE_LIMITER_HINTS,
+  RATE_LIMITER_OPTIONS,
+  rateLimiter,
+  rateLimitHeaders,
+  retryAfterSeconds,
+} from 'memcache-ts'
+import type { RateLimiterOptions, RateLimitHeaderFormat, RateLimitResult } from 'memcache-ts'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- how @types/express is extended
@@ -22,6 +31,8 @@ export interface RateLimitOptions extends RateLimiterOptions {
   cost?: number | ((request: Request) => number | Promise<number>) | undefined
   /** Requests that do not count. */
   skip?: ((request: Request) => boolean | Promise<boolean>) | undefined
+  /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
+  headers?: RateLimitHeaderFormat | false | undefined
   /** Answers a request that is denied. Default: 429 with `application/problem+json`. */
   handler?: ((request: Request, response: Response, next: NextFunction) => unknown) | undefined
 }
@@ -31,6 +42,7 @@ const KNOWN = [
   'key',
   'cost',
   'skip',
+  'headers',
   'handler',
 ] as const satisfies readonly (keyof RateLimitOptions)[]
 
@@ -39,11 +51,9 @@ const HINTS = {
   keyGenerator: 'key',
   store: 'cache',
   message: 'handler',
-  standardHeaders: 'always on: draft 10',
+  standardHeaders: 'headers',
+  legacyHeaders: "headers: 'legacy'",
 }
-
-/** RFC 9457; the type is registered for exactly this. */
-const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 /**
  * Limits how often a client may call. Counters lie in memcached, so that the processes of a fleet count together;
@@ -52,12 +62,12 @@ const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-ex
  */
 export function rateLimit(options: RateLimitOptions): RequestHandler {
   checkOptions('rateLimit', options, KNOWN, HINTS)
-  const { key = addressOf, cost = 1, skip, handler, ...limits } = options
+  const { key = addressOf, cost = 1, skip, headers = 'draft-10', handler, ...limits } = options
   if (typeof cost === 'number' && !(Number.isSafeInteger(cost) && cost >= 1)) {
     throw new MemcacheOptionError(`cost must be a whole number over 0, got ${cost}`)
   }
   const limiter = rateLimiter(limits)
-  const policy = policyHeader(limiter.name, limiter.windows)
+  const writeHeaders = rateLimitHeaders(headers, limiter)
   const limit = async (request: Request, response: Response, next: NextFunction): Promise<void> => {
     if (skip !== undefined && (await skip(request))) return next()
     const id: unknown = await key(request)
@@ -66,34 +76,20 @@ export function rateLimit(options: RateLimitOptions): RequestHandler {
       cost: typeof cost === 'function' ? await cost(request) : cost,
     })
     request.rateLimit = result
-    response.append('RateLimit-Policy', policy)
-    response.append('RateLimit', limitHeader(limiter.name, limiter.windows, result))
+    writeHeaders(response, result)
     if (result.allowed) return next()
-    response.set('Retry-After', String(Math.max(1, Math.ceil(result.retryAfterMs / 1000))))
-    if (handler === undefined) deny(response, limiter, result)
+    response.setHeader('Retry-After', String(retryAfterSeconds(result)))
+    if (handler === undefined)
+      response
+        .status(429)
+        .type(PROBLEM_JSON)
+        .send(JSON.stringify(quotaProblem(limiter, result)))
     else await handler(request, response, next)
   }
   // Express 4 does not look at a promise that middleware returns.
   return (request, response, next) => {
     limit(request, response, next).catch(next)
   }
-}
-
-function deny(response: Response, limiter: RateLimiter, result: RateLimitResult): void {
-  const { name, windows } = limiter
-  const seconds = Math.max(1, Math.ceil(result.retryAfterMs / 1000))
-  response
-    .status(429)
-    .type('application/problem+json')
-    .send(
-      JSON.stringify({
-        type: QUOTA_EXCEEDED,
-        title: 'Too Many Requests',
-        status: 429,
-        detail: `The limit of ${result.limit} is used up. Try again in ${seconds} seconds.`,
-        'violated-policies': [policyName(name, tightest(windows, result), windows)],
-      }),
-    )
 }
 
 function noString(name: string, id: unknown): string {

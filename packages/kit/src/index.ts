@@ -46,6 +46,16 @@ export type { WarmOptions, WarmReport } from './warming/warm.ts'
 export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
 export type { RateLimiterOptions } from './rate-limit/rate-limiter.ts'
 export type { RateLimitResult } from './rate-limit/rate-limit-result.ts'
+export { ipKey } from './rate-limit/ip-key.ts'
+export { PROBLEM_JSON, quotaProblem } from './rate-limit/quota-problem.ts'
+export type { QuotaProblem } from './rate-limit/quota-problem.ts'
+export { rateLimitHeaders, retryAfterSeconds } from './rate-limit/rate-limit-headers.ts'
+export type {
+  DescribedLimiter,
+  HeaderTarget,
+  RateLimitHeaderFormat,
+  WriteRateLimitHeaders,
+} from './rate-limit/rate-limit-headers.ts'
 export type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit/rate-limit-window.ts'
 export { SessionRepository } from './session/session-repository.ts'
 export type { FoundSession, SessionSnapshot } from './session/session-repository.ts'

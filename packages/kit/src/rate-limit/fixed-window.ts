@@ -1,4 +1,5 @@
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
@@ -22,12 +23,5 @@ export function counterKey(name: string, window: RateLimitWindow, index: number,
 
 /** What a counter that stands at `count` after this call says. */
 export function fixedWindowResult(window: RateLimitWindow, count: number, resetMs: number): RateLimitResult {
-  const allowed = count <= window.limit
-  return {
-    allowed,
-    limit: window.limit,
-    remaining: Math.max(0, window.limit - count),
-    resetMs,
-    retryAfterMs: allowed ? 0 : resetMs,
-  }
+  return new WindowResult(window, Math.max(0, window.limit - count), resetMs, count <= window.limit ? 0 : resetMs)
 }

@@ -4,6 +4,7 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { counterKey, fixedWindowResult, windowPosition } from './fixed-window.ts'
 import { LocalCounters } from './local-counters.ts'
+import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
@@ -73,6 +74,11 @@ export class RateLimiter {
     return results.reduce(tighter)
   }
 
+  /** The time by the cache's clock. */
+  nowMs(): number {
+    return (this.#cache ?? getDefaultMemcache()).clock.nowMs()
+  }
+
   async #consumeWindow(window: RateLimitWindow, id: string, cost: number): Promise<RateLimitResult> {
     const cache = this.#cache ?? getDefaultMemcache()
     const { index, resetMs, ttl } = windowPosition(window, cache.clock.nowMs())
@@ -97,13 +103,6 @@ export class RateLimiter {
       `memcache-ts: the rate limit '${this.name}' is ${what[this.#onCacheDown]} while memcached is away: ${(error as Error).message}`,
     )
   }
-}
-
-/** Of two results the one that denies longer, else the one that leaves less. */
-function tighter(a: RateLimitResult, b: RateLimitResult): RateLimitResult {
-  if (a.allowed !== b.allowed) return a.allowed ? b : a
-  if (!a.allowed) return a.retryAfterMs >= b.retryAfterMs ? a : b
-  return a.remaining <= b.remaining ? a : b
 }
 
 /**

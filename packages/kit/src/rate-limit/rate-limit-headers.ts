@@ -1,0 +1,125 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { WindowResult } from './rate-limit-result.ts'
+import type { RateLimitResult } from './rate-limit-result.ts'
+import type { RateLimitWindow } from './rate-limit-window.ts'
+
+/**
+ * How responses tell of a limit: by a draft of draft-ietf-httpapi-ratelimit-headers, of which 8 to 10 look alike, or
+ * by `X-RateLimit-*`, as was custom before.
+ */
+export type RateLimitHeaderFormat = 'draft-10' | 'draft-7' | 'draft-6' | 'legacy'
+
+/** Where headers are written: Node's `ServerResponse` is one. */
+export interface HeaderTarget {
+  getHeader(name: string): unknown
+  setHeader(name: string, value: string): unknown
+}
+
+/** The limiter that headers tell of. */
+export interface DescribedLimiter {
+  readonly name: string
+  /** The windows, the shortest first. */
+  readonly windows: readonly RateLimitWindow[]
+  nowMs(): number
+}
+
+/** Writes what a limiter said of a request into its response, beside what other limiters said. */
+export type WriteRateLimitHeaders = (target: HeaderTarget, result: RateLimitResult) => void
+
+const FORMATS: Readonly<Record<RateLimitHeaderFormat, (limiter: DescribedLimiter) => WriteRateLimitHeaders>> = {
+  'draft-10': draft10,
+  'draft-7': draft7,
+  'draft-6': draft6,
+  legacy,
+}
+
+/**
+ * The writer of a limiter's headers, to be made once; `false` writes none.
+ * @throws MemcacheOptionError for a format that there is not.
+ */
+export function rateLimitHeaders(
+  format: RateLimitHeaderFormat | false,
+  limiter: DescribedLimiter,
+): WriteRateLimitHeaders {
+  if (format === false) return () => {}
+  if (!Object.hasOwn(FORMATS, format)) {
+    throw new MemcacheOptionError(`headers must be ${Object.keys(FORMATS).join(', ')} or false, got '${format}'`)
+  }
+  return FORMATS[format](limiter)
+}
+
+/** The name of one of a limiter's policies: its own, or, where it has several windows, with the window's. */
+export function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, window: RateLimitWindow): string {
+  return limiter.windows.length === 1 ? limiter.name : `${limiter.name}-${window.windowMs / 1000}s`
+}
+
+/** The seconds for `Retry-After` (RFC 9110, section 10.2.3): whole ones, at least 1. */
+export function retryAfterSeconds(result: RateLimitResult): number {
+  return Math.max(1, Math.ceil(result.retryAfterMs / 1000))
+}
+
+/** `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=50;t=30`: lists, to which each limiter adds. */
+function draft10(limiter: DescribedLimiter): WriteRateLimitHeaders {
+  const names = limiter.windows.map((window) => quoted(policyName(limiter, window)))
+  const policy = limiter.windows.map(
+    (window, index) => `${names[index]};q=${window.limit};w=${Math.ceil(window.windowMs / 1000)}`,
+  )
+  const policies = policy.join(', ')
+  const { windows } = limiter
+  return (target, result) => {
+    const name = windows.length === 1 ? names[0]! : names[windows.indexOf(WindowResult.windowOf(result, windows))]!
+    append(target, 'RateLimit-Policy', policies)
+    append(target, 'RateLimit', `${name};r=${result.remaining};t=${Math.ceil(result.resetMs / 1000)}`)
+  }
+}
+
+/** `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=50, reset=30`. */
+function draft7(limiter: DescribedLimiter): WriteRateLimitHeaders {
+  const policies = unnamedPolicies(limiter)
+  return (target, result) => {
+    append(target, 'RateLimit-Policy', policies)
+    const { limit, remaining, resetMs } = result
+    const said = /remaining=(\d+)/.exec(String(target.getHeader('RateLimit')))?.[1]
+    if (said !== undefined && Number(said) <= remaining) return
+    target.setHeader('RateLimit', `limit=${limit}, remaining=${remaining}, reset=${Math.ceil(resetMs / 1000)}`)
+  }
+}
+
+/** `RateLimit-Policy: 100;w=60`, `RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds from now. */
+function draft6(limiter: DescribedLimiter): WriteRateLimitHeaders {
+  const policies = unnamedPolicies(limiter)
+  return (target, result) => {
+    append(target, 'RateLimit-Policy', policies)
+    writeThree(target, 'RateLimit', result, Math.ceil(result.resetMs / 1000))
+  }
+}
+
+/** `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in seconds since 1970. */
+function legacy(limiter: DescribedLimiter): WriteRateLimitHeaders {
+  return (target, result) => {
+    writeThree(target, 'X-RateLimit', result, Math.ceil((limiter.nowMs() + result.resetMs) / 1000))
+  }
+}
+
+/** These can tell of one limit alone: of several limiters, of the one that leaves least. */
+function writeThree(target: HeaderTarget, prefix: string, result: RateLimitResult, reset: number): void {
+  const said = target.getHeader(`${prefix}-Remaining`)
+  if (said !== undefined && Number(said) <= result.remaining) return
+  target.setHeader(`${prefix}-Limit`, String(result.limit))
+  target.setHeader(`${prefix}-Remaining`, String(result.remaining))
+  target.setHeader(`${prefix}-Reset`, String(reset))
+}
+
+function unnamedPolicies({ windows }: DescribedLimiter): string {
+  return windows.map(({ limit, windowMs }) => `${limit};w=${Math.ceil(windowMs / 1000)}`).join(', ')
+}
+
+function append(target: HeaderTarget, name: string, value: string): void {
+  const said = target.getHeader(name)
+  target.setHeader(name, said === undefined ? value : `${said as string}, ${value}`)
+}
+
+/** A string of structured fields (RFC 9651, section 3.3.3). */
+function quoted(text: string): string {
+  return `"${text.replaceAll(/[^ -~]/g, '?').replaceAll(/["\\]/g, String.raw`\$&`)}"`
+}
