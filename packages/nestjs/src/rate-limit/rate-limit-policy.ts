@@ -1,0 +1,79 @@
+import type { ExecutionContext } from '@nestjs/common'
+import {
+  ipKey,
+  MemcacheOptionError,
+  PROBLEM_JSON,
+  quotaProblem,
+  rateLimiter,
+  rateLimitHeaders,
+  retryAfterSeconds,
+} from 'memcache-ts'
+import type { Memcache, RateLimiter, RateLimitResult, WriteRateLimitHeaders } from 'memcache-ts'
+import { denial } from './rate-limit-exception.ts'
+import { checkRateLimitOptions } from './rate-limit-options.ts'
+import type { RateLimitOptions } from './rate-limit-options.ts'
+import { callOf } from './requester.ts'
+import type { Call } from './requester.ts'
+
+/** One limit, as it is applied to what Nest's guards see. */
+export class RateLimitPolicy {
+  readonly #options: RateLimitOptions
+  readonly #limiter: RateLimiter
+  readonly #writeHeaders: WriteRateLimitHeaders
+
+  /**
+   * @param name of its counters, where the options have none.
+   * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
+   */
+  constructor(owner: string, options: RateLimitOptions, name: string, cache: Memcache | undefined) {
+    checkRateLimitOptions(owner, options)
+    const { key: _, cost: __, skip: ___, headers = 'draft-10', ...limits } = options
+    this.#options = options
+    this.#limiter = rateLimiter({ name, ...limits, cache })
+    this.#writeHeaders = rateLimitHeaders(headers, this.#limiter)
+  }
+
+  /** Counts a call; throws what the context answers a denied one with. Steps aside where nobody can be counted. */
+  async admit(context: ExecutionContext): Promise<void> {
+    const { skip, cost = 1 } = this.#options
+    const call = callOf(context)
+    if (call === undefined || (await skip?.(call.request, context)) === true) return
+    const id = await this.#idOf(call, context)
+    if (id === undefined) return
+    const result = await this.#limiter.consume(id, {
+      cost: typeof cost === 'function' ? await cost(call.request, context) : cost,
+    })
+    if (call.headers !== undefined) this.#writeHeaders(call.headers, result)
+    if (!result.allowed) throw await this.#denied(call, context, result)
+  }
+
+  async #denied(call: Call, context: ExecutionContext, result: RateLimitResult): Promise<Error> {
+    call.headers?.setHeader('Retry-After', String(retryAfterSeconds(result)))
+    // A resolver's denial is one error among the answers of a query.
+    if (context.getType() === 'http') call.headers?.setHeader('Content-Type', PROBLEM_JSON)
+    return denial(context, quotaProblem(this.#limiter, result), result)
+  }
+
+  async #idOf(call: Call, context: ExecutionContext): Promise<string | undefined> {
+    const { key = 'ip' } = this.#options
+    const id: unknown = typeof key === 'function' ? await key(call.request, context) : undefined
+    if (typeof id === 'string') return id
+    if (id !== undefined) {
+      throw new MemcacheOptionError(
+        `the key of the rate limit '${this.#limiter.name}' must be a string, or undefined for the address, got ${id === null ? 'null' : typeof id}`,
+      )
+    }
+    const user = key === 'user' ? userOf(call.request) : undefined
+    if (user !== undefined) return `user:${user}`
+    if (call.address !== undefined) return ipKey(call.address)
+    if (context.getType() !== 'http') return undefined
+    throw new MemcacheOptionError('a request has no address to count it by: give the rate limit key: (request) => …')
+  }
+}
+
+/** Whom a guard has found out, by what Passport and Nest's guides call it. */
+function userOf({ user }: Call['request']): string | number | undefined {
+  if (typeof user !== 'object' || user === null) return undefined
+  const { id, sub, userId } = user as { id?: string | number; sub?: string; userId?: string | number }
+  return id ?? sub ?? userId
+}

@@ -1,0 +1,91 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { Logger } from '@nestjs/common'
+import type { ExecutionContext } from '@nestjs/common'
+import type { HeaderTarget } from 'memcache-ts'
+
+/** Who asks: the request of Express or Fastify, a WebSocket's client, or a message. */
+export interface Requester {
+  readonly ip?: string | undefined
+  readonly headers?: IncomingHttpHeaders
+  readonly socket?: { readonly remoteAddress?: string | undefined }
+  readonly user?: unknown
+}
+
+/** A call as a rate limit sees it. */
+export interface Call {
+  readonly request: Requester
+  /** Where headers can be written; `undefined` where there are none. */
+  readonly headers: HeaderTarget | undefined
+  /** The address of who asks; `undefined` where it cannot be known. */
+  readonly address: string | undefined
+}
+
+/** What Express's response and Fastify's reply have, of what is needed. */
+interface AnyResponse {
+  getHeader?(name: string): unknown
+  setHeader?(name: string, value: string): unknown
+  header?(name: string, value: string): unknown
+}
+
+/** What the GraphQL drivers and their integrations hand on as the context. */
+interface GraphqlContext {
+  readonly req?: Requester & { readonly res?: AnyResponse }
+  readonly request?: Requester
+  readonly res?: AnyResponse
+  readonly reply?: AnyResponse & { readonly request?: Requester }
+}
+
+/** A client of socket.io or of ws. */
+interface SocketClient extends Requester {
+  readonly handshake?: { readonly address?: string; readonly headers?: IncomingHttpHeaders }
+  readonly _socket?: { readonly remoteAddress?: string }
+}
+
+/** The call of a context, of whatever kind; `undefined` where nobody can be made out. */
+export function callOf(context: ExecutionContext): Call | undefined {
+  switch (context.getType<'http' | 'ws' | 'rpc' | 'graphql'>()) {
+    case 'http':
+      return httpCall(context.switchToHttp().getRequest(), context.switchToHttp().getResponse())
+    case 'graphql': {
+      const graphql = context.getArgByIndex<GraphqlContext | undefined>(2)
+      const request = graphql?.req ?? graphql?.request ?? graphql?.reply?.request
+      return request === undefined ? undefined : httpCall(request, graphql?.res ?? graphql?.reply ?? graphql?.req?.res)
+    }
+    case 'ws': {
+      const client = context.switchToWs().getClient<SocketClient>()
+      const address = client.handshake?.address ?? client._socket?.remoteAddress
+      return { request: client, headers: undefined, address }
+    }
+    case 'rpc':
+      return { request: context.switchToRpc().getData<Requester>(), headers: undefined, address: undefined }
+    default:
+      return undefined
+  }
+}
+
+function httpCall(request: Requester, response: AnyResponse | undefined): Call {
+  const address = request.ip ?? request.socket?.remoteAddress
+  if (request.headers?.['x-forwarded-for'] !== undefined && address === request.socket?.remoteAddress) warnOfProxy()
+  return { request, headers: headersOf(response), address: address === '' ? undefined : address }
+}
+
+/** Fastify's replies call it `header`; in Express, and elsewhere, it is Node's `setHeader`. */
+function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined {
+  if (typeof response?.getHeader !== 'function') return undefined
+  const set = response.setHeader ?? response.header
+  if (typeof set !== 'function') return undefined
+  return {
+    getHeader: (name) => response.getHeader!(name),
+    setHeader: (name, value) => set.call(response, name, value),
+  }
+}
+
+let warnedOfProxy = false
+
+function warnOfProxy(): void {
+  if (warnedOfProxy) return
+  warnedOfProxy = true
+  new Logger('RateLimit').warn(
+    "a request came through a proxy that is not trusted: all clients count as one. Say app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
+  )
+}
