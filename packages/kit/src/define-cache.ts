@@ -36,6 +36,8 @@ export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
 
 /** What a declared cache does without loading. */
 export interface DeclaredCacheMethods<Id, Value> {
+  /** As it was declared. */
+  readonly name: string
   /** The value of an id; `undefined` is a miss. */
   get(id: Id): Promise<Value | undefined>
   /** The hits among many ids. */
@@ -118,12 +120,14 @@ export function bindCache<Declared extends object>(declared: Declared, cache: Me
 
 /** What caches with and without a loader share. */
 abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Value> {
+  readonly name: string
   protected readonly loading: LoadingOptions
   readonly #definition: CacheDefinition<Id>
   readonly #declared: DeclaredNamespace
   readonly #hotKeys: HotKeys<Id> | undefined
 
   constructor(definition: CacheDefinition<Id>) {
+    this.name = definition.name
     this.#definition = definition
     this.#declared = new DeclaredNamespace('a cache', definition)
     this.loading = Object.fromEntries(LOADING_OPTIONS.map((name) => [name, definition[name]]))

@@ -11,7 +11,8 @@ const TOKENS = new WeakMap<object, symbol>()
 export function getCacheToken(declared: object): symbol {
   let token = TOKENS.get(declared)
   if (token === undefined) {
-    token = Symbol('a declared cache: write imports: [MemcacheModule.forFeature([…])] with it')
+    const { name } = declared as { name?: string }
+    token = Symbol(`the declared cache '${name}': write imports: [MemcacheModule.forFeature([…])] with it`)
     TOKENS.set(declared, token)
   }
   return token

@@ -21,7 +21,8 @@ interface Injection {
 type Verify = (self: object) => void
 
 const INJECTIONS = new WeakMap<object, Injection>()
-const INJECTED = new WeakMap<object, Map<string | undefined, Memcache>>()
+/** What was injected, by name; `undefined` is what a test gave in the place of a cache, and is none. */
+const INJECTED = new WeakMap<object, Map<string | undefined, Memcache | undefined>>()
 
 /** Has Nest give the cache of a name to every object of a class. */
 export function injectCache(prototype: object, name: string | undefined, verify: Verify): void {
@@ -29,8 +30,7 @@ export function injectCache(prototype: object, name: string | undefined, verify:
   const cache = Symbol(`memcache-ts-nestjs ${name ?? 'default'}`)
   const last = Symbol('memcache-ts-nestjs all injected')
   declare(prototype, cache, function (given) {
-    // What a test gives in the cache's place may be no cache at all; then there is none.
-    if (given instanceof Memcache) remember(this, name, given)
+    remember(this, name, given instanceof Memcache ? given : undefined)
   })
   declare(prototype, last, function () {
     if (chain(this)[0]?.last === last) verify(this)
@@ -46,12 +46,17 @@ export function injectCache(prototype: object, name: string | undefined, verify:
   }
 }
 
+/** Whether Nest had something to give for the cache of a name. */
+export function isInjected(self: object, name: string | undefined): boolean {
+  return INJECTED.get(self)?.has(name) === true
+}
+
 /** The cache of a name that Nest has given to an object; `undefined`: it was made by `new`. */
 export function injectedCache(self: object, name: string | undefined): Memcache | undefined {
   return INJECTED.get(self)?.get(name)
 }
 
-function remember(self: object, name: string | undefined, cache: Memcache): void {
+function remember(self: object, name: string | undefined, cache: Memcache | undefined): void {
   const caches = INJECTED.get(self)
   if (caches === undefined) INJECTED.set(self, new Map([[name, cache]]))
   else caches.set(name, cache)

@@ -1,6 +1,6 @@
 import { configOf } from 'memcache-ts'
 import type { CacheSource, Memcache } from 'memcache-ts'
-import { injectCache, injectedCache } from './cache-injection.ts'
+import { injectCache, injectedCache, isInjected } from './cache-injection.ts'
 import { missingCache } from './missing-cache.ts'
 
 /** A cache: by the name of `MemcacheModule.forRoot({ name })`, or itself. */
@@ -31,7 +31,7 @@ function verify(self: object): void {
   for (let at: object | null = self; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     for (const [method, own] of METHODS.get(at) ?? []) {
       const choice = own ?? config
-      if (typeof choice !== 'object' && injectedCache(self, choice) === undefined) {
+      if (typeof choice !== 'object' && !isInjected(self, choice)) {
         throw missingCache(`${self.constructor.name}.${method}`, choice)
       }
     }

@@ -2,7 +2,7 @@ import { Inject, Injectable, Optional } from '@nestjs/common'
 import type { CanActivate, ExecutionContext } from '@nestjs/common'
 import { Reflector } from '@nestjs/core'
 import type { Memcache } from 'memcache-ts'
-import { injectCache, injectedCache } from '../injection/cache-injection.ts'
+import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import { missingCache } from '../injection/missing-cache.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
@@ -49,7 +49,7 @@ export class RateLimitGuard implements CanActivate {
 }
 
 injectCache(RateLimitGuard.prototype, undefined, (self) => {
-  if (injectedCache(self, undefined) === undefined) throw missingCache('RateLimitGuard', undefined)
+  if (!isInjected(self, undefined)) throw missingCache('RateLimitGuard', undefined)
 })
 
 /** A guard for one limit, as `@RateLimit` brings it. @throws MemcacheOptionError for options that cannot be. */
@@ -71,7 +71,7 @@ export function guardFor(options: RateLimitOptions, name: string): new () => Can
   const { cache } = options
   if (typeof cache !== 'object') {
     injectCache(RouteLimitGuard.prototype, cache, (self) => {
-      if (injectedCache(self, cache) === undefined) throw missingCache(owner, cache)
+      if (!isInjected(self, cache)) throw missingCache(owner, cache)
     })
   }
   return RouteLimitGuard
