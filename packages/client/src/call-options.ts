@@ -9,7 +9,7 @@ export interface CallOptions {
   timeoutMs?: number | undefined
   /** Ends the wait with the signal's reason; what was sent may still be carried out. */
   signal?: AbortSignal | undefined
-  /** Goes to the server of this key instead of its own, so that keys which belong together lie together. */
+  /** Goes to the server of this key instead of its own, and by its connection: keys which belong together lie together, and are asked for in order. */
   groupKey?: ClientKey | undefined
 }
 

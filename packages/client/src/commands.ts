@@ -339,7 +339,8 @@ export function toUint64(name: string, value: number | bigint): Uint64 {
     throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${value}`)
   }
   const made = new Uint64()
-  made.setBigInt(BigInt(value))
+  if (typeof value === 'number') made.set(Math.floor(value / 2 ** 32), value)
+  else made.setBigInt(value)
   return made
 }
 

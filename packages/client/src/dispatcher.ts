@@ -97,10 +97,14 @@ export class Dispatcher {
    * @throws MemcacheError when it cannot be asked now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    this.sendTo(this.poolFor(wireKey, options?.groupKey), operation, wireKey, options)
+    const routed = this.#routedBy(wireKey, options)
+    this.sendTo(this.poolFor(routed), operation, routed, options)
   }
 
-  /** @throws MemcacheError when the server cannot be asked now. */
+  /**
+   * Sends an operation to a server, by the connection of a key.
+   * @throws MemcacheError when the server cannot be asked now.
+   */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const connection = open(pool, wireKey, operation.key)
     connection.send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
@@ -117,12 +121,18 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.textKey(key)
-      const connection = open(this.poolFor(wireKey, options?.groupKey), wireKey, key)
+      const routed = this.#routedBy(wireKey, options)
+      const connection = open(this.poolFor(routed), routed, key)
       const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
       connection.get(call, reader, again)
       if (options?.signal !== undefined) watch(options.signal, call)
     })
+  }
+
+  /** The key that decides where an operation goes: that of its group, so that what is asked of a group keeps its order. */
+  #routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
+    return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
   }
 
   async close(): Promise<void> {

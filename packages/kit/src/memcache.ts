@@ -42,6 +42,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   readonly #options: ResolvedMemcacheOptions
   readonly #core: CacheCore
   readonly #root: CacheNamespace
+  readonly #report: CacheReport
   readonly #closing: (() => Promise<unknown>)[] = []
 
   /** Use `memcache()`. */
@@ -51,6 +52,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     const { prefix, timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds } = this.#options
     const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
     this.clock = clock
+    this.#report = new CacheReport(this)
     const codec = new KitCodec(compression)
     this.client = new MemcachedClient({
       servers,
@@ -68,7 +70,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       client: this.client,
       codec,
       memory: l1 === undefined ? undefined : new MemoryTier(l1, clock),
-      report: new CacheReport(this),
+      report: this.#report,
       clock,
       logger,
       leaseSeconds,
@@ -140,6 +142,16 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   /** Says something to the operator, by the `logger`. */
   warn(message: string): void {
     this.#options.logger.warn(message)
+  }
+
+  /** As `warn`, where nothing is wrong. */
+  info(message: string): void {
+    this.#options.logger.info(message)
+  }
+
+  /** Counts and tells that an operation failed, and the application went on without. */
+  failed(error: unknown): void {
+    this.#report.failed(error)
   }
 
   /** Has something done before the connections are closed. */

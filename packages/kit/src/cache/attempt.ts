@@ -17,7 +17,8 @@ export async function attempt<Result>(operation: Promise<Result>, report: CacheR
   }
 }
 
-function isCallersMistake(error: unknown): boolean {
+/** Whether an error says that the caller has to change something. */
+export function isCallersMistake(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
   return code === 'ERR_MEMCACHE_OPTION' || code === 'ERR_MEMCACHE_KEY'
 }

@@ -1,15 +1,74 @@
 import { LRUCache } from 'lru-cache'
+import { ttlToSeconds } from 'memcache-ts-protocol'
+import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { RateLimitStore } from './rate-limit-store.ts'
 
-const MOST_COUNTERS = 100_000
+const MOST_ITEMS = 100_000
 
-/** Counters in this process: the insurance for when memcached is away. Bounded; the longest unused go first. */
-export class LocalCounters {
-  readonly #counters = new LRUCache<string, number>({ max: MOST_COUNTERS })
+interface LocalItem {
+  value: unknown
+  readonly expiresMs: number
+  casUnique: bigint
+}
 
-  /** Adds to a counter and returns where it stands. Keys carry their window, so that old ones are never asked again. */
-  add(key: string, cost: number): number {
-    const count = (this.#counters.get(key) ?? 0) + cost
-    this.#counters.set(key, count)
+/** Counts in this process: the insurance for when memcached is away. Bounded; what was not asked for longest goes first. */
+export class LocalCounters implements RateLimitStore {
+  readonly #items = new LRUCache<string, LocalItem>({ max: MOST_ITEMS })
+  readonly #clock: Clock
+  #lastCas = 0n
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  async incr(key: string, amount: number, ttl: Ttl): Promise<number> {
+    const item = this.#find(key)
+    if (item === undefined) this.#store(key, amount, ttl)
+    else item.value = Number(item.value) + amount
+    return item === undefined ? amount : Number(item.value)
+  }
+
+  async decr(key: string, amount: number): Promise<number> {
+    const item = this.#find(key)
+    if (item === undefined) return 0
+    const count = Math.max(0, Number(item.value) - amount)
+    item.value = count
     return count
+  }
+
+  async count(key: string): Promise<number> {
+    return Number(this.#find(key)?.value ?? 0)
+  }
+
+  async get(key: string): Promise<unknown> {
+    return this.#find(key)?.value
+  }
+
+  async set(key: string, value: unknown, ttl: Ttl): Promise<void> {
+    this.#store(key, value, ttl)
+  }
+
+  async gets(key: string): Promise<LocalItem | undefined> {
+    return this.#find(key)
+  }
+
+  async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl): Promise<boolean> {
+    if (this.#find(key)?.casUnique !== casUnique) return false
+    this.#store(key, value, ttl)
+    return true
+  }
+
+  async delete(key: string): Promise<void> {
+    this.#items.delete(key)
+  }
+
+  #find(key: string): LocalItem | undefined {
+    const item = this.#items.get(key)
+    return item !== undefined && item.expiresMs > this.#clock.nowMs() ? item : undefined
+  }
+
+  #store(key: string, value: unknown, ttl: Ttl): void {
+    const expiresMs = this.#clock.nowMs() + ttlToSeconds(ttl, 'ttl') * 1000
+    this.#items.set(key, { value, expiresMs, casUnique: ++this.#lastCas })
   }
 }

@@ -1,4 +1,5 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Ttl } from 'memcache-ts-protocol'
 
 /** How much is allowed in how long. */
 export interface RateLimitWindow {
@@ -29,6 +30,9 @@ export const WINDOW_OPTIONS = [
 
 const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, perDay: 86_400_000 } as const
 
+/** A counter has room for more than what is admitted: for what is taken back at once, and a block's mark (`window-limits.ts`). */
+const MOST = 1_000_000_000
+
 /** The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that cannot be. */
 export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
   const windows: RateLimitWindow[] = []
@@ -46,10 +50,23 @@ export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWind
   return windows.sort((a, b) => a.windowMs - b.windowMs)
 }
 
+/** Where a window stands at a time: windows are aligned to 1970, so that all processes mean the same one. */
+export function windowIndex({ windowMs }: RateLimitWindow, nowMs: number): number {
+  return Math.floor(nowMs / windowMs)
+}
+
+/** A lifetime that reaches over so many milliseconds; memcached's seconds are coarse, and an item of 1 s may live for 21 ms. */
+export function lifetimeOver(milliseconds: number): Ttl {
+  const seconds = Math.ceil(milliseconds / 1000) + 1
+  return seconds > MAX_RELATIVE_EXPTIME_SECONDS ? `${seconds}s` : seconds
+}
+
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${limit}`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > MOST) {
+    throw new MemcacheOptionError(`${name} must be a whole number over 0 and up to ${MOST}, got ${limit}`)
   }
-  if (!(windowMs >= 1)) throw new MemcacheOptionError(`windowMs must be at least 1, got ${windowMs}`)
+  if (!Number.isSafeInteger(windowMs) || windowMs < 1) {
+    throw new MemcacheOptionError(`windowMs must be a whole number of milliseconds over 0, got ${windowMs}`)
+  }
   return { limit, windowMs }
 }

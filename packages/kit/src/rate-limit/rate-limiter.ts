@@ -1,107 +1,182 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { isCallersMistake } from '../cache/attempt.ts'
 import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { counterKey, fixedWindowResult, windowPosition } from './fixed-window.ts'
+import { Denials } from './denials.ts'
+import { GcraLimits } from './gcra-limits.ts'
+import type { Limits } from './limits.ts'
 import { LocalCounters } from './local-counters.ts'
-import { tighter } from './rate-limit-result.ts'
+import { OutageLog } from './outage-log.ts'
+import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
-import { rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
-import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
+import { MemcachedCounters } from './rate-limit-store.ts'
+import type { RateLimitStore } from './rate-limit-store.ts'
+import { resolveRateLimiterOptions, wholeNumber } from './rate-limiter-options.ts'
+import type { RateLimiterOptions, ResolvedRateLimiterOptions } from './rate-limiter-options.ts'
+import type { RateLimitWindow } from './rate-limit-window.ts'
+import { fixedWindow, slidingWindow } from './window-algorithms.ts'
+import { WindowLimits } from './window-limits.ts'
 
-/** Options of `rateLimiter`. */
-export interface RateLimiterOptions extends RateLimitWindowOptions {
-  /** Limits with the same name share their counters. Default `default`. */
-  name?: string | undefined
-  /** What counts when memcached is away: a limiter in this process (`local`), nothing (`open`), or everything is denied (`closed`). Default `local`. */
-  onCacheDown?: 'local' | 'open' | 'closed' | undefined
-  /** The cache that counts. Default: this process's. */
-  cache?: Memcache | undefined
-}
+/** How soon to try again, where everything is denied because memcached is away. */
+const CLOSED_RETRY_MS = 1000
 
-export const RATE_LIMITER_OPTIONS = [
-  ...WINDOW_OPTIONS,
-  'name',
-  'onCacheDown',
-  'cache',
-] as const satisfies readonly (keyof RateLimiterOptions)[]
+const INSTEAD = {
+  local: 'counted in this process',
+  open: 'letting everything pass',
+  closed: 'denying everything',
+} as const
 
-export const RATE_LIMITER_HINTS = {
-  max: 'limit',
-  points: 'limit',
-  duration: 'windowMs',
-  window: 'windowMs',
-  keyPrefix: 'name',
+/** Options of `consume`. */
+export interface ConsumeOptions {
+  /** How much the call counts. Default 1. */
+  cost?: number | undefined
 }
 
 /**
- * Counts calls by an id and says when it is too many: fixed windows, counted by memcached in one round trip, so that
- * parallel calls cannot pass unseen.
+ * Counts calls by an id and says when it is too many, exactly over all processes that share a memcached. When memcached is
+ * away, calls are judged as `onCacheDown` says; nothing here rejects for its faults.
  */
 export class RateLimiter {
   readonly name: string
   /** The windows, the shortest first. */
   readonly windows: readonly RateLimitWindow[]
-  readonly #onCacheDown: 'local' | 'open' | 'closed'
-  readonly #cache: Memcache | undefined
-  readonly #local = new LocalCounters()
-  #warned = false
+  readonly #options: ResolvedRateLimiterOptions
+  readonly #denials: Denials
+  #cache: Memcache | undefined
+  #limits: Limits | undefined
+  #insurance: Limits | undefined
 
   /** Use `rateLimiter()`. */
   constructor(options: RateLimiterOptions) {
-    checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
-    const { name = 'default', onCacheDown = 'local' } = options
-    if (!['local', 'open', 'closed'].includes(onCacheDown)) {
-      throw new MemcacheOptionError(`onCacheDown must be 'local', 'open' or 'closed', got '${onCacheDown}'`)
-    }
-    this.name = name
-    this.windows = rateLimitWindows(options)
-    this.#onCacheDown = onCacheDown
-    this.#cache = options.cache
-  }
-
-  /**
-   * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
-   * tightest.
-   * @throws MemcacheOptionError for a cost that is no whole number over 0.
-   */
-  async consume(id: string, options: { cost?: number | undefined } = {}): Promise<RateLimitResult> {
-    const { cost = 1 } = options
-    if (!Number.isSafeInteger(cost) || cost < 1) {
-      throw new MemcacheOptionError(`cost must be a whole number over 0, got ${cost}`)
-    }
-    const results = await Promise.all(this.windows.map((window) => this.#consumeWindow(window, id, cost)))
-    return results.reduce(tighter)
+    this.#options = resolveRateLimiterOptions(options)
+    this.name = this.#options.name
+    this.windows = this.#options.windows
+    this.#denials = new Denials(this.windows)
   }
 
   /** The time by the cache's clock. */
   nowMs(): number {
-    return (this.#cache ?? getDefaultMemcache()).clock.nowMs()
+    return this.#opened().clock.nowMs()
   }
 
-  async #consumeWindow(window: RateLimitWindow, id: string, cost: number): Promise<RateLimitResult> {
-    const cache = this.#cache ?? getDefaultMemcache()
-    const { index, resetMs, ttl } = windowPosition(window, cache.clock.nowMs())
-    const key = cache.key([KeyPrefix.rate, ...counterKey(this.name, window, index, id)])
+  /**
+   * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
+   * tightest. A call that is denied counts nowhere.
+   * @throws MemcacheOptionError for a cost that is no whole number over 0.
+   */
+  async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
+    const cost = options?.cost ?? 1
+    if (cost !== 1) wholeNumber('cost', cost)
+    const nowMs = this.nowMs()
+    const known = this.#denials.find(id, cost, nowMs)
+    if (known !== undefined) return known
     try {
-      const count = await cache.client.incr(key, cost, { initial: cost, ttl })
-      return fixedWindowResult(window, count!, resetMs)
+      const result = await this.#limits!.consume(id, cost, nowMs)
+      if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
+      return result
     } catch (error) {
-      this.#warnOnce(cache, error)
-      if (this.#onCacheDown === 'open') return fixedWindowResult(window, 0, resetMs)
-      if (this.#onCacheDown === 'closed') return fixedWindowResult(window, window.limit + 1, resetMs)
-      return fixedWindowResult(window, this.#local.add(key, cost), resetMs)
+      return this.#instead(error, nowMs, (insurance) => insurance.consume(id, cost, nowMs))
     }
   }
 
-  #warnOnce(cache: Memcache, error: unknown): void {
-    cache.emit('cacheError', error)
-    if (this.#warned) return
-    this.#warned = true
-    const what = { local: 'counting in this process', open: 'letting everything pass', closed: 'denying everything' }
-    cache.warn(
-      `memcache-ts: the rate limit '${this.name}' is ${what[this.#onCacheDown]} while memcached is away: ${(error as Error).message}`,
-    )
+  /** What a call of `id` at cost 1 would be told now; it counts nothing. */
+  async peek(id: string): Promise<RateLimitResult> {
+    const nowMs = this.nowMs()
+    try {
+      return await this.#limits!.peek(id, nowMs)
+    } catch (error) {
+      return this.#instead(error, nowMs, (insurance) => insurance.peek(id, nowMs))
+    }
+  }
+
+  /**
+   * Counts so much more, whether that is allowed or not; resolves to what `peek` then says.
+   * @throws MemcacheOptionError for an amount that is no whole number over 0.
+   */
+  async penalty(id: string, amount = 1): Promise<RateLimitResult> {
+    wholeNumber('amount', amount)
+    return this.#change(id, (limits, nowMs) => limits.penalty(id, amount, nowMs))
+  }
+
+  /**
+   * Gives so much back, down to nothing counted; resolves to what `peek` then says.
+   * @param atMs when it was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
+   * @throws MemcacheOptionError for an amount that is no whole number over 0.
+   */
+  async reward(id: string, amount = 1, atMs?: number): Promise<RateLimitResult> {
+    wholeNumber('amount', amount)
+    return this.#change(id, (limits, nowMs) => limits.reward(id, amount, atMs ?? nowMs, nowMs))
+  }
+
+  /**
+   * Denies `id` everything for so many milliseconds, in all processes; resolves to what `peek` then says.
+   * @param blockMs default: the limiter's `blockMs`.
+   * @throws MemcacheOptionError for what is no whole number over 0.
+   */
+  async block(id: string, blockMs: number | undefined = this.#options.blockMs): Promise<RateLimitResult> {
+    if (blockMs === undefined) throw new MemcacheOptionError(`for how long? block(id, 600_000), or give blockMs`)
+    wholeNumber('blockMs', blockMs)
+    return this.#change(id, (limits, nowMs) => limits.block(id, nowMs + blockMs, nowMs))
+  }
+
+  /** Forgets what `id` has used, and lifts its block; another process that has just denied it sees that a second later. */
+  async reset(id: string): Promise<void> {
+    await this.#change(id, (limits, nowMs) => limits.reset(id, nowMs))
+  }
+
+  async #change(id: string, change: (limits: Limits, nowMs: number) => Promise<void>): Promise<RateLimitResult> {
+    const nowMs = this.nowMs()
+    const changeAndPeek = async (limits: Limits): Promise<RateLimitResult> => {
+      await change(limits, nowMs)
+      this.#denials.forget(id)
+      return limits.peek(id, nowMs)
+    }
+    try {
+      return await changeAndPeek(this.#limits!)
+    } catch (error) {
+      return this.#instead(error, nowMs, changeAndPeek)
+    }
+  }
+
+  /** What is said when memcached is away. */
+  async #instead(
+    error: unknown,
+    nowMs: number,
+    ask: (insurance: Limits) => Promise<RateLimitResult>,
+  ): Promise<RateLimitResult> {
+    if (isCallersMistake(error)) throw error
+    const cache = this.#opened()
+    const { onCacheDown } = this.#options
+    OutageLog.of(cache).failed(this.name, INSTEAD[onCacheDown], error)
+    if (onCacheDown === 'local') {
+      this.#insurance ??= this.#limitsIn(new LocalCounters(cache.clock), cache)
+      return ask(this.#insurance)
+    }
+    const window = this.windows[0]!
+    const resetMs = window.windowMs - (nowMs % window.windowMs)
+    return onCacheDown === 'open'
+      ? new WindowResult(window, window.limit, resetMs, 0)
+      : new WindowResult(window, 0, CLOSED_RETRY_MS, CLOSED_RETRY_MS)
+  }
+
+  /** The cache, with the limits that it keeps: in a test, this process's may be another one than before. */
+  #opened(): Memcache {
+    const cache = this.#options.cache ?? getDefaultMemcache()
+    if (cache !== this.#cache) {
+      this.#cache = cache
+      this.#limits = this.#limitsIn(new MemcachedCounters(cache.client), cache)
+      this.#insurance = undefined
+    }
+    return cache
+  }
+
+  #limitsIn(store: RateLimitStore, cache: Memcache): Limits {
+    const { name, windows, algorithm, burst, blockMs } = this.#options
+    const key = (parts: readonly (string | number)[]): string => cache.key([KeyPrefix.rate, ...parts])
+    const options = { name, windows, blockMs, store, key }
+    if (algorithm === 'gcra') return new GcraLimits(options, burst)
+    return new WindowLimits(options, algorithm === 'fixed' ? fixedWindow : slidingWindow)
   }
 }
 

@@ -1,0 +1,188 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { MemcacheServerError } from 'memcache-ts-protocol'
+import { Gcra } from './gcra.ts'
+import { blockedResult } from './limits.ts'
+import type { Limits, LimitsOptions } from './limits.ts'
+import { tighter } from './rate-limit-result.ts'
+import type { RateLimitResult } from './rate-limit-result.ts'
+import { lifetimeOver } from './rate-limit-window.ts'
+
+/** Processes that change an id at once, before a call is denied. */
+const MOST_ATTEMPTS = 64
+const LONGEST_PAUSE_MS = 5
+
+/** What is stored of an id: until when it is blocked, and the theoretical arrival time of each window. */
+type GcraState = readonly [blockedUntilMs: number, ...arrivalsUs: number[]]
+
+/** One call's turn at the state: what it makes of it. */
+interface Turn<Result = unknown> {
+  readonly nowMs: number
+  /** Returns the state as it was, where it changes nothing. */
+  take(state: GcraState): { readonly state: GcraState; readonly result: Result }
+  /** What it comes to when others are always faster. @throws MemcacheServerError where there is no answer to that. */
+  giveUp(): Result
+}
+
+interface Waiting {
+  readonly turn: Turn
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Limits by GCRA: all of an id lies in one item, which is changed by compare-and-swap. The calls of a process take their
+ * turns at it together, so that only processes are ever in each other's way.
+ */
+export class GcraLimits implements Limits {
+  readonly #options: LimitsOptions
+  readonly #gcras: readonly Gcra[]
+  readonly #policies: string
+  readonly #waiting = new Map<string, Waiting[]>()
+
+  /** @param burst how many may come at once; default: the limit. */
+  constructor(options: LimitsOptions, burst: number | undefined) {
+    this.#options = options
+    this.#gcras = options.windows.map((window) => new Gcra(window, burst ?? window.limit))
+    this.#policies = options.windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join(',')
+  }
+
+  consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
+    const { windows, blockMs } = this.#options
+    return this.#queue(id, {
+      nowMs,
+      take: (state) => {
+        const result = this.#judge(state, cost, nowMs, true)
+        if (result.allowed) return { state: this.#after(state, cost, nowMs), result }
+        if (blockMs === undefined || state[0] > nowMs) return { state, result }
+        const untilMs = nowMs + blockMs
+        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, nowMs) }
+      },
+      giveUp: () => this.#judge(this.#full(nowMs), cost, nowMs, true),
+    })
+  }
+
+  async peek(id: string, nowMs: number): Promise<RateLimitResult> {
+    const found = await this.#options.store.gets(this.#key(id))
+    return this.#judge(this.#stateIn(found?.value), 1, nowMs, false)
+  }
+
+  penalty(id: string, amount: number, nowMs: number): Promise<void> {
+    return this.#change(id, nowMs, (state) => this.#after(state, amount, nowMs))
+  }
+
+  reward(id: string, amount: number, _atMs: number, nowMs: number): Promise<void> {
+    return this.#change(id, nowMs, ([blocked, ...arrivals]) => [
+      blocked,
+      ...arrivals.map((arrival, index) => this.#gcras[index]!.before(arrival, amount)),
+    ])
+  }
+
+  block(id: string, untilMs: number, nowMs: number): Promise<void> {
+    return this.#change(id, nowMs, ([, ...arrivals]) => [untilMs, ...arrivals])
+  }
+
+  async reset(id: string): Promise<void> {
+    const key = this.#key(id)
+    await this.#options.store.delete(key, key)
+  }
+
+  #judge(state: GcraState, cost: number, nowMs: number, consumed: boolean): RateLimitResult {
+    const [blockedUntilMs, ...arrivals] = state
+    if (blockedUntilMs > nowMs) return blockedResult(this.#options.windows, blockedUntilMs, nowMs)
+    return this.#gcras
+      .map((gcra, index) => gcra.judge(arrivals[index]!, nowMs, cost, consumed))
+      .reduce((a, b) => tighter(a, b))
+  }
+
+  #after([blocked, ...arrivals]: GcraState, cost: number, nowMs: number): GcraState {
+    return [blocked, ...arrivals.map((arrival, index) => this.#gcras[index]!.after(arrival, nowMs, cost))]
+  }
+
+  /** A state that has just used up all. */
+  #full(nowMs: number): GcraState {
+    return [0, ...this.#gcras.map((gcra) => gcra.full(nowMs))]
+  }
+
+  #change(id: string, nowMs: number, change: (state: GcraState) => GcraState): Promise<void> {
+    return this.#queue(id, {
+      nowMs,
+      take: (state) => ({ state: change(state), result: undefined }),
+      giveUp: () => {
+        throw new MemcacheServerError(
+          `the rate limit '${this.#options.name}' of ${id} is changed by too many at once`,
+          {
+            retryable: true,
+          },
+        )
+      },
+    })
+  }
+
+  #queue<Result>(id: string, turn: Turn<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const key = this.#key(id)
+      const caller = { turn, resolve: resolve as (result: unknown) => void, reject }
+      const waiting = this.#waiting.get(key)
+      if (waiting !== undefined) {
+        waiting.push(caller)
+        return
+      }
+      this.#waiting.set(key, [caller])
+      void this.#run(key)
+    })
+  }
+
+  /** Lets those that wait take their turns, all at once, until nobody waits. */
+  async #run(key: string): Promise<void> {
+    const waiting = this.#waiting.get(key)!
+    while (waiting.length > 0) {
+      const callers = waiting.splice(0)
+      try {
+        const results = await this.#swap(
+          key,
+          callers.map(({ turn }) => turn),
+        )
+        for (const [index, { resolve }] of callers.entries()) resolve(results[index])
+      } catch (error) {
+        for (const { reject } of callers) reject(error)
+      }
+    }
+    this.#waiting.delete(key)
+  }
+
+  async #swap(key: string, turns: readonly Turn[]): Promise<unknown[]> {
+    const { store } = this.#options
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const found = await store.gets(key)
+      const before = this.#stateIn(found?.value)
+      let state = before
+      const results = turns.map((turn) => {
+        const taken = turn.take(state)
+        state = taken.state
+        return taken.result
+      })
+      if (state === before) return results
+      const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - turns[0]!.nowMs))
+      if (await store.swap(key, state, found?.casUnique, ttl)) return results
+      if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
+    }
+    return turns.map((turn) => turn.giveUp())
+  }
+
+  /** When a state says nothing any more. */
+  #lastMs([blockedUntilMs, ...arrivals]: GcraState): number {
+    return Math.max(blockedUntilMs, ...arrivals.map((arrival) => arrival / 1000))
+  }
+
+  #stateIn(stored: unknown): GcraState {
+    const { length } = this.#gcras
+    if (Array.isArray(stored) && stored.length === length + 1 && stored.every(Number.isSafeInteger)) {
+      return stored as unknown as GcraState
+    }
+    return [0, ...this.#gcras.map(() => 0)]
+  }
+
+  #key(id: string): string {
+    return this.#options.key([this.#options.name, 'gcra', this.#policies, id])
+  }
+}

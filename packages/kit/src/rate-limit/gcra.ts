@@ -1,0 +1,49 @@
+import { WindowResult } from './rate-limit-result.ts'
+import type { RateLimitResult } from './rate-limit-result.ts'
+import type { RateLimitWindow } from './rate-limit-window.ts'
+
+/**
+ * The generic cell rate algorithm (ITU-T I.371, annex A) of one window: a call is due when those before it have been paid
+ * for, at one a `intervalUs`, and may come up to a burst before that. Its state is one number, the theoretical arrival
+ * time in microseconds since 1970: when all is paid for.
+ */
+export class Gcra {
+  readonly window: RateLimitWindow
+  readonly #intervalUs: number
+  readonly #toleranceUs: number
+
+  constructor(window: RateLimitWindow, burst: number) {
+    this.window = window
+    // Rounded up: never more than the limit.
+    this.#intervalUs = Math.ceil((window.windowMs * 1000) / window.limit)
+    this.#toleranceUs = this.#intervalUs * burst
+  }
+
+  /** The arrival time after calls of a cost; before the present nothing is owed. */
+  after(arrivalUs: number, nowMs: number, cost: number): number {
+    return Math.max(arrivalUs, nowMs * 1000) + cost * this.#intervalUs
+  }
+
+  /** The arrival time when all that may come at once has just come. */
+  full(nowMs: number): number {
+    return nowMs * 1000 + this.#toleranceUs
+  }
+
+  /** The arrival time with a cost given back. */
+  before(arrivalUs: number, cost: number): number {
+    return Math.max(0, arrivalUs - cost * this.#intervalUs)
+  }
+
+  /**
+   * The judgement of a call.
+   * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
+   */
+  judge(arrivalUs: number, nowMs: number, cost: number, consumed: boolean): RateLimitResult {
+    const nowUs = nowMs * 1000
+    const after = this.after(arrivalUs, nowMs, cost)
+    const earlyUs = after - nowUs - this.#toleranceUs
+    const owedUs = (earlyUs <= 0 && consumed ? after : Math.max(arrivalUs, nowUs)) - nowUs
+    const remaining = Math.max(0, Math.floor((this.#toleranceUs - owedUs) / this.#intervalUs))
+    return new WindowResult(this.window, remaining, Math.ceil(owedUs / 1000), Math.max(0, Math.ceil(earlyUs / 1000)))
+  }
+}

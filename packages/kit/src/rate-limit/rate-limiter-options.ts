@@ -1,0 +1,89 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Memcache } from '../memcache.ts'
+import { rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
+import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
+
+/** How calls are judged. */
+export type RateLimitAlgorithm = 'sliding' | 'fixed' | 'gcra'
+
+/** Options of `rateLimiter`. */
+export interface RateLimiterOptions extends RateLimitWindowOptions {
+  /** Limits with the same name share their counters. Default `default`. */
+  name?: string | undefined
+  /**
+   * `sliding`: the window before counts by the part of it that is less than a window ago. `fixed`: each window anew.
+   * `gcra`: evenly, with a burst. Default `sliding`.
+   */
+  algorithm?: RateLimitAlgorithm | undefined
+  /** With `gcra`, and one window: how many may come at once. Default: the limit. */
+  burst?: number | undefined
+  /** For how many milliseconds an id is denied everything once it has wanted more than it may. Default: no longer than it has to. */
+  blockMs?: number | undefined
+  /** What counts when memcached is away: a limiter in this process (`local`), nothing (`open`), or everything is denied (`closed`). Default `local`. */
+  onCacheDown?: 'local' | 'open' | 'closed' | undefined
+  /** The cache that counts. Default: this process's. */
+  cache?: Memcache | undefined
+}
+
+export const RATE_LIMITER_OPTIONS = [
+  ...WINDOW_OPTIONS,
+  'name',
+  'algorithm',
+  'burst',
+  'blockMs',
+  'onCacheDown',
+  'cache',
+] as const satisfies readonly (keyof RateLimiterOptions)[]
+
+/** What the options of other limiters are called here. */
+export const RATE_LIMITER_HINTS = {
+  max: 'limit',
+  points: 'limit',
+  duration: 'windowMs',
+  window: 'windowMs',
+  keyPrefix: 'name',
+  blockDuration: 'blockMs',
+  insuranceLimiter: "onCacheDown: 'local'",
+  inMemoryBlockOnConsumed: 'always on',
+}
+
+/** The options with their defaults. */
+export interface ResolvedRateLimiterOptions {
+  readonly name: string
+  readonly windows: readonly RateLimitWindow[]
+  readonly algorithm: RateLimitAlgorithm
+  readonly burst: number | undefined
+  readonly blockMs: number | undefined
+  readonly onCacheDown: 'local' | 'open' | 'closed'
+  readonly cache: Memcache | undefined
+}
+
+/** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
+  checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
+  const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
+  oneOf('algorithm', algorithm, ['sliding', 'fixed', 'gcra'])
+  oneOf('onCacheDown', onCacheDown, ['local', 'open', 'closed'])
+  const windows = rateLimitWindows(options)
+  if (burst !== undefined) {
+    wholeNumber('burst', burst)
+    if (algorithm !== 'gcra') throw new MemcacheOptionError("burst goes with algorithm: 'gcra'")
+    if (windows.length > 1)
+      throw new MemcacheOptionError('burst goes with one window: with several, each has its limit')
+  }
+  if (blockMs !== undefined) wholeNumber('blockMs', blockMs)
+  return { name, windows, algorithm, burst, blockMs, onCacheDown, cache }
+}
+
+/** @throws MemcacheOptionError for what is no whole number over 0. */
+export function wholeNumber(name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || (value as number) < 1) {
+    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${String(value)}`)
+  }
+}
+
+function oneOf(name: string, value: string, known: readonly string[]): void {
+  if (known.includes(value)) return
+  const names = known.map((one) => `'${one}'`)
+  throw new MemcacheOptionError(`${name} must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got '${value}'`)
+}

@@ -1,0 +1,63 @@
+import type { RateLimitWindow } from './rate-limit-window.ts'
+
+/** How long a process goes by what it knows of an id: that long at most, a `reset` in another process is not seen. */
+export const BELIEVED_MS = 1000
+
+/** What a process knows of an id in the windows of a time, besides the counters, which it asks with every call. */
+export class Standing {
+  readonly id: string
+  /** The windows' indexes, in the limiter's order, as everything here. */
+  readonly indexes: readonly number[]
+  readonly keys: readonly string[]
+  readonly blockKey: string
+  /** All keys of an id go to the server of this one. */
+  readonly groupKey: string
+  /** What was admitted in the windows before. */
+  readonly previous: number[]
+  blockedUntilMs = 0
+  /** The block marks that were in the first counter when `blockedUntilMs` was asked for. */
+  marks = 0
+  /** What is being asked for. */
+  reading: Promise<void> | undefined
+  #asOfMs = -Infinity
+
+  constructor(id: string, indexes: readonly number[], keys: readonly string[], blockKey: string, groupKey: string) {
+    this.id = id
+    this.indexes = indexes
+    this.keys = keys
+    this.blockKey = blockKey
+    this.groupKey = groupKey
+    this.previous = indexes.map(() => 0)
+  }
+
+  /** Whether these are the windows of a time. */
+  isIn(windows: readonly RateLimitWindow[], nowMs: number): boolean {
+    for (let index = 0; index < windows.length; index++) {
+      const { windowMs } = windows[index]!
+      const elapsedMs = nowMs - this.indexes[index]! * windowMs
+      if (elapsedMs < 0 || elapsedMs >= windowMs) return false
+    }
+    return true
+  }
+
+  /** Whether it may be gone by without asking. */
+  isBelieved(nowMs: number): boolean {
+    return nowMs - this.#asOfMs < BELIEVED_MS
+  }
+
+  /** Has it asked for, unless that is under way. */
+  read(nowMs: number, ask: () => Promise<void>): Promise<void> {
+    if (this.reading !== undefined) return this.reading
+    const reading = ask()
+      .then(() => {
+        this.#asOfMs = nowMs
+      })
+      .finally(() => {
+        this.reading = undefined
+      })
+    // Who waits for a counter that fails first does not come to wait for this.
+    reading.catch(() => {})
+    this.reading = reading
+    return reading
+  }
+}
