@@ -59,7 +59,8 @@ export class MemcacheThrottlerStorage {
     let limiter = this.#limiters.get(config)
     if (limiter === undefined) {
       if (this.#limiters.size >= MOST_LIMITERS) this.#limiters.clear()
-      limiter = rateLimiter({ name: `throttler-${name}`, limit, windowMs, cache: this.#cache })
+      const block = blockMs > 0 ? { blockMs } : {}
+      limiter = rateLimiter({ name: `throttler-${name}`, limit, windowMs, ...block, cache: this.#cache })
       this.#limiters.set(config, limiter)
     }
     return limiter
