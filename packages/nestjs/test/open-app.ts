@@ -23,15 +23,17 @@ export interface TestAppOptions extends ModuleMetadata {
   /** The module itself. Default: `forRoot` without options. */
   root?: ReturnType<typeof MemcacheModule.forRoot>
   memcache?: TestMemcacheOptions
+  /** The cache, in place of the test's own: that of another process on its server, for instance. */
+  cache?: Memcache
 }
 
 /** Starts an application as users' tests do: the cache of a test in the place of the module's. */
 export async function openApp(options: TestAppOptions = {}): Promise<TestApp> {
-  const { platform = 'express', root = MemcacheModule.forRoot(), memcache, imports = [], ...metadata } = options
+  const { platform = 'express', root = MemcacheModule.forRoot(), memcache, cache, imports = [], ...metadata } = options
   const test = await testMemcache({ timeoutMs: 5000, ...memcache })
   const module = await Test.createTestingModule({ imports: [root, ...imports], ...metadata })
     .overrideProvider(Memcache)
-    .useValue(test.cache)
+    .useValue(cache ?? test.cache)
     .compile()
   const app =
     platform === 'express'
