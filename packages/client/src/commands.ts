@@ -202,11 +202,7 @@ export class Commands {
     )
   }
 
-  #onEach(
-    request: LinesRequest,
-    writes: boolean,
-    options: CallOptions | undefined,
-  ): Map<string, Promise<string[]>> {
+  #onEach(request: LinesRequest, writes: boolean, options: CallOptions | undefined): Map<string, Promise<string[]>> {
     const ask = (pool: ServerPool): Promise<string[]> =>
       new Promise((resolve, reject) => {
         const operation = new LinesOperation(request, undefined, writes, resolve, reject)

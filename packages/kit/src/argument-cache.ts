@@ -16,10 +16,7 @@ export interface ArgumentCache<Args extends readonly unknown[], Value> {
   /** Makes the stored result stale: one caller runs the function anew; resolves to whether that was confirmed. */
   expire(args: Readonly<Args>): Promise<boolean>
   /** Runs the function for those of many arguments whose results are not there yet, ahead of their need. */
-  warm(
-    many: Iterable<Readonly<Args>> | AsyncIterable<Readonly<Args>>,
-    options?: WarmOptions,
-  ): Promise<WarmReport>
+  warm(many: Iterable<Readonly<Args>> | AsyncIterable<Readonly<Args>>, options?: WarmOptions): Promise<WarmReport>
 }
 
 /** A function whose results are cached, as its `ArgumentCache` sees it. */
@@ -27,11 +24,11 @@ export interface CachedCalls<Args extends readonly unknown[], Value> {
   /** Where the results lie; `undefined`: there is no cache, and so nothing in it. */
   readonly namespace: CacheNamespace | undefined
   readonly loading: LoadingOptions
-  keyOf(args: Readonly<Args>): readonly KeyPart[]
-  tagsOf(args: Readonly<Args>): readonly string[] | undefined
+  readonly keyOf: (args: Readonly<Args>) => readonly KeyPart[]
+  readonly tagsOf: (args: Readonly<Args>) => readonly string[] | undefined
   /** Whether a call with these arguments is cached at all. */
-  isCached(args: Readonly<Args>): boolean
-  run(args: Readonly<Args>, context: Pick<LoadContext, 'skipStore'>): Promise<Value>
+  readonly isCached: (args: Readonly<Args>) => boolean
+  readonly run: (args: Readonly<Args>, context: Pick<LoadContext, 'skipStore'>) => Promise<Value>
 }
 
 /** @param calls asked anew each time: which cache it is may be known late. */

@@ -99,7 +99,8 @@ export function defineCache<Id, Value>(
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load } = definition
-  const declared = load === undefined ? new PassiveCache<Id, Value>(definition) : new LoadingCache({ ...definition, load })
+  const declared =
+    load === undefined ? new PassiveCache<Id, Value>(definition) : new LoadingCache({ ...definition, load })
   DEFINITIONS.set(declared, definition)
   return declared
 }

@@ -76,7 +76,9 @@ describe('KeyvMemcache', () => {
 
   it('objects that Keyv does not serialize come back as they are', async () => {
     await using test = await testMemcache()
-    const keyv = new Keyv({ store: new KeyvMemcache(test.cache), serialize: undefined, deserialize: undefined })
+    const keyv = new Keyv({ store: new KeyvMemcache(test.cache) })
+    keyv.serialize = undefined as never
+    keyv.deserialize = undefined as never
     const value = { at: new Date(0), ids: new Set([1]) }
     await keyv.set('k', value)
     expect(await keyv.get('k')).toEqual(value)
@@ -85,7 +87,12 @@ describe('KeyvMemcache', () => {
   it('many are one call, in their order', async () => {
     await using test = await testMemcache()
     const keyv = new Keyv({ store: new KeyvMemcache(test.cache) })
-    expect(await keyv.setMany([{ key: 'a', value: 1 }, { key: 'b', value: 2 }])).toEqual([true, true])
+    expect(
+      await keyv.setMany([
+        { key: 'a', value: 1 },
+        { key: 'b', value: 2 },
+      ]),
+    ).toEqual([true, true])
     expect(await keyv.getMany(['b', 'none', 'a', 'b'])).toEqual([2, undefined, 1, 2])
     expect(await keyv.deleteMany(['a', 'b'])).toBe(true)
     expect(await keyv.deleteMany(['a', 'b'])).toBe(false)
@@ -125,7 +132,9 @@ describe('KeyvMemcache', () => {
     await manager.clear()
     expect(await manager.get('k')).toBeUndefined()
 
-    const cacheable = new Cacheable({ secondary: new Keyv({ store: new KeyvMemcache(test.cache), namespace: 'second' }) })
+    const cacheable = new Cacheable({
+      secondary: new Keyv({ store: new KeyvMemcache(test.cache), namespace: 'second' }),
+    })
     await cacheable.set('k', { a: 1 }, '1h')
     const another = new Cacheable({ secondary: new Keyv({ store: new KeyvMemcache(test.cache), namespace: 'second' }) })
     expect(await another.get('k')).toEqual({ a: 1 })

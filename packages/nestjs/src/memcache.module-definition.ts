@@ -19,22 +19,23 @@ export const MODULE_NAME = Symbol('the name of this MemcacheModule')
 /** The options of a module. */
 export const MODULE_OPTIONS = Symbol('the options of this MemcacheModule')
 
-export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } =
-  new ConfigurableModuleBuilder<MemcacheModuleOptions>({ optionsInjectionToken: MODULE_OPTIONS })
-    .setClassMethodName('forRoot')
-    .setFactoryMethodName('createMemcacheOptions')
-    .setExtras<MemcacheModuleExtras>({ name: undefined, isGlobal: true }, (definition, { name, isGlobal }) => {
-      const token = getMemcacheToken(name)
-      return {
-        ...definition,
-        global: isGlobal ?? true,
-        providers: [
-          ...(definition.providers ?? []),
-          { provide: token, useFactory: openMemcache, inject: [MODULE_OPTIONS] },
-          { provide: MODULE_MEMCACHE, useExisting: token },
-          { provide: MODULE_NAME, useValue: name ?? '' },
-        ],
-        exports: [token],
-      }
-    })
-    .build()
+export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableModuleBuilder<MemcacheModuleOptions>({
+  optionsInjectionToken: MODULE_OPTIONS,
+})
+  .setClassMethodName('forRoot')
+  .setFactoryMethodName('createMemcacheOptions')
+  .setExtras<MemcacheModuleExtras>({ name: undefined, isGlobal: true }, (definition, { name, isGlobal }) => {
+    const token = getMemcacheToken(name)
+    return {
+      ...definition,
+      global: isGlobal ?? true,
+      providers: [
+        ...(definition.providers ?? []),
+        { provide: token, useFactory: openMemcache, inject: [MODULE_OPTIONS] },
+        { provide: MODULE_MEMCACHE, useExisting: token },
+        { provide: MODULE_NAME, useValue: name ?? '' },
+      ],
+      exports: [token],
+    }
+  })
+  .build()

@@ -1,16 +1,12 @@
 import { Inject, Module } from '@nestjs/common'
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common'
 import { APP_GUARD, ModulesContainer } from '@nestjs/core'
-import { bindCache, Memcache, MemcacheOptionError } from 'memcache-ts'
+import { bindCache, MemcacheOptionError } from 'memcache-ts'
+import type { Memcache } from 'memcache-ts'
 import { getCacheToken } from './declared-cache-token.ts'
 import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
-import {
-  ConfigurableModuleClass,
-  MODULE_MEMCACHE,
-  MODULE_NAME,
-  MODULE_OPTIONS,
-} from './memcache.module-definition.ts'
+import { ConfigurableModuleClass, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './memcache.module-definition.ts'
 import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module-definition.ts'
 import { getMemcacheToken } from './memcache-token.ts'
 import { isOpenedHere } from './open-memcache.ts'
@@ -51,11 +47,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
   readonly #cache: Memcache
 
   /** @throws MemcacheOptionError when the application has two caches of one name. */
-  constructor(
-    @Inject(MODULE_MEMCACHE) cache: Memcache,
-    @Inject(MODULE_NAME) name: string,
-    modules: ModulesContainer,
-  ) {
+  constructor(@Inject(MODULE_MEMCACHE) cache: Memcache, @Inject(MODULE_NAME) name: string, modules: ModulesContainer) {
     super()
     this.#cache = cache
     const same = [...modules.values()].filter(

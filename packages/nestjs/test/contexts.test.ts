@@ -48,7 +48,11 @@ describe.each([
       context: (req: object, reply: object) => ({ req, reply }),
     } satisfies ApolloDriverConfig,
   ],
-  ['Apollo on Fastify, as it comes', 'fastify', { driver: ApolloDriver, autoSchemaFile: true } satisfies ApolloDriverConfig],
+  [
+    'Apollo on Fastify, as it comes',
+    'fastify',
+    { driver: ApolloDriver, autoSchemaFile: true } satisfies ApolloDriverConfig,
+  ],
   ['Mercurius', 'fastify', { driver: MercuriusDriver, autoSchemaFile: true } satisfies MercuriusDriverConfig],
 ] as const)('in GraphQL by %s', (name, platform, config) => {
   const open = (root = MemcacheModule.forRoot()) =>
@@ -88,15 +92,18 @@ describe.each([
 @Controller()
 class Messages {
   answered = 0
-  @MessagePattern('by-sender') @RateLimit({ perMinute: 2, key: (message) => (message as { from?: string }).from })
+  @MessagePattern('by-sender')
+  @RateLimit({ perMinute: 2, key: (message) => (message as { from?: string }).from })
   bySender(): string {
     return 'answered'
   }
-  @MessagePattern('by-nobody') @RateLimit({ perMinute: 1 })
+  @MessagePattern('by-nobody')
+  @RateLimit({ perMinute: 1 })
   byNobody(): string {
     return 'answered'
   }
-  @MessagePattern('cached') @Cached(60)
+  @MessagePattern('cached')
+  @Cached(60)
   async cached(_message: object): Promise<number> {
     return ++this.answered
   }
@@ -112,10 +119,17 @@ async function openMicroservice() {
     .overrideProvider(Memcache)
     .useValue(test.cache)
     .compile()
-  const app = module.createNestMicroservice({ transport: Transport.TCP, options: { port: 0, host: '127.0.0.1' }, logger: false })
+  const app = module.createNestMicroservice({
+    transport: Transport.TCP,
+    options: { port: 0, host: '127.0.0.1' },
+    logger: false,
+  })
   await app.listen()
   const { port } = app.unwrap<{ address(): { port: number } }>().address()
-  const client: ClientProxy = ClientProxyFactory.create({ transport: Transport.TCP, options: { port, host: '127.0.0.1' } })
+  const client: ClientProxy = ClientProxyFactory.create({
+    transport: Transport.TCP,
+    options: { port, host: '127.0.0.1' },
+  })
   const send = (pattern: string, message: object): Promise<unknown> => firstValueFrom(client.send(pattern, message))
   const close = async (): Promise<void> => {
     await client.close()
@@ -145,7 +159,8 @@ describe('in a microservice', () => {
 
 @WebSocketGateway()
 class Gateway {
-  @SubscribeMessage('hello') @RateLimit({ perMinute: 2 })
+  @SubscribeMessage('hello')
+  @RateLimit({ perMinute: 2 })
   hello(): { event: string; data: string } {
     return { event: 'hello', data: 'answered' }
   }
@@ -196,7 +211,10 @@ describe('in a WebSocket gateway', () => {
       answers.push(JSON.parse(message.toString()))
     }
     socket.close()
-    expect(answers.slice(0, 2)).toEqual([{ event: 'hello', data: 'answered' }, { event: 'hello', data: 'answered' }])
+    expect(answers.slice(0, 2)).toEqual([
+      { event: 'hello', data: 'answered' },
+      { event: 'hello', data: 'answered' },
+    ])
     expect(JSON.stringify(answers[2])).toContain('429')
   })
 })

@@ -55,7 +55,10 @@ describe('MemcacheHealthIndicator', () => {
     try {
       expect(await ask()).toMatchObject({
         status: 200,
-        body: { status: 'ok', details: { memcache: { status: 'up', servers: { [names[0]!]: 'up', [names[1]!]: 'up' } } } },
+        body: {
+          status: 'ok',
+          details: { memcache: { status: 'up', servers: { [names[0]!]: 'up', [names[1]!]: 'up' } } },
+        },
       })
       await one.kill()
       const degraded = await askUntil('degraded')

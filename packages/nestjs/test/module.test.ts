@@ -59,8 +59,8 @@ describe('forRoot', () => {
   })
 
   it('closes the cache when the last request is answered, not before', async () => {
-    const asked = deferred<void>()
-    const going = deferred<void>()
+    const asked = deferred()
+    const going = deferred()
     @Controller()
     class Slow {
       readonly cache: Memcache
@@ -263,7 +263,9 @@ describe('what is wrong is one sentence at the start', () => {
     const compile = (provider: new () => object) =>
       Test.createTestingModule({ imports: [root], providers: [provider] }).compile()
     await expect(compile(Named)).rejects.toThrow("Memcache of MemcacheModule.forRoot({ name: 'reprots' })")
-    await expect(compile(Declares)).rejects.toThrow("the declared cache 'city': write imports: [MemcacheModule.forFeature([…])]")
+    await expect(compile(Declares)).rejects.toThrow(
+      "the declared cache 'city': write imports: [MemcacheModule.forFeature([…])]",
+    )
   })
 
   it('what defineCache did not make', async () => {

@@ -103,8 +103,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     const root = MemcacheModule.forRoot({ rateLimit: { perMinute: 1, key: 'user' } })
     const providers = [{ provide: APP_GUARD, useClass: Auth }]
     await using test = await openApp({ platform, root, providers, controllers: [Shows] })
-    const statusOf = async (authorization: string) =>
-      (await test.fetch('/free', { headers: { authorization } })).status
+    const statusOf = async (authorization: string) => (await test.fetch('/free', { headers: { authorization } })).status
     expect([await statusOf('ann'), await statusOf('ann'), await statusOf('bob')]).toEqual([200, 429, 200])
   })
 

@@ -34,7 +34,7 @@ describe.each(['express', 'fastify'] as const)('@nestjs/throttler on %s', (platf
     await using test = await throttled(platform, { ttl: 60_000, limit: 5 })
     const answers = await Promise.all(Array.from({ length: 20 }, () => test.fetch('/')))
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(5)
-    const [denied] = answers.filter(({ status }) => status === 429)
+    const denied = answers.find(({ status }) => status === 429)
     expect(Number(denied!.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(Number(denied!.headers.get('retry-after'))).toBeLessThanOrEqual(60)
     test.clock.advanceSeconds(121)

@@ -15,11 +15,7 @@ import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** How a method's results are cached. */
-export interface CachedMethodOptions<
-  Args extends readonly unknown[],
-  Value,
-  Choice = Memcache,
-> extends LoadingOptions {
+export interface CachedMethodOptions<Args extends readonly unknown[], Value, Choice = Memcache> extends LoadingOptions {
   /** The parts of the key for these arguments, in the class's namespace. Default: the method's name and the arguments, objects by a hash of what they hold. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
   /** What a result belongs to, for `invalidateTags` and `@CacheEvict`. */

@@ -74,6 +74,8 @@ async function terminusSession(key: string): Promise<TerminusSession> {
     const { HealthIndicatorService } = await import('@nestjs/terminus')
     return new HealthIndicatorService().check(key)
   } catch (cause) {
-    throw new MemcacheOptionError('MemcacheHealthIndicator needs @nestjs/terminus: npm install @nestjs/terminus', { cause })
+    throw new MemcacheOptionError('MemcacheHealthIndicator needs @nestjs/terminus: npm install @nestjs/terminus', {
+      cause,
+    })
   }
 }

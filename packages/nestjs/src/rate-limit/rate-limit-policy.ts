@@ -21,16 +21,17 @@ export class RateLimitPolicy {
   readonly #limiter: RateLimiter
   readonly #writeHeaders: WriteRateLimitHeaders
 
-  /**
-   * @param name of its counters, where the options have none.
-   * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
-   */
-  constructor(owner: string, options: RateLimitOptions, name: string, cache: Memcache | undefined) {
-    checkRateLimitOptions(owner, options)
-    const { key: _, cost: __, skip: ___, headers = 'draft-10', ...limits } = options
+  /** @param name of its counters, where the options have none. */
+  constructor(options: RateLimitOptions, name: string, cache: Memcache | undefined) {
     this.#options = options
-    this.#limiter = rateLimiter({ name, ...limits, cache })
-    this.#writeHeaders = rateLimitHeaders(headers, this.#limiter)
+    this.#limiter = limiterOf(options, name, cache)
+    this.#writeHeaders = rateLimitHeaders(options.headers ?? 'draft-10', this.#limiter)
+  }
+
+  /** Says what is wrong with options where they are written. @throws MemcacheOptionError for an option that there is not, or a limit that cannot be. */
+  static check(owner: string, options: RateLimitOptions): void {
+    checkRateLimitOptions(owner, options)
+    rateLimitHeaders(options.headers ?? 'draft-10', limiterOf(options, owner, undefined))
   }
 
   /** Counts a call; throws what the context answers a denied one with. Steps aside where nobody can be counted. */
@@ -69,6 +70,11 @@ export class RateLimitPolicy {
     if (context.getType() !== 'http') return undefined
     throw new MemcacheOptionError('a request has no address to count it by: give the rate limit key: (request) => …')
   }
+}
+
+function limiterOf(options: RateLimitOptions, name: string, cache: Memcache | undefined): RateLimiter {
+  const { key: _, cost: __, skip: ___, headers: ____, ...limits } = options
+  return rateLimiter({ name, ...limits, cache })
 }
 
 /** Whom a guard has found out, by what Passport and Nest's guides call it. */

@@ -29,17 +29,21 @@ export class RateLimitGuard implements CanActivate {
   constructor(@Optional() @Inject(APPLICATION_LIMIT) options?: RateLimitOptions) {
     this.#options = options
     // At the start, not at the first request.
-    if (options !== undefined) new RateLimitPolicy('MemcacheModule.forRoot({ rateLimit })', options, 'default', undefined)
+    if (options !== undefined) RateLimitPolicy.check('MemcacheModule.forRoot({ rateLimit })', options)
   }
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (this.#options === undefined || !isRequest(context) || isSkipped(context, [context.getHandler(), context.getClass()]))
+    if (
+      this.#options === undefined ||
+      !isRequest(context) ||
+      isSkipped(context, [context.getHandler(), context.getClass()])
+    )
       return true
     const request = callOf(context)?.request
     if (request === undefined) return true
     let counted = COUNTED.get(request)
     if (counted === undefined) {
-      this.#policy ??= new RateLimitPolicy('rateLimit', this.#options, 'default', cacheOfGuard(this, this.#options.cache))
+      this.#policy ??= new RateLimitPolicy(this.#options, 'default', cacheOfGuard(this, this.#options.cache))
       counted = this.#policy.admit(context)
       COUNTED.set(request, counted)
     }
@@ -55,7 +59,7 @@ injectCache(RateLimitGuard.prototype, undefined, (self) => {
 /** A guard for one limit, as `@RateLimit` brings it. @throws MemcacheOptionError for options that cannot be. */
 export function guardFor(options: RateLimitOptions, name: string): new () => CanActivate {
   const owner = `@RateLimit of ${name}`
-  new RateLimitPolicy(owner, options, name, undefined)
+  RateLimitPolicy.check(owner, options)
 
   @Injectable()
   class RouteLimitGuard implements CanActivate {
@@ -63,7 +67,7 @@ export function guardFor(options: RateLimitOptions, name: string): new () => Can
 
     async canActivate(context: ExecutionContext): Promise<boolean> {
       if (isSkipped(context, [context.getHandler()])) return true
-      this.#policy ??= new RateLimitPolicy(owner, options, name, cacheOfGuard(this, options.cache))
+      this.#policy ??= new RateLimitPolicy(options, name, cacheOfGuard(this, options.cache))
       await this.#policy.admit(context)
       return true
     }

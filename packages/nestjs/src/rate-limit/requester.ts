@@ -72,11 +72,10 @@ function httpCall(request: Requester, response: AnyResponse | undefined): Call {
 /** Fastify's replies call it `header`; in Express, and elsewhere, it is Node's `setHeader`. */
 function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined {
   if (typeof response?.getHeader !== 'function') return undefined
-  const set = response.setHeader ?? response.header
-  if (typeof set !== 'function') return undefined
   return {
     getHeader: (name) => response.getHeader!(name),
-    setHeader: (name, value) => set.call(response, name, value),
+    setHeader: (name, value) =>
+      typeof response.setHeader === 'function' ? response.setHeader(name, value) : response.header?.(name, value),
   }
 }
 

@@ -18,7 +18,8 @@ export function Warm<const Name extends string = never>(
   name?: Name,
 ): <Target extends Warmable<Name>>(target: Target, method: string, descriptor: PropertyDescriptor) => void {
   return (target, method, descriptor) => {
-    if (typeof descriptor?.value !== 'function') throw new MemcacheOptionError(`@Warm belongs on a method, not on ${method}`)
+    if (typeof descriptor?.value !== 'function')
+      throw new MemcacheOptionError(`@Warm belongs on a method, not on ${method}`)
     const warmings = WARMINGS.get(target)
     if (warmings === undefined) WARMINGS.set(target, new Map([[method, name]]))
     else warmings.set(method, name)

@@ -1,4 +1,4 @@
-import { Logger, Module } from '@nestjs/common'
+import { Inject, Logger, Module } from '@nestjs/common'
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
 import { cacheOf, MemcacheOptionError } from 'memcache-ts'
@@ -23,7 +23,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   readonly #stop = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
-  constructor(modules: ModulesContainer) {
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
     this.#modules = modules
   }
 
@@ -46,7 +46,9 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
         for (const [source, warmed] of warmingsOf(metatype.prototype as object)) {
           const who = `${metatype.name}.${source}`
           if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
-            this.#logger.error(`${who}: @Warm needs a provider of which there is one: not request-scoped, not transient`)
+            this.#logger.error(
+              `${who}: @Warm needs a provider of which there is one: not request-scoped, not transient`,
+            )
           } else if (!seen.has(wrapper.instance)) {
             yield { instance: wrapper.instance as Warming['instance'], source, warmed }
           }
@@ -93,7 +95,8 @@ function describe(report: unknown): string {
 
 /** What a method yielded, as lists of arguments. */
 async function* argumentLists(given: unknown, who: string): AsyncGenerator<readonly unknown[], void> {
-  if (!isIterable(given)) throw new MemcacheOptionError(`@Warm of ${who}: return the argument lists in an array, or yield them`)
+  if (!isIterable(given))
+    throw new MemcacheOptionError(`@Warm of ${who}: return the argument lists in an array, or yield them`)
   for await (const args of given) yield Array.isArray(args) ? args : [args]
 }
 
