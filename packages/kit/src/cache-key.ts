@@ -11,6 +11,7 @@ export const KeyPrefix = {
   lock: 'lock',
   hot: 'hot',
   keyv: 'keyv',
+  http: 'http',
 } as const
 
 /**

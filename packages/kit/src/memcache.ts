@@ -30,6 +30,9 @@ export interface InvalidateOptions {
   soft?: boolean | undefined
 }
 
+/** What a cache is made of, for the parts of the kit that load in ways of their own. */
+export let coreOf: (cache: Memcache) => CacheCore
+
 /**
  * A cache that the application can rely on without relying on it: when memcached is away, values are loaded as if there
  * were no cache, and no error of it reaches the caller.
@@ -44,6 +47,10 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   readonly #root: CacheNamespace
   readonly #report: CacheReport
   readonly #closing: (() => Promise<unknown>)[] = []
+
+  static {
+    coreOf = (cache) => cache.#core
+  }
 
   /** Use `memcache()`. */
   constructor(options: MemcacheOptions) {

@@ -72,6 +72,11 @@ class SharedValue {
     this.#isTaken = isKept
   }
 
+  /** The value, to look at. */
+  peek(): unknown {
+    return this.#value
+  }
+
   /** A copy, whoever has the value. */
   copy(): unknown {
     return copyValue(this.#value)

@@ -16,6 +16,13 @@ import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 /** One value that is wanted, and how it is loaded. */
 export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly load: Loader<unknown>
+  /** Loads a stale value anew while nobody waits for it. Default: `load`. */
+  readonly reload?: Loader<unknown> | undefined
+  /**
+   * Whether this caller may be served a value, fresh or stale. One that it may not be served is loaded anew, with the old one at
+   * hand, while the others that may not wait. Default: any.
+   */
+  readonly mayServe?: ((value: unknown) => boolean) | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -32,6 +39,8 @@ const MOST_ROUNDS = 4
  *   fresh ─────────────────────────────────→ its value; by XFetch one caller loads ahead
  *   stale ─ claimed → load in the background ┐
  *         └ not claimed ─────────────────────┴→ the stale value
+ *   either, but not for this caller ─ claimed → load → fill → the value
+ *                                   └ not claimed → stale: poll, fresh: load and keep it to ourselves
  *   vacant → load → fill under the lease ────→ the value; refused when it was invalidated meanwhile
  *   taken → poll, to a deadline ─────────────→ fresh, vacant, or load and keep it to ourselves
  *   unleased → load ─────────────────────────→ the value, not stored: the cache is away
@@ -60,10 +69,14 @@ export class ReadThrough {
   /** A stale value was found: whoever has the right to loads it anew, in the background. */
   reload(request: ReadThroughRequest, found: Stale): void {
     const { name } = request
-    if (found.claimable) void this.#claim(request, found)
-    else if (found.claimed && this.#loads.get(name) === undefined)
-      this.#startReload(request, found.item.casUnique!, found)
-    else if (!found.claimed) this.#watchClaim(name, found.item.casUnique)
+    if (found.claimable) {
+      void this.#claim(request, found)
+    } else if (!found.claimed) {
+      this.#watchClaim(name, found.item.casUnique)
+    } else if (this.#loads.get(name) === undefined) {
+      const lease = { key: name, casUnique: found.item.casUnique!, filled: true }
+      this.#startReload(request, { lease, generations: found.generations }, found.value)
+    }
   }
 
   /** The value; rejects with the loader's error, or the signal's reason. */
@@ -83,6 +96,11 @@ export class ReadThrough {
         continue
       }
       const found = mayJoin ? await this.#find(request) : NO_LEASE
+      if ((found.kind === 'fresh' || found.kind === 'stale') && !mayServe(request, found)) {
+        const replaced = await this.#replace(request, found)
+        if (replaced === undefined) continue
+        return replaced.value
+      }
       switch (found.kind) {
         case 'fresh':
           report.hit(name)
@@ -105,6 +123,81 @@ export class ReadThrough {
           if (!found.isAway) process.nextTick(() => this.#loads.detach(name))
           return this.#lead(request, undefined)
       }
+    }
+  }
+
+  /**
+   * The value in place of one that this caller may not be served: loaded by whoever has the right to. `undefined`: another has
+   * loaded it, or it was invalidated meanwhile, so that it is to be looked for again.
+   */
+  async #replace(request: ReadThroughRequest, found: Fresh | Stale): Promise<{ readonly value: unknown } | undefined> {
+    const { name, signal } = request
+    const right = this.#loads.get(name) === undefined ? await this.#rightTo(request, found) : undefined
+    const running = this.#loads.get(name)
+    if (running !== undefined) {
+      this.#parts.report.stats.coalesced++
+      const { value, confirmed } = await this.#loads.wait(name, running, signal)
+      return confirmed ? { value: copyValue(value) } : undefined
+    }
+    this.#parts.report.miss(name)
+    if (right !== undefined) return { value: await this.#leadReplacing(request, right, found) }
+    if (found.kind === 'fresh') return { value: await this.#leadUnleased(request) }
+    const awaited = `${name} replaced`
+    const polling =
+      this.#polls.get(awaited) ?? this.#polls.start(awaited, (stop) => this.#pollReplaced(request, found, stop))
+    const later = await this.#polls.wait(awaited, polling, signal)
+    return later.kind === 'unleased' ? { value: await this.#leadUnleased(request) } : undefined
+  }
+
+  async #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
+    const { name, signal } = request
+    const { store, report } = this.#parts
+    const flight = this.#loads.start(request, right, (stop) => this.#run(request, stop, () => found.value.copy()))
+    // Those who wait are to try at once when this fails: the old value is of no use to them.
+    flight.result.catch(() =>
+      attempt(
+        store.use((using) => using.rearm(name, right.lease.casUnique)),
+        report,
+      ),
+    )
+    return (await this.#loads.wait(name, flight, signal)).value
+  }
+
+  async #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
+    process.nextTick(() => this.#loads.detach(request.name))
+    return this.#lead(request, undefined)
+  }
+
+  /** The right to load a value anew; `undefined` when another caller has it, or the cache does not answer. */
+  async #rightTo(request: ReadThroughRequest, found: Fresh | Stale): Promise<LoadRight | undefined> {
+    const { name, tagKeys } = request
+    const { store, report, tags } = this.#parts
+    if (found.kind === 'stale' && found.claimed) {
+      const { generations, item } = found
+      return { lease: { key: name, casUnique: item.casUnique!, filled: true }, generations }
+    }
+    if (found.kind === 'stale' && !found.claimable) return undefined
+    const [casUnique, generations] = await Promise.all([
+      attempt(
+        store.use((using) => using.claim(name, found.item)),
+        report,
+      ),
+      attempt(tags.read(tagKeys), report),
+    ])
+    if (casUnique === AWAY || casUnique === undefined || generations === AWAY) return undefined
+    return { lease: { key: name, casUnique, filled: true }, generations }
+  }
+
+  /** Waits for another process to replace a stale value. */
+  async #pollReplaced(request: ReadThroughRequest, seen: Stale, stop: AbortSignal): Promise<Lookup> {
+    const deadline = performance.now() + this.#parts.leaseSeconds * 1000
+    for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
+      this.#watchClaim(request.name, seen.item.casUnique)
+      await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
+      const found = await this.#lookups.find(request)
+      const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
+      if (!isWaiting || mayServe(request, found)) return found
+      if (performance.now() >= deadline) return NO_LEASE
     }
   }
 
@@ -169,24 +262,16 @@ export class ReadThrough {
 
   /** Asks for the right to load a value anew of which memcached does not know that it is time, and does so with it. */
   async #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<void> {
-    const { name, tagKeys } = request
-    const { store, report, tags } = this.#parts
+    const { name } = request
     if (this.#claiming.has(name) || this.#loads.get(name) !== undefined) return
     this.#claiming.add(name)
     try {
-      const [casUnique, generations] = await Promise.all([
-        attempt(
-          store.use((using) => using.claim(name, found.item)),
-          report,
-        ),
-        attempt(tags.read(tagKeys), report),
-      ])
-      if (casUnique === AWAY || generations === AWAY) return
-      if (casUnique === undefined) {
+      const right = await this.#rightTo(request, found)
+      if (right === undefined) {
         this.#watchClaim(name, found.item.casUnique)
       } else if (this.#loads.get(name) === undefined) {
-        if (found.kind === 'fresh') report.stats.earlyRefreshes++
-        this.#startReload(request, casUnique, { value: found.value, generations })
+        if (found.kind === 'fresh') this.#parts.report.stats.earlyRefreshes++
+        this.#startReload(request, right, found.value)
       }
     } finally {
       this.#claiming.delete(name)
@@ -194,20 +279,20 @@ export class ReadThrough {
   }
 
   /** Loads a value anew in the background; an error leaves the old one where it is. */
-  #startReload(
-    request: ReadThroughRequest,
-    casUnique: bigint,
-    { value, generations }: Pick<Stale, 'value' | 'generations'>,
-  ): void {
-    const lease = { key: request.name, casUnique, filled: true }
-    const run = (signal: AbortSignal): Promise<Loaded> => this.#run(request, signal, () => value.copy())
-    this.#loads.start(request, { lease, generations }, run, true)
+  #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
+    const load = request.reload ?? request.load
+    const run = (signal: AbortSignal): Promise<Loaded> => this.#run({ ...request, load }, signal, () => value.copy())
+    this.#loads.start(request, right, run, true)
   }
 
   #run(request: ReadThroughRequest, signal: AbortSignal, stale: (() => unknown) | undefined): Promise<Loaded> {
     const { name, load, loading } = request
     return runLoader(load, { name, signal, hardTimeoutMs: loading.hardTimeoutMs, stale }, this.#parts.report)
   }
+}
+
+function mayServe(request: ReadThroughRequest, found: Fresh | Stale): boolean {
+  return request.mayServe === undefined || request.mayServe(found.value.peek())
 }
 
 /** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */

@@ -1,0 +1,73 @@
+import type { Application, Request, RequestHandler } from 'express'
+import {
+  checkOptions,
+  MemcacheOptionError,
+  RESPONSE_CACHE_HINTS,
+  RESPONSE_CACHE_OPTIONS,
+  ResponseCache,
+  ttlToSeconds,
+} from 'memcache-ts'
+import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+
+/** Options of `cacheResponse`. */
+export interface CacheResponseOptions extends ResponseCacheOptions {
+  /** What a response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
+  tags?: readonly string[] | ((request: Request) => readonly string[]) | undefined
+  /** What stands in the key in place of path and query. Whatever of a request the response depends on has to be in it. */
+  key?: ((request: Request) => string) | undefined
+  /** Which requests are answered from the cache, of those that can be. Default: all. */
+  condition?: ((request: Request) => boolean) | undefined
+}
+
+const KNOWN = [
+  ...RESPONSE_CACHE_OPTIONS,
+  'tags',
+  'key',
+  'condition',
+] as const satisfies readonly (keyof CacheResponseOptions)[]
+
+/**
+ * Answers GET and HEAD from the cache: RFC 9111 as a shared cache in front of what is mounted after it. Responses are sent as ever
+ * while a copy is taken.
+ * @param options or just the lifetime of responses that do not state their own.
+ * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ */
+export function cacheResponse(options: Ttl | CacheResponseOptions = {}): RequestHandler {
+  const { tags, key, condition, ...shared } = toOptions(options)
+  const responses = new ResponseCache(shared)
+  return (request, response, next) => {
+    if (condition !== undefined && !condition(request)) return next()
+    responses
+      .answer({
+        request,
+        response,
+        url: request.originalUrl,
+        scheme: request.protocol,
+        key: key?.(request),
+        tags: typeof tags === 'function' ? tags(request) : tags,
+        dispatch: rootOf(request.app),
+      })
+      .then((isAnswered) => {
+        // Outside of the promise: what a handler throws is not its business.
+        if (!isAnswered) process.nextTick(next)
+      })
+      .catch(next)
+  }
+}
+
+function toOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
+  if (typeof options !== 'object') {
+    ttlToSeconds(options)
+    return { ttlSeconds: options }
+  }
+  checkOptions('cacheResponse', options, KNOWN, RESPONSE_CACHE_HINTS)
+  if (typeof options.tags === 'string')
+    throw new MemcacheOptionError('tags must be a list, or a function that gives one')
+  return options
+}
+
+/** The application that a request came in by: a router or an application in it would not know the whole path. */
+function rootOf(app: Application): Application {
+  const { parent } = app as { parent?: Application }
+  return parent === undefined ? app : rootOf(parent)
+}

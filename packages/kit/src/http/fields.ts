@@ -1,0 +1,85 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+
+/** The header fields of a message, by their names in lower case; a field that was sent several times is a list. */
+export type Fields = Record<string, string | string[]>
+
+/** A field's value as one line, as several lines of it are read (RFC 9110, section 5.3); `undefined` where it is missing. */
+export function lineOf(fields: Fields | IncomingHttpHeaders, name: string): string | undefined {
+  const value = fields[name]
+  return Array.isArray(value) ? value.join(', ') : value
+}
+
+/** Header fields as Node has them, with lower-case names. */
+export function toFields(headers: OutgoingHttpHeaders): Fields {
+  const fields: Fields = {}
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) fields[name.toLowerCase()] = toText(value)
+  return fields
+}
+
+/** Puts the headers that were given to `writeHead` over others: an object, or a list of names and values in turn. */
+export function withHeadArguments(fields: Fields, given: unknown): Fields {
+  if (typeof given !== 'object' || given === null) return fields
+  if (!Array.isArray(given)) return { ...fields, ...toFields(given as OutgoingHttpHeaders) }
+  const merged = { ...fields }
+  const list = given.flat() as OutgoingHttpHeader[]
+  const set = new Set<string>()
+  for (let index = 0; index + 1 < list.length; index += 2) {
+    const name = String(list[index]).toLowerCase()
+    const value = toText(list[index + 1]!)
+    merged[name] = set.has(name) ? [merged[name]!, value].flat() : value
+    set.add(name)
+  }
+  return merged
+}
+
+function toText(value: OutgoingHttpHeader): string | string[] {
+  return Array.isArray(value) ? value.map(String) : String(value)
+}
+
+/** What belongs to a connection (RFC 9110, section 7.6.1), or to one caller, or is made anew for each answer: never stored. */
+const NEVER_STORED = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'set-cookie',
+  'age',
+  'cache-status',
+  'content-length',
+])
+/** What rate limits say is about the one caller. */
+const LIMITS = /^(?:x-)?ratelimit(?:-|$)/
+
+/**
+ * The fields that may be stored: without those of the connection, those that are about one caller, and those that
+ * `Connection`, `no-cache="…"` or `private="…"` name.
+ */
+export function storableFields(fields: Fields, named: Iterable<string>): Fields {
+  const left = new Set([...listOf(lineOf(fields, 'connection')), ...named])
+  const stored: Fields = {}
+  for (const [name, value] of Object.entries(fields)) {
+    if (!NEVER_STORED.has(name) && !LIMITS.test(name) && !left.has(name)) stored[name] = value
+  }
+  return stored
+}
+
+/** The members of a list of tokens, in lower case. */
+export function listOf(line: string | undefined): string[] {
+  if (line === undefined) return []
+  const members = line.split(',').map((member) => member.trim().toLowerCase())
+  return members.filter((member) => member !== '')
+}
+
+/** Whether two values of a field are the same. */
+export function sameValue(one: string | string[] | undefined, other: string | string[] | undefined): boolean {
+  return Array.isArray(one) && Array.isArray(other)
+    ? one.length === other.length && one.every((line, index) => line === other[index])
+    : one === other
+}

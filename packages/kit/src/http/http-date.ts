@@ -1,0 +1,44 @@
+const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
+
+const DAY = '(?:mon|tue|wed|thu|fri|sat|sun)'
+const LONG_DAY = '(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)'
+const TIME = String.raw`(\d\d):(\d\d):(\d\d)`
+const IMF_FIXDATE = new RegExp(String.raw`^${DAY}, (\d\d) ([a-z]{3}) (\d{4}) ${TIME} gmt$`, 'i')
+const RFC_850 = new RegExp(String.raw`^${LONG_DAY}, (\d\d)-([a-z]{3})-(\d\d) ${TIME} gmt$`, 'i')
+const ASCTIME = new RegExp(String.raw`^${DAY} ([a-z]{3}) ([ \d]\d) ${TIME} (\d{4})$`, 'i')
+
+/** Two digits of a year are within 50 years of now (RFC 9110, section 5.6.7). */
+const NEAREST_YEARS = 50
+
+/**
+ * A date of HTTP in one of its three forms (RFC 9110, section 5.6.7), in milliseconds since 1970; `undefined` for what is
+ * none, however JavaScript would read it.
+ */
+export function parseHttpDate(text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined
+  const fixed = IMF_FIXDATE.exec(text)
+  if (fixed !== null) return dateOf(fixed[3]!, fixed[2]!, fixed[1]!, fixed.slice(4))
+  const old = RFC_850.exec(text)
+  if (old !== null) return dateOf(fullYear(Number(old[3]), nowMs), old[2]!, old[1]!, old.slice(4))
+  const c = ASCTIME.exec(text)
+  return c === null ? undefined : dateOf(c[6]!, c[1]!, c[2]!, c.slice(3, 6))
+}
+
+/** A moment as HTTP writes it. */
+export function toHttpDate(ms: number): string {
+  return new Date(ms).toUTCString()
+}
+
+function fullYear(twoDigits: number, nowMs: number): number {
+  const thisYear = new Date(nowMs).getUTCFullYear()
+  const year = Math.floor(thisYear / 100) * 100 + twoDigits
+  return year > thisYear + NEAREST_YEARS ? year - 100 : year
+}
+
+function dateOf(year: string | number, month: string, day: string, time: readonly string[]): number | undefined {
+  const index = MONTHS.indexOf(month.toLowerCase())
+  if (index === -1) return undefined
+  const [hours, minutes, seconds] = time.map(Number)
+  const ms = Date.UTC(Number(year), index, Number(day), hours, minutes, seconds)
+  return Number.isNaN(ms) ? undefined : ms
+}

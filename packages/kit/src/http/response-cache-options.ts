@@ -1,0 +1,103 @@
+import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import type { Ttl } from 'memcache-ts-protocol'
+import type { Memcache } from '../memcache.ts'
+import type { KeyRules } from './request-key.ts'
+
+/** Options of the response cache, which its adapters have in common. */
+export interface ResponseCacheOptions {
+  /**
+   * How long a response is fresh that does not say so itself (`Cache-Control`, `Expires`). Default: by what it says, and where it
+   * has a `Last-Modified`, a tenth of its age.
+   */
+  ttlSeconds?: Ttl | undefined
+  /**
+   * How long past that a response may be served that does not say so itself: while one process loads it anew, and when that
+   * fails. Default 0; a day at most.
+   */
+  staleSeconds?: Ttl | undefined
+  /** Request fields that responses depend on, besides those that their `Vary` names. */
+  vary?: readonly string[] | undefined
+  /** The hosts that are answered from the cache, as in `Host`. Default: any, each by itself. */
+  hosts?: readonly string[] | undefined
+  /** Bodies over this are not stored, but sent as ever. Default 5 000 000. */
+  maxBytes?: number | undefined
+  /** Whether the order of query parameters makes no difference. Default false. */
+  sortQuery?: boolean | undefined
+  /** Query parameters that make no difference, as `utm_source`. */
+  ignoreQuery?: readonly string[] | undefined
+  /** Cookies that make no difference, or `true` for all: the handler gets none of them. Default: a request with cookies is not answered from the cache. */
+  ignoreCookies?: boolean | readonly string[] | undefined
+  /** Whether clients may ask for newer responses by `Cache-Control: no-cache`, `max-age` and the like. Default true. */
+  requestDirectives?: boolean | undefined
+  /** The cache that they lie in. Default: this process's. */
+  cache?: Memcache | undefined
+}
+
+export const RESPONSE_CACHE_OPTIONS = [
+  'ttlSeconds',
+  'staleSeconds',
+  'vary',
+  'hosts',
+  'maxBytes',
+  'sortQuery',
+  'ignoreQuery',
+  'ignoreCookies',
+  'requestDirectives',
+  'cache',
+] as const satisfies readonly (keyof ResponseCacheOptions)[]
+
+/** What people write who come from other caches, and what it is called here. */
+export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
+  ttl: 'ttlSeconds',
+  maxAge: 'ttlSeconds',
+  duration: 'ttlSeconds',
+  staleWhileRevalidate: 'staleSeconds',
+  staleIfError: 'staleSeconds',
+  grace: 'staleSeconds',
+  keyGenerator: 'key',
+  cacheKey: 'key',
+  appendKey: 'key',
+  toggle: 'condition',
+  skip: 'condition',
+  maxSize: 'maxBytes',
+  headers: 'vary',
+}
+
+/** How long past its freshness a response is kept: to be revalidated, and for `staleSeconds` and what a response says instead. */
+export const KEPT_STALE_SECONDS = 86_400
+const DEFAULT_MAX_BYTES = 5_000_000
+
+/** The options with their defaults. */
+export interface ResolvedResponseCache {
+  readonly defaultSeconds: number | undefined
+  readonly staleSeconds: number
+  readonly vary: readonly string[]
+  readonly maxBytes: number
+  readonly honoursRequests: boolean
+  readonly rules: KeyRules
+}
+
+/** @throws MemcacheOptionError for a value that cannot be. */
+export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
+  const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
+  const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
+  if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
+  const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
+  if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be a day at most')
+  if (hosts?.length === 0) throw new MemcacheOptionError('hosts must not be empty: no request could be answered')
+  if (vary.includes('*'))
+    throw new MemcacheOptionError("vary must name request fields: '*' would be none that is ever the same")
+  return {
+    defaultSeconds: ttlSeconds === undefined ? undefined : ttlToSeconds(ttlSeconds),
+    staleSeconds: stale,
+    vary: vary.map((name) => name.toLowerCase()).sort(),
+    maxBytes,
+    honoursRequests: requestDirectives,
+    rules: {
+      hosts: hosts === undefined ? undefined : new Set(hosts.map((host) => host.toLowerCase())),
+      sortQuery,
+      ignoreQuery: new Set(ignoreQuery),
+      ignoreCookies: ignoreCookies === true ? true : new Set(ignoreCookies === false ? [] : ignoreCookies),
+    },
+  }
+}

@@ -1,0 +1,132 @@
+import { CacheDirectives } from './cache-directives.ts'
+import { lineOf, listOf } from './fields.ts'
+import type { Fields } from './fields.ts'
+import { parseHttpDate } from './http-date.ts'
+
+/** Statuses that may be stored without being told for how long (RFC 9110, section 15.1); 206 is not understood here. */
+const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
+/** A tenth of the time since it was last modified, as most caches do (RFC 9111, section 4.2.2), but a day at most. */
+const HEURISTIC_SHARE = 0.1
+const MOST_HEURISTIC_SECONDS = 86_400
+
+/** A response as a handler gave it. */
+export interface ResponseHead {
+  readonly status: number
+  readonly fields: Fields
+  /** When it came, in milliseconds since 1970. */
+  readonly receivedMs: number
+}
+
+/** What decides about a response besides itself. */
+export interface PolicyConditions {
+  /** Whether its request had an `Authorization` field. */
+  readonly isAuthorized: boolean
+  /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
+  readonly defaultSeconds: number | undefined
+  /** How long one may be served stale that does not say so itself, in seconds. */
+  readonly staleSeconds: number
+}
+
+/** How a response may be reused. */
+export interface Lifetimes {
+  /** How long it is fresh, from when it was made, in seconds. */
+  readonly freshSeconds: number
+  /** How old it was when it came, in seconds. */
+  readonly initialAgeSeconds: number
+  /** How long past that it may be served while it is loaded anew (RFC 5861, section 3). */
+  readonly whileRevalidateSeconds: number
+  /** How long past that it may be served when that fails (RFC 5861, section 4). */
+  readonly ifErrorSeconds: number
+  /** Whether it must never be served stale. */
+  readonly mustRevalidate: boolean
+  /** Whether it must be revalidated before each use. */
+  readonly alwaysRevalidate: boolean
+  /** Whether it may answer requests with `Authorization`. */
+  readonly isShared: boolean
+}
+
+/** Why a response is not stored, or how it may be reused. */
+export type Verdict =
+  | { readonly refused: string }
+  | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
+
+/**
+ * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is refused
+ * beyond that: `Set-Cookie`, which is one caller's, and a response of which nothing could be reused.
+ */
+export function judgeResponse(head: ResponseHead, conditions: PolicyConditions): Verdict {
+  const { status, fields } = head
+  const directives = new CacheDirectives(lineOf(fields, 'cache-control'))
+  if (status < 200 || status === 206 || status === 304) return { refused: `status ${status}` }
+  if (fields['set-cookie'] !== undefined) return { refused: 'Set-Cookie' }
+  // must-understand says that no-store is for those who do not know the status (RFC 9111, section 5.2.2.3).
+  const isUnderstood = directives.has('must-understand') && HEURISTICALLY_CACHEABLE.has(status)
+  if (directives.has('no-store') && !isUnderstood) return { refused: 'no-store' }
+  if (directives.hasBare('private')) return { refused: 'private' }
+  if (listOf(lineOf(fields, 'vary')).includes('*')) return { refused: 'Vary: *' }
+  if (lineOf(fields, 'content-type')?.startsWith('text/event-stream') === true) return { refused: 'event stream' }
+  const isShared = directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate')
+  if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
+  const freshSeconds = freshnessOf(head, directives, conditions.defaultSeconds)
+  if (freshSeconds === undefined) return { refused: 'no lifetime' }
+  const alwaysRevalidate = directives.hasBare('no-cache') || isPragmaNoCache(fields)
+  const mustRevalidate =
+    directives.has('must-revalidate') || directives.has('proxy-revalidate') || directives.has('s-maxage')
+  const mayBeStale = !mustRevalidate && !alwaysRevalidate
+  const lifetimes: Lifetimes = {
+    freshSeconds,
+    initialAgeSeconds: initialAgeOf(head),
+    whileRevalidateSeconds: mayBeStale ? (directives.seconds('stale-while-revalidate') ?? conditions.staleSeconds) : 0,
+    ifErrorSeconds: mayBeStale ? (directives.seconds('stale-if-error') ?? conditions.staleSeconds) : 0,
+    mustRevalidate,
+    alwaysRevalidate,
+    isShared,
+  }
+  if (!isOfUse(lifetimes, fields)) return { refused: 'stale, and without a validator' }
+  return { lifetimes, unstored: [...directives.fields('no-cache'), ...directives.fields('private')] }
+}
+
+/** How long a response is fresh, in seconds; `undefined` where nothing says so. */
+function freshnessOf(
+  { status, fields, receivedMs }: ResponseHead,
+  directives: CacheDirectives,
+  defaultSeconds: number | undefined,
+): number | undefined {
+  const stated = directives.seconds('s-maxage') ?? directives.seconds('max-age')
+  if (stated !== undefined) return stated
+  const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
+  const expires = lineOf(fields, 'expires')
+  if (expires !== undefined) {
+    // What is no date is the past (RFC 9111, section 5.3).
+    const expiresMs = parseHttpDate(expires, receivedMs) ?? 0
+    return Math.max(0, (expiresMs - dateMs) / 1000)
+  }
+  if (!HEURISTICALLY_CACHEABLE.has(status) && !directives.has('public')) return undefined
+  if (defaultSeconds !== undefined) return defaultSeconds
+  const modifiedMs = parseHttpDate(lineOf(fields, 'last-modified'), receivedMs)
+  if (modifiedMs !== undefined) {
+    return Math.min(MOST_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
+  }
+  return fields['etag'] === undefined ? undefined : 0
+}
+
+/** `Pragma: no-cache` where there is no `Cache-Control`: some still mean it. */
+function isPragmaNoCache(fields: Fields): boolean {
+  return fields['cache-control'] === undefined && listOf(lineOf(fields, 'pragma')).includes('no-cache')
+}
+
+/** RFC 9111, section 4.2.3. Of several ages the first counts; one that is no number is ignored (section 5.1). */
+function initialAgeOf({ fields, receivedMs }: ResponseHead): number {
+  const first = lineOf(fields, 'age')?.split(',')[0]!.trim() ?? ''
+  const stated = /^\d+$/.test(first) ? Number(first) : 0
+  const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
+  return Math.max(stated, (receivedMs - dateMs) / 1000, 0)
+}
+
+/** Whether there is anything to be had from storing a response. */
+function isOfUse(lifetimes: Lifetimes, fields: Fields): boolean {
+  if (fields['etag'] !== undefined || fields['last-modified'] !== undefined) return true
+  if (lifetimes.alwaysRevalidate) return false
+  const { freshSeconds, initialAgeSeconds, whileRevalidateSeconds, ifErrorSeconds } = lifetimes
+  return freshSeconds + Math.max(whileRevalidateSeconds, ifErrorSeconds) > initialAgeSeconds
+}
