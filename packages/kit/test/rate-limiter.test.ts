@@ -1,31 +1,229 @@
-import { FakeClock, freePort } from 'memcache-ts-testing'
-import { describe, expect, it } from 'vitest'
-import { memcache, rateLimiter } from '../src/index.ts'
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import { rateLimiter } from '../src/index.ts'
+import type { RateLimiter, RateLimiterOptions, RateLimitResult } from '../src/index.ts'
+import { countWrites } from './count-writes.ts'
+import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
 
-describe('rateLimiter', () => {
-  it('admits exactly 100 of 1000 parallel calls, each in one round trip', async () => {
+const ALGORITHMS = ['sliding', 'fixed', 'gcra'] as const
+
+/** Calls at once; how many were allowed. */
+async function allowedOf(calls: readonly Promise<RateLimitResult>[]): Promise<number> {
+  return (await Promise.all(calls)).filter(({ allowed }) => allowed).length
+}
+
+function many(count: number, limiters: readonly RateLimiter[], cost = 1): Promise<RateLimitResult>[] {
+  return Array.from({ length: count }, (_, index) => limiters[index % limiters.length]!.consume('client', { cost }))
+}
+
+describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
+  const limiterOf = (test: TestCaches, options: RateLimiterOptions) =>
+    rateLimiter({ algorithm, cache: test.cache, ...options })
+
+  it('admits exactly 100 of 1000 parallel calls', async () => {
     await using test = await openCache()
-    const limiter = rateLimiter({ perMinute: 100, algorithm: 'fixed', cache: test.cache })
-    const results = await Promise.all(Array.from({ length: 1000 }, () => limiter.consume('client')))
-    expect(results.filter((result) => result.allowed)).toHaveLength(100)
-    expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, incr_misses: 0, cmd_set: 0 })
+    const limiter = limiterOf(test, { perMinute: 100 })
+    expect(await allowedOf(many(1000, [limiter]))).toBe(100)
+    expect((await limiter.peek('client')).remaining).toBe(0)
   })
 
-  it('counts down, denies, and starts anew with the next window', async () => {
+  it('admits exactly 100 of 1000 parallel calls to two processes', async () => {
+    await using test = await openCache()
+    const limiters = [limiterOf(test, { perMinute: 100 }), limiterOf(test, { perMinute: 100, cache: test.another() })]
+    expect(await allowedOf(many(1000, limiters))).toBe(100)
+  })
+
+  it('admits as much as the limit of parallel calls that cost more', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 100 })
+    expect(await allowedOf(many(100, [limiter], 7))).toBe(14)
+    expect((await limiter.peek('client')).remaining).toBe(2)
+    expect((await limiter.consume('client', { cost: 3 })).allowed).toBe(false)
+    expect((await limiter.consume('client', { cost: 2 })).allowed).toBe(true)
+  })
+
+  it('admits what the tightest of several windows does, of parallel calls too', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 100, perSecond: 10, perHour: 15 })
+    expect(await allowedOf(many(200, [limiter]))).toBe(10)
+    expect(await limiter.peek('client')).toMatchObject({ allowed: false, limit: 10 })
+    test.clock.advanceSeconds(5)
+    expect(await allowedOf(many(200, [limiter]))).toBe(5)
+    expect(await limiter.peek('client')).toMatchObject({ allowed: false, limit: 15 })
+  })
+
+  it('does not count a call in the other windows that one has denied', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perSecond: 1, perHour: 3 })
+    for (let round = 0; round < 3; round++) {
+      expect((await limiter.consume('a')).allowed).toBe(true)
+      for (let call = 0; call < 5; call++) expect((await limiter.consume('a')).allowed).toBe(false)
+      test.clock.advanceSeconds(2)
+    }
+    expect(await limiter.consume('a')).toMatchObject({ allowed: false, limit: 3 })
+  })
+
+  it.each([{ windowMs: 500 }, { windowMs: 31 * 86_400_000 }])(
+    'holds a window of $windowMs ms',
+    async ({ windowMs }) => {
+      await using test = await openCache()
+      const limiter = limiterOf(test, { limit: 3, windowMs })
+      test.clock.advanceMs(windowMs - (test.clock.nowMs() % windowMs))
+      expect(await allowedOf(many(5, [limiter]))).toBe(3)
+      const { retryAfterMs } = await limiter.consume('client')
+      test.clock.advanceMs(retryAfterMs - 1)
+      expect((await limiter.consume('client')).allowed).toBe(false)
+      test.clock.advanceMs(1)
+      expect((await limiter.consume('client')).allowed).toBe(true)
+      test.clock.advanceMs(2 * windowMs)
+      expect(await allowedOf(many(5, [limiter]))).toBe(3)
+    },
+  )
+
+  it('peeks without counting', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 2 })
+    for (let call = 0; call < 5; call++) {
+      expect(await limiter.peek('a')).toMatchObject({ allowed: true, remaining: 2, retryAfterMs: 0 })
+    }
+    await limiter.consume('a')
+    expect(await limiter.peek('a')).toMatchObject({ allowed: true, remaining: 1 })
+    await limiter.consume('a')
+    expect(await limiter.peek('a')).toMatchObject({ allowed: false, remaining: 0 })
+  })
+
+  it('counts penalties and gives rewards back, as another process sees at once', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 10 })
+    const other = limiterOf(test, { perMinute: 10, cache: test.another() })
+    await other.consume('a')
+    expect(await limiter.penalty('a', 4)).toMatchObject({ allowed: true, remaining: 5 })
+    expect(await limiter.penalty('a', 20)).toMatchObject({ allowed: false, remaining: 0 })
+    expect((await other.consume('a')).allowed).toBe(false)
+    expect(await limiter.reward('a', 16)).toMatchObject({ allowed: true, remaining: 1 })
+    expect((await limiter.consume('a')).allowed).toBe(true)
+    expect(await limiter.reward('a', 100)).toMatchObject({ allowed: true, remaining: 10 })
+    await expect(limiter.penalty('a', 0)).rejects.toThrow('amount must be a whole number over 0')
+    await expect(limiter.reward('a', -1)).rejects.toThrow('amount must be a whole number over 0')
+  })
+
+  it('lets a call in that was denied, once it was rewarded or reset', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 1 })
+    await limiter.consume('a')
+    expect((await limiter.consume('a')).allowed).toBe(false)
+    await limiter.reward('a')
+    expect((await limiter.consume('a')).allowed).toBe(true)
+    expect((await limiter.consume('a')).allowed).toBe(false)
+    await limiter.reset('a')
+    expect((await limiter.consume('a')).allowed).toBe(true)
+  })
+
+  it('answers a flood of what it has just denied without a round trip, and asks again after a second', async () => {
+    await using test = await openCache()
+    await using counted = await countWrites(test)
+    const limiter = limiterOf(test, { perMinute: 5, cache: counted.cache })
+    await allowedOf(many(20, [limiter]))
+    const first = await limiter.consume('client')
+    counted.writes.length = 0
+    for (let call = 0; call < 100; call++) expect((await limiter.consume('client')).allowed).toBe(false)
+    test.clock.advanceMs(400)
+    expect(await limiter.consume('client')).toEqual({
+      ...first,
+      resetMs: first.resetMs - 400,
+      retryAfterMs: first.retryAfterMs - 400,
+    })
+    expect(counted.writes).toEqual([])
+    await limiterOf(test, { perMinute: 5 }).reset('client')
+    test.clock.advanceMs(600)
+    expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
+  it('blocks who wants more than it may, in every process, for as long as that', async () => {
+    await using test = await openCache()
+    const options = { perMinute: 3, blockMs: 600_000 } as const
+    const limiter = limiterOf(test, options)
+    const other = limiterOf(test, { ...options, cache: test.another() })
+    expect((await other.consume('client')).allowed).toBe(true)
+    expect(await allowedOf(many(20, [limiter]))).toBe(2)
+    const blocked = { allowed: false, limit: 3, remaining: 0, resetMs: 600_000, retryAfterMs: 600_000 }
+    expect(await limiter.consume('client')).toEqual(blocked)
+    expect(await other.consume('client')).toEqual(blocked)
+    for (let minute = 0; minute < 10; minute++) {
+      // Calls meanwhile make it no longer.
+      expect(await other.consume('client')).toMatchObject({ allowed: false, retryAfterMs: 600_000 - minute * 60_000 })
+      test.clock.advanceSeconds(60)
+    }
+    expect(await allowedOf([other.consume('client'), limiter.consume('client')])).toBe(2)
+  })
+
+  it('blocks when told to, what another process has just allowed too', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perHour: 10 })
+    const other = limiterOf(test, { perHour: 10, cache: test.another() })
+    await other.consume('client')
+    expect(await limiter.block('client', 5000)).toMatchObject({ allowed: false, retryAfterMs: 5000 })
+    expect(await allowedOf(many(10, [other]))).toBe(0)
+    expect(await limiter.peek('client')).toMatchObject({ allowed: false, retryAfterMs: 5000 })
+    test.clock.advanceMs(4999)
+    expect(await allowedOf(many(10, [other, limiter]))).toBe(0)
+    test.clock.advanceMs(1)
+    // As much as was left: what was counted meanwhile is taken back.
+    await until(async () => (await other.peek('client')).remaining === 9)
+    expect(await allowedOf(many(20, [other]))).toBe(9)
+    await limiter.block('client', 5000)
+    await limiter.reset('client')
+    expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 9 })
+    await expect(limiter.block('client')).rejects.toThrow('for how long? block(id, 600_000), or give blockMs')
+    await expect(limiter.block('client', 0.5)).rejects.toThrow('blockMs must be a whole number over 0')
+  })
+
+  it('gives back no more than was used, in a window in which it blocked', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perHour: 10 })
+    await limiter.block('a', 1000)
+    test.clock.advanceSeconds(2)
+    await limiter.consume('a')
+    await limiter.reward('a', 5)
+    expect((await limiter.peek('a')).remaining).toBe(10)
+    expect(await allowedOf(many(20, [limiter]))).toBe(10)
+  })
+
+  it('keeps limits apart by name, limit and window, and ids by what they are', async () => {
+    await using test = await openCache()
+    const one = limiterOf(test, { name: 'one', perMinute: 1 })
+    const two = limiterOf(test, { name: 'two', perMinute: 1 })
+    const raised = limiterOf(test, { name: 'one', perMinute: 2 })
+    expect((await one.consume('a')).allowed).toBe(true)
+    expect((await two.consume('a')).allowed).toBe(true)
+    expect((await raised.consume('a')).remaining).toBe(1)
+    expect((await one.consume('a')).allowed).toBe(false)
+    for (const id of ['', 'a b', 'a:b', 'a%20b', 'x'.repeat(300), 'ü\r\n']) {
+      expect((await one.consume(id)).allowed).toBe(true)
+      expect((await one.consume(id)).allowed).toBe(false)
+    }
+  })
+
+  it('takes a stored value that is none of its own for nothing counted', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 5, perHour: 50 })
+    await limiter.consume('a')
+    await test.cache.client.set(test.cache.key(['rate', 'default', 'gcra', '5/60000,50/3600000', 'a']), 'nonsense')
+    await test.cache.client.set(test.cache.key(['rate', 'default', 'block', 'a']), 'nonsense')
+    expect((await limiter.consume('a')).allowed).toBe(true)
+  })
+})
+
+describe('rateLimiter', () => {
+  it('counts a window from its start, fixed, and anew with the next', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ limit: 2, windowMs: 10_000, algorithm: 'fixed', cache: test.cache })
-    const start = test.clock.nowMs()
-    const resetMs = 10_000 - (start % 10_000)
+    const resetMs = 10_000 - (test.clock.nowMs() % 10_000)
     expect(await limiter.consume('a')).toEqual({ allowed: true, limit: 2, remaining: 1, resetMs, retryAfterMs: 0 })
     expect(await limiter.consume('a')).toEqual({ allowed: true, limit: 2, remaining: 0, resetMs, retryAfterMs: 0 })
-    expect(await limiter.consume('a')).toEqual({
-      allowed: false,
-      limit: 2,
-      remaining: 0,
-      resetMs,
-      retryAfterMs: resetMs,
-    })
+    const denied = { allowed: false, limit: 2, remaining: 0, resetMs, retryAfterMs: resetMs }
+    expect(await limiter.consume('a')).toEqual(denied)
     expect((await limiter.consume('b')).allowed).toBe(true)
     test.clock.advanceMs(resetMs - 1)
     expect((await limiter.consume('a')).allowed).toBe(false)
@@ -33,68 +231,77 @@ describe('rateLimiter', () => {
     expect((await limiter.consume('a')).remaining).toBe(1)
   })
 
-  it.each([
-    { limit: 3, windowMs: 500 },
-    { limit: 3, windowMs: 31 * 86_400_000 },
-  ])('holds a window of $windowMs ms to its end', async (window) => {
+  it('gives a call back to the window in which it was counted', async () => {
     await using test = await openCache()
-    const limiter = rateLimiter({ ...window, algorithm: 'fixed', cache: test.cache })
-    // To the start of a window.
-    test.clock.advanceMs(window.windowMs - (test.clock.nowMs() % window.windowMs))
-    for (let call = 0; call < 3; call++) expect((await limiter.consume('a')).allowed).toBe(true)
-    test.clock.advanceMs(window.windowMs - 1)
-    expect((await limiter.consume('a')).allowed).toBe(false)
-    test.clock.advanceMs(1)
-    expect((await limiter.consume('a')).allowed).toBe(true)
+    const limiter = rateLimiter({ limit: 10, windowMs: 10_000, algorithm: 'sliding', cache: test.cache })
+    test.clock.advanceMs(10_000 - (test.clock.nowMs() % 10_000))
+    const atMs = limiter.nowMs()
+    await limiter.consume('a', { cost: 10 })
+    test.clock.advanceMs(15_000)
+    await limiter.consume('a', { cost: 2 })
+    expect((await limiter.peek('a')).remaining).toBe(3)
+    expect((await limiter.reward('a', 10, atMs)).remaining).toBe(8)
   })
 
-  it('takes calls at their cost', async () => {
+  it('keeps all of an id on one server', async () => {
+    await using one = await openCache()
+    await using other = await openCache()
+    const servers = [one, other].map((test, index) => ({ ...test.server.servers[0]!, name: `server ${index}` }))
+    const { memcache } = await import('../src/index.ts')
+    await using cache = memcache({ servers, clock: one.clock, timeoutMs: 5000, logger: false })
+    const limiter = rateLimiter({ perSecond: 5, perMinute: 10, perHour: 20, cache })
+    const items = () => [one, other].map(({ server }) => Number(server.memcached.stats()['curr_items']))
+    for (const id of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']) {
+      const before = items()
+      await limiter.consume(id)
+      const made = items().map((count, index) => count - before[index]!)
+      expect(made.toSorted()).toEqual([0, 3])
+    }
+    expect(items().every((count) => count > 0)).toBe(true)
+  })
+
+  it('takes back what it denied', async () => {
+    await using test = await openCache()
+    const limiter = rateLimiter({ perMinute: 100, algorithm: 'fixed', cache: test.cache })
+    await allowedOf(many(1000, [limiter]))
+    const index = Math.floor(test.clock.nowMs() / 60_000)
+    const counter = `rate:default:100:60000:${index}:client`
+    await until(async () => String(await test.cache.client.get(counter)).trim() === '100')
+    expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900, cmd_get: 2 })
+  })
+
+  it('refuses a cost that is no whole number over 0', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
-    expect((await limiter.consume('a', { cost: 7 })).remaining).toBe(3)
-    expect((await limiter.consume('a', { cost: 4 })).allowed).toBe(false)
-    await expect(limiter.consume('a', { cost: 0 })).rejects.toThrow('cost must be a whole number over 0')
-  })
-
-  it('holds several windows at once, and tells of the tightest', async () => {
-    await using test = await openCache()
-    const limiter = rateLimiter({ name: 'login', perMinute: 5, perHour: 6, algorithm: 'fixed', cache: test.cache })
-    for (let call = 0; call < 5; call++) expect((await limiter.consume('a')).allowed).toBe(true)
-    expect(await limiter.consume('a')).toMatchObject({ allowed: false, limit: 5 })
-    test.clock.advanceSeconds(60)
-    // What the minute denied is not counted in the hour.
-    expect((await limiter.consume('a')).allowed).toBe(true)
-    expect(await limiter.consume('a')).toMatchObject({ allowed: false, limit: 6 })
-  })
-
-  it('keeps limits apart by name, limit and window', async () => {
-    await using test = await openCache()
-    const one = rateLimiter({ name: 'one', perMinute: 1, cache: test.cache })
-    const two = rateLimiter({ name: 'two', perMinute: 1, cache: test.cache })
-    const raised = rateLimiter({ name: 'one', perMinute: 2, cache: test.cache })
-    expect((await one.consume('a')).allowed).toBe(true)
-    expect((await two.consume('a')).allowed).toBe(true)
-    expect((await raised.consume('a')).remaining).toBe(1)
-    expect((await one.consume('a')).allowed).toBe(false)
-  })
-
-  it.each([
-    ['local', [true, true, false]],
-    ['open', [true, true, true]],
-    ['closed', [false, false, false]],
-  ] as const)('without its server, %s: %j', async (onCacheDown, allowed) => {
-    await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false, clock: new FakeClock() })
-    const limiter = rateLimiter({ limit: 2, windowMs: 86_400_000, onCacheDown, cache })
-    for (const expected of allowed) expect((await limiter.consume('a')).allowed).toBe(expected)
+    for (const cost of [0, -1, 0.5, Number.NaN, Infinity, '2' as never]) {
+      await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number over 0')
+    }
+    // One that can never be allowed is denied, for as long as anything is counted.
+    expect(await limiter.consume('a', { cost: 11 })).toMatchObject({ allowed: false, remaining: 10 })
   })
 
   it.each([
     [{}, 'needs a limit'],
     [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
+    [{ perMinute: 2e9 }, 'perMinute must be a whole number over 0 and up to 1000000000'],
     [{ limit: 5 }, 'limit and windowMs belong together'],
+    [{ limit: 5, windowMs: 0.5 }, 'windowMs must be a whole number of milliseconds over 0'],
     [{ max: 5 }, '`max` is `limit` here'],
+    [{ perMinute: 5, blockDuration: 5 }, '`blockDuration` is `blockMs` here'],
     [{ perMinute: 5, onCacheDown: 'maybe' }, "onCacheDown must be 'local', 'open' or 'closed'"],
+    [{ perMinute: 5, algorithm: 'leaky' }, "algorithm must be 'sliding', 'fixed' or 'gcra', got 'leaky'"],
+    [{ perMinute: 5, burst: 5 }, "burst goes with algorithm: 'gcra'"],
+    [{ perMinute: 5, perHour: 5, algorithm: 'gcra', burst: 5 }, 'burst goes with one window'],
+    [{ perMinute: 5, blockMs: 0 }, 'blockMs must be a whole number over 0'],
   ])('refuses %j: %s', (options, message) => {
     expect(() => rateLimiter(options as never)).toThrow(message)
+  })
+
+  it('is typed', () => {
+    const limiter = rateLimiter({ perMinute: 5 })
+    expectTypeOf(limiter.consume).returns.resolves.toEqualTypeOf<RateLimitResult>()
+    expectTypeOf(limiter.reset).returns.resolves.toEqualTypeOf<void>()
+    // @ts-expect-error it is perMinute
+    expect(() => rateLimiter({ perMinutes: 5 })).toThrow('`perMinutes` is `perMinute` here')
   })
 })

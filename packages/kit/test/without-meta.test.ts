@@ -126,11 +126,18 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect((await cache.get('large')) === large).toBe(true)
   })
 
-  it('counts exactly', async () => {
+  it.each(['sliding', 'fixed', 'gcra'] as const)('counts exactly, %s, and blocks', async (algorithm) => {
     await using server = await launch()
-    const limiter = rateLimiter({ limit: 10, windowMs: 86_400_000, cache: server.open() })
-    const results = await Promise.all(Array.from({ length: 50 }, () => limiter.consume('client')))
+    const options = { limit: 10, windowMs: 86_400_000, algorithm, blockMs: 60_000 } as const
+    const limiters = [server.open(), server.open()].map((cache) => rateLimiter({ ...options, cache }))
+    const calls = Array.from({ length: 100 }, (_, index) => limiters[index % 2]!.consume('client'))
+    const results = await Promise.all(calls)
     expect(results.filter((result) => result.allowed)).toHaveLength(10)
+    for (const limiter of limiters) expect((await limiter.consume('client')).retryAfterMs).toBeGreaterThan(50_000)
+    await limiters[0]!.reset('client')
+    expect(await limiters[0]!.consume('client', { cost: 4 })).toMatchObject({ allowed: true, remaining: 6 })
+    expect(await limiters[0]!.penalty('client', 5)).toMatchObject({ allowed: true, remaining: 1 })
+    expect(await limiters[0]!.reward('client', 3)).toMatchObject({ allowed: true, remaining: 4 })
   })
 
   it('keeps sessions, and merges what is written at once', async () => {

@@ -1,0 +1,139 @@
+import { FakeClock, FaultProxy, launchServer } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { memcache, rateLimiter } from '../src/index.ts'
+import type { RateLimiter } from '../src/index.ts'
+import { LocalCounters } from '../src/rate-limit/local-counters.ts'
+import { until } from './deferred.ts'
+import { openCache } from './open-cache.ts'
+
+const ALGORITHMS = ['sliding', 'fixed', 'gcra'] as const
+const FAULTS = ['stop', 'pause'] as const
+/** Nothing wraps around in it. */
+const DAY_MS = 86_400_000
+
+async function allowedOf(limiter: RateLimiter, calls: number): Promise<number> {
+  const results = await Promise.all(Array.from({ length: calls }, () => limiter.consume('client')))
+  return results.filter(({ allowed }) => allowed).length
+}
+
+class Log {
+  readonly lines: string[] = []
+  readonly info = (message: string): void => void this.lines.push(message)
+  readonly warn = this.info
+
+  get ofLimits(): string[] {
+    return this.lines.filter((line) => line.includes('rate limit'))
+  }
+}
+
+describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
+  it.each([
+    ['local', 10],
+    ['open', 200],
+    ['closed', 0],
+  ] as const)('is %s under load, says so once, and is whole again without a restart', async (onCacheDown, allowed) => {
+    const log = new Log()
+    await using test = await openCache({ timeoutMs: 250, logger: log })
+    const { cache, server } = test
+    const limiter = rateLimiter({ name: 'api', limit: 10, windowMs: DAY_MS, onCacheDown, cache })
+    expect((await limiter.peek('client')).allowed).toBe(true)
+    await server[fault]()
+    // The first hundred find out, all at once; the second do not even wait.
+    expect((await allowedOf(limiter, 100)) + (await allowedOf(limiter, 100))).toBe(allowed)
+    expect(log.ofLimits).toEqual([
+      expect.stringMatching(/^memcache-ts: the rate limit 'api' is .* while memcached is away: /),
+    ])
+    expect(cache.stats()).toMatchObject({ breaker: 'open' })
+    expect(cache.stats().cacheErrors).toBeGreaterThan(100)
+    await server.start()
+    await server.resume()
+    await until(() => cache.stats().breaker === 'closed')
+    // Nobody is believed to be denied for longer than a second.
+    test.clock.advanceMs(1000)
+    expect(await allowedOf(limiter, 100)).toBe(10)
+    expect(log.ofLimits).toEqual([
+      expect.stringContaining('is away'),
+      "memcache-ts: the rate limit 'api' is counted by memcached again: test",
+    ])
+    await server[fault]()
+    test.clock.advanceMs(1000)
+    await limiter.consume('client')
+    expect(log.ofLimits).toHaveLength(3)
+  })
+
+  it.each(ALGORITHMS)('judges by its own counters meanwhile, %s, and does all that it does', async (algorithm) => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const limiter = rateLimiter({
+      limit: 10,
+      windowMs: DAY_MS,
+      perHour: 8,
+      algorithm,
+      blockMs: 5000,
+      cache: test.cache,
+    })
+    await test.server[fault]()
+    expect((await limiter.consume('client', { cost: 3 })).remaining).toBe(5)
+    expect((await limiter.peek('client')).remaining).toBe(5)
+    expect((await limiter.penalty('client', 2)).remaining).toBe(3)
+    expect((await limiter.reward('client', 4)).remaining).toBe(7)
+    expect(await allowedOf(limiter, 100)).toBe(7)
+    expect(await limiter.peek('client')).toMatchObject({ allowed: false, retryAfterMs: 5000 })
+    await limiter.reset('client')
+    expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 7 })
+    expect(await limiter.block('client', 1000)).toMatchObject({ allowed: false, retryAfterMs: 1000 })
+    test.clock.advanceMs(1000)
+    expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
+  it('rejects nothing, whatever it is asked', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    await test.server[fault]()
+    for (const onCacheDown of ['open', 'closed'] as const) {
+      const limiter = rateLimiter({ perMinute: 10, onCacheDown, cache: test.cache })
+      const allowed = onCacheDown === 'open'
+      expect(await limiter.peek('a')).toMatchObject({ allowed })
+      expect(await limiter.penalty('a')).toMatchObject({ allowed })
+      expect(await limiter.reward('a')).toMatchObject({ allowed })
+      expect(await limiter.block('a', 1000)).toMatchObject({ allowed })
+      await limiter.reset('a')
+      // Closed, it is worth trying again soon, however long the window is.
+      expect((await limiter.consume('a')).retryAfterMs).toBe(allowed ? 0 : 1000)
+    }
+  })
+})
+
+describe('a limiter whose memcached misbehaves', () => {
+  it.each(ALGORITHMS)('goes on without it, %s', async (algorithm) => {
+    await using server = await launchServer()
+    await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
+    await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })
+    const limiter = rateLimiter({ limit: 10, windowMs: DAY_MS, algorithm, cache })
+    await limiter.consume('other')
+    proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
+    expect(await allowedOf(limiter, 50)).toBe(10)
+    proxy.fault = { kind: 'reset' }
+    expect((await limiter.consume('somebody')).allowed).toBe(true)
+    proxy.fault = { kind: 'none' }
+    await until(async () => {
+      await limiter.reset('client')
+      return (await limiter.consume('client')).remaining === 9
+    })
+  })
+
+  it('has one listener on its cache, however many limiters there are', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    await test.server.stop()
+    for (let index = 0; index < 20; index++) {
+      await rateLimiter({ name: `limiter ${index}`, perMinute: 1, cache: test.cache }).consume('a')
+    }
+    expect(test.cache.listenerCount('recovered')).toBe(1)
+  })
+
+  it('keeps no more of its own than it has room for', async () => {
+    const counters = new LocalCounters(new FakeClock())
+    for (let id = 0; id <= 100_000; id++) await counters.incr(`id ${id}`, 1, 60)
+    // The first has made room.
+    expect(await counters.count('id 0')).toBe(0)
+    expect(await counters.count('id 1')).toBe(1)
+  })
+})
