@@ -13,7 +13,8 @@ export interface MemcacheHealthOptions {
 export type MemcacheHealthResult<Key extends string = string> = Record<
   Key,
   {
-    status: 'up' | 'degraded' | 'down'
+    /** With terminus 12 also `degraded`, which the types of terminus 11 would not take. */
+    status: 'up' | 'down'
     /** Whether some servers do not answer, for terminus 11, which knows up and down alone. */
     degraded?: true
     /** Each server, and whether it answers. */

@@ -1,14 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common'
-import {
-  ipKey,
-  MemcacheOptionError,
-  PROBLEM_JSON,
-  quotaProblem,
-  rateLimiter,
-  rateLimitHeaders,
-  retryAfterSeconds,
-} from 'memcache-ts'
+import { ipKey, MemcacheOptionError, quotaProblem, rateLimiter, rateLimitHeaders, retryAfterSeconds } from 'memcache-ts'
 import type { Memcache, RateLimiter, RateLimitResult, WriteRateLimitHeaders } from 'memcache-ts'
+import { sendAsProblem } from './problem-type.ts'
 import { denial } from './rate-limit-exception.ts'
 import { checkRateLimitOptions } from './rate-limit-options.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
@@ -51,7 +44,7 @@ export class RateLimitPolicy {
   async #denied(call: Call, context: ExecutionContext, result: RateLimitResult): Promise<Error> {
     call.headers?.setHeader('Retry-After', String(retryAfterSeconds(result)))
     // A resolver's denial is one error among the answers of a query.
-    if (context.getType() === 'http') call.headers?.setHeader('Content-Type', PROBLEM_JSON)
+    if (context.getType() === 'http') sendAsProblem(context.switchToHttp().getResponse())
     return denial(context, quotaProblem(this.#limiter, result), result)
   }
 
