@@ -1,5 +1,5 @@
-import type { PGlite } from '@electric-sql/pglite'
 import type { City, CityChange, NearCity } from './city.ts'
+import type { Database } from './database.ts'
 import { fold } from './fold.ts'
 
 const COLUMNS = 'id, name, country, population, lat, lon'
@@ -9,10 +9,10 @@ export type TimesQuery = <Result>(query: () => Promise<Result>) => Promise<Resul
 
 /** The statements. Nothing here knows of a cache. */
 export class CityTable {
-  readonly #database: PGlite
+  readonly #database: Database
   readonly #timesQuery: TimesQuery
 
-  constructor(database: PGlite, timesQuery: TimesQuery = (query) => query()) {
+  constructor(database: Database, timesQuery: TimesQuery = (query) => query()) {
     this.#database = database
     this.#timesQuery = timesQuery
   }

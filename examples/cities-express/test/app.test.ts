@@ -1,4 +1,3 @@
-import type { PGlite } from '@electric-sql/pglite'
 import type { Express } from 'express'
 import { getDefaultMemcache } from 'memcache-ts'
 import supertest from 'supertest'
@@ -7,13 +6,14 @@ import { createApp } from '../src/app.ts'
 import { Cities } from '../src/cities.ts'
 import { timedDatabase } from '../src/server-timing.ts'
 import { CityTable, openDatabase } from 'cities-data'
+import type { Database } from 'cities-data'
 
 const PARIS = 2_988_507
 const ZURICH = 2_657_896
 const NEAR_PARIS = '/api/near?lat=48.853&lon=2.349&km=20'
 
 describe('the service', () => {
-  let database: PGlite
+  let database: Database
   let table: CityTable
   let cities: Cities
   let app: Express

@@ -1,5 +1,4 @@
 import type { AddressInfo, Server } from 'node:net'
-import type { PGlite } from '@electric-sql/pglite'
 import axe from 'axe-core'
 import { getDefaultMemcache } from 'memcache-ts'
 import { describeWithChromium } from 'memcache-ts-testing'
@@ -10,12 +9,13 @@ import { createApp } from '../src/app.ts'
 import { Cities } from '../src/cities.ts'
 import { timedDatabase } from '../src/server-timing.ts'
 import { CityTable, openDatabase } from 'cities-data'
+import type { Database } from 'cities-data'
 import { listen } from '../src/listen.ts'
 
 const LISBON = 2_267_057
 
 describeWithChromium('the page in Chromium', (executablePath) => {
-  let database: PGlite
+  let database: Database
   let table: CityTable
   let server: Server
   let origin: string

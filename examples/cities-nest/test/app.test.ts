@@ -21,7 +21,6 @@ describe('the cities service', () => {
   beforeAll(async () => {
     memcache = await testMemcache({ timeoutMs: 5000 })
     const module = await Test.createTestingModule({ imports: [AppModule] })
-      .setLogger(false)
       .overrideProvider(Memcache)
       .useValue(memcache.cache)
       .compile()

@@ -6,7 +6,7 @@ import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache, TestMemcacheOptions } from 'memcache-ts/testing'
 import { MemcacheModule } from '../src/index.ts'
 
-export type Platform = 'express' | 'fastify'
+type Platform = 'express' | 'fastify'
 
 /** An application that listens, on a cache of its own. */
 export interface TestApp extends TestMemcache {

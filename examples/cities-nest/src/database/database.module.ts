@@ -1,10 +1,10 @@
 import { Inject, Logger, Module } from '@nestjs/common'
 import type { OnApplicationShutdown } from '@nestjs/common'
 import { CityTable, openDatabase } from 'cities-data'
+import type { Database } from 'cities-data'
 
 /** The injection token of the database: a Postgres in this process. */
 const DATABASE = Symbol('database')
-type Database = Awaited<ReturnType<typeof openDatabase>>
 
 /** Opens the database, with all the cities in it, and gives the statements that are asked of it. */
 @Module({

@@ -16,11 +16,11 @@ export function sendAsProblem(response: AnyResponse): void {
     return
   }
   const raw = response as ServerResponse
-  const { writeHead } = raw
+  const writeHead = raw.writeHead.bind(raw)
   raw.writeHead = ((...args: Parameters<typeof writeHead>) => {
     if (!raw.headersSent && String(raw.getHeader('Content-Type')).startsWith('application/json')) {
       raw.setHeader('Content-Type', PROBLEM_JSON)
     }
-    return writeHead.apply(raw, args)
+    return writeHead(...args)
   }) as typeof writeHead
 }
