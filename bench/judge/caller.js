@@ -1,5 +1,5 @@
 // One process of a goal that takes several: it opens a cache, and does what it is told by messages.
-import { memcache } from 'memcache-ts'
+import { memcache, rateLimiter } from 'memcache-ts'
 
 const [address, task, options = '{}'] = process.argv.slice(2)
 const given = JSON.parse(options)
@@ -46,6 +46,13 @@ const tasks = {
     }
     await Promise.all(waiting)
     return { replaced, took }
+  },
+
+  /** All its calls of one id at once, within a day. */
+  async limit({ id, algorithm, limit, calls }) {
+    const limiter = rateLimiter({ name: algorithm, perDay: limit, algorithm, cache })
+    const results = await Promise.all(Array.from({ length: calls }, () => limiter.consume(id)))
+    return { allowed: results.filter((result) => result.allowed).length }
   },
 
   /** Many keys, of which those that are missing are loaded by one call. */

@@ -5,6 +5,8 @@ import * as clientSpeed from './client-speed.js'
 import * as clientTracing from './client-tracing.js'
 import * as hotKey from './hot-key.js'
 import * as killedWinner from './killed-winner.js'
+import * as limitsAway from './limits-away.js'
+import * as limits from './limits.js'
 import * as many from './many.js'
 import * as memoryTier from './memory-tier.js'
 import * as memory from './memory.js'
@@ -22,6 +24,8 @@ export const goals = {
   memoryTier,
   cacheAway,
   near,
+  limits,
+  limitsAway,
   memory,
   clientFailover,
   clientFaults,

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type { Express, Request } from 'express'
 import { FakeClock, freePort } from 'memcache-ts-testing'
@@ -5,8 +8,10 @@ import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import request from 'supertest'
 import { describe, expect, it, vi } from 'vitest'
-import { rateLimit } from '../src/index.ts'
+import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
+import { KNOWN } from '../src/rate-limit-options.ts'
+import { Gate } from './gate.ts'
 import { EXPRESSES, listen, TestFleet } from './open-app.ts'
 
 describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
@@ -135,6 +140,118 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect(text).toContain('a request has no address to count it by: give rateLimit({ key: (request) =&gt; … })')
   })
 
+  it('appends what several limiters say of one request', async () => {
+    await using fleet = new TestFleet()
+    const cache = fleet.cache()
+    const made = app(cache, { name: 'all', perMinute: 10 })
+    made.get('/slow', rateLimit({ name: 'slow', perHour: 2, cache }), (req, res) => res.json(req.rateLimit))
+    await using server = await listen(made)
+    const { headers, body } = await request(server).get('/slow').expect(200)
+    expect(headers['ratelimit-policy']).toBe('"all";q=10;w=60, "slow";q=2;w=3600')
+    expect(headers['ratelimit']).toMatch(/^"all";r=9;t=\d+, "slow";r=1;t=\d+$/)
+    expect(body).toMatchObject({ limit: 2, remaining: 1 })
+    await request(server).get('/slow').expect(200)
+    const denied = await request(server).get('/slow').expect(429)
+    expect(JSON.parse(denied.text)['violated-policies']).toEqual(['slow'])
+    expect((await request(server).get('/')).headers['ratelimit']).toMatch(/^"all";r=6;t=\d+$/)
+  })
+
+  it.each([
+    ['draft-7', { 'ratelimit-policy': '10;w=60, 2;w=3600', ratelimit: 'limit=2, remaining=1, reset=3600' }],
+    [
+      'draft-6',
+      {
+        'ratelimit-policy': '10;w=60, 2;w=3600',
+        'ratelimit-limit': '2',
+        'ratelimit-remaining': '1',
+        'ratelimit-reset': '3600',
+      },
+    ],
+    [
+      'legacy',
+      { 'x-ratelimit-limit': '2', 'x-ratelimit-remaining': '1', 'x-ratelimit-reset': String(1_800_000_000 + 3600) },
+    ],
+    [false, {}],
+  ] as const)('tells of the tightest limit by headers of %s, in any order', async (headers, expected) => {
+    await using fleet = new TestFleet()
+    const cache = fleet.cache()
+    const limits = { wide: { name: 'wide', perMinute: 10 }, tight: { name: 'tight', perHour: 2 } }
+    for (const [first, second] of [
+      ['wide', 'tight'],
+      ['tight', 'wide'],
+    ] as const) {
+      const made = express()
+      for (const name of [first, second]) {
+        made.use(rateLimit({ ...limits[name], key: () => first, algorithm: 'fixed', headers, cache }))
+      }
+      made.get('/', (_req, res) => res.json({}))
+      await using server = await listen(made)
+      const answer = await request(server).get('/').expect(200)
+      const said = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => name.includes('ratelimit')))
+      if (first === 'wide' || headers === 'legacy') expect(said).toEqual(expected)
+      else
+        expect(said).toEqual({
+          ...expected,
+          ...('ratelimit-policy' in expected && { 'ratelimit-policy': '2;w=3600, 10;w=60' }),
+        })
+    }
+  })
+
+  it.each([
+    ['skipSuccessfulRequests', 200, 500],
+    ['skipFailedRequests', 500, 200],
+  ] as const)('%s: gives back what is answered with %i, not %i', async (option, skipped, counted) => {
+    await using fleet = new TestFleet()
+    const made = express()
+    const limited = rateLimit({ perMinute: 3, [option]: true, cost: 2, key: () => 'k', cache: fleet.cache() })
+    made.get('/:status', limited, (req, res) => res.status(Number(req.params.status)).json({}))
+    await using server = await listen(made)
+    for (let call = 0; call < 5; call++) {
+      await request(server).get(`/${skipped}`).expect(skipped)
+      await until(async () => (await limited.limiter.peek('k')).remaining === 3)
+    }
+    await request(server).get(`/${counted}`).expect(counted)
+    await request(server).get(`/${counted}`).expect(429)
+    expect((await limited.limiter.peek('k')).remaining).toBe(1)
+  })
+
+  it('takes a request whose client went away for a failed one', async () => {
+    await using fleet = new TestFleet()
+    const gate = new Gate()
+    const made = express()
+    const limited = rateLimit({ perMinute: 3, skipFailedRequests: true, key: () => 'k', cache: fleet.cache() })
+    made.get('/', limited, () => void gate.pass())
+    await using server = await listen(made)
+    const { port } = server.address() as AddressInfo
+    const client = get({ port })
+    client.on('error', () => {})
+    await gate.arrived
+    expect((await limited.limiter.peek('k')).remaining).toBe(2)
+    client.destroy()
+    await until(async () => (await limited.limiter.peek('k')).remaining === 3)
+  })
+
+  it('has its limiter at hand, to let a client in again', async () => {
+    await using fleet = new TestFleet()
+    const login = rateLimit({ name: 'login', perMinute: 1, blockMs: 600_000, key: () => 'ann', cache: fleet.cache() })
+    const made = express()
+    made.post('/login', login, (_req, res) => res.json({}))
+    await using server = await listen(made)
+    await request(server).post('/login').expect(200)
+    const { headers } = await request(server).post('/login').expect(429)
+    expect(headers['retry-after']).toBe('600')
+    await login.limiter.reset('ann')
+    await request(server).post('/login').expect(200)
+  })
+
+  it('hands a cost that cannot be to the application', async () => {
+    await using fleet = new TestFleet()
+    await using server = await listen(app(fleet.cache(), { perMinute: 3, cost: () => Number.NaN }))
+    await request(server)
+      .get('/')
+      .expect(500, /cost must be a whole number over 0, got NaN/)
+  })
+
   it.each([
     ['local', [200, 429]],
     ['open', [200, 200]],
@@ -165,16 +282,65 @@ describe('a proxy', () => {
     await from('192.0.2.4:50123').expect(200)
     await from('192.0.2.4:50124').expect(429)
   })
+
+  it('is warned of when everybody can pretend to be it', async () => {
+    vi.resetModules()
+    const { rateLimit: fresh } = await import('../src/index.ts')
+    await using fleet = new TestFleet()
+    const made = express()
+    made.set('trust proxy', true)
+    made.use(fresh({ perMinute: 2, cache: fleet.cache() }))
+    made.get('/', (_req, res) => res.json({}))
+    await using server = await listen(made)
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    await request(server).get('/').set('X-Forwarded-For', '192.0.2.1').expect(200)
+    await request(server).get('/').set('X-Forwarded-For', '192.0.2.1').expect(200)
+    expect(warn.mock.calls.map(([message]) => message)).toEqual([expect.stringContaining('Express trusts every proxy')])
+    warn.mockRestore()
+  })
 })
 
 describe('options of rateLimit', () => {
+  it('are all in the README', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const option of KNOWN) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+  })
+
   it.each([
     [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
     [{}, 'needs a limit'],
     [{ perMinute: 5, cost: 0 }, 'cost must be a whole number over 0'],
     [{ perMinute: 5, keyGenerator: () => 'k' }, '`keyGenerator` is `key` here'],
     [{ max: 5, windowMs: 1000 }, '`max` is `limit` here'],
+    [{ perMinute: 5, standardHeaders: 'draft-7' }, '`standardHeaders` is `headers` here'],
+    [{ perMinute: 5, legacyHeaders: true }, "`legacyHeaders` is `headers: 'legacy'` here"],
+    [
+      { perMinute: 5, headers: 'draft-8' },
+      "headers must be draft-10, draft-7, draft-6, legacy or false, got 'draft-8'",
+    ],
+    [{ perMinute: 5, passOnStoreError: true }, "`passOnStoreError` is `onCacheDown: 'open'` here"],
+    [{ perMinute: 5, identifier: 'api' }, '`identifier` is `name` here'],
   ])('%j is refused: %s', (options, message) => {
     expect(() => rateLimit(options as never)).toThrow(message)
   })
 })
+
+describe('ipKey', () => {
+  it('names the client of a request, or of an address', async () => {
+    await using fleet = new TestFleet()
+    const made = express()
+    const key = (req: Request) => req.get('x-api-key') ?? ipKey(req)
+    made.use(rateLimit({ perMinute: 2, key, cache: fleet.cache() }))
+    made.get('/', (req, res) => res.json(ipKey(req)))
+    await using server = await listen(made)
+    await request(server).get('/').expect(200, '"127.0.0.1"')
+    await request(server).get('/').set('X-Api-Key', 'k').expect(200)
+    expect((await request(server).get('/').expect(200)).headers['ratelimit']).toContain('r=0')
+    expect(ipKey('2001:db8:1:2f7::9')).toBe('2001:db8:1:200::/56')
+  })
+})
+
+/** Waits until something holds: for what goes on after an answer. */
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setImmediate(resolve))
+}

@@ -146,6 +146,11 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#core.stats()
   }
 
+  /** Whether no server answers: what is asked of one fails at once. */
+  get isAway(): boolean {
+    return this.#core.isAway
+  }
+
   /** Says something to the operator, by the `logger`. */
   warn(message: string): void {
     this.#options.logger.warn(message)

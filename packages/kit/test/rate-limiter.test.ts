@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { rateLimiter } from '../src/index.ts'
+import { memcache, RATE_LIMITER_OPTIONS, rateLimiter } from '../src/index.ts'
 import type { RateLimiter, RateLimiterOptions, RateLimitResult } from '../src/index.ts'
 import { countWrites } from './count-writes.ts'
 import { until } from './deferred.ts'
@@ -246,8 +247,10 @@ describe('rateLimiter', () => {
   it('keeps all of an id on one server', async () => {
     await using one = await openCache()
     await using other = await openCache()
-    const servers = [one, other].map((test, index) => ({ ...test.server.servers[0]!, name: `server ${index}` }))
-    const { memcache } = await import('../src/index.ts')
+    const servers = [one, other].map(({ server }, index) => ({
+      name: `server ${index}`,
+      connect: () => server.servers[0]!.connect(),
+    }))
     await using cache = memcache({ servers, clock: one.clock, timeoutMs: 5000, logger: false })
     const limiter = rateLimiter({ perSecond: 5, perMinute: 10, perHour: 20, cache })
     const items = () => [one, other].map(({ server }) => Number(server.memcached.stats()['curr_items']))
@@ -255,7 +258,7 @@ describe('rateLimiter', () => {
       const before = items()
       await limiter.consume(id)
       const made = items().map((count, index) => count - before[index]!)
-      expect(made.toSorted()).toEqual([0, 3])
+      expect(made.toSorted((a, b) => a - b)).toEqual([0, 3])
     }
     expect(items().every((count) => count > 0)).toBe(true)
   })
@@ -268,6 +271,16 @@ describe('rateLimiter', () => {
     const counter = `rate:default:100:60000:${index}:client`
     await until(async () => String(await test.cache.client.get(counter)).trim() === '100')
     expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900, cmd_get: 2 })
+  })
+
+  it('refuses an id that is none, for which everybody would count', async () => {
+    await using test = await openCache()
+    const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
+    for (const id of [undefined, null, 5, {}]) {
+      for (const method of ['consume', 'peek', 'penalty', 'reward', 'reset'] as const) {
+        await expect(limiter[method](id as never)).rejects.toThrow('an id must be a string')
+      }
+    }
   })
 
   it('refuses a cost that is no whole number over 0', async () => {
@@ -295,6 +308,11 @@ describe('rateLimiter', () => {
     [{ perMinute: 5, blockMs: 0 }, 'blockMs must be a whole number over 0'],
   ])('refuses %j: %s', (options, message) => {
     expect(() => rateLimiter(options as never)).toThrow(message)
+  })
+
+  it('has all its options in the README', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const option of RATE_LIMITER_OPTIONS) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
   })
 
   it('is typed', () => {

@@ -44,10 +44,29 @@ describeWithMemcached('the kit on the real memcached', () => {
     expect(await other.getOrSet('thrown', () => 'loaded')).toBe('loaded')
   })
 
-  it('admits exactly 100 of 1000 parallel calls', async () => {
-    const limiters = caches.map((cache) => rateLimiter({ limit: 100, windowMs: 86_400_000, cache }))
-    const calls = limiters.flatMap((limiter) => Array.from({ length: 500 }, () => limiter.consume('client')))
-    expect((await Promise.all(calls)).filter((result) => result.allowed)).toHaveLength(100)
+  it.each(['sliding', 'fixed', 'gcra'] as const)(
+    'admits exactly 100 of 1000 parallel calls to two processes: %s',
+    async (algorithm) => {
+      const limiters = caches.map((cache) => rateLimiter({ limit: 100, windowMs: 86_400_000, algorithm, cache }))
+      const calls = limiters.flatMap((limiter) => Array.from({ length: 500 }, () => limiter.consume(algorithm)))
+      expect((await Promise.all(calls)).filter((result) => result.allowed)).toHaveLength(100)
+    },
+  )
+
+  it.each([500, 31 * 86_400_000])('holds windows of %i ms, blocks, penalties and rewards', async (windowMs) => {
+    const clock = new FakeClock(Date.now())
+    await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000, clock })
+    for (const algorithm of ['sliding', 'fixed', 'gcra'] as const) {
+      const limiter = rateLimiter({ name: algorithm, limit: 5, windowMs, algorithm, cache })
+      clock.advanceMs(windowMs - (clock.nowMs() % windowMs))
+      const results = await Promise.all(Array.from({ length: 50 }, () => limiter.consume('client')))
+      expect(results.filter((result) => result.allowed)).toHaveLength(5)
+      expect(await limiter.reward('client', 3)).toMatchObject({ allowed: true, remaining: 3 })
+      expect(await limiter.penalty('client', 2)).toMatchObject({ allowed: true, remaining: 1 })
+      expect(await limiter.block('client', 60_000)).toMatchObject({ allowed: false, retryAfterMs: 60_000 })
+      await limiter.reset('client')
+      expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 4 })
+    }
   })
 
   it('warms each key once, whoever warms', async () => {

@@ -119,6 +119,10 @@ export class CacheCore {
     return this.#many(load, signal).warm(items)
   }
 
+  get isAway(): boolean {
+    return this.#health.isAllDown
+  }
+
   stats(): CacheStats {
     const { report, pending } = this.parts
     return { ...report.stats, pending: pending.size, breaker: this.#breaker() }

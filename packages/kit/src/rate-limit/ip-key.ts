@@ -7,6 +7,8 @@ const IPV6_PREFIX_BITS = 56
  * One client's name by its address: IPv4 as it is, IPv6 by its /56, an IPv4 address in IPv6 clothes as IPv4.
  */
 export function ipKey(ip: string): string {
+  // Most are plain IPv4.
+  if (!ip.includes(':')) return ip
   const address = withoutPort(ip).split('%')[0]!
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined && isIPv4(mapped)) return mapped

@@ -20,6 +20,12 @@ export class OutageLog {
     cache.on('recovered', (server) => this.#recovered(server))
   }
 
+  /** Whether it was said already that a limiter goes on without memcached. */
+  has(limiter: string): boolean {
+    for (const limiters of this.#lost.values()) if (limiters.has(limiter)) return true
+    return false
+  }
+
   /** Notes that a limiter went on without memcached. */
   failed(limiter: string, instead: string, error: unknown): void {
     this.#cache.failed(error)

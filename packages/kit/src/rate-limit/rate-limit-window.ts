@@ -51,7 +51,7 @@ export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWind
 }
 
 /** Where a window stands at a time: windows are aligned to 1970, so that all processes mean the same one. */
-export function windowIndex({ windowMs }: RateLimitWindow, nowMs: number): number {
+export function windowIndex(windowMs: number, nowMs: number): number {
   return Math.floor(nowMs / windowMs)
 }
 

@@ -63,31 +63,31 @@ export class RateLimiter {
   /**
    * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
    * tightest. A call that is denied counts nowhere.
-   * @throws MemcacheOptionError for a cost that is no whole number over 0.
+   * @throws MemcacheOptionError for an id that is no string, or a cost that is no whole number over 0.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
     const cost = options?.cost ?? 1
     if (cost !== 1) wholeNumber('cost', cost)
+    checkId(id)
     const nowMs = this.nowMs()
     const known = this.#denials.find(id, cost, nowMs)
     if (known !== undefined) return known
-    try {
-      const result = await this.#limits!.consume(id, cost, nowMs)
-      if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
-      return result
-    } catch (error) {
-      return this.#instead(error, nowMs, (insurance) => insurance.consume(id, cost, nowMs))
+    if (!this.#isWithout()) {
+      try {
+        const result = await this.#limits!.consume(id, cost, nowMs)
+        if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
+        return result
+      } catch (error) {
+        this.#note(error)
+      }
     }
+    return this.#instead(nowMs, (insurance) => insurance.consume(id, cost, nowMs))
   }
 
   /** What a call of `id` at cost 1 would be told now; it counts nothing. */
   async peek(id: string): Promise<RateLimitResult> {
     const nowMs = this.nowMs()
-    try {
-      return await this.#limits!.peek(id, nowMs)
-    } catch (error) {
-      return this.#instead(error, nowMs, (insurance) => insurance.peek(id, nowMs))
-    }
+    return this.#ask(id, nowMs, (limits) => limits.peek(id, nowMs))
   }
 
   /**
@@ -127,29 +127,42 @@ export class RateLimiter {
 
   async #change(id: string, change: (limits: Limits, nowMs: number) => Promise<void>): Promise<RateLimitResult> {
     const nowMs = this.nowMs()
-    const changeAndPeek = async (limits: Limits): Promise<RateLimitResult> => {
+    return this.#ask(id, nowMs, async (limits) => {
       await change(limits, nowMs)
       this.#denials.forget(id)
       return limits.peek(id, nowMs)
+    })
+  }
+
+  async #ask(id: string, nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
+    checkId(id)
+    if (!this.#isWithout()) {
+      try {
+        return await ask(this.#limits!)
+      } catch (error) {
+        this.#note(error)
+      }
     }
-    try {
-      return await changeAndPeek(this.#limits!)
-    } catch (error) {
-      return this.#instead(error, nowMs, changeAndPeek)
-    }
+    return this.#instead(nowMs, ask)
+  }
+
+  /** Whether memcached need not be asked: it is known to be away, and that was said. */
+  #isWithout(): boolean {
+    const cache = this.#opened()
+    return cache.isAway && OutageLog.of(cache).has(this.name)
+  }
+
+  /** @throws what is the caller's mistake. */
+  #note(error: unknown): void {
+    if (isCallersMistake(error)) throw error
+    OutageLog.of(this.#opened()).failed(this.name, INSTEAD[this.#options.onCacheDown], error)
   }
 
   /** What is said when memcached is away. */
-  async #instead(
-    error: unknown,
-    nowMs: number,
-    ask: (insurance: Limits) => Promise<RateLimitResult>,
-  ): Promise<RateLimitResult> {
-    if (isCallersMistake(error)) throw error
-    const cache = this.#opened()
+  async #instead(nowMs: number, ask: (insurance: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
     const { onCacheDown } = this.#options
-    OutageLog.of(cache).failed(this.name, INSTEAD[onCacheDown], error)
     if (onCacheDown === 'local') {
+      const cache = this.#opened()
       this.#insurance ??= this.#limitsIn(new LocalCounters(cache.clock), cache)
       return ask(this.#insurance)
     }
@@ -178,6 +191,12 @@ export class RateLimiter {
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
     return new WindowLimits(options, algorithm === 'fixed' ? fixedWindow : slidingWindow)
   }
+}
+
+/** @throws MemcacheOptionError for what is no string: all who have none would count as one. */
+function checkId(id: unknown): void {
+  if (typeof id !== 'string')
+    throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
 }
 
 /**

@@ -3,7 +3,7 @@ import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /** What is counted of an id in one window. */
-export interface WindowCounts {
+interface WindowCounts {
   /** What was admitted in this window. */
   readonly current: number
   /** What was admitted in the one before. */

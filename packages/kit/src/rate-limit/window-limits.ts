@@ -49,7 +49,8 @@ export class WindowLimits implements Limits {
         ? [await store.incr(keys[0]!, cost, this.#ttls[0]!, groupKey)]
         : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!, groupKey)))
     if (reading !== undefined) await reading
-    await this.#heedMark(standing, raw[0]!, nowMs)
+    const marks = marksIn(raw[0]!)
+    if (marks !== standing.marks) await this.#heedMark(standing, marks, nowMs)
     const result = this.#judge(standing, raw, cost, nowMs)
     if (!result.allowed) return this.#deny(standing, result, cost, nowMs)
     return result
@@ -73,16 +74,18 @@ export class WindowLimits implements Limits {
 
   async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {
     const { store, windows } = this.#options
-    const { groupKey } = this.#standing(id, nowMs)
+    const standing = this.#standing(id, nowMs)
+    const { groupKey } = standing
     await Promise.all(
       windows.map(async (window, index) => {
-        const key = this.#counterKey(index, windowIndex(window, atMs), id)
+        const key = this.#counterKey(index, windowIndex(window.windowMs, atMs), id)
         const left = countIn(await store.decr(key, amount, groupKey))
         // Below a block's mark there is no 0 at which it would have stopped.
         if (left < 0) await store.incr(key, -left, this.#ttls[index]!, groupKey)
       }),
     )
-    this.#standings.delete(id)
+    // It may have changed a window before, which is not asked for with every call.
+    if (!standing.isIn(windows, atMs)) this.#standings.delete(id)
   }
 
   async block(id: string, untilMs: number, nowMs: number): Promise<void> {
@@ -140,9 +143,7 @@ export class WindowLimits implements Limits {
   }
 
   /** Asks for the block that a counter says there was, or was lifted, since this process last asked. */
-  async #heedMark(standing: Standing, raw: number, nowMs: number): Promise<void> {
-    const marks = marksIn(raw)
-    if (marks === standing.marks) return
+  async #heedMark(standing: Standing, marks: number, nowMs: number): Promise<void> {
     // What is under way may have been asked before the mark was made.
     await standing.reading
     if (marks === standing.marks) return
@@ -178,7 +179,7 @@ export class WindowLimits implements Limits {
     const { windows, name, key } = this.#options
     const known = this.#standings.get(id)
     if (known?.isIn(windows, nowMs) === true) return known
-    const indexes = windows.map((window) => windowIndex(window, nowMs))
+    const indexes = windows.map(({ windowMs }) => windowIndex(windowMs, nowMs))
     const keys = indexes.map((at, index) => this.#counterKey(index, at, id))
     const standing = new Standing(id, indexes, keys, key([name, 'block', id]), key([name, id]))
     this.#standings.set(id, standing)

@@ -1,0 +1,32 @@
+import type { Request } from 'express'
+import { ipKey as keyOfAddress, MemcacheOptionError } from 'memcache-ts'
+
+let warnedOfProxy = false
+
+/**
+ * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its /56, an IPv4 address in
+ * IPv6 clothes as IPv4.
+ * @throws MemcacheOptionError for a request that has no address.
+ */
+export function ipKey(from: Request | string): string {
+  if (typeof from === 'string') return keyOfAddress(from)
+  if (!warnedOfProxy && from.headers['x-forwarded-for'] !== undefined) checkProxy(from)
+  const { ip } = from
+  if (ip === undefined || ip === '') {
+    throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
+  }
+  return keyOfAddress(ip)
+}
+
+/** Tells once of a proxy that is not known of, or of one that anybody can pretend to be. */
+function checkProxy(request: Request): void {
+  const trusted: unknown = request.app.get('trust proxy')
+  if (trusted !== false && trusted !== true) return
+  warnedOfProxy = true
+  process.emitWarning(
+    trusted
+      ? "Express trusts every proxy, so that a client can give itself any address in X-Forwarded-For, and no limit holds it. Say how many there are: app.set('trust proxy', 1)"
+      : "a request came through a proxy, but Express does not trust it: all clients count as one. Say app.set('trust proxy', 1)",
+    { code: 'MEMCACHE_TRUST_PROXY' },
+  )
+}
