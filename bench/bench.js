@@ -1,10 +1,11 @@
 // Figures beside those of peers: `npm run bench -- server`, or all of them without a name. Nothing fails here: goals are in
 // `npm run judge`. `--save` writes them to bench/results.
+import * as cache from './cache/compare.js'
 import * as client from './client/speed.js'
 import * as nest from './nest/overhead.js'
 import * as server from './server/pauses.js'
 
-const benches = { client, nest, server }
+const benches = { cache, client, nest, server }
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const unknown = names.filter((name) => !Object.hasOwn(benches, name))
 

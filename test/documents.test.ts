@@ -146,6 +146,22 @@ describe('what the documents name', () => {
     }
   })
 
+  it('packages/kit/README.md: every option and counter of the cache is in its tables', async () => {
+    const readme = read('packages/kit/README.md')
+    for (const file of ['memcache-options', 'cache/get-or-set-options', 'cache/memory-tier']) {
+      const source = read(`packages/kit/src/${file}.ts`)
+      const lists = [...source.matchAll(/^(?:export )?const [A-Z_]+ = \[(.*?)\]/gms)].map((match) => match[1]!)
+      const options = lists.flatMap((list) => [...list.matchAll(/'(\w+)'/g)].map((match) => match[1]!))
+      expect(options.length).toBeGreaterThan(3)
+      for (const option of options) expect(readme).toMatch(new RegExp(`^\\| .*\\b${option}\\b.* \\|`, 'm'))
+    }
+    const { memcache } = await import('memcache-ts')
+    await using cache = memcache('127.0.0.1:1')
+    for (const counter of Object.keys(cache.stats())) {
+      expect(readme).toMatch(new RegExp(`^\\| .*\`${counter}\`.* \\|`, 'm'))
+    }
+  })
+
   it('every error code has a class', async () => {
     const protocol = await import('memcache-ts-protocol')
     const codes = [...read('packages/protocol/src/errors.ts').matchAll(/^ {2}\| '(ERR_MEMCACHE_\w+)'/gm)].map(

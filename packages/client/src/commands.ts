@@ -55,7 +55,7 @@ export class Commands {
   /** An item, with a result of the caller's making. */
   retrieve<Result>(
     key: ClientKey,
-    request: Omit<RetrievalRequest, 'wireKey'>,
+    request: RetrievalRequest,
     options: CallOptions | undefined,
     build: (reply: MetaReply, value: unknown) => Result,
     reader: ValueReader = this.#values,
@@ -63,7 +63,7 @@ export class Commands {
     return new Promise((resolve, reject) => {
       options?.signal?.throwIfAborted()
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new RetrievalOperation({ ...request, wireKey }, nameOf(key), reader, build, resolve, reject)
+      const operation = new RetrievalOperation(wireKey, request, nameOf(key), reader, build, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
     })
   }
@@ -221,7 +221,8 @@ export class Commands {
   /** Asks by a meta command, which tells a lease that nobody has filled from an empty value. */
   #getExactly(call: GetCall): void {
     const operation = new RetrievalOperation(
-      { wireKey: call.wireKey, value: true, details: true },
+      call.wireKey,
+      { value: true, details: true },
       call.name,
       this.#values,
       valueOf,

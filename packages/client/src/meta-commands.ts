@@ -40,7 +40,7 @@ export class MetaCommands {
 
   /** mg: an item with all that is known of it; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
-    return this.#tracing.run('meta.get', key, options, async () => {
+    return this.#tracing.run('meta.get', key, options, () => {
       const request = {
         value: options?.value !== false,
         casUnique: true,
@@ -58,7 +58,7 @@ export class MetaCommands {
 
   /** ms: stores a value. */
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
-    return this.#tracing.run('meta.set', key, options, async () => {
+    return this.#tracing.run('meta.set', key, options, () => {
       const mode = options?.mode ?? 'set'
       if (!MODES.includes(mode)) throw new MemcacheOptionError(`mode must be one of ${MODES.join(', ')}, got '${mode}'`)
       const conditions = {
@@ -74,7 +74,7 @@ export class MetaCommands {
 
   /** md: deletes an item, marks it stale, or empties it. */
   delete(key: ClientKey, options?: MetaDeleteOptions): Promise<'deleted' | 'exists' | 'notFound'> {
-    return this.#tracing.run('meta.delete', key, options, async () => {
+    return this.#tracing.run('meta.delete', key, options, () => {
       const request = {
         compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
         newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),

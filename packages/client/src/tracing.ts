@@ -43,7 +43,7 @@ export class Tracing {
     return this.opening === undefined && !channel.hasSubscribers
   }
 
-  /** Begins an operation on a key, on several, or on servers. */
+  /** Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too. */
   run<Result>(
     operation: string,
     keys: ClientKey | readonly ClientKey[] | undefined,
@@ -54,10 +54,10 @@ export class Tracing {
     if (this.opening !== undefined) {
       return this.#afterOpening(options).then(() => this.run(operation, keys, options, begin, many))
     }
-    if (!channel.hasSubscribers) return begin()
+    if (!channel.hasSubscribers) return beginOrReject(begin)
     const list = keys === undefined ? [] : ((many ? keys : [keys]) as readonly ClientKey[])
     const context: OperationContext = { operation, keys: list.map(nameOf), server: this.#serverOf(list, options) }
-    return channel.tracePromise(begin, context)
+    return channel.tracePromise(() => beginOrReject(begin), context)
   }
 
   #afterOpening(options: CallOptions | undefined): Promise<void> {
@@ -99,5 +99,14 @@ export class Tracing {
       // A key that cannot be is told of by the operation itself.
       return undefined
     }
+  }
+}
+
+function beginOrReject<Result>(begin: () => Promise<Result>): Promise<Result> {
+  try {
+    return begin()
+  } catch (error) {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+    return Promise.reject(error)
   }
 }

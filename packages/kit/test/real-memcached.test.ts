@@ -25,6 +25,7 @@ describeWithMemcached('the kit on the real memcached', () => {
     const calls = caches.flatMap((cache) => Array.from({ length: 100 }, () => cache.getOrSet('cold', load, 60)))
     expect(new Set((await Promise.all(calls)).map((value) => value.loads))).toEqual(new Set([1]))
     expect(loads).toBe(1)
+    expect(caches.reduce((sum, cache) => sum + cache.stats().leasesLost, 0)).toBe(1)
   })
 
   it('refuses a value that was loaded before another process deleted the key', async () => {

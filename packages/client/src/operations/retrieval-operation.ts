@@ -7,7 +7,6 @@ import type { WireKey } from './operation.ts'
 
 /** What is asked of one item. */
 export interface RetrievalRequest {
-  readonly wireKey: WireKey
   /** Whether its value is wanted; without it and with a `touchExptime` it is a `touch`. */
   readonly value: boolean
   /** Whether its cas unique is wanted. */
@@ -26,6 +25,7 @@ export interface RetrievalRequest {
 /** One item, or what is known of it. */
 export class RetrievalOperation<Result = unknown> extends Operation {
   readonly kind = OperationKind.retrieval
+  readonly wireKey: WireKey
   readonly request: RetrievalRequest
   readonly #reader: ValueReader
   readonly #build: (reply: MetaReply, value: unknown) => Result
@@ -34,6 +34,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
 
   /** @param build makes the result of the answer; what it throws fails the operation. */
   constructor(
+    wireKey: WireKey,
     request: RetrievalRequest,
     key: string,
     reader: ValueReader,
@@ -42,6 +43,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     reject: (error: unknown) => void,
   ) {
     super(key, request.touchExptime !== undefined, reject)
+    this.wireKey = wireKey
     this.request = request
     this.#reader = reader
     this.#build = build

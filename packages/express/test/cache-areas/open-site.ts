@@ -3,7 +3,8 @@ import { request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http'
 import express from 'express'
 import type { Express, Request, Response } from 'express'
-import { FakeClock } from 'memcache-ts-testing'
+import type { FakeClock } from 'memcache-ts-testing'
+import type { Memcache } from 'memcache-ts'
 import { cacheResponse } from '../../src/index.ts'
 import type { CacheResponseOptions } from '../../src/index.ts'
 import { listen, TestFleet } from '../open-app.ts'
@@ -26,7 +27,7 @@ export interface Reply {
   readonly body?: string | Buffer
 }
 
-export type Handler = (request: Request, response: Response, call: number) => unknown
+type Handler = (request: Request, response: Response, call: number) => unknown
 
 /** A service with a response cache in front of a handler that answers what it is told to, and how often it was called. */
 export interface Site extends AsyncDisposable {
@@ -34,6 +35,7 @@ export interface Site extends AsyncDisposable {
   readonly server: Server
   readonly fleet: TestFleet
   readonly clock: FakeClock
+  readonly cache: Memcache
   /** The requests that the handler has seen: their methods and fields. */
   readonly calls: { readonly method: string; readonly headers: IncomingHttpHeaders }[]
   /** How the handler answers from now on. */
@@ -64,7 +66,8 @@ export async function openSite({
   const app = create()
   app.set('env', 'test')
   before?.(app)
-  app.use(cacheResponse({ cache: fleet.cache(), ...options }))
+  const { cache = fleet.cache() } = options
+  app.use(cacheResponse({ ...options, cache }))
   app.use((request, response) => {
     const { method, headers } = request
     calls.push({ method, headers: { ...headers } })
@@ -78,6 +81,7 @@ export async function openSite({
     server,
     fleet,
     clock: fleet.clock,
+    cache,
     calls,
     answers(reply) {
       handler = typeof reply === 'function' ? reply : (_request, response) => answer(response, reply)
@@ -123,6 +127,6 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
     headers: response.headers,
     body: Buffer.concat(chunks).toString(),
     cacheStatus,
-    isHit: /^memcache-ts; hit/.test(cacheStatus),
+    isHit: cacheStatus.startsWith('memcache-ts; hit'),
   }
 }

@@ -7,14 +7,12 @@ export const AWAY: unique symbol = Symbol('away')
  * Waits for an operation of the cache; when that fails, the application goes on without.
  * @throws what is the caller's mistake: wrong options, and keys that cannot be.
  */
-export async function attempt<Result>(operation: Promise<Result>, report: CacheReport): Promise<Result | typeof AWAY> {
-  try {
-    return await operation
-  } catch (error) {
+export function attempt<Result>(operation: Promise<Result>, report: CacheReport): Promise<Result | typeof AWAY> {
+  return operation.catch((error: unknown) => {
     if (isCallersMistake(error)) throw error
     report.failed(error)
     return AWAY
-  }
+  })
 }
 
 /** Whether an error says that the caller has to change something. */

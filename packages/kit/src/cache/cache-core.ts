@@ -10,7 +10,7 @@ import type { GetOrSetOptions, ResolvedLoading } from './get-or-set-options.ts'
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
 import { Lookups } from './lookups.ts'
-import type { MemoryTier } from './memory-tier.ts'
+import type { MemoryStats, MemoryTier } from './memory-tier.ts'
 import { PendingInvalidations } from './pending-invalidations.ts'
 import { ReadThrough } from './read-through.ts'
 import type { ReadThroughRequest } from './read-through.ts'
@@ -23,6 +23,8 @@ import { Writes } from './writes.ts'
 
 /** Lifetimes that are given as such; those that are computed are not worth being remembered. */
 const MOST_LIFETIMES = 100
+
+const NOTHING_IN_MEMORY: MemoryStats = { memoryItems: 0, memoryBytes: 0, memoryEvictions: 0 }
 
 /** What a cache core is made of. */
 export interface CacheCoreOptions {
@@ -124,8 +126,9 @@ export class CacheCore {
   }
 
   stats(): CacheStats {
-    const { report, pending } = this.parts
-    return { ...report.stats, pending: pending.size, breaker: this.#breaker() }
+    const { report, pending, memory } = this.parts
+    const inMemory = memory?.stats() ?? NOTHING_IN_MEMORY
+    return { ...report.stats, ...inMemory, pending: pending.size, breaker: this.#breaker() }
   }
 
   /** Ends what goes on by itself, then the connections. */

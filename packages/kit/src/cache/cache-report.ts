@@ -42,19 +42,24 @@ const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache
   ReturnType<typeof channel>
 >
 
+/** What is counted as it happens; the rest of `CacheStats` is how things stand. */
+export type CountedStats = Omit<CacheStats, 'pending' | 'breaker' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'>
+
 /** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */
 export class CacheReport {
   readonly #emitter: EventEmitter<MemcacheEvents>
-  readonly stats: Omit<CacheStats, 'pending' | 'breaker'> = {
+  readonly stats: CountedStats = {
     hits: 0,
     memoryHits: 0,
     misses: 0,
     stale: 0,
     coalesced: 0,
     loads: 0,
+    loadMs: 0,
     loadErrors: 0,
     earlyRefreshes: 0,
     unleasedLoads: 0,
+    leasesLost: 0,
     discarded: 0,
     sets: 0,
     invalidations: 0,
@@ -86,10 +91,12 @@ export class CacheReport {
   }
 
   loaded(key: string, milliseconds: number): void {
+    this.stats.loadMs += milliseconds
     this.#tell('load', key, milliseconds)
   }
 
-  loadFailed(key: string, error: unknown): void {
+  loadFailed(key: string, milliseconds: number, error: unknown): void {
+    this.stats.loadMs += milliseconds
     this.stats.loadErrors++
     this.#tell('loadError', key, error)
   }

@@ -10,14 +10,18 @@ export interface CacheStats {
   stale: number
   /** Calls that shared the load of another call in this process. */
   coalesced: number
-  /** Loaders run. */
+  /** Loaders run; each under a lease that was won, but for `unleasedLoads`. */
   loads: number
+  /** How long they took, in milliseconds all together, those that failed among them. */
+  loadMs: number
   /** Loaders that threw, or took longer than `hardTimeoutMs`. */
   loadErrors: number
   /** Loaders run ahead of need, by `earlyRefresh`. */
   earlyRefreshes: number
   /** Loaders run without a lease, since the cache was away or who had the lease took too long. */
   unleasedLoads: number
+  /** Keys that another process was found loading, and was waited for. */
+  leasesLost: number
   /** Values that were refused since their key or tag was invalidated while they were loaded. */
   discarded: number
   /** Values stored. */
@@ -28,6 +32,10 @@ export interface CacheStats {
   cacheErrors: number
   /** Deletes and invalidations that wait for a server to come back. */
   pending: number
+  /** Values in memory (`l1`), their bytes as stored, and how many had to make room for others. */
+  memoryItems: number
+  memoryBytes: number
+  memoryEvictions: number
   /** `open` while no server answers, `half-open` while some do or what was missed is made up for, else `closed`. */
   breaker: 'closed' | 'half-open' | 'open'
 }

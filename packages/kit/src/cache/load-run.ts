@@ -54,7 +54,7 @@ export async function runLoader(
     report.loaded(name, tookMs)
     return { value, ttlSeconds, tags, skipsStore, beganMs, tookMs }
   } catch (error) {
-    report.loadFailed(name, error)
+    report.loadFailed(name, performance.now() - beganMs, error)
     throw error
   } finally {
     deadline?.clear()

@@ -6,7 +6,8 @@ import { factsOf, valueOf } from './entry.ts'
 import type { EntryFacts } from './entry.ts'
 import type { HeldLease } from './lease-keeper.ts'
 import type { MemoryItem, MemoryStamp } from './memory-tier.ts'
-import type { Generations } from './tags.ts'
+import { NO_GENERATIONS } from './tags.ts'
+import type { Generations, Verdict } from './tags.ts'
 
 /** What is looked up. */
 export interface LookupRequest {
@@ -19,6 +20,8 @@ export interface LookupRequest {
   readonly staleSeconds: number
   readonly l1: boolean
 }
+
+type Found = Extract<Fetched, { kind: 'found' }>
 
 /** What a lookup found. */
 export type Lookup =
@@ -122,24 +125,35 @@ export class Lookups {
   }
 
   async #find(request: LookupRequest): Promise<Lookup> {
+    const { store, tags, memory, report } = this.#parts
+    const { name, tagKeys, staleSeconds } = request
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      const found = await this.#once(request)
+      const known = request.l1 ? memory?.known(name) : undefined
+      const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
+      const stamp = memory?.stamp()
+      const fetching = store.use((using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
+      const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
+      const fetched = await attempt(fetching, report)
+      const generations = reading === undefined ? NO_GENERATIONS : await reading
+      const read = this.#read(request, fetched, generations, asksAbout, stamp)
+      // Mostly it is known at once, and an await would cost as much as all before it.
+      const found = read instanceof Promise ? await read : read
       if (found !== undefined) return found
     }
     return NO_LEASE
   }
 
   /** `undefined`: what was there is invalid and has been taken away. */
-  async #once(request: LookupRequest): Promise<Lookup | undefined> {
-    const { store, tags, memory, report } = this.#parts
-    const { name, tagKeys, staleSeconds } = request
-    const known = request.l1 ? memory?.known(name) : undefined
-    const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES
-    const stamp = memory?.stamp()
-    const fetching = store.use((using) => using.fetch(name, { staleSeconds, value: !asksAbout }))
-    const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
-    const fetched = await attempt(fetching, report)
-    const generations = reading === undefined ? {} : await reading
+  #read(
+    request: LookupRequest,
+    fetched: Fetched | typeof AWAY,
+    generations: Generations | typeof AWAY,
+    /** What memory has, where memcached was asked about it. */
+    known: MemoryItem | undefined,
+    stamp: MemoryStamp | undefined,
+  ): Lookup | undefined | Promise<Lookup | undefined> {
+    const { memory } = this.#parts
+    const { name } = request
     if (fetched === AWAY) return CACHE_AWAY
     if (generations === AWAY) return this.#withoutTags(name, fetched)
     if (fetched.kind === 'vacant') {
@@ -147,7 +161,7 @@ export class Lookups {
     }
     if (fetched.kind === 'taken') return fetched
     if (fetched.kind === 'unheld') return NO_LEASE
-    if (asksAbout) {
+    if (known !== undefined) {
       // Where memory has lost it meanwhile, the server may be another one, which counts its cas uniques anew.
       if (fetched.item.casUnique === known.casUnique && memory!.known(name) === known) {
         memory!.confirm(name, known, stamp!)
@@ -174,27 +188,34 @@ export class Lookups {
     return CACHE_AWAY
   }
 
-  async #judge(
+  #judge(
     request: LookupRequest,
-    fetched: Extract<Fetched, { kind: 'found' }>,
-    { value, facts }: Pick<MemoryItem, 'value' | 'facts'>,
+    fetched: Found,
+    known: Pick<MemoryItem, 'value' | 'facts'>,
     generations: Generations,
     /** When it was fetched; `undefined` where memory had it, or there is none. */
     stamp: MemoryStamp | undefined,
-  ): Promise<Lookup | undefined> {
-    const { store, memory, report, tags } = this.#parts
+  ): Lookup | undefined | Promise<Lookup | undefined> {
+    const { report, tags } = this.#parts
+    const verdict = tags.verdict(known.facts.tags, request.required, generations, report)
+    return verdict instanceof Promise
+      ? verdict.then((given) => this.#follow(given, request, fetched, known, generations, stamp))
+      : this.#follow(verdict, request, fetched, known, generations, stamp)
+  }
+
+  #follow(
+    verdict: Verdict,
+    request: LookupRequest,
+    fetched: Found,
+    { value, facts }: Pick<MemoryItem, 'value' | 'facts'>,
+    generations: Generations,
+    stamp: MemoryStamp | undefined,
+  ): Lookup | undefined | Promise<Lookup | undefined> {
+    const { memory } = this.#parts
     const { name, staleSeconds } = request
     const { item } = fetched
-    const verdict = await tags.verdict(facts.tags, request.required, generations, report)
     if (verdict === AWAY) return CACHE_AWAY
-    if (verdict === 'invalid') {
-      // Only as long as it is this very item: what was stored meanwhile stays.
-      const dropped = await attempt(
-        store.use((using) => using.drop(name, item.casUnique)),
-        report,
-      )
-      return dropped === AWAY ? CACHE_AWAY : undefined
-    }
+    if (verdict === 'invalid') return this.#drop(name, item)
     const isStale = fetched.stale || verdict === 'stale'
     const shared = new SharedValue(value, stamp === undefined)
     if (isStale) {
@@ -205,5 +226,15 @@ export class Lookups {
       memory?.put(name, value, facts, { casUnique, size, freshSeconds: ttlSeconds - staleSeconds }, stamp)
     }
     return { kind: 'fresh', value: shared, facts, item }
+  }
+
+  /** Takes an invalid item away, as long as it is this very one: what was stored meanwhile stays. */
+  async #drop(name: string, { casUnique }: StoredItem): Promise<Lookup | undefined> {
+    const { store, report } = this.#parts
+    const dropped = await attempt(
+      store.use((using) => using.drop(name, casUnique)),
+      report,
+    )
+    return dropped === AWAY ? CACHE_AWAY : undefined
   }
 }

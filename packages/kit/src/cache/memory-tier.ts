@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { CacheStats } from './cache-stats.ts'
 import { canFreeze, copyValue, freezeValue } from './copy-value.ts'
 import type { EntryFacts } from './entry.ts'
 
@@ -18,6 +19,9 @@ export interface MemoryOptions {
    */
   values?: 'copied' | 'frozen' | undefined
 }
+
+/** How memory stands, for `CacheStats`. */
+export type MemoryStats = Pick<CacheStats, 'memoryItems' | 'memoryBytes' | 'memoryEvictions'>
 
 /** A value in memory. */
 export interface MemoryItem {
@@ -59,6 +63,7 @@ export class MemoryTier {
   readonly #ttlMs: number
   readonly #freezes: boolean
   readonly #clock: Clock
+  #evictions = 0
   #tagEpoch = 0
   #deletions = 0
   /** Which deletion a key's last one was, and up to which one nothing is known any more. */
@@ -79,11 +84,15 @@ export class MemoryTier {
       max: maxItems,
       maxSize: maxBytes,
       sizeCalculation: ({ size }) => size + OVERHEAD_BYTES,
+      dispose: (_item, _key, reason) => {
+        if (reason === 'evict') this.#evictions++
+      },
     })
   }
 
-  get size(): number {
-    return this.#items.size
+  stats(): MemoryStats {
+    const { size: memoryItems, calculatedSize: memoryBytes } = this.#items
+    return { memoryItems, memoryBytes, memoryEvictions: this.#evictions }
   }
 
   /** The value of a key where it can be believed as it is; in a box, since it may be anything. */

@@ -22,13 +22,10 @@ export class MetaStore implements CacheStore {
     this.#leaseSeconds = leaseSeconds
   }
 
-  async fetch(key: string, request: FetchRequest): Promise<Fetched> {
-    const found = await this.#get(key, request)
-    if (found !== undefined) return read(found, request.staleSeconds)
-    // A value in chunks of which one is gone: its list is taken away, so that the key can be leased.
-    await this.delete(key)
-    const again = await this.#get(key, request)
-    return again === undefined ? { kind: 'unheld' } : read(again, request.staleSeconds)
+  fetch(key: string, request: FetchRequest): Promise<Fetched> {
+    return this.#get(key, request).then((found) =>
+      found === undefined ? this.#fetchAgain(key, request) : read(found, request.staleSeconds),
+    )
   }
 
   async claim(key: string, item: StoredItem): Promise<bigint | undefined> {
@@ -93,6 +90,13 @@ export class MetaStore implements CacheStore {
       ttl: TAG_SECONDS,
     })
     return counter!.value
+  }
+
+  /** A value in chunks of which one is gone: its list is taken away, so that the key can be leased. */
+  async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
+    await this.delete(key)
+    const found = await this.#get(key, request)
+    return found === undefined ? { kind: 'unheld' } : read(found, request.staleSeconds)
   }
 
   #get(key: string, { staleSeconds, value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {

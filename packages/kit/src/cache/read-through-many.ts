@@ -78,6 +78,7 @@ export class ReadThroughMany<Id, Value> {
       this.#signal?.throwIfAborted()
       const isLast = round > 0 && (performance.now() >= deadline || round >= MOST_ROUNDS + this.#waits)
       const { taken, again } = await this.#round(open, isLast)
+      if (round === 0) this.#parts.report.stats.leasesLost += taken.length
       if (taken.length > 0 && again.length === 0) {
         await delay(pollDelayMs(pauseMs), undefined, { signal: this.#signal })
         pauseMs = nextPollMs(pauseMs)

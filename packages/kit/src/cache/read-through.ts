@@ -5,6 +5,7 @@ import type { CacheParts } from './cache-parts.ts'
 import { copyValue } from './copy-value.ts'
 import { isDueEarly } from './early-refresh.ts'
 import { Flights } from './flights.ts'
+import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { runLoader } from './load-run.ts'
@@ -13,16 +14,21 @@ import { NO_LEASE } from './lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from './lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
+/** What a value is good for. */
+export type Fitness = 'fresh' | 'stale' | 'unfit'
+
 /** One value that is wanted, and how it is loaded. */
 export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly load: Loader<unknown>
   /** Loads a stale value anew while nobody waits for it. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
-   * Whether this caller may be served a value, fresh or stale. One that it may not be served is loaded anew, with the old one at
-   * hand, while the others that may not wait. Default: any.
+   * What this caller may have a value for. One that is unfit for it is loaded anew, with the old one at hand, while the others that
+   * it is unfit for wait; one that is stale is served while it is loaded anew. Default: what memcached says.
    */
-  readonly mayServe?: ((value: unknown) => boolean) | undefined
+  readonly judge?: ((value: unknown) => Fitness) | undefined
+  /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
+  readonly waits?: boolean | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -89,14 +95,19 @@ export class ReadThrough {
       const mayJoin = round < MOST_ROUNDS
       const running = mayJoin ? this.#loads.joinable(name) : undefined
       if (running !== undefined) {
+        if (request.waits === false) return undefined
         if (!hasJoined) report.stats.coalesced++
         hasJoined = true
         const { value, confirmed } = await this.#loads.wait(name, running, signal)
         if (confirmed) return copyValue(value)
         continue
       }
-      const found = mayJoin ? await this.#find(request) : NO_LEASE
-      if ((found.kind === 'fresh' || found.kind === 'stale') && !mayServe(request, found)) {
+      const looked = mayJoin ? await this.#look(request) : NO_LEASE
+      if (looked.kind === 'taken' && request.waits === false) return undefined
+      const isElsewhere = looked.kind === 'taken' && this.#loads.joinable(name) === undefined
+      const found = isElsewhere ? await this.#waitFor(request) : looked
+      const fitness = found.kind === 'fresh' || found.kind === 'stale' ? fitnessFor(request, found) : undefined
+      if ((found.kind === 'fresh' || found.kind === 'stale') && fitness === 'unfit') {
         const replaced = await this.#replace(request, found)
         if (replaced === undefined) continue
         return replaced.value
@@ -104,7 +115,9 @@ export class ReadThrough {
       switch (found.kind) {
         case 'fresh':
           report.hit(name)
-          this.#refreshEarly(request, found)
+          if (fitness === 'stale') report.stale(name)
+          if (fitness === 'stale') void this.#claim(request, found)
+          else this.#refreshEarly(request, found)
           return found.value.take()
         case 'stale':
           return this.#serveStale(request, found)
@@ -134,6 +147,7 @@ export class ReadThrough {
     const { name, signal } = request
     const right = this.#loads.get(name) === undefined ? await this.#rightTo(request, found) : undefined
     const running = this.#loads.get(name)
+    if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
     if (running !== undefined) {
       this.#parts.report.stats.coalesced++
       const { value, confirmed } = await this.#loads.wait(name, running, signal)
@@ -196,7 +210,7 @@ export class ReadThrough {
       await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
       const found = await this.#lookups.find(request)
       const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
-      if (!isWaiting || mayServe(request, found)) return found
+      if (!isWaiting || fitnessFor(request, found) !== 'unfit') return found
       if (performance.now() >= deadline) return NO_LEASE
     }
   }
@@ -206,16 +220,24 @@ export class ReadThrough {
     return (await this.#loads.wait(request.name, flight, request.signal)).value
   }
 
-  /** Looks a key up; where another process is loading it, waits for its value: one poller a process. */
-  async #find(request: ReadThroughRequest): Promise<Lookup> {
+  /** Looks a key up, or joins who is polling for it. */
+  #look(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
-    const polling = this.#polls.get(name)
+    const polling = request.waits === false ? undefined : this.#polls.get(name)
     // A poll that is being answered may have been overtaken by an invalidation: it is joined while it pauses.
     if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
-    const found = await this.#lookups.find(request)
-    if (found.kind !== 'taken' || this.#loads.joinable(name) !== undefined) return found
-    const flight = this.#polls.get(name) ?? this.#polls.start(name, (stop) => this.#poll(request, stop))
-    return this.#polls.wait(name, flight, signal)
+    return this.#lookups.find(request)
+  }
+
+  /** Waits for the value that another process is loading: one poller a process. */
+  #waitFor(request: ReadThroughRequest): Promise<Lookup> {
+    const { name, signal } = request
+    return this.#polls.wait(name, this.#polls.get(name) ?? this.#startPoll(request), signal)
+  }
+
+  #startPoll(request: ReadThroughRequest): Flight<Lookup> {
+    this.#parts.report.stats.leasesLost++
+    return this.#polls.start(request.name, (stop) => this.#poll(request, stop))
   }
 
   async #poll(request: ReadThroughRequest, stop: AbortSignal): Promise<Lookup> {
@@ -291,8 +313,8 @@ export class ReadThrough {
   }
 }
 
-function mayServe(request: ReadThroughRequest, found: Fresh | Stale): boolean {
-  return request.mayServe === undefined || request.mayServe(found.value.peek())
+function fitnessFor(request: ReadThroughRequest, found: Fresh | Stale): Fitness {
+  return request.judge === undefined ? found.kind : request.judge(found.value.peek())
 }
 
 /** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */

@@ -10,7 +10,10 @@ import type { PendingInvalidations } from './pending-invalidations.ts'
 /** Generations by the tags' keys. */
 export type Generations = Readonly<Record<string, number>>
 
-const NO_GENERATIONS: Generations = {}
+/** What became of an entry; `AWAY` where its tags cannot be asked for. */
+export type Verdict = 'same' | 'stale' | 'invalid' | typeof AWAY
+
+export const NO_GENERATIONS: Generations = {}
 const MOST_REMEMBERED = 10_000
 /** memcached's seconds are whole, and its and ours do not begin together. */
 const GRAIN_SECONDS = 2
@@ -70,23 +73,24 @@ export class Tags {
   }
 
   /**
-   * What became of an entry: its generations are compared with those that are known, and the others are asked for.
+   * What became of an entry: its generations are compared with those that are known, at once, and the others are asked for.
    * @param carried `undefined` for a bare value.
    * @param required the tags that it has to carry.
    */
-  async verdict(
+  verdict(
     carried: Generations | undefined,
     required: readonly string[],
     known: Generations | typeof AWAY,
     report: CacheReport,
-  ): Promise<'same' | 'stale' | 'invalid' | typeof AWAY> {
+  ): Verdict | Promise<Verdict> {
     if (known === AWAY) return AWAY
     if (carried === undefined) return required.length === 0 ? 'same' : 'invalid'
     if (required.some((tagKey) => carried[tagKey] === undefined)) return 'invalid'
     const unknown = Object.keys(carried).filter((tagKey) => known[tagKey] === undefined)
     if (unknown.length === 0) return this.judge(carried, known)
-    const read = await attempt(this.read(unknown), report)
-    return read === AWAY ? AWAY : this.judge(carried, { ...known, ...read })
+    return attempt(this.read(unknown), report).then((read) =>
+      read === AWAY ? AWAY : this.judge(carried, { ...known, ...read }),
+    )
   }
 
   /** Makes all that carries a tag invalid, or just stale; resolves to whether that is confirmed. */

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
 /** The header fields of a message, by their names in lower case; a field that was sent several times is a list. */
 export type Fields = Record<string, string | string[]>
@@ -17,20 +17,32 @@ export function toFields(headers: OutgoingHttpHeaders): Fields {
   return fields
 }
 
-/** Puts the headers that were given to `writeHead` over others: an object, or a list of names and values in turn. */
-export function withHeadArguments(fields: Fields, given: unknown): Fields {
-  if (typeof given !== 'object' || given === null) return fields
-  if (!Array.isArray(given)) return { ...fields, ...toFields(given as OutgoingHttpHeaders) }
-  const merged = { ...fields }
-  const list = given.flat() as OutgoingHttpHeader[]
-  const set = new Set<string>()
+/** `ServerResponse.writeHead`, whose second argument may be missing. */
+export type WriteHead = (status: number, ...rest: readonly unknown[]) => ServerResponse
+
+/**
+ * Sets the fields that were given to `writeHead`, an object, or a list of names and values in turn, so that they can still be
+ * seen and changed; returns its other arguments.
+ */
+export function setHeadArguments(response: ServerResponse, [first, second]: readonly unknown[]): readonly string[] {
+  const given = typeof first === 'string' ? second : first
+  if (Array.isArray(given)) setList(response, given.flat() as OutgoingHttpHeader[])
+  else
+    for (const [name, value] of Object.entries(given ?? {}))
+      if (value !== undefined) response.setHeader(name, value as string)
+  return typeof first === 'string' ? [first] : []
+}
+
+function setList(response: ServerResponse, list: readonly OutgoingHttpHeader[]): void {
+  const lines = new Map<string, { name: string; values: string[] }>()
   for (let index = 0; index + 1 < list.length; index += 2) {
-    const name = String(list[index]).toLowerCase()
-    const value = toText(list[index + 1]!)
-    merged[name] = set.has(name) ? [merged[name]!, value].flat() : value
-    set.add(name)
+    const name = String(list[index])
+    const values = [toText(list[index + 1]!)].flat()
+    const before = lines.get(name.toLowerCase())
+    if (before === undefined) lines.set(name.toLowerCase(), { name, values })
+    else before.values.push(...values)
   }
-  return merged
+  for (const { name, values } of lines.values()) response.setHeader(name, values.length === 1 ? values[0]! : values)
 }
 
 function toText(value: OutgoingHttpHeader): string | string[] {

@@ -50,6 +50,8 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly stale: StoredResponse | undefined
   /** Whether cookies make no difference, so that the handler gets none. */
   readonly dropsCookies: boolean
+  /** Whether what the handler gives is to be stored. */
+  readonly stores: boolean
   readonly nowMs: () => number
 }
 
@@ -117,7 +119,7 @@ export class HandlerRun implements CaptureObserver {
 
   onHead(status: number, fields: Fields): HeadAction {
     this.#request.headers = this.#clientHeaders
-    const { stale, directives, forward, nowMs } = this.#conditions
+    const { stale, stores, directives, forward, nowMs } = this.#conditions
     if (stale !== undefined) {
       const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
       if (status === 304 || isGood) {
@@ -128,13 +130,16 @@ export class HandlerRun implements CaptureObserver {
     const verdict = this.#judge(status, fields)
     this.#response.setHeader(
       'Cache-Status',
-      cacheStatusField({ hit: false, forward, stored: 'lifetimes' in verdict }, lineOf(fields, 'cache-status')),
+      cacheStatusField(
+        { hit: false, forward, stored: stores && 'lifetimes' in verdict },
+        lineOf(fields, 'cache-status'),
+      ),
     )
     return isNotModified(this.#clientHeaders, status, fields, nowMs()) ? 'notModified' : 'send'
   }
 
   onHeadDone(status: number, fields: Fields): boolean {
-    if (this.#withheld !== undefined) return false
+    if (this.#withheld !== undefined || !this.#conditions.stores) return false
     const verdict = this.#judge(status, fields)
     if ('refused' in verdict) {
       this.#fail(status >= 500 ? 'failed' : 'refused', verdict.refused)
@@ -198,7 +203,7 @@ export class HandlerRun implements CaptureObserver {
       forward: this.#conditions.forward,
       forwardStatus: status,
       ttlSeconds: remainingSeconds(kept, nowMs()),
-      stored: status === 304 ? true : undefined,
+      stored: this.#conditions.stores && status === 304,
     }
     sendStored(response, kept, body, {
       headers: this.#clientHeaders,
@@ -216,10 +221,13 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
     const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
-    const { age, 'set-cookie': cookies } = fields
     const judged: Fields = { ...this.#before, ...updated }
-    if (age !== undefined) judged['age'] = age
-    if (cookies !== undefined) judged['set-cookie'] = cookies
+    // What is about this very answer counts as it came, or not at all.
+    for (const name of ['age', 'date', 'set-cookie']) {
+      const value = fields[name]
+      if (value === undefined) delete judged[name]
+      else judged[name] = value
+    }
     const verdict = this.#judge(stale.status, judged)
     if ('refused' in verdict) {
       this.#fail('refused', verdict.refused)

@@ -15,7 +15,8 @@ export interface RequestDirectives {
   readonly staleIfError: number | undefined
 }
 
-const NONE: RequestDirectives = {
+/** A client that asks for nothing. */
+export const NO_DIRECTIVES: RequestDirectives = {
   noStore: false,
   noCache: false,
   onlyIfCached: false,
@@ -30,11 +31,11 @@ const NONE: RequestDirectives = {
  * @param honoured whether clients may ask for anything.
  */
 export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {
-  if (!honoured) return NONE
+  if (!honoured) return NO_DIRECTIVES
   const line = lineOf(headers, 'cache-control')
   if (line === undefined) {
     const noCache = headers.pragma !== undefined && listOf(lineOf(headers, 'pragma')).includes('no-cache')
-    return noCache ? { ...NONE, noCache } : NONE
+    return noCache ? { ...NO_DIRECTIVES, noCache } : NO_DIRECTIVES
   }
   const directives = new CacheDirectives(line)
   return {

@@ -6,6 +6,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheCore } from '../cache/cache-core.ts'
 import { resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
+import type { Fitness } from '../cache/read-through.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
@@ -15,13 +16,14 @@ import { lineOf } from './fields.ts'
 import { HandlerRun, UnstoredError } from './handler-run.ts'
 import type { FreshResponse } from './handler-run.ts'
 import { madeUpExchange } from './made-up-exchange.ts'
-import { requestDirectives } from './request-directives.ts'
+import { NO_DIRECTIVES, requestDirectives } from './request-directives.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import { bypassReason, requestKey } from './request-key.ts'
 import type { RequestTarget } from './request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './response-head-hook.ts'
+import type { Lifetimes } from './response-policy.ts'
 import { isGoodOnError, judgeReuse, remainingSeconds } from './reuse.ts'
 import { sendBy, sendStored } from './send-stored.ts'
 import { decodeRecord, encodeRecord, packBody, unpackBody } from './stored-record.ts'
@@ -48,8 +50,16 @@ interface Question {
   readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
   readonly directives: RequestDirectives
   readonly tagKeys: readonly string[]
-  /** When it was asked, in milliseconds since 1970. */
+  /** When it was asked, by `performance.now()`. */
   readonly askedMs: number
+}
+
+/** What was found for a question, and whether it is what another request's handler has just given. */
+interface Asked {
+  readonly record: StoredRecord | undefined
+  readonly isJoined: boolean
+  /** What is stored, and could not be served. */
+  readonly old: StoredResponse | undefined
 }
 
 /** How long nobody waits for another's answer where one could not be stored. */
@@ -60,7 +70,7 @@ const VARIANTS_TTL: Ttl = '30d'
 const LONGEST_WAIT_MS = 10_000
 /** How often a request waits again after an answer that was broken off. */
 const MOST_ATTEMPTS = 3
-const MOST_PRIVATE_KEYS = 10_000
+const MOST_REMEMBERED = 10_000
 const MOST_SECONDS = 31_536_000
 /** memcached's seconds and ours do not begin together: a response must be stale by itself before memcached says so. */
 const GRAIN_SECONDS = 1
@@ -83,8 +93,11 @@ export class ResponseCache {
   readonly #loading: ResolvedLoading
   /** Runs in the background, by the requests that were made up for them. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
-  /** Until when the answers to requests with `Authorization` are taken for their own, by key. */
-  readonly #private = new LRUCache<string, number>({ max: MOST_PRIVATE_KEYS })
+  /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
+  readonly #alone = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+
+  /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
+  readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
@@ -126,8 +139,8 @@ export class ResponseCache {
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      askedMs: performance.now(),
       tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
-      askedMs: this.cache.clock.nowMs(),
     })
   }
 
@@ -137,7 +150,7 @@ export class ResponseCache {
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || question.directives.onlyIfCached
     if (!onlyLooks && headers.authorization === undefined) return this.#share(core, question)
     const found = await this.#look(core, question)
-    const isServed = found !== undefined && this.#mayServe(found, question)
+    const isServed = found !== undefined && this.#judge(found, question) !== 'unfit'
     if (isServed && found.kind === 'response') return this.#send(question, found, undefined)
     if (question.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -145,8 +158,7 @@ export class ResponseCache {
       return true
     }
     if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isPrivate = (this.#private.get(question.name) ?? 0) > question.askedMs
-    if (found !== undefined || isPrivate)
+    if (found !== undefined || this.#isAlone(authorizedName(question)))
       return forward(response, { hit: false, forward: 'bypass', detail: 'authorization' })
     return this.#share(core, question)
   }
@@ -155,33 +167,64 @@ export class ResponseCache {
   async #share(core: CacheCore, question: Question): Promise<boolean> {
     const { response } = question.exchange
     const waiting = new Waiting(response)
+    let waits = !this.#isAlone(question.name)
+    let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-        const found = await this.#ask(core, question, waiting.signal)
-        if (found === 'leading') return false
+        const asked = await this.#ask(core, question, waits, waiting.signal)
+        if (asked === 'leading') return false
         if (waiting.isGone) return true
-        if (found === 'aborted') continue
-        if (found === undefined || found.kind === 'pass') break
-        if (found.kind === 'variants') return await this.#share(core, this.#variantOf(question, found))
-        return await this.#send(
-          question,
-          found,
-          found.receivedMs >= question.askedMs ? forwardReason(question, undefined) : undefined,
-        )
+        if (asked === 'aborted') continue
+        const { record, isJoined } = asked
+        old = asked.old
+        if (record === undefined) break
+        if (record.kind === 'variants') return await this.#share(core, this.#variantOf(question, record))
+        if (record.kind === 'pass') {
+          // Not waiting, it may still be the one whose answer is stored.
+          if (!waits) break
+          this.#leaveAlone(question.name)
+          if (isJoined) break
+          waits = false
+          continue
+        }
+        if (isJoined) {
+          // What another request's handler has just given is not reused where it would not be a moment later.
+          const fitness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
+          old = record
+          if (fitness === 'unfit') break
+          if (fitness === 'stale') continue
+        }
+        // Who came when the answer was whole has not waited for it, just for its being stored.
+        const isCollapsed = isJoined && (this.#ended.get(question.name) ?? Infinity) > question.askedMs
+        return await this.#send(question, record, isCollapsed ? forwardReason(question, undefined) : undefined)
       }
     } finally {
       waiting.end()
     }
-    return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    // For this client alone, but as one that revalidates what is stored.
+    this.#runOf(question, question.exchange, old, false).begin()
+    return false
+  }
+
+  #isAlone(name: string): boolean {
+    return (this.#alone.get(name) ?? 0) > this.cache.clock.nowMs()
+  }
+
+  #leaveAlone(name: string): void {
+    this.#alone.set(name, this.cache.clock.nowMs() + PASS_SECONDS * 1000)
   }
 
   /** What there is for a question: stored, or just given to another; `leading`: this request's handler is to be run. */
   async #ask(
     core: CacheCore,
     question: Question,
+    waits: boolean,
     signal: AbortSignal,
-  ): Promise<StoredRecord | 'leading' | 'aborted' | undefined> {
+  ): Promise<Asked | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = question
+    let isJoined = true
+    let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
       core
         .getOrSet({
@@ -192,26 +235,34 @@ export class ResponseCache {
           l1: false,
           loading: this.#loading,
           signal,
-          mayServe: (value) => {
+          waits,
+          judge: (value) => {
             const record = decodeRecord(value, key)
-            return record !== undefined && this.#mayServe(record, question)
+            if (record?.kind === 'response') old = record
+            const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
+            const fitness = isOfUse ? this.#judge(record, question) : 'unfit'
+            // What was found is judged, and what another has loaded is not.
+            isJoined = fitness === 'unfit'
+            return fitness
           },
           load: (context) => {
-            const run = this.#runOf(question, question.exchange, context.stale)
+            // The request has been given to its handler already.
+            if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
+            const run = this.#runOf(question, question.exchange, staleOf(context, question))
             run.begin()
             resolve('leading')
             return this.#keep(core, question, run, context)
           },
           reload: (context) => this.#reload(core, question, context),
         })
-        .then((value) => resolve(decodeRecord(value, key)))
+        .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
         .catch((error: unknown) => {
-          if (signal.aborted) return resolve(undefined)
-          if (!(error instanceof UnstoredError)) return reject(error as Error)
+          if (signal.aborted) return resolve({ record: undefined, isJoined, old })
+          if (!(error instanceof UnstoredError)) return reject(error)
           if (error.reason === 'aborted') return resolve('aborted')
           const { stale } = error
           const isGood = stale !== undefined && isGoodOnError(stale, directives, this.cache.clock.nowMs())
-          resolve(isGood ? stale : undefined)
+          resolve({ record: isGood ? stale : undefined, isJoined: false, old: undefined })
         })
     })
   }
@@ -219,16 +270,16 @@ export class ResponseCache {
   #runOf(
     question: Question,
     { request, response }: Pick<HttpExchange, 'request' | 'response'>,
-    old: unknown,
+    stale: StoredResponse | undefined,
+    stores = true,
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, maxBytes, rules } = this.#resolved
-    const record = old === undefined ? undefined : decodeRecord(old, question.key)
-    const stale = record?.kind === 'response' ? record : undefined
     return new HandlerRun(request, response, {
       defaultSeconds,
       staleSeconds,
       maxBytes,
       stale,
+      stores,
       directives: question.directives,
       forward: forwardReason(question, stale),
       dropsCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
@@ -240,7 +291,7 @@ export class ResponseCache {
   async #reload(core: CacheCore, question: Question, context: LoadContext): Promise<Buffer> {
     const { exchange } = question
     const { request, response } = madeUpExchange(exchange.request, exchange.url)
-    const run = this.#runOf(question, { request, response }, context.stale)
+    const run = this.#runOf(question, { request, response }, staleOf(context, question))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
@@ -250,14 +301,16 @@ export class ResponseCache {
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
   async #keep(core: CacheCore, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
-    const { key, name } = question
+    const { key } = question
     try {
-      return await this.#record(core, question, await run.outcome, context)
+      const fresh = await run.outcome
+      this.#ended.set(question.name, performance.now())
+      return await this.#record(core, question, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       if (question.exchange.request.headers.authorization !== undefined) {
         // Others may be given what this client's credentials forbid to share.
-        this.#private.set(name, this.cache.clock.nowMs() + PASS_SECONDS * 1000)
+        this.#leaveAlone(authorizedName(question))
         throw error
       }
       return this.#passRecord(key, context, PASS_SECONDS)
@@ -275,6 +328,8 @@ export class ResponseCache {
     )
     const seconds = freshSeconds + GRAIN_SECONDS
     const known = variants?.names ?? []
+    if (isReusable(lifetimes)) this.#alone.delete(name)
+    else this.#leaveAlone(name)
     if (names.every((name) => known.includes(name))) {
       context.setTtlSeconds(`${seconds}s`)
       return encodeRecord(stored)
@@ -304,13 +359,13 @@ export class ResponseCache {
     return encodeRecord({ kind: 'pass', key, untilMs: this.cache.clock.nowMs() + seconds * 1000 })
   }
 
-  #mayServe(record: StoredRecord, { directives, exchange }: Question): boolean {
+  #judge(record: StoredRecord, { directives, exchange }: Question): Fitness {
     const nowMs = this.cache.clock.nowMs()
-    if (record.kind === 'variants') return true
-    if (record.kind === 'pass') return nowMs < record.untilMs
-    if (exchange.request.headers.authorization !== undefined && !record.lifetimes.isShared) return false
+    if (record.kind === 'variants') return 'fresh'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
+    if (exchange.request.headers.authorization !== undefined && !record.lifetimes.isShared) return 'unfit'
     const reuse = judgeReuse(record, directives, nowMs)
-    return reuse === 'fresh' || reuse === 'stale'
+    return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unfit'
   }
 
   /** What is stored for a question; takes no lease. */
@@ -389,6 +444,21 @@ class Waiting {
     clearTimeout(this.#timer)
     this.#response.off('close', this.#leave)
   }
+}
+
+/** The response that a loader is to revalidate or replace. */
+function staleOf({ stale }: LoadContext, { key }: Question): StoredResponse | undefined {
+  const record = stale === undefined ? undefined : decodeRecord(stale, key)
+  return record?.kind === 'response' ? record : undefined
+}
+
+/** Whether a response is good for another request without asking for it. */
+function isReusable({ freshSeconds, initialAgeSeconds, whileRevalidateSeconds, alwaysRevalidate }: Lifetimes): boolean {
+  return !alwaysRevalidate && freshSeconds + whileRevalidateSeconds > initialAgeSeconds
+}
+
+function authorizedName({ name }: Question): string {
+  return `${name} authorized`
 }
 
 function variantKey(key: string, id: string, names: readonly string[], request: IncomingMessage): string {

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { ServerResponse } from 'node:http'
-import { toFields, withHeadArguments } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { setHeadArguments, toFields } from './fields.ts'
+import type { Fields, WriteHead } from './fields.ts'
 
 /** What becomes of a response whose head is known. */
 export type HeadAction =
@@ -26,10 +26,9 @@ export interface CaptureObserver {
   onAbort(): void
 }
 
-type WriteHead = (status: number, ...rest: unknown[]) => ServerResponse
-type Write = ServerResponse['write']
-type End = ServerResponse['end']
-type Callback = (error?: Error | null) => void
+type Write = (...args: unknown[]) => boolean
+type End = (...args: unknown[]) => ServerResponse
+type Callback = () => void
 
 /** Content that a 304 does not have (RFC 9110, section 15.4.5). */
 const NOT_IN_304 = [
@@ -51,6 +50,7 @@ export class ResponseCapture {
   readonly #maxBytes: number
   /** As they were before: what others have put in their place counts. */
   readonly #writeHead: WriteHead
+  readonly #write: Write
   readonly #end: End
   #action: HeadAction | undefined
   #isHeadDone = false
@@ -63,67 +63,65 @@ export class ResponseCapture {
     this.#response = response
     this.#observer = observer
     this.#maxBytes = maxBytes
-    const { writeHead, write, end } = response
-    this.#writeHead = writeHead as WriteHead
-    this.#end = end
-    response.writeHead = ((...args: unknown[]) => this.#onWriteHead(args)) as ServerResponse['writeHead']
-    response.write = ((...args: unknown[]) => this.#onWrite(args, write)) as Write
-    response.end = ((...args: unknown[]) => this.#onEnd(args)) as End
+    this.#writeHead = Reflect.get(response, 'writeHead') as WriteHead
+    this.#write = Reflect.get(response, 'write') as Write
+    this.#end = Reflect.get(response, 'end') as End
+    response.writeHead = (status: number, ...rest: readonly unknown[]) => this.#onWriteHead(status, rest)
+    response.write = (...args: unknown[]) => this.#onWrite(args)
+    response.end = (...args: unknown[]) => this.#onEnd(args)
     response.once('close', () => this.#onClose())
   }
 
   /** Sends what the client gets in place of a response that was withheld. */
   replace(status: number, body: Buffer | undefined): void {
     this.#writeHead.call(this.#response, status, STATUS_CODES[status])
-    this.#end.call(this.#response, body, 'utf8')
+    this.#end.call(this.#response, body)
   }
 
-  #onWriteHead(args: unknown[]): ServerResponse {
+  #onWriteHead(status: number, rest: readonly unknown[]): ServerResponse {
     const response = this.#response
-    if (this.#isHeadDone && response.headersSent) return this.#writeHead.apply(response, args as [number])
-    const status = args[0] as number
-    const given = typeof args[1] === 'string' ? args[2] : args[1]
-    const action = this.#decide(status, given)
-    if (action === 'withhold') {
-      this.#headDone(status, given)
-      return response
-    }
+    if (this.#isHeadDone) return this.#writeHead.call(response, status, ...rest)
+    const others = setHeadArguments(response, rest)
+    const action = this.#decide(status)
     if (action === 'send') {
-      this.#writeHead.apply(response, args as [number])
-    } else {
-      for (const [name, value] of Object.entries(withHeadArguments({}, given))) response.setHeader(name, value)
+      this.#writeHead.call(response, status, ...others)
+    } else if (action === 'notModified') {
       for (const name of NOT_IN_304) response.removeHeader(name)
       this.#writeHead.call(response, 304, STATUS_CODES[304])
     }
-    this.#headDone(status, given)
+    if (!this.#isHeadDone) {
+      this.#isHeadDone = true
+      // Others add their fields as late as when the head is written: a session its cookie.
+      this.#isWanted = this.#observer.onHeadDone(status, toFields(response.getHeaders()))
+    }
     return response
   }
 
-  #onWrite(args: unknown[], write: Write): boolean {
+  #onWrite(args: unknown[]): boolean {
     const response = this.#response
     // The head has to be known first; where nobody has written it, Node does, by the status and the fields that were set.
     if (this.#action === undefined) response.writeHead(response.statusCode)
     this.#take(args)
-    if (this.#action === 'send') return write.apply(response, args as Parameters<Write>)
-    const callback = args.findLast((argument) => typeof argument === 'function') as Callback | undefined
+    if (this.#action === 'send') return this.#write.apply(response, args)
+    const callback = callbackOf(args)
     if (callback !== undefined) process.nextTick(callback)
     return true
   }
 
   #onEnd(args: unknown[]): ServerResponse {
     const response = this.#response
-    if (this.#hasEnded) return this.#end.apply(response, args as unknown as Parameters<End>)
+    if (this.#hasEnded) return this.#end.apply(response, args)
     // Not by writeHead: Node still has to see that the body comes in one piece, whose length it can tell.
-    const action = this.#action ?? this.#decide(response.statusCode, undefined)
+    const action = this.#decide(response.statusCode)
     this.#hasEnded = true
     if (action === 'send') {
-      this.#end.apply(response, args as unknown as Parameters<End>)
+      this.#end.apply(response, args)
       this.#take(args)
     } else {
       if (!this.#isHeadDone) response.writeHead(response.statusCode)
       this.#take(args)
-      if (action === 'notModified') this.#end.call(response, undefined, 'utf8')
-      const callback = args.findLast((argument) => typeof argument === 'function') as (() => void) | undefined
+      if (action === 'notModified') this.#end.call(response)
+      const callback = callbackOf(args)
       if (callback !== undefined) response.once('finish', callback)
     }
     const body = this.#isWanted ? Buffer.concat(this.#chunks) : undefined
@@ -132,17 +130,9 @@ export class ResponseCapture {
     return response
   }
 
-  #decide(status: number, given: unknown): HeadAction {
-    this.#action ??= this.#observer.onHead(status, withHeadArguments(toFields(this.#response.getHeaders()), given))
+  #decide(status: number): HeadAction {
+    this.#action ??= this.#observer.onHead(status, toFields(this.#response.getHeaders()))
     return this.#action
-  }
-
-  #headDone(status: number, given: unknown): void {
-    if (this.#isHeadDone) return
-    this.#isHeadDone = true
-    // Others add their fields as late as when the head is written: a session its cookie.
-    const fields = withHeadArguments(toFields(this.#response.getHeaders()), given)
-    this.#isWanted = this.#observer.onHeadDone(status, fields)
   }
 
   #take([chunk, encoding]: unknown[]): void {
@@ -167,4 +157,8 @@ export class ResponseCapture {
     this.#chunks = []
     this.#observer.onAbort()
   }
+}
+
+function callbackOf(args: readonly unknown[]): Callback | undefined {
+  return args.find((argument) => typeof argument === 'function') as Callback | undefined
 }

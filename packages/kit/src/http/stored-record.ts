@@ -21,7 +21,7 @@ export interface StoredResponse {
 }
 
 /** That the responses to a URL vary, by which request fields, and where its variants lie. */
-export interface StoredVariants {
+interface StoredVariants {
   readonly kind: 'variants'
   readonly key: string
   readonly names: readonly string[]
@@ -30,7 +30,7 @@ export interface StoredVariants {
 }
 
 /** That the responses to a URL cannot be stored, so that nobody waits for another's. */
-export interface StoredPass {
+interface StoredPass {
   readonly kind: 'pass'
   readonly key: string
   /** Until when, in milliseconds since 1970. */
@@ -50,7 +50,7 @@ const decompress = promisify(gunzip)
 
 /** A record as bytes: the length of a line of JSON, the line, and the body. */
 export function encodeRecord(record: StoredRecord): Buffer {
-  const { body = undefined, ...head } = record as Partial<StoredResponse>
+  const { body, ...head } = record as Partial<StoredResponse>
   const line = Buffer.from(JSON.stringify(head))
   const length = Buffer.alloc(HEAD_LENGTH_BYTES)
   length.writeUInt32BE(line.length)

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Memcache } from '../memcache.ts'
-import { lineOf } from './fields.ts'
+import { lineOf, toFields } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { hostOf, pathOf } from './request-key.ts'
 import { beforeHead } from './response-head-hook.ts'
@@ -22,29 +22,23 @@ export function invalidateOnSuccess(
   cache: () => Memcache,
 ): void {
   let invalidating: Promise<unknown> | undefined
-  beforeHead(response, (status, fields) => {
-    if (status >= 200 && status < 400) invalidating = cache().invalidateTags(changedTags(request, url, fields))
-  })
-  const { end } = response
+  const succeeded = (status: number, fields: Fields): void => {
+    if (status < 200 || status >= 400) return
+    invalidating ??= cache().invalidateTags(changedTags(request, url, fields))
+  }
+  beforeHead(response, succeeded)
+  const end = Reflect.get(response, 'end') as (...args: unknown[]) => ServerResponse
   let hasEnded = false
-  response.end = ((...args: unknown[]) => {
-    const send = (): unknown => end.apply(response, args as unknown as Parameters<typeof end>)
-    if (hasEnded) return send()
+  response.end = (...args: unknown[]) => {
+    if (hasEnded) return end.apply(response, args)
     hasEnded = true
-    // The head is not known before it is written, and Node would write it with the end.
-    if (!response.headersSent && invalidating === undefined) {
-      const { statusCode: status } = response
-      if (status >= 200 && status < 400) {
-        const fields = Object.fromEntries(
-          ['location', 'content-location'].map((name) => [name, String(response.getHeader(name) ?? '')]),
-        )
-        invalidating = cache().invalidateTags(changedTags(request, url, fields))
-      }
-    }
-    if (invalidating === undefined) send()
-    else void invalidating.then(send, send)
+    // The head that Node writes with the end would come too late.
+    if (!response.headersSent) succeeded(response.statusCode, toFields(response.getHeaders()))
+    if (invalidating === undefined) return end.apply(response, args)
+    const send = (): unknown => end.apply(response, args)
+    void invalidating.then(send, send)
     return response
-  }) as typeof end
+  }
 }
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {

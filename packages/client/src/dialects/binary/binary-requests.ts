@@ -50,9 +50,9 @@ export function writeKeyList({ wireKeys, opaque }: KeyListOperation, requests: R
 }
 
 /** Get, GAT or Touch. */
-export function writeRetrieval({ request, opaque }: RetrievalOperation, requests: RequestBuffer): void {
+export function writeRetrieval({ wireKey: key, request, opaque }: RetrievalOperation, requests: RequestBuffer): void {
   checkRetrieval(request)
-  const { touchExptime, wireKey: key, value } = request
+  const { touchExptime, value } = request
   if (touchExptime === undefined) write(requests, Opcode.get, opaque, { key })
   else write(requests, value ? Opcode.getAndTouch : Opcode.touch, opaque, { key, extras: numbers(touchExptime) })
 }

@@ -26,10 +26,10 @@ const LETTER = {
 /** mg (protocol.txt, "Meta Get"). */
 export const metaRetrieval: LineExchange<RetrievalOperation> = {
   write(operation: RetrievalOperation, requests: RequestBuffer): void {
-    const { request } = operation
+    const { request, wireKey } = operation
     const out = requests.buffer
-    let at = writeCommandAndKey(out, requests.at, LETTER.g, request.wireKey)
-    at = writeKeyFlag(out, at, request.wireKey)
+    let at = writeCommandAndKey(out, requests.at, LETTER.g, wireKey)
+    at = writeKeyFlag(out, at, wireKey)
     if (request.touchExptime !== undefined) at = writeIntFlag(out, at, LETTER.T, request.touchExptime)
     if (request.vivifySeconds !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifySeconds)
     if (request.recacheSeconds !== undefined) at = writeIntFlag(out, at, LETTER.R, request.recacheSeconds)

@@ -19,9 +19,9 @@ const SPACE = 32
 
 /** gets, gats and touch, for a server without meta commands (protocol.txt, "Retrieval command", "Touch"). */
 export const textRetrieval: LineExchange<RetrievalOperation> = {
-  write({ request }: RetrievalOperation, requests: RequestBuffer): void {
+  write({ wireKey, request }: RetrievalOperation, requests: RequestBuffer): void {
     checkRetrieval(request)
-    const key = textKey(request.wireKey)
+    const key = textKey(wireKey)
     const { touchExptime } = request
     const out = requests.buffer
     let at = requests.at
@@ -42,7 +42,7 @@ export const textRetrieval: LineExchange<RetrievalOperation> = {
     const { reply, valueLine } = answers
     if (parseValueLine(valueLine, buffer, start, end)) {
       const key = buffer.toString('utf8', valueLine.keyStart, valueLine.keyEnd)
-      if (key !== operation.request.wireKey || reply.code === MetaCode.VA) return DESYNC
+      if (key !== operation.wireKey || reply.code === MetaCode.VA) return DESYNC
       reply.code = MetaCode.VA
       reply.clientFlags = valueLine.clientFlags
       reply.casUnique.copy(valueLine.casUnique)

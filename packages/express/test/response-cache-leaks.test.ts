@@ -1,0 +1,186 @@
+import session from 'express-session'
+import { describe, expect, it } from 'vitest'
+import { openSite } from './cache-areas/open-site.ts'
+import { EXPRESSES } from './open-app.ts'
+
+/** Each is one client's request, which must leave no trace in the answer to the next one. */
+describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, create) => {
+  it('does not store a response that sets a cookie', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((_request, response, call) => response.cookie('id', String(call)).send(`secret of ${call}`))
+    const first = await site.get()
+    const second = await site.get()
+    expect([first.body, second.body]).toEqual(['secret of 1', 'secret of 2'])
+    expect(second.headers['set-cookie']).toEqual(['id=2; Path=/'])
+    expect(first.cacheStatus).toBe('memcache-ts; fwd=uri-miss')
+  })
+
+  it.each([
+    ['before', true],
+    ['after', false],
+  ])('does not store a response that a session adds its cookie to, mounted %s the cache', async (_name, isBefore) => {
+    const sessions = session({ secret: 's', resave: false, saveUninitialized: true, store: new session.MemoryStore() })
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: (app) => {
+        if (isBefore) app.use(sessions)
+      },
+    })
+    site.answers((request, response, call) => {
+      const answer = (): unknown => {
+        Object.assign(request.session, { name: `client ${call}` })
+        return response.send(`client ${call}`)
+      }
+      return isBefore ? answer() : sessions(request, response, answer)
+    })
+    const [first, second] = [await site.get(), await site.get()]
+    expect([first.body, second.body]).toEqual(['client 1', 'client 2'])
+    expect(second.headers['set-cookie']![0]).not.toBe(first.headers['set-cookie']![0])
+    const cookie = first.headers['set-cookie']![0]!.split(';')[0]!
+    const third = await site.get('/', { Cookie: cookie })
+    expect(third.body).toBe('client 3')
+    expect(third.cacheStatus).toBe('memcache-ts; fwd=bypass; detail=cookie')
+  })
+
+  it('gives a client with cookies its own answer, and nobody else', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => response.send(`for ${request.headers.cookie ?? 'anybody'}`))
+    expect((await site.get('/', { Cookie: 'user=ann' })).body).toBe('for user=ann')
+    expect((await site.get()).body).toBe('for anybody')
+    expect((await site.get('/', { Cookie: 'user=ben' })).body).toBe('for user=ben')
+    expect((await site.get()).isHit).toBe(true)
+  })
+
+  it('keeps ignored cookies from the handler whose answer is stored', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60, ignoreCookies: ['_ga'] })
+    site.answers((request, response) => response.send(`for ${request.headers.cookie ?? 'anybody'}`))
+    expect((await site.get('/', { Cookie: '_ga=1' })).body).toBe('for anybody')
+    expect((await site.get('/', { Cookie: '_ga=2' })).isHit).toBe(true)
+    expect((await site.get('/', { Cookie: '_ga=2; user=ann' })).body).toBe('for _ga=2; user=ann')
+  })
+
+  it('gives each of those who authenticate their own answer', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => response.send(`for ${request.headers.authorization ?? 'anybody'}`))
+    expect((await site.get('/', { Authorization: 'A' })).body).toBe('for A')
+    expect((await site.get('/', { Authorization: 'B' })).body).toBe('for B')
+    expect((await site.get()).body).toBe('for anybody')
+    expect((await site.get('/', { Authorization: 'A' })).body).toBe('for A')
+    expect((await site.get()).isHit).toBe(true)
+  })
+
+  it('gives each variant to those who ask for it', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) =>
+      response.vary('Accept-Language').send(`in ${String(request.headers['accept-language'])}`),
+    )
+    for (const language of ['en', 'de', 'en', 'de']) {
+      expect((await site.get('/', { 'Accept-Language': language })).body).toBe(`in ${language}`)
+    }
+    expect(site.calls).toHaveLength(2)
+  })
+
+  it('answers for each host by itself', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => response.send(`<a href="//${request.headers.host}">`))
+    expect((await site.get('/', { Host: 'evil.test' })).body).toContain('evil.test')
+    expect((await site.get('/', { Host: 'shop.test' })).body).toContain('shop.test')
+    expect((await site.get('/', { Host: 'SHOP.test' })).isHit).toBe(true)
+  })
+
+  it('answers from the cache for the hosts that are allowed alone', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60, hosts: ['shop.test'] })
+    for (const host of ['evil.test', 'evil.test', 'shop.test:81']) {
+      expect((await site.get('/', { Host: host })).cacheStatus).toBe('memcache-ts; fwd=bypass; detail=host')
+    }
+    await site.get('/', { Host: 'shop.test' })
+    expect((await site.get('/', { Host: 'shop.test' })).isHit).toBe(true)
+  })
+
+  it.each([
+    ['X-Forwarded-Host', 'evil.test'],
+    ['X-Forwarded-Host', 'shop.test, evil.test'],
+    ['Forwarded', 'for=1.2.3.4;host=evil.test'],
+    ['Forwarded', 'host="evil.test"'],
+  ])('does not store what was answered to %s: %s', async (name, value) => {
+    await using site = await openSite({ create, ttlSeconds: 60, before: (app) => app.set('trust proxy', true) })
+    site.answers((request, response) =>
+      response.send(`<a href="//${request.hostname} ${String(request.headers.forwarded)}">`),
+    )
+    await site.get('/', { Host: 'shop.test', [name]: value })
+    const { body, isHit } = await site.get('/', { Host: 'shop.test' })
+    expect(body).not.toContain('evil')
+    expect(isHit).toBe(false)
+    expect((await site.get('/', { Host: 'shop.test', 'X-Forwarded-Host': 'shop.test' })).isHit).toBe(true)
+  })
+
+  it('answers by the scheme that a trusted proxy tells', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60, before: (app) => app.set('trust proxy', true) })
+    site.answers((request, response) => response.send(request.protocol))
+    expect((await site.get('/', { 'X-Forwarded-Proto': 'https' })).body).toBe('https')
+    expect((await site.get('/')).body).toBe('http')
+  })
+
+  it('stores nothing that was answered to a GET with a body', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    expect((await site.send('GET', '/', { 'Content-Length': 4 }, 'evil')).cacheStatus).toContain('detail=body')
+    expect((await site.send('GET', '/', { 'Transfer-Encoding': 'chunked' }, 'evil')).cacheStatus).toContain(
+      'detail=body',
+    )
+    expect((await site.get()).cacheStatus).toBe('memcache-ts; fwd=uri-miss; stored')
+  })
+
+  it('stores nothing that was answered to a GET by another method', async () => {
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: (app) =>
+        app.use((request, _response, next) => {
+          const method = request.headers['x-override']
+          if (method !== undefined) Object.assign(request, { originalMethod: request.method, method })
+          next()
+        }),
+    })
+    expect((await site.get('/', { 'X-HTTP-Method-Override': 'DELETE' })).cacheStatus).toContain('method-override')
+    expect((await site.send('POST', '/', { 'X-Override': 'GET' })).cacheStatus).toContain('method-override')
+    expect((await site.get()).cacheStatus).toBe('memcache-ts; fwd=uri-miss; stored')
+  })
+
+  it('keeps apart what other caches’ keys would mix up', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => response.send(`${request.headers.host} ${request.originalUrl}`))
+    const long = `/${'a'.repeat(300)}`
+    const paths = ['/a:b', '/a%3Ab', '/a', '/a?', '/a?b', '/a%3Fb', '/A', '//a', '/a/../b', '/b', long, `${long}a`]
+    const host = 'shop.test'
+    for (const path of paths) expect((await site.get(path, { Host: host })).body).toBe(`${host} ${path}`)
+    expect(site.calls).toHaveLength(paths.length)
+    // The key of a long URL is its beginning and a hash, and nobody can write a URL whose key that is.
+    const name = site.cache.key(`http:http:${host}:${long}`)
+    const forged = name.slice(name.indexOf('/'))
+    expect(forged).toContain('~')
+    expect(await site.cache.client.get(name)).toBeDefined()
+    expect((await site.get(forged, { Host: host })).body).toBe(`${host} ${forged}`)
+    expect((await site.get(long, { Host: host })).body).toBe(`${host} ${long}`)
+  })
+
+  it('gives a limit’s and an outer middleware’s fields to each client anew', async () => {
+    let requests = 0
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: (app) =>
+        app.use((_request, response, next) => {
+          response.set('X-Request-Id', String(++requests))
+          next()
+        }),
+    })
+    site.answers((_request, response) => response.set('RateLimit', '"a";r=1').set('Own', '1').send('ok'))
+    await site.get()
+    const { headers, isHit } = await site.get()
+    expect(isHit).toBe(true)
+    expect(headers['x-request-id']).toBe('2')
+    expect(headers['ratelimit']).toBeUndefined()
+    expect(headers['own']).toBe('1')
+  })
+})

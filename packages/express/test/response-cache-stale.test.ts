@@ -1,0 +1,184 @@
+import express from 'express'
+import { describe, expect, it } from 'vitest'
+import { openSite, sendRequest } from './cache-areas/open-site.ts'
+import type { Site } from './cache-areas/open-site.ts'
+import { Gate } from './gate.ts'
+import { EXPRESSES, listen, TestFleet } from './open-app.ts'
+import { cacheResponse, rateLimit } from '../src/index.ts'
+
+describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
+  function counts(site: Site): void {
+    site.answers((_request, response, call) => response.set('ETag', `"${call}"`).send(`answer ${call}`))
+  }
+
+  it('are served while the handler is run in the background, once', async () => {
+    await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
+    counts(site)
+    await site.get('/a?b=c')
+    site.clock.advanceSeconds(15)
+    const gate = new Gate()
+    site.answers(async (request, response, call) => {
+      expect(request.originalUrl).toBe('/a?b=c')
+      await gate.pass()
+      response.send(`answer ${call}`)
+    })
+    for (let request = 1; request <= 5; request++) {
+      const stale = await site.get('/a?b=c')
+      expect(stale.body).toBe('answer 1')
+      expect(stale.cacheStatus).toBe('memcache-ts; hit; ttl=-5')
+      expect(stale.headers.age).toBe('15')
+    }
+    await gate.arrived
+    expect(site.calls).toHaveLength(2)
+    gate.open()
+    await expect.poll(async () => (await site.get('/a?b=c')).body).toBe('answer 2')
+    expect(site.calls).toHaveLength(2)
+  })
+
+  it('are revalidated in the background: a 304 makes them fresh again', async () => {
+    await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
+    site.answers((_request, response) => response.set('ETag', '"a"').send('answer'))
+    await site.get()
+    site.clock.advanceSeconds(15)
+    expect((await site.get()).cacheStatus).toBe('memcache-ts; hit; ttl=-5')
+    await expect.poll(async () => (await site.get()).cacheStatus).toBe('memcache-ts; hit; ttl=10')
+    expect(site.calls[1]!.headers['if-none-match']).toBe('"a"')
+    expect((await site.get()).body).toBe('answer')
+  })
+
+  it('are served while they are revalidated as their own stale-while-revalidate says', async () => {
+    await using site = await openSite({ create })
+    const says = (text: string, control: string): void =>
+      site.answers((_request, response) => response.set({ 'Cache-Control': control, ETag: `"${text}"` }).send(text))
+    says('old', 'max-age=0, stale-while-revalidate=3600')
+    await site.get()
+    says('new', 'max-age=3600')
+    site.clock.advanceSeconds(3)
+    expect((await site.get()).body).toBe('old')
+    await expect.poll(async () => (await site.get()).body).toBe('new')
+  })
+
+  it('are not served when their time is over: one handler call, for which the others wait', async () => {
+    await using fleet = new TestFleet()
+    await using one = await openSite({ create, ttlSeconds: 10, staleSeconds: 30, fleet })
+    await using other = await openSite({ create, ttlSeconds: 10, staleSeconds: 30, fleet })
+    const host = { Host: 'shop.test' }
+    counts(one)
+    await one.get('/', host)
+    fleet.clock.advanceSeconds(41)
+    const gate = new Gate()
+    for (const site of [one, other]) {
+      site.answers(async (_request, response) => {
+        await gate.pass()
+        response.send('new')
+      })
+    }
+    const asked = Array.from({ length: 20 }, (_value, index) => (index % 2 === 0 ? one : other).get('/', host))
+    await gate.arrived
+    gate.open()
+    expect(new Set((await Promise.all(asked)).map(({ body }) => body))).toEqual(new Set(['new']))
+    expect(one.calls.length + other.calls.length).toBe(2)
+  })
+
+  it('stay when the handler fails in the background', async () => {
+    await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
+    counts(site)
+    await site.get()
+    site.clock.advanceSeconds(15)
+    site.answers((_request, response) => response.sendStatus(500))
+    await site.get()
+    await expect.poll(() => site.calls.length).toBe(2)
+    expect((await site.get()).body).toBe('answer 1')
+  })
+
+  it('are served instead of an error, and the next request tries again', async () => {
+    await using site = await openSite({ create, ttlSeconds: 10 })
+    site.answers((_request, response) => response.set('Cache-Control', 'max-age=10, stale-if-error=60').send('old'))
+    await site.get()
+    site.clock.advanceSeconds(15)
+    site.answers(() => {
+      throw new Error('the database is gone')
+    })
+    for (let request = 1; request <= 3; request++) {
+      const { status, body, cacheStatus } = await site.get()
+      expect([status, body]).toEqual([200, 'old'])
+      expect(cacheStatus).toBe('memcache-ts; fwd=stale; fwd-status=500; ttl=-5')
+    }
+    site.answers((_request, response) => response.send('new'))
+    expect((await site.get()).body).toBe('new')
+  })
+
+  it('are served to all who wait when the handler fails', async () => {
+    await using site = await openSite({ create })
+    site.answers((_request, response) => response.set('Cache-Control', 'max-age=10, stale-if-error=60').send('old'))
+    await site.get()
+    site.clock.advanceSeconds(15)
+    const gate = new Gate()
+    site.answers(async (_request, response) => {
+      await gate.pass()
+      response.sendStatus(503)
+    })
+    const asked = Array.from({ length: 10 }, () => site.get())
+    await expect.poll(() => site.cache.stats().coalesced).toBe(9)
+    gate.open()
+    expect((await Promise.all(asked)).every(({ status, body }) => status === 200 && body === 'old')).toBe(true)
+    expect(site.calls).toHaveLength(2)
+  })
+
+  it('come after a soft invalidation, while one handler call brings the new one', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60, tags: ['page'] })
+    counts(site)
+    await site.get()
+    await site.cache.invalidateTags(['page'], { soft: true })
+    expect((await site.get()).body).toBe('answer 1')
+    await expect.poll(async () => (await site.get()).body).toBe('answer 2')
+    expect(site.calls).toHaveLength(2)
+  })
+
+  it('take the first request’s cookie to nobody when a 304 sets one', async () => {
+    await using site = await openSite({ create })
+    site.answers((_request, response) => response.set({ 'Cache-Control': 'max-age=1', ETag: '"a"' }).send('old'))
+    await site.get()
+    site.clock.advanceSeconds(5)
+    site.answers((_request, response) => {
+      response.writeHead(304, { ETag: '"a"', 'Set-Cookie': 'id=1' })
+      response.end()
+    })
+    const first = await site.get()
+    expect([first.status, first.body, first.headers['set-cookie']]).toEqual([200, 'old', ['id=1']])
+    site.answers((_request, response) => response.send('for another'))
+    const second = await site.get()
+    expect(second.headers['set-cookie']).toBeUndefined()
+    expect(second.isHit).toBe(false)
+  })
+
+  it('are loaded anew through all of the application, as a request without cookies', async () => {
+    await using fleet = new TestFleet()
+    const cache = fleet.cache()
+    const seen: string[] = []
+    const app = create()
+    app.set('env', 'test')
+    app.use((request, _response, next) => {
+      seen.push(`${request.method} ${request.originalUrl} ${String(request.headers.cookie)} ${String(request.ip)}`)
+      next()
+    })
+    app.use(rateLimit({ perDay: 2, cache }))
+    const pages = express.Router()
+    pages.get(
+      '/:page',
+      cacheResponse({ ttlSeconds: 10, staleSeconds: 60, ignoreCookies: true, cache }),
+      (request, response) => void response.send(`page ${String(request.params.page)} ${seen.length}`),
+    )
+    app.use('/pages', pages)
+    await using server = await listen(app)
+    const { port } = server.address() as { port: number }
+    const get = () => sendRequest(port, 'GET', '/pages/one', { Cookie: 'a=b' })
+    expect((await get()).body).toBe('page one 1')
+    fleet.clock.advanceSeconds(15)
+    expect((await get()).body).toBe('page one 1')
+    // The limit is used up, so that the request in the background is denied; the stale response stays.
+    await expect.poll(() => seen.length).toBe(3)
+    expect(seen[2]).toBe('GET /pages/one undefined 127.0.0.1')
+    fleet.clock.advanceSeconds(86_400 - 15)
+  })
+})
