@@ -46,8 +46,13 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
     handler = deny,
     ...limits
   } = options
-  if (typeof cost === 'number' && !(Number.isSafeInteger(cost) && cost >= 1)) {
-    throw new MemcacheOptionError(`cost must be a whole number over 0, got ${cost}`)
+  if (typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 1)) {
+    throw new MemcacheOptionError(`cost must be a whole number over 0, or a function of the request, got ${cost}`)
+  }
+  for (const [name, given] of Object.entries({ key, skip, handler })) {
+    if (given !== undefined && typeof given !== 'function') {
+      throw new MemcacheOptionError(`${name} must be a function of the request, got ${typeof given}`)
+    }
   }
   const limiter = rateLimiter(limits)
   const writeHeaders = rateLimitHeaders(headers, limiter)

@@ -319,6 +319,9 @@ describe('options of rateLimit', () => {
       "headers must be draft-10, draft-7, draft-6, legacy or false, got 'draft-8'",
     ],
     [{ perMinute: 5, passOnStoreError: true }, "`passOnStoreError` is `onCacheDown: 'open'` here"],
+    [{ perMinute: 5, key: 'user' }, 'key must be a function of the request, got string'],
+    [{ perMinute: 5, handler: 'Too many' }, 'handler must be a function of the request, got string'],
+    [{ perMinute: 5, cost: '2' }, 'cost must be a whole number over 0, or a function'],
     [{ perMinute: 5, identifier: 'api' }, '`identifier` is `name` here'],
   ])('%j is refused: %s', (options, message) => {
     expect(() => rateLimit(options as never)).toThrow(message)

@@ -173,9 +173,12 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     // As much as was left: what was counted meanwhile is taken back.
     await until(async () => (await other.peek('client')).remaining === 9)
     expect(await allowedOf(many(20, [other]))).toBe(9)
-    await limiter.block('client', 5000)
-    await limiter.reset('client')
-    expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 9 })
+    for (const blockMs of [5000, Number.MAX_SAFE_INTEGER - test.clock.nowMs()]) {
+      await limiter.block('client', blockMs)
+      expect(await other.peek('client')).toMatchObject({ allowed: false, retryAfterMs: blockMs })
+      await limiter.reset('client')
+      expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 9 })
+    }
     await expect(limiter.block('client')).rejects.toThrow('for how long? block(id, 600_000), or give blockMs')
     await expect(limiter.block('client', 0.5)).rejects.toThrow('blockMs must be a whole number over 0')
   })
@@ -289,8 +292,12 @@ describe('rateLimiter', () => {
     for (const cost of [0, -1, 0.5, Number.NaN, Infinity, '2' as never]) {
       await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number over 0')
     }
-    // One that can never be allowed is denied, for as long as anything is counted.
-    expect(await limiter.consume('a', { cost: 11 })).toMatchObject({ allowed: false, remaining: 10 })
+    // One that can never be allowed is denied, and in nobody's way.
+    for (const cost of [11, 2 ** 36, Number.MAX_SAFE_INTEGER]) {
+      expect(await limiter.consume('a', { cost })).toMatchObject({ allowed: false, remaining: 10 })
+    }
+    expect(await limiter.consume('a', { cost: 10 })).toMatchObject({ allowed: true, remaining: 0 })
+    await expect(limiter.penalty('a', 2e9)).rejects.toThrow('amount must be at most 1000000000')
   })
 
   it.each([

@@ -19,7 +19,6 @@ export interface Hits {
 export class HitCounter {
   readonly #name: string
   readonly #cache: Memcache | undefined
-  #counters: MemcachedCounters | undefined
   /** Which counters are the ones in use; `resetAll` goes on to new ones. */
   #generation = 0
   #askedAtMs = -Infinity
@@ -100,7 +99,7 @@ export class HitCounter {
   }
 
   get #store(): MemcachedCounters {
-    return (this.#counters ??= new MemcachedCounters(this.#opened.client))
+    return new MemcachedCounters(this.#opened.client)
   }
 
   get #opened(): Memcache {

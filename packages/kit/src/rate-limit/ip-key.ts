@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv6 } from 'node:net'
 
 /** How many bits of an IPv6 address are one client: a customer gets at least a /56, and can use every address in it. */
 const IPV6_PREFIX_BITS = 56
@@ -10,10 +10,10 @@ export function ipKey(ip: string): string {
   // Most are plain IPv4.
   if (!ip.includes(':')) return ip
   const address = withoutPort(ip).split('%')[0]!
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (mapped !== undefined && isIPv4(mapped)) return mapped
   if (!isIPv6(address)) return address
   const groups = expand(address)
+  const mapped = mappedIpv4(groups)
+  if (mapped !== undefined) return mapped
   const whole = Math.floor(IPV6_PREFIX_BITS / 16)
   const rest = IPV6_PREFIX_BITS % 16
   const kept = groups.slice(0, whole)
@@ -24,6 +24,13 @@ export function ipKey(ip: string): string {
 /** Some proxies forward `address:port`; with the port in it a client would be another one with each connection. */
 function withoutPort(ip: string): string {
   return /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(ip)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(ip)?.[1] ?? ip
+}
+
+/** The IPv4 address that an IPv6 one stands for (RFC 4291, section 2.5.5.2), however it is written. */
+function mappedIpv4(groups: readonly number[]): string | undefined {
+  const [a, b, c, d, e, f, high, low] = groups as [number, number, number, number, number, number, number, number]
+  if ((a | b | c | d | e) !== 0 || f !== 0xffff) return undefined
+  return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
 }
 
 /** The eight groups of an IPv6 address. */

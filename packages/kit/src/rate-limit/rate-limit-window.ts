@@ -30,8 +30,11 @@ export const WINDOW_OPTIONS = [
 
 const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, perDay: 86_400_000 } as const
 
-/** A counter has room for more than what is admitted: for what is taken back at once, and a block's mark (`window-limits.ts`). */
-const MOST = 1_000_000_000
+/** The most that is counted at once: a counter needs room for many calls that are on their way to be taken back, and for the marks of blocks. */
+export const MOST = 1_000_000_000
+
+/** Exptimes over this do not fit in memcached's numbers for long. */
+const LONGEST_SECONDS = 10 * 365 * 86_400
 
 /** The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that cannot be. */
 export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
@@ -58,6 +61,7 @@ export function windowIndex(windowMs: number, nowMs: number): number {
 /** A lifetime that reaches over so many milliseconds; memcached's seconds are coarse, and an item of 1 s may live for 21 ms. */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1
+  if (seconds > LONGEST_SECONDS) return Infinity
   return seconds > MAX_RELATIVE_EXPTIME_SECONDS ? `${seconds}s` : seconds
 }
 

@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
+import { MOST, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
 
 /** How calls are judged. */
@@ -80,6 +80,12 @@ export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
     throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${String(value)}`)
   }
+}
+
+/** @throws MemcacheOptionError for what cannot be counted. */
+export function countable(name: string, value: unknown): void {
+  wholeNumber(name, value)
+  if ((value as number) > MOST) throw new MemcacheOptionError(`${name} must be at most ${MOST}, got ${String(value)}`)
 }
 
 function oneOf(name: string, value: string, known: readonly string[]): void {

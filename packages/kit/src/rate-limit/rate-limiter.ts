@@ -12,7 +12,7 @@ import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
-import { resolveRateLimiterOptions, wholeNumber } from './rate-limiter-options.ts'
+import { countable, resolveRateLimiterOptions, wholeNumber } from './rate-limiter-options.ts'
 import type { RateLimiterOptions, ResolvedRateLimiterOptions } from './rate-limiter-options.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 import { fixedWindow, slidingWindow } from './window-algorithms.ts'
@@ -43,6 +43,7 @@ export class RateLimiter {
   readonly windows: readonly RateLimitWindow[]
   readonly #options: ResolvedRateLimiterOptions
   readonly #denials: Denials
+  readonly #leastLimit: number
   #cache: Memcache | undefined
   #limits: Limits | undefined
   #insurance: Limits | undefined
@@ -53,6 +54,7 @@ export class RateLimiter {
     this.name = this.#options.name
     this.windows = this.#options.windows
     this.#denials = new Denials(this.windows)
+    this.#leastLimit = Math.min(...this.windows.map(({ limit }) => limit))
   }
 
   /** The time by the cache's clock. */
@@ -66,8 +68,12 @@ export class RateLimiter {
    * @throws MemcacheOptionError for an id that is no string, or a cost that is no whole number over 0.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
-    const cost = options?.cost ?? 1
-    if (cost !== 1) wholeNumber('cost', cost)
+    let cost = options?.cost ?? 1
+    if (cost !== 1) {
+      wholeNumber('cost', cost)
+      // What is over a limit is never allowed, however far it is over it.
+      cost = Math.min(cost, this.#leastLimit + 1)
+    }
     checkId(id)
     const nowMs = this.nowMs()
     const known = this.#denials.find(id, cost, nowMs)
@@ -92,20 +98,20 @@ export class RateLimiter {
 
   /**
    * Counts so much more, whether that is allowed or not; resolves to what `peek` then says.
-   * @throws MemcacheOptionError for an amount that is no whole number over 0.
+   * @throws MemcacheOptionError for an amount that is no whole number over 0, or over a milliard.
    */
   async penalty(id: string, amount = 1): Promise<RateLimitResult> {
-    wholeNumber('amount', amount)
+    countable('amount', amount)
     return this.#change(id, (limits, nowMs) => limits.penalty(id, amount, nowMs))
   }
 
   /**
    * Gives so much back, down to nothing counted; resolves to what `peek` then says.
    * @param atMs when it was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
-   * @throws MemcacheOptionError for an amount that is no whole number over 0.
+   * @throws MemcacheOptionError for an amount that is no whole number over 0, or over a milliard.
    */
   async reward(id: string, amount = 1, atMs?: number): Promise<RateLimitResult> {
-    wholeNumber('amount', amount)
+    countable('amount', amount)
     return this.#change(id, (limits, nowMs) => limits.reward(id, amount, atMs ?? nowMs, nowMs))
   }
 

@@ -15,7 +15,7 @@ const MOST_STANDINGS = 10_000
  * A block adds this to the id's counter of the shortest window, far above any count: whoever counts there next sees that there
  * was a block, and so nobody has to ask for one before.
  */
-const BLOCK_MARK = 2 ** 32
+const BLOCK_MARK = 2 ** 36
 
 /**
  * Limits that count in windows. A call adds its cost to the counter of each window in one pipeline, and is admitted where
