@@ -138,7 +138,15 @@ describe('what the documents name', () => {
     const tables = {
       '| option of `forRoot`': [...MEMCACHE_OPTIONS, 'cache', 'rateLimit', 'name', 'isGlobal'],
       '| option of `@CacheResponse`': [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition'],
-      '| option of `@RateLimit`': [...RATE_LIMITER_OPTIONS, 'key', 'cost', 'skip', 'headers'],
+      '| option of `@RateLimit`': [
+        ...RATE_LIMITER_OPTIONS,
+        'key',
+        'cost',
+        'skip',
+        'skipSuccessfulRequests',
+        'skipFailedRequests',
+        'headers',
+      ],
       '| option of `check`': ['optional', 'timeoutMs'],
     }
     for (const [title, options] of Object.entries(tables)) {

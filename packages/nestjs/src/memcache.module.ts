@@ -34,6 +34,10 @@ function withDefaults(definition: DynamicModule): DynamicModule {
   }
 }
 
+function checkName(name: string | undefined): void {
+  if (name === '') throw new MemcacheOptionError('MemcacheModule.forRoot: a name must not be empty')
+}
+
 /** The declared caches of a feature. */
 @Module({})
 class MemcacheFeatureModule {}
@@ -46,10 +50,20 @@ class MemcacheFeatureModule {}
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
   readonly #cache: Memcache
 
-  /** @throws MemcacheOptionError when the application has two caches of one name. */
-  constructor(@Inject(MODULE_MEMCACHE) cache: Memcache, @Inject(MODULE_NAME) name: string, modules: ModulesContainer) {
+  /** @throws MemcacheOptionError when the application has two caches of one name, or limits by one with a name. */
+  constructor(
+    @Inject(MODULE_MEMCACHE) cache: Memcache,
+    @Inject(MODULE_NAME) name: string,
+    @Inject(MODULE_OPTIONS) options: MemcacheModuleOptions | undefined,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
     super()
     this.#cache = cache
+    if (name !== '' && options?.rateLimit !== undefined) {
+      throw new MemcacheOptionError(
+        `MemcacheModule.forRoot({ name: '${name}' }): rateLimit limits the whole application, and belongs to the forRoot without a name: write rateLimit: { …, cache: '${name}' } there`,
+      )
+    }
     const same = [...modules.values()].filter(
       (module) => module.metatype === MemcacheModule && module.providers.has(getMemcacheToken(name || undefined)),
     )
@@ -65,12 +79,14 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
    * @throws MemcacheOptionError for options that cannot be, when the application starts.
    */
   static override forRoot(options: MemcacheModuleOptions & MemcacheModuleExtras = {}): DynamicModule {
+    checkName(options.name)
     const definition = super.forRoot(options)
     return options.name === undefined ? withDefaults(definition) : definition
   }
 
   /** The application's cache, whose options something else knows: `useFactory` with `inject`, `useClass` or `useExisting`. */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    checkName(options.name)
     const definition = super.forRootAsync(options)
     return options.name === undefined ? withDefaults(definition) : definition
   }

@@ -102,6 +102,11 @@ class Messages {
   byNobody(): string {
     return 'answered'
   }
+  @MessagePattern('by-user')
+  @RateLimit({ perMinute: 1, key: 'user' })
+  byUser(): string {
+    return 'answered'
+  }
   @MessagePattern('cached')
   @Cached(60)
   async cached(_message: object): Promise<number> {
@@ -130,7 +135,7 @@ async function openMicroservice() {
     transport: Transport.TCP,
     options: { port, host: '127.0.0.1' },
   })
-  const send = (pattern: string, message: object): Promise<unknown> => firstValueFrom(client.send(pattern, message))
+  const send = (pattern: string, message: unknown): Promise<unknown> => firstValueFrom(client.send(pattern, message))
   const close = async (): Promise<void> => {
     await client.close()
     await app.close()
@@ -146,7 +151,9 @@ describe('in a microservice', () => {
     expect(await service.send('by-sender', { from: 'ann' })).toBe('answered')
     await expect(service.send('by-sender', { from: 'ann' })).rejects.toMatchObject({ status: 429 })
     expect(await service.send('by-sender', { from: 'bob' })).toBe('answered')
-    for (const _ of [1, 2, 3]) expect(await service.send('by-nobody', {})).toBe('answered')
+    for (const message of [{}, 42, '']) expect(await service.send('by-nobody', message)).toBe('answered')
+    // What a message says of its sender is no user that a guard has found out.
+    for (const _ of [1, 2]) expect(await service.send('by-user', { user: { id: 'ann' } })).toBe('answered')
   })
 
   it('@Cached works on its handlers', async () => {

@@ -240,6 +240,17 @@ describe('what is wrong is one sentence at the start', () => {
     await expect(start(named(), named())).rejects.toThrow("imported twice for the cache named 'a'")
   })
 
+  it('a name that is none, and a limit of all routes in a cache with a name', async () => {
+    expect(() => MemcacheModule.forRoot({ name: '' })).toThrow('a name must not be empty')
+    const named = MemcacheModule.forRootAsync({
+      name: 'limits',
+      useFactory: () => ({ ...EMBEDDED, rateLimit: { perMinute: 1 } }),
+    })
+    await expect(start(MemcacheModule.forRoot(EMBEDDED), named)).rejects.toThrow(
+      "write rateLimit: { …, cache: 'limits' } there",
+    )
+  })
+
   it('one that is imported by two modules is no mistake', async () => {
     const root = MemcacheModule.forRoot(EMBEDDED)
     @Module({ imports: [root] })

@@ -1,9 +1,10 @@
 import 'reflect-metadata'
-import { Controller, Get, Injectable, Post, UseGuards } from '@nestjs/common'
+import { Body, Controller, Get, Injectable, Post, UnauthorizedException, UseGuards } from '@nestjs/common'
 import type { CanActivate, ExecutionContext } from '@nestjs/common'
 import { APP_GUARD } from '@nestjs/core'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
+import { until } from '../../kit/test/deferred.ts'
 import { MemcacheModule, RateLimit, RateLimitGuard, SkipRateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
 import { openApp } from './open-app.ts'
@@ -149,6 +150,30 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect((await post({ 'x-key': 'a', 'x-cost': '2', 'x-skip': 'yes' })).status).toBe(201)
     expect((await post({ 'x-key': 'b' })).status).toBe(201)
     expect((await post({})).status).toBe(201)
+  })
+
+  it('gives back what succeeded, so that failures alone count', async () => {
+    @Controller()
+    class Login {
+      @RateLimit({ perMinute: 2, skipSuccessfulRequests: true }) @Post() login(
+        @Body() { password }: { password: string },
+      ) {
+        if (password !== 'right') throw new UnauthorizedException()
+        return 'welcome'
+      }
+    }
+    await using test = await openApp({ platform, controllers: [Login] })
+    const login = async (password: string) => {
+      const body = JSON.stringify({ password })
+      const headers = { 'Content-Type': 'application/json' }
+      const response = await test.fetch('/', { method: 'POST', headers, body })
+      return { status: response.status, left: /r=(\d)/.exec(response.headers.get('ratelimit')!)![1] }
+    }
+    for (let i = 0; i < 4; i++) {
+      await until(async () => (await login('right')).left === '1')
+    }
+    expect((await login('wrong')).status).toBe(401)
+    await until(async () => (await login('wrong')).status === 429)
   })
 
   it('goes on in this process while memcached is away', async () => {

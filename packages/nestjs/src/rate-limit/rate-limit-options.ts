@@ -16,6 +16,10 @@ export interface RateLimitOptions extends Omit<RateLimiterOptions, 'cache'> {
   cost?: number | CostOfRequest | undefined
   /** Requests that do not count. */
   skip?: SkipsRequest | undefined
+  /** Gives a route's request back once it has been answered with a status below 400, so that failures alone count. Default false. */
+  skipSuccessfulRequests?: boolean | undefined
+  /** Gives a route's request back once it has been answered with a status from 400 on, or not to the end. Default false. */
+  skipFailedRequests?: boolean | undefined
   /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
   headers?: RateLimitHeaderFormat | false | undefined
   /** The cache that counts, or its name in `MemcacheModule.forRoot({ name })`. Default: the application's. */
@@ -33,6 +37,8 @@ const KNOWN = [
   'key',
   'cost',
   'skip',
+  'skipSuccessfulRequests',
+  'skipFailedRequests',
   'headers',
 ] as const satisfies readonly (keyof RateLimitOptions)[]
 

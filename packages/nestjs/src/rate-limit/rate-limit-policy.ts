@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
 import { ipKey, MemcacheOptionError, quotaProblem, rateLimiter, rateLimitHeaders, retryAfterSeconds } from 'memcache-ts'
 import type { Memcache, RateLimiter, RateLimitResult, WriteRateLimitHeaders } from 'memcache-ts'
@@ -34,11 +35,22 @@ export class RateLimitPolicy {
     if (call === undefined || (await skip?.(call.request, context)) === true) return
     const id = await this.#idOf(call, context)
     if (id === undefined) return
-    const result = await this.#limiter.consume(id, {
-      cost: typeof cost === 'function' ? await cost(call.request, context) : cost,
-    })
+    const amount = typeof cost === 'function' ? await cost(call.request, context) : cost
+    const atMs = this.#limiter.nowMs()
+    const result = await this.#limiter.consume(id, { cost: amount })
     if (call.headers !== undefined) this.#writeHeaders(call.headers, result)
     if (!result.allowed) throw await this.#denied(call, context, result)
+    if (call.response !== undefined) this.#giveBackLater(call.response, id, amount, atMs)
+  }
+
+  /** Gives a request back once its answer says that it is not to count. */
+  #giveBackLater(response: ServerResponse, id: string, amount: number, atMs: number): void {
+    const { skipSuccessfulRequests = false, skipFailedRequests = false } = this.#options
+    if (!skipSuccessfulRequests && !skipFailedRequests) return
+    response.once('close', () => {
+      const succeeded = response.writableFinished && response.statusCode < 400
+      if (succeeded ? skipSuccessfulRequests : skipFailedRequests) void this.#limiter.reward(id, amount, atMs)
+    })
   }
 
   async #denied(call: Call, context: ExecutionContext, result: RateLimitResult): Promise<Error> {
@@ -57,7 +69,7 @@ export class RateLimitPolicy {
         `the key of the rate limit '${this.#limiter.name}' must be a string, or undefined for the address, got ${id === null ? 'null' : typeof id}`,
       )
     }
-    const user = key === 'user' ? userOf(call.request) : undefined
+    const user = key === 'user' ? nameOf(call.user) : undefined
     if (user !== undefined) return `user:${user}`
     if (call.address !== undefined) return ipKey(call.address)
     if (context.getType() !== 'http') return undefined
@@ -66,12 +78,20 @@ export class RateLimitPolicy {
 }
 
 function limiterOf(options: RateLimitOptions, name: string, cache: Memcache | undefined): RateLimiter {
-  const { key: _, cost: __, skip: ___, headers: ____, ...limits } = options
+  const {
+    key: _,
+    cost: _a,
+    skip: _b,
+    headers: _c,
+    skipSuccessfulRequests: _d,
+    skipFailedRequests: _e,
+    ...limits
+  } = options
   return rateLimiter({ name, ...limits, cache })
 }
 
 /** Whom a guard has found out, by what Passport and Nest's guides call it. */
-function userOf({ user }: Call['request']): string | number | undefined {
+function nameOf(user: unknown): string | number | undefined {
   if (typeof user !== 'object' || user === null) return undefined
   const { id, sub, userId } = user as { id?: string | number; sub?: string; userId?: string | number }
   return id ?? sub ?? userId

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { Logger } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
 import type { HeaderTarget } from 'memcache-ts'
@@ -9,6 +9,8 @@ export interface Requester {
   readonly headers?: IncomingHttpHeaders
   readonly socket?: { readonly remoteAddress?: string | undefined }
   readonly user?: unknown
+  /** Express's application. */
+  readonly app?: { get?(setting: string): unknown }
 }
 
 /** A call as a rate limit sees it. */
@@ -18,6 +20,10 @@ export interface Call {
   readonly headers: HeaderTarget | undefined
   /** The address of who asks; `undefined` where it cannot be known. */
   readonly address: string | undefined
+  /** Whom a guard has found out; never what a message says of itself. */
+  readonly user: unknown
+  /** Node's response below, of a route; `undefined` elsewhere, where a status says nothing of one call. */
+  readonly response: ServerResponse | undefined
 }
 
 /** What Express's response and Fastify's reply have, of what is needed. */
@@ -25,6 +31,10 @@ interface AnyResponse {
   getHeader?(name: string): unknown
   setHeader?(name: string, value: string): unknown
   header?(name: string, value: string): unknown
+  readonly headersSent?: boolean
+  /** Fastify's, of its reply. */
+  readonly sent?: boolean
+  readonly raw?: ServerResponse
 }
 
 /** What the GraphQL drivers and their integrations hand on as the context. */
@@ -44,8 +54,11 @@ interface SocketClient extends Requester {
 /** The call of a context, of whatever kind; `undefined` where nobody can be made out. */
 export function callOf(context: ExecutionContext): Call | undefined {
   switch (context.getType<'http' | 'ws' | 'rpc' | 'graphql'>()) {
-    case 'http':
-      return httpCall(context.switchToHttp().getRequest(), context.switchToHttp().getResponse())
+    case 'http': {
+      const response = context.switchToHttp().getResponse<AnyResponse>()
+      const raw = response.raw ?? (response as ServerResponse)
+      return { ...httpCall(context.switchToHttp().getRequest(), response), response: raw }
+    }
     case 'graphql': {
       const graphql = context.getArgByIndex<GraphqlContext | undefined>(2)
       const request = graphql?.req ?? graphql?.request ?? graphql?.reply?.request
@@ -54,10 +67,12 @@ export function callOf(context: ExecutionContext): Call | undefined {
     case 'ws': {
       const client = context.switchToWs().getClient<SocketClient>()
       const address = client.handshake?.address ?? client._socket?.remoteAddress
-      return { request: client, headers: undefined, address }
+      return { request: client, headers: undefined, address, user: client.user, response: undefined }
     }
-    case 'rpc':
-      return { request: context.switchToRpc().getData<Requester>(), headers: undefined, address: undefined }
+    case 'rpc': {
+      const request = context.switchToRpc().getData<Requester>()
+      return { request, headers: undefined, address: undefined, user: undefined, response: undefined }
+    }
     default:
       return undefined
   }
@@ -65,13 +80,21 @@ export function callOf(context: ExecutionContext): Call | undefined {
 
 function httpCall(request: Requester, response: AnyResponse | undefined): Call {
   const address = request.ip ?? request.socket?.remoteAddress
-  if (request.headers?.['x-forwarded-for'] !== undefined && address === request.socket?.remoteAddress) warnOfProxy()
-  return { request, headers: headersOf(response), address: address === '' ? undefined : address }
+  if (!warnedOfProxy && request.headers?.['x-forwarded-for'] !== undefined) checkProxy(request, address)
+  const { user } = request
+  return {
+    request,
+    headers: headersOf(response),
+    address: address === '' ? undefined : address,
+    user,
+    response: undefined,
+  }
 }
 
 /** Fastify's replies call it `header`; in Express, and elsewhere, it is Node's `setHeader`. */
 function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined {
-  if (typeof response?.getHeader !== 'function') return undefined
+  if (typeof response?.getHeader !== 'function' || response.headersSent === true || response.sent === true)
+    return undefined
   return {
     getHeader: (name) => response.getHeader!(name),
     setHeader: (name, value) =>
@@ -81,10 +104,14 @@ function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined 
 
 let warnedOfProxy = false
 
-function warnOfProxy(): void {
-  if (warnedOfProxy) return
+/** Tells once of a proxy that is not known of, or of one that anybody can pretend to be. */
+function checkProxy(request: Requester, address: string | undefined): void {
+  const trustsAll = request.app?.get?.('trust proxy') === true
+  if (!trustsAll && address !== request.socket?.remoteAddress) return
   warnedOfProxy = true
   new Logger('RateLimit').warn(
-    "a request came through a proxy that is not trusted: all clients count as one. Say app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
+    trustsAll
+      ? "every proxy is trusted, so that a client can give itself any address in X-Forwarded-For, and no limit holds it: say how many there are, app.set('trust proxy', 1)"
+      : "a request came through a proxy that is not trusted: all clients count as one. Say app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
   )
 }
