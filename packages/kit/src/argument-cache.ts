@@ -11,7 +11,9 @@ export interface ArgumentCache<Args extends readonly unknown[], Value> {
   get(args: Readonly<Args>): Promise<Value | undefined>
   /** Stores a result for these arguments; resolves to whether that was confirmed. */
   set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
-  /** Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed. */
+  /**
+   * Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed.
+   */
   delete(args: Readonly<Args>): Promise<boolean>
   /** Makes the stored result stale: one caller runs the function anew; resolves to whether that was confirmed. */
   expire(args: Readonly<Args>): Promise<boolean>

@@ -18,7 +18,10 @@ export function getCacheToken(declared: object): symbol {
   return token
 }
 
-/** Injects a declared cache that `MemcacheModule.forFeature` has bound to the application's, for parameters and properties. */
+/**
+ * Injects a declared cache that `MemcacheModule.forFeature` has bound to the application's, for parameters and
+ * properties.
+ */
 export function InjectCache(declared: object): ParameterDecorator & PropertyDecorator {
   return Inject(getCacheToken(declared))
 }

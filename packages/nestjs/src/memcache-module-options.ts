@@ -6,7 +6,10 @@ import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
 export interface MemcacheModuleOptions extends MemcacheOptions {
   /** A cache that was opened elsewhere, and that is closed there. */
   cache?: Memcache | undefined
-  /** How often a client may call: counted on all routes. Of the cache without a name alone. Default: as often as it likes. */
+  /**
+   * How often a client may call: counted on all routes. Of the cache without a name alone. Default: as often as it
+   * likes.
+   */
   rateLimit?: RateLimitOptions | undefined
 }
 

@@ -3,8 +3,8 @@ import type { InjectionToken } from '@nestjs/common'
 import { Memcache } from 'memcache-ts'
 
 /**
- * The injection token of a cache: `Memcache` itself, and for a named one a text that says where it comes from, since Nest shows
- * it when there is none.
+ * The injection token of a cache: `Memcache` itself, and for a named one a text that says where it comes from, since
+ * Nest shows it when there is none.
  * @param name as in `MemcacheModule.forRoot({ name })`. Default: the one without a name.
  */
 export function getMemcacheToken(name?: string): InjectionToken<Memcache> {

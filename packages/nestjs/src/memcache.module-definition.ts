@@ -5,7 +5,10 @@ import { getMemcacheToken } from './memcache-token.ts'
 
 /** What has to be known before the options are, and so is said beside `useFactory`. */
 export interface MemcacheModuleExtras {
-  /** Another cache beside the application's: `@InjectMemcache(name)`, `@Cached({ cache: name })`. Default: the application's. */
+  /**
+   * Another cache beside the application's: `@InjectMemcache(name)`, `@Cached({ cache: name })`. Default: the
+   * application's.
+   */
   name?: string | undefined
   /** Whether all modules have it without importing it. Default true. */
   isGlobal?: boolean | undefined

@@ -43,8 +43,8 @@ function checkName(name: string | undefined): void {
 class MemcacheFeatureModule {}
 
 /**
- * Gives an application its cache: `Memcache` is the injection token. It is closed behind the application's own end, when the last request
- * is answered, unless it was handed in.
+ * Gives an application its cache: `Memcache` is the injection token. It is closed behind the application's own end,
+ * when the last request is answered, unless it was handed in.
  */
 @Module({})
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
@@ -84,7 +84,10 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
     return options.name === undefined ? withDefaults(definition) : definition
   }
 
-  /** The application's cache, whose options something else knows: `useFactory` with `inject`, `useClass` or `useExisting`. */
+  /**
+   * The application's cache, whose options something else knows: `useFactory` with `inject`, `useClass` or
+   * `useExisting`.
+   */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     checkName(options.name)
     const definition = super.forRootAsync(options)

@@ -6,7 +6,10 @@ import type { MemcacheModuleOptions } from './memcache-module-options.ts'
 
 const OPENED = new WeakSet<Memcache>()
 
-/** The cache that a module's options say: opened, where it was not handed in. @throws MemcacheOptionError for wrong options. */
+/**
+ * The cache that a module's options say: opened, where it was not handed in.
+ * @throws MemcacheOptionError for wrong options.
+ */
 export function openMemcache(options: MemcacheModuleOptions = {}): Memcache {
   checkModuleOptions(options)
   const { cache, rateLimit: _, ...own } = options

@@ -29,7 +29,10 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   return configureClass(config)
 }
 
-/** `@CacheConfig`, whatever caches are known by. For adapters. @throws MemcacheOptionError for an option that there is not. */
+/**
+ * `@CacheConfig`, whatever caches are known by. For adapters.
+ * @throws MemcacheOptionError for an option that there is not.
+ */
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
   checkOptions('@CacheConfig', config, ['name', 'version', 'cache'], OPTION_HINTS)
   if (config.name === '') throw new MemcacheOptionError('@CacheConfig needs a name that is not empty')

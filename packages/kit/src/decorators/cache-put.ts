@@ -12,7 +12,10 @@ import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** Where a method's result is stored. */
 export interface CachePutOptions<Args extends readonly unknown[], Value, Choice = Memcache> {
-  /** The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
+  /**
+   * The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)`
+   * looks.
+   */
   key: (...args: Args) => readonly KeyPart[]
   /** How long it stays. Default: the cache's. */
   ttlSeconds?: Ttl | undefined
@@ -45,7 +48,10 @@ export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
   return cachePutMethod(PROCESS_CACHE, options)
 }
 
-/** `@CachePut` by a source of caches. For adapters. @throws MemcacheOptionError for an option that there is not, or without a key. */
+/**
+ * `@CachePut` by a source of caches. For adapters.
+ * @throws MemcacheOptionError for an option that there is not, or without a key.
+ */
 export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   source: CacheSource<Choice>,
   options: CachePutOptions<Args, Value, Choice>,

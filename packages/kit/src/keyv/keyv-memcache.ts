@@ -9,9 +9,11 @@ import { Memcache, memcache } from '../memcache.ts'
 import type { MemcacheOptions } from '../memcache-options.ts'
 
 /**
- * A Keyv store in memcached, for Keyv 5 and what stands on it: cache-manager, cacheable, Nest's `CacheModule`. Each Keyv needs one of its own,
- * since Keyv tells its namespace to its store. Lifetimes are exact: memcached's whole seconds are rounded up, and Keyv keeps the
- * milliseconds; what is stored for ever stays for thirty days, as the namespaces of a cache do that nobody clears. There is no `iterator`: memcached cannot list keys, and Keyv asks for it of the stores on its own list alone.
+ * A Keyv store in memcached, for Keyv 5 and what stands on it: cache-manager, cacheable, Nest's `CacheModule`. Each
+ * Keyv needs one of its own, since Keyv tells its namespace to its store. Lifetimes are exact: memcached's whole
+ * seconds are rounded up, and Keyv keeps the milliseconds; what is stored for ever stays for thirty days, as the
+ * namespaces of a cache do that nobody clears. There is no `iterator`: memcached cannot list keys, and Keyv asks for it
+ * of the stores on its own list alone.
  * @example
  * const keyv = new Keyv({ store: new KeyvMemcache(cache), namespace: 'cities' })
  */

@@ -7,7 +7,8 @@ import type { CacheChoice } from '../injection/injected-source.ts'
 export type CacheEvictOptions<Args extends readonly unknown[]> = KitOptions<Args, CacheChoice>
 
 /**
- * Makes cached results invalid when an async method of a provider is called: one key, all of some tags, or all of the class.
+ * Makes cached results invalid when an async method of a provider is called: one key, all of some tags, or all of the
+ * class.
  * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(

@@ -7,8 +7,9 @@ import type { CacheChoice } from '../injection/injected-source.ts'
 export type CachedMethodOptions<Args extends readonly unknown[], Value> = KitOptions<Args, Value, CacheChoice>
 
 /**
- * Caches the results of an async method of a provider, in any scope: concurrent calls with the same arguments share one run, over all
- * processes. The cache is the application's; on an object that was made by `new` the method is just called.
+ * Caches the results of an async method of a provider, in any scope: concurrent calls with the same arguments share one
+ * run, over all processes. The cache is the application's; on an object that was made by `new` the method is just
+ * called.
  * @throws MemcacheOptionError for an option that there is not.
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(

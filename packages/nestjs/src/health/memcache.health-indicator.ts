@@ -25,8 +25,8 @@ export type MemcacheHealthResult<Key extends string = string> = Record<
 >
 
 /**
- * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` when all of them answer, `degraded` when some do, `down` when
- * none does. In terminus 11, which has no `degraded`, that is `up` with `degraded: true`.
+ * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` when all of them answer, `degraded` when some
+ * do, `down` when none does. In terminus 11, which has no `degraded`, that is `up` with `degraded: true`.
  * @example
  * this.health.check([() => this.memcache.check('memcache')])
  */

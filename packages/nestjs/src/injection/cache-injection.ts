@@ -4,11 +4,13 @@ import { Memcache } from 'memcache-ts'
 import { getMemcacheToken } from '../memcache-token.ts'
 
 /**
- * How classes get their cache from Nest without a line of their own: by properties that are declared on the prototype and that Nest fills
- * behind the constructor, in every scope, and in subclasses. They are setters, so that nothing of it is seen on the object itself.
+ * How classes get their cache from Nest without a line of their own: by properties that are declared on the prototype
+ * and that Nest fills behind the constructor, in every scope, and in subclasses. They are setters, so that nothing of
+ * it is seen on the object itself.
  *
- * A cache is injected as optional, and behind it something that every Nest application has: who is given that, but no cache, was made by
- * Nest in an application without the module, and is told so at once. Who is given neither was made by `new`.
+ * A cache is injected as optional, and behind it something that every Nest application has: who is given that, but no
+ * cache, was made by Nest in an application without the module, and is told so at once. Who is given neither was made
+ * by `new`.
  */
 interface Injection {
   /** The names of the caches that the class has injected itself; `undefined` is the one without a name. */

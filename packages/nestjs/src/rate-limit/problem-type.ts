@@ -7,8 +7,9 @@ type AnyResponse =
   | { header(name: string, value: string): unknown }
 
 /**
- * Has an error's JSON sent as the problem document that it is. On Express that is said as late as when the head is written: Nest 11 takes what
- * is said before for a mistake, warns, and says `application/json`. What a filter of the application's own sends is left as it says.
+ * Has an error's JSON sent as the problem document that it is. On Express that is said as late as when the head is
+ * written: Nest 11 takes what is said before for a mistake, warns, and says `application/json`. What a filter of the
+ * application's own sends is left as it says.
  */
 export function sendAsProblem(response: AnyResponse): void {
   if ('header' in response && !('writeHead' in response)) {

@@ -7,18 +7,23 @@ import type { Requester } from './requester.ts'
 /** Options of `@RateLimit` and of `MemcacheModule.forRoot({ rateLimit })`. */
 export interface RateLimitOptions extends Omit<RateLimiterOptions, 'cache'> {
   /**
-   * Whom a request counts for: its address (`'ip'`), IPv6 by its /56; whom a guard before this one has put into `request.user`
-   * (`'user'`), by `id`, `sub` or `userId`, and its address when there is none; or what this says, its address when that is
-   * `undefined`. Default `'ip'`.
+   * Whom a request counts for: its address (`'ip'`), IPv6 by its /56; whom a guard before this one has put into
+   * `request.user` (`'user'`), by `id`, `sub` or `userId`, and its address when there is none; or what this says, its
+   * address when that is `undefined`. Default `'ip'`.
    */
   key?: 'ip' | 'user' | KeyOfRequest | undefined
   /** How much a request counts. Default 1. */
   cost?: number | CostOfRequest | undefined
   /** Requests that do not count. */
   skip?: SkipsRequest | undefined
-  /** Gives a route's request back once it has been answered with a status below 400, so that failures alone count. Default false. */
+  /**
+   * Gives a route's request back once it has been answered with a status below 400, so that failures alone count.
+   * Default false.
+   */
   skipSuccessfulRequests?: boolean | undefined
-  /** Gives a route's request back once it has been answered with a status from 400 on, or not to the end. Default false. */
+  /**
+   * Gives a route's request back once it has been answered with a status from 400 on, or not to the end. Default false.
+   */
   skipFailedRequests?: boolean | undefined
   /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
   headers?: RateLimitHeaderFormat | false | undefined

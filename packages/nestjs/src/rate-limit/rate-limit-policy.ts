@@ -22,7 +22,10 @@ export class RateLimitPolicy {
     this.#writeHeaders = rateLimitHeaders(options.headers ?? 'draft-10', this.#limiter)
   }
 
-  /** Says what is wrong with options where they are written. @throws MemcacheOptionError for an option that there is not, or a limit that cannot be. */
+  /**
+   * Says what is wrong with options where they are written.
+   * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
+   */
   static check(owner: string, options: RateLimitOptions): void {
     checkRateLimitOptions(owner, options)
     rateLimitHeaders(options.headers ?? 'draft-10', limiterOf(options, owner, undefined))

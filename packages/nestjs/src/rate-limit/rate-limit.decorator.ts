@@ -3,9 +3,10 @@ import { guardFor } from './rate-limit.guard.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 
 /**
- * Limits how often a client may call a route, a resolver or a message's handler, or all of a class together, beside the limit of the
- * application. It brings its guard, which runs in the place of the decorator: above `@UseGuards(AuthGuard)` it knows the user, since Nest begins at the method.
- * Counters are named after the class and method unless there is a `name`.
+ * Limits how often a client may call a route, a resolver or a message's handler, or all of a class together, beside the
+ * limit of the application. It brings its guard, which runs in the place of the decorator: above
+ * `@UseGuards(AuthGuard)` it knows the user, since Nest begins at the method. Counters are named after the class and
+ * method unless there is a `name`.
  * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
  */
 export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDecorator {

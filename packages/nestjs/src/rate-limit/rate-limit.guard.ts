@@ -18,8 +18,9 @@ const COUNTED = new WeakMap<object, Promise<void>>()
 const reflector = new Reflector()
 
 /**
- * The limit of `MemcacheModule.forRoot({ rateLimit })` on all routes but those with `@SkipRateLimit()`. The module brings it; in an
- * application's own `APP_GUARD` or `@UseGuards` it says when, among other guards, requests are counted. Each counts once.
+ * The limit of `MemcacheModule.forRoot({ rateLimit })` on all routes but those with `@SkipRateLimit()`. The module
+ * brings it; in an application's own `APP_GUARD` or `@UseGuards` it says when, among other guards, requests are
+ * counted. Each counts once.
  */
 @Injectable()
 export class RateLimitGuard implements CanActivate {

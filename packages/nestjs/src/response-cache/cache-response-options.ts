@@ -40,7 +40,10 @@ const KNOWN = [
   'condition',
 ] as const satisfies readonly (keyof CacheResponseOptions)[]
 
-/** A lifetime or options, as options. @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+/**
+ * A lifetime or options, as options.
+ * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ */
 export function toCacheResponseOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
   if (typeof options !== 'object') {
     ttlToSeconds(options)

@@ -15,8 +15,8 @@ export const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
 const reflector = new Reflector()
 
 /**
- * An interceptor for one `@CacheResponse`. Nest writes a response when the interceptors are done, by its platform; what is stored is what then
- * goes out, seen on Node's own response below.
+ * An interceptor for one `@CacheResponse`. Nest writes a response when the interceptors are done, by its platform; what
+ * is stored is what then goes out, seen on Node's own response below.
  * @throws MemcacheOptionError for options that cannot be.
  */
 export function interceptorFor(

@@ -14,7 +14,8 @@ export interface ThrottlerRecord {
 const MOST_LIMITERS = 100
 
 /**
- * The storage of @nestjs/throttler 6 in memcached: exact, however many processes count and however parallel the requests are.
+ * The storage of @nestjs/throttler 6 in memcached: exact, however many processes count and however parallel the
+ * requests are.
  * @example
  * ThrottlerModule.forRootAsync({
  *   inject: [MemcacheThrottlerStorage],

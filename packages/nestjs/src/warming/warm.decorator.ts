@@ -7,10 +7,11 @@ const WARMINGS = new WeakMap<object, Map<string, string | undefined>>()
 type Warmable<Name extends string> = Record<Name, (...args: any[]) => Promise<unknown>>
 
 /**
- * Warms a `@Cached` method of the class when the application has started: with the argument lists that the decorated method yields, in an
- * array or as it goes on; an argument that is no list is one. Each value is loaded by one process of a fleet. Errors are logged: they
- * neither keep the application from starting nor end it.
- * @param name of the method to warm. Without one the decorated method warms what it likes, and may return `warm`'s report for the log.
+ * Warms a `@Cached` method of the class when the application has started: with the argument lists that the decorated
+ * method yields, in an array or as it goes on; an argument that is no list is one. Each value is loaded by one process
+ * of a fleet. Errors are logged: they neither keep the application from starting nor end it.
+ * @param name of the method to warm. Without one the decorated method warms what it likes, and may return `warm`'s
+ * report for the log.
  * @example
  * @Warm('find') top() { return this.table.largestIds(1000) }
  */
