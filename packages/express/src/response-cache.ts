@@ -36,7 +36,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): Request
   const { tags, key, condition, ...shared } = toOptions(options)
   const responses = new ResponseCache(shared)
   return (request, response, next) => {
-    if (condition !== undefined && !condition(request)) return next()
+    if (condition !== undefined && !responses.isMadeUp(request) && !condition(request)) return next()
     responses
       .answer({
         request,

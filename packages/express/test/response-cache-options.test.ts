@@ -105,6 +105,27 @@ describe('options of cacheResponse', () => {
     expect([isHit, headers['cache-status']]).toEqual([false, undefined])
   })
 
+  it('condition is not asked of a request that revalidates', async () => {
+    await using site = await openSite({
+      ttlSeconds: 10,
+      staleSeconds: 60,
+      condition: (request) => request.headers['if-none-match'] === undefined && request.headers['x-cached'] === 'yes',
+    })
+    site.answers((_request, response, call) => response.send(`answer ${call}`))
+    const yes = { 'X-Cached': 'yes' }
+    await site.get('/', yes)
+    site.clock.advanceSeconds(15)
+    expect((await site.get('/', yes)).body).toBe('answer 1')
+    await expect.poll(async () => (await site.get('/', yes)).body).toBe('answer 2')
+  })
+
+  it('a lifetime without an end', async () => {
+    await using site = await openSite({ ttlSeconds: Infinity })
+    await site.get()
+    site.clock.advanceSeconds(86_400 * 20)
+    expect((await site.get()).isHit).toBe(true)
+  })
+
   it('vary adds to the key what responses depend on without saying so', async () => {
     await using site = await openSite({ ttlSeconds: 60, vary: ['Foo'] })
     site.answers((request, response) => response.send(`foo ${String(request.headers['foo'])}`))

@@ -158,6 +158,17 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     }
   })
 
+  it('lets a cache on a route answer what one before it cannot', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    const { cacheResponse } = await import('../src/index.ts')
+    const inner = cacheResponse({ cache: site.cache, ttlSeconds: 60, ignoreCookies: true, key: () => 'inner' })
+    site.answers((request, response) => inner(request, response, () => response.send('ok')))
+    await site.get('/', { Cookie: 'a=1' })
+    expect((await site.get('/', { Cookie: 'a=2' })).cacheStatus).toBe(
+      'memcache-ts; hit; ttl=60, memcache-ts; fwd=bypass; detail=cookie',
+    )
+  })
+
   it('does not wait for itself, mounted twice', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const { cacheResponse } = await import('../src/index.ts')

@@ -65,7 +65,7 @@ export { SessionRepository } from './session/session-repository.ts'
 export type { FoundSession, SessionSnapshot } from './session/session-repository.ts'
 export type { SessionData } from './session/session-merge.ts'
 export { ResponseCache } from './http/response-cache.ts'
-export type { HttpExchange } from './http/response-cache.ts'
+export type { HttpExchange } from './http/question.ts'
 export { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './http/response-cache-options.ts'
 export type { ResponseCacheOptions } from './http/response-cache-options.ts'
 export {

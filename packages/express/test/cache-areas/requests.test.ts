@@ -96,6 +96,12 @@ describe('Set-Cookie and Cookie', () => {
   scenario('a request with Cookie gets the handler', [fresh(), { asks: { Cookie: 'a=b' }, ...notStored }, stored])
 })
 
+describe('conditions for the origin', () => {
+  for (const name of ['If-Match', 'If-Unmodified-Since']) {
+    scenario(`${name} goes to the handler`, [fresh({ ETag: '"a"' }), { asks: { [name]: '"b"' }, ...notStored }, stored])
+  }
+})
+
 describe('HEAD', () => {
   scenario('is answered from a GET, with its fields and its length', [
     fresh({ ETag: '"a"' }),

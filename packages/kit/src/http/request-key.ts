@@ -49,6 +49,8 @@ export function bypassReason({ request, url }: RequestTarget, rules: KeyRules): 
   if (rules.hosts !== undefined && !rules.hosts.has(host)) return 'host'
   if (namesAnotherHost(request, host)) return 'forwarded-host'
   if (headers.cookie !== undefined && countsCookies(headers.cookie, rules.ignoreCookies)) return 'cookie'
+  // For the origin alone (RFC 9111, section 4.3.2).
+  if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
   // A body may change the answer to a GET, and is in no key.
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return 'body'
   if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'

@@ -65,6 +65,8 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
 
 /** How long past its freshness a response is kept: to be revalidated, and for `staleSeconds` and what a response says instead. */
 export const KEPT_STALE_SECONDS = 86_400
+/** A lifetime that nobody sees the end of, and that is a number in JSON. */
+const MOST_SECONDS = 2 ** 31
 const DEFAULT_MAX_BYTES = 5_000_000
 
 /** The options with their defaults. */
@@ -88,7 +90,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   if (vary.includes('*'))
     throw new MemcacheOptionError("vary must name request fields: '*' would be none that is ever the same")
   return {
-    defaultSeconds: ttlSeconds === undefined ? undefined : ttlToSeconds(ttlSeconds),
+    defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MOST_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,

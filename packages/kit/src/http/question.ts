@@ -1,0 +1,67 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { LoadContext } from '../cache/get-or-set-options.ts'
+import type { ForwardReason } from './cache-status.ts'
+import type { RequestDirectives } from './request-directives.ts'
+import type { RequestTarget } from './request-key.ts'
+import { decodeRecord } from './stored-record.ts'
+import type { StoredRecord, StoredResponse } from './stored-record.ts'
+import { variantOf } from './vary.ts'
+
+/**
+ * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others have set by
+ * now have to be on the response: they are not stored, and sent along with what is.
+ */
+export interface HttpExchange extends RequestTarget {
+  readonly response: ServerResponse
+  /** What the response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
+  readonly tags?: readonly string[] | undefined
+  /** Runs a request that nobody waits for through the application, to revalidate what others are served stale. */
+  readonly dispatch: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+/** One question to the cache: what is looked for, for which request. */
+export interface Question {
+  readonly exchange: HttpExchange
+  /** In full. */
+  readonly key: string
+  /** As it is stored. */
+  readonly name: string
+  /** For a variant: where the list of fields lies by which it was selected, and the list. */
+  readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
+  readonly directives: RequestDirectives
+  readonly tagKeys: readonly string[]
+  /** When it was asked, by `performance.now()`. */
+  readonly askedMs: number
+}
+
+/** The question for the variant that its request selects. */
+export function variantQuestion(
+  question: Question,
+  { id, names }: Extract<StoredRecord, { kind: 'variants' }>,
+  nameOf: (key: string) => string,
+): Question {
+  const key = variantKey(question, id, names)
+  return { ...question, key, name: nameOf(key), variants: { key: question.key, name: question.name, names } }
+}
+
+/** The key of a variant; the id is that of the list of fields that it was selected by. */
+export function variantKey({ key, exchange }: Question, id: string, names: readonly string[]): string {
+  return `${key}:${id}:${variantOf(names, exchange.request.headers)}`
+}
+
+/** What stands for the key where requests with `Authorization` have to be told from the others. */
+export function authorizedName({ name }: Question): string {
+  return `${name} authorized`
+}
+
+/** The response that a loader is to revalidate or replace. */
+export function staleOf({ stale }: LoadContext, { key }: Question): StoredResponse | undefined {
+  const record = stale === undefined ? undefined : decodeRecord(stale, key)
+  return record?.kind === 'response' ? record : undefined
+}
+
+/** Why a question goes on to the handler. */
+export function forwardReason({ variants }: Question, stale: StoredResponse | undefined): ForwardReason {
+  if (stale !== undefined) return 'stale'
+  return variants === undefined ? 'uri-miss' : 'vary-miss'
+}

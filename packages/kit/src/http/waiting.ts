@@ -1,0 +1,32 @@
+import type { ServerResponse } from 'node:http'
+
+/** How long a request waits for the answer to another one before it runs the handler for itself. */
+const LONGEST_WAIT_MS = 10_000
+
+/** A request that waits for another one's answer: for as long as its client does, and not for ever. */
+export class Waiting {
+  readonly #controller = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  readonly #response: ServerResponse
+  readonly #leave = (): void => this.#controller.abort()
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+    this.#timer = setTimeout(this.#leave, LONGEST_WAIT_MS)
+    response.once('close', this.#leave)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Whether the client has left. */
+  get isGone(): boolean {
+    return this.#response.destroyed
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#response.off('close', this.#leave)
+  }
+}
