@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
-import type { Express, Request } from 'express'
+import type { Express, Request, RequestHandler } from 'express'
 import { FakeClock, freePort } from 'memcache-ts-testing'
 import { memcache } from 'memcache-ts'
-import type { Memcache } from 'memcache-ts'
+import type { Memcache, RateLimitResult } from 'memcache-ts'
 import request from 'supertest'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, expectTypeOf, it, vi } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
 import { KNOWN } from '../src/rate-limit-options.ts'
@@ -261,6 +261,11 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await using server = await listen(app(cache, { limit: 1, windowMs: 86_400_000, onCacheDown }))
     for (const status of statuses) await request(server).get('/').expect(status)
   })
+})
+
+it('types what it puts into a request', () => {
+  expectTypeOf<Request['rateLimit']>().toEqualTypeOf<RateLimitResult | undefined>()
+  expectTypeOf(rateLimit({ perMinute: 1 })).toExtend<RequestHandler>()
 })
 
 describe('a proxy', () => {

@@ -141,6 +141,17 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
+  it('believes nothing that it knows from before the clock was set back', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { limit: 1, windowMs: 2 * 3_600_000 })
+    test.clock.advanceMs(3_600_000 - (test.clock.nowMs() % 7_200_000))
+    await limiter.consume('client')
+    expect((await limiter.consume('client')).allowed).toBe(false)
+    test.clock.advanceMs(-600_000)
+    await limiterOf(test, { limit: 1, windowMs: 2 * 3_600_000 }).reset('client')
+    expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
   it('blocks who wants more than it may, in every process, for as long as that', async () => {
     await using test = await openCache()
     const options = { perMinute: 3, blockMs: 600_000 } as const

@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
+import { BoundedMap } from './bounded-map.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { BELIEVED_MS } from './standing.ts'
+import { BELIEVED_MS, isYoung } from './standing.ts'
 
 /** Ids that are remembered; of a flood of more, some ask memcached. */
 const MOST_DENIALS = 10_000
@@ -14,14 +14,15 @@ interface Denial {
   readonly retryAtMs: number
   /** What was denied: a call that costs less may be allowed. */
   readonly cost: number
-  /** When it has to be asked for again. */
-  readonly believedUntilMs: number
+  readonly atMs: number
+  /** For how long it need not be asked for again. */
+  readonly believedMs: number
 }
 
 /** Who is denied until when, so that a flood costs no round trips. Asked for again every second: it may have been reset. */
 export class Denials {
   readonly #windows: readonly RateLimitWindow[]
-  readonly #denials = new LRUCache<string, Denial>({ max: MOST_DENIALS })
+  readonly #denials = new BoundedMap<Denial>(MOST_DENIALS)
 
   constructor(windows: readonly RateLimitWindow[]) {
     this.#windows = windows
@@ -31,7 +32,7 @@ export class Denials {
   find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
     if (this.#denials.size === 0) return undefined
     const denial = this.#denials.get(id)
-    if (denial === undefined || cost < denial.cost || nowMs >= denial.believedUntilMs) return undefined
+    if (denial === undefined || cost < denial.cost || !isYoung(nowMs - denial.atMs, denial.believedMs)) return undefined
     const { window, remaining, resetAtMs, retryAtMs } = denial
     return new WindowResult(window, remaining, resetAtMs - nowMs, retryAtMs - nowMs)
   }
@@ -44,7 +45,8 @@ export class Denials {
       resetAtMs: nowMs + resetMs,
       retryAtMs: nowMs + retryAfterMs,
       cost,
-      believedUntilMs: nowMs + Math.min(retryAfterMs, resetMs, BELIEVED_MS),
+      atMs: nowMs,
+      believedMs: Math.min(retryAfterMs, resetMs, BELIEVED_MS),
     })
   }
 

@@ -3,7 +3,7 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { lifetimeOver, windowIndex } from './rate-limit-window.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
-import { BELIEVED_MS } from './standing.ts'
+import { BELIEVED_MS, isYoung } from './standing.ts'
 
 /** Where a counter of hits stands. */
 export interface Hits {
@@ -80,7 +80,7 @@ export class HitCounter {
   /** Asks once a second whether there was a `resetAll` elsewhere; resolves to whether there was. */
   #askForReset(): Promise<boolean> | undefined {
     const nowMs = this.#opened.clock.nowMs()
-    if (nowMs - this.#askedAtMs < BELIEVED_MS) return undefined
+    if (isYoung(nowMs - this.#askedAtMs, BELIEVED_MS)) return undefined
     this.#askedAtMs = nowMs
     const before = this.#generation
     const generationKey = this.#generationKey()

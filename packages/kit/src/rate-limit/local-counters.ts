@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { ttlToSeconds } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { Memcache } from '../memcache.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 
 const MOST_ITEMS = 100_000
@@ -11,8 +12,20 @@ interface LocalItem {
   casUnique: bigint
 }
 
-/** Counts in this process: the insurance for when memcached is away. Bounded; what was not asked for longest goes first. */
+/** The counters for each cache, made when it is away for the first time. */
+const ofCaches = new WeakMap<Memcache, LocalCounters>()
+
+/**
+ * Counts in this process: the insurance for when memcached is away. Bounded, for all limiters of a cache together; what was
+ * not asked for longest goes first.
+ */
 export class LocalCounters implements RateLimitStore {
+  static of(cache: Memcache): LocalCounters {
+    let counters = ofCaches.get(cache)
+    if (counters === undefined) ofCaches.set(cache, (counters = new LocalCounters(cache.clock)))
+    return counters
+  }
+
   readonly #items = new LRUCache<string, LocalItem>({ max: MOST_ITEMS })
   readonly #clock: Clock
   #lastCas = 0n

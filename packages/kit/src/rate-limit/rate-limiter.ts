@@ -169,7 +169,7 @@ export class RateLimiter {
     const { onCacheDown } = this.#options
     if (onCacheDown === 'local') {
       const cache = this.#opened()
-      this.#insurance ??= this.#limitsIn(new LocalCounters(cache.clock), cache)
+      this.#insurance ??= this.#limitsIn(LocalCounters.of(cache), cache)
       return ask(this.#insurance)
     }
     const window = this.windows[0]!

@@ -42,7 +42,7 @@ export class Standing {
 
   /** Whether it may be gone by without asking. */
   isBelieved(nowMs: number): boolean {
-    return nowMs - this.#asOfMs < BELIEVED_MS
+    return isYoung(nowMs - this.#asOfMs, BELIEVED_MS)
   }
 
   /** Has it asked for, unless that is under way. */
@@ -60,4 +60,9 @@ export class Standing {
     this.reading = reading
     return reading
   }
+}
+
+/** Whether something of this age may still be believed; what is from the future is from before the clock was set back. */
+export function isYoung(ageMs: number, believedMs: number): boolean {
+  return ageMs >= 0 && ageMs < believedMs
 }

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import type { Ttl } from 'memcache-ts-protocol'
+import { BoundedMap } from './bounded-map.ts'
 import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
@@ -29,7 +29,7 @@ export class WindowLimits implements Limits {
   readonly #options: LimitsOptions
   readonly #algorithm: WindowAlgorithm
   readonly #ttls: readonly Ttl[]
-  readonly #standings = new LRUCache<string, Standing>({ max: MOST_STANDINGS })
+  readonly #standings = new BoundedMap<Standing>(MOST_STANDINGS)
 
   constructor(options: LimitsOptions, algorithm: WindowAlgorithm) {
     this.#options = options
