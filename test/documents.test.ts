@@ -15,7 +15,7 @@ const documents = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
   ...readdirSync(join(ROOT, 'docs/decisions')).map((name) => `docs/decisions/${name}`),
-  ...['protocol', 'server', 'client', 'kit', 'express'].map((name) => `packages/${name}/README.md`),
+  ...['protocol', 'server', 'client', 'kit', 'express', 'nestjs'].map((name) => `packages/${name}/README.md`),
 ]
 
 function read(document: string): string {
@@ -26,19 +26,27 @@ function blocks(document: string, language: string): string[] {
   return [...read(document).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!)
 }
 
+/** The fences of examples, and what TypeScript is told for them: Nest's decorators are those that it had first. */
+const FENCES = {
+  ts: {},
+  'ts nest': { experimentalDecorators: true, emitDecoratorMetadata: true },
+}
+
 const examples = documents.flatMap((document) =>
-  blocks(document, 'ts').map((code, index) => ({
-    name: `${document}, example ${index + 1}`,
-    file: `${document.replaceAll(/\W/g, '-')}-${index + 1}`,
-    code,
-  })),
+  Object.keys(FENCES).flatMap((fence) =>
+    blocks(document, fence).map((code, index) => ({
+      name: `${document}, example ${index + 1}`,
+      folder: join(FOLDER, fence.replace(' ', '-')),
+      file: `${document.replaceAll(/\W/g, '-')}-${index + 1}`,
+      code,
+    })),
+  ),
 )
 
 describe('the examples in the documents', () => {
   beforeAll(() => {
     rmSync(FOLDER, { recursive: true, force: true })
     mkdirSync(FOLDER, { recursive: true })
-    for (const { file, code } of examples) writeFileSync(join(FOLDER, `${file}.ts`), code)
     const options = {
       target: 'es2022',
       lib: ['es2023', 'esnext.disposable', 'esnext.decorators', 'dom'],
@@ -50,21 +58,28 @@ describe('the examples in the documents', () => {
       outDir: 'dist',
     }
     writeFileSync(join(FOLDER, 'package.json'), '{ "type": "module" }\n')
-    writeFileSync(join(FOLDER, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*.ts'] }))
+    for (const [fence, own] of Object.entries(FENCES)) {
+      const folder = join(FOLDER, fence.replace(' ', '-'))
+      mkdirSync(folder)
+      const config = { compilerOptions: { ...options, ...own }, include: ['*.ts'] }
+      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+    }
+    for (const { folder, file, code } of examples) writeFileSync(join(folder, `${file}.ts`), code)
   })
   afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
 
-  it('compile, as strict as a user’s project', () => {
-    const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', FOLDER], { encoding: 'utf8' })
+  it.each(Object.keys(FENCES))('in %s compile, as strict as a user’s project', (fence) => {
+    const folder = join(FOLDER, fence.replace(' ', '-'))
+    const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
     expect(stdout).toBe('')
     expect(status).toBe(0)
   })
 
-  it.each(examples)('$name prints what it says, and ends', ({ file, code }) => {
+  it.each(examples)('$name prints what it says, and ends', ({ folder, file, code }) => {
     const said = [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
     expect(said.length).toBeGreaterThan(0)
     const { PATH } = process.env
-    const out = execFileSync(process.execPath, [join(FOLDER, 'dist', `${file}.js`)], {
+    const out = execFileSync(process.execPath, [join(folder, 'dist', `${file}.js`)], {
       encoding: 'utf8',
       timeout: 20_000,
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -114,6 +129,29 @@ describe('what the documents name', () => {
     const codes = [...read('packages/protocol/src/errors.ts').matchAll(/^ {2}\| '(ERR_MEMCACHE_\w+)'/gm)]
     // The client runs no loaders.
     for (const [, code] of codes) if (!code!.includes('LOADER')) expect(readme).toContain(`| \`${code}\` |`)
+  })
+
+  it('packages/nestjs/README.md: every option is in its tables', async () => {
+    const { MEMCACHE_OPTIONS, RATE_LIMITER_OPTIONS, RESPONSE_CACHE_OPTIONS } = await import('memcache-ts')
+    const readme = read('packages/nestjs/README.md')
+    const table = (title: string): string => readme.slice(readme.indexOf(title)).split(/\n\n(?=[^|])/, 2)[0]!
+    const tables = {
+      '| option of `forRoot`': [...MEMCACHE_OPTIONS, 'cache', 'rateLimit', 'name', 'isGlobal'],
+      '| option of `@CacheResponse`': [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition'],
+      '| option of `@RateLimit`': [
+        ...RATE_LIMITER_OPTIONS,
+        'key',
+        'cost',
+        'skip',
+        'skipSuccessfulRequests',
+        'skipFailedRequests',
+        'headers',
+      ],
+      '| option of `check`': ['optional', 'timeoutMs'],
+    }
+    for (const [title, options] of Object.entries(tables)) {
+      for (const option of options) expect(table(title)).toMatch(new RegExp(`^\\| [^|]*\`${option}\``, 'm'))
+    }
   })
 
   it('packages/kit/README.md: every option and counter of the cache is in its tables', async () => {

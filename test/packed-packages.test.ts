@@ -15,6 +15,9 @@ const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.m
 const consumer = fileURLToPath(new URL('./fixtures/consumer', import.meta.url))
 const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
 
+/** Without `MEMCACHE_SERVERS`, whatever this machine has. */
+const QUIET = { PATH: process.env['PATH'] }
+
 /**
  * What a project of someone else sees: the packed packages, installed far from this workspace. They are packed from
  * `dist`, which `npm test` builds first.
@@ -28,7 +31,7 @@ describe('the packages as they are published', () => {
     await cp(consumer, project, { recursive: true })
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
     // Express and the types are what such a project has anyway; everything else has to come with the packages.
-    const others = ['express@5.3.0', '@types/node@20.19.43']
+    const others = ['express@5.3.0', 'keyv@5.6.0', '@types/node@20.19.43']
     await run('npm', ['install', ...npmOptions, ...packed.map(({ tarball }) => tarball), ...others], { cwd: project })
   }, 180_000)
 
@@ -36,10 +39,25 @@ describe('the packages as they are published', () => {
     await rm(project, { recursive: true, force: true })
   })
 
-  it.each(publicPackages())('%s can be imported', async (name) => {
-    const script = `console.log(Object.keys(await import('${name}')).length > 0)`
-    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: project })
-    expect(stdout).toBe('true\n')
+  it.each(publicPackages())('%s can be imported, and required from CommonJS', async (name) => {
+    const imports = `console.log(Object.keys(await import('${name}')).length > 0)`
+    const requires = `console.log(Object.keys(require('${name}')).length > 0)`
+    for (const [type, script] of Object.entries({ module: imports, commonjs: requires })) {
+      const { stdout } = await run(process.execPath, [`--input-type=${type}`, '--eval', script], { cwd: project })
+      expect(stdout).toBe('true\n')
+    }
+  })
+
+  it.each(['use.mjs', 'use.cjs'])('%s uses each of them', async (file) => {
+    const { stdout } = await run(process.execPath, [join(project, file)], { cwd: project, env: QUIET })
+    expect(JSON.parse(stdout)).toEqual({
+      client: 'v',
+      kit: 'loaded',
+      keyv: 1,
+      express: 429,
+      nest: 'loaded',
+      protocol: 'city:42',
+    })
   })
 
   it('type-check in a strict project that also checks the declarations', async () => {

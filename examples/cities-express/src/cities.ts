@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Cached, defineCache } from 'memcache-ts'
-import type { CityTable } from './city-table.ts'
-import type { City, CityChange, NearCity } from './city.ts'
-import { fold } from './fold.ts'
+import type { City, CityChange, CityTable, NearCity } from 'cities-data'
+import { fold } from 'cities-data'
 
 /** The cities as the routes ask for them: from the cache, and from the database what the cache does not have. */
 export class Cities {

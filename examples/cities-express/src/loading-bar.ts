@@ -1,4 +1,4 @@
-import type { LoadProgress } from './database.ts'
+import type { LoadProgress } from 'cities-data'
 
 const WIDTH = 30
 

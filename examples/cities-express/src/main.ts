@@ -3,15 +3,15 @@ import type { AddressInfo } from 'node:net'
 import { getDefaultMemcache } from 'memcache-ts'
 import { createApp } from './app.ts'
 import { Cities } from './cities.ts'
-import { CityTable } from './city-table.ts'
-import { openDatabase } from './database.ts'
+import { CityTable, openDatabase } from 'cities-data'
 import { listen } from './listen.ts'
 import { loadingBar } from './loading-bar.ts'
+import { timedDatabase } from './server-timing.ts'
 
 const wantedPort = portFrom(process.env.PORT)
 
 const database = await openDatabase(loadingBar('135,233 cities into Postgres'))
-const cities = new Cities(new CityTable(database))
+const cities = new Cities(new CityTable(database, timedDatabase))
 await cities.warm(1000)
 const server = await listen(createApp(cities), wantedPort)
 

@@ -1,5 +1,5 @@
-import type { CityChange } from './city.ts'
-import { fold } from './fold.ts'
+import type { CityChange } from 'cities-data'
+import { fold } from 'cities-data'
 import { RequestError } from './problem.ts'
 
 // Postgres knows no NUL in a text, and nobody types the others.

@@ -1,26 +1,26 @@
-import type { PGlite } from '@electric-sql/pglite'
 import type { Express } from 'express'
 import { getDefaultMemcache } from 'memcache-ts'
 import supertest from 'supertest'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createApp } from '../src/app.ts'
 import { Cities } from '../src/cities.ts'
-import { CityTable } from '../src/city-table.ts'
-import { openDatabase } from '../src/database.ts'
+import { timedDatabase } from '../src/server-timing.ts'
+import { CityTable, openDatabase } from 'cities-data'
+import type { Database } from 'cities-data'
 
 const PARIS = 2_988_507
 const ZURICH = 2_657_896
 const NEAR_PARIS = '/api/near?lat=48.853&lon=2.349&km=20'
 
 describe('the service', () => {
-  let database: PGlite
+  let database: Database
   let table: CityTable
   let cities: Cities
   let app: Express
 
   beforeAll(async () => {
     database = await openDatabase()
-    table = new CityTable(database)
+    table = new CityTable(database, timedDatabase)
     cities = new Cities(table)
     app = createApp(cities)
   })

@@ -1,5 +1,4 @@
 import type { AddressInfo, Server } from 'node:net'
-import type { PGlite } from '@electric-sql/pglite'
 import axe from 'axe-core'
 import { getDefaultMemcache } from 'memcache-ts'
 import { describeWithChromium } from 'memcache-ts-testing'
@@ -8,14 +7,15 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { createApp } from '../src/app.ts'
 import { Cities } from '../src/cities.ts'
-import { CityTable } from '../src/city-table.ts'
-import { openDatabase } from '../src/database.ts'
+import { timedDatabase } from '../src/server-timing.ts'
+import { CityTable, openDatabase } from 'cities-data'
+import type { Database } from 'cities-data'
 import { listen } from '../src/listen.ts'
 
 const LISBON = 2_267_057
 
 describeWithChromium('the page in Chromium', (executablePath) => {
-  let database: PGlite
+  let database: Database
   let table: CityTable
   let server: Server
   let origin: string
@@ -26,7 +26,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
 
   beforeAll(async () => {
     database = await openDatabase()
-    table = new CityTable(database)
+    table = new CityTable(database, timedDatabase)
     server = await listen(createApp(new Cities(table)), 0)
     origin = `http://localhost:${(server.address() as AddressInfo).port}`
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })

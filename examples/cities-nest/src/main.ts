@@ -1,1 +1,14 @@
-export {}
+import 'reflect-metadata'
+import { Logger } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { AppModule } from './app.module.ts'
+import { serveOpenApi } from './open-api.ts'
+
+const app = await NestFactory.create(AppModule)
+serveOpenApi(app)
+// SIGTERM: requests that are under way are answered, then the cache is closed.
+app.enableShutdownHooks()
+await app.listen(process.env['PORT'] ?? 3001, '127.0.0.1')
+
+const origin = (await app.getUrl()).replace('127.0.0.1', 'localhost')
+new Logger('Cities').log(`${origin}/docs, or curl -i '${origin}/api/near?lat=48.85&lon=2.35'`)

@@ -186,15 +186,29 @@ export class Commands {
     options: CallOptions | undefined,
   ): Promise<Map<string, string[]>> {
     options?.signal?.throwIfAborted()
-    const answers = this.#dispatcher.pools.map(
-      (pool) =>
-        new Promise<[string, string[]]>((resolve, reject) => {
-          const answered = (lines: string[]): void => resolve([pool.address.name, lines])
-          const operation = new LinesOperation(request, undefined, writes, answered, reject)
-          this.#dispatcher.sendTo(pool, operation, '', options)
-        }),
+    const answers = [...this.#onEach(request, writes, options)]
+    return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
+  }
+
+  /** Whether each server answers a request: `undefined`, or why it does not. Never rejects. */
+  async failuresOn(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, Error | undefined>> {
+    const answers = [...this.#onEach(request, false, options)]
+    const settled = await Promise.allSettled(answers.map(([, answer]) => answer))
+    return new Map(
+      settled.map((answer, index) => [
+        answers[index]![0],
+        answer.status === 'fulfilled' ? undefined : (answer.reason as Error),
+      ]),
     )
-    return new Map(await Promise.all(answers))
+  }
+
+  #onEach(request: LinesRequest, writes: boolean, options: CallOptions | undefined): Map<string, Promise<string[]>> {
+    const ask = (pool: ServerPool): Promise<string[]> =>
+      new Promise((resolve, reject) => {
+        const operation = new LinesOperation(request, undefined, writes, resolve, reject)
+        this.#dispatcher.sendTo(pool, operation, '', options)
+      })
+    return new Map(this.#dispatcher.pools.map((pool) => [pool.address.name, ask(pool)]))
   }
 
   /** The exptime of a lifetime, now. */

@@ -248,6 +248,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
 
+  /** Whether each server answers: `undefined` if so, else why not. Never rejects. */
+  async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
+    return this.#tracing.run('version', undefined, options, () => this.#commands.failuresOn(VERSION_REQUEST, options))
+  }
+
   /** Each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>

@@ -10,6 +10,7 @@ export const KeyPrefix = {
   tag: 'tag',
   lock: 'lock',
   hot: 'hot',
+  keyv: 'keyv',
   http: 'http',
 } as const
 

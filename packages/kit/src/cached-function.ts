@@ -1,5 +1,7 @@
 import { checkOptions } from 'memcache-ts-protocol'
-import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import type { KeyPart } from 'memcache-ts-protocol'
+import { argumentCache } from './argument-cache.ts'
+import type { ArgumentCache, CachedCalls } from './argument-cache.ts'
 import { argumentParts } from './cache-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS } from './cache/get-or-set-options.ts'
 import type { LoadingOptions } from './cache/get-or-set-options.ts'
@@ -14,18 +16,6 @@ export interface CachedOptions<Args extends readonly unknown[]> extends Namespac
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
   /** What a result belongs to, for `invalidateTags`. */
   tags?: TagsOf<Args> | undefined
-}
-
-/** The cache behind a function, by its arguments. */
-export interface ArgumentCache<Args extends readonly unknown[], Value> {
-  /** The stored result for these arguments; `undefined` is a miss. */
-  get(args: Readonly<Args>): Promise<Value | undefined>
-  /** Stores a result for these arguments; resolves to whether that was confirmed. */
-  set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
-  /** Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed. */
-  delete(args: Readonly<Args>): Promise<boolean>
-  /** Makes the stored result stale: one caller runs the function anew; resolves to whether that was confirmed. */
-  expire(args: Readonly<Args>): Promise<boolean>
 }
 
 /** The cache behind a function that has a namespace of its own. */
@@ -62,14 +52,15 @@ export function cached<Args extends readonly unknown[], Value>(
   const keyOf = (args: Readonly<Args>): readonly KeyPart[] => key?.(...args) ?? argumentParts(args)
   const call = async (...args: Args): Promise<Value> =>
     declared.namespace.getOrSet(keyOf(args), () => run(...args), { ...loading, tags: tagsFor(tags, args) })
+  const calls = (): CachedCalls<Args, Value> => ({
+    namespace: declared.namespace,
+    loading,
+    keyOf,
+    tagsOf: (given) => tagsFor(tags, given as Args),
+    isCached: () => true,
+    run: (given) => run(...(given as Args)),
+  })
   return Object.assign(call, {
-    cache: {
-      get: async (args: Readonly<Args>) => declared.namespace.get<Value>(keyOf(args)),
-      set: async (args: Readonly<Args>, value: Value, ttl = loading.ttlSeconds) =>
-        declared.namespace.set(keyOf(args), value, { ttlSeconds: ttl, tags: tagsFor(tags, args as Args) }),
-      delete: async (args: Readonly<Args>) => declared.namespace.delete(keyOf(args)),
-      expire: async (args: Readonly<Args>) => declared.namespace.expire(keyOf(args)),
-      clear: async () => declared.namespace.clear(),
-    },
+    cache: { ...argumentCache(calls), clear: async () => declared.namespace.clear() },
   })
 }

@@ -1,10 +1,11 @@
-import { checkOptions } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './cache-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
+import type { Memcache } from './memcache.ts'
 import { DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import { tagsFor } from './tags-of.ts'
@@ -35,6 +36,8 @@ export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
 
 /** What a declared cache does without loading. */
 export interface DeclaredCacheMethods<Id, Value> {
+  /** As it was declared. */
+  readonly name: string
   /** The value of an id; `undefined` is a miss. */
   get(id: Id): Promise<Value | undefined>
   /** The hits among many ids. */
@@ -96,17 +99,36 @@ export function defineCache<Id, Value>(
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load } = definition
-  return load === undefined ? new PassiveCache(definition) : new LoadingCache({ ...definition, load })
+  const declared =
+    load === undefined ? new PassiveCache<Id, Value>(definition) : new LoadingCache({ ...definition, load })
+  DEFINITIONS.set(declared, definition)
+  return declared
+}
+
+/** What declared caches were declared as, so that they can be had in another `Memcache`. */
+const DEFINITIONS = new WeakMap<object, CacheDefinition<never>>()
+
+/**
+ * A declared cache as it lies in this `Memcache`: for applications that have their own and not the process's. One whose
+ * definition names a cache stays in that.
+ * @throws MemcacheOptionError for what `defineCache` did not make.
+ */
+export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {
+  const definition = DEFINITIONS.get(declared)
+  if (definition === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
+  return defineCache({ ...definition, cache: definition.cache ?? cache }) as object as Declared
 }
 
 /** What caches with and without a loader share. */
 abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Value> {
+  readonly name: string
   protected readonly loading: LoadingOptions
   readonly #definition: CacheDefinition<Id>
   readonly #declared: DeclaredNamespace
   readonly #hotKeys: HotKeys<Id> | undefined
 
   constructor(definition: CacheDefinition<Id>) {
+    this.name = definition.name
     this.#definition = definition
     this.#declared = new DeclaredNamespace('a cache', definition)
     this.loading = Object.fromEntries(LOADING_OPTIONS.map((name) => [name, definition[name]]))

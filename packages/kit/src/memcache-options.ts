@@ -45,7 +45,8 @@ export interface ResolvedMemcacheOptions {
   readonly clock: Clock
 }
 
-const KNOWN = [
+/** The names of the options, for adapters that take them among their own. */
+export const MEMCACHE_OPTIONS = [
   'servers',
   'prefix',
   'ttlSeconds',
@@ -62,7 +63,7 @@ const SILENT: Logger = { info: () => {}, warn: () => {} }
 
 /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
-  checkOptions('memcache', options, KNOWN, HINTS)
+  checkOptions('memcache', options, MEMCACHE_OPTIONS, HINTS)
   const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, l1 = false, compression = false, logger = console } = options
   ttlToSeconds(ttlSeconds)
   if (!(leaseSeconds >= 1)) throw new MemcacheOptionError(`leaseSeconds must be at least 1, got ${leaseSeconds}`)

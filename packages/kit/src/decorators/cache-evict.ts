@@ -5,11 +5,13 @@ import type { Memcache } from '../memcache.ts'
 import { tagsFor } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf } from './cache-config.ts'
+import { PROCESS_CACHE } from './cache-source.ts'
+import type { CacheSource } from './cache-source.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** What a method makes invalid. */
-export interface CacheEvictOptions<Args extends readonly unknown[]> {
+export interface CacheEvictOptions<Args extends readonly unknown[], Choice = Memcache> {
   /** One key, by its parts in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
   /** All that carries these tags. */
@@ -23,7 +25,7 @@ export interface CacheEvictOptions<Args extends readonly unknown[]> {
   /** Whether this call evicts at all. */
   condition?: ((...args: Args) => boolean) | undefined
   /** The cache that they lie in. Default: the class's, else this process's. */
-  cache?: Memcache | undefined
+  cache?: Choice | undefined
 }
 
 const KNOWN = [
@@ -43,6 +45,17 @@ const KNOWN = [
 export function CacheEvict<Args extends readonly unknown[] = []>(
   options: CacheEvictOptions<Args>,
 ): MethodDecoratorOf<Args, unknown> {
+  return cacheEvictMethod(PROCESS_CACHE, options)
+}
+
+/**
+ * `@CacheEvict` by a source of caches. For adapters.
+ * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ */
+export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
+  source: CacheSource<Choice>,
+  options: CacheEvictOptions<Args, Choice>,
+): MethodDecoratorOf<Args, unknown> {
   checkOptions('@CacheEvict', options, KNOWN, {
     ...OPTION_HINTS,
     allEntries: 'all',
@@ -58,15 +71,17 @@ export function CacheEvict<Args extends readonly unknown[] = []>(
   if (all && soft) throw new MemcacheOptionError('@CacheEvict: all has no soft form: give tags')
   const evict = async (self: object, args: Args): Promise<void> => {
     if (condition !== undefined && !condition(...args)) return
-    const namespace = namespaceOf(self, cache)
+    const found = cacheFor(source, self, cache)
+    if (found === undefined) return
+    const namespace = namespaceOf(self, found)
     const tagged = tagsFor(tags, args) ?? []
     await Promise.all([
       key === undefined ? undefined : soft ? namespace.expire(key(...args)) : namespace.delete(key(...args)),
-      tagged.length === 0 ? undefined : cacheFor(self, cache).invalidateTags(tagged, { soft }),
+      tagged.length === 0 ? undefined : found.invalidateTags(tagged, { soft }),
       all ? namespace.clear() : undefined,
     ])
   }
-  return decorateMethod<Args, unknown>((method) => {
+  return decorateMethod<Args, unknown, Choice>(source, cache, (method) => {
     const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
       const known = args as unknown as Args
       if (when === 'before') await evict(this, known)

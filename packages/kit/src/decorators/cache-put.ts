@@ -4,13 +4,18 @@ import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
 import { tagsFor } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
-import { namespaceOf } from './cache-config.ts'
+import { cacheFor, namespaceOf } from './cache-config.ts'
+import { PROCESS_CACHE } from './cache-source.ts'
+import type { CacheSource } from './cache-source.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** Where a method's result is stored. */
-export interface CachePutOptions<Args extends readonly unknown[], Value> {
-  /** The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
+export interface CachePutOptions<Args extends readonly unknown[], Value, Choice = Memcache> {
+  /**
+   * The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)`
+   * looks.
+   */
   key: (...args: Args) => readonly KeyPart[]
   /** How long it stays. Default: the cache's. */
   ttlSeconds?: Ttl | undefined
@@ -21,7 +26,7 @@ export interface CachePutOptions<Args extends readonly unknown[], Value> {
   /** Whether this result is not to be stored: what was there is deleted then. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
   /** The cache that it lies in. Default: the class's, else this process's. */
-  cache?: Memcache | undefined
+  cache?: Choice | undefined
 }
 
 const KNOWN = [
@@ -40,17 +45,30 @@ const KNOWN = [
 export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
   options: CachePutOptions<Args, Value>,
 ): MethodDecoratorOf<Args, Value> {
+  return cachePutMethod(PROCESS_CACHE, options)
+}
+
+/**
+ * `@CachePut` by a source of caches. For adapters.
+ * @throws MemcacheOptionError for an option that there is not, or without a key.
+ */
+export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
+  source: CacheSource<Choice>,
+  options: CachePutOptions<Args, Value, Choice>,
+): MethodDecoratorOf<Args, Value> {
   checkOptions('@CachePut', options, KNOWN, OPTION_HINTS)
   const { key, ttlSeconds, tags, condition, unless, cache } = options
   if (typeof key !== 'function') {
     throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
   }
-  return decorateMethod<Args, Value>((method) => {
+  return decorateMethod<Args, Value, Choice>(source, cache, (method) => {
     const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
       const value = await method.apply(this, args)
       const known = args as unknown as Args
       if (condition !== undefined && !condition(...known)) return value
-      const namespace = namespaceOf(this, cache)
+      const found = cacheFor(source, this, cache)
+      if (found === undefined) return value
+      const namespace = namespaceOf(this, found)
       if (value === undefined || unless?.(value, ...known) === true) await namespace.delete(key(...known))
       else await namespace.set(key(...known), value, { ttlSeconds, tags: tagsFor(tags, known) })
       return value

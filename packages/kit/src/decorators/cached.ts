@@ -1,19 +1,21 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import { argumentCache } from '../argument-cache.ts'
+import type { ArgumentCache, CachedCalls } from '../argument-cache.ts'
 import { argumentParts } from '../cache-key.ts'
-import type { CacheNamespace } from '../cache-namespace.ts'
-import type { ArgumentCache } from '../cached-function.ts'
 import { LOADING_OPTIONS, OPTION_HINTS } from '../cache/get-or-set-options.ts'
-import type { LoadingOptions } from '../cache/get-or-set-options.ts'
+import type { LoadContext, LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
 import { tagsFor } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
-import { namespaceOf } from './cache-config.ts'
+import { cacheFor, namespaceOf } from './cache-config.ts'
+import { PROCESS_CACHE } from './cache-source.ts'
+import type { CacheSource } from './cache-source.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** How a method's results are cached. */
-export interface CachedMethodOptions<Args extends readonly unknown[], Value> extends LoadingOptions {
+export interface CachedMethodOptions<Args extends readonly unknown[], Value, Choice = Memcache> extends LoadingOptions {
   /** The parts of the key for these arguments, in the class's namespace. Default: the method's name and the arguments, objects by a hash of what they hold. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
   /** What a result belongs to, for `invalidateTags` and `@CacheEvict`. */
@@ -23,7 +25,7 @@ export interface CachedMethodOptions<Args extends readonly unknown[], Value> ext
   /** Whether this result is not to be stored. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
   /** The cache that they lie in. Default: the class's, else this process's. */
-  cache?: Memcache | undefined
+  cache?: Choice | undefined
 }
 
 const KNOWN = [
@@ -35,13 +37,8 @@ const KNOWN = [
   'cache',
 ] as const satisfies readonly (keyof CachedMethodOptions<never, never>)[]
 
-/** What a decorated method is stored under, so that `cacheOf` finds it. */
-interface CachedMethod {
-  readonly namespace: (self: object) => CacheNamespace
-  readonly keyOf: (args: readonly unknown[]) => readonly KeyPart[]
-  readonly tagsOf: (args: readonly unknown[]) => readonly string[] | undefined
-  readonly ttlSeconds: Ttl | undefined
-}
+/** What is known of a decorated method, so that `cacheOf` finds it. */
+type CachedMethod = (self: object) => CachedCalls<readonly unknown[], unknown>
 
 const CACHED = new WeakMap<object, CachedMethod>()
 
@@ -54,28 +51,40 @@ const CACHED = new WeakMap<object, CachedMethod>()
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
   options: Ttl | CachedMethodOptions<Args, Value> = {},
 ): MethodDecoratorOf<Args, Value> {
+  return cachedMethod(PROCESS_CACHE, options)
+}
+
+/** `@Cached` by a source of caches. For adapters. @throws MemcacheOptionError for an option that there is not. */
+export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
+  source: CacheSource<Choice>,
+  options: Ttl | CachedMethodOptions<Args, Value, Choice>,
+): MethodDecoratorOf<Args, Value> {
   const resolved = typeof options === 'object' ? options : { ttlSeconds: options }
   checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
   const { key, tags, condition, unless, cache, ...loading } = resolved
-  return decorateMethod<Args, Value>((method, name) => {
+  return decorateMethod<Args, Value, Choice>(source, cache, (method, name) => {
     const keyOf = (args: readonly unknown[]): readonly KeyPart[] =>
       key?.(...(args as Args)) ?? [name, ...argumentParts(args)]
     const tagsOf = (args: readonly unknown[]): readonly string[] | undefined => tagsFor(tags, args as Args)
-    const namespace = (self: object): CacheNamespace => namespaceOf(self, cache)
-    const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
-      const known = args as unknown as Args
-      if (condition !== undefined && !condition(...known)) return method.apply(this, args)
-      return namespace(this).getOrSet(
-        keyOf(args),
-        async (context) => {
-          const value = await method.apply(this, args)
-          if (unless?.(value, ...known) === true) context.skipStore()
-          return value
-        },
-        { ...loading, tags: tagsOf(args) },
-      )
+    const isCached = (args: readonly unknown[]): boolean => condition?.(...(args as Args)) ?? true
+    const run = async (self: object, args: readonly unknown[], context: Pick<LoadContext, 'skipStore'>) => {
+      const value = await method.apply(self, args as [...Args])
+      if (unless?.(value, ...(args as Args)) === true) context.skipStore()
+      return value
     }
-    CACHED.set(replacement, { namespace, keyOf, tagsOf, ttlSeconds: loading.ttlSeconds })
+    const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
+      const found = cacheFor(source, this, cache)
+      if (found === undefined || !isCached(args)) return method.apply(this, args)
+      return namespaceOf(this, found).getOrSet(keyOf(args), (context) => run(this, args, context), {
+        ...loading,
+        tags: tagsOf(args),
+      })
+    }
+    CACHED.set(replacement, (self) => {
+      const found = cacheFor(source, self, cache)
+      const namespace = found === undefined ? undefined : namespaceOf(self, found)
+      return { namespace, loading, keyOf, tagsOf, isCached, run: (args, context) => run(self, args, context) }
+    })
     return replacement
   })
 }
@@ -99,12 +108,5 @@ export function cacheOf<Target extends object, Name extends AsyncMethodName<Targ
   if (method === undefined) {
     throw new MemcacheOptionError(`${target.constructor.name}.${String(name)} does not carry @Cached`)
   }
-  const { namespace, keyOf, tagsOf, ttlSeconds } = method
-  return {
-    get: async (args) => namespace(target).get(keyOf(args)),
-    set: async (args, value, ttl = ttlSeconds) =>
-      namespace(target).set(keyOf(args), value, { ttlSeconds: ttl, tags: tagsOf(args) }),
-    delete: async (args) => namespace(target).delete(keyOf(args)),
-    expire: async (args) => namespace(target).expire(keyOf(args)),
-  }
+  return argumentCache(() => method(target) as CachedCalls<ArgumentsOf<Target[Name]>, ResultOf<Target[Name]>>)
 }

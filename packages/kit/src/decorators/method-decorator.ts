@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { CacheSource } from './cache-source.ts'
 
 /** A method that may be cached: async, since a cache is never asked synchronously. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, whatever they are
@@ -14,8 +15,13 @@ export interface MethodDecoratorOf<Args extends readonly unknown[], Value> {
   ): void
 }
 
-/** Makes both kinds of decorator from what takes a method's place; name, length and Reflect metadata are kept. */
-export function decorateMethod<Args extends readonly unknown[], Value>(
+/**
+ * Makes both kinds of decorator from what takes a method's place; name, length and Reflect metadata are kept.
+ * @param choice which cache the decorator says, for a source that wants to know of each method.
+ */
+export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
+  source: CacheSource<Choice>,
+  choice: Choice | undefined,
   replace: (method: AsyncMethod<Args, Value>, name: string) => AsyncMethod<Args, Value>,
 ): MethodDecoratorOf<Args, Value> {
   const decorator = (
@@ -24,16 +30,27 @@ export function decorateMethod<Args extends readonly unknown[], Value>(
     descriptor?: PropertyDescriptor,
   ): unknown => {
     if (isStandardContext(context)) {
-      if (context.static) throw new MemcacheOptionError(`a static method cannot be cached: use cached(fn, options)`)
+      if (context.static) throw staticMethod()
+      if (source.decorated !== undefined) {
+        throw new MemcacheOptionError(
+          `${String(context.name)}: this decorator needs "experimentalDecorators": true in tsconfig.json`,
+        )
+      }
       return dress(target as AsyncMethod<Args, Value>, String(context.name), replace)
     }
     if (typeof descriptor?.value !== 'function') {
       throw new MemcacheOptionError(`${String(context)} is no method: only async methods can be cached`)
     }
+    if (typeof target === 'function') throw staticMethod()
+    source.decorated?.(target, String(context), choice)
     descriptor.value = dress(descriptor.value as AsyncMethod<Args, Value>, String(context), replace)
     return undefined
   }
   return decorator as MethodDecoratorOf<Args, Value>
+}
+
+function staticMethod(): MemcacheOptionError {
+  return new MemcacheOptionError('a static method cannot be cached: use cached(fn, options)')
 }
 
 /** A standard decorator's second argument is an object that says what kind of thing is decorated. */

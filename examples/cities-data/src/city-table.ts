@@ -1,16 +1,20 @@
-import type { PGlite } from '@electric-sql/pglite'
 import type { City, CityChange, NearCity } from './city.ts'
+import type { Database } from './database.ts'
 import { fold } from './fold.ts'
-import { timedDatabase } from './server-timing.ts'
 
 const COLUMNS = 'id, name, country, population, lat, lon'
 
+/** Runs a statement, and sees how long it takes. */
+export type TimesQuery = <Result>(query: () => Promise<Result>) => Promise<Result>
+
 /** The statements. Nothing here knows of a cache. */
 export class CityTable {
-  readonly #database: PGlite
+  readonly #database: Database
+  readonly #timesQuery: TimesQuery
 
-  constructor(database: PGlite) {
+  constructor(database: Database, timesQuery: TimesQuery = (query) => query()) {
     this.#database = database
+    this.#timesQuery = timesQuery
   }
 
   async find(id: number): Promise<City | null> {
@@ -61,7 +65,7 @@ export class CityTable {
   }
 
   async #rows<Row>(sql: string, parameters: unknown[]): Promise<Row[]> {
-    const { rows } = await timedDatabase(() => this.#database.query<Row>(sql, parameters))
+    const { rows } = await this.#timesQuery(() => this.#database.query<Row>(sql, parameters))
     return rows
   }
 }

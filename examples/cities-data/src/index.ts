@@ -1,0 +1,6 @@
+export type { City, CityChange, NearCity } from './city.ts'
+export { CityTable } from './city-table.ts'
+export type { TimesQuery } from './city-table.ts'
+export { openDatabase } from './database.ts'
+export type { Database, LoadProgress } from './database.ts'
+export { fold } from './fold.ts'

@@ -1,0 +1,30 @@
+import { BadRequestException, Injectable } from '@nestjs/common'
+import type { PipeTransform } from '@nestjs/common'
+import { CityChangeDto } from './city.dto.ts'
+
+const MOST_PEOPLE = 2 ** 31 - 1
+
+/** A request's body as a change of a city. @throws BadRequestException for what is none. */
+@Injectable()
+export class CityChangePipe implements PipeTransform<unknown, CityChangeDto> {
+  transform(body: unknown): CityChangeDto {
+    const { name, population, ...others } = (body ?? {}) as Record<string, unknown>
+    const [unknown] = Object.keys(others)
+    if (unknown !== undefined) throw new BadRequestException(`name and population can be changed, not ${unknown}`)
+    const change = new CityChangeDto()
+    if (name !== undefined) {
+      if (typeof name !== 'string' || name.trim() === '' || name.length > 200 || /\p{Control}/u.test(name)) {
+        throw new BadRequestException('name must be a text of 1 to 200 characters')
+      }
+      change.name = name.trim()
+    }
+    if (population !== undefined) {
+      if (!Number.isInteger(population) || Number(population) < 0 || Number(population) > MOST_PEOPLE) {
+        throw new BadRequestException(`population must be a whole number from 0 to ${MOST_PEOPLE}`)
+      }
+      change.population = Number(population)
+    }
+    if (name === undefined && population === undefined) throw new BadRequestException('give name, population or both')
+    return change
+  }
+}

@@ -1,0 +1,1 @@
+export { KeyvMemcache } from './keyv-memcache.ts'

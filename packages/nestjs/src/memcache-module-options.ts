@@ -1,0 +1,34 @@
+import { checkOptions, MEMCACHE_OPTIONS, MemcacheOptionError } from 'memcache-ts'
+import type { Memcache, MemcacheOptions } from 'memcache-ts'
+import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
+
+/** Options of `MemcacheModule.forRoot`: those of `memcache`, or a cache that is there already. */
+export interface MemcacheModuleOptions extends MemcacheOptions {
+  /** A cache that was opened elsewhere, and that is closed there. */
+  cache?: Memcache | undefined
+  /**
+   * How often a client may call: counted on all routes. Of the cache without a name alone. Default: as often as it
+   * likes.
+   */
+  rateLimit?: RateLimitOptions | undefined
+}
+
+/** What makes a module's options, for `forRootAsync({ useClass })`. */
+export interface MemcacheOptionsFactory {
+  createMemcacheOptions(): MemcacheModuleOptions | Promise<MemcacheModuleOptions>
+}
+
+const KNOWN = [...MEMCACHE_OPTIONS, 'cache', 'rateLimit'] as const satisfies readonly (keyof MemcacheModuleOptions)[]
+const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', namespace: 'prefix', hosts: 'servers' }
+
+/** @throws MemcacheOptionError for an option that there is not, or for options of a cache that is there already. */
+export function checkModuleOptions(options: MemcacheModuleOptions): void {
+  checkOptions('MemcacheModule.forRoot', options, KNOWN, { ...HINTS, global: 'isGlobal', throttlers: 'rateLimit' })
+  if (options.cache === undefined) return
+  const own = MEMCACHE_OPTIONS.find((name) => options[name] !== undefined)
+  if (own !== undefined) {
+    throw new MemcacheOptionError(
+      `MemcacheModule.forRoot: ${own} is an option of the cache that is given: write memcache({ ${own}: … })`,
+    )
+  }
+}

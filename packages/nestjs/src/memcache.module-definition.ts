@@ -1,0 +1,44 @@
+import { ConfigurableModuleBuilder } from '@nestjs/common'
+import { openMemcache } from './open-memcache.ts'
+import type { MemcacheModuleOptions } from './memcache-module-options.ts'
+import { getMemcacheToken } from './memcache-token.ts'
+
+/** What has to be known before the options are, and so is said beside `useFactory`. */
+export interface MemcacheModuleExtras {
+  /**
+   * Another cache beside the application's: `@InjectMemcache(name)`, `@Cached({ cache: name })`. Default: the
+   * application's.
+   */
+  name?: string | undefined
+  /** Whether all modules have it without importing it. Default true. */
+  isGlobal?: boolean | undefined
+}
+
+/** The cache of a module, by whatever name others know it. */
+export const MODULE_MEMCACHE = Symbol('the cache of this MemcacheModule')
+/** The name of a module's cache. */
+export const MODULE_NAME = Symbol('the name of this MemcacheModule')
+
+/** The options of a module. */
+export const MODULE_OPTIONS = Symbol('the options of this MemcacheModule')
+
+export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableModuleBuilder<MemcacheModuleOptions>({
+  optionsInjectionToken: MODULE_OPTIONS,
+})
+  .setClassMethodName('forRoot')
+  .setFactoryMethodName('createMemcacheOptions')
+  .setExtras<MemcacheModuleExtras>({ name: undefined, isGlobal: true }, (definition, { name, isGlobal }) => {
+    const token = getMemcacheToken(name)
+    return {
+      ...definition,
+      global: isGlobal ?? true,
+      providers: [
+        ...(definition.providers ?? []),
+        { provide: token, useFactory: openMemcache, inject: [MODULE_OPTIONS] },
+        { provide: MODULE_MEMCACHE, useExisting: token },
+        { provide: MODULE_NAME, useValue: name ?? '' },
+      ],
+      exports: [token],
+    }
+  })
+  .build()

@@ -1,0 +1,117 @@
+import { Inject, Module } from '@nestjs/common'
+import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common'
+import { APP_GUARD, ModulesContainer } from '@nestjs/core'
+import { bindCache, MemcacheOptionError } from 'memcache-ts'
+import type { Memcache } from 'memcache-ts'
+import { getCacheToken } from './declared-cache-token.ts'
+import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
+import type { MemcacheModuleOptions } from './memcache-module-options.ts'
+import { ConfigurableModuleClass, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './memcache.module-definition.ts'
+import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module-definition.ts'
+import { getMemcacheToken } from './memcache-token.ts'
+import { isOpenedHere } from './open-memcache.ts'
+import { APPLICATION_LIMIT, RateLimitGuard } from './rate-limit/rate-limit.guard.ts'
+import { MemcacheThrottlerStorage } from './throttler/memcache-throttler-storage.ts'
+import { WarmingModule } from './warming/warming.module.ts'
+
+/** What only the cache without a name brings: there is one of each an application. */
+function withDefaults(definition: DynamicModule): DynamicModule {
+  return {
+    ...definition,
+    imports: [...(definition.imports ?? []), WarmingModule],
+    providers: [
+      ...(definition.providers ?? []),
+      {
+        provide: APPLICATION_LIMIT,
+        useFactory: (options: MemcacheModuleOptions | undefined) => options?.rateLimit,
+        inject: [MODULE_OPTIONS],
+      },
+      { provide: APP_GUARD, useClass: RateLimitGuard },
+      MemcacheThrottlerStorage,
+      MemcacheHealthIndicator,
+    ],
+    exports: [...(definition.exports ?? []), APPLICATION_LIMIT, MemcacheThrottlerStorage, MemcacheHealthIndicator],
+  }
+}
+
+function checkName(name: string | undefined): void {
+  if (name === '') throw new MemcacheOptionError('MemcacheModule.forRoot: a name must not be empty')
+}
+
+/** The declared caches of a feature. */
+@Module({})
+class MemcacheFeatureModule {}
+
+/**
+ * Gives an application its cache: `Memcache` is the injection token. It is closed behind the application's own end,
+ * when the last request is answered, unless it was handed in.
+ */
+@Module({})
+export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
+  readonly #cache: Memcache
+
+  /** @throws MemcacheOptionError when the application has two caches of one name, or limits by one with a name. */
+  constructor(
+    @Inject(MODULE_MEMCACHE) cache: Memcache,
+    @Inject(MODULE_NAME) name: string,
+    @Inject(MODULE_OPTIONS) options: MemcacheModuleOptions | undefined,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
+    super()
+    this.#cache = cache
+    if (name !== '' && options?.rateLimit !== undefined) {
+      throw new MemcacheOptionError(
+        `MemcacheModule.forRoot({ name: '${name}' }): rateLimit limits the whole application, and belongs to the forRoot without a name: write rateLimit: { …, cache: '${name}' } there`,
+      )
+    }
+    const same = [...modules.values()].filter(
+      (module) => module.metatype === MemcacheModule && module.providers.has(getMemcacheToken(name || undefined)),
+    )
+    if (same.length > 1) {
+      throw new MemcacheOptionError(
+        `MemcacheModule.forRoot is imported twice for the cache ${name === '' ? 'without a name' : `named '${name}'`}: import it once, or write MemcacheModule.forRoot({ name: 'other' }) for another cache`,
+      )
+    }
+  }
+
+  /**
+   * The application's cache. Without options: the servers of `MEMCACHE_SERVERS`, else a memcached in this process.
+   * @throws MemcacheOptionError for options that cannot be, when the application starts.
+   */
+  static override forRoot(options: MemcacheModuleOptions & MemcacheModuleExtras = {}): DynamicModule {
+    checkName(options.name)
+    const definition = super.forRoot(options)
+    return options.name === undefined ? withDefaults(definition) : definition
+  }
+
+  /**
+   * The application's cache, whose options something else knows: `useFactory` with `inject`, `useClass` or
+   * `useExisting`.
+   */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    checkName(options.name)
+    const definition = super.forRootAsync(options)
+    return options.name === undefined ? withDefaults(definition) : definition
+  }
+
+  /**
+   * Caches that `defineCache` declared, as they lie in the application's cache, for `@InjectCache(cities)`.
+   * @param name of the cache that they lie in, as in `forRoot({ name })`. Default: the one without a name.
+   * @throws MemcacheOptionError for what `defineCache` did not make, when the application starts.
+   */
+  static forFeature(caches: readonly object[], name?: string): DynamicModule {
+    return {
+      module: MemcacheFeatureModule,
+      providers: caches.map((declared) => ({
+        provide: getCacheToken(declared),
+        useFactory: (cache: Memcache) => bindCache(declared, cache),
+        inject: [getMemcacheToken(name)],
+      })),
+      exports: caches.map(getCacheToken),
+    }
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    if (isOpenedHere(this.#cache)) await this.#cache.close()
+  }
+}

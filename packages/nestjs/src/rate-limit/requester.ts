@@ -1,0 +1,117 @@
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { Logger } from '@nestjs/common'
+import type { ExecutionContext } from '@nestjs/common'
+import type { HeaderTarget } from 'memcache-ts'
+
+/** Who asks: the request of Express or Fastify, a WebSocket's client, or a message. */
+export interface Requester {
+  readonly ip?: string | undefined
+  readonly headers?: IncomingHttpHeaders
+  readonly socket?: { readonly remoteAddress?: string | undefined }
+  readonly user?: unknown
+  /** Express's application. */
+  readonly app?: { get?(setting: string): unknown }
+}
+
+/** A call as a rate limit sees it. */
+export interface Call {
+  readonly request: Requester
+  /** Where headers can be written; `undefined` where there are none. */
+  readonly headers: HeaderTarget | undefined
+  /** The address of who asks; `undefined` where it cannot be known. */
+  readonly address: string | undefined
+  /** Whom a guard has found out; never what a message says of itself. */
+  readonly user: unknown
+  /** Node's response below, of a route; `undefined` elsewhere, where a status says nothing of one call. */
+  readonly response: ServerResponse | undefined
+}
+
+/** What Express's response and Fastify's reply have, of what is needed. */
+interface AnyResponse {
+  getHeader?(name: string): unknown
+  setHeader?(name: string, value: string): unknown
+  header?(name: string, value: string): unknown
+  readonly headersSent?: boolean
+  /** Fastify's, of its reply. */
+  readonly sent?: boolean
+  readonly raw?: ServerResponse
+}
+
+/** What the GraphQL drivers and their integrations hand on as the context. */
+interface GraphqlContext {
+  readonly req?: Requester & { readonly res?: AnyResponse }
+  readonly request?: Requester
+  readonly res?: AnyResponse
+  readonly reply?: AnyResponse & { readonly request?: Requester }
+}
+
+/** A client of socket.io or of ws. */
+interface SocketClient extends Requester {
+  readonly handshake?: { readonly address?: string; readonly headers?: IncomingHttpHeaders }
+  readonly _socket?: { readonly remoteAddress?: string }
+}
+
+/** The call of a context, of whatever kind; `undefined` where nobody can be made out. */
+export function callOf(context: ExecutionContext): Call | undefined {
+  switch (context.getType<'http' | 'ws' | 'rpc' | 'graphql'>()) {
+    case 'http': {
+      const response = context.switchToHttp().getResponse<AnyResponse>()
+      const raw = response.raw ?? (response as ServerResponse)
+      return { ...httpCall(context.switchToHttp().getRequest(), response), response: raw }
+    }
+    case 'graphql': {
+      const graphql = context.getArgByIndex<GraphqlContext | undefined>(2)
+      const request = graphql?.req ?? graphql?.request ?? graphql?.reply?.request
+      return request === undefined ? undefined : httpCall(request, graphql?.res ?? graphql?.reply ?? graphql?.req?.res)
+    }
+    case 'ws': {
+      const client = context.switchToWs().getClient<SocketClient>()
+      const address = client.handshake?.address ?? client._socket?.remoteAddress
+      return { request: client, headers: undefined, address, user: client.user, response: undefined }
+    }
+    case 'rpc': {
+      const request = context.switchToRpc().getData<Requester>()
+      return { request, headers: undefined, address: undefined, user: undefined, response: undefined }
+    }
+    default:
+      return undefined
+  }
+}
+
+function httpCall(request: Requester, response: AnyResponse | undefined): Call {
+  const address = request.ip ?? request.socket?.remoteAddress
+  if (!warnedOfProxy && request.headers?.['x-forwarded-for'] !== undefined) checkProxy(request, address)
+  const { user } = request
+  return {
+    request,
+    headers: headersOf(response),
+    address: address === '' ? undefined : address,
+    user,
+    response: undefined,
+  }
+}
+
+/** Fastify's replies call it `header`; in Express, and elsewhere, it is Node's `setHeader`. */
+function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined {
+  if (typeof response?.getHeader !== 'function' || response.headersSent === true || response.sent === true)
+    return undefined
+  return {
+    getHeader: (name) => response.getHeader!(name),
+    setHeader: (name, value) =>
+      typeof response.setHeader === 'function' ? response.setHeader(name, value) : response.header?.(name, value),
+  }
+}
+
+let warnedOfProxy = false
+
+/** Tells once of a proxy that is not known of, or of one that anybody can pretend to be. */
+function checkProxy(request: Requester, address: string | undefined): void {
+  const trustsAll = request.app?.get?.('trust proxy') === true
+  if (!trustsAll && address !== request.socket?.remoteAddress) return
+  warnedOfProxy = true
+  new Logger('RateLimit').warn(
+    trustsAll
+      ? "every proxy is trusted, so that a client can give itself any address in X-Forwarded-For, and no limit holds it: say how many there are, app.set('trust proxy', 1)"
+      : "a request came through a proxy that is not trusted: all clients count as one. Say app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
+  )
+}

@@ -1,0 +1,57 @@
+import {
+  checkOptions,
+  MemcacheOptionError,
+  RESPONSE_CACHE_HINTS,
+  RESPONSE_CACHE_OPTIONS,
+  ttlToSeconds,
+} from 'memcache-ts'
+import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+import type { CacheChoice } from '../injection/injected-source.ts'
+import type { Requester } from '../rate-limit/requester.ts'
+
+/** A request as Express and Fastify both have it. */
+export interface CacheableRequest extends Requester {
+  readonly method: string
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Readonly<Record<string, string>>
+}
+
+/** Options of `@CacheResponse`. */
+export interface CacheResponseOptions extends Omit<ResponseCacheOptions, 'cache'> {
+  /** What a response belongs to, for `cache.invalidateTags` and `@CacheEvict`; besides `url:<path>`. */
+  tags?: readonly string[] | TagsOfRequest | undefined
+  /** What stands in the key in place of path and query. Whatever of a request the response depends on has to be in it. */
+  key?: KeyOfRequest | undefined
+  /** Which requests are answered from the cache, of those that can be. Default: all. */
+  condition?: ConditionOfRequest | undefined
+  /** The cache that they lie in, or its name in `MemcacheModule.forRoot({ name })`. Default: the application's. */
+  cache?: CacheChoice | undefined
+}
+
+// As methods, so that a function may say which framework's request it takes.
+type TagsOfRequest = { of(request: CacheableRequest): readonly string[] }['of']
+type KeyOfRequest = { of(request: CacheableRequest): string }['of']
+type ConditionOfRequest = { of(request: CacheableRequest): boolean }['of']
+
+const KNOWN = [
+  ...RESPONSE_CACHE_OPTIONS,
+  'tags',
+  'key',
+  'condition',
+] as const satisfies readonly (keyof CacheResponseOptions)[]
+
+/**
+ * A lifetime or options, as options.
+ * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ */
+export function toCacheResponseOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
+  if (typeof options !== 'object') {
+    ttlToSeconds(options)
+    return { ttlSeconds: options }
+  }
+  checkOptions('@CacheResponse', options, KNOWN, RESPONSE_CACHE_HINTS)
+  if (typeof options.tags === 'string') {
+    throw new MemcacheOptionError('@CacheResponse: tags must be a list, or a function that gives one')
+  }
+  return options
+}

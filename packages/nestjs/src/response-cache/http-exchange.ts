@@ -1,0 +1,53 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HttpServer } from '@nestjs/common'
+import type { HttpExchange } from 'memcache-ts'
+import type { CacheableRequest } from './cache-response-options.ts'
+
+/** Express's request, which is Node's, and Fastify's, which has it. */
+type AnyRequest = CacheableRequest & {
+  readonly raw?: IncomingMessage
+  readonly originalUrl?: string
+  readonly url: string
+  readonly protocol: string
+}
+
+/** Fastify's reply, as far as it is needed. */
+interface Reply {
+  readonly raw: ServerResponse
+  getHeaders(): Record<string, string | number | string[] | undefined>
+  hijack(): void
+}
+
+/** An exchange of a platform, below which there is Node's. */
+export type PlatformExchange = Pick<HttpExchange, 'request' | 'response' | 'url' | 'scheme' | 'dispatch'> & {
+  /** Told when the response was sent: the platform has nothing to send any more. */
+  readonly sent: () => void
+}
+
+/** What Nest's platform has of a request, as `node:http` sees it; `undefined` where there is no HTTP server below. */
+export function platformExchange(
+  adapter: HttpServer | undefined,
+  request: AnyRequest,
+  response: ServerResponse | Reply,
+): PlatformExchange | undefined {
+  const { originalUrl: url = request.url, protocol: scheme } = request
+  switch (adapter?.getType()) {
+    case 'express': {
+      const app = adapter.getInstance() as HttpExchange['dispatch']
+      const raw = request as unknown as IncomingMessage
+      return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, sent: () => {} }
+    }
+    case 'fastify': {
+      const reply = response as Reply
+      const app = adapter.getInstance() as { routing: HttpExchange['dispatch'] }
+      // What guards and hooks have set lies in the reply until it is sent, and is to be sent with what is stored, too.
+      for (const [name, value] of Object.entries(reply.getHeaders())) {
+        if (value !== undefined) reply.raw.setHeader(name, value)
+      }
+      const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
+      return { request: request.raw!, response: reply.raw, url, scheme, dispatch, sent: () => reply.hijack() }
+    }
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,34 @@
+import { MemcacheOptionError } from 'memcache-ts'
+
+/** The methods of a class that say what to warm, and which method they warm; `undefined`: they do it themselves. */
+const WARMINGS = new WeakMap<object, Map<string, string | undefined>>()
+
+// oxlint-disable-next-line typescript/no-explicit-any -- the parameters of a method, whatever they are
+type Warmable<Name extends string> = Record<Name, (...args: any[]) => Promise<unknown>>
+
+/**
+ * Warms a `@Cached` method of the class when the application has started: with the argument lists that the decorated
+ * method yields, in an array or as it goes on; an argument that is no list is one. Each value is loaded by one process
+ * of a fleet. Errors are logged: they neither keep the application from starting nor end it.
+ * @param name of the method to warm. Without one the decorated method warms what it likes, and may return `warm`'s
+ * report for the log.
+ * @example
+ * @Warm('find') top() { return this.table.largestIds(1000) }
+ */
+export function Warm<const Name extends string = never>(
+  name?: Name,
+): <Target extends Warmable<Name>>(target: Target, method: string, descriptor: PropertyDescriptor) => void {
+  return (target, method, descriptor) => {
+    if (typeof descriptor?.value !== 'function')
+      throw new MemcacheOptionError(`@Warm belongs on a method, not on ${method}`)
+    const warmings = WARMINGS.get(target)
+    if (warmings === undefined) WARMINGS.set(target, new Map([[method, name]]))
+    else warmings.set(method, name)
+  }
+}
+
+/** What a class, and what it extends, wants to be warmed. */
+export function warmingsOf(prototype: object): Map<string, string | undefined> {
+  const parent = Object.getPrototypeOf(prototype) as object | null
+  return new Map([...(parent === null ? [] : warmingsOf(parent)), ...(WARMINGS.get(prototype) ?? [])])
+}

@@ -1,0 +1,105 @@
+import { Inject, Logger, Module } from '@nestjs/common'
+import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common'
+import { ModulesContainer } from '@nestjs/core'
+import { cacheOf, MemcacheOptionError } from 'memcache-ts'
+import type { WarmReport } from 'memcache-ts'
+import { warmingsOf } from './warm.decorator.ts'
+
+/** How often the log says how far a long warming is. */
+const PROGRESS_EVERY_MS = 5000
+
+/** A method that says what to warm. */
+interface Warming {
+  readonly instance: Record<string, (...args: never[]) => unknown>
+  readonly source: string
+  readonly warmed: string | undefined
+}
+
+/** Runs what `@Warm` says, beside the application, which does not wait for it. */
+@Module({})
+export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #modules: ModulesContainer
+  readonly #logger = new Logger('Warm')
+  readonly #stop = new AbortController()
+  #running: Promise<unknown> = Promise.resolve()
+
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+    this.#modules = modules
+  }
+
+  onApplicationBootstrap(): void {
+    this.#running = Promise.all([...this.#warmings()].map((warming) => this.#run(warming)))
+  }
+
+  /** Caches are closed after this: what was loaded stays, and is skipped at the next start. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  *#warmings(): Generator<Warming, void> {
+    const seen = new Set<unknown>()
+    for (const module of this.#modules.values()) {
+      for (const wrapper of [...module.providers.values(), ...module.controllers.values()]) {
+        const { metatype } = wrapper
+        if (typeof metatype !== 'function' || wrapper.isAlias || metatype.prototype === undefined) continue
+        for (const [source, warmed] of warmingsOf(metatype.prototype as object)) {
+          const who = `${metatype.name}.${source}`
+          if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
+            this.#logger.error(
+              `${who}: @Warm needs a provider of which there is one: not request-scoped, not transient`,
+            )
+          } else if (!seen.has(wrapper.instance)) {
+            yield { instance: wrapper.instance as Warming['instance'], source, warmed }
+          }
+        }
+        if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) seen.add(wrapper.instance)
+      }
+    }
+  }
+
+  async #run({ instance, source, warmed }: Warming): Promise<void> {
+    const who = `${instance.constructor.name}.${warmed ?? source}`
+    const beganMs = performance.now()
+    try {
+      const given = await instance[source]!()
+      const report = warmed === undefined ? given : await this.#warm(instance, warmed, who, given)
+      this.#logger.log(`${who}: ${describe(report)} in ${Math.round(performance.now() - beganMs)} ms`)
+    } catch (error) {
+      if (this.#stop.signal.aborted) this.#logger.log(`${who}: stopped by the end of the application`)
+      else this.#logger.error(`${who} is not warm: ${(error as Error).message}`, (error as Error).stack)
+    }
+  }
+
+  async #warm(instance: Warming['instance'], method: string, who: string, given: unknown): Promise<WarmReport> {
+    let toldMs = performance.now()
+    return cacheOf(instance as Record<string, (...args: unknown[]) => Promise<unknown>>, method).warm(
+      argumentLists(given, who),
+      {
+        signal: this.#stop.signal,
+        onProgress: (report) => {
+          if (performance.now() - toldMs < PROGRESS_EVERY_MS) return
+          toldMs = performance.now()
+          this.#logger.log(`${who}: ${describe(report)} so far`)
+        },
+      },
+    )
+  }
+}
+
+function describe(report: unknown): string {
+  if (typeof report !== 'object' || report === null || !('loaded' in report)) return 'done'
+  const { loaded, skipped, failed } = report as WarmReport
+  return `${loaded} loaded, ${skipped} there already, ${failed} failed`
+}
+
+/** What a method yielded, as lists of arguments. */
+async function* argumentLists(given: unknown, who: string): AsyncGenerator<readonly unknown[], void> {
+  if (!isIterable(given))
+    throw new MemcacheOptionError(`@Warm of ${who}: return the argument lists in an array, or yield them`)
+  for await (const args of given) yield Array.isArray(args) ? args : [args]
+}
+
+function isIterable(given: unknown): given is Iterable<unknown> | AsyncIterable<unknown> {
+  return typeof given === 'object' && given !== null && (Symbol.iterator in given || Symbol.asyncIterator in given)
+}

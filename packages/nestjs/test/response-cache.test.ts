@@ -1,0 +1,299 @@
+import 'reflect-metadata'
+import {
+  Controller,
+  Get,
+  Header,
+  HttpException,
+  Injectable,
+  Param,
+  Patch,
+  Post,
+  Req,
+  Res,
+  StreamableFile,
+  UseGuards,
+} from '@nestjs/common'
+import type { CanActivate, ExecutionContext } from '@nestjs/common'
+import { Test } from '@nestjs/testing'
+import { testMemcache } from 'memcache-ts/testing'
+import { describe, expect, it } from 'vitest'
+import { until } from '../../kit/test/deferred.ts'
+import { CacheEvict, CacheResponse, MemcacheModule, RateLimit } from '../src/index.ts'
+import type { CacheResponseOptions } from '../src/index.ts'
+import { openApp } from './open-app.ts'
+
+interface AnyRequest {
+  headers: Record<string, string | undefined>
+}
+interface AnyResponse {
+  header(name: string, value: string): unknown
+}
+
+@Injectable()
+class Auth implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    return context.switchToHttp().getRequest<AnyRequest>().headers.authorization !== 'nobody'
+  }
+}
+
+const status = (response: Response) => response.headers.get('cache-status')
+
+describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform) => {
+  @Controller()
+  class Shows {
+    calls = 0
+    @CacheResponse(60) @Get('city/:id') city(@Param('id') id: string) {
+      return { id, call: ++this.calls }
+    }
+    @CacheResponse(60) @Get('slow') async slow() {
+      const call = ++this.calls
+      await new Promise((resolve) => setImmediate(resolve))
+      return { call }
+    }
+    @CacheResponse(60) @Get('whoami') whoami(@Req() request: AnyRequest) {
+      return { who: request.headers.authorization ?? 'nobody', call: ++this.calls }
+    }
+    @CacheResponse(60) @Get('cookie') cookie(@Res({ passthrough: true }) response: AnyResponse) {
+      response.header('Set-Cookie', `id=${++this.calls}`)
+      return { call: this.calls }
+    }
+    @CacheResponse(60) @Header('Vary', 'Accept-Language') @Get('hello') hello(@Req() request: AnyRequest) {
+      return { hello: request.headers['accept-language'], call: ++this.calls }
+    }
+    @CacheResponse(60) @Header('Cache-Control', 'private') @Get('private') private() {
+      return { call: ++this.calls }
+    }
+    @CacheResponse() @Header('Cache-Control', 'max-age=30') @Get('own') own() {
+      return { call: ++this.calls }
+    }
+    @CacheResponse({ ttlSeconds: 60, staleSeconds: 60 }) @Get('stale') stale() {
+      return { call: ++this.calls }
+    }
+    @CacheResponse(60) @Get('fails') fails() {
+      this.calls++
+      throw new HttpException('out of order', 503)
+    }
+    @CacheResponse(60) @Get('file') file() {
+      this.calls++
+      return new StreamableFile(Buffer.from('a file'), { type: 'text/plain' })
+    }
+    @RateLimit({ perMinute: 3 }) @UseGuards(Auth) @CacheResponse(60) @Get('guarded') guarded() {
+      return { call: ++this.calls }
+    }
+    @CacheResponse(60) @Patch('city/:id') change(@Param('id') id: string) {
+      return { changed: id }
+    }
+    @CacheEvict({ tags: ['cities'] }) @Post('reload') async reload() {
+      return { reloaded: true }
+    }
+    @CacheResponse({ ttlSeconds: 60, tags: ['cities'], key: (request) => request.params['id']!.toLowerCase() })
+    @Get('tagged/:id')
+    tagged() {
+      return { call: ++this.calls }
+    }
+    @CacheResponse({ ttlSeconds: 60, condition: (request) => request.query['fresh'] === undefined })
+    @Get('conditional')
+    conditional() {
+      return { call: ++this.calls }
+    }
+  }
+
+  const open = () => openApp({ platform, controllers: [Shows] })
+
+  it('answers the second request without the handler, with Age, ETag and 304', async () => {
+    await using test = await open()
+    const first = await test.fetch('/city/1')
+    expect(await first.json()).toEqual({ id: '1', call: 1 })
+    expect(status(first)).toBe('memcache-ts; fwd=uri-miss; stored')
+    test.clock.advanceSeconds(20)
+    const second = await test.fetch('/city/1')
+    expect(await second.json()).toEqual({ id: '1', call: 1 })
+    expect(status(second)).toBe('memcache-ts; hit; ttl=40')
+    expect(second.headers.get('age')).toBe('20')
+    expect(second.headers.get('content-type')).toBe(first.headers.get('content-type'))
+    expect(second.headers.get('content-length')).toBe('19')
+    const head = await test.fetch('/city/1', { method: 'HEAD' })
+    expect([head.status, status(head), await head.text()]).toEqual([200, 'memcache-ts; hit; ttl=40', ''])
+    const etag = first.headers.get('etag')
+    if (etag !== null) {
+      // Left to itself, fetch would ask for a newer one.
+      const headers = { 'If-None-Match': etag, 'Cache-Control': 'max-age=3600' }
+      const known = await test.fetch('/city/1', { headers })
+      expect([known.status, await known.text()]).toEqual([304, ''])
+    }
+    test.clock.advanceSeconds(41)
+    expect(await (await test.fetch('/city/1')).json()).toEqual({ id: '1', call: 2 })
+    expect(test.get(Shows).calls).toBe(2)
+  })
+
+  it('20 misses at once are one call', async () => {
+    await using test = await open()
+    const answers = await Promise.all(Array.from({ length: 20 }, () => test.fetch('/slow')))
+    for (const answer of answers) expect(await answer.json()).toEqual({ call: 1 })
+    expect(test.get(Shows).calls).toBe(1)
+  })
+
+  it('gives nobody another one’s answer: Authorization, cookies, Vary, private', async () => {
+    await using test = await open()
+    const ask = async (path: string, headers: Record<string, string> = {}) => {
+      const response = await test.fetch(path, { headers })
+      return { ...((await response.json()) as object), cookie: response.headers.get('set-cookie') }
+    }
+    expect(await ask('/whoami', { authorization: 'ann' })).toMatchObject({ who: 'ann', call: 1 })
+    expect(await ask('/whoami', { authorization: 'bob' })).toMatchObject({ who: 'bob', call: 2 })
+    expect(await ask('/whoami')).toMatchObject({ who: 'nobody', call: 3 })
+    expect(await ask('/city/1', { cookie: 'session=ann' })).toMatchObject({ call: 4 })
+    expect(await ask('/city/1', { cookie: 'session=bob' })).toMatchObject({ call: 5 })
+    expect(await ask('/cookie')).toMatchObject({ call: 6, cookie: 'id=6' })
+    expect(await ask('/cookie')).toMatchObject({ call: 7, cookie: 'id=7' })
+    expect(await ask('/hello', { 'accept-language': 'de' })).toMatchObject({ hello: 'de', call: 8 })
+    expect(await ask('/hello', { 'accept-language': 'fr' })).toMatchObject({ hello: 'fr', call: 9 })
+    expect(await ask('/hello', { 'accept-language': 'de' })).toMatchObject({ hello: 'de', call: 8 })
+    expect(await ask('/private')).toMatchObject({ call: 10 })
+    expect(await ask('/private')).toMatchObject({ call: 11 })
+  })
+
+  it('waiting requests get no answer of another one that cannot be shared', async () => {
+    await using test = await open()
+    const answers = await Promise.all(Array.from({ length: 5 }, () => test.fetch('/cookie')))
+    const cookies = new Set(answers.map((answer) => answer.headers.get('set-cookie')))
+    expect(cookies.size).toBe(5)
+  })
+
+  it('a response’s own lifetime counts before ours', async () => {
+    await using test = await open()
+    await test.fetch('/own')
+    test.clock.advanceSeconds(1)
+    expect(status(await test.fetch('/own'))).toBe('memcache-ts; hit; ttl=29')
+  })
+
+  it('serves stale while it is loaded anew, by a request of its own through the application', async () => {
+    await using test = await open()
+    await test.fetch('/stale')
+    test.clock.advanceSeconds(61)
+    const stale = await test.fetch('/stale')
+    expect(await stale.json()).toEqual({ call: 1 })
+    expect(status(stale)).toContain('hit')
+    await until(() => test.get(Shows).calls === 2)
+    await until(async () => {
+      const { call } = (await (await test.fetch('/stale')).json()) as { call: number }
+      return call === 2
+    })
+  })
+
+  it('keeps no errors', async () => {
+    await using test = await open()
+    for (const _ of [1, 2]) expect((await test.fetch('/fails')).status).toBe(503)
+    expect(test.get(Shows).calls).toBe(2)
+  })
+
+  it('keeps files', async () => {
+    await using test = await open()
+    for (const _ of [1, 2]) {
+      const file = await test.fetch('/file')
+      expect([file.headers.get('content-type'), await file.text()]).toEqual(['text/plain', 'a file'])
+    }
+    expect(test.get(Shows).calls).toBe(1)
+  })
+
+  it('runs behind guards, whose fields are each request’s own', async () => {
+    await using test = await open()
+    const headers = { authorization: 'nobody' }
+    const first = await test.fetch('/guarded')
+    test.clock.advanceSeconds(1)
+    const second = await test.fetch('/guarded')
+    expect(status(second)).toContain('hit')
+    expect([first, second].map((response) => response.headers.get('ratelimit')?.slice(0, 20))).toEqual([
+      '"Shows.guarded";r=2;',
+      '"Shows.guarded";r=1;',
+    ])
+    expect((await test.fetch('/guarded', { headers })).status).toBe(403)
+    expect((await test.fetch('/guarded')).status).toBe(200)
+    expect((await test.fetch('/guarded')).status).toBe(429)
+  })
+
+  it('a change makes what is stored of its URL invalid, and a tag what carries it', async () => {
+    await using test = await open()
+    const call = async (path: string) => ((await (await test.fetch(path)).json()) as { call: number }).call
+    expect(await call('/city/1')).toBe(1)
+    await test.fetch('/city/1', { method: 'PATCH' })
+    expect(await call('/city/1')).toBe(2)
+    expect([await call('/tagged/A'), await call('/tagged/a')]).toEqual([3, 3])
+    await test.fetch('/reload', { method: 'POST' })
+    expect(await call('/tagged/a')).toBe(4)
+    await test.cache.invalidateTags('url:/city/1')
+    expect(await call('/city/1')).toBe(5)
+  })
+
+  it('leaves out what its condition says', async () => {
+    await using test = await open()
+    for (const path of ['/conditional', '/conditional', '/conditional?fresh=1']) await test.fetch(path)
+    expect(test.get(Shows).calls).toBe(2)
+  })
+
+  it('stands on a class for all of its routes, in whose place a method has its own', async () => {
+    @CacheResponse(60)
+    @Controller('all')
+    class All {
+      @Get('a') a() {
+        return 'a'
+      }
+      @CacheResponse(10) @Get('b') b() {
+        return 'b'
+      }
+    }
+    await using test = await openApp({ platform, controllers: [All] })
+    for (const path of ['/all/a', '/all/b']) await test.fetch(path)
+    test.clock.advanceSeconds(1)
+    expect(status(await test.fetch('/all/a'))).toBe('memcache-ts; hit; ttl=59')
+    expect(status(await test.fetch('/all/b'))).toBe('memcache-ts; hit; ttl=9')
+  })
+
+  it('goes on without memcached', async () => {
+    await using test = await openApp({ platform, controllers: [Shows], memcache: { timeoutMs: 100 } })
+    await test.server.stop()
+    for (const _ of [1, 2]) expect((await test.fetch('/city/1')).status).toBe(200)
+  })
+
+  it('lies in a cache with a name', async () => {
+    @Controller()
+    class Named {
+      @CacheResponse({ ttlSeconds: 60, cache: 'pages' }) @Get() show() {
+        return 'shown'
+      }
+    }
+    await using pages = await testMemcache({ timeoutMs: 5000 })
+    const imports = [MemcacheModule.forRoot({ name: 'pages', cache: pages.cache })]
+    await using test = await openApp({ platform, imports, controllers: [Named] })
+    await test.fetch('/')
+    pages.clock.advanceSeconds(1)
+    expect(status(await test.fetch('/'))).toContain('hit')
+    expect(test.server.memcached.stats()['curr_items']).toBe(0)
+  })
+})
+
+describe('what cannot be is told where it is written', () => {
+  it.each<[CacheResponseOptions, string]>([
+    [{ ttl: 60 } as CacheResponseOptions, '`ttl` is `ttlSeconds` here'],
+    [{ ttlSeconds: 0 }, 'ttlSeconds'],
+    [{ tags: 'cities' as never }, 'tags must be a list'],
+    [{ staleSeconds: '7d' }, 'a day at most'],
+  ])('%j', (options, message) => {
+    expect(() => {
+      class Shows {
+        @CacheResponse(options) show(): void {}
+      }
+      return Shows
+    }).toThrow(message)
+  })
+
+  it('an interceptor without the module', async () => {
+    @Controller()
+    class Shows {
+      @CacheResponse(60) @Get() show(): void {}
+    }
+    await expect(Test.createTestingModule({ controllers: [Shows] }).compile()).rejects.toThrow(
+      '@CacheResponse of Shows.show needs a cache, and there is none',
+    )
+  })
+})

@@ -1,0 +1,178 @@
+import 'reflect-metadata'
+import { Injectable, Logger, Scope } from '@nestjs/common'
+import { memcache } from 'memcache-ts'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { deferred, until } from '../../kit/test/deferred.ts'
+import { Cached, MemcacheModule, Warm } from '../src/index.ts'
+import { openApp } from './open-app.ts'
+
+let said: string[]
+
+beforeEach(() => {
+  said = []
+  const collect = function (this: { context?: string }, message: unknown) {
+    if (this.context === 'Warm') said.push(String(message))
+  }
+  vi.spyOn(Logger.prototype, 'log').mockImplementation(collect)
+  vi.spyOn(Logger.prototype, 'error').mockImplementation(collect)
+})
+afterEach(() => vi.restoreAllMocks())
+
+describe('@Warm', () => {
+  it('warms a cached method with the arguments that are yielded, lists or single ones, when the application starts', async () => {
+    @Injectable()
+    class Cities {
+      loads: string[] = []
+      @Cached(60) async find(id: number): Promise<string> {
+        this.loads.push(`find ${id}`)
+        return `city ${id}`
+      }
+      @Cached(60) async near(lat: number, lon: number): Promise<string> {
+        this.loads.push(`near ${lat} ${lon}`)
+        return `${lat} ${lon}`
+      }
+      @Warm('find') async top(): Promise<number[]> {
+        return [1, 2]
+      }
+      @Warm('near') async *capitals() {
+        yield [59.9, 10.7]
+        yield [48.2, 16.4]
+      }
+    }
+    @Injectable()
+    class Towns extends Cities {
+      @Warm('find') override async top(): Promise<number[]> {
+        return [3]
+      }
+      @Warm('find') protected others() {
+        return new Set([4])
+      }
+    }
+    await using test = await openApp({ providers: [Cities, Towns] })
+    await until(() => said.length === 5)
+    expect(await test.cache.get(['Cities', 'find', 2])).toBe('city 2')
+    expect(await test.cache.get(['Cities', 'near', 59.9, 10.7])).toBe('59.9 10.7')
+    expect(await test.cache.get(['Towns', 'find', 3])).toBe('city 3')
+    expect(await test.cache.get(['Towns', 'find', 4])).toBe('city 4')
+    expect(await test.cache.get(['Towns', 'find', 1])).toBeUndefined()
+    const loads = test.get(Cities).loads.length
+    await test.get(Cities).find(1)
+    expect(test.get(Cities).loads).toHaveLength(loads)
+    expect(said).toContainEqual(expect.stringMatching(/^Cities\.find: 2 loaded, 0 there already, 0 failed in \d+ ms$/))
+  })
+
+  it('without a name the method warms what it likes, and its report is told', async () => {
+    @Injectable()
+    class Cities {
+      @Warm() all() {
+        return { loaded: 7, skipped: 1, failed: 0 }
+      }
+      @Warm() async nothing(): Promise<void> {}
+    }
+    await using _ = await openApp({ providers: [Cities] })
+    await until(() => said.length === 2)
+    expect(said).toContainEqual(expect.stringMatching(/^Cities\.all: 7 loaded, 1 there already, 0 failed in/))
+    expect(said).toContainEqual(expect.stringMatching(/^Cities\.nothing: done in/))
+  })
+
+  it('each value is loaded by one process of the fleet', async () => {
+    const loads: number[] = []
+    const build = () => {
+      @Injectable()
+      class Cities {
+        @Cached(60) async find(id: number): Promise<number> {
+          loads.push(id)
+          return id
+        }
+        @Warm('find') top() {
+          return Array.from({ length: 50 }, (_, id) => [id])
+        }
+      }
+      return Cities
+    }
+    await using first = await openApp({ providers: [build()] })
+    const { servers } = first.server
+    const other = memcache({ servers, clock: first.clock, logger: false, timeoutMs: 5000 })
+    await using _ = await openApp({ root: MemcacheModule.forRoot(), providers: [build()], cache: other })
+    await until(() => said.length === 2)
+    expect(loads.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, id) => id))
+    await other.close()
+  })
+
+  it('the application starts before it is done, and its end stops it', async () => {
+    const begun = deferred()
+    @Injectable()
+    class Cities {
+      @Cached(60) async find(id: number): Promise<number> {
+        begun.resolve()
+        return id
+      }
+      @Warm('find') async *endless() {
+        for (let id = 0; ; id++) {
+          await new Promise((resolve) => setImmediate(resolve))
+          yield id
+        }
+      }
+    }
+    const test = await openApp({ providers: [Cities] })
+    await begun.promise
+    await test.close()
+    expect(said).toEqual(['Cities.find: stopped by the end of the application'])
+  })
+
+  it('neither what throws nor a cache that is away keeps it from starting', async () => {
+    @Injectable()
+    class Cities {
+      @Cached(60) async find(id: number): Promise<number> {
+        if (id === 2) throw new Error('no such city')
+        return id
+      }
+      @Warm('find') top() {
+        return [1, 2, 3]
+      }
+      @Warm('find') async broken(): Promise<number[]> {
+        throw new Error('the database is away')
+      }
+      @Warm('find') nothing() {
+        return 42
+      }
+      @Warm('plain') plainly() {
+        return [1]
+      }
+      async plain(): Promise<void> {}
+    }
+    await using test = await openApp({ providers: [Cities] })
+    await until(() => said.length === 4)
+    expect(said.toSorted()).toEqual([
+      'Cities.find is not warm: @Warm of Cities.find: return the argument lists in an array, or yield them',
+      'Cities.find is not warm: the database is away',
+      expect.stringMatching(/^Cities\.find: 2 loaded, 0 there already, 1 failed in/),
+      'Cities.plain is not warm: Cities.plain does not carry @Cached',
+    ])
+    expect(await test.cache.get(['Cities', 'find', 3])).toBe(3)
+  })
+
+  it('needs a provider of which there is one', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class Cities {
+      @Warm() all() {
+        return { loaded: 7, skipped: 1, failed: 0 }
+      }
+    }
+    await using _ = await openApp({ providers: [Cities] })
+    await until(() => said.length === 1)
+    expect(said).toEqual([
+      'Cities.all: @Warm needs a provider of which there is one: not request-scoped, not transient',
+    ])
+  })
+
+  it('the method that is warmed is one of the class, by its type', () => {
+    class Cities {
+      // @ts-expect-error -- there is no such method
+      @Warm('fnid') top() {
+        return []
+      }
+    }
+    expect(Cities).toBeDefined()
+  })
+})

@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { packPublicPackages } from './public-packages.js'
+
+const run = promisify(execFile)
+const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url))
+const fixture = fileURLToPath(new URL('./fixtures/nest-app', import.meta.url))
+const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
+
+/** What an application has besides the packages, by the major version of its Nest. */
+const DEPENDENCIES = {
+  11: {
+    '@nestjs/common': '11.2.10',
+    '@nestjs/core': '11.2.10',
+    '@nestjs/platform-express': '11.2.10',
+    '@nestjs/platform-fastify': '11.2.8',
+    '@nestjs/terminus': '11.1.1',
+  },
+  12: {
+    '@nestjs/common': '12.5.1',
+    '@nestjs/core': '12.5.1',
+    '@nestjs/platform-express': '12.5.1',
+    '@nestjs/platform-fastify': '12.5.0',
+    '@nestjs/terminus': '12.1.0',
+    '@swc/core': '1.16.22',
+  },
+} as const
+const OF_BOTH = { 'reflect-metadata': '0.2.2', rxjs: '7.8.2', '@types/node': '20.19.43' }
+
+interface Answer {
+  status: number
+  body: { load: number }
+}
+
+const ok = { status: 200, type: 'application/json', policy: '"default";q=100;w=60' }
+const limited = { ...ok, policy: '"default";q=100;w=60, "CitiesController.find";q=3;w=60' }
+const city = { id: 1, load: expect.any(Number) }
+
+/** What the application answers, the same everywhere. */
+const ANSWERS = {
+  cached: [
+    { ...limited, body: city },
+    { ...limited, body: city },
+  ],
+  changed: [
+    { ...ok, body: {} },
+    { ...limited, body: city },
+  ],
+  denied: { ...limited, status: 429, type: 'application/problem+json', body: expect.objectContaining({ status: 429 }) },
+  response: [
+    { ...ok, cache: 'fwd=uri-miss', body: { name: 'city 2', shown: 1 } },
+    // Within the same millisecond it is said to be shared.
+    { ...ok, cache: expect.stringMatching(/^(hit|fwd=uri-miss)$/), body: { name: 'city 2', shown: 1 } },
+  ],
+  health: { status: 200, type: 'application/json', policy: null, body: expect.objectContaining({ status: 'ok' }) },
+}
+
+/** An application of someone else: the packed packages and a Nest, far from this workspace, in both module systems. */
+async function install(project: string, tarballs: readonly string[], dependencies: object): Promise<void> {
+  const manifest = { name: 'consumer', private: true, dependencies: { ...dependencies, ...OF_BOTH } }
+  await writeFile(join(project, 'package.json'), JSON.stringify(manifest))
+  await run('npm', ['install', ...npmOptions, ...tarballs], { cwd: project })
+  for (const type of ['module', 'commonjs']) {
+    await cp(fixture, join(project, type), { recursive: true })
+    await writeFile(join(project, type, 'package.json'), JSON.stringify({ type }))
+  }
+}
+
+async function answersOf(file: string, platform: string): Promise<unknown> {
+  const { stdout } = await run(process.execPath, [file, platform], { timeout: 60_000 })
+  const answers = JSON.parse(stdout) as Record<'cached' | 'changed', readonly [Answer, Answer]>
+  const loads = [...answers.cached, answers.changed[1]].map(({ body }) => body.load)
+  expect(loads).toEqual([loads[0], loads[0], loads[0]! + 1])
+  return answers
+}
+
+describe('the packed packages', () => {
+  let root: string
+  const projectOf = (major: string): string => join(root, major)
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'memcache-ts-nest-'))
+    const packed = await packPublicPackages(root)
+    const tarballs = packed.filter(({ name }) => name !== 'memcache-ts-express').map(({ tarball }) => tarball)
+    await Promise.all(
+      Object.entries(DEPENDENCIES).map(async ([major, dependencies]) => {
+        await cp(fixture, projectOf(major), { recursive: true })
+        await install(projectOf(major), tarballs, dependencies)
+      }),
+    )
+  }, 180_000)
+
+  afterAll(async () => {
+    await rm(root, { recursive: true, force: true })
+  })
+
+  describe.each([
+    ['11', 'ESM', 'module'],
+    ['11', 'CommonJS', 'commonjs'],
+    ['12', 'ESM', 'module'],
+    ['12', 'CommonJS', 'commonjs'],
+  ])('in a Nest %s application that is %s', (major, _, type) => {
+    beforeAll(async () => {
+      const project = join(projectOf(major), type)
+      const { stdout } = await run(process.execPath, [tsc, '--project', project]).catch(
+        (error: { stdout: string }) => error,
+      )
+      expect(stdout).toBe('')
+    })
+
+    it.each(['express', 'fastify'])('answer on %s', async (platform) => {
+      expect(await answersOf(join(projectOf(major), type, 'dist', 'main.js'), platform)).toEqual(ANSWERS)
+    })
+  })
+
+  it.each(['module', 'commonjs'])('answer in a Nest application that SWC compiled to %s', async (type) => {
+    const project = projectOf('12')
+    await run(process.execPath, [join(project, 'swc.cjs'), join(project, type), type])
+    expect(await answersOf(join(project, type, 'swc', 'main.js'), 'express')).toEqual(ANSWERS)
+  })
+})
