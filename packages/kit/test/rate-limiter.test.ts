@@ -104,6 +104,8 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await other.consume('a')).allowed).toBe(false)
     expect(await limiter.reward('a', 16)).toMatchObject({ allowed: true, remaining: 1 })
     expect((await limiter.consume('a')).allowed).toBe(true)
+    expect(await limiter.penalty('a', { cost: 2 })).toMatchObject({ allowed: false, remaining: 0 })
+    expect(await limiter.reward('a', { cost: 5 })).toMatchObject({ allowed: true, remaining: 3 })
     expect(await limiter.reward('a', 100)).toMatchObject({ allowed: true, remaining: 10 })
     await expect(limiter.penalty('a', 0)).rejects.toThrow('amount must be a whole number over 0')
     await expect(limiter.reward('a', -1)).rejects.toThrow('amount must be a whole number over 0')
