@@ -13,7 +13,8 @@ export function createApp(cities: Cities): Express {
   app.use(page())
   app.get('/api/stats', statistics)
   app.use(rateLimit({ perMinute: 100 }))
-  app.use(memcacheSession())
+  // What a visitor has looked at is no loss: while memcached is away the service goes on without.
+  app.use(memcacheSession({ onCacheDown: 'anonymous' }))
   app.use('/api', routes(cities))
   app.use(notFound)
   app.use(problems)
