@@ -143,7 +143,8 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await left()).toBe(0)
     // A process believes what it was told of a client for a second, though memcached has been emptied since.
     await getDefaultMemcache().client.flushAll()
-    await expect.poll(async () => (await fetch(`${origin}/api/me`)).status, { timeout: 10_000 }).toBe(200)
+    const status = () => page.evaluate(async () => (await fetch('/api/me')).status)
+    await expect.poll(status, { timeout: 10_000 }).toBe(200)
   })
 
   it('shows the hits and misses of memcached', async () => {
