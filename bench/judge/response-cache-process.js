@@ -1,7 +1,6 @@
 // One process of a service behind `cacheResponse`: `node response-cache-process.js <servers> <timeoutMs>`. Says its port, and on a message how
 // often its handler was called since the last.
 import { createServer } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import express from 'express'
 import { memcache } from 'memcache-ts'
 import { cacheResponse } from 'memcache-ts-express'
@@ -12,10 +11,9 @@ let calls = 0
 
 const app = express()
 app.use(cacheResponse({ ttlSeconds: 60, cache }))
-app.get('/:page', async (request, response) => {
+app.get('/:page', (request, response) => {
   calls++
-  await delay(Number(request.query['ms'] ?? 0))
-  response.json({ page: request.params.page })
+  setTimeout(() => response.json({ page: request.params.page }), Number(request.query['ms'] ?? 0))
 })
 const server = createServer(app).listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
 
