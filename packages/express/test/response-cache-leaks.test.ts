@@ -60,14 +60,36 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get('/', { Cookie: '_ga=2; user=ann' })).body).toBe('for _ga=2; user=ann')
   })
 
-  it('gives each of those who authenticate their own answer', async () => {
-    await using site = await openSite({ create, ttlSeconds: 60 })
-    site.answers((request, response) => response.send(`for ${request.headers.authorization ?? 'anybody'}`))
-    expect((await site.get('/', { Authorization: 'A' })).body).toBe('for A')
-    expect((await site.get('/', { Authorization: 'B' })).body).toBe('for B')
-    expect((await site.get()).body).toBe('for anybody')
-    expect((await site.get('/', { Authorization: 'A' })).body).toBe('for A')
-    expect((await site.get()).isHit).toBe(true)
+  it.each(['authorization', 'x-api-key', 'x-auth-token', 'x-access-token'])(
+    'gives each of those who authenticate by %s their own answer',
+    async (name) => {
+      await using site = await openSite({ create, ttlSeconds: 60 })
+      site.answers((request, response) => response.send(`for ${String(request.headers[name])}`))
+      expect((await site.get('/', { [name]: 'A' })).body).toBe('for A')
+      expect((await site.get('/', { [name]: 'B' })).body).toBe('for B')
+      expect((await site.get()).body).toBe('for undefined')
+      expect((await site.get('/', { [name]: 'A' })).body).toBe('for A')
+      expect((await site.get()).isHit).toBe(true)
+    },
+  )
+
+  it.each([
+    ['by vary', { vary: ['X-Api-Key'] }, {}],
+    [
+      'by Vary, and public',
+      {},
+      { Vary: 'X-Api-Key', 'Cache-Control': 'public, max-age=10, stale-while-revalidate=60' },
+    ],
+  ])('keeps apart, also when it revalidates, what is keyed %s', async (_name, options, headers) => {
+    await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 60, ...options })
+    site.answers((request, response, call) =>
+      response.set(headers).send(`for ${String(request.headers['x-api-key'])}, ${call}`),
+    )
+    const get = async (key: string) => (await site.get('/', { 'X-Api-Key': key })).body
+    expect([await get('A'), await get('B'), await get('A')]).toEqual(['for A, 1', 'for B, 2', 'for A, 1'])
+    site.clock.advanceSeconds(15)
+    expect(await get('A')).toBe('for A, 1')
+    await expect.poll(() => get('A')).toBe('for A, 3')
   })
 
   it('gives each variant to those who ask for it', async () => {

@@ -19,7 +19,7 @@ export interface ResponseHead {
 
 /** What decides about a response besides itself. */
 export interface PolicyConditions {
-  /** Whether its request had an `Authorization` field. */
+  /** Whether its request said who asks, as by `Authorization`. */
   readonly isAuthorized: boolean
   /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
   readonly defaultSeconds: number | undefined
