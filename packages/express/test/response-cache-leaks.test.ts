@@ -186,6 +186,31 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get(long, { Host: host })).body).toBe(`${host} ${long}`)
   })
 
+  it('gives each response its own nonce, and a page the policy that it was made with', async () => {
+    let requests = 0
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: (app) =>
+        app.use((_request, response, next) => {
+          response.locals['nonce'] = ++requests
+          response.set('Content-Security-Policy', `script-src 'nonce-${requests}'`)
+          next()
+        }),
+    })
+    site.answers((_request, response) => response.send(`<script nonce="${String(response.locals['nonce'])}">`))
+    expect((await site.get()).body).toContain('1')
+    expect((await site.get()).body).toContain('2')
+    site.answers((_request, response) =>
+      response.set('Cache-Control', 'public').send(`<script nonce="${String(response.locals['nonce'])}">`),
+    )
+    await site.get()
+    const { body, headers, isHit } = await site.get()
+    expect(isHit).toBe(true)
+    expect(body).toContain('"3"')
+    expect(headers['content-security-policy']).toBe("script-src 'nonce-3'")
+  })
+
   it('gives a limit’s and an outer middleware’s fields to each client anew', async () => {
     let requests = 0
     await using site = await openSite({

@@ -8,7 +8,7 @@ import { toHttpDate } from './http-date.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, HeadAction } from './response-capture.ts'
-import { judgeResponse } from './response-policy.ts'
+import { judgeResponse, POLICY_FIELDS } from './response-policy.ts'
 import type { Lifetimes, PolicyConditions } from './response-policy.ts'
 import { isGoodOnError, remainingSeconds } from './reuse.ts'
 import { sendStored } from './send-stored.ts'
@@ -149,7 +149,9 @@ export class HandlerRun implements CaptureObserver {
       return false
     }
     const receivedMs = nowMs()
-    const own = Object.entries(fields).filter(([name, value]) => !sameValue(value, this.#before[name]))
+    const own = Object.entries(fields).filter(
+      ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
+    )
     const { lifetimes, unstored } = verdict
     this.#fresh = {
       status,
