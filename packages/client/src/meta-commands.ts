@@ -40,20 +40,23 @@ export class MetaCommands {
 
   /** mg: an item with all that is known of it; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
-    return this.#tracing.run('meta.get', key, options, async () => {
-      const request = {
-        value: options?.value !== false,
-        casUnique: true,
-        details: true,
-        access: options?.access === true,
-        noBump: options?.noBump === true,
-        touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
-        vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
-        recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
-        newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
-      }
-      return this.#commands.retrieve(key, request, options, request.access ? itemWithAccess<Value> : itemOf<Value>)
-    })
+    if (this.#tracing.isIdle) return this.#get(key, options)
+    return this.#tracing.run('meta.get', key, options, () => this.#get(key, options))
+  }
+
+  async #get<Value>(key: ClientKey, options: MetaGetOptions | undefined): Promise<MetaItem<Value> | undefined> {
+    const request = {
+      value: options?.value !== false,
+      casUnique: true,
+      details: true,
+      access: options?.access === true,
+      noBump: options?.noBump === true,
+      touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
+      vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
+      recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
+      newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
+    }
+    return this.#commands.retrieve(key, request, options, request.access ? itemWithAccess<Value> : itemOf<Value>)
   }
 
   /** ms: stores a value. */

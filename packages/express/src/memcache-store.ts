@@ -19,8 +19,6 @@ export type Callback<Value = void> = (error?: unknown, value?: Value) => void
 /** What a request had read of its session, or has written to it. */
 interface Held {
   readonly snapshot: SessionSnapshot
-  /** The session without its cookie then, as JSON. */
-  readonly text: string
   /** The cookie then, as it was stored. */
   readonly cookie: unknown
   /** The lifetime that its item has been given since. */
@@ -134,7 +132,8 @@ export class MemcacheStore extends Store {
   /** Whether there is nothing to write of a session: it is as it was read, and its life has been lengthened. */
   protected isUnchanged(session: SessionData): boolean {
     const held = this.#held.get(session)
-    return held !== undefined && this.touchKind(session) === 'nothing' && textOf(session) === held.text
+    if (held === undefined || this.touchKind(session) !== 'nothing') return false
+    return JSON.stringify({ ...session, cookie: held.cookie }) === held.snapshot.seen
   }
 
   /** What touching a session comes down to: a round trip less than one would think, most of the time. */
@@ -146,7 +145,9 @@ export class MemcacheStore extends Store {
     const seconds = this.#lifetime.secondsOf(session, nowMs)
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
-    return seconds - held.ttlSeconds < this.#touchAfterSeconds ? 'nothing' : 'renewal'
+    // Where the server does not tell how long it still lives, it may be any time.
+    const isRecent = Number.isFinite(held.ttlSeconds) && seconds - held.ttlSeconds < this.#touchAfterSeconds
+    return isRecent ? 'nothing' : 'renewal'
   }
 
   async #read(id: string): Promise<SessionData | undefined> {
@@ -166,7 +167,7 @@ export class MemcacheStore extends Store {
       await this.#sessions.touch(found, ttlSet)
     }
     const cookie = { ...(data['cookie'] as object) }
-    this.#held.set(data, { snapshot: found, text: textOf(data), cookie, ttlSet, ttlSeconds: found.ttlSeconds })
+    this.#held.set(data, { snapshot: found, cookie, ttlSet, ttlSeconds: found.ttlSeconds })
     this.#lifetime.restore(data, found.ttlSeconds, nowMs)
     return data as unknown as SessionData
   }
@@ -234,8 +235,7 @@ export class MemcacheStore extends Store {
     stored: Record<string, unknown>,
     ttlSet: Ttl | undefined,
   ): void {
-    const text = textOf(stored)
-    this.#held.set(session, { snapshot, text, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
+    this.#held.set(session, { snapshot, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
   }
 
   /** The default cache is not opened before it is used. */
@@ -249,11 +249,6 @@ export class MemcacheStore extends Store {
   }
 }
 
-/** What of a session express-session compares: all but its cookie. */
-function textOf(session: object): string {
-  return JSON.stringify({ ...session, cookie: undefined })
-}
-
 /**
  * Hands a promise's outcome to a Node callback, outside of the promise: what the callback throws is its own. Without a callback
  * the promise is the caller's, who may also leave it.
@@ -264,7 +259,7 @@ function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefin
     return work
   }
   work.then(
-    (value) => process.nextTick(() => callback(null, value)),
-    (error: unknown) => process.nextTick(() => callback(error)),
+    (value) => process.nextTick(callback, null, value),
+    (error: unknown) => process.nextTick(callback, error),
   )
 }

@@ -6,7 +6,6 @@ import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { SessionCodec, TOMBSTONE } from './session-codec.ts'
-import type { OpenedSession } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { SessionGenerations } from './session-generations.ts'
@@ -230,28 +229,31 @@ export class SessionRepository {
   }
 
   async #find(place: Place, touchTtl?: Ttl): Promise<Found> {
-    const item = await this.#fetch(place, touchTtl)
-    if (item === undefined) return undefined
-    if (item.value === TOMBSTONE) return DESTROYED
-    const opened = this.#codec.decode(place.key, item.value)
-    if (opened === undefined) this.#warnOfUnreadable()
-    return opened && foundSession(place, opened, item)
-  }
-
-  /** Without meta commands the lifetime is neither told nor set by reading. */
-  async #fetch({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<Fetched | undefined> {
+    const { key, groupKey } = place
     const { client } = this.#opened
+    let item: Fetched | undefined
+    let touched = false
     try {
-      const item = await client.meta.get(key, { touchTtl, groupKey })
-      if (item === undefined) return undefined
-      const { value, casUnique, ttlSeconds, clientFlags } = item
+      const found = await client.meta.get(key, { touchTtl, groupKey })
       // Of a value in chunks only the list of them was touched.
-      return { value, casUnique, ttlSeconds, touched: touchTtl !== undefined && clientFlags !== ClientFlags.chunks }
+      touched = touchTtl !== undefined && found?.clientFlags !== ClientFlags.chunks
+      item = found
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      const item = await client.gets(key, { groupKey })
-      return item && { ...item, ttlSeconds: Infinity, touched: false }
+      // Without meta commands the lifetime is neither told nor set by reading.
+      const found = await client.gets(key, { groupKey })
+      item = found && { value: found.value, casUnique: found.casUnique, ttlSeconds: Infinity }
     }
+    if (item === undefined) return undefined
+    const { value, casUnique, ttlSeconds } = item
+    if (value === TOMBSTONE) return DESTROYED
+    const opened = this.#codec.decode(key, value)
+    if (opened === undefined) {
+      this.#warnOfUnreadable()
+      return undefined
+    }
+    const { text, data } = opened
+    return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
   }
 
   #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
@@ -306,15 +308,10 @@ export class SessionRepository {
 const DESTROYED = 'destroyed'
 
 type Found = FoundSession | typeof DESTROYED | undefined
-type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds' | 'touched'> & { readonly value: unknown }
+type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds'> & { readonly value: unknown }
 
 function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED ? undefined : found
-}
-
-function foundSession({ key, groupKey }: Place, { text, data }: OpenedSession, item: Fetched): FoundSession {
-  const { casUnique, ttlSeconds, touched } = item
-  return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
 }
 
 function snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
