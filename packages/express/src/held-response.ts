@@ -67,14 +67,12 @@ export class HeldResponse {
     this.#isEnded = true
     // A head that has been sent cannot be held.
     if (response.headersSent) return this.#endOfEngine.apply(response, args)
-    const { session, sessionID } = this.#request
     try {
-      // The session of the id that the visitor has: not one that was made meanwhile.
-      if (session?.id === sessionID && this.#store.hasNothingToWrite(session)) return this.#send.apply(response, args)
+      if (this.#store.hasNothingToWrite(this.#request)) return this.#send.apply(response, args)
       const write = this.#store.hold(() => this.#endOfEngine.apply(response, args))
       if (write !== undefined) void this.#sendAfter(write, args)
     } catch (error) {
-      const problem = jsonProblem(session)
+      const problem = jsonProblem(this.#request.session)
       if (problem === undefined) {
         this.#letGo()
         throw error

@@ -1,4 +1,5 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
+import type { Request } from 'express'
 import type { SessionData } from 'express-session'
 import { MemcacheStore } from './memcache-store.ts'
 import type { Callback } from './memcache-store.ts'
@@ -45,8 +46,8 @@ export class HeldStore extends MemcacheStore {
   }
 
   /** Whether express-session would find nothing to write: it hashes a session twice to find that out. */
-  hasNothingToWrite(session: SessionData | undefined): boolean {
-    return !this.#resaves && session !== undefined && session !== null && this.isUnchanged(session)
+  hasNothingToWrite({ session, sessionID }: Request): boolean {
+    return !this.#resaves && session !== undefined && session !== null && this.isUnchanged(sessionID, session)
   }
 
   override set(id: string, session: SessionData): Promise<void>
@@ -66,7 +67,7 @@ export class HeldStore extends MemcacheStore {
   override touch(id: string, session: SessionData): Promise<void>
   override touch(id: string, session: SessionData, callback: Callback | undefined): void
   override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
-    const kind = this.#isHolding ? this.touchKind(session) : 'nothing'
+    const kind = this.#isHolding ? this.touchKind(id, session) : 'nothing'
     if (kind !== 'nothing') this.#leave(kind === 'write' ? 'save' : kind, async () => super.touch(id, session))
     return callback === undefined ? super.touch(id, session) : super.touch(id, session, callback)
   }

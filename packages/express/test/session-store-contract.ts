@@ -116,6 +116,12 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', { ...sessionOf(), n: 1 } as never)
       await store.set('a', { ...sessionOf(), n: 2 } as never)
       expect(await store.get('a')).toMatchObject({ n: 2 })
+      // The last one counts, whoever has written the same object before, and under which id.
+      const [one, other] = [{ ...sessionOf(), n: 1 }, { ...sessionOf(), n: 2 }] as unknown as SessionData[]
+      for (const session of [one!, other!, one!]) await store.set('a', session)
+      await store.set('b', one!)
+      expect([await store.get('a'), await store.get('b')]).toMatchObject([{ n: 1 }, { n: 1 }])
+      expect(await store.length()).toBe(2)
       await store.destroy('a')
       await store.destroy('a')
       await store.destroy('never was')
