@@ -1,5 +1,7 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+// Not the global one, which fake timers replace.
+import { setImmediate } from 'node:timers'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   MemcacheAuthError,
@@ -356,11 +358,10 @@ export class Connection implements AnswerSink {
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number): void {
-    const isAlone = this.#pending.addCaller()
-    if (isAlone) this.#ref()
+    if (this.#pending.addCaller()) this.#ref()
     this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
-      if (!this.#flushScheduled) this.#scheduleFlush(isAlone)
+      if (!this.#flushScheduled) this.#scheduleFlush()
     } else if (this.#state === 'idle') {
       this.#state = 'connecting'
       this.#open()
@@ -385,13 +386,12 @@ export class Connection implements AnswerSink {
   }
 
   /**
-   * After all the microtasks of this tick, so that every call that is made now leaves in one write. While others wait for their
-   * answers it is a busy time: then with what the other sockets of this turn of the loop bring, as a server's requests are.
+   * At the end of this turn of the loop: every call that is made in it leaves in one write, those of a server's many sockets too,
+   * each of which has a tick of its own.
    */
-  #scheduleFlush(isAlone: boolean): void {
+  #scheduleFlush(): void {
     this.#flushScheduled = true
-    if (isAlone) process.nextTick(() => this.#flush())
-    else setImmediate(() => this.#flush())
+    setImmediate(() => this.#flush())
   }
 
   #flush(): void {
