@@ -1,6 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { ClientFlags, MemcacheOptionError, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import {
+  ClientFlags,
+  MemcacheDecodeError,
+  MemcacheOptionError,
+  MemcacheServerError,
+  MemcacheUnsupportedError,
+} from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
@@ -116,7 +122,8 @@ export class SessionRepository {
    * Writes a session, merged with what others wrote meanwhile; returns it as a base for the next write, or `undefined` when it was
    * destroyed meanwhile and stays so.
    * @param base what this request had read; without it the write is unconditional.
-   * @throws MemcacheServerError when it is written by too many requests at once; what cannot be JSON, as an option error.
+   * @throws MemcacheOptionError for what cannot be JSON, MemcacheDecodeError when it was overwritten by what cannot be read here,
+   * MemcacheServerError when it is written by too many requests at once.
    */
   async write(
     id: string,
@@ -139,6 +146,11 @@ export class SessionRepository {
       if (result.status === 'stored') return snapshot(base, text, wanted, result.casUnique)
       const found = await this.#find(base)
       if (found === DESTROYED) return undefined
+      if (found === UNREADABLE) {
+        throw new MemcacheDecodeError(
+          `session ${id} was written meanwhile in a way that this process cannot read: give all processes the same encryptionKeys`,
+        )
+      }
       if (found === undefined) {
         // Evicted, not destroyed, which would have left its mark: it is made again, unless all were cleared.
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
@@ -250,7 +262,7 @@ export class SessionRepository {
     const opened = this.#codec.decode(key, value)
     if (opened === undefined) {
       this.#warnOfUnreadable()
-      return undefined
+      return UNREADABLE
     }
     const { text, data } = opened
     return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
@@ -307,11 +319,14 @@ export class SessionRepository {
 /** What a session that was destroyed is found as. */
 const DESTROYED = 'destroyed'
 
-type Found = FoundSession | typeof DESTROYED | undefined
+/** What an item is found as that is no session, or sealed by a key that is not known here. */
+const UNREADABLE = 'unreadable'
+
+type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
 type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds'> & { readonly value: unknown }
 
 function isFound(found: Found): FoundSession | undefined {
-  return found === DESTROYED ? undefined : found
+  return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
 
 function snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
