@@ -17,12 +17,15 @@ async function visit({ port, visits, milliseconds = Infinity, requests = Infinit
   await new Promise((resolve) => process.once('message', resolve))
   const until = performance.now() + milliseconds
   let asked = 0
-  await Promise.all(
-    visitors.map(async ({ ask }) => {
-      for (; performance.now() < until && asked < requests; asked++) await ask()
-    }),
-  )
-  for (const { close } of visitors) close()
+  try {
+    await Promise.all(
+      visitors.map(async ({ ask }) => {
+        for (; performance.now() < until && asked < requests; asked++) await ask()
+      }),
+    )
+  } finally {
+    for (const { close } of visitors) close()
+  }
   process.send({ requests: asked })
 }
 
