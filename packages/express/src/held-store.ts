@@ -18,7 +18,7 @@ export interface HeldWrite {
 /**
  * The store of `memcacheSession`. express-session begins to save when a response is ended, and sends its head at once: what
  * goes wrong then, the client is not told. Here the end can be held instead. What express-session asks the store for is not
- * begun but handed to the caller, and its `end` left by a throw before it has sent anything; it has no way to be left by.
+ * begun but handed to the caller, and its `end` is left by a throw before it has sent anything: it knows no other way out.
  */
 export class HeldStore extends MemcacheStore {
   readonly #resaves: boolean
@@ -34,7 +34,6 @@ export class HeldStore extends MemcacheStore {
   /** Runs express-session's `end`; returns what has to be written before the response may be sent, or `undefined` when it was sent. */
   hold(end: () => void): HeldWrite | undefined {
     this.#isHolding = true
-    this.#write = undefined
     try {
       end()
     } catch (thrown) {
@@ -42,7 +41,9 @@ export class HeldStore extends MemcacheStore {
     } finally {
       this.#isHolding = false
     }
-    return this.#write
+    const write = this.#write
+    this.#write = undefined
+    return write
   }
 
   /** Whether express-session would find nothing to write: it hashes a session twice to find that out. */
