@@ -9,31 +9,30 @@ process.on('message', (message) => {
 })
 process.send('started')
 
-async function visit({ port, visits, milliseconds }) {
+async function visit({ port, visits, milliseconds = Infinity, requests = Infinity }) {
   const cookies = visits ? await Promise.all(Array.from({ length: CONNECTIONS }, () => login(port))) : []
   const visitors = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => open(port, cookies[index])))
   process.send('ready')
   // To go.
   await new Promise((resolve) => process.once('message', resolve))
   const until = performance.now() + milliseconds
-  const counts = await Promise.all(visitors.map(({ ask }) => askUntil(ask, until)))
-  for (const { close } of visitors) close()
-  process.send({ requests: counts.reduce((sum, count) => sum + count, 0) })
+  let asked = 0
+  try {
+    await Promise.all(
+      visitors.map(async ({ ask }) => {
+        for (; performance.now() < until && asked < requests; asked++) await ask()
+      }),
+    )
+  } finally {
+    for (const { close } of visitors) close()
+  }
+  process.send({ requests: asked })
 }
 
 async function login(port) {
   const response = await fetch(`http://127.0.0.1:${port}/login`)
   if (response.status !== 200) throw new Error(`the login was answered ${response.status}`)
   return response.headers.get('set-cookie').split(';')[0]
-}
-
-async function askUntil(ask, until) {
-  let requests = 0
-  while (performance.now() < until) {
-    await ask()
-    requests++
-  }
-  return requests
 }
 
 /** A connection that is kept; what it returns asks for the page and waits for all of it. */

@@ -130,7 +130,7 @@ export class Dispatcher {
     if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
-  /** A plain `get`, asked together with the others of its tick. */
+  /** A plain `get`, asked together with the others of its turn of the loop. */
   get<Value>(
     key: Key,
     options: CallOptions | undefined,

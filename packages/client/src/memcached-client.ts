@@ -50,7 +50,7 @@ export interface ItemWithCas<Value> {
 }
 
 /**
- * A memcached client: pipelined on few connections, one write a tick, answers never mixed up. Faults reject with a
+ * A memcached client: pipelined on few connections, one write a turn of the loop, answers never mixed up. Faults reject with a
  * `MemcacheError`; a miss is `undefined`.
  *
  * @example

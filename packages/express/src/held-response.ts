@@ -24,66 +24,89 @@ const OF_THE_BODY = [
 type End = (this: Response, ...args: unknown[]) => Response
 
 /**
- * Has a response wait for what its session has to write, and sends it in one piece after that. Where it cannot be written, the
+ * A response that waits for what its session has to write, and is sent in one piece after that. Where it cannot be written, the
  * error goes to the application's error handlers, which can still send a status of their own.
- * @param end the response's `end` from before express-session put its own there.
  */
-export function holdResponse(
-  store: HeldStore,
-  down: CacheDown,
-  request: Request,
-  response: Response,
-  end: Response['end'],
-  next: NextFunction,
-): void {
-  const send = end as End
-  // oxlint-disable-next-line typescript/unbound-method -- it is called on the response
-  const endOfEngine = response.end as End
-  let isEnded = false
+export class HeldResponse {
+  readonly #store: HeldStore
+  readonly #down: CacheDown
+  readonly #request: Request
+  readonly #response: Response
+  readonly #send: End
+  readonly #endOfEngine: End
+  readonly #next: NextFunction
+  #isEnded = false
 
-  /** Takes back what was to be sent, and has the error sent instead. */
-  const fail = (error: unknown): void => {
-    response.end = end
-    withoutCookie(request)
-    for (const header of OF_THE_BODY) response.removeHeader(header)
-    next(error)
+  /** @param send the response's `end` from before express-session put its own there. */
+  constructor(
+    store: HeldStore,
+    down: CacheDown,
+    request: Request,
+    response: Response,
+    send: Response['end'],
+    next: NextFunction,
+  ) {
+    this.#store = store
+    this.#down = down
+    this.#request = request
+    this.#response = response
+    this.#send = send as End
+    // oxlint-disable-next-line typescript/unbound-method -- it is called on the response
+    this.#endOfEngine = response.end as End
+    this.#next = next
   }
-  const sendAfter = async (write: HeldWrite, args: unknown[]): Promise<void> => {
-    try {
-      await write.begin()
-    } catch (error) {
-      if (!down.forgives(error, write.kind)) return fail(error)
-      if (write.kind === 'save') withoutCookie(request)
-    }
-    try {
-      send.apply(response, args)
-    } catch (error) {
-      fail(error)
-    }
+
+  /** Takes the place of express-session's `end`. */
+  hold(): void {
+    this.#response.end = ((...args: unknown[]) => this.#end(args)) as Response['end']
   }
-  const held: End = (...args) => {
-    if (isEnded) return response
-    isEnded = true
+
+  #end(args: unknown[]): Response {
+    const response = this.#response
+    if (this.#isEnded) return response
+    this.#isEnded = true
     // A head that has been sent cannot be held.
-    if (response.headersSent) return endOfEngine.apply(response, args)
+    if (response.headersSent) return this.#endOfEngine.apply(response, args)
     try {
-      const { session } = request
-      // The session of the id that the visitor has: not one that was made meanwhile.
-      if (session?.id === request.sessionID && store.hasNothingToWrite(session)) return send.apply(response, args)
-      const write = store.hold(() => endOfEngine.apply(response, args))
-      if (write !== undefined) void sendAfter(write, args)
+      if (this.#store.hasNothingToWrite(this.#request)) return this.#send.apply(response, args)
+      const write = this.#store.hold(() => this.#endOfEngine.apply(response, args))
+      if (write !== undefined) void this.#sendAfter(write, args)
     } catch (error) {
-      const problem = jsonProblem(request.session)
+      const problem = jsonProblem(this.#request.session)
       if (problem === undefined) {
-        response.end = end
-        withoutCookie(request)
+        this.#letGo()
         throw error
       }
-      fail(problem)
+      this.#fail(problem)
     }
     return response
   }
-  response.end = held as Response['end']
+
+  async #sendAfter(write: HeldWrite, args: unknown[]): Promise<void> {
+    try {
+      await write.begin()
+    } catch (error) {
+      if (!this.#down.forgives(error, write.kind)) return this.#fail(error)
+      if (write.kind === 'save') withoutCookie(this.#request)
+    }
+    try {
+      this.#send.apply(this.#response, args)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** Takes back what was to be sent, and has the error sent instead. */
+  #fail(error: unknown): void {
+    this.#letGo()
+    for (const header of OF_THE_BODY) this.#response.removeHeader(header)
+    this.#next(error)
+  }
+
+  #letGo(): void {
+    this.#response.end = this.#send as Response['end']
+    withoutCookie(this.#request)
+  }
 }
 
 /** Why a session cannot be stored, which express-session finds when it looks for changes; `undefined` when it can. */

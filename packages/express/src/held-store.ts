@@ -1,4 +1,5 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
+import type { Request } from 'express'
 import type { SessionData } from 'express-session'
 import { MemcacheStore } from './memcache-store.ts'
 import type { Callback } from './memcache-store.ts'
@@ -17,7 +18,7 @@ export interface HeldWrite {
 /**
  * The store of `memcacheSession`. express-session begins to save when a response is ended, and sends its head at once: what
  * goes wrong then, the client is not told. Here the end can be held instead. What express-session asks the store for is not
- * begun but handed to the caller, and its `end` left by a throw before it has sent anything; it has no way to be left by.
+ * begun but handed to the caller, and its `end` is left by a throw before it has sent anything: it knows no other way out.
  */
 export class HeldStore extends MemcacheStore {
   readonly #resaves: boolean
@@ -33,7 +34,6 @@ export class HeldStore extends MemcacheStore {
   /** Runs express-session's `end`; returns what has to be written before the response may be sent, or `undefined` when it was sent. */
   hold(end: () => void): HeldWrite | undefined {
     this.#isHolding = true
-    this.#write = undefined
     try {
       end()
     } catch (thrown) {
@@ -41,12 +41,14 @@ export class HeldStore extends MemcacheStore {
     } finally {
       this.#isHolding = false
     }
-    return this.#write
+    const write = this.#write
+    this.#write = undefined
+    return write
   }
 
   /** Whether express-session would find nothing to write: it hashes a session twice to find that out. */
-  hasNothingToWrite(session: SessionData | undefined): boolean {
-    return !this.#resaves && session !== undefined && session !== null && this.isUnchanged(session)
+  hasNothingToWrite({ session, sessionID }: Request): boolean {
+    return !this.#resaves && session !== undefined && session !== null && this.isUnchanged(sessionID, session)
   }
 
   override set(id: string, session: SessionData): Promise<void>
@@ -66,7 +68,7 @@ export class HeldStore extends MemcacheStore {
   override touch(id: string, session: SessionData): Promise<void>
   override touch(id: string, session: SessionData, callback: Callback | undefined): void
   override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
-    const kind = this.#isHolding ? this.touchKind(session) : 'nothing'
+    const kind = this.#isHolding ? this.touchKind(id, session) : 'nothing'
     if (kind !== 'nothing') this.#leave(kind === 'write' ? 'save' : kind, async () => super.touch(id, session))
     return callback === undefined ? super.touch(id, session) : super.touch(id, session, callback)
   }

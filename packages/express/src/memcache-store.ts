@@ -18,9 +18,8 @@ export type Callback<Value = void> = (error?: unknown, value?: Value) => void
 
 /** What a request had read of its session, or has written to it. */
 interface Held {
+  readonly id: string
   readonly snapshot: SessionSnapshot
-  /** The session without its cookie then, as JSON. */
-  readonly text: string
   /** The cookie then, as it was stored. */
   readonly cookie: unknown
   /** The lifetime that its item has been given since. */
@@ -85,7 +84,7 @@ export class MemcacheStore extends Store {
   override touch(id: string, session: SessionData): Promise<void>
   override touch(id: string, session: SessionData, callback: Callback | undefined): void
   override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
-    if (this.touchKind(session) !== 'nothing') return settle(this.#touch(id, session), callback)
+    if (this.touchKind(id, session) !== 'nothing') return settle(this.#touch(id, session), callback)
     return callback === undefined ? Promise.resolve() : callback()
   }
 
@@ -132,21 +131,24 @@ export class MemcacheStore extends Store {
   }
 
   /** Whether there is nothing to write of a session: it is as it was read, and its life has been lengthened. */
-  protected isUnchanged(session: SessionData): boolean {
-    const held = this.#held.get(session)
-    return held !== undefined && this.touchKind(session) === 'nothing' && textOf(session) === held.text
+  protected isUnchanged(id: string, session: SessionData): boolean {
+    const held = this.#heldAs(id, session)
+    if (held === undefined || this.touchKind(id, session) !== 'nothing') return false
+    return JSON.stringify({ ...session, cookie: held.cookie }) === held.snapshot.seen
   }
 
   /** What touching a session comes down to: a round trip less than one would think, most of the time. */
-  protected touchKind(session: SessionData): TouchKind {
-    const held = this.#held.get(session)
+  protected touchKind(id: string, session: SessionData): TouchKind {
+    const held = this.#heldAs(id, session)
     // express-session compares sessions without their cookies, so that "remember me" alone comes as a touch.
     if (held === undefined || cookieChanged(held.cookie, session.cookie)) return 'write'
     const nowMs = Date.now()
     const seconds = this.#lifetime.secondsOf(session, nowMs)
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
-    return seconds - held.ttlSeconds < this.#touchAfterSeconds ? 'nothing' : 'renewal'
+    // Where the server does not tell how long it still lives, it may be any time.
+    const isRecent = Number.isFinite(held.ttlSeconds) && seconds - held.ttlSeconds < this.#touchAfterSeconds
+    return isRecent ? 'nothing' : 'renewal'
   }
 
   async #read(id: string): Promise<SessionData | undefined> {
@@ -166,7 +168,7 @@ export class MemcacheStore extends Store {
       await this.#sessions.touch(found, ttlSet)
     }
     const cookie = { ...(data['cookie'] as object) }
-    this.#held.set(data, { snapshot: found, text: textOf(data), cookie, ttlSet, ttlSeconds: found.ttlSeconds })
+    this.#held.set(data, { id, snapshot: found, cookie, ttlSet, ttlSeconds: found.ttlSeconds })
     this.#lifetime.restore(data, found.ttlSeconds, nowMs)
     return data as unknown as SessionData
   }
@@ -179,15 +181,15 @@ export class MemcacheStore extends Store {
     const lifetime = this.#lifetime
     // Of what was merged: another request may have changed how long the session lives.
     const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => lifetime.ttlOf(merged, nowMs)
-    const written = await this.#sessions.write(id, stored, this.#held.get(session)?.snapshot, ttlOf)
-    if (written !== undefined) this.#hold(session, written, stored, lifetime.ttlOf(stored, nowMs))
+    const written = await this.#sessions.write(id, stored, this.#heldAs(id, session)?.snapshot, ttlOf)
+    if (written !== undefined) this.#hold(id, session, written, stored, lifetime.ttlOf(stored, nowMs))
   }
 
   async #touch(id: string, session: SessionData): Promise<void> {
     this.#watch()
-    const held = this.#held.get(session)
+    const held = this.#heldAs(id, session)
     if (held === undefined) return this.#touchStranger(id, session)
-    if (this.touchKind(session) === 'write') return this.#write(id, session)
+    if (this.touchKind(id, session) === 'write') return this.#write(id, session)
     const { snapshot } = held
     const nowMs = Date.now()
     const stored = this.#lifetime.toStored(session, nowMs)
@@ -199,7 +201,7 @@ export class MemcacheStore extends Store {
     }
     // Its end is in its value. Whoever has written it meanwhile has written that too.
     const written = snapshot.seen === snapshot.stored ? await this.#sessions.renew(stored, snapshot, ttlSet) : undefined
-    if (written !== undefined) this.#hold(session, written, stored, ttlSet)
+    if (written !== undefined) this.#hold(id, session, written, stored, ttlSet)
   }
 
   /** A touch of a session that was not read here, by a caller who is not express-session. */
@@ -228,14 +230,24 @@ export class MemcacheStore extends Store {
     return sessions
   }
 
+  /**
+   * Remembers what a request has written to its session. What somebody else writes, who is not express-session, is written as
+   * it is, each time anew.
+   */
   #hold(
+    id: string,
     session: SessionData,
     snapshot: SessionSnapshot,
     stored: Record<string, unknown>,
     ttlSet: Ttl | undefined,
   ): void {
-    const text = textOf(stored)
-    this.#held.set(session, { snapshot, text, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
+    if (typeof (session as Partial<Session>).save !== 'function') return
+    this.#held.set(session, { id, snapshot, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
+  }
+
+  #heldAs(id: string, session: SessionData): Held | undefined {
+    const held = this.#held.get(session)
+    return held?.id === id ? held : undefined
   }
 
   /** The default cache is not opened before it is used. */
@@ -249,11 +261,6 @@ export class MemcacheStore extends Store {
   }
 }
 
-/** What of a session express-session compares: all but its cookie. */
-function textOf(session: object): string {
-  return JSON.stringify({ ...session, cookie: undefined })
-}
-
 /**
  * Hands a promise's outcome to a Node callback, outside of the promise: what the callback throws is its own. Without a callback
  * the promise is the caller's, who may also leave it.
@@ -264,7 +271,7 @@ function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefin
     return work
   }
   work.then(
-    (value) => process.nextTick(() => callback(null, value)),
-    (error: unknown) => process.nextTick(() => callback(error)),
+    (value) => process.nextTick(callback, null, value),
+    (error: unknown) => process.nextTick(callback, error),
   )
 }

@@ -6,7 +6,7 @@ import { checkOptions, getDefaultMemcache, MemcacheOptionError } from 'memcache-
 import { CacheDown } from './cache-down.ts'
 import type { OnCacheDown } from './cache-down.ts'
 import { HeldStore } from './held-store.ts'
-import { holdResponse } from './held-response.ts'
+import { HeldResponse } from './held-response.ts'
 import { sessionCookie, withDefaults } from './session-cookie.ts'
 import { STORE_HINTS, STORE_OPTIONS } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
@@ -80,7 +80,7 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHa
       // After the head was sent, express-session tells of a failed save here.
       if (isEntered) return down.forgives(error, 'save') ? undefined : next(error)
       isEntered = true
-      if (response.end !== end) holdResponse(store, down, request, response, end, next)
+      if (response.end !== end) new HeldResponse(store, down, request, response, end, next).hold()
       if (error === undefined) next()
       else down.unread(error, request, next)
     })

@@ -10,7 +10,7 @@ export interface MemcacheStoreOptions {
    * express-session's `cookie`, where it has a `maxAge`: that is how long sessions live, and what reading one sets anew. Without
    * it each request on such a session takes a second round trip.
    */
-  cookie?: Pick<CookieOptions, 'maxAge'> | undefined
+  cookie?: CookieOptions | undefined
   /** Lengthen the life of a session that is only read at most once in so many seconds. Default 0: with each request. */
   touchAfterSeconds?: number | undefined
   /**

@@ -26,8 +26,10 @@ describe('MemcacheStore', () => {
     expect([await secondsLeft('read'), await secondsLeft('touched'), await secondsLeft('neither')]).toEqual([
       100, 100, 40,
     ])
+    expect(await store.length()).toBe(3)
     fleet.clock.advanceSeconds(60)
     expect(await store.get('neither')).toBeUndefined()
+    expect((await store.ids()).sort()).toEqual(['read', 'touched'])
   })
 
   it('touches at once, without a promise, what reading has touched', async () => {
@@ -41,6 +43,30 @@ describe('MemcacheStore', () => {
     expect(called).toBe(true)
     expect(fleet.server.stats()['cmd_touch']).toBe(before['cmd_touch'])
   })
+
+  it.each([0, 60])(
+    'keeps sessions on a server without meta commands too, with touchAfterSeconds %d',
+    async (seconds) => {
+      await using fleet = new TestFleet({ withoutMeta: true })
+      const cache = fleet.cache()
+      const store = new MemcacheStore({ cache, ttlSeconds: 100, touchAfterSeconds: seconds })
+      await store.set('a', session(1))
+      for (let visit = 0; visit < 3; visit++) {
+        fleet.clock.advanceSeconds(70)
+        const held = store.createSession({ sessionID: 'a' } as never, (await store.get('a'))!)
+        await store.touch('a', held)
+        await store.set('a', Object.assign(held, { [`k${visit}`]: 1 }))
+      }
+      fleet.clock.advanceSeconds(70)
+      const held = store.createSession({ sessionID: 'a' } as never, (await store.get('a'))!)
+      await store.touch('a', held)
+      fleet.clock.advanceSeconds(70)
+      expect(await store.get('a')).toMatchObject({ views: 1, k0: 1, k1: 1, k2: 1 })
+      await store.destroy('a')
+      expect(await store.get('a')).toBeUndefined()
+      expect(await store.length()).toBe(0)
+    },
+  )
 
   it('tells a fault to the callback, and nobody where there is none', async () => {
     await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import { duplexPair } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import express from 'express'
 // @ts-expect-error the types are those of Express 5
 import express4 from 'express4'
@@ -20,12 +21,19 @@ export class TestFleet implements AsyncDisposable {
   readonly clock = new FakeClock()
   readonly server = new MemcachedServer({ clock: this.clock })
   readonly #caches: Memcache[] = []
+  readonly #withoutMeta: boolean
+
+  /** @param options `withoutMeta`: the server says that it is one of before 1.6. */
+  constructor({ withoutMeta = false }: { withoutMeta?: boolean } = {}) {
+    this.#withoutMeta = withoutMeta
+  }
+
   readonly #stream: ServerStream = {
     name: 'test',
     connect: () => {
       const [ours, theirs] = duplexPair()
       this.server.handle(theirs)
-      return ours
+      return this.#withoutMeta ? asOldServer(ours) : ours
     },
   }
 
@@ -51,4 +59,17 @@ export async function listen(app: RequestListener): Promise<Server & AsyncDispos
       await new Promise((resolve) => server.close(resolve))
     },
   })
+}
+
+/** A stream to a server that says it is an old one. */
+function asOldServer(server: Duplex): Duplex {
+  const [client, near] = duplexPair()
+  near.on('data', (chunk: Buffer) => {
+    if (chunk.toString('latin1') === 'version\r\n') near.write('VERSION 1.4.39\r\n')
+    else server.write(Buffer.from(chunk))
+  })
+  near.on('end', () => server.end())
+  server.on('data', (chunk: Buffer) => near.write(Buffer.from(chunk)))
+  server.on('end', () => near.end())
+  return client
 }

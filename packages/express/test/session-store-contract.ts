@@ -116,6 +116,15 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', { ...sessionOf(), n: 1 } as never)
       await store.set('a', { ...sessionOf(), n: 2 } as never)
       expect(await store.get('a')).toMatchObject({ n: 2 })
+      // The last one counts, whoever has written the same object before, and under which id.
+      const [one, other] = [
+        { ...sessionOf(), n: 1 },
+        { ...sessionOf(), n: 2 },
+      ] as unknown as SessionData[]
+      for (const session of [one!, other!, one!]) await store.set('a', session)
+      await store.set('b', one!)
+      expect([await store.get('a'), await store.get('b')]).toMatchObject([{ n: 1 }, { n: 1 }])
+      expect(await store.length()).toBe(2)
       await store.destroy('a')
       await store.destroy('a')
       await store.destroy('never was')
@@ -381,6 +390,18 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       expect(await openStore({ encryptionKeys: KEY, cache }).store.get('a')).toMatchObject({ n: 1 })
       expect(await store.get('a')).toBeUndefined()
       expect(await rotated.all()).toMatchObject([{ id: 'a', word: 'swordfish', n: 1 }])
+    })
+
+    it('does not overwrite what another process has sealed by a key that is not known here', async () => {
+      const { store, cache } = openStore({ encryptionKeys: OTHER_KEY })
+      await store.set('a', sessionOf())
+      const { session } = await hold(store, 'a')
+      const rotated = openStore({ encryptionKeys: [KEY, OTHER_KEY], cache }).store
+      await rotated.set('a', Object.assign((await hold(rotated, 'a')).session, { n: 1 }))
+      await expect(store.set('a', Object.assign(session, { m: 1 }))).rejects.toMatchObject({
+        code: 'ERR_MEMCACHE_DECODE',
+      })
+      expect(await rotated.get('a')).toMatchObject({ n: 1 })
     })
 
     it('takes nothing that was changed, moved to another id, or never sealed', async () => {

@@ -1,5 +1,7 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+// Not the global one, which fake timers replace.
+import { setImmediate } from 'node:timers'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   MemcacheAuthError,
@@ -31,8 +33,8 @@ import { RequestBuffer } from './request-buffer.ts'
 /** Credentials that were refused once will be again: not so often that the account is locked. */
 const AUTH_RETRY_MS = 10_000
 
-/** A tick that took longer than this is no part of an operation's time. */
-const LONG_TICK_MS = 5
+/** A turn of the loop that took longer than this is no part of an operation's time. */
+const LONG_TURN_MS = 5
 
 /** Options of a `Connection`. */
 export interface ConnectionOptions {
@@ -68,7 +70,7 @@ export interface ConnectionObserver {
 type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
 
 /**
- * One pipelined connection to one server. Requests of a tick leave in one write, and answers belong to the requests in
+ * One pipelined connection to one server. Requests of a turn of the loop leave in one write, and answers belong to the requests in
  * their order: a caller that gave up leaves its place in the queue, so that a late answer is never another's. When the
  * order is in doubt the connection is dropped. Over 400 lines: the states and what leads from one to the next stay in one place.
  */
@@ -151,7 +153,7 @@ export class Connection implements AnswerSink {
     this.#took(operation.deadline)
   }
 
-  /** Takes a plain `get`, which is asked together with the others of its tick. */
+  /** Takes a plain `get`, which is asked together with the others of its turn of the loop. */
   get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
     const now = this.#time()
     let batch = this.#openBatch
@@ -356,11 +358,10 @@ export class Connection implements AnswerSink {
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number): void {
-    const isAlone = this.#pending.addCaller()
-    if (isAlone) this.#ref()
+    if (this.#pending.addCaller()) this.#ref()
     this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
-      if (!this.#flushScheduled) this.#scheduleFlush(isAlone)
+      if (!this.#flushScheduled) this.#scheduleFlush()
     } else if (this.#state === 'idle') {
       this.#state = 'connecting'
       this.#open()
@@ -385,13 +386,12 @@ export class Connection implements AnswerSink {
   }
 
   /**
-   * After all the microtasks of this tick, so that every call that is made now leaves in one write. While others wait for their
-   * answers it is a busy time: then with what the other sockets of this turn of the loop bring, as a server's requests are.
+   * At the end of this turn of the loop: every call that is made in it leaves in one write, those of a server's many sockets too,
+   * each of which has a tick of its own.
    */
-  #scheduleFlush(isAlone: boolean): void {
+  #scheduleFlush(): void {
     this.#flushScheduled = true
-    if (isAlone) process.nextTick(() => this.#flush())
-    else setImmediate(() => this.#flush())
+    setImmediate(() => this.#flush())
   }
 
   #flush(): void {
@@ -432,19 +432,19 @@ export class Connection implements AnswerSink {
 
   // Time
 
-  /** The time of this tick: what is asked in it was asked at once. */
+  /** The time of this turn: what is asked in it was asked at once. */
   #time(): number {
     if (!this.#flushScheduled || this.#now === 0) this.#now = performance.now()
     return this.#now
   }
 
-  /** An operation's time begins when it leaves, however long the caller went on in that tick. */
+  /** An operation's time begins when it leaves, however long callers went on in that turn. */
   #postpone(): void {
     const asked = this.#now
     this.#now = 0
     if (asked === 0) return
     const lateMs = performance.now() - asked
-    if (lateMs < LONG_TICK_MS) return
+    if (lateMs < LONG_TURN_MS) return
     this.#pending.postpone(asked, lateMs)
   }
 

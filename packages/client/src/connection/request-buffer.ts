@@ -5,7 +5,7 @@ const BUFFER_BYTES = 64 * 1024
 /** Values up to this size are copied in; larger ones become a part of the write by themselves. */
 const COPY_BYTES = 16 * 1024
 
-/** Gathers the requests of one tick, so that they leave in one write. */
+/** Gathers the requests of one turn of the loop, so that they leave in one write. */
 export class RequestBuffer {
   /** Requests are written here, from `at` on. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)

@@ -14,7 +14,7 @@ const KEYS_PER_BATCH = 16
 const recent: (GetCall | undefined)[] = Array.from({ length: 256 })
 
 /**
- * The plain `get`s of one tick to one connection, asked in one line: a server answers that for less than single gets cost it, every value comes with its key, and the right to recache a stale item is left to those who ask for it.
+ * The plain `get`s of one turn of the loop to one connection, asked in one line: a server answers that for less than single gets cost it, every value comes with its key, and the right to recache a stale item is left to those who ask for it.
  */
 export class GetBatch extends KeyListOperation {
   readonly #calls: GetCall[] = []

@@ -4,7 +4,7 @@ import type { ValueReader } from '../values/value-codec.ts'
 import { decodeError } from './decode-error.ts'
 import type { Waiter } from './operation.ts'
 
-/** One caller of `get`, in a batch with the others of its tick. */
+/** One caller of `get`, in a batch with the others of its turn of the loop. */
 export class GetCall implements Waiter {
   readonly key: Key
   readonly wireKey: string
@@ -12,7 +12,7 @@ export class GetCall implements Waiter {
   deadline = 0
   settled = false
   release: (() => void) | undefined
-  /** Another caller that asked for the same key in the same tick: it is asked for once, and decoded for each. */
+  /** Another caller that asked for the same key in the same turn: it is asked for once, and decoded for each. */
   twin: GetCall | undefined
   /** Its place in its batch. */
   place = 0

@@ -1,12 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { ClientFlags, MemcacheOptionError, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import {
+  ClientFlags,
+  MemcacheDecodeError,
+  MemcacheOptionError,
+  MemcacheServerError,
+  MemcacheUnsupportedError,
+} from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { SessionCodec, TOMBSTONE } from './session-codec.ts'
-import type { OpenedSession } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { SessionGenerations } from './session-generations.ts'
@@ -117,7 +122,8 @@ export class SessionRepository {
    * Writes a session, merged with what others wrote meanwhile; returns it as a base for the next write, or `undefined` when it was
    * destroyed meanwhile and stays so.
    * @param base what this request had read; without it the write is unconditional.
-   * @throws MemcacheServerError when it is written by too many requests at once; what cannot be JSON, as an option error.
+   * @throws MemcacheOptionError for what cannot be JSON, MemcacheDecodeError when it was overwritten by what cannot be read here,
+   * MemcacheServerError when it is written by too many requests at once.
    */
   async write(
     id: string,
@@ -140,6 +146,11 @@ export class SessionRepository {
       if (result.status === 'stored') return snapshot(base, text, wanted, result.casUnique)
       const found = await this.#find(base)
       if (found === DESTROYED) return undefined
+      if (found === UNREADABLE) {
+        throw new MemcacheDecodeError(
+          `session ${id} was written meanwhile in a way that this process cannot read: give all processes the same encryptionKeys`,
+        )
+      }
       if (found === undefined) {
         // Evicted, not destroyed, which would have left its mark: it is made again, unless all were cleared.
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
@@ -230,28 +241,31 @@ export class SessionRepository {
   }
 
   async #find(place: Place, touchTtl?: Ttl): Promise<Found> {
-    const item = await this.#fetch(place, touchTtl)
-    if (item === undefined) return undefined
-    if (item.value === TOMBSTONE) return DESTROYED
-    const opened = this.#codec.decode(place.key, item.value)
-    if (opened === undefined) this.#warnOfUnreadable()
-    return opened && foundSession(place, opened, item)
-  }
-
-  /** Without meta commands the lifetime is neither told nor set by reading. */
-  async #fetch({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<Fetched | undefined> {
+    const { key, groupKey } = place
     const { client } = this.#opened
+    let item: Fetched | undefined
+    let touched = false
     try {
-      const item = await client.meta.get(key, { touchTtl, groupKey })
-      if (item === undefined) return undefined
-      const { value, casUnique, ttlSeconds, clientFlags } = item
+      const found = await client.meta.get(key, { touchTtl, groupKey })
       // Of a value in chunks only the list of them was touched.
-      return { value, casUnique, ttlSeconds, touched: touchTtl !== undefined && clientFlags !== ClientFlags.chunks }
+      touched = touchTtl !== undefined && found?.clientFlags !== ClientFlags.chunks
+      item = found
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      const item = await client.gets(key, { groupKey })
-      return item && { ...item, ttlSeconds: Infinity, touched: false }
+      // Without meta commands the lifetime is neither told nor set by reading.
+      const found = await client.gets(key, { groupKey })
+      item = found && { value: found.value, casUnique: found.casUnique, ttlSeconds: Infinity }
     }
+    if (item === undefined) return undefined
+    const { value, casUnique, ttlSeconds } = item
+    if (value === TOMBSTONE) return DESTROYED
+    const opened = this.#codec.decode(key, value)
+    if (opened === undefined) {
+      this.#warnOfUnreadable()
+      return UNREADABLE
+    }
+    const { text, data } = opened
+    return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
   }
 
   #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
@@ -305,16 +319,14 @@ export class SessionRepository {
 /** What a session that was destroyed is found as. */
 const DESTROYED = 'destroyed'
 
-type Found = FoundSession | typeof DESTROYED | undefined
-type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds' | 'touched'> & { readonly value: unknown }
+/** What an item is found as that is no session, or sealed by a key that is not known here. */
+const UNREADABLE = 'unreadable'
+
+type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
+type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds'> & { readonly value: unknown }
 
 function isFound(found: Found): FoundSession | undefined {
-  return found === DESTROYED ? undefined : found
-}
-
-function foundSession({ key, groupKey }: Place, { text, data }: OpenedSession, item: Fetched): FoundSession {
-  const { casUnique, ttlSeconds, touched } = item
-  return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
+  return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
 
 function snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
