@@ -26,6 +26,18 @@ describe('when memcached is away', () => {
     expect(await test.cache.get('k')).toBe('again')
   })
 
+  it('leaves no lease behind that a slow server took for a question which was given up', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    await test.server.pause()
+    expect(await test.cache.getOrSet('k', () => 'alone')).toBe('alone')
+    await test.server.resume()
+    await until(() => test.cache.stats().breaker === 'closed')
+    const other = test.another({ timeoutMs: 5000 })
+    expect(await other.getOrSet('k', () => 'loaded')).toBe('loaded')
+    // It did not have to wait for the end of the lease: the value was stored.
+    expect(other.stats()).toMatchObject({ unleasedLoads: 0, sets: 1 })
+  })
+
   it('does what was invalidated meanwhile before it believes the cache again', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache } = test

@@ -42,7 +42,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     resolve: (result: Result) => void,
     reject: (error: unknown) => void,
   ) {
-    super(key, request.touchExptime !== undefined, reject)
+    super(key, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
     this.wireKey = wireKey
     this.request = request
     this.#reader = reader

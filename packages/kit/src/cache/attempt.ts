@@ -5,12 +5,18 @@ export const AWAY: unique symbol = Symbol('away')
 
 /**
  * Waits for an operation of the cache; when that fails, the application goes on without.
+ * @param failed is told why.
  * @throws what is the caller's mistake: wrong options, and keys that cannot be.
  */
-export function attempt<Result>(operation: Promise<Result>, report: CacheReport): Promise<Result | typeof AWAY> {
+export function attempt<Result>(
+  operation: Promise<Result>,
+  report: CacheReport,
+  failed?: (error: unknown) => void,
+): Promise<Result | typeof AWAY> {
   return operation.catch((error: unknown) => {
     if (isCallersMistake(error)) throw error
     report.failed(error)
+    failed?.(error)
     return AWAY
   })
 }

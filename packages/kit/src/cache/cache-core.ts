@@ -11,6 +11,7 @@ import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
 import { Lookups } from './lookups.ts'
 import type { MemoryStats, MemoryTier } from './memory-tier.ts'
+import { DoubtfulLeases } from './doubtful-leases.ts'
 import { PendingInvalidations } from './pending-invalidations.ts'
 import { ReadThrough } from './read-through.ts'
 import type { ReadThroughRequest } from './read-through.ts'
@@ -64,7 +65,8 @@ export class CacheCore {
       () =>
         logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
     )
-    this.parts = { ...options, store, pending, tags: new Tags(store, pending) }
+    const doubtful = new DoubtfulLeases(store)
+    this.parts = { ...options, store, pending, doubtful, tags: new Tags(store, pending) }
     this.#client = client
     this.#lookups = new Lookups(this.parts)
     this.#loads = new LeasedLoads(this.parts)
@@ -76,6 +78,7 @@ export class CacheCore {
       // A server that was started anew counts its cas uniques from 1 again.
       memory?.clear()
       void pending.run()
+      doubtful.run()
     })
   }
 

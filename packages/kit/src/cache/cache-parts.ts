@@ -3,6 +3,7 @@ import type { AdaptiveStore } from './adaptive-store.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
+import type { DoubtfulLeases } from './doubtful-leases.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
 import type { Tags } from './tags.ts'
 
@@ -12,6 +13,7 @@ export interface CacheParts {
   readonly codec: KitCodec
   readonly tags: Tags
   readonly pending: PendingInvalidations
+  readonly doubtful: DoubtfulLeases
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport
   readonly clock: Clock

@@ -74,6 +74,8 @@ export interface CacheStore {
   set(key: string, item: EncodedItem, ttlSeconds: number): Promise<{ casUnique?: bigint }>
   /** Gives a lease back without a value: the next caller loads at once. Whether it was still held. */
   free(key: string, casUnique: bigint): Promise<boolean>
+  /** Gives back a lease that nobody is known to hold: an item that is there and unfilled. */
+  freeUnfilled(key: string): Promise<void>
   /** Makes a lease last for a further `leaseSeconds`; its cas unique from now on, or `undefined` when it was lost. */
   renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined>
   /** Whoever claimed this item has not filled it: lets the next one try. */

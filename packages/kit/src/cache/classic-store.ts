@@ -55,6 +55,11 @@ export class ClassicStore implements CacheStore {
     return this.#client.delete(key)
   }
 
+  async freeUnfilled(key: string): Promise<void> {
+    const found = await this.#client.gets(key)
+    if (found?.value === LEASE_STUB) await this.free(key, found.casUnique)
+  }
+
   async renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined> {
     const renewed = await this.#client.touch(filled ? lockKey(key) : key, this.#leaseSeconds)
     return renewed ? casUnique : undefined

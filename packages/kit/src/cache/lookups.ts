@@ -125,15 +125,16 @@ export class Lookups {
   }
 
   async #find(request: LookupRequest): Promise<Lookup> {
-    const { store, tags, memory, report } = this.#parts
+    const { store, tags, memory, report, doubtful } = this.#parts
     const { name, tagKeys, staleSeconds } = request
+    const failed = (error: unknown): void => doubtful.add(name, error)
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const known = request.l1 ? memory?.known(name) : undefined
       const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
       const stamp = memory?.stamp()
       const fetching = store.use((using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
       const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
-      const fetched = await attempt(fetching, report)
+      const fetched = await attempt(fetching, report, failed)
       const generations = reading === undefined ? NO_GENERATIONS : await reading
       const read = this.#read(request, fetched, generations, asksAbout, stamp)
       // Mostly it is known at once, and an await would cost as much as all before it.

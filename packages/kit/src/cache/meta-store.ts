@@ -48,6 +48,14 @@ export class MetaStore implements CacheStore {
     return (await this.#client.meta.delete(key, { compareCas: casUnique })) === 'deleted'
   }
 
+  async freeUnfilled(key: string): Promise<void> {
+    const found = await this.#client.meta.get(key, { value: false })
+    if (found === undefined) return
+    if (found.size === 0 && found.clientFlags === 0) await this.free(key, found.casUnique)
+    // The right to load a stale value anew has come along, and is not wanted.
+    else if (found.won) await this.rearm(key, found.casUnique)
+  }
+
   async renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined> {
     if (!filled) {
       const found = await this.#client.meta.get(key, { value: false, touchTtl: this.#leaseSeconds })
