@@ -120,6 +120,28 @@ describe('@Warm', () => {
     expect(said).toEqual(['Cities.find: stopped by the end of the application'])
   })
 
+  it('what never yields keeps the application from ending no more than from starting', async () => {
+    const asked = deferred()
+    @Injectable()
+    class Cities {
+      @Cached(60) async find(id: number): Promise<number> {
+        return id
+      }
+      @Warm('find') async top(): Promise<number[]> {
+        return new Promise(() => {})
+      }
+      @Warm('find') async *more() {
+        yield 1
+        asked.resolve()
+        await new Promise(() => {})
+      }
+    }
+    const test = await openApp({ providers: [Cities] })
+    await asked.promise
+    await test.close()
+    expect(said).toEqual(Array.from({ length: 2 }, () => 'Cities.find: stopped by the end of the application'))
+  })
+
   it('neither what throws nor a cache that is away keeps it from starting', async () => {
     @Injectable()
     class Cities {
