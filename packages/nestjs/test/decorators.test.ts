@@ -198,6 +198,7 @@ describe('what cannot be is told where it is written', () => {
     [
       () => {
         class Static {
+          own = 1
           @Cached(60) static async find(): Promise<number> {
             return 1
           }
