@@ -185,6 +185,22 @@ describe.each(PLATFORMS)('on %s', (platform) => {
   })
 })
 
+describe('the functions of a limit', () => {
+  it('may say which framework’s request they take', () => {
+    interface OwnRequest {
+      user: { id: string }
+      body: { amount: number }
+    }
+    const options: RateLimitOptions = {
+      perMinute: 1,
+      key: (request: OwnRequest) => request.user.id,
+      cost: async (request: OwnRequest) => request.body.amount,
+      skip: (_, context) => context.getHandler().name === 'health',
+    }
+    expect(() => RateLimit(options)).not.toThrow()
+  })
+})
+
 describe('a limit in a cache with a name', () => {
   it('is counted there', async () => {
     @Controller()
