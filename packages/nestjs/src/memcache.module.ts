@@ -8,6 +8,7 @@ import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
 import { ConfigurableModuleClass, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './memcache.module-definition.ts'
 import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module-definition.ts'
+import { missingCache } from './injection/missing-cache.ts'
 import { getMemcacheToken } from './memcache-token.ts'
 import { isOpenedHere } from './open-memcache.ts'
 import { APPLICATION_LIMIT, RateLimitGuard } from './rate-limit/rate-limit.guard.ts'
@@ -104,8 +105,11 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
       module: MemcacheFeatureModule,
       providers: caches.map((declared) => ({
         provide: getCacheToken(declared),
-        useFactory: (cache: Memcache) => bindCache(declared, cache),
-        inject: [getMemcacheToken(name)],
+        useFactory: (cache: Memcache | undefined) => {
+          if (cache === undefined) throw missingCache('MemcacheModule.forFeature', name)
+          return bindCache(declared, cache)
+        },
+        inject: [{ token: getMemcacheToken(name), optional: true }],
       })),
       exports: caches.map(getCacheToken),
     }
