@@ -11,6 +11,7 @@ import * as many from './many.js'
 import * as memoryTier from './memory-tier.js'
 import * as memory from './memory.js'
 import * as near from './near.js'
+import * as responseCache from './response-cache.js'
 import * as stampede from './stampede.js'
 import * as tags from './tags.js'
 
@@ -23,6 +24,7 @@ export const goals = {
   tags,
   memoryTier,
   cacheAway,
+  responseCache,
   near,
   limits,
   limitsAway,

@@ -3,7 +3,7 @@ import { fresh, inSeconds, notStored, scenario, stored } from './scenario.ts'
 import type { Step } from './scenario.ts'
 
 /** What a response says, and whether it is still fresh three seconds later. */
-function says(fields: Step['says'], then: Step): readonly Step[] {
+function says(fields: NonNullable<Step['says']>, then: Step): readonly Step[] {
   return [{ says: fields, thenSeconds: 3 }, then]
 }
 
