@@ -98,21 +98,23 @@ export class RateLimiter {
 
   /**
    * Counts so much more, whether that is allowed or not; resolves to what `peek` then says.
+   * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
    * @throws MemcacheOptionError for an amount that is no whole number over 0, or over a milliard.
    */
-  async penalty(id: string, amount = 1): Promise<RateLimitResult> {
-    countable('amount', amount)
-    return this.#change(id, (limits, nowMs) => limits.penalty(id, amount, nowMs))
+  async penalty(id: string, amount: number | ConsumeOptions = 1): Promise<RateLimitResult> {
+    const counted = amountOf(amount)
+    return this.#change(id, (limits, nowMs) => limits.penalty(id, counted, nowMs))
   }
 
   /**
    * Gives so much back, down to nothing counted; resolves to what `peek` then says.
+   * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
    * @param atMs when it was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
    * @throws MemcacheOptionError for an amount that is no whole number over 0, or over a milliard.
    */
-  async reward(id: string, amount = 1, atMs?: number): Promise<RateLimitResult> {
-    countable('amount', amount)
-    return this.#change(id, (limits, nowMs) => limits.reward(id, amount, atMs ?? nowMs, nowMs))
+  async reward(id: string, amount: number | ConsumeOptions = 1, atMs?: number): Promise<RateLimitResult> {
+    const counted = amountOf(amount)
+    return this.#change(id, (limits, nowMs) => limits.reward(id, counted, atMs ?? nowMs, nowMs))
   }
 
   /**
@@ -197,6 +199,17 @@ export class RateLimiter {
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
     return new WindowLimits(options, algorithm === 'fixed' ? fixedWindow : slidingWindow)
   }
+}
+
+/** @throws MemcacheOptionError for what cannot be counted. */
+function amountOf(given: number | ConsumeOptions): number {
+  if (typeof given === 'number') {
+    countable('amount', given)
+    return given
+  }
+  const { cost = 1 } = given
+  countable('cost', cost)
+  return cost
 }
 
 /** @throws MemcacheOptionError for what is no string: all who have none would count as one. */
