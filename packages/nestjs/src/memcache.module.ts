@@ -11,15 +11,13 @@ import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module
 import { missingCache } from './injection/missing-cache.ts'
 import { getMemcacheToken } from './memcache-token.ts'
 import { isOpenedHere } from './open-memcache.ts'
-import { APPLICATION_LIMIT, RateLimitGuard } from './rate-limit/rate-limit.guard.ts'
+import { APPLICATION_LIMIT, ApplicationLimitGuard } from './rate-limit/rate-limit.guard.ts'
 import { MemcacheThrottlerStorage } from './throttler/memcache-throttler-storage.ts'
-import { WarmingModule } from './warming/warming.module.ts'
 
 /** What only the cache without a name brings: there is one of each an application. */
 function withDefaults(definition: DynamicModule): DynamicModule {
   return {
     ...definition,
-    imports: [...(definition.imports ?? []), WarmingModule],
     providers: [
       ...(definition.providers ?? []),
       {
@@ -27,7 +25,7 @@ function withDefaults(definition: DynamicModule): DynamicModule {
         useFactory: (options: MemcacheModuleOptions | undefined) => options?.rateLimit,
         inject: [MODULE_OPTIONS],
       },
-      { provide: APP_GUARD, useClass: RateLimitGuard },
+      { provide: APP_GUARD, useClass: ApplicationLimitGuard },
       MemcacheThrottlerStorage,
       MemcacheHealthIndicator,
     ],

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common'
 import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
 import { ResponseCache } from 'memcache-ts'
+import type { Memcache } from 'memcache-ts'
 import { NEVER } from 'rxjs'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
@@ -29,8 +30,8 @@ export function interceptorFor(
   owner: string,
 ): new (host: HttpAdapterHost) => NestInterceptor {
   const { tags, key, condition, cache: choice, ...shared } = options
-  const open = (cache: CacheResponseOptions['cache']): ResponseCache =>
-    new ResponseCache({ ...shared, cache: typeof cache === 'object' ? cache : undefined })
+  const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
+  // What is wrong with the options is told where they are written.
   open(undefined)
 
   @Injectable()
@@ -46,12 +47,13 @@ export function interceptorFor(
       if (context.getType() !== 'http' || !isNearest(context, ResponseCacheInterceptor)) return next.handle()
       const http = context.switchToHttp()
       const request = http.getRequest<Parameters<typeof platformExchange>[1]>()
-      if (condition !== undefined && !condition(request)) return next.handle()
+      const cache = typeof choice === 'object' ? choice : injectedCache(this, choice)
+      if (cache === undefined || (condition !== undefined && !condition(request))) return next.handle()
       // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
       if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      this.#responses ??= open(typeof choice === 'object' ? choice : injectedCache(this, choice))
+      this.#responses ??= open(cache)
       const isAnswered = await this.#responses.answer({
         ...exchange,
         scope: versionOf(context),
