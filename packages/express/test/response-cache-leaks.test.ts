@@ -60,14 +60,36 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get('/', { Cookie: '_ga=2; user=ann' })).body).toBe('for _ga=2; user=ann')
   })
 
-  it('gives each of those who authenticate their own answer', async () => {
-    await using site = await openSite({ create, ttlSeconds: 60 })
-    site.answers((request, response) => response.send(`for ${request.headers.authorization ?? 'anybody'}`))
-    expect((await site.get('/', { Authorization: 'A' })).body).toBe('for A')
-    expect((await site.get('/', { Authorization: 'B' })).body).toBe('for B')
-    expect((await site.get()).body).toBe('for anybody')
-    expect((await site.get('/', { Authorization: 'A' })).body).toBe('for A')
-    expect((await site.get()).isHit).toBe(true)
+  it.each(['authorization', 'x-api-key', 'x-auth-token', 'x-access-token'])(
+    'gives each of those who authenticate by %s their own answer',
+    async (name) => {
+      await using site = await openSite({ create, ttlSeconds: 60 })
+      site.answers((request, response) => response.send(`for ${String(request.headers[name])}`))
+      expect((await site.get('/', { [name]: 'A' })).body).toBe('for A')
+      expect((await site.get('/', { [name]: 'B' })).body).toBe('for B')
+      expect((await site.get()).body).toBe('for undefined')
+      expect((await site.get('/', { [name]: 'A' })).body).toBe('for A')
+      expect((await site.get()).isHit).toBe(true)
+    },
+  )
+
+  it.each([
+    ['by vary', { vary: ['X-Api-Key'] }, {}],
+    [
+      'by Vary, and public',
+      {},
+      { Vary: 'X-Api-Key', 'Cache-Control': 'public, max-age=10, stale-while-revalidate=60' },
+    ],
+  ])('keeps apart, also when it revalidates, what is keyed %s', async (_name, options, headers) => {
+    await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 60, ...options })
+    site.answers((request, response, call) =>
+      response.set(headers).send(`for ${String(request.headers['x-api-key'])}, ${call}`),
+    )
+    const get = async (key: string) => (await site.get('/', { 'X-Api-Key': key })).body
+    expect([await get('A'), await get('B'), await get('A')]).toEqual(['for A, 1', 'for B, 2', 'for A, 1'])
+    site.clock.advanceSeconds(15)
+    expect(await get('A')).toBe('for A, 1')
+    await expect.poll(() => get('A')).toBe('for A, 3')
   })
 
   it('gives each variant to those who ask for it', async () => {
@@ -162,6 +184,31 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect(await site.cache.client.get(name)).toBeDefined()
     expect((await site.get(forged, { Host: host })).body).toBe(`${host} ${forged}`)
     expect((await site.get(long, { Host: host })).body).toBe(`${host} ${long}`)
+  })
+
+  it('gives each response its own nonce, and a page the policy that it was made with', async () => {
+    let requests = 0
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: (app) =>
+        app.use((_request, response, next) => {
+          response.locals['nonce'] = ++requests
+          response.set('Content-Security-Policy', `script-src 'nonce-${requests}'`)
+          next()
+        }),
+    })
+    site.answers((_request, response) => response.send(`<script nonce="${String(response.locals['nonce'])}">`))
+    expect((await site.get()).body).toContain('1')
+    expect((await site.get()).body).toContain('2')
+    site.answers((_request, response) =>
+      response.set('Cache-Control', 'public').send(`<script nonce="${String(response.locals['nonce'])}">`),
+    )
+    await site.get()
+    const { body, headers, isHit } = await site.get()
+    expect(isHit).toBe(true)
+    expect(body).toContain('"3"')
+    expect(headers['content-security-policy']).toBe("script-src 'nonce-3'")
   })
 
   it('gives a limit’s and an outer middleware’s fields to each client anew', async () => {

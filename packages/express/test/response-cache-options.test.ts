@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import express from 'express'
-import { MemcacheOptionError } from 'memcache-ts'
+import { MemcacheOptionError, RESPONSE_CACHE_OPTIONS } from 'memcache-ts'
 import type { Ttl } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import request from 'supertest'
@@ -23,6 +24,13 @@ describe('options of cacheResponse', () => {
   ])('refuses %s', (_name, options, message) => {
     expect(() => cacheResponse(options as CacheResponseOptions)).toThrow(message)
     expect(() => cacheResponse(options as CacheResponseOptions)).toThrow(MemcacheOptionError)
+  })
+
+  it('are all in the README', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const option of [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition']) {
+      expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+    }
   })
 
   it('has types for what it takes', () => {

@@ -33,8 +33,20 @@ describe('If-None-Match', () => {
     },
   ])
   scenario('is answered here where nothing is stored: the handler gives all of the response', [
-    { ...fresh({ ETag: '"a"' }), asks: { 'If-None-Match': '"a"' }, from: 'handler', gets: 304, text: '' },
-    { ...stored, gets: 200, text: 'body' },
+    {
+      ...fresh({ ETag: '"a"', 'Content-Type': 'text/css', 'Content-Language': 'en', 'Content-Length': '4' }),
+      asks: { 'If-None-Match': '"a"' },
+      from: 'handler',
+      gets: 304,
+      text: '',
+      with: { etag: '"a"', 'content-type': undefined, 'content-length': undefined },
+    },
+    {
+      ...stored,
+      gets: 200,
+      text: 'body',
+      with: { 'content-type': 'text/css', 'content-language': 'en', 'content-length': '4' },
+    },
   ])
   scenario('is nothing to an error', [
     { ...fresh({ ETag: '"a"' }), status: 404 },

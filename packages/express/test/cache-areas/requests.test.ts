@@ -72,6 +72,11 @@ describe('Authorization', () => {
     const says = { 'Cache-Control': `max-age=3600, ${directive}` }
     scenario(`is stored with ${directive}, for all`, [{ asks, says }, stored, { asks, ...stored }])
   }
+  scenario('revalidates what is for all', [
+    soonStale({ 'Cache-Control': 'max-age=2, public', ETag: '"a"' }),
+    { asks, ...fresh({ 'Cache-Control': 'max-age=60, public', ETag: '"a"' }), from: 'etag', text: 'body' },
+    stored,
+  ])
   scenario('gets its own answer, where the stored one is for the anonymous', [fresh(), { asks, ...notStored }, stored])
 })
 

@@ -8,7 +8,7 @@ import { toHttpDate } from './http-date.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, HeadAction } from './response-capture.ts'
-import { judgeResponse } from './response-policy.ts'
+import { judgeResponse, POLICY_FIELDS } from './response-policy.ts'
 import type { Lifetimes, PolicyConditions } from './response-policy.ts'
 import { isGoodOnError, remainingSeconds } from './reuse.ts'
 import { sendStored } from './send-stored.ts'
@@ -42,7 +42,7 @@ export class UnstoredError extends Error {
 }
 
 /** How a handler is run. */
-export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
+export interface RunConditions extends PolicyConditions {
   readonly directives: RequestDirectives
   readonly forward: ForwardReason
   readonly maxBytes: number
@@ -70,7 +70,6 @@ export class HandlerRun implements CaptureObserver {
   readonly #response: ServerResponse
   readonly #conditions: RunConditions
   readonly #clientHeaders: IncomingHttpHeaders
-  readonly #isAuthorized: boolean
   /** What others had set before the handler ran: theirs to set again for the next client. */
   #before: Fields = {}
   #capture: ResponseCapture | undefined
@@ -85,7 +84,6 @@ export class HandlerRun implements CaptureObserver {
     this.#response = response
     this.#conditions = conditions
     this.#clientHeaders = request.headers
-    this.#isAuthorized = request.headers.authorization !== undefined
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -151,7 +149,9 @@ export class HandlerRun implements CaptureObserver {
       return false
     }
     const receivedMs = nowMs()
-    const own = Object.entries(fields).filter(([name, value]) => !sameValue(value, this.#before[name]))
+    const own = Object.entries(fields).filter(
+      ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
+    )
     const { lifetimes, unstored } = verdict
     this.#fresh = {
       status,
@@ -178,9 +178,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #judge(status: number, fields: Fields) {
-    const { defaultSeconds, staleSeconds, nowMs } = this.#conditions
-    const conditions = { isAuthorized: this.#isAuthorized, defaultSeconds, staleSeconds }
-    return judgeResponse({ status, fields, receivedMs: nowMs() }, conditions)
+    return judgeResponse({ status, fields, receivedMs: this.#conditions.nowMs() }, this.#conditions)
   }
 
   #fail(reason: UnstoredError['reason'], detail: string): void {

@@ -2,11 +2,12 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { CONDITIONAL_FIELDS } from './conditional.ts'
+import { CREDENTIAL_FIELDS } from './request-key.ts'
 
 /** What a request that nobody waits for does not have: who asked, and what of it they already had. */
 const LEFT_OUT = new Set<string>([
   ...CONDITIONAL_FIELDS,
-  'authorization',
+  ...CREDENTIAL_FIELDS,
   'cache-control',
   'cookie',
   'pragma',
@@ -45,10 +46,14 @@ class NobodySocket extends Duplex {
   }
 }
 
-/** A GET for the same as another request, that nobody waits for, and where its response goes. */
+/**
+ * A GET for the same as another request, that nobody waits for, and where its response goes.
+ * @param keyed fields that are in the key of what is asked for, and so are kept.
+ */
 export function madeUpExchange(
   like: IncomingMessage,
   url: string,
+  keyed: readonly string[],
 ): { request: IncomingMessage; response: ServerResponse } {
   const socket = new NobodySocket(like.socket) as unknown as Socket
   const request = new IncomingMessage(socket)
@@ -57,7 +62,9 @@ export function madeUpExchange(
   request.httpVersion = '1.1'
   request.httpVersionMajor = 1
   request.httpVersionMinor = 1
-  const headers = Object.entries(like.headers).filter(([name]) => !LEFT_OUT.has(name) && !name.startsWith(':'))
+  const headers = Object.entries(like.headers).filter(
+    ([name]) => keyed.includes(name) || !(LEFT_OUT.has(name) || name.startsWith(':')),
+  )
   request.headers = Object.fromEntries(headers)
   request.rawHeaders = headers.flatMap(([name, value]) => [value].flat().flatMap((line) => [name, line ?? '']))
   request.complete = true

@@ -29,6 +29,8 @@ export interface Question {
   /** For a variant: where the list of fields lies by which it was selected, and the list. */
   readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
   readonly directives: RequestDirectives
+  /** Whether the request says who asks, otherwise than in the key. */
+  readonly isAuthorized: boolean
   readonly tagKeys: readonly string[]
   /** When it was asked, by `performance.now()`. */
   readonly askedMs: number
@@ -49,7 +51,7 @@ export function variantKey({ key, exchange }: Question, id: string, names: reado
   return `${key}:${id}:${variantOf(names, exchange.request.headers)}`
 }
 
-/** What stands for the key where requests with `Authorization` have to be told from the others. */
+/** What stands for the key where requests that say who asks have to be told from the others. */
 export function authorizedName({ name }: Question): string {
   return `${name} authorized`
 }

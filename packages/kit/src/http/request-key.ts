@@ -37,6 +37,14 @@ export function pathOf(url: string): string {
   return end === -1 ? url : url.slice(0, end)
 }
 
+/** Fields that say who asks, besides cookies. */
+export const CREDENTIAL_FIELDS = ['authorization', 'x-api-key', 'x-auth-token', 'x-access-token'] as const
+
+/** Whether a request says who asks by a field that is not in its key. */
+export function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
+  return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
+}
+
 /** Fields by which some frameworks take a request for one of another method. */
 const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
 

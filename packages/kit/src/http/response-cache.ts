@@ -17,7 +17,7 @@ import { authorizedName, forwardReason, staleOf, variantQuestion } from './quest
 import type { HttpExchange, Question } from './question.ts'
 import { RecordKeeper } from './record-keeper.ts'
 import { NO_DIRECTIVES, requestDirectives } from './request-directives.ts'
-import { bypassReason, requestKey } from './request-key.ts'
+import { bypassReason, hasCredentials, requestKey } from './request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './response-head-hook.ts'
@@ -113,6 +113,7 @@ export class ResponseCache {
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      isAuthorized: hasCredentials(request, this.#resolved.vary),
       askedMs: performance.now(),
       tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
     })
@@ -122,18 +123,22 @@ export class ResponseCache {
     const { request, response } = question.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || question.directives.onlyIfCached
-    if (!onlyLooks && headers.authorization === undefined) return this.#share(core, question)
+    if (!onlyLooks && !question.isAuthorized) return this.#share(core, question)
     const found = await this.#look(core, question)
-    const isServed = found !== undefined && this.#judge(found, question) !== 'unfit'
-    if (isServed && found.kind === 'response') return this.#send(question, found, undefined)
+    const fitness = found === undefined ? 'unfit' : this.#judge(found, question)
+    if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
+      return this.#send(question, found, undefined)
+    }
     if (question.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
       sendBy(response)(504, undefined)
       return true
     }
     if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    if (found !== undefined || this.#isAlone(authorizedName(question)))
-      return forward(response, { hit: false, forward: 'bypass', detail: 'authorization' })
+    const isOthers = found?.kind === 'pass' || (found?.kind === 'response' && !found.lifetimes.isShared)
+    if (isOthers || this.#isAlone(authorizedName(question))) {
+      return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
+    }
     return this.#share(core, question)
   }
 
@@ -253,8 +258,9 @@ export class ResponseCache {
     stale: StoredResponse | undefined,
     stores = true,
   ): HandlerRun {
-    const { defaultSeconds, staleSeconds, maxBytes, rules } = this.#resolved
+    const { defaultSeconds, staleSeconds, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun(request, response, {
+      isAuthorized: hasCredentials(request, vary),
       defaultSeconds,
       staleSeconds,
       maxBytes,
@@ -269,8 +275,9 @@ export class ResponseCache {
 
   /** Runs the handler while others are served the stale response. */
   async #reload(core: CacheCore, question: Question, context: LoadContext): Promise<Buffer> {
-    const { exchange } = question
-    const { request, response } = madeUpExchange(exchange.request, exchange.url)
+    const { exchange, variants } = question
+    const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
+    const { request, response } = madeUpExchange(exchange.request, exchange.url, keyed)
     const run = this.#runOf(question, { request, response }, staleOf(context, question))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
@@ -289,7 +296,7 @@ export class ResponseCache {
       return await this.#keeper.response(core, question, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
-      if (question.exchange.request.headers.authorization !== undefined) {
+      if (question.isAuthorized) {
         // Others may be given what this client's credentials forbid to share.
         this.#leaveAlone(authorizedName(question))
         throw error
@@ -298,11 +305,11 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, exchange }: Question): Fitness {
+  #judge(record: StoredRecord, { directives, isAuthorized }: Question): Fitness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
     if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
-    if (exchange.request.headers.authorization !== undefined && !record.lifetimes.isShared) return 'unfit'
+    if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
     const reuse = judgeReuse(record, directives, nowMs)
     return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unfit'
   }

@@ -83,6 +83,7 @@ export class ResponseCapture {
     if (this.#isHeadDone) return this.#writeHead.call(response, status, ...rest)
     const others = setHeadArguments(response, rest)
     const action = this.#decide(status)
+    const told = toFields(response.getHeaders())
     if (action === 'send') {
       this.#writeHead.call(response, status, ...others)
     } else if (action === 'notModified') {
@@ -91,8 +92,9 @@ export class ResponseCapture {
     }
     if (!this.#isHeadDone) {
       this.#isHeadDone = true
-      // Others add their fields as late as when the head is written: a session its cookie.
-      this.#isWanted = this.#observer.onHeadDone(status, toFields(response.getHeaders()))
+      // Others add their fields as late as when the head is written: a session its cookie. A 304 has less than was told.
+      const sent = toFields(response.getHeaders())
+      this.#isWanted = this.#observer.onHeadDone(status, action === 'notModified' ? { ...told, ...sent } : sent)
     }
     return response
   }

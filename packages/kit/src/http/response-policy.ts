@@ -9,6 +9,9 @@ const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405,
 const HEURISTIC_SHARE = 0.1
 const MOST_HEURISTIC_SECONDS = 86_400
 
+/** Fields that say what the content may do, and so belong to it, whoever has set them. */
+export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only']
+
 /** A response as a handler gave it. */
 export interface ResponseHead {
   readonly status: number
@@ -19,7 +22,7 @@ export interface ResponseHead {
 
 /** What decides about a response besides itself. */
 export interface PolicyConditions {
-  /** Whether its request had an `Authorization` field. */
+  /** Whether its request said who asks, as by `Authorization`. */
   readonly isAuthorized: boolean
   /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
   readonly defaultSeconds: number | undefined
@@ -52,7 +55,7 @@ export type Verdict =
 
 /**
  * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is refused
- * beyond that: `Set-Cookie`, which is one caller's, and a response of which nothing could be reused.
+ * beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which nothing could be reused.
  */
 export function judgeResponse(head: ResponseHead, conditions: PolicyConditions): Verdict {
   const { status, fields } = head
@@ -67,6 +70,7 @@ export function judgeResponse(head: ResponseHead, conditions: PolicyConditions):
   if (lineOf(fields, 'content-type')?.startsWith('text/event-stream') === true) return { refused: 'event stream' }
   const isShared = directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate')
   if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
+  if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
   const freshSeconds = freshnessOf(head, directives, conditions.defaultSeconds)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
   const alwaysRevalidate = directives.hasBare('no-cache') || isPragmaNoCache(fields)
@@ -108,6 +112,11 @@ function freshnessOf(
     return Math.min(MOST_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
   }
   return fields['etag'] === undefined ? undefined : 0
+}
+
+/** Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3, section 8.1). */
+function hasNonce(fields: Fields): boolean {
+  return POLICY_FIELDS.some((name) => lineOf(fields, name)?.includes("'nonce-") === true)
 }
 
 /** `Pragma: no-cache` where there is no `Cache-Control`: some still mean it. */
