@@ -48,6 +48,20 @@ describe('many servers', () => {
     expect((await client.stats()).get(second.address)!['curr_items']).toBeGreaterThan(30)
   })
 
+  it('are asked one by one whether they answer', async () => {
+    await using first = await launchServer()
+    await using second = await launchServer()
+    await using client = new MemcachedClient({ servers: [first.address, second.address], timeoutMs: 2000 })
+    expect([...(await client.ping())]).toEqual([
+      [first.address, undefined],
+      [second.address, undefined],
+    ])
+    await second.kill()
+    const answers = await client.ping()
+    expect(answers.get(first.address)).toBeUndefined()
+    expect(answers.get(second.address)).toBeInstanceOf(MemcacheConnectionError)
+  })
+
   it('fail for their own keys alone, when there is no failover', async () => {
     await using first = await launchServer()
     await using second = await launchServer()

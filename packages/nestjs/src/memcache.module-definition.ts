@@ -2,6 +2,7 @@ import { ConfigurableModuleBuilder } from '@nestjs/common'
 import { openMemcache } from './open-memcache.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
 import { getMemcacheToken } from './memcache-token.ts'
+import { WarmingModule } from './warming/warming.module.ts'
 
 /** What has to be known before the options are, and so is said beside `useFactory`. */
 export interface MemcacheModuleExtras {
@@ -32,6 +33,7 @@ export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableM
     return {
       ...definition,
       global: isGlobal ?? true,
+      imports: [...(definition.imports ?? []), WarmingModule],
       providers: [
         ...(definition.providers ?? []),
         { provide: token, useFactory: openMemcache, inject: [MODULE_OPTIONS] },

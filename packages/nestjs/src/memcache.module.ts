@@ -8,17 +8,16 @@ import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
 import { ConfigurableModuleClass, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './memcache.module-definition.ts'
 import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module-definition.ts'
+import { missingCache } from './injection/missing-cache.ts'
 import { getMemcacheToken } from './memcache-token.ts'
 import { isOpenedHere } from './open-memcache.ts'
-import { APPLICATION_LIMIT, RateLimitGuard } from './rate-limit/rate-limit.guard.ts'
+import { APPLICATION_LIMIT, ApplicationLimitGuard } from './rate-limit/rate-limit.guard.ts'
 import { MemcacheThrottlerStorage } from './throttler/memcache-throttler-storage.ts'
-import { WarmingModule } from './warming/warming.module.ts'
 
 /** What only the cache without a name brings: there is one of each an application. */
 function withDefaults(definition: DynamicModule): DynamicModule {
   return {
     ...definition,
-    imports: [...(definition.imports ?? []), WarmingModule],
     providers: [
       ...(definition.providers ?? []),
       {
@@ -26,7 +25,7 @@ function withDefaults(definition: DynamicModule): DynamicModule {
         useFactory: (options: MemcacheModuleOptions | undefined) => options?.rateLimit,
         inject: [MODULE_OPTIONS],
       },
-      { provide: APP_GUARD, useClass: RateLimitGuard },
+      { provide: APP_GUARD, useClass: ApplicationLimitGuard },
       MemcacheThrottlerStorage,
       MemcacheHealthIndicator,
     ],
@@ -104,8 +103,11 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
       module: MemcacheFeatureModule,
       providers: caches.map((declared) => ({
         provide: getCacheToken(declared),
-        useFactory: (cache: Memcache) => bindCache(declared, cache),
-        inject: [getMemcacheToken(name)],
+        useFactory: (cache: Memcache | undefined) => {
+          if (cache === undefined) throw missingCache('MemcacheModule.forFeature', name)
+          return bindCache(declared, cache)
+        },
+        inject: [{ token: getMemcacheToken(name), optional: true }],
       })),
       exports: caches.map(getCacheToken),
     }

@@ -19,7 +19,7 @@ import { firstValueFrom } from 'rxjs'
 import { io } from 'socket.io-client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { Cached, MemcacheModule, RateLimit } from '../src/index.ts'
+import { Cached, CacheResponse, MemcacheModule, RateLimit } from '../src/index.ts'
 import { openApp } from './open-app.ts'
 
 @Resolver()
@@ -27,6 +27,9 @@ class Greetings {
   greeted = 0
   @Query(() => String) @RateLimit({ perMinute: 2 }) limited(): string {
     return 'hello'
+  }
+  @CacheResponse(60) @Query(() => Number) counted(): number {
+    return ++this.greeted
   }
   @Query(() => String) async free(): Promise<string> {
     return this.cached()
@@ -81,6 +84,12 @@ describe.each([
     expect((await post(test, '{ free }')).data).toEqual({ free: 'hello 1' })
   })
 
+  it('@CacheResponse steps aside', async () => {
+    await using test = await open()
+    expect((await post(test, '{ counted }')).data).toEqual({ counted: 1 })
+    expect((await post(test, '{ counted }')).data).toEqual({ counted: 2 })
+  })
+
   it('the limit of the application counts a request once, however much it asks for', async () => {
     await using test = await open(MemcacheModule.forRoot({ rateLimit: { perMinute: 2 } }))
     expect((await post(test, '{ a: free b: free c: free }')).data).not.toBeNull()
@@ -106,6 +115,11 @@ class Messages {
   @RateLimit({ perMinute: 1, key: 'user' })
   byUser(): string {
     return 'answered'
+  }
+  @MessagePattern('counted')
+  @CacheResponse(60)
+  counted(): number {
+    return ++this.answered
   }
   @MessagePattern('cached')
   @Cached(60)
@@ -156,6 +170,11 @@ describe('in a microservice', () => {
     for (const _ of [1, 2]) expect(await service.send('by-user', { user: { id: 'ann' } })).toBe('answered')
   })
 
+  it('@CacheResponse steps aside', async () => {
+    await using service = await openMicroservice()
+    expect([await service.send('counted', {}), await service.send('counted', {})]).toEqual([1, 2])
+  })
+
   it('@Cached works on its handlers', async () => {
     await using service = await openMicroservice()
     expect(await service.send('cached', { city: 1 })).toBe(1)
@@ -166,6 +185,7 @@ describe('in a microservice', () => {
 
 @WebSocketGateway()
 class Gateway {
+  @CacheResponse(60)
   @SubscribeMessage('hello')
   @RateLimit({ perMinute: 2 })
   hello(): { event: string; data: string } {

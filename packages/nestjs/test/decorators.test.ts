@@ -173,6 +173,49 @@ describe('on a provider', () => {
   })
 })
 
+describe('what cannot be is told where it is written', () => {
+  it('by the types: a method that is not async, a key of other arguments', () => {
+    class Wrong {
+      // @ts-expect-error -- not async
+      @Cached(60) sync(): number {
+        return 1
+      }
+      // @ts-expect-error -- it takes a number
+      @Cached({ ttlSeconds: 60, key: (name: string) => [name] }) async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    expect(Wrong).toBeDefined()
+  })
+
+  it.each([
+    [() => Cached({ ttl: 60 } as never), '`ttl` is `ttlSeconds` here'],
+    [() => CachePut({} as never), '@CachePut needs a key'],
+    [() => CacheEvict({}), 'nothing to evict'],
+    [() => CacheConfig({ prefix: 'x' } as never), 'has no option'],
+    [() => Cached(0), 'must be over 0'],
+    [() => CachePut({ key: () => [], ttlSeconds: -1 }), 'must be over 0'],
+    [
+      () => {
+        class Static {
+          own = 1
+          @Cached(60) static async find(): Promise<number> {
+            return 1
+          }
+        }
+        return Static
+      },
+      'a static method cannot be cached',
+    ],
+    [
+      () => Cached(60)(async () => 1, { kind: 'method', name: 'find', static: false } as never),
+      'find: this decorator needs "experimentalDecorators": true in tsconfig.json',
+    ],
+  ])('by an error, number %#', (write, message) => {
+    expect(write).toThrow(message)
+  })
+})
+
 describe('a cache with a name', () => {
   it('is chosen by a method, or by @CacheConfig for a class and those that extend it', async () => {
     @Injectable()

@@ -279,6 +279,16 @@ describe('what is wrong is one sentence at the start', () => {
     )
   })
 
+  it('declared caches without the cache that they are to lie in', async () => {
+    const declared = defineCache({ name: 'city', ttlSeconds: 60, load: async (id: number) => id })
+    await expect(start(MemcacheModule.forFeature([declared]))).rejects.toThrow(
+      /^MemcacheModule\.forFeature needs a cache, and there is none: write imports: \[MemcacheModule\.forRoot\(\)\]/,
+    )
+    await expect(start(MemcacheModule.forRoot(EMBEDDED), MemcacheModule.forFeature([declared], 'b'))).rejects.toThrow(
+      "MemcacheModule.forFeature needs a cache, and there is none named 'b'",
+    )
+  })
+
   it('what defineCache did not make', async () => {
     await using test = await testMemcache()
     const root = MemcacheModule.forRoot({ cache: test.cache })

@@ -23,13 +23,23 @@ export interface TestAppOptions extends ModuleMetadata {
   /** The module itself. Default: `forRoot` without options. */
   root?: ReturnType<typeof MemcacheModule.forRoot>
   memcache?: TestMemcacheOptions
+  /** What is done with the application before it listens. */
+  prepare?: (app: INestApplication) => unknown
   /** The cache, in place of the test's own: that of another process on its server, for instance. */
   cache?: Memcache
 }
 
 /** Starts an application as users' tests do: the cache of a test in the place of the module's. */
 export async function openApp(options: TestAppOptions = {}): Promise<TestApp> {
-  const { platform = 'express', root = MemcacheModule.forRoot(), memcache, cache, imports = [], ...metadata } = options
+  const {
+    platform = 'express',
+    root = MemcacheModule.forRoot(),
+    memcache,
+    cache,
+    prepare,
+    imports = [],
+    ...metadata
+  } = options
   const test = await testMemcache({ timeoutMs: 5000, ...memcache })
   const module = await Test.createTestingModule({ imports: [root, ...imports], ...metadata })
     .overrideProvider(Memcache)
@@ -39,6 +49,7 @@ export async function openApp(options: TestAppOptions = {}): Promise<TestApp> {
     platform === 'express'
       ? module.createNestApplication({ logger: false })
       : module.createNestApplication(new FastifyAdapter(), { logger: false })
+  prepare?.(app)
   await app.listen(0, '127.0.0.1')
   const { port } = app.getHttpServer().address() as { port: number }
   const origin = `http://127.0.0.1:${port}`

@@ -5,7 +5,7 @@ import { APP_GUARD } from '@nestjs/core'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
 import { until } from '../../kit/test/deferred.ts'
-import { MemcacheModule, RateLimit, RateLimitGuard, SkipRateLimit } from '../src/index.ts'
+import { CacheResponse, MemcacheModule, RateLimit, RateLimitGuard, SkipRateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
 import { openApp } from './open-app.ts'
 
@@ -185,6 +185,22 @@ describe.each(PLATFORMS)('on %s', (platform) => {
   })
 })
 
+describe('the functions of a limit', () => {
+  it('may say which framework’s request they take', () => {
+    interface OwnRequest {
+      user: { id: string }
+      body: { amount: number }
+    }
+    const options: RateLimitOptions = {
+      perMinute: 1,
+      key: (request: OwnRequest) => request.user.id,
+      cost: async (request: OwnRequest) => request.body.amount,
+      skip: (_, context) => context.getHandler().name === 'health',
+    }
+    expect(() => RateLimit(options)).not.toThrow()
+  })
+})
+
 describe('a limit in a cache with a name', () => {
   it('is counted there', async () => {
     @Controller()
@@ -201,6 +217,56 @@ describe('a limit in a cache with a name', () => {
     await test.fetch('/')
     expect(limits.server.memcached.stats()['curr_items']).not.toBe(0)
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
+  })
+})
+
+describe('the limit of the application', () => {
+  @Controller()
+  class Shows {
+    @Get() show() {
+      return 'shown'
+    }
+  }
+
+  it('may be counted in a cache with a name', async () => {
+    await using limits = await testMemcache({ timeoutMs: 5000 })
+    await using test = await openApp({
+      root: MemcacheModule.forRoot({ rateLimit: { perMinute: 1, cache: 'limits' } }),
+      imports: [MemcacheModule.forRoot({ name: 'limits', cache: limits.cache })],
+      controllers: [Shows],
+    })
+    expect([(await test.fetch('/')).status, (await test.fetch('/')).status]).toEqual([200, 429])
+    expect(limits.server.memcached.stats()['curr_items']).not.toBe(0)
+    expect(test.server.memcached.stats()['curr_items']).toBe(0)
+  })
+
+  it('says what to write where there is no such cache, or no limit for its guard', async () => {
+    await expect(
+      openApp({ root: MemcacheModule.forRoot({ rateLimit: { perMinute: 1, cache: 'limts' } }) }),
+    ).rejects.toThrow(
+      "MemcacheModule.forRoot({ rateLimit }) needs a cache, and there is none named 'limts': write imports: [MemcacheModule.forRoot({ name: 'limts' })]",
+    )
+    const providers = [{ provide: APP_GUARD, useClass: RateLimitGuard }]
+    await expect(openApp({ providers })).rejects.toThrow(
+      'RateLimitGuard has no limit: write MemcacheModule.forRoot({ rateLimit: { perMinute: 100 } })',
+    )
+  })
+
+  it('counts nothing where a test has given something else than a cache', async () => {
+    @Controller('limited')
+    class Limited {
+      @RateLimit({ perMinute: 1 }) @CacheResponse(60) @Get() show() {
+        return 'shown'
+      }
+    }
+    await using process = await testMemcache({ asDefault: true })
+    const root = MemcacheModule.forRoot({ rateLimit: { perMinute: 1 } })
+    await using test = await openApp({ root, cache: { mocked: true } as never, controllers: [Limited] })
+    for (const _ of [1, 2]) {
+      const answer = await test.fetch('/limited')
+      expect([answer.status, answer.headers.get('cache-status')]).toEqual([200, null])
+    }
+    expect(process.server.memcached.stats()['curr_items']).toBe(0)
   })
 })
 

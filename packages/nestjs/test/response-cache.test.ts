@@ -12,8 +12,10 @@ import {
   Res,
   StreamableFile,
   UseGuards,
+  Version,
+  VersioningType,
 } from '@nestjs/common'
-import type { CanActivate, ExecutionContext } from '@nestjs/common'
+import type { CanActivate, ExecutionContext, INestApplication } from '@nestjs/common'
 import { Test } from '@nestjs/testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
@@ -229,6 +231,56 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     await using test = await open()
     for (const path of ['/conditional', '/conditional', '/conditional?fresh=1']) await test.fetch(path)
     expect(test.get(Shows).calls).toBe(2)
+  })
+
+  it('tells versions apart that a header asks for', async () => {
+    @Controller('versions')
+    class Versions {
+      @Version('1') @CacheResponse(60) @Get() one() {
+        return 'one'
+      }
+      @Version('2') @CacheResponse(60) @Get() two() {
+        return 'two'
+      }
+    }
+    const prepare = (app: INestApplication) =>
+      app.enableVersioning({ type: VersioningType.HEADER, header: 'api-version' })
+    await using test = await openApp({ platform, prepare, controllers: [Versions] })
+    const ask = async (version: string) =>
+      (await test.fetch('/versions', { headers: { 'api-version': version } })).text()
+    expect([await ask('1'), await ask('2'), await ask('1')]).toEqual(['one', 'two', 'one'])
+  })
+
+  it('keeps nothing of a user whom a guard has found out, unless it is told what tells users apart', async () => {
+    @Injectable()
+    class ByKey implements CanActivate {
+      canActivate(context: ExecutionContext): boolean {
+        const request = context.switchToHttp().getRequest<AnyRequest & { user?: unknown }>()
+        request.user = { id: request.headers['x-api-key'] }
+        return true
+      }
+    }
+    @UseGuards(ByKey)
+    @Controller('mine')
+    class Mine {
+      calls = 0
+      @CacheResponse(60) @Get() mine(@Req() { user }: { user: { id: string } }) {
+        return { user: user.id, call: ++this.calls }
+      }
+      @CacheResponse({ ttlSeconds: 60, vary: ['x-api-key'] }) @Get('varied') varied(
+        @Req() { user }: { user: { id: string } },
+      ) {
+        return { user: user.id, call: ++this.calls }
+      }
+    }
+    await using test = await openApp({ platform, controllers: [Mine] })
+    const ask = async (path: string, key: string) =>
+      (await test.fetch(path, { headers: { 'x-api-key': key } })).json() as Promise<object>
+    expect(await ask('/mine', 'ann')).toEqual({ user: 'ann', call: 1 })
+    expect(await ask('/mine', 'bob')).toEqual({ user: 'bob', call: 2 })
+    expect(await ask('/mine/varied', 'ann')).toEqual({ user: 'ann', call: 3 })
+    expect(await ask('/mine/varied', 'bob')).toEqual({ user: 'bob', call: 4 })
+    expect(await ask('/mine/varied', 'ann')).toEqual({ user: 'ann', call: 3 })
   })
 
   it('stands on a class for all of its routes, in whose place a method has its own', async () => {

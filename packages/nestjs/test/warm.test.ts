@@ -1,6 +1,8 @@
 import 'reflect-metadata'
 import { Injectable, Logger, Scope } from '@nestjs/common'
+import { Test } from '@nestjs/testing'
 import { memcache } from 'memcache-ts'
+import { testMemcache } from 'memcache-ts/testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { deferred, until } from '../../kit/test/deferred.ts'
 import { Cached, MemcacheModule, Warm } from '../src/index.ts'
@@ -61,6 +63,30 @@ describe('@Warm', () => {
     expect(said).toContainEqual(expect.stringMatching(/^Cities\.find: 2 loaded, 0 there already, 0 failed in \d+ ms$/))
   })
 
+  it('warms in a cache with a name, once, also where that is the only one', async () => {
+    @Injectable()
+    class Cities {
+      loads = 0
+      @Cached({ ttlSeconds: 60, cache: 'named' }) async find(id: number): Promise<number> {
+        this.loads++
+        return id
+      }
+      @Warm('find') top() {
+        return [1]
+      }
+    }
+    await using named = await testMemcache({ timeoutMs: 5000 })
+    const root = MemcacheModule.forRoot({ name: 'named', cache: named.cache })
+    const module = await Test.createTestingModule({ imports: [root], providers: [Cities] }).compile()
+    await module.init()
+    await until(() => said.length === 1)
+    expect(await named.cache.get(['Cities', 'find', 1])).toBe(1)
+    await module.close()
+    await using both = await openApp({ imports: [root], providers: [Cities] })
+    await until(() => said.length === 2)
+    expect(both.get(Cities).loads).toBe(0)
+  })
+
   it('without a name the method warms what it likes, and its report is told', async () => {
     @Injectable()
     class Cities {
@@ -118,6 +144,28 @@ describe('@Warm', () => {
     await begun.promise
     await test.close()
     expect(said).toEqual(['Cities.find: stopped by the end of the application'])
+  })
+
+  it('what never yields keeps the application from ending no more than from starting', async () => {
+    const asked = deferred()
+    @Injectable()
+    class Cities {
+      @Cached(60) async find(id: number): Promise<number> {
+        return id
+      }
+      @Warm('find') async top(): Promise<number[]> {
+        return new Promise(() => {})
+      }
+      @Warm('find') async *more() {
+        yield 1
+        asked.resolve()
+        await new Promise(() => {})
+      }
+    }
+    const test = await openApp({ providers: [Cities] })
+    await asked.promise
+    await test.close()
+    expect(said).toEqual(Array.from({ length: 2 }, () => 'Cities.find: stopped by the end of the application'))
   })
 
   it('neither what throws nor a cache that is away keeps it from starting', async () => {

@@ -1,4 +1,4 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
@@ -61,6 +61,7 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   if (typeof key !== 'function') {
     throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
   }
+  if (ttlSeconds !== undefined) ttlToSeconds(ttlSeconds)
   return decorateMethod<Args, Value, Choice>(source, cache, (method) => {
     const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
       const value = await method.apply(this, args)

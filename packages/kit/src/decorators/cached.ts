@@ -3,7 +3,7 @@ import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from '../argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from '../argument-cache.ts'
 import { argumentParts } from '../cache-key.ts'
-import { LOADING_OPTIONS, OPTION_HINTS } from '../cache/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
 import { tagsFor } from '../tags-of.ts'
@@ -40,6 +40,9 @@ const KNOWN = [
 /** What is known of a decorated method, so that `cacheOf` finds it. */
 type CachedMethod = (self: object) => CachedCalls<readonly unknown[], unknown>
 
+/** What the cache has, which is not known yet. */
+const ANY_TTL: Ttl = 60
+
 const CACHED = new WeakMap<object, CachedMethod>()
 
 /**
@@ -62,6 +65,8 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
   const resolved = typeof options === 'object' ? options : { ttlSeconds: options }
   checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
   const { key, tags, condition, unless, cache, ...loading } = resolved
+  // A lifetime that cannot be is told where it is written, not at the first call.
+  resolveLoading(loading, ANY_TTL)
   return decorateMethod<Args, Value, Choice>(source, cache, (method, name) => {
     const keyOf = (args: readonly unknown[]): readonly KeyPart[] =>
       key?.(...(args as Args)) ?? [name, ...argumentParts(args)]

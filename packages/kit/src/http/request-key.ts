@@ -20,6 +20,8 @@ export interface RequestTarget {
   /** Path and query, as requested. */
   readonly url: string
   readonly scheme: string
+  /** What else tells its responses from others of the same URL: the version of an API that a request field asks for. */
+  readonly scope?: string | undefined
   /** What stands in place of path and query. */
   readonly key?: string | undefined
 }
@@ -81,8 +83,9 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 }
 
 /** What a request is stored under, in full. */
-export function requestKey({ request, url, scheme, key }: RequestTarget, rules: KeyRules): readonly string[] {
-  return [KeyPrefix.http, scheme, hostOf(request)!, key === undefined ? normalisedUrl(url, rules) : `~${key}`]
+export function requestKey({ request, url, scheme, scope, key }: RequestTarget, rules: KeyRules): readonly string[] {
+  const target = key === undefined ? normalisedUrl(url, rules) : `~${key}`
+  return [KeyPrefix.http, scheme, hostOf(request)!, ...(scope === undefined ? [] : [`=${scope}`]), target]
 }
 
 function normalisedUrl(url: string, { sortQuery, ignoreQuery }: KeyRules): string {

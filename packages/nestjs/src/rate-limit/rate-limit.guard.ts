@@ -1,10 +1,11 @@
 import { Inject, Injectable, Optional } from '@nestjs/common'
-import type { CanActivate, ExecutionContext } from '@nestjs/common'
-import { Reflector } from '@nestjs/core'
-import type { Memcache } from 'memcache-ts'
+import type { CanActivate, ExecutionContext, OnModuleInit } from '@nestjs/common'
+import { ModuleRef, Reflector } from '@nestjs/core'
+import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import { missingCache } from '../injection/missing-cache.ts'
+import { getMemcacheToken } from '../memcache-token.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 import { RateLimitPolicy } from './rate-limit-policy.ts'
 import { callOf } from './requester.ts'
@@ -13,9 +14,60 @@ import { SKIP_RATE_LIMIT } from './skip-rate-limit.decorator.ts'
 /** The injection token of the limit that `MemcacheModule.forRoot({ rateLimit })` says. */
 export const APPLICATION_LIMIT = Symbol('MemcacheModule.forRoot({ rateLimit })')
 
+const OWNER = 'MemcacheModule.forRoot({ rateLimit })'
+
 /** What became of the requests that were counted for the whole application. */
 const COUNTED = new WeakMap<object, Promise<void>>()
 const reflector = new Reflector()
+
+/** The limit of `MemcacheModule.forRoot({ rateLimit })`, as the module itself brings it: where there is none, everything passes. */
+@Injectable()
+export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
+  readonly #modules: ModuleRef
+  readonly #options: RateLimitOptions | undefined
+  #policy: RateLimitPolicy | undefined
+
+  constructor(
+    @Inject(ModuleRef) modules: ModuleRef,
+    @Optional() @Inject(APPLICATION_LIMIT) options: RateLimitOptions | undefined,
+  ) {
+    this.#modules = modules
+    this.#options = options
+    if (options !== undefined) RateLimitPolicy.check(OWNER, options)
+  }
+
+  /** @throws MemcacheOptionError when the cache that is to count is not there. */
+  onModuleInit(): void {
+    if (this.#options === undefined) return
+    const cache = this.#cacheFor(this.#options.cache)
+    // What a test gives in its place may be no cache: then nobody counts.
+    if (cache instanceof Memcache) this.#policy = new RateLimitPolicy(this.#options, 'default', cache)
+  }
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const isLeftOut = !isRequest(context) || isSkipped(context, [context.getHandler(), context.getClass()])
+    if (this.#policy === undefined || isLeftOut) return true
+    const request = callOf(context)?.request
+    if (request === undefined) return true
+    let counted = COUNTED.get(request)
+    if (counted === undefined) {
+      counted = this.#policy.admit(context)
+      COUNTED.set(request, counted)
+    }
+    await counted
+    return true
+  }
+
+  /** Its name is known from the options alone, and so too late to be injected. */
+  #cacheFor(choice: CacheChoice | undefined): unknown {
+    if (typeof choice === 'object') return choice
+    try {
+      return this.#modules.get<unknown>(getMemcacheToken(choice), { strict: false })
+    } catch {
+      throw missingCache(OWNER, choice)
+    }
+  }
+}
 
 /**
  * The limit of `MemcacheModule.forRoot({ rateLimit })` on all routes but those with `@SkipRateLimit()`. The module
@@ -23,39 +75,20 @@ const reflector = new Reflector()
  * counted. Each counts once.
  */
 @Injectable()
-export class RateLimitGuard implements CanActivate {
-  readonly #options: RateLimitOptions | undefined
-  #policy: RateLimitPolicy | undefined
-
-  constructor(@Optional() @Inject(APPLICATION_LIMIT) options?: RateLimitOptions) {
-    this.#options = options
-    // At the start, not at the first request.
-    if (options !== undefined) RateLimitPolicy.check('MemcacheModule.forRoot({ rateLimit })', options)
-  }
-
-  async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (
-      this.#options === undefined ||
-      !isRequest(context) ||
-      isSkipped(context, [context.getHandler(), context.getClass()])
-    )
-      return true
-    const request = callOf(context)?.request
-    if (request === undefined) return true
-    let counted = COUNTED.get(request)
-    if (counted === undefined) {
-      this.#policy ??= new RateLimitPolicy(this.#options, 'default', cacheOfGuard(this, this.#options.cache))
-      counted = this.#policy.admit(context)
-      COUNTED.set(request, counted)
+export class RateLimitGuard extends ApplicationLimitGuard {
+  /** @throws MemcacheOptionError when there is no limit. */
+  constructor(
+    @Inject(ModuleRef) modules: ModuleRef,
+    @Optional() @Inject(APPLICATION_LIMIT) options: RateLimitOptions | undefined,
+  ) {
+    if (options === undefined) {
+      throw new MemcacheOptionError(
+        "RateLimitGuard has no limit: write MemcacheModule.forRoot({ rateLimit: { perMinute: 100 } }) in the imports of the application's root module",
+      )
     }
-    await counted
-    return true
+    super(modules, options)
   }
 }
-
-injectCache(RateLimitGuard.prototype, undefined, (self) => {
-  if (!isInjected(self, undefined)) throw missingCache('RateLimitGuard', undefined)
-})
 
 /** A guard for one limit, as `@RateLimit` brings it. @throws MemcacheOptionError for options that cannot be. */
 export function guardFor(options: RateLimitOptions, name: string): new () => CanActivate {
@@ -67,8 +100,9 @@ export function guardFor(options: RateLimitOptions, name: string): new () => Can
     #policy: RateLimitPolicy | undefined
 
     async canActivate(context: ExecutionContext): Promise<boolean> {
-      if (isSkipped(context, [context.getHandler()])) return true
-      this.#policy ??= new RateLimitPolicy(options, name, cacheOfGuard(this, options.cache))
+      const cache = typeof options.cache === 'object' ? options.cache : injectedCache(this, options.cache)
+      if (cache === undefined || isSkipped(context, [context.getHandler()])) return true
+      this.#policy ??= new RateLimitPolicy(options, name, cache)
       await this.#policy.admit(context)
       return true
     }
@@ -80,10 +114,6 @@ export function guardFor(options: RateLimitOptions, name: string): new () => Can
     })
   }
   return RouteLimitGuard
-}
-
-function cacheOfGuard(guard: object, choice: CacheChoice | undefined): Memcache | undefined {
-  return typeof choice === 'object' ? choice : injectedCache(guard, choice)
 }
 
 /** Messages and WebSockets have no requests that could be counted together with others. */

@@ -13,7 +13,7 @@ import type { Requester } from '../rate-limit/requester.ts'
 export interface CacheableRequest extends Requester {
   readonly method: string
   readonly params: Readonly<Record<string, string>>
-  readonly query: Readonly<Record<string, string>>
+  readonly query: Readonly<Record<string, unknown>>
 }
 
 /** Options of `@CacheResponse`. */

@@ -1,16 +1,22 @@
 import { Inject, Injectable } from '@nestjs/common'
-import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common'
+import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
 import { ResponseCache } from 'memcache-ts'
+import type { Memcache } from 'memcache-ts'
 import { NEVER } from 'rxjs'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { missingCache } from '../injection/missing-cache.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
+import type { Requester } from '../rate-limit/requester.ts'
 
 /** The key of the metadata by which a class's interceptor knows that a method has its own. */
 export const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
+
+/** Where `@Version` leaves what it is given; Nest exports no name for it in all of its versions. */
+const VERSION_METADATA = '__version__'
+type VersionValue = NonNullable<VersioningOptions['defaultVersion']>
 
 const reflector = new Reflector()
 
@@ -24,8 +30,8 @@ export function interceptorFor(
   owner: string,
 ): new (host: HttpAdapterHost) => NestInterceptor {
   const { tags, key, condition, cache: choice, ...shared } = options
-  const open = (cache: CacheResponseOptions['cache']): ResponseCache =>
-    new ResponseCache({ ...shared, cache: typeof cache === 'object' ? cache : undefined })
+  const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
+  // What is wrong with the options is told where they are written.
   open(undefined)
 
   @Injectable()
@@ -41,12 +47,16 @@ export function interceptorFor(
       if (context.getType() !== 'http' || !isNearest(context, ResponseCacheInterceptor)) return next.handle()
       const http = context.switchToHttp()
       const request = http.getRequest<Parameters<typeof platformExchange>[1]>()
-      if (condition?.(request) === false) return next.handle()
+      const cache = typeof choice === 'object' ? choice : injectedCache(this, choice)
+      if (cache === undefined || (condition !== undefined && !condition(request))) return next.handle()
+      // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
+      if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      this.#responses ??= open(typeof choice === 'object' ? choice : injectedCache(this, choice))
+      this.#responses ??= open(cache)
       const isAnswered = await this.#responses.answer({
         ...exchange,
+        scope: versionOf(context),
         key: key?.(request),
         tags: typeof tags === 'function' ? tags(request) : tags,
       })
@@ -62,6 +72,20 @@ export function interceptorFor(
     })
   }
   return ResponseCacheInterceptor
+}
+
+/** Whether a guard has put a user into the request. One by `Authorization` is seen to by the cache itself. */
+function isOfUser({ user, headers }: Requester): boolean {
+  return user !== undefined && user !== null && headers?.authorization === undefined
+}
+
+/** The version of the API that a route belongs to: where a header chooses it, routes of one URL differ by it alone. */
+function versionOf(context: ExecutionContext): string | undefined {
+  const version = reflector.getAllAndOverride<VersionValue | undefined>(VERSION_METADATA, [
+    context.getHandler(),
+    context.getClass(),
+  ])
+  return version === undefined ? undefined : [version].flat().map(String).join()
 }
 
 /** Whether no method's own `@CacheResponse` stands before its class's. */

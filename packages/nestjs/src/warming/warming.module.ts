@@ -21,10 +21,17 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   readonly #modules: ModulesContainer
   readonly #logger = new Logger('Warm')
   readonly #stop = new AbortController()
+  /** Rejects when the application ends: what never yields is not waited for. */
+  readonly #stopped: Promise<never>
   #running: Promise<unknown> = Promise.resolve()
 
   constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
     this.#modules = modules
+    const { signal } = this.#stop
+    this.#stopped = new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    })
+    this.#stopped.catch(() => {})
   }
 
   onApplicationBootstrap(): void {
@@ -62,7 +69,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
     const who = `${instance.constructor.name}.${warmed ?? source}`
     const beganMs = performance.now()
     try {
-      const given = await instance[source]!()
+      const given = await Promise.race([instance[source]!(), this.#stopped])
       const report = warmed === undefined ? given : await this.#warm(instance, warmed, who, given)
       this.#logger.log(`${who}: ${describe(report)} in ${Math.round(performance.now() - beganMs)} ms`)
     } catch (error) {
@@ -74,7 +81,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   async #warm(instance: Warming['instance'], method: string, who: string, given: unknown): Promise<WarmReport> {
     let toldMs = performance.now()
     return cacheOf(instance as Record<string, (...args: unknown[]) => Promise<unknown>>, method).warm(
-      argumentLists(given, who),
+      this.#argumentLists(given, who),
       {
         signal: this.#stop.signal,
         onProgress: (report) => {
@@ -85,6 +92,19 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
       },
     )
   }
+
+  /** What a method yielded, as lists of arguments, until the application ends. */
+  async *#argumentLists(given: unknown, who: string): AsyncGenerator<readonly unknown[], void> {
+    const iterator = iteratorOf(given)
+    if (iterator === undefined) {
+      throw new MemcacheOptionError(`@Warm of ${who}: return the argument lists in an array, or yield them`)
+    }
+    for (;;) {
+      const next = await Promise.race([iterator.next(), this.#stopped])
+      if (next.done === true) return
+      yield Array.isArray(next.value) ? next.value : [next.value]
+    }
+  }
 }
 
 function describe(report: unknown): string {
@@ -93,13 +113,8 @@ function describe(report: unknown): string {
   return `${loaded} loaded, ${skipped} there already, ${failed} failed`
 }
 
-/** What a method yielded, as lists of arguments. */
-async function* argumentLists(given: unknown, who: string): AsyncGenerator<readonly unknown[], void> {
-  if (!isIterable(given))
-    throw new MemcacheOptionError(`@Warm of ${who}: return the argument lists in an array, or yield them`)
-  for await (const args of given) yield Array.isArray(args) ? args : [args]
-}
-
-function isIterable(given: unknown): given is Iterable<unknown> | AsyncIterable<unknown> {
-  return typeof given === 'object' && given !== null && (Symbol.iterator in given || Symbol.asyncIterator in given)
+function iteratorOf(given: unknown): Iterator<unknown> | AsyncIterator<unknown> | undefined {
+  if (typeof given !== 'object' || given === null) return undefined
+  if (Symbol.asyncIterator in given) return (given as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+  return Symbol.iterator in given ? (given as Iterable<unknown>)[Symbol.iterator]() : undefined
 }
