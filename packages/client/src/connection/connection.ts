@@ -21,6 +21,7 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
+import { answerComes, isAnswerBeingTaken } from './answer-turn.ts'
 import { Backoff } from './backoff.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { firstDialect, greet } from './greet.ts'
@@ -385,13 +386,11 @@ export class Connection implements AnswerSink {
     return (this.#openBatch = undefined)
   }
 
-  /**
-   * At the end of this turn of the loop: every call that is made in it leaves in one write, those of a server's many sockets too,
-   * each of which has a tick of its own.
-   */
+  /** When what is asked now leaves: every call that is made until then leaves in one write. */
   #scheduleFlush(): void {
     this.#flushScheduled = true
-    setImmediate(() => this.#flush())
+    if (isAnswerBeingTaken()) process.nextTick(() => this.#flush())
+    else setImmediate(() => this.#flush())
   }
 
   #flush(): void {
@@ -406,6 +405,7 @@ export class Connection implements AnswerSink {
 
   #receive(buffer: Buffer, length: number): void {
     this.#lastReceived = performance.now()
+    answerComes()
     this.#reader!.push(buffer, 0, length)
     if (this.#pending.callers === 0) this.#rest()
   }
