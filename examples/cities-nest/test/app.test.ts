@@ -28,7 +28,10 @@ describe('the cities service', () => {
     serveOpenApi(app)
     await app.listen(0, '127.0.0.1') // one port for all: responses are cached by host
     table = app.get(CityTable, { strict: false })
-    await vi.waitFor(async () => expect(await memcache.cache.get(['CitiesService', 'find', PARIS])).toBeDefined())
+    const ids = await table.largestIds(1000)
+    const keys = ids.map((id) => ['CitiesService', 'find', id] as const)
+    const warmed = async () => expect((await memcache.cache.getMany(keys)).size).toBe(keys.length)
+    await vi.waitFor(warmed, { timeout: 30_000 })
   })
 
   afterAll(async () => {

@@ -58,10 +58,10 @@ describe('options of cacheResponse', () => {
     await using site = await openSite({ ttlSeconds: 60 })
     const hits = async (status: number, headers: Record<string, string>, seconds: number): Promise<boolean> => {
       await site.cache.invalidateTags('url:/')
-      site.clock.advanceSeconds(11)
+      await site.pass(11)
       site.answers((_request, response) => response.status(status).set(headers).send('answer'))
       await site.get()
-      site.clock.advanceSeconds(seconds)
+      await site.pass(seconds)
       return (await site.get()).isHit
     }
     expect(await hits(200, {}, 59)).toBe(true)
@@ -122,7 +122,7 @@ describe('options of cacheResponse', () => {
     site.answers((_request, response, call) => response.send(`answer ${call}`))
     const yes = { 'X-Cached': 'yes' }
     await site.get('/', yes)
-    site.clock.advanceSeconds(15)
+    await site.pass(15)
     expect((await site.get('/', yes)).body).toBe('answer 1')
     await expect.poll(async () => (await site.get('/', yes)).body).toBe('answer 2')
   })
@@ -130,7 +130,7 @@ describe('options of cacheResponse', () => {
   it('a lifetime without an end', async () => {
     await using site = await openSite({ ttlSeconds: Infinity })
     await site.get()
-    site.clock.advanceSeconds(86_400 * 20)
+    await site.pass(86_400 * 20)
     expect((await site.get()).isHit).toBe(true)
   })
 

@@ -91,7 +91,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     await expect.poll(() => site.calls.length).toBe(4)
     gate.open()
     await Promise.all(asked)
-    site.clock.advanceSeconds(11)
+    await site.pass(11)
     site.answers((_request, response) => response.send('for all'))
     await site.get()
     expect((await site.get()).isHit).toBe(true)

@@ -1,4 +1,5 @@
 import express from 'express'
+import { passTime } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { openSite, sendRequest } from './cache-areas/open-site.ts'
 import type { Site } from './cache-areas/open-site.ts'
@@ -15,7 +16,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
     counts(site)
     await site.get('/a?b=c')
-    site.clock.advanceSeconds(15)
+    await site.pass(15)
     const gate = new Gate()
     site.answers(async (request, response, call) => {
       expect(request.originalUrl).toBe('/a?b=c')
@@ -39,7 +40,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
     site.answers((_request, response) => response.set('ETag', '"a"').send('answer'))
     await site.get()
-    site.clock.advanceSeconds(15)
+    await site.pass(15)
     expect((await site.get()).cacheStatus).toBe('memcache-ts; hit; ttl=-5')
     await expect.poll(async () => (await site.get()).cacheStatus).toBe('memcache-ts; hit; ttl=10')
     expect(site.calls[1]!.headers['if-none-match']).toBe('"a"')
@@ -53,7 +54,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     says('old', 'max-age=0, stale-while-revalidate=3600')
     await site.get()
     says('new', 'max-age=3600')
-    site.clock.advanceSeconds(3)
+    await site.pass(3)
     expect((await site.get()).body).toBe('old')
     await expect.poll(async () => (await site.get()).body).toBe('new')
   })
@@ -65,7 +66,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     const host = { Host: 'shop.test' }
     counts(one)
     await one.get('/', host)
-    fleet.clock.advanceSeconds(41)
+    await one.pass(41)
     const gate = new Gate()
     for (const site of [one, other]) {
       site.answers(async (_request, response) => {
@@ -84,7 +85,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
     counts(site)
     await site.get()
-    site.clock.advanceSeconds(15)
+    await site.pass(15)
     site.answers((_request, response) => response.sendStatus(500))
     await site.get()
     await expect.poll(() => site.calls.length).toBe(2)
@@ -95,7 +96,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await using site = await openSite({ create, ttlSeconds: 10 })
     site.answers((_request, response) => response.set('Cache-Control', 'max-age=10, stale-if-error=60').send('old'))
     await site.get()
-    site.clock.advanceSeconds(15)
+    await site.pass(15)
     site.answers(() => {
       throw new Error('the database is gone')
     })
@@ -112,7 +113,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await using site = await openSite({ create })
     site.answers((_request, response) => response.set('Cache-Control', 'max-age=10, stale-if-error=60').send('old'))
     await site.get()
-    site.clock.advanceSeconds(15)
+    await site.pass(15)
     const gate = new Gate()
     site.answers(async (_request, response) => {
       await gate.pass()
@@ -139,7 +140,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await using site = await openSite({ create })
     site.answers((_request, response) => response.set({ 'Cache-Control': 'max-age=1', ETag: '"a"' }).send('old'))
     await site.get()
-    site.clock.advanceSeconds(5)
+    await site.pass(5)
     site.answers((_request, response) => {
       response.writeHead(304, { ETag: '"a"', 'Set-Cookie': 'id=1' })
       response.end()
@@ -174,11 +175,11 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     const { port } = server.address() as { port: number }
     const get = () => sendRequest(port, 'GET', '/pages/one', { Cookie: 'a=b' })
     expect((await get()).body).toBe('page one 1')
-    fleet.clock.advanceSeconds(15)
+    await passTime(fleet.clock, cache, 15)
     expect((await get()).body).toBe('page one 1')
     // The limit is used up, so that the request in the background is denied; the stale response stays.
     await expect.poll(() => seen.length).toBe(3)
     expect(seen[2]).toBe('GET /pages/one undefined 127.0.0.1')
-    fleet.clock.advanceSeconds(86_400 - 15)
+    await passTime(fleet.clock, cache, 86_400 - 15)
   })
 })

@@ -7,7 +7,7 @@ describe.each(EXPRESSES)('cacheResponse on %s', (_, create) => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((_request, response) => response.json({ made: site.calls.length }))
     const first = await site.get('/city?id=42')
-    site.clock.advanceSeconds(30)
+    await site.pass(30)
     const second = await site.get('/city?id=42')
     expect(first.cacheStatus).toBe('memcache-ts; fwd=uri-miss; stored')
     expect(second.cacheStatus).toBe('memcache-ts; hit; ttl=30')

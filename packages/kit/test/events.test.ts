@@ -52,6 +52,7 @@ describe('events and counters', () => {
       stale: 1,
       coalesced: 0,
       loads: 3,
+      loading: 0,
       loadMs: expect.any(Number),
       loadErrors: 1,
       earlyRefreshes: 0,

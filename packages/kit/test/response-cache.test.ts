@@ -1,6 +1,7 @@
 import { createServer, request as httpRequest } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { passTime } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { ResponseCache } from '../src/index.ts'
 import type { ResponseCacheOptions } from '../src/index.ts'
@@ -54,7 +55,7 @@ describe('ResponseCache on node:http alone', () => {
     expect(await get(server)).toEqual({ body: 'call 1', status: 'memcache-ts; hit; ttl=10' })
     await test.cache.invalidateTags('all')
     expect((await get(server)).body).toBe('call 2')
-    test.clock.advanceSeconds(15)
+    await passTime(test.clock, test.cache, 15)
     expect(await get(server)).toEqual({ body: 'call 2', status: 'memcache-ts; hit; ttl=-5' })
     await expect.poll(async () => (await get(server)).body).toBe('call 3')
   })

@@ -2,6 +2,7 @@ import type { INestApplication, ModuleMetadata, Type } from '@nestjs/common'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { Test } from '@nestjs/testing'
 import { Memcache } from 'memcache-ts'
+import { passTime } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache, TestMemcacheOptions } from 'memcache-ts/testing'
 import { MemcacheModule } from '../src/index.ts'
@@ -15,6 +16,8 @@ export interface TestApp extends TestMemcache {
   get<Provider>(type: Type<Provider> | symbol | string): Provider
   /** A GET of the application. */
   fetch(path: string, init?: RequestInit): Promise<Response>
+  /** Lets time go on, when what was answered has been stored. */
+  pass(seconds: number): Promise<void>
 }
 
 /** What a test's application is made of. */
@@ -64,6 +67,7 @@ export async function openApp(options: TestAppOptions = {}): Promise<TestApp> {
     close,
     get: (type) => app.get(type, { strict: false }),
     fetch: (path, init) => fetch(origin + path, init),
+    pass: (seconds) => passTime(test.clock, cache ?? test.cache, seconds),
     [Symbol.asyncDispose]: close,
   }
 }

@@ -17,6 +17,7 @@ import {
 } from '@nestjs/common'
 import type { CanActivate, ExecutionContext, INestApplication } from '@nestjs/common'
 import { Test } from '@nestjs/testing'
+import { passTime } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
 import { until } from '../../kit/test/deferred.ts'
@@ -107,7 +108,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     const first = await test.fetch('/city/1')
     expect(await first.json()).toEqual({ id: '1', call: 1 })
     expect(status(first)).toBe('memcache-ts; fwd=uri-miss; stored')
-    test.clock.advanceSeconds(20)
+    await test.pass(20)
     const second = await test.fetch('/city/1')
     expect(await second.json()).toEqual({ id: '1', call: 1 })
     expect(status(second)).toBe('memcache-ts; hit; ttl=40')
@@ -123,7 +124,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
       const known = await test.fetch('/city/1', { headers })
       expect([known.status, await known.text()]).toEqual([304, ''])
     }
-    test.clock.advanceSeconds(41)
+    await test.pass(41)
     expect(await (await test.fetch('/city/1')).json()).toEqual({ id: '1', call: 2 })
     expect(test.get(Shows).calls).toBe(2)
   })
@@ -165,14 +166,14 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
   it('a response’s own lifetime counts before ours', async () => {
     await using test = await open()
     await test.fetch('/own')
-    test.clock.advanceSeconds(1)
+    await test.pass(1)
     expect(status(await test.fetch('/own'))).toBe('memcache-ts; hit; ttl=29')
   })
 
   it('serves stale while it is loaded anew, by a request of its own through the application', async () => {
     await using test = await open()
     await test.fetch('/stale')
-    test.clock.advanceSeconds(61)
+    await test.pass(61)
     const stale = await test.fetch('/stale')
     expect(await stale.json()).toEqual({ call: 1 })
     expect(status(stale)).toContain('hit')
@@ -202,7 +203,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     await using test = await open()
     const headers = { authorization: 'nobody' }
     const first = await test.fetch('/guarded')
-    test.clock.advanceSeconds(1)
+    await test.pass(1)
     const second = await test.fetch('/guarded')
     expect(status(second)).toContain('hit')
     expect([first, second].map((response) => response.headers.get('ratelimit')?.slice(0, 20))).toEqual([
@@ -296,7 +297,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     }
     await using test = await openApp({ platform, controllers: [All] })
     for (const path of ['/all/a', '/all/b']) await test.fetch(path)
-    test.clock.advanceSeconds(1)
+    await test.pass(1)
     expect(status(await test.fetch('/all/a'))).toBe('memcache-ts; hit; ttl=59')
     expect(status(await test.fetch('/all/b'))).toBe('memcache-ts; hit; ttl=9')
   })
@@ -318,7 +319,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     const imports = [MemcacheModule.forRoot({ name: 'pages', cache: pages.cache })]
     await using test = await openApp({ platform, imports, controllers: [Named] })
     await test.fetch('/')
-    pages.clock.advanceSeconds(1)
+    await passTime(pages.clock, pages.cache, 1)
     expect(status(await test.fetch('/'))).toContain('hit')
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
   })

@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http'
 import express from 'express'
 import type { Express, Request, Response } from 'express'
+import { passTime } from 'memcache-ts-testing'
 import type { FakeClock } from 'memcache-ts-testing'
 import type { Memcache } from 'memcache-ts'
 import { cacheResponse } from '../../src/index.ts'
@@ -42,6 +43,8 @@ export interface Site extends AsyncDisposable {
   answers(reply: Reply | Handler): void
   get(path?: string, headers?: OutgoingHttpHeaders): Promise<Answer>
   send(method: string, path?: string, headers?: OutgoingHttpHeaders, body?: string): Promise<Answer>
+  /** Lets time go on, when what was answered has been stored: a lease would end over it. */
+  pass(seconds: number): Promise<void>
   /** A moment as HTTP writes it, so many seconds from now. */
   date(seconds?: number): string
 }
@@ -88,6 +91,7 @@ export async function openSite({
     },
     send,
     get: (path, headers) => send('GET', path, headers),
+    pass: (seconds) => passTime(fleet.clock, cache, seconds),
     date: (seconds = 0) => new Date(fleet.clock.nowMs() + seconds * 1000).toUTCString(),
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]()

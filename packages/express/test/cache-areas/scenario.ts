@@ -66,7 +66,7 @@ export function scenario(name: string, steps: readonly Step[]): void {
       judge(`request ${index + 1}`, step, got, site.calls.slice(calls))
       saidBefore.etag = says['ETag'] as string
       saidBefore.lastModified = says['Last-Modified'] as string
-      if (step.thenSeconds !== undefined) site.clock.advanceSeconds(step.thenSeconds)
+      if (step.thenSeconds !== undefined) await site.pass(step.thenSeconds)
     }
   })
 }

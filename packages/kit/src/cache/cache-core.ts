@@ -131,7 +131,13 @@ export class CacheCore {
   stats(): CacheStats {
     const { report, pending, memory } = this.parts
     const inMemory = memory?.stats() ?? NOTHING_IN_MEMORY
-    return { ...report.stats, ...inMemory, pending: pending.size, breaker: this.#breaker() }
+    return {
+      ...report.stats,
+      ...inMemory,
+      loading: this.#loads.underWay,
+      pending: pending.size,
+      breaker: this.#breaker(),
+    }
   }
 
   /** Ends what goes on by itself, then the connections. */

@@ -43,7 +43,10 @@ const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache
 >
 
 /** What is counted as it happens; the rest of `CacheStats` is how things stand. */
-export type CountedStats = Omit<CacheStats, 'pending' | 'breaker' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'>
+export type CountedStats = Omit<
+  CacheStats,
+  'pending' | 'breaker' | 'loading' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'
+>
 
 /** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */
 export class CacheReport {

@@ -12,6 +12,8 @@ export interface CacheStats {
   coalesced: number
   /** Loaders run; each under a lease that was won, but for `unleasedLoads`. */
   loads: number
+  /** Loads under way now, until their values are stored. */
+  loading: number
   /** How long they took, in milliseconds all together, those that failed among them. */
   loadMs: number
   /** Loaders that threw, or took longer than `hardTimeoutMs`. */

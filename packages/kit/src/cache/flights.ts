@@ -49,8 +49,13 @@ export class Flights<Result> {
   }
 
   /** Lets nobody else join the work for a key that is under way: what it brings may be out of date for who asks now. */
-  detach(key: string): void {
-    this.#flights.delete(key)
+  detach(key: string, flight: Flight<Result> | undefined = this.#flights.get(key)): void {
+    if (flight !== undefined) this.#forget(key, flight)
+  }
+
+  /** Lets others join work again that was detached, unless there is other work for its key meanwhile. */
+  attach(key: string, flight: Flight<Result>): void {
+    if (!this.#flights.has(key)) this.#flights.set(key, flight)
   }
 
   detachAll(): void {

@@ -48,10 +48,16 @@ export class LeasedLoads {
   readonly #parts: CacheParts
   readonly #flights = new Flights<LoadOutcome>()
   readonly #keeper: LeaseKeeper
+  #underWay = 0
 
   constructor(parts: CacheParts) {
     this.#parts = parts
     this.#keeper = new LeaseKeeper(parts.store, parts.leaseSeconds)
+  }
+
+  /** How many loads are under way, until their values are stored. */
+  get underWay(): number {
+    return this.#underWay
   }
 
   /** The load of a key that is under way. */
@@ -81,9 +87,14 @@ export class LeasedLoads {
     background = false,
   ): Flight<LoadOutcome> {
     const work = async (signal: AbortSignal): Promise<LoadOutcome> => {
-      return right === undefined
-        ? this.#loadUnleased(target, run(signal))
-        : this.#loadAndStore(target, right, run(signal))
+      this.#underWay++
+      try {
+        return await (right === undefined
+          ? this.#loadUnleased(target, run(signal))
+          : this.#loadAndStore(target, right, run(signal)))
+      } finally {
+        this.#underWay--
+      }
     }
     return this.#flights.start(target.name, work, background)
   }

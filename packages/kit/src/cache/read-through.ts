@@ -59,8 +59,6 @@ export class ReadThrough {
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
   readonly #polls = new Flights<Lookup>()
-  /** Keys whose poll waits for its answer. */
-  readonly #asking = new Set<string>()
   readonly #abandoned: AbandonedClaims
   /** Keys for which the right to load ahead is being asked for. */
   readonly #claiming = new Set<string>()
@@ -224,8 +222,7 @@ export class ReadThrough {
   #look(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
     const polling = request.waits === false ? undefined : this.#polls.get(name)
-    // A poll that is being answered may have been overtaken by an invalidation: it is joined while it pauses.
-    if (polling !== undefined && !this.#asking.has(name)) return this.#polls.wait(name, polling, signal)
+    if (polling !== undefined) return this.#polls.wait(name, polling, signal)
     return this.#lookups.find(request)
   }
 
@@ -237,18 +234,24 @@ export class ReadThrough {
 
   #startPoll(request: ReadThroughRequest): Flight<Lookup> {
     this.#parts.report.stats.leasesLost++
-    return this.#polls.start(request.name, (stop) => this.#poll(request, stop))
+    const flight: Flight<Lookup> = this.#polls.start(request.name, (stop) => this.#poll(request, stop, () => flight))
+    return flight
   }
 
-  async #poll(request: ReadThroughRequest, stop: AbortSignal): Promise<Lookup> {
+  /**
+   * Polls for a value. It is joined while it pauses alone: between an answer and those who are given it, an invalidation may be
+   * confirmed that the answer knows nothing of.
+   */
+  async #poll(request: ReadThroughRequest, stop: AbortSignal, itself: () => Flight<Lookup>): Promise<Lookup> {
     const { name } = request
     const deadline = performance.now() + this.#parts.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
       await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
-      this.#asking.add(name)
-      const found = await this.#lookups.find(request).finally(() => this.#asking.delete(name))
+      this.#polls.detach(name, itself())
+      const found = await this.#lookups.find(request)
       if (found.kind !== 'taken') return found
       if (performance.now() >= deadline) return NO_LEASE
+      this.#polls.attach(name, itself())
     }
   }
 
