@@ -13,6 +13,7 @@ import * as memoryTier from './memory-tier.js'
 import * as memory from './memory.js'
 import * as near from './near.js'
 import * as responseCache from './response-cache.js'
+import * as sessionsAway from './sessions-away.js'
 import * as stampede from './stampede.js'
 import * as tags from './tags.js'
 
@@ -29,6 +30,7 @@ export const goals = {
   near,
   limits,
   limitsAway,
+  sessionsAway,
   memory,
   clientFailover,
   clientFaults,

@@ -11,7 +11,7 @@ const MOST_AFTER_MS = 1
 const MOST_BACK_MS = 2000
 
 /** What is done to the server, and undone. */
-const FAULTS = {
+export const FAULTS = {
   hung: {
     begin: (server) => process.kill(server.pid, 'SIGSTOP'),
     end: (server) => process.kill(server.pid, 'SIGCONT'),
@@ -74,7 +74,7 @@ async function measure(fault, realMemcached, open) {
 }
 
 /** A server that can be stopped, and started again at its address. */
-async function relaunchable(realMemcached) {
+export async function relaunchable(realMemcached) {
   let server = await launch({ realMemcached })
   const { port, address } = server
   return {
