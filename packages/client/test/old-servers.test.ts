@@ -1,42 +1,18 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { duplexPair } from 'node:stream'
 import { MemcachedServer } from 'memcache-ts-server'
+import { listenAsOldServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheUnsupportedError } from '../src/index.ts'
 import { describeClient } from './client-contract.ts'
 import type { OpenedServer } from './client-contract.ts'
 
-/**
- * A memcached that is older than the meta commands: it tells its version, and answers `ERROR` to what begins with `m`, as
- * 1.4.39 does. Where a meta command comes with a value, that value would be its next command.
- */
-async function oldServer(version = '1.4.39'): Promise<OpenedServer & { metaCommands: string[] }> {
+async function oldServer(version?: string): Promise<OpenedServer & { readonly metaCommands: readonly string[] }> {
   const server = new MemcachedServer()
-  const metaCommands: string[] = []
-  const listener = createServer((socket) => {
-    const [ours, theirs] = duplexPair()
-    server.handle(theirs)
-    socket.on('error', () => {})
-    socket.on('close', () => ours.end())
-    ours.on('data', (chunk: Buffer) => socket.write(chunk))
-    socket.on('data', (chunk: Buffer) => {
-      const text = chunk.toString('latin1')
-      if (text === 'version\r\n') socket.write(`VERSION ${version}\r\n`)
-      else if (/^m[gsdane] /.test(text)) {
-        metaCommands.push(text)
-        socket.write('ERROR\r\n')
-      } else ours.write(chunk)
-    })
-  }).listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address() as AddressInfo
+  const { address, metaCommands, close } = await listenAsOldServer(server, version)
   const stop = async (): Promise<void> => {
-    listener.close()
+    close()
     await server.close()
   }
-  return { options: { servers: `127.0.0.1:${port}` }, stop, metaCommands }
+  return { options: { servers: address }, stop, metaCommands }
 }
 
 describe('on a memcached without meta commands', () => {

@@ -1,12 +1,8 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { duplexPair } from 'node:stream'
 import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { openSite } from './cache-areas/open-site.ts'
 import { Gate } from './gate.ts'
@@ -21,24 +17,13 @@ async function realMemcached(): Promise<SharedServer> {
   return sharing(server.address, () => server.kill())
 }
 
-/** A memcached of before 1.6: its version says so, and it knows no command that begins with m. */
 async function oldMemcached(): Promise<SharedServer> {
   const server = new MemcachedServer()
-  const listener = createServer((socket) => {
-    const [ours, theirs] = duplexPair()
-    server.handle(theirs)
-    socket.on('error', () => {})
-    socket.on('close', () => ours.end())
-    ours.on('data', (chunk: Buffer) => socket.write(chunk))
-    socket.on('data', (chunk: Buffer) => {
-      if (chunk.toString('latin1') === 'version\r\n') socket.write('VERSION 1.4.39\r\n')
-      else ours.write(chunk)
-    })
-  }).listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  return sharing(`127.0.0.1:${(listener.address() as AddressInfo).port}`, async () => {
-    listener.close()
+  const { address, metaCommands, close } = await listenAsOldServer(server)
+  return sharing(address, async () => {
+    close()
     await server.close()
+    expect(metaCommands).toEqual([])
   })
 }
 

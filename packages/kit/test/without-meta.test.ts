@@ -1,8 +1,4 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { duplexPair } from 'node:stream'
-import { describeWithCommand, FakeClock, launchSaslMemcached } from 'memcache-ts-testing'
+import { describeWithCommand, FakeClock, launchSaslMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
 import { defineCache, memcache, rateLimiter, SessionRepository } from '../src/index.ts'
@@ -14,23 +10,10 @@ interface OldServer extends AsyncDisposable {
   readonly clock?: FakeClock
 }
 
-/** A memcached of before 1.6: its version says so, and it knows no command that begins with m. */
 async function oldServer(): Promise<OldServer> {
   const clock = new FakeClock()
   const server = new MemcachedServer({ clock })
-  const listener = createServer((socket) => {
-    const [ours, theirs] = duplexPair()
-    server.handle(theirs)
-    socket.on('error', () => {})
-    socket.on('close', () => ours.end())
-    ours.on('data', (chunk: Buffer) => socket.write(chunk))
-    socket.on('data', (chunk: Buffer) => {
-      if (chunk.toString('latin1') === 'version\r\n') socket.write('VERSION 1.4.39\r\n')
-      else ours.write(chunk)
-    })
-  }).listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const servers = `127.0.0.1:${(listener.address() as AddressInfo).port}`
+  const { address: servers, metaCommands, close } = await listenAsOldServer(server)
   const opened: Memcache[] = []
   return {
     clock,
@@ -41,8 +24,10 @@ async function oldServer(): Promise<OldServer> {
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(opened.map((cache) => cache.close()))
-      listener.close()
+      close()
       await server.close()
+      // Its version has told the kit that there are none.
+      expect(metaCommands).toEqual([])
     },
   }
 }
