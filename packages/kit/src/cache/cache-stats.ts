@@ -14,7 +14,7 @@ export interface CacheStats {
   loads: number
   /** Loads under way now, until their values are stored. */
   loading: number
-  /** How long they took, in milliseconds all together, those that failed among them. */
+  /** How long loaders took, in milliseconds all together, those that failed among them. */
   loadMs: number
   /** Loaders that threw, or took longer than `hardTimeoutMs`. */
   loadErrors: number
