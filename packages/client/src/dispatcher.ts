@@ -3,7 +3,6 @@ import {
   joinKey,
   keyTextProblem,
   MAX_KEY_BYTES,
-  MemcacheError,
   MemcacheKeyError,
   MemcacheOptionError,
 } from 'memcache-ts-protocol'

@@ -15,13 +15,15 @@ describe('a timer of any length', () => {
     'fires after %d ms, once',
     (delayMs) => {
       const fired = vi.fn()
-      new LongTimer(fired, delayMs)
+      const timer = new LongTimer(fired, delayMs)
       vi.advanceTimersByTime(delayMs - 1)
       expect(fired).not.toHaveBeenCalled()
       vi.advanceTimersByTime(1)
       expect(fired).toHaveBeenCalledTimes(1)
+      timer.clear()
       vi.advanceTimersByTime(200 * DAY_MS)
       expect(fired).toHaveBeenCalledTimes(1)
+      timer.clear()
     },
   )
 
