@@ -32,6 +32,8 @@ export class Dispatcher {
   readonly #options: ResolvedClientOptions
   readonly #observer: PoolObserver
   #router: Router | undefined
+  /** Servers that are no longer used, until what was asked of them is done. */
+  readonly #ending = new Set<Promise<void>>()
 
   constructor(options: ResolvedClientOptions, observer: PoolObserver) {
     this.#options = options
@@ -52,7 +54,11 @@ export class Dispatcher {
     })
     // A single server needs no hashing.
     this.#router = servers.length > 1 ? createRouter(this.#options.hash, servers) : undefined
-    for (const gone of before.values()) void gone.close()
+    for (const gone of before.values()) {
+      const ending = gone.close()
+      this.#ending.add(ending)
+      void ending.finally(() => this.#ending.delete(ending))
+    }
   }
 
   /**
@@ -164,7 +170,7 @@ export class Dispatcher {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#pools.map((pool) => pool.close()))
+    await Promise.all([...this.#ending, ...this.#pools.map((pool) => pool.close())])
   }
 }
 

@@ -32,10 +32,18 @@ export interface MetadumpOptions extends Omit<CallOptions, 'groupKey' | 'server'
 
 /** How long a dump may take by default. */
 export const METADUMP_TIMEOUT_MS = 60_000
-const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, refusals: ['BUSY'] }
+const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, lists: /^(?:key=|OK)/ }
 /** The crawler is busy with the server's own rounds for a moment only. */
 const BUSY_PAUSE_MS = 20
-const NOBODY: ConnectionObserver = { connected() {}, disconnected() {}, retrying() {} }
+const NOBODY: ConnectionObserver = {
+  connected() {},
+  disconnected() {},
+  retrying() {},
+  silent() {},
+  retired() {},
+  successor: () => undefined,
+  returned: () => undefined,
+}
 
 /**
  * Dumps one server on a connection of its own: the answer is long, and what is asked behind it would wait. While the server's
