@@ -133,7 +133,9 @@ describe('typed values', () => {
       code = 'E_NOT_FOUND'
     }
     expect(roundTrip('typed', new Vector([1, 2]))).toStrictEqual(new Float32Array([1, 2]))
-    expect(roundTrip('typed', new (class Index extends Map<number, number> {})([[1, 2]]))).toStrictEqual(new Map([[1, 2]]))
+    expect(roundTrip('typed', new (class Index extends Map<number, number> {})([[1, 2]]))).toStrictEqual(
+      new Map([[1, 2]]),
+    )
     expect(roundTrip('typed', new User())).toStrictEqual({ name: 'ann', born: new Date(0) })
     expect(roundTrip('typed', { toJSON: () => ({ big: 1n }) })).toStrictEqual({ big: 1n })
     const error = roundTrip('typed', new NotFound('gone')) as NotFound

@@ -8,10 +8,10 @@ const HEX_DIGITS_PER_DIGIT = Math.log(10) / Math.log(16)
 const MAX_PATH_STEPS = 10
 
 /** The name of a typed array's kind, that of its base for a subclass. */
-const typedArrayName = Object.getOwnPropertyDescriptor(
+const TYPED_ARRAY_NAME = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   Symbol.toStringTag,
-)!.get!
+)!
 
 /**
  * JSON with tags for what JSON has no word for (docs/format.md). A tagged value is `{ "$": [kind, data] }`; an object of the
@@ -131,7 +131,7 @@ class Encoder {
     if (value.byteLength === 0 && isDetached(value.buffer)) throw this.#refusal(`${kindOf(value)} that was transferred`)
     const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
     if (Buffer.isBuffer(value)) return this.#tagged('buffer', bytes)
-    const kind = (typedArrayName.call(value) as string | undefined) ?? 'DataView'
+    const kind = (TYPED_ARRAY_NAME.get!.call(value) as string | undefined) ?? 'DataView'
     if (kind !== 'DataView' && !TYPED_ARRAYS.has(kind)) throw this.#refusal(kindOf(value))
     return this.#tagged(kind, bytes)
   }

@@ -35,5 +35,5 @@ export const TYPED_ARRAYS: ReadonlyMap<string, TypedArrayConstructor> = new Map(
     BigInt64Array,
     BigUint64Array,
     ...(Float16Array === undefined ? [] : [Float16Array]),
-  ].map((type) => [type.name, type as TypedArrayConstructor]),
+  ].map((type) => [type.name, type]),
 )
