@@ -1,7 +1,7 @@
 import {
   checkKey,
   joinKey,
-  keyProblem,
+  keyTextProblem,
   MAX_KEY_BYTES,
   MemcacheError,
   MemcacheKeyError,
@@ -12,7 +12,7 @@ import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
-import { hashedKey } from './hashed-key.ts'
+import { hashedKey, looksHashed } from './hashed-key.ts'
 import { errorForKey } from './operations/error-for-key.ts'
 import { GetCall } from './operations/get-call.ts'
 import type { Operation, Waiter, WireKey } from './operations/operation.ts'
@@ -65,9 +65,10 @@ export class Dispatcher {
   /** As `wireKey`, for a key that is text. */
   textKey(key: Key): string {
     const wireKey = this.#options.prefix + (typeof key === 'string' ? key : joinKey(key))
-    if (this.#options.longKeys === 'hash' && Buffer.byteLength(wireKey) > MAX_KEY_BYTES) {
+    const isHashed = this.#options.longKeys === 'hash'
+    if (isHashed && (Buffer.byteLength(wireKey) > MAX_KEY_BYTES || looksHashed(wireKey))) {
       // What may not be in a key at all is refused, long or not.
-      const problem = keyProblem(wireKey.slice(0, MAX_KEY_BYTES / 4))
+      const problem = keyTextProblem(wireKey)
       if (problem !== undefined) throw new MemcacheKeyError(problem, { key: wireKey })
       return hashedKey(wireKey)
     }
@@ -75,13 +76,14 @@ export class Dispatcher {
     return wireKey
   }
 
-  #binaryKey(key: Uint8Array): Buffer {
+  #binaryKey(key: Uint8Array): WireKey {
     const bytes = Buffer.concat([Buffer.from(this.#options.prefix), key])
     if (key.length === 0 || bytes.length > MAX_KEY_OF_BYTES) {
       throw new MemcacheKeyError(
         `a key that is bytes has 1 to ${MAX_KEY_OF_BYTES} of them with the prefix, this one has ${bytes.length}`,
       )
     }
+    if (this.#options.longKeys === 'hash' && looksHashed(bytes.toString('latin1'))) return hashedKey(bytes)
     return bytes
   }
 

@@ -1,5 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { checkOptions, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
+import { checkKeyPrefix, checkOptions, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { Credentials } from './connection/greet.ts'
 import type { DialectName } from './dialects/dialect.ts'
@@ -127,6 +127,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
   const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
   const options = { ...fromUrl, ...withoutUndefined(given) }
   const { prefix = '', discovery = false } = options
+  checkKeyPrefix(prefix)
   if (discovery && servers.some(({ stream, path }) => stream !== undefined || path !== undefined)) {
     throw new MemcacheOptionError('discovery asks configuration endpoints: give them as host:port')
   }

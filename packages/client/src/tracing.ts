@@ -56,7 +56,7 @@ export class Tracing {
     }
     if (!channel.hasSubscribers) return beginOrReject(begin)
     const list = keys === undefined ? [] : ((many ? keys : [keys]) as readonly ClientKey[])
-    const context: OperationContext = { operation, keys: list.map(nameOf), server: this.#serverOf(list, options) }
+    const context: OperationContext = { operation, keys: namesOf(list), server: this.#serverOf(list, options) }
     return channel.tracePromise(() => beginOrReject(begin), context)
   }
 
@@ -99,6 +99,15 @@ export class Tracing {
       // A key that cannot be is told of by the operation itself.
       return undefined
     }
+  }
+}
+
+/** The keys as they stand in errors; none that cannot be, which the operation itself tells of. */
+function namesOf(keys: readonly ClientKey[]): string[] {
+  try {
+    return keys.map(nameOf)
+  } catch {
+    return []
   }
 }
 

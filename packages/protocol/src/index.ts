@@ -44,8 +44,18 @@ export { MAX_REPLY_LINE_BYTES, writeLineEnd, writeValueLine } from './text/respo
 export { Uint64, writeUint } from './uint64.ts'
 export { checkOptions } from './check-options.ts'
 export { ClientFlags } from './client-flags.ts'
-export { checkKey, joinKey, keyProblem } from './key.ts'
+export {
+  checkKey,
+  checkKeyPrefix,
+  escapeKeyPart,
+  hasKeyTag,
+  isKeyPart,
+  joinKey,
+  keyProblem,
+  keyTextProblem,
+} from './key.ts'
 export type { Key, KeyPart } from './key.ts'
+export { kindOf } from './kind-of.ts'
 export { MAX_REQUEST_LINE_BYTES, writeMetaCommand, writeRequestKey } from './meta/request-formatter.ts'
 export { writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag-writer.ts'
 export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
