@@ -13,6 +13,7 @@ import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, HeadDecision } from './response-capture.ts'
 import { judgeResponse, POLICY_FIELDS } from './response-policy.ts'
 import type { Lifetimes, PolicyConditions } from './response-policy.ts'
+import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from './reuse.ts'
 import { sendStored } from './send-stored.ts'
 import type { StoredResponse } from './stored-record.ts'
@@ -76,6 +77,8 @@ const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-rang
 export class HandlerRun implements CaptureObserver {
   /** The response; rejects with `UnstoredError`. */
   readonly outcome: Promise<FreshResponse>
+  /** The response as it is being written, for others that ask for the same. */
+  readonly live: LiveResponse
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #conditions: RunConditions
@@ -101,6 +104,7 @@ export class HandlerRun implements CaptureObserver {
       this.#reject = reject
     })
     this.outcome.catch(() => {})
+    this.live = new LiveResponse(conditions.maxBytes)
   }
 
   /** Captures the response from now on; the handler is to be run next. */
@@ -136,6 +140,8 @@ export class HandlerRun implements CaptureObserver {
       this.#fail('refused', 'a cache within has another key for it')
       return false
     }
+    // What has followed by now knows nothing of the tags.
+    this.live.fail('ask')
     this.#adopted = within
     this.#adoptedTags.push(...tags)
     return true
@@ -152,8 +158,15 @@ export class HandlerRun implements CaptureObserver {
     this.#fail('aborted', 'it ended before it was whole')
   }
 
+  onPart(part: Buffer): void {
+    // A handler that finds out who asks while it writes the body writes the rest for that client alone.
+    if (this.#isIdentified && this.#fresh?.lifetimes.isShared !== true) this.live.fail('alone')
+    else this.live.push(part)
+  }
+
   onOverflow(): void {
-    this.#fail('refused', `it has over ${this.#conditions.maxBytes} bytes`)
+    this.live.overflow()
+    this.#reject(new UnstoredError('refused', `it has over ${this.#conditions.maxBytes} bytes`))
   }
 
   onHead(status: number, fields: Fields): HeadDecision {
@@ -161,6 +174,7 @@ export class HandlerRun implements CaptureObserver {
     if (stale !== undefined) {
       const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
       if (status === 304 || isGood) {
+        this.live.fail('ask')
         this.#withheld = { status, fields }
         return { action: 'withhold', isBodyWanted: false }
       }
@@ -204,6 +218,7 @@ export class HandlerRun implements CaptureObserver {
       names: variedFields(fields, []),
     }
     this.#expectedLength = length
+    this.live.begin({ ...this.#fresh, length: length === undefined ? undefined : Number(length) })
     return true
   }
 
@@ -214,12 +229,14 @@ export class HandlerRun implements CaptureObserver {
       return this.#sendInstead(this.#withheld)
     }
     const fresh = this.#fresh
+    if (this.live.isRelayed) return this.live.end()
     if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not seen')
     // The handler may have found out late who sent the request, while it wrote the body.
     if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it is for one user')
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
       return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
     }
+    this.live.end()
     this.#resolve({ ...fresh, body })
   }
 
@@ -249,6 +266,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #fail(reason: UnstoredError['reason'], detail: string): void {
+    this.live.fail(reason === 'aborted' ? 'ask' : 'alone')
     this.#reject(new UnstoredError(reason, detail, reason === 'failed' ? this.#conditions.stale : undefined))
   }
 

@@ -5,12 +5,15 @@ import type { CacheCore } from '../cache/cache-core.ts'
 import { resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
 import type { Fitness } from '../cache/read-through.ts'
+import type { Generations } from '../cache/tags.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { cacheStatusField } from './cache-status.ts'
 import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { lineOf } from './fields.ts'
+import { followLive } from './follow-live.ts'
+import type { LiveRun } from './follow-live.ts'
 import { HandlerRun, UnstoredError } from './handler-run.ts'
 import { madeUpExchange } from './made-up-exchange.ts'
 import { authorizedName, forwardReason, isValidatorFor, staleOf, variantQuestion } from './question.ts'
@@ -64,6 +67,9 @@ export class ResponseCache {
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
   readonly #alone = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+
+  /** Handler calls that are under way under a lease, by key. */
+  readonly #live = new Map<string, LiveRun>()
 
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
@@ -151,6 +157,14 @@ export class ResponseCache {
     let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+        const live = waits ? this.#live.get(question.name) : undefined
+        const { signal } = waiting
+        const followed =
+          live === undefined
+            ? 'ask'
+            : await followLive(core, question, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+        if (followed === 'sent') return true
+        if (followed === 'alone') break
         const asked = await this.#ask(core, question, waits, waiting.signal)
         if (asked === 'leading') return false
         if (waiting.isGone) return true
@@ -193,6 +207,16 @@ export class ResponseCache {
     return false
   }
 
+  /** Lets others that ask for the same follow a handler call, while it is under way. */
+  #offer(live: LiveRun, run: HandlerRun): void {
+    const { name } = live.question
+    this.#live.set(name, live)
+    const end = (): void => {
+      if (this.#live.get(name) === live) this.#live.delete(name)
+    }
+    run.outcome.then(end, end)
+  }
+
   #isAlone(name: string): boolean {
     return (this.#alone.get(name) ?? 0) > this.#nowMs()
   }
@@ -210,6 +234,7 @@ export class ResponseCache {
   ): Promise<Asked | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = question
     let isJoined = true
+    let generations: Generations | undefined
     let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
       core
@@ -231,12 +256,14 @@ export class ResponseCache {
             isJoined = fitness === 'unfit'
             return fitness
           },
+          onLease: (given) => void (generations = given),
           load: async (context) => {
             const stale = await unpacked(staleOf(context, question))
             // The request has been given to its handler already.
             if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
             const run = this.#runOf(question, question.exchange, stale)
             this.#lead(question.exchange.request, run)
+            if (generations !== undefined) this.#offer({ response: run.live, question, generations }, run)
             resolve('leading')
             return this.#keep(core, question, run, context)
           },

@@ -23,6 +23,8 @@ export interface HeadDecision {
 export interface CaptureObserver {
   /** The handler has told the head; the observer may still set header fields, which are not the handler's. */
   onHead(status: number, fields: Fields): HeadDecision
+  /** A part of a wanted body was written. */
+  onPart(part: Buffer): void
   /** The response is whole. `undefined`: its body was not wanted, or was more than `maxBytes`. */
   onEnd(body: Buffer | undefined): void
   /** The body is more than `maxBytes`. */
@@ -48,6 +50,9 @@ const NOT_IN_304 = [
 ]
 /** Statuses that have no content. */
 const WITHOUT_CONTENT = new Set([204, 205, 304])
+
+/** Stands for the parts of a body that is over `maxBytes`: none is kept. */
+const TOO_LARGE: Buffer[] = []
 
 /**
  * Captures what a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body, both as they are told at this
@@ -120,7 +125,7 @@ export class ResponseCapture {
     if (this.#action === 'send') {
       const isTaken = this.#observer.outside(() => this.#write.apply(response, args))
       // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else waiting.
-      return isTaken || (this.#isWanted && !response.destroyed)
+      return isTaken || (this.#isWanted && this.#chunks !== TOO_LARGE && !response.destroyed)
     }
     const callback = callbackOf(args)
     if (callback !== undefined) process.nextTick(callback)
@@ -143,7 +148,7 @@ export class ResponseCapture {
       const callback = callbackOf(args)
       if (callback !== undefined) response.once('finish', callback)
     }
-    const body = this.#isWanted ? Buffer.concat(this.#chunks) : undefined
+    const body = this.#isWanted && this.#chunks !== TOO_LARGE ? Buffer.concat(this.#chunks) : undefined
     this.#chunks = []
     this.#observer.onEnd(body)
     return response
@@ -164,12 +169,14 @@ export class ResponseCapture {
     this.#size += bytes.length
     if (this.#size <= this.#maxBytes) {
       // What a handler has written is its own again, and may be written over.
-      this.#chunks.push(typeof chunk === 'string' ? bytes : Buffer.from(bytes))
+      const part = typeof chunk === 'string' ? bytes : Buffer.from(bytes)
+      this.#chunks.push(part)
+      this.#observer.onPart(part)
       return
     }
-    this.#isWanted = false
-    this.#chunks = []
-    this.#observer.onOverflow()
+    if (this.#chunks !== TOO_LARGE) this.#observer.onOverflow()
+    this.#chunks = TOO_LARGE
+    this.#observer.onPart(Buffer.from(bytes))
   }
 
   #onClose(): void {

@@ -35,11 +35,7 @@ export function sendStored(
 ): void {
   const { status, fields, length } = stored
   const isKnown = !isHead && body === undefined ? true : isNotModified(headers, status, fields, stored.receivedMs)
-  for (const [name, value] of Object.entries(fields)) {
-    if (!isKnown || !OF_CONTENT.test(name)) response.setHeader(name, value)
-  }
-  response.setHeader('Age', String(Math.floor(ageSeconds(stored, nowMs))))
-  response.setHeader('Cache-Status', cacheStatus)
+  setStoredFields(response, stored, { isKnown, cacheStatus, nowMs })
   if (isKnown) return send(304, undefined)
   const range = status === 200 && body !== undefined ? byteRangeOf(headers, fields, length) : undefined
   if (range === 'unsatisfiable') {
@@ -55,6 +51,19 @@ export function sendStored(
   }
   if (status !== 204 && status !== 205) response.setHeader('Content-Length', String(length))
   send(status, length === 0 ? undefined : body)
+}
+
+/** Sets the fields of a stored response, with `Age` and `Cache-Status`. */
+export function setStoredFields(
+  response: ServerResponse,
+  stored: Pick<StoredResponse, 'fields' | 'receivedMs' | 'lifetimes'>,
+  { isKnown, cacheStatus, nowMs }: { isKnown: boolean; cacheStatus: string; nowMs: number },
+): void {
+  for (const [name, value] of Object.entries(stored.fields)) {
+    if (!isKnown || !OF_CONTENT.test(name)) response.setHeader(name, value)
+  }
+  response.setHeader('Age', String(Math.floor(ageSeconds(stored, nowMs))))
+  response.setHeader('Cache-Status', cacheStatus)
 }
 
 /** Sends by a response's own methods. */
