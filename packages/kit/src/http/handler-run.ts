@@ -23,6 +23,8 @@ import { variedFields } from './vary.ts'
 export interface FreshResponse {
   readonly status: number
   readonly fields: Fields
+  /** Fields that were set before the cache, and that the handler took away. */
+  readonly removed: readonly string[]
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
   /** The request fields that it was selected by. */
@@ -213,6 +215,7 @@ export class HandlerRun implements CaptureObserver {
     this.#fresh = {
       status,
       fields: { date: toHttpDate(receivedMs), ...storableFields(Object.fromEntries(own), unstored) },
+      removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs,
       lifetimes,
       names: variedFields(fields, []),
@@ -317,7 +320,8 @@ export class HandlerRun implements CaptureObserver {
       return { ...stale, fields: updated }
     }
     const { lifetimes, unstored } = verdict
-    const stored = { status: stale.status, fields: storableFields(updated, unstored), receivedMs, lifetimes }
+    const { status, removed } = stale
+    const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
     this.#resolve({ ...stored, names: variedFields(judged, []), body })
     return { ...stale, ...stored }
   }

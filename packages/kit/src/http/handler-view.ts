@@ -62,21 +62,15 @@ export class HandlerView {
       if (!hidden.has(raw[index]!.toLowerCase())) rawHeaders.push(raw[index]!, raw[index + 1]!)
     }
     for (const [name, value] of Object.entries(added)) rawHeaders.push(name, value)
-    // As properties of its own: a request of HTTP/2 has no setters for them.
-    this.#shadow(request, 'headers', Object.assign(headers, added))
-    this.#shadow(request, 'rawHeaders', rawHeaders)
-    this.#shadow(request, 'headersDistinct', undefined)
+    // As properties of its own: a request of HTTP/2 has no setters for them, and Node counts the raw ones as they came.
+    this.#shadow(request, 'headers', { value: Object.assign(headers, added), writable: true })
+    this.#shadow(request, 'rawHeaders', { value: rawHeaders, writable: true })
+    this.#shadow(request, 'headersDistinct', { get: () => distinct(rawHeaders) })
   }
 
-  #shadow(request: IncomingMessage, name: 'headers' | 'rawHeaders' | 'headersDistinct', value: unknown): void {
+  #shadow(request: IncomingMessage, name: string, shown: PropertyDescriptor): void {
     const own = Object.getOwnPropertyDescriptor(request, name)
-    if (name === 'headersDistinct') {
-      // Node computes it from `rawHeaders` when it is first read.
-      if (name in request) Reflect.set(request, name, undefined)
-      this.#restore.push(() => name in request && Reflect.set(request, name, undefined))
-      return
-    }
-    Object.defineProperty(request, name, { configurable: true, enumerable: true, writable: true, value })
+    Object.defineProperty(request, name, { configurable: true, enumerable: true, ...shown })
     this.#restore.push(() => {
       if (own === undefined) Reflect.deleteProperty(request, name)
       else Object.defineProperty(request, name, own)
@@ -113,4 +107,13 @@ export class HandlerView {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The header fields with a list of values for each, as `headersDistinct` has them. */
+function distinct(rawHeaders: readonly string[]): NodeJS.Dict<string[]> {
+  const fields = Object.create(null) as Record<string, string[]>
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    ;(fields[rawHeaders[index]!.toLowerCase()] ??= []).push(rawHeaders[index + 1]!)
+  }
+  return fields
 }

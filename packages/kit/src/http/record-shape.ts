@@ -30,14 +30,16 @@ export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord
 }
 
 function asResponse(head: Record<string, unknown>, key: string, body: Buffer): StoredRecord | undefined {
-  const { status, receivedMs, compression, length } = head
+  const { status, removed, receivedMs, compression, length } = head
   const fields = asFields(head['fields'])
   const lifetimes = asLifetimes(head['lifetimes'])
   if (fields === undefined || lifetimes === undefined || !isAmount(receivedMs) || !isAmount(length)) return undefined
   if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 599) return undefined
+  if (!isListOf(removed, (name) => TOKEN.test(name))) return undefined
   if (compression !== 'none' && compression !== 'gzip') return undefined
   if (compression === 'none' && length !== body.length) return undefined
-  return { kind: 'response', key, status: status as number, fields, receivedMs, lifetimes, compression, length, body }
+  const told = { status: status as number, fields, removed, receivedMs, lifetimes }
+  return { kind: 'response', key, ...told, compression, length, body }
 }
 
 function asFields(given: unknown): Fields | undefined {

@@ -56,9 +56,10 @@ export function sendStored(
 /** Sets the fields of a stored response, with `Age` and `Cache-Status`. */
 export function setStoredFields(
   response: ServerResponse,
-  stored: Pick<StoredResponse, 'fields' | 'receivedMs' | 'lifetimes'>,
+  stored: Pick<StoredResponse, 'fields' | 'removed' | 'receivedMs' | 'lifetimes'>,
   { isKnown, cacheStatus, nowMs }: { isKnown: boolean; cacheStatus: string; nowMs: number },
 ): void {
+  for (const name of stored.removed) response.removeHeader(name)
   for (const [name, value] of Object.entries(stored.fields)) {
     if (!isKnown || !OF_CONTENT.test(name)) response.setHeader(name, value)
   }

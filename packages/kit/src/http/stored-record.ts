@@ -12,6 +12,8 @@ export interface StoredResponse {
   readonly key: string
   readonly status: number
   readonly fields: Fields
+  /** Names of fields that are set before the cache, and that the handler takes away. */
+  readonly removed: readonly string[]
   /** When it came, in milliseconds since 1970. */
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
