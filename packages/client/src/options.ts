@@ -8,6 +8,7 @@ import type { HashStrategy } from './routing/create-router.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 import { tlsOptionsOf } from './tls-options.ts'
+import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
 import { createCodec } from './values/create-codec.ts'
 import type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
 import type { PresetName } from './values/create-codec.ts'
@@ -53,6 +54,8 @@ export interface MemcachedClientOptions {
   values?: 'typed' | PresetName | ValueCodec | undefined
   /** Compress values: `true` for gzip over 1 kB, an algorithm, or options. Default false. */
   compression?: boolean | CompressionAlgorithm | CompressionOptions | undefined
+  /** The most bytes that a compressed value may become; larger ones are refused, and not compressed when stored. Default 8 MiB. */
+  maxDecompressedBytes?: number | undefined
   /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
   chunkBytes?: number | undefined
   /** Where the time comes from; for tests. */
@@ -100,6 +103,7 @@ const KNOWN = [
   'longKeys',
   'values',
   'compression',
+  'maxDecompressedBytes',
   'chunkBytes',
   'clock',
 ] as const satisfies readonly (keyof MemcachedClientOptions)[]
@@ -147,7 +151,11 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
     discoveryIntervalMs: positive('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
     prefix: prefix === '' ? '' : `${prefix}:`,
     longKeys: oneOf('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
-    codec: createCodec(options.values ?? 'typed', compressionOf(options.compression)),
+    codec: createCodec(
+      options.values ?? 'typed',
+      compressionOf(options.compression),
+      positive('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
+    ),
     chunkBytes: positive('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
     clock: options.clock ?? systemClock,
   }
