@@ -53,7 +53,7 @@ export class Dispatcher {
       return kept ?? new ServerPool(address, this.#options.poolSize, this.#options, this.#observer)
     })
     // A single server needs no hashing.
-    this.#router = servers.length > 1 ? createRouter(this.#options.hash, servers) : undefined
+    this.#router = servers.length > 1 ? createRouter(this.#options, servers) : undefined
     for (const gone of before.values()) {
       const ending = gone.close()
       this.#ending.add(ending)
