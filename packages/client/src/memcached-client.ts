@@ -321,7 +321,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Emits an event; what a listener throws is not the client's. */
   #tell<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
-    emitSafely(this as EventEmitter, event, ...args)
+    emitSafely(this, event, ...args)
   }
 
   #store(

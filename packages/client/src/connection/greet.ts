@@ -33,11 +33,11 @@ export function firstDialect(sasl: boolean): Dialect {
 /** How a server is greeted. */
 export interface Greeting {
   /** Sends a request in the connection's first dialect. */
-  ask(request: LinesRequest): Promise<string[]>
+  readonly ask: (request: LinesRequest) => Promise<string[]>
   /** Is called before the server is asked for meta commands: a proxy without them may hang up on it. */
-  asksForMeta(): void
+  readonly asksForMeta: () => void
   /** A server's words without the password, for errors. */
-  redact(said: string): string
+  readonly redact: (said: string) => string
   readonly sasl: boolean
   readonly credentials: Credentials | undefined
   /** What may be spoken; `text` where the server hung up on the question before. */
