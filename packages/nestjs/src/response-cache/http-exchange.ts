@@ -35,7 +35,14 @@ export function platformExchange(
     case 'express': {
       const app = adapter.getInstance() as HttpExchange['dispatch']
       const raw = request as unknown as IncomingMessage
-      return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, sent: () => {} }
+      return {
+        request: raw,
+        response: response as ServerResponse,
+        url,
+        scheme,
+        dispatch: app,
+        sent: () => silence(response as ServerResponse),
+      }
     }
     case 'fastify': {
       const reply = response as Reply
@@ -49,5 +56,16 @@ export function platformExchange(
     }
     default:
       return undefined
+  }
+}
+
+/** What Nest's Express adapter, or an exception filter, sends a response with. */
+const SENDING = ['status', 'send', 'json', 'redirect', 'render'] as const
+
+/** Has whatever else is sent with a response that was answered go nowhere: its head may not be on the wire yet. */
+function silence(response: ServerResponse): void {
+  const nothing = (): ServerResponse => response
+  for (const name of SENDING) {
+    Object.defineProperty(response, name, { value: nothing, configurable: true, writable: true })
   }
 }
