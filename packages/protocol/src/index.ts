@@ -1,5 +1,6 @@
 export { systemClock } from './clock.ts'
 export { FakeClock } from './fake-clock.ts'
+export { LongTimer } from './long-timer.ts'
 export type { Clock } from './clock.ts'
 export {
   MemcacheAuthError,
@@ -18,6 +19,7 @@ export {
   MemcacheUnsupportedError,
 } from './errors.ts'
 export type { MemcacheErrorCode, MemcacheErrorDetails } from './errors.ts'
+export { blockMemory } from './block-memory.ts'
 export { FrameReader, NONE, STOP } from './frame-reader.ts'
 export type { FrameHandler } from './frame-reader.ts'
 export {
@@ -27,6 +29,7 @@ export {
   MAX_LINE_BYTES,
   MAX_META_TOKENS,
   MAX_OPAQUE_BYTES,
+  MAX_VALUE_BYTES,
   MAX_RELATIVE_EXPTIME_SECONDS,
 } from './limits.ts'
 export { exptimeOf, ttlToSeconds } from './ttl.ts'
@@ -73,4 +76,4 @@ export type { ErrorLineKind, TextOutcome } from './text/response-parser.ts'
 export { Opcode, Status } from './binary/opcode.ts'
 export { BinaryPacket, PacketReader } from './binary/packet-reader.ts'
 export { BINARY_HEADER_BYTES, writeBinaryHeader } from './binary/request-formatter.ts'
-export { speaksMeta } from './server-version.ts'
+export { hasEarlyMeta } from './server-version.ts'
