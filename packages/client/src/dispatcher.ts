@@ -1,21 +1,22 @@
 import {
   checkKey,
   joinKey,
-  keyProblem,
+  keyTextProblem,
   MAX_KEY_BYTES,
-  MemcacheError,
   MemcacheKeyError,
   MemcacheOptionError,
 } from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
+import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
-import { hashedKey } from './hashed-key.ts'
+import { hashedKey, looksHashed } from './hashed-key.ts'
 import { errorForKey } from './operations/error-for-key.ts'
 import { GetCall } from './operations/get-call.ts'
-import type { Operation, Waiter, WireKey } from './operations/operation.ts'
+import type { Operation, WireKey } from './operations/operation.ts'
+import { watch } from './operations/waiter.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import { createRouter } from './routing/create-router.ts'
 import type { Router } from './routing/router.ts'
@@ -31,6 +32,8 @@ export class Dispatcher {
   readonly #options: ResolvedClientOptions
   readonly #observer: PoolObserver
   #router: Router | undefined
+  /** Servers that are no longer used, until what was asked of them is done. */
+  readonly #ending = new Set<Promise<void>>()
 
   constructor(options: ResolvedClientOptions, observer: PoolObserver) {
     this.#options = options
@@ -50,8 +53,12 @@ export class Dispatcher {
       return kept ?? new ServerPool(address, this.#options.poolSize, this.#options, this.#observer)
     })
     // A single server needs no hashing.
-    this.#router = servers.length > 1 ? createRouter(this.#options.hash, servers) : undefined
-    for (const gone of before.values()) void gone.close()
+    this.#router = servers.length > 1 ? createRouter(this.#options, servers) : undefined
+    for (const gone of before.values()) {
+      const ending = gone.close()
+      this.#ending.add(ending)
+      void ending.finally(() => this.#ending.delete(ending))
+    }
   }
 
   /**
@@ -65,9 +72,10 @@ export class Dispatcher {
   /** As `wireKey`, for a key that is text. */
   textKey(key: Key): string {
     const wireKey = this.#options.prefix + (typeof key === 'string' ? key : joinKey(key))
-    if (this.#options.longKeys === 'hash' && Buffer.byteLength(wireKey) > MAX_KEY_BYTES) {
+    const isHashed = this.#options.longKeys === 'hash'
+    if (isHashed && (Buffer.byteLength(wireKey) > MAX_KEY_BYTES || looksHashed(wireKey))) {
       // What may not be in a key at all is refused, long or not.
-      const problem = keyProblem(wireKey.slice(0, MAX_KEY_BYTES / 4))
+      const problem = keyTextProblem(wireKey)
       if (problem !== undefined) throw new MemcacheKeyError(problem, { key: wireKey })
       return hashedKey(wireKey)
     }
@@ -75,13 +83,14 @@ export class Dispatcher {
     return wireKey
   }
 
-  #binaryKey(key: Uint8Array): Buffer {
+  #binaryKey(key: Uint8Array): WireKey {
     const bytes = Buffer.concat([Buffer.from(this.#options.prefix), key])
     if (key.length === 0 || bytes.length > MAX_KEY_OF_BYTES) {
       throw new MemcacheKeyError(
         `a key that is bytes has 1 to ${MAX_KEY_OF_BYTES} of them with the prefix, this one has ${bytes.length}`,
       )
     }
+    if (this.#options.longKeys === 'hash' && looksHashed(bytes.toString('latin1'))) return hashedKey(bytes)
     return bytes
   }
 
@@ -126,7 +135,10 @@ export class Dispatcher {
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const connection = open(pool, wireKey, operation.key)
-    connection.send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
+    const deadline = deadlineOf(options)
+    deadline?.check()
+    operation.call = deadline
+    connection.send(operation, deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs)
     if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
@@ -138,12 +150,15 @@ export class Dispatcher {
     again: (call: GetCall) => void,
   ): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.textKey(key)
       const routed = this.#routedBy(wireKey, options)
       const connection = open(this.#poolOf(routed, options?.server), routed, key)
-      const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
+      const deadline = deadlineOf(options)
+      deadline?.check()
+      const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
+      call.call = deadline
       connection.get(call, reader, again)
       if (options?.signal !== undefined) watch(options.signal, call)
     })
@@ -155,7 +170,7 @@ export class Dispatcher {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#pools.map((pool) => pool.close()))
+    await Promise.all([...this.#ending, ...this.#pools.map((pool) => pool.close())])
   }
 }
 
@@ -170,19 +185,4 @@ function open(pool: ServerPool, wireKey: WireKey, key: Key | undefined): Connect
   const refusal = connection.refusal()
   if (refusal !== undefined) throw errorForKey(refusal, key === undefined ? undefined : joinKey(key), false)
   return connection
-}
-
-/** Ends a caller's wait by its signal; what was sent may still be carried out. */
-function watch(signal: AbortSignal, waiter: Waiter): void {
-  if (waiter.settled) return
-  const abort = (): void => waiter.fail(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  waiter.release = () => signal.removeEventListener('abort', abort)
-}
-
-/** An error of ours as it is, anything else as the cause of one. */
-export function asMemcacheError(error: unknown): MemcacheError {
-  return error instanceof MemcacheError
-    ? error
-    : new MemcacheError('ERR_MEMCACHE_CONNECTION', String(error), { cause: error })
 }

@@ -1,4 +1,5 @@
-import { MemcacheKeyError } from './errors.ts'
+import { MemcacheError, MemcacheKeyError, MemcacheOptionError } from './errors.ts'
+import { kindOf } from './kind-of.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 
 /** One part of a key. */
@@ -6,36 +7,132 @@ export type KeyPart = string | number | bigint | boolean
 /** A key: as it is, or parts that are escaped and joined by `:`, so that `['city', 42]` is `city:42`. */
 export type Key = string | readonly KeyPart[]
 
-const SPACE = 32
-const DELETE = 127
-/** What may not stand in a part as it is: the separator, the escape itself, spaces and controls. */
-// oxlint-disable-next-line no-control-regex -- control characters are what it is about
-const UNSAFE_IN_PART = /[:%\u0000- \u007f]/g
+/*
+ * How parts become one text, so that lists of parts that differ never give the same one:
+ *
+ * - In text, `:`, `%`, spaces, controls, and a `~` at the beginning are percent-escaped. There a `%` is always followed by two
+ *   upper-case hexadecimal digits, and no part begins with `~`: keys that begin with `~` are the kit's own.
+ * - A whole number that is exact is its digits, and the same key as that text: identifiers arrive as both.
+ * - Everything else is a tag, which no text can be: `%` and something other than two such digits. `%true`, `%false`, `%n42`
+ *   (a bigint), `%d1.5` (a number that is no safe integer), and `%none` for a list without parts. The client marks hashed
+ *   keys by `%~`; the kit has tags for parts of more kinds.
+ */
 
-/** The key as one string. Parts that differ never give the same key. */
-export function joinKey(key: Key): string {
+const SPACE = 32
+const PERCENT = 37
+const COLON = 58
+const TILDE = 126
+const DELETE = 127
+const FIRST_SURROGATE = 0xd800
+const LAST_SURROGATE = 0xdfff
+/** What may not stand in a part as it is: the separator, the escape itself, spaces, controls, and `~` at the beginning. */
+// oxlint-disable-next-line no-control-regex -- control characters are what it is about
+const UNSAFE_IN_PART = /^~|[:%\u0000- \u007f]/g
+/** A `%` that no escape begins with. */
+const TAG = /%(?![\dA-F]{2})/
+const NO_PARTS = '%none'
+
+/**
+ * The key as one text. A text is the key as it is; parts that differ never give the same key.
+ * @param encodeOther makes a tag of a part that is no `KeyPart`. Default: such a part is refused.
+ * @throws MemcacheKeyError for a part that is no `KeyPart` or no well-formed Unicode, and for a key that is no text or array.
+ */
+export function joinKey(key: Key): string
+export function joinKey(key: string | readonly unknown[], encodeOther: (part: unknown) => string): string
+export function joinKey(key: string | readonly unknown[], encodeOther?: (part: unknown) => string): string {
   if (typeof key === 'string') return key
+  try {
+    return joinParts(key, encodeOther)
+  } catch (cause) {
+    // A key of a wrong type may run code of its own: getters, a proxy's traps.
+    if (cause instanceof MemcacheError) throw cause
+    throw new MemcacheKeyError('the parts of a key cannot be read', { cause })
+  }
+}
+
+function joinParts(parts: readonly unknown[], encodeOther: ((part: unknown) => string) | undefined): string {
+  if (!Array.isArray(parts)) {
+    throw new MemcacheKeyError(`a key must be text or an array of parts, got ${kindOf(parts)}`)
+  }
+  if (parts.length === 0) return NO_PARTS
   let joined = ''
-  for (let index = 0; index < key.length; index++) {
-    const part = key[index]!
+  for (let index = 0; index < parts.length; index++) {
+    const part: unknown = parts[index]
     if (index > 0) joined += ':'
-    joined += typeof part === 'string' ? escapePart(part) : part
+    if (isKeyPart(part)) joined += encodePart(part)
+    else if (encodeOther !== undefined) joined += encodeOther(part)
+    else throw partError(part, index)
   }
   return joined
 }
 
-const COLON = 58
-const PERCENT = 37
+/** Whether a value can be a part of any key. */
+export function isKeyPart(value: unknown): value is KeyPart {
+  const type = typeof value
+  return type === 'string' || type === 'number' || type === 'bigint' || type === 'boolean'
+}
 
-function escapePart(part: string): string {
+function encodePart(part: KeyPart): string {
+  if (typeof part === 'string') return escapeKeyPart(part)
+  if (typeof part === 'number') return Number.isSafeInteger(part) ? String(part) : `%d${part}`
+  return typeof part === 'bigint' ? `%n${part}` : `%${part}`
+}
+
+function partError(part: unknown, index: number): MemcacheKeyError {
+  return new MemcacheKeyError(
+    `part ${index} of a key is ${kindOf(part)}: give text, a number, a bigint or a boolean, such as its id`,
+  )
+}
+
+/**
+ * A text as it stands in a key as a part.
+ * @throws MemcacheKeyError for text that is no well-formed Unicode.
+ */
+export function escapeKeyPart(text: string): string {
   // Most parts have nothing to escape, and looking is a tenth of what replacing costs.
-  for (let index = 0; index < part.length; index++) {
-    const code = part.charCodeAt(index)
-    if (code <= SPACE || code === COLON || code === PERCENT || code === DELETE) {
-      return part.replaceAll(UNSAFE_IN_PART, (character) => encodeURIComponent(character))
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code <= SPACE || code === COLON || code === PERCENT || code === DELETE || (code === TILDE && index === 0)) {
+      return checkWellFormed(text).replaceAll(UNSAFE_IN_PART, escapeCharacter)
     }
+    if (code >= FIRST_SURROGATE && code <= LAST_SURROGATE) checkWellFormed(text)
   }
-  return part
+  return text
+}
+
+function escapeCharacter(character: string): string {
+  return character === '~' ? '%7E' : encodeURIComponent(character)
+}
+
+function checkWellFormed(text: string): string {
+  if (!text.isWellFormed()) throw new MemcacheKeyError(NOT_WELL_FORMED, { key: text })
+  return text
+}
+
+/** Whether a text has a tag in it, which no part that is text can have: a `%` without two upper-case hexadecimal digits. */
+export function hasKeyTag(text: string): boolean {
+  return text.includes('%') && TAG.test(text)
+}
+
+const NOT_WELL_FORMED =
+  'a key must be well-formed Unicode, this one has half of a surrogate pair: cut text by characters, [...text].slice(0, 10).join("")'
+
+/**
+ * What is wrong with the text of a key of whatever length, or `undefined`: no space or control character, well-formed
+ * Unicode, so that its bytes are those of no other text.
+ */
+export function keyTextProblem(key: string): string | undefined {
+  if (key.length === 0) return 'a key must not be empty'
+  let all = 0
+  for (let index = 0; index < key.length; index++) {
+    const code = key.charCodeAt(index)
+    if (code <= SPACE || code === DELETE) {
+      const what = code === SPACE ? 'a space' : 'a control character'
+      return `a key must not contain ${what}; give it as parts, ['name', value], and it is escaped`
+    }
+    all |= code
+  }
+  return all >= FIRST_SURROGATE && !key.isWellFormed() ? NOT_WELL_FORMED : undefined
 }
 
 /**
@@ -43,18 +140,29 @@ function escapePart(part: string): string {
  * (protocol.txt, "Keys").
  */
 export function keyProblem(key: string): string | undefined {
-  if (key.length === 0) return 'a key must not be empty'
-  for (let index = 0; index < key.length; index++) {
-    const code = key.charCodeAt(index)
-    if (code <= SPACE || code === DELETE) {
-      const what = code === SPACE ? 'a space' : 'a control character'
-      return `a key must not contain ${what}; give it as parts, ['name', value], and it is escaped`
-    }
-  }
+  const problem = keyTextProblem(key)
   // No character takes more than three bytes.
-  if (key.length * 3 <= MAX_KEY_BYTES) return undefined
+  if (problem !== undefined || key.length * 3 <= MAX_KEY_BYTES) return problem
   const bytes = Buffer.byteLength(key)
   return bytes > MAX_KEY_BYTES ? `a key must not be over ${MAX_KEY_BYTES} bytes, this one has ${bytes}` : undefined
+}
+
+/**
+ * Checks what is put before keys.
+ * @throws MemcacheKeyError for text that is no well-formed Unicode.
+ * @throws MemcacheOptionError for what leaves no room for a key, or has a space or control character.
+ */
+export function checkKeyPrefix(prefix: string): void {
+  if (typeof prefix !== 'string') throw new MemcacheOptionError(`prefix must be text, got ${kindOf(prefix)}`)
+  if (!prefix.isWellFormed()) throw new MemcacheKeyError(`prefix: ${NOT_WELL_FORMED}`)
+  const quoted = JSON.stringify(prefix.length > 40 ? `${prefix.slice(0, 40)}…` : prefix)
+  if (prefix !== '' && keyTextProblem(prefix) !== undefined) {
+    throw new MemcacheOptionError(`prefix must not contain spaces or control characters, got ${quoted}`)
+  }
+  const bytes = Buffer.byteLength(prefix)
+  if (bytes > MAX_KEY_BYTES - 2) {
+    throw new MemcacheOptionError(`prefix must leave room for a key in ${MAX_KEY_BYTES} bytes, ${quoted} has ${bytes}`)
+  }
 }
 
 /** @throws MemcacheKeyError for a key that memcached cannot hold. */

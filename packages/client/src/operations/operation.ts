@@ -1,4 +1,7 @@
+import type { CallDeadline } from '../call-deadline.ts'
 import type { LineExchange } from '../dialects/line-exchange.ts'
+import { unwatch } from './waiter.ts'
+import type { Waiter } from './waiter.ts'
 
 /** The kinds of operations; each dialect says how it writes and reads each. */
 export const OperationKind = {
@@ -12,15 +15,6 @@ export const OperationKind = {
 
 /** A key as it goes over the wire: text, or bytes that text could not hold. */
 export type WireKey = string | Buffer
-
-/** A caller that waits: an operation, or one of those that share one. */
-export interface Waiter {
-  /** Takes the listener off the caller's signal. */
-  release: (() => void) | undefined
-  readonly settled: boolean
-  /** Rejects, unless it has settled. */
-  fail(error: unknown): void
-}
 
 /**
  * Something that was asked, whatever the dialect: it waits for its answer, and settles once. An answer that comes after it
@@ -37,10 +31,13 @@ export abstract class Operation implements Waiter {
   timeoutMs = 0
   /** When it was handed to the connection, by the same clock. */
   sentAt = 0
+  /** Whether it may be asked again, once, where the connection was closed before any of its answer came: a read that changes nothing. */
+  mayRepeat: boolean
   /** Whether it was given up and its answer is still out. */
   isOverdue = false
   settled = false
-  release: (() => void) | undefined
+  signal: AbortSignal | undefined
+  call: CallDeadline | undefined
   /** How its answer is read in a dialect of lines, from when it was written. */
   exchange: LineExchange | undefined
   /** What a meta answer must echo. */
@@ -50,6 +47,7 @@ export abstract class Operation implements Waiter {
   constructor(key: string | undefined, writes: boolean, reject: (error: unknown) => void) {
     this.key = key
     this.writes = writes
+    this.mayRepeat = !writes
     this.#reject = reject
   }
 
@@ -75,6 +73,7 @@ export abstract class Operation implements Waiter {
   postpone(byMs: number): void {
     this.sentAt += byMs
     this.deadline += byMs
+    if (this.call !== undefined) this.call.at = Math.max(this.call.at, this.deadline)
   }
 
   /** How many callers wait for it. */
@@ -86,7 +85,7 @@ export abstract class Operation implements Waiter {
   protected settle(): boolean {
     if (this.settled) return false
     this.settled = true
-    this.release?.()
+    if (this.signal !== undefined) unwatch(this)
     return true
   }
 }

@@ -1,0 +1,154 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  checkKey,
+  checkKeyPrefix,
+  hasKeyTag,
+  isKeyPart,
+  joinKey,
+  keyProblem,
+  MemcacheKeyError,
+  MemcacheOptionError,
+} from '../src/index.ts'
+import type { KeyPart } from '../src/index.ts'
+
+/** Parts near those that could be mistaken for each other. */
+const part: fc.Arbitrary<KeyPart> = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 6 }),
+  fc.string({ unit: fc.constantFrom('%', '~', ':', '7', 'E', '2', '5', 'n', 'd', '1', ' ', 'é', '😀'), maxLength: 5 }),
+  fc.constantFrom('true', 'false', '%true', '%none', '%n1', 'NaN', '%dNaN', '-0', '0', '', 'undefined', 'null', '1e21'),
+  fc.integer({ min: -3, max: 3 }),
+  fc.maxSafeInteger(),
+  fc.double(),
+  fc.bigInt({ min: -3n, max: 3n }),
+  fc.boolean(),
+)
+
+/** What makes two parts the same one: exact whole numbers are their text, and the two zeros are one number. */
+function identity(value: KeyPart): string {
+  if (typeof value === 'string') return `text ${value}`
+  if (Number.isSafeInteger(value)) return `text ${String(value)}`
+  return `${typeof value} ${String(value)}`
+}
+
+function identityOf(parts: readonly KeyPart[]): string {
+  return JSON.stringify(parts.map(identity))
+}
+
+describe('joinKey', () => {
+  it('gives lists of parts that differ different keys, and no other ones', () => {
+    const parts = fc.array(part, { maxLength: 3 })
+    fc.assert(
+      fc.property(parts, parts, (one, two) => {
+        expect(joinKey(one) === joinKey(two)).toBe(identityOf(one) === identityOf(two))
+      }),
+      { numRuns: 20_000 },
+    )
+  })
+
+  it('gives each of many parts a key of its own', () => {
+    const values: KeyPart[] = [0, 1n, '1.5', 1.5, true, 'true', NaN, 'NaN', Infinity, -Infinity, 2 ** 53, 2n ** 53n]
+    values.push('', '~', '%7E', '%', ':', '%3A', ' ', '%20', '%none', '%n1', '%d1.5', '%true', '%~')
+    const keys = new Set([
+      joinKey([]),
+      ...values.map((value) => joinKey([value])),
+      ...values.map((value) => joinKey([value, ''])),
+      joinKey(['', '']),
+    ])
+    // ['', ''] is among the pairs.
+    expect(keys.size).toBe(1 + values.length * 2)
+  })
+
+  it('leaves what is readable readable', () => {
+    expect(joinKey(['city', 42])).toBe('city:42')
+    expect(joinKey(['city', '42'])).toBe('city:42')
+    expect(joinKey(['a:b', '~c~', 'ü', '50%'])).toBe('a%3Ab:%7Ec~:ü:50%25')
+    expect(joinKey([-0])).toBe('0')
+    expect(joinKey('a raw:key%')).toBe('a raw:key%')
+  })
+
+  it('makes keys that memcached holds, that begin with no ~, and have a tag only for what is no text', () => {
+    fc.assert(
+      fc.property(fc.array(part, { minLength: 1, maxLength: 3 }), (parts) => {
+        const key = joinKey(parts)
+        expect(key === '' ? undefined : keyProblem(key)).toBeUndefined()
+        expect(key.startsWith('~')).toBe(false)
+        expect(key).not.toContain('%~')
+        expect(hasKeyTag(key)).toBe(parts.some((item) => typeof item !== 'string' && !Number.isSafeInteger(item)))
+      }),
+    )
+  })
+
+  it.each<[string, unknown]>([
+    ['null', null],
+    ['undefined', undefined],
+    ['an array', ['a']],
+    ['an object', {}],
+    ['a String', new String('a')],
+    ['a Date', new Date(0)],
+    ['a function', () => 'a'],
+    ['a symbol', Symbol('a')],
+    [
+      'an object',
+      new Proxy(
+        {},
+        {
+          get: () => {
+            throw new Error('mine')
+          },
+        },
+      ),
+    ],
+  ])('refuses a part that is %s, and names it', (kind, value) => {
+    expect(() => joinKey(['a', value as KeyPart])).toThrow(MemcacheKeyError)
+    expect(() => joinKey(['a', value as KeyPart])).toThrow(`part 1 of a key is ${kind}`)
+    expect(isKeyPart(value)).toBe(false)
+    expect(joinKey(['a', value], () => '%other')).toBe('a:%other')
+  })
+
+  it.each<[unknown]>([[undefined], [null], [5], [true], [{}], [() => 'a'], [Symbol('a')], [new Map()]])(
+    'refuses a key that is %s',
+    (key) => {
+      expect(() => joinKey(key as string)).toThrow(MemcacheKeyError)
+    },
+  )
+
+  it('refuses parts that cannot be read', () => {
+    const { proxy, revoke } = Proxy.revocable([], {})
+    revoke()
+    expect(() => joinKey(proxy)).toThrow(MemcacheKeyError)
+    const throwing = Object.defineProperty(['a'], 0, {
+      get: () => {
+        throw new Error('mine')
+      },
+    })
+    expect(() => joinKey(throwing)).toThrow(MemcacheKeyError)
+  })
+})
+
+describe('half of a surrogate pair', () => {
+  const halves = ['\ud83d', 'a\udc00b', '\udc00\ud83d', '\ud800 ', '~\ud800']
+  it.each(halves.map((half) => ({ half })))('is refused wherever it stands: %j', ({ half }) => {
+    expect(() => joinKey(['a', half])).toThrow(MemcacheKeyError)
+    expect(() => checkKey(half)).toThrow(MemcacheKeyError)
+    expect(() => checkKeyPrefix(half)).toThrow(MemcacheKeyError)
+  })
+
+  it('is not seen in a whole one', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }), (text) => {
+        expect(text.isWellFormed()).toBe(true)
+        checkKey(joinKey(['a', text]))
+      }),
+    )
+  })
+})
+
+it('a prefix is checked when it is given', () => {
+  checkKeyPrefix('')
+  checkKeyPrefix('app')
+  checkKeyPrefix('p'.repeat(248))
+  for (const prefix of ['My App', 'a\nb', 'p'.repeat(249), 'é'.repeat(125), { a: 1 }, 5, null]) {
+    expect(() => checkKeyPrefix(prefix as string)).toThrow(MemcacheOptionError)
+  }
+})
