@@ -109,7 +109,7 @@ describe('a password in a list of servers', () => {
       }
       const told: unknown[] = [client, client.servers]
       for (const event of ['disconnect', 'reconnecting', 'eject'] as const)
-        client.on(event, (...args) => told.push(args))
+        client.on(event, (...args: unknown[]) => told.push(args))
       const failed = await client.get('k').catch((error: unknown) => error)
       await client.close()
       expect([failed, ...told].map(seen).join('\n')).not.toContain(SECRET)
