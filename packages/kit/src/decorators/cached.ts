@@ -2,7 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from '../argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from '../argument-cache.ts'
-import { argumentParts } from '../cache-key.ts'
+import { argumentParts } from '../argument-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
@@ -69,7 +69,7 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
   resolveLoading(loading, ANY_TTL)
   return decorateMethod<Args, Value, Choice>(source, cache, (method, name) => {
     const keyOf = (args: readonly unknown[]): readonly KeyPart[] =>
-      key?.(...(args as Args)) ?? [name, ...argumentParts(args)]
+      key?.(...(args as Args)) ?? [name, ...argumentParts(args, name)]
     const tagsOf = (args: readonly unknown[]): readonly string[] | undefined => tagsFor(tags, args as Args)
     const isCached = (args: readonly unknown[]): boolean => condition?.(...(args as Args)) ?? true
     const run = async (self: object, args: readonly unknown[], context: Pick<LoadContext, 'skipStore'>) => {

@@ -1,6 +1,6 @@
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { lifetimeOver, windowIndex } from './rate-limit-window.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import { BELIEVED_MS, isYoung } from './standing.ts'
@@ -73,8 +73,8 @@ export class HitCounter {
 
   #place(key: string, windowMs: number): { readonly key: string; readonly resetAtMs: number } {
     const index = windowIndex(windowMs, this.#opened.clock.nowMs())
-    const parts = [KeyPrefix.rate, this.#name, 'hits', windowMs, index, this.#generation, key]
-    return { key: this.#opened.key(parts), resetAtMs: (index + 1) * windowMs }
+    const parts = [this.#name, 'hits', windowMs, index, this.#generation, key]
+    return { key: ownKey(this.#opened, 'rate', parts), resetAtMs: (index + 1) * windowMs }
   }
 
   /** Asks once a second whether there was a `resetAll` elsewhere; resolves to whether there was. */
@@ -95,7 +95,7 @@ export class HitCounter {
   }
 
   #generationKey(): string {
-    return this.#opened.key([KeyPrefix.rate, this.#name, 'generation'])
+    return ownKey(this.#opened, 'rate', [this.#name, 'generation'])
   }
 
   get #store(): MemcachedCounters {

@@ -1,8 +1,8 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { isCallersMistake } from '../cache/attempt.ts'
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { Denials } from './denials.ts'
 import { GcraLimits } from './gcra-limits.ts'
 import type { Limits } from './limits.ts'
@@ -194,7 +194,7 @@ export class RateLimiter {
 
   #limitsIn(store: RateLimitStore, cache: Memcache): Limits {
     const { name, windows, algorithm, burst, blockMs } = this.#options
-    const key = (parts: readonly (string | number)[]): string => cache.key([KeyPrefix.rate, ...parts])
+    const key = (parts: readonly (string | number)[]): string => ownKey(cache, 'rate', parts)
     const options = { name, windows, blockMs, store, key }
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
     return new WindowLimits(options, algorithm === 'fixed' ? fixedWindow : slidingWindow)
