@@ -11,15 +11,17 @@ const MAX_DEPTH = 200
 /**
  * Arguments of a cached function as parts of a key: text, numbers, bigints and booleans as they are, everything else by a tag with a hash of what it
  * holds. Arguments that hold the same give the same parts, in whatever order the keys of objects, maps and sets came; arguments that differ never do.
- * @param owner what the arguments are for, for errors.
+ * @param owner what the arguments are for, for errors: a function, or a method.
+ * @param self the instance whose method it is.
  * @throws MemcacheOptionError for an argument whose content cannot be told: a function, a symbol, a stream, an instance of a class that may hide some of
  * its state, a circular value.
  */
-export function argumentParts(args: readonly unknown[], owner: string): readonly KeyPart[] {
+export function argumentParts(args: readonly unknown[], owner: string, self?: object): readonly KeyPart[] {
   const parts = args.map((argument, index): KeyPart | EncodedArgument => {
     if (isKeyPart(argument)) return argument
     if (argument === undefined || argument === null) return new EncodedArgument(`%${argument}`)
-    return new EncodedArgument(`%h${hashOf(argument, `argument ${index + 1} of ${owner}`)}`)
+    const whole = self === undefined ? owner : `${self.constructor.name}.${owner}`
+    return new EncodedArgument(`%h${hashOf(argument, `argument ${index + 1} of ${whole}`)}`)
   })
   // Typed as what it is for everybody else: `keyText` alone looks into it.
   return parts as readonly KeyPart[]
