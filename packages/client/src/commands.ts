@@ -9,9 +9,10 @@ import {
   Uint64,
 } from 'memcache-ts-protocol'
 import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
+import { checkCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { ServerPool } from './connection/server-pool.ts'
-import { asMemcacheError } from './dispatcher.ts'
+import { asMemcacheError } from './as-memcache-error.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
 import type { ArithmeticRequest, CounterAnswer } from './operations/arithmetic-operation.ts'
@@ -61,7 +62,7 @@ export class Commands {
     reader: ValueReader = this.#values,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const operation = new RetrievalOperation(wireKey, request, nameOf(key), reader, build, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
@@ -74,7 +75,7 @@ export class Commands {
     options: CallOptions | undefined,
     reader: ValueReader = this.#values,
   ): Promise<MultiGetResult<Given, Value>> {
-    options?.signal?.throwIfAborted()
+    checkCall(options)
     const result = new MultiGetResult<Given, Value>()
     const asked = this.#askForMany(keys, options, reader, result)
     const failed = await Promise.all(
@@ -105,7 +106,7 @@ export class Commands {
     build: (status: StoreStatus, casUnique: Uint64) => Result,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const exptime = ttl === undefined ? 0 : this.exptime(ttl)
       const encoded = this.#values.encode(value)
@@ -145,7 +146,7 @@ export class Commands {
     options: CallOptions | undefined,
   ): Promise<DeleteStatus> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const operation = new DeleteOperation({ ...request, wireKey }, nameOf(key), resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
@@ -158,7 +159,7 @@ export class Commands {
     options: CallOptions | undefined,
   ): Promise<CounterAnswer> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const operation = new ArithmeticOperation({ ...request, wireKey }, nameOf(key), resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
@@ -172,7 +173,7 @@ export class Commands {
     options: CallOptions | undefined,
   ): Promise<string[]> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const operation = new LinesOperation(request(wireKey), nameOf(key), false, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
@@ -185,7 +186,7 @@ export class Commands {
     writes: boolean,
     options: CallOptions | undefined,
   ): Promise<Map<string, string[]>> {
-    options?.signal?.throwIfAborted()
+    checkCall(options)
     const answers = [...this.#onEach(request, writes, options)]
     return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
   }

@@ -3,11 +3,11 @@ import {
   joinKey,
   keyTextProblem,
   MAX_KEY_BYTES,
-  MemcacheError,
   MemcacheKeyError,
   MemcacheOptionError,
 } from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
+import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
@@ -15,7 +15,8 @@ import type { PoolObserver } from './connection/server-pool.ts'
 import { hashedKey, looksHashed } from './hashed-key.ts'
 import { errorForKey } from './operations/error-for-key.ts'
 import { GetCall } from './operations/get-call.ts'
-import type { Operation, Waiter, WireKey } from './operations/operation.ts'
+import type { Operation, WireKey } from './operations/operation.ts'
+import { watch } from './operations/waiter.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import { createRouter } from './routing/create-router.ts'
 import type { Router } from './routing/router.ts'
@@ -50,7 +51,7 @@ export class Dispatcher {
       return kept ?? new ServerPool(address, this.#options.poolSize, this.#options, this.#observer)
     })
     // A single server needs no hashing.
-    this.#router = servers.length > 1 ? createRouter(this.#options.hash, servers) : undefined
+    this.#router = servers.length > 1 ? createRouter(this.#options, servers) : undefined
     for (const gone of before.values()) void gone.close()
   }
 
@@ -128,7 +129,10 @@ export class Dispatcher {
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const connection = open(pool, wireKey, operation.key)
-    connection.send(operation, options?.timeoutMs ?? this.#options.timeoutMs)
+    const deadline = deadlineOf(options)
+    deadline?.check()
+    operation.call = deadline
+    connection.send(operation, deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs)
     if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
@@ -140,12 +144,15 @@ export class Dispatcher {
     again: (call: GetCall) => void,
   ): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
-      options?.signal?.throwIfAborted()
+      checkCall(options)
       const wireKey = this.textKey(key)
       const routed = this.#routedBy(wireKey, options)
       const connection = open(this.#poolOf(routed, options?.server), routed, key)
-      const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs
+      const deadline = deadlineOf(options)
+      deadline?.check()
+      const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
+      call.call = deadline
       connection.get(call, reader, again)
       if (options?.signal !== undefined) watch(options.signal, call)
     })
@@ -172,19 +179,4 @@ function open(pool: ServerPool, wireKey: WireKey, key: Key | undefined): Connect
   const refusal = connection.refusal()
   if (refusal !== undefined) throw errorForKey(refusal, key === undefined ? undefined : joinKey(key), false)
   return connection
-}
-
-/** Ends a caller's wait by its signal; what was sent may still be carried out. */
-function watch(signal: AbortSignal, waiter: Waiter): void {
-  if (waiter.settled) return
-  const abort = (): void => waiter.fail(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  waiter.release = () => signal.removeEventListener('abort', abort)
-}
-
-/** An error of ours as it is, anything else as the cause of one. */
-export function asMemcacheError(error: unknown): MemcacheError {
-  return error instanceof MemcacheError
-    ? error
-    : new MemcacheError('ERR_MEMCACHE_CONNECTION', String(error), { cause: error })
 }

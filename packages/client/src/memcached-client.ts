@@ -8,12 +8,14 @@ import {
   Opcode,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, MetaReply, Ttl } from 'memcache-ts-protocol'
+import { checkCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey, CounterOptions } from './call-options.ts'
 import { Commands, toUint64 } from './commands.ts'
 import { VERSION_REQUEST } from './connection/greet.ts'
 import { Discovery } from './discovery/discovery.ts'
+import { Opening } from './discovery/opening.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { metadump } from './metadump.ts'
+import { metadump, METADUMP_TIMEOUT_MS } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
@@ -64,6 +66,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #options: ResolvedClientOptions
   readonly #dispatcher: Dispatcher
   readonly #commands: Commands
+  readonly #opening = new Opening()
   readonly #tracing: Tracing
   readonly #discovery: Discovery | undefined
 
@@ -85,10 +88,14 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const values = new ChunkedValues(codec, chunkBytes)
     this.#commands = new Commands(this.#dispatcher, values, clock)
     values.fetch = (keys) => this.#commands.getMulti<Buffer, string>(keys, undefined, BYTES)
-    this.#tracing = new Tracing(this.#dispatcher, this.#options.timeoutMs)
+    this.#tracing = new Tracing(this.#dispatcher, this.#opening, this.#options.timeoutMs)
     this.meta = new MetaCommands(this.#commands, this.#tracing)
-    if (discovery) this.#discovery = this.#discover()
-    else this.#dispatcher.use(servers)
+    if (discovery) {
+      this.#discovery = this.#discover()
+    } else {
+      this.#dispatcher.use(servers)
+      this.#opening.open()
+    }
   }
 
   /** The servers' names, in their order. */
@@ -106,18 +113,20 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** The value of a key; `undefined` is a miss, `null` a stored null. */
   get<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<Value | undefined> {
     if (this.#tracing.isIdle) return this.#commands.get(key, options)
-    return this.#tracing.run('get', key, options, () => this.#commands.get(key, options))
+    return this.#tracing.run('get', key, options, (options) => this.#commands.get(key, options))
   }
 
   /** The value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     const request = { value: true, casUnique: true }
-    return this.#tracing.run('gets', key, options, () => this.#commands.retrieve(key, request, options, withCas<Value>))
+    return this.#tracing.run('gets', key, options, (options) =>
+      this.#commands.retrieve(key, request, options, withCas<Value>),
+    )
   }
 
   /** The value, its lifetime set anew; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
-    return this.#tracing.run('gat', key, options, async () => {
+    return this.#tracing.run('gat', key, options, async (options) => {
       const request = { value: true, touchExptime: this.#commands.exptime(ttl) }
       return this.#commands.retrieve(key, request, options, hitValue<Value>)
     })
@@ -125,7 +134,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** The value with its cas unique, its lifetime set anew; `undefined` is a miss. */
   gats<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    return this.#tracing.run('gats', key, options, async () => {
+    return this.#tracing.run('gats', key, options, async (options) => {
       const request = { value: true, casUnique: true, touchExptime: this.#commands.exptime(ttl) }
       return this.#commands.retrieve(key, request, options, withCas<Value>)
     })
@@ -144,7 +153,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       'getMulti',
       keys,
       options,
-      () => this.#commands.getMulti<Value, Given>(keys, options),
+      (options) => this.#commands.getMulti<Value, Given>(keys, options),
       true,
     )
   }
@@ -155,7 +164,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<void> {
     const commands = this.#commands
     if (this.#tracing.isIdle) return commands.store(key, value, 'set', ttl, undefined, options, nothing)
-    return this.#tracing.run('set', key, options, () =>
+    return this.#tracing.run('set', key, options, (options) =>
       commands.store(key, value, 'set', ttl, undefined, options, nothing),
     )
   }
@@ -188,7 +197,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: CallOptions,
   ): Promise<'stored' | 'exists' | 'notFound'> {
-    return this.#tracing.run('cas', key, options, async () => {
+    return this.#tracing.run('cas', key, options, async (options) => {
       const conditions = { compareCas: toUint64('casUnique', casUnique) }
       return this.#commands.store(key, value, 'set', ttl, conditions, options, casStatus)
     })
@@ -196,7 +205,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets an item's lifetime anew; returns whether there was one. */
   touch(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<boolean> {
-    return this.#tracing.run('touch', key, options, async () =>
+    return this.#tracing.run('touch', key, options, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
     )
   }
@@ -204,7 +213,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Deletes an item; returns whether there was one. */
   async delete(key: ClientKey, options?: CallOptions): Promise<boolean> {
     return (
-      (await this.#tracing.run('delete', key, options, () => this.#commands.delete(key, {}, options))) === 'deleted'
+      (await this.#tracing.run('delete', key, options, (options) => this.#commands.delete(key, {}, options))) ===
+      'deleted'
     )
   }
 
@@ -216,7 +226,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#tracing.run('incr', key, options, () => this.#count('incr', key, delta, options))
+    return this.#tracing.run('incr', key, options, (options) => this.#count('incr', key, delta, options))
   }
 
   /** Takes from a counter, down to 0; `undefined` is a miss, unless `initial` says what to start with. */
@@ -225,7 +235,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#tracing.run('decr', key, options, () => this.#count('decr', key, delta, options))
+    return this.#tracing.run('decr', key, options, (options) => this.#count('decr', key, delta, options))
   }
 
   // Servers
@@ -237,12 +247,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     }
     const extra = delaySeconds > 0 ? { extra: delaySeconds } : {}
     const request = { text: formatFlushAll(delaySeconds), binary: { opcode: Opcode.flush, ...extra } }
-    await this.#tracing.run('flushAll', undefined, options, () => this.#commands.onAll(request, true, options))
+    await this.#tracing.run('flushAll', undefined, options, (options) => this.#commands.onAll(request, true, options))
   }
 
   /** Each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
-    const lines = await this.#tracing.run('version', undefined, options, () =>
+    const lines = await this.#tracing.run('version', undefined, options, (options) =>
       this.#commands.onAll(VERSION_REQUEST, false, options),
     )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
@@ -250,7 +260,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Whether each server answers: `undefined` if so, else why not. Never rejects. */
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
-    return this.#tracing.run('version', undefined, options, () => this.#commands.failuresOn(VERSION_REQUEST, options))
+    return this.#tracing.run('version', undefined, options, (options) =>
+      this.#commands.failuresOn(VERSION_REQUEST, options),
+    )
   }
 
   /** Each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
@@ -261,7 +273,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
     }
     const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
-    const lines = await this.#tracing.run('stats', undefined, options, () =>
+    const lines = await this.#tracing.run('stats', undefined, options, (options) =>
       this.#commands.onAll({ text: formatStats(form), untilEnd: true, binary }, false, options),
     )
     return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
@@ -274,7 +286,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    * @throws MemcacheUnsupportedError on a server that demands SASL.
    */
   async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
-    await this.#tracing.run('metadump', undefined, options, async () => {
+    checkCall(options)
+    const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
+    await this.#tracing.run('metadump', undefined, limited, async (options) => {
       const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]
       await Promise.all(pools.map(({ address }) => metadump(address, this.#options, visit, options)))
     })
@@ -282,7 +296,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** The name of the server that a key lies on; `undefined` while servers are still being discovered. */
   serverOf(key: ClientKey): string | undefined {
-    if (this.#tracing.opening !== undefined) return undefined
+    if (!this.#opening.isOpen) return undefined
     const { pools } = this.#dispatcher
     if (pools.length === 1) return pools[0]!.address.name
     return this.#dispatcher.poolFor(this.#dispatcher.wireKey(key)).address.name
@@ -291,11 +305,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
     const request = { text: formatVerbosity(level), binary: { opcode: Opcode.verbosity, extra: level } }
-    await this.#tracing.run('verbosity', undefined, options, () => this.#commands.onAll(request, true, options))
+    await this.#tracing.run('verbosity', undefined, options, (options) => this.#commands.onAll(request, true, options))
   }
 
   /** Lets operations under way finish, then closes the connections. */
   async close(): Promise<void> {
+    this.#opening.close()
     await Promise.all([this.#discovery?.close(), this.#dispatcher.close()])
   }
 
@@ -310,7 +325,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl: Ttl | undefined,
     options: CallOptions | undefined,
   ): Promise<boolean> {
-    return this.#tracing.run(mode, key, options, () =>
+    return this.#tracing.run(mode, key, options, (options) =>
       this.#commands.store(key, value, mode, ttl, undefined, options, isStored),
     )
   }
@@ -352,12 +367,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   #discover(): Discovery {
     const { servers, discoveryIntervalMs } = this.#options
     const discovery = new Discovery(servers, this.#options, discoveryIntervalMs, {
-      asking: (asked) => {
-        this.#tracing.opening = asked
-      },
+      asking: () => this.#opening.wait(),
+      failed: (error) => this.#opening.fail(error),
       found: (found) => {
         this.#dispatcher.use(found)
-        this.#tracing.opening = undefined
+        this.#opening.open()
         this.emit('servers', this.servers)
       },
     })

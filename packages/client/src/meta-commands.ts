@@ -40,7 +40,7 @@ export class MetaCommands {
 
   /** mg: an item with all that is known of it; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
-    return this.#tracing.run('meta.get', key, options, () => {
+    return this.#tracing.run('meta.get', key, options, (options) => {
       const request = {
         value: options?.value !== false,
         casUnique: true,
@@ -58,7 +58,7 @@ export class MetaCommands {
 
   /** ms: stores a value. */
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
-    return this.#tracing.run('meta.set', key, options, () => {
+    return this.#tracing.run('meta.set', key, options, (options) => {
       const mode = options?.mode ?? 'set'
       if (!MODES.includes(mode)) throw new MemcacheOptionError(`mode must be one of ${MODES.join(', ')}, got '${mode}'`)
       const conditions = {
@@ -74,7 +74,7 @@ export class MetaCommands {
 
   /** md: deletes an item, marks it stale, or empties it. */
   delete(key: ClientKey, options?: MetaDeleteOptions): Promise<'deleted' | 'exists' | 'notFound'> {
-    return this.#tracing.run('meta.delete', key, options, () => {
+    return this.#tracing.run('meta.delete', key, options, (options) => {
       const request = {
         compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
         newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
@@ -94,7 +94,7 @@ export class MetaCommands {
     key: ClientKey,
     options?: MetaArithmeticOptions<Amount>,
   ): Promise<MetaCounter<Widened<Amount>> | undefined> {
-    return this.#tracing.run('meta.arithmetic', key, options, async () => {
+    return this.#tracing.run('meta.arithmetic', key, options, async (options) => {
       const exact = typeof options?.delta === 'bigint' || typeof options?.initial === 'bigint'
       const request = {
         mode: options?.mode ?? 'incr',
@@ -117,7 +117,7 @@ export class MetaCommands {
    * `undefined` is a miss. For people to read, not for programs to rely on.
    */
   debug(key: ClientKey, options?: CallOptions): Promise<Record<string, string> | undefined> {
-    return this.#tracing.run('meta.debug', key, options, async () => {
+    return this.#tracing.run('meta.debug', key, options, async (options) => {
       const [line = ''] = await this.#commands.lines(
         key,
         (wireKey) => ({
@@ -133,7 +133,7 @@ export class MetaCommands {
 
   /** mn: resolves when every server has answered. */
   noop(options?: CallOptions): Promise<void> {
-    return this.#tracing.run('meta.noop', undefined, options, async () => {
+    return this.#tracing.run('meta.noop', undefined, options, async (options) => {
       await this.#commands.onAll({ text: 'mn\r\n', meta: true }, false, options)
     })
   }

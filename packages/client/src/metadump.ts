@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheServerError } from 'memcache-ts-protocol'
+import { startCall } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import { Connection } from './connection/connection.ts'
 import type { ConnectionObserver, ConnectionOptions } from './connection/connection.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
+import { watch } from './operations/waiter.ts'
 import type { ServerAddress } from './server-address.ts'
 
 /** An item of a `metadump`. */
@@ -28,7 +30,8 @@ export interface MetadumpOptions extends Omit<CallOptions, 'groupKey' | 'server'
   timeoutMs?: number | undefined
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000
+/** How long a dump may take by default. */
+export const METADUMP_TIMEOUT_MS = 60_000
 const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, refusals: ['BUSY'] }
 /** The crawler is busy with the server's own rounds for a moment only. */
 const BUSY_PAUSE_MS = 20
@@ -42,27 +45,27 @@ export async function metadump(
   address: ServerAddress,
   connectionOptions: ConnectionOptions,
   visit: (item: DumpedItem) => void,
-  { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: MetadumpOptions = {},
+  options?: MetadumpOptions,
 ): Promise<void> {
   const { name: server } = address
-  const deadline = performance.now() + timeoutMs
+  const deadline = startCall(options, METADUMP_TIMEOUT_MS).deadline!
+  const { signal } = deadline
   const connection = new Connection(address, connectionOptions, NOBODY)
   try {
     for (;;) {
-      signal?.throwIfAborted()
-      const leftMs = Math.max(1, deadline - performance.now())
+      deadline.check()
       const [refusal] = await new Promise<string[]>((resolve, reject) => {
         const operation = new DumpOperation(server, visit, resolve, reject)
-        const abort = (): void => operation.fail(signal?.reason)
-        signal?.addEventListener('abort', abort, { once: true })
-        operation.release = () => signal?.removeEventListener('abort', abort)
-        connection.send(operation, leftMs)
+        operation.call = deadline
+        connection.send(operation, deadline.timeoutMs)
+        if (signal !== undefined) watch(signal, operation)
       })
       if (refusal === undefined) return
-      if (performance.now() + BUSY_PAUSE_MS > deadline) {
+      if (performance.now() + BUSY_PAUSE_MS > deadline.at) {
         throw new MemcacheServerError(`${server} does not dump now: ${refusal}`, { server, retryable: true })
       }
-      await delay(BUSY_PAUSE_MS, undefined, { signal })
+      // An abort is told by the check above.
+      await delay(BUSY_PAUSE_MS, undefined, { signal }).catch(() => {})
     }
   } finally {
     await connection.close()

@@ -1,13 +1,15 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { checkKeyPrefix, checkOptions, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
+import { checkKeyPrefix, checkOptions, kindOf, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { Credentials } from './connection/greet.ts'
 import type { DialectName } from './dialects/dialect.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
+import type { SocketName } from './routing/server-name.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 import { tlsOptionsOf } from './tls-options.ts'
+import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
 import { createCodec } from './values/create-codec.ts'
 import type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
 import type { PresetName } from './values/create-codec.ts'
@@ -32,6 +34,10 @@ export interface MemcachedClientOptions {
    * `jump`, or `modula` as libmemcached's default. Default `ketama`.
    */
   hash?: HashStrategy | undefined
+  /** Whether `prefix` counts where a key's server is chosen. Default false, as libmemcached has it. */
+  hashWithPrefix?: boolean | undefined
+  /** What ketama hashes for a unix socket: `path:0`, as libmemcached has it, or its `path` alone. Default `path:0`. */
+  hashSocketsAs?: SocketName | undefined
   /** Where a key goes while its server is away: to the `next` one, or `none`. Default `next`. */
   failover?: 'next' | 'none' | undefined
   /** Speak TLS: `true`, or options of `tls.connect`. Default false. */
@@ -53,6 +59,8 @@ export interface MemcachedClientOptions {
   values?: 'typed' | PresetName | ValueCodec | undefined
   /** Compress values: `true` for gzip over 1 kB, an algorithm, or options. Default false. */
   compression?: boolean | CompressionAlgorithm | CompressionOptions | undefined
+  /** The most bytes that a compressed value may become; larger ones are refused, and not compressed when stored. Default 8 MiB. */
+  maxDecompressedBytes?: number | undefined
   /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
   chunkBytes?: number | undefined
   /** Where the time comes from; for tests. */
@@ -68,6 +76,8 @@ export interface ResolvedClientOptions {
   readonly poolSize: number
   readonly maxQueue: number
   readonly hash: HashStrategy
+  readonly hashWithPrefix: boolean
+  readonly hashSocketsAs: SocketName
   readonly failover: 'next' | 'none'
   readonly tls: TlsOptions | undefined
   readonly credentials: Credentials | undefined
@@ -89,6 +99,8 @@ const KNOWN = [
   'poolSize',
   'maxQueue',
   'hash',
+  'hashWithPrefix',
+  'hashSocketsAs',
   'failover',
   'tls',
   'username',
@@ -100,6 +112,7 @@ const KNOWN = [
   'longKeys',
   'values',
   'compression',
+  'maxDecompressedBytes',
   'chunkBytes',
   'clock',
 ] as const satisfies readonly (keyof MemcachedClientOptions)[]
@@ -139,6 +152,8 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
     poolSize: positive('poolSize', options.poolSize ?? 2, true),
     maxQueue: positive('maxQueue', options.maxQueue ?? 10_000, true),
     hash: oneOf('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
+    hashWithPrefix: trueOrFalse('hashWithPrefix', options.hashWithPrefix ?? false),
+    hashSocketsAs: oneOf('hashSocketsAs', options.hashSocketsAs ?? 'path:0', ['path:0', 'path']),
     failover: oneOf('failover', options.failover ?? 'next', ['next', 'none']),
     tls: tlsOptionsOf(options.tls, fromUrl.tlsCaFile),
     credentials: credentialsOf(options.username, options.password),
@@ -147,7 +162,11 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
     discoveryIntervalMs: positive('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
     prefix: prefix === '' ? '' : `${prefix}:`,
     longKeys: oneOf('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
-    codec: createCodec(options.values ?? 'typed', compressionOf(options.compression)),
+    codec: createCodec(
+      options.values ?? 'typed',
+      compressionOf(options.compression),
+      positive('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
+    ),
     chunkBytes: positive('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
     clock: options.clock ?? systemClock,
   }
@@ -194,6 +213,11 @@ function oneOf<Choice extends string>(name: string, value: Choice, choices: read
   if (choices.includes(value)) return value
   const listed = choices.map((choice) => `'${choice}'`)
   throw new MemcacheOptionError(`${name} must be ${listed.slice(0, -1).join(', ')} or ${listed.at(-1)}, got '${value}'`)
+}
+
+function trueOrFalse(name: string, value: boolean): boolean {
+  if (typeof value === 'boolean') return value
+  throw new MemcacheOptionError(`${name} must be true or false, got ${kindOf(value)}`)
 }
 
 /** Checks a number of milliseconds or bytes, or a count. */

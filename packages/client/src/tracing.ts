@@ -1,7 +1,8 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { MemcacheTimeoutError } from 'memcache-ts-protocol'
+import { startCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { nameOf } from './commands.ts'
+import type { Opening } from './discovery/opening.ts'
 import type { Dispatcher } from './dispatcher.ts'
 
 /** What subscribers of the channels `tracing:memcache-ts-client:operation:*` are told of an operation. */
@@ -26,61 +27,54 @@ export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
 /** For any tracer; nothing is made while nobody listens. */
 const channel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
-/** The way of every operation into the client: past those who listen, and, where servers are still being found, after that. */
+/**
+ * The way of every operation into the client: past those who listen, and, where servers are still being found, after that. A
+ * subscriber that throws disturbs nothing: Node reports its exception as uncaught.
+ */
 export class Tracing {
   readonly #dispatcher: Dispatcher
+  readonly #opening: Opening
   readonly #defaultTimeoutMs: number
-  /** Resolves when it is known which servers there are; `undefined` when they are. */
-  opening: Promise<void> | undefined
 
-  constructor(dispatcher: Dispatcher, defaultTimeoutMs: number) {
+  constructor(dispatcher: Dispatcher, opening: Opening, defaultTimeoutMs: number) {
     this.#dispatcher = dispatcher
+    this.#opening = opening
     this.#defaultTimeoutMs = defaultTimeoutMs
   }
 
   /** Whether operations may begin at once, without `run`. */
   get isIdle(): boolean {
-    return this.opening === undefined && !channel.hasSubscribers
+    return this.#opening.isOpen && !channel.hasSubscribers
   }
 
-  /** Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too. */
-  run<Result>(
+  /**
+   * Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too.
+   * @param begin is handed the options of the call, less the time that it has waited.
+   */
+  run<Result, Options extends CallOptions>(
     operation: string,
     keys: ClientKey | readonly ClientKey[] | undefined,
-    options: CallOptions | undefined,
-    begin: () => Promise<Result>,
+    options: Options | undefined,
+    begin: (options: Options | undefined) => Promise<Result>,
     many = false,
   ): Promise<Result> {
-    if (this.opening !== undefined) {
-      return this.#afterOpening(options).then(() => this.run(operation, keys, options, begin, many))
-    }
-    if (!channel.hasSubscribers) return beginOrReject(begin)
+    if (!this.#opening.isOpen) return this.#afterOpening(operation, keys, options, begin, many)
+    if (!channel.hasSubscribers) return beginOrReject(begin, options)
     const list = keys === undefined ? [] : ((many ? keys : [keys]) as readonly ClientKey[])
     const context: OperationContext = { operation, keys: namesOf(list), server: this.#serverOf(list, options) }
-    return channel.tracePromise(() => beginOrReject(begin), context)
+    return channel.tracePromise(() => beginOrReject(begin, options), context)
   }
 
-  #afterOpening(options: CallOptions | undefined): Promise<void> {
-    const { opening } = this
-    const timeoutMs = options?.timeoutMs ?? this.#defaultTimeoutMs
-    const signal = options?.signal
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted()
-      const abort = (): void => settle(() => reject(signal!.reason as Error))
-      const timer = setTimeout(() => {
-        settle(() => reject(new MemcacheTimeoutError(`no servers are known after ${timeoutMs} ms: discovery goes on`)))
-      }, timeoutMs)
-      const settle = (then: () => void): void => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
-        then()
-      }
-      signal?.addEventListener('abort', abort, { once: true })
-      opening!.then(
-        () => settle(resolve),
-        (error: unknown) => settle(() => reject(error)),
-      )
-    })
+  async #afterOpening<Result, Options extends CallOptions>(
+    operation: string,
+    keys: ClientKey | readonly ClientKey[] | undefined,
+    options: Options | undefined,
+    begin: (options: Options | undefined) => Promise<Result>,
+    many: boolean,
+  ): Promise<Result> {
+    const step = startCall(options, this.#defaultTimeoutMs)
+    await this.#opening.pass(step.deadline!)
+    return this.run(operation, keys, step as Options, begin, many)
   }
 
   #serverOf(keys: readonly ClientKey[], options: CallOptions | undefined): OperationContext['server'] {
@@ -111,9 +105,12 @@ function namesOf(keys: readonly ClientKey[]): string[] {
   }
 }
 
-function beginOrReject<Result>(begin: () => Promise<Result>): Promise<Result> {
+function beginOrReject<Result, Options>(
+  begin: (options: Options | undefined) => Promise<Result>,
+  options: Options | undefined,
+): Promise<Result> {
   try {
-    return begin()
+    return begin(options)
   } catch (error) {
     // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
     return Promise.reject(error)

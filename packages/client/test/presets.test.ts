@@ -43,7 +43,7 @@ describe('values as other clients have them', () => {
     ['php-memcached', Buffer.from([0]), 5, 'igbinary'],
     ['php-memcached', Buffer.from([0]), 7, 'msgpack'],
     ['php-memcached', Buffer.from([1]), 48, 'cut off'],
-    ['php-memcached', Buffer.from('ffffffff00', 'hex'), 80, 'says that it becomes'],
+    ['php-memcached', Buffer.from('ffffffff00', 'hex'), 80, 'becomes more than 8388608 bytes'],
     ['spymemcached', Buffer.from('aced', 'hex'), 1, "Java's serialization"],
     ['pymemcache', Buffer.from('x'), 32, 'client flags 32, which pymemcache does not write'],
     ['pymemcache', Buffer.from('no zlib'), 8, 'a compressed value cannot be read'],
@@ -66,7 +66,7 @@ describe('values as other clients have them', () => {
     const codec = createCodec('xmemcached', undefined)
     expect(codec.decode(gzipSync('text'), 2)).toBe('text')
     expect(codec.decode(deflateSync('text'), 2)).toBe('text')
-    const bomb = gzipSync(Buffer.alloc(300 * 1024 * 1024), { level: 1 })
+    const bomb = gzipSync(Buffer.alloc(9 * 1024 * 1024), { level: 1 })
     expect(() => codec.decode(bomb, 2)).toThrow(MemcacheDecodeError)
   })
 

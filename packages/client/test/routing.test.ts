@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { PassThrough } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseServers } from '../src/index.ts'
+import { MemcachedClient, parseServers } from '../src/index.ts'
 import type { HashStrategy } from '../src/index.ts'
-import { createRouter, HASH_STRATEGIES } from '../src/routing/create-router.ts'
+import { createRouter as createRouterWith, HASH_STRATEGIES } from '../src/routing/create-router.ts'
+import type { Router } from '../src/routing/router.ts'
+import type { ServerAddress } from '../src/server-address.ts'
 import { md5 } from '../src/routing/md5.ts'
 
 /** What libmemcached answered: vectors/record.py. */
@@ -16,6 +21,24 @@ interface Recorded {
 function readVectors(name: string): Recorded[] {
   return JSON.parse(readFileSync(new URL(`vectors/${name}.json`, import.meta.url), 'utf8')) as Recorded[]
 }
+
+function createRouter(hash: HashStrategy, servers: readonly ServerAddress[]): Router {
+  return createRouterWith({ hash, prefix: '', hashWithPrefix: false, hashSocketsAs: 'path:0' }, servers)
+}
+
+/** Where libmemcached puts 3,000 keys, with prefixes and unix sockets: vectors/record.py. */
+interface Placement {
+  readonly hash: HashStrategy
+  readonly servers: readonly string[]
+  readonly prefix: string
+  readonly hashWithPrefix: boolean
+  /** The index of each key's server. */
+  readonly digits: string
+}
+
+const placements = JSON.parse(readFileSync(new URL('vectors/placements.json', import.meta.url), 'utf8')) as Placement[]
+
+const hasPylibmc = spawnSync('/usr/bin/python3', ['-c', 'import _pylibmc']).status === 0
 
 const many = Array.from({ length: 5000 }, (_, index) => `key:${index}`)
 
@@ -88,4 +111,50 @@ it('computes MD5', () => {
       expect(digest.toString('hex')).toBe(createHash('md5').update(text).digest('hex'))
     }),
   )
+})
+
+describe('libmemcached’s placement of 3,000 keys', () => {
+  it.each(placements.map((placement) => [placement.hash, placement.servers.join(','), placement] as const))(
+    'is that of %s on %s',
+    async (hash, list, { prefix, hashWithPrefix, digits, servers }) => {
+      await using client = new MemcachedClient({ servers: list, prefix, hash, hashWithPrefix })
+      const names = servers.map((server) => client.servers.findIndex((name) => server.startsWith(name)))
+      expect(names).toEqual(servers.map((_, index) => index))
+      const chosen = Array.from(digits, (_, index) => client.servers.indexOf(client.serverOf(`user:${index * 7919}`)!))
+      expect(chosen.join('')).toBe(digits)
+      const bytes = Array.from({ length: 200 }, (_, index) => Buffer.from(`user:${index * 7919}`))
+      expect(bytes.map((key) => client.servers.indexOf(client.serverOf(key)!)).join('')).toBe(digits.slice(0, 200))
+    },
+  )
+
+  it.skipIf(!hasPylibmc)('is what the libmemcached of this machine says', () => {
+    const script = fileURLToPath(new URL('vectors/record.py', import.meta.url))
+    const live = execFileSync('/usr/bin/python3', [script, '--print-placements'], { maxBuffer: 2 ** 24 })
+    expect(JSON.parse(live.toString())).toEqual(placements)
+  })
+
+  it('was another one before: an option keeps it', async () => {
+    const servers = ['/run/a.sock', '/run/b.sock', '10.0.0.1:11211']
+    const named = createRouterWith(
+      { hash: 'ketama', prefix: '', hashWithPrefix: true, hashSocketsAs: 'path' },
+      parseServers(servers.join(',')).servers,
+    )
+    const hosts = parseServers('x,y,10.0.0.1').servers.map((server, index) =>
+      index === 2
+        ? server
+        : { name: servers[index]!, stream: { name: 'x', connect: () => new PassThrough() }, weight: 1 },
+    )
+    const byName = createRouter('ketama', hosts)
+    for (const key of many.slice(0, 500)) expect(named.serverOf(key, 0)).toBe(byName.serverOf(key, 0))
+    await using client = new MemcachedClient({ servers, prefix: 'app', hashWithPrefix: true, hashSocketsAs: 'path' })
+    for (const key of many.slice(0, 500)) {
+      expect(client.serverOf(key)).toBe(servers[named.serverOf(`app:${key}`, 0)])
+    }
+    expect(() => new MemcachedClient({ hashWithPrefix: 'true' as never })).toThrow(
+      'hashWithPrefix must be true or false',
+    )
+    expect(() => new MemcachedClient({ hashSocketsAs: 'name' as never })).toThrow(
+      "hashSocketsAs must be 'path:0' or 'path'",
+    )
+  })
 })

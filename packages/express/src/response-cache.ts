@@ -43,6 +43,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): Request
         response,
         url: request.originalUrl,
         scheme: request.protocol,
+        trustsProxy: trustsProxyOf(request),
         key: key?.(request),
         tags: typeof tags === 'function' ? tags(request) : tags,
         dispatch: rootOf(request.app),
@@ -64,6 +65,12 @@ function toOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
   if (typeof options.tags === 'string')
     throw new MemcacheOptionError('tags must be a list, or a function that gives one')
   return options
+}
+
+/** Whether the application trusts the other end of a request's connection as a proxy. `true` trusts anybody, and vouches for nothing. */
+function trustsProxyOf({ app, socket }: Request): boolean {
+  const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
+  return app.get('trust proxy') !== true && trusts?.(socket.remoteAddress, 0) === true
 }
 
 /** The application that a request came in by: a router or an application in it would not know the whole path. */

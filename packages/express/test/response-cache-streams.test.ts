@@ -51,14 +51,14 @@ describe.each(EXPRESSES)('bodies, on %s', (_, create) => {
     })
     const response = await open(site)
     expect(response.headers['flushed']).toBe('1')
-    expect(response.headers['cache-status']).toBe('memcache-ts; fwd=uri-miss; stored')
+    expect(response.headers['cache-status']).toBe('memcache-ts; fwd=uri-miss')
     gate.open()
     for await (const chunk of response) void chunk
     expect((await site.get()).body).toBe('done')
   })
 
-  it('keeps a handler back that writes faster than its client reads', async () => {
-    await using site = await openSite({ create, ttlSeconds: 60 })
+  it('keeps a handler back that writes more than is stored, and faster than its client reads', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60, maxBytes: 1000 })
     const chunk = Buffer.alloc(100_000, 'a')
     let written = 0
     site.answers(async (_request, response) => {
@@ -73,9 +73,6 @@ describe.each(EXPRESSES)('bodies, on %s', (_, create) => {
     let size = 0
     for await (const part of response) size += (part as Buffer).length
     expect(size).toBe(4_000_000)
-    const stored = await site.get()
-    expect(stored.isHit).toBe(true)
-    expect(stored.body).toHaveLength(4_000_000)
   })
 
   it.each([

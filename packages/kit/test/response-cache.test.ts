@@ -51,7 +51,7 @@ describe('ResponseCache on node:http alone', () => {
       response.end(String(calls))
     }
     await using server = await serve(handler, { ttlSeconds: 10, staleSeconds: 60, cache: test.cache })
-    expect(await get(server)).toEqual({ body: 'call 1', status: 'memcache-ts; fwd=uri-miss; stored' })
+    expect(await get(server)).toEqual({ body: 'call 1', status: 'memcache-ts; fwd=uri-miss' })
     expect(await get(server)).toEqual({ body: 'call 1', status: 'memcache-ts; hit; ttl=10' })
     await test.cache.invalidateTags('all')
     expect((await get(server)).body).toBe('call 2')

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { setImmediate } from 'node:timers'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
+  LongTimer,
   MemcacheAuthError,
   MemcacheClosedError,
   MemcacheConnectionError,
@@ -93,15 +94,15 @@ export class Connection implements AnswerSink {
   readonly #deadlines = new DeadlineTimer(() => this.#expire())
   readonly #idleTimer: IdleTimer
   readonly #backoff = new Backoff()
-  #connectTimer: NodeJS.Timeout | undefined
-  #retryTimer: NodeJS.Timeout | undefined
+  #connectTimer: LongTimer | undefined
+  #retryTimer: LongTimer | undefined
   /** Whether credentials go by SASL; where nobody said so, the other way is tried when one is met by silence. */
   #sasl: boolean
   #greeting = false
   #triedOtherAuth = false
   #lastError: MemcacheError | undefined
   #closing = false
-  #drained: (() => void) | undefined
+  readonly #drained: (() => void)[] = []
 
   constructor(address: ServerAddress, options: ConnectionOptions, observer: ConnectionObserver) {
     this.#address = address
@@ -146,7 +147,7 @@ export class Connection implements AnswerSink {
     const now = this.#time()
     operation.sentAt = now
     operation.timeoutMs = timeoutMs
-    operation.deadline = now + timeoutMs
+    operation.deadline = operation.call?.at ?? now + timeoutMs
     this.#openBatch = this.#closeBatch()
     if (this.#state !== 'ready') this.#pending.addUnwritten(operation)
     else if (this.#write(operation)) this.#pending.addWritten(operation)
@@ -176,10 +177,10 @@ export class Connection implements AnswerSink {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
     if (this.#pending.callers > 0 && this.#state !== 'down') {
-      await new Promise<void>((resolve) => (this.#drained = resolve))
+      await new Promise<void>((resolve) => this.#drained.push(resolve))
     }
     this.#state = 'closed'
-    clearTimeout(this.#retryTimer)
+    this.#retryTimer?.clear()
     this.#dropStream()
     this.#failAll(new MemcacheClosedError('this client was closed', { server: this.server }))
   }
@@ -195,7 +196,7 @@ export class Connection implements AnswerSink {
     const reader = this.#dialect.readerFor(this)
     this.#reader = reader
     // The greeting is part of connecting: a server that accepts and says nothing is not there.
-    this.#connectTimer = setTimeout(() => {
+    this.#connectTimer = new LongTimer(() => {
       const message = `${server} took over ${this.#options.connectTimeoutMs} ms to connect`
       this.#fail(new MemcacheTimeoutError(message, { server }))
     }, this.#options.connectTimeoutMs)
@@ -259,7 +260,7 @@ export class Connection implements AnswerSink {
   }
 
   #ready(dialect: Dialect): void {
-    clearTimeout(this.#connectTimer)
+    this.#connectTimer?.clear()
     this.#triedOtherAuth = false
     this.#dialect = dialect
     this.#state = 'ready'
@@ -324,12 +325,11 @@ export class Connection implements AnswerSink {
   #scheduleRetry(): void {
     const delayMs = this.#lastError instanceof MemcacheAuthError ? AUTH_RETRY_MS : this.#backoff.nextMs()
     this.#observer.retrying(delayMs)
-    this.#retryTimer = setTimeout(() => this.#open(), delayMs)
-    this.#retryTimer.unref()
+    this.#retryTimer = new LongTimer(() => this.#open(), delayMs).unref()
   }
 
   #dropStream(): void {
-    clearTimeout(this.#connectTimer)
+    this.#connectTimer?.clear()
     this.#idleTimer.stop()
     const stream = this.#stream
     this.#stream = undefined
@@ -345,7 +345,7 @@ export class Connection implements AnswerSink {
   #failAll(error: MemcacheError): void {
     this.#deadlines.clear()
     this.#pending.failAll(error)
-    this.#drained?.()
+    if (this.#drained.length > 0) this.#endDrain()
   }
 
   #downError(): MemcacheError {
@@ -427,7 +427,11 @@ export class Connection implements AnswerSink {
   /** Nobody waits: the connection no longer keeps the process alive. */
   #rest(): void {
     this.#unref()
-    this.#drained?.()
+    if (this.#drained.length > 0) this.#endDrain()
+  }
+
+  #endDrain(): void {
+    for (const resolve of this.#drained.splice(0)) resolve()
   }
 
   // Time

@@ -1,3 +1,5 @@
+import { LongTimer } from 'memcache-ts-protocol'
+
 /** A timer that fires later than this was held up by the caller's own work. */
 const BLOCKED_MS = 10
 /** What the server is given back at most, however often the loop was blocked. */
@@ -6,7 +8,7 @@ const MOST_GRACE_MS = 1000
 /** One timer for all that wait on a connection: it is set for the earliest deadline, not for each. */
 export class DeadlineTimer {
   readonly #expire: () => void
-  #timer: NodeJS.Timeout | undefined
+  #timer: LongTimer | undefined
   #deadline = Infinity
 
   /** @param expire is called when a deadline may have passed; what still waits is to be handed to `by` again. */
@@ -17,22 +19,23 @@ export class DeadlineTimer {
   /** Something is to be looked at by this time, in the milliseconds of `performance.now()`. */
   by(deadline: number): void {
     if (deadline >= this.#deadline) return
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
     this.#deadline = deadline
     this.#wait(deadline)
   }
 
   /** Nothing waits. */
   clear(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
+    this.#timer = undefined
     this.#deadline = Infinity
   }
 
   #wait(until: number): void {
     const delayMs = Math.max(1, Math.ceil(until - performance.now()))
     // When the loop was blocked, timers run before the answers that have come meanwhile are read: those come first.
-    this.#timer = setTimeout(() => setImmediate(() => this.#fire(until)), delayMs)
-    this.#timer.unref()
+    const timer = new LongTimer(() => setImmediate(() => this.#timer === timer && this.#fire(until)), delayMs)
+    this.#timer = timer.unref()
   }
 
   /** Time in which the loop was blocked was not the server's: it is given that back before anybody gives up. */

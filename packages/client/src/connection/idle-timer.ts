@@ -1,9 +1,11 @@
+import { LongTimer } from 'memcache-ts-protocol'
+
 /** Tells when nothing has happened for a time: some networks forget a connection then without a word. */
 export class IdleTimer {
   readonly #idleMs: number
   readonly #restedMs: () => number
   readonly #idle: () => void
-  #timer: NodeJS.Timeout | undefined
+  #timer: LongTimer | undefined
 
   /**
    * @param idleMs how long; `Infinity` is never.
@@ -17,19 +19,18 @@ export class IdleTimer {
   }
 
   start(): void {
-    if (this.#idleMs !== Infinity) this.#wait(this.#idleMs)
+    this.#wait(this.#idleMs)
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
   }
 
   #wait(delayMs: number): void {
-    this.#timer = setTimeout(() => {
+    this.#timer = new LongTimer(() => {
       const restedMs = this.#restedMs()
       if (restedMs >= this.#idleMs) this.#idle()
       else this.#wait(Math.max(1, this.#idleMs - restedMs))
-    }, delayMs)
-    this.#timer.unref()
+    }, delayMs).unref()
   }
 }

@@ -1,4 +1,6 @@
-import { MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import { LongTimer, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
+import { asMemcacheError } from '../as-memcache-error.ts'
 import { Backoff } from '../connection/backoff.ts'
 import type { ConnectionOptions } from '../connection/connection.ts'
 import { ServerPool } from '../connection/server-pool.ts'
@@ -14,7 +16,9 @@ const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {},
 /** What discovery tells its owner. */
 export interface DiscoveryObserver {
   /** It is being asked which servers there are; operations may wait for it. */
-  asking(asked: Promise<void>): void
+  asking(): void
+  /** No endpoint has told of any servers; it is asked again later. */
+  failed(error: MemcacheError): void
   /** These are the servers from now on. */
   found(servers: readonly ServerAddress[]): void
 }
@@ -29,11 +33,10 @@ export class Discovery {
   readonly #intervalMs: number
   readonly #observer: DiscoveryObserver
   #text: string | undefined
-  #failed = false
   readonly #backoff = new Backoff()
   #asking = false
   #closed = false
-  #timer: NodeJS.Timeout | undefined
+  #timer: LongTimer | undefined
 
   constructor(
     endpoints: readonly ServerAddress[],
@@ -50,33 +53,33 @@ export class Discovery {
   /** Asks now, unless that is already being done. */
   refresh(): void {
     if (this.#asking || this.#closed) return
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
     this.#asking = true
-    const asked = this.#ask().then(
-      ({ text, servers }) => this.#found(text, servers),
+    this.#observer.asking()
+    void this.#ask().then(
+      ({ text, servers }) => {
+        this.#again(this.#intervalMs)
+        this.#found(text, servers)
+      },
       (error: unknown) => {
-        this.#failed = true
-        throw error
+        this.#again(this.#backoff.nextMs())
+        this.#observer.failed(asMemcacheError(error))
       },
     )
-    if (this.#text === undefined) this.#observer.asking(asked)
-    const again = (): void => {
-      this.#asking = false
-      if (this.#closed) return
-      this.#timer = setTimeout(() => this.refresh(), this.#failed ? this.#backoff.nextMs() : this.#intervalMs)
-      this.#timer.unref()
-    }
-    asked.then(again, again)
+  }
+
+  #again(delayMs: number): void {
+    this.#asking = false
+    if (!this.#closed) this.#timer = new LongTimer(() => this.refresh(), delayMs).unref()
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
     await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
   }
 
   #found(text: string, servers: readonly ServerAddress[]): void {
-    this.#failed = false
     this.#backoff.reset()
     if (text === this.#text || this.#closed) return
     this.#text = text

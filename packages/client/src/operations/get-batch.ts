@@ -42,7 +42,7 @@ export class GetBatch extends KeyListOperation {
 
   add(call: GetCall, now: number): void {
     this.#size++
-    call.deadline = now + call.timeoutMs
+    call.deadline = call.call === undefined ? now + call.timeoutMs : call.call.at
     if (call.deadline < this.deadline) {
       this.deadline = call.deadline
       this.timeoutMs = call.timeoutMs
@@ -82,7 +82,10 @@ export class GetBatch extends KeyListOperation {
 
   override postpone(byMs: number): void {
     super.postpone(byMs)
-    for (const call of this.#all()) call.deadline += byMs
+    for (const call of this.#all()) {
+      call.deadline += byMs
+      if (call.call !== undefined) call.call.at = Math.max(call.call.at, call.deadline)
+    }
   }
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {

@@ -1,8 +1,10 @@
 import { joinKey } from 'memcache-ts-protocol'
 import type { Key } from 'memcache-ts-protocol'
 import type { ValueReader } from '../values/value-codec.ts'
+import type { CallDeadline } from '../call-deadline.ts'
 import { decodeError } from './decode-error.ts'
-import type { Waiter } from './operation.ts'
+import { unwatch } from './waiter.ts'
+import type { Waiter } from './waiter.ts'
 
 /** One caller of `get`, in a batch with the others of its turn of the loop. */
 export class GetCall implements Waiter {
@@ -11,7 +13,8 @@ export class GetCall implements Waiter {
   readonly timeoutMs: number
   deadline = 0
   settled = false
-  release: (() => void) | undefined
+  signal: AbortSignal | undefined
+  call: CallDeadline | undefined
   /** Another caller that asked for the same key in the same turn: it is asked for once, and decoded for each. */
   twin: GetCall | undefined
   /** Its place in its batch. */
@@ -60,7 +63,7 @@ export class GetCall implements Waiter {
   #settle(): boolean {
     if (this.settled) return false
     this.settled = true
-    this.release?.()
+    if (this.signal !== undefined) unwatch(this)
     return true
   }
 }

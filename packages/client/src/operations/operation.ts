@@ -1,4 +1,7 @@
+import type { CallDeadline } from '../call-deadline.ts'
 import type { LineExchange } from '../dialects/line-exchange.ts'
+import { unwatch } from './waiter.ts'
+import type { Waiter } from './waiter.ts'
 
 /** The kinds of operations; each dialect says how it writes and reads each. */
 export const OperationKind = {
@@ -12,15 +15,6 @@ export const OperationKind = {
 
 /** A key as it goes over the wire: text, or bytes that text could not hold. */
 export type WireKey = string | Buffer
-
-/** A caller that waits: an operation, or one of those that share one. */
-export interface Waiter {
-  /** Takes the listener off the caller's signal. */
-  release: (() => void) | undefined
-  readonly settled: boolean
-  /** Rejects, unless it has settled. */
-  fail(error: unknown): void
-}
 
 /**
  * Something that was asked, whatever the dialect: it waits for its answer, and settles once. An answer that comes after it
@@ -40,7 +34,8 @@ export abstract class Operation implements Waiter {
   /** Whether it was given up and its answer is still out. */
   isOverdue = false
   settled = false
-  release: (() => void) | undefined
+  signal: AbortSignal | undefined
+  call: CallDeadline | undefined
   /** How its answer is read in a dialect of lines, from when it was written. */
   exchange: LineExchange | undefined
   /** What a meta answer must echo. */
@@ -75,6 +70,7 @@ export abstract class Operation implements Waiter {
   postpone(byMs: number): void {
     this.sentAt += byMs
     this.deadline += byMs
+    if (this.call !== undefined) this.call.at = Math.max(this.call.at, this.deadline)
   }
 
   /** How many callers wait for it. */
@@ -86,7 +82,7 @@ export abstract class Operation implements Waiter {
   protected settle(): boolean {
     if (this.settled) return false
     this.settled = true
-    this.release?.()
+    if (this.signal !== undefined) unwatch(this)
     return true
   }
 }

@@ -4,7 +4,9 @@ import { Ketama } from './ketama.ts'
 import { Modula } from './modula.ts'
 import { Rendezvous } from './rendezvous.ts'
 import type { Router } from './router.ts'
+import type { SocketName } from './server-name.ts'
 import { SpyKetama } from './spy-ketama.ts'
+import { WithoutPrefix } from './without-prefix.ts'
 
 const ROUTERS = {
   ketama: Ketama,
@@ -12,7 +14,7 @@ const ROUTERS = {
   rendezvous: Rendezvous,
   jump: Jump,
   modula: Modula,
-} as const satisfies Record<string, new (servers: readonly ServerAddress[]) => Router>
+} as const satisfies Record<string, new (servers: readonly ServerAddress[], socketName: SocketName) => Router>
 
 /** How keys are spread over servers. */
 export type HashStrategy = keyof typeof ROUTERS
@@ -20,6 +22,16 @@ export type HashStrategy = keyof typeof ROUTERS
 /** All of them, by name. */
 export const HASH_STRATEGIES = Object.keys(ROUTERS) as readonly HashStrategy[]
 
-export function createRouter(strategy: HashStrategy, servers: readonly ServerAddress[]): Router {
-  return new ROUTERS[strategy](servers)
+/** What a router is made with. */
+export interface RoutingOptions {
+  readonly hash: HashStrategy
+  /** What is put before every key. */
+  readonly prefix: string
+  readonly hashWithPrefix: boolean
+  readonly hashSocketsAs: SocketName
+}
+
+export function createRouter(options: RoutingOptions, servers: readonly ServerAddress[]): Router {
+  const router = new ROUTERS[options.hash](servers, options.hashSocketsAs)
+  return options.hashWithPrefix || options.prefix === '' ? router : new WithoutPrefix(router, options.prefix)
 }

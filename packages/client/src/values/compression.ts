@@ -1,5 +1,6 @@
 import * as zlib from 'node:zlib'
 import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { messageOf } from './value-codec.ts'
 
 /** How values are compressed. */
 export type CompressionAlgorithm = 'gzip' | 'brotli' | 'zstd'
@@ -14,13 +15,16 @@ export interface CompressionOptions {
   level?: number | undefined
 }
 
-/** Most bytes that a stored value may become: more is taken for a bomb, not for a value. */
-export const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
+/**
+ * Most bytes that a compressed value may become, unless told otherwise: more is taken for a bomb, not for a value. Larger
+ * values are not compressed when they are stored, so that they can be read.
+ */
+export const DEFAULT_MAX_DECOMPRESSED_BYTES = 8 * 1024 * 1024
 
 /** zstd as Node has it from 22.15 on. */
 interface Zstd {
   readonly zstdCompressSync?: (bytes: Buffer, options: object) => Buffer
-  readonly zstdDecompressSync?: (bytes: Buffer, options: object) => Buffer
+  readonly zstdDecompressSync?: Decompressor
 }
 
 const { zstdCompressSync, zstdDecompressSync } = zlib as Zstd
@@ -40,7 +44,7 @@ export interface Compression {
 }
 
 /** @throws MemcacheOptionError for what cannot be, such as zstd on a Node without it. */
-export function createCompression(options: CompressionOptions): Compression {
+export function createCompression(options: CompressionOptions, maxBytes: number): Compression {
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
   const compress = compressorOf(algorithm, level)
   return {
@@ -49,7 +53,7 @@ export function createCompression(options: CompressionOptions): Compression {
       // No character takes more than three bytes.
       if (value.length * 3 < overBytes) return undefined
       const bytes = typeof value === 'string' ? Buffer.from(value) : value
-      if (bytes.length < overBytes) return undefined
+      if (bytes.length < overBytes || bytes.length > maxBytes) return undefined
       const compressed = compress(bytes)
       return compressed.length < bytes.length ? compressed : undefined
     },
@@ -76,23 +80,47 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
   }
 }
 
+/** The ways to decompress that values come with. */
+export type Decompressor = (bytes: Buffer, limit: { maxOutputLength: number }) => Buffer
+
 /**
  * The bytes of a value that was compressed as its client flags say.
- * @throws MemcacheDecodeError for bytes that are not so compressed, or would become too many.
+ * @throws MemcacheDecodeError for bytes that are not so compressed, or would become more than the most.
  */
-export function decompress(bytes: Buffer, clientFlags: number): Buffer {
-  const limit = { maxOutputLength: MAX_DECOMPRESSED_BYTES }
-  try {
-    switch (clientFlags & ClientFlags.compression) {
-      case ClientFlags.gzip:
-        return zlib.gunzipSync(bytes, limit)
-      case ClientFlags.brotli:
-        return zlib.brotliDecompressSync(bytes, limit)
-      default:
-        if (zstdDecompressSync === undefined) throw new Error(`Node ${process.version} has no zstd, 22.15 has`)
-        return zstdDecompressSync(bytes, limit)
-    }
-  } catch (cause) {
-    throw new MemcacheDecodeError(`a compressed value cannot be read: ${(cause as Error).message}`, { cause })
+export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number): Buffer {
+  switch (clientFlags & ClientFlags.compression) {
+    case ClientFlags.gzip:
+      return decompressBy(zlib.gunzipSync, bytes, maxBytes)
+    case ClientFlags.brotli:
+      return decompressBy(zlib.brotliDecompressSync, bytes, maxBytes)
+    default:
+      return decompressZstd(bytes, maxBytes)
   }
+}
+
+/** @throws MemcacheDecodeError as `decompress`, and where this Node has no zstd. */
+export function decompressZstd(bytes: Buffer, maxBytes: number): Buffer {
+  if (zstdDecompressSync === undefined) {
+    throw new MemcacheDecodeError(`a value is compressed by zstd, which Node ${process.version} has not: 22.15 has`)
+  }
+  return decompressBy(zstdDecompressSync, bytes, maxBytes)
+}
+
+/** @throws MemcacheDecodeError as `decompress`. */
+export function decompressBy(decompressor: Decompressor, bytes: Buffer, maxBytes: number): Buffer {
+  try {
+    return decompressor(bytes, { maxOutputLength: maxBytes })
+  } catch (cause) {
+    throw (cause as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE'
+      ? tooManyBytes(maxBytes, cause)
+      : new MemcacheDecodeError(`a compressed value cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** The error for a value that would become too large. */
+export function tooManyBytes(maxBytes: number, cause?: unknown): MemcacheDecodeError {
+  return new MemcacheDecodeError(
+    `a compressed value becomes more than ${maxBytes} bytes: raise maxDecompressedBytes if it is to be read`,
+    { cause },
+  )
 }

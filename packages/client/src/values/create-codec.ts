@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
 import type { CompressionOptions } from './compression.ts'
 import { dalliCodec } from './presets/dalli.ts'
 import { javaCodec } from './presets/java.ts'
@@ -8,6 +9,7 @@ import { phpMemcachedCodec } from './presets/php-memcached.ts'
 import type { PresetOptions } from './presets/preset.ts'
 import { pylibmcCodec, pymemcacheCodec } from './presets/python.ts'
 import { typedCodec } from './typed-codec.ts'
+import { guardedCodec } from './value-codec.ts'
 import type { ValueCodec } from './value-codec.ts'
 
 const DEFAULT_OVER_BYTES = 1024
@@ -20,7 +22,7 @@ const PRESETS = {
   'php-memcached': phpMemcachedCodec,
   spymemcached: javaCodec,
   xmemcached: javaCodec,
-  memcached: npmMemcachedCodec,
+  memcached: () => npmMemcachedCodec(),
   memjs: memjsCodec,
 } as const satisfies Record<string, (options: PresetOptions) => ValueCodec>
 
@@ -37,19 +39,24 @@ const PLAIN: readonly PresetName[] = ['memcached', 'memjs']
 export function createCodec(
   values: 'typed' | PresetName | ValueCodec,
   compression: CompressionOptions | undefined,
+  maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES,
 ): ValueCodec {
-  if (values === 'typed') return typedCodec({ compression })
-  if (typeof values === 'string') return presetCodec(values, compression)
+  if (values === 'typed') return typedCodec({ compression, maxDecompressedBytes })
+  if (typeof values === 'string') return presetCodec(values, compression, maxDecompressedBytes)
   if (compression !== undefined) {
     throw new MemcacheOptionError('compression is for the values of this client: compress in your own codec')
   }
-  if (typeof values.encode !== 'function' || typeof values.decode !== 'function') {
+  if (typeof values?.encode !== 'function' || typeof values.decode !== 'function') {
     throw new MemcacheOptionError('a codec has the methods encode and decode')
   }
-  return values
+  return guardedCodec(values)
 }
 
-function presetCodec(name: PresetName, compression: CompressionOptions | undefined): ValueCodec {
+function presetCodec(
+  name: PresetName,
+  compression: CompressionOptions | undefined,
+  maxDecompressedBytes: number,
+): ValueCodec {
   if (!Object.hasOwn(PRESETS, name)) {
     const known = ['typed', ...Object.keys(PRESETS)].map((preset) => `'${preset}'`).join(', ')
     throw new MemcacheOptionError(`values is a codec or one of ${known}, got '${name}'`)
@@ -61,5 +68,5 @@ function presetCodec(name: PresetName, compression: CompressionOptions | undefin
     throw new MemcacheOptionError(`${name} has its own compression: say { overBytes } or true, not an algorithm`)
   }
   const compressOverBytes = compression && (compression.overBytes ?? DEFAULT_OVER_BYTES)
-  return PRESETS[name]({ compressOverBytes })
+  return PRESETS[name]({ compressOverBytes, maxDecompressedBytes })
 }

@@ -1,7 +1,10 @@
 import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
-import { createCompression, decompress } from './compression.ts'
+import { createCompression, decompress, DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
 import type { CompressionOptions } from './compression.ts'
-import { decodeTaggedJson, encodeTaggedJson, isPlainJson } from './tagged-json.ts'
+import { messageOf } from './value-codec.ts'
+import { isPlainJson } from './plain-json.ts'
+import { decodeJson, decodeTaggedJson } from './tagged-json-decoder.ts'
+import { encodeTaggedJson, isDetached } from './tagged-json-encoder.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 /** Options of `typedCodec`. */
@@ -10,6 +13,8 @@ export interface TypedCodecOptions {
   bytesFlags?: number | undefined
   /** Compress what is written; what was compressed is read in any case. */
   compression?: CompressionOptions | undefined
+  /** The most bytes that a compressed value may become; larger ones are not compressed. Default 8 MiB. */
+  maxDecompressedBytes?: number | undefined
 }
 
 /**
@@ -18,20 +23,21 @@ export interface TypedCodecOptions {
  * has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
-  const { bytesFlags = ClientFlags.bytes } = options
-  const compression = options.compression && createCompression(options.compression)
+  const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
+  const compression = options.compression && createCompression(options.compression, maxDecompressedBytes)
 
   const encodePlain = (value: unknown): EncodedValue => {
-    if (typeof value === 'string') return { bytes: value, clientFlags: ClientFlags.string }
-    // A copy: the caller may go on writing to its buffer.
-    if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: bytesFlags }
+    // Text that UTF-8 cannot hold is JSON, which escapes it.
+    if (typeof value === 'string' && value.isWellFormed()) return { bytes: value, clientFlags: ClientFlags.string }
+    if (Buffer.isBuffer(value)) return { bytes: copyOf(value), clientFlags: bytesFlags }
     if (isPlainJson(value)) return { bytes: JSON.stringify(value), clientFlags: ClientFlags.json }
-    return { bytes: encodeOrExplain(value), clientFlags: ClientFlags.taggedJson }
+    const { text, isTagged } = encodeTaggedJson(value)
+    return { bytes: text, clientFlags: isTagged ? ClientFlags.taggedJson : ClientFlags.json }
   }
 
   return {
     encode(value) {
-      const plain = encodePlain(value)
+      const plain = encodeOrExplain(encodePlain, value)
       const bytes = compression?.compress(plain.bytes)
       return bytes === undefined ? plain : { bytes, clientFlags: plain.clientFlags | compression!.flag }
     },
@@ -43,7 +49,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
         case ClientFlags.string:
           return buffer.toString('utf8', start, end)
         case ClientFlags.json:
-          return parse(JSON.parse, buffer, start, end)
+          return parse(decodeJson, buffer, start, end)
         case ClientFlags.bytes:
         case bytesFlags: {
           const bytes = buffer.subarray(start, end)
@@ -54,7 +60,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
         default: {
           const plainFlags = clientFlags & ~ClientFlags.compression
           if (plainFlags === clientFlags || plainFlags > ClientFlags.kitBytes) throw unknownFlags(clientFlags)
-          const bytes = decompress(buffer.subarray(start, end), clientFlags)
+          const bytes = decompress(buffer.subarray(start, end), clientFlags, maxDecompressedBytes)
           return this.read(bytes, 0, bytes.length, plainFlags, true)
         }
       }
@@ -68,11 +74,21 @@ function unknownFlags(clientFlags: number): MemcacheDecodeError {
   )
 }
 
-function encodeOrExplain(value: unknown): string {
+/** A copy: the caller may go on writing to its buffer. */
+function copyOf(value: Buffer): Buffer {
+  if (value.length === 0 && isDetached(value.buffer)) {
+    throw new MemcacheOptionError('the value cannot be stored: it is a Buffer that was transferred')
+  }
+  return Buffer.from(value)
+}
+
+function encodeOrExplain(encode: (value: unknown) => EncodedValue, value: unknown): EncodedValue {
   try {
-    return encodeTaggedJson(value)
+    return encode(value)
   } catch (cause) {
-    throw new MemcacheOptionError(`the value cannot be stored: ${(cause as Error).message}`, { cause })
+    if (cause instanceof MemcacheOptionError) throw cause
+    // A getter, `toJSON` or a proxy of the user's, or a text longer than there can be.
+    throw new MemcacheOptionError(`the value cannot be stored: ${messageOf(cause)}`, { cause })
   }
 }
 
@@ -80,6 +96,8 @@ function parse(read: (text: string) => unknown, buffer: Buffer, start: number, e
   try {
     return read(buffer.toString('utf8', start, end))
   } catch (cause) {
-    throw new MemcacheDecodeError('a stored value is not the JSON that its client flags say', { cause })
+    throw new MemcacheDecodeError(`a stored value is not the JSON that its client flags say: ${messageOf(cause)}`, {
+      cause,
+    })
   }
 }

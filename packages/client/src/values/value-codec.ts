@@ -1,3 +1,5 @@
+import { kindOf, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+
 /** A value as bytes, and which kind it is. */
 export interface EncodedValue {
   /** Bytes, which are the client's from then on and must not change; or text, as UTF-8. */
@@ -23,11 +25,60 @@ export interface ValueReader {
 
 /** A codec of the user's as a reader. */
 export function readerOf(codec: ValueCodec): ValueReader {
-  if ('read' in codec) return codec as ValueReader
+  if (isReader(codec)) return codec
   return {
     read: (buffer, start, end, clientFlags, owned) => {
       const bytes = buffer.subarray(start, end)
       return codec.decode(owned ? bytes : Buffer.from(bytes), clientFlags)
     },
+  }
+}
+
+function isReader(codec: ValueCodec): codec is ValueCodec & ValueReader {
+  return typeof (codec as Partial<ValueReader>).read === 'function'
+}
+
+const MAX_CLIENT_FLAGS = 2 ** 32 - 1
+
+/** A codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says. */
+export function guardedCodec(codec: ValueCodec): ValueCodec {
+  const encode = (value: unknown): EncodedValue => checkEncoded(encodeBy(codec, value))
+  if (!isReader(codec)) return { encode, decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags) }
+  const reading: ValueCodec & ValueReader = {
+    encode,
+    decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags),
+    read: (buffer, start, end, clientFlags, owned) => codec.read(buffer, start, end, clientFlags, owned),
+  }
+  return reading
+}
+
+function encodeBy(codec: ValueCodec, value: unknown): EncodedValue {
+  try {
+    return codec.encode(value)
+  } catch (cause) {
+    if (cause instanceof MemcacheError) throw cause
+    throw new MemcacheOptionError(`the codec cannot encode the value: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function checkEncoded(encoded: EncodedValue): EncodedValue {
+  const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>
+  if (typeof bytes !== 'string' && !Buffer.isBuffer(bytes)) {
+    throw new MemcacheOptionError(
+      `a codec's encode must return { bytes, clientFlags }: bytes is ${kindOf(bytes)}, not a Buffer or text`,
+    )
+  }
+  if (!Number.isInteger(clientFlags) || clientFlags! < 0 || clientFlags! > MAX_CLIENT_FLAGS) {
+    throw new MemcacheOptionError(`a codec's clientFlags must be a whole number below 2^32, got ${String(clientFlags)}`)
+  }
+  return encoded
+}
+
+/** What an error says, whatever was thrown. Never throws. */
+export function messageOf(error: unknown): string {
+  try {
+    return error instanceof Error ? error.message : String(error)
+  } catch {
+    return 'an error that cannot be read'
   }
 }

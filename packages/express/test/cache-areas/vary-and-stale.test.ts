@@ -175,7 +175,7 @@ describe('fields that are stored', () => {
   scenario('Cache-Status of others is told to the first client alone', [
     {
       ...fresh({ 'Cache-Status': 'origin; hit' }),
-      with: { 'cache-status': 'origin; hit, memcache-ts; fwd=uri-miss; stored' },
+      with: { 'cache-status': 'origin; hit, memcache-ts; fwd=uri-miss' },
     },
     { ...stored, with: { 'cache-status': 'memcache-ts; hit; ttl=100000' } },
   ])

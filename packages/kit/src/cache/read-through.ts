@@ -12,6 +12,7 @@ import { runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from './lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from './lookups.ts'
+import type { Generations } from './tags.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
 /** What a value is good for. */
@@ -27,6 +28,8 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
    * it is unfit for wait; one that is stale is served while it is loaded anew. Default: what memcached says.
    */
   readonly judge?: ((value: unknown) => Fitness) | undefined
+  /** Is told the generations that its tags have when this caller gets the right to load, just before the loader runs. */
+  readonly onLease?: ((generations: Generations) => void) | undefined
   /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
   readonly waits?: boolean | undefined
   readonly signal: AbortSignal | undefined
@@ -162,6 +165,7 @@ export class ReadThrough {
   }
 
   async #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
+    request.onLease?.(right.generations)
     const { name, signal } = request
     const { store, report } = this.#parts
     const flight = this.#loads.start(request, right, (stop) => this.#run(request, stop, () => found.value.copy()))
@@ -214,6 +218,7 @@ export class ReadThrough {
   }
 
   async #lead(request: ReadThroughRequest, right: LoadRight | undefined): Promise<unknown> {
+    if (right !== undefined) request.onLease?.(right.generations)
     const flight = this.#loads.start(request, right, (signal) => this.#run(request, signal, undefined))
     return (await this.#loads.wait(request.name, flight, request.signal)).value
   }

@@ -3,15 +3,24 @@ import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders, Serv
 /** The header fields of a message, by their names in lower case; a field that was sent several times is a list. */
 export type Fields = Record<string, string | string[]>
 
-/** A field's value as one line, as several lines of it are read (RFC 9110, section 5.3); `undefined` where it is missing. */
+/**
+ * A field's value as one line, as several lines of it are read (RFC 9110, section 5.3); `undefined` where it is missing. The name may come
+ * from a message, as by `Vary: constructor`, so it is never looked up on an object's prototype.
+ */
 export function lineOf(fields: Fields | IncomingHttpHeaders, name: string): string | undefined {
+  if (!Object.hasOwn(fields, name)) return undefined
   const value = fields[name]
   return Array.isArray(value) ? value.join(', ') : value
 }
 
+/** Header fields that hold nothing, not even what objects inherit: `__proto__` is a field name as any other. */
+export function noFields(): Fields {
+  return Object.create(null) as Fields
+}
+
 /** Header fields as Node has them, with lower-case names. */
 export function toFields(headers: OutgoingHttpHeaders): Fields {
-  const fields: Fields = {}
+  const fields = noFields()
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) fields[name.toLowerCase()] = toText(value)
   return fields
@@ -75,7 +84,7 @@ const LIMITS = /^(?:x-)?ratelimit(?:-|$)/
  */
 export function storableFields(fields: Fields, named: Iterable<string>): Fields {
   const left = new Set([...listOf(lineOf(fields, 'connection')), ...named])
-  const stored: Fields = {}
+  const stored = noFields()
   for (const [name, value] of Object.entries(fields)) {
     if (!NEVER_STORED.has(name) && !LIMITS.test(name) && !left.has(name)) stored[name] = value
   }

@@ -4,15 +4,18 @@ import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { CONDITIONAL_FIELDS, isNotModified } from './conditional.ts'
 import { lineOf, sameValue, storableFields, toFields } from './fields.ts'
 import type { Fields } from './fields.ts'
+import { HandlerView } from './handler-view.ts'
 import { toHttpDate } from './http-date.ts'
+import { IdentityWatch } from './identity.ts'
+import type { ApplicationRequest } from './identity.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
-import type { CaptureObserver, HeadAction } from './response-capture.ts'
+import type { CaptureObserver, HeadDecision } from './response-capture.ts'
 import { judgeResponse, POLICY_FIELDS } from './response-policy.ts'
 import type { Lifetimes, PolicyConditions } from './response-policy.ts'
+import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from './reuse.ts'
 import { sendStored } from './send-stored.ts'
-import { unpackBody } from './stored-record.ts'
 import type { StoredResponse } from './stored-record.ts'
 import { variedFields } from './vary.ts'
 
@@ -20,6 +23,8 @@ import { variedFields } from './vary.ts'
 export interface FreshResponse {
   readonly status: number
   readonly fields: Fields
+  /** Fields that were set before the cache, and that the handler took away. */
+  readonly removed: readonly string[]
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
   /** The request fields that it was selected by. */
@@ -43,13 +48,21 @@ export class UnstoredError extends Error {
 
 /** How a handler is run. */
 export interface RunConditions extends PolicyConditions {
+  /** What the response is stored under. */
+  readonly key: string
   readonly directives: RequestDirectives
   readonly forward: ForwardReason
   readonly maxBytes: number
-  /** The stored response that this run is to revalidate or replace. */
+  /** The stored response that this run is to revalidate or replace, its body unpacked. */
   readonly stale: StoredResponse | undefined
   /** Whether cookies make no difference, so that the handler gets none. */
-  readonly dropsCookies: boolean
+  readonly hidesCookies: boolean
+  /** Query parameters that make no difference, so that the handler gets none of them. */
+  readonly hiddenParameters: ReadonlySet<string>
+  /** The request as the application sees it, where that is not Node's own object. */
+  readonly application: ApplicationRequest | undefined
+  /** Whether a response is its client's own where the handler looks at who that is. */
+  readonly watchesIdentity: boolean
   /** Whether what the handler gives is to be stored. */
   readonly stores: boolean
   readonly nowMs: () => number
@@ -66,13 +79,18 @@ const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-rang
 export class HandlerRun implements CaptureObserver {
   /** The response; rejects with `UnstoredError`. */
   readonly outcome: Promise<FreshResponse>
+  /** The response as it is being written, for others that ask for the same. */
+  readonly live: LiveResponse
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #conditions: RunConditions
-  readonly #clientHeaders: IncomingHttpHeaders
   /** What others had set before the handler ran: theirs to set again for the next client. */
   #before: Fields = {}
   #capture: ResponseCapture | undefined
+  #adopted: Pick<PolicyConditions, 'defaultSeconds' | 'staleSeconds'> | undefined
+  readonly #adoptedTags: string[] = []
+  #view: HandlerView | undefined
+  #identity: IdentityWatch | undefined
   #resolve!: (response: FreshResponse) => void
   #reject!: (error: UnstoredError) => void
   #fresh: Omit<FreshResponse, 'body'> | undefined
@@ -83,68 +101,109 @@ export class HandlerRun implements CaptureObserver {
     this.#request = request
     this.#response = response
     this.#conditions = conditions
-    this.#clientHeaders = request.headers
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     this.outcome.catch(() => {})
+    this.live = new LiveResponse(conditions.maxBytes)
   }
 
-  /** Looks on from now on; the handler is to be run next. */
+  /** Captures the response from now on; the handler is to be run next. */
   begin(): void {
-    const { stale, maxBytes, dropsCookies } = this.#conditions
+    const { stale, maxBytes, hidesCookies, hiddenParameters, application, watchesIdentity } = this.#conditions
     this.#before = toFields(this.#response.getHeaders())
-    const headers = { ...this.#clientHeaders }
-    for (const name of CONDITIONAL_FIELDS) delete headers[name]
-    if (dropsCookies) delete headers.cookie
     const etag = stale && lineOf(stale.fields, 'etag')
     const modified = stale && lineOf(stale.fields, 'last-modified')
-    if (etag !== undefined) headers['if-none-match'] = etag
-    if (modified !== undefined) headers['if-modified-since'] = modified
-    this.#request.headers = headers
+    this.#view = new HandlerView(this.#request, application, {
+      fields: CONDITIONAL_FIELDS,
+      added: {
+        ...(etag === undefined ? {} : { 'if-none-match': etag }),
+        ...(modified === undefined ? {} : { 'if-modified-since': modified }),
+      },
+      cookies: hidesCookies,
+      parameters: hiddenParameters,
+    })
+    if (watchesIdentity) this.#identity = new IdentityWatch(this.#request, application)
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
-  /** The handler was never run, or its answer will not come. */
+  // A property, so that it can be handed on by itself.
+  readonly outside = <Result>(run: () => Result): Result =>
+    this.#identity === undefined ? run() : this.#identity.outside(run)
+
+  /**
+   * A cache within this one was asked about the same request. Under the same key it leaves the response to this one, which takes over its tags and
+   * lifetimes; under another key it answers for itself, and this one stores nothing.
+   * @returns whether the response is this one's.
+   */
+  adopt(key: string, within: Pick<RunConditions, 'defaultSeconds' | 'staleSeconds'>, tags: readonly string[]): boolean {
+    if (key !== this.#conditions.key) {
+      this.#fail('refused', 'a cache within has another key for it')
+      return false
+    }
+    // What has followed by now knows nothing of the tags.
+    this.live.fail('ask')
+    this.#adopted = within
+    this.#adoptedTags.push(...tags)
+    return true
+  }
+
+  /** Tags that caches within have for the response. */
+  get adoptedTags(): readonly string[] {
+    return this.#adoptedTags
+  }
+
+  /** The handler was never run, or its response will not come. */
   onAbort(): void {
+    this.#endView()
     this.#fail('aborted', 'it ended before it was whole')
   }
 
-  onOverflow(): void {
-    this.#fail('refused', `it has over ${this.#conditions.maxBytes} bytes`)
+  onPart(part: Buffer): void {
+    // A handler that finds out who asks while it writes the body writes the rest for that client alone.
+    if (this.#isIdentified && this.#fresh?.lifetimes.isShared !== true) this.live.fail('alone')
+    else this.live.push(part)
   }
 
-  onHead(status: number, fields: Fields): HeadAction {
-    this.#request.headers = this.#clientHeaders
-    const { stale, stores, directives, forward, nowMs } = this.#conditions
+  onOverflow(): void {
+    this.live.overflow()
+    this.#reject(new UnstoredError('refused', `it has over ${this.#conditions.maxBytes} bytes`))
+  }
+
+  onHead(status: number, fields: Fields): HeadDecision {
+    const { stale, directives, nowMs } = this.#conditions
     if (stale !== undefined) {
       const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
       if (status === 304 || isGood) {
+        this.live.fail('ask')
         this.#withheld = { status, fields }
-        return 'withhold'
+        return { action: 'withhold', isBodyWanted: false }
       }
     }
-    const verdict = this.#judge(status, fields)
+    const isBodyWanted = this.#decideStoring(status, fields)
+    const { forward } = this.#conditions
+    // Said of what will be stored: of a body without a length it is not known yet.
+    const stored = isBodyWanted && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
-      cacheStatusField(
-        { hit: false, forward, stored: stores && 'lifetimes' in verdict },
-        lineOf(fields, 'cache-status'),
-      ),
+      cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
     )
-    return isNotModified(this.#clientHeaders, status, fields, nowMs()) ? 'notModified' : 'send'
+    const isKnown = isNotModified(this.#clientHeaders, status, fields, nowMs())
+    return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
-  onHeadDone(status: number, fields: Fields): boolean {
-    if (this.#withheld !== undefined || !this.#conditions.stores) return false
+  /** Whether the response is to be stored, as far as its head tells. */
+  #decideStoring(status: number, fields: Fields): boolean {
+    const { maxBytes, nowMs, stores } = this.#conditions
+    if (!stores) return false
     const verdict = this.#judge(status, fields)
     if ('refused' in verdict) {
       this.#fail(status >= 500 ? 'failed' : 'refused', verdict.refused)
       return false
     }
-    const { maxBytes, nowMs } = this.#conditions
-    if (Number(lineOf(fields, 'content-length') ?? 0) > maxBytes) {
+    const length = lineOf(fields, 'content-length')
+    if (Number(length ?? 0) > maxBytes) {
       this.onOverflow()
       return false
     }
@@ -156,39 +215,68 @@ export class HandlerRun implements CaptureObserver {
     this.#fresh = {
       status,
       fields: { date: toHttpDate(receivedMs), ...storableFields(Object.fromEntries(own), unstored) },
+      removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs,
       lifetimes,
       names: variedFields(fields, []),
     }
-    this.#expectedLength = lineOf(fields, 'content-length')
+    this.#expectedLength = length
+    this.live.begin({ ...this.#fresh, length: length === undefined ? undefined : Number(length) })
     return true
   }
 
   onEnd(body: Buffer | undefined): void {
+    const isIdentified = this.#isIdentified
+    this.#endView()
     if (this.#withheld !== undefined) {
-      this.#sendInstead(this.#withheld).catch((error: unknown) => this.#response.destroy(error as Error))
-      return
+      return this.#sendInstead(this.#withheld)
     }
     const fresh = this.#fresh
+    if (this.live.isRelayed) return this.live.end()
     if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not seen')
+    // The handler may have found out late who sent the request, while it wrote the body.
+    if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it is for one user')
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
       return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
     }
+    this.live.end()
     this.#resolve({ ...fresh, body })
   }
 
   #judge(status: number, fields: Fields) {
-    return judgeResponse({ status, fields, receivedMs: this.#conditions.nowMs() }, this.#conditions)
+    const { isAuthorized, nowMs, targetedFields } = this.#conditions
+    const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
+    const conditions = {
+      defaultSeconds,
+      staleSeconds,
+      targetedFields,
+      isAuthorized: isAuthorized || this.#isIdentified,
+    }
+    return judgeResponse({ status, fields, receivedMs: nowMs() }, conditions)
+  }
+
+  get #isIdentified(): boolean {
+    return this.#identity?.sees === true
+  }
+
+  get #clientHeaders(): IncomingHttpHeaders {
+    return this.#view?.clientHeaders ?? this.#request.headers
+  }
+
+  #endView(): void {
+    this.#view?.end()
+    this.#identity?.end()
   }
 
   #fail(reason: UnstoredError['reason'], detail: string): void {
+    this.live.fail(reason === 'aborted' ? 'ask' : 'alone')
     this.#reject(new UnstoredError(reason, detail, reason === 'failed' ? this.#conditions.stale : undefined))
   }
 
   /** The handler said that the stored response is still right, or it failed: the client gets the stored one. */
-  async #sendInstead({ status, fields }: { status: number; fields: Fields }): Promise<void> {
+  #sendInstead({ status, fields }: { status: number; fields: Fields }): void {
     const { stale, nowMs } = this.#conditions
-    const body = await unpackBody(stale!)
+    const { body } = stale!
     const kept = status === 304 ? this.#freshen(stale!, fields, body) : stale!
     if (status !== 304) this.#fail('failed', `status ${status}`)
     const response = this.#response
@@ -232,7 +320,8 @@ export class HandlerRun implements CaptureObserver {
       return { ...stale, fields: updated }
     }
     const { lifetimes, unstored } = verdict
-    const stored = { status: stale.status, fields: storableFields(updated, unstored), receivedMs, lifetimes }
+    const { status, removed } = stale
+    const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
     this.#resolve({ ...stored, names: variedFields(judged, []), body })
     return { ...stale, ...stored }
   }

@@ -57,9 +57,17 @@ export function authorizedName({ name }: Question): string {
 }
 
 /** The response that a loader is to revalidate or replace. */
-export function staleOf({ stale }: LoadContext, { key }: Question): StoredResponse | undefined {
-  const record = stale === undefined ? undefined : decodeRecord(stale, key)
-  return record?.kind === 'response' ? record : undefined
+export function staleOf({ stale }: LoadContext, question: Question): StoredResponse | undefined {
+  const record = stale === undefined ? undefined : decodeRecord(stale, question.key)
+  return record?.kind === 'response' && isValidatorFor(record, question) ? record : undefined
+}
+
+/**
+ * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is may have the validators
+ * of one that was made for nobody, and be another.
+ */
+export function isValidatorFor({ lifetimes }: StoredResponse, { isAuthorized }: Question): boolean {
+  return !isAuthorized || lifetimes.isShared
 }
 
 /** Why a question goes on to the handler. */

@@ -35,9 +35,9 @@ export class RecordKeeper {
 
   async response(core: CacheCore, question: Question, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
     const { key, variants, tagKeys } = question
-    const { status, fields, receivedMs, lifetimes } = fresh
+    const { status, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const stored: StoredResponse = { kind: 'response', key, status, fields, receivedMs, lifetimes, ...packed }
+    const stored: StoredResponse = { kind: 'response', key, status, fields, removed, receivedMs, lifetimes, ...packed }
     const seconds = secondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
     const names = fresh.names.filter((name) => !this.#vary.includes(name))

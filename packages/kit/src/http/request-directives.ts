@@ -37,7 +37,7 @@ export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolea
     const noCache = headers.pragma !== undefined && listOf(lineOf(headers, 'pragma')).includes('no-cache')
     return noCache ? { ...NO_DIRECTIVES, noCache } : NO_DIRECTIVES
   }
-  const directives = new CacheDirectives(line)
+  const directives = CacheDirectives.of(line)
   return {
     noStore: directives.has('no-store'),
     noCache: directives.has('no-cache'),

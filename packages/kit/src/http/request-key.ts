@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { KeyPrefix } from '../cache-key.ts'
 import { lineOf, listOf } from './fields.ts'
+import { hasClientCertificate, hasIdentity } from './identity.ts'
+import type { ApplicationRequest } from './identity.ts'
 
 /** How requests are told apart. */
 export interface KeyRules {
@@ -24,6 +27,10 @@ export interface RequestTarget {
   readonly scope?: string | undefined
   /** What stands in place of path and query. */
   readonly key?: string | undefined
+  /** The request as the application sees it, where that is not Node's own object. */
+  readonly application?: ApplicationRequest | undefined
+  /** Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of Fastify). */
+  readonly trustsProxy?: boolean | undefined
 }
 
 /** The host that a request is for, in lower case. */
@@ -37,12 +44,88 @@ export function pathOf(url: string): string {
   return end === -1 ? url : url.slice(0, end)
 }
 
-/** Fields that say who asks, besides cookies. */
-export const CREDENTIAL_FIELDS = ['authorization', 'x-api-key', 'x-auth-token', 'x-access-token'] as const
+/** Fields that say who sends a request, besides cookies: credentials, and what gateways write that have checked them. */
+export const CREDENTIAL_FIELDS = [
+  'authorization',
+  'x-api-key',
+  'x-auth-token',
+  'x-access-token',
+  'x-session-token',
+  'x-auth-request-user',
+  'x-auth-request-email',
+  'x-forwarded-user',
+  'x-forwarded-email',
+  'x-forwarded-preferred-username',
+  'x-forwarded-groups',
+  'x-forwarded-access-token',
+  'x-forwarded-client-cert',
+  'x-remote-user',
+  'remote-user',
+  'x-webauth-user',
+  'x-authenticated-user',
+  'x-ssl-client-cert',
+  'x-client-cert',
+  'x-amzn-oidc-data',
+  'x-amzn-oidc-identity',
+  'x-ms-client-principal',
+  'x-goog-authenticated-user-email',
+  'x-goog-iap-jwt-assertion',
+  'cf-access-jwt-assertion',
+] as const
 
-/** Whether a request says who asks by a field that is not in its key. */
+/** Whether a request says who sends it by a field that is not in its key. */
 export function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
   return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
+}
+
+/** Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found out. */
+export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
+  const { request, application = request } = target
+  if (hasCredentials(request, vary)) return true
+  return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || hasIdentity(request, application))
+}
+
+/** Whether the application has said what tells its users apart: by a key of its own, or by a field of their credentials. */
+export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
+  return key !== undefined || vary.includes('cookie') || CREDENTIAL_FIELDS.some((name) => vary.includes(name))
+}
+
+/** Fields by which proxies tell what the client asked for: applications use them in links and redirects. */
+const FORWARDING_FIELD =
+  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$)/
+/** Those that tell who the client is: another value for each. */
+const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
+  'x-forwarded-for',
+  'x-original-forwarded-for',
+  'x-forwarded',
+])
+
+/**
+ * The forwarding fields of a request, as text that differs where they do; `undefined` where there are none.
+ * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is not the client's word.
+ */
+function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
+  const found: [string, string][] = []
+  for (const name in headers) {
+    if (!FORWARDING_FIELD.test(name) || (CREDENTIAL_FIELDS as readonly string[]).includes(name)) continue
+    if (isTrusted && CLIENT_ADDRESS_FIELDS.has(name)) continue
+    // The host it names is that of the request: `bypassReason` lets no other one pass.
+    if (name === 'x-forwarded-host') continue
+    const value = lineOf(headers, name) ?? ''
+    const kept = name === 'forwarded' ? withoutParts(value, isTrusted ? NOT_IN_KEY_TRUSTED : NOT_IN_KEY) : value
+    if (kept !== '') found.push([name, kept])
+  }
+  if (found.length === 0) return undefined
+  return JSON.stringify(found.sort(([one], [other]) => compare(one, other)))
+}
+
+/** Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched for. */
+const NOT_IN_KEY: ReadonlySet<string> = new Set(['host'])
+const NOT_IN_KEY_TRUSTED: ReadonlySet<string> = new Set(['host', 'for', 'by'])
+
+function withoutParts(value: string, left: ReadonlySet<string>): string {
+  const parts = value.split(/[;,]/).map((part) => part.trim())
+  return parts.filter((part) => part !== '' && !left.has(part.split('=', 1)[0]!.toLowerCase())).join(';')
 }
 
 /** Fields by which some frameworks take a request for one of another method. */
@@ -62,10 +145,18 @@ export function bypassReason({ request, url }: RequestTarget, rules: KeyRules): 
   // For the origin alone (RFC 9111, section 4.3.2).
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
   // A body may change the answer to a GET, and is in no key.
-  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return 'body'
+  if (hasBody(request)) return 'body'
   if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const { headers } = request
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return true
+  // HTTP/2 needs no field for it.
+  const { stream } = request as { stream?: { endAfterHeaders?: boolean } }
+  return stream?.endAfterHeaders === false
 }
 
 /** Whether a proxy, or whoever plays one, names a host that is not in the key: the answer may have it in its links. */
@@ -83,12 +174,26 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 }
 
 /** What a request is stored under, in full. */
-export function requestKey({ request, url, scheme, scope, key }: RequestTarget, rules: KeyRules): readonly string[] {
+export function requestKey(asked: RequestTarget, rules: KeyRules): readonly string[] {
+  const { request, url, scheme, scope, key, trustsProxy } = asked
   const target = key === undefined ? normalisedUrl(url, rules) : `~${key}`
-  return [KeyPrefix.http, scheme, hostOf(request)!, ...(scope === undefined ? [] : [`=${scope}`]), target]
+  const forwarding = forwardingText(request, trustsProxy === true)
+  return [
+    KeyPrefix.http,
+    scheme,
+    hostOf(request)!,
+    ...(scope === undefined ? [] : [`=${scope}`]),
+    ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
+    target,
+  ]
 }
 
-function normalisedUrl(url: string, { sortQuery, ignoreQuery }: KeyRules): string {
+/** A URL without some of its query parameters. */
+export function withoutParameters(url: string, ignored: ReadonlySet<string>): string {
+  return normalisedUrl(url, { sortQuery: false, ignoreQuery: ignored })
+}
+
+function normalisedUrl(url: string, { sortQuery, ignoreQuery }: Pick<KeyRules, 'sortQuery' | 'ignoreQuery'>): string {
   const start = url.indexOf('?')
   if (start === -1 || (!sortQuery && ignoreQuery.size === 0)) return url
   let parameters = url.slice(start + 1).split('&')

@@ -29,6 +29,11 @@ export interface ResponseCacheOptions {
   ignoreCookies?: boolean | readonly string[] | undefined
   /** Whether clients may ask for newer responses by `Cache-Control: no-cache`, `max-age` and the like. Default true. */
   requestDirectives?: boolean | undefined
+  /**
+   * Response fields that stand in place of `Cache-Control` and `Expires` for this cache, the most specific first (RFC 9213). Default
+   * `['Memcache-Cache-Control', 'CDN-Cache-Control']`.
+   */
+  targetedFields?: readonly string[] | undefined
   /** The cache that they lie in. Default: this process's. */
   cache?: Memcache | undefined
 }
@@ -43,6 +48,7 @@ export const RESPONSE_CACHE_OPTIONS = [
   'ignoreQuery',
   'ignoreCookies',
   'requestDirectives',
+  'targetedFields',
   'cache',
 ] as const satisfies readonly (keyof ResponseCacheOptions)[]
 
@@ -67,12 +73,14 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
 export const KEPT_STALE_SECONDS = 86_400
 /** A lifetime that nobody sees the end of, and that is a number in JSON. */
 const MOST_SECONDS = 2 ** 31
+const DEFAULT_TARGETED_FIELDS = ['Memcache-Cache-Control', 'CDN-Cache-Control']
 const DEFAULT_MAX_BYTES = 5_000_000
 
 /** The options with their defaults. */
 export interface ResolvedResponseCache {
   readonly defaultSeconds: number | undefined
   readonly staleSeconds: number
+  readonly targetedFields: readonly string[]
   readonly vary: readonly string[]
   readonly maxBytes: number
   readonly honoursRequests: boolean
@@ -83,6 +91,7 @@ export interface ResolvedResponseCache {
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
+  const { targetedFields = DEFAULT_TARGETED_FIELDS } = options
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
   if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be a day at most')
@@ -92,6 +101,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   return {
     defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MOST_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
+    targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
     honoursRequests: requestDirectives,

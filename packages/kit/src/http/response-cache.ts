@@ -5,25 +5,28 @@ import type { CacheCore } from '../cache/cache-core.ts'
 import { resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
 import type { Fitness } from '../cache/read-through.ts'
+import type { Generations } from '../cache/tags.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { cacheStatusField } from './cache-status.ts'
 import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { lineOf } from './fields.ts'
+import { followLive } from './follow-live.ts'
+import type { LiveRun } from './follow-live.ts'
 import { HandlerRun, UnstoredError } from './handler-run.ts'
 import { madeUpExchange } from './made-up-exchange.ts'
-import { authorizedName, forwardReason, staleOf, variantQuestion } from './question.ts'
+import { authorizedName, forwardReason, isValidatorFor, staleOf, variantQuestion } from './question.ts'
 import type { HttpExchange, Question } from './question.ts'
 import { RecordKeeper } from './record-keeper.ts'
 import { NO_DIRECTIVES, requestDirectives } from './request-directives.ts'
-import { bypassReason, hasCredentials, requestKey } from './request-key.ts'
+import { bypassReason, isIdentified, requestKey, tellsUsersApart } from './request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './response-head-hook.ts'
 import type { Lifetimes } from './response-policy.ts'
 import { isGoodOnError, judgeReuse, remainingSeconds } from './reuse.ts'
-import { sendBy, sendStored } from './send-stored.ts'
+import { needsBody, sendBy, sendStored } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './stored-record.ts'
 import type { StoredRecord, StoredResponse } from './stored-record.ts'
 import { invalidateOnSuccess, urlTag } from './unsafe-requests.ts'
@@ -44,8 +47,8 @@ const PASS_SECONDS = 10
 const MOST_ATTEMPTS = 3
 const MOST_REMEMBERED = 10_000
 
-/** Requests whose handler's answer is being looked on: a response cache inside another would wait for itself. */
-const captured = new WeakSet<IncomingMessage>()
+/** Runs whose responses are being captured, by their requests: a response cache inside another must not wait for itself. */
+const capturing = new WeakMap<IncomingMessage, HandlerRun>()
 
 /**
  * A shared HTTP cache (RFC 9111) in front of handlers, on `node:http`: below Express, below Nest on Express or Fastify.
@@ -64,6 +67,9 @@ export class ResponseCache {
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
   readonly #alone = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+
+  /** Handler calls that are under way under a lease, by key. */
+  readonly #live = new Map<string, LiveRun>()
 
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
@@ -96,7 +102,6 @@ export class ResponseCache {
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
     const { request, response, url } = exchange
-    if (captured.has(request)) return false
     const inBackground = this.#background.get(request)
     if (inBackground !== undefined) return this.#lead(request, inBackground)
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
@@ -106,6 +111,8 @@ export class ResponseCache {
     const directives = requestDirectives(request.headers, honoursRequests)
     if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
     const key = joinKey(this.#keyParts(exchange))
+    const outer = capturing.get(request)
+    if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const core = coreOf(this.cache)
     return this.#answerFrom(core, {
       exchange,
@@ -113,7 +120,7 @@ export class ResponseCache {
       name: this.#nameOf(key),
       variants: undefined,
       directives,
-      isAuthorized: hasCredentials(request, this.#resolved.vary),
+      isAuthorized: isIdentified(exchange, this.#resolved.vary),
       askedMs: performance.now(),
       tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
     })
@@ -127,7 +134,7 @@ export class ResponseCache {
     const found = await this.#look(core, question)
     const fitness = found === undefined ? 'unfit' : this.#judge(found, question)
     if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(question, found, undefined)
+      return this.#send(core, question, found, undefined)
     }
     if (question.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -150,6 +157,14 @@ export class ResponseCache {
     let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+        const live = waits ? this.#live.get(question.name) : undefined
+        const { signal } = waiting
+        const followed =
+          live === undefined
+            ? 'ask'
+            : await followLive(core, question, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+        if (followed === 'sent') return true
+        if (followed === 'alone') break
         const asked = await this.#ask(core, question, waits, waiting.signal)
         if (asked === 'leading') return false
         if (waiting.isGone) return true
@@ -170,26 +185,36 @@ export class ResponseCache {
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
           const fitness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
-          old = record
+          if (isValidatorFor(record, question)) old = record
           if (fitness === 'unfit') break
           if (fitness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
         const isCollapsed = isJoined && (this.#ended.get(question.name) ?? Infinity) > question.askedMs
-        return await this.#send(question, record, isCollapsed ? reason : undefined)
+        return await this.#send(core, question, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
     }
     if (old === undefined) return forward(response, { hit: false, forward: forwardReason(question, undefined) })
     // For this client alone, but as one that revalidates what is stored.
-    return this.#lead(question.exchange.request, this.#runOf(question, question.exchange, old, false))
+    return this.#lead(question.exchange.request, this.#runOf(question, question.exchange, await unpacked(old), false))
   }
 
   #lead(request: IncomingMessage, run: HandlerRun): false {
-    captured.add(request)
+    capturing.set(request, run)
     run.begin()
     return false
+  }
+
+  /** Lets others that ask for the same follow a handler call, while it is under way. */
+  #offer(live: LiveRun, run: HandlerRun): void {
+    const { name } = live.question
+    this.#live.set(name, live)
+    const end = (): void => {
+      if (this.#live.get(name) === live) this.#live.delete(name)
+    }
+    run.outcome.then(end, end)
   }
 
   #isAlone(name: string): boolean {
@@ -209,6 +234,7 @@ export class ResponseCache {
   ): Promise<Asked | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = question
     let isJoined = true
+    let generations: Generations | undefined
     let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
       core
@@ -223,18 +249,21 @@ export class ResponseCache {
           waits,
           judge: (value) => {
             const record = decodeRecord(value, key)
-            if (record?.kind === 'response') old = record
+            if (record?.kind === 'response' && isValidatorFor(record, question)) old = record
             const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
             const fitness = isOfUse ? this.#judge(record, question) : 'unfit'
             // What was found is judged, and what another has loaded is not.
             isJoined = fitness === 'unfit'
             return fitness
           },
-          load: (context) => {
+          onLease: (given) => void (generations = given),
+          load: async (context) => {
+            const stale = await unpacked(staleOf(context, question))
             // The request has been given to its handler already.
             if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
-            const run = this.#runOf(question, question.exchange, staleOf(context, question))
+            const run = this.#runOf(question, question.exchange, stale)
             this.#lead(question.exchange.request, run)
+            if (generations !== undefined) this.#offer({ response: run.live, question, generations }, run)
             resolve('leading')
             return this.#keep(core, question, run, context)
           },
@@ -254,21 +283,26 @@ export class ResponseCache {
 
   #runOf(
     question: Question,
-    { request, response }: Pick<HttpExchange, 'request' | 'response'>,
+    { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
     stale: StoredResponse | undefined,
     stores = true,
   ): HandlerRun {
-    const { defaultSeconds, staleSeconds, maxBytes, rules, vary } = this.#resolved
+    const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun(request, response, {
-      isAuthorized: hasCredentials(request, vary),
+      key: question.variants?.key ?? question.key,
+      isAuthorized: isIdentified({ ...question.exchange, request, application }, vary),
       defaultSeconds,
       staleSeconds,
+      targetedFields,
       maxBytes,
       stale,
       stores,
       directives: question.directives,
       forward: forwardReason(question, stale),
-      dropsCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
+      hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
+      hiddenParameters: rules.ignoreQuery,
+      application,
+      watchesIdentity: !tellsUsersApart(question.exchange, vary),
       nowMs: this.#nowMs,
     })
   }
@@ -278,7 +312,7 @@ export class ResponseCache {
     const { exchange, variants } = question
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = madeUpExchange(exchange.request, exchange.url, keyed)
-    const run = this.#runOf(question, { request, response }, staleOf(context, question))
+    const run = this.#runOf(question, { request, response }, await unpacked(staleOf(context, question)))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
@@ -293,6 +327,7 @@ export class ResponseCache {
       this.#ended.set(question.name, performance.now())
       if (isReusable(fresh.lifetimes)) this.#alone.delete(question.name)
       else this.#leaveAlone(question.name)
+      if (run.adoptedTags.length > 0) context.setTags(run.adoptedTags)
       return await this.#keeper.response(core, question, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
@@ -320,9 +355,21 @@ export class ResponseCache {
     return found?.kind === 'variants' ? this.#look(core, variantQuestion(question, found, this.#nameOf)) : found
   }
 
-  async #send(question: Question, stored: StoredResponse, waitedFor: ForwardReason | undefined): Promise<boolean> {
+  async #send(
+    core: CacheCore,
+    question: Question,
+    stored: StoredResponse,
+    waitedFor: ForwardReason | undefined,
+  ): Promise<boolean> {
     const { request, response } = question.exchange
-    const body = await unpackBody(stored)
+    const isHead = request.method === 'HEAD'
+    const isBodySent = needsBody(stored, request.headers, isHead)
+    const body = isBodySent ? await unpackBody(stored) : undefined
+    if (isBodySent && body === undefined) {
+      // What cannot be unpacked is a miss, and makes room for a response that can.
+      await core.writes.delete(question.name)
+      return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    }
     if (response.headersSent || response.destroyed) return true
     const nowMs = this.#nowMs()
     const ttlSeconds = remainingSeconds(stored, nowMs)
@@ -334,7 +381,7 @@ export class ResponseCache {
     const cacheStatus = cacheStatusField(status)
     sendStored(response, stored, body, {
       headers,
-      isHead: request.method === 'HEAD',
+      isHead,
       cacheStatus,
       nowMs,
       send: sendBy(response),
@@ -353,6 +400,12 @@ export class ResponseCache {
     const parts = requestKey(exchange, rules)
     return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers)]
   }
+}
+
+/** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
+async function unpacked(stored: StoredResponse | undefined): Promise<StoredResponse | undefined> {
+  const body = stored === undefined ? undefined : await unpackBody(stored)
+  return stored === undefined || body === undefined ? undefined : { ...stored, compression: 'none', body }
 }
 
 /** Whether a response is good for another request without asking for it. */

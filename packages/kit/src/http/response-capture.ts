@@ -12,18 +12,27 @@ export type HeadAction =
   /** The client gets something else, when the handler is done. */
   | 'withhold'
 
-/** Who looks on while a handler answers. */
+/** What the observer of a captured response says when its head is known. */
+export interface HeadDecision {
+  readonly action: HeadAction
+  /** Whether a copy of the body is wanted. */
+  readonly isBodyWanted: boolean
+}
+
+/** Observes a handler that answers. */
 export interface CaptureObserver {
-  /** The head is about to be sent; may still set header fields. */
-  onHead(status: number, fields: Fields): HeadAction
-  /** The head was sent, or withheld, with all that others have added to it; whether its body is wanted. */
-  onHeadDone(status: number, fields: Fields): boolean
+  /** The handler has told the head; the observer may still set header fields, which are not the handler's. */
+  onHead(status: number, fields: Fields): HeadDecision
+  /** A part of a wanted body was written. */
+  onPart(part: Buffer): void
   /** The response is whole. `undefined`: its body was not wanted, or was more than `maxBytes`. */
   onEnd(body: Buffer | undefined): void
   /** The body is more than `maxBytes`. */
   onOverflow(): void
   /** The response ended before it was whole. */
   onAbort(): void
+  /** Runs what lies outside of the captured layer: the response's own methods, and what middleware has put in their place. */
+  outside<Result>(run: () => Result): Result
 }
 
 type Write = (...args: unknown[]) => boolean
@@ -39,21 +48,25 @@ const NOT_IN_304 = [
   'content-range',
   'transfer-encoding',
 ]
+/** Statuses that have no content. */
+const WITHOUT_CONTENT = new Set([204, 205, 304])
+
+/** Stands for the parts of a body that is over `maxBytes`: none is kept. */
+const TOO_LARGE: Buffer[] = []
 
 /**
- * Looks on while a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body. What
- * goes to the client, and when, stays as it is: return values, backpressure, flushes, trailers.
+ * Captures what a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body, both as they are told at this
+ * layer. What middleware outside of it makes of them, as it writes the head or compresses the body, is made of them for each client.
  */
 export class ResponseCapture {
   readonly #response: ServerResponse
   readonly #observer: CaptureObserver
   readonly #maxBytes: number
-  /** As they were before: what others have put in their place counts. */
+  /** The methods of the layer outside. */
   readonly #writeHead: WriteHead
   readonly #write: Write
   readonly #end: End
   #action: HeadAction | undefined
-  #isHeadDone = false
   #isWanted = false
   #hasEnded = false
   #chunks: Buffer[] = []
@@ -74,37 +87,46 @@ export class ResponseCapture {
 
   /** Sends what the client gets in place of a response that was withheld. */
   replace(status: number, body: Buffer | undefined): void {
-    this.#writeHead.call(this.#response, status, STATUS_CODES[status])
-    this.#end.call(this.#response, body)
+    Reflect.deleteProperty(this.#response, 'headersSent')
+    this.#observer.outside(() => {
+      this.#writeHead.call(this.#response, status, STATUS_CODES[status])
+      this.#end.call(this.#response, body)
+    })
   }
 
   #onWriteHead(status: number, rest: readonly unknown[]): ServerResponse {
     const response = this.#response
-    if (this.#isHeadDone) return this.#writeHead.call(response, status, ...rest)
-    const others = setHeadArguments(response, rest)
-    const action = this.#decide(status)
-    const told = toFields(response.getHeaders())
-    if (action === 'send') {
-      this.#writeHead.call(response, status, ...others)
-    } else if (action === 'notModified') {
-      for (const name of NOT_IN_304) response.removeHeader(name)
-      this.#writeHead.call(response, 304, STATUS_CODES[304])
+    const outside = (run: () => unknown): unknown => this.#observer.outside(run)
+    if (this.#action === 'withhold') throw headersSentError()
+    if (this.#action !== undefined) {
+      outside(() => this.#writeHead.call(response, status, ...rest))
+      return response
     }
-    if (!this.#isHeadDone) {
-      this.#isHeadDone = true
-      // Others add their fields as late as when the head is written: a session its cookie. A 304 has less than was told.
-      const sent = toFields(response.getHeaders())
-      this.#isWanted = this.#observer.onHeadDone(status, action === 'notModified' ? { ...told, ...sent } : sent)
+    const others = setHeadArguments(response, rest)
+    const { action, isBodyWanted } = this.#observer.onHead(status, toFields(response.getHeaders()))
+    this.#action = action
+    this.#isWanted = isBodyWanted
+    // For its handler the head is written, and cannot be changed any more.
+    if (action === 'withhold') Object.defineProperty(response, 'headersSent', { configurable: true, value: true })
+    if (action === 'send') outside(() => this.#writeHead.call(response, status, ...others))
+    if (action === 'notModified') {
+      for (const name of NOT_IN_304) response.removeHeader(name)
+      outside(() => this.#writeHead.call(response, 304, STATUS_CODES[304]))
     }
     return response
   }
 
   #onWrite(args: unknown[]): boolean {
     const response = this.#response
-    // The head has to be known first; where nobody has written it, Node does, by the status and the fields that were set.
+    if (this.#hasEnded) return this.#observer.outside(() => this.#write.apply(response, args))
+    // Where nobody has written the head, Node does, by the status and the fields that were set.
     if (this.#action === undefined) response.writeHead(response.statusCode)
     this.#take(args)
-    if (this.#action === 'send') return this.#write.apply(response, args)
+    if (this.#action === 'send') {
+      const isTaken = this.#observer.outside(() => this.#write.apply(response, args))
+      // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else waiting.
+      return isTaken || (this.#isWanted && this.#chunks !== TOO_LARGE && !response.destroyed)
+    }
     const callback = callbackOf(args)
     if (callback !== undefined) process.nextTick(callback)
     return true
@@ -112,45 +134,49 @@ export class ResponseCapture {
 
   #onEnd(args: unknown[]): ServerResponse {
     const response = this.#response
-    if (this.#hasEnded) return this.#end.apply(response, args)
-    // Not by writeHead: Node still has to see that the body comes in one piece, whose length it can tell.
-    const action = this.#decide(response.statusCode)
+    if (this.#hasEnded) return this.#observer.outside(() => this.#end.apply(response, args))
+    if (this.#action === undefined) {
+      this.#tellLength(args)
+      response.writeHead(response.statusCode)
+    }
     this.#hasEnded = true
-    if (action === 'send') {
-      this.#end.apply(response, args)
-      this.#take(args)
+    this.#take(args)
+    if (this.#action === 'send') {
+      this.#observer.outside(() => this.#end.apply(response, args))
     } else {
-      if (!this.#isHeadDone) response.writeHead(response.statusCode)
-      this.#take(args)
-      if (action === 'notModified') this.#end.call(response)
+      if (this.#action === 'notModified') this.#observer.outside(() => this.#end.call(response))
       const callback = callbackOf(args)
       if (callback !== undefined) response.once('finish', callback)
     }
-    const body = this.#isWanted ? Buffer.concat(this.#chunks) : undefined
+    const body = this.#isWanted && this.#chunks !== TOO_LARGE ? Buffer.concat(this.#chunks) : undefined
     this.#chunks = []
     this.#observer.onEnd(body)
     return response
   }
 
-  #decide(status: number): HeadAction {
-    this.#action ??= this.#observer.onHead(status, toFields(this.#response.getHeaders()))
-    return this.#action
+  /** A body that comes in one piece has a length, which Node itself tells only of a head that it writes with it. */
+  #tellLength([chunk, encoding]: unknown[]): void {
+    const response = this.#response
+    if (WITHOUT_CONTENT.has(response.statusCode) || response.statusCode < 200) return
+    if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) return
+    response.setHeader('Content-Length', String(lengthOf(chunk, encoding)))
   }
 
   #take([chunk, encoding]: unknown[]): void {
-    if (!this.#isWanted || chunk === undefined || chunk === null || typeof chunk === 'function') return
-    const bytes =
-      typeof chunk === 'string'
-        ? Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
-        : Buffer.from(chunk as Uint8Array)
+    if (!this.#isWanted) return
+    const bytes = bytesOf(chunk, encoding)
+    if (bytes === undefined) return
     this.#size += bytes.length
     if (this.#size <= this.#maxBytes) {
-      this.#chunks.push(bytes)
+      // What a handler has written is its own again, and may be written over.
+      const part = typeof chunk === 'string' ? bytes : Buffer.from(bytes)
+      this.#chunks.push(part)
+      this.#observer.onPart(part)
       return
     }
-    this.#isWanted = false
-    this.#chunks = []
-    this.#observer.onOverflow()
+    if (this.#chunks !== TOO_LARGE) this.#observer.onOverflow()
+    this.#chunks = TOO_LARGE
+    this.#observer.onPart(Buffer.from(bytes))
   }
 
   #onClose(): void {
@@ -159,6 +185,28 @@ export class ResponseCapture {
     this.#chunks = []
     this.#observer.onAbort()
   }
+}
+
+/** As Node throws it. */
+function headersSentError(): Error {
+  const error = new Error('Cannot write headers after they are sent to the client')
+  return Object.assign(error, { code: 'ERR_HTTP_HEADERS_SENT' })
+}
+
+/** The bytes of a chunk as they are written; `undefined` where there is none. */
+function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
+  if (typeof chunk === 'string') {
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  }
+  if (!ArrayBuffer.isView(chunk)) return undefined
+  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
+
+function lengthOf(chunk: unknown, encoding: unknown): number {
+  if (typeof chunk === 'string') {
+    return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  }
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
 }
 
 function callbackOf(args: readonly unknown[]): Callback | undefined {

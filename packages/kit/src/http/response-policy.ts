@@ -28,6 +28,8 @@ export interface PolicyConditions {
   readonly defaultSeconds: number | undefined
   /** How long one may be served stale that does not say so itself, in seconds. */
   readonly staleSeconds: number
+  /** Fields that stand in place of `Cache-Control` and `Expires`, the first that is there (RFC 9213, section 2.2). */
+  readonly targetedFields: readonly string[]
 }
 
 /** How a response may be reused. */
@@ -59,7 +61,8 @@ export type Verdict =
  */
 export function judgeResponse(head: ResponseHead, conditions: PolicyConditions): Verdict {
   const { status, fields } = head
-  const directives = new CacheDirectives(lineOf(fields, 'cache-control'))
+  const targeted = targetedDirectives(fields, conditions.targetedFields)
+  const directives = targeted ?? CacheDirectives.of(lineOf(fields, 'cache-control'))
   if (status < 200 || status === 206 || status === 304) return { refused: `status ${status}` }
   if (fields['set-cookie'] !== undefined) return { refused: 'Set-Cookie' }
   // must-understand says that no-store is for those who do not know the status (RFC 9111, section 5.2.2.3).
@@ -68,12 +71,14 @@ export function judgeResponse(head: ResponseHead, conditions: PolicyConditions):
   if (directives.hasBare('private')) return { refused: 'private' }
   if (listOf(lineOf(fields, 'vary')).includes('*')) return { refused: 'Vary: *' }
   if (lineOf(fields, 'content-type')?.startsWith('text/event-stream') === true) return { refused: 'event stream' }
-  const isShared = directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate')
+  const isDefault = targeted === undefined && isPlatformDefault(fields)
+  const isShared =
+    !isDefault && (directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate'))
   if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
   if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
-  const freshSeconds = freshnessOf(head, directives, conditions.defaultSeconds)
+  const freshSeconds = freshnessOf(head, directives, targeted === undefined, conditions.defaultSeconds)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
-  const alwaysRevalidate = directives.hasBare('no-cache') || isPragmaNoCache(fields)
+  const alwaysRevalidate = directives.hasBare('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
   const mustRevalidate =
     directives.has('must-revalidate') || directives.has('proxy-revalidate') || directives.has('s-maxage')
   const mayBeStale = !mustRevalidate && !alwaysRevalidate
@@ -90,16 +95,25 @@ export function judgeResponse(head: ResponseHead, conditions: PolicyConditions):
   return { lifetimes, unstored: [...directives.fields('no-cache'), ...directives.fields('private')] }
 }
 
+function targetedDirectives(fields: Fields, names: readonly string[]): CacheDirectives | undefined {
+  for (const name of names) {
+    const directives = CacheDirectives.ofTargeted(lineOf(fields, name))
+    if (directives !== undefined) return directives
+  }
+  return undefined
+}
+
 /** How long a response is fresh, in seconds; `undefined` where nothing says so. */
 function freshnessOf(
   { status, fields, receivedMs }: ResponseHead,
   directives: CacheDirectives,
+  countsExpires: boolean,
   defaultSeconds: number | undefined,
 ): number | undefined {
   const stated = directives.seconds('s-maxage') ?? directives.seconds('max-age')
   if (stated !== undefined) return stated
   const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
-  const expires = lineOf(fields, 'expires')
+  const expires = countsExpires ? lineOf(fields, 'expires') : undefined
   if (expires !== undefined) {
     // What is no date is the past (RFC 9111, section 5.3).
     const expiresMs = parseHttpDate(expires, receivedMs) ?? 0
@@ -112,6 +126,16 @@ function freshnessOf(
     return Math.min(MOST_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
   }
   return fields['etag'] === undefined ? undefined : 0
+}
+
+/** `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the application. */
+const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
+/** The entity tag that `send` makes of a file's size and time. */
+const FILE_TAG = /^W\/"[\da-f]+-[\da-f]+"$/
+
+function isPlatformDefault(fields: Fields): boolean {
+  const isFile = lineOf(fields, 'accept-ranges') === 'bytes' && FILE_TAG.test(lineOf(fields, 'etag') ?? '')
+  return isFile && PLATFORM_DEFAULT.test(lineOf(fields, 'cache-control') ?? '')
 }
 
 /** Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3, section 8.1). */

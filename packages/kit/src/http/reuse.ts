@@ -12,18 +12,21 @@ export type Reuse =
   /** The client wants a newer one. */
   | 'reload'
 
+/** When a response came, and how it may be reused. */
+type Aged = Pick<StoredResponse, 'receivedMs' | 'lifetimes'>
+
 /** How old a stored response is, in seconds (RFC 9111, section 4.2.3). */
-export function ageSeconds({ receivedMs, lifetimes }: StoredResponse, nowMs: number): number {
+export function ageSeconds({ receivedMs, lifetimes }: Aged, nowMs: number): number {
   return lifetimes.initialAgeSeconds + Math.max(0, nowMs - receivedMs) / 1000
 }
 
 /** How long it is still fresh, in seconds; negative when it is stale. */
-export function remainingSeconds(stored: StoredResponse, nowMs: number): number {
+export function remainingSeconds(stored: Aged, nowMs: number): number {
   return stored.lifetimes.freshSeconds - ageSeconds(stored, nowMs)
 }
 
 /** Whether a stored response may answer a request (RFC 9111, section 4; RFC 5861, section 3). */
-export function judgeReuse(stored: StoredResponse, directives: RequestDirectives, nowMs: number): Reuse {
+export function judgeReuse(stored: Aged, directives: RequestDirectives, nowMs: number): Reuse {
   const { lifetimes } = stored
   const { noCache, maxAge, minFresh = 0, maxStale = 0 } = directives
   const remaining = remainingSeconds(stored, nowMs)
@@ -39,7 +42,7 @@ export function judgeReuse(stored: StoredResponse, directives: RequestDirectives
 }
 
 /** Whether it may be served because what it would be replaced with is an error (RFC 5861, section 4). */
-export function isGoodOnError(stored: StoredResponse, directives: RequestDirectives, nowMs: number): boolean {
+export function isGoodOnError(stored: Aged, directives: RequestDirectives, nowMs: number): boolean {
   const { lifetimes } = stored
   if (lifetimes.mustRevalidate || lifetimes.alwaysRevalidate) return false
   return -remainingSeconds(stored, nowMs) < Math.max(lifetimes.ifErrorSeconds, directives.staleIfError ?? 0)

@@ -18,31 +18,53 @@ export interface SendConditions {
   readonly send: (status: number, body: Buffer | undefined) => void
 }
 
-/** Answers with a stored response: all of it, a part, or 304 for who has it already; with `Age` and `Cache-Status`. */
+/** Whether the body of a stored response is sent: not in answer to a HEAD, nor to a client that has it already. */
+export function needsBody(stored: StoredResponse, headers: IncomingHttpHeaders, isHead: boolean): boolean {
+  return !isHead && !isNotModified(headers, stored.status, stored.fields, stored.receivedMs)
+}
+
+/**
+ * Answers with a stored response: all of it, a part, or 304 for a client that has it already; with `Age` and `Cache-Status`.
+ * @param body `undefined` where `needsBody` says that none is sent.
+ */
 export function sendStored(
   response: ServerResponse,
   stored: StoredResponse,
-  body: Buffer,
+  body: Buffer | undefined,
   { headers, isHead, cacheStatus, nowMs, send }: SendConditions,
 ): void {
-  const { status, fields, receivedMs } = stored
-  const isKnown = isNotModified(headers, status, fields, receivedMs)
-  for (const [name, value] of Object.entries(fields)) {
+  const { status, fields, length } = stored
+  const isKnown = !isHead && body === undefined ? true : isNotModified(headers, status, fields, stored.receivedMs)
+  setStoredFields(response, stored, { isKnown, cacheStatus, nowMs })
+  if (isKnown) return send(304, undefined)
+  const range = status === 200 && body !== undefined ? byteRangeOf(headers, fields, length) : undefined
+  if (range === 'unsatisfiable') {
+    response.setHeader('Content-Range', `bytes */${length}`)
+    response.setHeader('Content-Length', '0')
+    return send(416, undefined)
+  }
+  if (range !== undefined) {
+    const part = body!.subarray(range.first, range.last + 1)
+    response.setHeader('Content-Range', `bytes ${range.first}-${range.last}/${length}`)
+    response.setHeader('Content-Length', String(part.length))
+    return send(206, part)
+  }
+  if (status !== 204 && status !== 205) response.setHeader('Content-Length', String(length))
+  send(status, length === 0 ? undefined : body)
+}
+
+/** Sets the fields of a stored response, with `Age` and `Cache-Status`. */
+export function setStoredFields(
+  response: ServerResponse,
+  stored: Pick<StoredResponse, 'fields' | 'removed' | 'receivedMs' | 'lifetimes'>,
+  { isKnown, cacheStatus, nowMs }: { isKnown: boolean; cacheStatus: string; nowMs: number },
+): void {
+  for (const name of stored.removed) response.removeHeader(name)
+  for (const [name, value] of Object.entries(stored.fields)) {
     if (!isKnown || !OF_CONTENT.test(name)) response.setHeader(name, value)
   }
   response.setHeader('Age', String(Math.floor(ageSeconds(stored, nowMs))))
   response.setHeader('Cache-Status', cacheStatus)
-  if (isKnown) return send(304, undefined)
-  const range = status === 200 && !isHead ? byteRangeOf(headers, fields, body.length) : undefined
-  if (range === 'unsatisfiable') {
-    response.setHeader('Content-Range', `bytes */${body.length}`)
-    response.setHeader('Content-Length', '0')
-    return send(416, undefined)
-  }
-  const part = range === undefined ? body : body.subarray(range.first, range.last + 1)
-  if (range !== undefined) response.setHeader('Content-Range', `bytes ${range.first}-${range.last}/${body.length}`)
-  if (status !== 204 && status !== 205) response.setHeader('Content-Length', String(part.length))
-  send(range === undefined ? status : 206, isHead || part.length === 0 ? undefined : part)
 }
 
 /** Sends by a response's own methods. */

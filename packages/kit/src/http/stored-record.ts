@@ -2,6 +2,7 @@ import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
+import { asRecord } from './record-shape.ts'
 import type { Lifetimes } from './response-policy.ts'
 
 /** A response as it is kept. */
@@ -11,11 +12,15 @@ export interface StoredResponse {
   readonly key: string
   readonly status: number
   readonly fields: Fields
+  /** Names of fields that are set before the cache, and that the handler takes away. */
+  readonly removed: readonly string[]
   /** When it came, in milliseconds since 1970. */
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
   /** What the body is kept as. */
   readonly compression: 'gzip' | 'none'
+  /** The length of the body as its handler gave it, in bytes. */
+  readonly length: number
   /** As it is kept. */
   readonly body: Buffer
 }
@@ -57,29 +62,38 @@ export function encodeRecord(record: StoredRecord): Buffer {
   return Buffer.concat(body === undefined ? [length, line] : [length, line, body])
 }
 
-/** `undefined` for what is no record that lies under this key. */
+/** `undefined` for bytes that are no record of this key, whatever has been stored there. */
 export function decodeRecord(bytes: unknown, key: string): StoredRecord | undefined {
   if (!Buffer.isBuffer(bytes) || bytes.length < HEAD_LENGTH_BYTES) return undefined
   const end = HEAD_LENGTH_BYTES + bytes.readUInt32BE(0)
+  if (end > bytes.length) return undefined
   try {
-    const head = JSON.parse(bytes.toString('utf8', HEAD_LENGTH_BYTES, end)) as StoredRecord
-    if (head.key !== key) return undefined
-    return head.kind === 'response' ? { ...head, body: bytes.subarray(end) } : head
+    const head: unknown = JSON.parse(bytes.toString('utf8', HEAD_LENGTH_BYTES, end))
+    return asRecord(head, key, bytes.subarray(end))
   } catch {
     return undefined
   }
 }
 
+type Packed = Pick<StoredResponse, 'compression' | 'length' | 'body'>
+
 /** A body as it is kept: compressed where that helps, and its handler has not done so already. */
-export async function packBody(fields: Fields, body: Buffer): Promise<Pick<StoredResponse, 'compression' | 'body'>> {
+export async function packBody(fields: Fields, body: Buffer): Promise<Packed> {
   const type = lineOf(fields, 'content-type')
   const isPlain = fields['content-encoding'] === undefined && type !== undefined && COMPRESSIBLE.test(type)
-  if (!isPlain || body.length < WORTH_COMPRESSING_BYTES) return { compression: 'none', body }
+  const { length } = body
+  if (!isPlain || length < WORTH_COMPRESSING_BYTES) return { compression: 'none', length, body }
   const packed = await compress(body)
-  return packed.length < body.length ? { compression: 'gzip', body: packed } : { compression: 'none', body }
+  return packed.length < length ? { compression: 'gzip', length, body: packed } : { compression: 'none', length, body }
 }
 
-/** The body as its handler gave it. */
-export async function unpackBody({ compression, body }: StoredResponse): Promise<Buffer> {
-  return compression === 'gzip' ? decompress(body) : body
+/** The body as its handler gave it; `undefined` if it cannot be unpacked, or not to the length that is told. */
+export async function unpackBody({ compression, length, body }: StoredResponse): Promise<Buffer | undefined> {
+  if (compression === 'none') return body
+  try {
+    const unpacked = await decompress(body, { maxOutputLength: Math.max(1, length) })
+    return unpacked.length === length ? unpacked : undefined
+  } catch {
+    return undefined
+  }
 }

@@ -9,6 +9,12 @@ type AnyRequest = CacheableRequest & {
   readonly originalUrl?: string
   readonly url: string
   readonly protocol: string
+  readonly ips?: readonly string[] | undefined
+}
+
+/** Express's settings, as far as they are needed. */
+interface Settings {
+  get(name: string): unknown
 }
 
 /** Fastify's reply, as far as it is needed. */
@@ -19,7 +25,10 @@ interface Reply {
 }
 
 /** An exchange of a platform, below which there is Node's. */
-export type PlatformExchange = Pick<HttpExchange, 'request' | 'response' | 'url' | 'scheme' | 'dispatch'> & {
+export type PlatformExchange = Pick<
+  HttpExchange,
+  'request' | 'response' | 'url' | 'scheme' | 'dispatch' | 'application' | 'trustsProxy'
+> & {
   /** Told when the response was sent: the platform has nothing to send any more. */
   readonly sent: () => void
 }
@@ -35,7 +44,9 @@ export function platformExchange(
     case 'express': {
       const app = adapter.getInstance() as HttpExchange['dispatch']
       const raw = request as unknown as IncomingMessage
-      return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, sent: () => {} }
+      const trustsProxy = expressTrusts(adapter.getInstance(), raw.socket.remoteAddress)
+      const sent = (): void => {}
+      return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, trustsProxy, sent }
     }
     case 'fastify': {
       const reply = response as Reply
@@ -45,9 +56,19 @@ export function platformExchange(
         if (value !== undefined) reply.raw.setHeader(name, value)
       }
       const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
-      return { request: request.raw!, response: reply.raw, url, scheme, dispatch, sent: () => reply.hijack() }
+      // Fastify knows the addresses on the way where it trusts its proxy.
+      const trustsProxy = request.ips !== undefined
+      const sent = (): void => reply.hijack()
+      const [raw, application] = [request.raw!, request]
+      return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, sent }
     }
     default:
       return undefined
   }
+}
+
+/** Whether Express trusts the other end of a connection as a proxy; `true` trusts anybody, and vouches for nothing. */
+function expressTrusts(app: Settings, address: string | undefined): boolean {
+  const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
+  return app.get('trust proxy') !== true && trusts?.(address, 0) === true
 }

@@ -1,4 +1,4 @@
-import { compressOver, decompressAny, nativeFormat, readJson, unknownFlags } from './preset.ts'
+import { compressOver, decompressAny, nativeFormat, readJson, unknownFlags, writeBytes, writeJson } from './preset.ts'
 import type { PresetOptions } from './preset.ts'
 import type { EncodedValue, ValueCodec } from '../value-codec.ts'
 
@@ -12,15 +12,15 @@ const MARSHAL = 0x0408
  * Values as Dalli has them with `serializer: JSON`: JSON, and raw strings, which are bytes to Ruby unless their flag says
  * that they are UTF-8 (`string_fastpath`). Its default serializer, Marshal, is refused.
  */
-export function dalliCodec({ compressOverBytes }: PresetOptions = {}): ValueCodec {
+export function dalliCodec(options: PresetOptions): ValueCodec {
   const encodePlain = (value: unknown): EncodedValue => {
-    if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: 0 }
-    return { bytes: JSON.stringify(value ?? null), clientFlags: SERIALIZED }
+    if (Buffer.isBuffer(value)) return { bytes: writeBytes(value, 'dalli'), clientFlags: 0 }
+    return { bytes: writeJson(value, 'dalli'), clientFlags: SERIALIZED }
   }
   return {
-    encode: (value) => compressOver(encodePlain(value), compressOverBytes, COMPRESSED),
+    encode: (value) => compressOver(encodePlain(value), options, COMPRESSED),
     decode: (bytes, clientFlags) => {
-      const plain = (clientFlags & COMPRESSED) === 0 ? bytes : decompressAny(bytes)
+      const plain = (clientFlags & COMPRESSED) === 0 ? bytes : decompressAny(bytes, options.maxDecompressedBytes)
       switch (clientFlags & ~COMPRESSED) {
         case 0:
           return plain

@@ -1,6 +1,18 @@
+import { types } from 'node:util'
 import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { EncodedValue, ValueCodec } from '../value-codec.ts'
-import { cannotWrite, compressOver, decompressAny, gzip, nativeFormat, unknownFlags } from './preset.ts'
+import {
+  cannotWrite,
+  compressOver,
+  decompressAny,
+  gzip,
+  isInt64,
+  nativeFormat,
+  unknownFlags,
+  writeBytes,
+  writeInteger,
+  writeText,
+} from './preset.ts'
 import type { PresetOptions } from './preset.ts'
 
 const SERIALIZED = 1
@@ -18,20 +30,21 @@ const Type = {
 } as const
 const LONG_BYTES = 8
 const INT_BYTES = 4
+const CLIENT = "Java's clients"
 const ONE = '1'.charCodeAt(0)
 
 /**
  * Values as spymemcached's and xmemcached's `SerializingTranscoder` have them: strings, numbers, booleans, dates and bytes.
  * Java's serialized objects are refused.
  */
-export function javaCodec({ compressOverBytes }: PresetOptions = {}): ValueCodec {
+export function javaCodec(options: PresetOptions): ValueCodec {
   return {
-    encode: (value) => compressOver(encodePlain(value), compressOverBytes, COMPRESSED, gzip),
+    encode: (value) => compressOver(encodePlain(value), options, COMPRESSED, gzip),
     decode: (bytes, clientFlags) => {
       if ((clientFlags & SERIALIZED) !== 0) {
         throw nativeFormat("Java's serialization", 'store strings, such as JSON, in Java')
       }
-      const plain = (clientFlags & COMPRESSED) === 0 ? bytes : decompressAny(bytes)
+      const plain = (clientFlags & COMPRESSED) === 0 ? bytes : decompressAny(bytes, options.maxDecompressedBytes)
       return decodePlain(plain, clientFlags & ~COMPRESSED)
     },
   }
@@ -40,18 +53,24 @@ export function javaCodec({ compressOverBytes }: PresetOptions = {}): ValueCodec
 function encodePlain(value: unknown): EncodedValue {
   switch (typeof value) {
     case 'string':
-      return { bytes: value, clientFlags: Type.string }
+      return { bytes: writeText(value, CLIENT), clientFlags: Type.string }
     case 'boolean':
       return { bytes: value ? '1' : '0', clientFlags: Type.boolean }
     case 'bigint':
-      return { bytes: packZeros(BigInt.asIntN(64, value), LONG_BYTES), clientFlags: Type.long }
+      return { bytes: packZeros(BigInt(writeInteger(value, CLIENT, isInt64)), LONG_BYTES), clientFlags: Type.long }
     case 'number':
       return encodeNumber(value)
     default:
   }
-  if (value instanceof Date) return { bytes: packZeros(BigInt(value.getTime()), LONG_BYTES), clientFlags: Type.date }
-  if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: Type.bytes }
-  throw cannotWrite(value, "Java's clients", 'store JSON.stringify(value), and parse the string there')
+  if (types.isDate(value)) return { bytes: packZeros(timeOf(value), LONG_BYTES), clientFlags: Type.date }
+  if (Buffer.isBuffer(value)) return { bytes: writeBytes(value, CLIENT), clientFlags: Type.bytes }
+  throw cannotWrite(value, CLIENT, 'store JSON.stringify(value), and parse the string there')
+}
+
+function timeOf(date: Date): bigint {
+  const time = date.getTime()
+  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'it is no valid time')
+  return BigInt(time)
 }
 
 function encodeNumber(value: number): EncodedValue {
@@ -80,7 +99,7 @@ function decodePlain(bytes: Buffer, type: number): unknown {
       return Number.isSafeInteger(Number(long)) ? Number(long) : long
     }
     case Type.date:
-      return new Date(Number(BigInt.asIntN(64, unpack(bytes))))
+      return readDate(Number(BigInt.asIntN(64, unpack(bytes))))
     case Type.byte:
       return Number(BigInt.asIntN(8, unpack(bytes)))
     case Type.float:
@@ -90,6 +109,12 @@ function decodePlain(bytes: Buffer, type: number): unknown {
     default:
       throw unknownFlags(type, 'spymemcached')
   }
+}
+
+function readDate(time: number): Date {
+  const date = new Date(time)
+  if (Number.isNaN(date.getTime())) throw new MemcacheDecodeError(`a stored date is ${time} ms, which is none`)
+  return date
 }
 
 /** Big-endian, without the zeros in front (`TranscoderUtils.encodeNum`). */

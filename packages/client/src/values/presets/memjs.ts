@@ -1,12 +1,12 @@
 import type { ValueCodec } from '../value-codec.ts'
-import { cannotWrite } from './preset.ts'
+import { cannotWrite, writeBytes, writeText } from './preset.ts'
 
 /** Values as memjs has them: bytes. Strings are written as UTF-8, and everything is read as a Buffer, whatever its flags. */
 export function memjsCodec(): ValueCodec {
   return {
     encode: (value) => {
-      if (typeof value === 'string') return { bytes: value, clientFlags: 0 }
-      if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: 0 }
+      if (typeof value === 'string') return { bytes: writeText(value, 'memjs'), clientFlags: 0 }
+      if (Buffer.isBuffer(value)) return { bytes: writeBytes(value, 'memjs'), clientFlags: 0 }
       throw cannotWrite(value, 'memjs', 'give it a string or a Buffer')
     },
     decode: (bytes) => bytes,

@@ -1,6 +1,7 @@
 import type { ValueCodec } from '../value-codec.ts'
-import { readJson, unknownFlags } from './preset.ts'
+import { readJson, readNumber, unknownFlags, writeBytes, writeJson, writeText } from './preset.ts'
 
+const CLIENT = 'memcached'
 const JSON_FLAG = 2
 const BINARY = 4
 const NUMERIC = 8
@@ -8,14 +9,17 @@ const NUMERIC = 8
 /**
  * Values as npm's `memcached` has them: strings, numbers, Buffers, and everything else as JSON. It puts a backslash before
  * line ends, and stores the bytes of a Buffer as the UTF-8 of their Latin-1 characters.
+ * @param toJson makes the JSON of a value. Default: what JSON has no word for is refused.
  */
-export function npmMemcachedCodec(): ValueCodec {
+export function npmMemcachedCodec(toJson = strictJson): ValueCodec {
   return {
     encode: (value) => {
-      if (typeof value === 'string') return { bytes: escape(value), clientFlags: 0 }
-      if (Buffer.isBuffer(value)) return { bytes: escape(value.toString('latin1')), clientFlags: BINARY }
-      if (typeof value === 'number') return { bytes: String(value), clientFlags: NUMERIC }
-      return { bytes: escape(JSON.stringify(value ?? null)), clientFlags: JSON_FLAG }
+      if (typeof value === 'string') return { bytes: escape(writeText(value, CLIENT)), clientFlags: 0 }
+      if (Buffer.isBuffer(value)) {
+        return { bytes: escape(writeBytes(value, CLIENT).toString('latin1')), clientFlags: BINARY }
+      }
+      if (typeof value === 'number') return { bytes: Object.is(value, -0) ? '-0' : String(value), clientFlags: NUMERIC }
+      return { bytes: escape(toJson(value)), clientFlags: JSON_FLAG }
     },
     decode: (bytes, clientFlags) => {
       switch (clientFlags) {
@@ -26,12 +30,16 @@ export function npmMemcachedCodec(): ValueCodec {
         case BINARY:
           return Buffer.from(unescape(bytes), 'latin1')
         case NUMERIC:
-          return Number(bytes.toString())
+          return readNumber(bytes.toString())
         default:
           throw unknownFlags(clientFlags, 'memcached')
       }
     },
   }
+}
+
+function strictJson(value: unknown): string {
+  return writeJson(value, CLIENT)
 }
 
 function escape(text: string): string {

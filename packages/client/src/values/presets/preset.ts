@@ -1,28 +1,33 @@
 import { constants, deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
-import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
-import { MAX_DECOMPRESSED_BYTES } from '../compression.ts'
+import { kindOf, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { decompressBy } from '../compression.ts'
+import { isPlainJson } from '../plain-json.ts'
+import { decodeJson } from '../tagged-json-decoder.ts'
+import { isDetached } from '../tagged-json-encoder.ts'
+import { messageOf } from '../value-codec.ts'
 import type { EncodedValue } from '../value-codec.ts'
 
 /** Options of a codec that reads and writes what another client does. */
 export interface PresetOptions {
-  /** Compress values of more bytes, as that client would. Default: never; what is compressed is read in any case. */
-  compressOverBytes?: number | undefined
+  /** Compress values of more bytes, as that client would. `undefined`: never; what is compressed is read in any case. */
+  readonly compressOverBytes: number | undefined
+  /** The most bytes that a compressed value may become; larger ones are not compressed. */
+  readonly maxDecompressedBytes: number
 }
 
-const LIMIT = { maxOutputLength: MAX_DECOMPRESSED_BYTES }
 const GZIP_MAGIC = 0x1f8b
 
 /** An encoded value, compressed where it is over a size and that is a gain; `flag` is added to its client flags then. */
 export function compressOver(
   encoded: EncodedValue,
-  overBytes: number | undefined,
+  { compressOverBytes, maxDecompressedBytes }: PresetOptions,
   flag: number,
   compress: (bytes: Buffer) => Buffer = deflateSync,
 ): EncodedValue {
   const { bytes: value, clientFlags } = encoded
-  if (overBytes === undefined || value.length * 3 <= overBytes) return encoded
+  if (compressOverBytes === undefined || value.length * 3 <= compressOverBytes) return encoded
   const bytes = typeof value === 'string' ? Buffer.from(value) : value
-  if (bytes.length <= overBytes) return encoded
+  if (bytes.length <= compressOverBytes || bytes.length > maxDecompressedBytes) return encoded
   const compressed = compress(bytes)
   return compressed.length < bytes.length ? { bytes: compressed, clientFlags: clientFlags | flag } : encoded
 }
@@ -35,29 +40,102 @@ export function gzip(bytes: Buffer): Buffer {
  * What zlib or gzip has made smaller, as its first bytes say.
  * @throws MemcacheDecodeError for other bytes, or a result that would be too large.
  */
-export function decompressAny(bytes: Buffer): Buffer {
-  try {
-    const isGzip = bytes.length >= 2 && bytes.readUInt16BE(0) === GZIP_MAGIC
-    return isGzip ? gunzipSync(bytes, LIMIT) : inflateSync(bytes, LIMIT)
-  } catch (cause) {
-    throw new MemcacheDecodeError(`a compressed value cannot be read: ${(cause as Error).message}`, { cause })
-  }
+export function decompressAny(bytes: Buffer, maxBytes: number): Buffer {
+  const isGzip = bytes.length >= 2 && bytes.readUInt16BE(0) === GZIP_MAGIC
+  return decompressBy(isGzip ? gunzipSync : inflateSync, bytes, maxBytes)
 }
 
-/** A whole number from its digits: a bigint where a number would not be exact. */
+/** The longest whole number that is read: digits take more than linear time. */
+const MAX_DIGITS = 10_000
+
+/** A whole number from its digits: a bigint where a number would not be exact. memcached leaves a space where `decr` makes one shorter. */
 export function readInteger(text: string): number | bigint {
-  if (!/^-?\d+$/.test(text)) throw new MemcacheDecodeError(`a stored number is ${JSON.stringify(text.slice(0, 40))}`)
+  const digits = text.trimEnd()
+  if (digits.length > MAX_DIGITS || !/^-?\d+$/.test(digits)) {
+    throw new MemcacheDecodeError(`a stored number is ${JSON.stringify(text.slice(0, 40))}`)
+  }
+  const number = Number(digits)
+  return Number.isSafeInteger(number) ? number : BigInt(digits)
+}
+
+/** A number from its text: NaN and the infinities by JavaScript's names. */
+export function readNumber(text: string): number {
   const number = Number(text)
-  return Number.isSafeInteger(number) ? number : BigInt(text)
+  if (text.trim() === '' || (Number.isNaN(number) && text !== 'NaN')) {
+    throw new MemcacheDecodeError(`a stored number is ${JSON.stringify(text.slice(0, 40))}`)
+  }
+  return number
 }
 
 /** @throws MemcacheDecodeError for what is no JSON. */
 export function readJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString())
+    return decodeJson(bytes.toString())
   } catch (cause) {
-    throw new MemcacheDecodeError('a stored value is not the JSON that its client flags say', { cause })
+    throw new MemcacheDecodeError(`a stored value is not the JSON that its client flags say: ${messageOf(cause)}`, {
+      cause,
+    })
   }
+}
+
+/**
+ * A value as JSON, which gives it back as it is.
+ * @throws MemcacheOptionError for what JSON has no word for.
+ */
+export function writeJson(value: unknown, client: string): string {
+  if (isPlain(value)) return JSON.stringify(value)
+  throw cannotWrite(
+    value,
+    client,
+    'it is not the JSON that it would come back as: store JSON.parse(JSON.stringify(value))',
+  )
+}
+
+function isPlain(value: unknown): boolean {
+  try {
+    return isPlainJson(value)
+  } catch {
+    // A getter or a proxy that throws.
+    return false
+  }
+}
+
+/**
+ * The digits of a whole number.
+ * @throws MemcacheOptionError for a bigint that would come back as a number, or is outside of the range.
+ */
+export function writeInteger(
+  value: number | bigint,
+  client: string,
+  isInRange: (value: bigint) => boolean = () => true,
+): string {
+  if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value)
+  if (Number.isSafeInteger(Number(value)))
+    throw cannotWrite(value, client, `it would come back as a number: give ${value}`)
+  if (!isInRange(value)) throw cannotWrite(value, client, 'its whole numbers have 64 bits')
+  const digits = String(value)
+  if (digits.length > MAX_DIGITS) throw cannotWrite(value, client, `it has more than ${MAX_DIGITS} digits`)
+  return digits
+}
+
+/** Whether a whole number has 64 bits, one of them for the sign. */
+export function isInt64(value: bigint): boolean {
+  return BigInt.asIntN(64, value) === value
+}
+
+/**
+ * Text as it is stored, as UTF-8.
+ * @throws MemcacheOptionError for text that UTF-8 cannot hold.
+ */
+export function writeText(text: string, client: string): string {
+  if (text.isWellFormed()) return text
+  throw cannotWrite(text, client, 'it has half of a surrogate pair, which UTF-8 has no bytes for')
+}
+
+/** A copy of a Buffer: the caller may go on writing to it. */
+export function writeBytes(bytes: Buffer, client: string): Buffer {
+  if (bytes.length === 0 && isDetached(bytes.buffer)) throw cannotWrite(bytes, client, 'it was transferred')
+  return Buffer.from(bytes)
 }
 
 /** The error for a value in a language's own format: reading one can run code, and it means nothing here. */
@@ -65,10 +143,9 @@ export function nativeFormat(format: string, instead: string): MemcacheDecodeErr
   return new MemcacheDecodeError(`the value is in ${format}, which is not read: ${instead}`)
 }
 
-/** The error for a value that the other client would not understand. */
+/** The error for a value that the other client would not understand, or that would come back as another. */
 export function cannotWrite(value: unknown, client: string, instead: string): MemcacheOptionError {
-  const kind = value === null ? 'null' : typeof value === 'object' ? 'an object' : `a ${typeof value}`
-  return new MemcacheOptionError(`${kind} cannot be written so that ${client} reads it: ${instead}`)
+  return new MemcacheOptionError(`${kindOf(value)} cannot be written so that ${client} reads it: ${instead}`)
 }
 
 /** The error for client flags that the other client does not write. */

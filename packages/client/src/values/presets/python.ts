@@ -1,4 +1,14 @@
-import { readInteger, compressOver, cannotWrite, decompressAny, nativeFormat, unknownFlags } from './preset.ts'
+import {
+  cannotWrite,
+  compressOver,
+  decompressAny,
+  nativeFormat,
+  readInteger,
+  unknownFlags,
+  writeBytes,
+  writeInteger,
+  writeText,
+} from './preset.ts'
 import type { PresetOptions } from './preset.ts'
 import type { EncodedValue, ValueCodec } from '../value-codec.ts'
 
@@ -15,43 +25,49 @@ const INSTEAD = 'write text, bytes, numbers or JSON in Python'
  * Values as pymemcache's `pickle_serde` and `compressed_serde` have them: text, bytes and whole numbers. What it would
  * pickle is refused.
  */
-export function pymemcacheCodec({ compressOverBytes }: PresetOptions = {}): ValueCodec {
+export function pymemcacheCodec(options: PresetOptions): ValueCodec {
   return {
-    encode: (value) => compressOver(encodePlain(value, 'pymemcache', INTEGER), compressOverBytes, ZLIB),
-    decode: (bytes, clientFlags) => decodePlain(bytes, clientFlags, 'pymemcache', readInteger),
+    encode: (value) => compressOver(encodePlain(value, 'pymemcache', INTEGER), options, ZLIB),
+    decode: (bytes, clientFlags) =>
+      decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, 'pymemcache', readInteger),
   }
 }
 
 /** Values as pylibmc has them: text, bytes, whole numbers and booleans. What it would pickle is refused. */
-export function pylibmcCodec({ compressOverBytes }: PresetOptions = {}): ValueCodec {
+export function pylibmcCodec(options: PresetOptions): ValueCodec {
   return {
     encode: (value) => {
       const plain =
         typeof value === 'boolean'
           ? { bytes: value ? '1' : '0', clientFlags: INTEGER }
           : encodePlain(value, 'pylibmc', LONG)
-      return compressOver(plain, compressOverBytes, ZLIB)
+      return compressOver(plain, options, ZLIB)
     },
     // What is an integer elsewhere is a boolean to pylibmc.
-    decode: (bytes, clientFlags) => decodePlain(bytes, clientFlags, 'pylibmc', (text) => readInteger(text) !== 0),
+    decode: (bytes, clientFlags) =>
+      decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, 'pylibmc', (text) => readInteger(text) !== 0),
   }
 }
 
 function encodePlain(value: unknown, client: string, integerFlag: number): EncodedValue {
-  if (typeof value === 'string') return { bytes: value, clientFlags: TEXT }
-  if (Buffer.isBuffer(value)) return { bytes: Buffer.from(value), clientFlags: 0 }
-  if (typeof value === 'bigint' || Number.isSafeInteger(value))
-    return { bytes: String(value), clientFlags: integerFlag }
+  if (typeof value === 'string') return { bytes: writeText(value, client), clientFlags: TEXT }
+  if (Buffer.isBuffer(value)) return { bytes: writeBytes(value, client), clientFlags: 0 }
+  if (typeof value === 'bigint' || Number.isSafeInteger(value)) {
+    return { bytes: writeInteger(value as number | bigint, client), clientFlags: integerFlag }
+  }
   throw cannotWrite(value, client, 'store JSON.stringify(value), and json.loads it there')
 }
 
+function uncompressed(bytes: Buffer, clientFlags: number, { maxDecompressedBytes }: PresetOptions): Buffer {
+  return (clientFlags & ZLIB) === 0 ? bytes : decompressAny(bytes, maxDecompressedBytes)
+}
+
 function decodePlain(
-  bytes: Buffer,
+  plain: Buffer,
   clientFlags: number,
   client: string,
   readFlag2: (text: string) => unknown,
 ): unknown {
-  const plain = (clientFlags & ZLIB) === 0 ? bytes : decompressAny(bytes)
   switch (clientFlags & ~ZLIB) {
     case 0:
       return plain

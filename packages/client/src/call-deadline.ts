@@ -1,0 +1,92 @@
+import { kindOf, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
+import type { CallOptions } from './call-options.ts'
+import type { Waiter } from './operations/waiter.ts'
+
+/**
+ * The end of one call, shared by all of its steps: discovery, connecting, every chunk and every server. `startCall` makes it
+ * once, and each step is sent with it (`StepOptions`), so that `timeoutMs` is the limit of the whole call.
+ */
+export class CallDeadline {
+  /** When the call is given up, in the milliseconds of `performance.now()`; later where this process was busy. */
+  at: number
+  /** The limit of the whole call, for errors. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+
+  constructor(at: number, timeoutMs: number, signal: AbortSignal | undefined) {
+    this.at = at
+    this.timeoutMs = timeoutMs
+    this.signal = signal
+  }
+
+  /** The deadline of an operation under way, for the steps that follow from its response. */
+  static of({ deadline, timeoutMs, signal, call }: Waiter): CallDeadline {
+    return call ?? new CallDeadline(deadline, timeoutMs, signal)
+  }
+
+  /**
+   * Throws if the call has ended: its signal's reason, or a timeout.
+   * @throws MemcacheTimeoutError
+   */
+  check(): void {
+    throwIfAborted(this.signal)
+    if (performance.now() >= this.at) {
+      throw new MemcacheTimeoutError(`the call's ${this.timeoutMs} ms were over before all of its steps were done`)
+    }
+  }
+}
+
+/** The options of a step of a call: those of the call, and its deadline. */
+export interface StepOptions extends CallOptions {
+  readonly deadline?: CallDeadline | undefined
+}
+
+/**
+ * The options for the steps of a call that has more than one; the call's time begins now. Options that are a step's already are
+ * returned as they are.
+ * @throws MemcacheOptionError for options that cannot be.
+ */
+export function startCall(options: CallOptions | undefined, defaultTimeoutMs: number): StepOptions {
+  if (deadlineOf(options) !== undefined) return options!
+  checkCall(options)
+  const timeoutMs = options?.timeoutMs ?? defaultTimeoutMs
+  return { ...options, deadline: new CallDeadline(performance.now() + timeoutMs, timeoutMs, options?.signal) }
+}
+
+/** The same call's options for a step on another key, which goes to its own server. */
+export function onOwnServer({ deadline, timeoutMs, signal }: StepOptions): StepOptions {
+  return { deadline, timeoutMs, signal }
+}
+
+/** The deadline that a step's options carry. */
+export function deadlineOf(options: StepOptions | undefined): CallDeadline | undefined {
+  const deadline = options?.deadline
+  return deadline instanceof CallDeadline ? deadline : undefined
+}
+
+/**
+ * Checks a call's options, and throws the signal's reason if it is aborted already.
+ * @throws MemcacheOptionError for options that cannot be.
+ */
+export function checkCall(options: CallOptions | undefined): void {
+  if (options === undefined) return
+  if (typeof options !== 'object' || options === null) {
+    throw new MemcacheOptionError(`the options of a call must be an object, got ${kindOf(options)}`)
+  }
+  const { timeoutMs, signal } = options
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
+    const got = typeof timeoutMs === 'number' ? timeoutMs : `${kindOf(timeoutMs)}: convert it with Number(…)`
+    throw new MemcacheOptionError(`timeoutMs must be a number of milliseconds over 0, got ${got}`)
+  }
+  if (signal !== undefined) {
+    if (typeof signal?.addEventListener !== 'function' || typeof signal.aborted !== 'boolean') {
+      throw new MemcacheOptionError(`signal must be an AbortSignal, got ${kindOf(signal)}`)
+    }
+    throwIfAborted(signal)
+  }
+}
+
+/** As the signal's own method, which not every polyfill has. */
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw signal.reason
+}

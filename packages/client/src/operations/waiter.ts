@@ -1,0 +1,65 @@
+import type { CallDeadline } from '../call-deadline.ts'
+
+/** A caller that waits: an operation, one of those that share an operation, or a call that waits for discovery. */
+export interface Waiter {
+  /** What ends the wait early. `watch` sets it, and settling calls `unwatch`. */
+  signal: AbortSignal | undefined
+  /** When it is given up, in the milliseconds of `performance.now()`. */
+  readonly deadline: number
+  readonly timeoutMs: number
+  /** The deadline of the whole call, where this is one step of several. */
+  readonly call: CallDeadline | undefined
+  readonly settled: boolean
+  /** Rejects, unless it has settled. */
+  fail(error: unknown): void
+}
+
+/** The callers that wait with a signal, by signal: however many they are, each signal has one listener, and only while there are any. */
+const watches = new WeakMap<AbortSignal, SignalWatch>()
+
+class SignalWatch {
+  readonly waiters = new Set<Waiter>()
+  readonly #signal: AbortSignal
+  readonly #abort = (): void => this.#end()
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+    signal.addEventListener('abort', this.#abort)
+  }
+
+  remove(waiter: Waiter): void {
+    this.waiters.delete(waiter)
+    if (this.waiters.size === 0) this.#stop()
+  }
+
+  #stop(): void {
+    watches.delete(this.#signal)
+    this.#signal.removeEventListener('abort', this.#abort)
+  }
+
+  #end(): void {
+    this.#stop()
+    for (const waiter of this.waiters) waiter.fail(this.#signal.reason)
+  }
+}
+
+/** Ends a caller's wait when its signal is aborted; what was sent may still be carried out. */
+export function watch(signal: AbortSignal, waiter: Waiter): void {
+  if (waiter.settled) return
+  if (signal.aborted) {
+    waiter.fail(signal.reason)
+    return
+  }
+  let watched = watches.get(signal)
+  if (watched === undefined) {
+    watched = new SignalWatch(signal)
+    watches.set(signal, watched)
+  }
+  watched.waiters.add(waiter)
+  waiter.signal = signal
+}
+
+/** To be called by a waiter that has settled and has a signal. */
+export function unwatch(waiter: Waiter): void {
+  if (waiter.signal !== undefined) watches.get(waiter.signal)?.remove(waiter)
+}

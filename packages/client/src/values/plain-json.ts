@@ -1,0 +1,64 @@
+/** Deeper values take the slower way, which knows circles from depth. */
+const PLAIN_DEPTH = 64
+/** The deepest value that is stored or read: deeper ones exhaust the stack of whoever walks over them. */
+export const MAX_DEPTH = 1000
+/** The one key by which tagged JSON says that something is not what JSON takes it for. */
+export const TAG = '$'
+
+const { getOwnPropertySymbols, getPrototypeOf, hasOwn, keys, prototype, values } = Object
+
+/** Whether a value comes back from plain JSON as it went in. An instance of a class comes back as its data. */
+export function isPlainJson(value: unknown, depth = PLAIN_DEPTH): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0)
+    case 'object':
+      return value === null || (depth > 0 && isPlainObject(value, depth - 1))
+    default:
+      return false
+  }
+}
+
+function isPlainObject(value: object, depth: number): boolean {
+  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return false
+  if (Array.isArray(value)) {
+    // Holes and properties besides the items are no JSON.
+    if (keys(value).length !== value.length) return false
+    for (let index = 0; index < value.length; index++) if (!isPlainJson(value[index], depth)) return false
+    return true
+  }
+  if (getPrototypeOf(value) !== prototype && !isInstanceOfAClass(value)) return false
+  if (getOwnPropertySymbols(value).length > 0) return false
+  const items: unknown[] = values(value)
+  if (items.length === 1 && hasOwn(value, TAG)) return false
+  for (let index = 0; index < items.length; index++) if (!isPlainJson(items[index], depth)) return false
+  return true
+}
+
+/**
+ * Whether an object is an instance of a class whose data is in its properties. The language's own kinds keep theirs
+ * elsewhere, and each says its name.
+ */
+export function isInstanceOfAClass(value: object): boolean {
+  return getPrototypeOf(value) !== null && tagOf(value) === 'Object'
+}
+
+/** The kind that an object says it is, whichever realm it is from: `Map`, `Error`, `Promise`, or `Object`. */
+export function tagOf(value: object): string {
+  return prototype.toString.call(value).slice('[object '.length, -1)
+}
+
+/** Whether a value that was read is nested at most so deep. */
+export function isWithinDepth(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (depth === 0) return false
+  if (Array.isArray(value)) {
+    for (const item of value) if (!isWithinDepth(item, depth - 1)) return false
+    return true
+  }
+  for (const name in value) if (!isWithinDepth((value as Record<string, unknown>)[name], depth - 1)) return false
+  return true
+}

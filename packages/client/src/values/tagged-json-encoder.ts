@@ -1,0 +1,221 @@
+import { types } from 'node:util'
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { isInstanceOfAClass, MAX_DEPTH, TAG, tagOf } from './plain-json.ts'
+import { ERROR_TYPES, HIDDEN_IN_ERRORS, MAX_BIGINT_DIGITS, TYPED_ARRAYS } from './tagged-json-kinds.ts'
+
+const HEX_DIGITS_PER_DIGIT = Math.log(10) / Math.log(16)
+/** How much of a path an error message shows. */
+const MAX_PATH_STEPS = 10
+
+/** The name of a typed array's kind, that of its base for a subclass. */
+const TYPED_ARRAY_NAME = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype) as object,
+  Symbol.toStringTag,
+)!
+
+/**
+ * JSON with tags for what JSON has no word for (docs/format.md). A tagged value is `{ "$": [kind, data] }`; an object of the
+ * user's that has the one key `$` is itself tagged, as kind `object`, so that nothing can be mistaken.
+ */
+export interface TaggedJson {
+  readonly text: string
+  /** False for what is plain JSON after all. */
+  readonly isTagged: boolean
+}
+
+/** @throws MemcacheOptionError for what would not come back as it is; the message names it and where it is. */
+export function encodeTaggedJson(value: unknown): TaggedJson {
+  const encoder = new Encoder()
+  const encoded = encoder.encode(value)
+  return { text: JSON.stringify(encoded), isTagged: encoder.isTagged }
+}
+
+class Encoder {
+  isTagged = false
+  /** The objects around the one that is encoded. */
+  readonly #around = new Set<object>()
+  /** Where in the value that one is. */
+  readonly #path: (string | number)[] = []
+
+  encode(value: unknown): unknown {
+    switch (typeof value) {
+      case 'undefined':
+        return this.#tagged('undefined')
+      case 'bigint':
+        return this.#bigint(value)
+      case 'number':
+        if (Number.isFinite(value) && !Object.is(value, -0)) return value
+        return this.#tagged('number', Object.is(value, -0) ? '-0' : String(value))
+      case 'object':
+        return value === null ? null : this.#nested(value)
+      case 'function':
+      case 'symbol':
+        throw this.#refusal(kindOf(value))
+      default:
+        return value
+    }
+  }
+
+  #nested(value: object): unknown {
+    if (this.#around.has(value)) throw this.#refusal('a circular reference')
+    if (this.#around.size >= MAX_DEPTH) throw this.#refusal(`nested more than ${MAX_DEPTH} deep`)
+    this.#around.add(value)
+    const encoded = this.#builtIn(value) ?? this.#fromJson(value)
+    this.#around.delete(value)
+    return encoded
+  }
+
+  /** What an object's `toJSON` says, where it has one. */
+  #fromJson(value: object): unknown {
+    const { toJSON } = value as { toJSON?: unknown }
+    const json: unknown = typeof toJSON === 'function' ? toJSON.call(value, '') : value
+    if (json !== value) return this.encode(json)
+    return Array.isArray(value) ? this.#array(value) : this.#object(value)
+  }
+
+  #array(value: readonly unknown[]): unknown {
+    if (Object.keys(value).length !== value.length || hasSymbols(value)) {
+      throw this.#refusal('an array with holes, or with properties besides its items')
+    }
+    return Array.from({ length: value.length }, (_, index) => this.#at(index, value[index]))
+  }
+
+  #object(value: object): unknown {
+    if (Object.getPrototypeOf(value) === null && tagOf(value) === 'Object') {
+      return this.#tagged('null-prototype', this.#properties(value))
+    }
+    if (!isInstanceOfAClass(value)) throw this.#refusal(named(value))
+    const keys = Object.keys(value)
+    const properties = this.#properties(value)
+    return keys.length === 1 && keys[0] === TAG ? this.#tagged('object', properties) : properties
+  }
+
+  /** The language's own kinds, whichever realm they are from; `undefined` for other objects. */
+  #builtIn(value: object): unknown {
+    if (types.isDate(value)) {
+      return this.#whole('date', value, Number.isNaN(value.getTime()) ? 'invalid' : value.toISOString())
+    }
+    if (types.isMap(value)) {
+      const entries = [...Map.prototype.entries.call(value)]
+      return this.#whole(
+        'map',
+        value,
+        entries.map(([key, item]) => [this.#at('key', key), this.#at('value', item)]),
+      )
+    }
+    if (types.isSet(value)) {
+      return this.#whole(
+        'set',
+        value,
+        [...Set.prototype.values.call(value)].map((item) => this.#at('item', item)),
+      )
+    }
+    if (ArrayBuffer.isView(value)) return this.#view(value)
+    if (types.isArrayBuffer(value)) return this.#arrayBuffer(value)
+    if (types.isRegExp(value)) return this.#whole('regexp', value, [value.source, value.flags, value.lastIndex])
+    if (types.isNativeError(value) && tagOf(value) === 'Error') return this.#error(value)
+    if (value instanceof URL) return this.#whole('url', value, value.href)
+    if (value instanceof URLSearchParams) return this.#whole('url-search-params', value, value.toString())
+    return undefined
+  }
+
+  /** A kind whose properties, if it has any, are not kept. */
+  #whole(kind: string, value: object, data: unknown): unknown {
+    if (Object.keys(value).length > 0 || hasSymbols(value)) {
+      throw this.#refusal(`${kindOf(value)} with properties of its own`)
+    }
+    return this.#tagged(kind, data)
+  }
+
+  #view(value: ArrayBufferView): unknown {
+    if (value.byteLength === 0 && isDetached(value.buffer)) throw this.#refusal(`${kindOf(value)} that was transferred`)
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
+    if (Buffer.isBuffer(value)) return this.#tagged('buffer', bytes)
+    const kind = (TYPED_ARRAY_NAME.get!.call(value) as string | undefined) ?? 'DataView'
+    if (kind !== 'DataView' && !TYPED_ARRAYS.has(kind)) throw this.#refusal(kindOf(value))
+    return this.#tagged(kind, bytes)
+  }
+
+  #arrayBuffer(value: ArrayBuffer): unknown {
+    const { resizable = false } = value as { resizable?: boolean }
+    if (resizable) throw this.#refusal('a resizable ArrayBuffer')
+    if (value.byteLength === 0 && isDetached(value)) throw this.#refusal('an ArrayBuffer that was transferred')
+    return this.#whole('ArrayBuffer', value, Buffer.from(value).toString('base64'))
+  }
+
+  #error(value: Error): unknown {
+    const type = typeOfError(value)
+    const hidden: Record<string, unknown> = {}
+    for (const name of HIDDEN_IN_ERRORS) {
+      const property = Object.getOwnPropertyDescriptor(value, name)
+      const isHidden = property !== undefined && !property.enumerable
+      // A class may have put its name on its prototype.
+      const isInherited = name === 'name' && property === undefined && value.name !== type
+      if (isHidden || isInherited) hidden[name] = this.#at(name, value[name as keyof Error])
+    }
+    return this.#tagged('error', [type, hidden, this.#properties(value)])
+  }
+
+  #bigint(value: bigint): unknown {
+    if (value.toString(16).length > MAX_BIGINT_DIGITS * HEX_DIGITS_PER_DIGIT) {
+      throw this.#refusal(`a bigint of more than ${MAX_BIGINT_DIGITS} digits`)
+    }
+    return this.#tagged('bigint', String(value))
+  }
+
+  #properties(value: object): Record<string, unknown> {
+    if (hasSymbols(value)) throw this.#refusal('an object with a symbol as a key')
+    // A key `__proto__` stays data.
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.#at(key, item)]))
+  }
+
+  #at(step: string | number, value: unknown): unknown {
+    this.#path.push(step)
+    const encoded = this.encode(value)
+    this.#path.pop()
+    return encoded
+  }
+
+  #tagged(kind: string, data?: unknown): unknown {
+    this.isTagged = true
+    return { [TAG]: data === undefined ? [kind] : [kind, data] }
+  }
+
+  #refusal(what: string): MemcacheOptionError {
+    const path = this.#path.slice(0, MAX_PATH_STEPS).join('.')
+    return new MemcacheOptionError(`the value cannot be stored: ${path === '' ? 'it' : path} is ${what}: store data`)
+  }
+}
+
+/** What an object calls itself, where that is not what its class says. */
+function named(value: object): string {
+  const kind = kindOf(value)
+  const tag = tagOf(value)
+  return kind.endsWith(` ${tag}`) ? kind : `${kind} (${tag})`
+}
+
+function hasSymbols(value: object): boolean {
+  return Object.getOwnPropertySymbols(value).some((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
+}
+
+/** Whether an empty buffer is empty since its memory was given to another thread. */
+export function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    return new Uint8Array(buffer, 0, 0).length > 0
+  } catch {
+    return true
+  }
+}
+
+/** The language's error that an error is one of. */
+function typeOfError(error: Error): string {
+  for (
+    let at = Object.getPrototypeOf(error) as object | null;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
+    const { constructor } = at
+    if (Object.hasOwn(ERROR_TYPES, constructor.name)) return constructor.name
+  }
+  return 'Error'
+}

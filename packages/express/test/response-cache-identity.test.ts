@@ -1,0 +1,167 @@
+import type { Request } from 'express'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { openSite } from './cache-areas/open-site.ts'
+import type { Site } from './cache-areas/open-site.ts'
+import { EXPRESSES } from './open-app.ts'
+
+/** The ways by which an application may know who sends a request: what the request says, and where the application looks. */
+const WAYS = [
+  'authorization',
+  'x-api-key',
+  'x-forwarded-user',
+  'user',
+  'auth',
+  'session',
+  'late session',
+  'cookie',
+] as const
+type Way = (typeof WAYS)[number]
+
+/** Middleware before the cache that finds out who asks, by a field that no cache knows of. */
+function identify(request: Request): void {
+  const [way, who] = String(request.headers['x-test-known']).split(' ')
+  if (way === 'user' || way === 'auth') Object.assign(request, { [way]: { name: who } })
+  if (way === 'session' || way === 'late session') Object.assign(request, { session: { user: who } })
+}
+
+function headersOf(way: Way, who: string | undefined): Record<string, string> {
+  if (who === undefined) return {}
+  switch (way) {
+    case 'authorization':
+      return { authorization: `Bearer ${who}` }
+    case 'cookie':
+      return { cookie: `user=${who}` }
+    case 'x-api-key':
+    case 'x-forwarded-user':
+      return { [way]: who }
+    default:
+      return { 'x-test-known': `${way.replace('late ', '')} ${who}` }
+  }
+}
+
+/** Who the handler takes its client for. */
+function nameOf(request: Request): string {
+  const { user, auth, session } = request as {
+    user?: { name: string }
+    auth?: { name: string }
+    session?: { user: string }
+  }
+  const { authorization, cookie } = request.headers
+  const raw = request.headers['x-api-key'] ?? request.headers['x-forwarded-user']
+  return String(
+    user?.name ?? auth?.name ?? session?.user ?? authorization?.slice(7) ?? cookie?.slice(5) ?? raw ?? 'nobody',
+  )
+}
+
+/** None of these says that a response may be shared although its client is known. */
+const FIELDS = fc.record(
+  {
+    'Cache-Control': fc.constantFrom(
+      'max-age=60',
+      'max-age=0',
+      'no-cache',
+      'private',
+      'max-age=60, stale-while-revalidate=60',
+    ),
+    ETag: fc.constantFrom('"one"', 'W/"1-2"'),
+    Vary: fc.constantFrom('Accept', 'Accept-Encoding, Accept-Language', 'constructor'),
+    Expires: fc.constant(new Date(Date.now() + 3_600_000).toUTCString()),
+    'Last-Modified': fc.constant('Sat, 01 Jan 2000 00:00:00 GMT'),
+  },
+  { requiredKeys: [] },
+)
+
+const STEP = fc.record({
+  who: fc.constantFrom('ann', 'bob', undefined),
+  way: fc.constantFrom(...WAYS),
+  path: fc.constantFrom('/', '/page', '/a.css'),
+  seconds: fc.constantFrom(0, 0, 30, 61, 200),
+  conditional: fc.constantFrom(undefined, '"one"', '*'),
+})
+
+describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
+  it('get nothing that was made for another one, whatever handlers say and however users are known', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(STEP, { minLength: 2, maxLength: 12 }),
+        FIELDS,
+        fc.constantFrom(0, 30),
+        fc.constantFrom(false, true, ['other']),
+        async (steps, fields, staleSeconds, ignoreCookies) => {
+          await using site: Site = await openSite({
+            create,
+            ttlSeconds: 60,
+            staleSeconds,
+            ignoreCookies,
+            before: (app) => app.use((request, _response, next) => (identify(request), next())),
+          })
+          site.answers(async (request, response) => {
+            const isLate = request.path === '/page'
+            response.set(fields)
+            if (!isLate) return response.send(`made for ${nameOf(request)}`)
+            // Who asks is looked up when the head is gone.
+            response.write('made ')
+            await new Promise(setImmediate)
+            response.end(`for ${nameOf(request)}`)
+          })
+          for (const { who, way, path, seconds, conditional } of steps) {
+            await site.pass(seconds)
+            const condition = conditional === undefined ? {} : { 'If-None-Match': conditional }
+            const { body, status } = await site.get(path, { ...headersOf(way, who), ...condition })
+            const other = ['ann', 'bob'].filter((name) => name !== who)
+            for (const name of other) expect(body, JSON.stringify({ who, way, path, status })).not.toContain(name)
+          }
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  it('are told apart where the application says by what', async () => {
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      key: (request) => `page of ${nameOf(request)}`,
+      before: (app) => app.use((request, _response, next) => (identify(request), next())),
+    })
+    site.answers((request, response) => response.send(`made for ${nameOf(request)}`))
+    for (const who of ['ann', 'bob', 'ann', 'bob']) {
+      expect((await site.get('/', headersOf('user', who))).body).toBe(`made for ${who}`)
+    }
+    expect(site.calls).toHaveLength(2)
+  })
+
+  it('share what the application says is for all', async () => {
+    await using site = await openSite({
+      create,
+      before: (app) => app.use((request, _response, next) => (identify(request), next())),
+    })
+    site.answers((_request, response) => response.set('Cache-Control', 'public, max-age=60').send('for all'))
+    await site.get('/', headersOf('user', 'ann'))
+    expect((await site.get('/', headersOf('user', 'bob'))).isHit).toBe(true)
+  })
+
+  it('see none of the cookies and parameters that are ignored, by whatever name', async () => {
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      ignoreCookies: ['theme'],
+      ignoreQuery: ['utm_source'],
+      before: (app) =>
+        app.use((request, _response, next) => {
+          Object.assign(request, { cookies: { theme: 'dark' }, signedCookies: { theme: 'dark' } })
+          next()
+        }),
+    })
+    site.answers((request, response) => {
+      const { cookies, signedCookies } = request as { cookies?: unknown; signedCookies?: unknown }
+      const seen = [request.url, request.originalUrl, request.query, request.rawHeaders, request.headersDistinct]
+      response.json([request.headers, cookies, signedCookies, ...seen])
+    })
+    const { body } = await site.get('/?a=1&utm_source=spy&b=2', { cookie: 'theme=dark' })
+    expect(body).toContain('a=1&b=2')
+    expect(body).not.toMatch(/dark|spy|utm_source/)
+    expect((await site.get('/?a=1&b=2')).isHit).toBe(true)
+  })
+})

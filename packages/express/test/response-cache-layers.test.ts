@@ -1,0 +1,161 @@
+import { request } from 'node:http'
+import { createServer as createHttp2, connect } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { gunzipSync } from 'node:zlib'
+import compression from 'compression'
+import cors from 'cors'
+import type { Express, RequestHandler } from 'express'
+import helmet from 'helmet'
+import onHeaders from 'on-headers'
+import responseTime from 'response-time'
+import { describe, expect, it } from 'vitest'
+import { cacheResponse } from '../src/index.ts'
+import { openSite } from './cache-areas/open-site.ts'
+import { EXPRESSES, listen, TestFleet } from './open-app.ts'
+
+const TEXT = 'lorem ipsum '.repeat(300)
+
+/** Sets a field of this very request when the head is written. */
+const stamp: RequestHandler = (request, response, next) => {
+  onHeaders(response, () => {
+    response.setHeader('X-Stamp', String(request.headers['x-who']))
+    response.appendHeader('Server-Timing', `who;desc=${String(request.headers['x-who'])}`)
+  })
+  next()
+}
+
+const MIDDLEWARES: Record<string, () => RequestHandler> = {
+  compression: () => compression({ threshold: 0 }) as RequestHandler,
+  stamp: () => stamp,
+  responseTime: () => responseTime() as RequestHandler,
+  helmet: () => helmet(),
+  cors: () => cors(),
+}
+
+const HANDLERS: Record<string, RequestHandler> = {
+  json: (_request, response) => void response.json({ text: TEXT }),
+  send: (_request, response) => void response.send(TEXT),
+  'writeHead and end': (_request, response) => void response.writeHead(200, { 'Content-Type': 'text/plain' }).end(TEXT),
+  parts: (_request, response) => {
+    response.type('text')
+    response.write(TEXT)
+    response.write(TEXT)
+    response.end()
+  },
+}
+
+describe.each(EXPRESSES)('middleware around the cache, on %s', (_name, create) => {
+  const names = Object.keys(MIDDLEWARES)
+  const orders = [
+    { outside: names, inside: [] },
+    { outside: [], inside: names },
+    { outside: [...names].toReversed(), inside: [] },
+    ...names.map((name) => ({ outside: [name], inside: names.filter((other) => other !== name) })),
+  ]
+  it.each(orders)('a hit equals its miss with $outside outside and $inside inside', async ({ outside, inside }) => {
+    for (const [what, handler] of Object.entries(HANDLERS)) {
+      await using fleet = new TestFleet()
+      const app: Express = create()
+      for (const name of outside) app.use(MIDDLEWARES[name]!())
+      app.use(cacheResponse({ ttlSeconds: 60, cache: fleet.cache() }))
+      for (const name of inside) app.use(MIDDLEWARES[name]!())
+      let calls = 0
+      app.use((request, response, next) => {
+        calls++
+        return handler(request, response, next)
+      })
+      await using server = await listen(app)
+      const { port } = server.address() as AddressInfo
+      for (const encoding of ['gzip', 'identity']) {
+        const headers = { 'Accept-Encoding': encoding, 'X-Who': `${what} ${encoding}` }
+        const before = calls
+        const [miss, hit] = [
+          await rawGet(port, headers),
+          await rawGet(port, { ...headers, 'X-Who': 'another' }),
+        ] as const
+        expect(calls, `${what}, ${encoding}`).toBeLessThanOrEqual(before + 1)
+        expect(hit.isHit, `${what}, ${encoding}`).toBe(true)
+        expect(textOf(hit), `${what}, ${encoding}`).toBe(textOf(miss))
+        expect(hit.headers['content-encoding']).toBe(miss.headers['content-encoding'])
+        const stampOfHit = hit.headers['x-stamp']
+        expect(stampOfHit).toBe(outside.includes('stamp') ? 'another' : miss.headers['x-stamp'])
+        expect(
+          Object.keys(hit.headers)
+            .filter((name) => !CHANGING.has(name))
+            .toSorted(),
+        ).toEqual(
+          Object.keys(miss.headers)
+            .filter((name) => !CHANGING.has(name))
+            .toSorted(),
+        )
+      }
+    }
+  })
+
+  it('a hit equals its miss over HTTP/2', async () => {
+    await using fleet = new TestFleet()
+    const cached = cacheResponse({ ttlSeconds: 60, cache: fleet.cache() })
+    let calls = 0
+    const server = createHttp2((request, response) => {
+      const app = { get: () => undefined }
+      const seen = Object.assign(request, { originalUrl: request.url, protocol: 'http', app })
+      void cached(seen as never, response as never, () => {
+        calls++
+        response.setHeader('Content-Type', 'text/plain')
+        response.end(TEXT)
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    const ask = async (): Promise<string> => {
+      let text = ''
+      for await (const part of session.request({ ':path': '/' })) text += String(part)
+      return text
+    }
+    expect([await ask(), await ask()]).toEqual([TEXT, TEXT])
+    expect(calls).toBe(1)
+    session.close()
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  it('looks no field name up on the prototype of what it reads', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    for (const name of ['constructor', '__proto__', 'hasOwnProperty', 'toString']) {
+      site.answers({ headers: { Vary: name, [`x-${name}`]: '1' } })
+      for (const time of [1, 2]) expect((await site.get(`/${name}`)).status, `${name} ${time}`).toBe(200)
+      expect((await site.get(`/${name}`, { [name]: 'x' })).status).toBe(200)
+    }
+  })
+})
+
+const CHANGING = new Set([
+  'age',
+  'cache-status',
+  'date',
+  'x-response-time',
+  'x-stamp',
+  'server-timing',
+  // A body of one piece has a length where nothing outside compresses it, whoever writes it.
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'keep-alive',
+])
+
+async function rawGet(port: number, headers: Record<string, string>) {
+  return new Promise<{ headers: Record<string, unknown>; body: Buffer; isHit: boolean }>((resolve, reject) => {
+    const outgoing = request({ port, host: '127.0.0.1', headers, agent: false }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', reject)
+      response.on('end', () => {
+        const isHit = String(response.headers['cache-status']).startsWith('memcache-ts; hit')
+        resolve({ headers: response.headers, body: Buffer.concat(chunks), isHit })
+      })
+    })
+    outgoing.on('error', reject).end()
+  })
+}
+
+function textOf({ headers, body }: { headers: Record<string, unknown>; body: Buffer }): string {
+  return (headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body).toString()
+}

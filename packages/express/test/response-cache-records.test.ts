@@ -1,0 +1,143 @@
+import fc from 'fast-check'
+import { cacheResponse } from '../src/index.ts'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openSite } from './cache-areas/open-site.ts'
+import type { Site } from './cache-areas/open-site.ts'
+
+/** A record's bytes, as docs/format.md has them. */
+function recordOf(head: unknown, body: Buffer): Buffer {
+  const line = Buffer.from(JSON.stringify(head) ?? 'null')
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(line.length)
+  return Buffer.concat([length, line, body])
+}
+
+describe('what somebody else has stored under the key of a response', () => {
+  let site: Site
+  let name: string
+  let stored: { head: Record<string, unknown>; body: Buffer }
+
+  beforeAll(async () => {
+    site = await openSite({ ttlSeconds: 60 })
+    site.answers((_request, response) => response.type('text').send('right '.repeat(500)))
+    await site.get()
+    // What was answered is stored a moment later.
+    await site.pass(0)
+    const names: string[] = []
+    await site.cache.client.metadump(({ key }) => void names.push(key))
+    name = names.find((key) => key.includes('http:'))!
+    const bytes = (await site.cache.client.get<{ value: Buffer }>(name))!.value
+    const end = 4 + bytes.readUInt32BE(0)
+    stored = { head: JSON.parse(bytes.toString('utf8', 4, end)) as Record<string, unknown>, body: bytes.subarray(end) }
+  })
+  afterAll(() => site[Symbol.asyncDispose]())
+
+  const expectRight = async (bytes: Buffer): Promise<void> => {
+    await site.cache.client.set(name, bytes, 60)
+    for (const headers of [{}, { 'If-None-Match': '*' }]) {
+      const { status, body } = await site.get('/', headers)
+      expect([200, 304]).toContain(status)
+      if (status === 200) expect(body).toBe('right '.repeat(500))
+    }
+    expect((await site.send('HEAD')).status).toBe(200)
+  }
+
+  it('is sent where it is a record of this key', async () => {
+    expect(stored.head).toMatchObject({ kind: 'response', status: 200, compression: 'gzip', length: 3000 })
+    expect((await site.get()).isHit).toBe(true)
+  })
+
+  it.each(
+    Object.entries({
+      status: [99, 700, '200', null, 1.5, -1],
+      fields: [null, [], { 'bad name': 'x' }, { a: 'b\r\nc' }, { a: 1 }, { a: [1] }, 'text'],
+      removed: [null, ['bad name'], [1]],
+      receivedMs: [null, 'x', -1, 1e300],
+      lifetimes: [null, {}, { freshSeconds: 'x' }],
+      compression: ['br', null, 'none'],
+      length: [null, -1, 1, 2999, 3001, 1e300],
+      key: ['another', null],
+      kind: ['pass', 'variants', 'x', null],
+    }).flatMap(([part, values]) => values.map((value) => [part, value] as const)),
+  )('is a miss where its %s is %j', async (part, value) => {
+    await expectRight(recordOf({ ...stored.head, [part]: value }, stored.body))
+  })
+
+  it('is a miss, whatever bytes it is', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+          fc.jsonValue().map((head) => recordOf(head, stored.body)),
+          fc.uint8Array({ maxLength: 50 }).map((body) => recordOf(stored.head, Buffer.from(body))),
+        ),
+        expectRight,
+      ),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('a cache within a cache', () => {
+  it('adds its tags where it has the same key, and answers for itself where it has another', async () => {
+    await using site = await openSite({ ttlSeconds: 60 })
+    const { cache } = site
+    let calls = 0
+    const within = cacheResponse({ ttlSeconds: 5, tags: ['within'], cache })
+    const keyed = cacheResponse({ ttlSeconds: 60, key: (request) => String(request.headers['x-tenant']), cache })
+    site.answers((request, response) => {
+      const inner = request.path === '/keyed' ? keyed : within
+      void inner(request, response, () => response.send(`${String(request.headers['x-tenant'])} ${++calls}`))
+    })
+    expect((await site.get('/')).body).toBe('undefined 1')
+    expect((await site.get('/')).body).toBe('undefined 1')
+    await cache.invalidateTags(['within'])
+    expect((await site.get('/')).body).toBe('undefined 2')
+    await site.pass(6)
+    expect((await site.get('/')).body).toBe('undefined 3')
+    for (const [tenant, body] of [
+      ['ann', 'ann 4'],
+      ['bob', 'bob 5'],
+      ['ann', 'ann 4'],
+    ] as const) {
+      expect((await site.get('/keyed', { 'X-Tenant': tenant })).body).toBe(body)
+    }
+  })
+})
+
+describe('fields of proxies', () => {
+  const FIELDS = [
+    'x-forwarded-proto',
+    'x-forwarded-scheme',
+    'x-forwarded-port',
+    'x-forwarded-prefix',
+    'x-forwarded-path',
+    'x-forwarded-server',
+    'x-forwarded-for',
+    'x-original-url',
+    'x-original-host',
+    'x-rewrite-url',
+    'x-host',
+    'forwarded',
+  ]
+  it.each(FIELDS)('%s of one client decides nothing for the others', async (name) => {
+    await using site = await openSite({ ttlSeconds: 60 })
+    site.answers((request, response) => response.send(`at ${String(request.headers[name])}`))
+    const value = name === 'forwarded' ? 'proto=evil' : 'evil'
+    expect((await site.get('/', { [name]: value })).body).toBe(`at ${value}`)
+    expect((await site.get('/')).body).toBe('at undefined')
+    expect((await site.get('/', { [name]: value })).body).toBe(`at ${value}`)
+    expect(site.calls.length).toBeLessThanOrEqual(3)
+  })
+
+  it('make no difference behind a proxy that is trusted, as far as they name clients', async () => {
+    await using site = await openSite({ ttlSeconds: 60, before: (app) => app.set('trust proxy', 1) })
+    const from = (address: string) => ({
+      'X-Forwarded-For': address,
+      'X-Forwarded-Proto': 'https',
+      Forwarded: `for=${address};proto=https`,
+    })
+    await site.get('/', from('192.0.2.1'))
+    expect((await site.get('/', from('192.0.2.2'))).isHit).toBe(true)
+  })
+})

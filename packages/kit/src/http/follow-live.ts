@@ -1,0 +1,81 @@
+import type { ServerResponse } from 'node:http'
+import { attempt, AWAY } from '../cache/attempt.ts'
+import type { CacheCore } from '../cache/cache-core.ts'
+import type { Generations } from '../cache/tags.ts'
+import { cacheStatusField } from './cache-status.ts'
+import { isNotModified } from './conditional.ts'
+import type { LiveHead, LiveResponse, NotShared } from './live-response.ts'
+import { forwardReason } from './question.ts'
+import type { Question } from './question.ts'
+import { judgeReuse, remainingSeconds } from './reuse.ts'
+import { NO_DIRECTIVES } from './request-directives.ts'
+import { sendBy, setStoredFields } from './send-stored.ts'
+import { variantOf } from './vary.ts'
+
+/** A handler call of this process that is under way, which others may follow. */
+export interface LiveRun {
+  readonly response: LiveResponse
+  /** What its request asked. */
+  readonly question: Question
+  /** The generations that its tags had when it began. */
+  readonly generations: Generations
+}
+
+/** What became of a request that found another's handler call under way. */
+export type Followed = 'sent' | NotShared
+
+/**
+ * Answers a request by what another one's handler is writing: its head as soon as it is known, and each part of the body as it comes.
+ * @param vary the request fields that are in every key.
+ */
+export async function followLive(
+  core: CacheCore,
+  question: Question,
+  run: LiveRun,
+  { signal, vary, nowMs }: { signal: AbortSignal; vary: readonly string[]; nowMs: () => number },
+): Promise<Followed> {
+  const { response, request } = question.exchange
+  const { tags, report } = core.parts
+  report.stats.coalesced++
+  const reading = attempt(tags.read(Object.keys(run.generations)), report)
+  const head = await run.response.head(signal)
+  const current = await reading
+  if (signal.aborted || response.destroyed || response.headersSent) return response.destroyed ? 'sent' : 'alone'
+  if (typeof head === 'string') return head
+  // What was invalidated after the handler began must not reach a client that asked after the invalidation.
+  if (current === AWAY || tags.judge(run.generations, current) !== 'same') return 'alone'
+  if (!isSameVariant(head, question, run, vary)) return head.length === undefined ? 'alone' : 'ask'
+  if (question.isAuthorized && !head.lifetimes.isShared) return 'alone'
+  if (judgeReuse(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
+  // The head may have been known for long, and the body be over since.
+  const still = await run.response.head(signal)
+  if (typeof still === 'string') return still
+  sendHead(response, head, question, nowMs())
+  if (isNotModified(request.headers, head.status, head.fields, head.receivedMs)) {
+    sendBy(response)(304, undefined)
+    return 'sent'
+  }
+  if (head.length !== undefined) response.setHeader('Content-Length', String(head.length))
+  response.writeHead(head.status)
+  run.response.follow(response)
+  return 'sent'
+}
+
+function isSameVariant({ names }: LiveHead, question: Question, run: LiveRun, vary: readonly string[]): boolean {
+  const selecting = names.filter((name) => !vary.includes(name))
+  if (selecting.length === 0) return true
+  const [own, others] = [question, run.question].map(({ exchange }) => variantOf(selecting, exchange.request.headers))
+  return own === others
+}
+
+function sendHead(response: ServerResponse, head: LiveHead, question: Question, nowMs: number): void {
+  const { headers } = question.exchange.request
+  const isKnown = isNotModified(headers, head.status, head.fields, head.receivedMs)
+  const cacheStatus = cacheStatusField({
+    hit: false,
+    forward: forwardReason(question, undefined),
+    ttlSeconds: remainingSeconds(head, nowMs),
+    collapsed: true,
+  })
+  setStoredFields(response, head, { isKnown, cacheStatus, nowMs })
+}
