@@ -107,7 +107,9 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
       void (async () => {
         const isSuccess = isWhole && (await requestWasSuccessful(request, response))
         if (isSuccess ? skipSuccessfulRequests : skipFailedRequests) call.giveBack()
-      })().catch((error: unknown) => process.emitWarning(`requestWasSuccessful of a rate limit threw: ${String(error)}`))
+      })().catch((error: unknown) =>
+        process.emitWarning(`requestWasSuccessful of a rate limit threw: ${String(error)}`),
+      )
     })
   }
 
@@ -162,7 +164,9 @@ function checkValues(options: RateLimitOptions): void {
   if (ipv6Subnet === undefined) return
   checkIpv6Subnet(ipv6Subnet)
   if (options.key !== undefined) {
-    throw new MemcacheOptionError('ipv6Subnet goes with the default key: give it to ipKey(request, 64) in a key of your own')
+    throw new MemcacheOptionError(
+      'ipv6Subnet goes with the default key: give it to ipKey(request, 64) in a key of your own',
+    )
   }
 }
 

@@ -310,7 +310,11 @@ describe('rateLimiter', () => {
     }
     // One that can never be allowed is denied, and in nobody's way.
     for (const cost of [11, 2 ** 36, Number.MAX_SAFE_INTEGER]) {
-      expect(await limiter.consume('a', { cost })).toMatchObject({ allowed: false, remaining: 10, retryAfterMs: Infinity })
+      expect(await limiter.consume('a', { cost })).toMatchObject({
+        allowed: false,
+        remaining: 10,
+        retryAfterMs: Infinity,
+      })
     }
     expect(await limiter.consume('a', { cost: 10 })).toMatchObject({ allowed: true, remaining: 0 })
     await expect(limiter.penalty('a', 2e9)).rejects.toThrow('amount must be at most 1000000000')

@@ -35,16 +35,11 @@ export class CountedCall {
    * once: at the higher of the two costs.
    * @throws MemcacheOptionError as `consume`, and if limiters with the same name share only some of their counters.
    */
-  static async consume(
-    request: object,
-    limiter: RateLimiter,
-    id: string,
-    cost: number,
-  ): Promise<CountedCall> {
+  static async consume(request: object, limiter: RateLimiter, id: string, cost: number): Promise<CountedCall> {
     const counted = request as { [COUNTED]?: CountedCall }
     const last = counted[COUNTED]
     if (last !== undefined) {
-      const known = last.#find(limiter, id)
+      const known = find(last, limiter, id)
       if (known !== undefined) {
         await known.#raiseTo(cost)
         return known
@@ -62,26 +57,27 @@ export class CountedCall {
     this.limiter.reward(this.id, this.cost, WindowResult.atMsOf(this.result)).catch(() => {})
   }
 
-  #find(limiter: RateLimiter, id: string): CountedCall | undefined {
-    for (let call: CountedCall | undefined = this; call !== undefined; call = call.before) {
-      const other = call.limiter
-      if (call.id !== id || other.name !== limiter.name || other.cache !== limiter.cache) continue
-      if (other === limiter || other.signature === limiter.signature) return call
-      if (sharesCounters(other, limiter)) {
-        throw new MemcacheOptionError(
-          `two rate limits named '${limiter.name}' count one request twice in the counters that they share: give one of them another name`,
-        )
-      }
-    }
-    return undefined
-  }
-
   async #raiseTo(cost: number): Promise<void> {
     if (cost <= this.cost || !this.result.allowed) return
     const result = await this.limiter.consume(this.id, { cost: cost - this.cost })
     if (result.allowed) this.cost = cost
     this.result = result
   }
+}
+
+/** What a limiter with the same name and limits has counted of a request for an id. */
+function find(last: CountedCall, limiter: RateLimiter, id: string): CountedCall | undefined {
+  for (let call: CountedCall | undefined = last; call !== undefined; call = call.before) {
+    const other = call.limiter
+    if (call.id !== id || other.name !== limiter.name || other.cache !== limiter.cache) continue
+    if (other === limiter || other.signature === limiter.signature) return call
+    if (sharesCounters(other, limiter)) {
+      throw new MemcacheOptionError(
+        `two rate limits named '${limiter.name}' count one request twice in the counters that they share: give one of them another name`,
+      )
+    }
+  }
+  return undefined
 }
 
 function sharesCounters(one: RateLimiter, other: RateLimiter): boolean {

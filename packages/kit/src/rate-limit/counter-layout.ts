@@ -64,6 +64,11 @@ export class CounterLayout {
     this.#startMask = (1n << modulusBits) - 1n
   }
 
+  /** @throws MemcacheOptionError if a window cannot count that much. */
+  static check(windowMs: number, maxCount: number): CounterLayout {
+    return new CounterLayout(windowMs, maxCount)
+  }
+
   /** What one mark adds to a counter. */
   static readonly MARK = 1n << COUNTED_BITS
 

@@ -32,7 +32,8 @@ export class Denials {
   find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
     if (this.#denials.size === 0) return undefined
     const denial = this.#denials.get(id)
-    if (denial === undefined || cost !== denial.cost || !isYoung(nowMs - denial.atMs, denial.believedMs)) return undefined
+    if (denial === undefined || cost !== denial.cost || !isYoung(nowMs - denial.atMs, denial.believedMs))
+      return undefined
     const { window, remaining, resetAtMs, retryAtMs, nextAtMs } = denial
     return new WindowResult(window, remaining, resetAtMs - nowMs, retryAtMs - nowMs, nextAtMs - nowMs)
   }

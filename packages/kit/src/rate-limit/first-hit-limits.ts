@@ -55,33 +55,34 @@ export class FirstHitLimits implements Limits {
     if (first.marks !== standing.marks) await this.#blocks.heed(standing, first.marks, nowMs)
     const result = this.#judge(standing, found, cost, cost, nowMs)
     if (!result.allowed) return this.#deny(standing, found, result, cost, nowMs)
-    for (const [index, { count, startMs }] of found.entries()) {
-      if (count <= cost && startMs < nowMs) await this.#restart(standing, index, found[index]!, nowMs)
-    }
+    await this.#restartEmpty(standing, found, cost, nowMs)
     return result
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const standing = this.#standing(id)
     const [found] = await Promise.all([
-      Promise.all(
-        standing.keys.map((key, index) => this.#counters[index]!.get(key, nowMs, standing.groupKey)),
-      ),
+      Promise.all(standing.keys.map((key, index) => this.#counters[index]!.get(key, nowMs, standing.groupKey))),
       this.#read(standing, nowMs),
     ])
     const nothing = { startMs: nowMs, count: 0, marks: 0 }
-    return this.#judge(standing, found.map((count) => count ?? nothing), 0, cost, nowMs)
+    return this.#judge(
+      standing,
+      found.map((count) => count ?? nothing),
+      0,
+      cost,
+      nowMs,
+    )
   }
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
-    await this.#add(this.#standing(id), amount, nowMs)
+    const standing = this.#standing(id)
+    await this.#restartEmpty(standing, await this.#add(standing, amount, nowMs), amount, nowMs)
   }
 
   async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {
     const { keys, groupKey } = this.#standing(id)
-    await Promise.all(
-      keys.map((key, index) => this.#counters[index]!.giveBack(key, amount, atMs, nowMs, groupKey)),
-    )
+    await Promise.all(keys.map((key, index) => this.#counters[index]!.giveBack(key, amount, atMs, nowMs, groupKey)))
   }
 
   async block(id: string, untilMs: number, nowMs: number): Promise<void> {
@@ -115,9 +116,7 @@ export class FirstHitLimits implements Limits {
       const one = fixedWindow.judge(windows[index]!, { current, previous: 0, elapsedMs }, cost, added > 0)
       result = result === undefined ? one : tighter(result, one)
     }
-    return standing.blockedUntilMs > nowMs
-      ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!)
-      : result!
+    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!) : result!
   }
 
   async #deny(
@@ -143,10 +142,20 @@ export class FirstHitLimits implements Limits {
     return standing.read(nowMs, () => this.#blocks.read(standing))
   }
 
-  /** A window whose hits were all denied or given back has not started before this one. */
-  async #restart(standing: FirstHitStanding, index: number, found: WindowCount, nowMs: number): Promise<void> {
-    const startMs = await this.#counters[index]!.restart(standing.keys[index]!, found, nowMs, standing.groupKey)
-    if (index === 0) standing.startMs = startMs
+  /** Windows whose hits were all denied or given back have not started before this one. */
+  async #restartEmpty(
+    standing: FirstHitStanding,
+    found: readonly WindowCount[],
+    added: number,
+    nowMs: number,
+  ): Promise<void> {
+    const { keys, groupKey } = standing
+    for (let index = 0; index < found.length; index++) {
+      const { count, startMs } = found[index]!
+      if (count > added || startMs >= nowMs) continue
+      const restartedMs = await this.#counters[index]!.restart(keys[index]!, found[index]!, nowMs, groupKey)
+      if (index === 0 && standing.startMs === startMs) standing.startMs = restartedMs
+    }
   }
 
   #standing(id: string): FirstHitStanding {
@@ -159,5 +168,3 @@ export class FirstHitLimits implements Limits {
     return standing
   }
 }
-
-function ignore(): void {}

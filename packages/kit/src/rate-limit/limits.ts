@@ -46,7 +46,8 @@ export function blockedResult(
   const blockedMs = untilMs - nowMs
   if (otherwise.retryAfterMs > blockedMs) {
     const window = WindowResult.windowOf(otherwise, windows)
-    return new WindowResult(window, 0, Math.max(otherwise.resetMs, blockedMs), otherwise.retryAfterMs)
+    // A call that costs less may have room when the block ends.
+    return new WindowResult(window, 0, Math.max(otherwise.resetMs, blockedMs), otherwise.retryAfterMs, blockedMs)
   }
   return new WindowResult(windows[0]!, 0, blockedMs, blockedMs)
 }

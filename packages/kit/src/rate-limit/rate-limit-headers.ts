@@ -65,7 +65,7 @@ export function rateLimitHeaders(
 ): WriteRateLimitHeaders {
   const { quotaUnit = 'requests', partitionKey = false } = options
   if (!QUOTA_UNITS.includes(quotaUnit)) {
-    throw new MemcacheOptionError(`quotaUnit must be ${QUOTA_UNITS.join(', ')}, got '${String(quotaUnit)}'`)
+    throw new MemcacheOptionError(`quotaUnit must be ${QUOTA_UNITS.join(', ')}, got '${quotaUnit}'`)
   }
   if (typeof partitionKey !== 'boolean') {
     throw new MemcacheOptionError(`partitionKey must be true or false, got ${String(partitionKey)}`)
@@ -88,7 +88,10 @@ export function retryAfterSeconds(result: RateLimitResult): number {
 }
 
 /** `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=50;t=30`: lists, to which each limiter adds. */
-function draft10(limiter: DescribedLimiter, { quotaUnit, partitionKey }: RateLimitHeaderOptions): WriteRateLimitHeaders {
+function draft10(
+  limiter: DescribedLimiter,
+  { quotaUnit, partitionKey }: RateLimitHeaderOptions,
+): WriteRateLimitHeaders {
   const { windows } = limiter
   const names = windows.map((window) => quoted(policyName(limiter, window)))
   const unit = quotaUnit === undefined || quotaUnit === 'requests' ? '' : `;qu="${quotaUnit}"`

@@ -70,13 +70,7 @@ export class MemcachedCounters implements RateLimitStore {
     return this.#client.gets(key, { groupKey })
   }
 
-  async swap(
-    key: string,
-    value: unknown,
-    casUnique: bigint | undefined,
-    ttl: Ttl,
-    groupKey: string,
-  ): Promise<boolean> {
+  async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean> {
     if (casUnique === undefined) return this.#client.add(key, value, ttl, { groupKey })
     return (await this.#client.cas(key, value, casUnique, ttl, { groupKey })) === 'stored'
   }

@@ -104,7 +104,9 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
 /** @throws MemcacheOptionError if a value is no whole number over 0. */
 export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
-    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${typeof value === 'string' ? `the string '${value}'` : String(value)}`)
+    throw new MemcacheOptionError(
+      `${name} must be a whole number over 0, got ${typeof value === 'string' ? `the string '${value}'` : String(value)}`,
+    )
   }
 }
 

@@ -86,7 +86,7 @@ export class RateLimiter {
     this.#allow = allow && new IdList('allow', allow)
     this.#deny = deny && new IdList('deny', deny)
     // Says now if a limit is more than its window can count.
-    if (algorithm === 'fixed') for (const { windowMs, limit } of windows) new CounterLayout(windowMs, limit)
+    if (algorithm === 'fixed') for (const { windowMs, limit } of windows) CounterLayout.check(windowMs, limit)
   }
 
   /** The cache that counts. */
@@ -240,10 +240,7 @@ export class RateLimiter {
   }
 
   /** What is said when memcached is away. */
-  async #withoutMemcached(
-    nowMs: number,
-    ask: (limits: Limits) => Promise<RateLimitResult>,
-  ): Promise<RateLimitResult> {
+  async #withoutMemcached(nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
     const { onCacheDown } = this.#options
     if (onCacheDown === 'local') {
       const cache = this.#opened()
@@ -275,9 +272,7 @@ export class RateLimiter {
       cache.key([KeyPrefix.rate, ...parts.map((part) => (typeof part === 'string' ? part.toWellFormed() : part))])
     const options = { name, windows, blockMs, store, key }
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
-    return algorithm === 'fixed'
-      ? new FirstHitLimits(options, this.#maxIds)
-      : new SlidingLimits(options, this.#maxIds)
+    return algorithm === 'fixed' ? new FirstHitLimits(options, this.#maxIds) : new SlidingLimits(options, this.#maxIds)
   }
 }
 

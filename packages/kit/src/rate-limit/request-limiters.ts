@@ -52,7 +52,7 @@ export class RequestLimiters<Made, Args extends readonly unknown[]> {
   async for(...args: Args): Promise<Made | undefined> {
     if (this.only !== undefined) return this.only
     const values = await Promise.all(
-      this.#functions.map((name) => (this.#options[name] as Exclude<PerRequest<Args>, number>)(...args)),
+      this.#functions.map(async (name) => (this.#options[name] as Exclude<PerRequest<Args>, number>)(...args)),
     )
     const options = this.#with(values)
     if (WINDOW_OPTIONS.every((name) => name === 'windowMs' || options[name] === undefined)) return undefined

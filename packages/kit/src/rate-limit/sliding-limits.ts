@@ -122,9 +122,7 @@ export class SlidingLimits implements Limits {
       const one = slidingWindow.judge(window, counts, cost, added > 0)
       result = result === undefined ? one : tighter(result, one)
     }
-    return standing.blockedUntilMs > nowMs
-      ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!)
-      : result!
+    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!) : result!
   }
 
   async #deny(
@@ -147,14 +145,17 @@ export class SlidingLimits implements Limits {
   /** Asks for what is not in the counters themselves; callers that come meanwhile wait for the same. */
   #read(standing: AlignedStanding, nowMs: number): Promise<void> {
     return standing.read(nowMs, async () => {
-      const { store } = this.#options
+      const { store, windows } = this.#options
       const { id, groupKey, previous } = standing
       const keys = this.#previousKeys(standing, id)
       const [counts] = await Promise.all([
         Promise.all(keys.map((key) => store.count(key, groupKey))),
         this.#blocks.read(standing),
       ])
-      for (const [index, count] of counts.entries()) previous[index] = Math.max(0, countIn(count))
+      // What is over the limit was a penalty, or is on its way to be taken back: more than the limit was never admitted.
+      for (const [index, count] of counts.entries()) {
+        previous[index] = Math.min(Math.max(0, countIn(count)), windows[index]!.limit)
+      }
     })
   }
 

@@ -59,7 +59,7 @@ function untilRoom(
   const room = limit - current - cost
   // Within this window, as the one before recedes: previous × what is left of this one must fit in the room.
   if (room >= 0) return Math.max(1, leftMs - Math.floor((room * windowMs) / previous))
-  // What is over the limit in the counter is on its way to be taken back.
+  // As the window before, this one will count as its limit at most.
   const before = Math.min(current, limit)
   const roomThen = Math.max(0, limit - cost)
   return leftMs + (before <= roomThen ? 0 : windowMs - Math.floor((roomThen * windowMs) / before))

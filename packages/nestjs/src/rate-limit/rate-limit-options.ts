@@ -1,6 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
-import { checkIpv6Subnet, checkOptions, MemcacheOptionError, RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from 'memcache-ts'
+import {
+  checkIpv6Subnet,
+  checkOptions,
+  MemcacheOptionError,
+  RATE_LIMITER_HINTS,
+  RATE_LIMITER_OPTIONS,
+} from 'memcache-ts'
 import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from './requester.ts'
@@ -45,7 +51,7 @@ type SkipsRequest = { of(request: Requester, context: ExecutionContext): Promise
 type WasSuccessful = { of(request: Requester, response: ServerResponse): Promised<boolean> }['of']
 type Promised<Value> = Value | Promise<Value>
 
-export const RATE_LIMIT_OPTIONS = [
+const RATE_LIMIT_OPTIONS = [
   ...RATE_LIMITER_OPTIONS,
   'key',
   'ipv6Subnet',

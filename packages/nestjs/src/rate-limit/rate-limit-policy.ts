@@ -75,16 +75,13 @@ export class RateLimitPolicy {
       void (async () => {
         const isSuccess = isWhole && ((await requestWasSuccessful?.(request, response)) ?? response.statusCode < 400)
         if (isSuccess ? skipSuccessfulRequests : skipFailedRequests) counted.giveBack()
-      })().catch((error: unknown) => process.emitWarning(`requestWasSuccessful of a rate limit threw: ${String(error)}`))
+      })().catch((error: unknown) =>
+        process.emitWarning(`requestWasSuccessful of a rate limit threw: ${String(error)}`),
+      )
     })
   }
 
-  async #denied(
-    limiter: RateLimiter,
-    call: Call,
-    context: ExecutionContext,
-    result: RateLimitResult,
-  ): Promise<Error> {
+  async #denied(limiter: RateLimiter, call: Call, context: ExecutionContext, result: RateLimitResult): Promise<Error> {
     const seconds = retryAfterSeconds(result)
     if (seconds < Infinity) call.headers?.setHeader('Retry-After', String(seconds))
     // A resolver's denial is one error among the answers of a query.
