@@ -68,7 +68,8 @@ describe('the packages as they are published', () => {
   })
 
   it('npx memcache-ts-server starts a memcached that answers', async () => {
-    const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '-1'], {
+    const asRoot = process.getuid?.() === 0 ? ['-u', 'root'] : []
+    const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '-1', ...asRoot], {
       cwd: project,
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true, // npx puts a shell between: the whole group is ended below

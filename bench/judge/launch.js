@@ -8,9 +8,11 @@ const CLI = fileURLToPath(new URL('../../packages/server/bin/memcache-ts-server.
 /** Starts a server, on a free port unless one is given: ours as built, or the real memcached. */
 export async function launch({ realMemcached = false, memoryLimitMb = 64, port: given } = {}) {
   const port = given ?? (await freePort())
+  // Both servers want to be told to run as root.
+  const asRoot = process.getuid() === 0 ? ['-u', 'root'] : []
   const [command, args] = realMemcached
-    ? ['memcached', ['-u', 'root', '-l', '127.0.0.1', '-t', '1']]
-    : [process.execPath, [CLI]]
+    ? ['memcached', [...asRoot, '-l', '127.0.0.1', '-t', '1']]
+    : [process.execPath, [CLI, ...asRoot]]
   const child = spawn(command, [...args, '-p', String(port), '-m', String(memoryLimitMb)], { stdio: 'ignore' })
   child.once('error', (error) => {
     console.error(`${command} could not be started: ${error.message}`)

@@ -12,6 +12,7 @@ import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
+import { refuseUnhosted } from './hosted-profile.ts'
 import { hashedKey, looksHashed } from './hashed-key.ts'
 import { errorForKey } from './operations/error-for-key.ts'
 import { GetCall } from './operations/get-call.ts'
@@ -32,6 +33,8 @@ export class Dispatcher {
   readonly #options: ResolvedClientOptions
   readonly #observer: PoolObserver
   #router: Router | undefined
+  /** Servers that are no longer used, until what was asked of them is done. */
+  readonly #ending = new Set<Promise<void>>()
 
   constructor(options: ResolvedClientOptions, observer: PoolObserver) {
     this.#options = options
@@ -52,7 +55,11 @@ export class Dispatcher {
     })
     // A single server needs no hashing.
     this.#router = servers.length > 1 ? createRouter(this.#options, servers) : undefined
-    for (const gone of before.values()) void gone.close()
+    for (const gone of before.values()) {
+      const ending = gone.close()
+      this.#ending.add(ending)
+      void ending.finally(() => this.#ending.delete(ending))
+    }
   }
 
   /**
@@ -128,6 +135,7 @@ export class Dispatcher {
    * @throws MemcacheError when the server cannot be asked now.
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
+    if (this.#options.profile === 'hosted') refuseUnhosted(operation)
     const connection = open(pool, wireKey, operation.key)
     const deadline = deadlineOf(options)
     deadline?.check()
@@ -164,7 +172,7 @@ export class Dispatcher {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#pools.map((pool) => pool.close()))
+    await Promise.all([...this.#ending, ...this.#pools.map((pool) => pool.close())])
   }
 }
 

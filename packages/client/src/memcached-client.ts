@@ -15,6 +15,7 @@ import { VERSION_REQUEST } from './connection/greet.ts'
 import { Discovery } from './discovery/discovery.ts'
 import { Opening } from './discovery/opening.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { emitSafely } from './emit-safely.ts'
 import { metadump, METADUMP_TIMEOUT_MS } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
@@ -76,14 +77,14 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
     const { codec, chunkBytes, clock, servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
-      connected: (server) => this.emit('connect', server),
-      disconnected: (server, error) => this.emit('disconnect', server, error),
-      retrying: (server, delayMs) => this.emit('reconnecting', server, delayMs),
+      connected: (server) => this.#tell('connect', server),
+      disconnected: (server, error) => this.#tell('disconnect', server, error),
+      retrying: (server, delayMs) => this.#tell('reconnecting', server, delayMs),
       ejected: (server, error) => {
         this.#discovery?.refresh()
-        this.emit('eject', server, error)
+        this.#tell('eject', server, error)
       },
-      rejoined: (server) => this.emit('rejoin', server),
+      rejoined: (server) => this.#tell('rejoin', server),
     })
     const values = new ChunkedValues(codec, chunkBytes)
     this.#commands = new Commands(this.#dispatcher, values, clock)
@@ -274,7 +275,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     }
     const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
     const lines = await this.#tracing.run('stats', undefined, options, (options) =>
-      this.#commands.onAll({ text: formatStats(form), untilEnd: true, binary }, false, options),
+      this.#commands.onAll({ text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }, false, options),
     )
     return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
   }
@@ -316,6 +317,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** Emits an event; what a listener throws is not the client's. */
+  #tell<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
+    emitSafely(this, event, ...args)
   }
 
   #store(
@@ -372,13 +378,16 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       found: (found) => {
         this.#dispatcher.use(found)
         this.#opening.open()
-        this.emit('servers', this.servers)
+        this.#tell('servers', this.servers)
       },
     })
     discovery.refresh()
     return discovery
   }
 }
+
+/** What the lines of statistics begin with: of `detail dump` and `cachedump`, too. */
+const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
 /** The bytes of a chunk, as they are. */
 const BYTES: ValueReader = {

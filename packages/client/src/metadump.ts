@@ -4,9 +4,11 @@ import { startCall } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import { Connection } from './connection/connection.ts'
 import type { ConnectionObserver, ConnectionOptions } from './connection/connection.ts'
+import { refuseUnhosted } from './hosted-profile.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import { watch } from './operations/waiter.ts'
+import type { ResolvedClientOptions } from './options.ts'
 import type { ServerAddress } from './server-address.ts'
 
 /** An item of a `metadump`. */
@@ -32,10 +34,18 @@ export interface MetadumpOptions extends Omit<CallOptions, 'groupKey' | 'server'
 
 /** How long a dump may take by default. */
 export const METADUMP_TIMEOUT_MS = 60_000
-const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, refusals: ['BUSY'] }
+const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, lists: /^(?:key=|OK)/ }
 /** The crawler is busy with the server's own rounds for a moment only. */
 const BUSY_PAUSE_MS = 20
-const NOBODY: ConnectionObserver = { connected() {}, disconnected() {}, retrying() {} }
+const NOBODY: ConnectionObserver = {
+  connected() {},
+  disconnected() {},
+  retrying() {},
+  silent() {},
+  retired() {},
+  successor: () => undefined,
+  returned: () => undefined,
+}
 
 /**
  * Dumps one server on a connection of its own: the answer is long, and what is asked behind it would wait. While the server's
@@ -43,7 +53,7 @@ const NOBODY: ConnectionObserver = { connected() {}, disconnected() {}, retrying
  */
 export async function metadump(
   address: ServerAddress,
-  connectionOptions: ConnectionOptions,
+  connectionOptions: ConnectionOptions & Pick<ResolvedClientOptions, 'profile'>,
   visit: (item: DumpedItem) => void,
   options?: MetadumpOptions,
 ): Promise<void> {
@@ -56,6 +66,7 @@ export async function metadump(
       deadline.check()
       const [refusal] = await new Promise<string[]>((resolve, reject) => {
         const operation = new DumpOperation(server, visit, resolve, reject)
+        if (connectionOptions.profile === 'hosted') refuseUnhosted(operation)
         operation.call = deadline
         connection.send(operation, deadline.timeoutMs)
         if (signal !== undefined) watch(signal, operation)

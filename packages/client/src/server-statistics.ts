@@ -38,13 +38,17 @@ export interface ServerStatistics extends Record<string, string | number> {
   evictions: number
 }
 
-/** Reads `STAT <name> <value>` lines; what looks like a number that is exact is one. */
+/**
+ * Reads `STAT <name> <value>` lines, those of `detail dump` (`PREFIX …`) and of `cachedump` (`ITEM …`); what looks like a number that
+ * is exact is one. Answers of one word, such as RESET, hold no statistics.
+ */
 export function readStatistics(lines: readonly string[]): ServerStatistics {
-  return Object.fromEntries(lines.map(readLine)) as ServerStatistics
+  return Object.fromEntries(lines.flatMap(readLine)) as ServerStatistics
 }
 
-function readLine(line: string): [string, string | number] {
-  const [, name = '', value = ''] = /^STAT (\S+) ?(.*)$/.exec(line) ?? []
+function readLine(line: string): [string, string | number][] {
+  const [, name, value = ''] = /^(?:STAT|PREFIX|ITEM) (\S+) ?(.*)$/s.exec(line) ?? []
+  if (name === undefined) return []
   const isNumber = /^\d+(?:\.\d+)?$/.test(value) && Number.isSafeInteger(Math.trunc(Number(value)))
-  return [name, isNumber ? Number(value) : value]
+  return [[name, isNumber ? Number(value) : value]]
 }

@@ -65,7 +65,10 @@ export async function listen(app: RequestListener): Promise<Server & AsyncDispos
 function asOldServer(server: Duplex): Duplex {
   const [client, near] = duplexPair()
   near.on('data', (chunk: Buffer) => {
-    if (chunk.toString('latin1') === 'version\r\n') near.write('VERSION 1.4.39\r\n')
+    const text = chunk.toString('latin1')
+    if (text === 'version\r\n') near.write('VERSION 1.4.39\r\n')
+    // So the client asks for meta commands.
+    else if (text === 'mn\r\n') near.write('ERROR\r\n')
     else server.write(Buffer.from(chunk))
   })
   near.on('end', () => server.end())

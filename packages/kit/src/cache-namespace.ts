@@ -5,6 +5,8 @@ import type { CacheCore } from './cache/cache-core.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './cache/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './cache/read-through-many.ts'
+import { reviveMany, revivedBatchLoader, revivedLoader } from './revive/revived-loader.ts'
+import { reviverOf } from './revive/reviver.ts'
 
 /** Options of `set`. */
 export interface SetOptions {
@@ -129,6 +131,18 @@ export class CacheNamespace implements CacheMethods {
 
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
     try {
+      const revive = typeof options === 'object' ? reviverOf(options) : undefined
+      if (revive === undefined) return this.#getOrSet(key, load, options)
+      const loader = revivedLoader(this.key(key), load, revive, this.#core.parts.classes)
+      return this.#getOrSet(key, loader, options).then(revive) as Promise<Value>
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+      return Promise.reject(error)
+    }
+  }
+
+  #getOrSet<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
+    try {
       const name = this.key(key)
       const inMemory = this.#core.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
@@ -150,7 +164,11 @@ export class CacheNamespace implements CacheMethods {
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>> {
     const items = this.#manyItems(ids, options)
-    return this.#core.getOrSetMany(items, load, toManyOptions(options).signal)
+    const revive = typeof options === 'object' ? reviverOf(options) : undefined
+    const { signal } = toManyOptions(options)
+    if (revive === undefined) return this.#core.getOrSetMany(items, load, signal)
+    const loader = revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
+    return reviveMany(await this.#core.getOrSetMany(items, loader, signal), revive) as Promise<Map<Id, Value>>
   }
 
   namespace(name: Key): CacheNamespace {
@@ -178,7 +196,9 @@ export class CacheNamespace implements CacheMethods {
     options: GetOrSetManyOptions<Id>,
     vary: (ttl: Ttl) => number,
   ): Promise<WarmCounts> {
-    return this.#core.warm(this.#manyItems(ids, options, vary), load, options.signal)
+    const revive = reviverOf(options)
+    const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
+    return this.#core.warm(this.#manyItems(ids, options, vary), loader, options.signal)
   }
 
   #manyItems<Id>(

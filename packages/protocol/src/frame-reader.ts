@@ -33,6 +33,8 @@ export class FrameReader {
   /** An unfinished line, or bytes not yet looked at because of a `STOP`. */
   #held: Buffer = EMPTY
   #heldLength = 0
+  /** The bytes that are being gone through again after a `STOP`, which are this reader's own. */
+  #own: Buffer | undefined
   /** Bytes of the data block still to come, its two of line end included; 0 between frames. */
   #left = 0
   #length = 0
@@ -79,7 +81,10 @@ export class FrameReader {
     const held = this.#held
     const length = this.#heldLength
     this.#release()
-    if (length > 0) this.#run(held, 0, length)
+    if (length === 0) return
+    this.#own = held
+    this.#run(held, 0, length)
+    this.#own = undefined
   }
 
   /** Stops for good and forgets what was held: the connection is closed. */
@@ -130,7 +135,7 @@ export class FrameReader {
         }
       }
       if (this.#stopped) {
-        if (!this.#ended) this.#hold(buffer, at, end)
+        if (!this.#ended) this.#keepRest(buffer, at, end)
         return
       }
     }
@@ -160,6 +165,16 @@ export class FrameReader {
 
   #checkLongLine(buffer: Buffer, start: number, end: number): void {
     if (end - start > this.#longLineBytes && !this.#handler.longLine(buffer, start, end)) this.stop()
+  }
+
+  /** Keeps what stands behind a `STOP`: bytes that are held already are not copied again each time. */
+  #keepRest(buffer: Buffer, start: number, end: number): void {
+    if (buffer !== this.#own) {
+      this.#hold(buffer, start, end)
+      return
+    }
+    this.#held = buffer.subarray(start, end)
+    this.#heldLength = end - start
   }
 
   #hold(buffer: Buffer, start: number, end: number): void {

@@ -19,6 +19,7 @@ export {
   MemcacheUnsupportedError,
 } from './errors.ts'
 export type { MemcacheErrorCode, MemcacheErrorDetails } from './errors.ts'
+export { blockMemory } from './block-memory.ts'
 export { FrameReader, NONE, STOP } from './frame-reader.ts'
 export type { FrameHandler } from './frame-reader.ts'
 export {
@@ -28,22 +29,24 @@ export {
   MAX_LINE_BYTES,
   MAX_META_TOKENS,
   MAX_OPAQUE_BYTES,
+  MAX_VALUE_BYTES,
   MAX_RELATIVE_EXPTIME_SECONDS,
 } from './limits.ts'
 export { exptimeOf, ttlToSeconds } from './ttl.ts'
 export type { Ttl } from './ttl.ts'
 export { Command } from './command.ts'
 export { errorReply } from './error-reply.ts'
-export { finishHash, HASH_SEED, hashByte, hashKey } from './key-hash.ts'
+export { hashKey } from './key-hash.ts'
 export { CapitalFlag, Flag } from './meta/flag.ts'
 export { MetaCode, writeMetaCode, writeMetaEcho, writeMetaForever, writeMetaKey } from './meta/response-formatter.ts'
 export { Request, RequestError } from './request.ts'
 export { parseRequest } from './request-parser.ts'
 export { Reply } from './text/reply.ts'
-export { nextKey } from './text/request-parser.ts'
+export { hasKeyLeft, hasLongKeyLeft, nextKey } from './text/request-parser.ts'
 export { MAX_REPLY_LINE_BYTES, writeLineEnd, writeValueLine } from './text/response-formatter.ts'
 export { Uint64, writeUint } from './uint64.ts'
 export { checkOptions } from './check-options.ts'
+export { booleanOption, choiceOption, positiveOption, textOption } from './option-values.ts'
 export { ClientFlags } from './client-flags.ts'
 export {
   checkKey,
@@ -74,4 +77,4 @@ export type { ErrorLineKind, TextOutcome } from './text/response-parser.ts'
 export { Opcode, Status } from './binary/opcode.ts'
 export { BinaryPacket, PacketReader } from './binary/packet-reader.ts'
 export { BINARY_HEADER_BYTES, writeBinaryHeader } from './binary/request-formatter.ts'
-export { speaksMeta } from './server-version.ts'
+export { hasEarlyMeta } from './server-version.ts'

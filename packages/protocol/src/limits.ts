@@ -12,3 +12,6 @@ export const MAX_RELATIVE_EXPTIME_SECONDS = 60 * 60 * 24 * 30
 export const DEFAULT_PORT = 11211
 /** The item limit unless `-I` says otherwise. */
 export const DEFAULT_ITEM_MAX_BYTES = 1024 * 1024
+
+/** The largest item that memcached can be told to hold (`-I`, 1 GiB); an answer that announces more is broken. */
+export const MAX_VALUE_BYTES = 1024 ** 3

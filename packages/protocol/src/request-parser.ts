@@ -95,7 +95,7 @@ function parseMeta(request: Request, letter: number): void {
       request.command = Command.metaNoop
       return
     default:
-      request.error = RequestError.unknownCommand
+      parseOther(request, request.cursor)
   }
 }
 

@@ -1,4 +1,7 @@
+import { Uint64 } from './uint64.ts'
+
 const SPACE = 32
+const PLUS = 43
 const DIGIT_ZERO = 48
 const DIGIT_NINE = 57
 const MINUS = 45
@@ -32,13 +35,49 @@ export function parseUint53(buffer: Uint8Array, start: number, end: number): num
   return value
 }
 
-/** A decimal number that fits a signed 32-bit integer from a whole token, else NaN. */
+/** A decimal number that fits a signed 32-bit integer from a whole token, else NaN; a minus alone is 0, as in memcached. */
 export function parseInt32(buffer: Uint8Array, start: number, end: number): number {
-  const sign = buffer[start]
-  const signed = start < end && sign === MINUS
+  const signed = start < end && buffer[start] === MINUS
   const value = parseUint53(buffer, signed ? start + 1 : start, end)
-  if (signed) return value <= 0x8000_0000 ? -value : NOT_A_NUMBER
+  if (signed) return value <= 0x8000_0000 ? -value : end === start + 1 ? 0 : NOT_A_NUMBER
   return value <= 0x7fff_ffff ? value : NOT_A_NUMBER
+}
+
+const magnitude = new Uint64()
+
+/**
+ * The lower 32 bits of a number as C's `strtol` and `strtoul` read it, which memcached uses for the flags and the exptime
+ * of storage commands: white space and a sign may stand before the digits, and white space or a NUL byte ends them. NaN
+ * for what is no number of 64 bits. An unsigned one may be negative as long as its two's complement is not.
+ */
+export function parseLong(buffer: Uint8Array, start: number, end: number, isSigned: boolean): number {
+  let at = start
+  while (at < end && isWhiteSpace(buffer[at]!)) at++
+  const isNegative = buffer[at] === MINUS && at < end
+  if (at < end && (isNegative || buffer[at] === PLUS)) at++
+  let digitsEnd = at
+  while (digitsEnd < end && buffer[digitsEnd]! >= DIGIT_ZERO && buffer[digitsEnd]! <= DIGIT_NINE) digitsEnd++
+  const isEnded = digitsEnd === end || buffer[digitsEnd] === 0 || isWhiteSpace(buffer[digitsEnd]!)
+  if (!isEnded || !magnitude.parse(buffer, at, digitsEnd)) return NOT_A_NUMBER
+  const { high, low } = magnitude
+  const isMinimum = high === 0x8000_0000 && low === 0
+  const isUnderHalf = high < 0x8000_0000
+  if (isSigned) {
+    if (!isUnderHalf && !(isNegative && isMinimum)) return NOT_A_NUMBER
+  } else if (isNegative && isMinusNegative(high, low)) {
+    return NOT_A_NUMBER
+  }
+  return isSigned ? (isNegative ? -low : low) | 0 : (isNegative ? -low : low) >>> 0
+}
+
+/** Whether minus the number, in two's complement of 64 bits, has its highest bit set. */
+function isMinusNegative(high: number, low: number): boolean {
+  return high < 0x8000_0000 ? high !== 0 || low !== 0 : high === 0x8000_0000 && low === 0
+}
+
+/** What C's `isspace` takes. */
+function isWhiteSpace(byte: number): boolean {
+  return byte === SPACE || (byte >= 9 && byte <= 13)
 }
 
 /** Whether the token is this word of ASCII letters. */

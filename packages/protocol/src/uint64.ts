@@ -26,6 +26,10 @@ export class Uint64 {
     return this.low === other.low && this.high === other.high
   }
 
+  get isZero(): boolean {
+    return this.low === 0 && this.high === 0
+  }
+
   isLessThan(other: Uint64): boolean {
     return this.high < other.high || (this.high === other.high && this.low < other.low)
   }

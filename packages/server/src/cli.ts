@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { MemcacheError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
 import type { ServeOrder } from './cli/arguments.ts'
-import { becomeUser } from './cli/become-user.ts'
+import { becomeUser, NO_SUCH_USER_STATUS } from './cli/become-user.ts'
 import { say, warn, writeOut } from './cli/output.ts'
+import { removePidFile, writePidFile, writePortFile } from './cli/run-files.ts'
 import { MemcachedServer } from './memcached-server.ts'
 import { PROTOCOL_VERSION } from './version.ts'
 
@@ -33,14 +34,17 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-async function serve({ options, listens, pidfile, user, warnings }: ServeOrder): Promise<void> {
+async function serve({ options, listens, daemon, pidfile, user, warnings }: ServeOrder): Promise<void> {
   for (const warning of warnings) warn(`warning: ${warning}`)
+  if (!becomeUser(user)) {
+    warn(`-u: there is no user '${user}' to switch to`)
+    process.exit(NO_SUCH_USER_STATUS)
+  }
   const server = new MemcachedServer(options)
   server.on('log', (line) => writeOut(2, `${line}\n`))
   endBySignal(server)
   if (listens) {
     const { host, port } = await server.listen()
-    if (user !== undefined && process.getuid?.() === 0) becomeUser(user)
     if (port === 0) say(`memcache-ts-server ${version} on ${host}`)
     else say(`memcache-ts-server ${version} on ${host.includes(':') ? `[${host}]` : host}:${port}`)
   } else {
@@ -48,7 +52,10 @@ async function serve({ options, listens, pidfile, user, warnings }: ServeOrder):
     setInterval(() => {}, 0x7fff_ffff)
   }
   writePortFile(server.portLines)
-  if (pidfile !== undefined) writeFileSync(pidfile, `${process.pid}\n`)
+  if (pidfile !== undefined) {
+    writePidFile(pidfile)
+    if (daemon) process.once('exit', () => removePidFile(pidfile))
+  }
   if (process.send !== undefined) {
     process.send(LISTENING)
     process.disconnect()
@@ -84,14 +91,6 @@ async function daemonize(args: readonly string[]): Promise<void> {
   if (failed) process.exitCode = 1
   stderr?.destroy()
   child.unref()
-}
-
-/** The file that `MEMCACHED_PORT_FILENAME` names, complete at once for whoever waits for it. */
-function writePortFile(lines: string): void {
-  const path = process.env['MEMCACHED_PORT_FILENAME']
-  if (path === undefined) return
-  writeFileSync(`${path}.lck`, lines)
-  renameSync(`${path}.lck`, path)
 }
 
 try {

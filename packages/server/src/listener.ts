@@ -2,6 +2,7 @@ import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { once } from 'node:events'
+import { isMainThread } from 'node:worker_threads'
 import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protocol'
 
 /** Where to listen. */
@@ -86,9 +87,22 @@ export function readListenAddress(text: string, port: number): { host: string; p
 
 async function listenOnPath(server: Server, path: string, mode: number, backlog: number): Promise<void> {
   removeStaleSocket(path)
+  const restore = limitPermissions(mode)
+  // Node binds a path within the call.
   server.listen({ path, backlog })
+  restore?.()
   await once(server, 'listening')
-  chmodSync(path, mode)
+  if (restore === undefined) chmodSync(path, mode)
+}
+
+/**
+ * Makes files have no more permissions than `mode` from their beginning on, as memcached does; returns what restores the
+ * umask. `undefined` in a worker thread, which may not set it: there the socket has its mode a moment later.
+ */
+function limitPermissions(mode: number): (() => void) | undefined {
+  if (!isMainThread) return undefined
+  const before = process.umask(~mode & 0o777)
+  return () => process.umask(before)
 }
 
 /** A socket that a server left behind would be in the way; a file of another kind is somebody's. */

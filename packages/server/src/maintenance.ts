@@ -14,6 +14,10 @@ const BUSY_MS = 10
 /** When there is nothing to do at all. */
 const IDLE_MS = 1000
 
+/** How long a client may take over a dump, in seconds: so long, and for every so many items a second more. */
+const DUMP_SECONDS = 30
+const DUMP_ITEMS_PER_SECOND = 1000
+
 /** A walk over items: some at each step, until it returns false. */
 export interface Crawl {
   step(items: number): boolean
@@ -22,6 +26,13 @@ export interface Crawl {
 
 /** What a crawl is for: the background's own, one that an operator ordered, or a dump that a client reads. */
 type CrawlKind = 'background' | 'ordered' | 'dump'
+
+/** Who reads a dump. */
+export interface DumpVisitor {
+  visit(item: number): void
+  /** The dump was taken from it, since it read too slowly while others waited for theirs. */
+  cutOff(): void
+}
 
 /** What the owner gives a maintenance to work with. */
 export interface MaintenanceOptions {
@@ -44,6 +55,9 @@ export class Maintenance {
   readonly #schedule: ExpirySchedule
   #crawl: Crawl | undefined
   #crawlKind: CrawlKind = 'background'
+  #dumpVisitor: DumpVisitor | undefined
+  /** When a dump that is not finished is cut off, in the store's seconds. */
+  #dumpDeadline = 0
   #timer: NodeJS.Timeout | undefined
   #idleMs = BUSY_MS
   #second = 0
@@ -73,6 +87,7 @@ export class Maintenance {
   stop(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    if (this.#dumpVisitor !== undefined) this.#cutOffDump(this.#dumpVisitor)
     this.#crawl?.end()
     this.#crawl = undefined
   }
@@ -93,24 +108,40 @@ export class Maintenance {
     return this.#begin('ordered', crawl)
   }
 
-  /** Begins a dump of some lists or of the whole index, which whoever reads it drives by `step`; `endDump` ends it. */
-  beginDump(lists: readonly number[] | 'hash', visit: VisitItem): Crawl | 'busy' | 'growing' {
+  /**
+   * Begins a dump of some lists or of the whole index, which its visitor drives by `stepDump`. There is one dump or
+   * ordered crawl at a time, and the index does not grow during one of the whole: so a visitor that takes too long is
+   * cut off.
+   */
+  beginDump(lists: readonly number[] | 'hash', visitor: DumpVisitor): 'begun' | 'busy' | 'growing' {
     if (this.isCrawling) return 'busy'
-    if (lists !== 'hash') {
-      const crawl = new ListCrawl(this.#store, lists, 0, visit)
-      this.#begin('dump', crawl)
-      return crawl
+    const visit: VisitItem = (item) => visitor.visit(item)
+    if (lists === 'hash') {
+      const buckets = this.#store.index.hold()
+      if (buckets === 0) return 'growing'
+      this.#begin('dump', new HashCrawl(this.#store, buckets, visit))
+    } else {
+      this.#begin('dump', new ListCrawl(this.#store, lists, 0, visit))
     }
-    const buckets = this.#store.index.hold()
-    if (buckets === 0) return 'growing'
-    const crawl = new HashCrawl(this.#store, buckets, visit)
-    this.#begin('dump', crawl)
-    return crawl
+    this.#dumpVisitor = visitor
+    this.#dumpDeadline = this.#store.now + DUMP_SECONDS
+    return 'begun'
   }
 
-  endDump(crawl: Crawl): void {
-    crawl.end()
-    if (this.#crawl === crawl) this.#crawl = undefined
+  /** Visits the next items of a dump; returns whether there are more. */
+  stepDump(visitor: DumpVisitor, items: number): boolean {
+    if (this.#dumpVisitor !== visitor) return false
+    this.#dumpDeadline += items / DUMP_ITEMS_PER_SECOND
+    if (this.#crawl!.step(items)) return true
+    this.endDump(visitor)
+    return false
+  }
+
+  endDump(visitor: DumpVisitor): void {
+    if (this.#dumpVisitor !== visitor) return
+    this.#crawl!.end()
+    this.#crawl = undefined
+    this.#dumpVisitor = undefined
   }
 
   /** One turn of everything; returns after how many milliseconds the next is due. */
@@ -124,6 +155,7 @@ export class Maintenance {
     }
     if (this.#store.now !== this.#second) {
       this.#second = this.#store.now
+      if (this.#dumpVisitor !== undefined && this.#second > this.#dumpDeadline) this.#cutOffDump(this.#dumpVisitor)
       if (settings.lruCrawler && this.#options.lruMaintainer && this.#crawl === undefined) {
         const due = this.#schedule.due()
         if (due !== undefined) this.#begin('background', due)
@@ -141,6 +173,11 @@ export class Maintenance {
       else if (this.#decideMove(false)) wait = STEP_MS
     }
     return wait
+  }
+
+  #cutOffDump(visitor: DumpVisitor): void {
+    this.endDump(visitor)
+    visitor.cutOff()
   }
 
   /** Orders the move that is called for; after one to the pool others may follow at once. */

@@ -13,7 +13,7 @@ import { resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
-import { statisticsText } from './stats/forms.ts'
+import { statisticsOf } from './stats/forms.ts'
 import { generalStatistics } from './stats/general.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
@@ -59,6 +59,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #flushAt = 0
   #verbosity: number
   #closed = false
+  #refusedBinary = false
 
   /** @throws MemcacheOptionError for options that cannot be. */
   constructor(options: MemcachedServerOptions = {}) {
@@ -123,7 +124,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     this.#begin()
-    const connection = new Connection(stream, this.#owner, false, this.#nextId++, 'stream', 'stream')
+    const ends = { id: this.#nextId++, peer: 'stream', listenAddress: 'stream' }
+    const connection = new Connection(stream, this.#owner, false, ends)
     stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
   }
@@ -193,7 +195,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const buffer = this.#receiveBuffer
     const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
     const stream = reading ?? socket
-    const connection: Connection = new Connection(stream, this.#owner, true, this.#nextId++, peer, address)
+    const ends = { id: this.#nextId++, peer, listenAddress: address }
+    const connection: Connection = new Connection(stream, this.#owner, true, ends)
     if (reading === undefined) {
       socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
       socket.resume()
@@ -203,12 +206,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #adopt(connection: Connection): void {
     const { counters } = this.#owner.context
-    const { stream, peer, id } = connection
+    const { stream, ends } = connection
+    const { peer, id } = ends
     this.#connections.add(connection)
     counters.currConnections++
     counters.totalConnections++
-    if (this.#verbosity > 1) this.emit('log', `<${id} new client connection from ${peer}`)
-    this.emit('connect', peer)
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
     stream.on('end', () => stream.end())
@@ -216,9 +218,29 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       connection.dispose()
       this.#connections.delete(connection)
       counters.currConnections--
-      if (this.#verbosity > 1) this.emit('log', `<${id} connection closed.`)
-      this.emit('disconnect', peer)
+      if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
+      this.#tell('disconnect', peer)
     })
+    if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
+    this.#tell('connect', peer)
+  }
+
+  /** A listener that throws disturbs no request: its error is reported as an uncaught one, on a tick of its own. */
+  #tell(event: 'connect' | 'disconnect' | 'log', text: string): void {
+    try {
+      this.emit(event, text)
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
+    }
+  }
+
+  /** Without the line nobody would see why a client cannot connect; every one is told with `-v` alone. */
+  #logRefusedBinary(peer: string): void {
+    if (this.#verbosity === 0 && this.#refusedBinary) return
+    this.#refusedBinary = true
+    this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
   }
 
   #tick({ store, clock }: CommandContext): void {
@@ -259,8 +281,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#owner.logsCommands = this.#verbosity > 1
       },
       logsCommands: this.#verbosity > 1,
-      log: (line) => void this.emit('log', line),
-      statistics: (form) => statisticsText(form, this.#owner),
+      log: (line) => this.#tell('log', line),
+      refusedBinary: (peer) => this.#logRefusedBinary(peer),
+      failed: (error, peer) => {
+        const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.#tell('log', `a request from ${peer} failed, its connection is closed: ${told}`)
+      },
+      statistics: (form) => statisticsOf(form, this.#owner),
       resetStatistics: () => {
         context.counters.reset()
         context.prefixes.reset()

@@ -1,5 +1,6 @@
 import { checkOptions, DEFAULT_ITEM_MAX_BYTES, DEFAULT_PORT, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
+import { MAX_MEMORY_MB } from './store/page-memory.ts'
 import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
 import type { ServerTuning } from './tuning.ts'
 
@@ -84,8 +85,6 @@ const DEFAULTS: ResolvedServerOptions = {
   tuning: DEFAULT_TUNING,
 }
 
-/** The most that references of 31 bits in units of 8 bytes can speak of, in MiB. */
-const MOST_MEMORY_MB = 16 * 1024 - 64
 const LEAST_ITEM_MAX_BYTES = 1024
 const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
 
@@ -100,7 +99,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const base = { ...DEFAULTS, ...given, host: host === undefined ? DEFAULTS.host : [host].flat() }
   requireInteger('port', base.port, 0, 65_535)
-  requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MOST_MEMORY_MB)
+  requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MAX_MEMORY_MB)
   requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
   requireInteger('maxConnections', base.maxConnections, 1, Number.MAX_SAFE_INTEGER)
   requireInteger('backlog', base.backlog, 1, 0x7fff_ffff)

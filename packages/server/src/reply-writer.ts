@@ -3,6 +3,8 @@ import { MAX_REPLY_LINE_BYTES } from 'memcache-ts-protocol'
 import type { ItemStore } from './store/item-store.ts'
 
 const BUFFER_BYTES = 64 * 1024
+/** Replies beyond this wait for the reader: no more commands are looked at until they have left. */
+export const MAX_PENDING_REPLY_BYTES = 512 * 1024
 /** Values up to this size are copied into the replies; larger ones are sent from where they lie. */
 const COPY_BYTES = 16 * 1024
 
@@ -137,6 +139,17 @@ export class ReplyWriter {
     this.#from = mark.from
     this.#parts.length = mark.parts
     this.#partBytes = mark.partBytes
+  }
+
+  /** Drops what was gathered. */
+  discard(): void {
+    for (const item of this.#pinned) this.#store.unpin(item)
+    this.#pinned = []
+    this.#parts = []
+    this.#partBytes = 0
+    this.#sendingCount = 0
+    this.at = 0
+    this.#from = 0
   }
 
   /** Writes what was gathered, in one write. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Maintenance } from '../src/maintenance.ts'
+import type { DumpVisitor } from '../src/maintenance.ts'
 import { Segment } from '../src/store/item-layout.ts'
 import { ALL_LISTS, HashCrawl, ITEMS_PER_STEP, ListCrawl } from '../src/store/lru-crawler.ts'
 import { LruMaintainer } from '../src/store/lru-maintainer.ts'
@@ -10,6 +11,18 @@ import { MIB, StoreDriver, valueOf } from './store-driver.ts'
 /** Where an item's key is in the LRU. */
 function segmentOf(driver: StoreDriver, key: string): number {
   return driver.store.listOf(driver.find(key)) & Segment.temp
+}
+
+function maintained(megabytes: number, settings = {}): { driver: StoreDriver; maintenance: Maintenance } {
+  const driver = new StoreDriver(megabytes * MIB, settings)
+  return { driver, maintenance: new Maintenance({ store: driver.store, lruMaintainer: true, tick: () => {} }) }
+}
+
+function pass(driver: StoreDriver, maintenance: Maintenance, seconds: number): void {
+  for (let second = 0; second < seconds; second++) {
+    driver.store.now++
+    for (let turn = 0; turn < 500 && maintenance.run() <= 10; turn++);
+  }
 }
 
 function settle(step: () => number): void {
@@ -250,18 +263,6 @@ describe('PageMover', () => {
 })
 
 describe('Maintenance', () => {
-  function maintained(megabytes: number, settings = {}): { driver: StoreDriver; maintenance: Maintenance } {
-    const driver = new StoreDriver(megabytes * MIB, settings)
-    return { driver, maintenance: new Maintenance({ store: driver.store, lruMaintainer: true, tick: () => {} }) }
-  }
-
-  function pass(driver: StoreDriver, maintenance: Maintenance, seconds: number): void {
-    for (let second = 0; second < seconds; second++) {
-      driver.store.now++
-      for (let turn = 0; turn < 500 && maintenance.run() <= 10; turn++);
-    }
-  }
-
   it('removes expired items by itself, and comes back before many more have', () => {
     const { driver, maintenance } = maintained(64)
     for (let index = 0; index < 500; index++) driver.set(`immortal${index}`, Buffer.from('v'))
@@ -343,6 +344,66 @@ describe('Maintenance', () => {
     maintenance.run()
     expect(total(driver.store.statistics.crawlerItemsChecked)).toBeLessThanOrEqual(ITEMS_PER_STEP)
     expect(maintenance.crawlExpired(ALL_LISTS)).toBe(false)
-    expect(maintenance.beginDump('hash', () => {})).toBe('busy')
+    expect(maintenance.beginDump('hash', new Reader())).toBe('busy')
+  })
+})
+
+/** Reads a dump. */
+class Reader implements DumpVisitor {
+  visited = 0
+  isCutOff = false
+
+  visit(): void {
+    this.visited++
+  }
+
+  cutOff(): void {
+    this.isCutOff = true
+  }
+}
+
+describe('a dump', () => {
+  it.each(['hash', ALL_LISTS] as const)(
+    'that nobody reads holds back the others for 30 seconds at most',
+    (selection) => {
+      const { driver, maintenance } = maintained(64, { hashPower: 12 })
+      for (let index = 0; index < 6000; index++) driver.set(`k${index}`, Buffer.from('v'))
+      const [idle, other] = [new Reader(), new Reader()]
+      expect(maintenance.beginDump(selection, idle)).toBe('begun')
+      maintenance.stepDump(idle, 500)
+      pass(driver, maintenance, 30)
+      expect(maintenance.beginDump(selection, other)).toBe('busy')
+      expect(idle.isCutOff).toBe(false)
+      pass(driver, maintenance, 2)
+      expect(idle.isCutOff).toBe(true)
+      expect(maintenance.crawlExpired([1])).toBe(true)
+      pass(driver, maintenance, 1)
+      expect(maintenance.beginDump(selection, other)).toBe('begun')
+      // What comes of the first too late changes nothing for the second.
+      expect(maintenance.stepDump(idle, 500)).toBe(false)
+      maintenance.endDump(idle)
+      while (maintenance.stepDump(other, 500));
+      expect(other.visited).toBe(6000)
+      expect(maintenance.isCrawling).toBe(false)
+      // The index grows again.
+      for (let index = 6000; index < 7000; index++) driver.set(`k${index}`, Buffer.from('v'))
+      expect(driver.store.index.power).toBe(13)
+    },
+  )
+
+  it('goes on for as long as its reader takes a thousand items a second', () => {
+    const { driver, maintenance } = maintained(64)
+    for (let index = 0; index < 100_000; index++) driver.set(`k${index}`, Buffer.from('v'))
+    const reader = new Reader()
+    pass(driver, maintenance, 1)
+    expect(maintenance.beginDump('hash', reader)).toBe('begun')
+    let goesOn = true
+    for (let seconds = 0; goesOn; seconds++) {
+      expect(seconds).toBeLessThan(200)
+      maintenance.stepDump(reader, 500)
+      goesOn = maintenance.stepDump(reader, 500)
+      pass(driver, maintenance, 1)
+    }
+    expect(reader).toEqual(Object.assign(new Reader(), { visited: 100_000 }))
   })
 })

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,7 @@ import { freePort, launchServer } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
 import { readCommandLine } from '../src/cli/arguments.ts'
 import { FLAGS } from '../src/cli/flags.ts'
+import { MemcachedServer } from '../src/memcached-server.ts'
 
 const CLI = fileURLToPath(new URL('../bin/memcache-ts-server.js', import.meta.url))
 
@@ -34,8 +35,11 @@ const NO_MODERN = {
   },
 }
 
+/** It wants to be told to run as root, which tests in a container do. */
+const AS_ROOT = process.getuid?.() === 0 ? ['-u', 'root'] : []
+
 function run(...args: string[]): { out: string; errors: string; status: number | null } {
-  const { stdout, stderr, status } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8' })
+  const { stdout, stderr, status } = spawnSync(process.execPath, [CLI, ...AS_ROOT, ...args], { encoding: 'utf8' })
   return { out: stdout, errors: stderr, status }
 }
 
@@ -116,7 +120,7 @@ describe('where it listens', () => {
 
   async function start(...args: string[]): Promise<{ child: ChildProcess; ports: string } & AsyncDisposable> {
     const file = join(folder, `ports-${files++}`)
-    const child = spawn(process.execPath, [CLI, ...args], {
+    const child = spawn(process.execPath, [CLI, ...AS_ROOT, ...args], {
       env: { ...process.env, MEMCACHED_PORT_FILENAME: file },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
@@ -183,6 +187,51 @@ describe('where it listens', () => {
     expect(await ask({ port }, 'stats\r\n')).toContain(`STAT pid ${pid}\r\n`)
     expect(run('-d', '-p', String(port))).toMatchObject({ status: 1 })
     process.kill(pid, 'SIGKILL')
+  })
+
+  it('serves on though its pid file cannot be written, and says so', async () => {
+    const server = await start('-p', '-1', '-P', '/nonexistent/pid')
+    let said = ''
+    server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const exited = once(server.child, 'close')
+    expect(await ask({ port: Number(server.ports.slice(10)) }, 'mn\r\n')).toBe('MN\r\n')
+    server.child.kill('SIGTERM')
+    await exited
+    expect(said).toMatch(
+      /^memcache-ts-server: warning: could not write the pid file \/nonexistent\/pid: ENOENT[^\n]*\n$/,
+    )
+  })
+
+  it.runIf(process.getuid?.() === 0)(
+    'runs as root only if -u root says so, and gives root up before it listens',
+    async () => {
+      const { status, stderr } = spawnSync(process.execPath, [CLI, '-p', '-1'], { encoding: 'utf8' })
+      expect(status).toBe(64)
+      expect(stderr).toMatch(/^memcache-ts-server: started as root without -u: .*-u root[^\n]*\n$/)
+      expect(run('-u', 'nobody-of-that-name', '-p', '-1').status).toBe(67)
+      chmodSync(folder, 0o777)
+      const path = join(folder, 'nobodys')
+      await using server = await start('-s', path, '-u', 'nobody')
+      const { uid } = statSync(path)
+      expect(uid).not.toBe(0)
+      expect(readFileSync(`/proc/${server.child.pid}/status`, 'utf8')).toContain(
+        `Uid:\t${uid}\t${uid}\t${uid}\t${uid}\n`,
+      )
+    },
+  )
+
+  it('gives the unix socket its permissions from its first moment on', async () => {
+    const before = process.umask(0)
+    try {
+      await using server = new MemcachedServer({ unixSocket: join(folder, 'moment'), unixSocketMode: 0o750 })
+      const listening = server.listen()
+      // Node has bound it within the call.
+      expect(statSync(join(folder, 'moment')).mode & 0o777).toBe(0o750)
+      await listening
+      expect(process.umask()).toBe(0)
+    } finally {
+      process.umask(before)
+    }
   })
 
   it.each([

@@ -20,14 +20,17 @@ export interface LaunchOptions {
 
 const CLI = fileURLToPath(new URL('../../server/bin/memcache-ts-server.js', import.meta.url))
 
+/** Both servers want to be told to run as root, which tests in a container do. */
+const ROOT_ARGS = process.getuid?.() === 0 ? ['-u', 'root'] : []
+
 /** Starts Debian's memcached on a free port. */
 export function launchMemcached(options: LaunchOptions = {}): Promise<LaunchedServer> {
-  return LaunchedServer.start('memcached', ['-u', 'root', '-l', '127.0.0.1'], options)
+  return LaunchedServer.start('memcached', [...ROOT_ARGS, '-l', '127.0.0.1'], options)
 }
 
 /** Starts our server's command line, as built, on a free port. */
 export function launchServer(options: LaunchOptions = {}): Promise<LaunchedServer> {
-  return LaunchedServer.start(process.execPath, [CLI], options)
+  return LaunchedServer.start(process.execPath, [CLI, ...ROOT_ARGS], options)
 }
 
 /** A server process, there until it is disposed of. */

@@ -34,6 +34,9 @@ export async function listenAsOldServer(
       const text = chunk.toString('latin1')
       if (text === 'version\r\n') {
         socket.write(`VERSION ${version}\r\n`)
+      } else if (text === 'mn\r\n') {
+        // So a client finds out whether there are meta commands.
+        socket.write('ERROR\r\n')
       } else if (/^m[gsdane] /.test(text)) {
         metaCommands.push(text)
         socket.write('ERROR\r\n')

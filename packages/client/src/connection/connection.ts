@@ -9,10 +9,13 @@ import {
   MemcacheClosedError,
   MemcacheConnectionError,
   MemcacheError,
+  MemcacheOptionError,
   MemcacheProtocolError,
   MemcacheQueueError,
+  MemcacheServerError,
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
+import { textOf } from '../as-memcache-error.ts'
 import type { AnswerReader, AnswerSink, Dialect, DialectName } from '../dialects/dialect.ts'
 import { errorForKey } from '../operations/error-for-key.ts'
 import { GetBatch } from '../operations/get-batch.ts'
@@ -25,9 +28,10 @@ import type { ValueReader } from '../values/value-codec.ts'
 import { answerComes, isAnswerBeingTaken } from './answer-turn.ts'
 import { Backoff } from './backoff.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
-import { firstDialect, greet } from './greet.ts'
+import { firstDialect, greet, VERSION_REQUEST } from './greet.ts'
 import type { Credentials } from './greet.ts'
 import { IdleTimer } from './idle-timer.ts'
+import { MetaSupport } from './meta-support.ts'
 import { openStream } from './open-stream.ts'
 import { PendingOperations } from './pending-operations.ts'
 import { RequestBuffer } from './request-buffer.ts'
@@ -37,6 +41,9 @@ const AUTH_RETRY_MS = 10_000
 
 /** A turn of the loop that took longer than this is no part of an operation's time. */
 const LONG_TURN_MS = 5
+
+/** How long `close` waits for operations that have no time limit of their own. */
+const CLOSE_LIMIT_MS = 5000
 
 /** Options of a `Connection`. */
 export interface ConnectionOptions {
@@ -50,23 +57,33 @@ export interface ConnectionOptions {
   readonly protocol: DialectName | 'auto'
 }
 
-/** What a connection tells its owner. */
+/** What a connection tells its owner, and what it needs of its owner's other connections to the same server. */
 export interface ConnectionObserver {
   connected(): void
   /** It is gone; `error` says why, unless it was closed while nothing was asked. */
   disconnected(error: MemcacheError | undefined): void
   /** It will be tried again after this long. */
   retrying(delayMs: number): void
+  /** Not a byte has come in a whole timeout: the other connections may be dead, too. */
+  silent(): void
+  /** It takes no more operations, and ends when those with longer limits are done: another connection is to take its place. */
+  retired(reason: MemcacheError, isSilent: boolean): void
+  /** It could not connect: the connection that can serve the operations that wait, if there is one. */
+  successor(): Connection | undefined
+  /** It has connected again: resolves when the operations that went elsewhere meanwhile are done. */
+  returned(): Promise<void> | undefined
 }
 
 /**
  * The life of a connection:
  *
  *   idle → connecting → ready       by the first operation; operations wait until the server has been greeted
- *   ready → idle                    closed by the server, or its answers are in doubt; the next operation connects again
+ *   ready → idle                    closed by the server, or its answers are in doubt; the next operation connects again,
+ *                                   and so do reads of which no byte had come
  *   connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
  *                                   background one attempt at a time is made until a server answers the greeting
- *   down → ready                    it does
+ *   down → connecting → ready       it does; operations wait for what the other connections did in its place
+ *   ready → closed                  given up while operations with longer limits wait: it ends after them
  *   any → closed                    by `close`
  */
 type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
@@ -74,7 +91,7 @@ type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
 /**
  * One pipelined connection to one server. Requests of a turn of the loop leave in one write, and answers belong to the requests in
  * their order: a caller that gave up leaves its place in the queue, so that a late answer is never another's. When the
- * order is in doubt the connection is dropped. Over 400 lines: the states and what leads from one to the next stay in one place.
+ * order is in doubt the connection is dropped. Over 500 lines: the states and what leads from one to the next stay in one place.
  */
 export class Connection implements AnswerSink {
   readonly #address: ServerAddress
@@ -100,11 +117,19 @@ export class Connection implements AnswerSink {
   #sasl: boolean
   #greeting = false
   #triedOtherAuth = false
+  readonly #meta = new MetaSupport()
   #lastError: MemcacheError | undefined
+  #isRefused = false
   #closing = false
   readonly #drained: (() => void)[] = []
 
-  constructor(address: ServerAddress, options: ConnectionOptions, observer: ConnectionObserver) {
+  /** @param downBy why the server is known to be away already: the connection begins with attempts in the background. */
+  constructor(
+    address: ServerAddress,
+    options: ConnectionOptions,
+    observer: ConnectionObserver,
+    downBy?: MemcacheError,
+  ) {
     this.#address = address
     this.#options = options
     this.#observer = observer
@@ -116,6 +141,11 @@ export class Connection implements AnswerSink {
       () => (this.#pending.callers > 0 ? 0 : performance.now() - this.#lastReceived),
       () => this.#drop(undefined),
     )
+    if (downBy !== undefined) {
+      this.#state = 'down'
+      this.#lastError = downBy
+      this.#scheduleRetry()
+    }
   }
 
   get server(): string {
@@ -125,6 +155,16 @@ export class Connection implements AnswerSink {
   /** Whether operations fail at once. */
   get isDown(): boolean {
     return this.#state === 'down'
+  }
+
+  /** Whether it is down since the server turned this connection away, which tells nothing of the others. */
+  get isRefused(): boolean {
+    return this.#isRefused
+  }
+
+  /** Whether it is open or about to be, as far as is known. */
+  get isUsable(): boolean {
+    return (this.#state === 'ready' || this.#state === 'connecting') && !this.#closing
   }
 
   /** Why an operation cannot be taken now, or `undefined`. */
@@ -148,11 +188,16 @@ export class Connection implements AnswerSink {
     operation.sentAt = now
     operation.timeoutMs = timeoutMs
     operation.deadline = operation.call?.at ?? now + timeoutMs
+    this.adopt(operation)
+  }
+
+  /** Takes an operation that has its deadline already. */
+  adopt(operation: Operation): void {
     this.#openBatch = this.#closeBatch()
     if (this.#state !== 'ready') this.#pending.addUnwritten(operation)
     else if (this.#write(operation)) this.#pending.addWritten(operation)
     else return
-    this.#took(operation.deadline)
+    this.#took(operation.deadline, operation.size)
   }
 
   /** Takes a plain `get`, which is asked together with the others of its turn of the loop. */
@@ -169,15 +214,35 @@ export class Connection implements AnswerSink {
       else this.#pending.addUnwritten(batch)
     }
     batch.add(call, now)
-    this.#took(call.deadline)
+    this.#took(call.deadline, 1)
   }
 
-  /** Lets waiting operations finish, then ends. New ones are refused. */
+  /** Resolves when all that it has taken until now is done, one way or the other. */
+  async whenDone(): Promise<void> {
+    if (this.#pending.callers === 0) return
+    // Answers come in order: this one's is behind theirs.
+    await this.#askVersion(this.#options.timeoutMs).catch(() => {})
+  }
+
+  /** Asks the server whether it still answers on this connection, which is given up if not. */
+  async probe(timeoutMs: number): Promise<void> {
+    const reader = this.#reader
+    if (this.#state !== 'ready') return
+    try {
+      await this.#askVersion(timeoutMs)
+    } catch (error) {
+      if (error instanceof MemcacheTimeoutError && this.#reader === reader) this.#giveUp(error, true)
+    }
+  }
+
+  /** Lets waiting operations finish, then ends. New ones are refused. Every caller's promise resolves. */
   async close(): Promise<void> {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
-    if (this.#pending.callers > 0 && this.#state !== 'down') {
+    if (this.#pending.isAwaited && this.#state !== 'down') {
+      const limit = this.#limitDrain()
       await new Promise<void>((resolve) => this.#drained.push(resolve))
+      limit.clear()
     }
     this.#state = 'closed'
     this.#retryTimer?.clear()
@@ -196,10 +261,7 @@ export class Connection implements AnswerSink {
     const reader = this.#dialect.readerFor(this)
     this.#reader = reader
     // The greeting is part of connecting: a server that accepts and says nothing is not there.
-    this.#connectTimer = new LongTimer(() => {
-      const message = `${server} took over ${this.#options.connectTimeoutMs} ms to connect`
-      this.#fail(new MemcacheTimeoutError(message, { server }))
-    }, this.#options.connectTimeoutMs)
+    this.#connectTimer = new LongTimer(() => this.#connectingTooLong(), this.#options.connectTimeoutMs)
     const opened = (): void => {
       if (this.#reader === reader) void this.#greet(reader)
     }
@@ -208,10 +270,10 @@ export class Connection implements AnswerSink {
     }
     try {
       const { stream, copiesOnWrite } = openStream(this.#address, this.#options.tls, opened, received)
-      this.#adopt(stream)
+      this.#adoptStream(stream)
       this.#copiesOnWrite = copiesOnWrite
     } catch (cause) {
-      this.#fail(new MemcacheConnectionError(`${server} cannot be reached: ${String(cause)}`, { server, cause }))
+      this.#fail(new MemcacheConnectionError(`${server} cannot be reached: ${textOf(cause)}`, { server, cause }))
       return
     }
     // Where it is tried in the background, nobody waits for it.
@@ -221,7 +283,7 @@ export class Connection implements AnswerSink {
     }
   }
 
-  #adopt(stream: Duplex): void {
+  #adoptStream(stream: Duplex): void {
     this.#stream = stream
     const gone = (cause?: Error): void => {
       if (this.#stream === stream) this.#lost(cause)
@@ -237,13 +299,50 @@ export class Connection implements AnswerSink {
     const { credentials, protocol } = this.#options
     this.#greeting = true
     try {
-      const dialect = await greet((request) => this.#ask(request), this.#sasl, credentials, protocol)
+      const dialect = await greet({
+        ask: (request) => this.#ask(request),
+        asksForMeta: () => (this.#meta.isAsking = true),
+        redact: (said) => this.redact(said),
+        sasl: this.#sasl,
+        credentials,
+        protocol: protocol === 'auto' && !this.#meta.mayAsk ? 'text' : protocol,
+      })
+      if (this.#reader !== reader) return
+      this.#connectTimer?.clear()
+      this.#meta.answered()
+      await this.#takePlace()
       if (this.#reader === reader) this.#ready(dialect)
     } catch (error) {
-      if (this.#reader !== reader) return
-      const cause = error as MemcacheError
-      const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
-      this.#fail(new Kind(cause.message, { server: this.server, cause }))
+      if (this.#reader === reader) this.#greetingFailed(error as MemcacheError)
+    }
+  }
+
+  /** Another connection has served the keys of this one: what comes from now on waits until that is done. */
+  async #takePlace(): Promise<void> {
+    if (this.#state !== 'down') return
+    this.#state = 'connecting'
+    await this.#observer.returned()
+  }
+
+  #greetingFailed(cause: MemcacheError): void {
+    if (this.#meta.isAsking) {
+      this.#meta.denied()
+      this.#openAgain(cause)
+      return
+    }
+    const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
+    this.#fail(new Kind(cause.message, { server: this.server, cause }), isFull(cause))
+  }
+
+  #connectingTooLong(): void {
+    const { server } = this
+    const message = `${server} took over ${this.#options.connectTimeoutMs} ms to connect`
+    const error = new MemcacheTimeoutError(message, { server })
+    if (this.#meta.isAsking) {
+      this.#meta.denied()
+      this.#openAgain(error)
+    } else {
+      this.#fail(error)
     }
   }
 
@@ -254,16 +353,22 @@ export class Connection implements AnswerSink {
       operation.deadline = Infinity
       this.#dialect.write(operation, this.#requests)
       this.#pending.addWritten(operation)
-      this.#pending.addCaller()
+      this.#pending.addCallers(1)
       this.#flush()
     })
   }
 
+  #askVersion(timeoutMs: number): Promise<string[]> {
+    return new Promise((resolve, reject) => {
+      this.send(new LinesOperation(VERSION_REQUEST, undefined, false, resolve, reject), timeoutMs)
+    })
+  }
+
   #ready(dialect: Dialect): void {
-    this.#connectTimer?.clear()
     this.#triedOtherAuth = false
     this.#dialect = dialect
     this.#state = 'ready'
+    this.#isRefused = false
     this.#backoff.reset()
     this.#lastError = undefined
     this.#openBatch = undefined
@@ -280,24 +385,49 @@ export class Connection implements AnswerSink {
     const reason = cause === undefined ? 'the server closed the connection' : cause.message
     const error = new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
     if (this.#state !== 'ready') {
-      if (this.#mayBeOtherAuth()) this.#openAgain(error)
-      else this.#fail(error)
+      this.#lostBeforeReady(error)
+      return
+    }
+    const isMidAnswer = this.#reader!.isMidAnswer
+    const wasAwaited = this.#pending.callers > 0
+    this.#dropStream()
+    this.#state = 'idle'
+    if (this.#closing) this.#failAll(error)
+    else this.#pending.repeatReads(error, isMidAnswer)
+    this.#observer.disconnected(wasAwaited || cause !== undefined ? error : undefined)
+    if (this.#state === 'idle' && this.#pending.callers > 0) this.#connect()
+  }
+
+  #lostBeforeReady(error: MemcacheError): void {
+    if (this.#mayBeOtherAuth()) {
+      this.#triedOtherAuth = true
+      this.#sasl = !this.#sasl
+      this.#openAgain(error)
+    } else if (this.#meta.isAsking) {
+      this.#meta.hungUp()
+      this.#openAgain(error)
     } else {
-      this.#drop(this.#pending.callers > 0 || cause !== undefined ? error : undefined)
+      const { code } = (error.cause ?? {}) as { code?: unknown }
+      this.#fail(error, code === undefined || code === 'ECONNRESET' || code === 'EPIPE')
     }
   }
 
   /** A server that speaks SASL alone hangs up on text, and one that speaks text alone on SASL. */
   #mayBeOtherAuth(): boolean {
     const { credentials, protocol } = this.#options
-    return credentials !== undefined && protocol === 'auto' && this.#greeting && !this.#triedOtherAuth
+    const isUnanswered = this.#greeting && !this.#meta.isAsking
+    return credentials !== undefined && protocol === 'auto' && isUnanswered && !this.#triedOtherAuth
   }
 
+  #connect(): void {
+    this.#state = 'connecting'
+    this.#open()
+  }
+
+  /** Tries another greeting on a new stream; operations go on waiting. */
   #openAgain(error: MemcacheError): void {
-    this.#sasl = !this.#sasl
     this.#dropStream()
     this.#pending.failWritten(error)
-    this.#triedOtherAuth = true
     this.#open()
   }
 
@@ -309,23 +439,50 @@ export class Connection implements AnswerSink {
     this.#observer.disconnected(error)
   }
 
-  /** Gives the server up for now: everything that waits fails, and so does what comes, until it answers again. */
-  #fail(error: MemcacheError): void {
+  /**
+   * Gives the connection up for now: everything that waits fails, unless another connection can serve it, and so does what
+   * comes, until the server answers again.
+   * @param isRefused whether the server turned this one connection away.
+   */
+  #fail(error: MemcacheError, isRefused = false): void {
     if (this.#state === 'closed') return
     const wasDown = this.#state === 'down'
     this.#dropStream()
     this.#lastError = error
+    this.#isRefused = isRefused
     this.#triedOtherAuth = false
     this.#state = 'down'
+    this.#handOver()
     this.#failAll(error)
     if (!wasDown) this.#observer.disconnected(error)
     this.#scheduleRetry()
   }
 
+  /** What was never sent can go by another connection. */
+  #handOver(): void {
+    const successor = this.#closing ? undefined : this.#observer.successor()
+    if (successor === undefined) return
+    for (const operation of this.#pending.takeUnwritten()) successor.adopt(operation)
+  }
+
   #scheduleRetry(): void {
+    if (this.#state !== 'down' || this.#closing) return
     const delayMs = this.#lastError instanceof MemcacheAuthError ? AUTH_RETRY_MS : this.#backoff.nextMs()
-    this.#observer.retrying(delayMs)
     this.#retryTimer = new LongTimer(() => this.#open(), delayMs).unref()
+    this.#observer.retrying(delayMs)
+  }
+
+  /** No answer in time: those who have more of it go on waiting, on this connection, and others get a new one. */
+  #giveUp(reason: MemcacheError, isSilent: boolean): void {
+    if (this.#pending.isAwaited) {
+      this.#closing = true
+      this.#observer.retired(reason, isSilent)
+    } else if (isSilent) {
+      this.#fail(reason)
+      this.#observer.silent()
+    } else {
+      this.#drop(reason)
+    }
   }
 
   #dropStream(): void {
@@ -337,15 +494,13 @@ export class Connection implements AnswerSink {
     this.#reader = undefined
     this.#requests.clear()
     this.#openBatch = undefined
-    if (stream === undefined || stream instanceof Socket) stream?.destroy()
-    // A stream in memory tells its other end of an end, but not of being destroyed.
-    else stream.end(() => stream.destroy())
+    if (stream !== undefined) endStream(stream)
   }
 
   #failAll(error: MemcacheError): void {
     this.#deadlines.clear()
     this.#pending.failAll(error)
-    if (this.#drained.length > 0) this.#endDrain()
+    this.#endDrain()
   }
 
   #downError(): MemcacheError {
@@ -358,32 +513,41 @@ export class Connection implements AnswerSink {
   // Sending
 
   /** What follows an operation's place in a queue. */
-  #took(deadline: number): void {
-    if (this.#pending.addCaller()) this.#ref()
+  #took(deadline: number, callers: number): void {
+    if (this.#pending.addCallers(callers)) this.#ref()
     this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
       if (!this.#flushScheduled) this.#scheduleFlush()
     } else if (this.#state === 'idle') {
-      this.#state = 'connecting'
-      this.#open()
+      this.#connect()
     }
   }
 
   /** Writes an operation's request; returns false, the operation having failed, where there are no words for it. */
   #write(operation: Operation): boolean {
+    const requests = this.#requests
+    requests.begin()
     try {
-      this.#dialect.write(operation, this.#requests)
+      this.#dialect.write(operation, requests)
       return true
     } catch (error) {
-      operation.fail(error instanceof MemcacheError ? errorForKey(error, operation.key, false) : error)
+      requests.rewind()
+      const { key } = operation
+      operation.fail(
+        error instanceof MemcacheError
+          ? errorForKey(error, key, false)
+          : new MemcacheOptionError(`the request cannot be written: ${textOf(error)}`, { key, cause: error }),
+      )
       return false
     }
   }
 
   #closeBatch(): undefined {
+    const batch = this.#openBatch
+    this.#openBatch = undefined
     // One that waits for the greeting is written after it.
-    if (this.#openBatch !== undefined && this.#state === 'ready') this.#write(this.#openBatch)
-    return (this.#openBatch = undefined)
+    if (batch === undefined || this.#state !== 'ready') return
+    if (!this.#write(batch)) this.doubt(`the requests to ${this.server} could not be written`)
   }
 
   /** When what is asked now leaves: every call that is made until then leaves in one write. */
@@ -398,7 +562,12 @@ export class Connection implements AnswerSink {
     this.#postpone()
     if (this.#state === 'ready') this.#closeBatch()
     if (this.#stream === undefined || this.#requests.isEmpty || this.#stream.destroyed) return
-    this.#requests.flush(this.#stream, this.#copiesOnWrite)
+    try {
+      this.#requests.flush(this.#stream, this.#copiesOnWrite)
+    } catch (error) {
+      // A stream of the caller's making.
+      this.#lost(error instanceof Error ? error : new Error(textOf(error)))
+    }
   }
 
   // Receiving
@@ -406,8 +575,13 @@ export class Connection implements AnswerSink {
   #receive(buffer: Buffer, length: number): void {
     this.#lastReceived = performance.now()
     answerComes()
-    this.#reader!.push(buffer, 0, length)
+    try {
+      this.#reader!.push(buffer, 0, length)
+    } catch (error) {
+      this.doubt(`${this.server} sent what cannot be read: ${textOf(error)}`)
+    }
     if (this.#pending.callers === 0) this.#rest()
+    else if (this.#drained.length > 0) this.#endDrainUnlessAwaited()
   }
 
   first(): Operation | undefined {
@@ -418,10 +592,21 @@ export class Connection implements AnswerSink {
     this.#pending.shift()
   }
 
-  doubt(reason: string): void {
-    const error = new MemcacheProtocolError(reason, { server: this.server })
-    if (this.#state === 'ready') this.#drop(error)
-    else this.#fail(error)
+  doubt(reason: string, refusal?: MemcacheError): void {
+    const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
+    if (this.#state === 'ready') {
+      this.#drop(error)
+    } else if (this.#meta.isAsking) {
+      this.#meta.denied()
+      this.#openAgain(error)
+    } else {
+      this.#fail(error, isFull(error))
+    }
+  }
+
+  redact(said: string): string {
+    const { password = '' } = this.#options.credentials ?? {}
+    return password === '' ? said : said.replaceAll(password, '***')
   }
 
   /** Nobody waits: the connection no longer keeps the process alive. */
@@ -432,6 +617,17 @@ export class Connection implements AnswerSink {
 
   #endDrain(): void {
     for (const resolve of this.#drained.splice(0)) resolve()
+  }
+
+  #endDrainUnlessAwaited(): void {
+    if (!this.#pending.isAwaited) this.#endDrain()
+  }
+
+  /** Operations end by their limits; those without one must not keep `close` waiting for ever. */
+  #limitDrain(): LongTimer {
+    return new LongTimer(() => {
+      if (this.#pending.isAwaitedForEver) this.#endDrain()
+    }, CLOSE_LIMIT_MS)
   }
 
   // Time
@@ -453,9 +649,10 @@ export class Connection implements AnswerSink {
   }
 
   #expire(): void {
-    const { next, reason } = this.#pending.expire(performance.now(), this.#lastReceived)
-    if (reason !== undefined) this.#fail(reason)
-    else if (next < Infinity) this.#deadlines.by(next)
+    const { next, reason, isSilent } = this.#pending.expire(performance.now(), this.#lastReceived)
+    if (next < Infinity) this.#deadlines.by(next)
+    if (this.#closing) this.#endDrainUnlessAwaited()
+    else if (reason !== undefined) this.#giveUp(reason, isSilent)
   }
 
   #ref(): void {
@@ -464,5 +661,20 @@ export class Connection implements AnswerSink {
 
   #unref(): void {
     if (this.#stream instanceof Socket) this.#stream.unref()
+  }
+}
+
+/** Whether a server said that it has no more connections to give (`-c`). */
+function isFull(error: MemcacheError): boolean {
+  return error instanceof MemcacheServerError && /\bconnections?\b/i.test(error.message)
+}
+
+function endStream(stream: Duplex): void {
+  try {
+    if (stream instanceof Socket) stream.destroy()
+    // A stream in memory tells its other end of an end, but not of being destroyed.
+    else stream.end(() => stream.destroy())
+  } catch {
+    // A stream of the caller's making, which is of no more use.
   }
 }

@@ -1,4 +1,13 @@
-import { formatAuth, formatVersion, MemcacheAuthError, Opcode, speaksMeta } from 'memcache-ts-protocol'
+import {
+  formatAuth,
+  formatVersion,
+  hasEarlyMeta,
+  MemcacheAuthError,
+  MemcacheProtocolError,
+  MemcacheServerError,
+  MemcacheUnsupportedError,
+  Opcode,
+} from 'memcache-ts-protocol'
 import { binaryDialect } from '../dialects/binary/binary-dialect.ts'
 import type { Dialect, DialectName } from '../dialects/dialect.ts'
 import { metaDialect } from '../dialects/meta/meta-dialect.ts'
@@ -13,36 +22,62 @@ export interface Credentials {
 
 /** `version`, which every server answers. */
 export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { opcode: Opcode.version } }
+/** The meta no-op, which every server with meta commands answers `MN`. */
+const META_NOOP_REQUEST: LinesRequest = { text: 'mn\r\n' }
 
 /** The dialect that a connection begins with. */
 export function firstDialect(sasl: boolean): Dialect {
   return sasl ? binaryDialect : textDialect
 }
 
+/** How a server is greeted. */
+export interface Greeting {
+  /** Sends a request in the connection's first dialect. */
+  readonly ask: (request: LinesRequest) => Promise<string[]>
+  /** Is called before the server is asked for meta commands: a proxy without them may hang up on it. */
+  readonly asksForMeta: () => void
+  /** A server's words without the password, for errors. */
+  readonly redact: (said: string) => string
+  readonly sasl: boolean
+  readonly credentials: Credentials | undefined
+  /** What may be spoken; `text` where the server hung up on the question before. */
+  readonly protocol: DialectName | 'auto'
+}
+
 /**
- * What is said on a new connection before anything else: credentials where there are any, and then the question for the
- * version. The server is there when it has answered; what follows is in the dialect that this resolves to.
- * @param ask sends a request in the connection's first dialect.
+ * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then the server is
+ * asked by `mn` whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
+ * @returns the dialect for what follows.
  * @throws MemcacheAuthError when the credentials are refused.
+ * @throws MemcacheProtocolError for an answer to `mn` that makes no sense: the connection cannot be used.
  */
-export async function greet(
-  ask: (request: LinesRequest) => Promise<string[]>,
-  sasl: boolean,
-  credentials: Credentials | undefined,
-  protocol: DialectName | 'auto',
-): Promise<Dialect> {
-  if (credentials !== undefined) {
-    const { username, password } = credentials
-    if (sasl) {
-      const value = `\0${username}\0${password}`
-      await ask({ text: '', binary: { opcode: Opcode.saslAuth, key: 'PLAIN', value } })
-    } else {
-      const [line] = await ask({ text: formatAuth(username, password) })
-      if (line !== 'STORED') throw new MemcacheAuthError(`the server answered ${line} to the credentials`)
-    }
-  }
-  const [version = ''] = await ask(VERSION_REQUEST)
+export async function greet(greeting: Greeting): Promise<Dialect> {
+  const { sasl, credentials, protocol } = greeting
+  if (credentials !== undefined) await authenticate(greeting, credentials)
+  const [version = ''] = await greeting.ask(VERSION_REQUEST)
   if (sasl) return binaryDialect
-  const meta = protocol === 'auto' ? speaksMeta(version.replace('VERSION ', '')) : protocol === 'meta'
-  return meta ? metaDialect : textDialect
+  if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : textDialect
+  if (hasEarlyMeta(version.replace('VERSION ', ''))) return textDialect
+  greeting.asksForMeta()
+  try {
+    const [line] = await greeting.ask(META_NOOP_REQUEST)
+    if (line === 'MN') return metaDialect
+  } catch (error) {
+    if (error instanceof MemcacheServerError || error instanceof MemcacheUnsupportedError) return textDialect
+    throw error
+  }
+  // Of what else it may have said, more can follow.
+  throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
+}
+
+async function authenticate({ ask, sasl, redact }: Greeting, { username, password }: Credentials): Promise<void> {
+  if (sasl) {
+    const value = `\0${username}\0${password}`
+    await ask({ text: '', binary: { opcode: Opcode.saslAuth, key: 'PLAIN', value } })
+    return
+  }
+  const [line = ''] = await ask({ text: formatAuth(username, password) })
+  if (line !== 'STORED') {
+    throw new MemcacheAuthError(`the server answered ${JSON.stringify(redact(line))} to the credentials`)
+  }
 }

@@ -3,6 +3,7 @@ import type { OnReadOpts, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { kindOf } from 'memcache-ts-protocol'
 import type { ServerAddress } from '../server-address.ts'
 
 const RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -33,7 +34,10 @@ export function openStream(
 ): OpenedStream {
   if (address.stream !== undefined) {
     const stream = address.stream.connect()
-    stream.on('data', (chunk: Buffer) => received(chunk, chunk.length))
+    stream.on('data', (chunk: unknown) => {
+      const bytes = bytesOf(chunk)
+      received(bytes, bytes.length)
+    })
     process.nextTick(opened)
     return { stream, copiesOnWrite: false }
   }
@@ -53,6 +57,13 @@ export function openStream(
   const stream: Socket = connectTcp({ ...endpoint(address), onread })
   stream.once('connect', opened)
   return { stream, copiesOnWrite: true }
+}
+
+/** What a stream of the caller's making hands over: not all such streams keep to bytes. */
+function bytesOf(chunk: unknown): Buffer {
+  if (Buffer.isBuffer(chunk)) return chunk
+  if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  return Buffer.from(typeof chunk === 'string' ? chunk : `a stream's ${kindOf(chunk)}`)
 }
 
 function endpoint({ host, ip, port, path }: ServerAddress) {

@@ -4,12 +4,14 @@ import { errorForKey } from '../operations/error-for-key.ts'
 import type { Operation } from '../operations/operation.ts'
 import { OperationQueue } from './operation-queue.ts'
 
-/** What a look at the deadlines came to. */
+/** The result of a look at the deadlines. */
 export interface Expiry {
   /** The next deadline; `Infinity` when nothing waits. */
   readonly next: number
-  /** Why the server is to be given up, if it is. */
+  /** Why the connection is to be given up, if it is. */
   readonly reason: MemcacheTimeoutError | undefined
+  /** Whether not a byte has come in a whole timeout, rather than the answers of other operations. */
+  readonly isSilent: boolean
 }
 
 /** What waits on a connection: what was written, in the order of its answers, and what the greeting holds back. */
@@ -26,14 +28,30 @@ export class PendingOperations {
     this.#timeoutMs = timeoutMs
   }
 
-  /** How many callers wait. */
+  /** How many callers wait, or have given up without an answer having come yet. */
   get callers(): number {
     return this.#callers
   }
 
-  /** Another caller waits; an operation may have several. Returns whether it is the first. */
-  addCaller(): boolean {
-    return this.#callers++ === 0
+  /** Whether a caller waits who has not given up. */
+  get isAwaited(): boolean {
+    for (const operation of this.#written) if (!operation.settled) return true
+    for (const operation of this.#unwritten) if (!operation.settled) return true
+    return false
+  }
+
+  /** Whether a caller waits who has no time limit. */
+  get isAwaitedForEver(): boolean {
+    for (const operation of this.#written) if (!operation.settled && operation.deadline === Infinity) return true
+    for (const operation of this.#unwritten) if (!operation.settled && operation.deadline === Infinity) return true
+    return false
+  }
+
+  /** More callers wait; an operation may have several. Returns whether they are the first. */
+  addCallers(count: number): boolean {
+    const before = this.#callers
+    this.#callers = before + count
+    return before === 0
   }
 
   addWritten(operation: Operation): void {
@@ -65,12 +83,36 @@ export class PendingOperations {
     }
   }
 
+  /** Takes away what was held back, in its order, so that another connection can serve it. */
+  *takeUnwritten(): Iterable<Operation> {
+    for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
+      this.#callers -= operation.size
+      if (!operation.settled) yield operation
+    }
+  }
+
   /** Fails what was written: the connection is gone. */
   failWritten(error: MemcacheError): void {
     for (let operation = this.#written.shift(); operation !== undefined; operation = this.#written.shift()) {
-      this.#callers -= operation.size
-      // Whether a write was carried out, nobody knows.
-      if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
+      this.#failOne(operation, error)
+    }
+  }
+
+  /**
+   * The connection is gone: reads without a byte of an answer wait for the next one, once; the rest fails.
+   * @param isMidAnswer whether some of the first answer has come.
+   */
+  repeatReads(error: MemcacheError, isMidAnswer: boolean): void {
+    const { length } = this.#written
+    for (let index = 0; index < length; index++) {
+      const operation = this.#written.shift()!
+      const mayRepeat = operation.mayRepeat && !operation.settled && !(index === 0 && isMidAnswer)
+      if (mayRepeat) {
+        operation.mayRepeat = false
+        this.#unwritten.push(operation)
+      } else {
+        this.#failOne(operation, error)
+      }
     }
   }
 
@@ -90,10 +132,12 @@ export class PendingOperations {
   /**
    * Fails what has waited too long. What was sent keeps its place in the queue, since the answer may still come and must
    * not be taken for the next one's. When the server has been silent for a whole timeout, or an answer stays out for
-   * twice its time, the server is to be given up.
+   * twice its time, the connection is to be given up.
    */
   expire(now: number, lastReceived: number): Expiry {
     let next = Infinity
+    let reason: MemcacheTimeoutError | undefined
+    let isSilent = false
     for (const operation of this.#unwritten) {
       if (operation.settled) continue
       if (operation.deadline <= now) operation.expire(now, (key, ms) => this.#timeout(key, ms, false))
@@ -103,9 +147,8 @@ export class PendingOperations {
       if (operation.deadline <= now) {
         operation.expire(now, (key, ms) => this.#timeout(key, ms, operation.writes))
         const silentMs = now - Math.max(lastReceived, operation.sentAt)
-        if (operation.isOverdue || silentMs >= this.#timeoutMs) {
-          return { next, reason: this.#timeout(undefined, operation.timeoutMs, false) }
-        }
+        if (silentMs >= this.#timeoutMs) isSilent = true
+        if (isSilent || operation.isOverdue) reason ??= this.#timeout(undefined, operation.timeoutMs, false)
         if (operation.settled) {
           operation.isOverdue = true
           operation.deadline = now + Math.max(this.#timeoutMs, operation.timeoutMs)
@@ -113,7 +156,13 @@ export class PendingOperations {
       }
       next = Math.min(next, operation.deadline)
     }
-    return { next, reason: undefined }
+    return { next, reason, isSilent }
+  }
+
+  #failOne(operation: Operation, error: MemcacheError): void {
+    this.#callers -= operation.size
+    // Whether a write was carried out, nobody knows.
+    if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
   }
 
   #timeout(key: string | undefined, timeoutMs: number, ambiguous: boolean): MemcacheTimeoutError {

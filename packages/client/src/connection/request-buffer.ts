@@ -12,6 +12,10 @@ export class RequestBuffer {
   at = 0
   #parts: Buffer[] = []
   #from = 0
+  #begunParts = 0
+  #begunBuffer = this.buffer
+  #begunAt = 0
+  #begunFrom = 0
 
   get isEmpty(): boolean {
     return this.at === this.#from && this.#parts.length === 0
@@ -60,6 +64,22 @@ export class RequestBuffer {
     if (typeof value !== 'string') value.copy(this.buffer, this.at)
     else this.buffer.write(value, this.at, length === value.length ? 'latin1' : 'utf8')
     this.at += length
+  }
+
+  /** A request begins here, for `rewind`. */
+  begin(): void {
+    this.#begunParts = this.#parts.length
+    this.#begunBuffer = this.buffer
+    this.#begunAt = this.at
+    this.#begunFrom = this.#from
+  }
+
+  /** Forgets the request that was begun last: it could not be finished. */
+  rewind(): void {
+    this.#parts.length = this.#begunParts
+    this.buffer = this.#begunBuffer
+    this.at = this.#begunAt
+    this.#from = this.#begunFrom
   }
 
   /** Forgets what was gathered: the connection is gone. */

@@ -1,3 +1,4 @@
+import type { MemcacheError } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../connection/request-buffer.ts'
 import type { Operation } from '../operations/operation.ts'
 
@@ -12,14 +13,21 @@ export interface AnswerSink {
   first(): Operation | undefined
   /** The first operation has its answer. */
   finished(): void
-  /** The order of the answers, or their sense, is in doubt: nothing more is read. */
-  doubt(reason: string): void
+  /**
+   * The order of the answers, or their sense, is in doubt: nothing more is read.
+   * @param refusal what the server said, where it refused the connection itself.
+   */
+  doubt(reason: string, refusal?: MemcacheError): void
+  /** What a server said, without the password, for errors. */
+  redact(said: string): string
 }
 
 /** Reads a server's answers, and hands them to the operations in their order. */
 export interface AnswerReader {
   /** Takes received bytes; `buffer` may be used again afterwards. */
   push(buffer: Buffer, start: number, end: number): void
+  /** Whether some of the answer to the first operation has come. */
+  readonly isMidAnswer: boolean
   /** Reads no further: the connection is gone. */
   stop(): void
 }

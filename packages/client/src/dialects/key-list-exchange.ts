@@ -8,6 +8,8 @@ import type { LineExchange } from './line-exchange.ts'
 const SPACE = 32
 /** The longest key, and the space before it. */
 const KEY_BYTES = 251
+/** Of one line: hosted servers and proxies take no longer ones (nutcracker's mbuf is 16 KiB). */
+const MAX_LINE_BYTES = 16_000
 
 /** Classic `get` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListExchange implements LineExchange<KeyListOperation> {
@@ -20,10 +22,17 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
 
   write(operation: KeyListOperation, requests: RequestBuffer): void {
     const { wireKeys } = operation
-    requests.reserve(wireKeys.length * KEY_BYTES + 8)
+    requests.reserve(wireKeys.length * KEY_BYTES + 64)
     const out = requests.buffer
-    let at = writeWord(out, requests.at, 'get')
+    let lineStart = requests.at
+    let at = writeWord(out, lineStart, 'get')
+    operation.ends = 1
     for (const key of wireKeys) {
+      if (at - lineStart > MAX_LINE_BYTES - KEY_BYTES) {
+        lineStart = writeLineEnd(out, at)
+        at = writeWord(out, lineStart, 'get')
+        operation.ends++
+      }
       out[at] = SPACE
       at = writeRequestKey(out, at + 1, key)
     }
@@ -35,9 +44,19 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
     if (parseValueLine(valueLine, buffer, start, end)) {
       return operation.match(buffer, valueLine.keyStart, valueLine.keyEnd) ? valueLine.valueLength : DESYNC
     }
-    if (!isEnd(buffer, start, end)) return answers.unexpected(operation, buffer, start, end)
+    if (!isEnd(buffer, start, end)) {
+      const next = answers.unexpected(operation, buffer, start, end)
+      return next === DONE ? this.#ended(operation) : next
+    }
+    if (this.#ended(operation) === MORE) return MORE
     operation.finish()
     return DONE
+  }
+
+  /** One of its lines has been answered. */
+  #ended(operation: KeyListOperation): number {
+    operation.ends--
+    return operation.ends > 0 ? MORE : DONE
   }
 
   value(

@@ -1,5 +1,7 @@
 import {
+  blockMemory,
   FrameReader,
+  MAX_VALUE_BYTES,
   MemcacheProtocolError,
   MetaReply,
   NONE,
@@ -7,7 +9,7 @@ import {
   STOP,
   ValueLine,
 } from 'memcache-ts-protocol'
-import type { FrameHandler } from 'memcache-ts-protocol'
+import type { FrameHandler, MemcacheError } from 'memcache-ts-protocol'
 import type { Operation } from '../operations/operation.ts'
 import type { AnswerReader, AnswerSink } from './dialect.ts'
 import { DESYNC, DONE } from './line-exchange.ts'
@@ -16,6 +18,8 @@ import { serverError } from './server-error.ts'
 
 /** The longest lines are those of a large cluster's configuration; longer is no memcached. */
 const MAX_REPLY_LINE_BYTES = 64 * 1024
+/** How much of an answer that makes no sense an error shows. */
+const EXCERPT_LENGTH = 80
 const EMPTY = Buffer.alloc(0)
 
 /** Reads the answers of one connection in a dialect of lines, text or meta. */
@@ -25,12 +29,14 @@ export class LineAnswers implements AnswerReader, FrameHandler {
   readonly valueLine = new ValueLine()
   readonly #sink: AnswerSink
   readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
-  /** A value that came in pieces; its memory is allocated once. */
+  /** A value that comes in pieces. */
   #gathered: Buffer | undefined
   /** A value that lies in the memory that is being read, whole. */
   #direct: Buffer | undefined
   #directStart = 0
   #valueLength = 0
+  /** Whether the first operation has had a line of its answer. */
+  #begun = false
 
   constructor(sink: AnswerSink) {
     this.#sink = sink
@@ -44,21 +50,44 @@ export class LineAnswers implements AnswerReader, FrameHandler {
 
   stop(): void {
     this.#frames.stop()
+    this.#gathered = undefined
+    this.#direct = undefined
+  }
+
+  get isMidAnswer(): boolean {
+    return this.#begun || !this.#frames.atBoundary
   }
 
   line(buffer: Buffer, start: number, end: number): number {
     const operation = this.#sink.first()
-    if (operation === undefined) {
-      return this.#doubt(`sent ${excerpt(buffer, start, end)} although nothing was asked`)
-    }
+    if (operation === undefined) return this.#unasked(buffer, start, end)
     const next = this.#exchange(operation).line(operation as never, this, buffer, start, end)
     if (next >= 0) {
+      if (next > MAX_VALUE_BYTES)
+        return this.#doubt(`announced a value of ${next} bytes, over memcached's limit of 1 GiB`)
+      this.#begun = true
       this.#valueLength = next
       return next
     }
-    if (next === DONE) this.#sink.finished()
+    if (next === DONE) this.#finished()
     else if (next === DESYNC) return this.#doubt('sent an answer that does not fit the question')
+    else this.#begun = true
     return NONE
+  }
+
+  #finished(): void {
+    this.#begun = false
+    this.#sink.finished()
+  }
+
+  /** A server that has no more connections to give says so before it is asked, and hangs up. */
+  #unasked(buffer: Buffer, start: number, end: number): number {
+    const { server } = this.#sink
+    const said = this.#excerpt(buffer, start, end)
+    const error = parseErrorLine(buffer, start, end)
+    const refusal =
+      error && serverError(error.kind, this.#sink.redact(error.message), server, { server, retryable: true })
+    return this.#doubt(`sent ${said} although nothing was asked`, refusal)
   }
 
   data(buffer: Buffer, start: number, end: number, offset: number): void {
@@ -67,9 +96,13 @@ export class LineAnswers implements AnswerReader, FrameHandler {
       this.#directStart = start
       return
     }
-    // Who gave up wants no memory for it.
-    if (this.#gathered === undefined && this.#sink.first()!.settled) return
-    this.#gathered ??= Buffer.allocUnsafeSlow(this.#valueLength)
+    // Nothing is allocated, or kept, for a request that was given up.
+    if (this.#sink.first()!.settled) {
+      this.#gathered = undefined
+      return
+    }
+    if (offset > 0 && this.#gathered === undefined) return
+    this.#gathered = blockMemory(this.#gathered, offset + end - start, this.#valueLength)
     buffer.copy(this.#gathered, offset, start, end)
   }
 
@@ -85,12 +118,12 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     this.#gathered = undefined
     if (direct !== undefined) {
       exchange.value!(operation as never, this, direct, this.#directStart, this.#directStart + length, false)
-    } else if (gathered !== undefined) {
+    } else if (gathered !== undefined && gathered.length === length) {
       exchange.value!(operation as never, this, gathered, 0, length, true)
     } else if (length === 0) {
       exchange.value!(operation as never, this, EMPTY, 0, 0, false)
     }
-    if (exchange.valueEnd!(operation as never, this) === DONE) this.#sink.finished()
+    if (exchange.valueEnd!(operation as never, this) === DONE) this.#finished()
     return NONE
   }
 
@@ -105,11 +138,11 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     const details = { server, key: operation.key }
     const error = parseErrorLine(buffer, start, end)
     if (error === undefined) {
-      const said = excerpt(buffer, start, end)
+      const said = this.#excerpt(buffer, start, end)
       operation.fail(new MemcacheProtocolError(`${server} answered what nobody asked: ${said}`, details))
       return DESYNC
     }
-    operation.fail(serverError(error.kind, error.message, server, details))
+    operation.fail(serverError(error.kind, this.#sink.redact(error.message), server, details))
     // After a refused line nobody knows whether its data block was read as commands.
     return error.kind === 'SERVER_ERROR' || !operation.sendsValue ? DONE : DESYNC
   }
@@ -124,12 +157,12 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     return operation.exchange!
   }
 
-  #doubt(what: string): number {
-    this.#sink.doubt(`${this.#sink.server} ${what}`)
+  #doubt(what: string, refusal?: MemcacheError): number {
+    this.#sink.doubt(`${this.#sink.server} ${what}`, refusal)
     return STOP
   }
-}
 
-function excerpt(buffer: Buffer, start: number, end: number): string {
-  return JSON.stringify(buffer.toString('latin1', start, Math.min(end, start + 80)))
+  #excerpt(buffer: Buffer, start: number, end: number): string {
+    return JSON.stringify(this.#sink.redact(buffer.toString('latin1', start, end)).slice(0, EXCERPT_LENGTH))
+  }
 }

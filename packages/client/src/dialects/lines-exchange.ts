@@ -2,8 +2,11 @@ import { isEnd, MemcacheUnsupportedError, parseErrorLine } from 'memcache-ts-pro
 import type { RequestBuffer } from '../connection/request-buffer.ts'
 import type { LinesOperation } from '../operations/lines-operation.ts'
 import type { LineAnswers } from './line-answers.ts'
-import { DONE, MORE } from './line-exchange.ts'
+import { DESYNC, DONE, MORE } from './line-exchange.ts'
 import type { LineExchange } from './line-exchange.ts'
+
+/** Longer than the statistics of 100,000 connections; an answer that is handed on line by line is not kept. */
+const MAX_KEPT_LENGTH = 64 * 1024 * 1024
 
 /** Commands whose answer is text: `version`, `stats`, `me` and their like. */
 export class LinesExchange implements LineExchange<LinesOperation> {
@@ -26,10 +29,17 @@ export class LinesExchange implements LineExchange<LinesOperation> {
     const untilEnd = operation.request.untilEnd === true
     if (!untilEnd || !isEnd(buffer, start, end)) {
       if (parseErrorLine(buffer, start, end) !== undefined) return answers.unexpected(operation, buffer, start, end)
-      operation.take(buffer.toString('latin1', start, end))
+      if (!takeLine(operation, buffer.toString('latin1', start, end))) return DESYNC
       if (untilEnd && !operation.isRefused) return MORE
     }
     operation.finish()
     return DONE
   }
+}
+
+/** Hands a line to its operation, unless that was given up. Returns false where the answer is longer than any that makes sense. */
+export function takeLine(operation: LinesOperation, line: string): boolean {
+  if (operation.settled) return true
+  operation.take(line)
+  return operation.keptLength <= MAX_KEPT_LENGTH
 }

@@ -8,13 +8,17 @@ export abstract class KeyListOperation extends Operation {
   readonly kind = OperationKind.keyList
   /** What goes over the wire, in this order. */
   readonly wireKeys: string[] = []
+  /** How many ends the answer has yet: long lists go in several lines. */
+  ends = 0
   /** Servers answer in the order of the question, so the next hit is looked for from here on. */
   #next = 0
   #found = 0
+  #hits = 0
 
-  /** Which key's hit begins, by its bytes; false when nobody asked for it. */
+  /** Which key's hit begins, by its bytes; false for a key that nobody asked for, and for more hits than keys. */
   match(buffer: Buffer, start: number, end: number): boolean {
     const { length } = this.wireKeys
+    if (this.#hits++ >= length) return false
     for (let step = 0; step < length; step++) {
       const index = (this.#next + step) % length
       if (isKey(this.wireKeys[index]!, buffer, start, end)) {

@@ -6,8 +6,8 @@ export interface LinesRequest {
   readonly text: string
   /** Whether the answer goes on until a line `END`, rather than being one line. */
   readonly untilEnd?: boolean
-  /** With `untilEnd`: what a first line begins with that is the whole answer. */
-  readonly refusals?: readonly string[]
+  /** With `untilEnd`: what the lines of a list begin with. A first line of any other kind is the whole answer. */
+  readonly lists?: RegExp
   /** Whether it is a meta command, which servers without those do not know. */
   readonly meta?: boolean
   /** What it is in the binary protocol, if there is such a thing. */
@@ -28,6 +28,8 @@ export class LinesOperation extends Operation {
   readonly kind = OperationKind.lines
   readonly request: LinesRequest
   readonly lines: string[] = []
+  /** How much of the answer is kept in `lines`. */
+  keptLength = 0
   readonly #resolve: (lines: string[]) => void
 
   constructor(
@@ -44,12 +46,13 @@ export class LinesOperation extends Operation {
 
   take(line: string): void {
     this.lines.push(line)
+    this.keptLength += line.length + 1
   }
 
   /** Whether so far it is an answer of one line, instead of the many that were asked for. */
   get isRefused(): boolean {
-    const { refusals = [] } = this.request
-    return this.lines.length === 1 && refusals.some((refusal) => this.lines[0]!.startsWith(refusal))
+    const { lists } = this.request
+    return lists !== undefined && this.lines.length === 1 && !lists.test(this.lines[0]!)
   }
 
   finish(): void {

@@ -31,6 +31,8 @@ export abstract class Operation implements Waiter {
   timeoutMs = 0
   /** When it was handed to the connection, by the same clock. */
   sentAt = 0
+  /** Whether it may be asked again, once, where the connection was closed before any of its answer came: a read that changes nothing. */
+  mayRepeat: boolean
   /** Whether it was given up and its answer is still out. */
   isOverdue = false
   settled = false
@@ -45,6 +47,7 @@ export abstract class Operation implements Waiter {
   constructor(key: string | undefined, writes: boolean, reject: (error: unknown) => void) {
     this.key = key
     this.writes = writes
+    this.mayRepeat = !writes
     this.#reject = reject
   }
 

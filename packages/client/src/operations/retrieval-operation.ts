@@ -43,6 +43,8 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     reject: (error: unknown) => void,
   ) {
     super(key, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
+    // What is asked with the details may have taken the right to recache a stale item.
+    if (request.recacheSeconds !== undefined || request.details === true) this.mayRepeat = false
     this.wireKey = wireKey
     this.request = request
     this.#reader = reader

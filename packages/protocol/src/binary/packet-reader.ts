@@ -1,7 +1,12 @@
+import { blockMemory } from '../block-memory.ts'
+import { MAX_VALUE_BYTES } from '../limits.ts'
 import { Uint64 } from '../uint64.ts'
 import { BINARY_HEADER_BYTES } from './request-formatter.ts'
 
 const RESPONSE_MAGIC = 0x81
+/** A key and extras stand before the value. */
+const MAX_BODY_BYTES = MAX_VALUE_BYTES + 0x1_00ff
+const NOTHING = Buffer.alloc(0)
 
 /** A response of the binary protocol, whole; refilled by each. `body` is only lent for the call. */
 export class BinaryPacket {
@@ -9,7 +14,7 @@ export class BinaryPacket {
   status = 0
   opaque = 0
   readonly casUnique = new Uint64()
-  body: Buffer = Buffer.alloc(0)
+  body: Buffer = NOTHING
   extrasLength = 0
   keyLength = 0
 
@@ -30,8 +35,8 @@ export class BinaryPacket {
 }
 
 /**
- * Cuts a stream of bytes into binary responses, however the network split it. A body's memory is allocated at its header,
- * once, and filled across pieces.
+ * Cuts a stream of bytes into binary responses, however the network split it. A body's memory is allocated when its header has
+ * come, for large ones in steps, and filled across pieces.
  */
 export class PacketReader {
   readonly #handle: (packet: BinaryPacket) => void
@@ -40,6 +45,7 @@ export class PacketReader {
   readonly #header = Buffer.alloc(BINARY_HEADER_BYTES)
   #headerLength = 0
   #bodyLength = 0
+  #receivedLength = 0
   #ended = false
 
   /** @param broken is called when the bytes are no response; nothing is read after it. */
@@ -58,9 +64,11 @@ export class PacketReader {
         at += taken
         if (this.#headerLength === BINARY_HEADER_BYTES) this.#readHeader()
       } else {
-        const { body } = this.#packet
-        const taken = buffer.copy(body, this.#bodyLength, at, Math.min(end, at + body.length - this.#bodyLength))
-        this.#bodyLength += taken
+        const taken = Math.min(end - at, this.#bodyLength - this.#receivedLength)
+        const needed = this.#receivedLength + taken
+        const body = (this.#packet.body = blockMemory(this.#packet.body, needed, this.#bodyLength))
+        buffer.copy(body, this.#receivedLength, at, at + taken)
+        this.#receivedLength = needed
         at += taken
       }
       this.#finishIfWhole()
@@ -70,6 +78,12 @@ export class PacketReader {
   /** Reads no further. */
   stop(): void {
     this.#ended = true
+    this.#packet.body = NOTHING
+  }
+
+  /** Whether the stream stands between two responses: nothing is half read. */
+  get atBoundary(): boolean {
+    return this.#headerLength === 0
   }
 
   get #missingHeader(): number {
@@ -86,19 +100,22 @@ export class PacketReader {
     packet.status = header.readUInt16BE(6)
     packet.opaque = header.readUInt32BE(12)
     packet.casUnique.set(header.readUInt32BE(16), header.readUInt32BE(20))
-    if (header[0] !== RESPONSE_MAGIC || packet.valueStart > bodyLength) {
+    if (header[0] !== RESPONSE_MAGIC || packet.valueStart > bodyLength || bodyLength > MAX_BODY_BYTES) {
       this.#ended = true
       this.#broken('bytes that are no binary response')
       return
     }
-    packet.body = Buffer.allocUnsafeSlow(bodyLength)
-    this.#bodyLength = 0
+    packet.body = NOTHING
+    this.#bodyLength = bodyLength
+    this.#receivedLength = 0
   }
 
   #finishIfWhole(): void {
     if (this.#ended || this.#headerLength < BINARY_HEADER_BYTES) return
-    if (this.#bodyLength < this.#packet.body.length) return
+    if (this.#receivedLength < this.#bodyLength) return
     this.#headerLength = 0
     this.#handle(this.#packet)
+    // The last value is not kept until the next one comes.
+    this.#packet.body = NOTHING
   }
 }

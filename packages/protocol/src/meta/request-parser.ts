@@ -10,6 +10,7 @@ import { CapitalFlag, Flag, KNOWN_CAPITAL_FLAGS, KNOWN_FLAGS } from './flag.ts'
 
 const LETTER_BITS = 31
 const IS_SMALL = 0x20
+const LETTER_O = 79
 const MAX_VALUE_LENGTH = 0x7fff_fffd
 const bigFlags = new Uint64()
 
@@ -39,25 +40,36 @@ export function parseMetaSet(request: Request): void {
 }
 
 function finishMeta(request: Request): void {
-  if (request.keyLength > MAX_KEY_BYTES) {
-    const isArithmetic = request.command === Command.metaArithmetic
-    request.error = isArithmetic ? RequestError.invalidOrDuplicateFlag : RequestError.badFormat
-    return
+  const { command } = request
+  let error: number = request.keyLength > MAX_KEY_BYTES ? RequestError.badFormat : parseFlags(request)
+  // ma tells no more than this of its flags; the others name the kind.
+  if (error !== RequestError.none && command === Command.metaArithmetic) error = RequestError.invalidOrDuplicateFlag
+  if (error === RequestError.none && request.mode !== 0) error = checkMode(request)
+  if (error === RequestError.none && isOpaqueTooLong(request)) error = RequestError.opaqueTooLong
+  if (error !== RequestError.none && hasOddFlag(request)) {
+    // It is no meta command at all then: nothing is known of a data block either.
+    error = RequestError.badFormat
+    request.valueLength = -1
   }
-  const error = parseFlags(request)
-  if (error !== RequestError.none) {
-    // ma tells no more than this; the others name the kind.
-    const vague = request.command === Command.metaArithmetic && error !== RequestError.badFormat
-    request.error = vague ? RequestError.invalidOrDuplicateFlag : error
-  } else if ((request.flags & Flag.base64) !== 0 && request.command !== Command.metaDebug) {
-    // memcached 1.6.45 takes the key of an `me` as it stands, whatever its document says.
-    request.error = decodeKey(request)
-  }
-  if (request.error === RequestError.none && request.mode !== 0) request.error = checkMode(request)
+  request.error = error
 }
 
-/** Reads the flags into the record; returns what is wrong. A bad argument is told after the last flag was read. */
+/** me: `<key> [b <anything>]`. As memcached 1.6.45, which reads the key as base64 only with another word behind the b. */
+function parseMetaDebugFlags(request: Request): number {
+  const { buffer, cursor, end } = request
+  const at = skipSpaces(buffer, cursor, end)
+  const next = skipSpaces(buffer, tokenEnd(buffer, at, end), end)
+  if (next === end || buffer[at] !== 98 || tokenEnd(buffer, at, end) !== at + 1) return RequestError.none
+  return decodeKey(request) === RequestError.none ? RequestError.none : RequestError.badFormat
+}
+
+/**
+ * Reads the flags into the record; returns what is wrong. A bad argument is told after the last flag was read, the last
+ * one if there are several.
+ */
 function parseFlags(request: Request): number {
+  if (request.command === Command.metaDebug)
+    return hasOddFlag(request) ? RequestError.badFormat : parseMetaDebugFlags(request)
   const { buffer, end } = request
   let error: number = RequestError.none
   let at = skipSpaces(buffer, request.cursor, end)
@@ -70,16 +82,19 @@ function parseFlags(request: Request): number {
     const letter = buffer[at]!
     const flagEnd = tokenEnd(buffer, at, end)
     const bit = 1 << (letter & LETTER_BITS)
-    if ((letter < 65 || letter > 122) && (letter < 48 || letter > 57)) return RequestError.badFormat
     if ((letter & IS_SMALL) === 0) {
       if ((request.capitalFlags & bit) !== 0) return RequestError.duplicateFlag
       if (letter < 65 || letter > 90 || (KNOWN_CAPITAL_FLAGS & bit) === 0) return RequestError.invalidFlag
       request.capitalFlags |= bit
-      error = parseArgument(request, bit, at + 1, flagEnd) || error
+      const wrong = parseArgument(request, bit, at + 1, flagEnd)
+      // Bad client flags say no more than that the line is bad, which takes no other error's place.
+      if (wrong !== RequestError.none && (error === RequestError.none || wrong !== RequestError.badFormat))
+        error = wrong
     } else {
       if (letter < 97 || letter > 122 || (KNOWN_FLAGS & bit) === 0) return RequestError.invalidFlag
       if ((request.flags & bit) !== 0) return RequestError.duplicateFlag
       request.flags |= bit
+      if (bit === Flag.base64) error = decodeKey(request) || error
     }
     request.flagStart[request.flagCount] = at
     request.flagEnd[request.flagCount] = flagEnd
@@ -87,6 +102,15 @@ function parseFlags(request: Request): number {
     at = skipSpaces(buffer, flagEnd, end)
   }
   return error
+}
+
+/** Whether a flag begins with a byte with which none can. */
+function hasOddFlag({ buffer, cursor, end }: Request): boolean {
+  for (let at = skipSpaces(buffer, cursor, end); at < end; at = skipSpaces(buffer, tokenEnd(buffer, at, end), end)) {
+    const letter = buffer[at]!
+    if ((letter < 65 || letter > 122) && (letter < 48 || letter > 57)) return true
+  }
+  return false
 }
 
 /** Told before a repeated flag is, as memcached does. */
@@ -134,30 +158,52 @@ function parseArgument(request: Request, bit: number, start: number, end: number
       return request.initial.parse(buffer, start, end) ? RequestError.none : RequestError.badInitial
     case CapitalFlag.delta:
       return request.delta.parse(buffer, start, end) ? RequestError.none : RequestError.badDelta
-    case CapitalFlag.mode: {
-      // A word where one letter belongs is no mode.
-      request.mode = end - start === 1 ? buffer[start]! : -1
+    case CapitalFlag.mode:
+      // The first letter alone, as in memcached; without one there is no mode.
+      request.mode = start < end ? buffer[start]! : -1
       return RequestError.none
-    }
-    case CapitalFlag.opaque:
-      return end - start > MAX_OPAQUE_BYTES ? RequestError.opaqueTooLong : RequestError.none
     default:
       return RequestError.none
   }
 }
 
+/** Told where nothing else is wrong. */
+function isOpaqueTooLong(request: Request): boolean {
+  if ((request.capitalFlags & CapitalFlag.opaque) === 0) return false
+  for (let index = 0; index < request.flagCount; index++) {
+    const start = request.flagStart[index]!
+    if (request.buffer[start] === LETTER_O) return request.flagEnd[index]! - start - 1 > MAX_OPAQUE_BYTES
+  }
+  return false
+}
+
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const NOT_BASE64 = /[^A-Za-z0-9+/=]/g
 
 /** Decodes a base64 key; the decoded bytes are the key from then on. */
 function decodeKey(request: Request): number {
-  const text = request.buffer.toString('latin1', request.keyStart, request.keyStart + request.keyLength)
-  if (!BASE64.test(text)) return RequestError.badKeyEncoding
+  const sent = request.buffer.toString('latin1', request.keyStart, request.keyStart + request.keyLength)
+  const text = BASE64.test(sent) ? sent : tidyBase64(sent)
+  if (text === undefined) return RequestError.badKeyEncoding
   request.decodedKey ??= Buffer.allocUnsafeSlow(MAX_KEY_BYTES)
   request.keyLength = request.decodedKey.write(text, 'base64')
   request.keyBuffer = request.decodedKey
   request.keyStart = 0
   request.keyHash = hashKey(request.decodedKey, 0, request.keyLength)
   return RequestError.none
+}
+
+/** What memcached's decoder makes of a text that is not quite base64: it skips other bytes, and ends behind the first padding. */
+function tidyBase64(sent: string): string | undefined {
+  const text = sent.replaceAll(NOT_BASE64, '')
+  if (text === '' || text.length % 4 !== 0) return undefined
+  const padding = text.indexOf('=')
+  const end = padding === -1 ? text.length : padding - (padding % 4) + 4
+  const last = text.slice(end - 4, end)
+  const pads = last.split('=').length - 1
+  if (pads > 2) return undefined
+  // A padding that does not stand last counts as a zero.
+  return text.slice(0, end - 4) + last.replaceAll('=', 'A').slice(0, 4 - pads) + '='.repeat(pads)
 }
 
 function checkMode(request: Request): number {

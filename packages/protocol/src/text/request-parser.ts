@@ -1,18 +1,13 @@
 import { Command } from '../command.ts'
-import { HASH_SEED, finishHash, hashByte } from '../key-hash.ts'
+import { scanKey } from '../key-hash.ts'
 import { MAX_KEY_BYTES } from '../limits.ts'
 import { RequestError } from '../request.ts'
 import type { Request } from '../request.ts'
-import { endsWithNoreply, parseInt32, parseUint53, skipSpaces, tokenEnd, tokenIs } from '../tokens.ts'
-import { Uint64 } from '../uint64.ts'
+import { endsWithNoreply, parseInt32, parseLong, parseUint53, skipSpaces, tokenEnd, tokenIs } from '../tokens.ts'
 
 const SPACE = 32
-const PLUS = 43
-const MINUS = 45
 /** A longer data block is refused as a malformed line (memcached: INT_MAX - 2). */
 const MAX_VALUE_LENGTH = 0x7fff_fffd
-
-const bigFlags = new Uint64()
 
 /**
  * Moves `request` to the next key of its line. Returns false when there is none; the key may still be too long.
@@ -22,20 +17,27 @@ export function nextKey(request: Request): boolean {
   const buffer = request.buffer
   const end = request.end
   const start = skipSpaces(buffer, request.cursor, end)
-  let hash = HASH_SEED
-  let at = start
-  while (at < end) {
-    const byte = buffer[at]!
-    if (byte === SPACE) break
-    hash = hashByte(hash, byte)
-    at++
-  }
+  const at = scanKey(request, buffer, start, end, SPACE)
   request.cursor = at
   request.keyBuffer = buffer
   request.keyStart = start
   request.keyLength = at - start
-  request.keyHash = finishHash(hash)
   return at > start
+}
+
+/** Whether `nextKey` finds another key in the line. */
+export function hasKeyLeft({ buffer, cursor, end }: Request): boolean {
+  return skipSpaces(buffer, cursor, end) < end
+}
+
+/** Whether a key that is too long is among those that `nextKey` has not come to yet. */
+export function hasLongKeyLeft({ buffer, cursor, end }: Request): boolean {
+  for (let at = skipSpaces(buffer, cursor, end); at < end;) {
+    const keyEnd = tokenEnd(buffer, at, end)
+    if (keyEnd - at > MAX_KEY_BYTES) return true
+    at = skipSpaces(buffer, keyEnd, end)
+  }
+  return false
 }
 
 /** get, gets: keys follow, read one by one with `nextKey`. */
@@ -83,33 +85,16 @@ export function parseStorage(request: Request): void {
     request.error = RequestError.badFormat
     return
   }
-  const digitsStart = buffer[flagsStart] === PLUS ? flagsStart + 1 : flagsStart
-  const clientFlags = parseUint53(buffer, digitsStart, flagsEnd)
-  if (clientFlags >= 0) {
-    request.clientFlags = clientFlags >>> 0
-  } else if (bigFlags.parse(buffer, digitsStart, flagsEnd)) {
-    // As memcached: a 64-bit number, of which it keeps 32 bits.
-    request.clientFlags = bigFlags.low
-  } else {
-    request.error = RequestError.badFormat
-  }
-  if (!parseStorageExptime(request, exptimeStart, exptimeEnd)) request.error = RequestError.badFormat
+  let clientFlags = parseUint53(buffer, flagsStart, flagsEnd)
+  if (Number.isNaN(clientFlags)) clientFlags = parseLong(buffer, flagsStart, flagsEnd, false)
+  let exptime = parseInt32(buffer, exptimeStart, exptimeEnd)
+  // What `strtol` reads otherwise: a minus alone is no number for it.
+  if (exptime === 0 || Number.isNaN(exptime)) exptime = parseLong(buffer, exptimeStart, exptimeEnd, true)
+  if (Number.isNaN(clientFlags) || Number.isNaN(exptime)) request.error = RequestError.badFormat
+  // As memcached: a 64-bit number, of which it keeps 32 bits.
+  request.clientFlags = clientFlags >>> 0
+  request.exptime = exptime
   if (request.command === Command.cas) parseCasUnique(request, lengthEnd)
-}
-
-/** As memcached's safe_strtol: a plus may stand before it, and of a number of 64 bits the lower 32 are taken. */
-function parseStorageExptime(request: Request, start: number, end: number): boolean {
-  const { buffer } = request
-  const exptime = parseInt32(buffer, start, end)
-  if (!Number.isNaN(exptime)) {
-    request.exptime = exptime
-    return true
-  }
-  const sign = buffer[start]
-  const signed = start < end && (sign === PLUS || sign === MINUS)
-  if (!bigFlags.parse(buffer, signed ? start + 1 : start, end) || bigFlags.high > 0x7fff_ffff) return false
-  request.exptime = (sign === MINUS ? -bigFlags.low : bigFlags.low) | 0
-  return true
 }
 
 function parseCasUnique(request: Request, at: number): void {
@@ -119,11 +104,11 @@ function parseCasUnique(request: Request, at: number): void {
   if (!request.cas.parse(request.buffer, start, end)) request.error = RequestError.badFormat
 }
 
-/** delete: `<key> [anything] [noreply]`. */
+/** delete: `<key> [anything] [noreply]`. The last word says noreply, also where it is the key. */
 export function parseDelete(request: Request): void {
+  const { buffer, cursor, end } = request
   parseKey(request)
-  if (request.error === RequestError.none)
-    request.noreply = endsWithNoreply(request.buffer, request.cursor, request.end)
+  if (request.keyLength > 0) request.noreply = endsWithNoreply(buffer, cursor, end)
 }
 
 /** incr, decr: `<key> <delta> [noreply]`. */
@@ -156,7 +141,7 @@ function parseKeyAndArgument(request: Request): number {
     request.error = RequestError.badFormat
     return -1
   }
-  request.noreply = endsWithNoreply(request.buffer, start, request.end)
+  request.noreply = endsWithNoreply(request.buffer, request.cursor, request.end)
   if (request.keyLength > MAX_KEY_BYTES) {
     request.error = RequestError.badFormat
     return -1
@@ -177,7 +162,8 @@ export function parseOther(request: Request, wordEnd: number): void {
   while (lastEnd > start && buffer[lastEnd - 1] === SPACE) lastEnd--
   let lastStart = lastEnd
   while (lastStart > start && buffer[lastStart - 1] !== SPACE) lastStart--
-  const isHttp = lastEnd - lastStart >= 5 && tokenIs(buffer, lastStart, lastStart + 5, 'HTTP/')
+  request.noreply = endsWithNoreply(buffer, start, end)
+  const isHttp = lastStart > start && lastEnd - lastStart >= 5 && tokenIs(buffer, lastStart, lastStart + 5, 'HTTP/')
   request.error = isHttp ? RequestError.http : RequestError.unknownCommand
 }
 

@@ -19,7 +19,7 @@ import type { CommandContext } from './command-context.ts'
 import { writeEchoFlags, writeTtl } from './meta-get.ts'
 import { markKeyEncoding } from './storage.ts'
 
-const LETTER = { c: 99, k: 107, t: 116, D: 68, O: 79, T: 84, minus: 45 }
+const LETTER = { c: 99, k: 107, t: 116, D: 68, N: 78, O: 79, T: 84, minus: 45 }
 const SPACE = 32
 const casUnique = new Uint64()
 const result = new AddResult()
@@ -33,7 +33,7 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
   if (item === 0) {
     if ((request.capitalFlags & CapitalFlag.vivify) !== 0) {
       if (!makeCounter(context, request)) replies.append(Reply.outOfMemory)
-      else if ((request.flags & Flag.quiet) === 0) reply(context, request)
+      else reply(context, request, true)
       return
     }
     if (decrements) counters.decrMisses++
@@ -41,7 +41,9 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
     replyWithoutItem(context, request, MetaCode.NF)
     return
   }
-  if (request.hasCas && !store.readCas(item, casUnique).equals(request.cas)) {
+  // As memcached: a cas unique of 0 is none, and is not compared with where there is no value to change.
+  const compares = request.hasCas && !request.cas.isZero && store.valueLength(item) > 0 && !store.isChained(item)
+  if (compares && !store.readCas(item, casUnique).equals(request.cas)) {
     replyWithoutItem(context, request, MetaCode.EX)
     return
   }
@@ -51,27 +53,15 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
     return
   }
   if ((request.capitalFlags & CapitalFlag.newCas) !== 0) store.setCas(result.item, request.newCas)
-  if ((request.flags & Flag.quiet) !== 0) {
-    applyExptime(context, request)
-    return
-  }
-  reply(context, request)
+  reply(context, request, false)
 }
 
 /** Makes the counter with its initial value; returns false without memory. */
 function makeCounter(context: CommandContext, request: Request): boolean {
-  const { store, clock } = context
+  const { store } = context
   result.value.copy(request.initial)
   const length = result.value.write(digits, 0)
-  const item = store.reserve(
-    request.keyBuffer,
-    request.keyStart,
-    request.keyLength,
-    request.keyHash,
-    0,
-    clock.expiry(request.vivifyExptime, store.now),
-    length,
-  )
+  const item = store.reserve(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash, 0, 0, length)
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return false
   markKeyEncoding(context, item, request)
   store.write(item, 0, digits, 0, length)
@@ -81,14 +71,9 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   return true
 }
 
-function applyExptime({ store, clock }: CommandContext, request: Request): void {
-  if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
-    store.setExptime(result.item, clock.expiry(request.exptime, store.now))
-  }
-}
-
-function reply(context: CommandContext, request: Request): void {
-  const { store, replies } = context
+/** Answers the flags in their order, where T and N take effect; q keeps the reply back. */
+function reply(context: CommandContext, request: Request, isNew: boolean): void {
+  const { store, replies, clock } = context
   replies.room()
   const out = replies.buffer
   const withValue = (request.flags & Flag.returnValue) !== 0
@@ -108,7 +93,10 @@ function reply(context: CommandContext, request: Request): void {
         at = writeTtl(context, result.item, at)
         break
       case LETTER.T:
-        applyExptime(context, request)
+        store.setExptime(result.item, clock.expiry(request.exptime, store.now))
+        break
+      case LETTER.N:
+        if (isNew) store.setExptime(result.item, clock.expiry(request.vivifyExptime, store.now))
         break
       case LETTER.O:
         at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
@@ -120,6 +108,7 @@ function reply(context: CommandContext, request: Request): void {
       }
     }
   }
+  if ((request.flags & Flag.quiet) !== 0) return
   at = writeLineEnd(out, at)
   if (withValue) {
     at += digits.copy(out, at, 0, length)

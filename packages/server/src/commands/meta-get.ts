@@ -64,7 +64,7 @@ export function metaGet(context: CommandContext, request: Request): void {
   let won = vivified
   if (request.flagCount > 0) {
     if (wins(context, request, item, vivified)) won = true
-    at = writeReturnFlags(context, request, item, at)
+    at = writeReturnFlags(context, request, item, vivified, at)
   }
   if (store.hasFlag(item, ItemFlag.tokenSent | ItemFlag.stale)) {
     const tokenSent = store.hasFlag(item, ItemFlag.tokenSent)
@@ -84,18 +84,10 @@ export function metaGet(context: CommandContext, request: Request): void {
   if ((request.flags & Flag.noBump) === 0) store.fetched(item)
 }
 
-/** An empty item for a miss with N; the one who made it has won the right to fill it. */
+/** An empty item for a miss with N, which sets its lifetime where it stands; the caller has won the right to fill it. */
 function vivify(context: CommandContext, request: Request): number {
-  const { store, clock } = context
-  const item = store.reserve(
-    request.keyBuffer,
-    request.keyStart,
-    request.keyLength,
-    request.keyHash,
-    0,
-    clock.expiry(request.vivifyExptime, store.now),
-    0,
-  )
+  const { store } = context
+  const item = store.reserve(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash, 0, 0, 0)
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return 0
   markKeyEncoding(context, item, request)
   const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
@@ -125,8 +117,14 @@ function touchesBefore(request: Request, letter: number): boolean {
   return false
 }
 
-/** Answers the flags in their order; T takes effect where it stands, so that `t` before it shows the old lifetime. */
-function writeReturnFlags(context: CommandContext, request: Request, item: number, start: number): number {
+/** Answers the flags in their order; T and N take effect where they stand, so that `t` before them shows the old lifetime. */
+function writeReturnFlags(
+  context: CommandContext,
+  request: Request,
+  item: number,
+  vivified: boolean,
+  start: number,
+): number {
   const { store, replies, clock } = context
   const out = replies.buffer
   let at = start
@@ -135,6 +133,9 @@ function writeReturnFlags(context: CommandContext, request: Request, item: numbe
     switch (request.buffer[flagStart]) {
       case LETTER.T:
         store.setExptime(item, clock.expiry(request.exptime, store.now))
+        break
+      case LETTER.N:
+        if (vivified) store.setExptime(item, clock.expiry(request.vivifyExptime, store.now))
         break
       case LETTER.s:
         at = writeUintFlag(out, at, LETTER.s, store.valueLength(item))

@@ -1,43 +1,90 @@
-import { Command, MAX_KEY_BYTES, nextKey, Reply, Uint64, writeValueLine } from 'memcache-ts-protocol'
+import {
+  Command,
+  hasLongKeyLeft,
+  hasKeyLeft,
+  MAX_KEY_BYTES,
+  nextKey,
+  Reply,
+  Uint64,
+  writeValueLine,
+} from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
+import { Progress } from '../long-reply.ts'
+import type { LongReply } from '../long-reply.ts'
+import { MAX_PENDING_REPLY_BYTES } from '../reply-writer.ts'
+import type { ReplyMark } from '../reply-writer.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 import { countFetch } from './fetch-counting.ts'
 
+/** Keys looked up before the other connections have their turn. */
+const MAX_KEYS_PER_TURN = 512
+
 const casUnique = new Uint64()
 
-/** get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). */
-export function retrieve(context: CommandContext, request: Request): void {
+/**
+ * get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). Returns false where
+ * it has paused before the next key, since one line may ask for more than memory holds: `PausedRetrieval` goes on.
+ */
+export function retrieve(context: CommandContext, request: Request, isResumed: boolean): boolean {
   const { store, replies, clock } = context
   const { command } = request
   const withCas = command === Command.gets || command === Command.gats
   const touches = command === Command.gat || command === Command.gats
   const expiry = touches ? clock.expiry(request.exptime, store.now) : 0
   // A key that is too long takes back the values before it, so only a long line has to remember where it began.
-  const mark = request.end - request.start > MAX_KEY_BYTES ? replies.mark() : undefined
+  const mark = !isResumed && request.end - request.start > MAX_KEY_BYTES ? replies.mark() : undefined
+  let keysLeft = MAX_KEYS_PER_TURN
   while (nextKey(request)) {
-    if (request.keyLength > MAX_KEY_BYTES) {
-      if (mark !== undefined) replies.rewind(mark)
-      replies.append(Reply.badRetrievalKey)
-      return
-    }
+    if (request.keyLength > MAX_KEY_BYTES) return refuseKey(context, mark)
     const item = findItem(context, request)
     countFetch(context, request, item, touches)
-    if (item === 0) continue
-    if (touches) store.setExptime(item, expiry)
-    replies.room()
-    replies.at = writeValueLine(
-      replies.buffer,
-      replies.at,
-      request.keyBuffer,
-      request.keyStart,
-      request.keyLength,
-      store.clientFlags(item),
-      store.valueLength(item),
-      withCas ? store.readCas(item, casUnique) : undefined,
-    )
-    replies.appendValue(item)
-    store.fetched(item)
+    if (item !== 0) {
+      if (touches) store.setExptime(item, expiry)
+      replies.room()
+      replies.at = writeValueLine(
+        replies.buffer,
+        replies.at,
+        request.keyBuffer,
+        request.keyStart,
+        request.keyLength,
+        store.clientFlags(item),
+        store.valueLength(item),
+        withCas ? store.readCas(item, casUnique) : undefined,
+      )
+      replies.appendValue(item)
+      store.fetched(item)
+    }
+    if (--keysLeft > 0 && replies.pendingBytes <= MAX_PENDING_REPLY_BYTES) continue
+    if (!hasKeyLeft(request)) break
+    // What leaves now cannot be taken back: the other keys are looked at first.
+    if (mark !== undefined && hasLongKeyLeft(request)) return refuseKey(context, mark)
+    return false
   }
   replies.append(Reply.end)
+  return true
+}
+
+function refuseKey({ replies }: CommandContext, mark: ReplyMark | undefined): true {
+  if (mark !== undefined) replies.rewind(mark)
+  replies.append(Reply.badRetrievalKey)
+  return true
+}
+
+/** A retrieval whose line asks for more than is answered in one turn; the request holds its own copy of the line. */
+export class PausedRetrieval implements LongReply {
+  readonly state = 'conn_mwrite'
+  readonly #context: CommandContext
+  readonly #request: Request
+
+  constructor(context: CommandContext, request: Request) {
+    this.#context = context
+    this.#request = request
+  }
+
+  next(): Progress {
+    return retrieve(this.#context, this.#request, true) ? Progress.done : Progress.more
+  }
+
+  end(): void {}
 }

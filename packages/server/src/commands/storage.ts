@@ -106,11 +106,12 @@ function casAllows(context: CommandContext, item: number, old: number, order: St
     return false
   }
   store.readCas(old, itemCas)
-  if (itemCas.equals(order.cas)) {
+  // A cas unique of 0 is none: it equals nothing, not even that of an item without one (`-C`).
+  if (!order.cas.isZero && itemCas.equals(order.cas)) {
     counters.casHits[store.classOf(old)]!++
     return true
   }
-  if (order.acceptsStale && order.cas.isLessThan(itemCas)) {
+  if (order.acceptsStale && !order.cas.isZero && order.cas.isLessThan(itemCas)) {
     counters.casHits[store.classOf(old)]!++
     // A stale value does not live longer than the one that it replaces.
     store.setExptime(item, store.exptime(old))
@@ -125,7 +126,7 @@ function casAllows(context: CommandContext, item: number, old: number, order: St
 /** append, prepend: a new item of both values, with the old one's client flags and lifetime. */
 function extend(context: CommandContext, item: number, old: number, order: StoreOrder): number {
   const { store } = context
-  if (order.hasCas && !store.readCas(old, itemCas).equals(order.cas)) return StoreOutcome.exists
+  if (order.hasCas && !order.cas.isZero && !store.readCas(old, itemCas).equals(order.cas)) return StoreOutcome.exists
   // Pinned, since reserving the new item may evict the old one.
   store.pin(old)
   const length = store.valueLength(old) + store.valueLength(item)
@@ -169,7 +170,7 @@ function copyInto(context: CommandContext, target: number, offset: number, sourc
 
 function finish(context: CommandContext, item: number, old: number, order: StoreOrder): void {
   context.store.link(item, order.newCas, old)
-  order.storedCas.copy(order.newCas)
+  context.store.readCas(item, order.storedCas)
 }
 
 /** Fills the order for a text storage command. */
@@ -200,7 +201,7 @@ export function orderForMeta(order: StoreOrder, request: Request): void {
   order.vivifies = (capitalFlags & CapitalFlag.vivify) !== 0
   order.hasCas = request.hasCas
   order.cas.copy(request.cas)
-  order.hasNewCas = (capitalFlags & CapitalFlag.newCas) !== 0
+  order.hasNewCas = (capitalFlags & CapitalFlag.newCas) !== 0 && !request.newCas.isZero
   if (order.hasNewCas) order.newCas.copy(request.newCas)
   order.acceptsStale = order.command === Command.cas && (capitalFlags & CapitalFlag.invalidate) !== 0
 }

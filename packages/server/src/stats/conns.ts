@@ -7,7 +7,8 @@ export function connectionStatistics({ context, listeners, connections }: Statis
   for (const { id, address } of listeners) {
     lines.push([`${id}:addr`, address], [`${id}:state`, 'conn_listening'], [`${id}:secs_since_last_cmd`, now])
   }
-  for (const { id, peer, listenAddress, state, lastCommandAt } of connections) {
+  for (const { ends, state, lastCommandAt } of connections) {
+    const { id, peer, listenAddress } = ends
     lines.push(
       [`${id}:addr`, peer],
       [`${id}:listen_addr`, listenAddress],

@@ -15,10 +15,7 @@ const FORMS: Readonly<Record<string, (source: StatisticsSource) => Statistic[]>>
   conns: connectionStatistics,
 }
 
-/** The lines of `stats` or of one of its forms, without the end; `undefined` for a form that there is not. */
-export function statisticsText(form: string, source: StatisticsSource): string | undefined {
-  if (!Object.hasOwn(FORMS, form)) return undefined
-  return FORMS[form]!(source)
-    .map(([name, value]) => `STAT ${name} ${value}\r\n`)
-    .join('')
+/** The general statistics (form '') or one of the other forms; `undefined` for one that there is not. */
+export function statisticsOf(form: string, source: StatisticsSource): Statistic[] | undefined {
+  return Object.hasOwn(FORMS, form) ? FORMS[form]!(source) : undefined
 }

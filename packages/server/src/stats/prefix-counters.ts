@@ -1,4 +1,5 @@
 import type { Request } from 'memcache-ts-protocol'
+import { percentEncode } from '../percent-encode.ts'
 
 /** So many prefixes are counted and no more, since there is no other bound. */
 const MOST_PREFIXES = 65_536
@@ -43,13 +44,11 @@ export class PrefixCounters {
     this.#counts.clear()
   }
 
-  /** The lines of `stats detail dump`, without the end. */
-  dump(): string {
-    let lines = ''
+  /** The lines of `stats detail dump`. */
+  *lines(): Generator<string> {
     for (const [prefix, { gets, hits, sets, deletes }] of this.#counts) {
-      lines += `PREFIX ${prefix} get ${gets} hit ${hits} set ${sets} del ${deletes}\r\n`
+      yield `PREFIX ${printable(prefix)} get ${gets} hit ${hits} set ${sets} del ${deletes}\r\n`
     }
-    return lines
   }
 
   #of(request: Request): PrefixCounts | undefined {
@@ -64,4 +63,12 @@ export class PrefixCounters {
     }
     return counts
   }
+}
+
+/** Bytes that would end a line or a word of it: only base64 keys have spaces and line ends, others control characters. */
+const UNPRINTABLE = /[\0- \x7f]/
+
+/** A prefix as it stands in a line: percent-encoded as in `lru_crawler metadump` where it could be read as something else. */
+function printable(prefix: string): string {
+  return UNPRINTABLE.test(prefix) ? percentEncode(Buffer.from(prefix, 'latin1'), 0, prefix.length) : prefix
 }

@@ -24,6 +24,7 @@ export class HashIndex {
   #moved = 0
   #items = 0
   #holds = 0
+  #maxPower = LARGEST_POWER
 
   constructor(memory: PageMemory, power: number) {
     this.#memory = memory
@@ -66,7 +67,7 @@ export class HashIndex {
     this.#setFirst(hash, item)
     this.#items++
     if (this.#old !== undefined) this.#moveBuckets(BUCKETS_PER_INSERT)
-    else if (this.#items > (this.#mask + 1) * 1.5 && this.#power < LARGEST_POWER && this.#holds === 0) this.#grow()
+    else if (this.#items > (this.#mask + 1) * 1.5 && this.#power < this.#maxPower && this.#holds === 0) this.#grow()
   }
 
   remove(item: number, hash: number): void {
@@ -133,11 +134,17 @@ export class HashIndex {
   }
 
   #grow(): void {
+    const larger = allocateTable((this.#mask + 1) * 2)
+    if (larger === undefined) {
+      // It stays as it is, with longer chains, instead of asking for the memory at each insert.
+      this.#maxPower = this.#power
+      return
+    }
     this.#old = this.#table
     this.#moved = 0
     this.#power++
     this.#mask = this.#mask * 2 + 1
-    this.#table = new Int32Array(this.#mask + 1)
+    this.#table = larger
   }
 
   /** Goes on growing by a bounded step; returns whether there is more to do. */
@@ -162,5 +169,13 @@ export class HashIndex {
       }
     }
     if (this.#moved === old.length) this.#old = undefined
+  }
+}
+
+function allocateTable(buckets: number): Int32Array | undefined {
+  try {
+    return new Int32Array(buckets)
+  } catch {
+    return undefined
   }
 }

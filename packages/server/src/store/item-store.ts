@@ -216,8 +216,7 @@ export class ItemStore {
     const words = this.memory.words(item)
     const at = wordOffset(item)
     words[at + INFO]! |= ItemFlag.linked
-    words[at + CAS_LOW] = cas.low
-    words[at + CAS_HIGH] = cas.high
+    this.#writeCas(words, at, cas)
     words[at + GENERATION] = this.#generation
     words[at + LAST_ACCESS] = this.now
     this.index.insert(item, words[at + KEY_HASH]!)
@@ -369,10 +368,13 @@ export class ItemStore {
   }
 
   setCas(item: number, cas: Uint64): void {
-    const words = this.memory.words(item)
-    const at = wordOffset(item)
-    words[at + CAS_LOW] = cas.low
-    words[at + CAS_HIGH] = cas.high
+    this.#writeCas(this.memory.words(item), wordOffset(item), cas)
+  }
+
+  /** Items have no cas unique with `-C`, not even one that a client gives. */
+  #writeCas(words: Int32Array, at: number, cas: Uint64): void {
+    words[at + CAS_LOW] = this.settings.cas ? cas.low : 0
+    words[at + CAS_HIGH] = this.settings.cas ? cas.high : 0
   }
 
   /** Draws the next cas unique; 0 when there are none (`-C`). */

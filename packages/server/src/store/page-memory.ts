@@ -11,6 +11,14 @@ const UNIT_MASK = UNITS_PER_PAGE - 1
 const CACHE_LINE_BYTES = 64
 const PAGE_OFFSET = 48
 
+/** References of 31 bits end here. */
+const MAX_PAGES = 2 ** 31 / UNITS_PER_PAGE
+/**
+ * The most memory that may be asked for, in MiB: what references can speak of, less the pages that classes may get beyond
+ * the limit.
+ */
+export const MAX_MEMORY_MB = MAX_PAGES - 64
+
 const NO_BYTES = Buffer.alloc(0)
 const NO_WORDS = new Int32Array(0)
 
@@ -36,9 +44,14 @@ export class PageMemory {
     return this.#words[reference >>> PAGE_UNIT_BITS]!
   }
 
-  /** A fresh page's reference, zeroed. The caller keeps count of how many it may have. */
+  /**
+   * A fresh page's reference, zeroed; 0 if the system has no memory, or references cannot speak of more. The caller keeps
+   * count of how many it may have.
+   */
   addPage(): number {
-    const memory = new ArrayBuffer(PAGE_BYTES + CACHE_LINE_BYTES)
+    if (this.#vacant.length === 0 && this.#bytes.length === MAX_PAGES) return 0
+    const memory = allocatePage()
+    if (memory === undefined) return 0
     const number = this.#vacant.pop() ?? this.#bytes.length
     this.#bytes[number] = Buffer.from(memory, PAGE_OFFSET, PAGE_BYTES)
     this.#words[number] = new Int32Array(memory, PAGE_OFFSET, PAGE_BYTES / 4)
@@ -51,6 +64,14 @@ export class PageMemory {
     this.#bytes[number] = NO_BYTES
     this.#words[number] = NO_WORDS
     this.#vacant.push(number)
+  }
+}
+
+function allocatePage(): ArrayBuffer | undefined {
+  try {
+    return new ArrayBuffer(PAGE_BYTES + CACHE_LINE_BYTES)
+  } catch {
+    return undefined
   }
 }
 

@@ -178,8 +178,10 @@ export class SlabAllocator {
       return true
     }
     if (this.isFull && slabClass.pages.length > 0) return false
+    const page = this.#memory.addPage()
+    if (page === 0) return false
     this.#pages++
-    this.#startPage(slabClass, this.#memory.addPage())
+    this.#startPage(slabClass, page)
     return true
   }
 

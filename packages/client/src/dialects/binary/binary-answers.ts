@@ -20,12 +20,22 @@ import type { Operation } from '../../operations/operation.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import type { StoreOperation, StoreStatus } from '../../operations/store-operation.ts'
 import type { AnswerReader, AnswerSink } from '../dialect.ts'
+import { takeLine } from '../lines-exchange.ts'
+
+/** What stands before a value (protocol-binary, "Get response"). */
+const FLAGS_BYTES = 4
+/** A counter's value (protocol-binary, "Increment response"). */
+const COUNTER_BYTES = 8
+/** How much of a server's message an error shows. */
+const MESSAGE_LENGTH = 200
 
 /** Reads the answers of one connection in the binary protocol; each must echo its operation's opaque. */
 export class BinaryAnswers implements AnswerReader {
   readonly #sink: AnswerSink
   readonly #packets: PacketReader
   readonly #reply = new MetaReply()
+  /** Whether the first operation has had a packet of its answer. */
+  #begun = false
 
   constructor(sink: AnswerSink) {
     this.#sink = sink
@@ -39,18 +49,30 @@ export class BinaryAnswers implements AnswerReader {
     this.#packets.push(buffer, start, end)
   }
 
+  get isMidAnswer(): boolean {
+    return this.#begun || !this.#packets.atBoundary
+  }
+
   stop(): void {
     this.#packets.stop()
   }
 
   #packet(packet: BinaryPacket): void {
     const operation = this.#sink.first()
-    if (operation === undefined) return this.#doubt('sent an answer although nothing was asked')
-    if (packet.opaque !== operation.opaque) return this.#doubt('sent an answer that does not fit the question')
-    if (this.#read(operation, packet)) this.#sink.finished()
+    if (operation === undefined) {
+      this.#doubt('sent an answer although nothing was asked')
+      return
+    }
+    if (packet.opaque !== operation.opaque) {
+      this.#doubt('sent an answer that does not fit the question')
+      return
+    }
+    const isDone = this.#read(operation, packet)
+    this.#begun = !isDone
+    if (isDone) this.#sink.finished()
   }
 
-  /** Returns whether the operation's answer is complete. */
+  /** Returns whether the operation's answer is complete; not so once the connection is in doubt. */
   #read(operation: Operation, packet: BinaryPacket): boolean {
     switch (operation.kind) {
       case OperationKind.keyList:
@@ -75,11 +97,9 @@ export class BinaryAnswers implements AnswerReader {
     }
     const { body, extrasLength, valueStart, status } = packet
     if (status === Status.ok) {
-      if (operation.match(body, extrasLength, valueStart)) {
-        operation.take(body, valueStart, body.length, body.readUInt32BE(0), true)
-      } else {
-        this.#doubt('sent a key that nobody asked for')
-      }
+      if (extrasLength < FLAGS_BYTES) this.#doubt('sent a value without its client flags')
+      else if (!operation.match(body, extrasLength, valueStart)) this.#doubt('sent a key that nobody asked for')
+      else operation.take(body, valueStart, body.length, body.readUInt32BE(0), true)
     } else if (status !== Status.notFound) {
       this.#fail(operation, packet)
     }
@@ -94,7 +114,8 @@ export class BinaryAnswers implements AnswerReader {
       reply.code = MetaCode.HD
       reply.casUnique.copy(packet.casUnique)
       if (operation.request.value) {
-        const { body, valueStart } = packet
+        const { body, extrasLength, valueStart } = packet
+        if (extrasLength < FLAGS_BYTES) return this.#doubt('sent a value without its client flags')
         reply.clientFlags = body.readUInt32BE(0)
         operation.take(reply, body, valueStart, body.length, true)
       }
@@ -124,6 +145,7 @@ export class BinaryAnswers implements AnswerReader {
   #readArithmetic(operation: ArithmeticOperation, packet: BinaryPacket): boolean {
     const { status, body, valueStart } = packet
     if (status === Status.ok) {
+      if (body.length - valueStart !== COUNTER_BYTES) return this.#doubt('sent a counter that is not of 8 bytes')
       const digits = String(body.readBigUInt64BE(valueStart))
       operation.finish({ digits, casUnique: packet.casUnique.toBigInt(), ttlSeconds: Infinity })
     } else if (status === Status.notFound || status === Status.exists || status === Status.notStored) {
@@ -139,11 +161,11 @@ export class BinaryAnswers implements AnswerReader {
     if (packet.status !== Status.ok) return this.#fail(operation, packet)
     if (packet.opcode === Opcode.stat) {
       if (packet.keyLength > 0) {
-        operation.lines.push(`STAT ${packet.key()} ${packet.text()}`)
+        if (!takeLine(operation, `STAT ${packet.key()} ${packet.text()}`)) return this.#doubt('sent an endless answer')
         return false
       }
     } else {
-      operation.lines.push(packet.opcode === Opcode.version ? `VERSION ${packet.text()}` : packet.text())
+      takeLine(operation, packet.opcode === Opcode.version ? `VERSION ${packet.text()}` : packet.text())
     }
     operation.finish()
     return true
@@ -152,7 +174,7 @@ export class BinaryAnswers implements AnswerReader {
   #fail(operation: Operation, packet: BinaryPacket): true {
     const { server } = this.#sink
     const details = { server, key: operation.key }
-    const said = `status ${packet.status}: ${packet.text()}`
+    const said = `status ${packet.status}: ${this.#sink.redact(packet.text()).slice(0, MESSAGE_LENGTH)}`
     switch (packet.status) {
       case Status.tooLarge:
         operation.fail(new MemcacheTooLargeError(`${server} refused a value over its item limit (${said})`, details))
@@ -169,8 +191,9 @@ export class BinaryAnswers implements AnswerReader {
     return true
   }
 
-  #doubt(what: string): void {
+  #doubt(what: string): false {
     this.#sink.doubt(`${this.#sink.server} ${what}`)
+    return false
   }
 }
 

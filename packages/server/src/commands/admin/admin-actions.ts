@@ -1,6 +1,7 @@
+import type { LongReply } from '../../long-reply.ts'
 import type { Maintenance } from '../../maintenance.ts'
 import type { ResolvedServerOptions } from '../../options.ts'
-import type { ItemDump } from './item-dump.ts'
+import type { Statistic } from '../../stats/statistics-source.ts'
 
 /** What the rare commands may do to the server, beyond its items. */
 export interface AdminActions {
@@ -11,8 +12,8 @@ export interface AdminActions {
   /** Everything stored until `delaySeconds` from now is gone then. */
   flushAll(delaySeconds: number): void
   setVerbosity(level: number): void
-  /** The lines of a statistics form, '' for the general one; `undefined` for one that there is not. */
-  statistics(form: string): string | undefined
+  /** A statistics form, '' for the general one; `undefined` for one that there is not. */
+  statistics(form: string): Statistic[] | undefined
   resetStatistics(): void
   /** Ends the server, once the reply has left. */
   shutDown(graceful: boolean): void
@@ -21,5 +22,5 @@ export interface AdminActions {
 /** What the connection does after an admin command that has no reply. */
 export const AfterAdmin = { goOn: 0, close: 1 } as const
 
-/** A reply (a text is one line, without its end), what else to do, or items that are to be listed. */
-export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | ItemDump
+/** A reply (a text is one line, without its end), what else to do, or a reply that is made piece by piece. */
+export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | LongReply

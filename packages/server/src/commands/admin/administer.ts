@@ -1,5 +1,6 @@
 import { errorReply, Reply, RequestError } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
+import { MAX_MEMORY_MB } from '../../store/page-memory.ts'
 import { PROTOCOL_VERSION } from '../../version.ts'
 import type { CommandContext } from '../command-context.ts'
 import type { AdminActions } from './admin-actions.ts'
@@ -12,11 +13,17 @@ import { commandSlabs } from './slabs.ts'
 import { replyWithStatistics } from './stats.ts'
 import { integer, unsigned } from './words.ts'
 
-const LEAST_MEMORY_MB = 8
-const MOST_MEMORY_MB = 1_000_000_000
+const MIN_MEMORY_MB = 8
+/** More megabytes than this were meant as bytes. */
+const MAX_PLAUSIBLE_MB = 1_000_000_000
 
 /** The rare commands, read as words (protocol.txt, "Other commands" and those for operators). */
-export function administer(context: CommandContext, actions: AdminActions, request: Request): AdminResult {
+export function administer(
+  context: CommandContext,
+  actions: AdminActions,
+  request: Request,
+  isPipelining: boolean,
+): AdminResult {
   const words = request.words()
   const args = words.slice(1)
   switch (words[0]) {
@@ -26,15 +33,22 @@ export function administer(context: CommandContext, actions: AdminActions, reque
       return replyWithStatistics(context, actions, args)
     case 'quit':
       return AfterAdmin.close
+    case 'refresh_certs':
+      return 'Error TLS not enabled'
     case 'watch':
-      return watch(context, actions, args)
+      return watch(actions, args, isPipelining)
   }
   const noreply = args.at(-1) === 'noreply'
-  const result = operate(context, actions, words[0]!, args)
+  const result = operate(context, actions, words, isPipelining)
   return noreply && (typeof result === 'string' || Buffer.isBuffer(result)) ? AfterAdmin.goOn : result
 }
 
-function operate(context: CommandContext, actions: AdminActions, word: string, args: readonly string[]): AdminResult {
+function operate(
+  context: CommandContext,
+  actions: AdminActions,
+  [word = '', ...args]: readonly string[],
+  isPipelining: boolean,
+): AdminResult {
   switch (word) {
     case 'flush_all':
       return flushAll(context, actions, args)
@@ -45,7 +59,7 @@ function operate(context: CommandContext, actions: AdminActions, word: string, a
     case 'lru':
       return changeLru(actions, context.store.settings, args)
     case 'lru_crawler':
-      return commandLruCrawler(context, actions, args)
+      return commandLruCrawler(context, actions, args, isPipelining)
     case 'slabs':
       return commandSlabs(context, actions, args)
     case 'shutdown':
@@ -78,8 +92,9 @@ function setVerbosity(actions: AdminActions, args: readonly string[]): AdminResu
 function setMemoryLimit({ store }: CommandContext, args: readonly string[]): AdminResult {
   const megabytes = unsigned(args[0])
   if (megabytes === undefined) return Reply.error
-  if (megabytes < LEAST_MEMORY_MB) return 'MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m'
-  if (megabytes > MOST_MEMORY_MB) return 'MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes'
+  if (megabytes < MIN_MEMORY_MB) return 'MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m'
+  if (megabytes > MAX_PLAUSIBLE_MB) return 'MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes'
+  if (megabytes > MAX_MEMORY_MB) return 'MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust'
   store.setMemoryLimit(megabytes * 1024 * 1024)
   return Reply.ok
 }
@@ -93,9 +108,9 @@ function shutDown(actions: AdminActions, args: readonly string[]): AdminResult {
 }
 
 /** Log streams have their place here; until they exist, there is none to watch. */
-function watch({ replies }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
+function watch(actions: AdminActions, args: readonly string[], isPipelining: boolean): AdminResult {
   if (actions.options.disableWatch) return 'CLIENT_ERROR watch commands not allowed'
-  if (replies.pendingBytes > 0) return 'ERROR cannot pipeline other commands before watch'
+  if (isPipelining) return 'ERROR cannot pipeline other commands before watch'
   if (!args.every((arg) => LOG_STREAMS.has(arg))) return Reply.error
   return 'WATCHER_FAILED failed to add log watcher'
 }

@@ -1,6 +1,9 @@
 import { Uint64 } from 'memcache-ts-protocol'
 import { ItemFlag } from '../../store/item-layout.ts'
-import type { Crawl } from '../../maintenance.ts'
+import { Progress } from '../../long-reply.ts'
+import type { LongReply } from '../../long-reply.ts'
+import type { DumpVisitor, Maintenance } from '../../maintenance.ts'
+import { percentEncode } from '../../percent-encode.ts'
 import type { CommandContext } from '../command-context.ts'
 
 /** Items looked at before what was found is written, and the others have their turn. */
@@ -13,35 +16,45 @@ export type FormatLine = (context: CommandContext, item: number) => string
 
 /**
  * `lru_crawler metadump` and `mgdump`: a line for each live item, while the server goes on, no faster than the client
- * reads (protocol.txt, "LRU Crawler").
+ * reads (protocol.txt, "LRU Crawler"). A client that reads too slowly does not get the rest: the walk holds back others.
  */
-export class ItemDump {
-  /** The walk that visits the items, set once it has begun. */
-  crawl: Crawl | undefined
+export class ItemDump implements LongReply, DumpVisitor {
+  readonly state = 'conn_watch'
   readonly #context: CommandContext
+  readonly #maintenance: Maintenance
   readonly #format: FormatLine
   readonly #end: Buffer
   #started = false
+  #isCutOff = false
 
-  constructor(context: CommandContext, format: FormatLine, end: Buffer) {
+  constructor(context: CommandContext, maintenance: Maintenance, format: FormatLine, end: Buffer) {
     this.#context = context
+    this.#maintenance = maintenance
     this.#format = format
     this.#end = end
   }
 
-  /** Adds the next lines to the replies; returns whether there are more. */
-  next(): boolean {
+  next(): Progress {
+    if (this.#isCutOff) return Progress.failed
     const { replies } = this.#context
     if (!this.#started) replies.append(OK)
     this.#started = true
-    if (this.crawl!.step(ITEMS_PER_WRITE)) return true
+    if (this.#maintenance.stepDump(this, ITEMS_PER_WRITE)) return Progress.more
     replies.append(this.#end)
-    return false
+    return Progress.done
+  }
+
+  end(): void {
+    this.#maintenance.endDump(this)
   }
 
   visit(item: number): void {
     const { store, replies } = this.#context
     if (!store.isDead(item)) replies.appendText(this.#format(this.#context, item))
+  }
+
+  cutOff(): void {
+    this.#isCutOff = true
   }
 }
 
@@ -62,17 +75,4 @@ export function keyLine({ store }: CommandContext, item: number): string {
   const binary = store.hasFlag(item, ItemFlag.binaryKey)
   const key = store.bytes(item).toString(binary ? 'base64' : 'latin1', start, start + store.keyLength(item))
   return binary ? `mg ${key} b\r\n` : `mg ${key}\r\n`
-}
-
-/** What RFC 3986 leaves as it is ("unreserved"); every other byte becomes %XX. */
-const UNRESERVED = /[A-Za-z0-9\-._~]/
-
-function percentEncode(bytes: Buffer, start: number, length: number): string {
-  let encoded = ''
-  for (let at = start; at < start + length; at++) {
-    const character = String.fromCharCode(bytes[at]!)
-    if (UNRESERVED.test(character)) encoded += character
-    else encoded += `%${bytes[at]!.toString(16).toUpperCase().padStart(2, '0')}`
-  }
-  return encoded
 }

@@ -16,6 +16,7 @@ export function commandLruCrawler(
   context: CommandContext,
   actions: AdminActions,
   args: readonly string[],
+  isPipelining: boolean,
 ): AdminResult {
   const { settings } = context.store
   const [word, argument] = args
@@ -43,6 +44,9 @@ export function commandLruCrawler(
       return crawl(context, actions, argument!)
     case 'metadump':
     case 'mgdump':
+      if (!settings.lruCrawler) return 'CLIENT_ERROR lru crawler disabled'
+      if (actions.options.disableDumping) return `ERROR ${word === 'metadump' ? 'metadump' : 'key dump'} not allowed`
+      if (isPipelining) return `ERROR cannot pipeline other commands before ${word}`
       return dump(context, actions, word, argument!)
     default:
       return Reply.error
@@ -58,18 +62,13 @@ function crawl(context: CommandContext, actions: AdminActions, selection: string
 }
 
 function dump(context: CommandContext, actions: AdminActions, word: string, selection: string): AdminResult {
-  if (!context.store.settings.lruCrawler) return 'CLIENT_ERROR lru crawler disabled'
-  if (actions.options.disableDumping) return `ERROR ${word === 'metadump' ? 'metadump' : 'key dump'} not allowed`
-  if (context.replies.pendingBytes > 0) return `ERROR cannot pipeline other commands before ${word}`
   const lists = selection === 'hash' ? 'hash' : selectedLists(selection)
   if (lists === undefined) return BAD_CLASS
   const format = word === 'metadump' ? metadataLine : keyLine
-  const itemDump = new ItemDump(context, format, word === 'metadump' ? Reply.end : EN)
-  const crawl = actions.maintenance.beginDump(lists, (item) => itemDump.visit(item))
-  if (crawl === 'busy') return BUSY
-  if (crawl === 'growing') return 'ERROR locked try again later'
-  itemDump.crawl = crawl
-  return itemDump
+  const itemDump = new ItemDump(context, actions.maintenance, format, word === 'metadump' ? Reply.end : EN)
+  const begun = actions.maintenance.beginDump(lists, itemDump)
+  if (begun === 'busy') return BUSY
+  return begun === 'growing' ? 'ERROR locked try again later' : itemDump
 }
 
 const EN = Buffer.from('EN\r\n')

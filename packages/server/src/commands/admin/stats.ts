@@ -1,13 +1,16 @@
 import { Reply } from 'memcache-ts-protocol'
-import { Segment } from '../../store/item-layout.ts'
-import { ItemFlag } from '../../store/item-layout.ts'
+import type { Statistic } from '../../stats/statistics-source.ts'
+import { ItemFlag, Segment } from '../../store/item-layout.ts'
 import type { CommandContext } from '../command-context.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
+import { LineReply } from './line-reply.ts'
 import { unsigned } from './words.ts'
 
 const MOST_CLASSES = 64
 /** What `stats cachedump` may answer at most. */
-const MOST_DUMPED_BYTES = 2 * 1024 * 1024
+const MAX_DUMPED_BYTES = 2 * 1024 * 1024
+/** Items that `stats cachedump` looks at: those with base64 keys are passed over, however many there are. */
+const MAX_DUMP_VISITS = 65_536
 
 /** stats, in all its forms (protocol.txt, "Statistics"). */
 export function replyWithStatistics(
@@ -22,12 +25,16 @@ export function replyWithStatistics(
   }
   if (form === 'detail') return detail(context, actions, args[1])
   if (form === 'cachedump') return cacheDump(context, actions, args)
-  const lines = actions.statistics(form)
-  return lines === undefined ? Reply.error : Buffer.from(`${lines}END\r\n`, 'latin1')
+  const statistics = actions.statistics(form)
+  return statistics === undefined ? Reply.error : new LineReply(context.replies, statisticLines(statistics))
+}
+
+function* statisticLines(statistics: readonly Statistic[]): Generator<string> {
+  for (const [name, value] of statistics) yield `STAT ${name} ${value}\r\n`
 }
 
 /** stats detail: counts by key prefix. */
-function detail({ prefixes }: CommandContext, actions: AdminActions, word: string | undefined): AdminResult {
+function detail({ prefixes, replies }: CommandContext, actions: AdminActions, word: string | undefined): AdminResult {
   if (actions.options.disableDumping) return 'CLIENT_ERROR stats detail not allowed'
   switch (word) {
     case 'on':
@@ -37,7 +44,7 @@ function detail({ prefixes }: CommandContext, actions: AdminActions, word: strin
       prefixes.enabled = false
       return Reply.ok
     case 'dump':
-      return Buffer.from(`${prefixes.dump()}END\r\n`, 'latin1')
+      return new LineReply(replies, prefixes.lines())
     default:
       return 'CLIENT_ERROR usage: stats detail on|off|dump'
   }
@@ -53,8 +60,10 @@ function cacheDump({ store, clock }: CommandContext, actions: AdminActions, args
   if (classId >= MOST_CLASSES) return 'CLIENT_ERROR Illegal slab id'
   let lines = ''
   let shown = 0
+  let visited = 0
   let item = store.lru.head(classId | Segment.cold)
-  while (item !== 0 && (limit === 0 || shown < limit) && lines.length < MOST_DUMPED_BYTES) {
+  while (item !== 0 && (limit === 0 || shown < limit)) {
+    if (lines.length >= MAX_DUMPED_BYTES || ++visited > MAX_DUMP_VISITS) break
     if (!store.hasFlag(item, ItemFlag.binaryKey)) {
       const start = store.keyStart(item)
       const key = store.bytes(item).toString('latin1', start, start + store.keyLength(item))

@@ -1,0 +1,239 @@
+import {
+  Command,
+  errorReply,
+  FrameReader,
+  MAX_LINE_BYTES,
+  NONE,
+  parseRequest,
+  Reply,
+  Request,
+  RequestError,
+  STOP,
+} from 'memcache-ts-protocol'
+import type { FrameHandler } from 'memcache-ts-protocol'
+import { AfterAdmin } from './commands/admin/admin-actions.ts'
+import type { AdminResult } from './commands/admin/admin-actions.ts'
+import { administer } from './commands/admin/administer.ts'
+import { incrOrDecr } from './commands/arithmetic.ts'
+import type { CommandContext } from './commands/command-context.ts'
+import { deleteItem } from './commands/deletion.ts'
+import { metaArithmetic } from './commands/meta-arithmetic.ts'
+import { metaDebug } from './commands/meta-debug.ts'
+import { metaDelete } from './commands/meta-delete.ts'
+import { metaGet } from './commands/meta-get.ts'
+import { replyToMetaSet } from './commands/meta-set.ts'
+import { PausedRetrieval, retrieve } from './commands/retrieval.ts'
+import {
+  dropOld,
+  markKeyEncoding,
+  metaSetExptime,
+  orderForMeta,
+  orderForText,
+  reserveFor,
+  storeItem,
+  StoreOrder,
+  StoreOutcome,
+} from './commands/storage.ts'
+import { touchItem } from './commands/touch.ts'
+import { Progress } from './long-reply.ts'
+import type { Session, SessionHost } from './session.ts'
+import { OUT_OF_MEMORY, TOO_LARGE } from './store/item-store.ts'
+
+/** A `get` line may be longer than any other, but not endless. */
+const MAX_RETRIEVAL_LINE_BYTES = 1024 * 1024
+/** As many spaces may stand before the word of a line that is longer than others. */
+const MAX_LEADING_SPACES = 100
+const MN = Buffer.from('MN\r\n')
+
+const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
+  [StoreOutcome.stored]: Reply.stored,
+  [StoreOutcome.notStored]: Reply.notStored,
+  [StoreOutcome.exists]: Reply.exists,
+  [StoreOutcome.notFound]: Reply.notFound,
+}
+
+/**
+ * The text and meta protocols over one connection. Commands run in their order. A value goes from the received bytes
+ * straight into the item that was reserved for it.
+ */
+export class TextSession implements Session, FrameHandler {
+  readonly #host: SessionHost
+  readonly #context: CommandContext
+  readonly #reader = new FrameReader(this, MAX_LINE_BYTES)
+  readonly #request = new Request()
+  /** The item whose value is being received; 0 when there is none, so that the data block is swallowed. */
+  #item = 0
+  #order: StoreOrder | undefined
+  #running = false
+
+  constructor(host: SessionHost) {
+    this.#host = host
+    this.#context = host.context
+  }
+
+  get state(): string | undefined {
+    if (this.#item > 0) return 'conn_nread'
+    return this.#running ? 'conn_parse_cmd' : undefined
+  }
+
+  get isPaused(): boolean {
+    return this.#reader.stopped && this.#reader.heldBytes > 0
+  }
+
+  push(buffer: Buffer, start: number, end: number): void {
+    const reader = this.#reader
+    // It stopped with the last of what there was to do.
+    if (reader.stopped && reader.heldBytes === 0 && !this.#host.hasLongReply) reader.resume()
+    reader.push(buffer, start, end)
+    // The rest of the value comes with another read, when these bytes are gone.
+    if (!reader.atBoundary && this.#request.buffer === buffer) this.#request.keep()
+  }
+
+  resume(): void {
+    this.#reader.resume()
+  }
+
+  dispose(): void {
+    this.#reader.stop()
+    if (this.#item > 0) this.#context.store.release(this.#item)
+    this.#item = 0
+  }
+
+  // FrameHandler
+
+  line(buffer: Buffer, start: number, end: number): number {
+    const request = this.#request
+    const { owner } = this.#host
+    if (owner.logsCommands) owner.log(`<${this.#host.id} ${buffer.toString('latin1', start, end)}`)
+    parseRequest(request, buffer, start, end)
+    if (request.error !== RequestError.none) return this.#refuse(request)
+    if (request.valueLength >= 0) return this.#beginStore(request)
+    this.#running = true
+    this.#run(request)
+    this.#running = false
+    if (this.#host.isClosing || this.#host.hasLongReply) return STOP
+    return this.#pauseOrGoOn()
+  }
+
+  longLine(buffer: Buffer, start: number, end: number): boolean {
+    let at = start
+    while (at < end && at - start < MAX_LEADING_SPACES && buffer[at] === 32) at++
+    const isRetrieval = /^gets? /.test(buffer.toString('latin1', at, at + 5))
+    if (isRetrieval && end - start <= MAX_RETRIEVAL_LINE_BYTES) return true
+    this.#host.close()
+    return false
+  }
+
+  data(buffer: Buffer, start: number, end: number, offset: number): void {
+    if (this.#item === 0) return
+    const { store, counters, replies } = this.#context
+    if (!store.write(this.#item, offset, buffer, start, end)) {
+      store.release(this.#item)
+      this.#item = 0
+      counters.storeNoMemory++
+      replies.append(Reply.outOfMemoryStoring)
+    }
+  }
+
+  dataEnd(terminated: boolean): number {
+    const item = this.#item
+    if (item === 0) return NONE
+    this.#item = 0
+    const request = this.#request
+    const isMeta = request.command === Command.metaSet
+    if (!terminated) {
+      this.#context.store.release(item)
+      if (isMeta || !request.noreply) this.#context.replies.append(Reply.badDataChunk)
+      return NONE
+    }
+    this.#order ??= new StoreOrder()
+    const order = this.#order
+    if (isMeta) orderForMeta(order, request)
+    else orderForText(order, request)
+    if (this.#context.prefixes.enabled) this.#context.prefixes.set(request)
+    const outcome = storeItem(this.#context, item, order)
+    this.#replyToStore(request, order, outcome, isMeta)
+    return this.#pauseOrGoOn()
+  }
+
+  #pauseOrGoOn(): number {
+    return this.#host.countRequest() ? STOP : NONE
+  }
+
+  // Commands
+
+  #run(request: Request): void {
+    switch (request.command) {
+      case Command.get:
+      case Command.gets:
+      case Command.gat:
+      case Command.gats:
+        return this.#retrieve(request)
+      case Command.metaGet:
+        return metaGet(this.#context, request)
+      case Command.metaDelete:
+        return metaDelete(this.#context, request)
+      case Command.metaArithmetic:
+        return metaArithmetic(this.#context, request)
+      case Command.metaNoop:
+        return this.#context.replies.append(MN)
+      case Command.metaDebug:
+        return metaDebug(this.#context, request)
+      case Command.delete:
+        return deleteItem(this.#context, request)
+      case Command.incr:
+      case Command.decr:
+        return incrOrDecr(this.#context, request)
+      case Command.touch:
+        return touchItem(this.#context, request)
+      case Command.admin:
+        this.#finishAdmin(administer(this.#context, this.#host.owner, request, this.#host.isPipelining))
+    }
+  }
+
+  #retrieve(request: Request): void {
+    if (retrieve(this.#context, request, false)) return
+    // The line is only lent for this turn.
+    request.keep()
+    this.#host.beginLongReply(new PausedRetrieval(this.#context, request))
+  }
+
+  #finishAdmin(result: AdminResult): void {
+    if (result === AfterAdmin.goOn) return
+    if (result === AfterAdmin.close) this.#host.close()
+    else if (typeof result === 'string') this.#context.replies.appendText(`${result}\r\n`)
+    else if (Buffer.isBuffer(result)) this.#context.replies.append(result)
+    else if (result.next() !== Progress.done) this.#host.beginLongReply(result)
+  }
+
+  /** Answers a malformed request; its data block, where there is one, is swallowed. */
+  #refuse(request: Request): number {
+    if (request.error === RequestError.http) {
+      this.#host.close()
+      return STOP
+    }
+    const reply = errorReply(request.error)
+    if (reply !== undefined && !request.noreply) this.#context.replies.append(reply)
+    return request.valueLength >= 0 ? request.valueLength : NONE
+  }
+
+  #beginStore(request: Request): number {
+    const isMeta = request.command === Command.metaSet
+    const item = reserveFor(this.#context, request, isMeta ? metaSetExptime(request) : request.exptime)
+    if (item === TOO_LARGE || item === OUT_OF_MEMORY) {
+      // An old value must not pass for the new one that was refused.
+      if (isMeta || request.command === Command.set) dropOld(this.#context, request)
+      const reply = item === TOO_LARGE ? Reply.tooLarge : Reply.outOfMemoryStoring
+      if (!request.noreply) this.#context.replies.append(reply)
+      return request.valueLength
+    }
+    if (isMeta) markKeyEncoding(this.#context, item, request)
+    this.#item = item
+    return request.valueLength
+  }
+
+  #replyToStore(request: Request, order: StoreOrder, outcome: number, isMeta: boolean): void {
+    if (isMeta) replyToMetaSet(this.#context, request, order, outcome)
+    else if (!request.noreply) this.#context.replies.append(STORE_REPLIES[outcome]!)
+  }
+}
