@@ -175,7 +175,7 @@ describe('memcached', () => {
   afterAll(() => memcached.end())
 
   /** What a callback is called with. */
-  const called = <Result>(call: (callback: (error: Error | undefined, result: Result) => void) => unknown) =>
+  const called = <Result>(call: (callback: (error: Error | Error[] | undefined, result: Result) => void) => unknown) =>
     new Promise<unknown[]>((resolve) => call((...results) => resolve(results)))
 
   it('has its callbacks, values and answers', async () => {
@@ -500,7 +500,10 @@ describe('what the packages document', () => {
       const opened = new Memcached(address, { [option]: value })
       opened.end()
     }
-    const events = namesIn(document, /^\* `(\w+)`: .*(?:retry next|dead|failed server|memcached server|hashing)\.$/gm)
+    const events = namesIn(
+      document.slice(document.lastIndexOf('### Events')),
+      /^\* `(\w+)`: .*(?:retry next|dead|failed server|memcached server|hashing)\.$/gm,
+    )
     expect(events).toEqual(['issue', 'failure', 'reconnecting', 'reconnect', 'remove'])
     for (const event of events) expect(table).toContain(`\`${event}\``)
   })

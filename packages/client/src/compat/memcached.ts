@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { MemcacheKeyError, MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { MemcacheKeyError, MemcacheTooLargeError } from 'memcache-ts-protocol'
 import { hashedKey } from '../hashed-key.ts'
 import { MemcachedClient } from '../memcached-client.ts'
 import { npmMemcachedCodec } from '../values/presets/npm-memcached.ts'
@@ -8,41 +8,19 @@ import { guardedCodec } from '../values/value-codec.ts'
 import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded } from './encoded.ts'
 import { expiresAtOnce, toTtl } from './lifetime.ts'
+import { invalidArgument, PartialAnswer, runCall } from './memcached-call.ts'
+import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
 import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
 import { tellIssues } from './server-issues.ts'
 import type { MemcachedEvents } from './server-issues.ts'
 
+export type { MemcachedCall, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
 export type { MemcachedOptions } from './memcached-options.ts'
 export type { IssueDetails, MemcachedEvents } from './server-issues.ts'
 
-/** `this` in a callback of npm memcached: the call. */
-export interface MemcachedCall {
-  /** The command's name in memcached's protocol. */
-  readonly type: string
-  /** The arguments, by their names. */
-  readonly key?: unknown
-  readonly value?: unknown
-  readonly lifetime?: unknown
-  readonly cas?: unknown
-  readonly callback: unknown
-  /** When it was called, in milliseconds since 1970. */
-  readonly start: number
-  /** How long it took, in milliseconds. */
-  execution: number
-}
-
-/** A callback of npm memcached: the error is `undefined` where there is none. */
-export type MemcachedCallback<Result> = (this: MemcachedCall, error: Error | undefined, result: Result) => void
-
-/** A callback for several keys: the errors are `undefined` where there are none. */
-export type MemcachedMultiCallback<Result> = (this: MemcachedCall, errors: Error[] | undefined, result: Result) => void
-
 /** A key; a number is its digits. */
 type Name = string | number
-
-/** The arguments of a call by their names, the callback among them. */
-type Arguments = Readonly<Record<string, unknown>> & { readonly callback: unknown }
 
 /** Statistics of a server, with its name as `server`. */
 type Statistics = Record<string, unknown>
@@ -99,7 +77,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   get<Value = unknown>(keys: readonly Name[]): Promise<Record<string, Value>>
   get(key: Name | readonly Name[], callback?: unknown): unknown {
     if (Array.isArray(key)) return this.#getMulti(key as readonly Name[], callback)
-    return this.#call('get', { key, callback }, () => this.client.get(this.#key(key)))
+    return runCall('get', { key, callback }, () => this.client.get(this.#key(key)))
   }
 
   /** The values of several keys, as an object; with callback the errors of all servers that failed. */
@@ -113,7 +91,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   gets(key: Name, callback: MemcachedCallback<Record<string, unknown> | undefined>): void
   gets(key: Name): Promise<Record<string, unknown> | undefined>
   gets(key: Name, callback?: unknown): unknown {
-    return this.#call('gets', { key, callback }, async () => {
+    return runCall('gets', { key, callback }, async () => {
       const item = await this.client.gets(this.#key(key))
       return item && { [key]: item.value, cas: String(item.casUnique) }
     })
@@ -146,7 +124,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   cas(key: Name, value: unknown, cas: string, lifetime: number, callback: MemcachedCallback<boolean>): void
   cas(key: Name, value: unknown, cas: string, lifetime: number): Promise<boolean>
   cas(key: Name, value: unknown, cas: string, lifetime: unknown, callback?: unknown): unknown {
-    return this.#call('cas', { key, value, cas, lifetime, callback }, async () => {
+    return runCall('cas', { key, value, cas, lifetime, callback }, async () => {
       const encoded = this.#encoded(value)
       const compareCas = casUnique(cas)
       if (!expiresAtOnce(lifetime as number)) {
@@ -159,7 +137,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   append(key: Name, value: string | Buffer, callback: MemcachedCallback<boolean>): void
   append(key: Name, value: string | Buffer): Promise<boolean>
   append(key: Name, value: string | Buffer, callback?: unknown): unknown {
-    return this.#call('append', { key, value, callback }, async () =>
+    return runCall('append', { key, value, callback }, async () =>
       mustBeStored(await this.client.append(this.#key(key), this.#fragment(value))),
     )
   }
@@ -167,7 +145,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   prepend(key: Name, value: string | Buffer, callback: MemcachedCallback<boolean>): void
   prepend(key: Name, value: string | Buffer): Promise<boolean>
   prepend(key: Name, value: string | Buffer, callback?: unknown): unknown {
-    return this.#call('prepend', { key, value, callback }, async () =>
+    return runCall('prepend', { key, value, callback }, async () =>
       mustBeStored(await this.client.prepend(this.#key(key), this.#fragment(value))),
     )
   }
@@ -176,7 +154,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   touch(key: Name, lifetime: number, callback: MemcachedCallback<boolean>): void
   touch(key: Name, lifetime: number): Promise<boolean>
   touch(key: Name, lifetime: unknown, callback?: unknown): unknown {
-    return this.#call('touch', { key, lifetime, callback }, () => {
+    return runCall('touch', { key, lifetime, callback }, () => {
       const name = this.#key(key)
       if (expiresAtOnce(lifetime as number)) return this.client.delete(name)
       return this.client.touch(name, toTtl(lifetime as number))
@@ -187,7 +165,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   del(key: Name, callback: MemcachedCallback<boolean>): void
   del(key: Name): Promise<boolean>
   del(key: Name, callback?: unknown): unknown {
-    return this.#call('delete', { key, callback }, () => this.client.delete(this.#key(key)))
+    return runCall('delete', { key, callback }, () => this.client.delete(this.#key(key)))
   }
 
   delete(key: Name, callback: MemcachedCallback<boolean>): void
@@ -202,7 +180,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   incr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   incr(key: Name, amount: number): Promise<number | false>
   incr(key: Name, value: unknown, callback?: unknown): unknown {
-    return this.#call('incr', { key, value, callback }, async () => {
+    return runCall('incr', { key, value, callback }, async () => {
       return (await this.client.incr(this.#key(key), value as number)) ?? false
     })
   }
@@ -211,7 +189,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   decr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   decr(key: Name, amount: number): Promise<number | false>
   decr(key: Name, value: unknown, callback?: unknown): unknown {
-    return this.#call('decr', { key, value, callback }, async () => {
+    return runCall('decr', { key, value, callback }, async () => {
       return (await this.client.decr(this.#key(key), value as number)) ?? false
     })
   }
@@ -303,7 +281,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   cachedump(server: string, slabid: number, number: number, callback: MemcachedCallback<unknown>): void
   cachedump(server: string, slabid: number, number: number): Promise<unknown>
   cachedump(server: string, slabid: unknown, number: unknown, callback?: unknown): unknown {
-    return this.#call('stats cachedump', { slabid, number, callback }, async () => {
+    return runCall('stats cachedump', { slabid, number, callback }, async () => {
       const found = await this.#stats(server, `cachedump ${Number(slabid)} ${Number(number)}`)
       const items = Object.entries(found).map(([key, facts]) => {
         const [, b = 0, s = 0] = /^\[(\d+) b; (\d+) s\]$/.exec(String(facts)) ?? []
@@ -336,7 +314,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   }
 
   #getMulti(keys: readonly Name[], callback: unknown): unknown {
-    return this.#call(
+    return runCall(
       'get',
       { key: keys, callback },
       async (isCalledBack) => {
@@ -351,8 +329,11 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     )
   }
 
-  #store(mode: 'set' | 'add' | 'replace', args: Arguments & { key: Name; value: unknown; lifetime: unknown }): unknown {
-    return this.#call(mode, args, async () => {
+  #store(
+    mode: 'set' | 'add' | 'replace',
+    args: CallArguments & { key: Name; value: unknown; lifetime: unknown },
+  ): unknown {
+    return runCall(mode, args, async () => {
       const { key, value } = args
       const lifetime = args.lifetime as number
       const encoded = this.#encoded(value)
@@ -378,51 +359,13 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   }
 
   #onEach<Result>(type: string, callback: unknown, ask: (server: string) => Promise<Result>): unknown {
-    return this.#call(type, { callback }, async (isCalledBack) => {
+    return runCall(type, { callback }, async (isCalledBack) => {
       const settled = await Promise.allSettled(this.servers.map(ask))
       const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
       const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
       if (errors.length === 0) return results
       throw isCalledBack ? new PartialAnswer(errors.at(-1)!, results) : errors.at(-1)!
     })
-  }
-
-  /**
-   * Runs a call, and tells its callback, or returns a promise. An argument that is a function stands for the callback, so that
-   * a call whose lifetime was forgotten hears of it.
-   */
-  #call(
-    type: string,
-    args: Arguments,
-    run: (isCalledBack: boolean) => Promise<unknown>,
-    partial?: (error: Error) => PartialAnswer,
-  ): unknown {
-    const given = [args.callback, ...Object.values(args)].find((value) => typeof value === 'function')
-    const callback = given as MemcachedCallback<unknown> | undefined
-    const call: MemcachedCall = { ...args, type, callback, start: Date.now(), execution: 0 }
-    const promise = (async () => {
-      checkArguments(type, args)
-      return run(callback !== undefined)
-    })()
-    if (callback === undefined) {
-      // npm memcached's callers expect no promise: one that they drop must not end the process.
-      promise.catch(() => {})
-      return promise
-    }
-    const tell = (error: unknown, result: unknown): void => {
-      call.execution = Date.now() - call.start
-      // What a callback throws is its own affair, not the operation's: it must not be called again with it.
-      process.nextTick(() => callback.call(call, error as Error | undefined, result))
-    }
-    promise.then(
-      (result) => tell(undefined, result),
-      (error: Error) => {
-        const answer = error instanceof PartialAnswer ? error : (partial?.(error) ?? error)
-        if (answer instanceof PartialAnswer) tell(answer.errors, answer.results)
-        else tell(answer, isRefusal(answer) ? false : undefined)
-      },
-    )
-    return undefined
   }
 
   #key(key: unknown): string {
@@ -456,18 +399,6 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   }
 }
 
-/** What some servers answered, while others failed. */
-class PartialAnswer extends Error {
-  readonly errors: Error | Error[]
-  readonly results: unknown
-
-  constructor(errors: Error | Error[], results: unknown) {
-    super('some servers failed')
-    this.errors = errors
-    this.results = results
-  }
-}
-
 /** Buffers that are fragments as they are stored. */
 const FRAGMENTS = new WeakSet<Buffer>()
 const KNOWN_FLAGS = [0, 2, 4, 8]
@@ -490,30 +421,9 @@ function looseJson(value: unknown): string {
   return text
 }
 
-/** @throws MemcacheOptionError in npm memcached's words. */
-function checkArguments(type: string, args: Arguments): void {
-  const { key, lifetime, value, callback } = args
-  const isName = typeof key === 'string' || typeof key === 'number' || Array.isArray(key)
-  if ('key' in args && !isName) throw invalid('key', 'String')
-  if ('lifetime' in args && typeof lifetime !== 'number') throw invalid('lifetime', 'Number')
-  const counts = type === 'incr' || type === 'decr'
-  if (counts && typeof value !== 'number') throw invalid('value', 'Number')
-  if (typeof value === 'function') throw invalid('value', 'String')
-  if (callback !== undefined && typeof callback !== 'function') throw invalid('callback', 'Function')
-}
-
-function invalid(name: string, kind: string): MemcacheOptionError {
-  return new MemcacheOptionError(`Argument "${name}" is not a valid ${kind}.`)
-}
-
 function casUnique(cas: unknown): bigint {
-  if (!/^\d+$/.test(String(cas))) throw invalid('cas', 'String')
+  if (!/^\d+$/.test(String(cas))) throw invalidArgument('cas', 'String')
   return BigInt(String(cas))
-}
-
-/** Whether a call has `false` for its result, as where the server said no; one that never reached a server has none. */
-function isRefusal(error: Error): boolean {
-  return 'notStored' in error || error instanceof MemcacheServerError || error instanceof MemcacheTooLargeError
 }
 
 function mustBeStored(stored: boolean): true {
@@ -527,7 +437,7 @@ function grouped(server: string, found: Statistics): Statistics {
   for (const [name, value] of Object.entries(found)) {
     const [, id, fact] = /^(?:items:)?(\d+):(.*)$/.exec(name) ?? []
     if (id === undefined) groups[name] = value
-    else Object.assign((groups[id] ??= {}) as object, { [fact!]: value })
+    else Object.assign((groups[id] ??= {}), { [fact!]: value })
   }
   return groups
 }

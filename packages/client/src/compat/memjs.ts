@@ -388,7 +388,7 @@ const PLAIN = memjsCodec()
 /** memjs's values, of which those that are stored were encoded before. */
 const VALUES: ValueCodec = {
   encode: (value) => (value instanceof Encoded ? value : PLAIN.encode(value)),
-  decode: PLAIN.decode,
+  decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
 }
 
 interface MemjsServers {

@@ -94,7 +94,7 @@ const MAX_MESSAGES = 100
 function detailsOf(server: string, log: ServerLog): IssueDetails {
   return {
     server,
-    tokens: server.startsWith('/') ? [server] : (/^(.*):(\d+)$/.exec(server)?.slice(1).reverse() ?? [server]),
+    tokens: server.startsWith('/') ? [server] : (/^(.*):(\d+)$/.exec(server)?.slice(1).toReversed() ?? [server]),
     messages: [...log.messages],
     failures: log.failures,
     totalFailures: log.totalFailures,
