@@ -12,6 +12,7 @@ import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
+import { refuseUnhosted } from './hosted-profile.ts'
 import { hashedKey, looksHashed } from './hashed-key.ts'
 import { errorForKey } from './operations/error-for-key.ts'
 import { GetCall } from './operations/get-call.ts'
@@ -134,6 +135,7 @@ export class Dispatcher {
    * @throws MemcacheError when the server cannot be asked now.
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
+    if (this.#options.profile === 'hosted') refuseUnhosted(operation)
     const connection = open(pool, wireKey, operation.key)
     const deadline = deadlineOf(options)
     deadline?.check()

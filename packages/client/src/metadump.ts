@@ -4,9 +4,11 @@ import { startCall } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import { Connection } from './connection/connection.ts'
 import type { ConnectionObserver, ConnectionOptions } from './connection/connection.ts'
+import { refuseUnhosted } from './hosted-profile.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import { watch } from './operations/waiter.ts'
+import type { ResolvedClientOptions } from './options.ts'
 import type { ServerAddress } from './server-address.ts'
 
 /** An item of a `metadump`. */
@@ -51,7 +53,7 @@ const NOBODY: ConnectionObserver = {
  */
 export async function metadump(
   address: ServerAddress,
-  connectionOptions: ConnectionOptions,
+  connectionOptions: ConnectionOptions & Pick<ResolvedClientOptions, 'profile'>,
   visit: (item: DumpedItem) => void,
   options?: MetadumpOptions,
 ): Promise<void> {
@@ -64,6 +66,7 @@ export async function metadump(
       deadline.check()
       const [refusal] = await new Promise<string[]>((resolve, reject) => {
         const operation = new DumpOperation(server, visit, resolve, reject)
+        if (connectionOptions.profile === 'hosted') refuseUnhosted(operation)
         operation.call = deadline
         connection.send(operation, deadline.timeoutMs)
         if (signal !== undefined) watch(signal, operation)

@@ -1,5 +1,15 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { checkKeyPrefix, checkOptions, kindOf, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
+import {
+  booleanOption,
+  checkKeyPrefix,
+  checkOptions,
+  choiceOption,
+  kindOf,
+  MemcacheOptionError,
+  positiveOption,
+  systemClock,
+  textOption,
+} from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { Credentials } from './connection/greet.ts'
 import type { DialectName } from './dialects/dialect.ts'
@@ -29,6 +39,11 @@ export interface MemcachedClientOptions {
   poolSize?: number | undefined
   /** Most operations waiting on one connection; the next one is refused. Default 10 000. */
   maxQueue?: number | undefined
+  /**
+   * What the servers are: `hosted` ones have no `lru_crawler`, `me` and `watch`, so that `metadump` and `meta.debug` reject before anything is
+   * sent. Default `memcached`.
+   */
+  profile?: 'memcached' | 'hosted' | undefined
   /**
    * How keys are spread over servers: `ketama` as libmemcached's weighted one, `ketama-spy` as spymemcached, `rendezvous`,
    * `jump`, or `modula` as libmemcached's default. Default `ketama`.
@@ -75,6 +90,7 @@ export interface ResolvedClientOptions {
   readonly idleTimeoutMs: number
   readonly poolSize: number
   readonly maxQueue: number
+  readonly profile: 'memcached' | 'hosted'
   readonly hash: HashStrategy
   readonly hashWithPrefix: boolean
   readonly hashSocketsAs: SocketName
@@ -98,6 +114,7 @@ const KNOWN = [
   'idleTimeoutMs',
   'poolSize',
   'maxQueue',
+  'profile',
   'hash',
   'hashWithPrefix',
   'hashSocketsAs',
@@ -136,59 +153,87 @@ const HINTS = {
 
 /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
 export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
+  if (typeof given !== 'object' || given === null) {
+    throw new MemcacheOptionError(
+      `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
+    )
+  }
   checkOptions('MemcachedClient', given, KNOWN, HINTS)
   const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
   const options = { ...fromUrl, ...withoutUndefined(given) }
-  const { prefix = '', discovery = false } = options
+  const prefix = textOption('prefix', options.prefix ?? '')
+  const discovery = booleanOption('discovery', options.discovery ?? false)
   checkKeyPrefix(prefix)
   if (discovery && servers.some(({ stream, path }) => stream !== undefined || path !== undefined)) {
     throw new MemcacheOptionError('discovery asks configuration endpoints: give them as host:port')
   }
   return {
     servers,
-    timeoutMs: positive('timeoutMs', options.timeoutMs ?? 500),
-    connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
-    idleTimeoutMs: positive('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
-    poolSize: positive('poolSize', options.poolSize ?? 2, true),
-    maxQueue: positive('maxQueue', options.maxQueue ?? 10_000, true),
-    hash: oneOf('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
-    hashWithPrefix: trueOrFalse('hashWithPrefix', options.hashWithPrefix ?? false),
-    hashSocketsAs: oneOf('hashSocketsAs', options.hashSocketsAs ?? 'path:0', ['path:0', 'path']),
-    failover: oneOf('failover', options.failover ?? 'next', ['next', 'none']),
-    tls: tlsOptionsOf(options.tls, fromUrl.tlsCaFile),
+    timeoutMs: positiveOption('timeoutMs', options.timeoutMs ?? 500),
+    connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
+    idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
+    poolSize: poolSizeOf(options.poolSize ?? 2),
+    maxQueue: positiveOption('maxQueue', options.maxQueue ?? 10_000, options.maxQueue !== Infinity),
+    profile: choiceOption('profile', options.profile ?? 'memcached', ['memcached', 'hosted']),
+    hash: choiceOption('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
+    hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix ?? false),
+    hashSocketsAs: choiceOption('hashSocketsAs', options.hashSocketsAs ?? 'path:0', ['path:0', 'path']),
+    failover: choiceOption('failover', options.failover ?? 'next', ['next', 'none']),
+    tls: tlsOf(withoutUndefined(given), fromUrl),
     credentials: credentialsOf(options.username, options.password),
-    protocol: oneOf('protocol', options.protocol ?? 'auto', ['auto', 'meta', 'text', 'binary']),
+    protocol: choiceOption('protocol', options.protocol ?? 'auto', ['auto', 'meta', 'text', 'binary']),
     discovery,
-    discoveryIntervalMs: positive('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
+    discoveryIntervalMs: positiveOption('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
     prefix: prefix === '' ? '' : `${prefix}:`,
-    longKeys: oneOf('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
+    longKeys: choiceOption('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
     codec: createCodec(
       options.values ?? 'typed',
       compressionOf(options.compression),
-      positive('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
+      positiveOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
     ),
-    chunkBytes: positive('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
-    clock: options.clock ?? systemClock,
+    chunkBytes: positiveOption('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
+    clock: clockOf(options.clock),
   }
 }
 
-/** The servers, and the options that came with them in a URL. */
+/** The servers, and the options that came with them in URLs. */
 function resolveServers(
   servers: string | readonly (string | ServerStream)[],
 ): ServerListOptions & { servers: readonly ServerAddress[] } {
-  const lists = (typeof servers === 'string' ? [servers] : servers).map((server) =>
-    typeof server === 'string' ? parseServers(server) : listOf(server),
+  if (typeof servers !== 'string' && !Array.isArray(servers)) {
+    throw new MemcacheOptionError(`servers must be text or an array, got ${kindOf(servers)}`)
+  }
+  const lists = (typeof servers === 'string' ? [servers] : servers).map((server, index) =>
+    typeof server === 'string' ? parseServers(server) : listOf(server, index),
   )
   const addresses = lists.flatMap((list) => list.servers)
   if (addresses.length === 0) throw new MemcacheOptionError('the list of servers is empty: give at least one')
   const names = addresses.map((address) => address.name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) throw new MemcacheOptionError(`the server ${twice} is listed twice`)
-  return Object.assign({ servers: addresses }, ...lists.map((list) => list.options))
+  return { ...joinOptions(lists.map((list) => list.options)), servers: addresses }
 }
 
-function listOf(stream: ServerStream): ServerList {
-  return { servers: [{ name: stream.name, stream, weight: 1 }], options: {} }
+/** The options of several URLs count for all servers, so that they must not differ: credentials and TLS above all. */
+function joinOptions(all: readonly ServerListOptions[]): ServerListOptions {
+  const joined: Record<string, unknown> = {}
+  for (const [name, value] of all.flatMap((options) => Object.entries(options))) {
+    if (Object.hasOwn(joined, name) && joined[name] !== value) {
+      throw new MemcacheOptionError(
+        `the URLs of the servers differ in ${name}, which counts for all: make a client for each`,
+      )
+    }
+    joined[name] = value
+  }
+  return joined
+}
+
+function listOf(stream: ServerStream, index: number): ServerList {
+  const { name, connect } = (stream ?? {}) as Partial<ServerStream>
+  if (typeof name !== 'string' || name === '' || typeof connect !== 'function') {
+    throw new MemcacheOptionError(`servers[${index}] must be text or { name, connect() }, got ${kindOf(stream)}`)
+  }
+  return { servers: [{ name, stream, weight: 1 }], options: {} }
 }
 
 function credentialsOf(username: string | undefined, password: string | undefined): Credentials | undefined {
@@ -196,7 +241,27 @@ function credentialsOf(username: string | undefined, password: string | undefine
   if (username === undefined || password === undefined) {
     throw new MemcacheOptionError(`${username === undefined ? 'password' : 'username'} is given alone: give both`)
   }
-  return { username, password }
+  return { username: textOption('username', username), password: textOption('password', password) }
+}
+
+/** @throws MemcacheOptionError where a URL asks for encryption and the option forbids it. */
+function tlsOf(given: MemcachedClientOptions, fromUrl: ServerListOptions): TlsOptions | undefined {
+  const { tls = fromUrl.tls } = given
+  if (tls === false && (fromUrl.tls === true || fromUrl.tlsCaFile !== undefined)) {
+    throw new MemcacheOptionError('tls is false, but the URL of the servers asks for TLS: leave one of them out')
+  }
+  return tlsOptionsOf(tls, fromUrl.tlsCaFile)
+}
+
+/** Most connections to a server: memcached itself takes 1024 by default (`-c`). */
+const MAX_POOL_SIZE = 1024
+
+function poolSizeOf(given: number): number {
+  const size = positiveOption('poolSize', given, true)
+  if (size <= MAX_POOL_SIZE) return size
+  throw new MemcacheOptionError(
+    `poolSize must be at most ${MAX_POOL_SIZE}, got ${size}: requests are pipelined, few connections are enough`,
+  )
 }
 
 function compressionOf(given: MemcachedClientOptions['compression']): CompressionOptions | undefined {
@@ -205,25 +270,12 @@ function compressionOf(given: MemcachedClientOptions['compression']): Compressio
   return typeof given === 'string' ? { algorithm: given } : given
 }
 
+function clockOf(clock: Clock | undefined): Clock {
+  if (clock === undefined) return systemClock
+  if (typeof clock?.nowMs === 'function') return clock
+  throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
+}
+
 function withoutUndefined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
-}
-
-function oneOf<Choice extends string>(name: string, value: Choice, choices: readonly Choice[]): Choice {
-  if (choices.includes(value)) return value
-  const listed = choices.map((choice) => `'${choice}'`)
-  throw new MemcacheOptionError(`${name} must be ${listed.slice(0, -1).join(', ')} or ${listed.at(-1)}, got '${value}'`)
-}
-
-function trueOrFalse(name: string, value: boolean): boolean {
-  if (typeof value === 'boolean') return value
-  throw new MemcacheOptionError(`${name} must be true or false, got ${kindOf(value)}`)
-}
-
-/** Checks a number of milliseconds or bytes, or a count. */
-function positive(name: string, value: number, whole = false): number {
-  if (!(value > 0) || (whole && !Number.isInteger(value))) {
-    throw new MemcacheOptionError(`${name} must be ${whole ? 'a whole number' : 'a number'} over 0, got ${value}`)
-  }
-  return value
 }

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { DEFAULT_PORT, MemcacheOptionError } from 'memcache-ts-protocol'
+import { DEFAULT_PORT, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 /** A server that is reached over a stream of the caller's making, such as one in this process. */
 export interface ServerStream {
@@ -61,56 +61,85 @@ const QUERY = {
 /**
  * Reads a list of servers, as in `MEMCACHE_SERVERS`: `a,b:11211:2,[::1]:11211,/run/mc.sock`; each `host[:port[:weight]]`,
  * an IPv6 address in brackets, or the path of a unix socket. As a URL, `memcache://user:password@a:11211,b?timeoutMs=50`, it
- * can carry credentials and options of the client; `memcaches://` is TLS.
- * @throws MemcacheOptionError that says which part cannot be read.
+ * can carry credentials, once for all servers, and options of the client; `memcaches://` is TLS.
+ * @throws MemcacheOptionError that says which part cannot be read. It never shows what may be a password: text that cannot be
+ * read may have one anywhere.
  */
 export function parseServers(text: string): ServerList {
-  const [, scheme, rest] = /^([a-z]+):\/\/(.*)$/s.exec(text.trim()) ?? []
-  if (scheme === undefined || rest === undefined) return { servers: parseHosts(text), options: {} }
+  if (typeof text !== 'string') throw new MemcacheOptionError(`a list of servers must be text, got ${kindOf(text)}`)
+  const [, given, rest] = /^([a-z][a-z\d+.-]*):\/\/(.*)$/is.exec(text.trim()) ?? []
+  if (given === undefined || rest === undefined) return { servers: parseHosts(text, text.includes('@')), options: {} }
+  const scheme = given.toLowerCase()
   if (scheme !== 'memcache' && scheme !== 'memcaches') {
     throw new MemcacheOptionError(
-      `the servers '${text}' are not memcached's: write host:port,host:port or memcache://host:port`,
+      `servers with ${scheme}:// are not memcached's: write host:port,host:port or memcache://host:port`,
     )
   }
-  const [authority = '', query = ''] = rest.split('?', 2)
+  const queryAt = rest.indexOf('?')
+  const [authority, query] = queryAt === -1 ? [rest, ''] : [rest.slice(0, queryAt), rest.slice(queryAt + 1)]
   const at = authority.lastIndexOf('@')
-  const options = {
-    ...(scheme === 'memcaches' ? { tls: true } : {}),
-    ...parseCredentials(authority.slice(0, Math.max(0, at))),
-    ...parseQuery(query),
+  const servers = parseHosts(authority.slice(at + 1).replace(/\/$/, ''), true)
+  const options = { ...parseCredentials(authority.slice(0, Math.max(0, at))), ...parseQuery(query) }
+  if (scheme === 'memcaches' && options.tls === false) {
+    throw new MemcacheOptionError(
+      'memcaches:// is TLS, and tls=false is not: write memcache://, or leave tls=false out',
+    )
   }
-  return { servers: parseHosts(authority.slice(at + 1).replace(/\/$/, '')), options }
+  const tls = scheme === 'memcaches' ? { tls: true } : {}
+  return { servers, options: { ...options, ...tls } }
 }
 
 /** `user:password`, each percent-encoded. */
-function parseCredentials(text: string): { username: string; password: string } | undefined {
-  if (text === '') return undefined
+function parseCredentials(text: string): ServerListOptions {
+  if (text === '') return {}
+  if (/[@,/\s]/.test(text)) {
+    throw new MemcacheOptionError(
+      'the credentials of the servers stand once, before the first host, and percent-encoded: write %40 for @, %2C for a comma and %2F for /',
+    )
+  }
   const colon = text.indexOf(':')
-  if (colon === -1)
+  if (colon === -1) {
     throw new MemcacheOptionError(`the servers have a user without a password: write user:password@host`)
+  }
   try {
     return {
       username: decodeURIComponent(text.slice(0, colon)),
       password: decodeURIComponent(text.slice(colon + 1)),
     }
-  } catch (cause) {
-    throw new MemcacheOptionError('the credentials of the servers are not percent-encoded: write %25 for %', { cause })
+  } catch {
+    // What is wrong with it would show it.
+    throw new MemcacheOptionError('the credentials of the servers are not percent-encoded: write %25 for %')
   }
 }
 
-function parseHosts(text: string): ServerAddress[] {
+/** @param mayBeSecret whether what cannot be read may hold a password. */
+function parseHosts(text: string, mayBeSecret: boolean): ServerAddress[] {
   const parts = text.split(/[,\s]+/).filter((part) => part !== '')
   if (parts.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one host')
-  return parts.map(parseServer)
+  return parts.map((part, index) => parseServer(part, shownServer(part, index, mayBeSecret)))
+}
+
+/** What an error calls a part of the list: what stands behind a colon may be a password. */
+function shownServer(part: string, index: number, mayBeSecret: boolean): string {
+  const colon = part.indexOf(':')
+  if (mayBeSecret) return `server ${index + 1} of the list`
+  return colon === -1 ? `'${part}'` : `'${part.slice(0, colon)}:…'`
 }
 
 function parseQuery(query: string): ServerListOptions {
   const options: Record<string, unknown> = {}
+  if (query.includes('@')) {
+    throw new MemcacheOptionError(
+      'the URL of the servers has an @ behind its ?: percent-encode both in credentials, as %40 and %3F',
+    )
+  }
   for (const [name, value] of new URLSearchParams(query)) {
     if (!Object.hasOwn(QUERY, name)) {
       const known = Object.keys(QUERY).join(', ')
-      throw new MemcacheOptionError(`a memcache:// URL has no option '${name}': it knows ${known}`)
+      const shown = /^\w+$/.test(name) ? ` '${name}'` : ' of that kind'
+      throw new MemcacheOptionError(`a memcache:// URL has no option${shown}: it knows ${known}`)
     }
+    if (Object.hasOwn(options, name)) throw new MemcacheOptionError(`the URL of the servers has ${name} twice`)
     options[name] = QUERY[name as keyof typeof QUERY](name, value)
   }
   return options
@@ -118,35 +147,40 @@ function parseQuery(query: string): ServerListOptions {
 
 function readNumber(name: string, value: string): number {
   const number = Number(value)
-  if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number over 0, got '${value}'`)
+  if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number over 0 in the URL of the servers`)
   return number
 }
 
 function readBoolean(name: string, value: string): boolean {
-  if (value !== 'true' && value !== 'false') throw new MemcacheOptionError(`${name} is true or false, got '${value}'`)
+  if (value !== 'true' && value !== 'false') {
+    throw new MemcacheOptionError(`${name} is true or false in the URL of the servers`)
+  }
   return value === 'true'
 }
 
-function parseServer(text: string): ServerAddress {
-  if (text.startsWith('/')) {
+function parseServer(text: string, shown: string): ServerAddress {
+  // With the scheme left out, credentials would look like a path.
+  if (text.startsWith('/') && !/:[^@]*@/.test(text)) {
     const match = /^(.*?)(?::(\d+))?$/.exec(text)!
-    return { name: match[1]!, path: match[1]!, weight: weightOf(match[2], text) }
+    return { name: match[1]!, path: match[1]!, weight: weightOf(match[2], shown) }
   }
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/@]+))(?::(\d+))?(?::(\d+))?$/.exec(text)
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/@?#%&=\\]+))(?::(\d+))?(?::(\d+))?$/.exec(text)
   const host = match?.[1] ?? match?.[2]
   if (match === null || host === undefined) {
     throw new MemcacheOptionError(
-      `'${text}' is no server: write host, host:port, host:port:weight, [ipv6]:port or /path`,
+      `${shown} cannot be read: write host, host:port, host:port:weight, [ipv6]:port or /path`,
     )
   }
   const port = match[3] === undefined ? DEFAULT_PORT : Number(match[3])
-  if (port < 1 || port > 65_535) throw new MemcacheOptionError(`'${text}' has no port from 1 to 65535`)
+  if (port < 1 || port > 65_535) throw new MemcacheOptionError(`${shown} has no port from 1 to 65535`)
   const name = match[1] === undefined ? `${host}:${port}` : `[${host}]:${port}`
-  return { name, host, port, weight: weightOf(match[4], text) }
+  return { name, host, port, weight: weightOf(match[4], shown) }
 }
 
-function weightOf(text: string | undefined, server: string): number {
+function weightOf(text: string | undefined, shown: string): number {
   const weight = text === undefined ? 1 : Number(text)
-  if (weight < 1) throw new MemcacheOptionError(`'${server}' has a weight below 1: leave the server out instead`)
+  if (weight < 1 || !Number.isSafeInteger(weight)) {
+    throw new MemcacheOptionError(`${shown} has no weight from 1 on: leave a server out to give it none`)
+  }
   return weight
 }

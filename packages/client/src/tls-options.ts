@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 /**
  * What `tls` and `tlsCaFile` say together.
@@ -11,6 +11,9 @@ export function tlsOptionsOf(
   caFile: string | undefined,
 ): TlsOptions | undefined {
   if (tls === false) return undefined
+  if (tls !== undefined && tls !== true && (typeof tls !== 'object' || tls === null)) {
+    throw new MemcacheOptionError(`tls must be true, false or options of tls.connect, got ${kindOf(tls)}`)
+  }
   const options = tls === true || tls === undefined ? {} : tls
   if (caFile === undefined) return tls === undefined ? undefined : options
   try {

@@ -1,5 +1,6 @@
+import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { parseServers } from '../src/index.ts'
+import { MemcachedClient, MemcacheOptionError, parseServers } from '../src/index.ts'
 
 describe('parseServers', () => {
   it('reads hosts, ports, weights, IPv6 and unix sockets', () => {
@@ -35,5 +36,105 @@ describe('parseServers', () => {
 
   it.each(['', ' , ', 'a:port', 'a:0', 'a:70000', '::1', 'a:1:0', 'user@a', 'http://a'])('refuses %j', (text) => {
     expect(() => parseServers(text)).toThrow(/server|port|weight|host/)
+  })
+})
+
+const SECRET = 's3cr3t'
+
+/** Lists of servers with a password, most of them malformed, as slips of the hand make them. */
+const LISTS = [
+  'USER:SECRET@a',
+  'memcache://USER:SECRET',
+  'memcache://USER:SECRET@',
+  'memcache://USER:SECRET@a,USER:SECRET@b',
+  'memcache://USER:SECRET@a:port',
+  'memcache://USER:SECRET@a:0',
+  'memcache://USER:SECRET@a:1:0',
+  'memcache://USER:SECRET@a,b@c',
+  'memcache://USER:SE/SECRET@a',
+  'memcache://USER:SECRET?x@a',
+  'memcache://USER:x?SECRET@a',
+  'memcache://USER:x?timeoutMs=SECRET@a',
+  'memcache://USER:x?SECRET=1',
+  'memcache://USER:x#SECRET@a?bad=1',
+  'memcache://USER:SECRET%@a',
+  'memcache://USER:SECRET%zz@a',
+  'memcache://USER SECRET@a',
+  'memcache://USER@SECRET',
+  'memcache://SECRET@a',
+  'memcache://USER:SECRET@[::1',
+  'memcache://USER:SECRET@a/path',
+  'memcache://USER:SECRET@a?bad=1',
+  'memcache://USER:SECRET@a?timeoutMs=0',
+  'memcache://USER:SECRET@a?tls=maybe',
+  'memcaches://USER:SECRET@a?tls=false',
+  'memcache:/USER:SECRET@a',
+  'memcache:USER:SECRET@a',
+  'memcache:/USER:SECRET',
+  '//USER:SECRET@a',
+  '://USER:SECRET@a',
+  '/USER:SECRET@a',
+  'redis://USER:SECRET@a',
+  'REDIS://USER:SECRET@a',
+  'https://USER:SECRET@a:11211/',
+  'a,USER:SECRET@b',
+  'a:1,USER:SECRET',
+  'memcache://USER:SECRET@a,a',
+  ' memcache://USER:SECRET@a b@c ',
+  'memcache://USER:SECRET@/run/mc.sock:0',
+  'memcache://USER:SECRET@a?tlsCaFile=/nowhere.pem',
+  'MEMCACHE://USER:SECRET@a',
+  'memcache://USER:SECRET@a',
+  'memcaches://USER:SECRET@a',
+]
+
+/** All that can be seen of an error or an object without a debugger. */
+function seen(value: unknown): string {
+  const { message, stack, cause } = value as Partial<Error>
+  const shown = inspect(value, { depth: Infinity, showHidden: true })
+  return [message, stack, shown, JSON.stringify(value), cause === undefined ? '' : seen(cause)].join('\n')
+}
+
+describe('a password in a list of servers', () => {
+  it.each(LISTS)('is shown by nobody: %s', async (list) => {
+    const text = list.replaceAll('SECRET', SECRET).replaceAll('USER', 'ann')
+    for (const servers of [text, [text], [text, 'b:1'], ['b:1', text]]) {
+      let client: MemcachedClient
+      try {
+        client = new MemcachedClient({ servers, connectTimeoutMs: 1 })
+      } catch (error) {
+        expect(error).toBeInstanceOf(MemcacheOptionError)
+        expect(seen(error)).not.toContain(SECRET)
+        continue
+      }
+      const told: unknown[] = [client, client.servers]
+      for (const event of ['disconnect', 'reconnecting', 'eject'] as const)
+        client.on(event, (...args: unknown[]) => told.push(args))
+      const failed = await client.get('k').catch((error: unknown) => error)
+      await client.close()
+      expect([failed, ...told].map(seen).join('\n')).not.toContain(SECRET)
+    }
+  })
+
+  it.each([
+    ['memcache://u:p@a,u:p@b', 'stand once, before the first host'],
+    ['memcaches://a?tls=false', 'memcaches:// is TLS'],
+    ['memcache://a?tls=true&tls=false', 'tls twice'],
+    ['memcache://u:p@s@a', 'write %40 for @'],
+    ['redis://a', 'redis:// are not memcached'],
+  ])('or TLS that is told in two ways, is refused: %s', (text, message) => {
+    expect(() => parseServers(text)).toThrow(message)
+  })
+
+  it('counts for all servers, so that two that differ are refused', () => {
+    for (const servers of [
+      ['memcache://u:p@a', 'memcache://u:q@b'],
+      ['memcaches://a', 'memcache://b?tls=false'],
+    ]) {
+      expect(() => new MemcachedClient({ servers })).toThrow('counts for all')
+    }
+    expect(() => new MemcachedClient({ servers: 'memcaches://a', tls: false })).toThrow('asks for TLS')
+    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x', tls: false })).toThrow('asks for TLS')
+    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x&tls=false' })).toThrow('asks for TLS')
   })
 })

@@ -1,10 +1,12 @@
-import { checkOptions, joinKey, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
-import { cacheKey } from './cache-key.ts'
+import { keyText, userKey } from './cache-key.ts'
 import type { CacheCore } from './cache/cache-core.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './cache/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './cache/read-through-many.ts'
+import { reviveMany, revivedBatchLoader, revivedLoader } from './revive/revived-loader.ts'
+import { reviverOf } from './revive/reviver.ts'
 
 /** Options of `set`. */
 export interface SetOptions {
@@ -97,7 +99,10 @@ export class CacheNamespace implements CacheMethods {
   }
 
   key(key: Key): string {
-    return cacheKey(this.#path + joinKey(key), this.#prefix)
+    const isText = typeof key === 'string'
+    // The root has texts as they are written; in a namespace a text is one part, so that no two namespaces have a key in common.
+    if (isText && this.#path === '') return userKey(key, true, this.#prefix)
+    return userKey(this.#path + keyText(isText ? [key] : key), false, this.#prefix)
   }
 
   get<Value = unknown>(key: Key): Promise<Value | undefined> {
@@ -129,6 +134,18 @@ export class CacheNamespace implements CacheMethods {
 
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
     try {
+      const revive = typeof options === 'object' ? reviverOf(options) : undefined
+      if (revive === undefined) return this.#getOrSet(key, load, options)
+      const loader = revivedLoader(this.key(key), load, revive, this.#core.parts.classes)
+      return this.#getOrSet(key, loader, options).then(revive) as Promise<Value>
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+      return Promise.reject(error)
+    }
+  }
+
+  #getOrSet<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
+    try {
       const name = this.key(key)
       const inMemory = this.#core.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
@@ -150,11 +167,15 @@ export class CacheNamespace implements CacheMethods {
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>> {
     const items = this.#manyItems(ids, options)
-    return this.#core.getOrSetMany(items, load, toManyOptions(options).signal)
+    const revive = typeof options === 'object' ? reviverOf(options) : undefined
+    const { signal } = toManyOptions(options)
+    if (revive === undefined) return this.#core.getOrSetMany(items, load, signal)
+    const loader = revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
+    return reviveMany(await this.#core.getOrSetMany(items, loader, signal), revive) as Promise<Map<Id, Value>>
   }
 
   namespace(name: Key): CacheNamespace {
-    const path = joinKey(name)
+    const path = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
     if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
     const whole = this.#path + path
     return new CacheNamespace(this.#core, this.#prefix, `${whole}:`, [
@@ -178,7 +199,9 @@ export class CacheNamespace implements CacheMethods {
     options: GetOrSetManyOptions<Id>,
     vary: (ttl: Ttl) => number,
   ): Promise<WarmCounts> {
-    return this.#core.warm(this.#manyItems(ids, options, vary), load, options.signal)
+    const revive = reviverOf(options)
+    const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
+    return this.#core.warm(this.#manyItems(ids, options, vary), loader, options.signal)
   }
 
   #manyItems<Id>(

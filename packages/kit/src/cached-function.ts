@@ -1,12 +1,13 @@
 import { checkOptions } from 'memcache-ts-protocol'
-import type { KeyPart } from 'memcache-ts-protocol'
+import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from './argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from './argument-cache.ts'
-import { argumentParts } from './cache-key.ts'
-import { LOADING_OPTIONS, OPTION_HINTS } from './cache/get-or-set-options.ts'
+import { argumentParts } from './argument-key.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './cache/get-or-set-options.ts'
 import type { LoadingOptions } from './cache/get-or-set-options.ts'
-import { DeclaredNamespace } from './declared-namespace.ts'
+import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
+import { requireOptions, requireTags, requireType } from './option-types.ts'
 import { tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
 
@@ -38,6 +39,9 @@ const KNOWN = [
   'tags',
 ] as const satisfies readonly (keyof CachedOptions<never>)[]
 
+/** What the cache has, which is not known yet. */
+const ANY_TTL: Ttl = 60
+
 /**
  * A function with its results cached: concurrent calls with the same arguments share one run, over all processes.
  * @throws MemcacheOptionError for an option that there is not.
@@ -46,10 +50,16 @@ export function cached<Args extends readonly unknown[], Value>(
   run: (...args: Args) => Promise<Value>,
   options: CachedOptions<Args>,
 ): CachedFunction<Args, Value> {
+  requireOptions('cached', options)
   checkOptions('cached', options, KNOWN, OPTION_HINTS)
-  const declared = new DeclaredNamespace('cached', options)
+  requireType('cached', 'function', { 'the first argument': run, key: options.key })
+  requireTags('cached', options.tags)
+  const title = `cached(${run.name || 'a function'}, { name: '${options.name}' })`
+  const declared = new DeclaredNamespace(declaredOwner(title, cached), options)
   const { name: _, version: __, cache: ___, key, tags, ...loading } = options
-  const keyOf = (args: Readonly<Args>): readonly KeyPart[] => key?.(...args) ?? argumentParts(args)
+  resolveLoading(loading, ANY_TTL)
+  const keyOf = (args: Readonly<Args>): readonly KeyPart[] =>
+    key?.(...args) ?? argumentParts(args, `cached(${options.name})`)
   const call = async (...args: Args): Promise<Value> =>
     declared.namespace.getOrSet(keyOf(args), () => run(...args), { ...loading, tags: tagsFor(tags, args) })
   const calls = (): CachedCalls<Args, Value> => ({

@@ -1,13 +1,18 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
-import { argumentParts } from './cache-key.ts'
+import { argumentParts } from './argument-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
-import { LOADING_OPTIONS, OPTION_HINTS, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 import type { Memcache } from './memcache.ts'
-import { DeclaredNamespace } from './declared-namespace.ts'
+import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
+import type { NamespaceOwner } from './namespace-owners.ts'
+import { requireOptions, requireTags, requireType } from './option-types.ts'
+import { reviveMany } from './revive/revived-loader.ts'
+import { reviverOf } from './revive/reviver.ts'
+import type { Reviver } from './revive/reviver.ts'
 import { tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
 import { HotKeys } from './warming/hot-keys.ts'
@@ -97,16 +102,32 @@ export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>
 export function defineCache<Id, Value>(
   definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
+  requireOptions('defineCache', definition)
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
+  const { load, loadMany, key, tags } = definition
+  requireType('defineCache', 'function', { load, loadMany, key })
+  requireTags('defineCache', tags)
+  return declare(definition, declaredOwner(`defineCache({ name: '${definition.name}' })`, defineCache))
+}
+
+function declare<Id, Value>(
+  definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
+  owner: NamespaceOwner,
+): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   const { load } = definition
   const declared =
-    load === undefined ? new PassiveCache<Id, Value>(definition) : new LoadingCache({ ...definition, load })
-  DEFINITIONS.set(declared, definition)
+    load === undefined
+      ? new PassiveCache<Id, Value>(definition, owner)
+      : new LoadingCache({ ...definition, load }, owner)
+  DEFINITIONS.set(declared, { definition, owner })
   return declared
 }
 
+/** What the cache has, which is not known yet. */
+const ANY_TTL: Ttl = 60
+
 /** What declared caches were declared as, so that they can be had in another `Memcache`. */
-const DEFINITIONS = new WeakMap<object, CacheDefinition<never>>()
+const DEFINITIONS = new WeakMap<object, { definition: CacheDefinition<never>; owner: NamespaceOwner }>()
 
 /**
  * A declared cache as it lies in this `Memcache`: for applications that have their own and not the process's. One whose
@@ -114,9 +135,10 @@ const DEFINITIONS = new WeakMap<object, CacheDefinition<never>>()
  * @throws MemcacheOptionError for what `defineCache` did not make.
  */
 export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {
-  const definition = DEFINITIONS.get(declared)
-  if (definition === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
-  return defineCache({ ...definition, cache: definition.cache ?? cache }) as object as Declared
+  const known = DEFINITIONS.get(declared)
+  if (known === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
+  const { definition, owner } = known
+  return declare({ ...definition, cache: definition.cache ?? cache }, owner) as object as Declared
 }
 
 /** What caches with and without a loader share. */
@@ -126,25 +148,30 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   readonly #definition: CacheDefinition<Id>
   readonly #declared: DeclaredNamespace
   readonly #hotKeys: HotKeys<Id> | undefined
+  readonly #revive: Reviver | undefined
 
-  constructor(definition: CacheDefinition<Id>) {
+  constructor(definition: CacheDefinition<Id>, owner: NamespaceOwner) {
     this.name = definition.name
     this.#definition = definition
-    this.#declared = new DeclaredNamespace('a cache', definition)
+    this.#declared = new DeclaredNamespace(owner, definition)
     this.loading = Object.fromEntries(LOADING_OPTIONS.map((name) => [name, definition[name]]))
+    resolveLoading(this.loading, ANY_TTL)
+    this.#revive = reviverOf(definition)
     const { hotKeys = 0 } = definition
     if (hotKeys > 0) this.#hotKeys = new HotKeys(definition.name, hotKeys, () => this.#declared.cache)
   }
 
   async get(id: Id): Promise<Value | undefined> {
     this.asked(id)
-    return this.namespace.get<Value>(this.keyOf(id))
+    const stored = await this.namespace.get<Value>(this.keyOf(id))
+    return this.#revive === undefined ? stored : (this.#revive(stored) as Promise<Value | undefined>)
   }
 
   async getMany(ids: readonly Id[]): Promise<Map<Id, Value>> {
     const keys = new Map(ids.map((id) => [this.keyOf(id), id]))
     const hits = await this.namespace.getMany<Value, readonly KeyPart[]>([...keys.keys()])
-    return new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
+    const found = new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
+    return this.#revive === undefined ? found : (reviveMany(found, this.#revive) as Promise<Map<Id, Value>>)
   }
 
   async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
@@ -175,7 +202,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   /** The parts of an id's key, within the namespace. */
   protected keyOf(id: Id): readonly KeyPart[] {
     const parts = this.#definition.key?.(id)
-    if (parts === undefined) return argumentParts([id])
+    if (parts === undefined) return argumentParts([id], `the cache ${this.#definition.name}`)
     return Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart]
   }
 
@@ -210,8 +237,8 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
   readonly #load: LoadingCacheDefinition<Id, Value>['load']
   readonly #loadMany: LoadingCacheDefinition<Id, Value>['loadMany']
 
-  constructor(definition: LoadingCacheDefinition<Id, Value>) {
-    super(definition)
+  constructor(definition: LoadingCacheDefinition<Id, Value>, owner: NamespaceOwner) {
+    super(definition, owner)
     this.#load = definition.load
     this.#loadMany = definition.loadMany
   }

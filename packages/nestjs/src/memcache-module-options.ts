@@ -1,5 +1,5 @@
-import { checkOptions, MEMCACHE_OPTIONS, MemcacheOptionError } from 'memcache-ts'
-import type { Memcache, MemcacheOptions } from 'memcache-ts'
+import { checkOptions, Memcache, MEMCACHE_OPTIONS, MemcacheOptionError } from 'memcache-ts'
+import type { MemcacheOptions } from 'memcache-ts'
 import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
 
 /** Options of `MemcacheModule.forRoot`: those of `memcache`, or a cache that is there already. */
@@ -24,7 +24,16 @@ const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', na
 /** @throws MemcacheOptionError for an option that there is not, or for options of a cache that is there already. */
 export function checkModuleOptions(options: MemcacheModuleOptions): void {
   checkOptions('MemcacheModule.forRoot', options, KNOWN, { ...HINTS, global: 'isGlobal', throttlers: 'rateLimit' })
-  if (options.cache === undefined) return
+  const { cache } = options
+  if (cache === undefined) return
+  if (!(cache instanceof Memcache)) {
+    const isForeign = typeof (cache as Memcache | null)?.getOrSet === 'function'
+    throw new MemcacheOptionError(
+      isForeign
+        ? 'MemcacheModule.forRoot: cache was made by another copy of memcache-ts: install one version of it (npm ls memcache-ts)'
+        : 'MemcacheModule.forRoot: cache must be a memcache()',
+    )
+  }
   const own = MEMCACHE_OPTIONS.find((name) => options[name] !== undefined)
   if (own !== undefined) {
     throw new MemcacheOptionError(

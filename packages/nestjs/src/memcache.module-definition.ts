@@ -2,6 +2,8 @@ import { ConfigurableModuleBuilder } from '@nestjs/common'
 import { openMemcache } from './open-memcache.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
 import { getMemcacheToken } from './memcache-token.ts'
+import { MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './module-tokens.ts'
+import { StartupModule } from './startup/startup.module.ts'
 import { WarmingModule } from './warming/warming.module.ts'
 
 /** What has to be known before the options are, and so is said beside `useFactory`. */
@@ -15,14 +17,6 @@ export interface MemcacheModuleExtras {
   isGlobal?: boolean | undefined
 }
 
-/** The cache of a module, by whatever name others know it. */
-export const MODULE_MEMCACHE = Symbol('the cache of this MemcacheModule')
-/** The name of a module's cache. */
-export const MODULE_NAME = Symbol('the name of this MemcacheModule')
-
-/** The options of a module. */
-export const MODULE_OPTIONS = Symbol('the options of this MemcacheModule')
-
 export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableModuleBuilder<MemcacheModuleOptions>({
   optionsInjectionToken: MODULE_OPTIONS,
 })
@@ -33,7 +27,7 @@ export const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableM
     return {
       ...definition,
       global: isGlobal ?? true,
-      imports: [...(definition.imports ?? []), WarmingModule],
+      imports: [...(definition.imports ?? []), StartupModule, WarmingModule],
       providers: [
         ...(definition.providers ?? []),
         { provide: token, useFactory: openMemcache, inject: [MODULE_OPTIONS] },

@@ -1,4 +1,4 @@
-import { Inject, Module } from '@nestjs/common'
+import { Inject, Module, Optional } from '@nestjs/common'
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common'
 import { APP_GUARD, ModulesContainer } from '@nestjs/core'
 import { bindCache, MemcacheOptionError } from 'memcache-ts'
@@ -6,10 +6,11 @@ import type { Memcache } from 'memcache-ts'
 import { getCacheToken } from './declared-cache-token.ts'
 import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
-import { ConfigurableModuleClass, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './memcache.module-definition.ts'
+import { ConfigurableModuleClass } from './memcache.module-definition.ts'
 import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module-definition.ts'
 import { missingCache } from './injection/missing-cache.ts'
 import { getMemcacheToken } from './memcache-token.ts'
+import { MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './module-tokens.ts'
 import { isOpenedHere } from './open-memcache.ts'
 import { APPLICATION_LIMIT, ApplicationLimitGuard } from './rate-limit/rate-limit.guard.ts'
 import { MemcacheThrottlerStorage } from './throttler/memcache-throttler-storage.ts'
@@ -49,14 +50,19 @@ class MemcacheFeatureModule {}
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
   readonly #cache: Memcache
 
-  /** @throws MemcacheOptionError when the application has two caches of one name, or limits by one with a name. */
+  /** @throws MemcacheOptionError if `forRoot` is missing, the application has two caches of one name, or limits by one with a name. */
   constructor(
-    @Inject(MODULE_MEMCACHE) cache: Memcache,
-    @Inject(MODULE_NAME) name: string,
-    @Inject(MODULE_OPTIONS) options: MemcacheModuleOptions | undefined,
+    @Optional() @Inject(MODULE_MEMCACHE) cache: Memcache | undefined,
+    @Optional() @Inject(MODULE_NAME) name: string | undefined,
+    @Optional() @Inject(MODULE_OPTIONS) options: MemcacheModuleOptions | undefined,
     @Inject(ModulesContainer) modules: ModulesContainer,
   ) {
     super()
+    if (cache === undefined || name === undefined) {
+      throw new MemcacheOptionError(
+        'MemcacheModule is imported without a cache: write imports: [MemcacheModule.forRoot()], or forRootAsync, where it says MemcacheModule',
+      )
+    }
     this.#cache = cache
     if (name !== '' && options?.rateLimit !== undefined) {
       throw new MemcacheOptionError(
@@ -103,11 +109,11 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
       module: MemcacheFeatureModule,
       providers: caches.map((declared) => ({
         provide: getCacheToken(declared),
-        useFactory: (cache: Memcache | undefined) => {
-          if (cache === undefined) throw missingCache('MemcacheModule.forFeature', name)
+        useFactory: (cache: Memcache | undefined, modules: ModulesContainer) => {
+          if (cache === undefined) throw missingCache('MemcacheModule.forFeature', name, modules)
           return bindCache(declared, cache)
         },
-        inject: [{ token: getMemcacheToken(name), optional: true }],
+        inject: [{ token: getMemcacheToken(name), optional: true }, ModulesContainer],
       })),
       exports: caches.map(getCacheToken),
     }

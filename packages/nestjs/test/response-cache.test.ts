@@ -16,7 +16,6 @@ import {
   VersioningType,
 } from '@nestjs/common'
 import type { CanActivate, ExecutionContext, INestApplication } from '@nestjs/common'
-import { Test } from '@nestjs/testing'
 import { passTime } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
@@ -338,15 +337,5 @@ describe('what cannot be is told where it is written', () => {
       }
       return Shows
     }).toThrow(message)
-  })
-
-  it('an interceptor without the module', async () => {
-    @Controller()
-    class Shows {
-      @CacheResponse(60) @Get() show(): void {}
-    }
-    await expect(Test.createTestingModule({ controllers: [Shows] }).compile()).rejects.toThrow(
-      '@CacheResponse of Shows.show needs a cache, and there is none',
-    )
   })
 })

@@ -46,6 +46,7 @@ export { hasKeyLeft, hasLongKeyLeft, nextKey } from './text/request-parser.ts'
 export { MAX_REPLY_LINE_BYTES, writeLineEnd, writeValueLine } from './text/response-formatter.ts'
 export { Uint64, writeUint } from './uint64.ts'
 export { checkOptions } from './check-options.ts'
+export { booleanOption, choiceOption, positiveOption, textOption } from './option-values.ts'
 export { ClientFlags } from './client-flags.ts'
 export {
   checkKey,

@@ -1,6 +1,7 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
+import { ClassWarnings } from '../revive/class-warnings.ts'
 import { AdaptiveStore } from './adaptive-store.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { CacheReport } from './cache-report.ts'
@@ -37,6 +38,7 @@ export interface CacheCoreOptions {
   readonly logger: Logger
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  readonly storedKey: (text: string) => string
   readonly tagKey: (tag: string) => string
   readonly namespaceKey: (name: string) => string
 }
@@ -66,7 +68,8 @@ export class CacheCore {
         logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
     )
     const doubtful = new DoubtfulLeases(store)
-    this.parts = { ...options, store, pending, doubtful, tags: new Tags(store, pending) }
+    const classes = new ClassWarnings(logger)
+    this.parts = { ...options, store, pending, doubtful, classes, tags: new Tags(store, pending) }
     this.#client = client
     this.#lookups = new Lookups(this.parts)
     this.#loads = new LeasedLoads(this.parts)

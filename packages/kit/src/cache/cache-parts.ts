@@ -1,5 +1,6 @@
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { AdaptiveStore } from './adaptive-store.ts'
+import type { ClassWarnings } from '../revive/class-warnings.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
@@ -16,9 +17,13 @@ export interface CacheParts {
   readonly doubtful: DoubtfulLeases
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport
+  /** Makes plain data of what is stored, and warns of classes. */
+  readonly classes: ClassWarnings
   readonly clock: Clock
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  /** A key of the kit's own as it is stored: hashed where memcached could not hold it. */
+  readonly storedKey: (text: string) => string
   /** The key of a tag, as it is stored. */
   readonly tagKey: (tag: string) => string
   /** The key of the tag that all of a namespace carries: no user's tag has it. */

@@ -1,5 +1,7 @@
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import { reviverOf } from '../revive/reviver.ts'
+import type { RevivingOptions } from '../revive/reviver.ts'
 import { jitteredSeconds } from './lifetime.ts'
 
 /** Early refreshes by XFetch. */
@@ -9,7 +11,7 @@ export interface EarlyRefreshOptions {
 }
 
 /** How values are loaded and kept; what a declared cache and a cached function have in common with `getOrSet`. */
-export interface LoadingOptions {
+export interface LoadingOptions extends RevivingOptions {
   /** How long a loaded value is fresh. Default: the cache's. */
   ttlSeconds?: Ttl | undefined
   /** Each lifetime is changed by chance by up to this share, so that what was loaded together does not expire together. Default 0.1. */
@@ -68,6 +70,8 @@ export const LOADING_OPTIONS = [
   'hardTimeoutMs',
   'earlyRefresh',
   'l1',
+  'type',
+  'revive',
 ] as const satisfies readonly (keyof LoadingOptions)[]
 
 const GET_OR_SET_OPTIONS = [...LOADING_OPTIONS, 'tags', 'signal'] as const satisfies readonly (keyof GetOrSetOptions)[]
@@ -92,6 +96,11 @@ export const OPTION_HINTS: Readonly<Record<string, string>> = {
   refreshThreshold: 'earlyRefresh',
   abortSignal: 'signal',
   memory: 'l1',
+  class: 'type',
+  model: 'type',
+  transform: 'revive',
+  deserialize: 'revive',
+  parse: 'revive',
 }
 
 /** The options with their defaults. */
@@ -121,6 +130,7 @@ export function resolveLoading(options: LoadingOptions, defaultTtl: Ttl): Resolv
   const { ttlSeconds = defaultTtl, jitter = 0.1, staleSeconds = 0, nullTtlSeconds = 30 } = options
   const { softTimeoutMs = 0, hardTimeoutMs = Infinity, earlyRefresh = false, l1 = true } = options
   ttlToSeconds(ttlSeconds)
+  reviverOf(options)
   if (!(jitter >= 0 && jitter < 1)) throw new MemcacheOptionError(`jitter must be from 0 to under 1, got ${jitter}`)
   if (!(softTimeoutMs >= 0)) throw new MemcacheOptionError(`softTimeoutMs must be 0 or more, got ${softTimeoutMs}`)
   if (!(hardTimeoutMs > 0)) throw new MemcacheOptionError(`hardTimeoutMs must be over 0, got ${hardTimeoutMs}`)

@@ -117,7 +117,7 @@ export class LeasedLoads {
     const { memory, report } = this.#parts
     report.stats.unleasedLoads++
     const stamp = memory?.stamp()
-    const loaded = await run
+    const loaded = this.#plain(name, await run)
     const { value, skipsStore } = loaded
     if (l1 && !skipsStore && value !== undefined) {
       const { freshSeconds } = lifetimeOf(loading, loaded)
@@ -126,10 +126,16 @@ export class LeasedLoads {
     return { value, confirmed: true }
   }
 
+  /** Who loads a value gets it as later callers get it. */
+  #plain(name: string, loaded: Loaded): Loaded {
+    const value = this.#parts.classes.ofLoad(name, loaded.value)
+    return value === loaded.value ? loaded : { ...loaded, value }
+  }
+
   async #loadAndStore(target: LoadTarget, right: LoadRight, loading: Promise<Loaded>): Promise<LoadOutcome> {
     this.#keeper.keep(right.lease)
     try {
-      return await this.#store(target, right, await loading)
+      return await this.#store(target, right, this.#plain(target.name, await loading))
     } catch (error) {
       // The loader failed, or what it brought cannot be stored: the next caller is to try at once.
       await this.#free(right.lease)

@@ -255,7 +255,7 @@ class Batch<Id, Value> {
 const NOTHING = { value: undefined, confirmed: false }
 
 /** What a loader of many brought, by id. @throws MemcacheOptionError for a list that does not fit the ids. */
-function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
+export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
   if (loaded instanceof Map) return loaded as ReadonlyMap<Id, Value>
   const values = loaded as readonly (Value | undefined)[]
   if (!Array.isArray(values) || values.length !== ids.length) {

@@ -20,8 +20,9 @@ export class Writes {
   }
 
   /** Stores a value; resolves to whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
-  async set(name: string, value: unknown, ttl: Ttl, tagKeys: readonly string[]): Promise<boolean> {
-    const { store, codec, tags, memory, pending, report } = this.#parts
+  async set(name: string, given: unknown, ttl: Ttl, tagKeys: readonly string[]): Promise<boolean> {
+    const { store, codec, tags, memory, pending, report, classes } = this.#parts
+    const value = classes.ofSet(name, given)
     const seconds = ttlToSeconds(ttl)
     const generations = tagKeys.length === 0 ? {} : await attempt(tags.read(tagKeys), report)
     if (generations === AWAY) return this.#unconfirmed(name)

@@ -1,29 +1,31 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { CacheNamespace } from '../cache-namespace.ts'
 import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
-import { DeclaredNamespace } from '../declared-namespace.ts'
+import { checkDeclaration, DeclaredNamespace } from '../declared-namespace.ts'
 import type { NamespaceDeclaration } from '../declared-namespace.ts'
 import type { Memcache } from '../memcache.ts'
+import { describeValue, requireOptions } from '../option-types.ts'
+import type { AnyClass } from '../revive/reviver.ts'
 import type { CacheSource } from './cache-source.ts'
+import { classOwner } from './class-owner.ts'
+import type { DeclaredMethod } from './class-owner.ts'
 
-/** Where the cached results of a class's methods lie. */
+/** Where the cached results of a class's methods are stored. */
 export interface CacheConfigOptions<Choice = Memcache> extends Partial<Pick<NamespaceDeclaration, 'name' | 'version'>> {
-  /** The cache that they lie in. Default: this process's. */
+  /** The cache that holds them. Default: this process's. */
   cache?: Choice | undefined
 }
 
 const CONFIGS = new WeakMap<object, CacheConfigOptions<unknown>>()
-const NAMESPACES = new WeakMap<Memcache, WeakMap<object, CacheNamespace>>()
-
-type AnyClass = abstract new (...args: never[]) => object
+const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
 
 /** A decorator for classes, standard (TC39) and legacy in one. */
 export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
 
 /**
- * Says where the cached results of a class's methods lie: a name in place of the class's own, a version, a cache.
- * Subclasses have it too, unless they have their own.
- * @throws MemcacheOptionError for an option that there is not.
+ * Says where the cached results of a class's methods are stored: a name in place of the class's own, a version, a cache.
+ * Subclasses have it too, unless they have their own; a class and its subclass then share what they both cache.
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   return configureClass(config)
@@ -31,12 +33,23 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
 
 /**
  * `@CacheConfig`, whatever caches are known by. For adapters.
- * @throws MemcacheOptionError for an option that there is not.
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
+  requireOptions('@CacheConfig', config)
   checkOptions('@CacheConfig', config, ['name', 'version', 'cache'], OPTION_HINTS)
   if (config.name === '') throw new MemcacheOptionError('@CacheConfig needs a name that is not empty')
+  const { name = 'default', version } = config
+  checkDeclaration('@CacheConfig', { name, version })
+  requireCacheChoice('@CacheConfig', config.cache)
   return (target) => void CONFIGS.set(target, config)
+}
+
+/** @throws MemcacheOptionError if a decorator's cache is neither a cache nor a name. */
+export function requireCacheChoice(owner: string, cache: unknown): void {
+  if (cache === undefined || typeof cache === 'string') return
+  if (typeof cache === 'object' && typeof (cache as Memcache | null)?.namespace === 'function') return
+  throw new MemcacheOptionError(`${owner}: cache must be a memcache(), got ${describeValue(cache)}`)
 }
 
 /** What `@CacheConfig` says of a class, or of one that it extends. */
@@ -48,7 +61,7 @@ export function configOf(constructor: Function): CacheConfigOptions<unknown> | u
   return undefined
 }
 
-/** The cache that the results of an object's methods lie in; `undefined`: it has none. */
+/** The cache that the results of an object's methods are stored in; `undefined`: it has none. */
 export function cacheFor<Choice>(
   source: CacheSource<Choice>,
   self: object,
@@ -57,15 +70,34 @@ export function cacheFor<Choice>(
   return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
 }
 
-/** The namespace of an object's class, in which its results lie. */
-export function namespaceOf({ constructor }: object, cache: Memcache): CacheNamespace {
+/**
+ * The namespace of an object's class, which holds its results.
+ * @param method of the class, which is called.
+ * @throws MemcacheOptionError if the class has no name, or the name of another class that uses the cache.
+ */
+export function namespaceOf({ constructor }: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
   let namespaces = NAMESPACES.get(cache)
   if (namespaces === undefined) NAMESPACES.set(cache, (namespaces = new WeakMap()))
-  let namespace = namespaces.get(constructor)
-  if (namespace === undefined) {
+  let declared = namespaces.get(constructor)
+  if (declared === undefined) {
     const { name = constructor.name, version } = configOf(constructor) ?? {}
-    namespace = new DeclaredNamespace('@Cached', { name, version, cache }).namespace
-    namespaces.set(constructor, namespace)
+    if (name === '') {
+      throw new MemcacheOptionError(
+        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) on it, which is the namespace of its keys",
+      )
+    }
+    const isNamed = configOf(constructor)?.name !== undefined
+    declared = new DeclaredNamespace(classOwner(constructor, isNamed, method), { name, version, cache })
+    namespaces.set(constructor, declared)
   }
-  return namespace
+  return declared.namespace
+}
+
+/**
+ * Claims the namespace of a class before its methods are called, so that a name that another class has is told at the
+ * start of an application. For adapters.
+ * @throws MemcacheOptionError as `namespaceOf` does.
+ */
+export function claimClass(constructor: Function, cache: Memcache): void {
+  namespaceOf({ constructor }, cache)
 }

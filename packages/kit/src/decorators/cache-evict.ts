@@ -2,15 +2,16 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
 import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
-import { tagsFor } from '../tags-of.ts'
+import { requireOptions, requireTags, requireType } from '../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
-import { cacheFor, namespaceOf } from './cache-config.ts'
+import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
+import { tagsWithObject, withObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
-/** What a method makes invalid. */
+/** What a method makes invalid. `key`, `tags` and `condition` may take the object itself, as those of `@Cached`. */
 export interface CacheEvictOptions<Args extends readonly unknown[], Choice = Memcache> {
   /** One key, by its parts in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
@@ -56,12 +57,17 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   source: CacheSource<Choice>,
   options: CacheEvictOptions<Args, Choice>,
 ): MethodDecoratorOf<Args, unknown> {
+  requireOptions('@CacheEvict', options)
   checkOptions('@CacheEvict', options, KNOWN, {
     ...OPTION_HINTS,
     allEntries: 'all',
     beforeInvocation: `when: 'before'`,
   })
   const { key, tags, all = false, soft = false, when = 'after', condition, cache } = options
+  requireType('@CacheEvict', 'function', { key, condition })
+  requireType('@CacheEvict', 'boolean', { all, soft })
+  requireTags('@CacheEvict', tags)
+  requireCacheChoice('@CacheEvict', cache)
   if (key === undefined && tags === undefined && !all) {
     throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)
   }
@@ -69,24 +75,32 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
     throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got '${String(when)}'`)
   }
   if (all && soft) throw new MemcacheOptionError('@CacheEvict: all has no soft form: give tags')
-  const evict = async (self: object, args: Args): Promise<void> => {
-    if (condition !== undefined && !condition(...args)) return
-    const found = cacheFor(source, self, cache)
-    if (found === undefined) return
-    const namespace = namespaceOf(self, found)
-    const tagged = tagsFor(tags, args) ?? []
-    await Promise.all([
-      key === undefined ? undefined : soft ? namespace.expire(key(...args)) : namespace.delete(key(...args)),
-      tagged.length === 0 ? undefined : found.invalidateTags(tagged, { soft }),
-      all ? namespace.clear() : undefined,
-    ])
-  }
-  return decorateMethod<Args, unknown, Choice>(source, cache, (method) => {
+  const kind = key === undefined && !all ? 'evictsTags' : 'evicts'
+  return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
+    const { parameters } = about
+    const keyFor = key === undefined ? undefined : withObject(key, parameters)
+    const tagsFor = tagsWithObject('@CacheEvict', tags, parameters)
+    const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
+    const evict = async (self: object, args: readonly unknown[]): Promise<void> => {
+      if (conditionFor !== undefined && !conditionFor(args, self)) return
+      const found = cacheFor(source, self, cache)
+      if (found === undefined) return
+      const namespace = namespaceOf(self, found, about)
+      const tagged = tagsFor(args, self) ?? []
+      await Promise.all([
+        keyFor === undefined
+          ? undefined
+          : soft
+            ? namespace.expire(keyFor(args, self))
+            : namespace.delete(keyFor(args, self)),
+        tagged.length === 0 ? undefined : found.invalidateTags(tagged, { soft }),
+        all ? namespace.clear() : undefined,
+      ])
+    }
     const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
-      const known = args as unknown as Args
-      if (when === 'before') await evict(this, known)
+      if (when === 'before') await evict(this, args)
       const value = await method.apply(this, args)
-      if (when === 'after') await evict(this, known)
+      if (when === 'after') await evict(this, args)
       return value
     }
     return replacement

@@ -2,15 +2,16 @@ import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-pro
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
-import { tagsFor } from '../tags-of.ts'
+import { requireOptions, requireTags, requireType } from '../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
-import { cacheFor, namespaceOf } from './cache-config.ts'
+import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
+import { tagsWithObject, withObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
-/** Where a method's result is stored. */
+/** Where a method's result is stored. `key`, `tags`, `condition` and `unless` may take the object itself, as those of `@Cached`. */
 export interface CachePutOptions<Args extends readonly unknown[], Value, Choice = Memcache> {
   /**
    * The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)`
@@ -56,22 +57,32 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   source: CacheSource<Choice>,
   options: CachePutOptions<Args, Value, Choice>,
 ): MethodDecoratorOf<Args, Value> {
+  requireOptions('@CachePut', options)
   checkOptions('@CachePut', options, KNOWN, OPTION_HINTS)
   const { key, ttlSeconds, tags, condition, unless, cache } = options
   if (typeof key !== 'function') {
     throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
   }
+  requireType('@CachePut', 'function', { condition, unless })
+  requireTags('@CachePut', tags)
+  requireCacheChoice('@CachePut', cache)
   if (ttlSeconds !== undefined) ttlToSeconds(ttlSeconds)
-  return decorateMethod<Args, Value, Choice>(source, cache, (method) => {
+  return decorateMethod<Args, Value, Choice>('@CachePut', 'puts', source, cache, (method, about) => {
+    const { parameters } = about
+    const keyFor = withObject(key, parameters)
+    const tagsFor = tagsWithObject('@CachePut', tags, parameters)
+    const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
+    const unlessFor =
+      unless === undefined ? undefined : withObject(unless, parameters === undefined ? undefined : parameters + 1)
     const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
       const value = await method.apply(this, args)
-      const known = args as unknown as Args
-      if (condition !== undefined && !condition(...known)) return value
+      if (conditionFor !== undefined && !conditionFor(args, this)) return value
       const found = cacheFor(source, this, cache)
       if (found === undefined) return value
-      const namespace = namespaceOf(this, found)
-      if (value === undefined || unless?.(value, ...known) === true) await namespace.delete(key(...known))
-      else await namespace.set(key(...known), value, { ttlSeconds, tags: tagsFor(tags, known) })
+      const namespace = namespaceOf(this, found, about)
+      const isRefused = value === undefined || unlessFor?.([value, ...args], this) === true
+      if (isRefused) await namespace.delete(keyFor(args, this))
+      else await namespace.set(keyFor(args, this), value, { ttlSeconds, tags: tagsFor(args, this) })
       return value
     }
     return replacement

@@ -1,5 +1,8 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { CacheSource } from './cache-source.ts'
+import { DeclarationSite } from '../declaration-site.ts'
+import type { CacheSource, DecoratorKind } from './cache-source.ts'
+import { declareClass } from './class-owner.ts'
+import { countParameters } from './formal-parameters.ts'
 
 /** A method that may be cached: async, since a cache is never asked synchronously. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, whatever they are
@@ -15,42 +18,90 @@ export interface MethodDecoratorOf<Args extends readonly unknown[], Value> {
   ): void
 }
 
+/** What of a decorated method is known where it is decorated. */
+export interface DecoratedMethod {
+  readonly name: string | symbol
+  /** How many parameters it declares; `undefined` where that cannot be known. */
+  readonly parameters: number | undefined
+  readonly site: DeclarationSite
+  /** The class's prototype; `undefined` for a standard decorator, which is not told of its class. */
+  readonly prototype: object | undefined
+  /** Has something done with each object of the class of a standard decorator, and so with its class. */
+  readonly onObject: (task: (self: object) => void) => void
+}
+
+/** What takes a method's place. */
+type Replace<Args extends readonly unknown[], Value> = (
+  method: AsyncMethod<Args, Value>,
+  about: DecoratedMethod,
+) => AsyncMethod<Args, Value>
+
 /**
  * Makes both kinds of decorator from what takes a method's place; name, length and Reflect metadata are kept.
+ * @param owner of the decorator's messages: `@Cached`.
  * @param choice which cache the decorator says, for a source that wants to know of each method.
  */
 export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
+  owner: string,
+  kind: DecoratorKind,
   source: CacheSource<Choice>,
   choice: Choice | undefined,
-  replace: (method: AsyncMethod<Args, Value>, name: string) => AsyncMethod<Args, Value>,
+  replace: Replace<Args, Value>,
 ): MethodDecoratorOf<Args, Value> {
   const decorator = (
     target: object,
     context: ClassMethodDecoratorContext | string | symbol,
     descriptor?: PropertyDescriptor,
   ): unknown => {
+    const site = new DeclarationSite(decorator)
     if (isStandardContext(context)) {
-      if (context.static) throw staticMethod()
+      const { name } = context
+      if (context.static) throw staticMethod(owner, name)
       if (source.decorated !== undefined) {
         throw new MemcacheOptionError(
-          `${String(context.name)}: this decorator needs "experimentalDecorators": true in tsconfig.json`,
+          `${String(name)}: this decorator needs "experimentalDecorators": true in tsconfig.json`,
         )
       }
-      return dress(target as AsyncMethod<Args, Value>, String(context.name), replace)
+      const method = requireMethod<Args, Value>(owner, name, context.kind === 'method' ? target : undefined)
+      const onObject: DecoratedMethod['onObject'] = (task) =>
+        context.addInitializer(function (this: unknown) {
+          task(this as object)
+        })
+      return dress(method, replace, { name, parameters: countParameters(method), site, prototype: undefined, onObject })
     }
-    if (typeof descriptor?.value !== 'function') {
-      throw new MemcacheOptionError(`${String(context)} is no method: only async methods can be cached`)
-    }
-    if (typeof target === 'function') throw staticMethod()
-    source.decorated?.(target, String(context), choice)
-    descriptor.value = dress(descriptor.value as AsyncMethod<Args, Value>, String(context), replace)
+    const method = requireMethod<Args, Value>(owner, context, descriptor?.value)
+    if (typeof target === 'function') throw staticMethod(owner, context)
+    source.decorated?.(target, context, choice, kind)
+    declareClass(target, site)
+    const parameters = countParameters(method, target, context)
+    const about = { name: context, parameters, site, prototype: target, onObject: () => {} }
+    descriptor!.value = dress(method, replace, about)
     return undefined
   }
   return decorator as MethodDecoratorOf<Args, Value>
 }
 
-function staticMethod(): MemcacheOptionError {
-  return new MemcacheOptionError('a static method cannot be cached: use cached(fn, options)')
+function requireMethod<Args extends readonly unknown[], Value>(
+  owner: string,
+  name: string | symbol,
+  method: unknown,
+): AsyncMethod<Args, Value> {
+  if (typeof method !== 'function') {
+    throw new MemcacheOptionError(`${owner}: ${String(name)} is no method: only async methods can be cached`)
+  }
+  const kind = String((method as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag])
+  if (kind.endsWith('GeneratorFunction')) {
+    throw new MemcacheOptionError(
+      `${owner}: ${String(name)} is a generator, which cannot be cached: return all of it in an array from an async method`,
+    )
+  }
+  return method as AsyncMethod<Args, Value>
+}
+
+function staticMethod(owner: string, name: string | symbol): MemcacheOptionError {
+  return new MemcacheOptionError(
+    `${owner}: ${String(name)} is static, and a static method cannot be cached: use cached(fn, options)`,
+  )
 }
 
 /** A standard decorator's second argument is an object that says what kind of thing is decorated. */
@@ -62,10 +113,10 @@ function isStandardContext(
 
 function dress<Args extends readonly unknown[], Value>(
   method: AsyncMethod<Args, Value>,
-  name: string,
-  replace: (method: AsyncMethod<Args, Value>, name: string) => AsyncMethod<Args, Value>,
+  replace: Replace<Args, Value>,
+  about: DecoratedMethod,
 ): AsyncMethod<Args, Value> {
-  const replacement = replace(method, name)
+  const replacement = replace(method, about)
   Object.defineProperty(replacement, 'name', { value: method.name, configurable: true })
   Object.defineProperty(replacement, 'length', { value: method.length, configurable: true })
   copyMetadata(method, replacement)

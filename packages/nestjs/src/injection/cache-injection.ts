@@ -1,5 +1,5 @@
 import { Inject, Optional } from '@nestjs/common'
-import { ModuleRef } from '@nestjs/core'
+import { ModulesContainer } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
 import { getMemcacheToken } from '../memcache-token.ts'
 
@@ -8,9 +8,9 @@ import { getMemcacheToken } from '../memcache-token.ts'
  * and that Nest fills behind the constructor, in every scope, and in subclasses. They are setters, so that nothing of
  * it is seen on the object itself.
  *
- * A cache is injected as optional, and behind it something that every Nest application has: who is given that, but no
- * cache, was made by Nest in an application without the module, and is told so at once. Who is given neither was made
- * by `new`.
+ * A cache is injected as optional, and behind it something that every Nest application has. An object that is given
+ * that, but no cache, was made by Nest in an application without the module. One that is given neither was made by
+ * `new`.
  */
 interface Injection {
   /** The names of the caches that the class has injected itself; `undefined` is the one without a name. */
@@ -20,7 +20,7 @@ interface Injection {
 }
 
 /** Told when Nest has filled the properties of an object. @throws when a cache that it needs is not there. */
-type Verify = (self: object) => void
+type Verify = (self: object, modules: ModulesContainer) => void
 
 const INJECTIONS = new WeakMap<object, Injection>()
 /** What was injected, by name; `undefined` is what a test gave in the place of a cache, and is none. */
@@ -32,20 +32,27 @@ export function injectCache(prototype: object, name: string | undefined, verify:
   const cache = Symbol(`memcache-ts-nestjs ${name ?? 'default'}`)
   const last = Symbol('memcache-ts-nestjs all injected')
   declare(prototype, cache, function (given) {
-    remember(this, name, given instanceof Memcache ? given : undefined)
+    giveCache(this, name, given instanceof Memcache ? given : undefined)
   })
-  declare(prototype, last, function () {
-    if (chain(this)[0]?.last === last) verify(this)
+  declare(prototype, last, function (modules) {
+    if (chain(this)[0]?.last !== last) return
+    if (!INJECTED.has(this)) INJECTED.set(this, new Map())
+    verify(this, modules as ModulesContainer)
   })
   Optional()(prototype, cache)
   Inject(getMemcacheToken(name))(prototype, cache)
-  Inject(ModuleRef)(prototype, last)
+  Inject(ModulesContainer)(prototype, last)
   const own = INJECTIONS.get(prototype)
   if (own === undefined) INJECTIONS.set(prototype, { names: new Set([name]), last })
   else {
     own.names.add(name)
     own.last = last
   }
+}
+
+/** Whether an object was made by Nest, or was given a cache at the start of the application. */
+export function isMadeByNest(self: object): boolean {
+  return INJECTED.has(self)
 }
 
 /** Whether Nest had something to give for the cache of a name. */
@@ -58,10 +65,16 @@ export function injectedCache(self: object, name: string | undefined): Memcache 
   return INJECTED.get(self)?.get(name)
 }
 
-function remember(self: object, name: string | undefined, cache: Memcache | undefined): void {
+/** Gives an object a cache. */
+export function giveCache(self: object, name: string | undefined, cache: Memcache | undefined): void {
   const caches = INJECTED.get(self)
   if (caches === undefined) INJECTED.set(self, new Map([[name, cache]]))
   else caches.set(name, cache)
+}
+
+/** Takes from an object what `giveCache` gave. */
+export function takeCaches(self: object): void {
+  INJECTED.delete(self)
 }
 
 /** What an object's classes inject, its own class first. */

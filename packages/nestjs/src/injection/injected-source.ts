@@ -1,21 +1,24 @@
+import type { ModulesContainer } from '@nestjs/core'
 import { configOf } from 'memcache-ts'
 import type { CacheSource, Memcache } from 'memcache-ts'
-import { injectCache, injectedCache, isInjected } from './cache-injection.ts'
-import { missingCache } from './missing-cache.ts'
+import { warnOfOutsider } from '../startup/running-applications.ts'
+import { injectCache, injectedCache, isInjected, isMadeByNest } from './cache-injection.ts'
+import { addDecoratedMethod, decoratedMethodsOf } from './decorated-methods.ts'
+import { withoutCache } from './missing-cache.ts'
 
 /** A cache: by the name of `MemcacheModule.forRoot({ name })`, or itself. */
 export type CacheChoice = string | Memcache
 
-/** The cached methods of a class, and what each says of its cache. */
-const METHODS = new WeakMap<object, Map<string, CacheChoice | undefined>>()
-
 /** The caches that Nest has injected: the application's, and on what was made by `new` none. */
 export const INJECTED_CACHE: CacheSource<CacheChoice> = {
-  cacheFor: (self, choice) => (typeof choice === 'object' ? choice : injectedCache(self, choice)),
-  decorated(prototype, method, choice) {
-    const methods = METHODS.get(prototype)
-    if (methods === undefined) METHODS.set(prototype, new Map([[method, choice]]))
-    else methods.set(method, choice)
+  cacheFor(self, choice) {
+    if (typeof choice === 'object') return choice
+    const cache = injectedCache(self, choice)
+    if (cache === undefined && !isMadeByNest(self)) warnOfOutsider(self)
+    return cache
+  },
+  decorated(prototype, name, choice, kind) {
+    addDecoratedMethod(prototype, { name, choice, kind })
     if (typeof choice !== 'object') injectCache(prototype, choice, verify)
   },
 }
@@ -25,15 +28,16 @@ export function injectConfigured(prototype: object, choice: CacheChoice | undefi
   if (typeof choice === 'string') injectCache(prototype, choice, verify)
 }
 
+/** The cache that a method's decorators say: its own, else that of its class; `undefined` is the application's. */
+export function choiceOf(constructor: Function, own: CacheChoice | undefined): CacheChoice | undefined {
+  return own ?? (configOf(constructor)?.cache as CacheChoice | undefined)
+}
+
 /** @throws MemcacheOptionError when Nest had no cache for a method of an object. */
-function verify(self: object): void {
-  const config = configOf(self.constructor)?.cache as CacheChoice | undefined
-  for (let at: object | null = self; at !== null; at = Object.getPrototypeOf(at) as object | null) {
-    for (const [method, own] of METHODS.get(at) ?? []) {
-      const choice = own ?? config
-      if (typeof choice !== 'object' && !isInjected(self, choice)) {
-        throw missingCache(`${self.constructor.name}.${method}`, choice)
-      }
-    }
+function verify(self: object, modules: ModulesContainer): void {
+  for (const { name, choice: own } of decoratedMethodsOf(self)) {
+    const choice = choiceOf(self.constructor, own)
+    if (typeof choice === 'object' || isInjected(self, choice)) continue
+    withoutCache(`${self.constructor.name}.${String(name)}`, choice, modules)
   }
 }

@@ -1,12 +1,13 @@
 import { Inject, Injectable, Optional } from '@nestjs/common'
 import type { CanActivate, ExecutionContext, OnModuleInit } from '@nestjs/common'
-import { ModuleRef, Reflector } from '@nestjs/core'
+import { ModuleRef, ModulesContainer, Reflector } from '@nestjs/core'
 import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
-import { missingCache } from '../injection/missing-cache.ts'
+import { missingCache, withoutCache } from '../injection/missing-cache.ts'
 import { getMemcacheToken } from '../memcache-token.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
+import { counterNameOf, nameCountersAfter } from './limit-names.ts'
 import { RateLimitPolicy } from './rate-limit-policy.ts'
 import { callOf } from './requester.ts'
 import { SKIP_RATE_LIMIT } from './skip-rate-limit.decorator.ts'
@@ -64,7 +65,7 @@ export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
     try {
       return this.#modules.get<unknown>(getMemcacheToken(choice), { strict: false })
     } catch {
-      throw missingCache(OWNER, choice)
+      throw missingCache(OWNER, choice, this.#modules.get(ModulesContainer, { strict: false }))
     }
   }
 }
@@ -90,27 +91,48 @@ export class RateLimitGuard extends ApplicationLimitGuard {
   }
 }
 
-/** A guard for one limit, as `@RateLimit` brings it. @throws MemcacheOptionError for options that cannot be. */
-export function guardFor(options: RateLimitOptions, name: string): new () => CanActivate {
-  const owner = `@RateLimit of ${name}`
+/**
+ * A guard for one limit, as `@RateLimit` brings it. Its counters are named after the class of the route or resolver, which
+ * may extend the one that was decorated.
+ * @param method the decorated one; `undefined` for a limit of all of a class.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+export function guardFor(
+  options: RateLimitOptions,
+  constructor: Function,
+  method: string | undefined,
+): new (modules: ModulesContainer) => CanActivate {
+  const suffix = method === undefined ? '' : `.${method}`
+  const owner = `@RateLimit of ${constructor.name}${suffix}`
   RateLimitPolicy.check(owner, options)
+  if (options.name === undefined) nameCountersAfter(constructor)
 
   @Injectable()
   class RouteLimitGuard implements CanActivate {
-    #policy: RateLimitPolicy | undefined
+    readonly #modules: ModulesContainer
+    readonly #policies = new Map<Function, RateLimitPolicy>()
+
+    constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+      this.#modules = modules
+    }
 
     async canActivate(context: ExecutionContext): Promise<boolean> {
       const cache = typeof options.cache === 'object' ? options.cache : injectedCache(this, options.cache)
       if (cache === undefined || isSkipped(context, [context.getHandler()])) return true
-      this.#policy ??= new RateLimitPolicy(options, name, cache)
-      await this.#policy.admit(context)
+      const limited = context.getClass()
+      let policy = this.#policies.get(limited)
+      if (policy === undefined) {
+        policy = new RateLimitPolicy(options, counterNameOf(limited, this.#modules) + suffix, cache)
+        this.#policies.set(limited, policy)
+      }
+      await policy.admit(context)
       return true
     }
   }
   const { cache } = options
   if (typeof cache !== 'object') {
-    injectCache(RouteLimitGuard.prototype, cache, (self) => {
-      if (!isInjected(self, cache)) throw missingCache(owner, cache)
+    injectCache(RouteLimitGuard.prototype, cache, (self, modules) => {
+      if (!isInjected(self, cache)) withoutCache(owner, cache, modules)
     })
   }
   return RouteLimitGuard

@@ -3,10 +3,10 @@ import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions 
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
 import { ResponseCache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
-import { NEVER } from 'rxjs'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
-import { missingCache } from '../injection/missing-cache.ts'
+import { withoutCache } from '../injection/missing-cache.ts'
+import { answered } from './answered.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
 import type { Requester } from '../rate-limit/requester.ts'
@@ -14,6 +14,8 @@ import type { Requester } from '../rate-limit/requester.ts'
 /** The key of the metadata by which a class's interceptor knows that a method has its own. */
 export const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
 
+/** Where `@Sse` leaves that it is there. */
+const SSE_METADATA = '__sse__'
 /** Where `@Version` leaves what it is given; Nest exports no name for it in all of its versions. */
 const VERSION_METADATA = '__version__'
 type VersionValue = NonNullable<VersioningOptions['defaultVersion']>
@@ -44,7 +46,7 @@ export function interceptorFor(
     }
 
     async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
-      if (context.getType() !== 'http' || !isNearest(context, ResponseCacheInterceptor)) return next.handle()
+      if (!isCacheable(context) || !isNearest(context, ResponseCacheInterceptor)) return next.handle()
       const http = context.switchToHttp()
       const request = http.getRequest<Parameters<typeof platformExchange>[1]>()
       const cache = typeof choice === 'object' ? choice : injectedCache(this, choice)
@@ -62,16 +64,20 @@ export function interceptorFor(
       })
       if (!isAnswered) return next.handle()
       exchange.sent()
-      // There is no value: it would be sent once more.
-      return NEVER
+      return answered()
     }
   }
   if (typeof choice !== 'object') {
-    injectCache(ResponseCacheInterceptor.prototype, choice, (self) => {
-      if (!isInjected(self, choice)) throw missingCache(owner, choice)
+    injectCache(ResponseCacheInterceptor.prototype, choice, (self, modules) => {
+      if (!isInjected(self, choice)) withoutCache(owner, choice, modules)
     })
   }
   return ResponseCacheInterceptor
+}
+
+/** Whether a call has one response that could be kept. The events of `@Sse` are written as they come. */
+function isCacheable(context: ExecutionContext): boolean {
+  return context.getType() === 'http' && reflector.get(SSE_METADATA, context.getHandler()) !== true
 }
 
 /** Whether a guard has put a user into the request. One by `Authorization` is seen to by the cache itself. */

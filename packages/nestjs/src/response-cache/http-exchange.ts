@@ -45,7 +45,7 @@ export function platformExchange(
       const app = adapter.getInstance() as HttpExchange['dispatch']
       const raw = request as unknown as IncomingMessage
       const trustsProxy = expressTrusts(adapter.getInstance(), raw.socket.remoteAddress)
-      const sent = (): void => {}
+      const sent = (): void => silence(response as ServerResponse)
       return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, trustsProxy, sent }
     }
     case 'fastify': {
@@ -64,6 +64,17 @@ export function platformExchange(
     }
     default:
       return undefined
+  }
+}
+
+/** What Nest's Express adapter, or an exception filter, sends a response with. */
+const SENDING = ['status', 'send', 'json', 'redirect', 'render'] as const
+
+/** Has whatever else is sent with a response that was answered go nowhere: its head may not be on the wire yet. */
+function silence(response: ServerResponse): void {
+  const nothing = (): ServerResponse => response
+  for (const name of SENDING) {
+    Object.defineProperty(response, name, { value: nothing, configurable: true, writable: true })
   }
 }
 

@@ -1,0 +1,50 @@
+import type { DeclarationSite } from '../declaration-site.ts'
+import type { NamespaceOwner } from '../namespace-owners.ts'
+import { cachedMethodNames } from './cached-methods.ts'
+
+/** A method of a class, of whatever decorator. */
+export interface DeclaredMethod {
+  readonly name: string | symbol
+  readonly site: DeclarationSite
+}
+
+/** Where the first decorated method of a class was declared, by the class's prototype. */
+const SITES = new WeakMap<object, DeclarationSite>()
+const OWNERS = new WeakMap<Function, NamespaceOwner>()
+
+/** Remembers where a class was declared whose methods are decorated. */
+export function declareClass(prototype: object, site: DeclarationSite): void {
+  if (!SITES.has(prototype)) SITES.set(prototype, site)
+}
+
+/**
+ * A class as the owner of its namespace.
+ * @param isNamed whether `@CacheConfig` says the name, of it or of a class that it extends.
+ * @param method a standard decorator's, which is not told of its class.
+ */
+export function classOwner(
+  constructor: Function,
+  isNamed: boolean,
+  method: DeclaredMethod | undefined,
+): NamespaceOwner {
+  let owner = OWNERS.get(constructor)
+  if (owner === undefined) {
+    const prototype = constructor.prototype as object
+    const isOwn = method !== undefined && Object.hasOwn(prototype, method.name)
+    const own = SITES.get(prototype) ?? (isOwn ? method.site : undefined)
+    owner = {
+      title: constructor.name === '' ? 'a class without a name' : `class ${constructor.name}`,
+      site: own ?? inheritedSite(prototype) ?? method?.site,
+      naming: isNamed ? 'written' : 'implied',
+      isInherited: own === undefined,
+      methods: () => cachedMethodNames(constructor),
+    }
+    OWNERS.set(constructor, owner)
+  }
+  return owner
+}
+
+function inheritedSite(prototype: object): DeclarationSite | undefined {
+  const parent = Object.getPrototypeOf(prototype) as object | null
+  return parent === null ? undefined : (SITES.get(parent) ?? inheritedSite(parent))
+}

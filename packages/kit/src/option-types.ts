@@ -1,0 +1,65 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+
+type Kind = 'function' | 'boolean'
+
+/** What to write instead, by what is wanted. */
+const EXAMPLES: Readonly<Record<Kind, string>> = { function: '(id) => …', boolean: 'true or false' }
+
+/** @throws MemcacheOptionError if one of the options is there and of another type. */
+export function requireType(owner: string, kind: Kind, options: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || typeof value === kind) continue
+    throw new MemcacheOptionError(`${owner}: ${name} must be a ${kind}, ${EXAMPLES[kind]}; got ${describeValue(value)}`)
+  }
+}
+
+/** @throws MemcacheOptionError if options are no object, as where a list or a function stands in their place. */
+export function requireOptions(owner: string, options: unknown): asserts options is object {
+  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
+  throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
+}
+
+/** @throws MemcacheOptionError if tags are neither a list of texts that are not empty nor a function. */
+export function requireTags(owner: string, tags: unknown): void {
+  if (tags === undefined || typeof tags === 'function') return
+  if (!isTagList(tags)) throw notTags(owner, tags)
+}
+
+/** The tags that a function has returned. @throws MemcacheOptionError if they are no list of texts. */
+export function requireTagList(owner: string, tags: unknown): readonly string[] | undefined {
+  if (tags !== undefined && !isTagList(tags)) throw notTags(owner, tags)
+  return tags
+}
+
+function isTagList(tags: unknown): tags is readonly string[] {
+  return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string' && tag !== '')
+}
+
+function notTags(owner: string, tags: unknown): MemcacheOptionError {
+  const list = typeof tags === 'string' ? `: ['${tags}']` : ''
+  return new MemcacheOptionError(
+    `${owner}: tags must be a list of texts that are not empty, or a function that returns one${list}; got ${describeValue(tags)}`,
+  )
+}
+
+/** A value as an error message shows it. */
+export function describeValue(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  switch (typeof value) {
+    case 'string':
+      return `'${value}'`
+    case 'object':
+      return 'an object'
+    case 'function':
+      return 'a function'
+    case 'symbol':
+      return 'a symbol'
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return String(value)
+    default:
+      return 'undefined'
+  }
+}

@@ -1,0 +1,123 @@
+/** Told of each class whose instance was turned into plain data. */
+export type OnClass = (constructor: Function) => void
+
+/** Deeper values are left alone: what cannot be stored is reported where it is stored. */
+const MAX_DEPTH = 200
+
+/**
+ * The value as it comes back from memcached, so that the caller who loads it gets what later callers get: instances of
+ * classes become plain objects with their own enumerable properties, or what their `toJSON` returns. A value that holds
+ * none is returned as it is. So is a value that cannot be stored (circular, or with functions in it).
+ * @param onClass called for each instance, in the order in which they are found.
+ */
+export function toPlainData(value: unknown, onClass: OnClass): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  const found: Function[] = []
+  let plain: unknown
+  try {
+    if (isPlain(value, 0)) return value
+    plain = convert(value, 0, (constructor) => found.push(constructor))
+  } catch {
+    return value
+  }
+  for (const constructor of found) onClass(constructor)
+  return plain
+}
+
+/** The classes of all instances in a value that are not among the kinds that memcached brings back. */
+export function classesIn(value: unknown): Set<Function> {
+  const classes = new Set<Function>()
+  try {
+    collect(value, 0, classes)
+  } catch {
+    // Too deep, or a property that throws: such a value is not stored.
+  }
+  return classes
+}
+
+class TooDeepError extends Error {}
+
+function isPlain(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (depth > MAX_DEPTH) throw new TooDeepError()
+  if (Array.isArray(value)) {
+    for (const item of value) if (typeof item === 'object' && item !== null && !isPlain(item, depth + 1)) return false
+    return true
+  }
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Object.prototype) {
+    const record = value as Record<string, unknown>
+    if (typeof record['toJSON'] === 'function') return false
+    for (const key in record) {
+      const item = record[key]
+      if (typeof item === 'object' && item !== null && !isPlain(item, depth + 1)) return false
+    }
+    return true
+  }
+  if (prototype === Map.prototype) {
+    for (const [key, item] of value as Map<unknown, unknown>) {
+      if (!isPlain(key, depth + 1) || !isPlain(item, depth + 1)) return false
+    }
+    return true
+  }
+  if (prototype === Set.prototype) {
+    for (const item of value as Set<unknown>) if (!isPlain(item, depth + 1)) return false
+    return true
+  }
+  return isStoredAsIs(value)
+}
+
+/** Dates and bytes, which have a form of their own in memcached. */
+function isStoredAsIs(value: object): boolean {
+  return value instanceof Date || ArrayBuffer.isView(value)
+}
+
+function convert(value: unknown, depth: number, onClass: OnClass): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (depth > MAX_DEPTH) throw new TooDeepError()
+  if (Array.isArray(value)) return Array.from(value, (item) => convert(item, depth + 1, onClass))
+  if (value instanceof Map) {
+    return new Map(
+      [...value].map(([key, item]) => [convert(key, depth + 1, onClass), convert(item, depth + 1, onClass)]),
+    )
+  }
+  if (value instanceof Set) return new Set([...value].map((item) => convert(item, depth + 1, onClass)))
+  if (isStoredAsIs(value)) return value
+  const constructor = classOf(value)
+  if (constructor !== undefined) onClass(constructor)
+  const { toJSON } = value as { toJSON?: unknown }
+  if (typeof toJSON === 'function') return convert(toJSON.call(value), depth + 1, onClass)
+  // Object.fromEntries defines properties, so that a key `__proto__` stays data.
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+}
+
+function collect(value: unknown, depth: number, classes: Set<Function>): void {
+  if (typeof value !== 'object' || value === null) return
+  if (depth > MAX_DEPTH) throw new TooDeepError()
+  if (value instanceof Map) {
+    for (const [key, item] of value) {
+      collect(key, depth + 1, classes)
+      collect(item, depth + 1, classes)
+    }
+    return
+  }
+  if (Array.isArray(value) || value instanceof Set) {
+    for (const item of value) collect(item, depth + 1, classes)
+    return
+  }
+  if (isStoredAsIs(value)) return
+  const constructor = classOf(value)
+  if (constructor !== undefined) classes.add(constructor)
+  for (const item of Object.values(value)) collect(item, depth + 1, classes)
+}
+
+/** The class of an instance; `undefined` for plain objects. */
+function classOf(value: object): Function | undefined {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Object.prototype || prototype === null) return undefined
+  const { constructor } = value as { constructor?: unknown }
+  if (typeof constructor !== 'function') return undefined
+  // Plain objects of another realm, as jest and vm contexts have them.
+  const isRoot = Object.getPrototypeOf(prototype) === null && constructor.name === 'Object'
+  return isRoot ? undefined : constructor
+}

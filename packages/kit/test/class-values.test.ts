@@ -1,0 +1,218 @@
+import 'reflect-metadata'
+import { Type } from 'class-transformer'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Cached, cached, CachePut, cacheOf, defineCache } from '../src/index.ts'
+import type { LoadingOptions, Memcache } from '../src/index.ts'
+import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+
+class Address {
+  street: string
+  constructor(street: string) {
+    this.street = street.trim()
+  }
+  shout(): string {
+    return this.street.toUpperCase()
+  }
+}
+class User {
+  id: number
+  @Type(() => Address) address: Address
+  @Type(() => Address) others: Address[]
+  born = new Date(0)
+  roles = new Set(['admin'])
+  photo = Buffer.from([1, 2, 3])
+  balance = 5n
+  constructor(id: number) {
+    // A constructor that needs its argument is never called without.
+    this.id = Number(id.toFixed())
+    this.address = new Address('Main Street')
+    this.others = [new Address('High Street')]
+  }
+  get isAdmin(): boolean {
+    return this.roles.has('admin')
+  }
+}
+
+let test: TestCaches
+let said: string[]
+const logger = { info: () => {}, warn: (message: string) => said.push(message) }
+const user = async (id: number): Promise<User> => new User(id)
+
+beforeEach(async () => {
+  said = []
+  test = await openCache({ asDefault: true, logger })
+})
+afterEach(() => test.close())
+
+/** Each way to a value of `load`, as a function of the cache. */
+const WAYS: Record<
+  string,
+  (cache: Memcache, load: (id: number) => Promise<unknown>, options: LoadingOptions) => (id: number) => Promise<unknown>
+> = {
+  getOrSet: (cache, load, options) => (id) =>
+    cache.getOrSet(['user', id], () => load(id), { ttlSeconds: 60, ...options }),
+  getOrSetMany: (cache, load, options) => async (id) => {
+    const many = async (ids: readonly number[]) => Promise.all(ids.map(load))
+    return (await cache.getOrSetMany([id], many, { ttlSeconds: 60, ...options, key: (one) => ['user', one] })).get(id)
+  },
+  cached: (cache, load, options) => cached(load, { name: 'user', cache, ttlSeconds: 60, ...options }),
+  defineCache: (cache, load, options) => {
+    const users = defineCache({ name: 'user', cache, ttlSeconds: 60, ...options, load })
+    return (id) => users.getOrSet(id)
+  },
+  '@Cached': (cache, load, options) => {
+    class Users {
+      @Cached({ ttlSeconds: 60, cache, ...options })
+      async find(id: number): Promise<unknown> {
+        return load(id)
+      }
+    }
+    return (id) => new Users().find(id)
+  },
+}
+
+/** What callers get on a miss, on a joined load, on a hit, and twice from memory. */
+async function answers(
+  way: string,
+  load: (id: number) => Promise<unknown>,
+  options: LoadingOptions,
+): Promise<unknown[]> {
+  const cold = WAYS[way]!(test.another({ logger }), load, options)
+  const memory = WAYS[way]!(test.another({ l1: true, logger }), load, options)
+  const misses = await Promise.all([cold(1), cold(1)])
+  return [...misses, await cold(1), await memory(1), await memory(1), await memory(1)]
+}
+
+describe.each(Object.keys(WAYS))('%s', (way) => {
+  it('without a class gives everybody plain data, on a miss as on a hit, and says so once', async () => {
+    const all = await answers(way, user, {})
+    const { id, born, roles, photo, balance } = new User(1)
+    const plain = {
+      id,
+      born,
+      roles,
+      photo,
+      balance,
+      address: { street: 'Main Street' },
+      others: [{ street: 'High Street' }],
+    }
+    for (const one of all) expect(one).toStrictEqual(plain)
+    expect(new Set(all).size).toBe(all.length)
+    const ofUser = said.filter((message) => message.includes('an instance of User '))
+    expect(ofUser).toHaveLength(1)
+    expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*give the option type: User/)
+  })
+
+  it('with type gives everybody an instance of their own, and says nothing', async () => {
+    const all = (await answers(way, user, { type: User })) as User[]
+    for (const one of all) {
+      expect(one).toStrictEqual(new User(1))
+      expect(one.isAdmin).toBe(true)
+      expect(one.address.shout()).toBe('MAIN STREET')
+      expect(one.others[0]).toBeInstanceOf(Address)
+    }
+    expect(new Set(all).size).toBe(all.length)
+    expect(new Set(all.map(({ address }) => address)).size).toBe(all.length)
+    expect(said).toEqual([])
+  })
+
+  it('with revive gives everybody what it makes', async () => {
+    const revive = ({ id }: { id: number }) => new User(id)
+    for (const options of [{ revive }, { type: revive }]) {
+      const all = await answers(way, user, options)
+      for (const one of all) expect(one).toStrictEqual(new User(1))
+    }
+    expect(said).toEqual([])
+  })
+
+  it('makes instances in arrays, Maps and Sets, and leaves null', async () => {
+    const lists = async () => [new User(1), null, new Map([['a', new User(2)]]), new Set([new User(3)])]
+    const all = (await answers(way, lists, { type: User })) as Awaited<ReturnType<typeof lists>>[]
+    for (const one of all) expect(one).toStrictEqual(await lists())
+    await test.cache.client.flushAll()
+    for (const nothing of await answers(way, async () => null, { type: User })) expect(nothing).toBeNull()
+  })
+})
+
+describe('type', () => {
+  it('says which property would need one, once', async () => {
+    class Post {
+      author = new User(1)
+    }
+    for (const key of ['a', 'b']) {
+      const post = await test.cache.getOrSet(key, () => new Post(), { type: Post })
+      expect(post).toBeInstanceOf(Post)
+      expect(post.author).not.toBeInstanceOf(User)
+    }
+    expect(said.filter((message) => message.includes('User'))).toHaveLength(1)
+    expect(said[0]).toMatch(/holds an instance of User, which comes back as something else: .*@Type\(\(\) => User\)/)
+  })
+
+  it('keeps every property, whatever decorators hide from others', async () => {
+    const { Exclude, Expose, instanceToPlain, Transform } = await import('class-transformer')
+    @Exclude()
+    class Account {
+      @Expose() id = 1
+      password = 'hunter2'
+      @Expose() @Transform(({ value }) => `${value}!`) name = 'ann'
+    }
+    for (const _ of ['miss', 'hit']) {
+      const account = await test.cache.getOrSet('account', () => new Account(), { type: Account })
+      expect(account).toStrictEqual(new Account())
+      expect(instanceToPlain(account)).toEqual({ id: 1, name: 'ann!' })
+    }
+  })
+
+  it('is for what is read without a load, too', async () => {
+    const users = defineCache({ name: 'users', type: User, load: user })
+    class Service {
+      @Cached({ ttlSeconds: 60, type: User })
+      async find(id: number): Promise<User> {
+        return new User(id)
+      }
+      @CachePut({ key: (saved: User) => ['find', saved.id] })
+      async save(saved: User): Promise<User> {
+        return saved
+      }
+    }
+    const service = new Service()
+    await users.set(1, new User(1))
+    await service.save(new User(1))
+    expect(await users.get(1)).toStrictEqual(new User(1))
+    expect(await users.getMany([1, 2])).toStrictEqual(new Map([[1, new User(1)]]))
+    expect(await users.get(3)).toBeUndefined()
+    expect(await cacheOf(service, 'find').get([1])).toStrictEqual(new User(1))
+    expect(await users.warm([1, 2])).toEqual({ loaded: 1, skipped: 1, failed: 0 })
+    expect(await users.get(2)).toStrictEqual(new User(2))
+    expect(said).toEqual([])
+  })
+
+  it.each<[LoadingOptions, string]>([
+    [{ type: 'User' as never }, 'type must be a class, or a function of what is stored, got string'],
+    [{ revive: User as never }, 'a class is given as type'],
+    [{ revive: {} as never }, 'revive must be a function'],
+    [{ type: User, revive: () => 1 }, 'type and revive exclude each other'],
+    [{ types: User } as never, '`types` is `type` here'],
+  ])('%o is refused where it is written', async (options, message) => {
+    expect(() => Cached(options)).toThrow(message)
+    expect(() => cached(user, { name: 'a', ...options })).toThrow(message)
+    expect(() => defineCache({ name: 'a', load: user, ...options })).toThrow(message)
+    await expect(test.cache.getOrSet('a', () => 1, options)).rejects.toThrow(message)
+  })
+})
+
+describe('what is stored by hand', () => {
+  it('is plain data for everybody', async () => {
+    const cache = test.another({ l1: true, logger })
+    await cache.set('user', new Address('x'))
+    for (const _ of ['memory', 'again']) expect(await cache.get('user')).toStrictEqual({ street: 'x' })
+    expect(said).toHaveLength(1)
+  })
+
+  it('that says what it is as JSON comes back as that', async () => {
+    const url = new URL('http://a/')
+    for (const _ of ['miss', 'hit'])
+      expect(await test.cache.getOrSet('url', () => ({ url }))).toEqual({ url: url.href })
+  })
+})

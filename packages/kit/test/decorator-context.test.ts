@@ -1,0 +1,270 @@
+import { runInNewContext } from 'node:vm'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Observable } from 'rxjs'
+import { CacheConfig, Cached, cached, CacheEvict, cacheOf, CachePut, defineCache } from '../src/index.ts'
+import { countParameters } from '../src/decorators/formal-parameters.ts'
+import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+
+let test: TestCaches
+
+beforeEach(async () => {
+  test = await openCache({ asDefault: true })
+})
+afterEach(() => test.close())
+
+/** Puts another function in a method's place, as decorators of applications do. */
+function Wrapped(_target: object, _name: string, descriptor: PropertyDescriptor): void {
+  const method = descriptor.value as (...args: unknown[]) => unknown
+  descriptor.value = function (this: unknown, ...args: unknown[]) {
+    return method.apply(this, args)
+  }
+}
+
+describe('key, tags, condition and unless', () => {
+  it('get the object behind all parameters of the method, however many were given', async () => {
+    class Rows {
+      readonly tenant: string
+      loads = 0
+      constructor(tenant: string) {
+        this.tenant = tenant
+      }
+      @Cached({
+        key: (id: number, limit: number | undefined, self: Rows) => [self.tenant, id, limit ?? 10],
+        tags: (_id, _limit, self: Rows) => [`tenant:${self.tenant}`],
+        condition: (_id, _limit, self: Rows) => self.tenant !== 'none',
+        unless: (value: string, _id, _limit, self: Rows) => self.tenant === 'unstored' && value !== '',
+      })
+      async find(id: number, limit = 10): Promise<string> {
+        this.loads++
+        return `${this.tenant} ${id} ${limit}`
+      }
+      @CachePut({ key: (id: number, self: Rows) => [self.tenant, id, 10] })
+      async save(id: number): Promise<string> {
+        return `${this.tenant} ${id} saved`
+      }
+      @CacheEvict({ tags: (self: Rows) => [`tenant:${self.tenant}`] })
+      async clear(): Promise<void> {}
+    }
+    const [a, b] = [new Rows('a'), new Rows('b')]
+    for (const _ of [1, 2]) {
+      expect(await Promise.all([a.find(1), b.find(1), a.find(1, 10)])).toEqual(['a 1 10', 'b 1 10', 'a 1 10'])
+    }
+    expect([a.loads, b.loads]).toEqual([1, 1])
+    await a.clear()
+    await Promise.all([a.find(1), b.find(1)])
+    expect([a.loads, b.loads]).toEqual([2, 1])
+    await b.save(1)
+    expect([await a.find(1), await b.find(1)]).toEqual(['a 1 10', 'b 1 saved'])
+    expect(await cacheOf(b, 'find').get([1])).toBe('b 1 saved')
+    for (const tenant of ['none', 'unstored']) {
+      const rows = new Rows(tenant)
+      for (const _ of [1, 2]) await rows.find(1)
+      expect(rows.loads).toBe(2)
+    }
+  })
+
+  it('that name no more than the method’s parameters get its arguments alone', async () => {
+    const given: unknown[][] = []
+    class Rows {
+      @Cached({ key: (id: number, limit?: number) => (given.push([id, limit]), [id, limit ?? 10]) })
+      async find(id: number, limit = 10): Promise<number> {
+        return id * limit
+      }
+      @Cached({ key: (...ids: number[]) => (given.push(ids), ids) })
+      async sum(...ids: number[]): Promise<number> {
+        return ids.length
+      }
+    }
+    await new Rows().find(1)
+    await new Rows().sum(1, 2)
+    expect(given).toEqual([
+      [1, undefined],
+      [1, 2],
+    ])
+  })
+
+  it('get it above a decorator that hides the method’s parameters', async () => {
+    class Rows {
+      tenant = 'a'
+      @Cached({ key: (id: number, self: Rows) => [self.tenant, id] })
+      @Wrapped
+      async find(id: number): Promise<string> {
+        return `${this.tenant} ${id}`
+      }
+    }
+    await new Rows().find(1)
+    expect(await test.cache.get(['Rows', 'a', 1])).toBe('a 1')
+  })
+
+  it.each<[Function, number | undefined]>([
+    [async function () {}, 0],
+    [async (_id: number, _limit = 10) => {}, 2],
+    [async (_a = { b: [1, 2], c: (_x: number, _y: number) => 1 }, _d = 'a, ( b', _e = `${Date.now()},(`) => {}, 3],
+    [runInNewContext('(function (a, b /* c, d */) {})') as Function, 2],
+    [runInNewContext('(async (a, b, // c, d\n) => {})') as Function, 2],
+    [runInNewContext('(a => a)') as Function, 1],
+    [{ async 'a (b, c)'(_a: number) {} }['a (b, c)'], 1],
+    [(_a: number, ..._rest: number[]) => {}, undefined],
+    [Math.max, undefined],
+  ])('counts the parameters that a method declares, number %#', (method, count) => {
+    expect(countParameters(method)).toBe(count)
+  })
+})
+
+describe('cacheOf', () => {
+  class Cities {
+    loads = 0
+    @CacheEvict({ tags: ['t'] })
+    @Cached(60)
+    async below(_id: number): Promise<number> {
+      return ++this.loads
+    }
+    @Wrapped
+    @Cached(60)
+    async wrapped(_id: number): Promise<number> {
+      return ++this.loads
+    }
+    @Cached(60)
+    @Wrapped
+    async above(_id: number): Promise<number> {
+      return ++this.loads
+    }
+    async plain(): Promise<void> {}
+  }
+
+  it.each(['below', 'wrapped', 'above'] as const)('finds a method with other decorators: %s', async (method) => {
+    class Towns extends Cities {}
+    for (const cities of [new Cities(), new Towns()]) {
+      const value = await cities[method](1)
+      expect(await cacheOf(cities, method).get([1])).toBe(value)
+      expect(await cacheOf(cities, method).warm([[1], [2]])).toMatchObject({ loaded: 1, skipped: 1 })
+      expect(await cities[method](2)).toBe(value + 1)
+    }
+  })
+
+  it('finds it behind what a test has put on the object, and not where a subclass has overridden it', async () => {
+    class Towns extends Cities {
+      override async wrapped(_id: number): Promise<number> {
+        return 0
+      }
+    }
+    const cities = Object.assign(new Cities(), { wrapped: async () => 7 })
+    expect(await cacheOf<Cities, 'wrapped'>(cities, 'wrapped').get([1])).toBeUndefined()
+    expect(() => cacheOf(new Towns(), 'wrapped')).toThrow('Towns.wrapped does not carry @Cached')
+    expect(() => cacheOf(new Cities(), 'plain')).toThrow('Cities.plain does not carry @Cached')
+  })
+})
+
+describe('a method that cannot be cached', () => {
+  it.each<[string, () => unknown]>([
+    [
+      '@Cached: all is a generator, which cannot be cached',
+      () => {
+        class Rows {
+          // @ts-expect-error -- a stream of values
+          @Cached(60)
+          async *all() {
+            yield 1
+          }
+        }
+        return Rows
+      },
+    ],
+    [
+      '@CacheEvict: clear is static, and a static method cannot be cached: use cached(fn, options)',
+      () => {
+        class Rows {
+          loads = 0
+          @CacheEvict({ all: true })
+          static async clear(): Promise<void> {}
+        }
+        return Rows
+      },
+    ],
+    [
+      'is named by a symbol, which is no key: give key',
+      () => {
+        const find = Symbol('find')
+        class Rows {
+          @Cached(60)
+          async [find](): Promise<number> {
+            return 1
+          }
+        }
+        return Rows
+      },
+    ],
+  ])('is refused where it is written: %s', (message, declare) => {
+    expect(declare).toThrow(message)
+  })
+
+  it('is told when it returns an Observable', async () => {
+    class Rows {
+      // @ts-expect-error -- an Observable is no Promise
+      @Cached(60)
+      watch(): Observable<number> {
+        return new Observable()
+      }
+    }
+    await expect(new Rows().watch()).rejects.toThrow('Rows.watch returns an Observable, which cannot be cached')
+  })
+
+  it('by a symbol is cached with a key', async () => {
+    const find = Symbol('find')
+    class Rows {
+      loads = 0
+      @Cached({ ttlSeconds: 60, key: () => ['find'] })
+      async [find](): Promise<number> {
+        return ++this.loads
+      }
+    }
+    const rows = new Rows()
+    expect([await rows[find](), await rows[find]()]).toEqual([1, 1])
+  })
+})
+
+describe('options of a wrong type', () => {
+  const load = async (id: number): Promise<number> => id
+
+  it.each<[string, () => unknown]>([
+    ['@Cached takes its options as an object, got a list', () => Cached([] as never)],
+    ['@Cached takes its options as an object, got null', () => Cached(null as never)],
+    ["@Cached: key must be a function, (id) => …; got 'id'", () => Cached({ key: 'id' as never })],
+    [
+      "@Cached: tags must be a list of texts that are not empty, or a function that returns one: ['a']; got 'a'",
+      () => Cached({ tags: 'a' as never }),
+    ],
+    ['@Cached: condition must be a function', () => Cached({ condition: true as never })],
+    ['@Cached: cache must be a memcache(), got 5', () => Cached({ cache: 5 as never })],
+    ['@CachePut: tags must be a list', () => CachePut({ key: () => [], tags: [1] as never })],
+    ['@CachePut: unless must be a function', () => CachePut({ key: () => [], unless: 1 as never })],
+    ["@CachePut has no option 'keys': `keys` is `key` here", () => CachePut({ keys: () => [] } as never)],
+    ["@CacheEvict: all must be a boolean, true or false; got 'yes'", () => CacheEvict({ all: 'yes' as never })],
+    ['@CacheEvict: soft must be a boolean', () => CacheEvict({ tags: ['a'], soft: 1 as never })],
+    ['@CacheEvict: key must be a function, (id) => …; got a list', () => CacheEvict({ key: ['find', 1] as never })],
+    ['@CacheEvict: tags must be a list', () => CacheEvict({ tags: [''] })],
+    ['@CacheConfig needs a name that is a text and not empty, got number', () => CacheConfig({ name: 5 as never })],
+    ['@CacheConfig: version must be a whole number, got 1.5', () => CacheConfig({ version: 1.5 })],
+    ['@CacheConfig takes its options as an object', () => CacheConfig('cities' as never)],
+    ['cached: the first argument must be a function', () => cached(5 as never, { name: 'a' })],
+    ['cached takes its options as an object, got undefined', () => cached(load, undefined as never)],
+    ['needs a name that is a text', () => cached(load, {} as never)],
+    ['jitter must be from 0 to under 1', () => cached(load, { name: 'a', jitter: 2 })],
+    ['defineCache: load must be a function', () => defineCache({ name: 'a', load: 5 as never })],
+    ['needs a name that is a text', () => defineCache({ load } as never)],
+    ['defineCache: tags must be a list', () => defineCache({ name: 'a', load, tags: 'a' as never })],
+    ['must be over 0', () => defineCache({ name: 'a', load, ttlSeconds: 0 })],
+    ['version must be a whole number, got 2', () => defineCache({ name: 'a', load, version: '2' as never })],
+  ])('are refused where they are written: %s', (message, write) => {
+    expect(write).toThrow(message)
+  })
+
+  it('are told at the call where a function returns them', async () => {
+    class Rows {
+      @CacheEvict({ tags: (() => 'row:1') as never })
+      async remove(): Promise<void> {}
+    }
+    await expect(new Rows().remove()).rejects.toThrow('@CacheEvict: tags must be a list of texts')
+  })
+})

@@ -1,0 +1,58 @@
+import { isDeepStrictEqual } from 'node:util'
+import { Logger } from '@nestjs/common'
+import type { ModulesContainer } from '@nestjs/core'
+import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
+import { nameOfToken, providersOf } from './providers.ts'
+import type { Provided } from './providers.ts'
+
+/**
+ * Warns of classes of which there are several objects that may differ, while the keys of their methods do not: each would
+ * be given the values of the others.
+ */
+export function checkSharedState(modules: ModulesContainer): void {
+  const byClass = new Map<Function, Provided[]>()
+  for (const provided of providersOf(modules)) {
+    const { constructor } = provided
+    if (constructor === undefined || methodOf(constructor) === undefined) continue
+    byClass.set(constructor, [...(byClass.get(constructor) ?? []), provided])
+  }
+  for (const [constructor, provided] of byClass) {
+    const why = whyTheyDiffer(provided)
+    if (why !== undefined) warn(constructor, why)
+  }
+}
+
+/** The name of a method whose key is its arguments alone. */
+function methodOf(constructor: Function): string | undefined {
+  const method = decoratedMethodsOf(constructor.prototype as object).find(({ kind }) => kind === 'caches')
+  return method === undefined ? undefined : String(method.name)
+}
+
+function whyTheyDiffer(provided: readonly Provided[]): string | undefined {
+  if (provided.some(({ isPerRequest }) => isPerRequest))
+    return 'is request-scoped, and its objects may differ by request'
+  const tokens = [...new Set(provided.map(({ token }) => token))]
+  if (tokens.length > 1) return `is provided as ${tokens.map(nameOfToken).join(' and ')}, by objects that may differ`
+  const [first, ...others] = [...new Set(provided.map(({ instance }) => instance))]
+  const differs = others.some((other) => !isDeepStrictEqual(settingsOf(first), settingsOf(other)))
+  return differs ? 'is provided in several modules, by objects with different settings' : undefined
+}
+
+/** What can be seen of an object's own settings; the objects that it uses are taken for equal. */
+function settingsOf(instance: unknown): Record<string, unknown> {
+  const entries = typeof instance === 'object' && instance !== null ? Object.entries(instance) : []
+  return Object.fromEntries(entries.map(([name, value]) => [name, isData(value) ? (value as unknown) : undefined]))
+}
+
+function isData(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value !== 'function'
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || Array.isArray(value)
+}
+
+function warn(constructor: Function, why: string): void {
+  const method = methodOf(constructor)!
+  new Logger('Memcache').warn(
+    `${constructor.name} ${why}, while the key of ${constructor.name}.${method} is its arguments alone: take what differs into the key, which gets the object behind the arguments: @Cached({ key: (id, self) => ['${method}', self.tenant, id] })`,
+  )
+}

@@ -1,0 +1,33 @@
+import { Inject, Module } from '@nestjs/common'
+import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common'
+import { ModulesContainer } from '@nestjs/core'
+import { applicationEnded, applicationStarted } from './running-applications.ts'
+import { adoptProviders, forgetProviders } from './adopted-providers.ts'
+import { checkLimitNames } from './limit-name-check.ts'
+import { checkNamespaces } from './namespace-check.ts'
+import { checkSharedState } from './shared-state-check.ts'
+
+/** Looks at all providers when an application starts, so that what would not be cached, or mixed up, is told then. */
+@Module({})
+export class StartupModule implements OnModuleInit, OnApplicationShutdown {
+  readonly #modules: ModulesContainer
+  #adopted: readonly object[] = []
+
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+    this.#modules = modules
+  }
+
+  /** @throws MemcacheOptionError if two classes have one name, and so would be given each other's values. */
+  onModuleInit(): void {
+    this.#adopted = adoptProviders(this.#modules)
+    checkNamespaces(this.#modules)
+    checkSharedState(this.#modules)
+    checkLimitNames(this.#modules)
+    applicationStarted(this.#modules)
+  }
+
+  onApplicationShutdown(): void {
+    applicationEnded(this.#modules)
+    forgetProviders(this.#adopted)
+  }
+}

@@ -1,0 +1,342 @@
+import 'reflect-metadata'
+import { Controller, Get, Inject, Injectable, Logger, Module, Scope } from '@nestjs/common'
+import type { Provider, Type } from '@nestjs/common'
+import { LazyModuleLoader, REQUEST } from '@nestjs/core'
+import { testMemcache } from 'memcache-ts/testing'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { CacheConfig, Cached, CacheEvict, CachePut, MemcacheModule, RateLimit } from '../src/index.ts'
+import { openApp } from './open-app.ts'
+import type { TestAppOptions } from './open-app.ts'
+
+let said: string[]
+
+beforeEach(() => {
+  said = []
+  vi.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void said.push(String(message)))
+})
+afterEach(() => vi.restoreAllMocks())
+
+const open = (options: TestAppOptions) =>
+  openApp({ ...options, memcache: { logger: { info: () => {}, warn: (message) => said.push(message) } } })
+
+/** A class that caches what its table has, under a name of its own. */
+function repository(table: string): Type<{ find(id: number): Promise<string> }> {
+  @Injectable()
+  class Repository {
+    @Cached(60) async find(id: number): Promise<string> {
+      return `${table} ${id}`
+    }
+  }
+  return Repository
+}
+
+/** A class of its own for each test, so that what is said once for a class is said in each. */
+function cities() {
+  @Injectable()
+  class Cities {
+    loads = 0
+    @Cached(60) async find(id: number): Promise<string> {
+      return `${id}: load ${++this.loads}`
+    }
+    @CacheEvict({ all: true }) async change(): Promise<void> {}
+  }
+  return Cities
+}
+
+describe('two classes of one name', () => {
+  it('keep the application from starting, with both places', async () => {
+    await expect(open({ providers: [repository('user'), repository('order')] })).rejects.toThrow(
+      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both keep their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
+    )
+  })
+
+  it('are refused for request-scoped providers, controllers, and where a factory makes one', async () => {
+    const PerRequest = repository('user')
+    Injectable({ scope: Scope.REQUEST })(PerRequest)
+    await expect(open({ providers: [PerRequest, repository('order')] })).rejects.toThrow('class Repository')
+    const AsController = repository('user')
+    Controller()(AsController)
+    await expect(open({ providers: [repository('order')], controllers: [AsController] })).rejects.toThrow('Repository')
+    const Made = repository('user')
+    const factory = { provide: 'made', useFactory: () => new Made() }
+    await expect(open({ providers: [repository('order'), factory] })).rejects.toThrow('class Repository')
+  })
+
+  it('are refused in a module that is loaded later, when the second is used', async () => {
+    const Late = repository('late')
+    @Module({ providers: [Late] })
+    class LateModule {}
+    await using test = await open({ providers: [repository('early')] })
+    const late = await test.app.get(LazyModuleLoader).load(() => LateModule)
+    await expect(late.get(Late).find(1)).rejects.toThrow('class Repository')
+  })
+
+  it('are no trouble in different caches, or with a name of their own', async () => {
+    const [One, Other] = [repository('user'), repository('order')]
+    CacheConfig({ name: 'orders' })(Other)
+    await using test = await open({ providers: [One, Other] })
+    expect([await test.get(One).find(1), await test.get(Other).find(1)]).toEqual(['user 1', 'order 1'])
+    await using reports = await testMemcache()
+    const Third = repository('report')
+    CacheConfig({ cache: 'reports' })(Third)
+    const imports = [MemcacheModule.forRoot({ name: 'reports', cache: reports.cache })]
+    await using both = await open({ imports, providers: [One, Third] })
+    expect([await both.get(One).find(1), await both.get(Third).find(1)]).toEqual(['user 1', 'report 1'])
+    expect(said).toEqual([])
+  })
+
+  it('that were given one name are told, unless one reads and the other writes', async () => {
+    const [One, Other] = [repository('user'), repository('order')]
+    for (const each of [One, Other]) CacheConfig({ name: 'rows' })(each)
+    @Injectable()
+    @CacheConfig({ name: 'rows' })
+    class Writer {
+      @CacheEvict({ key: (id: number) => ['find', id] }) async remove(_id: number): Promise<void> {}
+      @CachePut({ key: (id: number) => ['find', id] }) async save(_id: number): Promise<void> {}
+    }
+    {
+      await using _ = await open({ providers: [One, Writer] })
+      expect(said).toEqual([])
+    }
+    await using _ = await open({ providers: [One, Other, Writer] })
+    expect(said).toEqual([expect.stringMatching(/class Repository .* under the name 'rows'/)])
+  })
+
+  it('one of which has no name are told to write one', async () => {
+    const Nameless = repository('a')
+    Object.defineProperty(Nameless, 'name', { value: '' })
+    await expect(open({ providers: [Nameless] })).rejects.toThrow('write @CacheConfig({ name:')
+  })
+
+  it('start anew with each application of one process', async () => {
+    for (const table of ['user', 'order']) {
+      const Each = repository(table)
+      await using test = await open({ providers: [Each] })
+      expect(await test.get(Each).find(1)).toBe(`${table} 1`)
+    }
+    expect(said).toEqual([])
+  })
+})
+
+describe('one class whose objects differ', () => {
+  @Injectable()
+  class Api {
+    @Inject('BASE') readonly base!: string
+    @Cached(60) async fetch(path: string): Promise<string> {
+      return this.base + path
+    }
+  }
+  class Keyed extends Api {
+    @Cached({ ttlSeconds: 60, key: (path: string, self: Keyed) => [self.base, path] })
+    override async fetch(path: string): Promise<string> {
+      return this.base + path
+    }
+  }
+  const moduleOf = (base: string, provider: Provider) => {
+    @Module({ providers: [provider, { provide: 'BASE', useValue: base }], exports: [provider] })
+    class ApiModule {}
+    return ApiModule
+  }
+
+  it.each<[string, TestAppOptions]>([
+    [
+      'under two tokens',
+      {
+        providers: [
+          { provide: 'BASE', useValue: 'a' },
+          { provide: 'one', useClass: Api },
+          { provide: 'other', useClass: Api },
+        ],
+      },
+    ],
+    ['in two modules, with different settings', { imports: [moduleOf('a', Api), moduleOf('b', Api)] }],
+  ])('is told: %s', async (_, options) => {
+    await using _app = await open(options)
+    expect(said).toEqual([
+      expect.stringMatching(/^Api is provided .*@Cached\(\{ key: \(id, self\) => \['fetch', self\.tenant, id\]/),
+    ])
+  })
+
+  it('is told where it is request-scoped', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class Mine {
+      @Cached(60) async all(): Promise<string> {
+        return 'mine'
+      }
+    }
+    @Injectable()
+    class Bubbles {
+      readonly mine: Mine
+      constructor(mine: Mine) {
+        this.mine = mine
+      }
+      @Cached(60) async all(): Promise<string> {
+        return 'mine'
+      }
+    }
+    await using _ = await open({ providers: [Mine, Bubbles] })
+    expect(said).toEqual(['Mine', 'Bubbles'].map((name) => expect.stringMatching(`^${name} is request-scoped`)))
+  })
+
+  it('is quiet where the objects are alike, or the key tells them apart', async () => {
+    await using _ = await open({ imports: [moduleOf('a', Api), moduleOf('a', Api)] })
+    await using test = await open({ imports: [moduleOf('a', Keyed), moduleOf('b', Keyed)] })
+    expect(said).toEqual([])
+    expect(test).toBeDefined()
+  })
+})
+
+describe('what Nest does not make', () => {
+  const isCached = async (object: { find(id: number): Promise<string> }) =>
+    (await object.find(2)) === (await object.find(2))
+
+  it('has the cache from the start on, where a factory or a value provides it', async () => {
+    const [Made, Valued, Wrapped] = [cities(), cities(), cities()]
+    for (const [index, each] of [Made, Valued, Wrapped].entries()) CacheConfig({ name: `cities${index}` })(each)
+    const value = new Valued()
+    const providers = [
+      { provide: 'made', useFactory: async () => new Made() },
+      { provide: 'value', useValue: value },
+      { provide: 'proxy', useFactory: () => new Proxy(new Wrapped(), {}) },
+      { provide: 'alias', useFactory: (made: object) => made, inject: ['made'] },
+    ]
+    {
+      await using test = await open({ providers })
+      for (const token of ['made', 'value', 'proxy', 'alias']) expect(await isCached(test.get(token))).toBe(true)
+      const before = await test.get<InstanceType<typeof Made>>('made').find(3)
+      await test.get<InstanceType<typeof Made>>('made').change()
+      expect(await test.get<InstanceType<typeof Made>>('made').find(3)).not.toBe(before)
+    }
+    expect(await isCached(value)).toBe(false)
+    await using again = await open({ providers })
+    expect(await isCached(again.get('value'))).toBe(true)
+    expect(said).toEqual([])
+  })
+
+  it('is told with what it does not do where it cannot have it', async () => {
+    const [Shared, Named] = [cities(), cities()]
+    CacheConfig({ cache: 'reports' })(Named)
+    const value = new Shared()
+    const named = { provide: 'named', useFactory: () => new Named() }
+    await using _ = await open({ providers: [{ provide: 'value', useValue: value }] })
+    await using _other = await open({ providers: [{ provide: 'value', useValue: value }, named] })
+    expect(said).toEqual([
+      expect.stringMatching(/^Cities\.change evicts nothing.*'value'.*another application in this process has it/),
+      expect.stringMatching(/^Cities\.change evicts nothing.*'named'.*there is no cache of the name/),
+    ])
+  })
+
+  it('is told once for a class when it is called while an application runs: new, a Proxy, a factory for each request', async () => {
+    const Cities = cities()
+    const PerRequest = cities()
+    Object.defineProperty(PerRequest, 'name', { value: 'PerRequest' })
+    const factory = { provide: 'made', scope: Scope.REQUEST, inject: [REQUEST], useFactory: () => new PerRequest() }
+    @Controller()
+    class Shows {
+      @Inject('made') readonly made!: InstanceType<typeof Cities>
+      @Get() async show() {
+        return this.made.find(1)
+      }
+    }
+    await using test = await open({ providers: [Cities, factory], controllers: [Shows] })
+    const proxy = new Proxy(test.get(Cities), {})
+    for (const _ of [1, 2]) {
+      expect(await isCached(proxy)).toBe(false)
+      expect(await isCached(new Cities())).toBe(false)
+      await test.fetch('/')
+    }
+    expect(said).toEqual(
+      ['Cities', 'PerRequest'].map((name) => expect.stringMatching(`^a ${name} that Nest has not made`)),
+    )
+  })
+
+  it('is quiet where no application runs', async () => {
+    const Cities = cities()
+    await (await open({ providers: [Cities] })).close()
+    expect(await isCached(new Cities())).toBe(false)
+    expect(said).toEqual([])
+  })
+})
+
+describe('a method that evicts', () => {
+  it('is told of when nothing is stored where it evicts', async () => {
+    @Injectable()
+    class Writer {
+      @CacheEvict({ key: (id: number) => ['find', id] }) async remove(_id: number): Promise<void> {}
+    }
+    @Injectable()
+    class ByTag {
+      @CacheEvict({ tags: ['all'] }) async remove(): Promise<void> {}
+    }
+    await using _ = await open({ providers: [Writer, ByTag] })
+    expect(said).toEqual([expect.stringMatching(/^Writer\.remove evicts nothing: .* namespace 'Writer'/)])
+  })
+})
+
+describe('@RateLimit on classes of one name', () => {
+  function login(path: string | { path: string; version: string }) {
+    @Controller(path as string)
+    class LoginController {
+      @RateLimit({ perMinute: 2 }) @Get() login() {
+        return 'in'
+      }
+    }
+    return LoginController
+  }
+
+  it('counts apart, by what is the same in all processes, and says so', async () => {
+    const names = (controllers: Type[]) => async () => {
+      await using test = await open({ controllers })
+      const policies: Record<string, string | null> = {}
+      for (const path of ['/v1', '/v2']) {
+        const answers = [await test.fetch(path), await test.fetch(path), await test.fetch(path)]
+        expect(answers.map(({ status }) => status)).toEqual([200, 200, 429])
+        policies[path] = answers[0]!.headers.get('ratelimit-policy')
+      }
+      return policies
+    }
+    const [One, Other] = [login('v1'), login('v2')]
+    const expected = {
+      '/v1': '"LoginController(v1).login";q=2;w=60',
+      '/v2': '"LoginController(v2).login";q=2;w=60',
+    }
+    expect(await names([One, Other])()).toEqual(expected)
+    expect(await names([Other, One])()).toEqual(expected)
+    expect(said).toHaveLength(2)
+    expect(said[0]).toContain('as LoginController(v1) and LoginController(v2)')
+  })
+
+  it('counts the routes apart that two controllers inherit', async () => {
+    abstract class Base {
+      @RateLimit({ perMinute: 1 }) @Get() show() {
+        return 'shown'
+      }
+    }
+    @Controller('one')
+    class One extends Base {}
+    @Controller('other')
+    class Other extends Base {}
+    await using test = await open({ controllers: [One, Other] })
+    const paths = ['/one', '/other', '/one', '/other']
+    const statuses: number[] = []
+    for (const path of paths) statuses.push((await test.fetch(path)).status)
+    expect(statuses).toEqual([200, 200, 429, 429])
+    expect((await test.fetch('/one')).headers.get('ratelimit-policy')).toBe('"One.show";q=1;w=60')
+    expect(said).toEqual([])
+  })
+
+  it('counts together under a name that was given', async () => {
+    function named(path: string) {
+      @Controller(path)
+      class LoginController {
+        @RateLimit({ perMinute: 1, name: 'login' }) @Get() login() {
+          return 'in'
+        }
+      }
+      return LoginController
+    }
+    await using test = await open({ controllers: [named('a'), named('b')] })
+    expect([(await test.fetch('/a')).status, (await test.fetch('/b')).status]).toEqual([200, 429])
+    expect(said).toEqual([])
+  })
+})
