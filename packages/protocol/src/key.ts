@@ -16,7 +16,7 @@ export type Key = string | readonly KeyPart[]
  * - Everything else is a tag, which no text can be: `%` and two hexadecimal digits, of which one is a lower-case letter, so
  *   that `decodeURIComponent` still reads keys. `%3d` stands before what JavaScript writes for a number that is no safe
  *   integer, a bigint or a boolean (`%3d1.5`, `%3d42n`, `%3dtrue`), and before `none` for a list without parts; `%7e` stands
- *   before the hash of a longer key. The kit has tags for parts of more kinds.
+ *   before the hash of a longer key.
  */
 
 const SPACE = 32
@@ -31,12 +31,16 @@ const LAST_SURROGATE = 0xdfff
 const UNSAFE_IN_PART = /^~|[:%\u0000- \u007f]/g
 /** A `%` that no escape of text begins with. */
 const TAG = /%(?![\dA-F]{2})/
-/** The tags of this package and the client; the kit's begin otherwise. */
+/** All tags: those of joined parts and of the client's hashed keys, and the kit's. */
 export const KeyTag = {
   /** Before a value as JavaScript writes it. */
   literal: '%3d',
-  /** Before a SHA-256 in base64url. */
+  /** Before the SHA-256 of a key in base64url. */
   hash: '%7e',
+  /** Before a hash of what an argument of a cached function holds. */
+  content: '%7b',
+  /** Before a text of the user's that could be taken for a key that the kit has made. */
+  text: '%5f',
 } as const
 const NO_PARTS = `${KeyTag.literal}none`
 
