@@ -6,6 +6,7 @@ import { launchServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { concurrency, CONCURRENCY_OPTIONS, memcache, MemcacheLimitError } from '../src/index.ts'
 import type { ConcurrencyLimiter, Slot } from '../src/index.ts'
+import { ownKey } from '../src/own-key.ts'
 import { NOBODY, takeTurn } from '../src/rate-limit/concurrency-state.ts'
 import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
@@ -60,7 +61,7 @@ describe('concurrency', () => {
     for (let index = 0; index < 8; index++) {
       runs.push(limiters[index % 2]!.run('id', () => void order.push(index)))
       // It has its place before the next one comes.
-      const key = test.cache.key(['rate', 'default', 'slots', 'id'])
+      const key = ownKey(test.cache, 'rate', ['default', 'slots', 'id'])
       await until(async () => (await test.cache.client.get<{ waiting: unknown[] }>(key))!.waiting.length === index + 1)
     }
     await first.release()

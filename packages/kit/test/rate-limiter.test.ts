@@ -287,7 +287,7 @@ describe('rateLimiter', () => {
     const limiter = rateLimiter({ perMinute: 100, cache: test.cache })
     await allowedOf(many(1000, [limiter]))
     const index = Math.floor(test.clock.nowMs() / 60_000)
-    const counter = `rate:default:100:60000:${index}:client`
+    const counter = `~rate:default:100:60000:${index}:client`
     await until(async () => String(await test.cache.client.get(counter)).trim() === '100')
     expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900 })
   })

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
@@ -18,7 +19,10 @@ import { generalStatistics } from './stats/general.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
+import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
+import { EventLog } from './watch/event-log.ts'
+import { EventStream } from './watch/streams.ts'
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
@@ -59,6 +63,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #flushAt = 0
   #verbosity: number
   #closed = false
+  /** Whether the file of an earlier life was looked for, and whether items came of it. */
+  #isRestored = false
+  #hasRestored = false
   #refusedBinary = false
 
   /** @throws MemcacheOptionError for options that cannot be. */
@@ -77,14 +84,22 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       tuning.trackSizes,
     )
+    const clock = new ServerClock(options.clock ?? systemClock)
     const context: CommandContext = {
       store,
       replies: new ReplyWriter(store),
       counters: new ServerCounters(),
       prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, prefixDelimiter !== ''),
-      clock: new ServerClock(options.clock ?? systemClock),
+      clock,
+      longLines: { bytes: 0 },
+      events: new EventLog(store, clock, () => this.#updateLogging(context)),
     }
-    this.#maintenance = new Maintenance({ store, lruMaintainer: tuning.lruMaintainer, tick: () => this.#tick(context) })
+    this.#maintenance = new Maintenance({
+      store,
+      lruMaintainer: tuning.lruMaintainer,
+      tick: () => this.#tick(context),
+      report: (text) => context.events.system(text),
+    })
     this.#owner = this.#makeOwner(context)
   }
 
@@ -99,6 +114,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
     this.#listens = true
+    this.#restore()
     const { backlog } = this.#options
     try {
       for (const where of this.#addresses()) {
@@ -112,6 +128,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       for (const { server } of this.#listeners.splice(0)) server.close()
       throw error
     }
+    this.#removeSaved()
     this.#begin()
     const { host, port = 0 } = this.#listeners[0]!
     return { host, port }
@@ -124,7 +141,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     this.#begin()
-    const ends = { id: this.#nextId++, peer: 'stream', listenAddress: 'stream' }
+    const id = this.#nextId++
+    const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
     const connection = new Connection(stream, this.#owner, false, ends)
     stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
@@ -152,6 +170,57 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     for (const { server } of this.#listeners) server.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
+    this.#save()
+  }
+
+  /** Reads the items of an earlier life. A file that cannot be used is told of, and the cache begins empty. */
+  #restore(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || this.#isRestored) return
+    this.#isRestored = true
+    const { store, clock, events } = this.#owner.context
+    this.#owner.tick()
+    try {
+      const state = restoreItems(memoryFile, store, clock)
+      if (state === undefined) return
+      this.#hasRestored = true
+      events.skipEvents(state.events)
+      this.#flushAt = state.flushAt === 0 ? 0 : clock.fromUnix(state.flushAt)
+      if (state.flushAt !== 0 && this.#flushAt <= store.now) {
+        // It was due while nothing ran.
+        this.#flushAt = 0
+        store.removeAll()
+      }
+      if (this.#verbosity > 0) this.#tell('log', `restored ${store.counters.currItems} items from ${memoryFile}`)
+    } catch (error) {
+      this.#tell('log', `cannot restore items from ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
+    }
+  }
+
+  /** A later start must not find what is deleted from now on: where the file cannot be removed, its items are not served. */
+  #removeSaved(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || !this.#hasRestored) return
+    try {
+      rmSync(memoryFile)
+    } catch (error) {
+      this.#owner.context.store.removeAll()
+      this.#tell('log', `cannot remove ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
+    }
+  }
+
+  #save(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || !this.#isRestored) return
+    const { store, clock, events } = this.#owner.context
+    this.#owner.tick()
+    try {
+      if (!isSnapshotOrNothing(memoryFile)) throw new Error('there is a file of another kind')
+      const flushAt = this.#flushAt === 0 ? 0 : clock.toUnix(this.#flushAt)
+      saveItems(memoryFile, store, clock, { flushAt, events: events.nextEvent() })
+    } catch (error) {
+      this.#tell('log', `cannot save items to ${memoryFile}: ${(error as Error).message}`)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -179,7 +248,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     for (const connection of this.#connections) {
       if (store.now - connection.lastCommandAt <= seconds) continue
       counters.idleKicks++
-      connection.stream.destroy()
+      connection.kick()
     }
   }
 
@@ -195,7 +264,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const buffer = this.#receiveBuffer
     const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
     const stream = reading ?? socket
-    const ends = { id: this.#nextId++, peer, listenAddress: address }
+    const { remoteAddress, remotePort } = socket
+    const ends = { id: this.#nextId++, peer, listenAddress: address, remoteAddress, remotePort }
     const connection: Connection = new Connection(stream, this.#owner, true, ends)
     if (reading === undefined) {
       socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
@@ -205,7 +275,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #adopt(connection: Connection): void {
-    const { counters } = this.#owner.context
+    const { counters, events } = this.#owner.context
     const { stream, ends } = connection
     const { peer, id } = ends
     this.#connections.add(connection)
@@ -213,14 +283,19 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     counters.totalConnections++
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
-    stream.on('end', () => stream.end())
+    stream.on('end', () => {
+      connection.ended()
+      stream.end()
+    })
     stream.once('close', () => {
       connection.dispose()
       this.#connections.delete(connection)
       counters.currConnections--
+      if (events.streams !== 0) events.closed(ends, connection.closeReason)
       if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
       this.#tell('disconnect', peer)
     })
+    if (events.streams !== 0) events.connected(ends)
     if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
     this.#tell('connect', peer)
   }
@@ -241,6 +316,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#verbosity === 0 && this.#refusedBinary) return
     this.#refusedBinary = true
     this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
+  }
+
+  /** What every command and eviction looks at, so that it costs nothing while nobody is told of them. */
+  #updateLogging({ events, store }: CommandContext): void {
+    this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
+    const tellsEvictions = (events.streams & EventStream.evictions) !== 0
+    store.tails.tellEvictions(tellsEvictions ? (item) => events.evicted(item) : undefined)
   }
 
   #tick({ store, clock }: CommandContext): void {
@@ -278,7 +360,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       setVerbosity: (level) => {
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
-        this.#owner.logsCommands = this.#verbosity > 1
+        this.#updateLogging(context)
       },
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
@@ -294,6 +376,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         store.counters.reset()
         store.statistics.reset()
         context.replies.bytesWritten = 0
+        context.events.resetCounts()
       },
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }

@@ -31,6 +31,11 @@ export class ServerClock {
     this.#advancedSeconds += seconds
   }
 
+  /** Milliseconds since 1970. */
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
   /** Seconds since 1970. */
   unixSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000)
@@ -39,6 +44,11 @@ export class ServerClock {
   /** One of the server's seconds as seconds since 1970. */
   toUnix(second: number): number {
     return second - START_SECONDS + Math.floor(this.#startMs / 1000)
+  }
+
+  /** Seconds since 1970 as one of the server's seconds; not above 0 for what was before its start. */
+  fromUnix(unixSeconds: number): number {
+    return unixSeconds - Math.floor(this.#startMs / 1000) + START_SECONDS
   }
 
   uptimeSeconds(): number {

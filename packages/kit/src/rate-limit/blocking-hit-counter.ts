@@ -1,5 +1,5 @@
-import { KeyPrefix } from '../cache-key.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { BoundedMap } from './bounded-map.ts'
 import { CounterLayout } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
@@ -68,7 +68,7 @@ export class BlockingHitCounter {
     const nowMs = cache.clock.nowMs()
     const { windowMs, blockMs } = limit
     const wellFormed = parts.map((part) => part.toWellFormed())
-    const key = cache.key([KeyPrefix.rate, this.#name, 'hits', windowMs, blockMs, ...wellFormed])
+    const key = ownKey(cache, 'rate', [this.#name, 'hits', windowMs, blockMs, ...wellFormed])
     const known = this.#blocked.get(key)
     if (known !== undefined && known.limit === limit.limit && nowMs < known.untilMs) {
       const blockedMs = known.untilMs - nowMs

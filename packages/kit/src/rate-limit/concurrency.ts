@@ -1,7 +1,7 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
 import { ConcurrencyRoom } from './concurrency-room.ts'
@@ -141,7 +141,7 @@ export class ConcurrencyLimiter {
         change: (change) => this.#change(cache, change),
         left: () => this.#rooms.delete(id),
       }
-      room = new ConcurrencyRoom(host, cache.key([KeyPrefix.rate, this.name, 'slots', id.toWellFormed()]))
+      room = new ConcurrencyRoom(host, ownKey(cache, 'rate', [this.name, 'slots', id.toWellFormed()]))
       this.#rooms.set(id, room)
     }
     return room

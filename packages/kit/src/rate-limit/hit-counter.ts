@@ -1,6 +1,6 @@
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
@@ -113,12 +113,12 @@ export class HitCounter {
   }
 
   #key(key: string): string {
-    const parts = [KeyPrefix.rate, this.#name, 'hits', this.#windowMs, this.#generation, key.toWellFormed()]
-    return this.#open().cache.key(parts)
+    const parts = [this.#name, 'hits', this.#windowMs, this.#generation, key.toWellFormed()]
+    return ownKey(this.#open().cache, 'rate', parts)
   }
 
   #generationKey(): string {
-    return this.#open().cache.key([KeyPrefix.rate, this.#name, 'generation'])
+    return ownKey(this.#open().cache, 'rate', [this.#name, 'generation'])
   }
 
   /** The cache, with the counter in it: in a test, this process's may be another one than before. */

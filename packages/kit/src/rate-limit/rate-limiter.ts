@@ -1,7 +1,7 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { CounterLayout } from './counter-layout.ts'
 import { Denials } from './denials.ts'
 import { FirstHitLimits } from './first-hit-limits.ts'
@@ -269,7 +269,11 @@ export class RateLimiter {
     const { name, windows, algorithm, burst, blockMs } = this.#options
     // Ids are what clients send: half a character is replaced, since no key can hold it.
     const key = (parts: readonly (string | number)[]): string =>
-      cache.key([KeyPrefix.rate, ...parts.map((part) => (typeof part === 'string' ? part.toWellFormed() : part))])
+      ownKey(
+        cache,
+        'rate',
+        parts.map((part) => (typeof part === 'string' ? part.toWellFormed() : part)),
+      )
     const options = { name, windows, blockMs, store, key }
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
     return algorithm === 'fixed' ? new FirstHitLimits(options, this.#maxIds) : new SlidingLimits(options, this.#maxIds)

@@ -44,7 +44,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['tail_repair_time', settings.tailRepairSeconds],
     ['flush_enabled', yesNo(!options.disableFlushAll)],
     ['dump_enabled', yesNo(!options.disableDumping)],
-    ['hash_algorithm', 'fnv1a'],
+    ['hash_algorithm', 'marvin32'],
     ['lru_maintainer_thread', yesNo(tuning.lruMaintainer)],
     ['lru_segmented', yesNo(settings.lruSegmented)],
     ['hot_lru_pct', settings.hotLruPercent],
@@ -54,7 +54,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['temp_lru', yesNo(settings.temporaryTtlSeconds !== undefined)],
     ['temporary_ttl', settings.temporaryTtlSeconds ?? 61],
     ['idle_timeout', options.idleTimeoutSeconds],
-    ['watcher_logbuf_size', 262_144],
+    ['watcher_logbuf_size', options.watcherBufferBytes],
     ['worker_logbuf_size', 65_536],
     ['read_buf_mem_limit', 0],
     ['track_sizes', yesNo(tuning.trackSizes)],
@@ -71,7 +71,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['ssl_kernel_tls', 'no'],
     ['ssl_min_version', 'tlsv1.2'],
     ['num_napi_ids', 0],
-    ['memory_file', '(null)'],
+    ['memory_file', options.memoryFile === '' ? '(null)' : options.memoryFile],
     ['client_flags_size', 4],
   ]
 }
