@@ -70,6 +70,11 @@ export function cacheFor<Choice>(
   self: object,
   choice: Choice | undefined,
 ): Memcache | undefined {
+  if (self === undefined || self === null) {
+    throw new MemcacheOptionError(
+      'a decorated method was called without its object: call it on the object, or bind it: (id) => cities.find(id)',
+    )
+  }
   return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
 }
 
