@@ -62,7 +62,7 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
   }
 }
 
-/** A cache has nothing to save: as memcached, it ends at once, or on SIGUSR1 when its replies have left. */
+/** As memcached: it ends at once, or on SIGUSR1 when its replies have left and, with `-e`, its items are saved. */
 function endBySignal(server: MemcachedServer): void {
   process.once('SIGINT', () => process.exit(0))
   process.once('SIGTERM', () => process.exit(0))

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events'
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
@@ -18,6 +19,7 @@ import { generalStatistics } from './stats/general.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
+import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
@@ -61,6 +63,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #flushAt = 0
   #verbosity: number
   #closed = false
+  /** Whether the file of an earlier life was looked for, and whether items came of it. */
+  #isRestored = false
+  #hasRestored = false
   #refusedBinary = false
 
   /** @throws MemcacheOptionError for options that cannot be. */
@@ -109,6 +114,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
     this.#listens = true
+    this.#restore()
     const { backlog } = this.#options
     try {
       for (const where of this.#addresses()) {
@@ -122,6 +128,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       for (const { server } of this.#listeners.splice(0)) server.close()
       throw error
     }
+    this.#removeSaved()
     this.#begin()
     const { host, port = 0 } = this.#listeners[0]!
     return { host, port }
@@ -163,6 +170,57 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     for (const { server } of this.#listeners) server.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
+    this.#save()
+  }
+
+  /** Reads the items of an earlier life. A file that cannot be used is told of, and the cache begins empty. */
+  #restore(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || this.#isRestored) return
+    this.#isRestored = true
+    const { store, clock, events } = this.#owner.context
+    this.#owner.tick()
+    try {
+      const state = restoreItems(memoryFile, store, clock)
+      if (state === undefined) return
+      this.#hasRestored = true
+      events.skipEvents(state.events)
+      this.#flushAt = state.flushAt === 0 ? 0 : clock.fromUnix(state.flushAt)
+      if (state.flushAt !== 0 && this.#flushAt <= store.now) {
+        // It was due while nothing ran.
+        this.#flushAt = 0
+        store.removeAll()
+      }
+      if (this.#verbosity > 0) this.#tell('log', `restored ${store.counters.currItems} items from ${memoryFile}`)
+    } catch (error) {
+      this.#tell('log', `cannot restore items from ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
+    }
+  }
+
+  /** A later start must not find what is deleted from now on: where the file cannot be removed, its items are not served. */
+  #removeSaved(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || !this.#hasRestored) return
+    try {
+      rmSync(memoryFile)
+    } catch (error) {
+      this.#owner.context.store.removeAll()
+      this.#tell('log', `cannot remove ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
+    }
+  }
+
+  #save(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || !this.#isRestored) return
+    const { store, clock, events } = this.#owner.context
+    this.#owner.tick()
+    try {
+      if (!isSnapshotOrNothing(memoryFile)) throw new Error('there is a file of another kind')
+      const flushAt = this.#flushAt === 0 ? 0 : clock.toUnix(this.#flushAt)
+      saveItems(memoryFile, store, clock, { flushAt, events: events.nextEvent() })
+    } catch (error) {
+      this.#tell('log', `cannot save items to ${memoryFile}: ${(error as Error).message}`)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -39,6 +39,11 @@ export interface MemcachedServerOptions {
   disableDumping?: boolean | undefined
   /** Whether `watch` is refused (`-W`). Default false. */
   disableWatch?: boolean | undefined
+  /**
+   * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
+   * they are lost.
+   */
+  memoryFile?: string | undefined
   /** Bytes of lines that wait for a client that watches and reads slowly (`-o watcher_logbuf_size`). Default 256 KiB. */
   watcherBufferBytes?: number | undefined
   /** Whether a client may end the server (`-A`). Default false. */
@@ -79,6 +84,7 @@ const DEFAULTS: ResolvedServerOptions = {
   disableFlushAll: false,
   disableDumping: false,
   disableWatch: false,
+  memoryFile: '',
   watcherBufferBytes: 256 * 1024,
   enableShutdown: false,
   debugCommands: false,

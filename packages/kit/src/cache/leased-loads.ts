@@ -146,7 +146,7 @@ export class LeasedLoads {
       )
     }
     this.#parts.report.stats.unleasedLoads++
-    const loaded = await runAsLoad(this.nodeOf([name]), () => run(new AbortController().signal))
+    const loaded = await runAsLoad(loadNode([name], this, true), () => run(new AbortController().signal))
     return this.#plain(name, loaded).value
   }
 

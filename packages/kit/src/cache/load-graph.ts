@@ -8,6 +8,8 @@ export interface LoadNode {
   readonly parent: LoadNode | undefined
   /** What it loads, and in which cache. */
   readonly keys: readonly string[]
+  /** Whether it was let through, since it would have waited for itself. */
+  readonly isAlone: boolean
   readonly owner: object
 }
 
@@ -17,8 +19,8 @@ const running = new AsyncLocalStorage<LoadNode>()
 const runOutside = AsyncLocalStorage.snapshot()
 
 /** A load that begins now. */
-export function loadNode(keys: readonly string[], owner: object): LoadNode {
-  return { waitsFor: new Map(), parent: running.getStore(), keys, owner }
+export function loadNode(keys: readonly string[], owner: object, isAlone = false): LoadNode {
+  return { waitsFor: new Map(), parent: running.getStore(), keys, owner, isAlone }
 }
 
 /** Runs a loader, so that what it asks for is known to be asked by it. */
@@ -55,11 +57,10 @@ export function isLoading(key: string, owner: object): boolean {
   return false
 }
 
-/** Whether the loader that is running was begun, through others, by a run of the same key that was let through because it would wait for itself. */
+/** Whether the loader that is running, or one that has begun it, is a run of the same key that was let through already. */
 export function isRepeated(key: string, owner: object): boolean {
-  let times = 0
   for (let node = running.getStore(); node !== undefined; node = node.parent) {
-    if (node.owner === owner && node.keys.includes(key) && ++times > 1) return true
+    if (node.isAlone && node.owner === owner && node.keys.includes(key)) return true
   }
   return false
 }

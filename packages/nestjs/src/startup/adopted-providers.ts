@@ -1,10 +1,9 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
-import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { choiceOf } from '../injection/injected-source.ts'
-import { cachesOf, nameOfToken, providersOf } from './providers.ts'
+import { cachesOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
 
 /**
  * Gives the application's cache to the objects with decorated methods that Nest has not made itself: what factories return
@@ -17,7 +16,7 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
   const adopted: object[] = []
   for (const { constructor, instance, token } of providersOf(modules)) {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
-    const methods = methodsOf(instance)
+    const methods = methodsOfObject(instance)
     const names = methods
       .map(({ choice }) => choiceOf(instance.constructor, choice))
       .filter((choice) => typeof choice !== 'object')
@@ -36,15 +35,6 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
 
 export function forgetProviders(adopted: readonly object[]): void {
   for (const object of adopted) takeCaches(object)
-}
-
-/** Its decorated methods; none where it cannot be looked at, as a Proxy that throws. */
-function methodsOf(instance: object): DecoratedMethod[] {
-  try {
-    return decoratedMethodsOf(instance)
-  } catch {
-    return []
-  }
 }
 
 function warn(instance: object, token: string, methods: readonly DecoratedMethod[], why: string): void {

@@ -27,7 +27,6 @@ const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
   coredumps: '-r has no effect: set the limit of core files where you start it',
   lockMemory: '-k has no effect: Node cannot lock memory',
   largePages: '-L has no effect: memory is had page by page',
-  memoryFile: '-e has no effect: items are not kept over a restart',
   napiIds: '-N has no effect: there is one thread',
 }
 
@@ -171,6 +170,10 @@ class Reading {
         break
       case 'disableWatch':
         options.disableWatch = true
+        break
+      case 'memoryFile':
+        if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
+        options.memoryFile = value
         break
       case 'extended':
         readExtendedWords(value, this.#extended)

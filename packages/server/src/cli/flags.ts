@@ -103,7 +103,12 @@ export const FLAGS = {
   },
   disableWatch: { short: 'W', long: 'disable-watch', help: 'refuse watch' },
   authFile: { short: 'Y', long: 'auth-file', value: '<file>', help: 'not supported yet: ends the start' },
-  memoryFile: { short: 'e', long: 'memory-file', value: '<file>', help: 'accepted, without effect' },
+  memoryFile: {
+    short: 'e',
+    long: 'memory-file',
+    value: '<file>',
+    help: 'keep the items over a restart: SIGUSR1 writes them, the next start reads them',
+  },
   extended: { short: 'o', long: 'extended', value: '<words>', help: 'comma list of the words below' },
   napiIds: { short: 'N', long: 'napi_ids', value: '<num>', help: 'accepted, without effect' },
   ssl: { short: 'Z', long: 'enable-ssl', help: 'not supported yet: ends the start' },

@@ -71,7 +71,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['ssl_kernel_tls', 'no'],
     ['ssl_min_version', 'tlsv1.2'],
     ['num_napi_ids', 0],
-    ['memory_file', '(null)'],
+    ['memory_file', options.memoryFile === '' ? '(null)' : options.memoryFile],
     ['client_flags_size', 4],
   ]
 }
