@@ -46,6 +46,12 @@ export type { CacheEvictOptions } from './decorators/cache-evict.ts'
 export { CachePut, cachePutMethod } from './decorators/cache-put.ts'
 export type { CachePutOptions } from './decorators/cache-put.ts'
 export type { WarmOptions, WarmReport } from './warming/warm.ts'
+export { ConcurrencyLimiter, concurrency } from './rate-limit/concurrency.ts'
+export type { Slot } from './rate-limit/concurrency.ts'
+export { CONCURRENCY_OPTIONS } from './rate-limit/concurrency-options.ts'
+export type { AcquireOptions, ConcurrencyOptions } from './rate-limit/concurrency-options.ts'
+export { limited, LIMITED_OPTIONS } from './rate-limit/limited.ts'
+export type { LimitedFunction, LimitedOptions } from './rate-limit/limited.ts'
 export { RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
 export type { ConsumeOptions } from './rate-limit/rate-limiter.ts'
 export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limit/rate-limiter-options.ts'
@@ -99,6 +105,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLimitError,
   MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,

@@ -62,7 +62,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
     const prefix = escapeKeyPart(this.#options.prefix)
     this.clock = clock
-    this.#report = new CacheReport(this)
+    this.#report = new CacheReport(this, logger)
     const codec = new KitCodec(compression)
     this.client = new MemcachedClient({
       servers,

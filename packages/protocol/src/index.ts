@@ -9,6 +9,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLimitError,
   MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,
