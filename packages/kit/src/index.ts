@@ -19,6 +19,8 @@ export type {
 export type { MemoryOptions } from './cache/memory-tier.ts'
 export type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 export type { NamespaceDeclaration } from './declared-namespace.ts'
+export { requireCacheChoice } from './decorators/cache-config.ts'
+export { requireOptions, requireTags, requireType } from './option-types.ts'
 export type { TagsOf } from './tags-of.ts'
 export type { AnyClass, Revive, RevivingOptions } from './revive/reviver.ts'
 export { bindCache, defineCache } from './define-cache.ts'

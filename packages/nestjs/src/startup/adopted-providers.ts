@@ -3,7 +3,7 @@ import type { ModulesContainer } from '@nestjs/core'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { choiceOf } from '../injection/injected-source.ts'
-import { cachesOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
+import { cachesOf, decoratedClassOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
 
 /**
  * Gives the application's cache to the objects with decorated methods that Nest has not made itself: what factories return
@@ -14,6 +14,7 @@ import { cachesOf, methodsOfObject, nameOfToken, providersOf } from './providers
 export function adoptProviders(modules: ModulesContainer): readonly object[] {
   const caches = cachesOf(modules)
   const adopted: object[] = []
+  const several = classesOfSeveral(modules)
   for (const { constructor, instance, token } of providersOf(modules)) {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
     const methods = methodsOfObject(instance)
@@ -25,12 +26,27 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
       warn(instance, nameOfToken(token), methods, 'another application in this process has it, with its own cache')
     } else if (!names.every((name) => caches.has(name))) {
       warn(instance, nameOfToken(token), methods, 'there is no cache of the name that its decorators say')
+    } else if (several.has(instance.constructor) && methods.some(({ kind }) => kind === 'caches')) {
+      const why =
+        'there are several objects of the class, which may differ while their keys do not: give its @Cached methods a key with what differs'
+      warn(instance, nameOfToken(token), methods, why)
     } else {
       for (const name of names) giveCache(instance, name, caches.get(name))
       adopted.push(instance)
     }
   }
   return adopted
+}
+
+/** The classes of which an application has several objects. */
+function classesOfSeveral(modules: ModulesContainer): ReadonlySet<Function> {
+  const objects = new Map<Function, Set<unknown>>()
+  for (const provided of providersOf(modules)) {
+    const constructor = decoratedClassOf(provided)
+    if (constructor === undefined) continue
+    objects.set(constructor, (objects.get(constructor) ?? new Set()).add(provided.instance))
+  }
+  return new Set([...objects].filter(([, each]) => each.size > 1).map(([constructor]) => constructor))
 }
 
 export function forgetProviders(adopted: readonly object[]): void {
