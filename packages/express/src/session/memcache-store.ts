@@ -1,6 +1,5 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
-import { Store } from 'express-session'
-import type { Session, SessionData } from 'express-session'
+import type { Session, SessionData, Store as ExpressSessionStore } from 'express-session'
 import type { Request } from 'express'
 import { differsAsJson, SessionRepository } from 'memcache-ts'
 import type { SessionSnapshot, Ttl } from 'memcache-ts'
@@ -9,6 +8,11 @@ import { cookieChanged } from './session-cookie.ts'
 import { SessionLifetime, ttl } from './session-lifetime.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
+import type { LockOptions, SessionLock } from './session.ts'
+import { Store } from './store.ts'
+
+/** The same class with the types that callers of express-session know. */
+const TypedStore = Store as unknown as abstract new () => ExpressSessionStore
 
 /** A session with its id, as `all` has it. */
 export type StoredSession = SessionData & { id: string }
@@ -37,7 +41,7 @@ export type TouchKind = 'nothing' | 'renewal' | 'write'
  * callback, or returns a promise; one that nobody waits for does not crash the process. Events: `disconnect` when all servers
  * are away, `connect` when one is back.
  */
-export class MemcacheStore extends Store {
+export class MemcacheStore extends TypedStore {
   readonly #sessions: SessionRepository
   readonly #lifetime: SessionLifetime
   readonly #usualTtl: Ttl
@@ -129,6 +133,10 @@ export class MemcacheStore extends Store {
     if (held !== undefined) this.#held.set(session, held)
     return session
   }
+
+  createdMsOf(_session: object): number | undefined { return undefined }
+  setCreatedMs(_session: object, _createdMs: number): void {}
+  lock(_id: string, _options: LockOptions | undefined): Promise<SessionLock> { throw new Error() }
 
   /** Whether there is nothing to write of a session: it is as it was read, and its life has been lengthened. */
   protected isUnchanged(id: string, session: SessionData): boolean {
