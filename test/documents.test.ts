@@ -141,11 +141,15 @@ describe('what the documents name', () => {
       '| option of `@RateLimit`': [
         ...RATE_LIMITER_OPTIONS,
         'key',
+        'ipv6Subnet',
         'cost',
         'skip',
         'skipSuccessfulRequests',
         'skipFailedRequests',
+        'requestWasSuccessful',
         'headers',
+        'quotaUnit',
+        'partitionKey',
       ],
       '| option of `check`': ['optional', 'timeoutMs'],
     }

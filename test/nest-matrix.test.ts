@@ -20,6 +20,7 @@ const DEPENDENCIES = {
     '@nestjs/platform-express': '11.2.10',
     '@nestjs/platform-fastify': '11.2.8',
     '@nestjs/terminus': '11.1.1',
+    '@nestjs/testing': '11.2.6',
   },
   12: {
     '@nestjs/common': '12.5.1',
@@ -27,10 +28,16 @@ const DEPENDENCIES = {
     '@nestjs/platform-express': '12.5.1',
     '@nestjs/platform-fastify': '12.5.0',
     '@nestjs/terminus': '12.1.0',
+    '@nestjs/testing': '12.1.1',
     '@swc/core': '1.16.22',
   },
 } as const
-const OF_BOTH = { 'reflect-metadata': '0.2.2', rxjs: '7.8.2', '@types/node': '20.19.43' }
+const OF_BOTH = {
+  'class-transformer': '0.5.1',
+  'reflect-metadata': '0.2.2',
+  rxjs: '7.8.2',
+  '@types/node': '20.19.43',
+}
 
 interface Answer {
   status: number
@@ -40,6 +47,32 @@ interface Answer {
 const ok = { status: 200, type: 'application/json', policy: '"default";q=100;w=60' }
 const limited = { ...ok, policy: '"default";q=100;w=60, "CitiesController.find";q=3;w=60' }
 const city = { id: 1, load: expect.any(Number) }
+
+const CALLED_APART =
+  '2 classes named Rows have @RateLimit without a name: they are counted apart, as Rows(v1) and Rows(v2). Write @RateLimit({ name }) to choose the names, or to count them together'
+
+/** What the scenarios come to, each in an application of its own. */
+const SCENARIOS = {
+  events: [3, '[1]', '[1]'],
+  around: ['[10]', '[10]', 'value', 'complete', 'end', 'complete', 'end'],
+  serialized: [
+    { status: 200, text: '{"id":1}' },
+    { status: 200, text: '{"id":1}' },
+  ],
+  tenants: ['a 1', 'b 1', 'a 1'],
+  traced: [1, 1],
+  factory: [1, true],
+  sameName: expect.stringMatching(
+    /^class Rows \(.*\) and class Rows \(.*\) both keep their values under the name 'Rows'/,
+  ),
+  limits: [200, 429, 200, CALLED_APART],
+  missing:
+    "Traces.find needs a cache, and there is none: write imports: [MemcacheModule.forRoot()] in the application's root module",
+  bare: expect.stringMatching(
+    /MemcacheModule is imported (as it is|without a cache): write .*MemcacheModule\.forRoot\(\)/,
+  ),
+  tested: [1, true],
+}
 
 const NOBODY = { servers: { '127.0.0.1:1': 'down' }, message: expect.any(String) }
 
@@ -60,6 +93,7 @@ const answersIn = (major: string): object => ({
     { ...ok, cache: expect.stringMatching(/^(hit|fwd=uri-miss)$/), body: { name: 'city 2', shown: 1 } },
   ],
   health: { status: 200, type: 'application/json', policy: null, body: expect.objectContaining({ status: 'ok' }) },
+  scenarios: SCENARIOS,
   away: { ...NOBODY, ...(major === '11' ? { status: 'up', degraded: true } : { status: 'degraded' }) },
 })
 

@@ -209,7 +209,9 @@ export class Commands {
         const operation = new LinesOperation(request, undefined, writes, resolve, reject)
         this.#dispatcher.sendTo(pool, operation, '', options)
       })
-    return new Map(this.#dispatcher.pools.map((pool) => [pool.address.name, ask(pool)]))
+    const { pools } = this.#dispatcher
+    const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
+    return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
   }
 
   /** The exptime of a lifetime, now. */

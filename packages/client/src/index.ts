@@ -10,7 +10,7 @@ export type {
   MetaSetOptions,
   MetaSetResult,
 } from './call-options.ts'
-export { hashedKey } from './hashed-key.ts'
+export { hashedKey, looksHashed } from './hashed-key.ts'
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'
 export type { DumpedItem, MetadumpOptions } from './metadump.ts'

@@ -261,9 +261,15 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Whether each server answers: `undefined` if so, else why not. Never rejects. */
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
-    return this.#tracing.run('version', undefined, options, (options) =>
-      this.#commands.failuresOn(VERSION_REQUEST, options),
-    )
+    try {
+      return await this.#tracing.run('version', undefined, options, (options) =>
+        this.#commands.failuresOn(VERSION_REQUEST, options),
+      )
+    } catch (error) {
+      // Closed, or no servers are known yet: the same is true of all.
+      const { servers } = this.#options
+      return new Map(servers.map(({ name }) => [name, error as Error]))
+    }
   }
 
   /** Each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
@@ -297,8 +303,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** The name of the server that a key lies on; `undefined` while servers are still being discovered. */
   serverOf(key: ClientKey): string | undefined {
-    if (!this.#opening.isOpen) return undefined
     const { pools } = this.#dispatcher
+    if (pools.length === 0) return undefined
     if (pools.length === 1) return pools[0]!.address.name
     return this.#dispatcher.poolFor(this.#dispatcher.wireKey(key)).address.name
   }

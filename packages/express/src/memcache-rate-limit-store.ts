@@ -18,6 +18,8 @@ const HINTS = {
   expiration: "express-rate-limit's windowMs",
 }
 
+const DEFAULT_WINDOW_MS = 60_000
+
 /** A client's hits, as express-rate-limit wants them. */
 export interface ClientHits {
   totalHits: number
@@ -25,50 +27,55 @@ export interface ClientHits {
 }
 
 /**
- * The store of express-rate-limit 8 on memcached: one round trip a request, which no parallel request passes unseen, in
- * windows that all processes share, however short or long. When memcached is away it rejects, and express-rate-limit does
- * as its `passOnStoreError` says.
+ * The store of express-rate-limit 8 on memcached: one round trip a request, exact for parallel requests in all processes. As
+ * in the library's own memory, a client's window starts at its first hit, and ends `windowMs` later, to the millisecond. When
+ * memcached is away it rejects, and express-rate-limit does as its `passOnStoreError` says.
  */
 export class MemcacheRateLimitStore {
   /** Counters are not of this process alone. */
   readonly localKeys = false
   readonly prefix: string
-  readonly #counter: HitCounter
-  #windowMs = 60_000
+  readonly #cache: Memcache | undefined
+  #counter: HitCounter
 
-  /** @throws MemcacheOptionError for an option that there is not. */
+  /** @throws MemcacheOptionError if an option is unknown. */
   constructor(options: MemcacheRateLimitStoreOptions = {}) {
     checkOptions('MemcacheRateLimitStore', options, KNOWN, HINTS)
     this.prefix = options.prefix ?? 'express-rate-limit'
-    this.#counter = new HitCounter(this.prefix, options.cache)
+    this.#cache = options.cache
+    this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)
   }
 
-  /** Called by express-rate-limit with its options. */
+  /** Called by express-rate-limit with its options. @throws MemcacheOptionError if the window is no time. */
   init({ windowMs }: { readonly windowMs: number }): void {
-    this.#windowMs = windowMs
+    this.#counter = this.#counterOf(windowMs)
   }
 
   async increment(key: string): Promise<ClientHits> {
-    const { hits, resetAtMs } = await this.#counter.increment(key, this.#windowMs)
+    const { hits, resetAtMs } = await this.#counter.increment(key)
     return { totalHits: hits, resetTime: new Date(resetAtMs) }
   }
 
   async decrement(key: string): Promise<void> {
-    await this.#counter.decrement(key, this.#windowMs)
+    await this.#counter.decrement(key)
   }
 
-  /** A client's hits; `undefined` where there were none. */
+  /** A client's hits; `undefined` if there are none in its window. */
   async get(key: string): Promise<ClientHits | undefined> {
-    const found = await this.#counter.get(key, this.#windowMs)
+    const found = await this.#counter.get(key)
     return found && { totalHits: found.hits, resetTime: new Date(found.resetAtMs) }
   }
 
   async resetKey(key: string): Promise<void> {
-    await this.#counter.reset(key, this.#windowMs)
+    await this.#counter.reset(key)
   }
 
   /** Forgets the hits of all clients; other processes see it within a second. */
   async resetAll(): Promise<void> {
     await this.#counter.resetAll()
+  }
+
+  #counterOf(windowMs: number): HitCounter {
+    return new HitCounter(this.prefix, Math.ceil(windowMs), this.#cache)
   }
 }

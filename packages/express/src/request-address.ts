@@ -4,18 +4,19 @@ import { ipKey as keyOfAddress, MemcacheOptionError } from 'memcache-ts'
 let warnedOfProxy = false
 
 /**
- * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its /56, an IPv4 address in
- * IPv6 clothes as IPv4.
- * @throws MemcacheOptionError for a request that has no address.
+ * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses that hold
+ * an IPv4 address (mapped, NAT64, 6to4, Teredo) count as that.
+ * @param ipv6Subnet how many bits of an IPv6 address are one client. Default 56.
+ * @throws MemcacheOptionError if a request has no address, or the subnet is none.
  */
-export function ipKey(from: Request | string): string {
-  if (typeof from === 'string') return keyOfAddress(from)
+export function ipKey(from: Request | string, ipv6Subnet?: number): string {
+  if (typeof from === 'string') return keyOfAddress(from, ipv6Subnet)
   if (!warnedOfProxy && from.headers['x-forwarded-for'] !== undefined) checkProxy(from)
   const { ip } = from
   if (ip === undefined || ip === '') {
     throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
   }
-  return keyOfAddress(ip)
+  return keyOfAddress(ip, ipv6Subnet)
 }
 
 /** Tells once of a proxy that is not known of, or of one that anybody can pretend to be. */

@@ -169,7 +169,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     ],
     [
       'legacy',
-      { 'x-ratelimit-limit': '2', 'x-ratelimit-remaining': '1', 'x-ratelimit-reset': String(1_800_000_000 + 3600) },
+      { 'x-ratelimit-limit': '2', 'x-ratelimit-remaining': '1', 'x-ratelimit-reset': String(1_800_000_000 + 3601) },
     ],
     [false, {}],
   ] as const)('tells of the tightest limit by headers of %s, in any order', async (headers, expected) => {
@@ -249,7 +249,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await using server = await listen(app(fleet.cache(), { perMinute: 3, cost: () => Number.NaN }))
     await request(server)
       .get('/')
-      .expect(500, /cost must be a whole number over 0, got NaN/)
+      .expect(500, /cost must be a whole number from 0 on, got NaN/)
   })
 
   it.each([
@@ -314,7 +314,7 @@ describe('options of rateLimit', () => {
   it.each([
     [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
     [{}, 'needs a limit'],
-    [{ perMinute: 5, cost: 0 }, 'cost must be a whole number over 0'],
+    [{ perMinute: 5, cost: -1 }, 'cost must be a whole number from 0 on'],
     [{ perMinute: 5, keyGenerator: () => 'k' }, '`keyGenerator` is `key` here'],
     [{ max: 5, windowMs: 1000 }, '`max` is `limit` here'],
     [{ perMinute: 5, standardHeaders: 'draft-7' }, '`standardHeaders` is `headers` here'],
@@ -326,7 +326,7 @@ describe('options of rateLimit', () => {
     [{ perMinute: 5, passOnStoreError: true }, "`passOnStoreError` is `onCacheDown: 'open'` here"],
     [{ perMinute: 5, key: 'user' }, 'key must be a function of the request, got string'],
     [{ perMinute: 5, handler: 'Too many' }, 'handler must be a function of the request, got string'],
-    [{ perMinute: 5, cost: '2' }, 'cost must be a whole number over 0, or a function'],
+    [{ perMinute: 5, cost: '2' }, 'cost must be a whole number from 0 on, or a function'],
     [{ perMinute: 5, identifier: 'api' }, '`identifier` is `name` here'],
   ])('%j is refused: %s', (options, message) => {
     expect(() => rateLimit(options as never)).toThrow(message)

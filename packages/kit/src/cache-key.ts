@@ -1,52 +1,67 @@
-import { createHash } from 'node:crypto'
-import { hashedKey } from 'memcache-ts-client'
-import { joinKey, keyProblem } from 'memcache-ts-protocol'
+import { hashedKey, looksHashed } from 'memcache-ts-client'
+import { hasKeyTag, joinKey, keyProblem, KeyTag } from 'memcache-ts-protocol'
 import type { Key, KeyPart } from 'memcache-ts-protocol'
 
-/** The prefixes of the keys that the kit itself makes; users' keys should not begin with them (docs/format.md). */
+/**
+ * What the keys begin with that the kit itself makes. No key of a user begins with `~`: at the beginning of a part it is escaped, and a text
+ * that begins with it is hashed (docs/format.md).
+ */
 export const KeyPrefix = {
-  session: 'session',
-  rate: 'rate',
-  tag: 'tag',
-  lock: 'lock',
-  hot: 'hot',
-  keyv: 'keyv',
-  http: 'http',
+  session: '~session',
+  rate: '~rate',
+  tag: '~tag',
+  lock: '~lock',
+  hot: '~hot',
+  keyv: '~keyv',
+  http: '~http',
 } as const
 
+/** A space of keys that are the kit's own. */
+export type KeySpace = keyof typeof KeyPrefix
+
+const OWN = '~'
+
+/** An argument as it stands in a key where it is no `KeyPart`. */
+export class EncodedArgument {
+  readonly text: string
+
+  /** @param text a tag (protocol's key.ts), which no part of another kind can be. */
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+/** A user's key as one text, of whatever length. @throws MemcacheKeyError for a part that can be no part of a key. */
+export function keyText(key: Key): string {
+  return joinKey(key, encodedText)
+}
+
+function encodedText(part: unknown): string {
+  // What is no part of any key is refused by its kind.
+  return part instanceof EncodedArgument ? part.text : joinKey([part as KeyPart])
+}
+
 /**
- * A key as memcached can hold it: as it is, or, where it is too long or has bytes that may not be in one, its readable
- * beginning and a hash of all of it.
+ * A user's key as memcached can hold it: as it is, or, where it is too long, has bytes that may not be in one, or could be taken for a key that the
+ * kit has made, its readable beginning and a hash of all of it.
+ * @param text as `keyText` makes it, or as the user has written it.
+ * @param isWritten whether the user has written all of it as one text, which may look like anything.
  * @param prefix what the client will put before it, which counts.
  */
-export function cacheKey(key: Key, prefix = ''): string {
-  const joined = joinKey(key)
-  return keyProblem(prefix + joined) === undefined ? joined : hashedKey(joined)
+export function userKey(text: string, isWritten: boolean, prefix: string): string {
+  // With a tag before it, so that its hash is not that of a key of the kit's either.
+  if (isWritten && (text.startsWith(OWN) || (text.includes('%') && (hasKeyTag(text) || looksHashed(text))))) {
+    return hashedKey(KeyTag.text + text)
+  }
+  return storedKey(text, prefix)
 }
 
-/** Arguments as parts of a key: simple ones as they are, others by a hash of what they hold, in any order of their keys. */
-export function argumentParts(args: readonly unknown[]): KeyPart[] {
-  return args.map((argument) => {
-    switch (typeof argument) {
-      case 'string':
-      case 'number':
-      case 'bigint':
-      case 'boolean':
-        return argument
-      default:
-        return createHash('sha256').update(stableText(argument)).digest('base64url').slice(0, 22)
-    }
-  })
+/** A key of the kit's own as memcached can hold it. */
+export function storedKey(text: string, prefix: string): string {
+  return keyProblem(prefix + text) === undefined ? text : hashedKey(text)
 }
 
-/** A text that is the same for values that hold the same, whatever the order of their keys. */
-function stableText(value: unknown): string {
-  return JSON.stringify(value, (_, item: unknown) => {
-    if (typeof item === 'bigint') return `${item}n`
-    if (item === undefined) return { undefined: true }
-    if (item instanceof Map) return { map: [...item] }
-    if (item instanceof Set) return { set: [...item] }
-    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item
-    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-  })
+/** A key in one of the kit's own spaces, of whatever length. */
+export function ownKeyText(space: KeySpace, parts: readonly KeyPart[]): string {
+  return `${KeyPrefix[space]}:${joinKey(parts)}`
 }

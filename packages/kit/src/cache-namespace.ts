@@ -1,6 +1,6 @@
-import { checkOptions, joinKey, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
-import { cacheKey } from './cache-key.ts'
+import { keyText, userKey } from './cache-key.ts'
 import type { CacheCore } from './cache/cache-core.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './cache/get-or-set-options.ts'
@@ -99,7 +99,10 @@ export class CacheNamespace implements CacheMethods {
   }
 
   key(key: Key): string {
-    return cacheKey(this.#path + joinKey(key), this.#prefix)
+    const isText = typeof key === 'string'
+    // The root has texts as they are written; in a namespace a text is one part, so that no two namespaces have a key in common.
+    if (isText && this.#path === '') return userKey(key, true, this.#prefix)
+    return userKey(this.#path + keyText(isText ? [key] : key), false, this.#prefix)
   }
 
   get<Value = unknown>(key: Key): Promise<Value | undefined> {
@@ -172,7 +175,7 @@ export class CacheNamespace implements CacheMethods {
   }
 
   namespace(name: Key): CacheNamespace {
-    const path = joinKey(name)
+    const path = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
     if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
     const whole = this.#path + path
     return new CacheNamespace(this.#core, this.#prefix, `${whole}:`, [

@@ -2,7 +2,7 @@ import { checkOptions } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from './argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from './argument-cache.ts'
-import { argumentParts } from './cache-key.ts'
+import { argumentParts } from './argument-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './cache/get-or-set-options.ts'
 import type { LoadingOptions } from './cache/get-or-set-options.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
@@ -58,7 +58,8 @@ export function cached<Args extends readonly unknown[], Value>(
   const declared = new DeclaredNamespace(declaredOwner(title, cached), options)
   const { name: _, version: __, cache: ___, key, tags, ...loading } = options
   resolveLoading(loading, ANY_TTL)
-  const keyOf = (args: Readonly<Args>): readonly KeyPart[] => key?.(...args) ?? argumentParts(args)
+  const keyOf = (args: Readonly<Args>): readonly KeyPart[] =>
+    key?.(...args) ?? argumentParts(args, `cached(${options.name})`)
   const call = async (...args: Args): Promise<Value> =>
     declared.namespace.getOrSet(keyOf(args), () => run(...args), { ...loading, tags: tagsFor(tags, args) })
   const calls = (): CachedCalls<Args, Value> => ({

@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
-import { argumentParts } from './cache-key.ts'
+import { argumentParts } from './argument-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
@@ -202,7 +202,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   /** The parts of an id's key, within the namespace. */
   protected keyOf(id: Id): readonly KeyPart[] {
     const parts = this.#definition.key?.(id)
-    if (parts === undefined) return argumentParts([id])
+    if (parts === undefined) return argumentParts([id], `the cache ${this.#definition.name}`)
     return Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart]
   }
 

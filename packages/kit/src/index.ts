@@ -49,16 +49,28 @@ export type { ConsumeOptions } from './rate-limit/rate-limiter.ts'
 export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limit/rate-limiter-options.ts'
 export type { RateLimitAlgorithm, RateLimiterOptions } from './rate-limit/rate-limiter-options.ts'
 export type { RateLimitResult } from './rate-limit/rate-limit-result.ts'
+export { BlockingHitCounter } from './rate-limit/blocking-hit-counter.ts'
+export type { BlockableHits, HitLimit } from './rate-limit/blocking-hit-counter.ts'
 export { HitCounter } from './rate-limit/hit-counter.ts'
 export type { Hits } from './rate-limit/hit-counter.ts'
-export { ipKey } from './rate-limit/ip-key.ts'
+export { checkIpv6Subnet, ipKey } from './rate-limit/ip-key.ts'
+export { CountedCall } from './rate-limit/counted-call.ts'
+export { RequestLimiters } from './rate-limit/request-limiters.ts'
+export type { PerRequest, RequestLimiterOptions } from './rate-limit/request-limiters.ts'
+export { onResponseOver } from './rate-limit/response-outcome.ts'
+export { isBackgroundRequest, markBackgroundRequest } from './rate-limit/background-request.ts'
+export { WindowResult } from './rate-limit/rate-limit-result.ts'
+export type { IdListOption } from './rate-limit/id-list.ts'
+export type { WaitOptions } from './rate-limit/ready-queue.ts'
 export { PROBLEM_JSON, quotaProblem } from './rate-limit/quota-problem.ts'
 export type { QuotaProblem } from './rate-limit/quota-problem.ts'
 export { rateLimitHeaders, retryAfterSeconds } from './rate-limit/rate-limit-headers.ts'
 export type {
   DescribedLimiter,
   HeaderTarget,
+  QuotaUnit,
   RateLimitHeaderFormat,
+  RateLimitHeaderOptions,
   WriteRateLimitHeaders,
 } from './rate-limit/rate-limit-headers.ts'
 export type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit/rate-limit-window.ts'

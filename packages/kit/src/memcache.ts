@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, escapeKeyPart, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
-import { cacheKey, KeyPrefix } from './cache-key.ts'
+import { ownKeyText, storedKey } from './cache-key.ts'
 import { CacheNamespace } from './cache-namespace.ts'
 import type { CacheMethods, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
 import { CacheCore } from './cache/cache-core.ts'
@@ -56,8 +56,10 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   constructor(options: MemcacheOptions) {
     super()
     this.#options = resolveMemcacheOptions(options, process.env)
-    const { prefix, timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds } = this.#options
+    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds } = this.#options
     const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
+    // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
+    const prefix = escapeKeyPart(this.#options.prefix)
     this.clock = clock
     this.#report = new CacheReport(this)
     const codec = new KitCodec(compression)
@@ -73,6 +75,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       chunkBytes: CHUNK_BYTES,
     })
     const wirePrefix = prefix === '' ? '' : `${prefix}:`
+    const stored = (text: string): string => storedKey(text, wirePrefix)
     this.#core = new CacheCore({
       client: this.client,
       codec,
@@ -82,8 +85,9 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       logger,
       leaseSeconds,
       ttlSeconds,
-      tagKey: (tag) => cacheKey([KeyPrefix.tag, tag], wirePrefix),
-      namespaceKey: (name) => cacheKey([KeyPrefix.tag, '', name], wirePrefix),
+      storedKey: stored,
+      tagKey: (tag) => stored(ownKeyText('tag', [tag])),
+      namespaceKey: (path) => stored(ownKeyText('tag', ['', path])),
     })
     this.#root = new CacheNamespace(this.#core, wirePrefix, '', [])
   }

@@ -63,7 +63,7 @@ describe('gcra', () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 60, algorithm: 'gcra', cache: test.cache })
     await limiter.consume('a', { cost: 30 })
-    const { ttlSeconds } = (await test.cache.client.meta.get('rate:default:gcra:60/60000:a'))!
+    const { ttlSeconds } = (await test.cache.client.meta.get('~rate:default:gcra:60/60000:a'))!
     expect(ttlSeconds).toBe(31)
     test.clock.advanceSeconds(30)
     expect((await limiter.peek('a')).remaining).toBe(60)

@@ -41,7 +41,7 @@ describe('KeyvMemcache', () => {
     const cities = new Keyv({ store: new KeyvMemcache(test.cache), namespace: 'cities' })
     const rivers = new Keyv({ store: new KeyvMemcache(test.cache), namespace: 'rivers' })
     await Promise.all([cities.set('1', 'Oslo'), rivers.set('1', 'Rhine')])
-    expect(await test.cache.get(['keyv', 'cities', 'cities:1'])).toBe('{"value":"Oslo"}')
+    expect(await test.cache.client.get('~keyv:cities:cities%3A1')).toMatchObject({ value: '{"value":"Oslo"}' })
     await cities.clear()
     expect([await cities.get('1'), await rivers.get('1')]).toEqual([undefined, 'Rhine'])
     await new KeyvMemcache(test.cache).clear()

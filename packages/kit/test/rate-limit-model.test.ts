@@ -1,74 +1,136 @@
 import fc from 'fast-check'
+import { listenAsOldServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { rateLimiter } from '../src/index.ts'
+import { memcache, rateLimiter } from '../src/index.ts'
+import type { RateLimiter } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+import { LimiterModel, Promises } from './rate-limit-model.ts'
 
-const LIMIT = 10
-const WINDOW_MS = 1000
-
-/** What a limiter should have admitted, by a list of all it has. */
-interface Model {
-  allows(nowMs: number, cost: number): boolean
-}
-
-/** Sums what was admitted from a time until before another. */
-type Sum = (fromMs: number, toMs: number) => number
-
-const MODELS = {
-  fixed: (sum: Sum): Model => ({
-    allows: (nowMs, cost) => {
-      const start = nowMs - (nowMs % WINDOW_MS)
-      return sum(start, nowMs + 1) + cost <= LIMIT
-    },
-  }),
-  sliding: (sum: Sum): Model => ({
-    allows: (nowMs, cost) => {
-      const start = nowMs - (nowMs % WINDOW_MS)
-      const part = (WINDOW_MS - (nowMs % WINDOW_MS)) / WINDOW_MS
-      return sum(start - WINDOW_MS, start) * part + sum(start, nowMs + 1) + cost <= LIMIT
-    },
-  }),
-} as const
+const LIMITS = [
+  { limit: 10, windowMs: 1000 },
+  { limit: 3, windowMs: 500, perMinute: 20 },
+  { perSecond: 4, perMinute: 12, blockMs: 1500 },
+  { limit: 5, windowMs: 7000, blockMs: 300 },
+  { limit: 2, windowMs: 1, blockMs: 90_000 },
+] as const
 
 const step = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('consume' as const), cost: fc.integer({ min: 1, max: 6 }) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('consume' as const), cost: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('come back' as const) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('wait' as const),
+      milliseconds: fc.oneof(fc.integer({ min: 1, max: 900 }), fc.integer({ min: 1000, max: 70_000 })),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('look' as const) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('wait' as const), milliseconds: fc.integer({ min: 1, max: 700 }) }),
+    arbitrary: fc.record({
+      kind: fc.constantFrom('penalty' as const, 'reward' as const),
+      amount: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('block' as const), milliseconds: fc.integer({ min: 1, max: 3000 }) }),
   },
 )
 
-describe.each(['sliding', 'fixed'] as const)('a %s limiter', (algorithm) => {
-  it('admits what a list of all calls says, in whatever process they come', async () => {
-    await using test = await openCache()
-    const caches = [test.cache, test.another()]
-    let run = 0
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        const name = `run ${run++}`
-        const limiters = caches.map((cache) =>
-          rateLimiter({ name, limit: LIMIT, windowMs: WINDOW_MS, algorithm, cache }),
-        )
-        // What is denied is taken back behind the answer; the keys of a group are asked for in order.
-        const settle = () =>
-          Promise.all(caches.map((cache) => cache.client.get('any', { groupKey: cache.key(['rate', name, 'id']) })))
-        const admitted: { atMs: number; cost: number }[] = []
-        const model = MODELS[algorithm]((fromMs, toMs) =>
-          admitted.reduce((sum, { atMs, cost }) => (atMs >= fromMs && atMs < toMs ? sum + cost : sum), 0),
-        )
-        for (const [index, { ...action }] of steps.entries()) {
-          if (action.kind === 'wait') {
-            test.clock.advanceMs(action.milliseconds)
-            continue
+/** Two caches on the server of a test, which speaks no meta commands to them. */
+async function oldCaches({ server, clock }: TestCaches) {
+  const { address, close } = await listenAsOldServer(server.memcached)
+  const caches = [1, 2].map(() => memcache({ servers: address, clock, logger: false, timeoutMs: 5000 }))
+  return {
+    caches,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(caches.map((cache) => cache.close()))
+      close()
+    },
+  }
+}
+
+describe.each(['sliding', 'fixed', 'gcra'] as const)('a %s limiter', (algorithm) => {
+  it.each([
+    ['with memcached, in two processes', false],
+    ['with a server of before 1.6, in two processes', 'old'],
+    ['without memcached, in one', true],
+  ] as const)(
+    'says what an exact list of all calls says, and keeps what it tells: %s',
+    async (_, without) => {
+      await using test = await openCache()
+      await using old = without === 'old' ? await oldCaches(test) : undefined
+      const caches = old?.caches ?? (without === true ? [test.cache] : [test.cache, test.another()])
+      if (without === true) await test.server.stop()
+      let run = 0
+      await fc.assert(
+        fc.asyncProperty(fc.constantFrom(...LIMITS), fc.array(step, { maxLength: 60 }), async (limits, steps) => {
+          const name = `run ${run++}`
+          const limiters = caches.map((cache) => rateLimiter({ name, ...limits, algorithm, cache }))
+          const { windows } = limiters[0]!
+          const blockMs = 'blockMs' in limits ? limits.blockMs : undefined
+          const model = new LimiterModel(algorithm, windows, blockMs)
+          const promises = new Promises()
+          const { clock } = test
+          let comeBackMs = 0
+          const consume = async (limiter: RateLimiter, cost: number): Promise<void> => {
+            const nowMs = clock.nowMs()
+            const result = await limiter.consume('id', { cost })
+            const { allowed, blocks } = model.consume(nowMs, cost)
+            expect(result.allowed).toBe(allowed)
+            expect(promises.heard(nowMs, cost, result, blocks)).toBeUndefined()
+            expect(result.allowed).toBe(result.retryAfterMs === 0)
+            if (result.allowed) return
+            if (Number.isFinite(result.retryAfterMs)) comeBackMs = Math.max(comeBackMs, nowMs + result.retryAfterMs)
+            // What is denied is taken back behind the answer; the keys of a group are asked for in order.
+            if (without !== true) {
+              const groupKey = limiter.cache.key(['rate', name, 'id'])
+              await limiter.cache.client.get('any', { groupKey })
+              await limiter.cache.client.get('any', { groupKey })
+            }
           }
-          const nowMs = test.clock.nowMs()
-          const { allowed } = await limiters[index % 2]!.consume('id', { cost: action.cost })
-          expect(allowed).toBe(model.allows(nowMs, action.cost))
-          if (allowed) admitted.push({ atMs: nowMs, cost: action.cost })
-          else await settle()
-        }
-      }),
-      { numRuns: 100 },
-    )
-  })
+          for (const [index, action] of steps.entries()) {
+            const limiter = limiters[index % limiters.length]!
+            switch (action.kind) {
+              case 'consume':
+                await consume(limiter, action.cost)
+                break
+              case 'come back':
+                // It may have to wait for what costs most.
+                clock.advanceMs(Math.max(0, comeBackMs - clock.nowMs()))
+                await consume(limiter, 1)
+                break
+              case 'wait':
+                clock.advanceMs(action.milliseconds)
+                break
+              case 'look':
+                expect((await limiter.consume('id', { cost: 0 })).limit).toBeGreaterThan(0)
+                await limiter.peek('id')
+                break
+              case 'penalty':
+                await limiter.penalty('id', action.amount)
+                model.count(clock.nowMs(), action.amount)
+                promises.forget()
+                break
+              case 'reward':
+                await limiter.reward('id', action.amount)
+                model.giveBack(clock.nowMs(), action.amount)
+                // What another process has just denied it may say for a second more.
+                clock.advanceMs(1000)
+                break
+              case 'block':
+                await limiter.block('id', action.milliseconds)
+                model.block(clock.nowMs() + action.milliseconds)
+                promises.forget()
+                clock.advanceMs(1000)
+            }
+          }
+        }),
+        { numRuns: 150 },
+      )
+    },
+    60_000,
+  )
 })

@@ -186,6 +186,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     // As much as was left: what was counted meanwhile is taken back.
     await until(async () => (await other.peek('client')).remaining === 9)
     expect(await allowedOf(many(20, [other]))).toBe(9)
+    await limiter.reset('client')
     for (const blockMs of [5000, Number.MAX_SAFE_INTEGER - test.clock.nowMs()]) {
       await limiter.block('client', blockMs)
       expect(await other.peek('client')).toMatchObject({ allowed: false, retryAfterMs: blockMs })
@@ -233,19 +234,21 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
 })
 
 describe('rateLimiter', () => {
-  it('counts a window from its start, fixed, and anew with the next', async () => {
+  it('starts a fixed window at the first call of an id, and the next one after its end', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ limit: 2, windowMs: 10_000, algorithm: 'fixed', cache: test.cache })
-    const resetMs = 10_000 - (test.clock.nowMs() % 10_000)
-    expect(await limiter.consume('a')).toEqual({ allowed: true, limit: 2, remaining: 1, resetMs, retryAfterMs: 0 })
-    expect(await limiter.consume('a')).toEqual({ allowed: true, limit: 2, remaining: 0, resetMs, retryAfterMs: 0 })
-    const denied = { allowed: false, limit: 2, remaining: 0, resetMs, retryAfterMs: resetMs }
+    test.clock.advanceMs(3210)
+    const allowed = { allowed: true, limit: 2, retryAfterMs: 0 }
+    expect(await limiter.consume('a')).toEqual({ ...allowed, remaining: 1, resetMs: 10_000 })
+    test.clock.advanceMs(4000)
+    expect(await limiter.consume('a')).toEqual({ ...allowed, remaining: 0, resetMs: 6000 })
+    const denied = { allowed: false, limit: 2, remaining: 0, resetMs: 6000, retryAfterMs: 6000 }
     expect(await limiter.consume('a')).toEqual(denied)
-    expect((await limiter.consume('b')).allowed).toBe(true)
-    test.clock.advanceMs(resetMs - 1)
+    expect(await limiter.consume('b')).toEqual({ ...allowed, remaining: 1, resetMs: 10_000 })
+    test.clock.advanceMs(5999)
     expect((await limiter.consume('a')).allowed).toBe(false)
     test.clock.advanceMs(1)
-    expect((await limiter.consume('a')).remaining).toBe(1)
+    expect(await limiter.consume('a')).toEqual({ ...allowed, remaining: 1, resetMs: 10_000 })
   })
 
   it('gives a call back to the window in which it was counted', async () => {
@@ -281,12 +284,12 @@ describe('rateLimiter', () => {
 
   it('takes back what it denied', async () => {
     await using test = await openCache()
-    const limiter = rateLimiter({ perMinute: 100, algorithm: 'fixed', cache: test.cache })
+    const limiter = rateLimiter({ perMinute: 100, cache: test.cache })
     await allowedOf(many(1000, [limiter]))
     const index = Math.floor(test.clock.nowMs() / 60_000)
-    const counter = `rate:default:100:60000:${index}:client`
+    const counter = `~rate:default:100:60000:${index}:client`
     await until(async () => String(await test.cache.client.get(counter)).trim() === '100')
-    expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900, cmd_get: 2 })
+    expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900 })
   })
 
   it('refuses an id that is none, for which everybody would count', async () => {
@@ -299,15 +302,19 @@ describe('rateLimiter', () => {
     }
   })
 
-  it('refuses a cost that is no whole number over 0', async () => {
+  it('refuses a cost that is no whole number from 0 on', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
-    for (const cost of [0, -1, 0.5, Number.NaN, Infinity, '2' as never]) {
-      await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number over 0')
+    for (const cost of [-1, 0.5, Number.NaN, Infinity, '2' as never]) {
+      await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number from 0 on')
     }
     // One that can never be allowed is denied, and in nobody's way.
     for (const cost of [11, 2 ** 36, Number.MAX_SAFE_INTEGER]) {
-      expect(await limiter.consume('a', { cost })).toMatchObject({ allowed: false, remaining: 10 })
+      expect(await limiter.consume('a', { cost })).toMatchObject({
+        allowed: false,
+        remaining: 10,
+        retryAfterMs: Infinity,
+      })
     }
     expect(await limiter.consume('a', { cost: 10 })).toMatchObject({ allowed: true, remaining: 0 })
     await expect(limiter.penalty('a', 2e9)).rejects.toThrow('amount must be at most 1000000000')

@@ -277,7 +277,7 @@ describe('what cannot be is told where it is written', () => {
     [{ perMinute: 1, max: 3 } as RateLimitOptions, '`max` is `limit` here'],
     [{ limit: 1, ttl: 60 } as RateLimitOptions, '`ttl` is `windowMs` here'],
     [{ perMinute: 1, key: 'usr' as never }, "key must be 'ip', 'user' or a function"],
-    [{ perMinute: 1, cost: 0 }, 'cost must be a whole number over 0'],
+    [{ perMinute: 1, cost: -1 }, 'cost must be a whole number from 0 on'],
     [{ perMinute: 1, headers: 'draft-3' as never }, 'headers must be'],
   ])('%j', async (options, message) => {
     expect(() => {

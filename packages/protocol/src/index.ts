@@ -56,6 +56,7 @@ export {
   isKeyPart,
   joinKey,
   keyProblem,
+  KeyTag,
   keyTextProblem,
 } from './key.ts'
 export type { Key, KeyPart } from './key.ts'

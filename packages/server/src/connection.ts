@@ -5,8 +5,10 @@ import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
 import type { ReplyTarget } from './reply-writer.ts'
 import { MAX_PENDING_REPLY_BYTES } from './reply-writer.ts'
-import type { Session, SessionHost } from './session.ts'
+import type { CloseReason, Session, SessionHost } from './session.ts'
 import { TextSession } from './text-session.ts'
+import { Watcher } from './watch/watcher.ts'
+import { WatchSession } from './watch/watch-session.ts'
 
 /** The first byte of every request of the binary protocol; no text command begins so. */
 const BINARY_MAGIC = 0x80
@@ -15,7 +17,7 @@ const BINARY_MAGIC = 0x80
 export interface ConnectionOwner extends AdminActions {
   readonly context: CommandContext
   readonly verbosity: number
-  /** Whether every command is logged (`-vv`); a field, since every command looks at it. */
+  /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean
   log(line: string): void
   /** A client has begun with a byte of the binary protocol, which is not spoken here. */
@@ -30,6 +32,9 @@ export interface ConnectionEnds {
   readonly id: number
   readonly peer: string
   readonly listenAddress: string
+  /** Both `undefined` for what does not come over the network. */
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
 }
 
 /**
@@ -45,6 +50,8 @@ export class Connection implements ReplyTarget, SessionHost {
   readonly context: CommandContext
   /** The second in which it last sent something. */
   lastCommandAt: number
+  /** Why it was closed, once it is; a client that breaks off says nothing. */
+  #closeReason: CloseReason = 'error'
   /** Chosen by the first byte. */
   #session: Session | undefined
   #longReply: LongReply | undefined
@@ -85,6 +92,7 @@ export class Connection implements ReplyTarget, SessionHost {
       this.lastCommandAt = store.now
       this.#requestsLeft = this.owner.options.maxRequestsPerEvent
       replies.begin(this)
+      this.context.events.connectionId = this.ends.id
       const session = this.#session ?? this.#chooseSession(buffer[start]!)
       session?.push(buffer, start, end)
       return this.#finishReplies()
@@ -122,16 +130,39 @@ export class Connection implements ReplyTarget, SessionHost {
     this.#longReply = reply
   }
 
-  close(): void {
-    this.#closing = true
+  watch(streams: number): void {
+    const { events } = this.context
+    const watcher = new Watcher(this.stream, streams, this.owner.options.watcherBufferBytes, events.nextEvent())
     this.#session?.dispose()
+    this.#session = new WatchSession(events, watcher)
+  }
+
+  close(reason: CloseReason): void {
+    this.#closing = true
+    this.#closeReason = reason
+    this.#session?.dispose()
+  }
+
+  /** The client has ended its side. */
+  ended(): void {
+    if (!this.#closing) this.#closeReason = 'normal'
+  }
+
+  /** The client has sent nothing for too long. */
+  kick(): void {
+    this.#closeReason = 'idle_timeout'
+    this.stream.destroy()
+  }
+
+  get closeReason(): CloseReason {
+    return this.#closeReason
   }
 
   #chooseSession(firstByte: number): Session | undefined {
     if (this.#closing) return undefined
     if (firstByte === BINARY_MAGIC && this.owner.options.protocol !== 'ascii') {
       this.owner.refusedBinary(this.ends.peer)
-      this.close()
+      this.close('error')
       return undefined
     }
     return (this.#session = new TextSession(this))
@@ -206,6 +237,7 @@ export class Connection implements ReplyTarget, SessionHost {
     this.owner.tick()
     this.#requestsLeft = this.owner.options.maxRequestsPerEvent
     replies.begin(this)
+    this.context.events.connectionId = this.ends.id
     if (this.#longReply === undefined) this.#session!.resume()
     else this.#goOnReplying(this.#longReply)
     return this.#finishReplies()
@@ -215,6 +247,6 @@ export class Connection implements ReplyTarget, SessionHost {
     const progress = reply.next()
     if (progress === Progress.more) return
     this.#longReply = undefined
-    if (progress === Progress.failed) this.close()
+    if (progress === Progress.failed) this.close('error')
   }
 }

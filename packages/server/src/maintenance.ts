@@ -40,6 +40,8 @@ export interface MaintenanceOptions {
   readonly lruMaintainer: boolean
   /** Brings the store's clock up to date. */
   readonly tick: () => void
+  /** Told what was done, in memcached's lines for `watch sysevents`. */
+  readonly report: (text: string) => void
 }
 
 /**
@@ -69,7 +71,7 @@ export class Maintenance {
     this.mover = new PageMover(store)
     this.#maintainer = new LruMaintainer(store)
     this.#automover = new PageAutomover(store)
-    this.#schedule = new ExpirySchedule(store)
+    this.#schedule = new ExpirySchedule(store, options.report)
     store.tails.onEviction = (classId) => {
       if (store.settings.slabAutomove === 2 && store.settings.slabReassign) this.orderMove(-1, classId)
     }
@@ -184,7 +186,9 @@ export class Maintenance {
   #decideMove(isNewSecond: boolean): boolean {
     const move = this.#automover.decide(isNewSecond)
     if (move === undefined || (!isNewSecond && move.target !== PAGE_POOL)) return false
-    return this.mover.order(move.source, move.target, move.evicts) === MoveOrder.ok
+    const isOrdered = this.mover.order(move.source, move.target, move.evicts) === MoveOrder.ok
+    this.#options.report(`type=slab_move src=${move.source} dst=${move.target} state=${isOrdered ? 'ok' : 'fail'}`)
+    return isOrdered
   }
 
   #begin(kind: CrawlKind, crawl: Crawl): boolean {

@@ -19,6 +19,8 @@ import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { ItemStore } from './store/item-store.ts'
+import { EventLog } from './watch/event-log.ts'
+import { EventStream } from './watch/streams.ts'
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
@@ -77,14 +79,22 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       tuning.trackSizes,
     )
+    const clock = new ServerClock(options.clock ?? systemClock)
     const context: CommandContext = {
       store,
       replies: new ReplyWriter(store),
       counters: new ServerCounters(),
       prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, prefixDelimiter !== ''),
-      clock: new ServerClock(options.clock ?? systemClock),
+      clock,
+      longLines: { bytes: 0 },
+      events: new EventLog(store, clock, () => this.#updateLogging(context)),
     }
-    this.#maintenance = new Maintenance({ store, lruMaintainer: tuning.lruMaintainer, tick: () => this.#tick(context) })
+    this.#maintenance = new Maintenance({
+      store,
+      lruMaintainer: tuning.lruMaintainer,
+      tick: () => this.#tick(context),
+      report: (text) => context.events.system(text),
+    })
     this.#owner = this.#makeOwner(context)
   }
 
@@ -124,7 +134,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     this.#begin()
-    const ends = { id: this.#nextId++, peer: 'stream', listenAddress: 'stream' }
+    const id = this.#nextId++
+    const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
     const connection = new Connection(stream, this.#owner, false, ends)
     stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
@@ -179,7 +190,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     for (const connection of this.#connections) {
       if (store.now - connection.lastCommandAt <= seconds) continue
       counters.idleKicks++
-      connection.stream.destroy()
+      connection.kick()
     }
   }
 
@@ -195,7 +206,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const buffer = this.#receiveBuffer
     const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
     const stream = reading ?? socket
-    const ends = { id: this.#nextId++, peer, listenAddress: address }
+    const { remoteAddress, remotePort } = socket
+    const ends = { id: this.#nextId++, peer, listenAddress: address, remoteAddress, remotePort }
     const connection: Connection = new Connection(stream, this.#owner, true, ends)
     if (reading === undefined) {
       socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
@@ -205,7 +217,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #adopt(connection: Connection): void {
-    const { counters } = this.#owner.context
+    const { counters, events } = this.#owner.context
     const { stream, ends } = connection
     const { peer, id } = ends
     this.#connections.add(connection)
@@ -213,14 +225,19 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     counters.totalConnections++
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
-    stream.on('end', () => stream.end())
+    stream.on('end', () => {
+      connection.ended()
+      stream.end()
+    })
     stream.once('close', () => {
       connection.dispose()
       this.#connections.delete(connection)
       counters.currConnections--
+      if (events.streams !== 0) events.closed(ends, connection.closeReason)
       if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
       this.#tell('disconnect', peer)
     })
+    if (events.streams !== 0) events.connected(ends)
     if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
     this.#tell('connect', peer)
   }
@@ -241,6 +258,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#verbosity === 0 && this.#refusedBinary) return
     this.#refusedBinary = true
     this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
+  }
+
+  /** What every command and eviction looks at, so that it costs nothing while nobody is told of them. */
+  #updateLogging({ events, store }: CommandContext): void {
+    this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
+    const tellsEvictions = (events.streams & EventStream.evictions) !== 0
+    store.tails.tellEvictions(tellsEvictions ? (item) => events.evicted(item) : undefined)
   }
 
   #tick({ store, clock }: CommandContext): void {
@@ -278,7 +302,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       setVerbosity: (level) => {
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
-        this.#owner.logsCommands = this.#verbosity > 1
+        this.#updateLogging(context)
       },
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
@@ -294,6 +318,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         store.counters.reset()
         store.statistics.reset()
         context.replies.bytesWritten = 0
+        context.events.resetCounts()
       },
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }

@@ -39,6 +39,8 @@ export interface MemcachedServerOptions {
   disableDumping?: boolean | undefined
   /** Whether `watch` is refused (`-W`). Default false. */
   disableWatch?: boolean | undefined
+  /** Bytes of lines that wait for a client that watches and reads slowly (`-o watcher_logbuf_size`). Default 256 KiB. */
+  watcherBufferBytes?: number | undefined
   /** Whether a client may end the server (`-A`). Default false. */
   enableShutdown?: boolean | undefined
   /** Whether `debugtime` may move the clock, for tests. Default false. */
@@ -77,6 +79,7 @@ const DEFAULTS: ResolvedServerOptions = {
   disableFlushAll: false,
   disableDumping: false,
   disableWatch: false,
+  watcherBufferBytes: 256 * 1024,
   enableShutdown: false,
   debugCommands: false,
   prefixDelimiter: '',
@@ -105,6 +108,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   requireInteger('backlog', base.backlog, 1, 0x7fff_ffff)
   requireInteger('maxRequestsPerEvent', base.maxRequestsPerEvent, 1, Number.MAX_SAFE_INTEGER)
   requireInteger('idleTimeoutSeconds', base.idleTimeoutSeconds, 0, Number.MAX_SAFE_INTEGER)
+  requireInteger('watcherBufferBytes', base.watcherBufferBytes, 2048, 1024 * 1024 * 1024)
   requireInteger('unixSocketMode', base.unixSocketMode, 0, 0o777)
   if (base.prefixDelimiter.length > 1) {
     throw new MemcacheOptionError(`prefixDelimiter must be one character, got '${base.prefixDelimiter}'`)

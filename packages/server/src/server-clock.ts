@@ -31,6 +31,11 @@ export class ServerClock {
     this.#advancedSeconds += seconds
   }
 
+  /** Milliseconds since 1970. */
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
   /** Seconds since 1970. */
   unixSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000)

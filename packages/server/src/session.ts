@@ -19,6 +19,9 @@ export interface Session {
   dispose(): void
 }
 
+/** Why a connection was closed, in the lines of watchers. */
+export type CloseReason = 'error' | 'normal' | 'idle_timeout' | 'shutdown'
+
 /** What a session needs of its connection. */
 export interface SessionHost {
   readonly id: number
@@ -34,6 +37,8 @@ export interface SessionHost {
   countRequest(): boolean
   /** Makes a reply piece by piece, as the client reads it. */
   beginLongReply(reply: LongReply): void
-  /** Closes the connection once the replies have left. */
-  close(): void
+  /** Sends the client what happens, in these streams, from now on and until it goes. */
+  watch(streams: number): void
+  /** Closes the connection once the replies have left; the reason is one of memcached's words. */
+  close(reason: CloseReason): void
 }

@@ -38,9 +38,12 @@ import { touchItem } from './commands/touch.ts'
 import { Progress } from './long-reply.ts'
 import type { Session, SessionHost } from './session.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from './store/item-store.ts'
+import { EventStream } from './watch/streams.ts'
 
 /** A `get` line may be longer than any other, but not endless. */
 const MAX_RETRIEVAL_LINE_BYTES = 1024 * 1024
+/** What all connections together may hold of such lines: each of them may be the last before a thousand others. */
+const MAX_LONG_LINES_BYTES = 64 * 1024 * 1024
 /** As many spaces may stand before the word of a line that is longer than others. */
 const MAX_LEADING_SPACES = 100
 const MN = Buffer.from('MN\r\n')
@@ -65,6 +68,10 @@ export class TextSession implements Session, FrameHandler {
   #item = 0
   #order: StoreOrder | undefined
   #running = false
+  /** Bytes of an unfinished line that are counted for all connections. */
+  #longLineBytes = 0
+  /** Whether the connection is closed, or is no more a session of this protocol. */
+  #isOver = false
 
   constructor(host: SessionHost) {
     this.#host = host
@@ -94,6 +101,8 @@ export class TextSession implements Session, FrameHandler {
   }
 
   dispose(): void {
+    this.#isOver = true
+    this.#holdLongLine(0)
     this.#reader.stop()
     if (this.#item > 0) this.#context.store.release(this.#item)
     this.#item = 0
@@ -103,15 +112,15 @@ export class TextSession implements Session, FrameHandler {
 
   line(buffer: Buffer, start: number, end: number): number {
     const request = this.#request
-    const { owner } = this.#host
-    if (owner.logsCommands) owner.log(`<${this.#host.id} ${buffer.toString('latin1', start, end)}`)
+    if (this.#host.owner.logsCommands) this.#log(buffer, start, end)
+    if (this.#longLineBytes > 0) this.#holdLongLine(0)
     parseRequest(request, buffer, start, end)
     if (request.error !== RequestError.none) return this.#refuse(request)
     if (request.valueLength >= 0) return this.#beginStore(request)
     this.#running = true
     this.#run(request)
     this.#running = false
-    if (this.#host.isClosing || this.#host.hasLongReply) return STOP
+    if (this.#host.isClosing || this.#host.hasLongReply || this.#isOver) return STOP
     return this.#pauseOrGoOn()
   }
 
@@ -119,9 +128,17 @@ export class TextSession implements Session, FrameHandler {
     let at = start
     while (at < end && at - start < MAX_LEADING_SPACES && buffer[at] === 32) at++
     const isRetrieval = /^gets? /.test(buffer.toString('latin1', at, at + 5))
-    if (isRetrieval && end - start <= MAX_RETRIEVAL_LINE_BYTES) return true
-    this.#host.close()
+    if (isRetrieval && end - start <= MAX_RETRIEVAL_LINE_BYTES && this.#holdLongLine(end - start)) return true
+    this.#host.close('error')
     return false
+  }
+
+  /** Counts the bytes of an unfinished line; returns false when there are too many of all connections. */
+  #holdLongLine(bytes: number): boolean {
+    const { longLines } = this.#context
+    longLines.bytes += bytes - this.#longLineBytes
+    this.#longLineBytes = bytes
+    return longLines.bytes <= MAX_LONG_LINES_BYTES
   }
 
   data(buffer: Buffer, start: number, end: number, offset: number): void {
@@ -158,6 +175,13 @@ export class TextSession implements Session, FrameHandler {
 
   #pauseOrGoOn(): number {
     return this.#host.countRequest() ? STOP : NONE
+  }
+
+  #log(buffer: Buffer, start: number, end: number): void {
+    const { owner, id } = this.#host
+    const { events } = this.#context
+    if ((events.streams & EventStream.rawcmds) !== 0) events.command(buffer, start, end)
+    if (owner.verbosity > 1) owner.log(`<${id} ${printable(buffer.toString('latin1', start, end))}`)
   }
 
   // Commands
@@ -200,16 +224,18 @@ export class TextSession implements Session, FrameHandler {
 
   #finishAdmin(result: AdminResult): void {
     if (result === AfterAdmin.goOn) return
-    if (result === AfterAdmin.close) this.#host.close()
+    if (result === AfterAdmin.close) this.#host.close('normal')
+    else if (result === AfterAdmin.shutDown) this.#host.close('shutdown')
     else if (typeof result === 'string') this.#context.replies.appendText(`${result}\r\n`)
     else if (Buffer.isBuffer(result)) this.#context.replies.append(result)
+    else if ('streams' in result) this.#host.watch(result.streams)
     else if (result.next() !== Progress.done) this.#host.beginLongReply(result)
   }
 
   /** Answers a malformed request; its data block, where there is one, is swallowed. */
   #refuse(request: Request): number {
     if (request.error === RequestError.http) {
-      this.#host.close()
+      this.#host.close('error')
       return STOP
     }
     const reply = errorReply(request.error)
@@ -236,4 +262,11 @@ export class TextSession implements Session, FrameHandler {
     if (isMeta) replyToMetaSet(this.#context, request, order, outcome)
     else if (!request.noreply) this.#context.replies.append(STORE_REPLIES[outcome]!)
   }
+}
+
+/** A line for the log: what a client sends must not move the cursor of whoever reads it. */
+function printable(line: string): string {
+  return line.replaceAll(/[^ -~\u00a0-\u00ff]/g, (character) => {
+    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
 }

@@ -15,7 +15,10 @@ function segmentOf(driver: StoreDriver, key: string): number {
 
 function maintained(megabytes: number, settings = {}): { driver: StoreDriver; maintenance: Maintenance } {
   const driver = new StoreDriver(megabytes * MIB, settings)
-  return { driver, maintenance: new Maintenance({ store: driver.store, lruMaintainer: true, tick: () => {} }) }
+  return {
+    driver,
+    maintenance: new Maintenance({ store: driver.store, lruMaintainer: true, tick: () => {}, report: () => {} }),
+  }
 }
 
 function pass(driver: StoreDriver, maintenance: Maintenance, seconds: number): void {

@@ -69,6 +69,27 @@ describe('several connections', () => {
   })
 })
 
+describe('lines without an end', () => {
+  it('fill no memory, however many connections hold them', async () => {
+    await using server = new MemcachedServer()
+    const line = Buffer.from(`get ${'k '.repeat(500_000)}`)
+    const exchanges = Array.from({ length: 100 }, () => new Exchange(server))
+    for (const exchange of exchanges) await exchange.send(line)
+    const open = exchanges.filter(({ closed }) => !closed)
+    expect(open.length).toBeGreaterThan(50)
+    expect(open.length).toBeLessThanOrEqual(67)
+    // What was held is free again.
+    for (const exchange of open) exchange.end()
+    await settle()
+    const other = new Exchange(server)
+    await other.send(line)
+    expect(other.closed).toBe(false)
+    let reply = await other.send('\r\nmn\r\n')
+    while (!reply.endsWith('MN\r\n')) reply += await other.send('')
+    expect(reply).toBe('END\r\nMN\r\n')
+  })
+})
+
 /** Commands of every kind, with values that look like commands. */
 const CONVERSATION = [
   'set a 5 0 12\r\nget b\r\nget c\r\n',
@@ -222,6 +243,15 @@ describe('where it listens', () => {
       '<3 get c',
       '<3 connection closed.',
     ])
+  })
+
+  it('logs no control characters of a client', async () => {
+    await using server = new MemcachedServer({ verbosity: 2 })
+    const lines: string[] = []
+    const exchange = new Exchange(server)
+    server.on('log', (line) => lines.push(line))
+    await exchange.send('get a\x1b[2J\x9b\r\r\n')
+    expect(lines).toEqual([String.raw`<3 get a\x1b[2J\x9b\x0d`])
   })
 
   it('tells its owner of a shutdown, when it may', async () => {

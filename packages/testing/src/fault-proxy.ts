@@ -20,21 +20,32 @@ export type Fault =
   | { readonly kind: 'wrongOpaque' }
   /** Leaves out what was answered to each second piece of requests, as a proxy that lost it. */
   | { readonly kind: 'loseAnswers' }
-  /** Resets every connection when its first request comes. */
+  /** Resets every connection when its next request comes. */
   | { readonly kind: 'reset' }
+  /** Closes every connection when its next request comes. */
+  | { readonly kind: 'closeOnRequest' }
+  /** Says that there are too many connections and closes every one as soon as it is made, as memcached does at its `-c`. */
+  | { readonly kind: 'refuse' }
+  /** Keeps answers until `release` hands them on. */
+  | { readonly kind: 'hold' }
   /** Closes every connection as soon as it is made. */
   | { readonly kind: 'closeOnConnect' }
   /** Answers every request with these bytes, whatever it was. */
   | { readonly kind: 'answer'; readonly bytes: string }
 
+const REFUSAL = 'ERROR Too many open connections\r\n'
 const ERROR_LINE = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 
 /** A TCP proxy in front of a server that misbehaves as told. */
 export class FaultProxy implements AsyncDisposable {
   /** How connections behave from now on; those that are open change with it. */
   fault: Fault = { kind: 'none' }
+  /** How one connection behaves, by its number from 1 on; `undefined` is as all others. */
+  faultOf: (connection: number) => Fault | undefined = () => undefined
   /** Connections made so far. */
   connections = 0
+  /** What is kept back, in its order. */
+  readonly #held: { client: Socket; chunk: Buffer }[] = []
   readonly #target: { host: string; port: number }
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -67,6 +78,28 @@ export class FaultProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** Hands on what was kept back, or so many bytes of it. */
+  release(bytes = Infinity): void {
+    let rest = bytes
+    for (
+      let held = this.#held.shift();
+      held !== undefined && rest > 0;
+      held = rest > 0 ? this.#held.shift() : undefined
+    ) {
+      const part = held.chunk.subarray(0, rest)
+      rest -= part.length
+      held.client.write(part)
+      if (part.length < held.chunk.length) {
+        this.#held.unshift({ client: held.client, chunk: held.chunk.subarray(part.length) })
+      }
+    }
+  }
+
+  /** Bytes of answers that are kept back. */
+  get heldBytes(): number {
+    return this.#held.reduce((sum, { chunk }) => sum + chunk.length, 0)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close()
     this.cutAll()
@@ -77,9 +110,13 @@ export class FaultProxy implements AsyncDisposable {
     this.connections++
     this.#sockets.add(client)
     client.on('error', () => {})
-    if (this.fault.kind === 'closeOnConnect') {
-      client.destroy()
-      this.#sockets.delete(client)
+    const number = this.connections
+    const faultNow = (): Fault => this.faultOf(number) ?? this.fault
+    const { kind } = faultNow()
+    if (kind === 'closeOnConnect' || kind === 'refuse') {
+      client.on('close', () => this.#sockets.delete(client))
+      if (kind === 'refuse') client.resume().end(REFUSAL)
+      else client.destroy()
       return
     }
     const server = connect(this.#target)
@@ -91,26 +128,27 @@ export class FaultProxy implements AsyncDisposable {
       this.#sockets.delete(client)
       server.destroy()
     })
-    client.on('data', (chunk: Buffer) => this.#request(client, server, chunk))
-    let behaved: Fault = this.fault
+    client.on('data', (chunk: Buffer) => this.#request(faultNow(), client, server, chunk))
+    let behaved = faultNow()
     server.on('data', (chunk: Buffer) => {
       // What is counted is counted from when the fault began.
-      if (this.fault !== behaved) handedOn = 0
-      behaved = this.fault
-      if (this.fault.kind === 'loseAnswers' && pieces++ % 2 === 1) return
-      handedOn += this.#reply(client, chunk, handedOn)
+      const fault = faultNow()
+      if (fault !== behaved) handedOn = 0
+      behaved = fault
+      if (fault.kind === 'loseAnswers' && pieces++ % 2 === 1) return
+      handedOn += this.#reply(fault, client, chunk, handedOn)
     })
   }
 
-  #request(client: Socket, server: Socket, chunk: Buffer): void {
-    if (this.fault.kind === 'reset') client.resetAndDestroy()
-    else if (this.fault.kind === 'answer') client.write(this.fault.bytes)
-    else if (this.fault.kind !== 'silent') server.write(chunk)
+  #request(fault: Fault, client: Socket, server: Socket, chunk: Buffer): void {
+    if (fault.kind === 'reset') client.resetAndDestroy()
+    else if (fault.kind === 'closeOnRequest') client.destroy()
+    else if (fault.kind === 'answer') client.write(fault.bytes)
+    else if (fault.kind !== 'silent') server.write(chunk)
   }
 
   /** Hands an answer on, or what the fault leaves of it; returns how many bytes. */
-  #reply(client: Socket, chunk: Buffer, handedOn: number): number {
-    const { fault } = this
+  #reply(fault: Fault, client: Socket, chunk: Buffer, handedOn: number): number {
     switch (fault.kind) {
       case 'none':
       case 'loseAnswers':
@@ -125,6 +163,9 @@ export class FaultProxy implements AsyncDisposable {
         else client.write(Buffer.concat([chunk.subarray(0, at), ERROR_LINE, chunk.subarray(at)]))
         return chunk.length
       }
+      case 'hold':
+        this.#held.push({ client, chunk: Buffer.from(chunk) })
+        return chunk.length
       case 'byteByByte':
         for (const byte of chunk) client.write(Buffer.of(byte))
         return chunk.length

@@ -11,6 +11,7 @@ export function callBack<Result, Results extends readonly unknown[]>(
   promise.then(
     // What a callback throws is its own affair, not the operation's: it must not be called again with it.
     (result) => process.nextTick(callback, null, ...resultsOf(result)),
-    (error: unknown) => process.nextTick(callback, error),
+    // memjs's callbacks have nulls for results behind an error.
+    (error: unknown) => process.nextTick(callback as (...all: unknown[]) => void, error, null, null),
   )
 }

@@ -1,198 +1,311 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import type { Ttl } from 'memcache-ts-protocol'
+import { EventEmitter } from 'node:events'
+import { MemcacheKeyError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { hashedKey } from '../hashed-key.ts'
 import { MemcachedClient } from '../memcached-client.ts'
-import { callBack } from './call-back.ts'
-import { toTtl } from './lifetime.ts'
+import { npmMemcachedCodec } from '../values/presets/npm-memcached.ts'
+import { cannotWrite } from '../values/presets/preset.ts'
+import { guardedCodec } from '../values/value-codec.ts'
+import type { ValueCodec } from '../values/value-codec.ts'
+import { Encoded } from './encoded.ts'
+import { expiresAtOnce, toTtl } from './lifetime.ts'
+import { invalidArgument, PartialAnswer, runCall } from './memcached-call.ts'
+import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
+import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
+import type { MemcachedOptions } from './memcached-options.ts'
+import { tellIssues } from './server-issues.ts'
+import type { MemcachedEvents } from './server-issues.ts'
 
-/** Options by npm memcached's names; times are in milliseconds. */
-export interface MemcachedOptions {
-  /** Connections a server. Default 2. */
-  poolSize?: number | undefined
-  /** How long an operation may take. Default 5000. */
-  timeout?: number | undefined
-  /** A connection on which nothing was asked for this long is closed. Default 5000. */
-  idle?: number | undefined
-  /** Put before every key, as it is. */
-  namespace?: string | undefined
-  /** The longest key. Default 250. Longer ones are hashed, unless `keyCompression` is false. */
-  maxKeySize?: number | undefined
-  keyCompression?: boolean | undefined
-  /** Values over this many bytes are refused. Default 1048576. */
-  maxValue?: number | undefined
-  /** Whether keys go to the next server while theirs is away: `remove`, here without servers to fall back to. */
-  remove?: boolean | undefined
-  /** Read and left at that: reconnects are always tried, with growing pauses, and operations are not repeated. */
-  reconnect?: number | undefined
-  retries?: number | undefined
-  retry?: number | undefined
-  failures?: number | undefined
-  maxExpiration?: number | undefined
-}
+export type { MemcachedCall, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
+export type { MemcachedOptions } from './memcached-options.ts'
+export type { IssueDetails, MemcachedEvents } from './server-issues.ts'
 
-const KNOWN = [
-  'poolSize',
-  'timeout',
-  'idle',
-  'namespace',
-  'maxKeySize',
-  'keyCompression',
-  'maxValue',
-  'remove',
-  'reconnect',
-  'retries',
-  'retry',
-  'failures',
-  'maxExpiration',
-] as const satisfies readonly (keyof MemcachedOptions)[]
+/** A key; a number is its digits. */
+type Name = string | number
 
-const MAX_VALUE_BYTES = 1_048_576
-
-/** A callback of npm memcached: the error is `undefined` where there is none. */
-type Answer<Result> = (error: Error | undefined, result: Result) => void
+/** Statistics of a server, with its name as `server`. */
+type Statistics = Record<string, unknown>
 
 /**
- * npm memcached's client over a `MemcachedClient`: the same methods, callbacks and values. Every method also gives a promise
- * when it is called without a callback. Otherwise than memcached: what it hangs on rejects; keys are told apart by ketama, so
- * a cache that was filled by it on more than one server starts cold; long keys are hashed by SHA-256, not MD5.
+ * npm memcached's client over a `MemcachedClient`: the same methods, callbacks, events and values, and the same servers for the
+ * same keys. Every method also gives a promise when it is called without a callback. Calls on which memcached hangs are
+ * answered with an error; keys that are too long are hashed by SHA-256, not MD5.
  */
-export class Memcached {
+export class Memcached extends EventEmitter<MemcachedEvents> {
+  /** The options of all clients that are made from now on, unless they have their own. */
+  static config: MemcachedOptions = { ...DEFAULT_CONFIG }
+
   /** What it stands on, for what memcached has not. */
   readonly client: MemcachedClient
-  readonly #namespace: string
-  readonly #maxValue: number
+  readonly #options: MemcachedOptions
 
   /**
-   * @param servers one, an array of them, or an object of servers and their weights.
-   * @throws MemcacheOptionError for an option that there is not.
+   * @param servers one, an array of them, or an object of servers and their weights. Default `localhost:11211`.
+   * @throws MemcacheOptionError for an option that is unknown or invalid.
    */
-  constructor(servers: string | readonly string[] | Readonly<Record<string, number>>, options: MemcachedOptions = {}) {
-    checkOptions('Memcached', options, KNOWN, { failOverServers: 'a list of all servers, with `remove`' })
-    this.#namespace = options.namespace ?? ''
-    this.#maxValue = options.maxValue ?? MAX_VALUE_BYTES
+  constructor(
+    servers: string | readonly string[] | Readonly<Record<string, number>> = [],
+    options: MemcachedOptions = {},
+  ) {
+    super()
+    checkMemcachedOptions(options)
+    this.#options = { ...DEFAULT_CONFIG, ...Memcached.config, ...options }
+    const { poolSize, timeout, idle, remove, maxQueueSize = -1 } = this.#options
     this.client = new MemcachedClient({
       servers: serverList(servers),
-      values: 'memcached',
-      poolSize: options.poolSize,
-      timeoutMs: options.timeout ?? 5000,
-      idleTimeoutMs: options.idle ?? 5000,
-      failover: options.remove === true ? 'next' : 'none',
-      longKeys: options.keyCompression === false ? 'refuse' : 'hash',
+      values: VALUES,
+      poolSize,
+      timeoutMs: timeout,
+      idleTimeoutMs: idle,
+      maxQueue: maxQueueSize > 0 ? maxQueueSize : undefined,
+      failover: remove === true ? 'next' : 'none',
+      longKeys: this.#options.keyCompression === false ? 'refuse' : 'hash',
     })
+    tellIssues(this.client, remove === true, (event, details) => this.emit(event, details))
   }
+
+  /** The servers, as `host:port`. */
+  get servers(): string[] {
+    return this.client.servers
+  }
+
+  // Retrieval
 
   /** The value of a key, or of several as an object; a miss is `undefined`. */
-  get<Value = unknown>(key: string | readonly string[], callback?: Answer<Value>): Promise<Value> | void {
-    if (typeof key !== 'string')
-      return this.getMulti(key, callback as Answer<Record<string, unknown>>) as Promise<Value>
-    return answer(this.client.get<Value>(this.#key(key)) as Promise<Value>, callback)
+  get<Value = unknown>(key: Name, callback: MemcachedCallback<Value | undefined>): void
+  get<Value = unknown>(key: Name): Promise<Value | undefined>
+  get<Value = unknown>(keys: readonly Name[], callback: MemcachedMultiCallback<Record<string, Value>>): void
+  get<Value = unknown>(keys: readonly Name[]): Promise<Record<string, Value>>
+  get(key: Name | readonly Name[], callback?: unknown): unknown {
+    if (Array.isArray(key)) return this.#getMulti(key as readonly Name[], callback)
+    return runCall('get', { key, callback }, () => this.client.get(this.#key(key)))
   }
 
-  getMulti<Value = unknown>(
-    keys: readonly string[],
-    callback?: Answer<Record<string, Value>>,
-  ): Promise<Record<string, Value>> | void {
-    const found = this.client.getMulti<Value, string>(keys.map((key) => this.#key(key)))
-    const { length } = this.#namespace
-    return answer(
-      found.then((hits) => Object.fromEntries([...hits].map(([key, value]) => [key.slice(length), value]))),
-      callback,
-    )
+  /** The values of several keys, as an object; with callback the errors of all servers that failed. */
+  getMulti<Value = unknown>(keys: readonly Name[], callback: MemcachedMultiCallback<Record<string, Value>>): void
+  getMulti<Value = unknown>(keys: readonly Name[]): Promise<Record<string, Value>>
+  getMulti(keys: readonly Name[], callback?: unknown): unknown {
+    return this.#getMulti(keys, callback)
   }
 
   /** The value under its key, with its `cas`; a miss is `undefined`. */
-  gets(key: string, callback?: Answer<Record<string, unknown>>): Promise<Record<string, unknown>> | void {
-    const found = this.client.gets(this.#key(key))
-    return answer(
-      found.then((item) => item && { [key]: item.value, cas: String(item.casUnique) }) as Promise<
-        Record<string, unknown>
-      >,
-      callback,
+  gets(key: Name, callback: MemcachedCallback<Record<string, unknown> | undefined>): void
+  gets(key: Name): Promise<Record<string, unknown> | undefined>
+  gets(key: Name, callback?: unknown): unknown {
+    return runCall('gets', { key, callback }, async () => {
+      const item = await this.client.gets(this.#key(key))
+      return item && { [key]: item.value, cas: String(item.casUnique) }
+    })
+  }
+
+  // Storage
+
+  set(key: Name, value: unknown, lifetime: number, callback: MemcachedCallback<boolean>): void
+  set(key: Name, value: unknown, lifetime: number): Promise<boolean>
+  set(key: Name, value: unknown, callback: MemcachedCallback<boolean>): void
+  set(key: Name, value: unknown, lifetime: unknown, callback?: unknown): unknown {
+    return this.#store('set', { key, value, lifetime, callback })
+  }
+
+  /** An error with `notStored` when the key has a value. */
+  add(key: Name, value: unknown, lifetime: number, callback: MemcachedCallback<boolean>): void
+  add(key: Name, value: unknown, lifetime: number): Promise<boolean>
+  add(key: Name, value: unknown, lifetime: unknown, callback?: unknown): unknown {
+    return this.#store('add', { key, value, lifetime, callback })
+  }
+
+  /** An error with `notStored` when the key has no value. */
+  replace(key: Name, value: unknown, lifetime: number, callback: MemcachedCallback<boolean>): void
+  replace(key: Name, value: unknown, lifetime: number): Promise<boolean>
+  replace(key: Name, value: unknown, lifetime: unknown, callback?: unknown): unknown {
+    return this.#store('replace', { key, value, lifetime, callback })
+  }
+
+  /** False when the value has changed since `gets`, or is no longer there. */
+  cas(key: Name, value: unknown, cas: string, lifetime: number, callback: MemcachedCallback<boolean>): void
+  cas(key: Name, value: unknown, cas: string, lifetime: number): Promise<boolean>
+  cas(key: Name, value: unknown, cas: string, lifetime: unknown, callback?: unknown): unknown {
+    return runCall('cas', { key, value, cas, lifetime, callback }, async () => {
+      const encoded = this.#encoded(value)
+      const compareCas = casUnique(cas)
+      if (!expiresAtOnce(lifetime as number)) {
+        return (await this.client.cas(this.#key(key), encoded, compareCas, toTtl(lifetime as number))) === 'stored'
+      }
+      return this.client.meta.delete(this.#key(key), { compareCas }).then((status) => status === 'deleted')
+    })
+  }
+
+  append(key: Name, value: string | Buffer, callback: MemcachedCallback<boolean>): void
+  append(key: Name, value: string | Buffer): Promise<boolean>
+  append(key: Name, value: string | Buffer, callback?: unknown): unknown {
+    return runCall('append', { key, value, callback }, async () =>
+      mustBeStored(await this.client.append(this.#key(key), this.#fragment(value))),
     )
   }
 
-  set(key: string, value: unknown, lifetime: number, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.#store('set', key, value, lifetime), callback)
-  }
-
-  /** An error when the key has a value. */
-  add(key: string, value: unknown, lifetime: number, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.#store('add', key, value, lifetime), callback)
-  }
-
-  /** An error when the key has no value. */
-  replace(key: string, value: unknown, lifetime: number, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.#store('replace', key, value, lifetime), callback)
-  }
-
-  append(key: string, value: string | Buffer, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.client.append(this.#key(key), value).then(mustBeStored), callback)
-  }
-
-  prepend(key: string, value: string | Buffer, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.client.prepend(this.#key(key), value).then(mustBeStored), callback)
-  }
-
-  /** False when the value has changed since `gets`. */
-  cas(key: string, value: unknown, cas: string, lifetime: number, callback?: Answer<boolean>): Promise<boolean> | void {
-    const swapped = this.client.cas(this.#key(key), value, BigInt(cas), toTtl(lifetime))
-    return answer(
-      swapped.then((outcome) => outcome === 'stored'),
-      callback,
+  prepend(key: Name, value: string | Buffer, callback: MemcachedCallback<boolean>): void
+  prepend(key: Name, value: string | Buffer): Promise<boolean>
+  prepend(key: Name, value: string | Buffer, callback?: unknown): unknown {
+    return runCall('prepend', { key, value, callback }, async () =>
+      mustBeStored(await this.client.prepend(this.#key(key), this.#fragment(value))),
     )
   }
 
   /** False for a miss. */
-  incr(key: string, amount: number, callback?: Answer<number | false>): Promise<number | false> | void {
-    return answer(this.client.incr(this.#key(key), amount).then(orFalse), callback)
+  touch(key: Name, lifetime: number, callback: MemcachedCallback<boolean>): void
+  touch(key: Name, lifetime: number): Promise<boolean>
+  touch(key: Name, lifetime: unknown, callback?: unknown): unknown {
+    return runCall('touch', { key, lifetime, callback }, () => {
+      const name = this.#key(key)
+      if (expiresAtOnce(lifetime as number)) return this.client.delete(name)
+      return this.client.touch(name, toTtl(lifetime as number))
+    })
   }
 
   /** False for a miss. */
-  decr(key: string, amount: number, callback?: Answer<number | false>): Promise<number | false> | void {
-    return answer(this.client.decr(this.#key(key), amount).then(orFalse), callback)
+  del(key: Name, callback: MemcachedCallback<boolean>): void
+  del(key: Name): Promise<boolean>
+  del(key: Name, callback?: unknown): unknown {
+    return runCall('delete', { key, callback }, () => this.client.delete(this.#key(key)))
+  }
+
+  delete(key: Name, callback: MemcachedCallback<boolean>): void
+  delete(key: Name): Promise<boolean>
+  delete(key: Name, callback?: unknown): unknown {
+    return this.del(key, callback as MemcachedCallback<boolean>)
+  }
+
+  // Counters
+
+  /** False for a miss. */
+  incr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
+  incr(key: Name, amount: number): Promise<number | false>
+  incr(key: Name, value: unknown, callback?: unknown): unknown {
+    return runCall('incr', { key, value, callback }, async () => {
+      return (await this.client.incr(this.#key(key), value as number)) ?? false
+    })
   }
 
   /** False for a miss. */
-  touch(key: string, lifetime: number, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.client.touch(this.#key(key), toTtl(lifetime)), callback)
+  decr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
+  decr(key: Name, amount: number): Promise<number | false>
+  decr(key: Name, value: unknown, callback?: unknown): unknown {
+    return runCall('decr', { key, value, callback }, async () => {
+      return (await this.client.decr(this.#key(key), value as number)) ?? false
+    })
   }
 
-  /** False for a miss. */
-  del(key: string, callback?: Answer<boolean>): Promise<boolean> | void {
-    return answer(this.client.delete(this.#key(key)), callback)
+  increment(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
+  increment(key: Name, amount: number): Promise<number | false>
+  increment(key: Name, amount: number, callback?: unknown): unknown {
+    return this.incr(key, amount, callback as MemcachedCallback<number | false>)
   }
 
-  delete(key: string, callback?: Answer<boolean>): Promise<boolean> | void {
-    return this.del(key, callback)
+  decrement(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
+  decrement(key: Name, amount: number): Promise<number | false>
+  decrement(key: Name, amount: number, callback?: unknown): unknown {
+    return this.decr(key, amount, callback as MemcachedCallback<number | false>)
   }
 
-  /** One `true` for each server. */
-  flush(callback?: Answer<boolean[]>): Promise<boolean[]> | void {
-    const { servers } = this.client
-    return answer(
-      this.client.flushAll().then(() => servers.map(() => true)),
-      callback,
-    )
+  // Servers
+
+  /** One `true` for each server that was emptied. */
+  flush(callback: MemcachedCallback<true[]>): void
+  flush(): Promise<true[]>
+  flush(callback?: unknown): unknown {
+    return this.#onEach('flush_all', callback, async (server) => {
+      await this.client.flushAll(0, { server })
+      return true
+    })
   }
 
-  flushAll(callback?: Answer<boolean[]>): Promise<boolean[]> | void {
-    return this.flush(callback)
+  flushAll(callback: MemcachedCallback<true[]>): void
+  flushAll(): Promise<true[]>
+  flushAll(callback?: unknown): unknown {
+    return this.flush(callback as MemcachedCallback<true[]>)
   }
 
-  /** One object for each server, with its name as `server`. */
-  stats(callback?: Answer<Record<string, unknown>[]>): Promise<Record<string, unknown>[]> | void {
-    const found = this.client.stats()
-    return answer(
-      found.then((all) => [...all].map(([server, stats]) => Object.assign({ server }, stats))),
-      callback,
-    )
+  /** Each server's version, with its name as `server`. */
+  version(callback: MemcachedCallback<Record<string, string>[]>): void
+  version(): Promise<Record<string, string>[]>
+  version(callback?: unknown): unknown {
+    return this.#onEach('version', callback, async (server) => {
+      const version = (await this.client.version({ server })).get(server) ?? ''
+      const [, major = '0', minor = '0', bugfix = '0'] = /(\d+)\.(\d+)\.(\d+)/.exec(version) ?? []
+      return { server, version, major, minor, bugfix }
+    })
   }
 
-  version(callback?: Answer<Record<string, string>[]>): Promise<Record<string, string>[]> | void {
-    const found = this.client.version()
-    return answer(
-      found.then((all) => [...all].map(([server, version]) => ({ server, version }))),
-      callback,
-    )
+  /** Each server's statistics, with its name as `server`. */
+  stats(callback: MemcachedCallback<Statistics[]>): void
+  stats(): Promise<Statistics[]>
+  stats(callback?: unknown): unknown {
+    return this.#onEach('stats', callback, async (server) => ({ server, ...(await this.#stats(server)) }))
+  }
+
+  settings(callback: MemcachedCallback<Statistics[]>): void
+  settings(): Promise<Statistics[]>
+  settings(callback?: unknown): unknown {
+    const read = async (server: string) => ({ server, ...(await this.#stats(server, 'settings')) })
+    return this.#onEach('stats settings', callback, read)
+  }
+
+  /** Each server's slab classes by their number, each an object; statistics of all classes stand beside them. */
+  slabs(callback: MemcachedCallback<Statistics[]>): void
+  slabs(): Promise<Statistics[]>
+  slabs(callback?: unknown): unknown {
+    const read = async (server: string) => grouped(server, await this.#stats(server, 'slabs'))
+    return this.#onEach('stats slabs', callback, read)
+  }
+
+  /** Each server's slab classes that have items by their number, each an object. */
+  items(callback: MemcachedCallback<Statistics[]>): void
+  items(): Promise<Statistics[]>
+  items(callback?: unknown): unknown {
+    const read = async (server: string) => grouped(server, await this.#stats(server, 'items'))
+    return this.#onEach('stats items', callback, read)
+  }
+
+  statsSettings(callback?: unknown): unknown {
+    return this.settings(callback as MemcachedCallback<Statistics[]>)
+  }
+
+  statsSlabs(callback?: unknown): unknown {
+    return this.slabs(callback as MemcachedCallback<Statistics[]>)
+  }
+
+  statsItems(callback?: unknown): unknown {
+    return this.items(callback as MemcachedCallback<Statistics[]>)
+  }
+
+  /** Items of a slab class: an array of them, a single one by itself, none as `undefined`. */
+  cachedump(server: string, slabid: number, number: number, callback: MemcachedCallback<unknown>): void
+  cachedump(server: string, slabid: number, number: number): Promise<unknown>
+  cachedump(server: string, slabid: unknown, number: unknown, callback?: unknown): unknown {
+    return runCall('stats cachedump', { slabid, number, callback }, async () => {
+      const found = await this.#stats(server, `cachedump ${Number(slabid)} ${Number(number)}`)
+      const items = Object.entries(found).map(([key, facts]) => {
+        const [, b = 0, s = 0] = /^\[(\d+) b; (\d+) s\]$/.exec(String(facts)) ?? []
+        return { key, b: Number(b), s: Number(s) }
+      })
+      return items.length > 1 ? items : items[0]
+    })
+  }
+
+  /** Calls back for each server of some keys, with those of them that are its own; of all servers without keys. */
+  multi(
+    keys: readonly string[] | false | null | undefined,
+    callback: (this: this, server: string, keys: string[] | undefined, index: number, total: number) => void,
+  ): void {
+    const { servers } = this
+    const found = new Map<string, string[]>()
+    for (const key of keys || []) {
+      const server = this.client.serverOf(key) ?? servers[0]!
+      const those = found.get(server)
+      if (those === undefined) found.set(server, [key])
+      else those.push(key)
+    }
+    const asked = keys ? [...found.keys()] : servers
+    for (const [index, server] of asked.entries()) callback.call(this, server, found.get(server), index, asked.length)
   }
 
   /** Lets what was asked be answered, then closes. */
@@ -200,42 +313,141 @@ export class Memcached {
     void this.client.close()
   }
 
-  #key(key: string): string {
-    return this.#namespace + key
+  #getMulti(keys: readonly Name[], callback: unknown): unknown {
+    return runCall(
+      'get',
+      { key: keys, callback },
+      async (isCalledBack) => {
+        const names = keys.map((key) => this.#key(key))
+        const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
+        const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
+        const values: Record<string, unknown> = Object.fromEntries(found)
+        if (hits.errors.size > 0 && isCalledBack) throw new PartialAnswer([...hits.errors.values()], values)
+        return values
+      },
+      (error) => new PartialAnswer([error], {}),
+    )
   }
 
-  async #store(mode: 'set' | 'add' | 'replace', key: string, value: unknown, lifetime: number): Promise<boolean> {
-    const size = typeof value === 'string' ? Buffer.byteLength(value) : Buffer.isBuffer(value) ? value.length : 0
-    if (size > this.#maxValue) {
-      throw new MemcacheOptionError(`the value has ${size} bytes, more than maxValue: ${this.#maxValue}`)
+  #store(
+    mode: 'set' | 'add' | 'replace',
+    args: CallArguments & { key: Name; value: unknown; lifetime: unknown },
+  ): unknown {
+    return runCall(mode, args, async () => {
+      const { key, value } = args
+      const lifetime = args.lifetime as number
+      const encoded = this.#encoded(value)
+      const name = this.#key(key)
+      if (expiresAtOnce(lifetime)) return mustBeStored(await this.#storeExpired(mode, name))
+      const ttl = toTtl(lifetime)
+      if (mode !== 'set') return mustBeStored(await this.client[mode](name, encoded, ttl))
+      await this.client.set(name, encoded, ttl)
+      return true
+    })
+  }
+
+  /** What storing a value that is over at once leaves behind: nothing. Returns whether it would have been stored. */
+  async #storeExpired(mode: 'set' | 'add' | 'replace', name: string): Promise<boolean> {
+    if (mode === 'add') return (await this.client.gets(name)) === undefined
+    const wasThere = await this.client.delete(name)
+    return mode === 'set' || wasThere
+  }
+
+  #stats(server: string, form?: string): Promise<Statistics> {
+    const name = this.servers.find((known) => known === server || known.startsWith(`${server}:`)) ?? server
+    return this.client.stats(form as string, { server: name }).then((found) => found.get(name)!)
+  }
+
+  #onEach<Result>(type: string, callback: unknown, ask: (server: string) => Promise<Result>): unknown {
+    return runCall(type, { callback }, async (isCalledBack) => {
+      const settled = await Promise.allSettled(this.servers.map(ask))
+      const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+      const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
+      if (errors.length === 0) return results
+      throw isCalledBack ? new PartialAnswer(errors.at(-1)!, results) : errors.at(-1)!
+    })
+  }
+
+  #key(key: unknown): string {
+    const { namespace = '', maxKeySize = 250, keyCompression } = this.#options
+    const name = namespace + String(key)
+    if (/\s/.test(name))
+      throw new MemcacheKeyError('The key should not contain any whitespace or new lines', { key: name })
+    if (name.length <= maxKeySize) return name
+    if (keyCompression !== false) return hashedKey(name)
+    throw new MemcacheKeyError(`Argument "key" is longer than the maximum allowed length of ${maxKeySize}`, {
+      key: name,
+    })
+  }
+
+  /** A value as it is stored, which is what `maxValue` counts. */
+  #encoded(value: unknown): Encoded {
+    const { maxValue = Infinity } = this.#options
+    const { bytes, clientFlags } = CODEC.encode(value)
+    const size = Buffer.byteLength(bytes)
+    if (size > maxValue) {
+      throw new MemcacheTooLargeError(`The length of the value is greater than ${maxValue}`)
     }
-    const ttl: Ttl = toTtl(lifetime)
-    if (mode === 'set') await this.client.set(this.#key(key), value, ttl)
-    else mustBeStored(await this.client[mode](this.#key(key), value, ttl))
-    return true
+    return new Encoded(bytes, clientFlags)
+  }
+
+  /** Bytes to be joined to those of a value, as that one has them. */
+  #fragment(value: unknown): Buffer {
+    const bytes = Buffer.from(this.#encoded(value).bytes as string)
+    FRAGMENTS.add(bytes)
+    return bytes
   }
 }
 
-function answer<Result>(promise: Promise<Result>, callback: Answer<Result> | undefined): Promise<Result> | void {
-  return callBack<Result, [Result]>(
-    promise,
-    callback && ((error, result) => callback(error ?? undefined, result)),
-    (result) => [result],
-  )
+/** Buffers that are fragments as they are stored. */
+const FRAGMENTS = new WeakSet<Buffer>()
+const KNOWN_FLAGS = [0, 2, 4, 8]
+
+/** npm memcached's values: JSON is what `JSON.stringify` makes of a value. */
+const CODEC = guardedCodec(npmMemcachedCodec(looseJson))
+
+/** The same, of values that were encoded before; what other clients stored under flags of theirs is text. */
+const VALUES: ValueCodec = {
+  encode: (value) => {
+    if (value instanceof Encoded) return value
+    return FRAGMENTS.has(value as Buffer) ? { bytes: value as Buffer, clientFlags: 0 } : CODEC.encode(value)
+  },
+  decode: (bytes, clientFlags) => CODEC.decode(bytes, KNOWN_FLAGS.includes(clientFlags) ? clientFlags : 0),
+}
+
+function looseJson(value: unknown): string {
+  const text = JSON.stringify(value ?? null) as string | undefined
+  if (text === undefined) throw cannotWrite(value, 'memcached', 'store data')
+  return text
+}
+
+function casUnique(cas: unknown): bigint {
+  if (!/^\d+$/.test(String(cas))) throw invalidArgument('cas', 'String')
+  return BigInt(String(cas))
 }
 
 function mustBeStored(stored: boolean): true {
-  if (!stored) throw new Error('Item is not stored')
+  if (!stored) throw Object.assign(new Error('Item is not stored'), { notStored: true })
   return true
 }
 
-function orFalse(count: number | undefined): number | false {
-  return count ?? false
+/** Statistics as `3:chunk_size` or `items:3:number`, by their slab class. */
+function grouped(server: string, found: Statistics): Statistics {
+  const groups: Record<string, unknown> = { server }
+  for (const [name, value] of Object.entries(found)) {
+    const [, id, fact] = /^(?:items:)?(\d+):(.*)$/.exec(name) ?? []
+    if (id === undefined) groups[name] = value
+    else Object.assign((groups[id] ??= {}), { [fact!]: value })
+  }
+  return groups
 }
 
 function serverList(
   servers: string | readonly string[] | Readonly<Record<string, number>>,
-): string | readonly string[] {
-  if (typeof servers === 'string' || Array.isArray(servers)) return servers as string | readonly string[]
-  return Object.entries(servers).map(([server, weight]) => `${server}:${weight}`)
+): string | readonly string[] | undefined {
+  if (typeof servers === 'string') return servers === '' ? LOCAL : servers
+  if (!Array.isArray(servers)) return Object.entries(servers).map(([server, weight]) => `${server}:${weight}`)
+  return servers.length === 0 ? LOCAL : (servers as readonly string[])
 }
+
+const LOCAL = 'localhost:11211'

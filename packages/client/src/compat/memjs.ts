@@ -1,9 +1,21 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
 import type { ItemWithCas } from '../memcached-client.ts'
 import { callBack } from './call-back.ts'
 import type { Callback } from './call-back.ts'
-import { toTtl } from './lifetime.ts'
+import { memjsCodec } from '../values/presets/memjs.ts'
+import { messageOf } from '../values/value-codec.ts'
+import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
+import { Encoded } from './encoded.ts'
+import { expiresAtOnce, toTtl } from './lifetime.ts'
+
+/** What turns values into bytes and back for memjs; the opcode is that of the binary protocol's command. */
+export interface MemjsSerializer {
+  /** `extras` are the 4 bytes of the client flags and the 4 of the exptime, or empty for `append` and `prepend`. */
+  serialize(opcode: number, value: unknown, extras: Buffer | ''): { value: string | Buffer; extras: Buffer | '' }
+  /** `extras` are the 4 bytes of the client flags. */
+  deserialize(opcode: number, value: Buffer, extras: Buffer): { value: unknown; extras: unknown }
+}
 
 /** Options of `Client.create`, by memjs's names; times are in seconds. */
 export interface MemjsOptions {
@@ -13,17 +25,20 @@ export interface MemjsOptions {
   timeout?: number | undefined
   /** How long connecting may take, in seconds. Default twice the `timeout`. */
   conntimeout?: number | undefined
-  /** The lifetime of what is stored without one, in seconds; 0 is for ever. Default 0. */
+  /** The lifetime of what is stored without one, in seconds; 0 is for ever, and over 30 days a Unix time. Default 0. */
   expires?: number | undefined
   /** Whether keys go to the next server while theirs is away. Default false. */
   failover?: boolean | undefined
-  /** Here operations are not repeated, and connections always kept alive: read and left at that. */
+  /** Turns values into bytes and back. Default: text and Buffers as they are. */
+  serializer?: MemjsSerializer | undefined
+  /** Told of every call that failed. Default: nobody is told, besides the caller. */
+  logger?: { log(message: string): void } | undefined
+  /** Accepted but ignored: operations are not repeated, servers are tried again all the time, and connections always kept alive. */
   retries?: number | undefined
   retry_delay?: number | undefined
   failoverTime?: number | undefined
   keepAlive?: boolean | undefined
   keepAliveDelay?: number | undefined
-  logger?: unknown
 }
 
 /** What `set`, `add` and `replace` may be told. */
@@ -44,185 +59,208 @@ export interface MemjsValue {
   flags: Buffer | null
 }
 
+/** What is counted, as a promise has it. */
+export interface MemjsCount {
+  success: boolean
+  value: number
+}
+
+type Stored = string | Buffer
+type Done = Callback<[success: boolean]>
+type Counted = Callback<[success: boolean, value: number]>
+type GotStats = Callback<[server: string, stats: Record<string, string> | null]>
+
+const OPCODES = { get: 0, set: 1, add: 2, replace: 3, append: 0x0e, prepend: 0x0f } as const
 const FLAGS_BYTES = 4
+const EXTRAS_BYTES = 8
 
 /**
- * memjs's client over a `MemcachedClient`: the same methods with promises or callbacks, Buffers for values, and its names.
- * Otherwise than memjs: errors are told, not swallowed after retries; several servers are told apart by ketama, so a cache
- * that was filled by memjs on more than one starts cold; and `serializer` is `values` of a `MemcachedClient`.
+ * memjs's client over a `MemcachedClient`: the same methods with promises or callbacks, in their deprecated orders too, Buffers
+ * for values, and its names. Otherwise than memjs: errors are told, not swallowed after retries, and several servers are told
+ * apart by ketama, so a cache that was filled by memjs on more than one starts cold.
  */
 export class Client {
   /** What it stands on, for what memjs has not. */
   readonly client: MemcachedClient
-  readonly #expires: number
+  readonly options: MemjsOptions
 
   /** Use `Client.create`. */
-  constructor(client: MemcachedClient, expires = 0) {
+  constructor(client: MemcachedClient, options: MemjsOptions = {}) {
     this.client = client
-    this.#expires = expires
+    this.options = options
   }
 
-  /** Opens servers as `user:pass@host:port,host:port`; default `MEMCACHIER_SERVERS`, `MEMCACHE_SERVERS`, `localhost:11211`. */
+  /**
+   * Opens servers as `user:pass@host:port,host:port`; default `MEMCACHIER_SERVERS`, `MEMCACHE_SERVERS`, `localhost:11211`.
+   * @throws MemcacheOptionError for servers that differ in their credentials, or an option that is invalid.
+   */
   static create(servers?: string, options: MemjsOptions = {}): Client {
-    if ('serializer' in options) {
-      throw new MemcacheOptionError("memjs's `serializer` is `values` of a MemcachedClient: use that instead")
-    }
     const { MEMCACHIER_SERVERS, MEMCACHE_SERVERS, MEMCACHIER_USERNAME, MEMCACHIER_PASSWORD } = process.env
     const { MEMCACHE_USERNAME, MEMCACHE_PASSWORD } = process.env
-    const list = servers ?? MEMCACHIER_SERVERS ?? MEMCACHE_SERVERS ?? 'localhost:11211'
-    const [, credentials, hosts = list] = /^(?:([^@,/]+)@)([^@]+)$/.exec(list) ?? []
-    const [username, password] = credentials?.split(':') ?? [
-      options.username ?? MEMCACHIER_USERNAME ?? MEMCACHE_USERNAME,
-      options.password ?? MEMCACHIER_PASSWORD ?? MEMCACHE_PASSWORD,
-    ]
+    const { hosts, username, password } = parseMemjsServers(
+      servers || MEMCACHIER_SERVERS || MEMCACHE_SERVERS || 'localhost:11211',
+    )
     const timeoutMs = (options.timeout ?? 0.5) * 1000
     const client = new MemcachedClient({
       servers: hosts,
-      values: 'memjs',
-      username,
-      password,
+      values: VALUES,
+      username: username ?? options.username ?? MEMCACHIER_USERNAME ?? MEMCACHE_USERNAME,
+      password: password ?? options.password ?? MEMCACHIER_PASSWORD ?? MEMCACHE_PASSWORD,
       timeoutMs,
       connectTimeoutMs: options.conntimeout === undefined ? timeoutMs * 2 : options.conntimeout * 1000,
       failover: options.failover === true ? 'next' : 'none',
     })
-    return new Client(client, options.expires)
+    return new Client(client, options)
+  }
+
+  /** The servers, as `host` and `port`. */
+  get servers(): { host: string; port: number }[] {
+    return this.client.servers.map((server) => {
+      const colon = server.lastIndexOf(':')
+      return { host: server.slice(0, colon), port: Number(server.slice(colon + 1)) }
+    })
   }
 
   get(key: string): Promise<MemjsValue>
   get(key: string, callback: Callback<[value: Buffer | null, flags: Buffer | null]>): void
   get(key: string, callback?: Callback<[Buffer | null, Buffer | null]>): Promise<MemjsValue> | void {
-    const found = this.client.gets<Buffer>(key).then(memjsValue)
+    const found = this.#call('GET', async () => this.#value(await this.client.gets<Buffer>(key)))
     return callBack<MemjsValue, [Buffer | null, Buffer | null]>(found, callback, ({ value, flags }) => [value, flags])
   }
 
-  set(key: string, value: string | Buffer, options?: StoreOptions): Promise<boolean>
-  set(
-    key: string,
-    value: string | Buffer,
-    options: StoreOptions | undefined,
-    callback: Callback<[success: boolean]>,
-  ): void
-  set(
-    key: string,
-    value: string | Buffer,
-    options?: StoreOptions,
-    callback?: Callback<[boolean]>,
-  ): Promise<boolean> | void {
-    const stored = this.client.set(key, value, this.#ttl(options)).then(() => true)
-    return callBack(stored, callback, alone)
+  set(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
+  set(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
+  set(key: string, value: Stored, callback: Done, expires?: number): void
+  set(key: string, value: Stored, options?: StoreOptions | Done, callback?: Done | number): Promise<boolean> | void {
+    return this.#store('set', key, value, options, callback)
   }
 
-  add(key: string, value: string | Buffer, options?: StoreOptions): Promise<boolean>
-  add(
-    key: string,
-    value: string | Buffer,
-    options: StoreOptions | undefined,
-    callback: Callback<[success: boolean]>,
-  ): void
-  add(
-    key: string,
-    value: string | Buffer,
-    options?: StoreOptions,
-    callback?: Callback<[boolean]>,
-  ): Promise<boolean> | void {
-    return callBack(this.client.add(key, value, this.#ttl(options)), callback, alone)
+  add(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
+  add(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
+  add(key: string, value: Stored, callback: Done, expires?: number): void
+  add(key: string, value: Stored, options?: StoreOptions | Done, callback?: Done | number): Promise<boolean> | void {
+    return this.#store('add', key, value, options, callback)
   }
 
-  replace(key: string, value: string | Buffer, options?: StoreOptions): Promise<boolean>
+  replace(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
+  replace(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
+  replace(key: string, value: Stored, callback: Done, expires?: number): void
   replace(
     key: string,
-    value: string | Buffer,
-    options: StoreOptions | undefined,
-    callback: Callback<[success: boolean]>,
-  ): void
-  replace(
-    key: string,
-    value: string | Buffer,
-    options?: StoreOptions,
-    callback?: Callback<[boolean]>,
+    value: Stored,
+    options?: StoreOptions | Done,
+    callback?: Done | number,
   ): Promise<boolean> | void {
-    return callBack(this.client.replace(key, value, this.#ttl(options)), callback, alone)
+    return this.#store('replace', key, value, options, callback)
   }
 
   delete(key: string): Promise<boolean>
-  delete(key: string, callback: Callback<[success: boolean]>): void
-  delete(key: string, callback?: Callback<[boolean]>): Promise<boolean> | void {
-    return callBack(this.client.delete(key), callback, alone)
+  delete(key: string, callback: Done): void
+  delete(key: string, callback?: Done): Promise<boolean> | void {
+    const deleted = this.#call('DELETE', () => this.client.delete(key))
+    return callBack(deleted, callback, alone)
   }
 
-  increment(key: string, amount: number, options?: CountOptions): Promise<{ success: boolean; value: number }>
+  increment(key: string, amount: number, options?: CountOptions): Promise<MemjsCount>
+  increment(key: string, amount: number, options: CountOptions | undefined, callback: Counted): void
+  increment(key: string, amount: number, callback: Counted, expires?: number, initial?: number): void
   increment(
     key: string,
     amount: number,
-    options: CountOptions | undefined,
-    callback: Callback<[success: boolean, value: number]>,
-  ): void
-  increment(
-    key: string,
-    amount: number,
-    options?: CountOptions,
-    callback?: Callback<[boolean, number]>,
-  ): Promise<{ success: boolean; value: number }> | void {
-    return this.#count('incr', key, amount, options, callback)
+    options?: CountOptions | Counted,
+    callback?: Counted | number,
+    initial?: number,
+  ): Promise<MemjsCount> | void {
+    return this.#count('incr', key, amount, options, callback, initial)
   }
 
-  decrement(key: string, amount: number, options?: CountOptions): Promise<{ success: boolean; value: number }>
+  decrement(key: string, amount: number, options?: CountOptions): Promise<MemjsCount>
+  decrement(key: string, amount: number, options: CountOptions | undefined, callback: Counted): void
+  decrement(key: string, amount: number, callback: Counted, expires?: number, initial?: number): void
   decrement(
     key: string,
     amount: number,
-    options: CountOptions | undefined,
-    callback: Callback<[success: boolean, value: number]>,
-  ): void
-  decrement(
-    key: string,
-    amount: number,
-    options?: CountOptions,
-    callback?: Callback<[boolean, number]>,
-  ): Promise<{ success: boolean; value: number }> | void {
-    return this.#count('decr', key, amount, options, callback)
+    options?: CountOptions | Counted,
+    callback?: Counted | number,
+    initial?: number,
+  ): Promise<MemjsCount> | void {
+    return this.#count('decr', key, amount, options, callback, initial)
   }
 
-  append(key: string, value: string | Buffer): Promise<boolean>
-  append(key: string, value: string | Buffer, callback: Callback<[success: boolean]>): void
-  append(key: string, value: string | Buffer, callback?: Callback<[boolean]>): Promise<boolean> | void {
-    return callBack(this.client.append(key, value), callback, alone)
+  append(key: string, value: Stored): Promise<boolean>
+  append(key: string, value: Stored, callback: Done): void
+  append(key: string, value: Stored, callback?: Done): Promise<boolean> | void {
+    const appended = this.#call('APPEND', () => this.client.append(key, this.#fragment(OPCODES.append, value)))
+    return callBack(appended, callback, alone)
   }
 
-  prepend(key: string, value: string | Buffer): Promise<boolean>
-  prepend(key: string, value: string | Buffer, callback: Callback<[success: boolean]>): void
-  prepend(key: string, value: string | Buffer, callback?: Callback<[boolean]>): Promise<boolean> | void {
-    return callBack(this.client.prepend(key, value), callback, alone)
+  prepend(key: string, value: Stored): Promise<boolean>
+  prepend(key: string, value: Stored, callback: Done): void
+  prepend(key: string, value: Stored, callback?: Done): Promise<boolean> | void {
+    const prepended = this.#call('PREPEND', () => this.client.prepend(key, this.#fragment(OPCODES.prepend, value)))
+    return callBack(prepended, callback, alone)
   }
 
-  touch(key: string, expires: number): Promise<boolean>
-  touch(key: string, expires: number, callback: Callback<[success: boolean]>): void
-  touch(key: string, expires: number, callback?: Callback<[boolean]>): Promise<boolean> | void {
-    return callBack(this.client.touch(key, toTtl(expires)), callback, alone)
+  touch(key: string, expires?: number): Promise<boolean>
+  touch(key: string, expires: number | undefined, callback: Done): void
+  touch(key: string, expires?: number, callback?: Done): Promise<boolean> | void {
+    const touched = this.#call('TOUCH', () => {
+      const seconds = this.#expires(expires)
+      return expiresAtOnce(seconds) ? this.client.delete(key) : this.client.touch(key, toTtl(seconds))
+    })
+    return callBack(touched, callback, alone)
   }
 
-  /** Empties all servers; tells of each, by `host:port`. */
-  flush(): Promise<Record<string, boolean>>
-  flush(callback: Callback<[results: Record<string, boolean>]>): void
-  flush(callback?: Callback<[Record<string, boolean>]>): Promise<Record<string, boolean>> | void {
-    const { servers } = this.client
-    const flushed = this.client.flushAll().then(() => Object.fromEntries(servers.map((server) => [server, true])))
-    return callBack(flushed, callback, alone)
+  /** Empties all servers; tells of each, by `host:port`: `true`, or its error. The error is that of the last that failed. */
+  flush(): Promise<Record<string, true | Error>>
+  flush(callback: (error: Error | null, results: Record<string, true | Error>) => void): void
+  flush(
+    callback?: (error: Error | null, results: Record<string, true | Error>) => void,
+  ): Promise<Record<string, true | Error>> | void {
+    let lastError: Error | null = null
+    const flushed = Promise.all(
+      this.client.servers.map(async (server): Promise<[string, true | Error]> => {
+        try {
+          await this.#call('FLUSH', () => this.client.flushAll(0, { server }))
+          return [server, true]
+        } catch (error) {
+          lastError = error as Error
+          return [server, lastError]
+        }
+      }),
+    ).then((results) => Object.fromEntries(results))
+    if (callback === undefined)
+      return flushed.then((results) => (lastError === null ? results : Promise.reject(lastError)))
+    void flushed.then((results) => process.nextTick(callback, lastError, results))
   }
 
   /** Calls back once for each server. */
-  stats(callback: Callback<[server: string, stats: Record<string, string> | null]>): void {
-    this.client.stats().then(
-      (found) => {
-        for (const [server, stats] of found) {
-          callback(
-            null,
-            server,
-            Object.fromEntries(Object.entries(stats).map(([name, value]) => [name, String(value)])),
-          )
-        }
-      },
-      (error: Error & { server?: string }) => callback(error, error.server ?? '', null),
-    )
+  stats(callback: GotStats): void {
+    this.statsWithKey('', callback)
+  }
+
+  /** Calls back once for each server, with statistics of a form such as `items`. */
+  statsWithKey(key: string, callback?: GotStats): void {
+    for (const server of this.client.servers) {
+      const found = this.#call(`STATS (${key})`, async () => {
+        const all = await this.client.stats((key === '' ? undefined : key) as string, { server })
+        return Object.entries(all.get(server)!).filter(([name]) => name !== '')
+      })
+      found.then(
+        (stats) => {
+          const texts = Object.fromEntries(stats.map(([name, value]) => [name, String(value)]))
+          if (callback !== undefined) process.nextTick(callback, null, server, texts)
+        },
+        (error: Error) => {
+          if (callback !== undefined) process.nextTick(callback, error, server, null)
+        },
+      )
+    }
+  }
+
+  /** Sets the servers' counts back to zero; calls back once for each. */
+  resetStats(callback?: GotStats): void {
+    this.statsWithKey('reset', callback)
   }
 
   /** Lets what was asked be answered, then closes. */
@@ -234,31 +272,146 @@ export class Client {
     void this.client.close()
   }
 
-  #ttl(options: StoreOptions | undefined) {
-    return toTtl(options?.expires ?? this.#expires)
+  #expires(seconds: number | undefined): number {
+    // 0 is no lifetime of its own, as memjs has it.
+    return seconds || (this.options.expires ?? 0)
+  }
+
+  #store(
+    mode: 'set' | 'add' | 'replace',
+    key: string,
+    value: unknown,
+    given: StoreOptions | Done | undefined,
+    last: Done | number | undefined,
+  ): Promise<boolean> | void {
+    // Its old order was (key, value, callback, expires).
+    const isOld = typeof given === 'function'
+    const options = isOld ? { expires: last as number | undefined } : given
+    const callback = isOld ? given : (last as Done | undefined)
+    const stored = this.#call(mode.toUpperCase(), () => {
+      const { bytes, clientFlags, exptime } = this.#serialized(OPCODES[mode], value, this.#expires(options?.expires))
+      return this.#storeUnless(expiresAtOnce(exptime), mode, key, new Encoded(bytes, clientFlags), exptime)
+    })
+    return callBack(stored, callback, alone)
+  }
+
+  async #storeUnless(
+    isOver: boolean,
+    mode: 'set' | 'add' | 'replace',
+    key: string,
+    value: Encoded,
+    exptime: number,
+  ): Promise<boolean> {
+    if (!isOver) {
+      if (mode !== 'set') return this.client[mode](key, value, toTtl(exptime))
+      await this.client.set(key, value, toTtl(exptime))
+      return true
+    }
+    if (mode === 'add') return (await this.client.gets(key)) === undefined
+    const wasThere = await this.client.delete(key)
+    return mode === 'set' || wasThere
   }
 
   #count(
     mode: 'incr' | 'decr',
     key: string,
     amount: number,
-    options: CountOptions | undefined,
-    callback: Callback<[boolean, number]> | undefined,
-  ): Promise<{ success: boolean; value: number }> | void {
-    const made = { initial: options?.initial ?? 0, ttl: this.#ttl(options) }
-    const counted = this.client[mode](key, amount, made).then((value) => ({ success: true, value: value! }))
-    return callBack<{ success: boolean; value: number }, [boolean, number]>(counted, callback, ({ success, value }) => [
-      success,
-      value,
-    ])
+    given: CountOptions | Counted | undefined,
+    last: Counted | number | undefined,
+    oldInitial: number | undefined,
+  ): Promise<MemjsCount> | void {
+    // Its old order was (key, amount, callback, expires, initial).
+    const isOld = typeof given === 'function'
+    const options = isOld ? { expires: last as number | undefined, initial: oldInitial } : given
+    const callback = isOld ? given : (last as Counted | undefined)
+    const counted = this.#call(mode === 'incr' ? 'INCREMENT' : 'DECREMENT', async () => {
+      const made = { initial: options?.initial ?? 0, ttl: toTtl(this.#expires(options?.expires)) }
+      return { success: true, value: (await this.client[mode](key, amount, made))! }
+    })
+    return callBack<MemjsCount, [boolean, number]>(counted, callback, ({ success, value }) => [success, value])
+  }
+
+  #value(item: ItemWithCas<Buffer> | undefined): MemjsValue {
+    if (item === undefined) return { value: null, flags: null }
+    const flags = Buffer.alloc(FLAGS_BYTES)
+    flags.writeUInt32BE(item.clientFlags)
+    const { serializer } = this.options
+    if (serializer === undefined) return { value: item.value, flags }
+    try {
+      const { value, extras } = serializer.deserialize(OPCODES.get, item.value, flags)
+      return { value: value as Buffer, flags: extras as Buffer }
+    } catch (cause) {
+      throw new MemcacheDecodeError(`the serializer cannot read the value: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  #serialized(opcode: number, given: unknown, exptime: number): Serialized {
+    const { serializer } = this.options
+    if (serializer === undefined) return { ...PLAIN.encode(given), exptime }
+    try {
+      const before = Buffer.alloc(EXTRAS_BYTES)
+      before.writeUInt32BE(exptime, FLAGS_BYTES)
+      const { value, extras } = serializer.serialize(opcode, given, before)
+      const after = Buffer.from(extras)
+      return { ...PLAIN.encode(value), clientFlags: after.readUInt32BE(0), exptime: after.readUInt32BE(FLAGS_BYTES) }
+    } catch (cause) {
+      throw new MemcacheOptionError(`the serializer cannot write the value: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  #fragment(opcode: number, given: unknown): string | Buffer {
+    const { serializer } = this.options
+    if (serializer === undefined) return PLAIN.encode(given).bytes
+    try {
+      return PLAIN.encode(serializer.serialize(opcode, given, '').value).bytes
+    } catch (cause) {
+      throw new MemcacheOptionError(`the serializer cannot write the value: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  /** Runs a call, whose errors the logger is told of. */
+  async #call<Result>(name: string, run: () => Promise<Result> | Result): Promise<Result> {
+    try {
+      return await run()
+    } catch (error) {
+      this.options.logger?.log(`MemJS ${name}: ${messageOf(error)}`)
+      throw error
+    }
   }
 }
 
-function memjsValue(item: ItemWithCas<Buffer> | undefined): MemjsValue {
-  if (item === undefined) return { value: null, flags: null }
-  const flags = Buffer.alloc(FLAGS_BYTES)
-  flags.writeUInt32BE(item.clientFlags)
-  return { value: item.value, flags }
+interface Serialized extends EncodedValue {
+  readonly exptime: number
+}
+
+const PLAIN = memjsCodec()
+/** memjs's values, of which those that are stored were encoded before. */
+const VALUES: ValueCodec = {
+  encode: (value) => (value instanceof Encoded ? value : PLAIN.encode(value)),
+  decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
+}
+
+interface MemjsServers {
+  readonly hosts: string
+  readonly username: string | undefined
+  readonly password: string | undefined
+}
+
+/** `user:pass@host:port,host:port`, in which any of the servers may have the credentials. */
+function parseMemjsServers(list: string): MemjsServers {
+  const credentials = new Set<string>()
+  const hosts = list.split(',').map((server) => {
+    const at = server.lastIndexOf('@')
+    if (at > 0) credentials.add(server.slice(0, at))
+    return server.slice(at + 1)
+  })
+  if (credentials.size > 1) {
+    throw new MemcacheOptionError('the servers have different credentials: open a client for each')
+  }
+  const [found = ''] = credentials
+  const colon = found.indexOf(':')
+  if (colon === -1) return { hosts: hosts.join(','), username: undefined, password: undefined }
+  return { hosts: hosts.join(','), username: found.slice(0, colon), password: found.slice(colon + 1) }
 }
 
 function alone<Result>(result: Result): [Result] {

@@ -25,6 +25,9 @@ export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { 
 /** The meta no-op, which every server with meta commands answers `MN`. */
 const META_NOOP_REQUEST: LinesRequest = { text: 'mn\r\n' }
 
+/** How much of an answer that makes no sense an error shows. */
+const EXCERPT_LENGTH = 80
+
 /** The dialect that a connection begins with. */
 export function firstDialect(sasl: boolean): Dialect {
   return sasl ? binaryDialect : textDialect
@@ -55,6 +58,10 @@ export async function greet(greeting: Greeting): Promise<Dialect> {
   const { sasl, credentials, protocol } = greeting
   if (credentials !== undefined) await authenticate(greeting, credentials)
   const [version = ''] = await greeting.ask(VERSION_REQUEST)
+  if (!version.startsWith('VERSION')) {
+    const said = JSON.stringify(greeting.redact(version).slice(0, EXCERPT_LENGTH))
+    throw new MemcacheProtocolError(`the server answered ${said} to version: it is no memcached`)
+  }
   if (sasl) return binaryDialect
   if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : textDialect
   if (hasEarlyMeta(version.replace('VERSION ', ''))) return textDialect
@@ -78,6 +85,8 @@ async function authenticate({ ask, sasl, redact }: Greeting, { username, passwor
   }
   const [line = ''] = await ask({ text: formatAuth(username, password) })
   if (line !== 'STORED') {
-    throw new MemcacheAuthError(`the server answered ${JSON.stringify(redact(line))} to the credentials`)
+    throw new MemcacheAuthError(
+      `the server answered ${JSON.stringify(redact(line).slice(0, EXCERPT_LENGTH))} to the credentials`,
+    )
   }
 }

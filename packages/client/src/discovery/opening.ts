@@ -6,8 +6,8 @@ import { unwatch, watch } from '../operations/waiter.ts'
 import type { Waiter } from '../operations/waiter.ts'
 
 /**
- * Where calls wait until it is known which servers there are. With a fixed list it is open from the start; with discovery, calls
- * wait for its first response, each for its own time, and are rejected with its error while it fails.
+ * Whether calls may begin. With a fixed list of servers it is open from the start; with discovery, calls wait for its first
+ * response, each for its own time, and are rejected with its error while it fails. Once closed, it rejects every call.
  */
 export class Opening {
   #isOpen = false
@@ -28,6 +28,8 @@ export class Opening {
 
   /** The servers are known. */
   open(): void {
+    if (this.#refusal instanceof MemcacheClosedError) return
+    this.#refusal = undefined
     this.#isOpen = true
     for (const waiter of this.#waiters) waiter.pass()
     this.#clear()
@@ -41,8 +43,9 @@ export class Opening {
     this.#clear()
   }
 
-  /** The client was closed before any servers were known. */
+  /** The client was closed: calls that wait are rejected, and so are all later ones. */
   close(): void {
+    this.#isOpen = false
     this.fail(new MemcacheClosedError('this client was closed'))
   }
 

@@ -38,6 +38,7 @@ export interface CacheCoreOptions {
   readonly logger: Logger
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  readonly storedKey: (text: string) => string
   readonly tagKey: (tag: string) => string
   readonly namespaceKey: (name: string) => string
 }

@@ -22,6 +22,8 @@ export interface CacheParts {
   readonly clock: Clock
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  /** A key of the kit's own as it is stored: hashed where memcached could not hold it. */
+  readonly storedKey: (text: string) => string
   /** The key of a tag, as it is stored. */
   readonly tagKey: (tag: string) => string
   /** The key of the tag that all of a namespace carries: no user's tag has it. */

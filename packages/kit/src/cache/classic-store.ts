@@ -1,5 +1,6 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock } from 'memcache-ts-protocol'
+import { KeyPrefix, storedKey } from '../cache-key.ts'
 import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
 import { factsOf } from './entry.ts'
 import { LEASE_STUB, STUB_ITEM } from './kit-codec.ts'
@@ -36,7 +37,7 @@ export class ClassicStore implements CacheStore {
   }
 
   async claim(key: string, { casUnique }: StoredItem): Promise<bigint | undefined> {
-    const won = await this.#client.add(lockKey(key), '1', this.#leaseSeconds)
+    const won = await this.#client.add(this.#lockKey(key), '1', this.#leaseSeconds)
     return won ? casUnique : undefined
   }
 
@@ -61,7 +62,7 @@ export class ClassicStore implements CacheStore {
   }
 
   async renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined> {
-    const renewed = await this.#client.touch(filled ? lockKey(key) : key, this.#leaseSeconds)
+    const renewed = await this.#client.touch(filled ? this.#lockKey(key) : key, this.#leaseSeconds)
     return renewed ? casUnique : undefined
   }
 
@@ -92,6 +93,10 @@ export class ClassicStore implements CacheStore {
     return (await this.#client.incr(tagKey, by, { initial, ttl: TAG_SECONDS }))!
   }
 
+  #lockKey(key: string): string {
+    return storedKey(`${KeyPrefix.lock}:${key}`, this.#client.prefix)
+  }
+
   async #found(key: string, found: { value: unknown; casUnique: bigint }, staleSeconds: number): Promise<Fetched> {
     const { value, casUnique } = found
     const item: StoredItem = { stored: value, size: 0, casUnique, ttlSeconds: Infinity }
@@ -100,8 +105,4 @@ export class ClassicStore implements CacheStore {
     const claimed = stale && (await this.claim(key, item)) !== undefined
     return { kind: 'found', item, stale, claimed }
   }
-}
-
-function lockKey(key: string): string {
-  return `lock:${key}`
 }

@@ -2,7 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from '../argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from '../argument-cache.ts'
-import { argumentParts } from '../cache-key.ts'
+import { argumentParts } from '../argument-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
@@ -81,7 +81,7 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
         unless === undefined ? undefined : withObject(unless, parameters === undefined ? undefined : parameters + 1)
       const own = keyFor === undefined ? ownKeyPart(about) : ''
       const keyOf = (args: readonly unknown[], self: object): readonly KeyPart[] =>
-        keyFor === undefined ? [own, ...argumentParts(args)] : keyFor(args, self)
+        keyFor === undefined ? [own, ...argumentParts(args, String(name), self)] : keyFor(args, self)
       const isCached = (args: readonly unknown[], self: object): boolean =>
         conditionFor === undefined || conditionFor(args, self)
       const run = async (self: object, args: readonly unknown[], context: Pick<LoadContext, 'skipStore'>) => {

@@ -1,6 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { markBackgroundRequest } from '../rate-limit/background-request.ts'
 import { CONDITIONAL_FIELDS } from './conditional.ts'
 import { CREDENTIAL_FIELDS } from './request-key.ts'
 
@@ -57,6 +58,8 @@ export function madeUpExchange(
 ): { request: IncomingMessage; response: ServerResponse } {
   const socket = new NobodySocket(like.socket) as unknown as Socket
   const request = new IncomingMessage(socket)
+  // It is no client's: rate limits do not count it.
+  markBackgroundRequest(request)
   request.method = 'GET'
   request.url = url
   request.httpVersion = '1.1'

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { KeyPrefix } from '../cache-key.ts'
 import { lineOf, listOf } from './fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
@@ -179,7 +178,6 @@ export function requestKey(asked: RequestTarget, rules: KeyRules): readonly stri
   const target = key === undefined ? normalisedUrl(url, rules) : `~${key}`
   const forwarding = forwardingText(request, trustsProxy === true)
   return [
-    KeyPrefix.http,
     scheme,
     hostOf(request)!,
     ...(scope === undefined ? [] : [`=${scope}`]),

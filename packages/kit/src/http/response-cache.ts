@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { joinKey } from 'memcache-ts-protocol'
+import { ownKeyText } from '../cache-key.ts'
 import type { CacheCore } from '../cache/cache-core.ts'
 import { resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
@@ -74,7 +74,7 @@ export class ResponseCache {
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
-  readonly #nameOf = (key: string): string => this.cache.key(key)
+  readonly #nameOf = (key: string): string => coreOf(this.cache).parts.storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #keeper: RecordKeeper
 
@@ -110,7 +110,7 @@ export class ResponseCache {
     if (reason !== undefined) return forward(response, { hit: false, forward: 'bypass', detail: reason })
     const directives = requestDirectives(request.headers, honoursRequests)
     if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
-    const key = joinKey(this.#keyParts(exchange))
+    const key = ownKeyText('http', this.#keyParts(exchange))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const core = coreOf(this.cache)

@@ -1,12 +1,12 @@
 import { EventEmitter } from 'node:events'
 import type { KeyvStoreAdapter, StoredData } from 'keyv'
 import type { Ttl } from 'memcache-ts-protocol'
-import { KeyPrefix } from '../cache-key.ts'
 import type { CacheNamespace } from '../cache-namespace.ts'
 import type { Servers } from '../choose-servers.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { Memcache, memcache } from '../memcache.ts'
 import type { MemcacheOptions } from '../memcache-options.ts'
+import { ownNamespace } from '../own-key.ts'
 
 /**
  * A Keyv store in memcached, for Keyv 5 and what stands on it: cache-manager, cacheable, Nest's `CacheModule`. Each
@@ -89,7 +89,7 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
     const { namespace: name } = this
     const cache = this.#given ?? this.#opened ?? getDefaultMemcache()
     if (this.#found === undefined || this.#found.cache !== cache || this.#found.name !== name) {
-      const all = cache.namespace([KeyPrefix.keyv])
+      const all = ownNamespace(cache, 'keyv')
       this.#found = { cache, name, values: name === undefined ? all : all.namespace([name]) }
     }
     return this.#found.values

@@ -55,15 +55,16 @@ export class GcraLimits implements Limits {
         if (result.allowed) return { state: this.#after(state, cost, nowMs), result }
         if (blockMs === undefined || state[0] > nowMs) return { state, result }
         const untilMs = nowMs + blockMs
-        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, nowMs) }
+        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, nowMs, result) }
       },
       giveUp: () => this.#judge(this.#full(nowMs), cost, nowMs, true),
     })
   }
 
-  async peek(id: string, nowMs: number): Promise<RateLimitResult> {
-    const found = await this.#options.store.gets(this.#key(id))
-    return this.#judge(this.#stateIn(found?.value), 1, nowMs, false)
+  async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
+    const key = this.#key(id)
+    const found = await this.#options.store.gets(key, key)
+    return this.#judge(this.#stateIn(found?.value), cost, nowMs, false)
   }
 
   penalty(id: string, amount: number, nowMs: number): Promise<void> {
@@ -88,10 +89,11 @@ export class GcraLimits implements Limits {
 
   #judge(state: GcraState, cost: number, nowMs: number, consumed: boolean): RateLimitResult {
     const [blockedUntilMs, ...arrivals] = state
-    if (blockedUntilMs > nowMs) return blockedResult(this.#options.windows, blockedUntilMs, nowMs)
-    return this.#gcras
+    const result = this.#gcras
       .map((gcra, index) => gcra.judge(arrivals[index]!, nowMs, cost, consumed))
       .reduce((a, b) => tighter(a, b))
+    if (blockedUntilMs <= nowMs) return result
+    return blockedResult(this.#options.windows, blockedUntilMs, nowMs, result)
   }
 
   #after([blocked, ...arrivals]: GcraState, cost: number, nowMs: number): GcraState {
@@ -153,7 +155,7 @@ export class GcraLimits implements Limits {
   async #swap(key: string, turns: readonly Turn[]): Promise<unknown[]> {
     const { store } = this.#options
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const found = await store.gets(key)
+      const found = await store.gets(key, key)
       const before = this.#stateIn(found?.value)
       let state = before
       const results = turns.map((turn) => {
@@ -163,7 +165,7 @@ export class GcraLimits implements Limits {
       })
       if (state === before) return results
       const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - turns[0]!.nowMs))
-      if (await store.swap(key, state, found?.casUnique, ttl)) return results
+      if (await store.swap(key, state, found?.casUnique, ttl, key)) return results
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
     }
     return turns.map((turn) => turn.giveUp())

@@ -44,6 +44,14 @@ export class Gcra {
     const earlyUs = after - nowUs - this.#toleranceUs
     const owedUs = (earlyUs <= 0 && consumed ? after : Math.max(arrivalUs, nowUs)) - nowUs
     const remaining = Math.max(0, Math.floor((this.#toleranceUs - owedUs) / this.#intervalUs))
-    return new WindowResult(this.window, remaining, Math.ceil(owedUs / 1000), Math.max(0, Math.ceil(earlyUs / 1000)))
+    const nextUs = owedUs + (remaining + 1) * this.#intervalUs - this.#toleranceUs
+    return new WindowResult(
+      this.window,
+      remaining,
+      Math.ceil(owedUs / 1000),
+      cost === 0 ? 0 : Math.max(0, Math.ceil(earlyUs / 1000)),
+      // If all is there, there is no next unit.
+      Math.min(Math.ceil(owedUs / 1000), Math.max(0, Math.ceil(nextUs / 1000))),
+    )
   }
 }

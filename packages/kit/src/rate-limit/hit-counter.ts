@@ -1,7 +1,9 @@
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { lifetimeOver, windowIndex } from './rate-limit-window.ts'
+import { ownKey } from '../own-key.ts'
+import { CounterLayout } from './counter-layout.ts'
+import type { WindowCount } from './counter-layout.ts'
+import { FirstHitCounter } from './first-hit-counter.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import { BELIEVED_MS, isYoung } from './standing.ts'
 
@@ -12,97 +14,121 @@ export interface Hits {
   readonly resetAtMs: number
 }
 
+interface Opened {
+  readonly cache: Memcache
+  readonly store: MemcachedCounters
+  readonly counter: FirstHitCounter
+}
+
 /**
- * Hits by key in fixed windows, which are aligned so that all processes mean the same ones: for the stores of other
- * libraries, which judge by themselves. Faults of the cache reject.
+ * Hits by key, in windows that start at a key's first hit: for the stores of other libraries, which compare them with limits
+ * themselves. All processes share them. Faults of the cache reject.
  */
 export class HitCounter {
   readonly #name: string
   readonly #cache: Memcache | undefined
+  readonly #windowMs: number
+  readonly #layout: CounterLayout
+  #opened: Opened | undefined
   /** Which counters are the ones in use; `resetAll` goes on to new ones. */
   #generation = 0
   #askedAtMs = -Infinity
 
   /**
-   * @param name tells counters apart; those of one name are shared.
+   * @param name tells counters apart; those with the same name and window are shared.
+   * @param windowMs how long a window lasts, in milliseconds.
    * @param cache default: this process's, found at the first use.
+   * @throws MemcacheOptionError if a window of this length cannot be counted.
    */
-  constructor(name: string, cache: Memcache | undefined) {
+  constructor(name: string, windowMs: number, cache: Memcache | undefined) {
     this.#name = name
+    this.#windowMs = windowMs
     this.#cache = cache
+    this.#layout = new CounterLayout(windowMs)
   }
 
   /** Counts a hit, in one round trip. */
-  async increment(key: string, windowMs: number): Promise<Hits> {
+  async increment(key: string): Promise<Hits> {
     const asking = this.#askForReset()
-    const hits = await this.#increment(key, windowMs)
-    return (await asking) === true ? this.#increment(key, windowMs) : hits
+    const hits = await this.#increment(key)
+    return (await asking) === true ? this.#increment(key) : hits
   }
 
-  /** Takes a hit back. */
-  async decrement(key: string, windowMs: number): Promise<void> {
+  /** Takes a hit back from the window that has not ended. */
+  async decrement(key: string): Promise<void> {
     await this.#askForReset()
-    const at = this.#place(key, windowMs)
-    await this.#store.decr(at.key, 1, at.key)
+    const { counter, nowMs } = this.#open()
+    const stored = this.#key(key)
+    await counter.giveBack(stored, 1, undefined, nowMs, stored)
   }
 
-  /** Where a counter stands; `undefined` where nothing was counted. */
-  async get(key: string, windowMs: number): Promise<Hits | undefined> {
+  /** Where a counter stands; `undefined` if nothing was counted in a window that has not ended. */
+  async get(key: string): Promise<Hits | undefined> {
     await this.#askForReset()
-    const at = this.#place(key, windowMs)
-    const hits = await this.#store.count(at.key, at.key)
-    return hits === 0 ? undefined : { hits, resetAtMs: at.resetAtMs }
+    const { counter, nowMs } = this.#open()
+    const stored = this.#key(key)
+    const found = await counter.get(stored, nowMs, stored)
+    return found && this.#hitsOf(found)
   }
 
-  async reset(key: string, windowMs: number): Promise<void> {
+  async reset(key: string): Promise<void> {
     await this.#askForReset()
-    const at = this.#place(key, windowMs)
-    await this.#store.delete(at.key, at.key)
+    const { store } = this.#open()
+    const stored = this.#key(key)
+    await store.delete(stored, stored)
   }
 
   /** Forgets all counters of the name; other processes see it within a second. */
   async resetAll(): Promise<void> {
+    const { store } = this.#open()
     const key = this.#generationKey()
-    this.#generation = await this.#store.incr(key, 1, Infinity, key)
+    this.#generation = await store.incr(key, 1, Infinity, key)
   }
 
-  async #increment(key: string, windowMs: number): Promise<Hits> {
-    const at = this.#place(key, windowMs)
-    return { hits: await this.#store.incr(at.key, 1, lifetimeOver(windowMs), at.key), resetAtMs: at.resetAtMs }
+  async #increment(key: string): Promise<Hits> {
+    const { counter, nowMs } = this.#open()
+    const stored = this.#key(key)
+    return this.#hitsOf(await counter.add(stored, 1, nowMs, stored))
   }
 
-  #place(key: string, windowMs: number): { readonly key: string; readonly resetAtMs: number } {
-    const index = windowIndex(windowMs, this.#opened.clock.nowMs())
-    const parts = [KeyPrefix.rate, this.#name, 'hits', windowMs, index, this.#generation, key]
-    return { key: this.#opened.key(parts), resetAtMs: (index + 1) * windowMs }
+  #hitsOf({ startMs, count }: WindowCount): Hits {
+    return { hits: Math.max(0, count), resetAtMs: startMs + this.#windowMs }
   }
 
   /** Asks once a second whether there was a `resetAll` elsewhere; resolves to whether there was. */
   #askForReset(): Promise<boolean> | undefined {
-    const nowMs = this.#opened.clock.nowMs()
+    const { store, nowMs } = this.#open()
     if (isYoung(nowMs - this.#askedAtMs, BELIEVED_MS)) return undefined
     this.#askedAtMs = nowMs
     const before = this.#generation
     const generationKey = this.#generationKey()
-    const asking = this.#store.count(generationKey, generationKey).then((generation) => {
+    const asking = store.count(generationKey, generationKey).then((generation) => {
       // Unless this process has gone on itself meanwhile, or it was evicted.
       if (this.#generation === before && generation !== 0) this.#generation = generation
       return this.#generation !== before
     })
-    // Who waits for a counter that fails first does not come to wait for this.
+    // If the counter fails first, nobody awaits this.
     asking.catch(() => {})
     return asking
   }
 
+  #key(key: string): string {
+    const parts = [this.#name, 'hits', this.#windowMs, this.#generation, key.toWellFormed()]
+    return ownKey(this.#open().cache, 'rate', parts)
+  }
+
   #generationKey(): string {
-    return this.#opened.key([KeyPrefix.rate, this.#name, 'generation'])
+    return ownKey(this.#open().cache, 'rate', [this.#name, 'generation'])
   }
 
-  get #store(): MemcachedCounters {
-    return new MemcachedCounters(this.#opened.client)
-  }
-
-  get #opened(): Memcache {
-    return this.#cache ?? getDefaultMemcache()
+  /** The cache, with the counter in it: in a test, this process's may be another one than before. */
+  #open(): Opened & { readonly nowMs: number } {
+    const cache = this.#cache ?? getDefaultMemcache()
+    let opened = this.#opened
+    if (cache !== opened?.cache) {
+      const store = new MemcachedCounters(cache.client)
+      this.#opened = opened = { cache, store, counter: new FirstHitCounter(store, this.#layout) }
+    }
+    return { ...opened, nowMs: cache.clock.nowMs() }
   }
 }

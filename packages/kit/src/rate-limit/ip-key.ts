@@ -1,24 +1,42 @@
 import { isIPv6 } from 'node:net'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 
 /** How many bits of an IPv6 address are one client: a customer gets at least a /56, and can use every address in it. */
-const IPV6_PREFIX_BITS = 56
+const DEFAULT_IPV6_SUBNET = 56
+const MIN_IPV6_SUBNET = 1
+const IPV6_BITS = 128
 
 /**
- * One client's name by its address: IPv4 as it is, IPv6 by its /56, an IPv4 address in IPv6 clothes as IPv4.
+ * One client's name by its address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses that hold an IPv4 address (mapped, NAT64,
+ * 6to4, Teredo) count as that.
+ * @param ipv6Subnet how many bits of an IPv6 address are one client; 128 is each address by itself. Default 56.
+ * @throws MemcacheOptionError if that is no whole number from 1 to 128.
  */
-export function ipKey(ip: string): string {
+export function ipKey(ip: string, ipv6Subnet: number = DEFAULT_IPV6_SUBNET): string {
+  if (ipv6Subnet !== DEFAULT_IPV6_SUBNET) checkIpv6Subnet(ipv6Subnet)
   // Most are plain IPv4.
   if (!ip.includes(':')) return ip
   const address = withoutPort(ip).split('%')[0]!
   if (!isIPv6(address)) return address
   const groups = expand(address)
-  const mapped = mappedIpv4(groups)
-  if (mapped !== undefined) return mapped
-  const whole = Math.floor(IPV6_PREFIX_BITS / 16)
-  const rest = IPV6_PREFIX_BITS % 16
+  const embedded = embeddedIpv4(groups)
+  if (embedded !== undefined) return embedded
+  const whole = Math.floor(ipv6Subnet / 16)
+  const rest = ipv6Subnet % 16
   const kept = groups.slice(0, whole)
-  kept.push(groups[whole]! & (0xffff << (16 - rest)) & 0xffff)
-  return `${kept.map((group) => group.toString(16)).join(':')}::/${IPV6_PREFIX_BITS}`
+  if (rest > 0) kept.push(groups[whole]! & (0xffff << (16 - rest)) & 0xffff)
+  const subnet = kept.map((group) => group.toString(16)).join(':')
+  if (ipv6Subnet === IPV6_BITS) return subnet
+  return `${subnet}${kept.length === 8 ? '' : '::'}/${ipv6Subnet}`
+}
+
+/** @throws MemcacheOptionError if it is no whole number from 1 to 128. */
+export function checkIpv6Subnet(value: unknown): void {
+  if (!Number.isInteger(value) || (value as number) < MIN_IPV6_SUBNET || (value as number) > IPV6_BITS) {
+    throw new MemcacheOptionError(
+      `ipv6Subnet must be a whole number of bits from ${MIN_IPV6_SUBNET} to ${IPV6_BITS}, got ${String(value)}`,
+    )
+  }
 }
 
 /** Some proxies forward `address:port`; with the port in it a client would be another one with each connection. */
@@ -26,10 +44,21 @@ function withoutPort(ip: string): string {
   return /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(ip)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(ip)?.[1] ?? ip
 }
 
-/** The IPv4 address that an IPv6 one stands for (RFC 4291, section 2.5.5.2), however it is written. */
-function mappedIpv4(groups: readonly number[]): string | undefined {
+/**
+ * The IPv4 address that an IPv6 one holds: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052, 64:ff9b::/96), of 6to4
+ * (RFC 3056), or of a Teredo client (RFC 4380, section 4: inverted).
+ */
+function embeddedIpv4(groups: readonly number[]): string | undefined {
   const [a, b, c, d, e, f, high, low] = groups as [number, number, number, number, number, number, number, number]
-  if ((a | b | c | d | e) !== 0 || f !== 0xffff) return undefined
+  if (a === 0x2002) return ipv4(b, c)
+  if (a === 0x2001 && b === 0) return ipv4(high ^ 0xffff, low ^ 0xffff)
+  if ((c | d | e) !== 0) return undefined
+  const isMapped = a === 0 && b === 0 && f === 0xffff
+  const isNat64 = a === 0x64 && b === 0xff9b && f === 0
+  return isMapped || isNat64 ? ipv4(high, low) : undefined
+}
+
+function ipv4(high: number, low: number): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
 }
 

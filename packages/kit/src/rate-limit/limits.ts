@@ -20,9 +20,10 @@ export interface LimitsOptions {
  * Faults of the store reject.
  */
 export interface Limits {
+  /** @param cost over 0. */
   consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult>
-  /** What a call at cost 1 would be told; it uses nothing. */
-  peek(id: string, nowMs: number): Promise<RateLimitResult>
+  /** What a call at a cost, which may be 0, would be told; it uses nothing. */
+  peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult>
   /** Uses up so much more, allowed or not. */
   penalty(id: string, amount: number, nowMs: number): Promise<void>
   /** Gives so much back. @param atMs when it was consumed. */
@@ -32,7 +33,21 @@ export interface Limits {
   reset(id: string, nowMs: number): Promise<void>
 }
 
-/** What an id that is blocked is told. */
-export function blockedResult(windows: readonly RateLimitWindow[], untilMs: number, nowMs: number): RateLimitResult {
-  return new WindowResult(windows[0]!, 0, untilMs - nowMs, untilMs - nowMs)
+/**
+ * What an id that is blocked is told: to come back when the block has ended and there is room.
+ * @param otherwise what it would be told if it were not blocked.
+ */
+export function blockedResult(
+  windows: readonly RateLimitWindow[],
+  untilMs: number,
+  nowMs: number,
+  otherwise: RateLimitResult,
+): RateLimitResult {
+  const blockedMs = untilMs - nowMs
+  if (otherwise.retryAfterMs > blockedMs) {
+    const window = WindowResult.windowOf(otherwise, windows)
+    // A call that costs less may have room when the block ends.
+    return new WindowResult(window, 0, Math.max(otherwise.resetMs, blockedMs), otherwise.retryAfterMs, blockedMs)
+  }
+  return new WindowResult(windows[0]!, 0, blockedMs, blockedMs)
 }

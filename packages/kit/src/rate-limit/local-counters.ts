@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { ttlToSeconds } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import type { RateLimitStore } from './rate-limit-store.ts'
+import type { RateLimitStore, StoredWord } from './rate-limit-store.ts'
 
 const MOST_ITEMS = 100_000
 
@@ -73,6 +73,29 @@ export class LocalCounters implements RateLimitStore {
 
   async delete(key: string): Promise<void> {
     this.#items.delete(key)
+  }
+
+  addToWord(key: string, delta: bigint, initial: bigint | undefined, ttl: Ttl): Promise<bigint | undefined>
+  addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl): Promise<bigint>
+  async addToWord(key: string, delta: bigint, initial: bigint | undefined, ttl: Ttl): Promise<bigint | undefined> {
+    const item = this.#find(key)
+    if (item === undefined) {
+      if (initial !== undefined) this.#store(key, initial, ttl)
+      return initial
+    }
+    const word = BigInt.asUintN(64, (item.value as bigint) + delta)
+    item.value = word
+    item.casUnique = ++this.#lastCas
+    return word
+  }
+
+  async getsWord(key: string): Promise<StoredWord | undefined> {
+    const item = this.#find(key)
+    return item && { word: item.value as bigint, casUnique: item.casUnique }
+  }
+
+  async swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl): Promise<boolean> {
+    return this.swap(key, word, casUnique, ttl)
   }
 
   #find(key: string): LocalItem | undefined {

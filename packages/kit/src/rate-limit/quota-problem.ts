@@ -27,7 +27,9 @@ export function quotaProblem(
     type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
     title: 'Request cannot be satisfied as assigned quota has been exceeded',
     status: 429,
-    detail: `The limit of ${result.limit} is used up. Try again in ${times}.`,
+    detail: Number.isFinite(seconds)
+      ? `The limit of ${result.limit} is used up. Try again in ${times}.`
+      : `The limit of ${result.limit} never allows this request.`,
     'violated-policies': [policyName(limiter, WindowResult.windowOf(result, limiter.windows))],
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
@@ -23,10 +24,30 @@ export interface DescribedLimiter {
   nowMs(): number
 }
 
-/** Writes what a limiter said of a request into its response, beside what other limiters said. */
-export type WriteRateLimitHeaders = (target: HeaderTarget, result: RateLimitResult) => void
+/**
+ * Writes what a limiter said of a request into its response, beside what other limiters said.
+ * @param id whom the request counts for, which `partitionKey` tells of.
+ */
+export type WriteRateLimitHeaders = (target: HeaderTarget, result: RateLimitResult, id?: string) => void
 
-const FORMATS: Readonly<Record<RateLimitHeaderFormat, (limiter: DescribedLimiter) => WriteRateLimitHeaders>> = {
+/** What `draft-10` tells besides. */
+export interface RateLimitHeaderOptions {
+  /** `qu`: what is counted. Default `requests`, which is not written. */
+  quotaUnit?: QuotaUnit | undefined
+  /** `pk`: tell clients by a hash of the id which of them are counted together. Default false. */
+  partitionKey?: boolean | undefined
+}
+
+/** The quota units of the draft. */
+export type QuotaUnit = 'requests' | 'content-bytes' | 'concurrent-requests'
+
+const QUOTA_UNITS: readonly QuotaUnit[] = ['requests', 'content-bytes', 'concurrent-requests']
+/** Bytes of a SHA-256 that tell ids apart. */
+const PARTITION_KEY_BYTES = 12
+
+type MakeWriter = (limiter: DescribedLimiter, options: RateLimitHeaderOptions) => WriteRateLimitHeaders
+
+const FORMATS: Readonly<Record<RateLimitHeaderFormat, MakeWriter>> = {
   'draft-10': draft10,
   'draft-7': draft7,
   'draft-6': draft6,
@@ -35,17 +56,25 @@ const FORMATS: Readonly<Record<RateLimitHeaderFormat, (limiter: DescribedLimiter
 
 /**
  * The writer of a limiter's headers, to be made once; `false` writes none.
- * @throws MemcacheOptionError for a format that there is not.
+ * @throws MemcacheOptionError if the format or an option is unknown.
  */
 export function rateLimitHeaders(
   format: RateLimitHeaderFormat | false,
   limiter: DescribedLimiter,
+  options: RateLimitHeaderOptions = {},
 ): WriteRateLimitHeaders {
+  const { quotaUnit = 'requests', partitionKey = false } = options
+  if (!QUOTA_UNITS.includes(quotaUnit)) {
+    throw new MemcacheOptionError(`quotaUnit must be ${QUOTA_UNITS.join(', ')}, got '${quotaUnit}'`)
+  }
+  if (typeof partitionKey !== 'boolean') {
+    throw new MemcacheOptionError(`partitionKey must be true or false, got ${String(partitionKey)}`)
+  }
   if (format === false) return () => {}
   if (!Object.hasOwn(FORMATS, format)) {
     throw new MemcacheOptionError(`headers must be ${Object.keys(FORMATS).join(', ')} or false, got '${format}'`)
   }
-  return FORMATS[format](limiter)
+  return FORMATS[format](limiter, options)
 }
 
 /** The name of one of a limiter's policies: its own, or, where it has several windows, with the window's. */
@@ -53,24 +82,40 @@ export function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, 
   return limiter.windows.length === 1 ? limiter.name : `${limiter.name}-${window.windowMs / 1000}s`
 }
 
-/** The seconds for `Retry-After` (RFC 9110, section 10.2.3): whole ones, at least 1. */
+/** The seconds for `Retry-After` (RFC 9110, section 10.2.3): whole ones, at least 1; `Infinity`, which is not to be sent, if there is no use. */
 export function retryAfterSeconds(result: RateLimitResult): number {
   return Math.max(1, Math.ceil(result.retryAfterMs / 1000))
 }
 
 /** `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=50;t=30`: lists, to which each limiter adds. */
-function draft10(limiter: DescribedLimiter): WriteRateLimitHeaders {
-  const names = limiter.windows.map((window) => quoted(policyName(limiter, window)))
-  const policy = limiter.windows.map(
-    (window, index) => `${names[index]};q=${window.limit};w=${Math.ceil(window.windowMs / 1000)}`,
+function draft10(
+  limiter: DescribedLimiter,
+  { quotaUnit, partitionKey }: RateLimitHeaderOptions,
+): WriteRateLimitHeaders {
+  const { windows } = limiter
+  const names = windows.map((window) => quoted(policyName(limiter, window)))
+  const unit = quotaUnit === undefined || quotaUnit === 'requests' ? '' : `;qu="${quotaUnit}"`
+  const policy = windows.map(
+    (window, index) => `${names[index]};q=${window.limit};w=${Math.ceil(window.windowMs / 1000)}${unit}`,
   )
   const policies = policy.join(', ')
-  const { windows } = limiter
-  return (target, result) => {
+  return (target, result, id) => {
     const name = windows.length === 1 ? names[0]! : names[windows.indexOf(WindowResult.windowOf(result, windows))]!
-    append(target, 'RateLimit-Policy', policies)
-    append(target, 'RateLimit', `${name};r=${result.remaining};t=${Math.ceil(result.resetMs / 1000)}`)
+    const seconds = resetSeconds(result)
+    if (partitionKey !== true || id === undefined) {
+      append(target, 'RateLimit-Policy', policies)
+      append(target, 'RateLimit', `${name};r=${result.remaining};t=${seconds}`)
+      return
+    }
+    const key = `;pk=:${partitionKeyOf(id)}:`
+    append(target, 'RateLimit-Policy', policy.map((one) => `${one}${key}`).join(', '))
+    append(target, 'RateLimit', `${name};r=${result.remaining};t=${seconds}${key}`)
   }
+}
+
+/** A byte sequence of structured fields that tells an id from others, and not what it is. */
+function partitionKeyOf(id: string): string {
+  return createHash('sha256').update(id).digest().subarray(0, PARTITION_KEY_BYTES).toString('base64')
 }
 
 /** `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=50, reset=30`. */
@@ -78,10 +123,10 @@ function draft7(limiter: DescribedLimiter): WriteRateLimitHeaders {
   const policies = unnamedPolicies(limiter)
   return (target, result) => {
     append(target, 'RateLimit-Policy', policies)
-    const { limit, remaining, resetMs } = result
+    const { limit, remaining } = result
     const said = /remaining=(\d+)/.exec(String(target.getHeader('RateLimit')))?.[1]
     if (said !== undefined && Number(said) <= remaining) return
-    target.setHeader('RateLimit', `limit=${limit}, remaining=${remaining}, reset=${Math.ceil(resetMs / 1000)}`)
+    target.setHeader('RateLimit', `limit=${limit}, remaining=${remaining}, reset=${resetSeconds(result)}`)
   }
 }
 
@@ -90,7 +135,7 @@ function draft6(limiter: DescribedLimiter): WriteRateLimitHeaders {
   const policies = unnamedPolicies(limiter)
   return (target, result) => {
     append(target, 'RateLimit-Policy', policies)
-    writeThree(target, 'RateLimit', result, Math.ceil(result.resetMs / 1000))
+    writeThree(target, 'RateLimit', result, resetSeconds(result))
   }
 }
 
@@ -99,6 +144,10 @@ function legacy(limiter: DescribedLimiter): WriteRateLimitHeaders {
   return (target, result) => {
     writeThree(target, 'X-RateLimit', result, Math.ceil((limiter.nowMs() + result.resetMs) / 1000))
   }
+}
+
+function resetSeconds(result: RateLimitResult): number {
+  return Math.ceil(WindowResult.nextMsOf(result) / 1000)
 }
 
 /** These can tell of one limit alone: of several limiters, of the one that leaves least. */

@@ -9,11 +9,11 @@ export interface RateLimitResult {
   readonly remaining: number
   /** Milliseconds until the window ends; with `gcra`, until all of it is there again. */
   readonly resetMs: number
-  /** Milliseconds until it is worth trying again; 0 when allowed. */
+  /** Milliseconds until the same call passes, if no other takes its place; 0 if it is allowed, `Infinity` if it costs more than is ever allowed. */
   readonly retryAfterMs: number
 }
 
-/** A result that knows of which window it speaks: of several, the tightest. Who has it from JSON sees the result alone. */
+/** A result that knows of which window it speaks: of several, the tightest. As JSON it is the result alone. */
 export class WindowResult implements RateLimitResult {
   readonly allowed: boolean
   readonly limit: number
@@ -21,21 +21,60 @@ export class WindowResult implements RateLimitResult {
   readonly resetMs: number
   readonly retryAfterMs: number
   readonly #window: RateLimitWindow
+  readonly #nextMs: number
+  #atMs: number | undefined
 
-  /** @param retryAfterMs 0 allows. */
-  constructor(window: RateLimitWindow, remaining: number, resetMs: number, retryAfterMs: number) {
+  /**
+   * @param retryAfterMs 0 allows.
+   * @param nextMs milliseconds until there is more; default: `resetMs`.
+   */
+  constructor(
+    window: RateLimitWindow,
+    remaining: number,
+    resetMs: number,
+    retryAfterMs: number,
+    nextMs: number = resetMs,
+  ) {
     this.allowed = retryAfterMs === 0
     this.limit = window.limit
     this.remaining = remaining
     this.resetMs = resetMs
     this.retryAfterMs = retryAfterMs
     this.#window = window
+    this.#nextMs = nextMs
   }
 
   /** The window of a result, among those of its limiter. */
   static windowOf(result: RateLimitResult, windows: readonly RateLimitWindow[]): RateLimitWindow {
     if (#window in result) return result.#window
     return windows.find((window) => window.limit === result.limit) ?? windows[0]!
+  }
+
+  /** Milliseconds until more is left than now: the end of a window, or, with `gcra`, the next unit. */
+  static nextMsOf(result: RateLimitResult): number {
+    return #window in result ? result.#nextMs : result.resetMs
+  }
+
+  /** Notes when a result was consumed. */
+  static at(result: RateLimitResult, nowMs: number): RateLimitResult {
+    if (#window in result) result.#atMs = nowMs
+    return result
+  }
+
+  /** When a result was consumed, in milliseconds since 1970, if that was noted. */
+  static atMsOf(result: RateLimitResult): number | undefined {
+    return #window in result ? result.#atMs : undefined
+  }
+
+  /** The denial of a call that costs more than is ever allowed. */
+  static never(result: RateLimitResult, windows: readonly RateLimitWindow[]): WindowResult {
+    return new WindowResult(WindowResult.windowOf(result, windows), result.remaining, result.resetMs, Infinity)
+  }
+
+  /** What is told of an id that is not counted: all is left. */
+  static unlimited(windows: readonly RateLimitWindow[]): WindowResult {
+    const window = windows[0]!
+    return new WindowResult(window, window.limit, window.windowMs, 0)
   }
 }
 

@@ -11,10 +11,29 @@ export interface RateLimitStore {
   count(key: string, groupKey: string): Promise<number>
   get(key: string, groupKey: string): Promise<unknown>
   set(key: string, value: unknown, ttl: Ttl, groupKey: string): Promise<void>
-  gets(key: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined>
+  gets(key: string, groupKey: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined>
   /** Stores a value in place of the one that `gets` returned, or of none; returns whether nobody was faster. */
-  swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl): Promise<boolean>
+  swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean>
   delete(key: string, groupKey: string): Promise<void>
+  /** Adds to a counter of 64 bits, below 0 too, and returns where it stands; without `initial`, `undefined` is a miss. */
+  addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl, groupKey: string): Promise<bigint>
+  addToWord(
+    key: string,
+    delta: bigint,
+    initial: bigint | undefined,
+    ttl: Ttl,
+    groupKey: string,
+  ): Promise<bigint | undefined>
+  /** A counter of 64 bits; `undefined` is a miss. */
+  getsWord(key: string, groupKey: string): Promise<StoredWord | undefined>
+  /** As `swap`, for a counter of 64 bits. */
+  swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl, groupKey: string): Promise<boolean>
+}
+
+/** A counter of 64 bits as it is stored. */
+export interface StoredWord {
+  readonly word: bigint
+  readonly casUnique: bigint
 }
 
 /** Counts in memcached: each one round trip, with meta commands; without, a counter that is new takes two. */
@@ -47,13 +66,44 @@ export class MemcachedCounters implements RateLimitStore {
     return this.#client.set(key, value, ttl, { groupKey })
   }
 
-  gets(key: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
-    return this.#client.gets(key)
+  gets(key: string, groupKey: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
+    return this.#client.gets(key, { groupKey })
   }
 
-  async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl): Promise<boolean> {
-    if (casUnique === undefined) return this.#client.add(key, value, ttl)
-    return (await this.#client.cas(key, value, casUnique, ttl)) === 'stored'
+  async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean> {
+    if (casUnique === undefined) return this.#client.add(key, value, ttl, { groupKey })
+    return (await this.#client.cas(key, value, casUnique, ttl, { groupKey })) === 'stored'
+  }
+
+  addToWord(
+    key: string,
+    delta: bigint,
+    initial: bigint | undefined,
+    ttl: Ttl,
+    groupKey: string,
+  ): Promise<bigint | undefined>
+  addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl, groupKey: string): Promise<bigint>
+  addToWord(
+    key: string,
+    delta: bigint,
+    initial: bigint | undefined,
+    ttl: Ttl,
+    groupKey: string,
+  ): Promise<bigint | undefined> {
+    if (delta < 0n) return this.#client.decr(key, -delta, { groupKey })
+    return this.#client.incr(key, delta, { initial, ttl, groupKey })
+  }
+
+  async getsWord(key: string, groupKey: string): Promise<StoredWord | undefined> {
+    const item = await this.#client.gets(key, { groupKey })
+    if (!Buffer.isBuffer(item?.value)) return undefined
+    const digits = item.value.toString('latin1').trim()
+    return /^\d+$/.test(digits) ? { word: BigInt(digits), casUnique: item.casUnique } : undefined
+  }
+
+  async swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl, groupKey: string): Promise<boolean> {
+    const digits = Buffer.from(String(word), 'latin1')
+    return (await this.#client.cas(key, digits, casUnique, ttl, { groupKey })) === 'stored'
   }
 
   async delete(key: string, groupKey: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
+import type { IdListOption } from './id-list.ts'
 import { MOST, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
 
@@ -11,14 +12,20 @@ export interface RateLimiterOptions extends RateLimitWindowOptions {
   /** Limits with the same name share their counters. Default `default`. */
   name?: string | undefined
   /**
-   * `sliding`: the window before counts by the part of it that is less than a window ago. `fixed`: each window anew.
-   * `gcra`: evenly, with a burst. Default `sliding`.
+   * `sliding`: the window before counts by the part of it that is less than a window ago. `fixed`: all of the limit in each
+   * window, which starts at an id's first call. `gcra`: evenly, with a burst. Default `sliding`.
    */
   algorithm?: RateLimitAlgorithm | undefined
   /** With `gcra`, and one window: how many may come at once. Default: the limit. */
   burst?: number | undefined
   /** For how many milliseconds an id is denied everything once it has wanted more than it may. Default: no longer than it has to. */
   blockMs?: number | undefined
+  /** Ids that are always allowed, and not counted: a list of ids and of address ranges (`10.0.0.0/8`), or a function of an id. */
+  allow?: IdListOption | undefined
+  /** Ids that are always denied, as `allow`; it comes first. */
+  deny?: IdListOption | undefined
+  /** Ids that differ in case or Unicode form alone count as one (NFKC, lower case): for e-mail addresses and names. Default false. */
+  normalize?: boolean | undefined
   /** What counts when memcached is away: a limiter in this process (`local`), nothing (`open`), or everything is denied (`closed`). Default `local`. */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
   /** The cache that counts. Default: this process's. */
@@ -31,6 +38,9 @@ export const RATE_LIMITER_OPTIONS = [
   'algorithm',
   'burst',
   'blockMs',
+  'allow',
+  'deny',
+  'normalize',
   'onCacheDown',
   'cache',
 ] as const satisfies readonly (keyof RateLimiterOptions)[]
@@ -45,6 +55,12 @@ export const RATE_LIMITER_HINTS = {
   blockDuration: 'blockMs',
   insuranceLimiter: "onCacheDown: 'local'",
   inMemoryBlockOnConsumed: 'always on',
+  whitelist: 'allow',
+  allowList: 'allow',
+  blacklist: 'deny',
+  denyList: 'deny',
+  prefix: 'name',
+  limiter: 'algorithm',
 }
 
 /** The options with their defaults. */
@@ -54,14 +70,24 @@ export interface ResolvedRateLimiterOptions {
   readonly algorithm: RateLimitAlgorithm
   readonly burst: number | undefined
   readonly blockMs: number | undefined
+  readonly allow: IdListOption | undefined
+  readonly deny: IdListOption | undefined
+  readonly normalize: boolean
   readonly onCacheDown: 'local' | 'open' | 'closed'
   readonly cache: Memcache | undefined
 }
 
-/** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
   checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
+  const { allow, deny, normalize = false } = options
+  if (typeof name !== 'string' || name === '') {
+    throw new MemcacheOptionError(`name must be a string that is not empty, got ${JSON.stringify(name)}`)
+  }
+  if (typeof normalize !== 'boolean') {
+    throw new MemcacheOptionError(`normalize must be true or false, got ${String(normalize)}`)
+  }
   oneOf('algorithm', algorithm, ['sliding', 'fixed', 'gcra'])
   oneOf('onCacheDown', onCacheDown, ['local', 'open', 'closed'])
   const windows = rateLimitWindows(options)
@@ -72,17 +98,19 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
       throw new MemcacheOptionError('burst goes with one window: with several, each has its limit')
   }
   if (blockMs !== undefined) wholeNumber('blockMs', blockMs)
-  return { name, windows, algorithm, burst, blockMs, onCacheDown, cache }
+  return { name, windows, algorithm, burst, blockMs, allow, deny, normalize, onCacheDown, cache }
 }
 
-/** @throws MemcacheOptionError for what is no whole number over 0. */
+/** @throws MemcacheOptionError if a value is no whole number over 0. */
 export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
-    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${String(value)}`)
+    throw new MemcacheOptionError(
+      `${name} must be a whole number over 0, got ${typeof value === 'string' ? `the string '${value}'` : String(value)}`,
+    )
   }
 }
 
-/** @throws MemcacheOptionError for what cannot be counted. */
+/** @throws MemcacheOptionError if a value cannot be counted. */
 export function countable(name: string, value: unknown): void {
   wholeNumber(name, value)
   if ((value as number) > MOST) throw new MemcacheOptionError(`${name} must be at most ${MOST}, got ${String(value)}`)

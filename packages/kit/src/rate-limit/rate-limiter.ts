@@ -1,25 +1,30 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { isCallersMistake } from '../cache/attempt.ts'
-import { KeyPrefix } from '../cache-key.ts'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
+import { CounterLayout } from './counter-layout.ts'
 import { Denials } from './denials.ts'
+import { FirstHitLimits } from './first-hit-limits.ts'
 import { GcraLimits } from './gcra-limits.ts'
+import { IdList } from './id-list.ts'
+import { Insurance } from './insurance.ts'
 import type { Limits } from './limits.ts'
 import { LocalCounters } from './local-counters.ts'
-import { OutageLog } from './outage-log.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 import { countable, resolveRateLimiterOptions, wholeNumber } from './rate-limiter-options.ts'
-import type { RateLimiterOptions, ResolvedRateLimiterOptions } from './rate-limiter-options.ts'
+import type { RateLimitAlgorithm, RateLimiterOptions, ResolvedRateLimiterOptions } from './rate-limiter-options.ts'
+import { ReadyQueue } from './ready-queue.ts'
+import type { WaitOptions } from './ready-queue.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { fixedWindow, slidingWindow } from './window-algorithms.ts'
-import { WindowLimits } from './window-limits.ts'
+import { SlidingLimits } from './sliding-limits.ts'
 
 /** How soon to try again, where everything is denied because memcached is away. */
 const CLOSED_RETRY_MS = 1000
+/** Ids of which a limiter remembers something between calls. */
+const MAX_IDS = 10_000
 
 const INSTEAD = {
   local: 'counted in this process',
@@ -29,8 +34,14 @@ const INSTEAD = {
 
 /** Options of `consume`. */
 export interface ConsumeOptions {
-  /** How much the call counts. Default 1. */
+  /** How much the call counts. 0 counts nothing: it is allowed unless the id is blocked, and tells what is left. Default 1. */
   cost?: number | undefined
+}
+
+/** What an adapter that makes limiters for requests decides. */
+export interface LimiterSettings {
+  /** Of how many ids a limiter remembers something between calls. Default 10,000. */
+  maxIds?: number
 }
 
 /**
@@ -41,20 +52,46 @@ export class RateLimiter {
   readonly name: string
   /** The windows, the shortest first. */
   readonly windows: readonly RateLimitWindow[]
+  readonly algorithm: RateLimitAlgorithm
+  /** The same for limiters that share all their counters, if their names are the same. */
+  readonly signature: string
   readonly #options: ResolvedRateLimiterOptions
+  readonly #maxIds: number
   readonly #denials: Denials
-  readonly #leastLimit: number
+  /** What costs more than this is never allowed. */
+  readonly #maxCost: number
+  readonly #insurance: Insurance
+  readonly #allow: IdList | undefined
+  readonly #deny: IdList | undefined
+  readonly #ready = new ReadyQueue(
+    (id, cost) => this.#consume(id, cost),
+    (id, cost) => this.peek(id, { cost }),
+  )
   #cache: Memcache | undefined
   #limits: Limits | undefined
-  #insurance: Limits | undefined
+  #localLimits: Limits | undefined
 
   /** Use `rateLimiter()`. */
-  constructor(options: RateLimiterOptions) {
+  constructor(options: RateLimiterOptions, { maxIds = MAX_IDS }: LimiterSettings = {}) {
     this.#options = resolveRateLimiterOptions(options)
-    this.name = this.#options.name
-    this.windows = this.#options.windows
-    this.#denials = new Denials(this.windows)
-    this.#leastLimit = Math.min(...this.windows.map(({ limit }) => limit))
+    const { name, windows, algorithm, burst, onCacheDown, allow, deny } = this.#options
+    this.name = name
+    this.windows = windows
+    this.algorithm = algorithm
+    this.signature = `${algorithm} ${windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join()}`
+    this.#maxIds = maxIds
+    this.#denials = new Denials(windows, maxIds)
+    this.#maxCost = burst ?? Math.min(...windows.map(({ limit }) => limit))
+    this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
+    this.#allow = allow && new IdList('allow', allow)
+    this.#deny = deny && new IdList('deny', deny)
+    // Says now if a limit is more than its window can count.
+    if (algorithm === 'fixed') for (const { windowMs, limit } of windows) CounterLayout.check(windowMs, limit)
+  }
+
+  /** The cache that counts. */
+  get cache(): Memcache {
+    return this.#opened()
   }
 
   /** The time by the cache's clock. */
@@ -65,114 +102,150 @@ export class RateLimiter {
   /**
    * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
    * tightest. A call that is denied counts nowhere.
-   * @throws MemcacheOptionError for an id that is no string, or a cost that is no whole number over 0.
+   * @throws MemcacheOptionError if the id is no string, the cost no whole number from 0 on, or an option unknown.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
-    let cost = options?.cost ?? 1
-    if (cost !== 1) {
-      wholeNumber('cost', cost)
-      // What is over a limit is never allowed, however far it is over it.
-      cost = Math.min(cost, this.#leastLimit + 1)
-    }
-    checkId(id)
-    const nowMs = this.nowMs()
-    const known = this.#denials.find(id, cost, nowMs)
-    if (known !== undefined) return known
-    if (!this.#isWithout()) {
-      try {
-        const result = await this.#limits!.consume(id, cost, nowMs)
-        if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
-        return result
-      } catch (error) {
-        this.#note(error)
-      }
-    }
-    return this.#instead(nowMs, (insurance) => insurance.consume(id, cost, nowMs))
+    return this.#consume(id, options === undefined ? 1 : costOf('consume', options))
   }
 
-  /** What a call of `id` at cost 1 would be told now; it counts nothing. */
-  async peek(id: string): Promise<RateLimitResult> {
+  /**
+   * What a call of `id` would be told now; it counts nothing.
+   * @throws MemcacheOptionError as `consume`.
+   */
+  async peek(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
+    const cost = options === undefined ? 1 : costOf('peek', options)
+    const ofId = this.#idOf(id)
     const nowMs = this.nowMs()
-    return this.#ask(id, nowMs, (limits) => limits.peek(id, nowMs))
+    return this.#listed(ofId) ?? this.#ask(ofId, nowMs, (limits) => limits.peek(ofId, cost, nowMs))
+  }
+
+  /**
+   * Waits until a call of `id` is allowed, and counts it. The callers of this process are allowed in the order in which they came.
+   * Resolves to a denial, at once, if the call must wait for longer than `waitMs`, or can never be allowed.
+   * @throws MemcacheOptionError as `consume`. @throws the signal's reason.
+   */
+  async blockUntilReady(id: string, options: WaitOptions = {}): Promise<RateLimitResult> {
+    return this.#ready.wait(this.#opened().clock, this.#idOf(id), options)
   }
 
   /**
    * Counts so much more, whether that is allowed or not; resolves to what `peek` then says.
    * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
-   * @throws MemcacheOptionError for an amount that is no whole number over 0, or over a milliard.
+   * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard.
    */
   async penalty(id: string, amount: number | ConsumeOptions = 1): Promise<RateLimitResult> {
-    const counted = amountOf(amount)
-    return this.#change(id, (limits, nowMs) => limits.penalty(id, counted, nowMs))
+    const counted = amountOf('penalty', amount)
+    return this.#change(id, (limits, ofId, nowMs) => limits.penalty(ofId, counted, nowMs))
   }
 
   /**
    * Gives so much back, down to nothing counted; resolves to what `peek` then says.
    * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
    * @param atMs when it was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
-   * @throws MemcacheOptionError for an amount that is no whole number over 0, or over a milliard.
+   * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard, or the time is none.
    */
   async reward(id: string, amount: number | ConsumeOptions = 1, atMs?: number): Promise<RateLimitResult> {
-    const counted = amountOf(amount)
-    return this.#change(id, (limits, nowMs) => limits.reward(id, counted, atMs ?? nowMs, nowMs))
+    const counted = amountOf('reward', amount)
+    if (atMs !== undefined && !Number.isFinite(atMs)) {
+      throw new MemcacheOptionError(`atMs must be milliseconds since 1970, got ${String(atMs)}`)
+    }
+    return this.#change(id, (limits, ofId, nowMs) => limits.reward(ofId, counted, atMs ?? nowMs, nowMs))
   }
 
   /**
    * Denies `id` everything for so many milliseconds, in all processes; resolves to what `peek` then says.
    * @param blockMs default: the limiter's `blockMs`.
-   * @throws MemcacheOptionError for what is no whole number over 0.
+   * @throws MemcacheOptionError if it is no whole number over 0.
    */
   async block(id: string, blockMs: number | undefined = this.#options.blockMs): Promise<RateLimitResult> {
     if (blockMs === undefined) throw new MemcacheOptionError(`for how long? block(id, 600_000), or give blockMs`)
     wholeNumber('blockMs', blockMs)
-    return this.#change(id, (limits, nowMs) => limits.block(id, nowMs + blockMs, nowMs))
+    return this.#change(id, (limits, ofId, nowMs) => limits.block(ofId, nowMs + blockMs, nowMs))
   }
 
   /** Forgets what `id` has used, and lifts its block; another process that has just denied it sees that a second later. */
   async reset(id: string): Promise<void> {
-    await this.#change(id, (limits, nowMs) => limits.reset(id, nowMs))
+    await this.#change(id, (limits, ofId, nowMs) => limits.reset(ofId, nowMs))
   }
 
-  async #change(id: string, change: (limits: Limits, nowMs: number) => Promise<void>): Promise<RateLimitResult> {
+  async #consume(given: string, givenCost: number): Promise<RateLimitResult> {
+    const id = this.#idOf(given)
+    const listed = this.#listed(id)
+    if (listed !== undefined) return listed
     const nowMs = this.nowMs()
-    return this.#ask(id, nowMs, async (limits) => {
-      await change(limits, nowMs)
+    if (givenCost === 0) return this.#ask(id, nowMs, (limits, ofId) => limits.peek(ofId, 0, nowMs))
+    // What is over a limit is never allowed, however far it is over it.
+    const isNever = givenCost > this.#maxCost
+    const cost = isNever ? this.#maxCost + 1 : givenCost
+    const known = this.#denials.find(id, cost, nowMs)
+    if (known !== undefined) return known
+    const cache = this.#cache!
+    if (!this.#insurance.isNeeded(cache)) {
+      try {
+        let result = await this.#limits!.consume(id, cost, nowMs)
+        if (isNever && !result.allowed) result = WindowResult.never(result, this.windows)
+        if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
+        return WindowResult.at(result, nowMs)
+      } catch (error) {
+        this.#insurance.note(cache, error)
+      }
+    }
+    const result = await this.#withoutMemcached(nowMs, (limits) => limits.consume(id, cost, nowMs))
+    return isNever && !result.allowed ? WindowResult.never(result, this.windows) : WindowResult.at(result, nowMs)
+  }
+
+  async #change(
+    given: string,
+    change: (limits: Limits, id: string, nowMs: number) => Promise<void>,
+  ): Promise<RateLimitResult> {
+    const nowMs = this.nowMs()
+    return this.#ask(this.#idOf(given), nowMs, async (limits, id) => {
+      await change(limits, id, nowMs)
       this.#denials.forget(id)
-      return limits.peek(id, nowMs)
+      return limits.peek(id, 1, nowMs)
     })
   }
 
-  async #ask(id: string, nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
-    checkId(id)
-    if (!this.#isWithout()) {
+  async #ask(
+    id: string,
+    nowMs: number,
+    ask: (limits: Limits, id: string) => Promise<RateLimitResult>,
+  ): Promise<RateLimitResult> {
+    const cache = this.#cache!
+    if (!this.#insurance.isNeeded(cache)) {
       try {
-        return await ask(this.#limits!)
+        return await ask(this.#limits!, id)
       } catch (error) {
-        this.#note(error)
+        this.#insurance.note(cache, error)
       }
     }
-    return this.#instead(nowMs, ask)
+    return this.#withoutMemcached(nowMs, (limits) => ask(limits, id))
   }
 
-  /** Whether memcached need not be asked: it is known to be away, and that was said. */
-  #isWithout(): boolean {
-    const cache = this.#opened()
-    return cache.isAway && OutageLog.of(cache).has(this.name)
+  /** The answer for an id that is never counted. */
+  #listed(id: string): RateLimitResult | undefined {
+    if (this.#deny?.has(id) === true) return WindowResult.never(WindowResult.unlimited(this.windows), this.windows)
+    return this.#allow?.has(id) === true ? WindowResult.unlimited(this.windows) : undefined
   }
 
-  /** @throws what is the caller's mistake. */
-  #note(error: unknown): void {
-    if (isCallersMistake(error)) throw error
-    OutageLog.of(this.#opened()).failed(this.name, INSTEAD[this.#options.onCacheDown], error)
+  /**
+   * An id as it is counted.
+   * @throws MemcacheOptionError if it is no string: all who have none would count as one.
+   */
+  #idOf(id: unknown): string {
+    if (typeof id !== 'string') {
+      throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
+    }
+    return this.#options.normalize ? id.normalize('NFKC').toLowerCase() : id
   }
 
   /** What is said when memcached is away. */
-  async #instead(nowMs: number, ask: (insurance: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
+  async #withoutMemcached(nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
     const { onCacheDown } = this.#options
     if (onCacheDown === 'local') {
       const cache = this.#opened()
-      this.#insurance ??= this.#limitsIn(LocalCounters.of(cache), cache)
-      return ask(this.#insurance)
+      this.#localLimits ??= this.#limitsIn(LocalCounters.of(cache), cache)
+      return ask(this.#localLimits)
     }
     const window = this.windows[0]!
     const resetMs = window.windowMs - (nowMs % window.windowMs)
@@ -187,35 +260,55 @@ export class RateLimiter {
     if (cache !== this.#cache) {
       this.#cache = cache
       this.#limits = this.#limitsIn(new MemcachedCounters(cache.client), cache)
-      this.#insurance = undefined
+      this.#localLimits = undefined
     }
     return cache
   }
 
   #limitsIn(store: RateLimitStore, cache: Memcache): Limits {
     const { name, windows, algorithm, burst, blockMs } = this.#options
-    const key = (parts: readonly (string | number)[]): string => cache.key([KeyPrefix.rate, ...parts])
+    // Ids are what clients send: half a character is replaced, since no key can hold it.
+    const key = (parts: readonly (string | number)[]): string =>
+      ownKey(
+        cache,
+        'rate',
+        parts.map((part) => (typeof part === 'string' ? part.toWellFormed() : part)),
+      )
     const options = { name, windows, blockMs, store, key }
     if (algorithm === 'gcra') return new GcraLimits(options, burst)
-    return new WindowLimits(options, algorithm === 'fixed' ? fixedWindow : slidingWindow)
+    return algorithm === 'fixed' ? new FirstHitLimits(options, this.#maxIds) : new SlidingLimits(options, this.#maxIds)
   }
 }
 
-/** @throws MemcacheOptionError for what cannot be counted. */
-function amountOf(given: number | ConsumeOptions): number {
-  if (typeof given === 'number') {
+const COST_HINTS = { costs: 'cost', points: 'cost', weight: 'cost', amount: 'cost', tokens: 'cost', hits: 'cost' }
+
+/** @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted. */
+function costOf(method: string, options: ConsumeOptions): number {
+  if (typeof options !== 'object' || options === null) {
+    throw new MemcacheOptionError(`${method} takes its cost in an object, { cost: 2 }, got ${String(options)}`)
+  }
+  checkOptions(method, options, ['cost'], COST_HINTS)
+  const { cost = 1 } = options
+  if (!Number.isSafeInteger(cost) || cost < 0) {
+    throw new MemcacheOptionError(`cost must be a whole number from 0 on, got ${shown(cost)}`)
+  }
+  return cost
+}
+
+/** @throws MemcacheOptionError if it cannot be counted. */
+function amountOf(method: string, given: number | ConsumeOptions): number {
+  if (typeof given !== 'object' || given === null) {
     countable('amount', given)
     return given
   }
+  checkOptions(method, given, ['cost'], COST_HINTS)
   const { cost = 1 } = given
   countable('cost', cost)
   return cost
 }
 
-/** @throws MemcacheOptionError for what is no string: all who have none would count as one. */
-function checkId(id: unknown): void {
-  if (typeof id !== 'string')
-    throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `the string '${value}'` : String(value)
 }
 
 /**

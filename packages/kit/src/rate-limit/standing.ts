@@ -3,41 +3,28 @@ import type { RateLimitWindow } from './rate-limit-window.ts'
 /** How long a process goes by what it knows of an id: that long at most, a `reset` in another process is not seen. */
 export const BELIEVED_MS = 1000
 
-/** What a process knows of an id in the windows of a time, besides the counters, which it asks with every call. */
+/** What a process knows of an id besides its counters, which it asks with every call. */
 export class Standing {
   readonly id: string
-  /** The windows' indexes, in the limiter's order, as everything here. */
-  readonly indexes: readonly number[]
+  /** The counters' keys, in the order of the limiter's windows, as everything here. */
   readonly keys: readonly string[]
   readonly blockKey: string
   /** All keys of an id go to the server of this one. */
   readonly groupKey: string
-  /** What was admitted in the windows before. */
-  readonly previous: number[]
   blockedUntilMs = 0
   /** The block marks that were in the first counter when `blockedUntilMs` was asked for. */
   marks = 0
   /** What is being asked for. */
   reading: Promise<void> | undefined
+  /** The block that is being stored, and until when it then holds. */
+  blocking: Promise<void> | undefined
   #asOfMs = -Infinity
 
-  constructor(id: string, indexes: readonly number[], keys: readonly string[], blockKey: string, groupKey: string) {
+  constructor(id: string, keys: readonly string[], blockKey: string, groupKey: string) {
     this.id = id
-    this.indexes = indexes
     this.keys = keys
     this.blockKey = blockKey
     this.groupKey = groupKey
-    this.previous = indexes.map(() => 0)
-  }
-
-  /** Whether these are the windows of a time. */
-  isIn(windows: readonly RateLimitWindow[], nowMs: number): boolean {
-    for (let index = 0; index < windows.length; index++) {
-      const { windowMs } = windows[index]!
-      const elapsedMs = nowMs - this.indexes[index]! * windowMs
-      if (elapsedMs < 0 || elapsedMs >= windowMs) return false
-    }
-    return true
   }
 
   /** Whether it may be gone by without asking. */
@@ -55,11 +42,41 @@ export class Standing {
       .finally(() => {
         this.reading = undefined
       })
-    // Who waits for a counter that fails first does not come to wait for this.
+    // If a counter fails first, nobody awaits this.
     reading.catch(() => {})
     this.reading = reading
     return reading
   }
+}
+
+/** What a process knows of an id in the aligned windows of a time. */
+export class AlignedStanding extends Standing {
+  /** The windows' indexes. */
+  readonly indexes: readonly number[]
+  /** What was admitted in the windows before. */
+  readonly previous: number[]
+
+  constructor(id: string, indexes: readonly number[], keys: readonly string[], blockKey: string, groupKey: string) {
+    super(id, keys, blockKey, groupKey)
+    this.indexes = indexes
+    this.previous = indexes.map(() => 0)
+  }
+
+  /** Whether these are the windows of a time. */
+  isIn(windows: readonly RateLimitWindow[], nowMs: number): boolean {
+    for (let index = 0; index < windows.length; index++) {
+      const { windowMs } = windows[index]!
+      const elapsedMs = nowMs - this.indexes[index]! * windowMs
+      if (elapsedMs < 0 || elapsedMs >= windowMs) return false
+    }
+    return true
+  }
+}
+
+/** What a process knows of an id whose windows start at its first hits. */
+export class FirstHitStanding extends Standing {
+  /** When the first window started that `blockedUntilMs` was asked for in. */
+  startMs = -Infinity
 }
 
 /** Whether something of this age may still be believed; what is from the future is from before the clock was set back. */

@@ -14,18 +14,16 @@ interface WindowCounts {
 
 /** How calls are judged by what is counted in windows. */
 export interface WindowAlgorithm {
-  /** Whether the window before counts. */
-  readonly readsPrevious: boolean
   /**
    * The judgement of a call that is not yet among the counts.
+   * @param cost 0 is always allowed.
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */
   judge(window: RateLimitWindow, counts: WindowCounts, cost: number, consumed: boolean): RateLimitResult
 }
 
-/** All of the limit in each window: at the seam of two, twice as much may come at once. */
+/** All of the limit in each window: at the end of one and the start of the next, twice as much may come at once. */
 export const fixedWindow: WindowAlgorithm = {
-  readsPrevious: false,
   judge(window, { current, elapsedMs }, cost, consumed) {
     const left = Math.max(0, window.limit - current)
     const resetMs = window.windowMs - elapsedMs
@@ -39,7 +37,6 @@ export const fixedWindow: WindowAlgorithm = {
  * calls had come evenly. All in whole numbers of call-milliseconds, so that `retryAfterMs` is exact.
  */
 export const slidingWindow: WindowAlgorithm = {
-  readsPrevious: true,
   judge(window, { current, previous, elapsedMs }, cost, consumed) {
     const { limit, windowMs } = window
     const leftMs = windowMs - elapsedMs
@@ -62,7 +59,7 @@ function untilRoom(
   const room = limit - current - cost
   // Within this window, as the one before recedes: previous × what is left of this one must fit in the room.
   if (room >= 0) return Math.max(1, leftMs - Math.floor((room * windowMs) / previous))
-  // What is over the limit in the counter is on its way to be taken back.
+  // As the window before, this one will count as its limit at most.
   const before = Math.min(current, limit)
   const roomThen = Math.max(0, limit - cost)
   return leftMs + (before <= roomThen ? 0 : windowMs - Math.floor((roomThen * windowMs) / before))

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { joinKey } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { KeyPrefix } from '../cache-key.ts'
+import { ownKeyText } from '../cache-key.ts'
 
 /** Under this key each server has the generation of its sessions; no session has it, since their ids are escaped. */
-export const GENERATION_KEY = joinKey([KeyPrefix.session, '', 'generation'])
+export const GENERATION_KEY = ownKeyText('session', ['', 'generation'])
 /** How long a server need not be asked again for a session that is found. */
 const FRESH_MS = 1000
 const GENERATION_BYTES = 9

@@ -8,9 +8,9 @@ import {
   MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import { KeyPrefix } from '../cache-key.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 import { SessionCodec, TOMBSTONE } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
@@ -98,7 +98,7 @@ export class SessionRepository {
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
     const { client, generations } = this.#opened
-    const key = this.#key([KeyPrefix.session, id])
+    const key = this.#key([id])
     const server = client.serverOf(key) ?? ''
     const known = generations.known(server)
     if (known === undefined)
@@ -215,7 +215,7 @@ export class SessionRepository {
    * written under a generation that is gone would be lost.
    */
   async #inCurrentPlace<Result>(id: string, task: (place: Place) => Promise<Result>): Promise<Result> {
-    const key = this.#key([KeyPrefix.session, id])
+    const key = this.#key([id])
     const known = this.#opened.generations.known(this.#opened.client.serverOf(key) ?? '')
     if (known === undefined) return task(await this.#currentPlace(id))
     const place = this.#place(known.generation, key, id)
@@ -226,18 +226,18 @@ export class SessionRepository {
   /** Where a session lies under the generation that holds now. */
   async #currentPlace(id: string): Promise<Place> {
     const { client, generations } = this.#opened
-    const key = this.#key([KeyPrefix.session, id])
+    const key = this.#key([id])
     return this.#place(await generations.ask(client.serverOf(key) ?? ''), key, id)
   }
 
   /** @param key the session's key under no generation. */
   #place(generation: string, key: string, id: string): Place {
     if (generation === '') return { key, groupKey: undefined }
-    return { key: this.#key([KeyPrefix.session, generation, id]), groupKey: key }
+    return { key: this.#key([generation, id]), groupKey: key }
   }
 
   #key(parts: readonly string[]): string {
-    return this.#opened.cache.key(parts)
+    return ownKey(this.#opened.cache, 'session', parts)
   }
 
   async #find(place: Place, touchTtl?: Ttl): Promise<Found> {

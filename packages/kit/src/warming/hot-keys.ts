@@ -1,6 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { KeyPrefix } from '../cache-key.ts'
+import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
 
 /** How often what was counted is stored at most. */
 const SAVE_EVERY_MS = 60_000
@@ -45,15 +46,17 @@ export class HotKeys<Id> {
   /** Stores what was counted, added to what is stored. */
   async save(): Promise<void> {
     this.#savedAtMs = performance.now()
+    const cache = this.#cache()
     if (this.#counts.size === 0) return
     const merged = await this.#merged()
     // Half of a count is left each time, so that what is no longer asked for is forgotten.
     const fading = merged.map(([id, count]) => [id, count / 2] as const).filter(([, count]) => count >= 1 / 2)
-    if (await this.#cache().set([KeyPrefix.hot, this.#name], fading, Infinity)) this.#counts.clear()
+    if (await coreOf(cache).writes.set(ownKey(cache, 'hot', [this.#name]), fading, Infinity, [])) this.#counts.clear()
   }
 
   async #merged(): Promise<(readonly [Id, number])[]> {
-    const stored = await this.#cache().get<[Id, number][]>([KeyPrefix.hot, this.#name])
+    const cache = this.#cache()
+    const stored = (await coreOf(cache).reads.get(ownKey(cache, 'hot', [this.#name]), [])) as [Id, number][] | undefined
     // Ids that are objects are the same when they hold the same.
     const byText = new Map<string, readonly [Id, number]>()
     for (const [id, count] of [...(stored ?? []), ...this.#counts]) {

@@ -9,6 +9,8 @@ interface Imported {
   readonly names: readonly (string | undefined)[]
   /** A module of another copy of this package. */
   readonly hasOtherCopy: boolean
+  /** Whether the class itself is imported, without `forRoot`. */
+  readonly isBare: boolean
 }
 
 type Module = ModulesContainer extends Map<string, infer Found> ? Found : never
@@ -22,8 +24,8 @@ const TOLD = new WeakSet<ModulesContainer>()
  * @throws MemcacheOptionError everywhere else.
  */
 export function withoutCache(who: string, name: string | undefined, modules: ModulesContainer): void {
-  const { names, hasOtherCopy } = importedBy(modules)
-  if (names.length > 0 || hasOtherCopy || !isTest(modules)) throw missingCache(who, name, modules)
+  const { names, hasOtherCopy, isBare } = importedBy(modules)
+  if (names.length > 0 || hasOtherCopy || isBare || !isTest(modules)) throw missingCache(who, name, modules)
   if (TOLD.has(modules)) return
   TOLD.add(modules)
   new Logger('Memcache').warn(
@@ -33,7 +35,7 @@ export function withoutCache(who: string, name: string | undefined, modules: Mod
 
 /** What to write where a cache is needed that the application does not have. */
 export function missingCache(who: string, name: string | undefined, modules: ModulesContainer): MemcacheOptionError {
-  const { names, hasOtherCopy } = importedBy(modules)
+  const { names, hasOtherCopy, isBare } = importedBy(modules)
   const options = name === undefined ? '' : `{ name: '${name}' }`
   const lacks = `${who} needs a cache, and there is none${name === undefined ? '' : ` named '${name}'`}`
   const write = `write imports: [MemcacheModule.forRoot(${options})] in the application's root module`
@@ -47,15 +49,22 @@ export function missingCache(who: string, name: string | undefined, modules: Mod
       `${lacks} that it knows: the application's MemcacheModule is of another copy of memcache-ts-nestjs or memcache-ts; install one version of each (npm ls memcache-ts memcache-ts-nestjs)`,
     )
   }
+  if (isBare) {
+    return new MemcacheOptionError(
+      `${lacks}: MemcacheModule is imported as it is: write MemcacheModule.forRoot(${options})`,
+    )
+  }
   return new MemcacheOptionError(names.length === 0 ? `${lacks}: ${write}` : `${lacks}, but ${listOf(names)}: ${write}`)
 }
 
 function importedBy(modules: ModulesContainer): Imported {
   const all = [...modules.values()].filter(({ metatype }) => metatype?.name === 'MemcacheModule')
   const own = all.filter(({ providers }) => providers.has(MODULE_NAME))
+  const others = all.filter((module) => !own.includes(module))
   return {
     names: own.map(({ providers }) => (providers.get(MODULE_NAME)!.instance as string) || undefined),
-    hasOtherCopy: all.some((module) => !own.includes(module) && hasTokens(module)),
+    hasOtherCopy: others.some(hasTokens),
+    isBare: others.some((module) => !hasTokens(module)),
   }
 }
 

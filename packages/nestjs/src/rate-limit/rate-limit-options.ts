@@ -1,32 +1,45 @@
+import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
-import { checkOptions, MemcacheOptionError, RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from 'memcache-ts'
-import type { RateLimiterOptions, RateLimitHeaderFormat } from 'memcache-ts'
+import {
+  checkIpv6Subnet,
+  checkOptions,
+  MemcacheOptionError,
+  RATE_LIMITER_HINTS,
+  RATE_LIMITER_OPTIONS,
+} from 'memcache-ts'
+import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from './requester.ts'
 
-/** Options of `@RateLimit` and of `MemcacheModule.forRoot({ rateLimit })`. */
-export interface RateLimitOptions extends Omit<RateLimiterOptions, 'cache'> {
+/** Options of `@RateLimit` and of `MemcacheModule.forRoot({ rateLimit })`; limits and times may be functions of the request. */
+export interface RateLimitOptions extends Omit<RequestLimiterOptions<[Requester, ExecutionContext]>, 'cache'> {
   /**
    * Whom a request counts for: its address (`'ip'`), IPv6 by its /56; whom a guard before this one has put into
    * `request.user` (`'user'`), by `id`, `sub` or `userId`, and its address when there is none; or what this says, its
    * address when that is `undefined`. Default `'ip'`.
    */
   key?: 'ip' | 'user' | KeyOfRequest | undefined
-  /** How much a request counts. Default 1. */
+  /** How many bits of an IPv6 address are one client. Default 56. */
+  ipv6Subnet?: number | undefined
+  /** How much a request counts; 0 is not counted, and told what is left. Default 1. */
   cost?: number | CostOfRequest | undefined
   /** Requests that do not count. */
   skip?: SkipsRequest | undefined
-  /**
-   * Gives a route's request back once it has been answered with a status below 400, so that failures alone count.
-   * Default false.
-   */
+  /** Gives a route's request back once it was successful, so that failures alone count. Default false. */
   skipSuccessfulRequests?: boolean | undefined
-  /**
-   * Gives a route's request back once it has been answered with a status from 400 on, or not to the end. Default false.
-   */
+  /** Gives a route's request back once it has failed. Default false. */
   skipFailedRequests?: boolean | undefined
+  /**
+   * Whether a route's request that was answered was successful, by Node's response; one whose client left early never is.
+   * Default: a status below 400.
+   */
+  requestWasSuccessful?: WasSuccessful | undefined
   /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
   headers?: RateLimitHeaderFormat | false | undefined
+  /** With `draft-10`: what is counted. Default `requests`. */
+  quotaUnit?: QuotaUnit | undefined
+  /** With `draft-10`: tell clients by a hash of the key which of them are counted together. Default false. */
+  partitionKey?: boolean | undefined
   /** The cache that counts, or its name in `MemcacheModule.forRoot({ name })`. Default: the application's. */
   cache?: CacheChoice | undefined
 }
@@ -35,16 +48,21 @@ export interface RateLimitOptions extends Omit<RateLimiterOptions, 'cache'> {
 type KeyOfRequest = { of(request: Requester, context: ExecutionContext): Promised<string | undefined> }['of']
 type CostOfRequest = { of(request: Requester, context: ExecutionContext): Promised<number> }['of']
 type SkipsRequest = { of(request: Requester, context: ExecutionContext): Promised<boolean> }['of']
+type WasSuccessful = { of(request: Requester, response: ServerResponse): Promised<boolean> }['of']
 type Promised<Value> = Value | Promise<Value>
 
-const KNOWN = [
+const RATE_LIMIT_OPTIONS = [
   ...RATE_LIMITER_OPTIONS,
   'key',
+  'ipv6Subnet',
   'cost',
   'skip',
   'skipSuccessfulRequests',
   'skipFailedRequests',
+  'requestWasSuccessful',
   'headers',
+  'quotaUnit',
+  'partitionKey',
 ] as const satisfies readonly (keyof RateLimitOptions)[]
 
 const HINTS = {
@@ -60,14 +78,23 @@ const HINTS = {
   store: 'cache',
 }
 
-/** @throws MemcacheOptionError for an option that there is not, or a key or cost that cannot be. */
+/** @throws MemcacheOptionError if an option is unknown, or invalid by itself. */
 export function checkRateLimitOptions(owner: string, options: RateLimitOptions): void {
-  checkOptions(owner, options, KNOWN, HINTS)
+  checkOptions(owner, options, RATE_LIMIT_OPTIONS, HINTS)
   const { key = 'ip', cost = 1 } = options
   if (typeof key !== 'function' && key !== 'ip' && key !== 'user') {
     throw new MemcacheOptionError(`${owner}: key must be 'ip', 'user' or a function, got '${String(key)}'`)
   }
-  if (typeof cost === 'number' && !(Number.isSafeInteger(cost) && cost >= 1)) {
-    throw new MemcacheOptionError(`${owner}: cost must be a whole number over 0, got ${cost}`)
+  if (typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
+    throw new MemcacheOptionError(
+      `${owner}: cost must be a whole number from 0 on, or a function of the request, got ${String(cost)}`,
+    )
   }
+  for (const name of ['skip', 'requestWasSuccessful'] as const) {
+    const given: unknown = options[name]
+    if (given !== undefined && typeof given !== 'function') {
+      throw new MemcacheOptionError(`${owner}: ${name} must be a function of the request, got ${typeof given}`)
+    }
+  }
+  if (options.ipv6Subnet !== undefined) checkIpv6Subnet(options.ipv6Subnet)
 }

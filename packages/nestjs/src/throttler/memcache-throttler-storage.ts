@@ -1,6 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common'
-import { Memcache, rateLimiter } from 'memcache-ts'
-import type { RateLimiter } from 'memcache-ts'
+import { BlockingHitCounter, Memcache } from 'memcache-ts'
 
 /** What @nestjs/throttler is told of one request; times are in seconds. */
 export interface ThrottlerRecord {
@@ -10,12 +9,10 @@ export interface ThrottlerRecord {
   timeToBlockExpire: number
 }
 
-/** Limits are few; where they are computed, by user perhaps, they must not pile up. */
-const MOST_LIMITERS = 100
-
 /**
- * The storage of @nestjs/throttler 6 in memcached: exact, however many processes count and however parallel the
- * requests are.
+ * The storage of @nestjs/throttler 6 in memcached: exact for parallel requests in all processes, each in one round trip. As in
+ * that library's own storage, a window starts at the first hit, a block ends when its denial said, and the hits begin at 1
+ * again after it. When memcached is away it rejects.
  * @example
  * ThrottlerModule.forRootAsync({
  *   inject: [MemcacheThrottlerStorage],
@@ -24,14 +21,17 @@ const MOST_LIMITERS = 100
  */
 @Injectable()
 export class MemcacheThrottlerStorage {
-  readonly #cache: Memcache
-  readonly #limiters = new Map<string, RateLimiter>()
+  readonly #counter: BlockingHitCounter
 
   constructor(@Inject(Memcache) cache: Memcache) {
-    this.#cache = cache
+    this.#counter = new BlockingHitCounter('throttler', cache)
   }
 
-  /** Counts a request. @param ttl the window in milliseconds. @param blockDuration in milliseconds. */
+  /**
+   * Counts a request.
+   * @param ttl the window in milliseconds.
+   * @param blockDuration in milliseconds; 0 is until the window ends.
+   */
   async increment(
     key: string,
     ttl: number,
@@ -40,30 +40,17 @@ export class MemcacheThrottlerStorage {
     throttlerName: string,
   ): Promise<ThrottlerRecord> {
     const windowMs = Math.ceil(ttl)
-    if (windowMs < 1) return { totalHits: 1, timeToExpire: 0, isBlocked: false, timeToBlockExpire: 0 }
-    if (limit < 1) {
-      const seconds = Math.ceil(Math.max(windowMs, blockDuration) / 1000)
-      return { totalHits: 1, timeToExpire: seconds, isBlocked: true, timeToBlockExpire: seconds }
-    }
-    const limiter = this.#limiter(throttlerName, Math.floor(limit), windowMs, Math.ceil(blockDuration))
-    const result = await limiter.consume(key)
+    if (!(windowMs >= 1)) return { totalHits: 1, timeToExpire: 0, isBlocked: false, timeToBlockExpire: 0 }
+    const { hits, resetMs, blockedMs } = await this.#counter.increment([throttlerName, key], {
+      windowMs,
+      limit: Math.floor(limit),
+      blockMs: Math.ceil(blockDuration),
+    })
     return {
-      totalHits: result.allowed ? result.limit - result.remaining : result.limit + 1,
-      timeToExpire: Math.ceil(result.resetMs / 1000),
-      isBlocked: !result.allowed,
-      timeToBlockExpire: Math.ceil(result.retryAfterMs / 1000),
+      totalHits: hits,
+      timeToExpire: Math.ceil(resetMs / 1000),
+      isBlocked: blockedMs > 0,
+      timeToBlockExpire: Math.ceil(blockedMs / 1000),
     }
-  }
-
-  #limiter(name: string, limit: number, windowMs: number, blockMs: number): RateLimiter {
-    const config = JSON.stringify([name, limit, windowMs, blockMs])
-    let limiter = this.#limiters.get(config)
-    if (limiter === undefined) {
-      if (this.#limiters.size >= MOST_LIMITERS) this.#limiters.clear()
-      const block = blockMs > 0 ? { blockMs } : {}
-      limiter = rateLimiter({ name: `throttler-${name}`, limit, windowMs, ...block, cache: this.#cache })
-      this.#limiters.set(config, limiter)
-    }
-    return limiter
   }
 }

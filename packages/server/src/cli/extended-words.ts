@@ -5,7 +5,7 @@ import type { ServerTuning } from '../tuning.ts'
 /** What the words of `-o` say, gathered. */
 export interface Extended {
   readonly tuning: { -readonly [Name in keyof ServerTuning]?: ServerTuning[Name] }
-  options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds'>
+  readonly options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds' | 'watcherBufferBytes'>
   /** Words that can have no effect here. */
   readonly ignored: string[]
 }
@@ -118,7 +118,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     value: '<secs>',
     help: 'close connections that send nothing for so long (default: 0, never)',
     apply: (extended, value, word) => {
-      extended.options = { idleTimeoutSeconds: whole(word, value, 0, 0x7fff_ffff) }
+      extended.options.idleTimeoutSeconds = whole(word, value, 0, 0x7fff_ffff)
     },
   },
   hashpower: {
@@ -129,13 +129,19 @@ const WORDS: Readonly<Record<string, Word>> = {
       tuning.hashPower = Math.min(28, whole(word, value, 12, 32))
     },
   },
+  watcher_logbuf_size: {
+    value: '<kilobytes>',
+    help: 'lines that wait for a client that watches (default: 256)',
+    apply: (extended, value, word) => {
+      extended.options.watcherBufferBytes = whole(word, value, 2, 1024 * 1024) * 1024
+    },
+  },
   track_sizes: { help: 'count for stats sizes', apply: tune({ trackSizes: true }) },
   // What can have no effect here, so that a command line that works there works here.
   maxconns_fast: { apply: () => {} },
   no_maxconns_fast: {},
   hash_algorithm: { value: '<name>' },
   no_hashexpand: {},
-  watcher_logbuf_size: { value: '<kilobytes>' },
   worker_logbuf_size: { value: '<kilobytes>' },
   read_buf_mem_limit: { value: '<megabytes>' },
   resp_obj_mem_limit: { value: '<megabytes>' },

@@ -4,6 +4,12 @@ import type { ServerClock } from '../server-clock.ts'
 import type { PrefixCounters } from '../stats/prefix-counters.ts'
 import type { ServerCounters } from '../stats/server-counters.ts'
 import type { ItemStore } from '../store/item-store.ts'
+import type { EventLog } from '../watch/event-log.ts'
+
+/** Bytes of unfinished lines, beyond what every connection may have, that all connections together hold. */
+export interface LongLineBudget {
+  bytes: number
+}
 
 /** What a command works with; one a server, shared by its connections. */
 export interface CommandContext {
@@ -12,9 +18,14 @@ export interface CommandContext {
   readonly counters: ServerCounters
   readonly prefixes: PrefixCounters
   readonly clock: ServerClock
+  readonly events: EventLog
+  readonly longLines: LongLineBudget
 }
 
 /** The live item with the request's key, or 0. */
 export function findItem(context: CommandContext, request: Request): number {
-  return context.store.find(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash)
+  const { store, events } = context
+  const item = store.find(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash)
+  if (events.streams !== 0) events.fetched(request.keyBuffer, request.keyStart, request.keyLength, item)
+  return item
 }

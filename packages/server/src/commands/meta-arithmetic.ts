@@ -17,7 +17,7 @@ import { addDelta, AddOutcome, AddResult } from './arithmetic.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 import { writeEchoFlags, writeTtl } from './meta-get.ts'
-import { markKeyEncoding } from './storage.ts'
+import { logStored, markKeyEncoding } from './storage.ts'
 
 const LETTER = { c: 99, k: 107, t: 116, D: 68, N: 78, O: 79, T: 84, minus: 45 }
 const SPACE = 32
@@ -68,6 +68,10 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
   store.link(item, given ? request.newCas : store.nextCas(casUnique), 0)
   result.item = item
+  // memcached looks once more before it stores.
+  if (context.events.streams !== 0)
+    context.events.fetched(store.bytes(item), store.keyStart(item), store.keyLength(item), 0)
+  logStored(context, item, 'stored', 'add')
   return true
 }
 

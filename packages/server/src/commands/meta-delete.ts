@@ -5,13 +5,13 @@ import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 import { writeEchoFlags } from './meta-get.ts'
-import { markKeyEncoding } from './storage.ts'
+import { logStored, markKeyEncoding } from './storage.ts'
 
 const casUnique = new Uint64()
 
 /** md: deletes, marks stale (I) or empties (x) an item (protocol.txt, "Meta Delete"); q hides HD alone. */
 export function metaDelete(context: CommandContext, request: Request): void {
-  const { counters, store } = context
+  const { counters, store, events } = context
   const item = findItem(context, request)
   if (item === 0) {
     counters.deleteMisses++
@@ -33,6 +33,7 @@ export function metaDelete(context: CommandContext, request: Request): void {
     markStale(context, request, remaining)
   } else {
     counters.deleteHits[store.classOf(item)]!++
+    if (events.streams !== 0) events.deleted(remaining, 'md')
     if (!removesValue) store.unlink(item)
   }
   reply(context, request, MetaCode.HD)
@@ -51,7 +52,7 @@ function markStale({ store, clock }: CommandContext, request: Request, item: num
 
 /** Puts an item without value and client flags in the old one's place, with its cas unique; 0 without memory. */
 function replaceByEmpty(context: CommandContext, request: Request, item: number): number {
-  const { store, clock } = context
+  const { store, clock, events } = context
   store.readCas(item, casUnique)
   store.pin(item)
   const empty = store.reserve(
@@ -67,6 +68,9 @@ function replaceByEmpty(context: CommandContext, request: Request, item: number)
   if (made) {
     markKeyEncoding(context, empty, request)
     store.link(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique, item)
+    // memcached looks once more before it stores.
+    if (events.streams !== 0) events.fetched(store.bytes(item), store.keyStart(item), store.keyLength(item), item)
+    logStored(context, empty, 'stored', 'set')
   }
   store.unpin(item)
   return made ? empty : 0

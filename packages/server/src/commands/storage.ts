@@ -13,6 +13,19 @@ export const StoreOutcome = {
   notFound: 3,
 } as const
 
+/** A `StoreOutcome` in the lines of watchers. */
+const STATUS_WORDS = ['stored', 'not_stored', 'exists', 'not_found'] as const
+
+/** A storage command in the lines of watchers. */
+const COMMAND_WORDS: Readonly<Record<number, string>> = {
+  [Command.set]: 'set',
+  [Command.add]: 'add',
+  [Command.replace]: 'replace',
+  [Command.append]: 'append',
+  [Command.prepend]: 'prepend',
+  [Command.cas]: 'cas',
+}
+
 /** What decides whether and how an item is stored; filled anew for each. */
 export class StoreOrder {
   /** One of the storage commands of the text protocol, into which the meta modes are turned. */
@@ -48,7 +61,33 @@ export function reserveFor(context: CommandContext, request: Request, exptime: n
   )
   if (item === TOO_LARGE) counters.storeTooLarge++
   else if (item === OUT_OF_MEMORY) counters.storeNoMemory++
+  if (item <= OUT_OF_MEMORY && context.events.streams !== 0) logRefused(context, request, item)
   return item
+}
+
+/** As memcached tells of an item for which there is no room: without its size and lifetime. */
+function logRefused(context: CommandContext, request: Request, result: number): void {
+  const { keyBuffer: key, keyStart, keyLength } = request
+  const status = result === TOO_LARGE ? 'too_large' : 'no_memory'
+  const command = COMMAND_WORDS[request.command] ?? 'set'
+  context.events.stored({ status, command, key, keyStart, keyLength, ttl: 0, classId: 0, valueLength: 0 })
+}
+
+/** Tells watchers how a storing ended. */
+export function logStored(context: CommandContext, item: number, status: string, command: string): void {
+  const { store, events } = context
+  if (events.streams === 0) return
+  const exptime = store.exptime(item)
+  events.stored({
+    status,
+    command,
+    key: store.bytes(item),
+    keyStart: store.keyStart(item),
+    keyLength: store.keyLength(item),
+    ttl: exptime === 0 ? 0 : exptime - store.now,
+    classId: store.classOf(item),
+    valueLength: store.valueLength(item),
+  })
 }
 
 /** Removes what has the request's key: an old value must not outlive a set that failed for want of memory. */
@@ -68,8 +107,14 @@ export function storeItem(context: CommandContext, item: number, order: StoreOrd
   order.storedLength = store.valueLength(item)
   if (!order.hasNewCas) store.nextCas(order.newCas)
   const old = store.find(store.bytes(item), store.keyStart(item), store.keyLength(item), store.keyHash(item))
+  if (context.events.streams !== 0) {
+    context.events.fetched(store.bytes(item), store.keyStart(item), store.keyLength(item), old)
+  }
   const outcome = decide(context, item, old, order)
-  if (outcome !== StoreOutcome.stored) store.release(item)
+  if (outcome !== StoreOutcome.stored) {
+    logStored(context, item, STATUS_WORDS[outcome]!, COMMAND_WORDS[order.command]!)
+    store.release(item)
+  }
   return outcome
 }
 
@@ -170,6 +215,7 @@ function copyInto(context: CommandContext, target: number, offset: number, sourc
 
 function finish(context: CommandContext, item: number, old: number, order: StoreOrder): void {
   context.store.link(item, order.newCas, old)
+  logStored(context, item, 'stored', COMMAND_WORDS[order.command]!)
   context.store.readCas(item, order.storedCas)
 }
 

@@ -1,3 +1,6 @@
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { peerText } from '../listener.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
@@ -7,14 +10,21 @@ export function connectionStatistics({ context, listeners, connections }: Statis
   for (const { id, address } of listeners) {
     lines.push([`${id}:addr`, address], [`${id}:state`, 'conn_listening'], [`${id}:secs_since_last_cmd`, now])
   }
-  for (const { ends, state, lastCommandAt } of connections) {
+  for (const { ends, stream, state, lastCommandAt } of connections) {
     const { id, peer, listenAddress } = ends
     lines.push(
-      [`${id}:addr`, peer],
-      [`${id}:listen_addr`, listenAddress],
+      // As memcached names a client of a unix socket, which has no address.
+      [`${id}:addr`, peer === 'unix:' ? '?:<AF 0>' : peer],
+      [`${id}:listen_addr`, localAddress(stream) ?? listenAddress],
       [`${id}:state`, state],
       [`${id}:secs_since_last_cmd`, now - lastCommandAt],
     )
   }
   return lines
+}
+
+/** Where a TCP connection came in, which is one address also where all are listened on. */
+function localAddress(stream: Duplex): string | undefined {
+  if (!(stream instanceof Socket) || stream.localAddress === undefined) return undefined
+  return peerText(stream.localAddress, stream.localPort)
 }

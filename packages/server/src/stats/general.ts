@@ -8,7 +8,7 @@ import type { Statistic, StatisticsSource } from './statistics-source.ts'
  */
 export function generalStatistics(source: StatisticsSource): Statistic[] {
   const { context, options, maintenance } = source
-  const { store, counters, replies, clock } = context
+  const { store, counters, replies, clock, events } = context
   const { settings, statistics } = store
   const usage = process.cpuUsage()
   const { slabReassign, lruCrawler } = settings
@@ -89,10 +89,10 @@ export function generalStatistics(source: StatisticsSource): Statistic[] {
     ...when(lruMaintainer, [['lru_maintainer_juggles', store.counters.maintainerJuggles]]),
     ['malloc_fails', 0],
     ['log_worker_dropped', 0],
-    ['log_worker_written', 0],
-    ['log_watcher_skipped', 0],
-    ['log_watcher_sent', 0],
-    ['log_watchers', 0],
+    ['log_worker_written', events.written],
+    ['log_watcher_skipped', events.skipped],
+    ['log_watcher_sent', events.sent],
+    ['log_watchers', events.watchers],
     ['unexpected_napi_ids', 0],
     ['round_robin_fallback', 0],
     ['bytes', store.counters.bytes],

@@ -6,13 +6,22 @@ const MINUTE = 60
 /** A list is crawled once an hour at the least. */
 const LONGEST_WAIT_SECONDS = 60 * MINUTE
 const SHORTEST_WAIT_SECONDS = 5
+const CLASS_MASK = 63
+const SEGMENT_NAMES = ['hot', 'warm', 'cold', 'temp'] as const
 
 /** What a crawl of one list saw. */
 class Findings {
   /** Items with an expiry. */
   mortal = 0
+  seen = 0
+  reclaimed = 0
+  readonly startedAt: number
   /** How many of them expire in each minute of the next hour. */
   readonly byMinute = new Uint32Array(MINUTE)
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt
+  }
 }
 
 /**
@@ -26,8 +35,13 @@ export class ExpirySchedule {
   readonly #wait = new Float64Array(LRU_LISTS)
   readonly #findings = new Map<number, Findings>()
 
-  constructor(store: ItemStore) {
+  readonly #lastRun = new Float64Array(LRU_LISTS)
+  readonly #report: (text: string) => void
+
+  /** @param report told of each crawl that has ended, in memcached's line. */
+  constructor(store: ItemStore, report: (text: string) => void) {
     this.#store = store
+    this.#report = report
   }
 
   /** A crawl of the lists whose time has come, `undefined` when there are none. */
@@ -38,7 +52,7 @@ export class ExpirySchedule {
       if (lru.size(list) === 0 || now <= this.#next[list]!) continue
       lists.push(list)
       this.#next[list] = now + SHORTEST_WAIT_SECONDS
-      this.#findings.set(list, new Findings())
+      this.#findings.set(list, new Findings(now))
     }
     if (lists.length === 0) return undefined
     return new ListCrawl(
@@ -52,15 +66,20 @@ export class ExpirySchedule {
 
   #visit(item: number, list: number): void {
     const exptime = this.#store.exptime(item)
-    if (reclaimDead(this.#store, item, list) || exptime === 0) return
     const findings = this.#findings.get(list)!
+    findings.seen++
+    if (reclaimDead(this.#store, item, list)) {
+      findings.reclaimed++
+      return
+    }
+    if (exptime === 0) return
     findings.mortal++
     const minute = Math.floor((exptime - this.#store.now) / MINUTE)
     if (minute < MINUTE) findings.byMinute[minute]!++
   }
 
   #plan(list: number): void {
-    const { mortal, byMinute } = this.#findings.get(list)!
+    const { mortal, byMinute, seen, reclaimed, startedAt } = this.#findings.get(list)!
     this.#findings.delete(list)
     const worthIt = mortal / 100 + 1
     let wait = this.#wait[list]!
@@ -74,6 +93,13 @@ export class ExpirySchedule {
     if (expiring === 0) wait += MINUTE
     wait = Math.min(wait, LONGEST_WAIT_SECONDS)
     this.#wait[list] = wait
-    this.#next[list] = this.#store.now + wait + SHORTEST_WAIT_SECONDS
+    const { now } = this.#store
+    this.#next[list] = now + wait + SHORTEST_WAIT_SECONDS
+    this.#report(
+      `type=lru_crawler crawler=${list & CLASS_MASK} lru=${SEGMENT_NAMES[list >>> 6]!} low_mark=${Math.floor(worthIt)}` +
+        ` next_reclaims=${expiring} since_run=${now - this.#lastRun[list]!} next_run=${wait + SHORTEST_WAIT_SECONDS}` +
+        ` elapsed=${now - startedAt} examined=${seen} reclaimed=${reclaimed}`,
+    )
+    this.#lastRun[list] = now
   }
 }

@@ -74,6 +74,7 @@ export class ItemStore {
   readonly sizes: SizeHistogram | undefined
   readonly #lastCas = new Uint64()
   #generation = 1
+  #lastDeath = 0
 
   constructor(settings: StoreSettings, trackSizes = false) {
     this.settings = settings
@@ -110,8 +111,16 @@ export class ItemStore {
     if (!expired && words[at + GENERATION] === this.#generation) return true
     if (expired) this.counters.getExpired++
     else this.counters.getFlushed++
+    this.#lastDeath = expired ? 3 : 2
     this.unlink(item)
     return false
+  }
+
+  /** How the last lookup found its item dead, which is asked for once: 2 flushed, 3 expired, 0 not at all. */
+  takeDeath(): number {
+    const death = this.#lastDeath
+    this.#lastDeath = 0
+    return death
   }
 
   /** Whether an item has expired or was flushed. */

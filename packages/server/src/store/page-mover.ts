@@ -204,6 +204,7 @@ export class PageMover {
   /** A large item that is being sent cannot move; after many passes it goes for good, once it is sent. */
   #giveUpLargeItem(item: number, move: Move): boolean {
     if (move.passes > PATIENT_PASSES) {
+      this.#store.tails.beforeEviction(item)
       this.#store.unlink(item)
       this.#store.counters.busyDeletes++
     }

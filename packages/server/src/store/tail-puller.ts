@@ -13,9 +13,20 @@ export class TailPuller {
   /** Told of each eviction, for `slab_automove=2`. */
   onEviction: ((classId: number) => void) | undefined
   readonly #store: ItemStore
+  #beforeEviction: ((item: number) => void) | undefined
 
   constructor(store: ItemStore) {
     this.#store = store
+  }
+
+  /** Sets who is told of an item that is about to be evicted; `undefined` for nobody. */
+  tellEvictions(listener: ((item: number) => void) | undefined): void {
+    this.#beforeEviction = listener
+  }
+
+  /** Tells of an item that has to go for its memory's sake. */
+  beforeEviction(item: number): void {
+    this.#beforeEviction?.(item)
   }
 
   /** Removes what is dead at the tail of COLD; with a segmented LRU, what was used there goes to WARM. Returns how many items it acted on. */
@@ -96,6 +107,7 @@ export class TailPuller {
       if (words[at + EXPTIME] !== 0) statistics.evictedNonzero[list]!++
       if ((info & ItemFlag.fetched) === 0) statistics.evictedUnfetched[list]!++
       if ((info & ItemFlag.active) !== 0) statistics.evictedActive[list]!++
+      this.#beforeEviction?.(item)
       this.#store.unlink(item)
       this.onEviction?.(classId)
       return removed + 1

@@ -20,7 +20,12 @@ export interface AdminActions {
 }
 
 /** What the connection does after an admin command that has no reply. */
-export const AfterAdmin = { goOn: 0, close: 1 } as const
+export const AfterAdmin = { goOn: 0, close: 1, shutDown: 2 } as const
 
-/** A reply (a text is one line, without its end), what else to do, or a reply that is made piece by piece. */
-export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | LongReply
+/** The event streams that a client wants to watch. */
+export interface WatchOrder {
+  readonly streams: number
+}
+
+/** A reply (a text is one line, without its end), what else to do, streams to watch, or a reply that is made piece by piece. */
+export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | WatchOrder | LongReply

@@ -2,6 +2,7 @@ import { errorReply, Reply, RequestError } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from '../../store/page-memory.ts'
 import { PROTOCOL_VERSION } from '../../version.ts'
+import { readStreams } from '../../watch/streams.ts'
 import type { CommandContext } from '../command-context.ts'
 import type { AdminActions } from './admin-actions.ts'
 import { AfterAdmin } from './admin-actions.ts'
@@ -36,7 +37,7 @@ export function administer(
     case 'refresh_certs':
       return 'Error TLS not enabled'
     case 'watch':
-      return watch(actions, args, isPipelining)
+      return watch(context, actions, args, isPipelining)
   }
   const noreply = args.at(-1) === 'noreply'
   const result = operate(context, actions, words, isPipelining)
@@ -104,26 +105,18 @@ function shutDown(actions: AdminActions, args: readonly string[]): AdminResult {
   const graceful = args[0] === 'graceful'
   if (args.length > 1 || (args.length === 1 && !graceful)) return 'CLIENT_ERROR invalid shutdown mode'
   actions.shutDown(graceful)
-  return AfterAdmin.close
+  return AfterAdmin.shutDown
 }
 
-/** Log streams have their place here; until they exist, there is none to watch. */
-function watch(actions: AdminActions, args: readonly string[], isPipelining: boolean): AdminResult {
+function watch(
+  { events }: CommandContext,
+  actions: AdminActions,
+  args: readonly string[],
+  isPipelining: boolean,
+): AdminResult {
   if (actions.options.disableWatch) return 'CLIENT_ERROR watch commands not allowed'
   if (isPipelining) return 'ERROR cannot pipeline other commands before watch'
-  if (!args.every((arg) => LOG_STREAMS.has(arg))) return Reply.error
-  return 'WATCHER_FAILED failed to add log watcher'
+  const streams = readStreams(args)
+  if (streams === undefined) return Reply.error
+  return events.isFull ? 'WATCHER_TOO_MANY log watcher limit reached' : { streams }
 }
-
-const LOG_STREAMS: ReadonlySet<string> = new Set([
-  'rawcmds',
-  'evictions',
-  'fetchers',
-  'mutations',
-  'sysevents',
-  'connevents',
-  'proxyreqs',
-  'proxyevents',
-  'proxyuser',
-  'deletions',
-])

@@ -1,15 +1,13 @@
 import type { Ttl } from 'memcache-ts-protocol'
+import { Blocks } from './blocks.ts'
 import { BoundedMap } from './bounded-map.ts'
 import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { lifetimeOver, windowIndex } from './rate-limit-window.ts'
-import { Standing } from './standing.ts'
-import type { WindowAlgorithm } from './window-algorithms.ts'
-
-/** Ids of which something is remembered between calls. */
-const MOST_STANDINGS = 10_000
+import { AlignedStanding } from './standing.ts'
+import { slidingWindow } from './window-algorithms.ts'
 
 /**
  * A block adds this to the id's counter of the shortest window, far above any count: whoever counts there next sees that there
@@ -18,24 +16,28 @@ const MOST_STANDINGS = 10_000
 const BLOCK_MARK = 2 ** 36
 
 /**
- * Limits that count in windows. A call adds its cost to the counter of each window in one pipeline, and is admitted where
+ * Limits by the sliding-window counter, over windows that are aligned to 1970. A call adds its cost to the counter of each window in one pipeline, and is admitted where
  * what the counters then say is within the limits: of any number of parallel calls, never more than the limit. Where it is
  * denied, it is taken back from all of them: counted, denials would starve a client that keeps trying.
  *
  * The counter of the window before, and whether the id is blocked, are asked for in the same pipeline, but not with
  * each call (`Standing`).
  */
-export class WindowLimits implements Limits {
+export class SlidingLimits implements Limits {
   readonly #options: LimitsOptions
-  readonly #algorithm: WindowAlgorithm
   readonly #ttls: readonly Ttl[]
-  readonly #standings = new BoundedMap<Standing>(MOST_STANDINGS)
+  readonly #blocks: Blocks<AlignedStanding>
+  readonly #standings: BoundedMap<AlignedStanding>
 
-  constructor(options: LimitsOptions, algorithm: WindowAlgorithm) {
+  /** @param maxIds of how many ids something is remembered between calls. */
+  constructor(options: LimitsOptions, maxIds: number) {
     this.#options = options
-    this.#algorithm = algorithm
-    const windowsKept = algorithm.readsPrevious ? 2 : 1
-    this.#ttls = options.windows.map(({ windowMs }) => lifetimeOver(windowMs * windowsKept))
+    this.#standings = new BoundedMap(maxIds)
+    this.#blocks = new Blocks(options, {
+      mark: (standing: AlignedStanding) => this.#mark(standing),
+      read: (standing: AlignedStanding, nowMs) => this.#read(standing, nowMs),
+    })
+    this.#ttls = options.windows.map(({ windowMs }) => lifetimeOver(2 * windowMs))
   }
 
   async consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
@@ -50,20 +52,20 @@ export class WindowLimits implements Limits {
         : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!, groupKey)))
     if (reading !== undefined) await reading
     const marks = marksIn(raw[0]!)
-    if (marks !== standing.marks) await this.#heedMark(standing, marks, nowMs)
-    const result = this.#judge(standing, raw, cost, nowMs)
+    if (marks !== standing.marks) await this.#blocks.heed(standing, marks, nowMs)
+    const result = this.#judge(standing, raw, cost, cost, nowMs)
     if (!result.allowed) return this.#deny(standing, result, cost, nowMs)
     return result
   }
 
-  async peek(id: string, nowMs: number): Promise<RateLimitResult> {
+  async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const { store } = this.#options
     const standing = this.#standing(id, nowMs)
     const [raw] = await Promise.all([
       Promise.all(standing.keys.map((key) => store.count(key, standing.groupKey))),
       this.#read(standing, nowMs),
     ])
-    return this.#judge(standing, raw, 0, nowMs)
+    return this.#judge(standing, raw, 0, cost, nowMs)
   }
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
@@ -89,7 +91,7 @@ export class WindowLimits implements Limits {
   }
 
   async block(id: string, untilMs: number, nowMs: number): Promise<void> {
-    await this.#block(this.#standing(id, nowMs), untilMs, nowMs)
+    await this.#blocks.set(this.#standing(id, nowMs), untilMs, nowMs)
   }
 
   async reset(id: string, nowMs: number): Promise<void> {
@@ -100,88 +102,74 @@ export class WindowLimits implements Limits {
     await Promise.all(keys.map((key) => store.delete(key, standing.groupKey)))
   }
 
-  #judge(standing: Standing, raw: readonly number[], cost: number, nowMs: number): RateLimitResult {
+  /** @param added what this call has added to the counters. */
+  #judge(
+    standing: AlignedStanding,
+    raw: readonly number[],
+    added: number,
+    cost: number,
+    nowMs: number,
+  ): RateLimitResult {
     const { windows } = this.#options
-    if (standing.blockedUntilMs > nowMs) return blockedResult(windows, standing.blockedUntilMs, nowMs)
-    let result = this.#judgeWindow(standing, 0, raw[0]!, cost, nowMs)
-    for (let index = 1; index < windows.length; index++) {
-      result = tighter(result, this.#judgeWindow(standing, index, raw[index]!, cost, nowMs))
+    let result: RateLimitResult | undefined
+    for (let index = 0; index < windows.length; index++) {
+      const window = windows[index]!
+      const counts = {
+        current: Math.max(0, countIn(raw[index]!) - added),
+        previous: standing.previous[index]!,
+        elapsedMs: nowMs - standing.indexes[index]! * window.windowMs,
+      }
+      const one = slidingWindow.judge(window, counts, cost, added > 0)
+      result = result === undefined ? one : tighter(result, one)
     }
-    return result
+    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!) : result!
   }
 
-  /** @param cost what the call has added to the counter; 0 asks about a call at cost 1. */
-  #judgeWindow(standing: Standing, index: number, raw: number, cost: number, nowMs: number): RateLimitResult {
-    const window = this.#options.windows[index]!
-    const counts = {
-      current: Math.max(0, countIn(raw) - cost),
-      previous: standing.previous[index]!,
-      elapsedMs: nowMs - standing.indexes[index]! * window.windowMs,
-    }
-    return this.#algorithm.judge(window, counts, cost === 0 ? 1 : cost, cost > 0)
-  }
-
-  async #deny(standing: Standing, result: RateLimitResult, cost: number, nowMs: number): Promise<RateLimitResult> {
-    const { store, windows, blockMs } = this.#options
+  async #deny(
+    standing: AlignedStanding,
+    result: RateLimitResult,
+    cost: number,
+    nowMs: number,
+  ): Promise<RateLimitResult> {
+    const { store } = this.#options
     // Nobody waits for it, but what this process asks next comes behind it.
     for (const key of standing.keys) store.decr(key, cost, standing.groupKey).catch(ignore)
-    if (blockMs === undefined) return result
-    if (standing.blockedUntilMs <= nowMs) await this.#block(standing, nowMs + blockMs, nowMs).catch(ignore)
-    return blockedResult(windows, standing.blockedUntilMs, nowMs)
+    return this.#blocks.afterDenial(standing, result, nowMs)
   }
 
-  async #block(standing: Standing, untilMs: number, nowMs: number): Promise<void> {
-    const { store } = this.#options
-    const { keys, groupKey, blockKey } = standing
-    // At once, so that of parallel calls one tells it.
-    standing.blockedUntilMs = untilMs
-    const [, raw] = await Promise.all([
-      store.set(blockKey, untilMs, lifetimeOver(untilMs - nowMs), groupKey),
-      store.incr(keys[0]!, BLOCK_MARK, this.#ttls[0]!, groupKey),
-    ])
-    standing.marks = marksIn(raw)
-  }
-
-  /** Asks for the block that a counter says there was, or was lifted, since this process last asked. */
-  async #heedMark(standing: Standing, marks: number, nowMs: number): Promise<void> {
-    // What is under way may have been asked before the mark was made.
-    await standing.reading
-    if (marks === standing.marks) return
-    await this.#read(standing, nowMs)
-    standing.marks = marks
+  async #mark(standing: AlignedStanding): Promise<void> {
+    const { keys, groupKey } = standing
+    standing.marks = marksIn(await this.#options.store.incr(keys[0]!, BLOCK_MARK, this.#ttls[0]!, groupKey))
   }
 
   /** Asks for what is not in the counters themselves; callers that come meanwhile wait for the same. */
-  #read(standing: Standing, nowMs: number): Promise<void> {
+  #read(standing: AlignedStanding, nowMs: number): Promise<void> {
     return standing.read(nowMs, async () => {
-      const { store } = this.#options
-      const { id, groupKey, blockKey, previous, blockedUntilMs } = standing
-      const asked = store.get(blockKey, groupKey)
-      if (this.#algorithm.readsPrevious) {
-        // Who waits for a counter that fails first does not come to wait for this.
-        asked.catch(ignore)
-        const keys = this.#previousKeys(standing, id)
-        const counts = await Promise.all(keys.map((key) => store.count(key, groupKey)))
-        for (const [index, count] of counts.entries()) previous[index] = Math.max(0, countIn(count))
+      const { store, windows } = this.#options
+      const { id, groupKey, previous } = standing
+      const keys = this.#previousKeys(standing, id)
+      const [counts] = await Promise.all([
+        Promise.all(keys.map((key) => store.count(key, groupKey))),
+        this.#blocks.read(standing),
+      ])
+      // What is over the limit was a penalty, or is on its way to be taken back: more than the limit was never admitted.
+      for (const [index, count] of counts.entries()) {
+        previous[index] = Math.min(Math.max(0, countIn(count)), windows[index]!.limit)
       }
-      const untilMs = await asked
-      // Unless this process has blocked it meanwhile.
-      if (standing.blockedUntilMs === blockedUntilMs)
-        standing.blockedUntilMs = typeof untilMs === 'number' ? untilMs : 0
     })
   }
 
-  #previousKeys({ indexes }: Standing, id: string): string[] {
+  #previousKeys({ indexes }: AlignedStanding, id: string): string[] {
     return indexes.map((at, index) => this.#counterKey(index, at - 1, id))
   }
 
-  #standing(id: string, nowMs: number): Standing {
+  #standing(id: string, nowMs: number): AlignedStanding {
     const { windows, name, key } = this.#options
     const known = this.#standings.get(id)
     if (known?.isIn(windows, nowMs) === true) return known
     const indexes = windows.map(({ windowMs }) => windowIndex(windowMs, nowMs))
     const keys = indexes.map((at, index) => this.#counterKey(index, at, id))
-    const standing = new Standing(id, indexes, keys, key([name, 'block', id]), key([name, id]))
+    const standing = new AlignedStanding(id, indexes, keys, key([name, 'block', id]), key([name, id]))
     this.#standings.set(id, standing)
     return standing
   }

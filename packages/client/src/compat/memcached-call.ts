@@ -1,0 +1,97 @@
+import { MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+
+/** `this` in a callback of npm memcached: the call. */
+export interface MemcachedCall {
+  /** The command's name in memcached's protocol. */
+  readonly type: string
+  /** The arguments, by their names. */
+  readonly key?: unknown
+  readonly value?: unknown
+  readonly lifetime?: unknown
+  readonly cas?: unknown
+  readonly callback: unknown
+  /** When it was called, in milliseconds since 1970. */
+  readonly start: number
+  /** How long it took, in milliseconds. */
+  execution: number
+}
+
+/** A callback of npm memcached: the error is `undefined` where there is none. */
+export type MemcachedCallback<Result> = (this: MemcachedCall, error: Error | undefined, result: Result) => void
+
+/** A callback for several keys: the errors are `undefined` where there are none. */
+export type MemcachedMultiCallback<Result> = (this: MemcachedCall, errors: Error[] | undefined, result: Result) => void
+
+/** The arguments of a call by their names, the callback among them. */
+export type CallArguments = Readonly<Record<string, unknown>> & { readonly callback: unknown }
+
+/**
+ * Runs a call, and tells its callback, or returns a promise. An argument that is a function stands for the callback, so that
+ * a call whose lifetime was forgotten hears of it.
+ */
+export function runCall(
+  type: string,
+  args: CallArguments,
+  run: (isCalledBack: boolean) => Promise<unknown>,
+  partial?: (error: Error) => PartialAnswer,
+): unknown {
+  const given = [args.callback, ...Object.values(args)].find((value) => typeof value === 'function')
+  const callback = given as MemcachedCallback<unknown> | undefined
+  const call: MemcachedCall = { ...args, type, callback, start: Date.now(), execution: 0 }
+  const promise = (async () => {
+    checkArguments(type, args)
+    return run(callback !== undefined)
+  })()
+  if (callback === undefined) {
+    // npm memcached's callers expect no promise: one that they drop must not end the process.
+    promise.catch(() => {})
+    return promise
+  }
+  const tell = (error: unknown, result: unknown): void => {
+    call.execution = Date.now() - call.start
+    // What a callback throws is its own affair, not the operation's: it must not be called again with it.
+    process.nextTick(() => callback.call(call, error as Error | undefined, result))
+  }
+  promise.then(
+    (result) => tell(undefined, result),
+    (error: Error) => {
+      const answer = error instanceof PartialAnswer ? error : (partial?.(error) ?? error)
+      if (answer instanceof PartialAnswer) tell(answer.errors, answer.results)
+      else tell(answer, isRefusal(answer) ? false : undefined)
+    },
+  )
+  return undefined
+}
+
+/** What some servers answered, while others failed. */
+export class PartialAnswer extends Error {
+  readonly errors: Error | Error[]
+  readonly results: unknown
+
+  constructor(errors: Error | Error[], results: unknown) {
+    super('some servers failed')
+    this.errors = errors
+    this.results = results
+  }
+}
+
+/** @throws MemcacheOptionError in npm memcached's words. */
+function checkArguments(type: string, args: CallArguments): void {
+  const { key, lifetime, value, callback } = args
+  const isName = typeof key === 'string' || typeof key === 'number' || Array.isArray(key)
+  if ('key' in args && !isName) throw invalidArgument('key', 'String')
+  if ('lifetime' in args && typeof lifetime !== 'number') throw invalidArgument('lifetime', 'Number')
+  const counts = type === 'incr' || type === 'decr'
+  if (counts && typeof value !== 'number') throw invalidArgument('value', 'Number')
+  if (typeof value === 'function') throw invalidArgument('value', 'String')
+  if (callback !== undefined && typeof callback !== 'function') throw invalidArgument('callback', 'Function')
+}
+
+export function invalidArgument(name: string, kind: string): MemcacheOptionError {
+  return new MemcacheOptionError(`Argument "${name}" is not a valid ${kind}.`)
+}
+
+/** Whether a call has `false` for its result, as where the server said no; one that never reached a server has none. */
+function isRefusal(error: Error): boolean {
+  return 'notStored' in error || error instanceof MemcacheServerError || error instanceof MemcacheTooLargeError
+}

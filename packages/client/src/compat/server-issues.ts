@@ -1,0 +1,106 @@
+import type { MemcachedClient } from '../memcached-client.ts'
+
+/** What npm memcached's events tell of a server. */
+export interface IssueDetails {
+  server: string
+  /** The port and the host, or a unix socket's path. */
+  tokens: string[]
+  /** What went wrong since the server was last reached, the first message first. */
+  messages: string[]
+  /** How often it went wrong since then. */
+  failures: number
+  totalFailures: number
+  totalReconnectsAttempted: number
+  totalReconnectsSuccess: number
+  totalReconnectsFailed: number
+  /** Since the server was last reached, in milliseconds. */
+  totalDownTime: number
+}
+
+/** npm memcached's events. */
+export interface MemcachedEvents {
+  /** A connection failed or was lost. */
+  issue: [details: IssueDetails]
+  /** The server does not answer. */
+  failure: [details: IssueDetails]
+  /** The server will be tried again. */
+  reconnecting: [details: IssueDetails]
+  /** The server answers again. */
+  reconnect: [details: IssueDetails]
+  /** With `remove`: its keys go to the next server. */
+  remove: [details: IssueDetails]
+}
+
+interface ServerLog {
+  readonly messages: string[]
+  failures: number
+  totalFailures: number
+  attempted: number
+  succeeded: number
+  downSinceMs: number | undefined
+}
+
+/** Tells of a client's servers by npm memcached's events. */
+export function tellIssues(
+  client: MemcachedClient,
+  removes: boolean,
+  emit: (event: keyof MemcachedEvents, details: IssueDetails) => void,
+): void {
+  const logs = new Map<string, ServerLog>()
+  const logOf = (server: string): ServerLog => {
+    const known = logs.get(server)
+    if (known !== undefined) return known
+    const made = { messages: [], failures: 0, totalFailures: 0, attempted: 0, succeeded: 0, downSinceMs: undefined }
+    logs.set(server, made)
+    return made
+  }
+  const fail = (server: string, error: Error): void => {
+    const log = logOf(server)
+    // The list starts anew when the server is reached; until then it does not grow without end.
+    if (log.messages.length < MAX_MESSAGES) log.messages.push(error.message)
+    log.failures++
+    log.totalFailures++
+    log.downSinceMs ??= performance.now()
+  }
+  const tell = (event: keyof MemcachedEvents, server: string): void => emit(event, detailsOf(server, logOf(server)))
+
+  client.on('disconnect', (server, error) => {
+    if (error === undefined) return
+    fail(server, error)
+    tell('issue', server)
+  })
+  client.on('eject', (server, error) => {
+    // Mostly a lost connection was told of before, with the same error.
+    if (logOf(server).failures === 0) fail(server, error)
+    tell('failure', server)
+    if (removes) tell('remove', server)
+  })
+  client.on('reconnecting', (server) => {
+    logOf(server).attempted++
+    tell('reconnecting', server)
+  })
+  client.on('rejoin', (server) => {
+    const log = logOf(server)
+    log.succeeded++
+    tell('reconnect', server)
+    log.messages.length = 0
+    log.failures = 0
+    log.downSinceMs = undefined
+  })
+}
+
+const MAX_MESSAGES = 100
+
+function detailsOf(server: string, log: ServerLog): IssueDetails {
+  return {
+    server,
+    tokens: server.startsWith('/') ? [server] : (/^(.*):(\d+)$/.exec(server)?.slice(1).toReversed() ?? [server]),
+    messages: [...log.messages],
+    failures: log.failures,
+    totalFailures: log.totalFailures,
+    totalReconnectsAttempted: log.attempted,
+    totalReconnectsSuccess: log.succeeded,
+    totalReconnectsFailed: log.attempted - log.succeeded,
+    totalDownTime: log.downSinceMs === undefined ? 0 : Math.round(performance.now() - log.downSinceMs),
+  }
+}

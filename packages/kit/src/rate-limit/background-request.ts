@@ -1,0 +1,17 @@
+/** Shared by all copies of this package in a process: a property that no client can send. */
+const BACKGROUND = Symbol.for('memcache-ts.background-request')
+
+/**
+ * Marks a request that the application makes to itself, such as the revalidation of a cached response: it is no client's, and rate
+ * limits do not count it. The mark is a property of the object; nothing that a client sends makes one.
+ */
+export function markBackgroundRequest(request: object): void {
+  Object.defineProperty(request, BACKGROUND, { value: true })
+}
+
+/** Whether a request was marked by `markBackgroundRequest`; a request of Fastify is, if Node's request in it is. */
+export function isBackgroundRequest(request: object): boolean {
+  if (BACKGROUND in request) return true
+  const { raw } = request as { readonly raw?: unknown }
+  return typeof raw === 'object' && raw !== null && BACKGROUND in raw
+}

@@ -1,0 +1,134 @@
+import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
+import { BoundedMap } from './bounded-map.ts'
+import { CounterLayout } from './counter-layout.ts'
+import { FirstHitCounter } from './first-hit-counter.ts'
+import { Insurance } from './insurance.ts'
+import { LocalCounters } from './local-counters.ts'
+import { MemcachedCounters } from './rate-limit-store.ts'
+import type { RateLimitStore } from './rate-limit-store.ts'
+import { BELIEVED_MS, isYoung } from './standing.ts'
+
+/** Limits are few; if they are computed, they must not pile up. */
+const MAX_LIMITS = 100
+const MAX_BLOCKED_IDS = 10_000
+
+/** What hits are held against. */
+export interface HitLimit {
+  readonly limit: number
+  readonly windowMs: number
+  /** How long a key is blocked by the first hit over the limit; 0 is until the window ends. */
+  readonly blockMs: number
+}
+
+/** Where the hits of a key stand. */
+export interface BlockableHits {
+  /** Hits while it is blocked do not count: one more than the limit then. */
+  readonly hits: number
+  /** Milliseconds until the window ends, or the block. */
+  readonly resetMs: number
+  /** Milliseconds until the block ends; 0 if there is none. */
+  readonly blockedMs: number
+}
+
+interface Blocked {
+  readonly atMs: number
+  readonly untilMs: number
+  readonly limit: number
+}
+
+/**
+ * Hits by key, in windows that start at a key's first hit, with blocks after which they begin at 1 again: for the storages of other
+ * libraries. The first hit over the limit moves the start of its window so that the window ends when the block does,
+ * and marks the counter. So all of it is in one counter, and one round trip.
+ *
+ * While memcached is away, this process counts by itself.
+ */
+export class BlockingHitCounter {
+  readonly #name: string
+  readonly #cache: Memcache
+  readonly #insurance: Insurance
+  readonly #counters = new Map<string, FirstHitCounter>()
+  readonly #localCounters = new Map<string, FirstHitCounter>()
+  readonly #blocked = new BoundedMap<Blocked>(MAX_BLOCKED_IDS)
+
+  /** @param name tells counters apart. */
+  constructor(name: string, cache: Memcache) {
+    this.#name = name
+    this.#cache = cache
+    this.#insurance = new Insurance(name, 'counted in this process')
+  }
+
+  /**
+   * Counts a hit.
+   * @throws MemcacheOptionError if a limit is more than a window of its length can count.
+   */
+  async increment(parts: readonly string[], limit: HitLimit): Promise<BlockableHits> {
+    const cache = this.#cache
+    const nowMs = cache.clock.nowMs()
+    const { windowMs, blockMs } = limit
+    const wellFormed = parts.map((part) => part.toWellFormed())
+    const key = ownKey(cache, 'rate', [this.#name, 'hits', windowMs, blockMs, ...wellFormed])
+    const known = this.#blocked.get(key)
+    if (known !== undefined && known.limit === limit.limit && nowMs < known.untilMs) {
+      const blockedMs = known.untilMs - nowMs
+      if (isYoung(nowMs - known.atMs, BELIEVED_MS)) return { hits: limit.limit + 1, resetMs: blockedMs, blockedMs }
+    }
+    const found = await this.#count(key, limit, nowMs)
+    if (found.blockedMs > 0) {
+      this.#blocked.set(key, { atMs: nowMs, untilMs: nowMs + found.blockedMs, limit: limit.limit })
+    }
+    return found
+  }
+
+  async #count(key: string, limit: HitLimit, nowMs: number): Promise<BlockableHits> {
+    const cache = this.#cache
+    if (!this.#insurance.isNeeded(cache)) {
+      try {
+        return await this.#countIn(this.#counters, new MemcachedCounters(cache.client), key, limit, nowMs)
+      } catch (error) {
+        this.#insurance.note(cache, error)
+      }
+    }
+    return this.#countIn(this.#localCounters, LocalCounters.of(cache), key, limit, nowMs)
+  }
+
+  async #countIn(
+    counters: Map<string, FirstHitCounter>,
+    store: RateLimitStore,
+    key: string,
+    { limit, windowMs, blockMs }: HitLimit,
+    nowMs: number,
+  ): Promise<BlockableHits> {
+    const counter = counterFor(counters, store, windowMs, blockMs)
+    const found = await counter.add(key, 1, nowMs, key)
+    const resetMs = found.startMs + windowMs - nowMs
+    if (found.marks > 0) return { hits: limit + 1, resetMs, blockedMs: resetMs }
+    if (found.count <= limit) return { hits: found.count, resetMs, blockedMs: 0 }
+    if (blockMs <= 0) return { hits: limit + 1, resetMs, blockedMs: resetMs }
+    if (found.count === limit + 1) {
+      await counter.moveAndMark(key, found, nowMs + blockMs - windowMs, key)
+      return { hits: limit + 1, resetMs: blockMs, blockedMs: blockMs }
+    }
+    // The block is being made, or whoever was to make it has died: the window then ends by itself.
+    const blockedMs = Math.max(resetMs, blockMs)
+    return { hits: limit + 1, resetMs: blockedMs, blockedMs }
+  }
+}
+
+function counterFor(
+  counters: Map<string, FirstHitCounter>,
+  store: RateLimitStore,
+  windowMs: number,
+  blockMs: number,
+): FirstHitCounter {
+  const name = `${windowMs}/${blockMs}`
+  let counter = counters.get(name)
+  if (counter === undefined) {
+    if (counters.size >= MAX_LIMITS) counters.clear()
+    const layout = new CounterLayout(windowMs, undefined, Math.max(windowMs, blockMs))
+    counter = new FirstHitCounter(store, layout, windowMs + blockMs)
+    counters.set(name, counter)
+  }
+  return counter
+}

@@ -1,0 +1,92 @@
+import { blockedResult } from './limits.ts'
+import type { LimitsOptions } from './limits.ts'
+import type { RateLimitResult } from './rate-limit-result.ts'
+import { lifetimeOver } from './rate-limit-window.ts'
+import type { Standing } from './standing.ts'
+
+const MAX_ATTEMPTS = 16
+
+/** What limits do with an id's counter and with what they remember of it. */
+export interface BlockHost<Of extends Standing> {
+  /** Marks the id's first counter, so that whoever counts there next reads the block; notes the mark in the standing. */
+  mark(standing: Of, nowMs: number): Promise<void>
+  /** Reads the block, with whatever else is not in the counters. */
+  read(standing: Of, nowMs: number): Promise<void>
+}
+
+/** Ids that are denied everything until a time: the end of a block is stored under a key of its own. */
+export class Blocks<Of extends Standing> {
+  readonly #options: LimitsOptions
+  readonly #host: BlockHost<Of>
+
+  constructor(options: LimitsOptions, host: BlockHost<Of>) {
+    this.#options = options
+    this.#host = host
+  }
+
+  /** Reads until when an id is blocked. */
+  async read(standing: Of): Promise<void> {
+    const { blockedUntilMs, blockKey, groupKey } = standing
+    const stored = await this.#options.store.get(blockKey, groupKey)
+    // Unless this process has blocked it meanwhile.
+    if (standing.blockedUntilMs === blockedUntilMs) standing.blockedUntilMs = blockEnd(stored)
+  }
+
+  /** Reads the block that a counter says there was, or was lifted, since this process last asked. */
+  async heed(standing: Of, marks: number, nowMs: number): Promise<void> {
+    // What is under way may have been asked before the mark was made.
+    await standing.reading
+    if (marks === standing.marks) return
+    await this.#host.read(standing, nowMs)
+    standing.marks = marks
+  }
+
+  /** Blocks an id, whatever was stored before. */
+  async set(standing: Of, untilMs: number, nowMs: number): Promise<void> {
+    const { blockKey, groupKey } = standing
+    standing.blockedUntilMs = untilMs
+    await Promise.all([
+      this.#options.store.set(blockKey, untilMs, lifetimeOver(untilMs - nowMs), groupKey),
+      this.#host.mark(standing, nowMs),
+    ])
+  }
+
+  /** Blocks an id that was denied, if that is asked for; returns what it is told. */
+  async afterDenial(standing: Of, denial: RateLimitResult, nowMs: number): Promise<RateLimitResult> {
+    const { windows, blockMs } = this.#options
+    if (blockMs === undefined || standing.blockedUntilMs > nowMs) return denial
+    standing.blocking ??= this.#begin(standing, nowMs + blockMs, nowMs).finally(() => {
+      standing.blocking = undefined
+    })
+    await standing.blocking.catch(ignore)
+    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, denial) : denial
+  }
+
+  async #begin(standing: Of, untilMs: number, nowMs: number): Promise<void> {
+    const stored = await this.#storeUnlessBlocked(standing, untilMs, nowMs)
+    standing.blockedUntilMs = stored
+    if (stored === untilMs) await this.#host.mark(standing, nowMs)
+  }
+
+  /** The first of all processes decides, so that the end of a block is what each of them tells. Resolves to its end. */
+  async #storeUnlessBlocked({ blockKey, groupKey }: Of, untilMs: number, nowMs: number): Promise<number> {
+    const { store } = this.#options
+    const ttl = lifetimeOver(untilMs - nowMs)
+    let casUnique: bigint | undefined
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (await store.swap(blockKey, untilMs, casUnique, ttl, groupKey)) break
+      const found = await store.gets(blockKey, groupKey)
+      const foundMs = blockEnd(found?.value)
+      if (foundMs > nowMs) return foundMs
+      casUnique = found?.casUnique
+    }
+    return untilMs
+  }
+}
+
+/** Until when an id is blocked, by what is stored of it; 0 if it is not. */
+function blockEnd(stored: unknown): number {
+  return typeof stored === 'number' && Number.isFinite(stored) ? stored : 0
+}
+
+function ignore(): void {}

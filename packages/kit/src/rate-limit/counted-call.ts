@@ -1,0 +1,88 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { WindowResult } from './rate-limit-result.ts'
+import type { RateLimitResult } from './rate-limit-result.ts'
+import type { RateLimiter } from './rate-limiter.ts'
+
+/** Shared by all copies of this package in a process. */
+const COUNTED = Symbol.for('memcache-ts.counted-calls')
+
+/** A request that a limiter has counted. */
+export class CountedCall {
+  readonly limiter: RateLimiter
+  readonly id: string
+  cost: number
+  result: RateLimitResult
+  /** What another limiter counted of the same request before. */
+  readonly before: CountedCall | undefined
+  #isGivenBack = false
+
+  private constructor(
+    limiter: RateLimiter,
+    id: string,
+    cost: number,
+    result: RateLimitResult,
+    before: CountedCall | undefined,
+  ) {
+    this.limiter = limiter
+    this.id = id
+    this.cost = cost
+    this.result = result
+    this.before = before
+  }
+
+  /**
+   * Consumes for a request. If a limiter with the same name and limits has counted the request for the same id already, it counts
+   * once: at the higher of the two costs.
+   * @throws MemcacheOptionError as `consume`, and if limiters with the same name share only some of their counters.
+   */
+  static async consume(request: object, limiter: RateLimiter, id: string, cost: number): Promise<CountedCall> {
+    const counted = request as { [COUNTED]?: CountedCall }
+    const last = counted[COUNTED]
+    if (last !== undefined) {
+      const known = find(last, limiter, id)
+      if (known !== undefined) {
+        await known.#raiseTo(cost)
+        return known
+      }
+    }
+    const result = await limiter.consume(id, cost === 1 ? undefined : { cost })
+    return (counted[COUNTED] = new CountedCall(limiter, id, cost, result, last))
+  }
+
+  /** Gives back what was counted, once. */
+  giveBack(): void {
+    if (this.#isGivenBack || this.cost === 0 || !this.result.allowed) return
+    this.#isGivenBack = true
+    // Nobody waits for it, and nobody could do anything if the cache is closed meanwhile.
+    this.limiter.reward(this.id, this.cost, WindowResult.atMsOf(this.result)).catch(() => {})
+  }
+
+  async #raiseTo(cost: number): Promise<void> {
+    if (cost <= this.cost || !this.result.allowed) return
+    const result = await this.limiter.consume(this.id, { cost: cost - this.cost })
+    if (result.allowed) this.cost = cost
+    this.result = result
+  }
+}
+
+/** What a limiter with the same name and limits has counted of a request for an id. */
+function find(last: CountedCall, limiter: RateLimiter, id: string): CountedCall | undefined {
+  for (let call: CountedCall | undefined = last; call !== undefined; call = call.before) {
+    const other = call.limiter
+    if (call.id !== id || other.name !== limiter.name || other.cache !== limiter.cache) continue
+    if (other === limiter || other.signature === limiter.signature) return call
+    if (sharesCounters(other, limiter)) {
+      throw new MemcacheOptionError(
+        `two rate limits named '${limiter.name}' count one request twice in the counters that they share: give one of them another name`,
+      )
+    }
+  }
+  return undefined
+}
+
+function sharesCounters(one: RateLimiter, other: RateLimiter): boolean {
+  if (one.algorithm !== other.algorithm || one.algorithm === 'gcra') return false
+  return one.windows.some(({ limit, windowMs }) =>
+    other.windows.some((window) => window.limit === limit && window.windowMs === windowMs),
+  )
+}

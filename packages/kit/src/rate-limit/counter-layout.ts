@@ -1,0 +1,112 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+
+const MARK_BITS = 4n
+const COUNTED_BITS = 64n - MARK_BITS
+/** How much longer than its window an item may live, since memcached's seconds are coarse. */
+const MAX_OVERDUE_MS = 4000
+/** How far a clock may be behind the one that began a window, in a window that is shorter than that. */
+const MIN_CLOCK_SKEW_MS = 1000
+const DEFAULT_COUNT_BITS = 26
+
+/** What a counter of a window that starts at its first hit holds. */
+export interface WindowCount {
+  /** When the window started, in milliseconds since 1970. */
+  readonly startMs: number
+  /** Below 0 if more was given back than was counted. */
+  readonly count: number
+  /** From 0 to 15, see `CounterLayout`. */
+  readonly marks: number
+}
+
+/**
+ * How one counter of memcached, 64 bits that `incr` adds to, holds a whole window: from the top, 4 bits of marks, the start of the
+ * window in milliseconds, and the count. So one `ma` makes the counter with its start, or counts, and tells both.
+ *
+ * The start is kept modulo a power of 2 that is far over the item's lifetime, and so is exact. The count has an offset of a quarter
+ * of its range: what is taken from an empty counter does not borrow from the start. Adding to the marks never reaches
+ * the other fields, since what overflows is lost at the top of the 64 bits.
+ */
+export class CounterLayout {
+  readonly windowMs: number
+  /** The most that may be counted, with as much room again for parallel hits that are about to be taken back. */
+  readonly maxCount: number
+  readonly #countBits: bigint
+  readonly #countMask: bigint
+  readonly #countOffset: bigint
+  readonly #startModulus: number
+  readonly #startMask: bigint
+  readonly #maxAheadMs: number
+
+  /**
+   * @param windowMs how long a window lasts, in milliseconds.
+   * @param maxCount the most that is to be counted in one. Default: 2^24, less if times are longer than half a year.
+   * @param maxAheadMs how far a start may be in the future, in milliseconds. Default: a window.
+   * @throws MemcacheOptionError if all of it does not fit.
+   */
+  constructor(windowMs: number, maxCount?: number, maxAheadMs: number = windowMs) {
+    this.windowMs = windowMs
+    this.#maxAheadMs = Math.max(maxAheadMs, MIN_CLOCK_SKEW_MS)
+    const startBits = BigInt(Math.ceil(Math.log2(4 * (Math.max(windowMs, maxAheadMs) + MAX_OVERDUE_MS))))
+    const wanted = Math.max(DEFAULT_COUNT_BITS, maxCount === undefined ? 0 : Math.ceil(Math.log2(maxCount + 1)) + 2)
+    const available = COUNTED_BITS - startBits
+    this.#countBits = BigInt(wanted) < available ? BigInt(wanted) : available
+    this.maxCount = this.#countBits < 3n ? 0 : 2 ** (Number(this.#countBits) - 2)
+    if (this.maxCount < (maxCount ?? 1)) {
+      throw new MemcacheOptionError(
+        `a window of ${windowMs} ms that starts at the first hit can count up to ${this.maxCount}, got a limit of ${maxCount ?? 1}: use algorithm 'sliding' or 'gcra'`,
+      )
+    }
+    this.#countMask = (1n << this.#countBits) - 1n
+    this.#countOffset = BigInt(this.maxCount)
+    const modulusBits = COUNTED_BITS - this.#countBits
+    // Over 2^53 milliseconds there is no time to be told apart.
+    this.#startModulus = 2 ** Number(modulusBits)
+    this.#startMask = (1n << modulusBits) - 1n
+  }
+
+  /** @throws MemcacheOptionError if a window cannot count that much. */
+  static check(windowMs: number, maxCount: number): CounterLayout {
+    return new CounterLayout(windowMs, maxCount)
+  }
+
+  /** What one mark adds to a counter. */
+  static readonly MARK = 1n << COUNTED_BITS
+
+  /** The counter of a window. */
+  word({ startMs, count, marks }: WindowCount): bigint {
+    const start = this.#startField(startMs)
+    return (BigInt(marks) << COUNTED_BITS) | (start << this.#countBits) | (BigInt(count) + this.#countOffset)
+  }
+
+  /** What a counter holds. @param nowMs tells which of the times it can mean. */
+  read(word: bigint, nowMs: number): WindowCount {
+    const ageMs = this.#ageMs(Number((word >> this.#countBits) & this.#startMask), nowMs)
+    return {
+      startMs: nowMs - ageMs,
+      count: Number(word & this.#countMask) - this.maxCount,
+      marks: Number(word >> COUNTED_BITS) & 15,
+    }
+  }
+
+  /** What to add to a counter to move its start, and to mark it once. */
+  moveAndMark({ startMs }: WindowCount, toMs: number): bigint {
+    return CounterLayout.MARK + ((this.#startField(toMs) - this.#startField(startMs)) << this.#countBits)
+  }
+
+  /** Whether a window has ended, or would start so far in the future that the clock must have been set back. */
+  isOver({ startMs }: WindowCount, nowMs: number): boolean {
+    const ageMs = nowMs - startMs
+    return ageMs >= this.windowMs || ageMs < -this.#maxAheadMs
+  }
+
+  #startField(startMs: number): bigint {
+    return BigInt(startMs) & this.#startMask
+  }
+
+  /** Half of the times that a start can mean are before now. */
+  #ageMs(start: number, nowMs: number): number {
+    const modulus = this.#startModulus
+    const ageMs = (((nowMs - start) % modulus) + modulus) % modulus
+    return ageMs < modulus / 2 ? ageMs : ageMs - modulus
+  }
+}

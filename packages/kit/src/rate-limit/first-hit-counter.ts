@@ -1,0 +1,137 @@
+import { MemcacheServerError } from 'memcache-ts-protocol'
+import type { Ttl } from 'memcache-ts-protocol'
+import { CounterLayout } from './counter-layout.ts'
+import type { WindowCount } from './counter-layout.ts'
+import type { RateLimitStore } from './rate-limit-store.ts'
+import { lifetimeOver } from './rate-limit-window.ts'
+
+/** How often a process tries to start the next window of a counter while others change it. */
+const MAX_ATTEMPTS = 64
+
+/**
+ * Counters whose windows start at the first hit, exact to the millisecond however coarse the lifetimes of items are. A hit is one
+ * round trip. The first hit after the end of a window whose item still lives is three: it reads the counter, and starts
+ * the next window by compare-and-swap. Of the processes that do that at once, one succeeds and the others count in its window.
+ */
+export class FirstHitCounter {
+  readonly layout: CounterLayout
+  readonly #store: RateLimitStore
+  readonly #ttl: Ttl
+  /** The counters whose next window this process is starting: its other hits wait for that, so that it settles. */
+  readonly #starting = new Map<string, Promise<void>>()
+
+  /** @param keptMs how long an item is needed, in milliseconds. Default: as long as its window. */
+  constructor(store: RateLimitStore, layout: CounterLayout, keptMs: number = layout.windowMs) {
+    this.#store = store
+    this.layout = layout
+    this.#ttl = lifetimeOver(keptMs)
+  }
+
+  /** Counts so much, and returns where the counter then stands. */
+  async add(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount> {
+    const { layout } = this
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const initial = layout.word({ startMs: nowMs, count: amount, marks: 0 })
+      const word = await this.#store.addToWord(key, BigInt(amount), initial, this.#ttl, groupKey)
+      const found = layout.read(word, nowMs)
+      if (!layout.isOver(found, nowMs)) {
+        // Far over any limit: what comes on top must not reach the start.
+        if (found.count > 2 * layout.maxCount) this.takeBack(key, amount, found.startMs, nowMs, groupKey)
+        return found
+      }
+      const starting = this.#starting.get(key)
+      if (starting !== undefined) {
+        await starting
+        continue
+      }
+      const started = this.#start(key, amount, nowMs, groupKey)
+      const settled = started.then(ignore, ignore)
+      this.#starting.set(key, settled)
+      try {
+        const begun = await started
+        if (begun !== undefined) return begun
+      } finally {
+        this.#starting.delete(key)
+      }
+    }
+    throw new MemcacheServerError(`the rate limit counter ${key} is changed by too many processes at once`, {
+      retryable: true,
+    })
+  }
+
+  /** Where a counter stands; `undefined` if nothing was counted in a window that has not ended. */
+  async get(key: string, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
+    const stored = await this.#store.getsWord(key, groupKey)
+    if (stored === undefined) return undefined
+    const found = this.layout.read(stored.word, nowMs)
+    return this.layout.isOver(found, nowMs) ? undefined : found
+  }
+
+  /**
+   * Gives back so much, down to nothing counted, if its window has not ended.
+   * @param countedAtMs when it was counted. Default: in whichever window it is now.
+   */
+  async giveBack(
+    key: string,
+    amount: number,
+    countedAtMs: number | undefined,
+    nowMs: number,
+    groupKey: string,
+  ): Promise<void> {
+    const word = await this.#store.addToWord(key, BigInt(-amount), undefined, this.#ttl, groupKey)
+    if (word === undefined) return
+    const { layout } = this
+    const found = layout.read(word, nowMs)
+    const isOther = countedAtMs !== undefined && found.startMs > countedAtMs
+    const excess = isOther ? amount : Math.min(amount, -found.count)
+    if (excess > 0 && !layout.isOver(found, nowMs)) {
+      await this.#store.addToWord(key, BigInt(excess), undefined, this.#ttl, groupKey)
+    }
+  }
+
+  /** As `giveBack`, for a hit that was just denied; nobody waits for it. */
+  takeBack(key: string, amount: number, startMs: number, nowMs: number, groupKey: string): void {
+    this.giveBack(key, amount, startMs, nowMs, groupKey).catch(ignore)
+  }
+
+  /** Marks a counter; `undefined` if there is none. */
+  async mark(key: string, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
+    const word = await this.#store.addToWord(key, CounterLayout.MARK, undefined, this.#ttl, groupKey)
+    return word === undefined ? undefined : this.layout.read(word, nowMs)
+  }
+
+  /** Moves the start of a window, and marks it. */
+  async moveAndMark(key: string, found: WindowCount, toMs: number, groupKey: string): Promise<void> {
+    await this.#store.addToWord(key, this.layout.moveAndMark(found, toMs), undefined, this.#ttl, groupKey)
+  }
+
+  /**
+   * Has a window start now in which nothing was counted before this hit: what was denied, or given back, does not start one.
+   * Returns its start, which is the old one if other processes are counting in it.
+   */
+  async restart(key: string, found: WindowCount, nowMs: number, groupKey: string): Promise<number> {
+    const stored = await this.#store.getsWord(key, groupKey)
+    if (stored === undefined) return found.startMs
+    const now = this.layout.read(stored.word, nowMs)
+    if (now.startMs !== found.startMs || now.count !== found.count) return now.startMs
+    const word = this.layout.word({ ...now, startMs: nowMs })
+    const moved = await this.#store.swapWord(key, word, stored.casUnique, this.#ttl, groupKey)
+    return moved ? nowMs : found.startMs
+  }
+
+  /** Starts the next window with so much counted; `undefined` if another process was faster, or the item has gone. */
+  async #start(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
+    const { layout } = this
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const stored = await this.#store.getsWord(key, groupKey)
+      if (stored === undefined) return undefined
+      const found = layout.read(stored.word, nowMs)
+      if (!layout.isOver(found, nowMs)) return undefined
+      const begun = { startMs: nowMs, count: amount, marks: 0 }
+      if (await this.#store.swapWord(key, layout.word(begun), stored.casUnique, this.#ttl, groupKey)) return begun
+    }
+    return undefined
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,126 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Clock } from 'memcache-ts-protocol'
+import { callAt } from './pause.ts'
+import type { RateLimitResult } from './rate-limit-result.ts'
+import { countable } from './rate-limiter-options.ts'
+
+/** Options of `blockUntilReady`. */
+export interface WaitOptions {
+  /** How much the call counts. Default 1. */
+  cost?: number | undefined
+  /** How long to wait at most, in milliseconds. Default: as long as it takes. */
+  waitMs?: number | undefined
+  /** Ends the wait with the signal's reason. */
+  signal?: AbortSignal | undefined
+}
+
+interface Waiter {
+  readonly cost: number
+  readonly deadlineMs: number
+  readonly resolve: (result: RateLimitResult) => void
+  readonly reject: (error: unknown) => void
+  /** What has to be undone when the wait is over. */
+  readonly cleanups: (() => void)[]
+}
+
+interface Queue {
+  readonly waiters: Waiter[]
+  /** Ends the pause of the first one. */
+  wake: (() => void) | undefined
+  /** What the last one was told. */
+  denial: RateLimitResult | undefined
+}
+
+/** Callers of this process that wait until they are allowed: in the order in which they came, each id by itself. */
+export class ReadyQueue {
+  readonly #consume: (id: string, cost: number) => Promise<RateLimitResult>
+  readonly #peek: (id: string, cost: number) => Promise<RateLimitResult>
+  readonly #queues = new Map<string, Queue>()
+
+  constructor(
+    consume: (id: string, cost: number) => Promise<RateLimitResult>,
+    peek: (id: string, cost: number) => Promise<RateLimitResult>,
+  ) {
+    this.#consume = consume
+    this.#peek = peek
+  }
+
+  /** Resolves when the call was allowed and counted, or with a denial as soon as it is known that it must wait for longer than it may. */
+  async wait(clock: Clock, id: string, options: WaitOptions): Promise<RateLimitResult> {
+    checkOptions('blockUntilReady', options, ['cost', 'waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
+    const { cost = 1, waitMs = Infinity, signal } = options
+    countable('cost', cost)
+    if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
+      throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${String(waitMs)}`)
+    }
+    signal?.throwIfAborted()
+    return new Promise((resolve, reject) => {
+      const deadlineMs = clock.nowMs() + waitMs
+      const waiter: Waiter = { cost, deadlineMs, resolve, reject, cleanups: [] }
+      const queue = this.#queues.get(id) ?? { waiters: [], wake: undefined, denial: undefined }
+      queue.waiters.push(waiter)
+      if (signal !== undefined) {
+        const abort = (): void => this.#leave(queue, waiter, () => reject(signal.reason))
+        signal.addEventListener('abort', abort, { once: true })
+        waiter.cleanups.push(() => signal.removeEventListener('abort', abort))
+      }
+      if (queue.waiters.length > 1) {
+        // The first one knows by itself when it has waited for too long.
+        if (waitMs < Infinity) waiter.cleanups.push(callAt(clock, deadlineMs, () => this.#giveUp(queue, id, waiter)))
+        return
+      }
+      this.#queues.set(id, queue)
+      void this.#run(clock, id, queue)
+    })
+  }
+
+  /** Lets those that wait for an id consume, one after the other. */
+  async #run(clock: Clock, id: string, queue: Queue): Promise<void> {
+    for (;;) {
+      const waiter = queue.waiters[0]
+      if (waiter === undefined) break
+      let result: RateLimitResult
+      try {
+        result = await this.#consume(id, waiter.cost)
+      } catch (error) {
+        this.#leave(queue, waiter, () => waiter.reject(error))
+        continue
+      }
+      // Whoever gave up meanwhile has been answered; what it consumed is lost.
+      if (queue.waiters[0] !== waiter) continue
+      queue.denial = result.allowed ? undefined : result
+      const againMs = clock.nowMs() + result.retryAfterMs
+      if (result.allowed || againMs > waiter.deadlineMs || result.retryAfterMs === Infinity) {
+        this.#leave(queue, waiter, () => waiter.resolve(result))
+        continue
+      }
+      await new Promise<void>((resolve) => {
+        const prevent = callAt(clock, againMs, resolve)
+        queue.wake = () => {
+          prevent()
+          resolve()
+        }
+      })
+      queue.wake = undefined
+    }
+    this.#queues.delete(id)
+  }
+
+  #giveUp(queue: Queue, id: string, waiter: Waiter): void {
+    // The first one is answered by its own call.
+    if (queue.waiters[0] === waiter) return
+    this.#leave(queue, waiter, () => {
+      if (queue.denial === undefined) this.#peek(id, waiter.cost).then(waiter.resolve, waiter.reject)
+      else waiter.resolve(queue.denial)
+    })
+  }
+
+  #leave(queue: Queue, waiter: Waiter, answer: () => void): void {
+    const index = queue.waiters.indexOf(waiter)
+    if (index < 0) return
+    queue.waiters.splice(index, 1)
+    for (const cleanup of waiter.cleanups) cleanup()
+    answer()
+    if (index === 0) queue.wake?.()
+  }
+}

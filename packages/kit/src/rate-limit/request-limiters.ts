@@ -1,0 +1,81 @@
+import { RateLimiter } from './rate-limiter.ts'
+import type { RateLimiterOptions } from './rate-limiter-options.ts'
+import { WINDOW_OPTIONS } from './rate-limit-window.ts'
+
+/** Options that may depend on the request, of a limiter that an adapter applies to requests. */
+const PER_REQUEST_OPTIONS = [...WINDOW_OPTIONS, 'burst', 'blockMs'] as const
+
+type PerRequestName = (typeof PER_REQUEST_OPTIONS)[number]
+
+/**
+ * A value, or what it is for a request: `undefined` or `Infinity` for no limit. As a method, so that a function may say which
+ * framework's request it takes.
+ */
+export type PerRequest<Args extends readonly unknown[]> =
+  | number
+  | { of(...args: Args): number | undefined | Promise<number | undefined> }['of']
+
+/** Options of `rateLimiter` of which the limits may be functions of a request. */
+export type RequestLimiterOptions<Args extends readonly unknown[]> = Omit<RateLimiterOptions, PerRequestName> & {
+  [Name in PerRequestName]?: PerRequest<Args> | undefined
+}
+
+/** Limits that requests have at once; a user's plan is one of few. */
+const MAX_LIMITERS = 100
+const IDS_OF_ONE_OF_MANY = 1000
+
+/**
+ * The limiters of requests whose limits may depend on them: one for each set of numbers that their functions return.
+ * What an adapter needs of each is made with it, once.
+ */
+export class RequestLimiters<Made, Args extends readonly unknown[]> {
+  /** The limiter, and what was made for it, if it is the same for all requests. */
+  readonly only: Made | undefined
+  readonly #options: RequestLimiterOptions<Args>
+  readonly #functions: readonly PerRequestName[]
+  readonly #make: (limiter: RateLimiter) => Made
+  readonly #made = new Map<string, Made>()
+
+  /** @throws MemcacheOptionError if an option is unknown or invalid, as far as that does not depend on a request. */
+  constructor(options: RequestLimiterOptions<Args>, make: (limiter: RateLimiter) => Made) {
+    this.#options = options
+    this.#make = make
+    this.#functions = PER_REQUEST_OPTIONS.filter((name) => typeof options[name] === 'function')
+    const made = make(new RateLimiter(this.#with(this.#functions.map(() => 1))))
+    this.only = this.#functions.length === 0 ? made : undefined
+  }
+
+  /**
+   * The limiter of a request; `undefined` if it has none.
+   * @throws MemcacheOptionError if a function returns what can be no limit.
+   */
+  async for(...args: Args): Promise<Made | undefined> {
+    if (this.only !== undefined) return this.only
+    const values = await Promise.all(
+      this.#functions.map(async (name) => (this.#options[name] as Exclude<PerRequest<Args>, number>)(...args)),
+    )
+    const options = this.#with(values)
+    if (WINDOW_OPTIONS.every((name) => name === 'windowMs' || options[name] === undefined)) return undefined
+    const key = values.map(String).join()
+    let made = this.#made.get(key)
+    if (made === undefined) {
+      made = this.#make(new RateLimiter(options, { maxIds: IDS_OF_ONE_OF_MANY }))
+      if (this.#made.size >= MAX_LIMITERS) this.#made.delete(this.#made.keys().next().value!)
+      this.#made.set(key, made)
+    }
+    return made
+  }
+
+  /** The options of a limiter, with the values of the functions in their place. */
+  #with(values: readonly unknown[]): RateLimiterOptions {
+    const given = Object.fromEntries(this.#functions.map((name, index) => [name, limitOf(values[index])]))
+    const options = { ...this.#options, ...given } as RateLimiterOptions
+    // Without a limit there is no use for its window.
+    if (this.#functions.includes('limit') && options.limit === undefined) delete options.windowMs
+    return options
+  }
+}
+
+function limitOf(value: unknown): unknown {
+  return value === Infinity ? undefined : value
+}

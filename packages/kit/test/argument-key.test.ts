@@ -1,0 +1,324 @@
+import { isDeepStrictEqual } from 'node:util'
+import fc from 'fast-check'
+import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { describe, expect, it } from 'vitest'
+import { argumentParts } from '../src/argument-key.ts'
+import { keyText, userKey } from '../src/cache-key.ts'
+
+const keyOf = (...args: unknown[]): string => keyText(argumentParts(args, 'Cities.search'))
+
+class Dto {
+  readonly name: unknown
+  constructor(name: unknown) {
+    this.name = name
+  }
+}
+class OtherDto extends Dto {}
+
+/** Values of which each is another than all others. */
+const DISTINCT: readonly unknown[] = [
+  '',
+  'a',
+  '1.5',
+  '1n',
+  'true',
+  'null',
+  'undefined',
+  'NaN',
+  '[object Object]',
+  '%3dtrue',
+  '%7b',
+  '%3dnone',
+  '~session',
+  1,
+  1.5,
+  1n,
+  NaN,
+  Infinity,
+  -Infinity,
+  2 ** 53,
+  true,
+  false,
+  null,
+  undefined,
+  [],
+  [[]],
+  [undefined],
+  [null],
+  // oxlint-disable-next-line no-sparse-arrays -- a hole is what it is about
+  [,],
+  [1],
+  ['1'],
+  ['a', 'b'],
+  ['a,b'],
+  {},
+  { a: 1 },
+  { a: '1' },
+  { a: 1n },
+  { a: '1n' },
+  { a: NaN },
+  { a: null },
+  { a: undefined },
+  { a: { undefined: true } },
+  { a: Infinity },
+  { map: [[1, 2]] },
+  new Map([[1, 2]]),
+  new Map([['1', 2]]),
+  new Map(),
+  new Set(),
+  new Set([1, 2]),
+  new Set([[1, 2]]),
+  new Date(0),
+  new Date(1),
+  new Date(NaN),
+  new Date(0).toISOString(),
+  new Uint8Array([1]),
+  new Int8Array([1]),
+  new Uint8Array([1]).buffer,
+  Buffer.from([1]),
+  new DataView(new Uint8Array([1]).buffer),
+  /a/,
+  /a/g,
+  new URL('http://a/'),
+  'http://a/',
+  new URLSearchParams('a=1'),
+  'a=1',
+  new Dto('a'),
+  new Dto('b'),
+  new OtherDto('a'),
+  { name: 'a' },
+]
+
+const VALUE = fc.anything({
+  withBigInt: true,
+  withDate: true,
+  withMap: true,
+  withSet: true,
+  withTypedArray: true,
+  withSparseArray: true,
+  withNullPrototype: true,
+  withUnicodeString: true,
+  maxDepth: 3,
+})
+
+describe('keys of arguments', () => {
+  it('are different for all that differs', () => {
+    const keys = DISTINCT.map((value) => keyOf(value))
+    for (const [index, key] of keys.entries()) {
+      expect(keys.indexOf(key), `${String(DISTINCT[keys.indexOf(key)])} and ${index}`).toBe(index)
+    }
+    const lists = [[], [''], [undefined], ['', ''], ['a', 'b'], ['a:b'], ['a', ['b']], [['a', 'b']]]
+    expect(new Set(lists.map((list) => keyOf(...list))).size).toBe(lists.length)
+  })
+
+  it('are equal for what holds the same, in any order of its keys', () => {
+    const pairs: [unknown, unknown][] = [
+      [5, '5'],
+      [0, -0],
+      [
+        {
+          a: 1,
+          b: [
+            new Date(0),
+            new Map<unknown, unknown>([
+              ['x', 1n],
+              ['y', 2],
+            ]),
+          ],
+        },
+        {
+          b: [
+            new Date(0),
+            new Map<unknown, unknown>([
+              ['y', 2],
+              ['x', 1n],
+            ]),
+          ],
+          a: 1,
+        },
+      ],
+      [new Set([1, { a: 1, b: 2 }]), new Set([{ b: 2, a: 1 }, 1])],
+      [new URL('http://a'), new URL('http://a/')],
+      [new Dto({ b: 1, a: 2 }), new Dto({ a: 2, b: 1 })],
+    ]
+    for (const [one, other] of pairs) expect(keyOf(one)).toBe(keyOf(other))
+  })
+
+  it('are equal exactly for what holds the same', () => {
+    const refusedOr = (value: unknown): string | undefined => {
+      try {
+        return keyOf(value)
+      } catch (error) {
+        expect(error).toBeInstanceOf(MemcacheError)
+        return undefined
+      }
+    }
+    fc.assert(
+      fc.property(VALUE, VALUE, (one, other) => {
+        const [first, second] = [refusedOr(one), refusedOr(other)]
+        if (first === undefined || second === undefined) return
+        const isSame = isDeepStrictEqual(normalised(one), normalised(other))
+        expect(first === second).toBe(isSame)
+        expect(refusedOr(structuredCloneOf(one))).toBe(first)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+
+  it('are never those of text', () => {
+    fc.assert(
+      fc.property(VALUE, fc.string({ unit: 'grapheme' }), (value, text) => {
+        const parts = ((): string | undefined => {
+          try {
+            return keyOf(value)
+          } catch {
+            return undefined
+          }
+        })()
+        if (parts === undefined || typeof value === 'string' || Number.isSafeInteger(value)) return
+        expect(keyOf(text)).not.toBe(parts)
+        expect(keyOf(parts)).not.toBe(parts)
+        expect(keyOf(decodeURIComponent(parts.replaceAll('%', '%25')))).not.toBe(parts)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  class Money {
+    readonly #cents: number
+    constructor(cents: number) {
+      this.#cents = cents
+    }
+    get cents(): number {
+      return this.#cents
+    }
+  }
+  const circular: unknown[] = []
+  circular.push(circular)
+  it.each([
+    ['a function', () => 1],
+    ['a symbol', Symbol('a')],
+    ['a Money', new Money(1)],
+    ['a FormData', new FormData()],
+    ['a Headers', new Headers()],
+    ['a Promise', Promise.resolve()],
+    ['a Blob', new Blob([])],
+    ['a ReadableStream', new ReadableStream()],
+    ['an Error', new Error('a')],
+    ['a WeakMap', new WeakMap()],
+    ['circular', circular],
+  ])('refuse %s by the name of the argument', (problem, value) => {
+    expect(() => keyOf('a', value)).toThrow(MemcacheOptionError)
+    expect(() => keyOf('a', value)).toThrow(/^argument 2 of Cities\.search,? /)
+    expect(() => keyOf('a', value)).toThrow(problem)
+    expect(() => keyOf('a', value)).toThrow('give `key`')
+    expect(() => keyOf({ filter: [value] })).toThrow('argument 1 of Cities.search, at filter[0]')
+  })
+
+  it('take data classes, whose state can be seen', () => {
+    class Query {
+      page = 1
+      declare city?: string
+    }
+    expect(keyOf(new Query())).toBe(keyOf(Object.assign(new Query(), { page: 1 })))
+    // oxlint-disable-next-line typescript/no-extraneous-class -- a data class whose fields are all missing
+    class Empty {}
+    expect(keyOf(new Empty())).not.toBe(keyOf({}))
+  })
+})
+
+describe('keys that users write as one text', () => {
+  it('are as they are, unless they could be taken for keys of the kit', () => {
+    for (const text of ['city:42', 'a~b', 'a%3Ab', '100%25']) expect(userKey(text, true, '')).toBe(text)
+    const hash = userKey('x'.repeat(300), true, '')
+    for (const text of ['~session:a', '%3dtrue', 'a:%7b123', '100%', 'a%3ab', hash]) {
+      const stored = userKey(text, true, '')
+      expect(stored).not.toBe(text)
+      expect(stored).not.toMatch(/^~/)
+    }
+  })
+
+  it('are different where the texts differ', () => {
+    const TEXT = fc.string({ unit: fc.constantFrom('a', '~', '%', '2', '5', ':', 'é', ' '), maxLength: 12 })
+    fc.assert(
+      fc.property(TEXT, TEXT, (one, other) => {
+        fc.pre(one !== '' && other !== '')
+        expect(userKey(one, true, '') === userKey(other, true, '')).toBe(one === other)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+})
+
+/** A value in a form in which two are deeply equal exactly where they hold the same for a key. */
+function normalised(value: unknown, isTop = true): unknown {
+  if (typeof value === 'number') return isTop && Number.isSafeInteger(value) ? String(value) : value === 0 ? 0 : value
+  if (Array.isArray(value)) {
+    return {
+      array: Array.from({ length: value.length }, (_, index) =>
+        index in value ? [normalised(value[index], false)] : 'hole',
+      ),
+    }
+  }
+  if (value instanceof Map)
+    return { map: new Set([...value].map((pair) => JSON.stringify(textOf(normalised(pair, false))))) }
+  if (value instanceof Set)
+    return { set: new Set([...value].map((item) => JSON.stringify(textOf(normalised(item, false))))) }
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof Date) return value
+  return {
+    object: new Map(
+      Object.keys(value)
+        .toSorted()
+        .map((key) => [key, normalised((value as Record<string, unknown>)[key], false)]),
+    ),
+  }
+}
+
+/** A normal form as what JSON tells apart. */
+function textOf(value: unknown): unknown {
+  if (typeof value === 'bigint') return { bigint: String(value) }
+  if (value === undefined) return { undefined: 1 }
+  if (typeof value === 'number') return { number: String(value) }
+  if (value instanceof Date) return { date: value.getTime() }
+  if (ArrayBuffer.isView(value))
+    return { [value.constructor.name]: [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)] }
+  if (value instanceof Map) return { pairs: [...value].map(([key, item]) => [key as string, textOf(item)]) }
+  if (value instanceof Set)
+    return {
+      items: [...value]
+        .map((item) => textOf(item))
+        .map((item) => JSON.stringify(item))
+        .toSorted(),
+    }
+  if (Array.isArray(value)) return value.map((item) => textOf(item))
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, textOf(item)]))
+  }
+  return value
+}
+
+/** The same once more, as another object. */
+function structuredCloneOf(value: unknown): unknown {
+  if (value instanceof Map)
+    return new Map([...value].toReversed().map(([key, item]) => [structuredCloneOf(key), structuredCloneOf(item)]))
+  if (value instanceof Set) return new Set([...value].toReversed().map((item) => structuredCloneOf(item)))
+  if (Array.isArray(value)) {
+    const copy: unknown[] = []
+    copy.length = value.length
+    for (const index of Object.keys(value)) copy[Number(index)] = structuredCloneOf(value[Number(index)])
+    return copy
+  }
+  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) && !(value instanceof Date)) {
+    const copy = Object.create(Object.getPrototypeOf(value) as object | null) as Record<string, unknown>
+    for (const key of Object.keys(value).toReversed()) {
+      Object.defineProperty(copy, key, {
+        value: structuredCloneOf((value as Record<string, unknown>)[key]),
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      })
+    }
+    return copy
+  }
+  return value
+}

@@ -1,0 +1,205 @@
+import { percentEncode } from '../percent-encode.ts'
+import type { ServerClock } from '../server-clock.ts'
+import type { ItemStore } from '../store/item-store.ts'
+import { ItemFlag } from '../store/item-layout.ts'
+import { EventStream } from './streams.ts'
+import type { Watcher } from './watcher.ts'
+
+/** Most watchers at once, as in memcached. */
+const MAX_WATCHERS = 20
+const MAX_LOGGED_LINE_BYTES = 512
+
+/** How a lookup ended: by memcached's words. */
+export const FetchStatus = ['not_found', 'found', 'flushed', 'expired'] as const
+
+/** A client's connection, as the lines tell of it. */
+export interface LoggedConnection {
+  readonly id: number
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+}
+
+/** A storing, as the lines tell of it. */
+export interface LoggedStore {
+  readonly status: string
+  readonly command: string
+  readonly key: Buffer
+  readonly keyStart: number
+  readonly keyLength: number
+  /** Seconds left to live, 0 for ever. */
+  readonly ttl: number
+  readonly classId: number
+  readonly valueLength: number
+}
+
+/**
+ * Tells watchers what happens, in memcached's lines (logger.c). Callers look at `streams` first: it is 0 while nobody
+ * watches, so that a request then pays for one comparison.
+ */
+export class EventLog {
+  /** The streams that somebody watches, as bits of `EventStream`. */
+  streams = 0
+  /** The connection whose requests are run. */
+  connectionId = 0
+  /** For `stats`: events told, lines that watchers got, lines that they did not. */
+  written = 0
+  sent = 0
+  skipped = 0
+  readonly #store: ItemStore
+  readonly #clock: ServerClock
+  readonly #changed: () => void
+  readonly #watchers = new Set<Watcher>()
+  #lastEvent = 0
+
+  /** @param changed called when `streams` has changed. */
+  constructor(store: ItemStore, clock: ServerClock, changed: () => void) {
+    this.#store = store
+    this.#clock = clock
+    this.#changed = changed
+  }
+
+  get watchers(): number {
+    return this.#watchers.size
+  }
+
+  get isFull(): boolean {
+    return this.#watchers.size >= MAX_WATCHERS
+  }
+
+  nextEvent(): number {
+    return ++this.#lastEvent
+  }
+
+  /** Continues the count of another life of the cache. */
+  skipEvents(events: number): void {
+    this.#lastEvent += events
+  }
+
+  /** `stats reset`. */
+  resetCounts(): void {
+    this.written = 0
+    this.sent = 0
+    this.skipped = 0
+  }
+
+  add(watcher: Watcher): void {
+    // How the last lookup found its item dead is nothing that this one has seen.
+    this.#store.takeDeath()
+    this.#watchers.add(watcher)
+    this.#update()
+  }
+
+  remove(watcher: Watcher): void {
+    if (this.#watchers.delete(watcher)) this.#update()
+  }
+
+  /** A lookup, whose item is 0 when there is none. */
+  fetched(key: Buffer, keyStart: number, keyLength: number, item: number): void {
+    const death = this.#store.takeDeath()
+    if ((this.streams & EventStream.fetchers) === 0) return
+    const status = item === 0 ? FetchStatus[death]! : 'found'
+    const classId = item === 0 ? 0 : this.#store.classOf(item)
+    const size = item === 0 ? 0 : this.#store.valueLength(item)
+    this.#tell(
+      EventStream.fetchers,
+      () =>
+        `type=item_get key=${percentEncode(key, keyStart, keyLength)} status=${status} clsid=${classId}` +
+        ` cfd=${this.connectionId} size=${size}`,
+    )
+  }
+
+  stored({ status, command, key, keyStart, keyLength, ttl, classId, valueLength }: LoggedStore): void {
+    this.#tell(
+      EventStream.mutations,
+      () =>
+        `type=item_store key=${percentEncode(key, keyStart, keyLength)} status=${status} cmd=${command}` +
+        ` ttl=${ttl >>> 0} clsid=${classId} cfd=${this.connectionId} size=${valueLength}`,
+    )
+  }
+
+  /** An item that is about to be deleted, by `delete` or `md`. */
+  deleted(item: number, command: string): void {
+    const store = this.#store
+    this.#tell(
+      EventStream.deletions,
+      () =>
+        `type=deleted key=${this.#keyOf(item)} cmd=${command} clsid=${store.classOf(item)}` +
+        ` size=${store.valueLength(item)}`,
+    )
+  }
+
+  /** An item that is about to be evicted. */
+  evicted(item: number): void {
+    const store = this.#store
+    const exptime = store.exptime(item)
+    this.#tell(
+      EventStream.evictions,
+      () =>
+        `type=eviction key=${this.#keyOf(item)} fetch=${store.hasFlag(item, ItemFlag.fetched) ? 'yes' : 'no'}` +
+        ` ttl=${exptime > 0 ? exptime - store.now : -1} la=${store.now - store.lastAccess(item)}` +
+        ` clsid=${store.classOf(item)} size=${store.valueLength(item)}`,
+    )
+  }
+
+  connected(connection: LoggedConnection): void {
+    this.#tell(EventStream.connevents, () => `type=conn_new ${endpoint(connection)} cfd=${connection.id}`)
+  }
+
+  closed(connection: LoggedConnection, reason: string): void {
+    this.#tell(
+      EventStream.connevents,
+      () => `type=conn_close ${endpoint(connection)} reason=${reason} cfd=${connection.id}`,
+    )
+  }
+
+  /** A line of the text protocol, as it came. */
+  command(buffer: Buffer, start: number, end: number): void {
+    this.#tell(
+      EventStream.rawcmds,
+      () => `<${this.connectionId} ${buffer.toString('latin1', start, Math.min(end, start + MAX_LOGGED_LINE_BYTES))}`,
+    )
+  }
+
+  /** What the background has done. */
+  system(text: string): void {
+    this.#tell(EventStream.sysevents, () => text)
+  }
+
+  #keyOf(item: number): string {
+    return percentEncode(this.#store.bytes(item), this.#store.keyStart(item), this.#store.keyLength(item))
+  }
+
+  /** The line is only made where a watcher has room for it. */
+  #tell(stream: number, format: () => string): void {
+    if ((this.streams & stream) === 0) return
+    const event = this.nextEvent()
+    this.written++
+    let line: string | undefined
+    for (const watcher of this.#watchers) {
+      if ((watcher.streams & stream) === 0) continue
+      if (!watcher.hasRoom()) {
+        this.skipped++
+        continue
+      }
+      line ??= this.#head(event) + format() + '\n'
+      watcher.add(line)
+      this.sent++
+    }
+  }
+
+  #head(event: number): string {
+    const nowMs = this.#clock.nowMs()
+    return `ts=${Math.floor(nowMs / 1000)}.${Math.floor((nowMs % 1000) * 1000)} gid=${event} `
+  }
+
+  #update(): void {
+    this.streams = 0
+    for (const { streams } of this.#watchers) this.streams |= streams
+    this.#changed()
+  }
+}
+
+function endpoint({ remoteAddress, remotePort }: LoggedConnection): string {
+  if (remoteAddress === undefined) return 'rip=unix rport=0 transport=local'
+  return `rip=${remoteAddress} rport=${remotePort ?? 0} transport=tcp`
+}
