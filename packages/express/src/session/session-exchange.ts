@@ -158,14 +158,13 @@ export class SessionExchange implements SessionActions {
   async rotate(session: Session): Promise<void> {
     const holder = this.#holder
     const { cookie, ...data } = session
-    const createdMs = memcacheStoreOf(holder)?.createdMsOf(session as never)
     await new Promise<void>((resolve, reject) => {
       this.regenerate(session, (error) => (isError(error) ? reject(error as Error) : resolve()))
     })
     const rotated = holder.session!
     Object.assign(rotated, data)
     rotated.cookie = cookie
-    if (createdMs !== undefined) memcacheStoreOf(holder)!.setCreatedMs(rotated as never, createdMs)
+    memcacheStoreOf(holder)?.keepAge(rotated as never, session as never)
   }
 
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
@@ -214,13 +213,18 @@ export class SessionExchange implements SessionActions {
       return this.#next()
     }
     try {
-      if (isError(error) || data === undefined || data === null) this.generate()
+      if (isError(error) || data === undefined || data === null || this.#isOdd(data)) this.generate()
       else this.#inflate(data)
     } catch (problem) {
       this.#isOver = true
       return this.#next(problem)
     }
     this.#next()
+  }
+
+  /** What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by express-session. */
+  #isOdd(data: StoredData): boolean {
+    return data.cookie === undefined && memcacheStoreOf(this.#holder) !== undefined
   }
 
   #inflate(data: StoredData): void {
@@ -312,6 +316,7 @@ export class SessionExchange implements SessionActions {
     deferResponse(this.#response, done, (error) => {
       this.#isOver = true
       this.#holder.sessionID = undefined
+      if (this.#sentCookie !== undefined && !this.#response.headersSent) removeCookie(this.#response, this.#sentCookie)
       this.#next(error)
     })
   }
@@ -383,7 +388,8 @@ export class SessionExchange implements SessionActions {
     if (session === undefined || session === null) {
       if (this.#isDestroyed && this.#cookieId !== undefined) {
         this.#moveFields(args)
-        addCookie(response, clearedCookie(name, this.#defaultCookie().data))
+        this.#sentCookie = clearedCookie(name, this.#defaultCookie().data)
+        addCookie(response, this.#sentCookie)
       }
       return
     }
@@ -478,6 +484,13 @@ function memcacheStoreOf({ sessionStore }: SessionHolder): MemcacheStore | undef
 function addCookie(response: ServerResponse, cookie: string): void {
   const previous = response.getHeader('Set-Cookie') ?? []
   response.setHeader('Set-Cookie', [...(Array.isArray(previous) ? previous : [String(previous)]), cookie])
+}
+
+function removeCookie(response: ServerResponse, cookie: string): void {
+  const cookies = response.getHeader('Set-Cookie')
+  const left = (Array.isArray(cookies) ? cookies : []).filter((each) => each !== cookie)
+  if (left.length === 0) response.removeHeader('Set-Cookie')
+  else response.setHeader('Set-Cookie', left)
 }
 
 /** The session of a visitor whose own could not be read: whoever wants to save it is told that it cannot be. */
