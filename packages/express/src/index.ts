@@ -1,5 +1,6 @@
 export { memcacheSession } from './session/memcache-session.ts'
-export type { MemcacheSessionOptions } from './session/memcache-session.ts'
+export type { MemcacheSessionHandler, MemcacheSessionOptions } from './session/memcache-session.ts'
+export type { LockOptions, SessionLock } from './session/session.ts'
 export type { OnCacheDown } from './session/cache-down.ts'
 export { MemcacheStore } from './session/memcache-store.ts'
 export type { StoredSession } from './session/memcache-store.ts'

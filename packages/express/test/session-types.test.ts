@@ -1,4 +1,5 @@
-import type { Request, RequestHandler } from 'express'
+import type { Request } from 'express'
+import { MemoryStore } from 'express-session'
 import type { Session, SessionData, Store } from 'express-session'
 import type { Memcache } from 'memcache-ts'
 import { describe, expectTypeOf, it } from 'vitest'
@@ -41,8 +42,7 @@ describe('the types of sessions', () => {
     expectTypeOf<{ cache: Memcache; ttlSeconds: '7d'; encryptionKeys: string[] }>().toExtend<MemcacheStoreOptions>()
     expectTypeOf<{ secret: undefined; cookie: undefined; onCacheDown: 'skip' }>().toExtend<MemcacheSessionOptions>()
     expectTypeOf<MemcacheSessionOptions['onCacheDown']>().toEqualTypeOf<OnCacheDown | undefined>()
-    // @ts-expect-error the store is built in
-    memcacheSession satisfies (options: { store: Store }) => RequestHandler
+    expectTypeOf(memcacheSession).toBeCallableWith({ store: new MemoryStore() })
     // @ts-expect-error a unit that there is not
     const options: MemcacheStoreOptions = { ttlSeconds: '5min' }
     expectTypeOf(options).toEqualTypeOf<MemcacheStoreOptions>()

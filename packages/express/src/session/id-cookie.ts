@@ -35,7 +35,10 @@ export function idCookie(name: string, id: string, secret: Secret, data: CookieD
 }
 
 /** The `Set-Cookie` that takes one back. */
-export function clearedCookie(name: string, { domain, path, secure, httpOnly, sameSite, partitioned }: CookieData): string {
+export function clearedCookie(
+  name: string,
+  { domain, path, secure, httpOnly, sameSite, partitioned }: CookieData,
+): string {
   return serializeCookie(name, '', { domain, path, secure, httpOnly, sameSite, partitioned, expires: new Date(0) })
 }
 

@@ -10,7 +10,7 @@ import type { Secret } from './id-cookie.ts'
 import { MemcacheStore } from './memcache-store.ts'
 import { warnOfUntrustedProxy } from './secure-connection.ts'
 import { generateFor } from './session.ts'
-import type { AnyStore, SessionHolder } from './session.ts'
+import type { AnyStore, LockOptions, SessionHolder, SessionLock } from './session.ts'
 import { sessionCookie } from './session-cookie.ts'
 import { SessionExchange } from './session-exchange.ts'
 import type { SessionRequest, SessionSettings } from './session-exchange.ts'
@@ -35,6 +35,24 @@ export interface MemcacheSessionOptions
   store?: ExpressSessionStore | undefined
 }
 
+/** The middleware, and the store of its sessions: `store.sessionsOf(userId)`. */
+export interface MemcacheSessionHandler extends RequestHandler {
+  /** With the option `store`, that one. */
+  readonly store: MemcacheStore
+}
+
+declare module 'express-session' {
+  interface Session {
+    /** A new id, with the same data where `keep` is true: for a change of what the user may do. Without a callback a promise. */
+    regenerate(options: { keep?: boolean | undefined }): Promise<void>
+    /**
+     * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again: afterwards use
+     * `req.session`. The lock ends with `release`, which saves the session, or with the response.
+     */
+    lock(options?: LockOptions): Promise<SessionLock>
+  }
+}
+
 const EXPRESS_SESSION_OPTIONS = [
   'cookie',
   'genid',
@@ -49,7 +67,13 @@ const EXPRESS_SESSION_OPTIONS = [
 ] as const satisfies readonly (keyof MemcacheSessionOptions)[]
 
 const OPTION_NAMES = [
-  ...new Set([...STORE_OPTIONS, 'onCacheDown' as const, 'property' as const, 'skip' as const, ...EXPRESS_SESSION_OPTIONS]),
+  ...new Set([
+    ...STORE_OPTIONS,
+    'onCacheDown' as const,
+    'property' as const,
+    'skip' as const,
+    ...EXPRESS_SESSION_OPTIONS,
+  ]),
 ]
 
 const DEFAULT_NAME = 'connect.sid'
@@ -60,7 +84,7 @@ const ID_BYTES = 24
  * the connection is; sessions are stored when there is something in them. A response is sent when its session has been saved.
  * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
  */
-export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHandler {
+export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
   checkOptions('memcacheSession', options, OPTION_NAMES, {
     ...STORE_HINTS,
     maxAge: 'cookie.maxAge',
@@ -76,7 +100,7 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHa
     store.on?.('connect', () => (isConnected = true))
   }
 
-  return (request, response, next) => {
+  const handler: RequestHandler = (request, response, next) => {
     const holder = holderOf(request as unknown as SessionRequest, property)
     if (holder.session || !isConnected || !isInPath(request, settings.cookie) || skip?.(request) === true) return next()
     const secret = settings.secrets ?? secretOf(request)
@@ -88,12 +112,14 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): RequestHa
       holder,
     }).open()
   }
+  return Object.assign(handler, { store: store as unknown as MemcacheStore })
 }
 
 /** @throws MemcacheOptionError for a value that cannot be. */
 function settingsOf(options: MemcacheSessionOptions): SessionSettings {
   const { cache, cookie, genid, proxy, unset, onCacheDown = 'error', property = 'session' } = options
-  if (genid !== undefined && typeof genid !== 'function') throw new MemcacheOptionError('genid option must be a function')
+  if (genid !== undefined && typeof genid !== 'function')
+    throw new MemcacheOptionError('genid option must be a function')
   if (unset !== undefined && unset !== 'destroy' && unset !== 'keep') {
     throw new MemcacheOptionError('unset option must be "destroy" or "keep"')
   }
@@ -137,7 +163,7 @@ function secretsOf({ secret, store, cache }: MemcacheSessionOptions): readonly S
     if (secret.length === 0) throw new MemcacheOptionError('secret option array must contain one or more strings')
     return secret
   }
-  if (secret !== undefined && secret !== '') return [secret as Secret]
+  if (secret !== undefined && secret !== '') return [secret]
   if (store !== undefined && (process.env['SESSION_SECRET'] ?? '') === '') return undefined
   return [defaultSecret(process.env, cache?.client.servers)]
 }
@@ -188,7 +214,9 @@ function holderOf(request: SessionRequest, property: string): SessionHolder {
   known[property] = holder
   Object.defineProperty(request, property, {
     get: () => holder.session,
-    set: (session: SessionHolder['session']) => (holder.session = session),
+    set: (session: SessionHolder['session']) => {
+      holder.session = session
+    },
     configurable: true,
     enumerable: true,
   })

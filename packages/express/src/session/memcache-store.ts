@@ -75,12 +75,11 @@ export class MemcacheStore extends TypedStore {
     this.#userId = resolved.userId
     const hasChanged = (key: string, before: unknown, after: unknown): boolean =>
       key === 'cookie' ? cookieChanged(before, after) : differsAsJson(key, before, after)
-    const { encryptionKeys } = resolved
-    // An option that is named but undefined is refused.
     this.#sessions = new SessionRepository({
       cache,
       hasChanged,
-      ...(encryptionKeys !== undefined && { encryptionKeys }),
+      // An option that is named but undefined is refused.
+      ...(Object.hasOwn(resolved, 'encryptionKeys') && { encryptionKeys: resolved.encryptionKeys }),
     })
   }
 
@@ -304,7 +303,9 @@ export class MemcacheStore extends TypedStore {
 
   #indexName(userId: string | number): string {
     if (this.#userId !== undefined) return String(userId)
-    throw new MemcacheOptionError('sessions are found by their user only with the option userId: (session) => session.userId')
+    throw new MemcacheOptionError(
+      'sessions are found by their user only with the option userId: (session) => session.userId',
+    )
   }
 
   #hasEnded(data: Record<string, unknown>, nowMs: number): boolean {

@@ -7,8 +7,16 @@ import { clearedCookie, idCookie, readId } from './id-cookie.ts'
 import type { CookieCarrier, Secret } from './id-cookie.ts'
 import { MemcacheStore } from './memcache-store.ts'
 import { isSecure } from './secure-connection.ts'
-import { inflate, isError, loadInto, Session, setActions } from './session.ts'
-import type { AnyStore, Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
+import { inflate, isError, loadInto, promised, Session, setActions } from './session.ts'
+import type {
+  AnyStore,
+  Callback,
+  LockOptions,
+  SessionActions,
+  SessionHolder,
+  SessionLock,
+  StoredData,
+} from './session.ts'
 import { textOf } from './session-text.ts'
 
 /** A request with what middlewares have put on it. */
@@ -74,7 +82,12 @@ export class SessionExchange implements SessionActions {
   constructor(
     settings: SessionSettings,
     secrets: readonly Secret[],
-    { request, response, next, holder }: { request: SessionRequest; response: ServerResponse; next: (error?: unknown) => void; holder: SessionHolder },
+    {
+      request,
+      response,
+      next,
+      holder,
+    }: { request: SessionRequest; response: ServerResponse; next: (error?: unknown) => void; holder: SessionHolder },
   ) {
     this.#settings = settings
     this.#secrets = secrets
@@ -158,9 +171,7 @@ export class SessionExchange implements SessionActions {
   async rotate(session: Session): Promise<void> {
     const holder = this.#holder
     const { cookie, ...data } = session
-    await new Promise<void>((resolve, reject) => {
-      this.regenerate(session, (error) => (isError(error) ? reject(error as Error) : resolve()))
-    })
+    await promised((done) => this.regenerate(session, done))
     const rotated = holder.session!
     Object.assign(rotated, data)
     rotated.cookie = cookie
@@ -172,9 +183,7 @@ export class SessionExchange implements SessionActions {
     if (store === undefined) throw new TypeError('only sessions in a MemcacheStore can be locked')
     const lock = await store.lock(session.id, options)
     this.#locks.add(lock)
-    await new Promise<void>((resolve, reject) => {
-      this.reload(session, (error) => (isError(error) ? reject(error as Error) : resolve()))
-    }).catch(async (error: unknown) => {
+    await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
       await lock.release()
       throw error
     })
@@ -192,9 +201,7 @@ export class SessionExchange implements SessionActions {
   async #saveNow(): Promise<void> {
     const { session } = this.#holder
     if (session === undefined || session === null || !this.#shouldSave()) return
-    await new Promise<void>((resolve, reject) => {
-      this.save(session, (error) => (isError(error) ? reject(error as Error) : resolve()))
-    })
+    await promised((done) => this.save(session, done))
   }
 
   #opened(error: unknown, data: StoredData | null | undefined): void {
@@ -312,7 +319,7 @@ export class SessionExchange implements SessionActions {
   #hold(answersAnyway: boolean): void {
     const work = Promise.all(Array.from(this.#writes, async (write) => this.#outcomeOf(write, answersAnyway)))
     this.#writes.clear()
-    const done = this.#locks.size === 0 ? work : work.finally(async () => this.#unlock())
+    const done = this.#locks.size === 0 ? work : this.#unlockAfter(work)
     deferResponse(this.#response, done, (error) => {
       this.#isOver = true
       this.#holder.sessionID = undefined
@@ -327,13 +334,18 @@ export class SessionExchange implements SessionActions {
     } catch (error) {
       if (answersAnyway) return void setImmediate(this.#next, error)
       if (!this.#settings.down!.forgives(error, kind)) throw error
-      if (kind === 'save' && this.#sentCookie !== undefined) withdrawField(this.#response, 'Set-Cookie', this.#sentCookie)
+      if (kind === 'save' && this.#sentCookie !== undefined)
+        withdrawField(this.#response, 'Set-Cookie', this.#sentCookie)
     }
   }
 
-  async #unlock(): Promise<void> {
-    await Promise.allSettled(Array.from(this.#locks, async (lock) => lock.release()))
-    this.#locks.clear()
+  async #unlockAfter(work: Promise<unknown>): Promise<void> {
+    try {
+      await work
+    } finally {
+      await Promise.allSettled(Array.from(this.#locks, async (lock) => lock.release()))
+      this.#locks.clear()
+    }
   }
 
   /**
@@ -354,7 +366,7 @@ export class SessionExchange implements SessionActions {
     })
     if (settled !== undefined && (!isError(settled.error) || !isUnattended)) return
     const outcome = new Promise<void>((resolve, reject) => {
-      settle = (error) => (isError(error) ? reject(error as Error) : resolve())
+      settle = (error) => (isError(error) ? reject(error) : resolve())
       if (settled !== undefined) settle(settled.error)
     })
     outcome.catch(() => {})
@@ -457,7 +469,8 @@ export class SessionExchange implements SessionActions {
     const { saveUninitialized, rolling } = this.#settings
     return this.#cookieId !== sessionID
       ? saveUninitialized || this.#isModified(session)
-      : rolling || (session.cookie.expires !== null && session.cookie.expires !== undefined && this.#isModified(session))
+      : rolling ||
+          (session.cookie.expires !== null && session.cookie.expires !== undefined && this.#isModified(session))
   }
 
   #isModified(session: Session): boolean {

@@ -125,12 +125,7 @@ const METHODS = {
       actions.regenerate(this, first)
       return this
     }
-    const isDone =
-      first?.keep === true
-        ? actions.rotate(this)
-        : new Promise<void>((resolve, reject) => {
-            actions.regenerate(this, (error) => (isError(error) ? reject(error as Error) : resolve()))
-          })
+    const isDone = first?.keep === true ? actions.rotate(this) : promised((done) => actions.regenerate(this, done))
     if (second === undefined) return isDone
     isDone.then(
       () => process.nextTick(second),
@@ -150,8 +145,15 @@ for (const [name, value] of Object.entries(METHODS)) {
   Object.defineProperty(Session.prototype, name, { value, configurable: true, enumerable: false, writable: true })
 }
 
+/** Calls what takes a Node callback. */
+export function promised(call: (done: Callback) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (isError(error) ? reject(error) : resolve()))
+  })
+}
+
 /** Whether a callback was given an error. */
-export function isError(error: unknown): boolean {
+export function isError(error: unknown): error is Error {
   return error !== undefined && error !== null && error !== false
 }
 

@@ -10,7 +10,10 @@ type AnyStream = Omit<ServerHttp2Stream, Step['method']> & Record<Step['method']
 /** Whether a response is one of the compatibility API of `node:http2`, on an open stream. */
 export function isHttp2(response: AnyResponse): response is Http2ServerResponse {
   const stream = (response as Partial<Http2ServerResponse>).stream as Partial<ServerHttp2Stream> | undefined
-  return typeof stream?.respond === 'function' && typeof (response as Partial<Http2ServerResponse>).createPushResponse === 'function'
+  return (
+    typeof stream?.respond === 'function' &&
+    typeof (response as Partial<Http2ServerResponse>).createPushResponse === 'function'
+  )
 }
 
 /**
@@ -116,5 +119,5 @@ export class Http2Output implements ResponseOutput {
 /** Calls the callback of a write back as if it had been done. */
 function callBack(args: readonly unknown[]): void {
   const callback = args.at(-1)
-  if (typeof callback === 'function') process.nextTick(callback as () => void)
+  if (typeof callback === 'function') process.nextTick(callback)
 }

@@ -51,7 +51,8 @@ export class SessionGenerations {
       const known = this.known(server)?.generation ?? ''
       // What is no text was not written here: like a generation that was lost it is put back where it is known.
       if (generation !== undefined) await this.#client.set(GENERATION_KEY, known, undefined, options)
-      else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options))) return this.ask(server)
+      else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options)))
+        return this.ask(server)
       generation = known
     }
     this.#known.set(server, { generation: generation as string, at })

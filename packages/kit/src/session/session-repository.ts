@@ -250,7 +250,10 @@ export class SessionRepository {
    * @param leaseSeconds how long it is kept at most, should its holder die.
    * @throws MemcacheServerError if others have it for longer than `waitMs`.
    */
-  async lock(id: string, { waitMs, leaseSeconds }: { waitMs: number; leaseSeconds: number }): Promise<() => Promise<void>> {
+  async lock(
+    id: string,
+    { waitMs, leaseSeconds }: { waitMs: number; leaseSeconds: number },
+  ): Promise<() => Promise<void>> {
     const { client } = this.#opened
     const key = this.#key(['', 'lock', id])
     const token = randomBytes(TOKEN_BYTES).toString('base64url')
@@ -315,7 +318,9 @@ export class SessionRepository {
     } finally {
       endTurn()
     }
-    throw new MemcacheServerError('the sessions of one user are begun by too many requests at once', { retryable: true })
+    throw new MemcacheServerError('the sessions of one user are begun by too many requests at once', {
+      retryable: true,
+    })
   }
 
   async #living(ids: readonly string[]): Promise<string[]> {
