@@ -2,6 +2,7 @@ import type { CompressionOptions } from 'memcache-ts-client'
 import { checkOptions, MemcacheOptionError, systemClock, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Servers } from './choose-servers.ts'
+import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
 import { OPTION_HINTS } from './cache/get-or-set-options.ts'
 import type { MemoryOptions } from './cache/memory-tier.ts'
@@ -77,7 +78,7 @@ export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.Pro
     leaseSeconds,
     l1: optional(l1),
     compression: optional(compression),
-    logger: logger === false ? SILENT : logger,
+    logger: logger === false ? SILENT : guardedLogger(logger),
     clock: options.clock ?? systemClock,
   }
 }

@@ -209,9 +209,16 @@ describe('getOrSet', () => {
     expect(() => memcache({ leaseSeconds: 0 })).toThrow(MemcacheOptionError)
   })
 
-  it('says so when a loaded value cannot be stored, and frees the lease', async () => {
-    await using test = await openCache()
-    await expect(test.cache.getOrSet('k', () => ({ call: () => 1 }))).rejects.toThrow('call is a function')
+  it('returns a loaded value that cannot be stored, counts and says it once, and frees the lease', async () => {
+    const said: string[] = []
+    const logger = { info: () => {}, warn: (message: string) => void said.push(message) }
+    await using test = await openCache({ logger })
+    const value = { call: () => 1 }
+    for (const times of [1, 2]) {
+      expect(await test.cache.getOrSet('k', () => value)).toBe(value)
+      expect(test.cache.stats().cacheErrors).toBe(times)
+    }
+    expect(said).toEqual([expect.stringContaining('call is a function')])
     expect(await test.cache.getOrSet('k', () => 'fine')).toBe('fine')
   })
 

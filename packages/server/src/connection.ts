@@ -1,5 +1,9 @@
 import type { Duplex } from 'node:stream'
+import { BINARY_REQUEST_MAGIC } from 'memcache-ts-protocol'
 import type { AdminActions } from './commands/admin/admin-actions.ts'
+import { AuthSession } from './auth/auth-session.ts'
+import type { Credentials } from './auth/credentials.ts'
+import { BinarySession } from './binary/binary-session.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
@@ -10,9 +14,6 @@ import { TextSession } from './text-session.ts'
 import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
 
-/** The first byte of every request of the binary protocol; no text command begins so. */
-const BINARY_MAGIC = 0x80
-
 /** What a connection needs of its server. */
 export interface ConnectionOwner extends AdminActions {
   readonly context: CommandContext
@@ -20,8 +21,10 @@ export interface ConnectionOwner extends AdminActions {
   /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean
   log(line: string): void
-  /** A client has begun with a byte of the binary protocol, which is not spoken here. */
-  refusedBinary(peer: string): void
+  /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
+  readonly credentials: Credentials | undefined
+  /** A client has sent wrong credentials. */
+  refusedCredentials(): void
   /** Running a request has thrown: a fault of ours. */
   failed(error: unknown, peer: string): void
 }
@@ -133,8 +136,12 @@ export class Connection implements ReplyTarget, SessionHost {
   watch(streams: number): void {
     const { events } = this.context
     const watcher = new Watcher(this.stream, streams, this.owner.options.watcherBufferBytes, events.nextEvent())
+    this.become(new WatchSession(events, watcher))
+  }
+
+  become(session: Session): void {
     this.#session?.dispose()
-    this.#session = new WatchSession(events, watcher)
+    this.#session = session
   }
 
   close(reason: CloseReason): void {
@@ -160,12 +167,11 @@ export class Connection implements ReplyTarget, SessionHost {
 
   #chooseSession(firstByte: number): Session | undefined {
     if (this.#closing) return undefined
-    if (firstByte === BINARY_MAGIC && this.owner.options.protocol !== 'ascii') {
-      this.owner.refusedBinary(this.ends.peer)
-      this.close('error')
-      return undefined
-    }
-    return (this.#session = new TextSession(this))
+    const { credentials } = this.owner
+    if (credentials !== undefined) return (this.#session = new AuthSession(this, credentials))
+    const { protocol } = this.owner.options
+    const isBinary = protocol === 'binary' || (protocol === 'auto' && firstByte === BINARY_REQUEST_MAGIC)
+    return (this.#session = isBinary ? new BinarySession(this) : new TextSession(this))
   }
 
   /**

@@ -6,6 +6,7 @@ import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
 import type { DoubtfulLeases } from './doubtful-leases.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
+import type { RootGeneration } from './root-generation.ts'
 import type { Tags } from './tags.ts'
 
 /** What reading, writing and loading have in common: one of each a `Memcache`. */
@@ -14,6 +15,7 @@ export interface CacheParts {
   readonly codec: KitCodec
   readonly tags: Tags
   readonly pending: PendingInvalidations
+  readonly root: RootGeneration
   readonly doubtful: DoubtfulLeases
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport

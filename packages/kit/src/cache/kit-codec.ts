@@ -1,6 +1,6 @@
 import { typedCodec } from 'memcache-ts-client'
 import type { CompressionOptions, EncodedValue, ValueCodec } from 'memcache-ts-client'
-import { ClientFlags, MemcacheDecodeError } from 'memcache-ts-protocol'
+import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { Entry } from './entry.ts'
 import type { EntryFacts } from './entry.ts'
 
@@ -8,6 +8,8 @@ import type { EntryFacts } from './entry.ts'
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
 const NEWLINE = 10
+/** A value belongs to so many tags at most: each is asked for when it is read. */
+const MAX_TAGS = 1000
 
 /** An item's bytes and client flags, made ahead of storing them. */
 export class EncodedItem implements EncodedValue {
@@ -56,6 +58,7 @@ export class KitCodec implements ValueCodec {
     }
     const { bytes, clientFlags } = this.#typed.encode(value.value)
     const { loadMs = 0, freshUntilMs = 0, tags = {} } = value.facts
+    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
     const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
     return new EncodedItem(
       typeof bytes === 'string' ? header + bytes : Buffer.concat([Buffer.from(header), bytes]),
@@ -84,10 +87,25 @@ export class KitCodec implements ValueCodec {
   }
 }
 
+/** Whether stored bytes are a header: anybody who reaches memcached can write there. */
+function isHeader(header: unknown): header is Header {
+  if (!Array.isArray(header) || header.length !== 4) return false
+  const [clientFlags, loadMs, freshUntilMs, tags] = header as unknown[]
+  if (![clientFlags, loadMs, freshUntilMs].every((number) => Number.isSafeInteger(number) && (number as number) >= 0)) {
+    return false
+  }
+  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false
+  const entries = Object.entries(tags)
+  return (
+    entries.length <= MAX_TAGS &&
+    entries.every(([key, generation]) => Number.isSafeInteger(generation) && keyProblem(key) === undefined)
+  )
+}
+
 function parseHeader(text: string): Header {
   try {
-    const header = JSON.parse(text) as Header
-    if (Array.isArray(header) && header.length === 4) return header
+    const header: unknown = JSON.parse(text)
+    if (isHeader(header)) return header
   } catch {
     // Said below.
   }

@@ -11,6 +11,8 @@ export interface HeldLease {
 
 /** How often a lease is renewed in its time. */
 const RENEWALS = 3
+/** How long the right to reload in the background is kept, in leases: if a reload hangs, other processes may try. */
+const BACKGROUND_LEASES = 2
 
 /**
  * Renews the leases of loads that are under way, so that `leaseSeconds` is how long a dead process is waited for, not how
@@ -19,7 +21,7 @@ const RENEWALS = 3
 export class LeaseKeeper {
   readonly #store: AdaptiveStore
   readonly #intervalMs: number
-  readonly #leases = new Map<HeldLease, number>()
+  readonly #leases = new Map<HeldLease, { readonly sinceMs: number; readonly untilMs: number }>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(store: AdaptiveStore, leaseSeconds: number) {
@@ -27,8 +29,10 @@ export class LeaseKeeper {
     this.#intervalMs = (leaseSeconds * 1000) / RENEWALS
   }
 
-  keep(lease: HeldLease): void {
-    this.#leases.set(lease, performance.now())
+  keep(lease: HeldLease, background: boolean): void {
+    const sinceMs = performance.now()
+    const untilMs = background && lease.filled ? sinceMs + this.#intervalMs * RENEWALS * BACKGROUND_LEASES : Infinity
+    this.#leases.set(lease, { sinceMs, untilMs })
     if (this.#timer !== undefined) return
     this.#timer = setInterval(() => this.#renewDue(), this.#intervalMs)
     this.#timer.unref()
@@ -50,8 +54,11 @@ export class LeaseKeeper {
       return
     }
     // Those that are younger wait for the next round.
-    const due = performance.now() - this.#intervalMs / 2
-    for (const [lease, since] of this.#leases) if (since <= due) void this.#renew(lease)
+    const nowMs = performance.now()
+    for (const [lease, { sinceMs, untilMs }] of this.#leases) {
+      if (nowMs > untilMs) this.#leases.delete(lease)
+      else if (sinceMs <= nowMs - this.#intervalMs / 2) void this.#renew(lease)
+    }
   }
 
   async #renew(lease: HeldLease): Promise<void> {

@@ -1,4 +1,4 @@
-import { ttlToSeconds } from 'memcache-ts-protocol'
+import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import { surelyFreshUntilMs } from './early-refresh.ts'
@@ -6,8 +6,11 @@ import { Entry } from './entry.ts'
 import { Flights } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { ResolvedLoading } from './get-or-set-options.ts'
+import type { EncodedItem } from './kit-codec.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { HeldLease } from './lease-keeper.ts'
+import { isLoading, isRepeated, loadNode, runAsLoad, whileWaiting, wouldWaitForItself } from './load-graph.ts'
+import type { LoadNode } from './load-graph.ts'
 import type { Loaded } from './load-run.ts'
 import type { Generations } from './tags.ts'
 
@@ -16,6 +19,8 @@ export interface LoadOutcome {
   readonly value: unknown
   /** Nothing was invalidated since it began, so that those who joined it meanwhile may have it too. */
   readonly confirmed: boolean
+  /** It cannot be stored, and so not be copied either: those who joined run their own loaders. */
+  readonly isUnstorable?: boolean
 }
 
 /** What is loaded, and how it is stored. */
@@ -37,6 +42,20 @@ interface Lifetime {
   readonly keptSeconds: number
 }
 
+/** How a load is started. */
+interface StartOptions {
+  readonly background?: boolean
+  readonly node?: LoadNode
+}
+
+/** A loader that is running. */
+interface Running {
+  readonly loading: Promise<Loaded>
+  /** Aborted when nobody waits for it. */
+  readonly signal: AbortSignal
+  readonly background: boolean
+}
+
 /** What a value is taken for that was never encoded. */
 const UNKNOWN_BYTES = 1024
 
@@ -47,6 +66,7 @@ const UNKNOWN_BYTES = 1024
 export class LeasedLoads {
   readonly #parts: CacheParts
   readonly #flights = new Flights<LoadOutcome>()
+  readonly #nodes = new WeakMap<Flight<LoadOutcome>, LoadNode>()
   readonly #keeper: LeaseKeeper
   #underWay = 0
 
@@ -72,31 +92,67 @@ export class LeasedLoads {
   }
 
   wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
-    return this.#flights.wait(name, flight, signal)
+    const waiting = this.#flights.wait(name, flight, signal)
+    const node = this.#nodes.get(flight)
+    return node === undefined ? waiting : whileWaiting(node, waiting)
+  }
+
+  /** Whether what asks is the loader of this very key, or was begun by it. */
+  isOwnKey(name: string): boolean {
+    return isLoading(name, this)
+  }
+
+  /** Whether the loader that asks would wait for itself if it joined a load. */
+  isOwnCircle(flight: Flight<LoadOutcome>): boolean {
+    const node = this.#nodes.get(flight)
+    return node !== undefined && wouldWaitForItself(node)
   }
 
   /**
    * Starts a load.
    * @param right without it the value is not stored, since nobody could refuse it.
-   * @param background nobody waits for it.
+   * @param options `background`: nobody waits for it. `node`: what it is one of several keys of, which one loader loads.
    */
   start(
     target: LoadTarget,
     right: LoadRight | undefined,
     run: (signal: AbortSignal) => Promise<Loaded>,
-    background = false,
+    { background = false, node = this.nodeOf([target.name]) }: StartOptions = {},
   ): Flight<LoadOutcome> {
     const work = async (signal: AbortSignal): Promise<LoadOutcome> => {
       this.#underWay++
       try {
+        const loading = runAsLoad(node, () => run(signal))
         return await (right === undefined
-          ? this.#loadUnleased(target, run(signal))
-          : this.#loadAndStore(target, right, run(signal)))
+          ? this.#loadUnleased(target, loading)
+          : this.#loadAndStore(target, right, { loading, signal, background }))
       } finally {
         this.#underWay--
       }
     }
-    return this.#flights.start(target.name, work, background)
+    const flight = this.#flights.start(target.name, work, background)
+    this.#nodes.set(flight, node)
+    return flight
+  }
+
+  /**
+   * Runs a loader for the one that asks, beside all others: nobody joins it, and what it brings is not stored.
+   * @throws MemcacheOptionError for a loader that asks for its own value again and again.
+   */
+  async runAlone(name: string, run: (signal: AbortSignal) => Promise<Loaded>): Promise<unknown> {
+    if (isRepeated(name, this)) {
+      throw new MemcacheOptionError(
+        `the loader of ${name} asks for ${name} again and again: it must not need its own value`,
+      )
+    }
+    this.#parts.report.stats.unleasedLoads++
+    const loaded = await runAsLoad(loadNode([name], this, true), () => run(new AbortController().signal))
+    return this.#plain(name, loaded).value
+  }
+
+  /** A load of one or more keys by one loader, which begins now. */
+  nodeOf(names: readonly string[]): LoadNode {
+    return loadNode(names, this)
   }
 
   /** Lets nobody join what is being loaded for a key: it was invalidated. */
@@ -132,10 +188,16 @@ export class LeasedLoads {
     return value === loaded.value ? loaded : { ...loaded, value }
   }
 
-  async #loadAndStore(target: LoadTarget, right: LoadRight, loading: Promise<Loaded>): Promise<LoadOutcome> {
-    this.#keeper.keep(right.lease)
+  async #loadAndStore(
+    target: LoadTarget,
+    right: LoadRight,
+    { loading, signal, background }: Running,
+  ): Promise<LoadOutcome> {
+    this.#keeper.keep(right.lease, background)
     try {
-      return await this.#store(target, right, this.#plain(target.name, await loading))
+      // A loader need not heed its signal: when nobody waits for it any more, its lease is the next caller's.
+      const loaded = await Promise.race([loading, rejectionOf(signal)])
+      return await this.#store(target, right, this.#plain(target.name, loaded))
     } catch (error) {
       // The loader failed, or what it brought cannot be stored: the next caller is to try at once.
       await this.#free(right.lease)
@@ -175,7 +237,15 @@ export class LeasedLoads {
     const { store, codec, report, tags, memory } = this.#parts
     const { value, facts } = entry
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
-    const item = codec.encode(isBare ? value : entry)
+    let item: EncodedItem
+    try {
+      item = codec.encode(isBare ? value : entry)
+    } catch (error) {
+      report.unstorable(name, error)
+      this.#flights.detach(name)
+      await this.#free(lease)
+      return { value, confirmed: false, isUnstorable: true }
+    }
     // Whoever asks after the fill was sent must not be given what a later delete has taken away.
     this.#flights.detach(name)
     const stamp = memory?.stamp()
@@ -230,6 +300,12 @@ export class LeasedLoads {
       )) === true
     )
   }
+}
+
+function rejectionOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
 }
 
 function lifetimeOf(loading: ResolvedLoading, { value, ttlSeconds: own }: Loaded): Lifetime {

@@ -1,4 +1,4 @@
-import { MemcacheLoaderTimeoutError } from 'memcache-ts-protocol'
+import { LongTimer, MemcacheLoaderTimeoutError, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheReport } from './cache-report.ts'
 import type { LoadContext } from './get-or-set-options.ts'
@@ -41,9 +41,20 @@ export async function runLoader(
     get stale() {
       return stale?.()
     },
-    setTtlSeconds: (ttl) => (ttlSeconds = ttl),
-    setTags: (more) => void tags.push(...more),
-    skipStore: () => (skipsStore = true),
+    setTtlSeconds: (ttl) => {
+      const late = lateTtl(ttl)
+      if (late === undefined) skipsStore = true
+      if (late !== 'default') ttlSeconds = late
+      if (late === undefined && !isNothing(ttl))
+        report.unstorable(name, new MemcacheOptionError(`setTtlSeconds(${String(ttl)})`))
+    },
+    setTags: (more) => {
+      const late = lateTags(more)
+      if (late !== undefined) return void tags.push(...late)
+      skipsStore = true
+      report.unstorable(name, new MemcacheOptionError('setTags wants a list of texts that are not empty'))
+    },
+    skipStore: () => void (skipsStore = true),
   }
   report.stats.loads++
   const beganMs = performance.now()
@@ -61,15 +72,45 @@ export async function runLoader(
   }
 }
 
+/**
+ * A lifetime that is known only when the loader runs: `undefined` for one that is over, or none at all, so that nothing is stored. A number is
+ * seconds, also of more than 30 days, as `expires_in` of OAuth.
+ */
+function lateTtl(ttl: unknown): Ttl | 'default' | undefined {
+  if (ttl === undefined || ttl === null) return 'default'
+  if (ttl === Infinity) return Infinity
+  if (typeof ttl === 'number') return ttl > 0 ? (`${Math.ceil(ttl)}s` as Ttl) : undefined
+  try {
+    ttlToSeconds(ttl as Ttl)
+    return ttl as Ttl
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a lifetime says that there is nothing to store. */
+function isNothing(ttl: unknown): boolean {
+  return typeof ttl === 'number' && ttl <= 0
+}
+
+/** Tags that are known only when the loader runs; `undefined` for what can be none. */
+function lateTags(tags: unknown): readonly string[] | undefined {
+  if (tags === undefined || tags === null) return []
+  const list = typeof tags === 'string' ? [tags] : tags
+  if (!Array.isArray(list)) return undefined
+  const isEveryTag = list.every((tag) => typeof tag === 'string' && tag !== '' && tag.isWellFormed())
+  return isEveryTag ? (list as readonly string[]) : undefined
+}
+
 /** The end of a loader's time. */
 class LoaderDeadline {
   readonly #controller = new AbortController()
   readonly passed: Promise<never>
-  #timer: NodeJS.Timeout | undefined
+  #timer: LongTimer | undefined
 
   constructor(name: string, timeoutMs: number) {
     this.passed = new Promise((_, reject) => {
-      this.#timer = setTimeout(() => {
+      this.#timer = new LongTimer(() => {
         const error = new MemcacheLoaderTimeoutError(`the loader of ${name} took longer than ${timeoutMs} ms`, {
           key: name,
         })
@@ -85,6 +126,6 @@ class LoaderDeadline {
   }
 
   clear(): void {
-    clearTimeout(this.#timer)
+    this.#timer?.clear()
   }
 }

@@ -1,3 +1,4 @@
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { Fetched, StoredItem } from './cache-store.ts'
@@ -112,13 +113,16 @@ export class Lookups {
   /** Never rejects but for the caller's own mistakes: a cache that does not answer is `CACHE_AWAY`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
+    const learning = this.#parts.root.known()
+    if (learning !== undefined) return learning.then(() => this.find(request))
     if (this.#parts.pending.has(name)) return Promise.resolve(CACHE_AWAY)
     const question = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
     let asked = this.#asked.get(question)
     if (asked === undefined) {
       // What was sent must not be joined by who asks later: the key may be deleted in between.
       if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
-      asked = this.#find(request)
+      const { root } = this.#parts
+      asked = this.#find({ ...request, required: root.with(request.required), tagKeys: root.with(request.tagKeys) })
       this.#asked.set(question, asked)
     }
     return asked
@@ -127,7 +131,11 @@ export class Lookups {
   async #find(request: LookupRequest): Promise<Lookup> {
     const { store, tags, memory, report, doubtful } = this.#parts
     const { name, tagKeys, staleSeconds } = request
-    const failed = (error: unknown): void => doubtful.add(name, error)
+    let isUnreadable = false
+    const failed = (error: unknown): void => {
+      isUnreadable = error instanceof MemcacheDecodeError
+      doubtful.add(name, error)
+    }
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const known = request.l1 ? memory?.known(name) : undefined
       const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
@@ -136,6 +144,12 @@ export class Lookups {
       const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
       const fetched = await attempt(fetching, report, failed)
       const generations = reading === undefined ? NO_GENERATIONS : await reading
+      if (isUnreadable) {
+        // What cannot be read, whoever has stored it, makes room for what is loaded now.
+        isUnreadable = false
+        if ((await this.#drop(name, { casUnique: undefined })) !== undefined) return CACHE_AWAY
+        continue
+      }
       const read = this.#read(request, fetched, generations, asksAbout, stamp)
       // Mostly it is known at once, and an await would cost as much as all before it.
       const found = read instanceof Promise ? await read : read
@@ -230,7 +244,7 @@ export class Lookups {
   }
 
   /** Takes an invalid item away, as long as it is this very one: what was stored meanwhile stays. */
-  async #drop(name: string, { casUnique }: StoredItem): Promise<Lookup | undefined> {
+  async #drop(name: string, { casUnique }: Pick<StoredItem, 'casUnique'>): Promise<Lookup | undefined> {
     const { store, report } = this.#parts
     const dropped = await attempt(
       store.use((using) => using.drop(name, casUnique)),

@@ -24,7 +24,9 @@ export class MetaStore implements CacheStore {
 
   fetch(key: string, request: FetchRequest): Promise<Fetched> {
     return this.#get(key, request).then((found) =>
-      found === undefined ? this.#fetchAgain(key, request) : read(found, request.staleSeconds),
+      found === undefined || this.#isForeign(found)
+        ? this.#fetchAgain(key, request, found?.casUnique)
+        : read(found, request.staleSeconds),
     )
   }
 
@@ -100,9 +102,17 @@ export class MetaStore implements CacheStore {
     return counter!.value
   }
 
-  /** A value in chunks of which one is gone: its list is taken away, so that the key can be leased. */
-  async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
-    await this.delete(key)
+  /** Whether an item looks like a lease, and is none: no lease lives that long. Somebody has stored an empty value. */
+  #isForeign({ clientFlags, size, won, ttlSeconds }: MetaItem<unknown>): boolean {
+    return clientFlags === 0 && size === 0 && !won && ttlSeconds > this.#leaseSeconds + GRAIN_SECONDS
+  }
+
+  /**
+   * Takes away what is no value, so that the key can be leased: the list of a value in chunks of which one is gone, or an empty value of another
+   * program.
+   */
+  async #fetchAgain(key: string, request: FetchRequest, casUnique: bigint | undefined): Promise<Fetched> {
+    await this.drop(key, casUnique)
     const found = await this.#get(key, request)
     return found === undefined ? { kind: 'unheld' } : read(found, request.staleSeconds)
   }

@@ -4,6 +4,7 @@ import type { CacheParts } from './cache-parts.ts'
 import { copyValue } from './copy-value.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadRight } from './leased-loads.ts'
+import type { LoadNode } from './load-graph.ts'
 import { runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from './lookups.ts'
@@ -107,7 +108,8 @@ export class ReadThroughMany<Id, Value> {
     await Promise.all(
       ours.map(async ({ item, right }) => {
         const { name } = item.request
-        const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal), true)
+        const options = { background: true, node: batch.node }
+        const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal), options)
         const { value, confirmed } = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
         if (confirmed && value !== undefined) report.loaded++
         else report.failed++
@@ -136,6 +138,7 @@ export class ReadThroughMany<Id, Value> {
     const taken: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
     const join: ManyItem<Id>[] = []
+    const alone: ManyItem<Id>[] = []
     const ours: Ours<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
     const lookups = await Promise.all(
@@ -158,7 +161,9 @@ export class ReadThroughMany<Id, Value> {
         stale.push({ item, found })
         this.#values.set(item.id, found.value.take() as Value)
       } else if (found.kind === 'taken') {
-        taken.push(item)
+        // The lease of a loader that asks for its own value is not waited for.
+        if (this.#loads.isOwnKey(name)) alone.push(item)
+        else taken.push(item)
       } else {
         report.miss(name)
         ours.push(found.kind === 'vacant' ? { item, right: found } : { item, right: undefined, isAway: found.isAway })
@@ -167,7 +172,7 @@ export class ReadThroughMany<Id, Value> {
     for (const { item, found } of stale) this.#reload(item, found)
     const loading = this.#startBatch(ours)
     const joining = join.map((item) => this.#join(item, again))
-    await Promise.all([...loading, ...joining])
+    await Promise.all([...loading, ...joining, ...alone.map((item) => this.#loadAlone(item))])
     return { taken, again }
   }
 
@@ -184,10 +189,19 @@ export class ReadThroughMany<Id, Value> {
       again.push(item)
       return
     }
+    if (this.#loads.isOwnCircle(running)) return this.#loadAlone(item)
     this.#parts.report.stats.coalesced++
-    const { value, confirmed } = await this.#loads.wait(name, running, this.#signal)
-    if (!confirmed) again.push(item)
+    const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, this.#signal)
+    if (isUnstorable) await this.#loadAlone(item)
+    else if (!confirmed) again.push(item)
     else if (value !== undefined) this.#values.set(item.id, copyValue(value) as Value)
+  }
+
+  /** Runs the loader for one value of this call alone. */
+  async #loadAlone(item: ManyItem<Id>): Promise<void> {
+    const batch = this.#batchOf([item])
+    const value = await this.#loads.runAlone(item.request.name, (signal) => batch.load(item.id, signal))
+    if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
   /** Loads all of these by one call; each is a load of its own to those who join. */
@@ -197,7 +211,8 @@ export class ReadThroughMany<Id, Value> {
       const { name } = item.request
       // Nobody could refuse what it brings: only those who came to this at the same time may join it.
       if (isAway === false) process.nextTick(() => this.#loads.detach(name))
-      const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal))
+      const { node } = batch
+      const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal), { node })
       const { value } = await this.#loads.wait(name, flight, this.#signal)
       if (value !== undefined) this.#values.set(item.id, value as Value)
     })
@@ -210,12 +225,15 @@ export class ReadThroughMany<Id, Value> {
   }
 
   #batchOf(items: readonly ManyItem<Id>[]): Batch<Id, Value> {
-    return new Batch(items, this.#load, this.#parts)
+    const node = this.#loads.nodeOf(items.map(({ request }) => request.name))
+    return new Batch(items, this.#load, this.#parts, node)
   }
 }
 
 /** One call for many values, which ends when nobody waits for any of them. */
 class Batch<Id, Value> {
+  /** The load that it is, for all of its keys. */
+  readonly node: LoadNode
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>
   readonly #parts: CacheParts
@@ -223,7 +241,8 @@ class Batch<Id, Value> {
   #left = 0
   #loading: Promise<{ values: ReadonlyMap<Id, Value>; loaded: Loaded }> | undefined
 
-  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, parts: CacheParts) {
+  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, parts: CacheParts, node: LoadNode) {
+    this.node = node
     this.#items = items
     this.#load = load
     this.#parts = parts

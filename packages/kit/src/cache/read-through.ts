@@ -8,6 +8,7 @@ import { Flights } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
+import { runInBackground } from './load-graph.ts'
 import { runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from './lookups.ts'
@@ -38,6 +39,8 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
 type Stale = Extract<Lookup, { kind: 'stale' }>
 type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
+/** How long a reload in the background may take that has no limit of its own. */
+const MAX_BACKGROUND_MS = 60_000
 /** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
 const MOST_ROUNDS = 4
 
@@ -97,14 +100,18 @@ export class ReadThrough {
       const running = mayJoin ? this.#loads.joinable(name) : undefined
       if (running !== undefined) {
         if (request.waits === false) return undefined
+        if (this.#loads.isOwnCircle(running)) return this.#loadAlone(request)
         if (!hasJoined) report.stats.coalesced++
         hasJoined = true
-        const { value, confirmed } = await this.#loads.wait(name, running, signal)
+        const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
         if (confirmed) return copyValue(value)
+        if (isUnstorable) return this.#loadAlone(request)
         continue
       }
       const looked = mayJoin ? await this.#look(request) : NO_LEASE
       if (looked.kind === 'taken' && request.waits === false) return undefined
+      // The lease is that of the loader that asks.
+      if (looked.kind === 'taken' && this.#loads.isOwnKey(name)) return this.#loadAlone(request)
       const isElsewhere = looked.kind === 'taken' && this.#loads.joinable(name) === undefined
       const found = isElsewhere ? await this.#waitFor(request) : looked
       const fitness = found.kind === 'fresh' || found.kind === 'stale' ? fitnessFor(request, found) : undefined
@@ -150,8 +157,10 @@ export class ReadThrough {
     const running = this.#loads.get(name)
     if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
     if (running !== undefined) {
+      if (this.#loads.isOwnCircle(running)) return { value: await this.#loadAlone(request) }
       this.#parts.report.stats.coalesced++
-      const { value, confirmed } = await this.#loads.wait(name, running, signal)
+      const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
+      if (isUnstorable) return { value: await this.#loadAlone(request) }
       return confirmed ? { value: copyValue(value) } : undefined
     }
     this.#parts.report.miss(name)
@@ -177,6 +186,11 @@ export class ReadThrough {
       ),
     )
     return (await this.#loads.wait(name, flight, signal)).value
+  }
+
+  /** Runs the loader for this caller alone. */
+  #loadAlone(request: ReadThroughRequest): Promise<unknown> {
+    return this.#loads.runAlone(request.name, (signal) => this.#run(request, signal, undefined))
   }
 
   async #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
@@ -311,8 +325,15 @@ export class ReadThrough {
   /** Loads a value anew in the background; an error leaves the old one where it is. */
   #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
     const load = request.reload ?? request.load
-    const run = (signal: AbortSignal): Promise<Loaded> => this.#run({ ...request, load }, signal, () => value.copy())
-    this.#loads.start(request, right, run, true)
+    const { loading } = request
+    // It is waited for by nobody who could end it.
+    const hardTimeoutMs = Math.min(loading.hardTimeoutMs, MAX_BACKGROUND_MS)
+    const reload = { ...request, load, loading: { ...loading, hardTimeoutMs } }
+    runInBackground(() =>
+      this.#loads.start(request, right, (signal) => this.#run(reload, signal, () => value.copy()), {
+        background: true,
+      }),
+    )
   }
 
   #run(request: ReadThroughRequest, signal: AbortSignal, stale: (() => unknown) | undefined): Promise<Loaded> {

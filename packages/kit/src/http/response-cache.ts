@@ -83,7 +83,10 @@ export class ResponseCache {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
     this.#keeper = new RecordKeeper(this.#resolved.vary, this.#nameOf, this.#nowMs)
-    this.#loading = { ...resolveLoading({ jitter: 0, l1: false }, PASS_SECONDS), staleSeconds: KEPT_STALE_SECONDS }
+    this.#loading = {
+      ...resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS),
+      staleSeconds: KEPT_STALE_SECONDS,
+    }
   }
 
   /** The cache that responses lie in. */
