@@ -1,4 +1,4 @@
-import type { Request } from 'express'
+import type { Request, RequestHandler } from 'express'
 import { MemoryStore } from 'express-session'
 import type { Session, SessionData, Store } from 'express-session'
 import type { Memcache } from 'memcache-ts'
@@ -27,7 +27,7 @@ describe('the types of sessions', () => {
   })
 
   it('make a middleware for app.use, and a store for express-session', () => {
-    expectTypeOf(memcacheSession).returns.toEqualTypeOf<RequestHandler>()
+    expectTypeOf(memcacheSession).returns.toExtend<RequestHandler>()
     expectTypeOf(memcacheSession).parameter(0).toEqualTypeOf<MemcacheSessionOptions | undefined>()
     expectTypeOf<MemcacheStore>().toExtend<Store>()
     expectTypeOf<MemcacheStore['get']>().toBeCallableWith('id')
