@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
 import type { CacheStats } from './cache-stats.ts'
+import { callSafely } from './listener-fault.ts'
 
 /** Events of a `Memcache`; it never emits `error`. Keys are as stored, without the prefix. */
 export interface MemcacheEvents {
@@ -21,6 +22,10 @@ export interface MemcacheEvents {
   degraded: [error: unknown]
   /** It works again. */
   recovered: [server: string]
+  /** No server answers any more: the application goes on without a cache. */
+  away: [error: unknown]
+  /** One of them answers again. */
+  back: [server: string]
 }
 
 const NAMES = [
@@ -35,6 +40,8 @@ const NAMES = [
   'cacheError',
   'degraded',
   'recovered',
+  'away',
+  'back',
 ] as const satisfies readonly (keyof MemcacheEvents)[]
 
 const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache-ts:${name}`)])) as unknown as Record<
@@ -132,10 +139,25 @@ export class CacheReport {
     this.#tell('recovered', server)
   }
 
+  away(error: unknown): void {
+    this.#tell('away', error)
+  }
+
+  back(server: string): void {
+    this.#tell('back', server)
+  }
+
   #tell<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {
     const listened = CHANNELS[name]
     if (listened.hasSubscribers) listened.publish({ cache: this.#emitter, details })
     const emitter = this.#emitter as EventEmitter
-    if (emitter.listenerCount(name) > 0) emitter.emit(name, ...details)
+    if (emitter.listenerCount(name) > 0) emitSafely(emitter, name, details)
+  }
+}
+
+/** `emit`, but a listener that throws keeps neither the others from being told nor the call from going on. */
+function emitSafely(emitter: EventEmitter, name: string, details: readonly unknown[]): void {
+  for (const listener of emitter.rawListeners(name)) {
+    callSafely(`a listener of '${name}'`, () => Reflect.apply(listener, emitter, details) as unknown)
   }
 }

@@ -110,7 +110,7 @@ export class Tags {
   }
 
   raise(tagKey: string, by: number): Promise<number> {
-    return this.#store.use((store) => store.raise(tagKey, by))
+    return this.#store.use(tagKey, (store) => store.raise(tagKey, by))
   }
 
   #read(tagKey: string): Promise<TagGeneration> {
@@ -129,7 +129,7 @@ export class Tags {
 
   async #ask(tagKey: string): Promise<TagGeneration> {
     const atMs = performance.now()
-    const answer = await this.#store.use((store) => store.generation(tagKey))
+    const answer = await this.#store.use(tagKey, (store) => store.generation(tagKey))
     const seen = this.#seen.get(tagKey)
     if (seen?.generation !== answer.generation) this.#seen.set(tagKey, { generation: answer.generation, atMs })
     return answer

@@ -45,7 +45,7 @@ function isPlain(value: unknown, depth: number): boolean {
     return true
   }
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype) {
+  if (prototype === Object.prototype || prototype === null) {
     const record = value as Record<string, unknown>
     if (typeof record['toJSON'] === 'function') return false
     for (const key in record) {
@@ -67,9 +67,9 @@ function isPlain(value: unknown, depth: number): boolean {
   return isStoredAsIs(value)
 }
 
-/** Dates and bytes, which have a form of their own in memcached. */
+/** Dates, bytes, Errors and the like, which have a form of their own in memcached, or are refused by their kind: each says its name. */
 function isStoredAsIs(value: object): boolean {
-  return value instanceof Date || ArrayBuffer.isView(value)
+  return Object.prototype.toString.call(value) !== '[object Object]'
 }
 
 function convert(value: unknown, depth: number, onClass: OnClass): unknown {
@@ -88,7 +88,8 @@ function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   const { toJSON } = value as { toJSON?: unknown }
   if (typeof toJSON === 'function') return convert(toJSON.call(value), depth + 1, onClass)
   // Object.fromEntries defines properties, so that a key `__proto__` stays data.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+  const plain = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+  return Object.getPrototypeOf(value) === null ? (Object.setPrototypeOf(plain, null) as object) : plain
 }
 
 function collect(value: unknown, depth: number, classes: Set<Function>): void {
