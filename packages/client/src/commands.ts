@@ -2,6 +2,7 @@ import {
   ClientFlags,
   exptimeOf,
   joinKey,
+  kindOf,
   MAX_RELATIVE_EXPTIME_SECONDS,
   MemcacheOptionError,
   MemcacheUnsupportedError,
@@ -12,6 +13,7 @@ import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
 import { checkCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { ServerPool } from './connection/server-pool.ts'
+import { isBytes } from './client-key.ts'
 import { asMemcacheError } from './as-memcache-error.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
@@ -49,7 +51,7 @@ export class Commands {
 
   /** A value alone; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
-    if (key instanceof Uint8Array) return this.retrieve(key, { value: true }, options, valueOf<Value>)
+    if (isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
     return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
   }
 
@@ -76,6 +78,7 @@ export class Commands {
     reader: ValueReader = this.#values,
   ): Promise<MultiGetResult<Given, Value>> {
     checkCall(options)
+    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
     const result = new MultiGetResult<Given, Value>()
     const asked = this.#askForMany(keys, options, reader, result)
     const failed = await Promise.all(
@@ -335,13 +338,18 @@ function ignore(): void {}
 /** A key as it stands in errors. */
 export function nameOf(key: ClientKey): string {
   if (typeof key === 'string') return key
-  return key instanceof Uint8Array ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
+  return isBytes(key) ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
 }
 
 /** @throws MemcacheOptionError for what memcached cannot count in. */
 export function toUint64(name: string, value: number | bigint): Uint64 {
-  if (typeof value === 'number' ? !Number.isSafeInteger(value) || value < 0 : value < 0n || value > MAX_UINT64) {
-    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${value}`)
+  const isCount =
+    typeof value === 'number'
+      ? Number.isSafeInteger(value) && value >= 0
+      : typeof value === 'bigint' && value >= 0n && value <= MAX_UINT64
+  if (!isCount) {
+    const got = typeof value === 'number' || typeof value === 'bigint' ? value : kindOf(value)
+    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${got}`)
   }
   const made = new Uint64()
   if (typeof value === 'number') made.set(Math.floor(value / 2 ** 32), value)

@@ -10,6 +10,7 @@ export type {
   MetaSetOptions,
   MetaSetResult,
 } from './call-options.ts'
+export { emitSafely, reportUncaught } from './emit-safely.ts'
 export { hashedKey, looksHashed } from './hashed-key.ts'
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'

@@ -3,6 +3,7 @@ import {
   formatFlushAll,
   formatStats,
   formatVerbosity,
+  kindOf,
   MemcacheOptionError,
   MemcacheUnsupportedError,
   Opcode,
@@ -243,9 +244,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Forgets everything on all servers, now or in so many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
-    if (!(delaySeconds >= 0) || !Number.isInteger(delaySeconds)) {
-      throw new MemcacheOptionError(`delaySeconds must be a whole number from 0 on, got ${delaySeconds}`)
-    }
+    checkWhole('delaySeconds', delaySeconds)
     const extra = delaySeconds > 0 ? { extra: delaySeconds } : {}
     const request = { text: formatFlushAll(delaySeconds), binary: { opcode: Opcode.flush, ...extra } }
     await this.#tracing.run('flushAll', undefined, options, (options) => this.#commands.onAll(request, true, options))
@@ -276,8 +275,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
-    if (form !== undefined && !/^[\w ]+$/.test(form)) {
-      throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
+    if (form !== undefined && (typeof form !== 'string' || !/^[\w ]+$/.test(form))) {
+      const got = typeof form === 'string' ? JSON.stringify(form) : kindOf(form)
+      throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${got}`)
     }
     const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
     const lines = await this.#tracing.run('stats', undefined, options, (options) =>
@@ -294,6 +294,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    */
   async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
     checkCall(options)
+    if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
     const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
     await this.#tracing.run('metadump', undefined, limited, async (options) => {
       const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]
@@ -311,6 +312,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
+    checkWhole('level', level)
     const request = { text: formatVerbosity(level), binary: { opcode: Opcode.verbosity, extra: level } }
     await this.#tracing.run('verbosity', undefined, options, (options) => this.#commands.onAll(request, true, options))
   }
@@ -394,6 +396,13 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
 /** What the lines of statistics begin with: of `detail dump` and `cachedump`, too. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
+
+/** @throws MemcacheOptionError for what is no whole number of 32 bits. */
+function checkWhole(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return
+  const got = typeof value === 'number' ? value : kindOf(value)
+  throw new MemcacheOptionError(`${name} must be a whole number from 0 to 2^32 - 1, got ${got}`)
+}
 
 /** The bytes of a chunk, as they are. */
 const BYTES: ValueReader = {

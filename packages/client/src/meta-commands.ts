@@ -1,4 +1,4 @@
-import { MemcacheOptionError, MetaCode } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, MetaCode } from 'memcache-ts-protocol'
 import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
@@ -19,7 +19,12 @@ import type { Tracing } from './tracing.ts'
 /** A lease below this may be over at once: memcached's seconds are not finer. */
 const LEAST_SECONDS = 1
 
+/** memcached's times have 31 bits. */
+const MAX_SECONDS = 2 ** 31 - 1
+
 const MODES: readonly string[] = ['set', 'add', 'replace', 'append', 'prepend'] satisfies readonly StoreMode[]
+
+const COUNTER_MODES: readonly string[] = ['incr', 'decr']
 
 /** A literal type as what it is one of: the counter of a delta of `1n` is any bigint. */
 export type Widened<Amount extends number | bigint> = Amount extends bigint ? bigint : number
@@ -60,7 +65,7 @@ export class MetaCommands {
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
     return this.#tracing.run('meta.set', key, options, (options) => {
       const mode = options?.mode ?? 'set'
-      if (!MODES.includes(mode)) throw new MemcacheOptionError(`mode must be one of ${MODES.join(', ')}, got '${mode}'`)
+      if (!MODES.includes(mode)) throw modeError(MODES, mode)
       const conditions = {
         returnCas: true,
         compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
@@ -95,9 +100,11 @@ export class MetaCommands {
     options?: MetaArithmeticOptions<Amount>,
   ): Promise<MetaCounter<Widened<Amount>> | undefined> {
     return this.#tracing.run('meta.arithmetic', key, options, async (options) => {
+      const mode = options?.mode ?? 'incr'
+      if (!COUNTER_MODES.includes(mode)) throw modeError(COUNTER_MODES, mode)
       const exact = typeof options?.delta === 'bigint' || typeof options?.initial === 'bigint'
       const request = {
-        mode: options?.mode ?? 'incr',
+        mode,
         delta: toUint64('delta', options?.delta ?? 1),
         details: true,
         initial: options?.initial === undefined ? undefined : toUint64('initial', options.initial),
@@ -139,6 +146,11 @@ export class MetaCommands {
   }
 }
 
+function modeError(modes: readonly string[], mode: unknown): MemcacheOptionError {
+  const got = typeof mode === 'string' ? `'${mode}'` : kindOf(mode)
+  return new MemcacheOptionError(`mode must be one of ${modes.join(', ')}, got ${got}`)
+}
+
 function setResult(status: StoreStatus, casUnique: Uint64): MetaSetResult {
   return { status, casUnique: casUnique.toBigInt() }
 }
@@ -166,8 +178,9 @@ function itemWithAccess<Value>(reply: MetaReply, value: unknown): MetaItem<Value
 
 function seconds(name: string, value: number | undefined): number | undefined {
   if (value === undefined) return undefined
-  if (!(value >= LEAST_SECONDS)) {
-    throw new MemcacheOptionError(`${name} must be at least ${LEAST_SECONDS}, got ${value}`)
+  if (typeof value !== 'number' || !(value >= LEAST_SECONDS && value <= MAX_SECONDS)) {
+    const got = typeof value === 'number' ? value : kindOf(value)
+    throw new MemcacheOptionError(`${name} must be from ${LEAST_SECONDS} to ${MAX_SECONDS} seconds, got ${got}`)
   }
   return Math.ceil(value)
 }

@@ -144,7 +144,7 @@ describe('a call with a longer limit than the others', () => {
     await using test = await behindProxy({ poolSize: 1, timeoutMs: 100 })
     const { client, proxy } = test
     const value = 'x'.repeat(3000)
-    await client.set('big', value)
+    await client.set('big', value, 60, { timeoutMs: 5000 })
     proxy.faultOf = (connection) => (connection === 1 ? { kind: 'hold' } : undefined)
     const patient = client.get('big', { timeoutMs: 60_000 })
     await expect.poll(() => proxy.heldBytes).toBeGreaterThan(3000)

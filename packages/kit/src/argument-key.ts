@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { types } from 'node:util'
-import { isKeyPart, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { isKeyPart, KeyTag, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
 import { EncodedArgument } from './cache-key.ts'
 
@@ -19,9 +19,9 @@ const MAX_DEPTH = 200
 export function argumentParts(args: readonly unknown[], owner: string, self?: object): readonly KeyPart[] {
   const parts = args.map((argument, index): KeyPart | EncodedArgument => {
     if (isKeyPart(argument)) return argument
-    if (argument === undefined || argument === null) return new EncodedArgument(`%${argument}`)
+    if (argument === undefined || argument === null) return new EncodedArgument(`${KeyTag.literal}${argument}`)
     const whole = self === undefined ? owner : `${self.constructor.name}.${owner}`
-    return new EncodedArgument(`%h${hashOf(argument, `argument ${index + 1} of ${whole}`)}`)
+    return new EncodedArgument(`${KeyTag.content}${hashOf(argument, `argument ${index + 1} of ${whole}`)}`)
   })
   // Typed as what it is for everybody else: `keyText` alone looks into it.
   return parts as readonly KeyPart[]

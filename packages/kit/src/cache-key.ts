@@ -1,5 +1,5 @@
 import { hashedKey, looksHashed } from 'memcache-ts-client'
-import { hasKeyTag, joinKey, keyProblem } from 'memcache-ts-protocol'
+import { hasKeyTag, joinKey, keyProblem, KeyTag } from 'memcache-ts-protocol'
 import type { Key, KeyPart } from 'memcache-ts-protocol'
 
 /**
@@ -20,8 +20,6 @@ export const KeyPrefix = {
 export type KeySpace = keyof typeof KeyPrefix
 
 const OWN = '~'
-/** Stands before a text that looks like a key of the kit's, so that its hash is not that of such a key either. */
-const WRITTEN = '%w'
 
 /** An argument as it stands in a key where it is no `KeyPart`. */
 export class EncodedArgument {
@@ -51,8 +49,9 @@ function encodedText(part: unknown): string {
  * @param prefix what the client will put before it, which counts.
  */
 export function userKey(text: string, isWritten: boolean, prefix: string): string {
+  // With a tag before it, so that its hash is not that of a key of the kit's either.
   if (isWritten && (text.startsWith(OWN) || (text.includes('%') && (hasKeyTag(text) || looksHashed(text))))) {
-    return hashedKey(WRITTEN + text)
+    return hashedKey(KeyTag.text + text)
   }
   return storedKey(text, prefix)
 }

@@ -34,9 +34,10 @@ export class DeclarationSite {
   /** @param above the function of ours that the user has called: frames from it on are left out. */
   constructor(above: Function) {
     const { stackTraceLimit } = Error
-    Error.stackTraceLimit = MAX_FRAMES
+    const isWritable = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')?.writable === true
+    if (isWritable) Error.stackTraceLimit = MAX_FRAMES
     Error.captureStackTrace(this.#error, above)
-    Error.stackTraceLimit = stackTraceLimit
+    if (isWritable) Error.stackTraceLimit = stackTraceLimit
   }
 
   /** `file:line`, for a message; `undefined` where the stack says nothing. */

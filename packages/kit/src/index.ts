@@ -19,6 +19,8 @@ export type {
 export type { MemoryOptions } from './cache/memory-tier.ts'
 export type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 export type { NamespaceDeclaration } from './declared-namespace.ts'
+export { requireCacheChoice } from './decorators/cache-config.ts'
+export { requireOptions, requireTags, requireType } from './option-types.ts'
 export type { TagsOf } from './tags-of.ts'
 export type { AnyClass, Revive, RevivingOptions } from './revive/reviver.ts'
 export { bindCache, defineCache } from './define-cache.ts'
@@ -44,6 +46,12 @@ export type { CacheEvictOptions } from './decorators/cache-evict.ts'
 export { CachePut, cachePutMethod } from './decorators/cache-put.ts'
 export type { CachePutOptions } from './decorators/cache-put.ts'
 export type { WarmOptions, WarmReport } from './warming/warm.ts'
+export { ConcurrencyLimiter, concurrency } from './rate-limit/concurrency.ts'
+export type { Slot } from './rate-limit/concurrency.ts'
+export { CONCURRENCY_OPTIONS } from './rate-limit/concurrency-options.ts'
+export type { AcquireOptions, ConcurrencyOptions } from './rate-limit/concurrency-options.ts'
+export { limited, LIMITED_OPTIONS } from './rate-limit/limited.ts'
+export type { LimitedFunction, LimitedOptions } from './rate-limit/limited.ts'
 export { RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
 export type { ConsumeOptions } from './rate-limit/rate-limiter.ts'
 export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limit/rate-limiter-options.ts'
@@ -97,6 +105,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLimitError,
   MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,

@@ -12,10 +12,10 @@ import {
 } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Servers } from './choose-servers.ts'
+import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './cache/get-or-set-options.ts'
 import type { LoadingDefaults, LoadingOptions } from './cache/get-or-set-options.ts'
-import { callSafely } from './cache/listener-fault.ts'
 import type { MemoryOptions } from './cache/memory-tier.ts'
 
 /** Options of `memcache`. */
@@ -168,10 +168,7 @@ function loggerOf(given: Logger | false): Logger {
       `logger must have info() and warn(), as console has, or be false; got ${kindOf(given)}`,
     )
   }
-  return {
-    info: (message) => callSafely('the logger', () => given.info(message)),
-    warn: (message) => callSafely('the logger', () => given.warn(message)),
-  }
+  return guardedLogger(given)
 }
 
 function clockOf(clock: Clock | undefined): Clock {

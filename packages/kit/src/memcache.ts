@@ -17,6 +17,7 @@ import { chooseServers } from './choose-servers.ts'
 import type { Servers } from './choose-servers.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
+import type { RevivingOptions } from './revive/reviver.ts'
 
 const DEFAULT_TIMEOUT_MS = 100
 /** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
@@ -61,7 +62,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
     const prefix = escapeKeyPart(this.#options.prefix)
     this.clock = clock
-    this.#report = new CacheReport(this)
+    this.#report = new CacheReport(this, logger)
     const wirePrefix = prefix === '' ? '' : `${prefix}:`
     const codec = new KitCodec(compression, wirePrefix)
     this.client = new MemcachedClient({
@@ -97,12 +98,15 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#root.key(key)
   }
 
-  get<Value = unknown>(key: Key): Promise<Value | undefined> {
-    return this.#root.get(key)
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined> {
+    return this.#root.get(key, options)
   }
 
-  getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>> {
-    return this.#root.getMany(keys)
+  getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>> {
+    return this.#root.getMany(keys, options)
   }
 
   set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {

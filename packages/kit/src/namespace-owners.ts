@@ -17,14 +17,24 @@ export interface NamespaceOwner {
 
 /** The name of a namespace in a cache, and who has it. */
 export interface NamespaceClaim {
-  /** Who used it first, or the same declaration once it was evaluated again. */
-  owner: NamespaceOwner
+  /**
+   * Who used it first, or the same declaration once it was evaluated again. A function that is no longer there gives its
+   * name back.
+   */
+  owner: WeakRef<NamespaceOwner>
   /** How often that has changed. */
   changes: number
   /** All who have used it. */
   readonly users: WeakSet<NamespaceOwner>
   /** Those of them who were told about. */
   readonly told: WeakSet<NamespaceOwner>
+}
+
+/** A name that is asked for while somebody has it. */
+interface NameInUse {
+  readonly cache: Memcache
+  readonly name: string
+  readonly claim: NamespaceClaim
 }
 
 const CLAIMS = new WeakMap<Memcache, Map<string, NamespaceClaim>>()
@@ -46,22 +56,28 @@ export function claimNamespace(
   const path = JSON.stringify([name, version])
   const claim = claims.get(path)
   if (claim === undefined) {
-    const made = { owner, changes: 0, users: new WeakSet([owner]), told: new WeakSet<NamespaceOwner>() }
+    const made = {
+      owner: new WeakRef(owner),
+      changes: 0,
+      users: new WeakSet([owner]),
+      told: new WeakSet<NamespaceOwner>(),
+    }
     claims.set(path, made)
     return made
   }
-  if (claim.owner !== owner) share(cache, name, claim, owner)
+  const current = claim.owner.deref()
+  if (current === undefined) claim.owner = new WeakRef(owner)
+  else if (current !== owner) share({ cache, name, claim }, current, owner)
   claim.users.add(owner)
   return claim
 }
 
 /** A name is used by another owner than the one that has it. */
-function share(cache: Memcache, name: string, claim: NamespaceClaim, owner: NamespaceOwner): void {
-  const { owner: first } = claim
+function share({ cache, name, claim }: NameInUse, first: NamespaceOwner, owner: NamespaceOwner): void {
   const isAgain = owner.site !== undefined && first.site !== undefined && owner.site.isEvaluatedAgain(first.site)
   if (isAgain && !claim.users.has(owner)) {
     // The one before is told about if it turns out to be still in use.
-    claim.owner = owner
+    claim.owner = new WeakRef(owner)
     claim.changes++
     return
   }

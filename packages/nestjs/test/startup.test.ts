@@ -226,6 +226,37 @@ describe('what Nest does not make', () => {
     ])
   })
 
+  it('is told where there are several objects of a class, and cached where its keys tell them apart', async () => {
+    class Api {
+      readonly base: string
+      constructor(base: string) {
+        this.base = base
+      }
+      @Cached(60) async find(id: number): Promise<string> {
+        return `${this.base} ${id}`
+      }
+    }
+    class Keyed extends Api {
+      loads = 0
+      @Cached({ ttlSeconds: 60, key: (id: number, self: Keyed) => [self.base, id] })
+      override async find(id: number): Promise<string> {
+        return `${this.base} ${id} ${++this.loads}`
+      }
+    }
+    const providers = ['a', 'b'].flatMap((base) => [
+      { provide: base, useFactory: () => new Api(base) },
+      { provide: `keyed ${base}`, useFactory: () => new Keyed(base) },
+    ])
+    await using test = await open({ providers })
+    expect(said).toEqual(
+      ['a', 'b'].map(() => expect.stringMatching(/^Api\.find caches nothing.*there are several objects/)),
+    )
+    for (const base of ['a', 'b', 'a', 'b']) {
+      expect(await test.get<Api>(base).find(1)).toBe(`${base} 1`)
+      expect(await test.get<Keyed>(`keyed ${base}`).find(1)).toBe(`${base} 1 1`)
+    }
+  })
+
   it('is told once for a class when it is called while an application runs: new, a Proxy, a factory for each request', async () => {
     const Cities = cities()
     const PerRequest = cities()

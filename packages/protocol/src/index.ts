@@ -9,6 +9,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLimitError,
   MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,
@@ -56,6 +57,7 @@ export {
   isKeyPart,
   joinKey,
   keyProblem,
+  KeyTag,
   keyTextProblem,
 } from './key.ts'
 export type { Key, KeyPart } from './key.ts'

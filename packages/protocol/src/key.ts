@@ -13,9 +13,10 @@ export type Key = string | readonly KeyPart[]
  * - In text, `:`, `%`, spaces, controls, and a `~` at the beginning are percent-escaped. There a `%` is always followed by two
  *   upper-case hexadecimal digits, and no part begins with `~`: keys that begin with `~` are the kit's own.
  * - A whole number that is exact is its digits, and the same key as that text: identifiers arrive as both.
- * - Everything else is a tag, which no text can be: `%` and something other than two such digits. `%true`, `%false`, `%n42`
- *   (a bigint), `%d1.5` (a number that is no safe integer), and `%none` for a list without parts. The client marks hashed
- *   keys by `%~`; the kit has tags for parts of more kinds.
+ * - Everything else is a tag, which no text can be: `%` and two hexadecimal digits, of which one is a lower-case letter, so
+ *   that `decodeURIComponent` still reads keys. `%3d` stands before what JavaScript writes for a number that is no safe
+ *   integer, a bigint or a boolean (`%3d1.5`, `%3d42n`, `%3dtrue`), and before `none` for a list without parts; `%7e` stands
+ *   before the hash of a longer key.
  */
 
 const SPACE = 32
@@ -28,9 +29,20 @@ const LAST_SURROGATE = 0xdfff
 /** What may not stand in a part as it is: the separator, the escape itself, spaces, controls, and `~` at the beginning. */
 // oxlint-disable-next-line no-control-regex -- control characters are what it is about
 const UNSAFE_IN_PART = /^~|[:%\u0000- \u007f]/g
-/** A `%` that no escape begins with. */
+/** A `%` that no escape of text begins with. */
 const TAG = /%(?![\dA-F]{2})/
-const NO_PARTS = '%none'
+/** All tags: those of joined parts and of the client's hashed keys, and the kit's. */
+export const KeyTag = {
+  /** Before a value as JavaScript writes it. */
+  literal: '%3d',
+  /** Before the SHA-256 of a key in base64url. */
+  hash: '%7e',
+  /** Before a hash of what an argument of a cached function holds. */
+  content: '%7b',
+  /** Before a text of the user's that could be taken for a key that the kit has made. */
+  text: '%5f',
+} as const
+const NO_PARTS = `${KeyTag.literal}none`
 
 /**
  * The key as one text. A text is the key as it is; parts that differ never give the same key.
@@ -74,8 +86,8 @@ export function isKeyPart(value: unknown): value is KeyPart {
 
 function encodePart(part: KeyPart): string {
   if (typeof part === 'string') return escapeKeyPart(part)
-  if (typeof part === 'number') return Number.isSafeInteger(part) ? String(part) : `%d${part}`
-  return typeof part === 'bigint' ? `%n${part}` : `%${part}`
+  if (Number.isSafeInteger(part)) return String(part)
+  return `${KeyTag.literal}${part}${typeof part === 'bigint' ? 'n' : ''}`
 }
 
 function partError(part: unknown, index: number): MemcacheKeyError {

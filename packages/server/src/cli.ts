@@ -62,15 +62,14 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
   }
 }
 
-/** A cache has nothing to save: as memcached, it ends at once, or on SIGUSR1 when its replies have left. */
+/** As memcached: it ends at once, or on SIGUSR1 when its replies have left and, with `-e`, its items are saved. */
 function endBySignal(server: MemcachedServer): void {
   process.once('SIGINT', () => process.exit(0))
   process.once('SIGTERM', () => process.exit(0))
   const endGracefully = (): void => void server.close().then(() => process.exit(0))
   process.once('SIGUSR1', endGracefully)
   server.once('shutdown', (graceful) => (graceful ? endGracefully() : setImmediate(() => process.exit(0))))
-  // Certificates would be read again; there are none yet.
-  process.on('SIGHUP', () => {})
+  process.on('SIGHUP', () => server.reload())
 }
 
 /** Starts the same command in the background; returns when it listens, or with its error. */

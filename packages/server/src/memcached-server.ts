@@ -1,7 +1,9 @@
 import { EventEmitter, once } from 'node:events'
+import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
+import { Credentials } from './auth/credentials.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
@@ -18,6 +20,7 @@ import { generalStatistics } from './stats/general.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
+import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
@@ -50,6 +53,7 @@ export interface MemcachedServerEvents {
  */
 export class MemcachedServer extends EventEmitter<MemcachedServerEvents> implements AsyncDisposable {
   readonly #options: ResolvedServerOptions
+  readonly #credentials: Credentials | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
   readonly #connections = new Set<Connection>()
@@ -61,13 +65,20 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #flushAt = 0
   #verbosity: number
   #closed = false
+  /** Whether the file of an earlier life was looked for, and whether items came of it. */
+  #isRestored = false
+  #hasRestored = false
   #refusedBinary = false
+  /** The second in which wrong credentials were last told of, and how many were not. */
+  #refusalTold = 0
+  #refusalsUntold = 0
 
   /** @throws MemcacheOptionError for options that cannot be. */
   constructor(options: MemcachedServerOptions = {}) {
     super()
     this.#options = resolveServerOptions(options)
     this.#verbosity = this.#options.verbosity
+    if (this.#options.authFile !== '') this.#credentials = new Credentials(this.#options.authFile)
     const { tuning, prefixDelimiter } = this.#options
     const store = new ItemStore(
       {
@@ -109,6 +120,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
     this.#listens = true
+    this.#restore()
     const { backlog } = this.#options
     try {
       for (const where of this.#addresses()) {
@@ -122,6 +134,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       for (const { server } of this.#listeners.splice(0)) server.close()
       throw error
     }
+    this.#removeSaved()
     this.#begin()
     const { host, port = 0 } = this.#listeners[0]!
     return { host, port }
@@ -153,6 +166,18 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
   }
 
+  /**
+   * Reads files that may change while it runs again: the authentication file. One that cannot be used is told of in the
+   * log, and what was read before stays.
+   */
+  reload(): void {
+    try {
+      this.#credentials?.reload()
+    } catch (error) {
+      this.#tell('log', `${(error as Error).message}; the credentials stay as they were`)
+    }
+  }
+
   /** Stops listening, lets replies that are under way leave, and ends all connections. */
   async close(): Promise<void> {
     if (this.#closed) return
@@ -163,6 +188,57 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     for (const { server } of this.#listeners) server.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
+    this.#save()
+  }
+
+  /** Reads the items of an earlier life. A file that cannot be used is told of, and the cache begins empty. */
+  #restore(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || this.#isRestored) return
+    this.#isRestored = true
+    const { store, clock, events } = this.#owner.context
+    this.#owner.tick()
+    try {
+      const state = restoreItems(memoryFile, store, clock)
+      if (state === undefined) return
+      this.#hasRestored = true
+      events.skipEvents(state.events)
+      this.#flushAt = state.flushAt === 0 ? 0 : clock.fromUnix(state.flushAt)
+      if (state.flushAt !== 0 && this.#flushAt <= store.now) {
+        // It was due while nothing ran.
+        this.#flushAt = 0
+        store.removeAll()
+      }
+      if (this.#verbosity > 0) this.#tell('log', `restored ${store.counters.currItems} items from ${memoryFile}`)
+    } catch (error) {
+      this.#tell('log', `cannot restore items from ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
+    }
+  }
+
+  /** A later start must not find what is deleted from now on: where the file cannot be removed, its items are not served. */
+  #removeSaved(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || !this.#hasRestored) return
+    try {
+      rmSync(memoryFile)
+    } catch (error) {
+      this.#owner.context.store.removeAll()
+      this.#tell('log', `cannot remove ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
+    }
+  }
+
+  #save(): void {
+    const { memoryFile } = this.#options
+    if (memoryFile === '' || !this.#isRestored) return
+    const { store, clock, events } = this.#owner.context
+    this.#owner.tick()
+    try {
+      if (!isSnapshotOrNothing(memoryFile)) throw new Error('there is a file of another kind')
+      const flushAt = this.#flushAt === 0 ? 0 : clock.toUnix(this.#flushAt)
+      saveItems(memoryFile, store, clock, { flushAt, events: events.nextEvent() })
+    } catch (error) {
+      this.#tell('log', `cannot save items to ${memoryFile}: ${(error as Error).message}`)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -260,6 +336,16 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
   }
 
+  /** One line a second at the most: whoever tries passwords does not fill the log. Never with what was tried. */
+  #logRefusedCredentials(): void {
+    this.#refusalsUntold++
+    const { now } = this.#owner.context.store
+    if (now === this.#refusalTold) return
+    this.#refusalTold = now
+    this.#tell('log', `refused wrong credentials (attempts since the last such line: ${this.#refusalsUntold})`)
+    this.#refusalsUntold = 0
+  }
+
   /** What every command and eviction looks at, so that it costs nothing while nobody is told of them. */
   #updateLogging({ events, store }: CommandContext): void {
     this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
@@ -306,6 +392,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
+      credentials: this.#credentials,
+      refusedCredentials: () => this.#logRefusedCredentials(),
       refusedBinary: (peer) => this.#logRefusedBinary(peer),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -39,6 +39,16 @@ export interface MemcachedServerOptions {
   disableDumping?: boolean | undefined
   /** Whether `watch` is refused (`-W`). Default false. */
   disableWatch?: boolean | undefined
+  /**
+   * File of users and passwords, one `user:password` a line: clients have to authenticate by the text protocol's `set` first
+   * (`-Y`). Default: anybody may connect.
+   */
+  authFile?: string | undefined
+  /**
+   * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
+   * they are lost.
+   */
+  memoryFile?: string | undefined
   /** Bytes of lines that wait for a client that watches and reads slowly (`-o watcher_logbuf_size`). Default 256 KiB. */
   watcherBufferBytes?: number | undefined
   /** Whether a client may end the server (`-A`). Default false. */
@@ -79,6 +89,8 @@ const DEFAULTS: ResolvedServerOptions = {
   disableFlushAll: false,
   disableDumping: false,
   disableWatch: false,
+  authFile: '',
+  memoryFile: '',
   watcherBufferBytes: 256 * 1024,
   enableShutdown: false,
   debugCommands: false,

@@ -46,6 +46,11 @@ export class ServerClock {
     return second - START_SECONDS + Math.floor(this.#startMs / 1000)
   }
 
+  /** Seconds since 1970 as one of the server's seconds; not above 0 for what was before its start. */
+  fromUnix(unixSeconds: number): number {
+    return unixSeconds - Math.floor(this.#startMs / 1000) + START_SECONDS
+  }
+
   uptimeSeconds(): number {
     return this.now() - START_SECONDS
   }

@@ -10,7 +10,7 @@ import { KeyListOperation } from './key-list-operation.ts'
  */
 const KEYS_PER_BATCH = 16
 
-/** Where callers of the same key look for each other: the last caller at each hash. */
+/** Where callers of the same key look for each other: the last caller at each hash, until its batch has settled. */
 const recent: (GetCall | undefined)[] = Array.from({ length: 256 })
 
 /**
@@ -57,6 +57,7 @@ export class GetBatch extends KeyListOperation {
       return
     }
     recent[slot] = call
+    call.slot = slot
     call.place = this.#calls.length
     this.#calls.push(call)
     this.wireKeys.push(wireKey)
@@ -86,6 +87,13 @@ export class GetBatch extends KeyListOperation {
       call.deadline += byMs
       if (call.call !== undefined) call.call.at = Math.max(call.call.at, call.deadline)
     }
+  }
+
+  /** Nothing global holds on to a caller, whose promise holds its value. */
+  protected override settle(): boolean {
+    if (!super.settle()) return false
+    for (const call of this.#calls) if (recent[call.slot] === call) recent[call.slot] = undefined
+    return true
   }
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {

@@ -19,6 +19,8 @@ export class GetCall implements Waiter {
   twin: GetCall | undefined
   /** Its place in its batch. */
   place = 0
+  /** Its place in the table of recent calls. */
+  slot = 0
   isHit = false
   /** Whether a second question is out: the end of the first is no answer to it. */
   asksAgain = false

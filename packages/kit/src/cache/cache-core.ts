@@ -15,13 +15,14 @@ import type { MemoryStats, MemoryTier } from './memory-tier.ts'
 import { DoubtfulLeases } from './doubtful-leases.ts'
 import { PendingInvalidations } from './pending-invalidations.ts'
 import { ReadThrough } from './read-through.ts'
+import { RootGeneration } from './root-generation.ts'
+import { HARD_STEP } from './tag-generation.ts'
 import type { ReadThroughRequest } from './read-through.ts'
 import { ReadThroughMany } from './read-through-many.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './read-through-many.ts'
 import { Reads } from './reads.ts'
 import { ServerHealth } from './server-health.ts'
 import { Tags } from './tags.ts'
-import { UnstoredValues } from './unstored-values.ts'
 import { Writes } from './writes.ts'
 
 /** Lifetimes that are given as such; those that are computed are not worth being remembered. */
@@ -63,16 +64,24 @@ export class CacheCore {
     const pending = new PendingInvalidations(
       {
         delete: (key) => store.use(key, (using) => using.delete(key)),
-        raise: (tagKey, by) => store.use(tagKey, (using) => using.raise(tagKey, by)),
-        flushAll: () => client.flushAll(),
+        raise: (tagKey, by) => tags.raise(tagKey, by),
+        raiseRoot: async () => {
+          await tags.raise(root.tagKey, HARD_STEP)
+          root.raised()
+        },
       },
-      () =>
-        logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
+      () => {
+        root.raised()
+        logger.warn(
+          'memcache-ts: over 100 000 invalidations wait for memcached: everything under the prefix will be invalid when it is back',
+        )
+      },
     )
+    const root = new RootGeneration(client, options.namespaceKey(''), report)
+    const tags = new Tags(store, pending)
     const doubtful = new DoubtfulLeases(store)
     const classes = new ClassWarnings(logger)
-    const unstored = new UnstoredValues(report, logger)
-    this.parts = { ...options, store, pending, doubtful, classes, unstored, tags: new Tags(store, pending) }
+    this.parts = { ...options, store, pending, doubtful, classes, tags, root }
     this.#client = client
     this.#lookups = new Lookups(this.parts)
     this.#loads = new LeasedLoads(this.parts)

@@ -3,11 +3,11 @@ import type { AdaptiveStore } from './adaptive-store.ts'
 import type { ClassWarnings } from '../revive/class-warnings.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { LoadingDefaults } from './get-or-set-options.ts'
-import type { UnstoredValues } from './unstored-values.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
 import type { DoubtfulLeases } from './doubtful-leases.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
+import type { RootGeneration } from './root-generation.ts'
 import type { Tags } from './tags.ts'
 
 /** What reading, writing and loading have in common: one of each a `Memcache`. */
@@ -16,13 +16,12 @@ export interface CacheParts {
   readonly codec: KitCodec
   readonly tags: Tags
   readonly pending: PendingInvalidations
+  readonly root: RootGeneration
   readonly doubtful: DoubtfulLeases
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport
   /** Makes plain data of what is stored, and warns of classes. */
   readonly classes: ClassWarnings
-  /** Tells of values that are returned and not stored. */
-  readonly unstored: UnstoredValues
   readonly clock: Clock
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl

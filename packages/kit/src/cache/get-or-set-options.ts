@@ -40,8 +40,8 @@ export interface LoadingOptions extends RevivingOptions {
   /** How long the caller who loads a stale value anew waits for it, in milliseconds, before the stale one is served. Default 0. */
   softTimeoutMs?: number | undefined
   /**
-   * How long a loader may take, in milliseconds; then it is aborted. Default: 60 000 while a caller waits for it, twice `leaseSeconds`
-   * for a reload in the background.
+   * How long a loader may take, in milliseconds; then it is aborted. Default 60 000. Where nothing is said, other processes try to
+   * reload a stale value after twice `leaseSeconds`.
    */
   hardTimeoutMs?: number | undefined
   /**
@@ -191,6 +191,7 @@ export function checkTags(tags: unknown): asserts tags is readonly string[] {
   for (const tag of tags as unknown[]) {
     if (typeof tag !== 'string') throw new MemcacheOptionError(`a tag must be text, got ${kindOf(tag)}`)
     if (tag === '') throw new MemcacheOptionError('a tag must not be empty')
+    if (!tag.isWellFormed()) throw new MemcacheOptionError('a tag must be well-formed Unicode')
   }
 }
 

@@ -1,6 +1,6 @@
 import { typedCodec } from 'memcache-ts-client'
 import type { CompressionOptions, EncodedValue, ValueCodec } from 'memcache-ts-client'
-import { ClientFlags, keyProblem, MemcacheDecodeError } from 'memcache-ts-protocol'
+import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 import { Entry } from './entry.ts'
 import type { EntryFacts } from './entry.ts'
@@ -9,8 +9,8 @@ import type { EntryFacts } from './entry.ts'
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
 const NEWLINE = 10
-/** A loader's tags, the call's, and those of the namespaces. */
-const MAX_TAGS_READ = 4000
+/** A value belongs to so many tags at most, those of its namespaces among them: each is asked for when it is read. */
+export const MAX_TAGS = 1000
 const TAG_SPACE = `${KeyPrefix.tag}:`
 
 /** An item's bytes and client flags, made ahead of storing them. */
@@ -64,6 +64,7 @@ export class KitCodec implements ValueCodec {
 
   /** An encoded value with what is known of it. */
   entry({ bytes, clientFlags }: EncodedItem, { loadMs = 0, freshUntilMs = 0, tags = {} }: EntryFacts): EncodedItem {
+    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
     const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
     return new EncodedItem(
       typeof bytes === 'string' ? header + bytes : Buffer.concat([Buffer.from(header), bytes]),
@@ -110,9 +111,7 @@ function isHeader(header: unknown, prefix: string): header is Header {
   if (!isCount(clientFlags) || !isCount(loadMs) || !isCount(freshUntilMs)) return false
   if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false
   const generations = Object.entries(tags)
-  return (
-    generations.length <= MAX_TAGS_READ && generations.every(([key, value]) => isTagKey(key, prefix) && isCount(value))
-  )
+  return generations.length <= MAX_TAGS && generations.every(([key, value]) => isTagKey(key, prefix) && isCount(value))
 }
 
 function isCount(value: unknown): value is number {

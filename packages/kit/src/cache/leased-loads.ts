@@ -1,3 +1,4 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import { surelyFreshUntilMs } from './early-refresh.ts'
@@ -15,6 +16,7 @@ import { currentLoad } from './load-chain.ts'
 import type { LoadNode } from './load-chain.ts'
 import { NO_GENERATIONS } from './tags.ts'
 import type { Generations } from './tags.ts'
+import { MAX_TAGS } from './kit-codec.ts'
 import type { EncodedItem } from './kit-codec.ts'
 
 /** What a load brought. */
@@ -23,6 +25,8 @@ export interface LoadOutcome {
   readonly value: unknown
   /** Nothing was invalidated since it began, so that those who joined it meanwhile may have it too. */
   readonly confirmed: boolean
+  /** It cannot be copied: those who joined run their own loaders. */
+  readonly isUnstorable?: boolean
 }
 
 /** What is loaded, and how it is stored. */
@@ -39,6 +43,8 @@ export interface LoadStart {
   readonly right: LoadRight | undefined
   /** Nobody waits for it. */
   readonly background?: boolean
+  /** For how long others leave it alone, in milliseconds. Default: until it ends. */
+  readonly keptMs?: number
 }
 
 /** A value as every caller gets it, and as it is stored; `undefined`: it is not. */
@@ -104,7 +110,7 @@ export class LeasedLoads {
 
   start(
     target: LoadTarget,
-    { node, right, background = false }: LoadStart,
+    { node, right, background = false, keptMs = Infinity }: LoadStart,
     run: (signal: AbortSignal) => Promise<Loaded>,
   ): Flight<LoadOutcome> {
     const work = async (signal: AbortSignal): Promise<LoadOutcome> => {
@@ -112,7 +118,7 @@ export class LeasedLoads {
       try {
         return await (right === undefined
           ? this.#loadUnleased(target, run(signal))
-          : this.#loadAndStore(target, right, run(signal)))
+          : this.#loadAndStore(target, { right, keptMs }, run(signal)))
       } finally {
         this.#underWay--
       }
@@ -120,8 +126,12 @@ export class LeasedLoads {
     return this.#flights.start(target.name, work, { background, node })
   }
 
-  /** Loads for one caller, who is part of the load that the others wait for; nobody joins, and nothing is stored. */
+  /**
+   * Loads for one caller alone, as one who is part of the load that others wait for: nobody joins, and nothing is stored.
+   * @throws MemcacheOptionError for a loader that asks for its own value without end.
+   */
   async runAlone({ name }: LoadTarget, node: LoadNode, run: () => Promise<Loaded>): Promise<unknown> {
+    node.checkNesting()
     const waited = currentLoad()?.waitFor(node)
     this.#underWay++
     this.#parts.report.stats.unleasedLoads++
@@ -153,7 +163,7 @@ export class LeasedLoads {
     const stamp = memory?.stamp()
     const loaded = await run
     const { value, isCopied } = this.#isolated(name, loaded)
-    if (!isCopied) return { value, confirmed: false }
+    if (!isCopied) return { value, confirmed: false, isUnstorable: true }
     if (l1 && memory !== undefined && !loaded.skipsStore && value !== undefined) {
       const lifetime = this.#lifetimeOf(name, loading, loaded)
       const about = { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds: lifetime?.freshSeconds ?? 0 }
@@ -175,12 +185,12 @@ export class LeasedLoads {
 
   /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
   #prepared(name: string, loaded: Loaded): Prepared {
-    const { codec, classes, unstored } = this.#parts
+    const { codec, classes, report } = this.#parts
     const { value: given, skipsStore, fault } = loaded
     // undefined is how a miss looks, so it cannot be stored as a value.
     if (skipsStore || given === undefined) return this.#isolated(name, loaded)
     if (fault !== undefined) {
-      unstored.tell(name, fault)
+      report.unstorable(name, fault)
       return this.#isolated(name, loaded)
     }
     try {
@@ -188,13 +198,17 @@ export class LeasedLoads {
       const encoded = codec.encode(plain)
       return { value: isPrimitive(plain) ? plain : copyValue(plain), encoded, isCopied: true }
     } catch (error) {
-      unstored.tell(name, error)
+      report.unstorable(name, error)
       return { value: given, encoded: undefined, isCopied: false }
     }
   }
 
-  async #loadAndStore(target: LoadTarget, right: LoadRight, loading: Promise<Loaded>): Promise<LoadOutcome> {
-    this.#keeper.keep(right.lease)
+  async #loadAndStore(
+    target: LoadTarget,
+    { right, keptMs }: { right: LoadRight; keptMs: number },
+    loading: Promise<Loaded>,
+  ): Promise<LoadOutcome> {
+    this.#keeper.keep(right.lease, keptMs)
     try {
       return await this.#store(target, right, await loading)
     } catch (error) {
@@ -213,9 +227,14 @@ export class LeasedLoads {
       // Whoever asks from now on finds out for himself.
       this.#flights.detach(target.name)
       const isHeld = await this.#free(lease)
-      return { value, confirmed: isHeld && isCopied }
+      return isCopied ? { value, confirmed: isHeld } : { value, confirmed: false, isUnstorable: true }
     }
     const all = await this.#withLoadedTags(generations, loaded)
+    if (all !== undefined && Object.keys(all).length > MAX_TAGS) {
+      this.#parts.report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
+      this.#flights.detach(target.name)
+      return { value, confirmed: await this.#free(lease) }
+    }
     if (all !== undefined) {
       const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
       return this.#fill(target, lease, { value, encoded, facts }, lifetime)
@@ -288,7 +307,7 @@ export class LeasedLoads {
       const freshSeconds = loading.vary(most)
       return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
     } catch (error) {
-      this.#parts.unstored.tell(name, error)
+      this.#parts.report.unstorable(name, error)
       return undefined
     }
   }

@@ -2,7 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 
 /** How often a key may be loaded within its own load: an override that calls a cached super does, a cycle in the data never ends. */
-const MAX_NESTED = 32
+const MAX_NESTED = 8
+/** How many loads may run so within one: in a dense graph of keys that need each other they would become countless before they are nested. */
+const MAX_ALONE = 100
 
 const running = new AsyncLocalStorage<LoadNode>()
 /** Loads under way in this process. While there are none, no promise pays for the storage: it is switched off. */
@@ -16,6 +18,9 @@ export class LoadNode {
   readonly #owner: object
   readonly #names: readonly string[]
   #parent: LoadNode | undefined
+  /** The load that all of these began in. */
+  readonly #outermost: LoadNode
+  #alone = 0
   readonly #waitsFor = new Map<LoadNode, number>()
   #isRunning = false
   #isDone = false
@@ -28,11 +33,11 @@ export class LoadNode {
     this.#owner = owner
     this.#names = names
     this.#parent = currentLoad()
+    this.#outermost = this.#parent === undefined ? this : this.#parent.#outermost
   }
 
-  /** Runs a loader in the context of this load. @throws MemcacheOptionError if it is nested in itself without end. */
+  /** Runs a loader in the context of this load. */
   async run<Result>(load: () => Result | Promise<Result>): Promise<Result> {
-    this.#checkNesting()
     this.#isRunning = true
     underWay++
     try {
@@ -92,14 +97,16 @@ export class LoadNode {
 
   #count(owner: object, name: string): number {
     const own = !this.#isDone && this.#owner === owner && this.#names.includes(name) ? 1 : 0
-    return own + (this.#parent?.#count(owner, name) ?? 0)
+    return this.#parent === undefined ? own : own + this.#parent.#count(owner, name)
   }
 
-  #checkNesting(): void {
-    const name = this.#names[0]
-    if (name === undefined || this.#names.length > 1 || this.#count(this.#owner, name) <= MAX_NESTED) return
+  /** Notes that it runs within a load that it would have to wait for. @throws MemcacheOptionError if that has no end. */
+  checkNesting(): void {
+    const [name] = this.#names
+    const outermost = this.#outermost
+    if (++outermost.#alone <= MAX_ALONE && this.#count(this.#owner, name!) <= MAX_NESTED) return
     throw new MemcacheOptionError(
-      `${name} is loaded within its own load, ${MAX_NESTED} times over: its data are a cycle, or its loader calls itself`,
+      `the loader of ${name} asks for ${name} again and again: it must not need its own value, unless the data end somewhere`,
     )
   }
 }

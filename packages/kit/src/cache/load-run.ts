@@ -35,8 +35,6 @@ export const HARD_TIMEOUT_MS = 60_000
 
 /** What stands for the old value, which is still up to date. */
 const NOT_MODIFIED: unique symbol = Symbol('not modified')
-/** More tags than a value is believed with when it is read. */
-export const MAX_TAGS = 1000
 
 /**
  * Runs a loader, for as long as it may take and somebody waits for it. One that goes on is left to itself.
@@ -93,7 +91,8 @@ class LoaderContext implements LoadContext {
   }
 
   readonly setTtlSeconds = (ttl: Ttl): void => {
-    if (ttl === undefined) return
+    // A response without `expires_in` says nothing of it.
+    if (ttl === undefined || ttl === null) return
     try {
       this.ttlSeconds = lateSeconds(ttl)
     } catch (error) {
@@ -102,13 +101,11 @@ class LoaderContext implements LoadContext {
   }
 
   readonly setTags = (more: readonly string[]): void => {
+    if (more === undefined || more === null) return
     const given: unknown = typeof more === 'string' ? [more] : more
     try {
       checkTags(given)
-      if (this.tags.length + given.length > MAX_TAGS) {
-        throw new MemcacheOptionError(`a value must have at most ${MAX_TAGS} tags`)
-      }
-      this.tags.push(...given)
+      for (const tag of given) this.tags.push(tag)
     } catch (error) {
       this.fault = error
     }

@@ -112,13 +112,16 @@ export class Lookups {
   /** Never rejects but for the caller's own mistakes: a cache that does not answer is `CACHE_AWAY`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
+    const learning = this.#parts.root.known()
+    if (learning !== undefined) return learning.then(() => this.find(request))
     if (this.#parts.pending.has(name)) return Promise.resolve(CACHE_AWAY)
     const question = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
     let asked = this.#asked.get(question)
     if (asked === undefined) {
       // What was sent must not be joined by who asks later: the key may be deleted in between.
       if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
-      asked = this.#find(request)
+      const { root } = this.#parts
+      asked = this.#find({ ...request, required: root.with(request.required), tagKeys: root.with(request.tagKeys) })
       this.#asked.set(question, asked)
     }
     return asked

@@ -140,6 +140,7 @@ export class ReadThroughMany<Id, Value> {
     const taken: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
     const join: ManyItem<Id>[] = []
+    const alone: ManyItem<Id>[] = []
     const ours: Ours<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
     const lookups = await Promise.all(
@@ -162,7 +163,8 @@ export class ReadThroughMany<Id, Value> {
         stale.push({ item, found })
         this.#values.set(item.id, found.value.take() as Value)
       } else if (found.kind === 'taken') {
-        if (currentLoad()?.isWithin(this.#parts, name) === true) ours.push({ item, right: undefined })
+        // The lease of a loader that asks for its own value is not waited for.
+        if (currentLoad()?.isWithin(this.#parts, name) === true) alone.push(item)
         else taken.push(item)
       } else {
         report.miss(name)
@@ -172,7 +174,7 @@ export class ReadThroughMany<Id, Value> {
     for (const { item, found } of stale) this.#reload(item, found)
     const loading = this.#startBatch(ours)
     const joining = join.map((item) => this.#join(item, again))
-    await Promise.all([...loading, ...joining])
+    await Promise.all([...loading, ...joining, ...alone.map((item) => this.#loadAlone(item))])
     return { taken, again }
   }
 
@@ -191,8 +193,9 @@ export class ReadThroughMany<Id, Value> {
     }
     if (wouldWaitForItself(running)) return this.#loadAlone(item)
     this.#parts.report.stats.coalesced++
-    const { value, confirmed } = await this.#loads.wait(name, running, this.#signal)
-    if (!confirmed) again.push(item)
+    const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, this.#signal)
+    if (isUnstorable) await this.#loadAlone(item)
+    else if (!confirmed) again.push(item)
     else if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 

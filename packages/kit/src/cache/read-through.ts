@@ -41,6 +41,8 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
 type Stale = Extract<Lookup, { kind: 'stale' }>
 type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
+/** How long the right to reload in the background is kept that has no limit of its own, in leases. */
+const BACKGROUND_LEASES = 2
 /** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
 const MOST_ROUNDS = 4
 
@@ -104,8 +106,9 @@ export class ReadThrough {
         if (wouldWaitForItself(running)) return this.#loadAlone(request)
         if (!hasJoined) report.stats.coalesced++
         hasJoined = true
-        const { value, confirmed } = await this.#loads.wait(name, running, signal)
+        const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
         if (confirmed) return value
+        if (isUnstorable) return this.#loadAlone(request)
         continue
       }
       const looked = mayJoin ? await this.#look(request) : NO_LEASE
@@ -159,7 +162,8 @@ export class ReadThrough {
     if (running !== undefined) {
       if (wouldWaitForItself(running)) return { value: await this.#loadAlone(request) }
       this.#parts.report.stats.coalesced++
-      const { value, confirmed } = await this.#loads.wait(name, running, signal)
+      const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
+      if (isUnstorable) return { value: await this.#loadAlone(request) }
       return confirmed ? { value } : undefined
     }
     this.#parts.report.miss(name)
@@ -330,17 +334,21 @@ export class ReadThrough {
   #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
     const load = request.reload ?? request.load
     const stale = (): unknown => value.copy()
+    const { hardTimeoutMs = HARD_TIMEOUT_MS } = request.loading
+    // It is waited for by nobody who could end it.
+    const endsMs = Math.min(hardTimeoutMs, HARD_TIMEOUT_MS)
     runDetached(() => {
       const node = new LoadNode(this.#parts, [request.name])
-      const hardTimeoutMs = request.loading.hardTimeoutMs ?? this.#parts.leaseSeconds * 2000
-      this.#loads.start(request, { node, right, background: true }, (signal) =>
-        this.#run({ ...request, load }, { node, signal, stale, hardTimeoutMs }),
+      // One that hangs is not to keep the others from it for as long as the value may be served.
+      const keptMs = request.loading.hardTimeoutMs ?? this.#parts.leaseSeconds * BACKGROUND_LEASES * 1000
+      this.#loads.start(request, { node, right, background: true, keptMs }, (signal) =>
+        this.#run({ ...request, load }, { node, signal, stale, hardTimeoutMs: endsMs }),
       )
     })
   }
 
-  /** Loads for a caller who is part of the load that he would have to wait for. */
-  #loadAlone(request: ReadThroughRequest): Promise<unknown> {
+  /** Runs the loader for this caller alone. */
+  async #loadAlone(request: ReadThroughRequest): Promise<unknown> {
     this.#parts.report.miss(request.name)
     const node = new LoadNode(this.#parts, [request.name])
     const signal = request.signal ?? new AbortController().signal

@@ -20,8 +20,11 @@ export class Writes {
   }
 
   /** Stores a value; resolves to whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
-  async set(name: string, given: unknown, ttl: Ttl, tagKeys: readonly string[]): Promise<boolean> {
-    const { store, codec, tags, memory, pending, report, classes } = this.#parts
+  async set(name: string, given: unknown, ttl: Ttl, wanted: readonly string[]): Promise<boolean> {
+    const { store, codec, tags, memory, pending, report, classes, root } = this.#parts
+    const learning = root.known()
+    if (learning !== undefined) await learning
+    const tagKeys = root.with(wanted)
     const value = classes.ofSet(name, given)
     const seconds = ttlToSeconds(ttl)
     const generations = tagKeys.length === 0 ? {} : await attempt(tags.read(tagKeys), report)

@@ -67,7 +67,7 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   requireType('@CacheEvict', 'function', { key, condition })
   requireType('@CacheEvict', 'boolean', { all, soft })
   requireTags('@CacheEvict', tags)
-  requireCacheChoice('@CacheEvict', cache)
+  requireCacheChoice('@CacheEvict', source, cache)
   if (key === undefined && tags === undefined && !all) {
     throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)
   }

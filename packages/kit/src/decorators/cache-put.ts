@@ -65,7 +65,7 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   }
   requireType('@CachePut', 'function', { condition, unless })
   requireTags('@CachePut', tags)
-  requireCacheChoice('@CachePut', cache)
+  requireCacheChoice('@CachePut', source, cache)
   if (ttlSeconds !== undefined) ttlToSeconds(ttlSeconds)
   return decorateMethod<Args, Value, Choice>('@CachePut', 'puts', source, cache, (method, about) => {
     const { parameters } = about

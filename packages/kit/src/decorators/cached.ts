@@ -66,6 +66,7 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
   options: Ttl | CachedMethodOptions<Args, Value, Choice>,
 ): MethodDecoratorOf<Args, Value> {
   const resolved = toMethodOptions(options)
+  requireCacheChoice('@Cached', source, resolved.cache)
   const { key, tags, condition, unless, cache, ...loading } = resolved
   return decorateMethod<Args, Value, Choice>(
     '@Cached',
@@ -120,10 +121,9 @@ function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
   const resolved = typeof options === 'number' || typeof options === 'string' ? { ttlSeconds: options } : options
   requireOptions('@Cached', resolved)
   checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
-  const { key, tags, condition, unless, cache, ...loading } = resolved
+  const { key, tags, condition, unless, cache: _, ...loading } = resolved
   requireType('@Cached', 'function', { key, condition, unless })
   requireTags('@Cached', tags)
-  requireCacheChoice('@Cached', cache)
   // A lifetime that cannot be is told where it is written, not at the first call.
   resolveLoading(loading, ANY_TTL)
   return resolved

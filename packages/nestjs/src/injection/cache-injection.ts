@@ -1,5 +1,5 @@
 import { Inject, Optional } from '@nestjs/common'
-import { ModulesContainer } from '@nestjs/core'
+import { ModuleRef } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
 import { getMemcacheToken } from '../memcache-token.ts'
 
@@ -20,7 +20,7 @@ interface Injection {
 }
 
 /** Told when Nest has filled the properties of an object. @throws when a cache that it needs is not there. */
-type Verify = (self: object, modules: ModulesContainer) => void
+type Verify = (self: object, module: ModuleRef) => void
 
 const INJECTIONS = new WeakMap<object, Injection>()
 /** What was injected, by name; `undefined` is what a test gave in the place of a cache, and is none. */
@@ -34,14 +34,15 @@ export function injectCache(prototype: object, name: string | undefined, verify:
   declare(prototype, cache, function (given) {
     giveCache(this, name, given instanceof Memcache ? given : undefined)
   })
-  declare(prototype, last, function (modules) {
+  declare(prototype, last, function (module) {
     if (chain(this)[0]?.last !== last) return
     if (!INJECTED.has(this)) INJECTED.set(this, new Map())
-    verify(this, modules as ModulesContainer)
+    verify(this, module as ModuleRef)
   })
   Optional()(prototype, cache)
   Inject(getMemcacheToken(name))(prototype, cache)
-  Inject(ModulesContainer)(prototype, last)
+  // Every module has one of its own, so that it is found at once.
+  Inject(ModuleRef)(prototype, last)
   const own = INJECTIONS.get(prototype)
   if (own === undefined) INJECTIONS.set(prototype, { names: new Set([name]), last })
   else {

@@ -1,4 +1,4 @@
-import type { ModulesContainer } from '@nestjs/core'
+import type { ModuleRef } from '@nestjs/core'
 import { configOf } from 'memcache-ts'
 import type { CacheSource, Memcache } from 'memcache-ts'
 import { warnOfOutsider } from '../startup/running-applications.ts'
@@ -11,6 +11,7 @@ export type CacheChoice = string | Memcache
 
 /** The caches that Nest has injected: the application's, and on what was made by `new` none. */
 export const INJECTED_CACHE: CacheSource<CacheChoice> = {
+  hasNames: true,
   cacheFor(self, choice) {
     if (typeof choice === 'object') return choice
     const cache = injectedCache(self, choice)
@@ -34,10 +35,10 @@ export function choiceOf(constructor: Function, own: CacheChoice | undefined): C
 }
 
 /** @throws MemcacheOptionError when Nest had no cache for a method of an object. */
-function verify(self: object, modules: ModulesContainer): void {
+function verify(self: object, module: ModuleRef): void {
   for (const { name, choice: own } of decoratedMethodsOf(self)) {
     const choice = choiceOf(self.constructor, own)
     if (typeof choice === 'object' || isInjected(self, choice)) continue
-    withoutCache(`${self.constructor.name}.${String(name)}`, choice, modules)
+    withoutCache(`${self.constructor.name}.${String(name)}`, choice, module)
   }
 }

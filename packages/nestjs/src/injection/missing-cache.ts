@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common'
-import type { ModulesContainer } from '@nestjs/core'
+import { ModulesContainer } from '@nestjs/core'
+import type { ModuleRef } from '@nestjs/core'
 import { MemcacheOptionError } from 'memcache-ts'
 import { MODULE_NAME } from '../module-tokens.ts'
 
@@ -23,7 +24,8 @@ const TOLD = new WeakSet<ModulesContainer>()
  * generates them, methods are then just called, as on an object made by `new`.
  * @throws MemcacheOptionError everywhere else.
  */
-export function withoutCache(who: string, name: string | undefined, modules: ModulesContainer): void {
+export function withoutCache(who: string, name: string | undefined, module: ModuleRef): void {
+  const modules = module.get(ModulesContainer, { strict: false })
   const { names, hasOtherCopy, isBare } = importedBy(modules)
   if (names.length > 0 || hasOtherCopy || isBare || !isTest(modules)) throw missingCache(who, name, modules)
   if (TOLD.has(modules)) return

@@ -131,8 +131,8 @@ export function guardFor(
   }
   const { cache } = options
   if (typeof cache !== 'object') {
-    injectCache(RouteLimitGuard.prototype, cache, (self, modules) => {
-      if (!isInjected(self, cache)) withoutCache(owner, cache, modules)
+    injectCache(RouteLimitGuard.prototype, cache, (self, module) => {
+      if (!isInjected(self, cache)) withoutCache(owner, cache, module)
     })
   }
   return RouteLimitGuard

@@ -68,8 +68,8 @@ export function interceptorFor(
     }
   }
   if (typeof choice !== 'object') {
-    injectCache(ResponseCacheInterceptor.prototype, choice, (self, modules) => {
-      if (!isInjected(self, choice)) withoutCache(owner, choice, modules)
+    injectCache(ResponseCacheInterceptor.prototype, choice, (self, module) => {
+      if (!isInjected(self, choice)) withoutCache(owner, choice, module)
     })
   }
   return ResponseCacheInterceptor

@@ -45,7 +45,7 @@ export function platformExchange(
       const app = adapter.getInstance() as HttpExchange['dispatch']
       const raw = request as unknown as IncomingMessage
       const trustsProxy = expressTrusts(adapter.getInstance(), raw.socket.remoteAddress)
-      const sent = (): void => silence(response as ServerResponse)
+      const sent = (): void => silence(response)
       return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, trustsProxy, sent }
     }
     case 'fastify': {
@@ -58,7 +58,10 @@ export function platformExchange(
       const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
       // Fastify knows the addresses on the way where it trusts its proxy.
       const trustsProxy = request.ips !== undefined
-      const sent = (): void => reply.hijack()
+      const sent = (): void => {
+        reply.hijack()
+        silence(reply)
+      }
       const [raw, application] = [request.raw!, request]
       return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, sent }
     }
@@ -67,12 +70,12 @@ export function platformExchange(
   }
 }
 
-/** What Nest's Express adapter, or an exception filter, sends a response with. */
-const SENDING = ['status', 'send', 'json', 'redirect', 'render'] as const
+/** What Nest's adapters, or an exception filter, send a response with, in Express and in Fastify. */
+const SENDING = ['status', 'code', 'send', 'json', 'redirect', 'render', 'view'] as const
 
 /** Has whatever else is sent with a response that was answered go nowhere: its head may not be on the wire yet. */
-function silence(response: ServerResponse): void {
-  const nothing = (): ServerResponse => response
+function silence(response: object): void {
+  const nothing = (): object => response
   for (const name of SENDING) {
     Object.defineProperty(response, name, { value: nothing, configurable: true, writable: true })
   }

@@ -1,10 +1,9 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
-import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { choiceOf } from '../injection/injected-source.ts'
-import { cachesOf, nameOfToken, providersOf } from './providers.ts'
+import { cachesOf, decoratedClassOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
 
 /**
  * Gives the application's cache to the objects with decorated methods that Nest has not made itself: what factories return
@@ -15,9 +14,10 @@ import { cachesOf, nameOfToken, providersOf } from './providers.ts'
 export function adoptProviders(modules: ModulesContainer): readonly object[] {
   const caches = cachesOf(modules)
   const adopted: object[] = []
+  const several = classesOfSeveral(modules)
   for (const { constructor, instance, token } of providersOf(modules)) {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
-    const methods = methodsOf(instance)
+    const methods = methodsOfObject(instance)
     const names = methods
       .map(({ choice }) => choiceOf(instance.constructor, choice))
       .filter((choice) => typeof choice !== 'object')
@@ -26,6 +26,10 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
       warn(instance, nameOfToken(token), methods, 'another application in this process has it, with its own cache')
     } else if (!names.every((name) => caches.has(name))) {
       warn(instance, nameOfToken(token), methods, 'there is no cache of the name that its decorators say')
+    } else if (several.has(instance.constructor) && methods.some(({ kind }) => kind === 'caches')) {
+      const why =
+        'there are several objects of the class, which may differ while their keys do not: give its @Cached methods a key with what differs'
+      warn(instance, nameOfToken(token), methods, why)
     } else {
       for (const name of names) giveCache(instance, name, caches.get(name))
       adopted.push(instance)
@@ -34,17 +38,19 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
   return adopted
 }
 
-export function forgetProviders(adopted: readonly object[]): void {
-  for (const object of adopted) takeCaches(object)
+/** The classes of which an application has several objects. */
+function classesOfSeveral(modules: ModulesContainer): ReadonlySet<Function> {
+  const objects = new Map<Function, Set<unknown>>()
+  for (const provided of providersOf(modules)) {
+    const constructor = decoratedClassOf(provided)
+    if (constructor === undefined) continue
+    objects.set(constructor, (objects.get(constructor) ?? new Set()).add(provided.instance))
+  }
+  return new Set([...objects].filter(([, each]) => each.size > 1).map(([constructor]) => constructor))
 }
 
-/** Its decorated methods; none where it cannot be looked at, as a Proxy that throws. */
-function methodsOf(instance: object): DecoratedMethod[] {
-  try {
-    return decoratedMethodsOf(instance)
-  } catch {
-    return []
-  }
+export function forgetProviders(adopted: readonly object[]): void {
+  for (const object of adopted) takeCaches(object)
 }
 
 function warn(instance: object, token: string, methods: readonly DecoratedMethod[], why: string): void {

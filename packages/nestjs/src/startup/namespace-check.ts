@@ -5,7 +5,7 @@ import type { Memcache } from 'memcache-ts'
 import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { choiceOf } from '../injection/injected-source.ts'
-import { cachesOf, providersOf } from './providers.ts'
+import { cachesOf, decoratedClassOf, providersOf } from './providers.ts'
 
 /**
  * Claims the namespaces of all classes with decorated methods, and warns of methods that evict from a namespace in which
@@ -14,23 +14,22 @@ import { cachesOf, providersOf } from './providers.ts'
  */
 export function checkNamespaces(modules: ModulesContainer): void {
   const caches = cachesOf(modules)
-  for (const [constructor, methods] of decoratedClasses(modules)) {
+  const classes = decoratedClasses(modules)
+  const filled = new Set([...classes.keys()].filter(storesSomething).map(namespaceNameOf))
+  for (const [constructor, methods] of classes) {
     for (const cache of new Set(methods.map(({ choice }) => cacheOfChoice(constructor, choice, caches)))) {
       if (cache !== undefined) claimClass(constructor, cache)
     }
-    warnOfEmptyNamespace(constructor, methods)
+    if (!filled.has(namespaceNameOf(constructor))) warnOfEmptyNamespace(constructor, methods)
   }
 }
 
 /** The classes of an application that have decorated methods. */
 function decoratedClasses(modules: ModulesContainer): Map<Function, readonly DecoratedMethod[]> {
   const found = new Map<Function, readonly DecoratedMethod[]>()
-  for (const { constructor: provided, instance } of providersOf(modules)) {
-    const constructor = provided ?? (typeof instance === 'object' ? instance?.constructor : undefined)
-    const prototype = constructor?.prototype as object | undefined
-    if (typeof constructor !== 'function' || prototype === undefined || prototype === null) continue
-    const methods = decoratedMethodsOf(prototype)
-    if (methods.length > 0) found.set(constructor, methods)
+  for (const provided of providersOf(modules)) {
+    const constructor = decoratedClassOf(provided)
+    if (constructor !== undefined) found.set(constructor, decoratedMethodsOf(constructor.prototype as object))
   }
   return found
 }
@@ -44,11 +43,23 @@ function cacheOfChoice(
   return typeof choice === 'object' ? choice : caches.get(choice)
 }
 
+/** Whether a method of a class stores something, one that a subclass has overridden among them. */
+function storesSomething(constructor: Function): boolean {
+  const parent = Object.getPrototypeOf(constructor) as Function | null
+  const methods = decoratedMethodsOf(constructor.prototype as object)
+  if (methods.some(({ kind }) => kind !== 'evicts' && kind !== 'evictsTags')) return true
+  return typeof parent?.prototype === 'object' && storesSomething(parent)
+}
+
+function namespaceNameOf(constructor: Function): string {
+  const { name = constructor.name, version } = configOf(constructor) ?? {}
+  return JSON.stringify([name, version])
+}
+
 /** What is stored under a name that was written down may be stored elsewhere; the class's own name is that of the class. */
 function warnOfEmptyNamespace(constructor: Function, methods: readonly DecoratedMethod[]): void {
   const evicting = methods.find(({ kind }) => kind === 'evicts')
-  const stores = methods.some(({ kind }) => kind !== 'evicts' && kind !== 'evictsTags')
-  if (evicting === undefined || stores || configOf(constructor)?.name !== undefined) return
+  if (evicting === undefined || configOf(constructor)?.name !== undefined) return
   new Logger('Memcache').warn(
     `${constructor.name}.${String(evicting.name)} evicts nothing: keys are in the class's namespace '${constructor.name}', in which no method stores anything. Write @CacheConfig({ name: … }) with the name of the class whose values it changes, or evict by tags`,
   )

@@ -1,6 +1,8 @@
 import type { InjectionToken } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
+import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
+import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { getMemcacheToken } from '../memcache-token.ts'
 import { MODULE_NAME } from '../module-tokens.ts'
 
@@ -42,6 +44,24 @@ export function cachesOf(modules: ModulesContainer): Map<string | undefined, Mem
     if (cache instanceof Memcache) caches.set(name || undefined, cache)
   }
   return caches
+}
+
+/** The class of what is provided; `undefined` where it has no decorated methods, or cannot be looked at yet. */
+export function decoratedClassOf({ constructor, instance }: Provided): Function | undefined {
+  if (constructor !== undefined)
+    return decoratedMethodsOf(constructor.prototype as object).length > 0 ? constructor : undefined
+  return typeof instance === 'object' && instance !== null && methodsOfObject(instance).length > 0
+    ? instance.constructor
+    : undefined
+}
+
+/** The decorated methods of an object that somebody else made; none where it is a Proxy that may not be asked yet. */
+export function methodsOfObject(instance: object): DecoratedMethod[] {
+  try {
+    return decoratedMethodsOf(instance)
+  } catch {
+    return []
+  }
 }
 
 /** A provider's token, as a message shows it. */

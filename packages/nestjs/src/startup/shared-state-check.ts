@@ -40,8 +40,9 @@ function whyTheyDiffer(provided: readonly Provided[]): string | undefined {
 
 /** What can be seen of an object's own settings; the objects that it uses are taken for equal. */
 function settingsOf(instance: unknown): Record<string, unknown> {
-  const entries = typeof instance === 'object' && instance !== null ? Object.entries(instance) : []
-  return Object.fromEntries(entries.map(([name, value]) => [name, isData(value) ? (value as unknown) : undefined]))
+  const properties = typeof instance === 'object' && instance !== null ? Object.getOwnPropertyDescriptors(instance) : {}
+  const entries = Object.entries<PropertyDescriptor>(properties)
+  return Object.fromEntries(entries.map(([name, { value }]) => [name, isData(value) ? (value as unknown) : undefined]))
 }
 
 function isData(value: unknown): boolean {

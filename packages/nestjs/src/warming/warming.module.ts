@@ -3,6 +3,7 @@ import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/
 import { ModulesContainer } from '@nestjs/core'
 import { cacheOf, MemcacheOptionError } from 'memcache-ts'
 import type { WarmReport } from 'memcache-ts'
+import { providersOf } from '../startup/providers.ts'
 import { warmingsOf } from './warm.decorator.ts'
 
 /** How often the log says how far a long warming is. */
@@ -46,22 +47,19 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
 
   *#warmings(): Generator<Warming, void> {
     const seen = new Set<unknown>()
-    for (const module of this.#modules.values()) {
-      for (const wrapper of [...module.providers.values(), ...module.controllers.values()]) {
-        const { metatype } = wrapper
-        if (typeof metatype !== 'function' || wrapper.isAlias || metatype.prototype === undefined) continue
-        for (const [source, warmed] of warmingsOf(metatype.prototype as object)) {
-          const who = `${metatype.name}.${source}`
-          if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
-            this.#logger.error(
-              `${who}: @Warm needs a provider of which there is one: not request-scoped, not transient`,
-            )
-          } else if (!seen.has(wrapper.instance)) {
-            yield { instance: wrapper.instance as Warming['instance'], source, warmed }
-          }
+    for (const { constructor, instance } of providersOf(this.#modules)) {
+      const prototype = (constructor?.prototype as object | undefined) ?? prototypeOf(instance)
+      const isOne = typeof instance === 'object' && instance !== null
+      for (const [source, warmed] of prototype === undefined ? [] : warmingsOf(prototype)) {
+        if (!isOne) {
+          this.#logger.error(
+            `${constructor!.name}.${source}: @Warm needs a provider of which there is one: not request-scoped, not transient`,
+          )
+        } else if (!seen.has(instance)) {
+          yield { instance: instance as Warming['instance'], source, warmed }
         }
-        if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) seen.add(wrapper.instance)
       }
+      if (isOne) seen.add(instance)
     }
   }
 
@@ -104,6 +102,17 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
       if (next.done === true) return
       yield Array.isArray(next.value) ? next.value : [next.value]
     }
+  }
+}
+
+/** The prototype of an object that somebody else made; `undefined` where it is a Proxy that may not be asked yet. */
+function prototypeOf(instance: unknown): object | undefined {
+  try {
+    return typeof instance === 'object' && instance !== null
+      ? ((Object.getPrototypeOf(instance) as object | null) ?? undefined)
+      : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -51,6 +51,16 @@ export class HashIndex {
     return this.#old !== undefined
   }
 
+  /** Makes an empty index at least so large, to spare it growing. */
+  startAt(power: number): void {
+    if (this.#items > 0 || power <= this.#power || power > this.#maxPower) return
+    const table = allocateTable(2 ** power)
+    if (table === undefined) return
+    this.#table = table
+    this.#power = power
+    this.#mask = 2 ** power - 1
+  }
+
   /** The first item of the bucket that a hash belongs to, 0 when it is empty; the others hang on `NEXT`. */
   first(hash: number): number {
     const old = this.#old

@@ -16,6 +16,7 @@ import {
   KEY_HASH,
   LAST_ACCESS,
   listOf,
+  LRU_LISTS,
   LRU_NEXT,
   LRU_PREVIOUS,
   makeInfo,
@@ -23,6 +24,7 @@ import {
   PINS,
   Segment,
   VALUE_LENGTH,
+  withList,
 } from './item-layout.ts'
 import { LruStatistics } from './lru-statistics.ts'
 import { Lru } from './lru.ts'
@@ -235,6 +237,19 @@ export class ItemStore {
     this.sizes?.count(size, 1)
   }
 
+  /** Makes an item of an earlier life of the cache findable: as it was, in its part of the LRU. */
+  linkRestored(item: number, cas: Uint64, segment: number, flags: number, lastAccess: number): void {
+    const words = this.memory.words(item)
+    const at = wordOffset(item)
+    const info = words[at + INFO]!
+    const { lruSegmented, temporaryTtlSeconds } = this.settings
+    const isMisplaced = segment === Segment.temp && temporaryTtlSeconds === undefined
+    const list = classOf(info) | (lruSegmented ? (isMisplaced ? Segment.hot : segment) : Segment.cold)
+    words[at + INFO] = withList(info, list) | flags
+    this.link(item, cas, 0)
+    words[at + LAST_ACCESS] = lastAccess
+  }
+
   /** Gives a reserved item's memory back. */
   release(item: number): void {
     this.#freeChunks(item)
@@ -316,6 +331,13 @@ export class ItemStore {
     this.#generation++
   }
 
+  /** Removes every item, and gives its memory back at once. */
+  removeAll(): void {
+    for (let list = 0; list < LRU_LISTS; list++) {
+      for (let item = this.lru.tail(list); item !== 0; item = this.lru.tail(list)) this.unlink(item)
+    }
+  }
+
   /** Another limit of item memory, from now on. */
   setMemoryLimit(bytes: number): void {
     this.settings.memoryLimitBytes = bytes
@@ -361,6 +383,11 @@ export class ItemStore {
     return (this.memory.words(item)[wordOffset(item) + INFO]! & flag) !== 0
   }
 
+  /** The `ItemFlag`s of an item, among other bits of its `INFO` word. */
+  flags(item: number): number {
+    return this.memory.words(item)[wordOffset(item) + INFO]!
+  }
+
   setFlag(item: number, flag: number): void {
     this.memory.words(item)[wordOffset(item) + INFO]! |= flag
   }
@@ -391,6 +418,16 @@ export class ItemStore {
     if (this.settings.cas) this.#lastCas.increment()
     into.copy(this.#lastCas)
     return into
+  }
+
+  /** The cas unique drawn last. */
+  readLastCas(into: Uint64): void {
+    into.copy(this.#lastCas)
+  }
+
+  /** Goes on drawing cas uniques behind one of an earlier life of the cache. */
+  setLastCas(cas: Uint64): void {
+    this.#lastCas.copy(cas)
   }
 
   /** The bytes that an item's key and value lie in; see `keyStart` and `valueStart`. */

@@ -1,0 +1,95 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort } from './free-port.ts'
+import { launchMemcached } from './launched-server.ts'
+
+/** A server or proxy that is memcached for its clients, there until it is disposed of. */
+export interface LaunchedProxy extends AsyncDisposable {
+  /** `host:port`. */
+  readonly address: string
+  /** `host:port` of the memcached behind it; its own where there is none. */
+  readonly behind: string
+}
+
+/** Starts Debian's nutcracker (twemproxy) before a memcached. */
+export async function launchNutcracker(): Promise<LaunchedProxy> {
+  const server = await launchMemcached()
+  const [port, statisticsPort] = [await freePort(), await freePort()]
+  const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-nutcracker-'))
+  const file = join(folder, 'nutcracker.yml')
+  const pool = ['listen', `127.0.0.1:${port}`, 'hash', 'fnv1a_64', 'distribution', 'ketama', 'timeout', '2000']
+  const lines = pool.flatMap((word, index) => (index % 2 === 0 ? [`  ${word}: ${pool[index + 1]}`] : []))
+  writeFileSync(file, ['pool:', ...lines, '  servers:', `   - ${server.address}:1`, ''].join('\n'))
+  const stop = await launch('nutcracker', ['-c', file, '-s', String(statisticsPort)], port)
+  return {
+    address: `127.0.0.1:${port}`,
+    behind: server.address,
+    async [Symbol.asyncDispose]() {
+      await stop()
+      await server.kill()
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+/** Starts Debian's yrmcds, a server with the classic text protocol. */
+export async function launchYrmcds(): Promise<LaunchedProxy> {
+  const [port, replicationPort] = [await freePort(), await freePort()]
+  const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-yrmcds-'))
+  const file = join(folder, 'yrmcds.conf')
+  const options = [
+    `virtual_ip = 127.0.0.1`,
+    `port = ${port}`,
+    `repl_port = ${replicationPort}`,
+    `temp_dir = "${folder}"`,
+  ]
+  const user = process.getuid?.() === 0 ? ['user = root', 'group = root'] : []
+  writeFileSync(file, [...user, ...options, 'log.threshold = error', 'buckets = 1000', 'workers = 2', ''].join('\n'))
+  const stop = await launch('yrmcdsd', ['-f', file], port)
+  const address = `127.0.0.1:${port}`
+  return {
+    address,
+    behind: address,
+    async [Symbol.asyncDispose]() {
+      await stop()
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+/** Starts a command and waits until it answers `version` on a port; returns what ends it. */
+async function launch(command: string, args: readonly string[], port: number): Promise<() => Promise<void>> {
+  // Debian puts daemons where a user's PATH does not look.
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
+  let said = ''
+  for (const output of [child.stdout, child.stderr]) output.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const gone = once(child, 'exit')
+  const ended = gone.then(([code]: unknown[]) => {
+    throw new Error(`${command} ended with ${String(code)}: ${said}`)
+  })
+  ended.catch(() => {})
+  while (!(await Promise.race([answersVersion(port), ended]))) await new Promise((resolve) => setTimeout(resolve, 10))
+  return async () => {
+    child.kill('SIGKILL')
+    await gone
+  }
+}
+
+async function answersVersion(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    socket.write('version\r\n')
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    return answer.toString().startsWith('VERSION')
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
