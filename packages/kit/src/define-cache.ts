@@ -9,7 +9,7 @@ import type { Memcache } from './memcache.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import type { NamespaceOwner } from './namespace-owners.ts'
-import { requireOptions, requireTags, requireType } from './option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from './option-types.ts'
 import type { RevivingOptions } from './revive/reviver.ts'
 import { tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
@@ -103,7 +103,8 @@ export function defineCache<Id, Value>(
   requireOptions('defineCache', definition)
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
-  requireType('defineCache', 'function', { load, loadMany, key })
+  requireType('defineCache', 'function', { load, loadMany })
+  requireSync('defineCache', { key, tags: functionOf(tags) })
   requireTags('defineCache', tags)
   return declare(definition, declaredOwner(`defineCache({ name: '${definition.name}' })`, defineCache))
 }

@@ -120,3 +120,5 @@ export {
 export type { Clock, Key, KeyPart, MemcacheErrorCode, Ttl } from 'memcache-ts-protocol'
 export { MemcachedClient } from 'memcache-ts-client'
 export type { MemcachedClientOptions, MetaItem, ServerStream } from 'memcache-ts-client'
+export { deferResponse, isDiscarded, withdrawField } from './deferred/deferred-response.ts'
+export type { AnyResponse, DeferredFailure } from './deferred/deferred-response.ts'

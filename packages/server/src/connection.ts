@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream'
+import { BINARY_REQUEST_MAGIC } from 'memcache-ts-protocol'
 import type { AdminActions } from './commands/admin/admin-actions.ts'
 import { AuthSession } from './auth/auth-session.ts'
 import type { Credentials } from './auth/credentials.ts'
+import { BinarySession } from './binary/binary-session.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
@@ -11,9 +13,6 @@ import type { CloseReason, Session, SessionHost } from './session.ts'
 import { TextSession } from './text-session.ts'
 import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
-
-/** The first byte of every request of the binary protocol; no text command begins so. */
-const BINARY_MAGIC = 0x80
 
 /** What a connection needs of its server. */
 export interface ConnectionOwner extends AdminActions {
@@ -26,8 +25,6 @@ export interface ConnectionOwner extends AdminActions {
   readonly credentials: Credentials | undefined
   /** A client has sent wrong credentials. */
   refusedCredentials(): void
-  /** A client has begun with a byte of the binary protocol, which is not spoken here. */
-  refusedBinary(peer: string): void
   /** Running a request has thrown: a fault of ours. */
   failed(error: unknown, peer: string): void
 }
@@ -172,12 +169,9 @@ export class Connection implements ReplyTarget, SessionHost {
     if (this.#closing) return undefined
     const { credentials } = this.owner
     if (credentials !== undefined) return (this.#session = new AuthSession(this, credentials))
-    if (firstByte === BINARY_MAGIC && this.owner.options.protocol !== 'ascii') {
-      this.owner.refusedBinary(this.ends.peer)
-      this.close('error')
-      return undefined
-    }
-    return (this.#session = new TextSession(this))
+    const { protocol } = this.owner.options
+    const isBinary = protocol === 'binary' || (protocol === 'auto' && firstByte === BINARY_REQUEST_MAGIC)
+    return (this.#session = isBinary ? new BinarySession(this) : new TextSession(this))
   }
 
   /**

@@ -68,7 +68,6 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   /** Whether the file of an earlier life was looked for, and whether items came of it. */
   #isRestored = false
   #hasRestored = false
-  #refusedBinary = false
   /** The second in which wrong credentials were last told of, and how many were not. */
   #refusalTold = 0
   #refusalsUntold = 0
@@ -329,13 +328,6 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** Without the line nobody would see why a client cannot connect; every one is told with `-v` alone. */
-  #logRefusedBinary(peer: string): void {
-    if (this.#verbosity === 0 && this.#refusedBinary) return
-    this.#refusedBinary = true
-    this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
-  }
-
   /** One line a second at the most: whoever tries passwords does not fill the log. Never with what was tried. */
   #logRefusedCredentials(): void {
     this.#refusalsUntold++
@@ -394,7 +386,6 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       log: (line) => this.#tell('log', line),
       credentials: this.#credentials,
       refusedCredentials: () => this.#logRefusedCredentials(),
-      refusedBinary: (peer) => this.#logRefusedBinary(peer),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
         this.#tell('log', `a request from ${peer} failed, its connection is closed: ${told}`)

@@ -100,6 +100,15 @@ export class ReplyWriter {
 
   /** An item's value and the line end behind it. */
   appendValue(item: number): void {
+    this.appendValueBytes(item)
+    this.room()
+    this.buffer[this.at] = 13
+    this.buffer[this.at + 1] = 10
+    this.at += 2
+  }
+
+  /** An item's value. */
+  appendValueBytes(item: number): void {
     this.refer(item)
     const length = this.#store.valueLength(item)
     if (length <= COPY_BYTES && !this.#store.isChained(item)) {
@@ -113,10 +122,6 @@ export class ReplyWriter {
     } else {
       for (const slice of this.#store.valueSlices(item)) this.#appendPart(Buffer.from(slice))
     }
-    this.room()
-    this.buffer[this.at] = 13
-    this.buffer[this.at + 1] = 10
-    this.at += 2
   }
 
   /** A place to come back to with `rewind`. */
