@@ -192,11 +192,10 @@ export class CacheNamespace implements CacheMethods {
       const inMemory = this.#core.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
       const isTtl = typeof options !== 'object'
-      const { tags, signal, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
-      const loading = isTtl
-        ? this.#core.loadingFor(options)
-        : resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
-      return this.#core.getOrSet({ ...this.#request(name, loading, tags, signal), load }) as Promise<Value>
+      const { tags, signal, forceFresh, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
+      const loading = isTtl ? this.#core.loadingFor(options) : resolveLoading(loadingOptions, this.#core.parts.loading)
+      const request = { ...this.#request(name, loading, tags, signal), load }
+      return (forceFresh === true ? this.#core.forceFresh(request) : this.#core.getOrSet(request)) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
@@ -251,7 +250,7 @@ export class CacheNamespace implements CacheMethods {
     ids: readonly Id[],
     load: BatchLoader<Id, Value>,
     options: GetOrSetManyOptions<Id>,
-    vary: (ttl: Ttl) => number,
+    vary: (seconds: number) => number,
   ): Promise<WarmCounts> {
     const revive = reviverOf(options)
     const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
@@ -261,10 +260,10 @@ export class CacheNamespace implements CacheMethods {
   #manyItems<Id>(
     ids: readonly Id[],
     options: Ttl | GetOrSetManyOptions<Id> | undefined,
-    vary?: (ttl: Ttl) => number,
+    vary?: (seconds: number) => number,
   ): ManyItem<Id>[] {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
-    const resolved = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
+    const resolved = resolveLoading(loadingOptions, this.#core.parts.loading)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
     return [...new Set(ids)].map((id) => ({
       id,

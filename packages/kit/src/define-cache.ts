@@ -2,14 +2,14 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './argument-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
-import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions, ttlOf } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 import type { Memcache } from './memcache.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import type { NamespaceOwner } from './namespace-owners.ts'
-import { requireOptions, requireTags, requireType } from './option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from './option-types.ts'
 import type { RevivingOptions } from './revive/reviver.ts'
 import { tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
@@ -103,7 +103,8 @@ export function defineCache<Id, Value>(
   requireOptions('defineCache', definition)
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
-  requireType('defineCache', 'function', { load, loadMany, key })
+  requireType('defineCache', 'function', { load, loadMany })
+  requireSync('defineCache', { key, tags: functionOf(tags) })
   requireTags('defineCache', tags)
   return declare(definition, declaredOwner(`defineCache({ name: '${definition.name}' })`, defineCache))
 }
@@ -180,7 +181,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   }
 
   async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
-    const ttlSeconds = ttl ?? this.loading.ttlSeconds
+    const ttlSeconds = ttlOf(ttl ?? this.loading.ttlSeconds, value)
     return this.namespace.set(this.keyOf(id), value, { ttlSeconds, tags: this.tagsOf(id) })
   }
 

@@ -15,9 +15,9 @@ import { MemoryTier } from './cache/memory-tier.ts'
 import type { BatchLoader } from './cache/read-through-many.ts'
 import { chooseServers } from './choose-servers.ts'
 import type { Servers } from './choose-servers.ts'
-import type { RevivingOptions } from './revive/reviver.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
+import type { RevivingOptions } from './revive/reviver.ts'
 
 const DEFAULT_TIMEOUT_MS = 100
 /** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
@@ -57,13 +57,14 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   constructor(options: MemcacheOptions) {
     super()
     this.#options = resolveMemcacheOptions(options, process.env)
-    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds } = this.#options
+    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = this.#options
     const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
     const prefix = escapeKeyPart(this.#options.prefix)
     this.clock = clock
     this.#report = new CacheReport(this, logger)
-    const codec = new KitCodec(compression)
+    const wirePrefix = prefix === '' ? '' : `${prefix}:`
+    const codec = new KitCodec(compression, wirePrefix)
     this.client = new MemcachedClient({
       servers,
       ...credentials,
@@ -75,7 +76,6 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       values: codec,
       chunkBytes: CHUNK_BYTES,
     })
-    const wirePrefix = prefix === '' ? '' : `${prefix}:`
     const stored = (text: string): string => storedKey(text, wirePrefix)
     this.#core = new CacheCore({
       client: this.client,
@@ -86,6 +86,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       logger,
       leaseSeconds,
       ttlSeconds,
+      loading,
       storedKey: stored,
       tagKey: (tag) => stored(ownKeyText('tag', [tag])),
       namespaceKey: (path) => stored(ownKeyText('tag', ['', path])),

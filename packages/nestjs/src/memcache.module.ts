@@ -97,9 +97,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
         `MemcacheModule.forRoot({ name: '${name}' }): rateLimit limits the whole application, and belongs to the forRoot without a name: write rateLimit: { …, cache: '${name}' } there`,
       )
     }
-    const same = [...modules.values()].filter(
-      (module) => module.metatype === MemcacheModule && module.providers.has(getMemcacheToken(name || undefined)),
-    )
+    const same = [...modules.values()].filter(({ providers }) => providers.get(MODULE_NAME)?.instance === name)
     if (same.length > 1) {
       throw new MemcacheOptionError(
         `MemcacheModule.forRoot is imported twice for the cache ${name === '' ? 'without a name' : `named '${name}'`}: import it once, or write MemcacheModule.forRoot({ name: 'other' }) for another cache`,

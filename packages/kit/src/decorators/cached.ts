@@ -6,7 +6,7 @@ import { argumentParts } from '../argument-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
-import { requireOptions, requireTags, requireType } from '../option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags } from '../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
@@ -122,7 +122,7 @@ function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
   requireOptions('@Cached', resolved)
   checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
   const { key, tags, condition, unless, cache: _, ...loading } = resolved
-  requireType('@Cached', 'function', { key, condition, unless })
+  requireSync('@Cached', { key, tags: functionOf(tags), condition, unless })
   requireTags('@Cached', tags)
   // A lifetime that cannot be is told where it is written, not at the first call.
   resolveLoading(loading, ANY_TTL)
