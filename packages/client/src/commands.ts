@@ -12,6 +12,7 @@ import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
 import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
+import { isBytes } from './client-key.ts'
 import { Chunks, LIST } from './chunks.ts'
 import type { ServerPool } from './connection/server-pool.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -85,7 +86,7 @@ export class Commands {
 
   /** A value alone; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
-    if (key instanceof Uint8Array) return this.retrieve(key, { value: true }, options, valueOf<Value>)
+    if (isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
     if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
     return new Promise((resolve, reject) => {
       checkCall(options)
@@ -136,7 +137,7 @@ export class Commands {
     wish: MultiGetWish<Result>,
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`keys must be an array, got ${kindOf(keys)}`)
+    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
     return this.#multiGet.get(keys, options, wish)
   }
 
@@ -461,11 +462,13 @@ export class Commands {
 
 /** @throws MemcacheOptionError for what memcached cannot count in. */
 export function toUint64(name: string, value: number | bigint): Uint64 {
-  if (typeof value !== 'number' && typeof value !== 'bigint') {
-    throw new MemcacheOptionError(`${name} must be a number or a bigint, got ${kindOf(value)}`)
-  }
-  if (typeof value === 'number' ? !Number.isSafeInteger(value) || value < 0 : value < 0n || value > MAX_UINT64) {
-    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${value}`)
+  const isCount =
+    typeof value === 'number'
+      ? Number.isSafeInteger(value) && value >= 0
+      : typeof value === 'bigint' && value >= 0n && value <= MAX_UINT64
+  if (!isCount) {
+    const got = typeof value === 'number' || typeof value === 'bigint' ? value : kindOf(value)
+    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${got}`)
   }
   const made = new Uint64()
   if (typeof value === 'number') made.set(Math.floor(value / 2 ** 32), value)

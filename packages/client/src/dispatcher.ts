@@ -2,6 +2,7 @@ import {
   checkKey,
   joinKey,
   keyTextProblem,
+  kindOf,
   MAX_KEY_BYTES,
   MemcacheKeyError,
   MemcacheOptionError,
@@ -9,6 +10,7 @@ import {
 import type { Key } from 'memcache-ts-protocol'
 import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
+import { isBytes } from './client-key.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
@@ -67,7 +69,7 @@ export class Dispatcher {
    * @throws MemcacheKeyError for one that memcached cannot hold.
    */
   wireKey(key: ClientKey): WireKey {
-    return key instanceof Uint8Array ? this.#binaryKey(key) : this.textKey(key)
+    return isBytes(key) ? this.#binaryKey(key) : this.textKey(key)
   }
 
   /** As `wireKey`, for a key that is text. */
@@ -119,7 +121,8 @@ export class Dispatcher {
     const pool = this.#pools.find(({ address }) => address.name === server)
     if (pool !== undefined) return pool
     const names = this.#pools.map(({ address }) => address.name)
-    throw new MemcacheOptionError(`${server} is none of this client's servers, which are ${names.join(', ')}`)
+    const asked = typeof server === 'string' ? server : kindOf(server)
+    throw new MemcacheOptionError(`${asked} is none of this client's servers, which are ${names.join(', ')}`)
   }
 
   /**

@@ -12,6 +12,7 @@ export type {
   WriteOptions,
   Written,
 } from './call-options.ts'
+export { emitSafely, reportUncaught } from './emit-safely.ts'
 export { hashedKey, looksHashed } from './hashed-key.ts'
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'

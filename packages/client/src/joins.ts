@@ -2,6 +2,7 @@ import { kindOf, MemcacheOptionError, MemcacheUnsupportedError, Uint64 } from 'm
 import type { MetaReply } from 'memcache-ts-protocol'
 import { CallDeadline } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
+import { isBytes } from './client-key.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { WireKey } from './operations/operation.ts'
 import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
@@ -9,6 +10,7 @@ import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
 import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
+import { messageOf } from './values/value-codec.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
 /** The lifetime of a value that had to be restored: its own is not told by the classic text protocol. */
@@ -181,7 +183,7 @@ export class Joins {
  * @throws MemcacheOptionError for anything but text and bytes.
  */
 export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer | string {
-  if (value instanceof Uint8Array) return Buffer.from(value)
+  if (isBytes(value)) return copyOfBytes(mode, value)
   if (typeof value !== 'string') {
     throw new MemcacheOptionError(
       `${mode} joins text or bytes, got ${kindOf(value)}: convert it with String(…) or Buffer.from(…)`,
@@ -189,6 +191,15 @@ export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer |
   }
   if (value.isWellFormed()) return value
   throw new MemcacheOptionError(`${mode} joins text as UTF-8, which cannot hold half a character: join its bytes`)
+}
+
+/** A copy: the caller may go on writing to its bytes. */
+function copyOfBytes(mode: 'append' | 'prepend', value: Uint8Array): Buffer {
+  try {
+    return Buffer.from(value)
+  } catch (cause) {
+    throw new MemcacheOptionError(`${mode} cannot read the bytes that it was given: ${messageOf(cause)}`, { cause })
+  }
 }
 
 function notPlain(key: string, mode: 'append' | 'prepend'): MemcacheOptionError {

@@ -1,4 +1,5 @@
 import { joinKey, kindOf } from 'memcache-ts-protocol'
+import { isBytes } from './client-key.ts'
 import type { ClientKey } from './call-options.ts'
 
 /**
@@ -7,7 +8,7 @@ import type { ClientKey } from './call-options.ts'
  */
 export function nameOf(key: ClientKey): string {
   if (typeof key === 'string') return key
-  return key instanceof Uint8Array ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
+  return isBytes(key) ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
 }
 
 /** As `nameOf`, for anything that was given as a key. Never throws. */

@@ -284,7 +284,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiResult<Given, boolean>> {
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`keys must be an array, got ${kindOf(keys)}`)
+    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
     const all = keys.map((key: Given): readonly [Given, undefined] => [key, undefined])
     return this.#forEach('deleteMulti', all, options, ([key], options) => this.#delete(key, options))
   }
@@ -368,6 +368,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    */
   async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
     checkCall(options)
+    if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
     const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
     await this.#tracing.run('metadump', undefined, limited, async (options) => {
       const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]

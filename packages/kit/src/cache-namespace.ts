@@ -5,8 +5,9 @@ import type { CacheCore } from './cache/cache-core.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './cache/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './cache/read-through-many.ts'
-import { reviveMany, revivedBatchLoader, revivedLoader } from './revive/revived-loader.ts'
-import { reviverOf } from './revive/reviver.ts'
+import { revivedBatchLoader, revivedValue, revivedValues } from './revive/revived-loader.ts'
+import { reviverOf, toReviver } from './revive/reviver.ts'
+import type { Reviver, RevivingOptions } from './revive/reviver.ts'
 
 /** Options of `set`. */
 export interface SetOptions {
@@ -40,9 +41,12 @@ export interface CacheMethods {
   /** The key as it is stored, without the prefix: hashed where memcached could not hold it. */
   key(key: Key): string
   /** The value of a key; `undefined` is a miss, or a cache that does not answer. Never loads. */
-  get<Value = unknown>(key: Key): Promise<Value | undefined>
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined>
   /** The hits among many keys, by the keys as given; one round trip a server. */
-  getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>>
+  getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>>
   /**
    * Stores a value; resolves to whether that was confirmed. If not, the key is deleted as soon as the server is back.
    * @throws MemcacheOptionError for what cannot be stored, or an option that there is not.
@@ -105,18 +109,46 @@ export class CacheNamespace implements CacheMethods {
     return userKey(this.#path + keyText(isText ? [key] : key), false, this.#prefix)
   }
 
-  get<Value = unknown>(key: Key): Promise<Value | undefined> {
-    return this.#core.reads.get(this.key(key), this.#tagKeys) as Promise<Value | undefined>
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined> {
+    const found = options === undefined ? this.#get(key) : this.#getRevived(key, options)
+    return found as Promise<Value | undefined>
   }
 
-  async getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>> {
+  #get(key: Key): Promise<unknown> {
+    return this.#core.reads.get(this.key(key), this.#tagKeys)
+  }
+
+  async #getRevived(key: Key, options: RevivingOptions): Promise<unknown> {
+    const revive = toReviver('get', options)
+    const stored = await this.#get(key)
+    return revive === undefined ? stored : this.#revived(stored, revive)
+  }
+
+  async getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>> {
     const names = keys.map((key) => this.key(key))
+    const revive = options === undefined ? undefined : toReviver('getMany', options)
     const found = await this.#core.reads.getMany([...new Set(names)], this.#tagKeys)
     const hits = new Map<Given, Value>()
     for (const [index, key] of keys.entries()) {
-      if (found.has(names[index]!)) hits.set(key, found.get(names[index]!) as Value)
+      const name = names[index]!
+      if (!found.has(name)) continue
+      const value = revive === undefined ? found.get(name) : await this.#revived(found.get(name), revive)
+      if (value !== undefined) hits.set(key, value as Value)
     }
     return hits
+  }
+
+  /** A value made of what is stored; `undefined` if its reviver cannot read that. */
+  async #revived(stored: unknown, revive: Reviver): Promise<unknown> {
+    try {
+      return await revive(stored)
+    } catch (error) {
+      this.#core.parts.report.failed(error)
+      return undefined
+    }
   }
 
   async set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
@@ -136,8 +168,18 @@ export class CacheNamespace implements CacheMethods {
     try {
       const revive = typeof options === 'object' ? reviverOf(options) : undefined
       if (revive === undefined) return this.#getOrSet(key, load, options)
-      const loader = revivedLoader(this.key(key), load, revive, this.#core.parts.classes)
-      return this.#getOrSet(key, loader, options).then(revive) as Promise<Value>
+      const { classes, report } = this.#core.parts
+      const value = revivedValue(load, {
+        name: this.key(key),
+        revive,
+        classes,
+        getOrSet: (loader) => this.#getOrSet(key, loader, options),
+        discard: (error) => {
+          report.failed(error)
+          return this.delete(key)
+        },
+      })
+      return value as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
@@ -150,11 +192,10 @@ export class CacheNamespace implements CacheMethods {
       const inMemory = this.#core.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
       const isTtl = typeof options !== 'object'
-      const { tags, signal, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
-      const loading = isTtl
-        ? this.#core.loadingFor(options)
-        : resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
-      return this.#core.getOrSet({ ...this.#request(name, loading, tags, signal), load }) as Promise<Value>
+      const { tags, signal, forceFresh, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
+      const loading = isTtl ? this.#core.loadingFor(options) : resolveLoading(loadingOptions, this.#core.parts.loading)
+      const request = { ...this.#request(name, loading, tags, signal), load }
+      return (forceFresh === true ? this.#core.forceFresh(request) : this.#core.getOrSet(request)) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
@@ -166,12 +207,24 @@ export class CacheNamespace implements CacheMethods {
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>> {
-    const items = this.#manyItems(ids, options)
     const revive = typeof options === 'object' ? reviverOf(options) : undefined
     const { signal } = toManyOptions(options)
-    if (revive === undefined) return this.#core.getOrSetMany(items, load, signal)
-    const loader = revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
-    return reviveMany(await this.#core.getOrSetMany(items, loader, signal), revive) as Promise<Map<Id, Value>>
+    const getMany = (wanted: readonly Id[], loader: BatchLoader<Id, unknown>): Promise<Map<Id, unknown>> =>
+      this.#core.getOrSetMany(this.#manyItems(wanted, options), loader, signal)
+    if (revive === undefined) return getMany(ids, load) as Promise<Map<Id, Value>>
+    const { classes, report } = this.#core.parts
+    const { key = idItself } = toManyOptions(options)
+    const values = revivedValues(ids, load, {
+      name: this.#path,
+      revive,
+      classes,
+      getOrSet: getMany,
+      discard: async (reason, failed) => {
+        report.failed(reason)
+        await Promise.all(failed.map((id) => this.delete(key(id))))
+      },
+    })
+    return values as Promise<Map<Id, Value>>
   }
 
   namespace(name: Key): CacheNamespace {
@@ -197,7 +250,7 @@ export class CacheNamespace implements CacheMethods {
     ids: readonly Id[],
     load: BatchLoader<Id, Value>,
     options: GetOrSetManyOptions<Id>,
-    vary: (ttl: Ttl) => number,
+    vary: (seconds: number) => number,
   ): Promise<WarmCounts> {
     const revive = reviverOf(options)
     const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
@@ -207,10 +260,10 @@ export class CacheNamespace implements CacheMethods {
   #manyItems<Id>(
     ids: readonly Id[],
     options: Ttl | GetOrSetManyOptions<Id> | undefined,
-    vary?: (ttl: Ttl) => number,
+    vary?: (seconds: number) => number,
   ): ManyItem<Id>[] {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
-    const resolved = resolveLoading(loadingOptions, this.#core.parts.ttlSeconds)
+    const resolved = resolveLoading(loadingOptions, this.#core.parts.loading)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
     return [...new Set(ids)].map((id) => ({
       id,

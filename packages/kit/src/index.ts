@@ -3,7 +3,7 @@ export type { InvalidateOptions } from './memcache.ts'
 export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
 export { MEMCACHE_OPTIONS } from './memcache-options.ts'
 export type { MemcacheOptions } from './memcache-options.ts'
-export { getDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
+export { getDefaultMemcache, peekDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
 export type { Servers } from './choose-servers.ts'
 export type { Logger } from './logger.ts'
 export { KeyPrefix } from './cache-key.ts'
@@ -19,6 +19,8 @@ export type {
 export type { MemoryOptions } from './cache/memory-tier.ts'
 export type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 export type { NamespaceDeclaration } from './declared-namespace.ts'
+export { requireCacheChoice } from './decorators/cache-config.ts'
+export { requireOptions, requireTags, requireType } from './option-types.ts'
 export type { TagsOf } from './tags-of.ts'
 export type { AnyClass, Revive, RevivingOptions } from './revive/reviver.ts'
 export { bindCache, defineCache } from './define-cache.ts'
@@ -35,6 +37,7 @@ export type { ArgumentCache } from './argument-cache.ts'
 export type { CachedFunction, CachedOptions, FunctionCache } from './cached-function.ts'
 export { CacheConfig, claimClass, configOf, configureClass } from './decorators/cache-config.ts'
 export type { CacheConfigOptions, ClassDecoratorOf } from './decorators/cache-config.ts'
+export { processMethodsOf } from './decorators/class-owner.ts'
 export type { CacheSource, DecoratorKind } from './decorators/cache-source.ts'
 export type { AsyncMethod, MethodDecoratorOf } from './decorators/method-decorator.ts'
 export { Cached, cachedMethod, cacheOf } from './decorators/cached.ts'
@@ -44,6 +47,12 @@ export type { CacheEvictOptions } from './decorators/cache-evict.ts'
 export { CachePut, cachePutMethod } from './decorators/cache-put.ts'
 export type { CachePutOptions } from './decorators/cache-put.ts'
 export type { WarmOptions, WarmReport } from './warming/warm.ts'
+export { ConcurrencyLimiter, concurrency } from './rate-limit/concurrency.ts'
+export type { Slot } from './rate-limit/concurrency.ts'
+export { CONCURRENCY_OPTIONS } from './rate-limit/concurrency-options.ts'
+export type { AcquireOptions, ConcurrencyOptions } from './rate-limit/concurrency-options.ts'
+export { limited, LIMITED_OPTIONS } from './rate-limit/limited.ts'
+export type { LimitedFunction, LimitedOptions } from './rate-limit/limited.ts'
 export { RateLimiter, rateLimiter } from './rate-limit/rate-limiter.ts'
 export type { ConsumeOptions } from './rate-limit/rate-limiter.ts'
 export { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limit/rate-limiter-options.ts'
@@ -97,6 +106,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLimitError,
   MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,
@@ -111,3 +121,5 @@ export {
 export type { Clock, Key, KeyPart, MemcacheErrorCode, Ttl } from 'memcache-ts-protocol'
 export { MemcachedClient } from 'memcache-ts-client'
 export type { MemcachedClientOptions, MetaItem, ServerStream } from 'memcache-ts-client'
+export { deferResponse, isDiscarded, withdrawField } from './deferred/deferred-response.ts'
+export type { AnyResponse, DeferredFailure } from './deferred/deferred-response.ts'

@@ -17,6 +17,7 @@ import { chooseServers } from './choose-servers.ts'
 import type { Servers } from './choose-servers.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
+import type { RevivingOptions } from './revive/reviver.ts'
 
 const DEFAULT_TIMEOUT_MS = 100
 /** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
@@ -56,13 +57,14 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   constructor(options: MemcacheOptions) {
     super()
     this.#options = resolveMemcacheOptions(options, process.env)
-    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds } = this.#options
+    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = this.#options
     const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
     const prefix = escapeKeyPart(this.#options.prefix)
     this.clock = clock
-    this.#report = new CacheReport(this)
-    const codec = new KitCodec(compression)
+    this.#report = new CacheReport(this, logger)
+    const wirePrefix = prefix === '' ? '' : `${prefix}:`
+    const codec = new KitCodec(compression, wirePrefix)
     this.client = new MemcachedClient({
       servers,
       ...credentials,
@@ -74,7 +76,6 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       values: codec,
       chunkBytes: CHUNK_BYTES,
     })
-    const wirePrefix = prefix === '' ? '' : `${prefix}:`
     const stored = (text: string): string => storedKey(text, wirePrefix)
     this.#core = new CacheCore({
       client: this.client,
@@ -85,6 +86,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       logger,
       leaseSeconds,
       ttlSeconds,
+      loading,
       storedKey: stored,
       tagKey: (tag) => stored(ownKeyText('tag', [tag])),
       namespaceKey: (path) => stored(ownKeyText('tag', ['', path])),
@@ -96,12 +98,15 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#root.key(key)
   }
 
-  get<Value = unknown>(key: Key): Promise<Value | undefined> {
-    return this.#root.get(key)
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined> {
+    return this.#root.get(key, options)
   }
 
-  getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>> {
-    return this.#root.getMany(keys)
+  getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>> {
+    return this.#root.getMany(keys, options)
   }
 
   set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {

@@ -13,6 +13,7 @@ export type MemcacheErrorCode =
   | 'ERR_MEMCACHE_CLOSED'
   | 'ERR_MEMCACHE_OPTION'
   | 'ERR_MEMCACHE_LOADER_TIMEOUT'
+  | 'ERR_MEMCACHE_LIMIT'
 
 /** What an error tells besides its message. */
 export interface MemcacheErrorDetails {
@@ -135,5 +136,21 @@ export class MemcacheOptionError extends MemcacheError {
 export class MemcacheLoaderTimeoutError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_LOADER_TIMEOUT', message, { retryable: true, ...details })
+  }
+}
+
+/** What a `MemcacheLimitError` tells besides its message. */
+export interface MemcacheLimitErrorDetails extends MemcacheErrorDetails {
+  /** Milliseconds until there is room, if that is known. */
+  retryAfterMs?: number | undefined
+}
+
+/** A limit that is used up: of calls in a time, or of how many may run at once. */
+export class MemcacheLimitError extends MemcacheError {
+  readonly retryAfterMs: number | undefined
+
+  constructor(message: string, details: MemcacheLimitErrorDetails = {}) {
+    super('ERR_MEMCACHE_LIMIT', message, details)
+    this.retryAfterMs = details.retryAfterMs
   }
 }

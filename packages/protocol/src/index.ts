@@ -9,6 +9,7 @@ export {
   MemcacheDecodeError,
   MemcacheError,
   MemcacheKeyError,
+  MemcacheLimitError,
   MemcacheLoaderTimeoutError,
   MemcacheOptionError,
   MemcacheProtocolError,
@@ -77,5 +78,8 @@ export { isEnd, parseErrorLine, parseOutcome, parseValueLine, ValueLine } from '
 export type { ErrorLineKind, TextOutcome } from './text/response-parser.ts'
 export { Opcode, Status } from './binary/opcode.ts'
 export { BinaryPacket, PacketReader } from './binary/packet-reader.ts'
+export { BINARY_REQUEST_MAGIC, BinaryRequestReader, VALUE } from './binary/request-reader.ts'
+export type { BinaryRequest, BinaryRequestHandler } from './binary/request-reader.ts'
+export { writeBinaryResponseHeader } from './binary/response-formatter.ts'
 export { BINARY_HEADER_BYTES, writeBinaryHeader } from './binary/request-formatter.ts'
 export { hasEarlyMeta } from './server-version.ts'

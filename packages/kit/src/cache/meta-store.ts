@@ -1,4 +1,5 @@
 import type { MemcachedClient, MetaItem } from 'memcache-ts-client'
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
 import type { EncodedItem } from './kit-codec.ts'
 import { lifetime } from './lifetime.ts'
@@ -23,8 +24,9 @@ export class MetaStore implements CacheStore {
   }
 
   fetch(key: string, request: FetchRequest): Promise<Fetched> {
-    return this.#get(key, request).then((found) =>
-      found === undefined ? this.#fetchAgain(key, request) : read(found, request.staleSeconds),
+    return this.#get(key, request).then(
+      (found) => (found === undefined ? this.#fetchAgain(key, request) : this.#read(found, request.staleSeconds)),
+      unreadable,
     )
   }
 
@@ -75,8 +77,14 @@ export class MetaStore implements CacheStore {
     await this.#client.meta.delete(key)
   }
 
-  async drop(key: string, casUnique: bigint | undefined): Promise<void> {
-    await this.#client.meta.delete(key, { compareCas: casUnique })
+  async dropUnreadable(key: string): Promise<void> {
+    const found = await this.#client.meta.get(key, { value: false })
+    if (found === undefined || (found.size === 0 && found.clientFlags === 0)) return
+    await this.drop(key, found.casUnique)
+  }
+
+  async drop(key: string, casUnique: bigint | undefined): Promise<boolean> {
+    return (await this.#client.meta.delete(key, { compareCas: casUnique })) === 'deleted'
   }
 
   async expire(key: string): Promise<void> {
@@ -104,7 +112,7 @@ export class MetaStore implements CacheStore {
   async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
     await this.delete(key)
     const found = await this.#get(key, request)
-    return found === undefined ? { kind: 'unheld' } : read(found, request.staleSeconds)
+    return found === undefined ? { kind: 'unheld' } : this.#read(found, request.staleSeconds)
   }
 
   #get(key: string, { staleSeconds, value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
@@ -115,15 +123,24 @@ export class MetaStore implements CacheStore {
       recacheSeconds: staleSeconds > 0 ? staleSeconds + 1 : undefined,
     })
   }
+
+  #read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
+    const { casUnique, won, stale, size, ttlSeconds } = item
+    if (item.clientFlags === 0 && size === 0) {
+      // A lease ends: an empty item that does not is another program's, and is filled as one.
+      return won || ttlSeconds === Infinity ? { kind: 'vacant', casUnique } : { kind: 'taken', casUnique }
+    }
+    return {
+      kind: 'found',
+      item: { stored: item.value, size, casUnique, ttlSeconds },
+      stale: stale || (staleSeconds > 0 && ttlSeconds <= staleSeconds),
+      claimed: won,
+    }
+  }
 }
 
-function read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
-  const { casUnique, won, stale, size, ttlSeconds } = item
-  if (item.clientFlags === 0 && size === 0) return won ? { kind: 'vacant', casUnique } : { kind: 'taken' }
-  return {
-    kind: 'found',
-    item: { stored: item.value, size, casUnique, ttlSeconds },
-    stale: stale || (staleSeconds > 0 && ttlSeconds <= staleSeconds),
-    claimed: won,
-  }
+/** What a value that cannot be read is, whoever wrote it. @throws any other error. */
+export function unreadable(error: unknown): Fetched {
+  if (error instanceof MemcacheDecodeError) return { kind: 'unreadable', error }
+  throw error
 }

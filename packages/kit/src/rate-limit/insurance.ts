@@ -21,6 +21,11 @@ export class Insurance {
   /** Notes that memcached failed. @throws what is the caller's mistake. */
   note(cache: Memcache, error: unknown): void {
     if (isCallersMistake(error)) throw error
+    this.noteAll(cache, error)
+  }
+
+  /** Notes that memcached failed, whoever's mistake it is. */
+  noteAll(cache: Memcache, error: unknown): void {
     OutageLog.of(cache).failed(this.#limiter, this.#instead, error)
   }
 }

@@ -178,7 +178,7 @@ export class RateLimiter {
     const isNever = givenCost > this.#maxCost
     const cost = isNever ? this.#maxCost + 1 : givenCost
     const known = this.#denials.find(id, cost, nowMs)
-    if (known !== undefined) return known
+    if (known !== undefined) return WindowResult.at(known, nowMs)
     const cache = this.#cache!
     if (!this.#insurance.isNeeded(cache)) {
       try {

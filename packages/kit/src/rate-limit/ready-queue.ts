@@ -1,6 +1,7 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import { callAt } from './pause.ts'
+import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
 
@@ -89,7 +90,7 @@ export class ReadyQueue {
       // Whoever gave up meanwhile has been answered; what it consumed is lost.
       if (queue.waiters[0] !== waiter) continue
       queue.denial = result.allowed ? undefined : result
-      const againMs = clock.nowMs() + result.retryAfterMs
+      const againMs = (WindowResult.atMsOf(result) ?? clock.nowMs()) + result.retryAfterMs
       if (result.allowed || againMs > waiter.deadlineMs || result.retryAfterMs === Infinity) {
         this.#leave(queue, waiter, () => waiter.resolve(result))
         continue

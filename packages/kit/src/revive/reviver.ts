@@ -1,4 +1,4 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { nestedTypeOf, typeMetadataStorage } from './type-metadata.ts'
 import type { TypeMetadataStorage } from './type-metadata.ts'
 
@@ -47,6 +47,12 @@ export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefine
     throw new MemcacheOptionError(`type must be a class, or a function of what is stored, got ${describe(type)}`)
   }
   return isClass(type) ? reviverOfClass(type) : reviverBy(type)
+}
+
+/** The reviver of a call's options. @throws MemcacheOptionError if an option is unknown or invalid. */
+export function toReviver(owner: string, options: RevivingOptions): Reviver | undefined {
+  checkOptions(owner, options, ['type', 'revive'], { class: 'type', transform: 'revive' })
+  return reviverOf(options)
 }
 
 function reviverBy(revive: Revive): Reviver {

@@ -1,0 +1,141 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { MemcacheServerError } from 'memcache-ts-protocol'
+import { NOBODY, stateOf, takeTurn } from './concurrency-state.ts'
+import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
+import type { RateLimitStore } from './rate-limit-store.ts'
+import { lifetimeOver } from './rate-limit-window.ts'
+
+const MAX_ATTEMPTS = 64
+const MAX_PAUSE_MS = 5
+const TOKEN_BYTES = 9
+const FIRST_POLL_MS = 5
+const MAX_POLL_MS = 100
+const POLL_GROWTH = 1.5
+/** A slot is renewed that often within its lease. */
+const RENEWALS = 3
+
+/** What a room needs of its limiter. */
+export interface RoomHost {
+  readonly rules: ConcurrencyRules
+  nowMs(): number
+  /** Changes an id's state in memcached, or in this process while that is away; `undefined` if nothing counts. */
+  change(change: (store: RateLimitStore) => Promise<ConcurrencyTurn>): Promise<ConcurrencyTurn | 'allowed' | 'denied'>
+  /** The room is empty. */
+  left(): void
+}
+
+/** One that wants a slot, or has one. */
+export interface Occupant {
+  readonly token: string
+  readonly mayWait: boolean
+  /** It has a slot, or none: whoever it is for may not be there any more. */
+  readonly settle: (granted: boolean) => void
+  readonly lose: () => void
+}
+
+/**
+ * All that this process wants of one id: those that hold slots, and those that wait, in one turn at the item. A turn is taken when
+ * someone comes or leaves, again and again while someone waits, and three times in a lease while someone holds a slot.
+ */
+export class ConcurrencyRoom {
+  readonly #host: RoomHost
+  readonly #key: string
+  readonly #held = new Map<string, Occupant>()
+  readonly #wanted = new Map<string, Occupant>()
+  readonly #released = new Set<string>()
+  #running: Promise<void> | undefined
+  #again = false
+  #timer: NodeJS.Timeout | undefined
+  #pollMs = FIRST_POLL_MS
+
+  constructor(host: RoomHost, key: string) {
+    this.#host = host
+    this.#key = key
+  }
+
+  static token(): string {
+    return randomBytes(TOKEN_BYTES).toString('base64url')
+  }
+
+  enter(occupant: Occupant): void {
+    this.#wanted.set(occupant.token, occupant)
+    this.#pollMs = FIRST_POLL_MS
+    void this.#takeTurns()
+  }
+
+  /** Gives a slot back, or stops waiting; resolves when the others know. */
+  leave(token: string): Promise<void> {
+    this.#wanted.delete(token)
+    this.#held.delete(token)
+    this.#released.add(token)
+    return this.#takeTurns()
+  }
+
+  /** One turn at a time; whoever comes meanwhile is in the next one. */
+  #takeTurns(): Promise<void> {
+    this.#again = true
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  async #run(): Promise<void> {
+    clearTimeout(this.#timer)
+    while (this.#again) {
+      this.#again = false
+      const released = [...this.#released]
+      const wanted = [...this.#wanted.values()]
+      const wishes: Wishes = { held: [...this.#held.keys()], released, wanted }
+      const turn = await this.#host.change((store) => this.#swap(store, wishes))
+      for (const token of released) this.#released.delete(token)
+      this.#apply(turn, wanted)
+    }
+    this.#schedule()
+  }
+
+  #apply(turn: ConcurrencyTurn | 'allowed' | 'denied', wanted: readonly Occupant[]): void {
+    for (const occupant of wanted) {
+      const { token } = occupant
+      const isGranted = turn === 'allowed' || (turn !== 'denied' && turn.granted.has(token))
+      const isRefused = turn === 'denied' || (turn !== 'allowed' && turn.refused.has(token))
+      if (!isGranted && !isRefused) continue
+      // It may have left meanwhile: then what it was granted is given back by the next turn.
+      if (!this.#wanted.delete(token)) continue
+      if (isGranted) this.#held.set(token, occupant)
+      occupant.settle(isGranted)
+    }
+    if (typeof turn === 'object') for (const token of turn.lost) this.#held.get(token)?.lose()
+  }
+
+  async #swap(store: RateLimitStore, wishes: Wishes): Promise<ConcurrencyTurn> {
+    const { rules } = this.#host
+    const key = this.#key
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const found = await store.gets(key, key)
+      const nowMs = this.#host.nowMs()
+      const turn = takeTurn(found === undefined ? NOBODY : stateOf(found.value), wishes, rules, nowMs)
+      if (!turn.isChange) return turn
+      const ttl = lifetimeOver(Math.max(rules.leaseMs, rules.waitLeaseMs))
+      if (await store.swap(key, turn.state, found?.casUnique, ttl, key)) return turn
+      if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))
+    }
+    throw new MemcacheServerError(`the slots under ${key} are changed by too many processes at once`, {
+      retryable: true,
+    })
+  }
+
+  #schedule(): void {
+    if (this.#wanted.size > 0) {
+      // Half of it is chance, so that the processes that wait do not ask in step.
+      this.#timer = setTimeout(() => void this.#takeTurns(), this.#pollMs * (0.5 + Math.random()))
+      this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * POLL_GROWTH)
+    } else if (this.#held.size > 0) {
+      const renewMs = Math.min(2 ** 31 - 1, this.#host.rules.leaseMs / RENEWALS)
+      this.#timer = setTimeout(() => void this.#takeTurns(), renewMs).unref()
+    } else {
+      this.#host.left()
+    }
+  }
+}

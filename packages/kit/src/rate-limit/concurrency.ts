@@ -1,0 +1,192 @@
+import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { getDefaultMemcache } from '../default-memcache.ts'
+import type { Memcache } from '../memcache.ts'
+import { ownKey } from '../own-key.ts'
+import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
+import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
+import { ConcurrencyRoom } from './concurrency-room.ts'
+import type { Occupant, RoomHost } from './concurrency-room.ts'
+import type { ConcurrencyRules, ConcurrencyTurn } from './concurrency-state.ts'
+import { Insurance } from './insurance.ts'
+import { LocalCounters } from './local-counters.ts'
+import { callAt } from './pause.ts'
+import { MemcachedCounters } from './rate-limit-store.ts'
+import type { RateLimitStore } from './rate-limit-store.ts'
+
+/** Over a poll many times: a process that was killed while it waited is in nobody's way for longer. */
+const WAIT_LEASE_MS = 3000
+
+const INSTEAD = {
+  local: 'counted in this process',
+  open: 'letting everything pass',
+  closed: 'denying everything',
+} as const
+
+/** A slot, from `acquire` until it is released. */
+export interface Slot extends AsyncDisposable {
+  /** Aborts if the slot was given to another, since this process did not renew it within `leaseMs`: it stood still for too long. */
+  readonly signal: AbortSignal
+  /** Gives the slot back; resolves when the others know. It may be called more than once, and never rejects. */
+  release(): Promise<void>
+}
+
+/**
+ * Limits how many run at once for an id, in all processes that share a memcached. A slot is a lease, which this process renews: if
+ * it is killed, its slots are free when their leases end. Those that wait get slots in the order in which they came, of all processes.
+ */
+export class ConcurrencyLimiter {
+  readonly name: string
+  readonly max: number
+  readonly #options: ResolvedConcurrencyOptions
+  readonly #rules: ConcurrencyRules
+  readonly #insurance: Insurance
+  readonly #rooms = new Map<string, ConcurrencyRoom>()
+  #cache: Memcache | undefined
+  #store: RateLimitStore | undefined
+
+  /** Use `concurrency()`. */
+  constructor(options: ConcurrencyOptions) {
+    this.#options = resolveConcurrencyOptions(options)
+    const { name, max, queue, leaseMs, onCacheDown } = this.#options
+    this.name = name
+    this.max = max
+    this.#rules = { max, queue, leaseMs, waitLeaseMs: WAIT_LEASE_MS }
+    this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
+  }
+
+  /**
+   * Waits for a slot of `id`, as long as `waitMs` and `queue` allow.
+   * @throws MemcacheLimitError if there is none. @throws the signal's reason.
+   * @throws MemcacheOptionError if the id is no string, or an option unknown or invalid.
+   * @example
+   * await using slot = await limiter.acquire(userId)
+   */
+  async acquire(id: string, options: AcquireOptions = {}): Promise<Slot> {
+    const slot = await this.#acquire(id, options)
+    if (slot !== undefined) return slot
+    throw new MemcacheLimitError(`all ${this.max} slots of the concurrency limit '${this.name}' are taken`, {
+      retryable: true,
+    })
+  }
+
+  /** A slot of `id`, if one is free now; `undefined` if not. @throws MemcacheOptionError if the id is no string. */
+  async tryAcquire(id: string): Promise<Slot | undefined> {
+    return this.#acquire(id, { waitMs: 0 })
+  }
+
+  /**
+   * Runs a function while it holds a slot of `id`.
+   * @throws what `acquire` and the function throw.
+   */
+  async run<Result>(
+    id: string,
+    run: (slot: Slot) => Result | Promise<Result>,
+    options?: AcquireOptions,
+  ): Promise<Result> {
+    const slot = await this.acquire(id, options)
+    try {
+      return await run(slot)
+    } finally {
+      await slot.release()
+    }
+  }
+
+  async #acquire(id: string, options: AcquireOptions): Promise<Slot | undefined> {
+    checkOptions('acquire', options, ['waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
+    const { waitMs = this.#options.waitMs, signal } = options
+    checkWaitMs(waitMs)
+    if (typeof id !== 'string') {
+      throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
+    }
+    signal?.throwIfAborted()
+    const { clock } = this.#opened()
+    const room = this.#room(id)
+    const token = ConcurrencyRoom.token()
+    const lost = new AbortController()
+    return new Promise((resolve, reject) => {
+      const cleanups: (() => void)[] = []
+      const end = (answer: () => void): void => {
+        for (const cleanup of cleanups.splice(0)) cleanup()
+        answer()
+      }
+      const giveUp = (answer: () => void): void => {
+        end(answer)
+        void room.leave(token)
+      }
+      const occupant: Occupant = {
+        token,
+        mayWait: waitMs > 0,
+        settle: (granted) => end(() => resolve(granted ? slotOf(room, token, lost.signal) : undefined)),
+        lose: () => lost.abort(new MemcacheLimitError(`a slot of the concurrency limit '${this.name}' was lost`)),
+      }
+      if (signal !== undefined) {
+        const abort = (): void => giveUp(() => reject(signal.reason))
+        signal.addEventListener('abort', abort, { once: true })
+        cleanups.push(() => signal.removeEventListener('abort', abort))
+      }
+      if (waitMs > 0 && waitMs < Infinity) {
+        cleanups.push(callAt(clock, clock.nowMs() + waitMs, () => giveUp(() => resolve(undefined))))
+      }
+      room.enter(occupant)
+    })
+  }
+
+  #room(id: string): ConcurrencyRoom {
+    let room = this.#rooms.get(id)
+    if (room === undefined) {
+      const cache = this.#opened()
+      const host: RoomHost = {
+        rules: this.#rules,
+        nowMs: () => cache.clock.nowMs(),
+        change: (change) => this.#change(cache, change),
+        left: () => this.#rooms.delete(id),
+      }
+      room = new ConcurrencyRoom(host, ownKey(cache, 'rate', [this.name, 'slots', id.toWellFormed()]))
+      this.#rooms.set(id, room)
+    }
+    return room
+  }
+
+  async #change(
+    cache: Memcache,
+    change: (store: RateLimitStore) => Promise<ConcurrencyTurn>,
+  ): Promise<ConcurrencyTurn | 'allowed' | 'denied'> {
+    if (!this.#insurance.isNeeded(cache)) {
+      try {
+        return await change(this.#store!)
+      } catch (error) {
+        // Nobody is there to be told of it, and a slot that cannot be counted is one of this process.
+        this.#insurance.noteAll(cache, error)
+      }
+    }
+    const { onCacheDown } = this.#options
+    if (onCacheDown === 'local') return change(LocalCounters.of(cache))
+    return onCacheDown === 'open' ? 'allowed' : 'denied'
+  }
+
+  #opened(): Memcache {
+    const cache = this.#options.cache ?? getDefaultMemcache()
+    if (cache !== this.#cache) {
+      this.#cache = cache
+      this.#store = new MemcachedCounters(cache.client)
+    }
+    return cache
+  }
+}
+
+function slotOf(room: ConcurrencyRoom, token: string, signal: AbortSignal): Slot {
+  let released: Promise<void> | undefined
+  const release = (): Promise<void> => (released ??= room.leave(token))
+  return { signal, release, [Symbol.asyncDispose]: release }
+}
+
+/**
+ * A limiter of how many run at once.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * const reports = concurrency({ name: 'reports', max: 2, queue: 10, waitMs: 5000 })
+ * await using slot = await reports.acquire(userId)
+ */
+export function concurrency(options: ConcurrencyOptions): ConcurrencyLimiter {
+  return new ConcurrencyLimiter(options)
+}

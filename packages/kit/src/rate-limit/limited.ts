@@ -1,0 +1,83 @@
+import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { ConcurrencyLimiter } from './concurrency.ts'
+import { checkWaitMs } from './concurrency-options.ts'
+import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
+import type { RateLimiterOptions } from './rate-limiter-options.ts'
+import { RateLimiter } from './rate-limiter.ts'
+
+/** Options of `limited`: those of `rateLimiter`, whose `algorithm` is `gcra` by default: tokens that come evenly. */
+export interface LimitedOptions<Args extends readonly unknown[]> extends RateLimiterOptions {
+  /** Whom a call counts for. Default: all calls count together. */
+  key?: ((...args: Args) => string) | undefined
+  /** How much a call counts. Default 1. */
+  cost?: number | ((...args: Args) => number) | undefined
+  /** How long a call may wait for its turn, in milliseconds. Default: as long as it takes. */
+  waitMs?: number | undefined
+  /** How many may run at once, in all processes. Default: any number. */
+  maxConcurrent?: number | undefined
+  /** How long the place of a process that was killed is taken, with `maxConcurrent`, in milliseconds. Default 10,000. */
+  leaseMs?: number | undefined
+}
+
+export const LIMITED_OPTIONS = [
+  ...RATE_LIMITER_OPTIONS,
+  'key',
+  'cost',
+  'waitMs',
+  'maxConcurrent',
+  'leaseMs',
+] as const satisfies readonly (keyof LimitedOptions<[]>)[]
+
+const HINTS = { ...RATE_LIMITER_HINTS, max: 'maxConcurrent', timeout: 'waitMs', timeoutMs: 'waitMs', queue: 'waitMs' }
+
+/** A function whose calls wait for their turn. */
+export type LimitedFunction<Args extends readonly unknown[], Result> = ((...args: Args) => Promise<Result>) & {
+  readonly limiter: RateLimiter
+}
+
+/**
+ * A function whose calls are limited, in all processes together: those over the limit wait for their turn. For calls to somebody
+ * else's API.
+ * @throws MemcacheOptionError if an option is unknown or invalid. The function rejects with a `MemcacheLimitError`, with the time
+ * after which there is room, if a call would wait for longer than `waitMs`.
+ * @example
+ * const search = limited(callSearchApi, { name: 'search-api', perSecond: 10, maxConcurrent: 4, waitMs: 30_000 })
+ */
+export function limited<Args extends readonly unknown[], Result>(
+  run: (...args: Args) => Result | Promise<Result>,
+  options: LimitedOptions<Args>,
+): LimitedFunction<Args, Result> {
+  if (typeof run !== 'function') throw new MemcacheOptionError(`limited takes a function, got ${typeof run}`)
+  checkOptions('limited', options, LIMITED_OPTIONS, HINTS)
+  const { key, cost = 1, waitMs = Infinity, maxConcurrent, leaseMs, ...limits } = options
+  checkWaitMs(waitMs)
+  const limiter = new RateLimiter({ algorithm: 'gcra', ...limits })
+  const { cache, onCacheDown } = limits
+  const { name } = limiter
+  const slots =
+    maxConcurrent === undefined
+      ? undefined
+      : new ConcurrencyLimiter({ max: maxConcurrent, name, waitMs, leaseMs, cache, onCacheDown })
+
+  async function call(...args: Args): Promise<Result> {
+    const id = key === undefined ? 'all' : key(...args)
+    if (slots === undefined) return inTurn(id, args, waitMs)
+    const { cache: counting } = limiter
+    const startedMs = counting.clock.nowMs()
+    return slots.run(id, () => inTurn(id, args, waitMs - (counting.clock.nowMs() - startedMs)))
+  }
+
+  async function inTurn(id: string, args: Args, leftMs: number): Promise<Result> {
+    const amount = typeof cost === 'function' ? cost(...args) : cost
+    const { allowed, retryAfterMs } = await limiter.blockUntilReady(id, { cost: amount, waitMs: Math.max(0, leftMs) })
+    if (allowed) return run(...args)
+    throw new MemcacheLimitError(
+      retryAfterMs === Infinity
+        ? `the limit '${name}' never allows a call that costs ${amount}`
+        : `the limit '${name}' has room in ${retryAfterMs} ms, and a call may wait for ${waitMs} ms`,
+      { retryable: retryAfterMs !== Infinity, retryAfterMs },
+    )
+  }
+
+  return Object.assign(call, { limiter })
+}
