@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describeWithMemcached, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { MemcachedClient, MemcacheError } from '../src/index.ts'
-import type { CallOptions, MemcachedClientOptions } from '../src/index.ts'
+import { MemcachedClient } from '../src/index.ts'
+import type { CallOptions, MemcachedClientOptions, MemcacheError } from '../src/index.ts'
 
 const CHUNK_BYTES = 100
 const KEYS = ['a', 'b']
