@@ -11,6 +11,7 @@ import type { ReplyTarget } from './reply-writer.ts'
 import { MAX_PENDING_REPLY_BYTES } from './reply-writer.ts'
 import type { CloseReason, Session, SessionHost } from './session.ts'
 import { TextSession } from './text-session.ts'
+import type { TurnQueue } from './turn-queue.ts'
 import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
 
@@ -21,6 +22,8 @@ export interface ConnectionOwner extends AdminActions {
   /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean
   log(line: string): void
+  /** Who has more to do. */
+  readonly turns: TurnQueue
   /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
   readonly credentials: Credentials | undefined
   /** A client has sent wrong credentials. */
@@ -63,6 +66,8 @@ export class Connection implements ReplyTarget, SessionHost {
   /** Whether the replies to one read are held together, since it takes several turns. */
   #corked = false
   #closing = false
+  readonly #turn = (): void => this.#goOn()
+  readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
 
   /** @param copiesOnWrite see `ReplyTarget`. */
   constructor(stream: Duplex, owner: ConnectionOwner, copiesOnWrite: boolean, ends: ConnectionEnds) {
@@ -129,7 +134,12 @@ export class Connection implements ReplyTarget, SessionHost {
     return --this.#requestsLeft <= 0 || this.context.replies.pendingBytes > MAX_PENDING_REPLY_BYTES
   }
 
+  endTurn(): void {
+    this.#requestsLeft = 0
+  }
+
   beginLongReply(reply: LongReply): void {
+    this.endTurn()
     this.#longReply = reply
   }
 
@@ -200,7 +210,7 @@ export class Connection implements ReplyTarget, SessionHost {
       if (stream.writableNeedDrain) {
         stream.pause()
         // A stream within this process drains at once: the others still have their turn before more is made.
-        stream.once('drain', () => setImmediate(() => this.#goOn()))
+        stream.once('drain', this.#waitForTurn)
         return false
       }
     }
@@ -213,7 +223,7 @@ export class Connection implements ReplyTarget, SessionHost {
         if (!this.#corked) stream.cork()
         this.#corked = true
       }
-      setImmediate(() => this.#goOn())
+      this.#waitForTurn()
       return false
     }
     this.#uncork()
