@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
-import { checkOptions, escapeKeyPart, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
-import { ownKeyText, storedKey } from './cache-key.ts'
+import { ownKeyText, prefixText, storedKey } from './cache-key.ts'
 import { CacheNamespace } from './cache-namespace.ts'
 import type { CacheMethods, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
 import { CacheCore } from './cache/cache-core.ts'
@@ -60,7 +60,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = this.#options
     const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
-    const prefix = escapeKeyPart(this.#options.prefix)
+    const prefix = prefixText(this.#options.prefix)
     this.clock = clock
     this.#report = new CacheReport(this, logger)
     const wirePrefix = prefix === '' ? '' : `${prefix}:`

@@ -7,6 +7,7 @@ import type { EntryFacts } from './entry.ts'
 import { Flights } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { ResolvedLoading } from './get-or-set-options.ts'
+import { originalOf } from '../revive/class-warnings.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { HeldLease } from './lease-keeper.ts'
 import type { Loaded } from './load-run.ts'
@@ -299,7 +300,7 @@ export class LeasedLoads {
   /** `undefined`: it is not to be stored. */
   #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
     try {
-      const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, value))
+      const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)))
       if (own === 0) return undefined
       const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
       const { staleSeconds } = loading

@@ -1,4 +1,4 @@
-import type { DeclarationSite } from '../declaration-site.ts'
+import { DeclarationSite } from '../declaration-site.ts'
 import type { NamespaceOwner } from '../namespace-owners.ts'
 import { cachedMethodNames } from './cached-methods.ts'
 
@@ -14,9 +14,14 @@ const SITES = new WeakMap<object, DeclarationSite>()
 const PROCESS_METHODS = new WeakMap<object, (string | symbol)[]>()
 const OWNERS = new WeakMap<Function, NamespaceOwner>()
 
-/** Remembers where a class was declared whose methods are decorated. */
-export function declareClass(prototype: object, site: DeclarationSite): void {
-  if (!SITES.has(prototype)) SITES.set(prototype, site)
+/**
+ * Where a class is declared whose methods are decorated, taken at its first method.
+ * @param decorator that is being called.
+ */
+export function declareClass(prototype: object, decorator: Function): DeclarationSite {
+  let site = SITES.get(prototype)
+  if (site === undefined) SITES.set(prototype, (site = new DeclarationSite(decorator)))
+  return site
 }
 
 /** Remembers a method whose decorator takes the process's cache. */

@@ -53,8 +53,8 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
     context: ClassMethodDecoratorContext | string | symbol,
     descriptor?: PropertyDescriptor,
   ): unknown => {
-    const site = new DeclarationSite(decorator)
     if (isStandardContext(context)) {
+      const site = new DeclarationSite(decorator)
       const { name } = context
       if (context.static) throw staticMethod(owner, name)
       if (source.decorated !== undefined) {
@@ -72,7 +72,7 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
     const method = requireMethod<Args, Value>(owner, context, descriptor?.value)
     if (typeof target === 'function') throw staticMethod(owner, context)
     source.decorated?.(target, context, choice, kind)
-    declareClass(target, site)
+    const site = declareClass(target, decorator)
     if (source.decorated === undefined && choice === undefined) declareProcessMethod(target, context)
     const parameters = countParameters(method, target, context)
     const about = { name: context, parameters, site, prototype: target, onObject: () => {} }
