@@ -16,7 +16,7 @@ describe('MemcacheStore', () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const store = new MemcacheStore({ cache, ttlSeconds: 100 })
-    const secondsLeft = async (id: string) => (await cache.client.meta.get(`~session:${id}`))?.ttlSeconds
+    const secondsLeft = async (id: string) => (await cache.client.meta.get(`session:${id}`))?.ttlSeconds
     await store.set('read', session(1))
     await store.set('touched', session(1))
     await store.set('neither', session(1))

@@ -179,7 +179,7 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
       const { headers } = await request(server).get('/data').expect({})
       const cookie = headers['set-cookie']![0]!
       const id = decodeURIComponent(cookie.split(';')[0]!.split('=')[1]!).slice(2).split('.')[0]!
-      const casOf = async () => (await cache.client.gets(`~session:${id}`))!.casUnique
+      const casOf = async () => (await cache.client.gets(`session:${id}`))!.casUnique
       const before = await casOf()
       await visit(server, '/data', cookie).expect({})
       expect(await casOf()).not.toBe(before)

@@ -1,5 +1,6 @@
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from './cache-namespace.ts'
+import { ttlOf } from './cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader } from './cache/read-through-many.ts'
 import { warm } from './warming/warm.ts'
@@ -44,7 +45,7 @@ export function argumentCache<Args extends readonly unknown[], Value>(
     },
     async set(args, value, ttl) {
       const { namespace, keyOf, tagsOf, loading } = calls()
-      const ttlSeconds = ttl ?? loading.ttlSeconds
+      const ttlSeconds = ttlOf(ttl ?? loading.ttlSeconds, value)
       return namespace?.set(keyOf(args), value, { ttlSeconds, tags: tagsOf(args) }) ?? false
     },
     async delete(args) {

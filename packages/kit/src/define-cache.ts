@@ -2,7 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './argument-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
-import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions, ttlOf } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 import type { Memcache } from './memcache.ts'
@@ -181,7 +181,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   }
 
   async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
-    const ttlSeconds = ttl ?? this.loading.ttlSeconds
+    const ttlSeconds = ttlOf(ttl ?? this.loading.ttlSeconds, value)
     return this.namespace.set(this.keyOf(id), value, { ttlSeconds, tags: this.tagsOf(id) })
   }
 

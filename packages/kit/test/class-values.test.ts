@@ -164,6 +164,23 @@ describe('type', () => {
     }
   })
 
+  it('is what a lifetime by the value is given', async () => {
+    const ttls = [{ type: User }, { revive: ({ id }: { id: number }) => new User(id) }, {}]
+    for (const [id, options] of ttls.entries()) {
+      const given: unknown[] = []
+      const ttlSeconds = (value: User) => (given.push(value.isAdmin), 60)
+      await test.cache.getOrSet(['user', id], () => new User(id), { ...options, ttlSeconds })
+      expect(given).toEqual([true])
+    }
+  })
+
+  it('leaves what has a class of its own in memcached', async () => {
+    const values = () => [new User(1), new Date(0), /a/g, new URL('http://a/'), new Uint8Array([1]), 5n, 'text', null]
+    for (const _ of ['miss', 'hit']) {
+      expect(await test.cache.getOrSet('mixed', values, { type: User })).toStrictEqual(values())
+    }
+  })
+
   it('is for what is read without a load, too', async () => {
     const users = defineCache({ name: 'users', type: User, load: user })
     class Service {

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { memcache, MemcacheOptionError, SessionRepository } from '../src/index.ts'
 import { SessionEncryption } from '../src/session/session-encryption.ts'
 
-const GENERATION = '~session::generation'
+const GENERATION = 'session::generation'
 
 async function idsOf(sessions: SessionRepository): Promise<string[]> {
   const ids: string[] = []
@@ -45,7 +45,7 @@ describe('a session repository', () => {
     clock.advanceSeconds(1)
     expect(await sessions.read('a')).toBeUndefined()
     // A request that held it brings nothing back.
-    await cache.client.delete('~session:a')
+    await cache.client.delete('session:a')
     expect(await sessions.write('a', { n: 2 }, held, 600)).toBeUndefined()
     expect(await sessions.read('a')).toBeUndefined()
     await sessions.write('b', { n: 1 }, undefined, 600)
@@ -57,10 +57,10 @@ describe('a session repository', () => {
     const { cache, clock } = test
     const sessions = new SessionRepository({ cache })
     await sessions.write('before', { n: 1 }, undefined, 600)
-    const stored = await cache.client.get('~session:before')
+    const stored = await cache.client.get('session:before')
     await sessions.clear()
     await sessions.write('after', { n: 1 }, undefined, 600)
-    await cache.client.set('~session:before', stored, 600)
+    await cache.client.set('session:before', stored, 600)
     await cache.client.delete(GENERATION)
     clock.advanceSeconds(2)
     expect((await sessions.read('after'))?.data).toEqual({ n: 1 })
@@ -100,7 +100,7 @@ describe('a session repository', () => {
     await sessions.write('a', { n: 1 }, undefined, 600)
     await sessions.clear()
     expect(await sessions.read('a')).toBeUndefined()
-    expect(await cache.client.get('~session:a')).toEqual({ n: 1 })
+    expect(await cache.client.get('session:a')).toEqual({ n: 1 })
     await expect(idsOf(sessions)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_SERVER' })
   })
 
@@ -112,7 +112,7 @@ describe('a session repository', () => {
     let tries = 0
     const disturb = (): number => {
       tries++
-      void test.cache.client.set('~session:a', { n: tries }, 600)
+      void test.cache.client.set('session:a', { n: tries }, 600)
       return 600
     }
     await expect(sessions.write('a', { m: 1 }, base, disturb)).rejects.toMatchObject({ retryable: true })
@@ -146,7 +146,7 @@ describe('a session repository', () => {
     await using test = await testMemcache({ logger: { info: () => {}, warn: (message) => void warned.push(message) } })
     const sessions = new SessionRepository({ cache: test.cache })
     for (const value of ['text', 5, [1], null, Buffer.from('{}'), true]) {
-      await test.cache.client.set('~session:a', value, 600)
+      await test.cache.client.set('session:a', value, 600)
       expect(await sessions.read('a')).toBeUndefined()
     }
     expect(warned).toEqual([expect.stringContaining('a stored session cannot be opened')])

@@ -2,6 +2,7 @@ import 'reflect-metadata'
 import { Controller, Get, Inject, Injectable, Logger, Module, Scope } from '@nestjs/common'
 import type { Provider, Type } from '@nestjs/common'
 import { LazyModuleLoader, REQUEST } from '@nestjs/core'
+import { Cached as CachedByKit } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheConfig, Cached, CacheEvict, CachePut, MemcacheModule, RateLimit } from '../src/index.ts'
@@ -226,6 +227,19 @@ describe('what Nest does not make', () => {
     ])
   })
 
+  it('is told where another copy of the package has decorated its class', async () => {
+    class Foreign {
+      async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    Object.defineProperty(Foreign.prototype, Symbol.for('memcache-ts-nestjs.decorated'), { value: new WeakMap() })
+    await using _ = await open({ providers: [{ provide: 'foreign', useFactory: () => new Foreign() }] })
+    expect(said).toEqual([
+      expect.stringMatching(/^Foreign caches and evicts nothing.*another copy of memcache-ts-nestjs/),
+    ])
+  })
+
   it('is told where there are several objects of a class, and cached where its keys tell them apart', async () => {
     class Api {
       readonly base: string
@@ -285,6 +299,36 @@ describe('what Nest does not make', () => {
     const Cities = cities()
     await (await open({ providers: [Cities] })).close()
     expect(await isCached(new Cities())).toBe(false)
+    expect(said).toEqual([])
+  })
+})
+
+describe('a decorator of memcache-ts', () => {
+  it('is told of, unless its cache is that of the application', async () => {
+    @Injectable()
+    class Wrong {
+      @CachedByKit(60) async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    {
+      await using _ = await open({ providers: [Wrong] })
+      expect(said).toEqual([expect.stringMatching(/^Wrong\.find has a decorator of memcache-ts, .*import it from/)])
+    }
+    said = []
+    await using process = await testMemcache({ asDefault: true })
+    @Injectable()
+    class Chosen {
+      @CachedByKit({ ttlSeconds: 60, cache: process.cache }) async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    await using _chosen = await open({ providers: [Chosen] })
+    await using _same = await open({
+      root: MemcacheModule.forRoot({ cache: process.cache }),
+      providers: [Wrong],
+      cache: process.cache,
+    })
     expect(said).toEqual([])
   })
 })

@@ -22,6 +22,7 @@ import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
+import { TurnQueue } from './turn-queue.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 
@@ -384,6 +385,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
+      turns: new TurnQueue(),
       credentials: this.#credentials,
       refusedCredentials: () => this.#logRefusedCredentials(),
       failed: (error, peer) => {

@@ -2,6 +2,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { AdaptiveStore } from './adaptive-store.ts'
 import type { ClassWarnings } from '../revive/class-warnings.ts'
 import type { CacheReport } from './cache-report.ts'
+import type { LoadingDefaults } from './get-or-set-options.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
 import type { DoubtfulLeases } from './doubtful-leases.ts'
@@ -24,6 +25,8 @@ export interface CacheParts {
   readonly clock: Clock
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  /** How values are loaded where nothing else is said. */
+  readonly loading: LoadingDefaults
   /** A key of the kit's own as it is stored: hashed where memcached could not hold it. */
   readonly storedKey: (text: string) => string
   /** The key of a tag, as it is stored. */

@@ -26,6 +26,10 @@ export interface MemcacheEvents {
   degraded: [error: unknown]
   /** It works again. */
   recovered: [server: string]
+  /** No server answers any more: the application goes on without a cache. */
+  away: [error: unknown]
+  /** One of them answers again. */
+  back: [server: string]
 }
 
 const NAMES = [
@@ -40,6 +44,8 @@ const NAMES = [
   'cacheError',
   'degraded',
   'recovered',
+  'away',
+  'back',
 ] as const satisfies readonly (keyof MemcacheEvents)[]
 
 const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache-ts:${name}`)])) as unknown as Record<
@@ -148,6 +154,14 @@ export class CacheReport {
 
   recovered(server: string): void {
     this.#tell('recovered', server)
+  }
+
+  away(error: unknown): void {
+    this.#tell('away', error)
+  }
+
+  back(server: string): void {
+    this.#tell('back', server)
   }
 
   #tell<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {

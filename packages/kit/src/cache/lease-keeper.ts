@@ -11,8 +11,6 @@ export interface HeldLease {
 
 /** How often a lease is renewed in its time. */
 const RENEWALS = 3
-/** How long the right to reload in the background is kept, in leases: if a reload hangs, other processes may try. */
-const BACKGROUND_LEASES = 2
 
 /**
  * Renews the leases of loads that are under way, so that `leaseSeconds` is how long a dead process is waited for, not how
@@ -29,10 +27,10 @@ export class LeaseKeeper {
     this.#intervalMs = (leaseSeconds * 1000) / RENEWALS
   }
 
-  keep(lease: HeldLease, background: boolean): void {
+  /** @param forMs how long it is renewed, unless it is released: then other processes may try, for this load may hang. */
+  keep(lease: HeldLease, forMs: number): void {
     const sinceMs = performance.now()
-    const untilMs = background && lease.filled ? sinceMs + this.#intervalMs * RENEWALS * BACKGROUND_LEASES : Infinity
-    this.#leases.set(lease, { sinceMs, untilMs })
+    this.#leases.set(lease, { sinceMs, untilMs: sinceMs + forMs })
     if (this.#timer !== undefined) return
     this.#timer = setInterval(() => this.#renewDue(), this.#intervalMs)
     this.#timer.unref()
@@ -63,7 +61,9 @@ export class LeaseKeeper {
 
   async #renew(lease: HeldLease): Promise<void> {
     try {
-      const casUnique = await this.#store.use((store) => store.renew(lease.key, lease.casUnique, lease.filled))
+      const casUnique = await this.#store.use(lease.key, (store) =>
+        store.renew(lease.key, lease.casUnique, lease.filled),
+      )
       if (casUnique === undefined) this.#leases.delete(lease)
       else lease.casUnique = casUnique
     } catch {

@@ -1,4 +1,3 @@
-import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { Fetched, StoredItem } from './cache-store.ts'
@@ -33,14 +32,14 @@ export type Lookup =
       readonly item: StoredItem
       /** This caller is the one to load it anew. */
       readonly claimed: boolean
-      /** A tag says that it is stale, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
+      /** It is stale, as a tag says, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
       readonly claimable: boolean
       readonly generations: Generations
     }
   /** Nothing: this caller is the one to load. */
   | { readonly kind: 'vacant'; readonly lease: OfferedLease; readonly generations: Generations }
-  /** Nothing, and another caller is loading it. */
-  | { readonly kind: 'taken' }
+  /** Nothing, and another caller is loading it; `lease` is what he has, for who has waited long enough. */
+  | { readonly kind: 'taken'; readonly lease: OfferedLease | undefined; readonly generations: Generations }
   /** The value is to be loaded without a lease: the cache is away, or up but of no help. */
   | { readonly kind: 'unleased'; readonly isAway: boolean }
 
@@ -131,25 +130,17 @@ export class Lookups {
   async #find(request: LookupRequest): Promise<Lookup> {
     const { store, tags, memory, report, doubtful } = this.#parts
     const { name, tagKeys, staleSeconds } = request
-    let isUnreadable = false
-    const failed = (error: unknown): void => {
-      isUnreadable = error instanceof MemcacheDecodeError
-      doubtful.add(name, error)
-    }
+    const failed = (error: unknown): void => doubtful.add(name, error)
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const known = request.l1 ? memory?.known(name) : undefined
       const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
       const stamp = memory?.stamp()
-      const fetching = store.use((using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
+      const fetching = store.use(name, (using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
       const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
+      // Its error is heard below, if it is not the same.
+      reading?.catch(() => {})
       const fetched = await attempt(fetching, report, failed)
       const generations = reading === undefined ? NO_GENERATIONS : await reading
-      if (isUnreadable) {
-        // What cannot be read, whoever has stored it, makes room for what is loaded now.
-        isUnreadable = false
-        if ((await this.#drop(name, { casUnique: undefined })) !== undefined) return CACHE_AWAY
-        continue
-      }
       const read = this.#read(request, fetched, generations, asksAbout, stamp)
       // Mostly it is known at once, and an await would cost as much as all before it.
       const found = read instanceof Promise ? await read : read
@@ -174,7 +165,11 @@ export class Lookups {
     if (fetched.kind === 'vacant') {
       return { kind: 'vacant', lease: new OfferedLease(name, fetched.casUnique, false), generations }
     }
-    if (fetched.kind === 'taken') return fetched
+    if (fetched.kind === 'unreadable') return this.#dropUnreadable(name, fetched.error)
+    if (fetched.kind === 'taken') {
+      const lease = fetched.casUnique === undefined ? undefined : new OfferedLease(name, fetched.casUnique, false)
+      return { kind: 'taken', lease, generations }
+    }
     if (fetched.kind === 'unheld') return NO_LEASE
     if (known !== undefined) {
       // Where memory has lost it meanwhile, the server may be another one, which counts its cas uniques anew.
@@ -197,7 +192,7 @@ export class Lookups {
     const { store, report } = this.#parts
     if (fetched.kind === 'vacant')
       void attempt(
-        store.use((using) => using.free(name, fetched.casUnique)),
+        store.use(name, (using) => using.free(name, fetched.casUnique)),
         report,
       )
     return CACHE_AWAY
@@ -234,7 +229,8 @@ export class Lookups {
     const isStale = fetched.stale || verdict === 'stale'
     const shared = new SharedValue(value, stamp === undefined)
     if (isStale) {
-      return { kind: 'stale', value: shared, item, claimed: fetched.claimed, claimable: !fetched.stale, generations }
+      const { claimed, unclaimed = false } = fetched
+      return { kind: 'stale', value: shared, item, claimed, claimable: !fetched.stale || unclaimed, generations }
     }
     if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item
@@ -243,11 +239,22 @@ export class Lookups {
     return { kind: 'fresh', value: shared, facts, item }
   }
 
+  /** Takes away what somebody has stored who is not the kit, so that it is loaded, and stored, anew. */
+  async #dropUnreadable(name: string, error: unknown): Promise<Lookup | undefined> {
+    const { store, report } = this.#parts
+    report.failed(error)
+    const dropped = await attempt(
+      store.use(name, (using) => using.dropUnreadable(name)),
+      report,
+    )
+    return dropped === AWAY ? CACHE_AWAY : undefined
+  }
+
   /** Takes an invalid item away, as long as it is this very one: what was stored meanwhile stays. */
-  async #drop(name: string, { casUnique }: Pick<StoredItem, 'casUnique'>): Promise<Lookup | undefined> {
+  async #drop(name: string, { casUnique }: StoredItem): Promise<Lookup | undefined> {
     const { store, report } = this.#parts
     const dropped = await attempt(
-      store.use((using) => using.drop(name, casUnique)),
+      store.use(name, (using) => using.drop(name, casUnique)),
       report,
     )
     return dropped === AWAY ? CACHE_AWAY : undefined

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { CacheParts } from './cache-parts.ts'
-import { copyValue } from './copy-value.ts'
+import { wouldWaitForItself } from './flights.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadRight } from './leased-loads.ts'
-import type { LoadNode } from './load-graph.ts'
-import { runLoader } from './load-run.ts'
+import { currentLoad, LoadNode } from './load-chain.ts'
+import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from './lookups.ts'
 import type { Lookup, Lookups } from './lookups.ts'
@@ -108,8 +108,10 @@ export class ReadThroughMany<Id, Value> {
     await Promise.all(
       ours.map(async ({ item, right }) => {
         const { name } = item.request
-        const options = { background: true, node: batch.node }
-        const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal), options)
+        const { node } = batch
+        const flight = this.#loads.start(item.request, { node, right, background: true }, (signal) =>
+          batch.load(item.id, signal),
+        )
         const { value, confirmed } = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
         if (confirmed && value !== undefined) report.loaded++
         else report.failed++
@@ -162,7 +164,7 @@ export class ReadThroughMany<Id, Value> {
         this.#values.set(item.id, found.value.take() as Value)
       } else if (found.kind === 'taken') {
         // The lease of a loader that asks for its own value is not waited for.
-        if (this.#loads.isOwnKey(name)) alone.push(item)
+        if (currentLoad()?.isWithin(this.#parts, name) === true) alone.push(item)
         else taken.push(item)
       } else {
         report.miss(name)
@@ -189,19 +191,12 @@ export class ReadThroughMany<Id, Value> {
       again.push(item)
       return
     }
-    if (this.#loads.isOwnCircle(running)) return this.#loadAlone(item)
+    if (wouldWaitForItself(running)) return this.#loadAlone(item)
     this.#parts.report.stats.coalesced++
     const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, this.#signal)
     if (isUnstorable) await this.#loadAlone(item)
     else if (!confirmed) again.push(item)
-    else if (value !== undefined) this.#values.set(item.id, copyValue(value) as Value)
-  }
-
-  /** Runs the loader for one value of this call alone. */
-  async #loadAlone(item: ManyItem<Id>): Promise<void> {
-    const batch = this.#batchOf([item])
-    const value = await this.#loads.runAlone(item.request.name, (signal) => batch.load(item.id, signal))
-    if (value !== undefined) this.#values.set(item.id, value as Value)
+    else if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
   /** Loads all of these by one call; each is a load of its own to those who join. */
@@ -211,11 +206,22 @@ export class ReadThroughMany<Id, Value> {
       const { name } = item.request
       // Nobody could refuse what it brings: only those who came to this at the same time may join it.
       if (isAway === false) process.nextTick(() => this.#loads.detach(name))
-      const { node } = batch
-      const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal), { node })
+      const flight = this.#loads.start(item.request, { node: batch.node, right }, (signal) =>
+        batch.load(item.id, signal),
+      )
       const { value } = await this.#loads.wait(name, flight, this.#signal)
       if (value !== undefined) this.#values.set(item.id, value as Value)
     })
+  }
+
+  /** Loads one that is part of the load that this call is made in: joining it would never end. */
+  async #loadAlone(item: ManyItem<Id>): Promise<void> {
+    const batch = this.#batchOf([item])
+    const { signal } = new AbortController()
+    const value = await this.#loads.runAlone(item.request, batch.node, () =>
+      batch.load(item.id, this.#signal ?? signal),
+    )
+    if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
   #reload(item: ManyItem<Id>, found: Extract<Lookup, { kind: 'stale' }>): void {
@@ -225,27 +231,29 @@ export class ReadThroughMany<Id, Value> {
   }
 
   #batchOf(items: readonly ManyItem<Id>[]): Batch<Id, Value> {
-    const node = this.#loads.nodeOf(items.map(({ request }) => request.name))
-    return new Batch(items, this.#load, this.#parts, node)
+    return new Batch(items, this.#load, this.#parts)
   }
 }
 
 /** One call for many values, which ends when nobody waits for any of them. */
 class Batch<Id, Value> {
-  /** The load that it is, for all of its keys. */
-  readonly node: LoadNode
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>
   readonly #parts: CacheParts
   readonly #controller = new AbortController()
+  /** The load of all of them, which runs one loader. */
+  readonly node: LoadNode
   #left = 0
   #loading: Promise<{ values: ReadonlyMap<Id, Value>; loaded: Loaded }> | undefined
 
-  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, parts: CacheParts, node: LoadNode) {
-    this.node = node
+  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, parts: CacheParts) {
     this.#items = items
     this.#load = load
     this.#parts = parts
+    this.node = new LoadNode(
+      parts,
+      items.map(({ request }) => request.name),
+    )
   }
 
   async load(id: Id, signal: AbortSignal): Promise<Loaded> {
@@ -264,7 +272,13 @@ class Batch<Id, Value> {
     const what = ids.length === 1 ? name : `${name} and ${ids.length - 1} more`
     const loaded = await runLoader(
       async (context) => valuesById(ids, await this.#load(ids, context)),
-      { name: what, signal: this.#controller.signal, hardTimeoutMs: loading.hardTimeoutMs, stale: undefined },
+      {
+        name: what,
+        node: this.node,
+        signal: this.#controller.signal,
+        hardTimeoutMs: loading.hardTimeoutMs ?? HARD_TIMEOUT_MS,
+        stale: undefined,
+      },
       this.#parts.report,
     )
     return { values: loaded.value as ReadonlyMap<Id, Value>, loaded }

@@ -116,14 +116,14 @@ export class Tags {
   /** Counts in a tag's item; where somebody has stored something there that is no number, a new one is made: what carries the old one is invalid. */
   async #readable<Result>(tagKey: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
     try {
-      return await this.#store.use(task)
+      return await this.#store.use(tagKey, task)
     } catch (error) {
       const isGarbage =
         error instanceof MemcacheDecodeError ||
         (error instanceof MemcacheServerError && error.message.includes('non-numeric'))
       if (!isGarbage) throw error
-      await this.#store.use((store) => store.delete(tagKey))
-      return this.#store.use(task)
+      await this.#store.use(tagKey, (store) => store.delete(tagKey))
+      return this.#store.use(tagKey, task)
     }
   }
 

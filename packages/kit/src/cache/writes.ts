@@ -34,7 +34,7 @@ export class Writes {
     this.#forget(name)
     const stamp = memory?.stamp()
     const stored = await attempt(
-      store.use((using) => using.set(name, item, seconds)),
+      store.use(name, (using) => using.set(name, item, seconds)),
       report,
     )
     this.#loads.detach(name)
@@ -74,7 +74,7 @@ export class Writes {
   async #invalidate(name: string, task: (store: CacheStore) => Promise<void>): Promise<boolean> {
     const { store, pending, report } = this.#parts
     this.#forget(name)
-    const done = await attempt(store.use(task), report)
+    const done = await attempt(store.use(name, task), report)
     this.#forget(name)
     if (done === AWAY) return this.#unconfirmed(name)
     pending.settle(name)

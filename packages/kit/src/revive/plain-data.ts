@@ -48,7 +48,7 @@ function isPlain(value: unknown, depth: number): boolean {
     return true
   }
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype) {
+  if (prototype === Object.prototype || prototype === null) {
     const record = value as Record<string, unknown>
     if (typeof record['toJSON'] === 'function') return false
     for (const key in record) {
@@ -102,7 +102,8 @@ function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   if (typeof toJSON === 'function') return convert(toJSON.call(value), depth + 1, onClass)
   if (constructor !== undefined && isOpaque(constructor)) throw new OpaqueError()
   // Object.fromEntries defines properties, so that a key `__proto__` stays data.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+  const plain = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+  return Object.getPrototypeOf(value) === null ? (Object.setPrototypeOf(plain, null) as object) : plain
 }
 
 function collect(value: unknown, depth: number, classes: Set<Function>): void {

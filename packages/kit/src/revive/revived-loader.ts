@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Loader } from '../cache/get-or-set-options.ts'
 import { valuesById } from '../cache/read-through-many.ts'
 import type { BatchLoader } from '../cache/read-through-many.ts'
@@ -35,7 +36,8 @@ export async function revivedValue(
   try {
     return await revive(stored)
   } catch (error) {
-    if (stored === loaded) throw error
+    // Every caller's value is a copy.
+    if (isDeepStrictEqual(stored, loaded)) throw error
     await discard(error)
   }
   return revive(await getOrSet(loader))

@@ -89,7 +89,8 @@ function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorag
   if (Array.isArray(stored)) return stored.map(item)
   if (stored instanceof Set) return new Set([...stored].map(item))
   if (stored instanceof Map) return new Map([...stored].map(([key, value]) => [key, item(value)]))
-  if (stored instanceof Date || ArrayBuffer.isView(stored)) return stored
+  // What has a class already has a form of its own in memcached: dates, bytes, errors, URLs.
+  if (!isPlainObject(stored)) return stored
   const type = typeOf(stored)
   if (type === undefined) return stored
   const instance = Object.create(type.prototype as object) as object
@@ -104,6 +105,11 @@ function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorag
     })
   }
   return instance
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 function isObject(value: unknown): value is object {

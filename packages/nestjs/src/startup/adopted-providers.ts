@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
+import { isDecoratedElsewhere } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { choiceOf } from '../injection/injected-source.ts'
 import { cachesOf, decoratedClassOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
@@ -17,6 +18,12 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
   const several = classesOfSeveral(modules)
   for (const { constructor, instance, token } of providersOf(modules)) {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
+    if (isForeign(instance)) {
+      new Logger('Memcache').warn(
+        `${instance.constructor.name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators are of another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
+      )
+      continue
+    }
     const methods = methodsOfObject(instance)
     const names = methods
       .map(({ choice }) => choiceOf(instance.constructor, choice))
@@ -36,6 +43,15 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
     }
   }
   return adopted
+}
+
+function isForeign(instance: object): boolean {
+  try {
+    // A Proxy that answers everything is none of ours.
+    return isDecoratedElsewhere(instance) && typeof instance.constructor === 'function'
+  } catch {
+    return false
+  }
 }
 
 /** The classes of which an application has several objects. */

@@ -5,7 +5,7 @@ import { BINARY_HEADER_BYTES } from './request-formatter.ts'
 
 export const BINARY_REQUEST_MAGIC = 0x80
 /** A longer body is refused, as memcached does (its largest item). */
-export const MAX_BINARY_BODY_BYTES = 1024 * 1024 * 1024
+const MAX_BINARY_BODY_BYTES = 1024 * 1024 * 1024
 /** The value that follows is for the handler; otherwise it is passed over. */
 export const VALUE = 1
 const EMPTY = Buffer.alloc(0)
