@@ -35,8 +35,12 @@ export interface SessionHost {
   readonly isPipelining: boolean
   /** Counts a request that was run. Returns whether to pause: the other connections have their turn, or the client has to read first. */
   countRequest(): boolean
+  /** The request that is run costs as much as a whole turn: the others have theirs behind it. */
+  endTurn(): void
   /** Makes a reply piece by piece, as the client reads it. */
   beginLongReply(reply: LongReply): void
+  /** Speaks another way from now on. */
+  become(session: Session): void
   /** Sends the client what happens, in these streams, from now on and until it goes. */
   watch(streams: number): void
   /** Closes the connection once the replies have left; the reason is one of memcached's words. */

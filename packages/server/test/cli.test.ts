@@ -85,7 +85,10 @@ describe('memcache-ts-server', () => {
     [['-o', 'slab_chunk_max=300'], 'must be evenly divisible by largestChunkBytes'],
     [['-o', 'slab_sizes=200-100'], 'slabSizes must rise by more than 8 bytes each'],
     [['-S'], '-S (SASL) is not supported yet'],
-    [['-Y', 'users'], '-Y (an authentication file) is not supported yet'],
+    [['-Y', '/nonexistent/users'], 'cannot read the authentication file /nonexistent/users: ENOENT'],
+    [['-Y', 'users', '-B', 'auto'], '-Y needs the text protocol'],
+    [['-Y', 'users', '-B', 'binary'], '-Y needs the text protocol'],
+    [['-Y', 'users', '-U', '5'], '-Y cannot be used with UDP'],
     [['-Z'], '-Z (TLS) is not supported yet'],
     [['-l', 'notls:127.0.0.1'], 'only valid with TLS'],
     [['-u', 'nobody-of-that-name', '-p', '-1'], "there is no user 'nobody-of-that-name'"],
@@ -259,21 +262,7 @@ describe('where it listens', () => {
   })
 
   it('says in one line what has no effect', async () => {
-    const args = [
-      '-p',
-      '-1',
-      '-U',
-      '0',
-      '-k',
-      '-L',
-      '-r',
-      '-t',
-      '4',
-      '-B',
-      'binary',
-      '-o',
-      'modern,hash_algorithm=xxh3,ext_threads=2',
-    ]
+    const args = ['-p', '-1', '-U', '0', '-k', '-L', '-r', '-t', '4', '-o', 'modern,hash_algorithm=xxh3,ext_threads=2']
     const server = await start(...args)
     let said = ''
     server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -285,7 +274,6 @@ describe('where it listens', () => {
       'memcache-ts-server: warning: -L has no effect: memory is had page by page',
       'memcache-ts-server: warning: -r has no effect: set the limit of core files where you start it',
       'memcache-ts-server: warning: -t 4 has no effect: there is one thread',
-      'memcache-ts-server: warning: -B binary: the binary protocol is not supported yet, ascii alone is spoken',
       'memcache-ts-server: warning: -o hash_algorithm,ext_threads has no effect',
     ])
   })

@@ -10,7 +10,7 @@ import { KeyListOperation } from './key-list-operation.ts'
  */
 const KEYS_PER_BATCH = 16
 
-/** Where callers of the same key look for each other: the last caller at each hash. */
+/** Where callers of the same key look for each other: the last caller at each hash, until its batch has ended. */
 const recent: (GetCall | undefined)[] = Array.from({ length: 256 })
 
 /**
@@ -57,6 +57,7 @@ export class GetBatch extends KeyListOperation {
       return
     }
     recent[slot] = call
+    call.slot = slot
     call.place = this.#calls.length
     this.#calls.push(call)
     this.wireKeys.push(wireKey)
@@ -88,6 +89,13 @@ export class GetBatch extends KeyListOperation {
     }
   }
 
+  /** Nothing of a batch is held once it has ended. */
+  protected override settle(): boolean {
+    if (!super.settle()) return false
+    for (const call of this.#calls) if (recent[call.slot] === call) recent[call.slot] = undefined
+    return true
+  }
+
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     const first = this.#calls[index]!
     // A proxy may say the same twice.
@@ -103,7 +111,7 @@ export class GetBatch extends KeyListOperation {
   protected askAgain(index: number): void {
     for (let call: GetCall | undefined = this.#calls[index]; call !== undefined; call = call.twin) {
       if (!call.settled) {
-        call.asksAgain = true
+        call.hasNextStep = true
         this.#again(call)
       }
     }
@@ -116,7 +124,7 @@ export class GetBatch extends KeyListOperation {
   }
 
   #missRest(): void {
-    for (const call of this.#all()) if (!call.asksAgain) call.resolve(undefined)
+    for (const call of this.#all()) if (!call.hasNextStep) call.resolve(undefined)
   }
 
   #holds(call: GetCall): boolean {
