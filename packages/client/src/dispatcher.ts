@@ -99,10 +99,11 @@ export class Dispatcher {
 
   /** The server of a key, or the one that the call says; where `failover` says so, the next one while it is away. */
   poolFor(wireKey: WireKey, options?: CallOptions): ServerPool {
-    return this.#poolOf(this.#routedBy(wireKey, options), options?.server)
+    return this.poolOf(this.routedBy(wireKey, options), options?.server)
   }
 
-  #poolOf(routed: WireKey, server: string | undefined): ServerPool {
+  /** The server of a key that decides where an operation goes, or the one that the call says. */
+  poolOf(routed: WireKey, server: string | undefined): ServerPool {
     const router = this.#router
     const pools = this.#pools
     if (server !== undefined) return this.#named(server)
@@ -129,8 +130,8 @@ export class Dispatcher {
    * @throws MemcacheError when it cannot be asked now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    const routed = this.#routedBy(wireKey, options)
-    this.sendTo(this.#poolOf(routed, options?.server), operation, routed, options)
+    const routed = this.routedBy(wireKey, options)
+    this.sendTo(this.poolOf(routed, options?.server), operation, routed, options)
   }
 
   /**
@@ -157,12 +158,12 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.textKey(key)
-      const routed = this.#routedBy(wireKey, options)
-      const connection = open(this.#poolOf(routed, options?.server), routed, key)
+      const routed = this.routedBy(wireKey, options)
+      const connection = open(this.poolOf(routed, options?.server), routed, key)
       const deadline = deadlineOf(options)
       deadline?.check()
       const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
-      const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
+      const call = new GetCall(key, wireKey, timeoutMs, options, resolve as (value: unknown) => void, reject)
       call.call = deadline
       connection.get(call, reader, again)
       if (options?.signal !== undefined) watch(options.signal, call)
@@ -170,7 +171,7 @@ export class Dispatcher {
   }
 
   /** The key that decides where an operation goes: that of its group, so that what is asked of a group keeps its order. */
-  #routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
+  routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
     return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
   }
 
