@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 import express from 'express'
 import type { NextFunction, Request, Response } from 'express'
 import session from 'express-session'
-import { MemcacheOptionError, SessionRepository } from 'memcache-ts'
+import { KeyPrefix, MemcacheOptionError, SessionRepository } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
 import flash from 'connect-flash'
@@ -579,7 +579,7 @@ describe('what is stored that is no session', () => {
   ])('is a new visitor, and no error: %s', async (_, value) => {
     await using site = await openSite({})
     const cookie = await site.login()
-    await site.test.cache.client.set(`~session:${idOf(cookie)}`, value)
+    await site.test.cache.client.set(`${KeyPrefix.session}:${idOf(cookie)}`, value)
     await site.visit('/me', cookie).expect(200, { user: 'nobody' })
     await site.visit('/login/bob', cookie).expect(200)
   })
