@@ -3,6 +3,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
 import { ClassWarnings } from '../revive/class-warnings.ts'
 import { AdaptiveStore } from './adaptive-store.ts'
+import { AtomicWrites } from './atomic-writes.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { CacheStats } from './cache-stats.ts'
@@ -11,6 +12,8 @@ import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './get-or
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
 import { Lookups } from './lookups.ts'
+import { acquireLock } from './lock.ts'
+import type { LockRequest, MemcacheLock } from './lock.ts'
 import type { MemoryStats, MemoryTier } from './memory-tier.ts'
 import { DoubtfulLeases } from './doubtful-leases.ts'
 import { PendingInvalidations } from './pending-invalidations.ts'
@@ -51,6 +54,7 @@ export class CacheCore {
   readonly parts: CacheParts
   readonly reads: Reads
   readonly writes: Writes
+  readonly atomic: AtomicWrites
   readonly #client: MemcachedClient
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
@@ -88,6 +92,7 @@ export class CacheCore {
     this.#single = new ReadThrough(this.parts, this.#lookups, this.#loads)
     this.reads = new Reads(client, this.parts)
     this.writes = new Writes(this.parts, this.#loads)
+    this.atomic = new AtomicWrites(client, this.parts, this.#lookups, this.#loads)
     this.#health = new ServerHealth(client, report, logger)
     client.on('connect', () => {
       // A server that was started anew counts its cas uniques from 1 again.
@@ -129,6 +134,11 @@ export class CacheCore {
   async forceFresh(request: ReadThroughRequest): Promise<unknown> {
     await this.writes.expire(request.name)
     return this.#single.get({ ...request, takesStale: false })
+  }
+
+  /** A lock by its key as it is stored. */
+  lock(request: LockRequest): Promise<MemcacheLock | undefined> {
+    return acquireLock(this.#client, this.parts, request)
   }
 
   getOrSetMany<Id, Value>(
