@@ -171,6 +171,7 @@ export class CacheNamespace implements CacheMethods {
     keys: readonly Given[],
     options?: RevivingOptions,
   ): Promise<Map<Given, Value>> {
+    requireList('getMany', keys)
     const names = keys.map((key) => this.key(key))
     const revive = options === undefined ? undefined : toReviver('getMany', options)
     const found = await this.#core.reads.getMany([...new Set(names)], this.#tagKeys)
@@ -231,6 +232,7 @@ export class CacheNamespace implements CacheMethods {
 
   #getOrSet<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
     try {
+      requireLoader('getOrSet', load)
       const name = this.key(key)
       const inMemory = this.#core.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
@@ -250,6 +252,8 @@ export class CacheNamespace implements CacheMethods {
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>> {
+    requireLoader('getOrSetMany', load)
+    requireList('getOrSetMany', ids)
     const revive = typeof options === 'object' ? reviverOf(options) : undefined
     const { signal } = toManyOptions(options)
     const getMany = (wanted: readonly Id[], loader: BatchLoader<Id, unknown>): Promise<Map<Id, unknown>> =>
@@ -379,6 +383,15 @@ export class CacheNamespace implements CacheMethods {
     if (tags === undefined || tags.length === 0) return this.#tagKeys
     return [...new Set([...this.#tagKeys, ...tags.map((tag) => this.#core.parts.tagKey(tag))])]
   }
+}
+
+function requireLoader(owner: string, load: unknown): void {
+  if (typeof load === 'function') return
+  throw new MemcacheOptionError(`${owner} needs a loader, () => …, got ${kindOf(load)}`)
+}
+
+function requireList(owner: string, list: unknown): void {
+  if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${kindOf(list)}`)
 }
 
 function idItself<Id>(id: Id): Key {

@@ -113,6 +113,16 @@ describe('notModified', () => {
   })
 })
 
+it('a loader, or a list, that is none is refused, also where the value is there', async () => {
+  await using test = await openCache()
+  await test.cache.set('k', 1)
+  const { cache } = test
+  await expect(cache.getOrSet('k', 5 as never)).rejects.toThrow('getOrSet needs a loader, () => …, got a number')
+  await expect(cache.getOrSetMany(['k'], undefined as never)).rejects.toThrow('getOrSetMany needs a loader')
+  await expect(cache.getOrSetMany('k' as never, () => [])).rejects.toThrow('getOrSetMany takes an array, got text')
+  await expect(cache.getMany('k' as never)).rejects.toThrow('getMany takes an array, got text')
+})
+
 describe('options of memcache', () => {
   it('loading is what is meant where a call says nothing', async () => {
     await using test = await openCache({ loading: { staleSeconds: 600, hardTimeoutMs: 20 } })
