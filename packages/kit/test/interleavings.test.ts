@@ -16,6 +16,14 @@ interface Way {
 }
 
 const WAYS: Record<string, Way> = {
+  forceFresh: {
+    options: () => ({}),
+    async invalidate(cache, key) {
+      const loaded = await cache.getOrSet(key, () => 'new', { ttlSeconds: 60, forceFresh: true })
+      return loaded === 'new'
+    },
+    reader: (cache, key) => ({ at: cache, key }),
+  },
   'a pull': {
     options: () => ({}),
     invalidate: async (cache, key) => {

@@ -257,7 +257,21 @@ describe('loads within loads', () => {
     expect(await test.cache.get('k')).toBe('base 1 2 3 4')
   })
 
-  it('are seen through getOrSetMany and warm', async () => {
+  it.each([false, true])('are not served what they replace, with values in memory: %s', async (l1) => {
+    await using test = await openCache({ l1 })
+    const options = { ttlSeconds: 60, staleSeconds: 600 }
+    let version = 1
+    const base = () => test.cache.getOrSet('k', () => `base ${version}`, options)
+    const override = () => test.cache.getOrSet('k', async () => `override of ${await base()}`, options)
+    expect(await override()).toBe('override of base 1')
+    version = 2
+    await test.cache.expire('k')
+    expect(await override()).toBe('override of base 1')
+    await until(() => test.cache.stats().sets === 2)
+    expect(await test.cache.get('k')).toBe('override of base 2')
+  })
+
+  it('are seen through getOrSetMany', async () => {
     await using test = await openCache()
     const key = (id: string): string[] => [id]
     const many = (ids: string[], inner: boolean): Promise<Map<string, string>> =>

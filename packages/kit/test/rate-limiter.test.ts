@@ -155,6 +155,18 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
+  it('lets nobody wait for the hour by which the clock was set back', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 2 })
+    await limiter.consume('client', { cost: 2 })
+    test.clock.advanceMs(-3_600_000)
+    const { allowed, retryAfterMs } = await limiter.consume('client')
+    if (allowed) return
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000)
+    test.clock.advanceMs(retryAfterMs)
+    expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
   it('blocks who wants more than it may, in every process, for as long as that', async () => {
     await using test = await openCache()
     const options = { perMinute: 3, blockMs: 600_000 } as const

@@ -133,6 +133,21 @@ describe('MemcacheThrottlerStorage', () => {
     expect(await storage.increment('k', 0, 1, 0, 'none')).toMatchObject({ isBlocked: false })
   })
 
+  it('counts without a limit that is far away, takes no block for none, and says what is no number', async () => {
+    await using test = await testMemcache({ timeoutMs: 5000 })
+    const storage = new MemcacheThrottlerStorage(test.cache)
+    expect(await storage.increment('a', 1000, Infinity, 1000, 'odd')).toMatchObject({ totalHits: 1, isBlocked: false })
+    expect(await storage.increment('b', 1000, -1, 1000, 'odd')).toMatchObject({ totalHits: 1, isBlocked: true })
+    for (const block of [Number.NaN, undefined as never, -5]) {
+      expect(await storage.increment(`c${block}`, 1000, 1, block, 'odd')).toMatchObject({ isBlocked: false })
+      expect(await storage.increment(`c${block}`, 1000, 1, block, 'odd')).toMatchObject({ timeToBlockExpire: 1 })
+    }
+    await expect(storage.increment('d', 1000, Number.NaN, 0, 'odd')).rejects.toThrow(
+      'a limit must be a number, got NaN',
+    )
+    await expect(storage.increment('e', Infinity, 1, 0, 'odd')).rejects.toThrow('a window must be a whole number')
+  })
+
   it('does not pile up limits that are computed', async () => {
     await using test = await testMemcache()
     const storage = new MemcacheThrottlerStorage(test.cache)

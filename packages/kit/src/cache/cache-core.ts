@@ -11,6 +11,7 @@ import { resolveLoading } from './get-or-set-options.ts'
 import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './get-or-set-options.ts'
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
+import { currentLoad } from './load-chain.ts'
 import { Lookups } from './lookups.ts'
 import { acquireLock } from './lock.ts'
 import type { LockRequest, MemcacheLock } from './lock.ts'
@@ -108,7 +109,7 @@ export class CacheCore {
     if (memory === undefined) return undefined
     if (typeof options === 'object' && !mayBeFromMemory(options)) return undefined
     const item = memory.fresh(name)
-    if (item === undefined) return undefined
+    if (item === undefined || currentLoad()?.isWithin(this.parts, name) === true) return undefined
     report.memoryHit(name)
     return Promise.resolve(memory.valueOf(item))
   }

@@ -98,6 +98,8 @@ export class ReadThrough {
   async get(request: ReadThroughRequest): Promise<unknown> {
     const { name, signal } = request
     const { report } = this.#parts
+    // What is stored is what this load replaces: served to its own loader, the old value would be stored as the new one.
+    if (currentLoad()?.isWithin(this.#parts, name) === true) return this.#loadAlone(request)
     let hasJoined = false
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
