@@ -87,6 +87,13 @@ export class FrameReader {
     this.#own = undefined
   }
 
+  /** Stops for good, and gives away what was held: another reader goes on with it. */
+  takeHeld(): Buffer {
+    const held = this.#held.subarray(0, this.#heldLength)
+    this.stop()
+    return held
+  }
+
   /** Stops for good and forgets what was held: the connection is closed. */
   stop(): void {
     this.#ended = true

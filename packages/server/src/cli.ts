@@ -69,8 +69,7 @@ function endBySignal(server: MemcachedServer): void {
   const endGracefully = (): void => void server.close().then(() => process.exit(0))
   process.once('SIGUSR1', endGracefully)
   server.once('shutdown', (graceful) => (graceful ? endGracefully() : setImmediate(() => process.exit(0))))
-  // Certificates would be read again; there are none yet.
-  process.on('SIGHUP', () => {})
+  process.on('SIGHUP', () => server.reload())
 }
 
 /** Starts the same command in the background; returns when it listens, or with its error. */

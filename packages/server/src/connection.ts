@@ -1,5 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { AdminActions } from './commands/admin/admin-actions.ts'
+import { AuthSession } from './auth/auth-session.ts'
+import type { Credentials } from './auth/credentials.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
@@ -20,6 +22,10 @@ export interface ConnectionOwner extends AdminActions {
   /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean
   log(line: string): void
+  /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
+  readonly credentials: Credentials | undefined
+  /** A client has sent wrong credentials. */
+  refusedCredentials(): void
   /** A client has begun with a byte of the binary protocol, which is not spoken here. */
   refusedBinary(peer: string): void
   /** Running a request has thrown: a fault of ours. */
@@ -133,8 +139,12 @@ export class Connection implements ReplyTarget, SessionHost {
   watch(streams: number): void {
     const { events } = this.context
     const watcher = new Watcher(this.stream, streams, this.owner.options.watcherBufferBytes, events.nextEvent())
+    this.become(new WatchSession(events, watcher))
+  }
+
+  become(session: Session): void {
     this.#session?.dispose()
-    this.#session = new WatchSession(events, watcher)
+    this.#session = session
   }
 
   close(reason: CloseReason): void {
@@ -160,6 +170,8 @@ export class Connection implements ReplyTarget, SessionHost {
 
   #chooseSession(firstByte: number): Session | undefined {
     if (this.#closing) return undefined
+    const { credentials } = this.owner
+    if (credentials !== undefined) return (this.#session = new AuthSession(this, credentials))
     if (firstByte === BINARY_MAGIC && this.owner.options.protocol !== 'ascii') {
       this.owner.refusedBinary(this.ends.peer)
       this.close('error')

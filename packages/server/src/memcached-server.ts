@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
+import { Credentials } from './auth/credentials.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
@@ -52,6 +53,7 @@ export interface MemcachedServerEvents {
  */
 export class MemcachedServer extends EventEmitter<MemcachedServerEvents> implements AsyncDisposable {
   readonly #options: ResolvedServerOptions
+  readonly #credentials: Credentials | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
   readonly #connections = new Set<Connection>()
@@ -67,12 +69,16 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #isRestored = false
   #hasRestored = false
   #refusedBinary = false
+  /** The second in which wrong credentials were last told of, and how many were not. */
+  #refusalTold = 0
+  #refusalsUntold = 0
 
   /** @throws MemcacheOptionError for options that cannot be. */
   constructor(options: MemcachedServerOptions = {}) {
     super()
     this.#options = resolveServerOptions(options)
     this.#verbosity = this.#options.verbosity
+    if (this.#options.authFile !== '') this.#credentials = new Credentials(this.#options.authFile)
     const { tuning, prefixDelimiter } = this.#options
     const store = new ItemStore(
       {
@@ -158,6 +164,18 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   get portLines(): string {
     const lines = this.#listeners.filter(({ port }) => port !== undefined)
     return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
+  }
+
+  /**
+   * Reads files that may change while it runs again: the authentication file. One that cannot be used is told of in the
+   * log, and what was read before stays.
+   */
+  reload(): void {
+    try {
+      this.#credentials?.reload()
+    } catch (error) {
+      this.#tell('log', `${(error as Error).message}; the credentials stay as they were`)
+    }
   }
 
   /** Stops listening, lets replies that are under way leave, and ends all connections. */
@@ -318,6 +336,16 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
   }
 
+  /** One line a second at the most: whoever tries passwords does not fill the log. Never with what was tried. */
+  #logRefusedCredentials(): void {
+    this.#refusalsUntold++
+    const { now } = this.#owner.context.store
+    if (now === this.#refusalTold) return
+    this.#refusalTold = now
+    this.#tell('log', `refused wrong credentials (attempts since the last such line: ${this.#refusalsUntold})`)
+    this.#refusalsUntold = 0
+  }
+
   /** What every command and eviction looks at, so that it costs nothing while nobody is told of them. */
   #updateLogging({ events, store }: CommandContext): void {
     this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
@@ -364,6 +392,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
+      credentials: this.#credentials,
+      refusedCredentials: () => this.#logRefusedCredentials(),
       refusedBinary: (peer) => this.#logRefusedBinary(peer),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -40,6 +40,11 @@ export interface MemcachedServerOptions {
   /** Whether `watch` is refused (`-W`). Default false. */
   disableWatch?: boolean | undefined
   /**
+   * File of users and passwords, one `user:password` a line: clients have to authenticate by the text protocol's `set` first
+   * (`-Y`). Default: anybody may connect.
+   */
+  authFile?: string | undefined
+  /**
    * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
    * they are lost.
    */
@@ -84,6 +89,7 @@ const DEFAULTS: ResolvedServerOptions = {
   disableFlushAll: false,
   disableDumping: false,
   disableWatch: false,
+  authFile: '',
   memoryFile: '',
   watcherBufferBytes: 256 * 1024,
   enableShutdown: false,

@@ -37,6 +37,8 @@ export interface SessionHost {
   countRequest(): boolean
   /** Makes a reply piece by piece, as the client reads it. */
   beginLongReply(reply: LongReply): void
+  /** Speaks another way from now on. */
+  become(session: Session): void
   /** Sends the client what happens, in these streams, from now on and until it goes. */
   watch(streams: number): void
   /** Closes the connection once the replies have left; the reason is one of memcached's words. */

@@ -32,7 +32,6 @@ const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
 
 const REFUSED: Readonly<Partial<Record<FlagName, string>>> = {
   sasl: '-S (SASL) is not supported yet; without it anybody may connect, so it does not start',
-  authFile: '-Y (an authentication file) is not supported yet; without it anybody may connect, so it does not start',
   ssl: '-Z (TLS) is not supported yet; without it nothing is encrypted, so it does not start',
 }
 
@@ -73,6 +72,8 @@ class Reading {
   readonly #hosts: string[] = []
   #tcpPort: number | undefined
   #udpPort: number | undefined
+  /** Whether `-B` allows more than text. */
+  #hasOtherProtocol = false
   #daemon = false
   #pidfile: string | undefined
   #user: string | undefined
@@ -171,6 +172,10 @@ class Reading {
       case 'disableWatch':
         options.disableWatch = true
         break
+      case 'authFile':
+        if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
+        options.authFile = value
+        break
       case 'memoryFile':
         if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
         options.memoryFile = value
@@ -187,6 +192,12 @@ class Reading {
 
   finish(): ServeOrder {
     const { tuning, options: extended, ignored } = this.#extended
+    if (this.#options.authFile !== undefined) {
+      // As memcached: what the file protects must not be open by another protocol.
+      if (this.#hasOtherProtocol)
+        throw new MemcacheOptionError('-Y needs the text protocol: leave out -B, or use -B ascii')
+      if ((this.#udpPort ?? 0) !== 0) throw new MemcacheOptionError('-Y cannot be used with UDP: -U 0 turns it off')
+    }
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
     // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
     const port = this.#tcpPort ?? (this.#udpPort === undefined || this.#udpPort === 0 ? undefined : this.#udpPort)
@@ -208,6 +219,7 @@ class Reading {
     if (value !== 'auto' && value !== 'ascii' && value !== 'binary') {
       throw new MemcacheOptionError(`${text} must be one of auto, binary or ascii, got '${value}'`)
     }
+    this.#hasOtherProtocol = value !== 'ascii'
     if (value === 'ascii') this.#options.protocol = 'ascii'
     else this.#warnings.push(`${text} ${value}: the binary protocol is not supported yet, ascii alone is spoken`)
   }

@@ -20,53 +20,23 @@ interface Word {
 const PAGE_KILOBYTES = 1024
 
 const WORDS: Readonly<Record<string, Word>> = {
-  modern: { help: 'no effect: it is the default', apply: () => {} },
-  no_modern: {
-    help: 'defaults of memcached 1.4: one LRU a class, no background work',
-    apply: ({ tuning }) => {
-      tuning.largestChunkBytes ??= PAGE_KILOBYTES * 1024
-      Object.assign(tuning, {
-        slabReassign: false,
-        slabAutomove: 0,
-        lruSegmented: false,
-        lruCrawler: false,
-        lruMaintainer: false,
-      } satisfies Partial<ServerTuning>)
-    },
-  },
-  slab_reassign: { help: 'pages may move between classes (default; no_ for off)', apply: tune({ slabReassign: true }) },
-  no_slab_reassign: { apply: tune({ slabReassign: false }) },
-  slab_automove: {
-    value: '<0|1|2>?',
-    help: 'pages move by themselves: 0 never, 1 with the load, 2 at every eviction (default: 1)',
-    apply: ({ tuning }, value, word) => {
-      tuning.slabAutomove = value === '' ? 1 : whole(word, value, 0, 2)
-    },
-  },
-  no_slab_automove: { apply: tune({ slabAutomove: 0 }) },
-  slab_automove_ratio: {
+  // In the order of memcached's help. What has no `apply` can have no effect here, and is told of at the start.
+  maxconns_fast: { apply: () => {} },
+  no_maxconns_fast: {},
+  hashpower: {
     value: '<num>',
-    help: 'how much younger a class that gets a page must be (default: 0.8)',
-    apply: tuneNumber('slabAutomoveRatio'),
-  },
-  slab_automove_window: {
-    value: '<secs>',
-    help: 'seconds over which is judged (default: 10)',
-    apply: tuneWhole('slabAutomoveWindow', 3, 1800),
-  },
-  slab_chunk_max: {
-    value: '<kilobytes>',
-    help: 'largest chunk; larger items are chains of them (default: 512)',
-    apply: tuneWhole('largestChunkBytes', 1, PAGE_KILOBYTES, 1024),
-  },
-  no_chunked_items: { apply: tune({ largestChunkBytes: PAGE_KILOBYTES * 1024 }) },
-  slab_sizes: {
-    value: '<a-b-c>',
-    help: 'the chunk sizes themselves, in bytes',
+    help: "log2 of the hash index's first size, 12 to 28 (default: 16)",
     apply: ({ tuning }, value, word) => {
-      tuning.slabSizes = value.split('-').map((size) => whole(word, size, 48, PAGE_KILOBYTES * 1024))
+      // 29 to 32 are good there; the index ends at 28 here.
+      tuning.hashPower = Math.min(28, whole(word, value, 12, 32))
     },
   },
+  tail_repair_time: {
+    value: '<secs>',
+    help: 'items sent for so long leave the tail of their LRU (default: 0, never)',
+    apply: tuneWhole('tailRepairSeconds', 10, 0x7fff_ffff),
+  },
+  hash_algorithm: { value: '<name>' },
   lru_crawler: { help: 'look for expired items (default; no_ for off)', apply: tune({ lruCrawler: true }) },
   no_lru_crawler: { apply: tune({ lruCrawler: false }) },
   lru_crawler_sleep: {
@@ -79,6 +49,8 @@ const WORDS: Readonly<Record<string, Word>> = {
     help: 'most items that one crawl looks at in a list (default: 0, all)',
     apply: tuneWhole('lruCrawlerTocrawl', 0, 0xffff_ffff),
   },
+  read_buf_mem_limit: { value: '<megabytes>' },
+  resp_obj_mem_limit: { value: '<megabytes>' },
   lru_maintainer: {
     help: 'LRU in segments, kept in the background (default; no_ for off)',
     apply: tune({ lruMaintainer: true, lruSegmented: true }),
@@ -109,11 +81,6 @@ const WORDS: Readonly<Record<string, Word>> = {
     help: 'items that expire sooner are never evicted (default: off)',
     apply: tuneWhole('temporaryTtlSeconds', 0, 0x7fff_ffff),
   },
-  tail_repair_time: {
-    value: '<secs>',
-    help: 'items sent for so long leave the tail of their LRU (default: 0, never)',
-    apply: tuneWhole('tailRepairSeconds', 10, 0x7fff_ffff),
-  },
   idle_timeout: {
     value: '<secs>',
     help: 'close connections that send nothing for so long (default: 0, never)',
@@ -121,13 +88,38 @@ const WORDS: Readonly<Record<string, Word>> = {
       extended.options.idleTimeoutSeconds = whole(word, value, 0, 0x7fff_ffff)
     },
   },
-  hashpower: {
-    value: '<num>',
-    help: "log2 of the hash index's first size, 12 to 28 (default: 16)",
+  slab_chunk_max: {
+    value: '<kilobytes>',
+    help: 'largest chunk; larger items are chains of them (default: 512)',
+    apply: tuneWhole('largestChunkBytes', 1, PAGE_KILOBYTES, 1024),
+  },
+  slab_sizes: {
+    value: '<a-b-c>',
+    help: 'the chunk sizes themselves, in bytes',
     apply: ({ tuning }, value, word) => {
-      // 29 to 32 are good there; the index ends at 28 here.
-      tuning.hashPower = Math.min(28, whole(word, value, 12, 32))
+      tuning.slabSizes = value.split('-').map((size) => whole(word, size, 48, PAGE_KILOBYTES * 1024))
     },
+  },
+  no_chunked_items: { apply: tune({ largestChunkBytes: PAGE_KILOBYTES * 1024 }) },
+  slab_reassign: { help: 'pages may move between classes (default; no_ for off)', apply: tune({ slabReassign: true }) },
+  no_slab_reassign: { apply: tune({ slabReassign: false }) },
+  slab_automove: {
+    value: '<0|1|2>?',
+    help: 'pages move by themselves: 0 never, 1 with the load, 2 at every eviction (default: 1)',
+    apply: ({ tuning }, value, word) => {
+      tuning.slabAutomove = value === '' ? 1 : whole(word, value, 0, 2)
+    },
+  },
+  no_slab_automove: { apply: tune({ slabAutomove: 0 }) },
+  slab_automove_ratio: {
+    value: '<num>',
+    help: 'how much younger a class that gets a page must be (default: 0.8)',
+    apply: tuneNumber('slabAutomoveRatio'),
+  },
+  slab_automove_window: {
+    value: '<secs>',
+    help: 'seconds over which is judged (default: 10)',
+    apply: tuneWhole('slabAutomoveWindow', 3, 1800),
   },
   watcher_logbuf_size: {
     value: '<kilobytes>',
@@ -136,21 +128,29 @@ const WORDS: Readonly<Record<string, Word>> = {
       extended.options.watcherBufferBytes = whole(word, value, 2, 1024 * 1024) * 1024
     },
   },
-  track_sizes: { help: 'count for stats sizes', apply: tune({ trackSizes: true }) },
-  // What can have no effect here, so that a command line that works there works here.
-  maxconns_fast: { apply: () => {} },
-  no_maxconns_fast: {},
-  hash_algorithm: { value: '<name>' },
-  no_hashexpand: {},
   worker_logbuf_size: { value: '<kilobytes>' },
-  read_buf_mem_limit: { value: '<megabytes>' },
-  resp_obj_mem_limit: { value: '<megabytes>' },
+  track_sizes: { help: 'count for stats sizes', apply: tune({ trackSizes: true }) },
+  no_hashexpand: {},
+  modern: { help: 'no effect: it is the default', apply: () => {} },
+  no_modern: {
+    help: 'defaults of memcached 1.4: one LRU a class, no background work',
+    apply: ({ tuning }) => {
+      tuning.largestChunkBytes ??= PAGE_KILOBYTES * 1024
+      Object.assign(tuning, {
+        slabReassign: false,
+        slabAutomove: 0,
+        lruSegmented: false,
+        lruCrawler: false,
+        lruMaintainer: false,
+      } satisfies Partial<ServerTuning>)
+    },
+  },
+  sock_cookie_id: { value: '<id>' },
   inline_ascii_resp: {},
   no_inline_ascii_resp: { apply: () => {} },
   drop_privileges: {},
   no_drop_privileges: { apply: () => {} },
   relaxed_privileges: { apply: () => {} },
-  sock_cookie_id: { value: '<id>' },
   ssl_chain_cert: { value: '<file>' },
   ssl_key: { value: '<file>' },
   ssl_verify_mode: { value: '<mode>' },

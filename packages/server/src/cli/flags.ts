@@ -34,7 +34,7 @@ export const FLAGS = {
     short: 'u',
     long: 'user',
     value: '<user>',
-    help: 'user to run as, once it listens (only when started as root)',
+    help: 'user to run as when started as root, which has to be said (root stays root)',
   },
   memoryLimit: { short: 'm', long: 'memory-limit', value: '<num>', help: 'item memory in megabytes (default: 64)' },
   disableEvictions: {
@@ -102,16 +102,21 @@ export const FLAGS = {
     help: 'refuse stats cachedump, stats detail and lru_crawler metadump',
   },
   disableWatch: { short: 'W', long: 'disable-watch', help: 'refuse watch' },
-  authFile: { short: 'Y', long: 'auth-file', value: '<file>', help: 'not supported yet: ends the start' },
+  authFile: {
+    short: 'Y',
+    long: 'auth-file',
+    value: '<file>',
+    help: 'clients authenticate first; a user:password a line, read again on SIGHUP',
+  },
   memoryFile: {
     short: 'e',
     long: 'memory-file',
     value: '<file>',
     help: 'keep the items over a restart: SIGUSR1 writes them, the next start reads them',
   },
+  ssl: { short: 'Z', long: 'enable-ssl', help: 'not supported yet: ends the start' },
   extended: { short: 'o', long: 'extended', value: '<words>', help: 'comma list of the words below' },
   napiIds: { short: 'N', long: 'napi_ids', value: '<num>', help: 'accepted, without effect' },
-  ssl: { short: 'Z', long: 'enable-ssl', help: 'not supported yet: ends the start' },
   debugCommands: { long: 'debug-commands', help: 'enable "debugtime <seconds>", which moves the clock, for tests' },
 } as const satisfies Record<string, Flag>
 

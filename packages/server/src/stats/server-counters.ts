@@ -16,6 +16,8 @@ export class ServerCounters {
   storeNoMemory = 0
   bytesRead = 0
   idleKicks = 0
+  authCommands = 0
+  authErrors = 0
   connYields = 0
   currConnections = 0
   totalConnections = 0

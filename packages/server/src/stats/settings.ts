@@ -29,7 +29,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['tcp_backlog', options.backlog],
     ['binding_protocol', options.protocol === 'auto' ? 'auto-negotiate' : options.protocol],
     ['auth_enabled_sasl', 'no'],
-    ['auth_enabled_ascii', 'no'],
+    ['auth_enabled_ascii', options.authFile === '' ? 'no' : options.authFile],
     ['item_size_max', options.itemMaxBytes],
     ['maxconns_fast', 'yes'],
     ['hashpower_init', settings.hashPower === DEFAULT_HASH_POWER ? 0 : settings.hashPower],

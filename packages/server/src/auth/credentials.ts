@@ -1,0 +1,58 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+
+/**
+ * The users and passwords of an authentication file (`-Y`): one `user:password` a line. Kept as digests, which are
+ * compared in constant time, all of them: how long a refusal takes tells nothing.
+ */
+export class Credentials {
+  readonly #path: string
+  #digests: readonly Buffer[]
+
+  /** @throws MemcacheOptionError for a file that cannot be read or has another form; what is in it is not told. */
+  constructor(path: string) {
+    this.#path = path
+    this.#digests = readDigests(path)
+  }
+
+  /**
+   * Reads the file again; a bad one leaves the credentials as they are.
+   * @throws MemcacheOptionError as the constructor does.
+   */
+  reload(): void {
+    this.#digests = readDigests(this.#path)
+  }
+
+  allows(user: Buffer, password: Buffer): boolean {
+    const digest = digestOf(user, password)
+    let isKnown = false
+    for (const known of this.#digests) if (timingSafeEqual(known, digest)) isKnown = true
+    return isKnown
+  }
+}
+
+function readDigests(path: string): Buffer[] {
+  let text: string
+  try {
+    text = readFileSync(path, 'latin1')
+  } catch (error) {
+    throw new MemcacheOptionError(
+      `cannot read the authentication file ${path}: ${(error as NodeJS.ErrnoException).code}`,
+    )
+  }
+  const lines = text.split('\n').map((line) => line.replace(/\r$/, ''))
+  if (lines.at(-1) === '') lines.pop()
+  return lines.map((line, index) => {
+    const colon = line.indexOf(':')
+    if (colon === -1) {
+      throw new MemcacheOptionError(`line ${index + 1} of the authentication file ${path} must be 'user:password'`)
+    }
+    return digestOf(Buffer.from(line.slice(0, colon), 'latin1'), Buffer.from(line.slice(colon + 1), 'latin1'))
+  })
+}
+
+/** The length of the user stands before both, so that no two pairs have the same bytes. */
+function digestOf(user: Buffer, password: Buffer): Buffer {
+  return createHash('sha256').update(`${user.length}:`).update(user).update(password).digest()
+}
