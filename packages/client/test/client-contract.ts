@@ -272,7 +272,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       const keys = Array.from({ length: 600 }, (_, index) => `${'k'.repeat(246)}${1000 + index}`)
       await Promise.all(keys.map((key) => client.set(key, key.slice(-4))))
       const found = await client.getMulti(keys)
-      expect([...found.values()].toSorted()).toEqual(keys.map((key) => key.slice(-4)))
+      expect(keys.map((key) => found.get(key))).toEqual(keys.map((key) => key.slice(-4)))
       expect((await Promise.all(keys.map((key) => client.get(key)))).length).toBe(600)
     })
 
