@@ -1,5 +1,5 @@
-import { kindOf, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
-import type { CallOptions } from './call-options.ts'
+import { booleanOption, choiceOption, kindOf, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
+import type { CallOptions, WriteOptions } from './call-options.ts'
 import type { Waiter } from './operations/waiter.ts'
 
 /**
@@ -73,11 +73,13 @@ export function checkCall(options: CallOptions | undefined): void {
   if (typeof options !== 'object' || options === null) {
     throw new MemcacheOptionError(`the options of a call must be an object, got ${kindOf(options)}`)
   }
-  const { timeoutMs, signal } = options
+  const { timeoutMs, signal, unreadable, noreply } = options as WriteOptions
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     const got = typeof timeoutMs === 'number' ? timeoutMs : `${kindOf(timeoutMs)}: convert it with Number(…)`
     throw new MemcacheOptionError(`timeoutMs must be a number of milliseconds over 0, got ${got}`)
   }
+  if (unreadable !== undefined) choiceOption('unreadable', unreadable, ['error', 'miss'])
+  if (noreply !== undefined) booleanOption('noreply', noreply)
   if (signal !== undefined) {
     if (typeof signal?.addEventListener !== 'function' || typeof signal.aborted !== 'boolean') {
       throw new MemcacheOptionError(`signal must be an AbortSignal, got ${kindOf(signal)}`)

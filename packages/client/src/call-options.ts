@@ -13,10 +13,24 @@ export interface CallOptions {
   groupKey?: ClientKey | undefined
   /** Goes to this server, by its name in `servers`, whatever the key. */
   server?: string | undefined
+  /** What reading a stored value is that cannot be decoded: an `error`, or a `miss`. Default: as the client's `unreadable`. */
+  unreadable?: 'error' | 'miss' | undefined
 }
 
+/** Options of calls that write. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * Resolves with `undefined` as soon as the request is handed to its connection. The server's response is read and dropped, errors too;
+   * later calls on the key still come after it. Default false.
+   */
+  noreply?: boolean | undefined
+}
+
+/** What a call that writes resolves to: nothing with `noreply`. */
+export type Written<Options, Result> = Options extends { readonly noreply: true } ? undefined : Result
+
 /** Options of `incr` and `decr`. */
-export interface CounterOptions extends CallOptions {
+export interface CounterOptions extends WriteOptions {
   /** What a counter that is not there starts with; without it, a miss is `undefined`. */
   initial?: number | bigint | undefined
   /** The lifetime of a counter that is made. Default: for ever. */
@@ -33,6 +47,11 @@ export interface MetaGetOptions extends CallOptions {
   touchTtl?: Ttl | undefined
   /** E: with `vivifySeconds`, the cas unique that the item gets which is made. */
   newCas?: bigint | undefined
+  /**
+   * C: the cas unique of a value that the caller has already: while the item has it, the value is left out and the result is `unchanged`.
+   * Servers older than memcached 1.6.40 send the value all the same; it is dropped.
+   */
+  compareCas?: bigint | undefined
   /** u: leave its place in the LRU as it is. Default false. */
   noBump?: boolean | undefined
   /** h and l: also tell whether and when it was last accessed. Default false. */
@@ -45,6 +64,8 @@ export interface MetaGetOptions extends CallOptions {
 export interface MetaItem<Value> {
   /** `undefined` for a lease that nobody has filled yet, and where it was not asked for. */
   readonly value: Value | undefined
+  /** Whether the item still has the cas unique that `compareCas` named; its value is left out then. */
+  readonly unchanged: boolean
   /** s: the value's bytes. */
   readonly size: number
   /** c */

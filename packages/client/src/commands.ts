@@ -1,56 +1,99 @@
 import {
   ClientFlags,
   exptimeOf,
-  joinKey,
+  kindOf,
   MAX_RELATIVE_EXPTIME_SECONDS,
+  MemcacheError,
   MemcacheOptionError,
-  MemcacheUnsupportedError,
   ttlToSeconds,
   Uint64,
 } from 'memcache-ts-protocol'
 import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
-import { checkCall } from './call-deadline.ts'
+import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
+import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
+import { isBytes } from './client-key.ts'
+import { Chunks, LIST } from './chunks.ts'
 import type { ServerPool } from './connection/server-pool.ts'
-import { asMemcacheError } from './as-memcache-error.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import { ItemLimits } from './item-limits.ts'
+import { fragmentOf, Joins } from './joins.ts'
+import { nameOf } from './key-name.ts'
+import { KeyOrder } from './key-order.ts'
+import { MultiGet } from './multi-get.ts'
+import type { MultiGetWish } from './multi-get.ts'
 import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
 import type { ArithmeticRequest, CounterAnswer } from './operations/arithmetic-operation.ts'
 import { DeleteOperation } from './operations/delete-operation.ts'
 import type { DeleteRequest, DeleteStatus } from './operations/delete-operation.ts'
 import type { GetCall } from './operations/get-call.ts'
-import { KEYS_PER_REQUEST } from './operations/key-list-operation.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
-import { MultiGetOperation } from './operations/multi-get-operation.ts'
-import { MultiGetResult } from './operations/multi-get-result.ts'
+import type { MultiResult } from './operations/multi-result.ts'
+import type { Operation, WireKey } from './operations/operation.ts'
 import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
 import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
-import { chunkKeysOf } from './values/chunked-values.ts'
-import type { ChunkedValues } from './values/chunked-values.ts'
+import type { ResolvedClientOptions } from './options.ts'
+import type { ChunkList } from './values/chunk-list.ts'
+import { ChunkedValues } from './values/chunked-values.ts'
 import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 
+const MAX_EXPTIME = 2 ** 31 - 1
 const MAX_UINT64 = 2n ** 64n - 1n
+
+type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
+
+/** A value on its way to be stored: where, how, and what becomes of the answer. */
+interface Storing<Result> {
+  readonly wireKey: WireKey
+  /** The key, for errors. */
+  readonly name: string
+  readonly mode: StoreMode
+  readonly exptime: number
+  readonly conditions: StoreConditions | undefined
+  readonly build: (status: StoreStatus, casUnique: Uint64) => Result
+}
 
 /** What the client can ask, each thing once: the text protocol's and the meta commands are made of these. */
 export class Commands {
   readonly #dispatcher: Dispatcher
   readonly #values: ChunkedValues
   readonly #clock: Clock
+  readonly #timeoutMs: number
+  readonly #order = new KeyOrder()
+  readonly #multiGet: MultiGet
+  readonly #chunks: Chunks
+  readonly #joins: Joins
+  readonly #limits: ItemLimits
   readonly #askAgain = (call: GetCall): void => this.#getExactly(call)
 
-  constructor(dispatcher: Dispatcher, values: ChunkedValues, clock: Clock) {
+  constructor(dispatcher: Dispatcher, options: ResolvedClientOptions) {
+    const { codec, chunkBytes, unreadable, clock, timeoutMs, itemMaxBytes } = options
     this.#dispatcher = dispatcher
-    this.#values = values
     this.#clock = clock
+    this.#timeoutMs = timeoutMs
+    this.#multiGet = new MultiGet(dispatcher, this.#order, timeoutMs)
+    const chunks = new Chunks(dispatcher, this.#multiGet, timeoutMs)
+    this.#chunks = chunks
+    this.#values = new ChunkedValues(codec, chunkBytes, unreadable, (list, call, exptime) =>
+      chunks.fetch(list, call, exptime),
+    )
+    this.#joins = new Joins(dispatcher, this.#values, timeoutMs)
+    this.#limits = new ItemLimits(dispatcher, itemMaxBytes)
   }
 
   /** A value alone; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
-    if (key instanceof Uint8Array) return this.retrieve(key, { value: true }, options, valueOf<Value>)
-    return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
+    if (isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
+    if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
+    return new Promise((resolve, reject) => {
+      checkCall(options)
+      this.#inOrder(this.#dispatcher.wireKey(key), options, reject, (step) =>
+        resolve(this.#dispatcher.get(key, step, this.#values, this.#askAgain)),
+      )
+    })
   }
 
   /** An item, with a result of the caller's making. */
@@ -64,35 +107,38 @@ export class Commands {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new RetrievalOperation(wireKey, request, nameOf(key), reader, build, resolve, reject)
-      this.#dispatcher.send(operation, wireKey, options)
+      const { unreadable } = options ?? {}
+      const asked = unreadable === undefined ? request : { ...request, unreadable }
+      const operation = new RetrievalOperation(wireKey, asked, nameOf(key), reader, build, resolve, reject)
+      this.#send(operation, wireKey, options, reject)
     })
   }
 
   /** The hits among many keys, in one round trip a server, those of all that answer. */
-  async getMulti<Value, Given extends ClientKey>(
+  getMulti<Value, Given extends ClientKey>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    reader: ValueReader = this.#values,
-  ): Promise<MultiGetResult<Given, Value>> {
+  ): Promise<MultiResult<Given, Value>> {
+    return this.#getMany(keys, options, { reader: this.#values, withCas: false, build: bare<Value> })
+  }
+
+  /** As `getMulti`, with a result of each hit of the caller's making. */
+  getsMulti<Given extends ClientKey, Result>(
+    keys: readonly Given[],
+    options: CallOptions | undefined,
+    build: MultiGetWish<Result>['build'],
+  ): Promise<MultiResult<Given, Result>> {
+    return this.#getMany(keys, options, { reader: this.#values, withCas: true, build })
+  }
+
+  async #getMany<Given extends ClientKey, Result>(
+    keys: readonly Given[],
+    options: CallOptions | undefined,
+    wish: MultiGetWish<Result>,
+  ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
-    const result = new MultiGetResult<Given, Value>()
-    const asked = this.#askForMany(keys, options, reader, result)
-    const failed = await Promise.all(
-      asked.map(async ({ pool, answered }) => {
-        try {
-          await Promise.all(await answered)
-          return 0
-        } catch (error) {
-          if (options?.signal?.aborted === true) throw error
-          result.errors.set(pool.address.name, asMemcacheError(error))
-          return 1
-        }
-      }),
-    )
-    const failures = failed.reduce<number>((sum, failure) => sum + failure, 0)
-    if (failures > 0 && failures === asked.length) throw result.errors.values().next().value!
-    return result
+    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
+    return this.#multiGet.get(keys, options, wish)
   }
 
   /** Stores a value, with a result of the caller's making; one over the chunks' size is stored in chunks. */
@@ -108,38 +154,64 @@ export class Commands {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
+      const name = nameOf(key)
       const exptime = ttl === undefined ? 0 : this.exptime(ttl)
-      const encoded = this.#values.encode(value)
-      const send = ({ bytes, clientFlags }: EncodedValue): void => {
-        const name = nameOf(key)
-        this.#dispatcher.send(
-          new StoreOperation(wireKey, mode, bytes, clientFlags, exptime, conditions, name, build, resolve, reject),
-          wireKey,
-          options,
-        )
+      const storing: Storing<Result> = { wireKey, name, mode, exptime, conditions, build }
+      if (mode === 'append' || mode === 'prepend') {
+        resolve(this.#join(storing, mode, value, options))
+        return
       }
-      const joins = mode === 'append' || mode === 'prepend'
-      if (joins || !this.#values.isLarge(encoded.bytes)) send(encoded)
-      else this.#storeChunks(encoded, exptime, options).then(send).catch(reject)
+      const encoded = this.#values.encode(value)
+      const { bytes } = encoded
+      if (this.#values.isLarge(bytes)) {
+        resolve(this.#storeInChunks(storing, encoded, options))
+      } else if (this.#limits.mayExceed(wireKey, bytes) && !this.#limits.isChecked(wireKey, bytes, options)) {
+        resolve(this.#storeChecked(storing, encoded, options))
+      } else {
+        this.#send(storeOperation(storing, encoded, build, resolve, reject), wireKey, options, reject)
+      }
     })
   }
 
   /** Sets an item's lifetime anew, and that of its chunks; whether there was one. */
   async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
-    const request = { value: false, touchExptime: exptime }
-    if (!this.#values.makesChunks) return this.retrieve(key, request, options, isFound)
-    try {
-      const kind = await this.retrieve(key, { ...request, details: true }, options, clientFlagsOf)
-      if (kind === ClientFlags.chunks) await this.#touchChunks(key, exptime, options)
-      return kind !== undefined
-    } catch (error) {
-      if (!(error instanceof MemcacheUnsupportedError)) throw error
-      // Without meta commands only the value itself says of what kind it is.
-      await this.#touchChunks(key, exptime, options)
-      return this.retrieve(key, request, options, isFound)
-    }
+    const item = await this.retrieveAndTouch(key, { value: false, touchExptime: exptime }, options, isFound)
+    return item === true
   }
 
+  /**
+   * What is known of an item whose lifetime is set anew, and that of its chunks, without its value. A value whose chunks are not all
+   * there is a miss: `undefined`.
+   */
+  async retrieveAndTouch<Result>(
+    key: ClientKey,
+    request: RetrievalRequest & { readonly touchExptime: number },
+    options: CallOptions | undefined,
+    build: (reply: MetaReply, value: unknown) => Result,
+  ): Promise<Result | undefined> {
+    const step = startCall(options, this.#timeoutMs)
+    // Where chunks are made, the list comes along, so that no other call can come between.
+    const { makesChunks } = this.#values
+    let list: ChunkList | undefined
+    let clientFlags = 0
+    const result = await this.retrieve(
+      key,
+      makesChunks ? { ...request, value: true } : request,
+      step,
+      (reply, value) => {
+        list = value as ChunkList | undefined
+        clientFlags = isFound(reply) ? reply.clientFlags : 0
+        return build(reply, undefined)
+      },
+      LIST,
+    )
+    if (clientFlags !== ClientFlags.chunks) return result
+    list ??= await this.#chunks.listOf(this.#dispatcher.wireKey(key), step)
+    const isWhole = list !== undefined && (await this.#chunks.touch(list, request.touchExptime, step))
+    return isWhole ? result : undefined
+  }
+
+  /** Deletes an item, marks it stale or empties it; the chunks of what has gone are removed. */
   delete(
     key: ClientKey,
     request: Omit<DeleteRequest, 'wireKey'>,
@@ -148,23 +220,164 @@ export class Commands {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new DeleteOperation({ ...request, wireKey }, nameOf(key), resolve, reject)
-      this.#dispatcher.send(operation, wireKey, options)
+      const name = nameOf(key)
+      const removes = this.#values.makesChunks && (request.invalidate !== true || request.removeValue === true)
+      if (!removes) {
+        const operation = new DeleteOperation({ ...request, wireKey }, name, resolve, reject)
+        this.#send(operation, wireKey, options, reject)
+        return
+      }
+      this.#inOrder(wireKey, options, reject, (step) => {
+        // Both requests leave together, so that what is read is what is deleted, unless another client comes between.
+        const list = this.#chunks.listOf(wireKey, { ...step, signal: undefined })
+        const remove = (): void => void list.then((found) => found && this.#chunks.remove(found))
+        const deleted = (status: DeleteStatus): void => {
+          if (status === 'deleted') remove()
+          resolve(status)
+        }
+        this.#dispatcher.send(new DeleteOperation({ ...request, wireKey }, name, deleted, reject), wireKey, step)
+      })
     })
   }
 
-  count(
-    key: ClientKey,
-    request: Omit<ArithmeticRequest, 'wireKey'>,
-    options: CallOptions | undefined,
-  ): Promise<CounterAnswer> {
+  count(key: ClientKey, request: CounterRequest, options: CallOptions | undefined): Promise<CounterAnswer> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const operation = new ArithmeticOperation({ ...request, wireKey }, nameOf(key), resolve, reject)
-      this.#dispatcher.send(operation, wireKey, options)
+      this.#send(operation, wireKey, options, reject)
     })
   }
+
+  /** Counts, and makes the counter if there is none. */
+  async countOrMake(
+    key: ClientKey,
+    request: CounterRequest & { readonly initial: Uint64; readonly vivifyExptime: number },
+    options: CallOptions | undefined,
+  ): Promise<CounterAnswer> {
+    const counted = await this.count(key, request, options)
+    if (counted.digits !== undefined) return counted
+    // Without meta commands, another client can make it at the same time: then it is there.
+    const { initial: _, vivifyExptime: __, ...plain } = request
+    return this.count(key, plain, options)
+  }
+
+  // Calls of several steps
+
+  /** Sends a call of one step, after the earlier calls on its key. */
+  #send(
+    operation: Operation,
+    wireKey: WireKey,
+    options: CallOptions | undefined,
+    reject: (error: unknown) => void,
+  ): void {
+    if (this.#order.isBusy(wireKey)) {
+      this.#inOrder(wireKey, options, reject, (step) => this.#dispatcher.send(operation, wireKey, step))
+    } else {
+      this.#dispatcher.send(operation, wireKey, options)
+    }
+  }
+
+  /** Sends what leaves at once, after the earlier calls on its key. */
+  #inOrder(
+    wireKey: WireKey,
+    options: CallOptions | undefined,
+    reject: (error: unknown) => void,
+    send: (step: StepOptions | undefined) => void,
+  ): void {
+    if (!this.#order.isBusy(wireKey)) {
+      send(options)
+      return
+    }
+    const step = startCall(options, this.#timeoutMs)
+    this.#order.after(wireKey, step.deadline!, () => send(step), reject)
+  }
+
+  #storeStep<Result>(
+    storing: Storing<unknown>,
+    encoded: EncodedValue,
+    build: (status: StoreStatus, casUnique: Uint64) => Result,
+    step: StepOptions,
+  ): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#dispatcher.send(storeOperation(storing, encoded, build, resolve, reject), storing.wireKey, step)
+    })
+  }
+
+  /** Stores a value that may be over the item limit. */
+  #storeChecked<Result>(
+    storing: Storing<Result>,
+    encoded: EncodedValue,
+    options: CallOptions | undefined,
+  ): Promise<Result> {
+    const step = startCall(options, this.#timeoutMs)
+    return this.#order.alone(storing.wireKey, step.deadline!, async () => {
+      await this.#limits.ask(storing.wireKey, encoded.bytes, step)
+      return this.#storeStep(storing, encoded, storing.build, step)
+    })
+  }
+
+  /** Stores a value in chunks: first those, then their list, then what it has replaced is let go. */
+  #storeInChunks<Result>(
+    storing: Storing<Result>,
+    encoded: EncodedValue,
+    options: CallOptions | undefined,
+  ): Promise<Result> {
+    const step = startCall(options, this.#timeoutMs)
+    const cut = this.#values.cut(encoded)
+    return this.#order.alone(storing.wireKey, step.deadline!, async () => {
+      const list = await this.#chunks.store(cut, storing.exptime, step)
+      const replaced = storing.mode === 'add' ? undefined : this.#chunks.listOf(storing.wireKey, step)
+      let isStoredNow = false
+      const built = (status: StoreStatus, casUnique: Uint64): Result => {
+        isStoredNow = status === 'stored'
+        return storing.build(status, casUnique)
+      }
+      try {
+        const result = await this.#storeStep(
+          storing,
+          { bytes: list.toBytes(), clientFlags: ClientFlags.chunks },
+          built,
+          step,
+        )
+        if (isStoredNow) void replaced?.then((found) => found && this.#chunks.retire(found))
+        else this.#chunks.remove(list)
+        return result
+      } catch (error) {
+        // Where the list may have been stored all the same, its chunks stay.
+        if (error instanceof MemcacheError && !error.ambiguous) this.#chunks.remove(list)
+        throw error
+      }
+    })
+  }
+
+  #join<Result>(
+    storing: Storing<Result>,
+    mode: 'append' | 'prepend',
+    value: unknown,
+    options: CallOptions | undefined,
+  ): Promise<Result> {
+    const { wireKey, name, conditions = {} } = storing
+    const join = { wireKey, name, mode, fragment: fragmentOf(mode, value), conditions }
+    const step = startCall(options, this.#timeoutMs)
+    return this.#order.alone(wireKey, step.deadline!, async () => {
+      const { status, casUnique } = await this.#joins.join(join, step)
+      return storing.build(status, casUnique)
+    })
+  }
+
+  /** Whether no call of several steps is under way, and nothing is done after calls. */
+  get isIdle(): boolean {
+    return this.#order.isIdle && this.#chunks.isIdle
+  }
+
+  /** Resolves when the calls of several steps, and what is done after calls, have ended. */
+  async whenIdle(): Promise<void> {
+    await this.#order.whenIdle()
+    await this.#chunks.whenIdle()
+  }
+
+  // Servers
 
   /** The answer of a key's server to a request of lines. */
   lines(
@@ -176,7 +389,7 @@ export class Commands {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const operation = new LinesOperation(request(wireKey), nameOf(key), false, resolve, reject)
-      this.#dispatcher.send(operation, wireKey, options)
+      this.#send(operation, wireKey, options, reject)
     })
   }
 
@@ -216,16 +429,22 @@ export class Commands {
 
   /** The exptime of a lifetime, now. */
   exptime(ttl: Ttl): number {
-    const seconds = ttlToSeconds(ttl, 'ttl')
+    return this.exptimeIn(ttlToSeconds(ttl, 'ttl'))
+  }
+
+  /** The exptime of so many seconds from now. */
+  exptimeIn(seconds: number): number {
     // Most lifetimes are told as seconds from now, and need no clock.
-    return exptimeOf(seconds, seconds <= MAX_RELATIVE_EXPTIME_SECONDS ? 0 : this.#clock.nowMs())
+    const exptime = exptimeOf(seconds, seconds <= MAX_RELATIVE_EXPTIME_SECONDS ? 0 : this.#clock.nowMs())
+    // memcached's times have 31 bits: what is later is never.
+    return exptime <= MAX_EXPTIME ? exptime : 0
   }
 
   /** Asks by a meta command, which tells a lease that nobody has filled from an empty value. */
   #getExactly(call: GetCall): void {
     const operation = new RetrievalOperation(
       call.wireKey,
-      { value: true, details: true },
+      { value: true, details: true, unreadable: call.options?.unreadable },
       call.name,
       this.#values,
       valueOf,
@@ -233,115 +452,23 @@ export class Commands {
       (error) => call.fail(error),
     )
     try {
-      const timeoutMs = Math.max(1, call.deadline - performance.now())
-      this.#dispatcher.send(operation, call.wireKey, { timeoutMs })
+      const step: StepOptions = { ...call.options, deadline: CallDeadline.of(call) }
+      this.#dispatcher.send(operation, call.wireKey, step)
     } catch (error) {
       call.fail(error)
     }
   }
-
-  /** The keys by server, in requests of a size; keys that are bytes are asked for one by one. */
-  #askForMany<Given extends ClientKey>(
-    keys: readonly Given[],
-    options: CallOptions | undefined,
-    reader: ValueReader,
-    hits: Map<Given, unknown>,
-  ): { pool: ServerPool; answered: Promise<Promise<void>[]> }[] {
-    const dispatcher = this.#dispatcher
-    const again = async (given: Given): Promise<void> => {
-      const value = await this.retrieve(given, { value: true, details: true }, options, foundValue, reader)
-      if (value !== undefined) hits.set(given, value.value)
-    }
-    const asked: { pool: ServerPool; answered: Promise<Promise<void>[]> }[] = []
-    const open = new Map<ServerPool, MultiGetOperation<Given>>()
-    const operations: { pool: ServerPool; operation: MultiGetOperation<Given>; reject: (error: unknown) => void }[] = []
-    for (const key of keys) {
-      const wireKey = dispatcher.wireKey(key)
-      const pool = dispatcher.poolFor(wireKey, options)
-      if (typeof wireKey !== 'string') {
-        asked.push({ pool, answered: again(key).then(() => []) })
-        continue
-      }
-      let operation = open.get(pool)
-      if (operation === undefined || operation.wireKeys.length >= KEYS_PER_REQUEST) {
-        const answered = new Promise<Promise<void>[]>((resolve, reject) => {
-          operation = new MultiGetOperation(hits, reader, again, resolve, reject)
-          operations.push({ pool, operation, reject })
-        })
-        open.set(pool, operation!)
-        asked.push({ pool, answered })
-      }
-      operation!.add(wireKey, key)
-    }
-    for (const { pool, operation, reject } of operations) {
-      try {
-        dispatcher.sendTo(pool, operation, operation.wireKeys[0]!, options)
-      } catch (error) {
-        reject(error)
-      }
-    }
-    return asked
-  }
-
-  async #touchChunks(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<void> {
-    const manifest = await this.retrieve(key, { value: true }, options, valueOf<Buffer>, MANIFEST)
-    if (manifest === undefined) return
-    const request = { value: false, touchExptime: exptime }
-    await Promise.all(chunkKeysOf(manifest).map((chunk) => this.retrieve(chunk, request, spread(options), isFound)))
-  }
-
-  #storeChunks(encoded: EncodedValue, exptime: number, options: CallOptions | undefined): Promise<EncodedValue> {
-    return this.#values.storeChunks(
-      encoded,
-      (key, chunk) =>
-        new Promise((resolve, reject) => {
-          const wireKey = this.#dispatcher.textKey(key)
-          const operation = new StoreOperation(
-            wireKey,
-            'set',
-            chunk,
-            ClientFlags.bytes,
-            exptime,
-            undefined,
-            key,
-            ignore,
-            resolve,
-            reject,
-          )
-          this.#dispatcher.send(operation, wireKey, spread(options))
-        }),
-    )
-  }
-}
-
-/** The options of a value's chunks, each of which lies on the server of its own key, wherever the list of them is. */
-function spread(options: CallOptions | undefined): CallOptions | undefined {
-  return options && { timeoutMs: options.timeoutMs, signal: options.signal }
-}
-
-/** The list of a value's chunks; any other value is nothing. */
-const MANIFEST: ValueReader = {
-  read: (buffer, start, end, clientFlags) =>
-    clientFlags === ClientFlags.chunks ? Buffer.from(buffer.subarray(start, end)) : undefined,
-}
-
-function clientFlagsOf(reply: MetaReply): number | undefined {
-  return isFound(reply) ? reply.clientFlags : undefined
-}
-
-/** A plain set either stores or rejects. */
-function ignore(): void {}
-
-/** A key as it stands in errors. */
-export function nameOf(key: ClientKey): string {
-  if (typeof key === 'string') return key
-  return key instanceof Uint8Array ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
 }
 
 /** @throws MemcacheOptionError for what memcached cannot count in. */
 export function toUint64(name: string, value: number | bigint): Uint64 {
-  if (typeof value === 'number' ? !Number.isSafeInteger(value) || value < 0 : value < 0n || value > MAX_UINT64) {
-    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${value}`)
+  const isCount =
+    typeof value === 'number'
+      ? Number.isSafeInteger(value) && value >= 0
+      : typeof value === 'bigint' && value >= 0n && value <= MAX_UINT64
+  if (!isCount) {
+    const got = typeof value === 'number' || typeof value === 'bigint' ? value : kindOf(value)
+    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${got}`)
   }
   const made = new Uint64()
   if (typeof value === 'number') made.set(Math.floor(value / 2 ** 32), value)
@@ -349,12 +476,25 @@ export function toUint64(name: string, value: number | bigint): Uint64 {
   return made
 }
 
+/** As `toUint64`, for what may be left out. */
+export function uint64Option(name: string, value: number | bigint | undefined): Uint64 | undefined {
+  return value === undefined ? undefined : toUint64(name, value)
+}
+
 function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {
   return isFound(reply) ? (value as Value) : undefined
 }
 
-/** A hit's value in a box: it may be a stored `undefined`. */
-function foundValue(reply: MetaReply, value: unknown): { value: unknown } | undefined {
-  const unfilled = value === undefined && (reply.won || reply.lost) && reply.size === 0
-  return isFound(reply) && !unfilled ? { value } : undefined
+function bare<Value>(value: unknown): Value {
+  return value as Value
+}
+
+function storeOperation<Result>(
+  { wireKey, mode, exptime, conditions, name }: Storing<unknown>,
+  { bytes, clientFlags }: EncodedValue,
+  build: (status: StoreStatus, casUnique: Uint64) => Result,
+  resolve: (result: Result) => void,
+  reject: (error: unknown) => void,
+): StoreOperation<Result> {
+  return new StoreOperation(wireKey, mode, bytes, clientFlags, exptime, conditions, name, build, resolve, reject)
 }

@@ -2,6 +2,7 @@ import {
   checkKey,
   joinKey,
   keyTextProblem,
+  kindOf,
   MAX_KEY_BYTES,
   MemcacheKeyError,
   MemcacheOptionError,
@@ -9,6 +10,7 @@ import {
 import type { Key } from 'memcache-ts-protocol'
 import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
+import { isBytes } from './client-key.ts'
 import type { Connection } from './connection/connection.ts'
 import { ServerPool } from './connection/server-pool.ts'
 import type { PoolObserver } from './connection/server-pool.ts'
@@ -67,7 +69,7 @@ export class Dispatcher {
    * @throws MemcacheKeyError for one that memcached cannot hold.
    */
   wireKey(key: ClientKey): WireKey {
-    return key instanceof Uint8Array ? this.#binaryKey(key) : this.textKey(key)
+    return isBytes(key) ? this.#binaryKey(key) : this.textKey(key)
   }
 
   /** As `wireKey`, for a key that is text. */
@@ -97,10 +99,11 @@ export class Dispatcher {
 
   /** The server of a key, or the one that the call says; where `failover` says so, the next one while it is away. */
   poolFor(wireKey: WireKey, options?: CallOptions): ServerPool {
-    return this.#poolOf(this.#routedBy(wireKey, options), options?.server)
+    return this.poolOf(this.routedBy(wireKey, options), options?.server)
   }
 
-  #poolOf(routed: WireKey, server: string | undefined): ServerPool {
+  /** The server of a key that decides where an operation goes, or the one that the call says. */
+  poolOf(routed: WireKey, server: string | undefined): ServerPool {
     const router = this.#router
     const pools = this.#pools
     if (server !== undefined) return this.#named(server)
@@ -118,7 +121,8 @@ export class Dispatcher {
     const pool = this.#pools.find(({ address }) => address.name === server)
     if (pool !== undefined) return pool
     const names = this.#pools.map(({ address }) => address.name)
-    throw new MemcacheOptionError(`${server} is none of this client's servers, which are ${names.join(', ')}`)
+    const asked = typeof server === 'string' ? server : kindOf(server)
+    throw new MemcacheOptionError(`${asked} is none of this client's servers, which are ${names.join(', ')}`)
   }
 
   /**
@@ -126,8 +130,8 @@ export class Dispatcher {
    * @throws MemcacheError when it cannot be asked now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    const routed = this.#routedBy(wireKey, options)
-    this.sendTo(this.#poolOf(routed, options?.server), operation, routed, options)
+    const routed = this.routedBy(wireKey, options)
+    this.sendTo(this.poolOf(routed, options?.server), operation, routed, options)
   }
 
   /**
@@ -154,12 +158,12 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.textKey(key)
-      const routed = this.#routedBy(wireKey, options)
-      const connection = open(this.#poolOf(routed, options?.server), routed, key)
+      const routed = this.routedBy(wireKey, options)
+      const connection = open(this.poolOf(routed, options?.server), routed, key)
       const deadline = deadlineOf(options)
       deadline?.check()
       const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
-      const call = new GetCall(key, wireKey, timeoutMs, resolve as (value: unknown) => void, reject)
+      const call = new GetCall(key, wireKey, timeoutMs, options, resolve as (value: unknown) => void, reject)
       call.call = deadline
       connection.get(call, reader, again)
       if (options?.signal !== undefined) watch(options.signal, call)
@@ -167,7 +171,7 @@ export class Dispatcher {
   }
 
   /** The key that decides where an operation goes: that of its group, so that what is asked of a group keeps its order. */
-  #routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
+  routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
     return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
   }
 

@@ -15,7 +15,7 @@ export function emitSafely(emitter: EventEmitter, event: string, ...args: readon
 }
 
 /** Throws an error of the application's where nobody of ours can catch it: Node's `uncaughtException`. */
-function reportUncaught(error: unknown): void {
+export function reportUncaught(error: unknown): void {
   process.nextTick(() => {
     throw error
   })

@@ -9,13 +9,16 @@ export type {
   MetaItem,
   MetaSetOptions,
   MetaSetResult,
+  WriteOptions,
+  Written,
 } from './call-options.ts'
+export { emitSafely, reportUncaught } from './emit-safely.ts'
 export { hashedKey, looksHashed } from './hashed-key.ts'
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas, MemcachedClientEvents } from './memcached-client.ts'
 export type { DumpedItem, MetadumpOptions } from './metadump.ts'
 export type { MetaCommands } from './meta-commands.ts'
-export type { MultiGetResult } from './operations/multi-get-result.ts'
+export type { MultiGetResult, MultiResult } from './operations/multi-result.ts'
 export type { MemcachedClientOptions } from './options.ts'
 export type { HashStrategy } from './routing/create-router.ts'
 export type { ServerStatistics } from './server-statistics.ts'

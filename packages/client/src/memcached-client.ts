@@ -3,14 +3,17 @@ import {
   formatFlushAll,
   formatStats,
   formatVerbosity,
+  kindOf,
+  LongTimer,
   MemcacheOptionError,
-  MemcacheUnsupportedError,
   Opcode,
+  textOption,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, MetaReply, Ttl } from 'memcache-ts-protocol'
-import { checkCall } from './call-deadline.ts'
-import type { CallOptions, ClientKey, CounterOptions } from './call-options.ts'
-import { Commands, toUint64 } from './commands.ts'
+import { asMemcacheError } from './as-memcache-error.ts'
+import { checkCall, startCall } from './call-deadline.ts'
+import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
+import { Commands, toUint64, uint64Option } from './commands.ts'
 import { VERSION_REQUEST } from './connection/greet.ts'
 import { Discovery } from './discovery/discovery.ts'
 import { Opening } from './discovery/opening.ts'
@@ -20,7 +23,8 @@ import { metadump, METADUMP_TIMEOUT_MS } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
-import type { MultiGetResult } from './operations/multi-get-result.ts'
+import { MultiResult } from './operations/multi-result.ts'
+import type { MultiGetResult } from './operations/multi-result.ts'
 import { isFound } from './operations/retrieval-operation.ts'
 import type { StoreStatus } from './operations/store-operation.ts'
 import { resolveClientOptions } from './options.ts'
@@ -28,8 +32,6 @@ import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts
 import { readStatistics } from './server-statistics.ts'
 import type { ServerStatistics } from './server-statistics.ts'
 import { Tracing } from './tracing.ts'
-import { ChunkedValues } from './values/chunked-values.ts'
-import type { ValueReader } from './values/value-codec.ts'
 
 /** Events of a `MemcachedClient`; it never emits `error`. */
 export interface MemcachedClientEvents {
@@ -75,7 +77,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   constructor(options: string | MemcachedClientOptions = {}) {
     super()
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
-    const { codec, chunkBytes, clock, servers, discovery } = this.#options
+    const { servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
       connected: (server) => this.#tell('connect', server),
       disconnected: (server, error) => this.#tell('disconnect', server, error),
@@ -86,9 +88,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       },
       rejoined: (server) => this.#tell('rejoin', server),
     })
-    const values = new ChunkedValues(codec, chunkBytes)
-    this.#commands = new Commands(this.#dispatcher, values, clock)
-    values.fetch = (keys) => this.#commands.getMulti<Buffer, string>(keys, undefined, BYTES)
+    this.#commands = new Commands(this.#dispatcher, this.#options)
     this.#tracing = new Tracing(this.#dispatcher, this.#opening, this.#options.timeoutMs)
     this.meta = new MetaCommands(this.#commands, this.#tracing)
     if (discovery) {
@@ -142,8 +142,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * The hits among many keys, in one round trip a server. When a server fails, the others' hits come, and its error is
-   * in `errors`; only when all fail does it reject.
+   * The hits among many keys, in one round trip a connection. What fails for a key costs the others nothing: it is in `errors`, by its
+   * server or, where it is a fault of the key or its value, by the key, and in `keyErrors`. Rejects only when all servers fail.
    */
   getMulti<Value = unknown, Given extends ClientKey = ClientKey>(
     keys: readonly Given[],
@@ -159,34 +159,90 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     )
   }
 
+  /** As `getMulti`, each hit with its cas unique. */
+  getsMulti<Value = unknown, Given extends ClientKey = ClientKey>(
+    keys: readonly Given[],
+    options?: CallOptions,
+  ): Promise<MultiGetResult<Given, ItemWithCas<Value>>> {
+    return this.#tracing.run(
+      'getsMulti',
+      keys,
+      options,
+      (options) => this.#commands.getsMulti(keys, options, itemWithCas<Value>),
+      true,
+    )
+  }
+
   // Storage
 
   /** Stores a value. Without a lifetime it stays until it is evicted. */
-  set(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<void> {
+  set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
-    if (this.#tracing.isIdle) return commands.store(key, value, 'set', ttl, undefined, options, nothing)
-    return this.#tracing.run('set', key, options, (options) =>
+    if (this.#tracing.isIdle) {
+      return this.#answered(commands.store(key, value, 'set', ttl, undefined, options, nothing), options)
+    }
+    const set = this.#tracing.run('set', key, options, (options) =>
       commands.store(key, value, 'set', ttl, undefined, options, nothing),
+    )
+    return this.#answered(set, options)
+  }
+
+  /**
+   * Stores many values, each as by `set`, with one deadline for all. Returns the keys that were stored, with `true`; those that failed
+   * are in `errors` and `keyErrors`. Rejects only when all fail.
+   * @param items keys and their values: a `Map`, or pairs.
+   */
+  async setMulti<Given extends ClientKey>(
+    items: Iterable<readonly [Given, unknown]>,
+    ttl?: Ttl,
+    options?: CallOptions,
+  ): Promise<MultiResult<Given, true>> {
+    return this.#forEach('setMulti', pairsOf(items), options, ([key, value], options) =>
+      this.#commands.store(key, value, 'set', ttl, undefined, options, yes),
     )
   }
 
   /** Stores a value unless the key has one; returns whether it did. */
-  add(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<boolean> {
+  add<Options extends WriteOptions>(
+    key: ClientKey,
+    value: unknown,
+    ttl?: Ttl,
+    options?: Options,
+  ): Promise<Written<Options, boolean>> {
     return this.#store('add', key, value, ttl, options)
   }
 
   /** Stores a value if the key has one; returns whether it did. */
-  replace(key: ClientKey, value: unknown, ttl?: Ttl, options?: CallOptions): Promise<boolean> {
+  replace<Options extends WriteOptions>(
+    key: ClientKey,
+    value: unknown,
+    ttl?: Ttl,
+    options?: Options,
+  ): Promise<Written<Options, boolean>> {
     return this.#store('replace', key, value, ttl, options)
   }
 
-  /** Puts bytes behind a stored value, which keeps its kind and lifetime; returns whether there was one. */
-  append(key: ClientKey, value: string | Buffer, options?: CallOptions): Promise<boolean> {
+  /**
+   * Puts bytes behind a stored text or bytes, which keeps its lifetime; returns whether there was one.
+   * @throws MemcacheOptionError if the stored value is compressed, in chunks, JSON or typed; it stays as it is.
+   */
+  append<Options extends WriteOptions>(
+    key: ClientKey,
+    value: string | Uint8Array,
+    options?: Options,
+  ): Promise<Written<Options, boolean>> {
     return this.#store('append', key, value, undefined, options)
   }
 
-  /** Puts bytes before a stored value, which keeps its kind and lifetime; returns whether there was one. */
-  prepend(key: ClientKey, value: string | Buffer, options?: CallOptions): Promise<boolean> {
+  /**
+   * Puts bytes before a stored text or bytes, which keeps its lifetime; returns whether there was one.
+   * @throws MemcacheOptionError if the stored value is compressed, in chunks, JSON or typed; it stays as it is.
+   */
+  prepend<Options extends WriteOptions>(
+    key: ClientKey,
+    value: string | Uint8Array,
+    options?: Options,
+  ): Promise<Written<Options, boolean>> {
     return this.#store('prepend', key, value, undefined, options)
   }
 
@@ -204,19 +260,33 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     })
   }
 
-  /** Sets an item's lifetime anew; returns whether there was one. */
-  touch(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<boolean> {
-    return this.#tracing.run('touch', key, options, async (options) =>
+  /** Sets the lifetime of an item; returns whether there was one. */
+  touch<Options extends WriteOptions>(key: ClientKey, ttl: Ttl, options?: Options): Promise<Written<Options, boolean>> {
+    const touched = this.#tracing.run('touch', key, options, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
     )
+    return this.#answered(touched, options)
   }
 
   /** Deletes an item; returns whether there was one. */
-  async delete(key: ClientKey, options?: CallOptions): Promise<boolean> {
-    return (
-      (await this.#tracing.run('delete', key, options, (options) => this.#commands.delete(key, {}, options))) ===
-      'deleted'
+  delete<Options extends WriteOptions>(key: ClientKey, options?: Options): Promise<Written<Options, boolean>> {
+    return this.#answered(
+      this.#tracing.run('delete', key, options, (options) => this.#delete(key, options)),
+      options,
     )
+  }
+
+  /**
+   * Deletes many items, with one deadline for all. Returns for each key whether there was an item; the keys that failed are in
+   * `errors` and `keyErrors`. Rejects only when all fail.
+   */
+  async deleteMulti<Given extends ClientKey>(
+    keys: readonly Given[],
+    options?: CallOptions,
+  ): Promise<MultiResult<Given, boolean>> {
+    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
+    const all = keys.map((key: Given): readonly [Given, undefined] => [key, undefined])
+    return this.#forEach('deleteMulti', all, options, ([key], options) => this.#delete(key, options))
   }
 
   // Counters
@@ -227,7 +297,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#tracing.run('incr', key, options, (options) => this.#count('incr', key, delta, options))
+    return this.#answered(
+      this.#tracing.run('incr', key, options, (options) => this.#count('incr', key, delta, options)),
+      options,
+    )
   }
 
   /** Takes from a counter, down to 0; `undefined` is a miss, unless `initial` says what to start with. */
@@ -236,18 +309,19 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#tracing.run('decr', key, options, (options) => this.#count('decr', key, delta, options))
+    return this.#answered(
+      this.#tracing.run('decr', key, options, (options) => this.#count('decr', key, delta, options)),
+      options,
+    )
   }
 
   // Servers
 
   /** Forgets everything on all servers, now or in so many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
-    if (!(delaySeconds >= 0) || !Number.isInteger(delaySeconds)) {
-      throw new MemcacheOptionError(`delaySeconds must be a whole number from 0 on, got ${delaySeconds}`)
-    }
-    const extra = delaySeconds > 0 ? { extra: delaySeconds } : {}
-    const request = { text: formatFlushAll(delaySeconds), binary: { opcode: Opcode.flush, ...extra } }
+    const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
+    const extra = delay > 0 ? { extra: delay } : {}
+    const request = { text: formatFlushAll(delay), binary: { opcode: Opcode.flush, ...extra } }
     await this.#tracing.run('flushAll', undefined, options, (options) => this.#commands.onAll(request, true, options))
   }
 
@@ -276,7 +350,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
-    if (form !== undefined && !/^[\w ]+$/.test(form)) {
+    if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
       throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
     }
     const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
@@ -294,6 +368,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    */
   async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
     checkCall(options)
+    if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
     const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
     await this.#tracing.run('metadump', undefined, limited, async (options) => {
       const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]
@@ -311,6 +386,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
+    wholeNumber('level', level)
     const request = { text: formatVerbosity(level), binary: { opcode: Opcode.verbosity, extra: level } }
     await this.#tracing.run('verbosity', undefined, options, (options) => this.#commands.onAll(request, true, options))
   }
@@ -318,6 +394,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Lets operations under way finish, then closes the connections. */
   async close(): Promise<void> {
     this.#opening.close()
+    await this.#finishSteps()
     await Promise.all([this.#discovery?.close(), this.#dispatcher.close()])
   }
 
@@ -330,15 +407,74 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     emitSafely(this, event, ...args)
   }
 
-  #store(
+  /** Calls of several steps finish their last ones; those that have no time limit of their own get one. */
+  async #finishSteps(): Promise<void> {
+    if (this.#commands.isIdle) return
+    let limit: LongTimer | undefined
+    const late = new Promise<void>((resolve) => (limit = new LongTimer(resolve, CLOSE_LIMIT_MS)))
+    await Promise.race([this.#commands.whenIdle(), late])
+    limit?.clear()
+  }
+
+  /**
+   * With `noreply`, nothing is waited for but what is known at once: a call that cannot be is still told. The request has a response all the
+   * same, which is read like any other, so that the order of responses never depends on which errors a server reports.
+   */
+  #answered<Result, Options extends WriteOptions>(
+    call: Promise<Result>,
+    options: Options | undefined,
+  ): Promise<Written<Options, Result>> {
+    if (options?.noreply !== true) return call as Promise<Written<Options, Result>>
+    const handedOn = this.#opening.isOpen ? undefined : new Promise((resolve) => setImmediate(resolve))
+    return Promise.race([call, handedOn]).then(nothing) as Promise<Written<Options, Result>>
+  }
+
+  #store<Options extends WriteOptions>(
     mode: 'add' | 'replace' | 'append' | 'prepend',
     key: ClientKey,
     value: unknown,
     ttl: Ttl | undefined,
-    options: CallOptions | undefined,
-  ): Promise<boolean> {
-    return this.#tracing.run(mode, key, options, (options) =>
+    options: Options | undefined,
+  ): Promise<Written<Options, boolean>> {
+    const stored = this.#tracing.run(mode, key, options, (options) =>
       this.#commands.store(key, value, mode, ttl, undefined, options, isStored),
+    )
+    return this.#answered(stored, options)
+  }
+
+  async #delete(key: ClientKey, options: CallOptions | undefined): Promise<boolean> {
+    return (await this.#commands.delete(key, {}, options)) === 'deleted'
+  }
+
+  /** Does something for each of many keys, with one deadline for all. */
+  #forEach<Given extends ClientKey, Result>(
+    operation: string,
+    items: readonly (readonly [Given, unknown])[],
+    options: CallOptions | undefined,
+    begin: (item: readonly [Given, unknown], options: CallOptions) => Promise<Result>,
+  ): Promise<MultiResult<Given, Result>> {
+    const keys = items.map(([key]) => key)
+    return this.#tracing.run(
+      operation,
+      keys,
+      options,
+      async (options) => {
+        const step = startCall(options, this.#options.timeoutMs)
+        const result = new MultiResult<Given, Result>()
+        await Promise.all(
+          items.map(async (item) => {
+            try {
+              result.set(item[0], await begin(item, step))
+            } catch (error) {
+              if (options?.signal?.aborted === true) throw error
+              result.fail(item[0], asMemcacheError(error))
+            }
+          }),
+        )
+        if (result.size === 0) for (const error of result.errors.values()) throw error
+        return result
+      },
+      true,
     )
   }
 
@@ -348,32 +484,14 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta: Amount | undefined,
     options: CounterOptions | undefined,
   ): Promise<Widened<Amount> | undefined> {
-    const initial = options?.initial === undefined ? undefined : toUint64('initial', options.initial)
+    const initial = uint64Option('initial', options?.initial)
     const request = { mode, delta: toUint64('delta', delta ?? 1), details: false } as const
     const vivifyExptime = this.#commands.exptime(options?.ttl ?? Infinity)
-    const { digits } = await this.#commands
-      .count(key, initial === undefined ? request : { ...request, initial, vivifyExptime }, options)
-      .catch(async (error: unknown) => {
-        if (initial === undefined || !(error instanceof MemcacheUnsupportedError)) throw error
-        return this.#countOrAdd(key, request, initial.toBigInt(), options)
-      })
+    const { digits } = await (initial === undefined
+      ? this.#commands.count(key, request, options)
+      : this.#commands.countOrMake(key, { ...request, initial, vivifyExptime }, options))
     if (digits === undefined) return undefined
     return (typeof delta === 'bigint' ? BigInt(digits) : Number(digits)) as Widened<Amount>
-  }
-
-  /** What a server without meta commands does in two steps: whoever is first makes the counter, the others count. */
-  async #countOrAdd(
-    key: ClientKey,
-    request: Parameters<Commands['count']>[1],
-    initial: bigint,
-    options: CounterOptions | undefined,
-  ): ReturnType<Commands['count']> {
-    const counted = await this.#commands.count(key, request, options)
-    if (counted.digits !== undefined) return counted
-    const digits = Buffer.from(String(initial))
-    const made = await this.#commands.store(key, digits, 'add', options?.ttl, undefined, options, isStored)
-    if (made) return { digits: String(initial), casUnique: 0n, ttlSeconds: Infinity }
-    return this.#commands.count(key, request, options)
   }
 
   #discover(): Discovery {
@@ -395,15 +513,29 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 /** What the lines of statistics begin with: of `detail dump` and `cachedump`, too. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
-/** The bytes of a chunk, as they are. */
-const BYTES: ValueReader = {
-  read: (buffer, start, end, _, owned) => {
-    const bytes = buffer.subarray(start, end)
-    return owned ? bytes : Buffer.from(bytes)
-  },
-}
+const CLOSE_LIMIT_MS = 5000
 
 function nothing(): void {}
+
+function yes(): true {
+  return true
+}
+
+/** @throws MemcacheOptionError for what is no list of keys and values. */
+function pairsOf<Given>(items: Iterable<readonly [Given, unknown]>): (readonly [Given, unknown])[] {
+  if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] === 'function') {
+    const pairs = [...items]
+    if (pairs.every((pair) => Array.isArray(pair))) return pairs
+  }
+  throw new MemcacheOptionError(`items must be a Map or pairs of keys and values, got ${kindOf(items)}`)
+}
+
+/** @throws MemcacheOptionError for anything but what memcached takes as a number of 31 bits. */
+function wholeNumber(name: string, value: unknown): number {
+  if (typeof value !== 'number') throw new MemcacheOptionError(`${name} must be a whole number, got ${kindOf(value)}`)
+  if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value
+  throw new MemcacheOptionError(`${name} must be a whole number from 0 to 2^31 - 1, got ${value}`)
+}
 
 function isStored(status: StoreStatus): boolean {
   return status === 'stored'
@@ -416,6 +548,10 @@ function casStatus(status: StoreStatus): 'stored' | 'exists' | 'notFound' {
 function withCas<Value>(reply: MetaReply, value: unknown): ItemWithCas<Value> | undefined {
   if (!isFound(reply)) return undefined
   return { value: value as Value, casUnique: reply.casUnique.toBigInt(), clientFlags: reply.clientFlags }
+}
+
+function itemWithCas<Value>(value: unknown, clientFlags: number, casUnique: bigint): ItemWithCas<Value> {
+  return { value: value as Value, casUnique, clientFlags }
 }
 
 function hitValue<Value>(reply: MetaReply, value: unknown): Value | undefined {

@@ -1,4 +1,4 @@
-import { MemcacheOptionError, MetaCode } from 'memcache-ts-protocol'
+import { choiceOption, kindOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError, MetaCode } from 'memcache-ts-protocol'
 import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
@@ -11,15 +11,16 @@ import type {
   MetaSetOptions,
   MetaSetResult,
 } from './call-options.ts'
-import { toUint64 } from './commands.ts'
+import { toUint64, uint64Option } from './commands.ts'
 import type { Commands } from './commands.ts'
 import type { StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { Tracing } from './tracing.ts'
 
 /** A lease below this may be over at once: memcached's seconds are not finer. */
-const LEAST_SECONDS = 1
+const MIN_SECONDS = 1
 
-const MODES: readonly string[] = ['set', 'add', 'replace', 'append', 'prepend'] satisfies readonly StoreMode[]
+const STORE_MODES = ['set', 'add', 'replace', 'append', 'prepend'] as const satisfies readonly StoreMode[]
+const COUNTER_MODES = ['incr', 'decr'] as const
 
 /** A literal type as what it is one of: the counter of a delta of `1n` is any bigint. */
 export type Widened<Amount extends number | bigint> = Amount extends bigint ? bigint : number
@@ -40,7 +41,8 @@ export class MetaCommands {
 
   /** mg: an item with all that is known of it; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
-    return this.#tracing.run('meta.get', key, options, (options) => {
+    return this.#tracing.run('meta.get', key, options, async (options) => {
+      const compareCas = uint64Option('compareCas', options?.compareCas)
       const request = {
         value: options?.value !== false,
         casUnique: true,
@@ -50,21 +52,25 @@ export class MetaCommands {
         touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
         vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
         recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
-        newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
+        newCas: uint64Option('newCas', options?.newCas),
+        compareCas,
       }
-      return this.#commands.retrieve(key, request, options, request.access ? itemWithAccess<Value> : itemOf<Value>)
+      const item = request.access ? itemWithAccess<Value> : itemOf<Value>
+      const build = compareCas === undefined ? item : unlessUnchanged(item, compareCas)
+      const { touchExptime, value } = request
+      if (touchExptime === undefined || value) return this.#commands.retrieve(key, request, options, build)
+      return this.#commands.retrieveAndTouch(key, { ...request, touchExptime }, options, build)
     })
   }
 
   /** ms: stores a value. */
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
     return this.#tracing.run('meta.set', key, options, (options) => {
-      const mode = options?.mode ?? 'set'
-      if (!MODES.includes(mode)) throw new MemcacheOptionError(`mode must be one of ${MODES.join(', ')}, got '${mode}'`)
+      const mode = choiceOption('mode', options?.mode ?? 'set', STORE_MODES)
       const conditions = {
         returnCas: true,
-        compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
-        newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
+        compareCas: uint64Option('compareCas', options?.compareCas),
+        newCas: uint64Option('newCas', options?.newCas),
         invalidate: options?.invalidate,
         vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
       }
@@ -76,8 +82,8 @@ export class MetaCommands {
   delete(key: ClientKey, options?: MetaDeleteOptions): Promise<'deleted' | 'exists' | 'notFound'> {
     return this.#tracing.run('meta.delete', key, options, (options) => {
       const request = {
-        compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
-        newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
+        compareCas: uint64Option('compareCas', options?.compareCas),
+        newCas: uint64Option('newCas', options?.newCas),
         invalidate: options?.invalidate,
         removeValue: options?.removeValue,
         exptime: options?.ttl === undefined ? undefined : this.#commands.exptime(options.ttl),
@@ -97,14 +103,14 @@ export class MetaCommands {
     return this.#tracing.run('meta.arithmetic', key, options, async (options) => {
       const exact = typeof options?.delta === 'bigint' || typeof options?.initial === 'bigint'
       const request = {
-        mode: options?.mode ?? 'incr',
+        mode: choiceOption('mode', options?.mode ?? 'incr', COUNTER_MODES),
         delta: toUint64('delta', options?.delta ?? 1),
         details: true,
-        initial: options?.initial === undefined ? undefined : toUint64('initial', options.initial),
+        initial: uint64Option('initial', options?.initial),
         vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
         exptime: options?.ttl === undefined ? undefined : this.#commands.exptime(options.ttl),
-        compareCas: options?.compareCas === undefined ? undefined : toUint64('compareCas', options.compareCas),
-        newCas: options?.newCas === undefined ? undefined : toUint64('newCas', options.newCas),
+        compareCas: uint64Option('compareCas', options?.compareCas),
+        newCas: uint64Option('newCas', options?.newCas),
       }
       const { digits, casUnique, ttlSeconds } = await this.#commands.count(key, request, options)
       if (digits === undefined) return undefined
@@ -143,10 +149,13 @@ function setResult(status: StoreStatus, casUnique: Uint64): MetaSetResult {
   return { status, casUnique: casUnique.toBigInt() }
 }
 
+type ItemBuilder<Value> = (reply: MetaReply, value: unknown) => MetaItem<Value> | undefined
+
 function itemOf<Value>(reply: MetaReply, value: unknown): MetaItem<Value> | undefined {
   if (reply.code === MetaCode.EN) return undefined
   return {
     value: value as Value | undefined,
+    unchanged: false,
     size: reply.size,
     casUnique: reply.casUnique.toBigInt(),
     clientFlags: reply.clientFlags,
@@ -164,10 +173,25 @@ function itemWithAccess<Value>(reply: MetaReply, value: unknown): MetaItem<Value
   return item && { ...item, hitBefore: reply.hitBefore, lastAccessSeconds: reply.lastAccessSeconds }
 }
 
+/** An item without its value while it has a cas unique: older servers than 1.6.40 send the value all the same. */
+function unlessUnchanged<Value>(build: ItemBuilder<Value>, compareCas: Uint64): ItemBuilder<Value> {
+  return (reply, value) => {
+    const unchanged = reply.casUnique.equals(compareCas)
+    const item = build(reply, unchanged ? undefined : value)
+    return item && { ...item, unchanged }
+  }
+}
+
+/** @throws MemcacheOptionError for what is no number of seconds that an item can be waited for. */
 function seconds(name: string, value: number | undefined): number | undefined {
   if (value === undefined) return undefined
-  if (!(value >= LEAST_SECONDS)) {
-    throw new MemcacheOptionError(`${name} must be at least ${LEAST_SECONDS}, got ${value}`)
+  if (typeof value !== 'number') {
+    throw new MemcacheOptionError(`${name} must be a number of seconds, got ${kindOf(value)}`)
+  }
+  if (!(value >= MIN_SECONDS && value <= MAX_RELATIVE_EXPTIME_SECONDS)) {
+    throw new MemcacheOptionError(
+      `${name} must be at least ${MIN_SECONDS} and at most ${MAX_RELATIVE_EXPTIME_SECONDS} seconds (30 days), got ${value}`,
+    )
   }
   return Math.ceil(value)
 }

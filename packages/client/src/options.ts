@@ -78,6 +78,13 @@ export interface MemcachedClientOptions {
   maxDecompressedBytes?: number | undefined
   /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
   chunkBytes?: number | undefined
+  /**
+   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent. `Infinity` leaves that to the servers. Default:
+   * servers with meta commands are asked for it when a value is over memcached's default of 1 MiB.
+   */
+  itemMaxBytes?: number | undefined
+  /** What reading a stored value is that cannot be decoded: an `error`, or a `miss`. Default `error`. */
+  unreadable?: 'error' | 'miss' | undefined
   /** Where the time comes from; for tests. */
   clock?: Clock | undefined
 }
@@ -104,6 +111,8 @@ export interface ResolvedClientOptions {
   readonly longKeys: 'refuse' | 'hash'
   readonly codec: ValueCodec
   readonly chunkBytes: number
+  readonly itemMaxBytes: number | undefined
+  readonly unreadable: 'error' | 'miss'
   readonly clock: Clock
 }
 
@@ -131,6 +140,8 @@ const KNOWN = [
   'compression',
   'maxDecompressedBytes',
   'chunkBytes',
+  'itemMaxBytes',
+  'unreadable',
   'clock',
 ] as const satisfies readonly (keyof MemcachedClientOptions)[]
 
@@ -192,6 +203,8 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
       positiveOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
     ),
     chunkBytes: positiveOption('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
+    itemMaxBytes: options.itemMaxBytes === undefined ? undefined : positiveOption('itemMaxBytes', options.itemMaxBytes),
+    unreadable: choiceOption('unreadable', options.unreadable ?? 'error', ['error', 'miss']),
     clock: clockOf(options.clock),
   }
 }

@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { startCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
-import { nameOf } from './commands.ts'
+import { nameOf } from './key-name.ts'
 import type { Opening } from './discovery/opening.ts'
 import type { Dispatcher } from './dispatcher.ts'
 

@@ -180,7 +180,6 @@ const READS: Record<string, [(client: MemcachedClient) => Promise<unknown>, unkn
 /** What may change something, or take a right that is given once. */
 const WRITES: Record<string, [(client: MemcachedClient) => Promise<unknown>, ambiguous: boolean]> = {
   set: [(client) => client.set('k', 'w'), true],
-  append: [(client) => client.append('k', 'w'), true],
   delete: [(client) => client.delete('k'), true],
   incr: [(client) => client.incr('n'), true],
   touch: [(client) => client.touch('k', 60), true],

@@ -16,7 +16,7 @@ describe('MemcacheStore', () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const store = new MemcacheStore({ cache, ttlSeconds: 100 })
-    const secondsLeft = async (id: string) => (await cache.client.meta.get(`~session:${id}`))?.ttlSeconds
+    const secondsLeft = async (id: string) => (await cache.client.meta.get(`session:${id}`))?.ttlSeconds
     await store.set('read', session(1))
     await store.set('touched', session(1))
     await store.set('neither', session(1))
@@ -86,12 +86,12 @@ describe('MemcacheStore', () => {
   it.each<[object, string]>([
     [{ ttlSeconds: Infinity }, 'a session must end'],
     [{ ttlSeconds: 0 }, 'ttlSeconds must be over 0'],
-    [{ touchAfterSeconds: -1 }, 'touchAfterSeconds must be a number from 0 on'],
-    [{ touchAfterSeconds: '5m' }, 'touchAfterSeconds must be a number from 0 on'],
+    [{ touchAfterSeconds: -1 }, 'touchAfterSeconds must be from 0 to less'],
+    [{ touchAfterSeconds: '5m' }, 'touchAfterSeconds must be from 0 to less'],
     [{ touchAfter: 5 }, '`touchAfter` is `touchAfterSeconds` here'],
     [{ crypto: { secret: 's' } }, '`crypto` is `encryptionKeys` here'],
     [{ encryptionKeys: 'short' }, 'an encryption key has at least 32 characters'],
-    [{ encryptionKeys: [] }, 'encryptionKeys is empty'],
+    [{ encryptionKeys: [] }, 'encryptionKeys is named but holds no key'],
   ])('refuses %j: %s', (options, message) => {
     expect(() => new MemcacheStore(options as MemcacheStoreOptions)).toThrow(MemcacheOptionError)
     expect(() => new MemcacheStore(options as MemcacheStoreOptions)).toThrow(message)

@@ -42,7 +42,7 @@ function headersOf(way: Way, who: string | undefined): Record<string, string> {
 
 /** Who the handler takes its client for. */
 function nameOf(request: Request): string {
-  const { user, auth, session } = request as {
+  const { user, auth, session } = request as unknown as {
     user?: { name: string }
     auth?: { name: string }
     session?: { user: string }

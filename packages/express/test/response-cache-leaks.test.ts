@@ -178,10 +178,12 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     for (const path of paths) expect((await site.get(path, { Host: host })).body).toBe(`${host} ${path}`)
     expect(site.calls).toHaveLength(paths.length)
     // The key of a long URL is its beginning and a hash, and nobody can write a URL whose key that is.
-    const name = site.cache.key(`http:http:${host}:${long}`)
+    const names: string[] = []
+    await site.pass(0)
+    await site.cache.client.metadump(({ key }) => void names.push(key))
+    const name = names.find((key) => key.startsWith('~http:') && key.includes('%7e'))!
     const forged = name.slice(name.indexOf('/'))
-    expect(forged).toContain('~')
-    expect(await site.cache.client.get(name)).toBeDefined()
+    expect(forged).toContain('%7e')
     expect((await site.get(forged, { Host: host })).body).toBe(`${host} ${forged}`)
     expect((await site.get(long, { Host: host })).body).toBe(`${host} ${long}`)
   })

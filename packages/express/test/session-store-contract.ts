@@ -49,8 +49,8 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
 
   /** Under whichever generation: clearing gives a new one. */
   async function secondsLeft(cache: Memcache, id: string): Promise<number | undefined> {
-    const generation = await cache.client.get<string>('~session::generation')
-    const key = generation === undefined ? `~session:${id}` : `~session:${generation}:${id}`
+    const generation = await cache.client.get<string>('session::generation')
+    const key = generation === undefined ? `session:${id}` : `session:${generation}:${id}`
     return (await cache.client.meta.get(key, { value: false }))?.ttlSeconds
   }
 
@@ -138,7 +138,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.touch('a', sessionOf())
       expect(await store.get('a')).toBeUndefined()
       await store.set('a', { ...sessionOf(), n: 1 } as never)
-      await cache.client.touch('~session:a', 50)
+      await cache.client.touch('session:a', 50)
       await store.touch('a', sessionOf())
       expect(await secondsLeft(cache, 'a')).toBeGreaterThan(90)
       expect(await store.get('a')).toMatchObject({ n: 1 })
@@ -184,7 +184,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', sessionOf({ expires: new Date(Date.now() - 1) }))
       expect(await store.get('a')).toBeUndefined()
       const stored = { cookie: { expires: new Date(Date.now() - 1).toISOString(), originalMaxAge: 5000 }, n: 1 }
-      await cache.client.set('~session:b', stored, 1000)
+      await cache.client.set('session:b', stored, 1000)
       expect(await store.get('b')).toBeUndefined()
       expect(await store.length()).toBe(0)
     })
@@ -251,7 +251,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       const { store, cache } = openStore()
       await store.set('a', { ...sessionOf(), n: 1 } as never)
       const { session } = await hold(store, 'a')
-      await cache.client.delete('~session:a')
+      await cache.client.delete('session:a')
       await store.set('a', Object.assign(session, { m: 2 }))
       expect(await store.get('a')).toMatchObject({ n: 1, m: 2 })
     })
@@ -345,7 +345,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       ['plain', undefined],
       ['encrypted', KEY],
     ])('over the item limit is compressed and split, and merged all the same: %s', async (_, encryptionKeys) => {
-      const { store, cache } = openStore({ encryptionKeys })
+      const { store, cache } = openStore(encryptionKeys === undefined ? {} : { encryptionKeys })
       const random = Buffer.from(Array.from({ length: 2_000_000 }, () => Math.random() * 256)).toString('latin1')
       await store.set('a', { ...sessionOf(), random, same: 'x'.repeat(3_000_000) } as never)
       const [mine, theirs] = [await hold(store, 'a'), await hold(store, 'a')]
@@ -371,7 +371,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', { ...sessionOf(), same } as never)
       const keys: string[] = []
       await cache.client.metadump(({ key }) => keys.push(key))
-      expect(keys).toEqual(['app:~session:a'])
+      expect(keys).toEqual(['app:session:a'])
       expect(((await store.get('a')) as unknown as { same: string }).same === same).toBe(true)
     })
   })
@@ -380,7 +380,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
     it('hides what is stored, and opens it by any of the keys', async () => {
       const { store, cache } = openStore({ encryptionKeys: OTHER_KEY })
       await store.set('a', { ...sessionOf(), word: 'swordfish' } as never)
-      const bytes = await cache.client.get<Buffer>('~session:a')
+      const bytes = await cache.client.get<Buffer>('session:a')
       expect(Buffer.isBuffer(bytes) && !bytes.includes('swordfish')).toBe(true)
       const rotated = openStore({ encryptionKeys: [KEY, OTHER_KEY], cache }).store
       const { session } = await hold(rotated, 'a')
@@ -409,18 +409,18 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('victim', { ...sessionOf(), user: 'victim' } as never)
       await store.set('admin', { ...sessionOf(), user: 'admin' } as never)
       const client = cache.client
-      const sealed = (await client.get<Buffer>('~session:admin'))!
-      await client.set('~session:victim', sealed, 100)
+      const sealed = (await client.get<Buffer>('session:admin'))!
+      await client.set('session:victim', sealed, 100)
       expect(await store.get('victim')).toBeUndefined()
       for (const at of [0, 1, 6, 20, sealed.length - 1]) {
         const changed = Buffer.from(sealed)
         changed[at]! ^= 1
-        await client.set('~session:admin', changed, 100)
+        await client.set('session:admin', changed, 100)
         expect(await store.get('admin')).toBeUndefined()
       }
-      await client.set('~session:admin', sealed.subarray(0, 10), 100)
+      await client.set('session:admin', sealed.subarray(0, 10), 100)
       expect(await store.get('admin')).toBeUndefined()
-      await client.set('~session:admin', { cookie: {}, user: 'admin' }, 100)
+      await client.set('session:admin', { cookie: {}, user: 'admin' }, 100)
       expect(await store.get('admin')).toBeUndefined()
       expect(await openStore({ cache }).store.get('victim')).toBeUndefined()
     })
@@ -437,7 +437,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       const { headers } = await request(http).get('/in').expect(200)
       const cookie = headers['set-cookie']![0]!.split(';')[0]!
       const id = decodeURIComponent(cookie.split('=')[1]!).slice(2).split('.')[0]!
-      await cache.client.touch(`~session:${id}`, 50)
+      await cache.client.touch(`session:${id}`, 50)
       const operations = await operationsDuring(() => request(http).get('/').set('Cookie', cookie).expect({ in: true }))
       expect(operations).toEqual(['meta.get'])
       expect(await secondsLeft(cache, id)).toBeGreaterThan(90)
@@ -451,9 +451,9 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
         await store.touch('a', session)
       }
       expect(await operationsDuring(touch)).toEqual(['meta.get'])
-      await cache.client.touch('~session:a', 950)
+      await cache.client.touch('session:a', 950)
       expect(await operationsDuring(touch)).toEqual(['meta.get'])
-      await cache.client.touch('~session:a', 930)
+      await cache.client.touch('session:a', 930)
       expect(await operationsDuring(touch)).toEqual(['meta.get', 'touch'])
       expect(await secondsLeft(cache, 'a')).toBeGreaterThan(990)
     })

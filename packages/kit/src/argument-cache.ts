@@ -1,8 +1,8 @@
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from './cache-namespace.ts'
+import { ttlOf } from './cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader } from './cache/read-through-many.ts'
-import { reviverOf } from './revive/reviver.ts'
 import { warm } from './warming/warm.ts'
 import type { WarmOptions, WarmReport } from './warming/warm.ts'
 
@@ -41,13 +41,11 @@ export function argumentCache<Args extends readonly unknown[], Value>(
   return {
     async get(args) {
       const { namespace, keyOf, loading } = calls()
-      const stored = await namespace?.get<Value>(keyOf(args))
-      const revive = reviverOf(loading)
-      return revive === undefined ? stored : (revive(stored) as Promise<Value | undefined>)
+      return namespace?.get<Value>(keyOf(args), { type: loading.type, revive: loading.revive })
     },
     async set(args, value, ttl) {
       const { namespace, keyOf, tagsOf, loading } = calls()
-      const ttlSeconds = ttl ?? loading.ttlSeconds
+      const ttlSeconds = ttlOf(ttl ?? loading.ttlSeconds, value)
       return namespace?.set(keyOf(args), value, { ttlSeconds, tags: tagsOf(args) }) ?? false
     },
     async delete(args) {

@@ -1,16 +1,18 @@
 import { hashedKey, looksHashed } from 'memcache-ts-client'
-import { hasKeyTag, joinKey, keyProblem, KeyTag } from 'memcache-ts-protocol'
+import { escapeKeyPart, hasKeyTag, joinKey, keyProblem, KeyTag } from 'memcache-ts-protocol'
 import type { Key, KeyPart } from 'memcache-ts-protocol'
 
 /**
  * What the keys begin with that the kit itself makes. No key of a user begins with `~`: at the beginning of a part it is escaped, and a text
- * that begins with it is hashed (docs/format.md).
+ * that begins with it is hashed. Sessions lie where they have always been, so that those that are stored go on; a key of a user that would be
+ * among them has a tag before it (docs/format.md).
  */
 export const KeyPrefix = {
-  session: '~session',
+  session: 'session',
   rate: '~rate',
   tag: '~tag',
   lock: '~lock',
+  mutex: '~mutex',
   hot: '~hot',
   keyv: '~keyv',
   http: '~http',
@@ -53,7 +55,19 @@ export function userKey(text: string, isWritten: boolean, prefix: string): strin
   if (isWritten && (text.startsWith(OWN) || (text.includes('%') && (hasKeyTag(text) || looksHashed(text))))) {
     return hashedKey(KeyTag.text + text)
   }
-  return storedKey(text, prefix)
+  return storedKey(isAmongSessions(text) ? KeyTag.text + text : text, prefix)
+}
+
+function isAmongSessions(text: string): boolean {
+  return (
+    text.startsWith(KeyPrefix.session) &&
+    (text.length === KeyPrefix.session.length || text[KeyPrefix.session.length] === ':')
+  )
+}
+
+/** A prefix as it stands before keys: one part, so that no two prefixes have a key in common, nor one with the sessions of a cache without any. */
+export function prefixText(prefix: string): string {
+  return prefix === KeyPrefix.session ? KeyTag.text + prefix : escapeKeyPart(prefix)
 }
 
 /** A key of the kit's own as memcached can hold it. */

@@ -7,7 +7,7 @@ import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './cache/get-or-se
 import type { LoadingOptions } from './cache/get-or-set-options.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
-import { requireOptions, requireTags, requireType } from './option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from './option-types.ts'
 import { tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
 
@@ -52,7 +52,8 @@ export function cached<Args extends readonly unknown[], Value>(
 ): CachedFunction<Args, Value> {
   requireOptions('cached', options)
   checkOptions('cached', options, KNOWN, OPTION_HINTS)
-  requireType('cached', 'function', { 'the first argument': run, key: options.key })
+  requireType('cached', 'function', { 'the first argument': run })
+  requireSync('cached', { key: options.key, tags: functionOf(options.tags) })
   requireTags('cached', options.tags)
   const title = `cached(${run.name || 'a function'}, { name: '${options.name}' })`
   const declared = new DeclaredNamespace(declaredOwner(title, cached), options)

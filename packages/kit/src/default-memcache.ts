@@ -11,6 +11,11 @@ export function getDefaultMemcache(): Memcache {
   return (holder[DEFAULT] ??= memcache())
 }
 
+/** The cache of this process, if there is one yet. */
+export function peekDefaultMemcache(): Memcache | undefined {
+  return holder[DEFAULT]
+}
+
 /**
  * Makes a cache the one of this process.
  * @throws MemcacheOptionError when the default one is already in use: then some already talk to another.

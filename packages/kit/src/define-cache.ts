@@ -2,17 +2,15 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './argument-key.ts'
 import type { CacheNamespace } from './cache-namespace.ts'
-import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions, ttlOf } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 import type { Memcache } from './memcache.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import type { NamespaceOwner } from './namespace-owners.ts'
-import { requireOptions, requireTags, requireType } from './option-types.ts'
-import { reviveMany } from './revive/revived-loader.ts'
-import { reviverOf } from './revive/reviver.ts'
-import type { Reviver } from './revive/reviver.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from './option-types.ts'
+import type { RevivingOptions } from './revive/reviver.ts'
 import { tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
 import { HotKeys } from './warming/hot-keys.ts'
@@ -105,7 +103,8 @@ export function defineCache<Id, Value>(
   requireOptions('defineCache', definition)
   checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
-  requireType('defineCache', 'function', { load, loadMany, key })
+  requireType('defineCache', 'function', { load, loadMany })
+  requireSync('defineCache', { key, tags: functionOf(tags) })
   requireTags('defineCache', tags)
   return declare(definition, declaredOwner(`defineCache({ name: '${definition.name}' })`, defineCache))
 }
@@ -138,8 +137,13 @@ export function bindCache<Declared extends object>(declared: Declared, cache: Me
   const known = DEFINITIONS.get(declared)
   if (known === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
   const { definition, owner } = known
-  return declare({ ...definition, cache: definition.cache ?? cache }, owner) as object as Declared
+  const bound = declare({ ...definition, cache: definition.cache ?? cache }, owner)
+  // A name that another declaration has is told now, and not at the first use.
+  claimName(bound)
+  return bound as object as Declared
 }
+
+let claimName: (declared: object) => void
 
 /** What caches with and without a loader share. */
 abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Value> {
@@ -148,7 +152,11 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   readonly #definition: CacheDefinition<Id>
   readonly #declared: DeclaredNamespace
   readonly #hotKeys: HotKeys<Id> | undefined
-  readonly #revive: Reviver | undefined
+  readonly #reviving: RevivingOptions
+
+  static {
+    claimName = (declared) => void (declared as DeclaredCache<unknown, unknown>).namespace
+  }
 
   constructor(definition: CacheDefinition<Id>, owner: NamespaceOwner) {
     this.name = definition.name
@@ -156,26 +164,24 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
     this.#declared = new DeclaredNamespace(owner, definition)
     this.loading = Object.fromEntries(LOADING_OPTIONS.map((name) => [name, definition[name]]))
     resolveLoading(this.loading, ANY_TTL)
-    this.#revive = reviverOf(definition)
+    this.#reviving = { type: definition.type, revive: definition.revive }
     const { hotKeys = 0 } = definition
     if (hotKeys > 0) this.#hotKeys = new HotKeys(definition.name, hotKeys, () => this.#declared.cache)
   }
 
   async get(id: Id): Promise<Value | undefined> {
     this.asked(id)
-    const stored = await this.namespace.get<Value>(this.keyOf(id))
-    return this.#revive === undefined ? stored : (this.#revive(stored) as Promise<Value | undefined>)
+    return this.namespace.get<Value>(this.keyOf(id), this.#reviving)
   }
 
   async getMany(ids: readonly Id[]): Promise<Map<Id, Value>> {
     const keys = new Map(ids.map((id) => [this.keyOf(id), id]))
-    const hits = await this.namespace.getMany<Value, readonly KeyPart[]>([...keys.keys()])
-    const found = new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
-    return this.#revive === undefined ? found : (reviveMany(found, this.#revive) as Promise<Map<Id, Value>>)
+    const hits = await this.namespace.getMany<Value, readonly KeyPart[]>([...keys.keys()], this.#reviving)
+    return new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
   }
 
   async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
-    const ttlSeconds = ttl ?? this.loading.ttlSeconds
+    const ttlSeconds = ttlOf(ttl ?? this.loading.ttlSeconds, value)
     return this.namespace.set(this.keyOf(id), value, { ttlSeconds, tags: this.tagsOf(id) })
   }
 

@@ -1,12 +1,13 @@
 export { memcache, Memcache } from './memcache.ts'
 export type { InvalidateOptions } from './memcache.ts'
-export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
+export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, LockOptions, SetOptions } from './cache-namespace.ts'
 export { MEMCACHE_OPTIONS } from './memcache-options.ts'
 export type { MemcacheOptions } from './memcache-options.ts'
-export { getDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
+export { getDefaultMemcache, peekDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
 export type { Servers } from './choose-servers.ts'
 export type { Logger } from './logger.ts'
 export { KeyPrefix } from './cache-key.ts'
+export type { MemcacheLock } from './cache/lock.ts'
 export type { MemcacheEvents } from './cache/cache-report.ts'
 export type { CacheStats } from './cache/cache-stats.ts'
 export type {
@@ -15,10 +16,13 @@ export type {
   LoadContext,
   Loader,
   LoadingOptions,
+  TtlOf,
 } from './cache/get-or-set-options.ts'
 export type { MemoryOptions } from './cache/memory-tier.ts'
 export type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'
 export type { NamespaceDeclaration } from './declared-namespace.ts'
+export { requireCacheChoice } from './decorators/cache-config.ts'
+export { requireOptions, requireTags, requireType } from './option-types.ts'
 export type { TagsOf } from './tags-of.ts'
 export type { AnyClass, Revive, RevivingOptions } from './revive/reviver.ts'
 export { bindCache, defineCache } from './define-cache.ts'
@@ -35,6 +39,7 @@ export type { ArgumentCache } from './argument-cache.ts'
 export type { CachedFunction, CachedOptions, FunctionCache } from './cached-function.ts'
 export { CacheConfig, claimClass, configOf, configureClass } from './decorators/cache-config.ts'
 export type { CacheConfigOptions, ClassDecoratorOf } from './decorators/cache-config.ts'
+export { processMethodsOf } from './decorators/class-owner.ts'
 export type { CacheSource, DecoratorKind } from './decorators/cache-source.ts'
 export type { AsyncMethod, MethodDecoratorOf } from './decorators/method-decorator.ts'
 export { Cached, cachedMethod, cacheOf } from './decorators/cached.ts'
@@ -118,3 +123,5 @@ export {
 export type { Clock, Key, KeyPart, MemcacheErrorCode, Ttl } from 'memcache-ts-protocol'
 export { MemcachedClient } from 'memcache-ts-client'
 export type { MemcachedClientOptions, MetaItem, ServerStream } from 'memcache-ts-client'
+export { deferResponse, isDiscarded, withdrawField } from './deferred/deferred-response.ts'
+export type { AnyResponse, DeferredFailure } from './deferred/deferred-response.ts'

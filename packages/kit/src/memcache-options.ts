@@ -1,9 +1,21 @@
 import type { CompressionOptions } from 'memcache-ts-client'
-import { checkOptions, MemcacheOptionError, systemClock, ttlToSeconds } from 'memcache-ts-protocol'
+import {
+  booleanOption,
+  checkOptions,
+  kindOf,
+  MemcacheOptionError,
+  positiveOption,
+  systemClock,
+  textOption,
+  ttlToSeconds,
+} from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
+import { prefixText } from './cache-key.ts'
 import type { Servers } from './choose-servers.ts'
+import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
-import { OPTION_HINTS } from './cache/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './cache/get-or-set-options.ts'
+import type { LoadingDefaults, LoadingOptions } from './cache/get-or-set-options.ts'
 import type { MemoryOptions } from './cache/memory-tier.ts'
 
 /** Options of `memcache`. */
@@ -16,8 +28,10 @@ export interface MemcacheOptions {
   ttlSeconds?: Ttl | undefined
   /** How long an operation of the cache may take, in milliseconds, before the application goes on without. Default 100. */
   timeoutMs?: number | undefined
-  /** How long a loader has before another process takes over. At least 1. Default 5. */
+  /** How long a process that died while it loaded is waited for. At least 3, since memcached's seconds are coarse. Default 5. */
   leaseSeconds?: number | undefined
+  /** How values are loaded and kept where a call says nothing of it: the options of `getOrSet`, but for its lifetime. */
+  loading?: Omit<LoadingOptions, 'ttlSeconds' | 'type' | 'revive'> | undefined
   /** Keep values in memory in front of memcached: `true`, or its bounds. Default false. */
   l1?: boolean | MemoryOptions | undefined
   /**
@@ -39,6 +53,8 @@ export interface ResolvedMemcacheOptions {
   /** `undefined`: what the servers' URL says, else 100. */
   readonly timeoutMs: number | undefined
   readonly leaseSeconds: number
+  /** How values are loaded by default. */
+  readonly loading: LoadingDefaults
   readonly l1: MemoryOptions | undefined
   readonly compression: CompressionOptions | undefined
   readonly logger: Logger
@@ -52,37 +68,111 @@ export const MEMCACHE_OPTIONS = [
   'ttlSeconds',
   'timeoutMs',
   'leaseSeconds',
+  'loading',
   'l1',
   'compression',
   'logger',
   'clock',
 ] as const satisfies readonly (keyof MemcacheOptions)[]
 
-const HINTS = { ...OPTION_HINTS, timeout: 'timeoutMs', keyPrefix: 'prefix', namespace: 'prefix', hosts: 'servers' }
+const HINTS = {
+  ...OPTION_HINTS,
+  timeout: 'timeoutMs',
+  keyPrefix: 'prefix',
+  namespace: 'prefix',
+  hosts: 'servers',
+  lease: 'leaseSeconds',
+  staleSeconds: 'loading: { staleSeconds }',
+  jitter: 'loading: { jitter }',
+  hardTimeoutMs: 'loading: { hardTimeoutMs }',
+  softTimeoutMs: 'loading: { softTimeoutMs }',
+  nullTtlSeconds: 'loading: { nullTtlSeconds }',
+  earlyRefresh: 'loading: { earlyRefresh }',
+}
+/** The options of all loads: what a value is made of is said where it is loaded. */
+const LOADING_NAMES = LOADING_OPTIONS.filter((name) => name !== 'ttlSeconds' && name !== 'type' && name !== 'revive')
 const SILENT: Logger = { info: () => {}, warn: () => {} }
+const MIN_LEASE_SECONDS = 3
+const MAX_LEASE_SECONDS = 3600
+/** A hashed key of the kit's has up to 145 bytes, and memcached's keys 250. */
+const MAX_PREFIX_BYTES = 100
 
-/** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new MemcacheOptionError(
+      `memcache takes its servers as text, or its options as an object, got ${kindOf(options)}`,
+    )
+  }
   checkOptions('memcache', options, MEMCACHE_OPTIONS, HINTS)
   const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, l1 = false, compression = false, logger = console } = options
   ttlToSeconds(ttlSeconds)
-  if (!(leaseSeconds >= 1)) throw new MemcacheOptionError(`leaseSeconds must be at least 1, got ${leaseSeconds}`)
-  if (timeoutMs !== undefined && !(timeoutMs > 0))
-    throw new MemcacheOptionError(`timeoutMs must be over 0, got ${timeoutMs}`)
   return {
     servers: options.servers,
-    prefix: options.prefix ?? env['MEMCACHE_PREFIX'] ?? '',
+    prefix: prefixOf(options.prefix ?? env['MEMCACHE_PREFIX'] ?? ''),
     ttlSeconds,
-    timeoutMs,
-    leaseSeconds,
-    l1: optional(l1),
-    compression: optional(compression),
-    logger: logger === false ? SILENT : logger,
-    clock: options.clock ?? systemClock,
+    timeoutMs: timeoutMs === undefined ? undefined : positiveOption('timeoutMs', timeoutMs),
+    leaseSeconds: leaseOf(leaseSeconds),
+    loading: loadingOf(options.loading, ttlSeconds),
+    l1: optional('l1', l1),
+    // `false` and names of algorithms are the client's to refuse.
+    compression: optional('compression', compression),
+    logger: loggerOf(logger),
+    clock: clockOf(options.clock),
   }
 }
 
-function optional<Options extends object>(given: boolean | Options): Options | undefined {
-  if (typeof given === 'object') return given
-  return given ? ({} as Options) : undefined
+function prefixOf(given: unknown): string {
+  const prefix = textOption('prefix', given)
+  const quoted = JSON.stringify(prefix.length > 40 ? `${prefix.slice(0, 40)}…` : prefix)
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
+  if (/[\u0000- \u007f]/.test(prefix)) {
+    throw new MemcacheOptionError(`prefix must not contain spaces or control characters, got ${quoted}`)
+  }
+  const bytes = Buffer.byteLength(prefixText(prefix))
+  if (bytes > MAX_PREFIX_BYTES) {
+    throw new MemcacheOptionError(
+      `prefix must have at most ${MAX_PREFIX_BYTES} bytes, so that there is room for keys: ${quoted} has ${bytes}`,
+    )
+  }
+  return prefix
+}
+
+function leaseOf(seconds: number): number {
+  if (positiveOption('leaseSeconds', seconds) >= MIN_LEASE_SECONDS && seconds <= MAX_LEASE_SECONDS) return seconds
+  throw new MemcacheOptionError(
+    `leaseSeconds must be ${MIN_LEASE_SECONDS} to ${MAX_LEASE_SECONDS}, since memcached's seconds are coarse, got ${seconds}`,
+  )
+}
+
+function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
+  if (loading === undefined) return { ttlSeconds }
+  if (typeof loading !== 'object' || loading === null || Array.isArray(loading)) {
+    throw new MemcacheOptionError(`loading must be an object such as { staleSeconds: 600 }, got ${kindOf(loading)}`)
+  }
+  checkOptions('loading', loading, LOADING_NAMES, OPTION_HINTS)
+  resolveLoading(loading, ttlSeconds)
+  return { ...loading, ttlSeconds }
+}
+
+function optional<Options extends object>(name: string, given: boolean | Options): Options | undefined {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given
+  return booleanOption(name, given) ? ({} as Options) : undefined
+}
+
+/** The logger, which is called where nothing may throw. */
+function loggerOf(given: Logger | false): Logger {
+  if (given === false) return SILENT
+  if (typeof given?.info !== 'function' || typeof given.warn !== 'function') {
+    throw new MemcacheOptionError(
+      `logger must have info() and warn(), as console has, or be false; got ${kindOf(given)}`,
+    )
+  }
+  return guardedLogger(given)
+}
+
+function clockOf(clock: Clock | undefined): Clock {
+  if (clock === undefined) return systemClock
+  if (typeof clock?.nowMs === 'function') return clock
+  throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
 }

@@ -1,15 +1,17 @@
 import { EventEmitter } from 'node:events'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
-import { checkOptions, escapeKeyPart, MemcacheOptionError } from 'memcache-ts-protocol'
+import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
-import { ownKeyText, storedKey } from './cache-key.ts'
+import { ownKeyText, prefixText, storedKey } from './cache-key.ts'
 import { CacheNamespace } from './cache-namespace.ts'
-import type { CacheMethods, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
+import type { CacheMethods, GetOrSetManyOptions, LockOptions, SetOptions } from './cache-namespace.ts'
 import { CacheCore } from './cache/cache-core.ts'
 import { CacheReport } from './cache/cache-report.ts'
 import type { MemcacheEvents } from './cache/cache-report.ts'
 import type { CacheStats } from './cache/cache-stats.ts'
+import { checkObject, checkTags } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader } from './cache/get-or-set-options.ts'
+import type { MemcacheLock } from './cache/lock.ts'
 import { KitCodec } from './cache/kit-codec.ts'
 import { MemoryTier } from './cache/memory-tier.ts'
 import type { BatchLoader } from './cache/read-through-many.ts'
@@ -17,6 +19,7 @@ import { chooseServers } from './choose-servers.ts'
 import type { Servers } from './choose-servers.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
+import type { RevivingOptions } from './revive/reviver.ts'
 
 const DEFAULT_TIMEOUT_MS = 100
 /** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
@@ -56,13 +59,14 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   constructor(options: MemcacheOptions) {
     super()
     this.#options = resolveMemcacheOptions(options, process.env)
-    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds } = this.#options
+    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = this.#options
     const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
-    const prefix = escapeKeyPart(this.#options.prefix)
+    const prefix = prefixText(this.#options.prefix)
     this.clock = clock
-    this.#report = new CacheReport(this)
-    const codec = new KitCodec(compression)
+    this.#report = new CacheReport(this, logger)
+    const wirePrefix = prefix === '' ? '' : `${prefix}:`
+    const codec = new KitCodec(compression, wirePrefix)
     this.client = new MemcachedClient({
       servers,
       ...credentials,
@@ -74,7 +78,6 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       values: codec,
       chunkBytes: CHUNK_BYTES,
     })
-    const wirePrefix = prefix === '' ? '' : `${prefix}:`
     const stored = (text: string): string => storedKey(text, wirePrefix)
     this.#core = new CacheCore({
       client: this.client,
@@ -85,6 +88,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       logger,
       leaseSeconds,
       ttlSeconds,
+      loading,
       storedKey: stored,
       tagKey: (tag) => stored(ownKeyText('tag', [tag])),
       namespaceKey: (path) => stored(ownKeyText('tag', ['', path])),
@@ -96,12 +100,15 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#root.key(key)
   }
 
-  get<Value = unknown>(key: Key): Promise<Value | undefined> {
-    return this.#root.get(key)
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined> {
+    return this.#root.get(key, options)
   }
 
-  getMany<Value = unknown, Given extends Key = Key>(keys: readonly Given[]): Promise<Map<Given, Value>> {
-    return this.#root.getMany(keys)
+  getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>> {
+    return this.#root.getMany(keys, options)
   }
 
   set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
@@ -128,6 +135,26 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#root.getOrSetMany(ids, load, options)
   }
 
+  has(key: Key): Promise<boolean> {
+    return this.#root.has(key)
+  }
+
+  add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
+    return this.#root.add(key, value, options)
+  }
+
+  pull<Value = unknown>(key: Key): Promise<Value | undefined> {
+    return this.#root.pull(key)
+  }
+
+  increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined> {
+    return this.#root.increment(key, by, options)
+  }
+
+  lock(name: Key, options?: LockOptions): Promise<MemcacheLock | undefined> {
+    return this.#root.lock(name, options)
+  }
+
   namespace(name: Key): CacheNamespace {
     return this.#root.namespace(name)
   }
@@ -138,9 +165,11 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
    * @throws MemcacheOptionError for an option that there is not.
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<boolean> {
+    checkObject('invalidateTags', options)
     checkOptions('invalidateTags', options, ['soft'], { hard: 'soft: false' })
+    if (options.soft !== undefined) booleanOption('soft', options.soft)
     const given = typeof tags === 'string' ? [tags] : tags
-    if (given.includes('')) throw new MemcacheOptionError('a tag must not be empty')
+    checkTags(given)
     const tagKeys = [...new Set(given)].map((tag) => this.#core.parts.tagKey(tag))
     return this.#core.writes.invalidateTags(tagKeys, options.soft === true, given)
   }

@@ -26,8 +26,8 @@ export interface NamespaceClaim {
   changes: number
   /** All who have used it. */
   readonly users: WeakSet<NamespaceOwner>
-  /** Those of them who were told about. */
-  readonly told: WeakSet<NamespaceOwner>
+  /** What was told about, by its title and place: an object may declare the same each time that it is made. */
+  readonly told: Set<string>
 }
 
 /** A name that is asked for while somebody has it. */
@@ -60,7 +60,7 @@ export function claimNamespace(
       owner: new WeakRef(owner),
       changes: 0,
       users: new WeakSet([owner]),
-      told: new WeakSet<NamespaceOwner>(),
+      told: new Set<string>(),
     }
     claims.set(path, made)
     return made
@@ -83,8 +83,8 @@ function share({ cache, name, claim }: NameInUse, first: NamespaceOwner, owner: 
   }
   const message = `${sharing(name, first, owner)}: ${advice(first, owner)}`
   if (isImplied(first) && isImplied(owner) && !isAgain) throw new MemcacheOptionError(message)
-  if (claim.told.has(owner) || !mayMeet(first, owner)) return
-  claim.told.add(owner)
+  if (claim.told.has(describe(owner)) || !mayMeet(first, owner)) return
+  claim.told.add(describe(owner))
   cache.warn(`memcache-ts: ${message}`)
 }
 

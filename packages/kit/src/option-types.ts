@@ -13,10 +13,28 @@ export function requireType(owner: string, kind: Kind, options: Readonly<Record<
   }
 }
 
+/**
+ * Functions that are called before anything is awaited: what an async one returns would always be true.
+ * @throws MemcacheOptionError if one of them is no function, or async.
+ */
+export function requireSync(owner: string, options: Readonly<Record<string, unknown>>): void {
+  requireType(owner, 'function', options)
+  for (const [name, value] of Object.entries(options)) {
+    if ((value as { [Symbol.toStringTag]?: unknown } | undefined)?.[Symbol.toStringTag] === 'AsyncFunction') {
+      throw new MemcacheOptionError(`${owner}: ${name} must not be async: it is called before anything is awaited`)
+    }
+  }
+}
+
 /** @throws MemcacheOptionError if options are no object, as where a list or a function stands in their place. */
 export function requireOptions(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
+}
+
+/** An option that may be a function, if it is one. */
+export function functionOf(option: unknown): unknown {
+  return typeof option === 'function' ? option : undefined
 }
 
 /** @throws MemcacheOptionError if tags are neither a list of texts that are not empty nor a function. */

@@ -1,5 +1,5 @@
 import type { KeyPart } from 'memcache-ts-protocol'
-import { KeyPrefix, ownKeyText } from './cache-key.ts'
+import { KeyPrefix, ownKeyText, storedKey } from './cache-key.ts'
 import type { KeySpace } from './cache-key.ts'
 import { CacheNamespace } from './cache-namespace.ts'
 import { coreOf } from './memcache.ts'
@@ -7,7 +7,8 @@ import type { Memcache } from './memcache.ts'
 
 /** A key in one of the kit's own spaces as it is stored: no key of a user is in one. */
 export function ownKey(cache: Memcache, space: KeySpace, parts: readonly KeyPart[]): string {
-  return coreOf(cache).parts.storedKey(ownKeyText(space, parts))
+  // By what is public: the cache may be of another copy of this package.
+  return storedKey(ownKeyText(space, parts), cache.client.prefix)
 }
 
 /** All of one of the kit's own spaces, as a namespace. */

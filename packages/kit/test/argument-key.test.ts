@@ -4,6 +4,8 @@ import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { describe, expect, it } from 'vitest'
 import { argumentParts } from '../src/argument-key.ts'
 import { keyText, userKey } from '../src/cache-key.ts'
+import { defineCache } from '../src/define-cache.ts'
+import { openCache } from './open-cache.ts'
 
 const keyOf = (...args: unknown[]): string => keyText(argumentParts(args, 'Cities.search'))
 
@@ -236,6 +238,28 @@ describe('keys that users write as one text', () => {
       expect(stored).not.toBe(text)
       expect(stored).not.toMatch(/^~/)
     }
+  })
+
+  it('are never those of sessions, nor of anything else that is the kit’s', async () => {
+    await using test = await openCache()
+    const [cache, prefixed] = [test.another(), test.another({ prefix: 'session' })]
+    const keys = [
+      cache.key('session:a'),
+      cache.key(['session', 'a']),
+      cache.key('session'),
+      cache.namespace('session').key('a'),
+      cache.namespace(['session']).namespace('x').key(['a']),
+      prefixed.client.prefix + prefixed.key('a'),
+      ...['tag', 'rate', 'lock', 'hot', 'keyv', 'http'].map((space) => cache.key([`~${space}`, 'a'])),
+    ]
+    for (const key of keys) expect(key).not.toMatch(/^(?:session(?::|$)|~)/)
+    expect(cache.key(['session', 'a'])).toBe(cache.key('session:a'))
+    expect(cache.key(['sessions', 'a'])).toBe('sessions:a')
+    const names = defineCache({ name: 'session', ttlSeconds: 60, cache, load: async (id: string) => id })
+    await cache.client.set('session:ann', { user: 'ann' }, 60)
+    await names.getOrSet('ann')
+    await names.clear()
+    expect(await cache.client.get('session:ann')).toEqual({ user: 'ann' })
   })
 
   it('are different where the texts differ', () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { Cached, cached, cacheOf, defineCache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
@@ -129,13 +129,18 @@ describe('@Cached, as a legacy decorator', () => {
 })
 
 describe('@Cached, as a standard decorator', () => {
-  it('works as TypeScript compiles it', () => {
+  const folder = fileURLToPath(new URL('fixtures/standard-decorators', import.meta.url))
+  const answersOf = (name: string): unknown =>
+    JSON.parse(execFileSync(process.execPath, [`${folder}/dist/${name}.js`], { encoding: 'utf8' }))
+
+  beforeAll(() => {
     // vitest does not lower standard decorators: the compiler does, and the result runs in a process of its own.
-    const folder = fileURLToPath(new URL('fixtures/standard-decorators', import.meta.url))
     const tsc = fileURLToPath(new URL('../../../node_modules/.bin/tsc', import.meta.url))
     execFileSync(tsc, ['-p', folder], { encoding: 'utf8' })
-    const out = execFileSync(process.execPath, [`${folder}/dist/cities.js`], { encoding: 'utf8' })
-    expect(JSON.parse(out)).toEqual({
+  })
+
+  it('works as TypeScript compiles it', () => {
+    expect(answersOf('cities')).toEqual({
       first: 1,
       second: 1,
       afterDelete: 2,
@@ -143,6 +148,21 @@ describe('@Cached, as a standard decorator', () => {
       afterPut: 77,
       stored: { id: 1, run: 77 },
       name: 'find',
+    })
+  })
+
+  it('is found below other decorators, gets the object for its keys, and has one class a name', () => {
+    expect(answersOf('more')).toEqual({
+      found: ['a 1 10 1', 'b 1 10 1', 'a 1 10 1'],
+      stored: 'a 1 10 1',
+      overridden: 'Overrides.find does not carry @Cached',
+      hidden: [2, 3],
+      repositories: [
+        'user 1',
+        expect.stringMatching(/^class Repository \(place\) and class Repository \(place\) both/),
+        'user 1',
+      ],
+      warned: [],
     })
   })
 })

@@ -164,6 +164,23 @@ describe('type', () => {
     }
   })
 
+  it('is what a lifetime by the value is given', async () => {
+    const ttls = [{ type: User }, { revive: ({ id }: { id: number }) => new User(id) }, {}]
+    for (const [id, options] of ttls.entries()) {
+      const given: unknown[] = []
+      const ttlSeconds = (value: User) => (given.push(value.isAdmin), 60)
+      await test.cache.getOrSet(['user', id], () => new User(id), { ...options, ttlSeconds })
+      expect(given).toEqual([true])
+    }
+  })
+
+  it('leaves what has a class of its own in memcached', async () => {
+    const values = () => [new User(1), new Date(0), /a/g, new URL('http://a/'), new Uint8Array([1]), 5n, 'text', null]
+    for (const _ of ['miss', 'hit']) {
+      expect(await test.cache.getOrSet('mixed', values, { type: User })).toStrictEqual(values())
+    }
+  })
+
   it('is for what is read without a load, too', async () => {
     const users = defineCache({ name: 'users', type: User, load: user })
     class Service {
@@ -202,6 +219,41 @@ describe('type', () => {
   })
 })
 
+describe('what a reviver cannot read', () => {
+  /** Of a newer version of the program, which has a field that is not in what was stored. */
+  const revive = (stored: { id: number; roles: string[] }) => ({ id: stored.id, role: stored.roles[0]! })
+  const current = async (id: number) => ({ id, roles: ['admin'] })
+
+  it('is a miss, and is replaced by the next load', async () => {
+    for (const [id, name] of Object.keys(WAYS).entries()) {
+      const [before, after] = [test.another(), test.another()]
+      const old = WAYS[name]!(before, async () => ({ id }), {})
+      const renewed = WAYS[name]!(after, current, { revive })
+      await old(id)
+      for (const _ of ['replaced', 'hit']) expect(await renewed(id)).toEqual({ id, role: 'admin' })
+      expect(after.stats().cacheErrors).toBe(1)
+    }
+  })
+
+  it('is missing where nothing is loaded', async () => {
+    const old = { id: 1 }
+    await test.cache.set('old', old)
+    await test.cache.set('new', await current(2))
+    expect(await test.cache.get('old', { revive })).toBeUndefined()
+    expect(await test.cache.getMany(['old', 'new'], { revive })).toEqual(new Map([['new', { id: 2, role: 'admin' }]]))
+    await expect(test.cache.get('new', { reviver: revive } as never)).rejects.toThrow('`reviver` is `revive` here')
+  })
+
+  it('of what was just loaded is the error of the call, without a second load', async () => {
+    let loads = 0
+    const load = async () => ({ id: ++loads })
+    await expect(test.cache.getOrSet('a', load, { revive })).rejects.toThrow(TypeError)
+    expect(loads).toBe(1)
+    const many = async (ids: readonly number[]) => ids.map((id) => (id === 1 ? { id } : { id, roles: ['a'] }))
+    await expect(test.cache.getOrSetMany([1, 2], many, { revive })).rejects.toThrow(TypeError)
+  })
+})
+
 describe('what is stored by hand', () => {
   it('is plain data for everybody', async () => {
     const cache = test.another({ l1: true, logger })
@@ -210,9 +262,8 @@ describe('what is stored by hand', () => {
     expect(said).toHaveLength(1)
   })
 
-  it('that says what it is as JSON comes back as that', async () => {
+  it('that has a form of its own comes back as it is', async () => {
     const url = new URL('http://a/')
-    for (const _ of ['miss', 'hit'])
-      expect(await test.cache.getOrSet('url', () => ({ url }))).toEqual({ url: url.href })
+    for (const _ of ['miss', 'hit']) expect(await test.cache.getOrSet('url', () => ({ url }))).toEqual({ url })
   })
 })

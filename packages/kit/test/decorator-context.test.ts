@@ -112,6 +112,36 @@ describe('key, tags, condition and unless', () => {
   })
 })
 
+describe('a lifetime by the value', () => {
+  it('is one of methods and of declared caches', async () => {
+    const load = async (seconds: number) => ({ seconds })
+    const ttlSeconds = (token: { seconds: number }) => token.seconds
+    class Tokens {
+      @Cached({ ttlSeconds })
+      async find(seconds: number): Promise<{ seconds: number }> {
+        return load(seconds)
+      }
+    }
+    const tokens = new Tokens()
+    const declared = defineCache({ name: 'declared', load, ttlSeconds })
+    const call = cached(load, { name: 'cached', ttlSeconds })
+    for (const seconds of [10, 100])
+      await Promise.all([tokens.find(seconds), declared.getOrSet(seconds), call(seconds)])
+    await cacheOf(tokens, 'find').set([11], { seconds: 11 })
+    await declared.set(11, { seconds: 11 })
+    test.clock.advanceSeconds(50)
+    for (const [seconds, found] of [
+      [10, undefined],
+      [11, undefined],
+      [100, { seconds: 100 }],
+    ] as const) {
+      expect(await cacheOf(tokens, 'find').get([seconds])).toEqual(found)
+      expect(await declared.get(seconds)).toEqual(found)
+      expect(await call.cache.get([seconds])).toEqual(found)
+    }
+  })
+})
+
 describe('cacheOf', () => {
   class Cities {
     loads = 0
@@ -235,6 +265,10 @@ describe('options of a wrong type', () => {
       "@Cached: tags must be a list of texts that are not empty, or a function that returns one: ['a']; got 'a'",
       () => Cached({ tags: 'a' as never }),
     ],
+    ['@Cached: condition must not be async', () => Cached({ condition: (async () => false) as never })],
+    ['@Cached: tags must not be async', () => Cached({ tags: (async () => []) as never })],
+    ['@CacheEvict: key must not be async', () => CacheEvict({ key: (async () => []) as never })],
+    ['defineCache: key must not be async', () => defineCache({ name: 'a', load, key: (async () => 'a') as never })],
     ['@Cached: condition must be a function', () => Cached({ condition: true as never })],
     ['@Cached: cache must be a memcache(), got 5', () => Cached({ cache: 5 as never })],
     ['@CachePut: tags must be a list', () => CachePut({ key: () => [], tags: [1] as never })],

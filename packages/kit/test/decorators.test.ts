@@ -96,6 +96,23 @@ describe('@CachePut and @CacheEvict', () => {
     expect(test.cache.stats().sets).toBe(1)
   })
 
+  it('returns what cannot be stored, and takes away what was there', async () => {
+    await using test = await openCache({ asDefault: true })
+    class Rows {
+      @CachePut({ key: () => ['row'] })
+      async save(row: object): Promise<object> {
+        return row
+      }
+    }
+    const rows = new Rows()
+    await rows.save({ id: 1 })
+    const circular: { self?: object } = {}
+    circular.self = circular
+    expect(await rows.save(circular)).toBe(circular)
+    expect(await test.cache.get(['Rows', 'row'])).toBeUndefined()
+    expect(test.cache.stats().cacheErrors).toBe(1)
+  })
+
   it('evicts one key, tags, or all of the class', async () => {
     await using test = await openCache({ asDefault: true })
     const cities = new Cities()

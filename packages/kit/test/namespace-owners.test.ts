@@ -99,6 +99,16 @@ describe('a name that was written down', () => {
   })
 })
 
+describe('what each object of a class declares', () => {
+  it('is told once, however many objects there are', async () => {
+    class Service {
+      readonly find = cached(load, { name: 'field' })
+    }
+    for (let made = 0; made < 5; made++) await new Service().find(1)
+    expect(said).toEqual([expect.stringContaining("under the name 'field'")])
+  })
+})
+
 describe('a class’s own name', () => {
   function users() {
     class Repository {

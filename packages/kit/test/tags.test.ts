@@ -64,9 +64,12 @@ describe('invalidateTags', () => {
       timeoutMs: 5000,
       clock: test.clock,
     })
+    let isOpen = false
+    void cache.get('another').then(() => (isOpen = true))
+    await until(() => (answer(), isOpen))
     const reading = cache.getOrSet('k', () => 'w', options)
     // Both connections are greeted; then all that is asked has to be asked before the first answer.
-    await until(() => (answer(), sent.join('').includes('ma ') && sent.join('').includes('mg k')))
+    await until(() => (answer(), ['ma ~tag:a', 'ma ~tag:b', 'mg k'].every((text) => sent.join('').includes(text))))
     const asked = sent.join('')
     expect(asked).toMatch(/mg k /)
     expect(asked).toMatch(/ma ~tag:a /)

@@ -1,4 +1,5 @@
 import { Inject } from '@nestjs/common'
+import { MemcacheOptionError } from 'memcache-ts'
 import type { CacheOf as Passive, LoadingCacheOf } from 'memcache-ts'
 
 /** A cache that `defineCache` declared, as the application has it. */
@@ -7,8 +8,16 @@ export type CacheOf<Declared extends Passive<any, any> | LoadingCacheOf<any, any
 
 const TOKENS = new WeakMap<object, symbol>()
 
-/** The injection token of a declared cache. Nest shows its text when nobody provides it. */
+/**
+ * The injection token of a declared cache. Nest shows its text when nobody provides it.
+ * @throws MemcacheOptionError for what is no declared cache.
+ */
 export function getCacheToken(declared: object): symbol {
+  if (typeof declared !== 'object' || declared === null) {
+    throw new MemcacheOptionError(
+      `@InjectCache and forFeature take what defineCache returned, got ${String(declared)}: two files that import each other may find it undefined`,
+    )
+  }
   let token = TOKENS.get(declared)
   if (token === undefined) {
     const { name } = declared as { name?: string }

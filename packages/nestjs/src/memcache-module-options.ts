@@ -1,4 +1,4 @@
-import { checkOptions, Memcache, MEMCACHE_OPTIONS, MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, Memcache, MEMCACHE_OPTIONS, MemcacheOptionError, requireOptions } from 'memcache-ts'
 import type { MemcacheOptions } from 'memcache-ts'
 import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
 
@@ -23,6 +23,7 @@ const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', na
 
 /** @throws MemcacheOptionError for an option that there is not, or for options of a cache that is there already. */
 export function checkModuleOptions(options: MemcacheModuleOptions): void {
+  requireOptions('MemcacheModule.forRoot', options)
   checkOptions('MemcacheModule.forRoot', options, KNOWN, { ...HINTS, global: 'isGlobal', throttlers: 'rateLimit' })
   const { cache } = options
   if (cache === undefined) return

@@ -1,7 +1,7 @@
 import { Inject, Module, Optional } from '@nestjs/common'
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common'
 import { APP_GUARD, ModulesContainer } from '@nestjs/core'
-import { bindCache, MemcacheOptionError } from 'memcache-ts'
+import { bindCache, checkOptions, MemcacheOptionError, requireOptions, requireType } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { getCacheToken } from './declared-cache-token.ts'
 import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
@@ -34,8 +34,36 @@ function withDefaults(definition: DynamicModule): DynamicModule {
   }
 }
 
-function checkName(name: string | undefined): void {
+const ASYNC_OPTIONS = [
+  'useFactory',
+  'useClass',
+  'useExisting',
+  'inject',
+  'imports',
+  'provideInjectionTokensFrom',
+  'name',
+  'isGlobal',
+] as const satisfies readonly (keyof typeof ASYNC_OPTIONS_TYPE)[]
+
+function checkExtras({ name, isGlobal }: MemcacheModuleExtras): void {
   if (name === '') throw new MemcacheOptionError('MemcacheModule.forRoot: a name must not be empty')
+  if (name !== undefined && typeof name !== 'string') {
+    throw new MemcacheOptionError(`MemcacheModule.forRoot: name must be a text, got ${typeof name}`)
+  }
+  requireType('MemcacheModule.forRoot', 'boolean', { isGlobal })
+}
+
+/** @throws MemcacheOptionError if an option is unknown, or nothing says where the options come from. */
+function checkAsyncOptions(options: typeof ASYNC_OPTIONS_TYPE): void {
+  const owner = 'MemcacheModule.forRootAsync'
+  requireOptions(owner, options)
+  checkOptions(owner, options, ASYNC_OPTIONS, { factory: 'useFactory', global: 'isGlobal', servers: 'useFactory' })
+  const { useFactory, useClass, useExisting } = options
+  requireType(owner, 'function', { useFactory, useClass })
+  if ([useFactory, useClass, useExisting].filter((given) => given !== undefined).length === 1) return
+  throw new MemcacheOptionError(
+    `${owner} needs one of useFactory, useClass and useExisting: { useFactory: () => ({ servers: 'a,b' }) }`,
+  )
 }
 
 /** The declared caches of a feature. */
@@ -69,9 +97,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
         `MemcacheModule.forRoot({ name: '${name}' }): rateLimit limits the whole application, and belongs to the forRoot without a name: write rateLimit: { …, cache: '${name}' } there`,
       )
     }
-    const same = [...modules.values()].filter(
-      (module) => module.metatype === MemcacheModule && module.providers.has(getMemcacheToken(name || undefined)),
-    )
+    const same = [...modules.values()].filter(({ providers }) => providers.get(MODULE_NAME)?.instance === name)
     if (same.length > 1) {
       throw new MemcacheOptionError(
         `MemcacheModule.forRoot is imported twice for the cache ${name === '' ? 'without a name' : `named '${name}'`}: import it once, or write MemcacheModule.forRoot({ name: 'other' }) for another cache`,
@@ -84,7 +110,8 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
    * @throws MemcacheOptionError for options that cannot be, when the application starts.
    */
   static override forRoot(options: MemcacheModuleOptions & MemcacheModuleExtras = {}): DynamicModule {
-    checkName(options.name)
+    requireOptions('MemcacheModule.forRoot', options)
+    checkExtras(options)
     const definition = super.forRoot(options)
     return options.name === undefined ? withDefaults(definition) : definition
   }
@@ -94,7 +121,8 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
    * `useExisting`.
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    checkName(options.name)
+    checkAsyncOptions(options)
+    checkExtras(options)
     const definition = super.forRootAsync(options)
     return options.name === undefined ? withDefaults(definition) : definition
   }
@@ -105,6 +133,11 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
    * @throws MemcacheOptionError for what `defineCache` did not make, when the application starts.
    */
   static forFeature(caches: readonly object[], name?: string): DynamicModule {
+    if (!Array.isArray(caches)) {
+      throw new MemcacheOptionError(
+        'MemcacheModule.forFeature takes a list of what defineCache returned: forFeature([cities])',
+      )
+    }
     return {
       module: MemcacheFeatureModule,
       providers: caches.map((declared) => ({

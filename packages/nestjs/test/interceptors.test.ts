@@ -1,4 +1,5 @@
 import 'reflect-metadata'
+import type { ServerResponse } from 'node:http'
 import {
   Catch,
   ClassSerializerInterceptor,
@@ -215,6 +216,28 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
       'inner begins',
       'outer begins',
     ])
+  })
+
+  it('that set fields when their observables end are too late on a hit, and break nothing', async () => {
+    const unhandled: unknown[] = []
+    const collect = (error: unknown): void => void unhandled.push(error)
+    process.on('uncaughtException', collect)
+    const prepare = (app: INestApplication) =>
+      app.useGlobalInterceptors({
+        intercept: (context: ExecutionContext, next: CallHandler) => {
+          const response = context.switchToHttp().getResponse<{ header(name: string, value: string): void }>()
+          const raw = (response as { raw?: ServerResponse }).raw ?? (response as unknown as ServerResponse)
+          return next.handle().pipe(
+            tap({ complete: () => response.header('X-Complete', '1') }),
+            finalize(() => raw.setHeader('X-End', '1')),
+          )
+        },
+      })
+    await using test = await openApp({ platform, controllers: [Pages], prepare })
+    for (const _ of ['miss', 'hit', 'hit']) expect(await (await test.fetch('/page')).json()).toEqual({ call: 1 })
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('uncaughtException', collect)
+    expect([...unhandled, ...logged]).toEqual([])
   })
 
   it('that fail on an answered request change nothing of the answer', async () => {

@@ -1,7 +1,18 @@
 import 'reflect-metadata'
-import { Controller, Get, Inject, Injectable, Logger, Module, Scope } from '@nestjs/common'
-import type { Provider, Type } from '@nestjs/common'
+import {
+  Controller,
+  Get,
+  Inject,
+  Injectable,
+  Logger,
+  Module,
+  Scope,
+  VERSION_NEUTRAL,
+  VersioningType,
+} from '@nestjs/common'
+import type { INestApplication, Provider, Type } from '@nestjs/common'
 import { LazyModuleLoader, REQUEST } from '@nestjs/core'
+import { Cached as CachedByKit } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CacheConfig, Cached, CacheEvict, CachePut, MemcacheModule, RateLimit } from '../src/index.ts'
@@ -226,6 +237,50 @@ describe('what Nest does not make', () => {
     ])
   })
 
+  it('is told where another copy of the package has decorated its class', async () => {
+    class Foreign {
+      async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    Object.defineProperty(Foreign.prototype, Symbol.for('memcache-ts-nestjs.decorated'), { value: new WeakMap() })
+    await using _ = await open({ providers: [{ provide: 'foreign', useFactory: () => new Foreign() }] })
+    expect(said).toEqual([
+      expect.stringMatching(/^Foreign caches and evicts nothing.*another copy of memcache-ts-nestjs/),
+    ])
+  })
+
+  it('is told where there are several objects of a class, and cached where its keys tell them apart', async () => {
+    class Api {
+      readonly base: string
+      constructor(base: string) {
+        this.base = base
+      }
+      @Cached(60) async find(id: number): Promise<string> {
+        return `${this.base} ${id}`
+      }
+    }
+    class Keyed extends Api {
+      loads = 0
+      @Cached({ ttlSeconds: 60, key: (id: number, self: Keyed) => [self.base, id] })
+      override async find(id: number): Promise<string> {
+        return `${this.base} ${id} ${++this.loads}`
+      }
+    }
+    const providers = ['a', 'b'].flatMap((base) => [
+      { provide: base, useFactory: () => new Api(base) },
+      { provide: `keyed ${base}`, useFactory: () => new Keyed(base) },
+    ])
+    await using test = await open({ providers })
+    expect(said).toEqual(
+      ['a', 'b'].map(() => expect.stringMatching(/^Api\.find caches nothing.*there are several objects/)),
+    )
+    for (const base of ['a', 'b', 'a', 'b']) {
+      expect(await test.get<Api>(base).find(1)).toBe(`${base} 1`)
+      expect(await test.get<Keyed>(`keyed ${base}`).find(1)).toBe(`${base} 1 1`)
+    }
+  })
+
   it('is told once for a class when it is called while an application runs: new, a Proxy, a factory for each request', async () => {
     const Cities = cities()
     const PerRequest = cities()
@@ -254,6 +309,36 @@ describe('what Nest does not make', () => {
     const Cities = cities()
     await (await open({ providers: [Cities] })).close()
     expect(await isCached(new Cities())).toBe(false)
+    expect(said).toEqual([])
+  })
+})
+
+describe('a decorator of memcache-ts', () => {
+  it('is told of, unless its cache is that of the application', async () => {
+    @Injectable()
+    class Wrong {
+      @CachedByKit(60) async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    {
+      await using _ = await open({ providers: [Wrong] })
+      expect(said).toEqual([expect.stringMatching(/^Wrong\.find has a decorator of memcache-ts, .*import it from/)])
+    }
+    said = []
+    await using process = await testMemcache({ asDefault: true })
+    @Injectable()
+    class Chosen {
+      @CachedByKit({ ttlSeconds: 60, cache: process.cache }) async find(id: number): Promise<number> {
+        return id
+      }
+    }
+    await using _chosen = await open({ providers: [Chosen] })
+    await using _same = await open({
+      root: MemcacheModule.forRoot({ cache: process.cache }),
+      providers: [Wrong],
+      cache: process.cache,
+    })
     expect(said).toEqual([])
   })
 })
@@ -304,6 +389,30 @@ describe('@RateLimit on classes of one name', () => {
     expect(await names([Other, One])()).toEqual(expected)
     expect(said).toHaveLength(2)
     expect(said[0]).toContain('as LoginController(v1) and LoginController(v2)')
+  })
+
+  it('counts the versions of one route apart', async () => {
+    const prepare = (app: INestApplication) => app.enableVersioning({ type: VersioningType.HEADER, header: 'v' })
+    const versioned = (version: string | typeof VERSION_NEUTRAL) => {
+      @Controller({ path: 'login', version })
+      class LoginController {
+        @RateLimit({ perMinute: 1 }) @Get() login() {
+          return 'in'
+        }
+      }
+      return LoginController
+    }
+    await using test = await open({ controllers: [versioned('1'), versioned(VERSION_NEUTRAL)], prepare })
+    const answers: (string | number | null)[] = []
+    for (const v of ['1', '9', '1', '9']) {
+      const { status, headers } = await test.fetch('/login', { headers: { v } })
+      answers.push(status, headers.get('ratelimit-policy'))
+    }
+    const [one, neutral] = [
+      '"LoginController(login@1).login";q=1;w=60',
+      '"LoginController(login@neutral).login";q=1;w=60',
+    ]
+    expect(answers).toEqual([200, one, 200, neutral, 429, one, 429, neutral])
   })
 
   it('counts the routes apart that two controllers inherit', async () => {

@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from './errors.ts'
+import { kindOf } from './kind-of.ts'
 import { MAX_RELATIVE_EXPTIME_SECONDS } from './limits.ts'
 
 /** A lifetime: a number of seconds, or a number with its unit. `Infinity` is forever. */
@@ -27,7 +28,9 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   const match = typeof ttl === 'string' ? /^(\d+(?:\.\d+)?)([smhd])$/.exec(ttl) : null
   const seconds = match ? Number(match[1]) * UNIT_SECONDS[match[2]!]! : 0
   if (!(seconds > 0)) {
-    throw new MemcacheOptionError(`${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${ttl}`)
+    throw new MemcacheOptionError(
+      `${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${typeof ttl === 'string' ? ttl : kindOf(ttl)}`,
+    )
   }
   return seconds
 }

@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream'
+import { BINARY_REQUEST_MAGIC } from 'memcache-ts-protocol'
 import type { AdminActions } from './commands/admin/admin-actions.ts'
 import { AuthSession } from './auth/auth-session.ts'
 import type { Credentials } from './auth/credentials.ts'
+import { BinarySession } from './binary/binary-session.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
@@ -9,11 +11,9 @@ import type { ReplyTarget } from './reply-writer.ts'
 import { MAX_PENDING_REPLY_BYTES } from './reply-writer.ts'
 import type { CloseReason, Session, SessionHost } from './session.ts'
 import { TextSession } from './text-session.ts'
+import type { TurnQueue } from './turn-queue.ts'
 import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
-
-/** The first byte of every request of the binary protocol; no text command begins so. */
-const BINARY_MAGIC = 0x80
 
 /** What a connection needs of its server. */
 export interface ConnectionOwner extends AdminActions {
@@ -22,12 +22,12 @@ export interface ConnectionOwner extends AdminActions {
   /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean
   log(line: string): void
+  /** Who has more to do. */
+  readonly turns: TurnQueue
   /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
   readonly credentials: Credentials | undefined
   /** A client has sent wrong credentials. */
   refusedCredentials(): void
-  /** A client has begun with a byte of the binary protocol, which is not spoken here. */
-  refusedBinary(peer: string): void
   /** Running a request has thrown: a fault of ours. */
   failed(error: unknown, peer: string): void
 }
@@ -63,9 +63,12 @@ export class Connection implements ReplyTarget, SessionHost {
   #longReply: LongReply | undefined
   /** How many more requests may run before the others have their turn. */
   #requestsLeft = 0
+  #hasEndedTurn = false
   /** Whether the replies to one read are held together, since it takes several turns. */
   #corked = false
   #closing = false
+  readonly #turn = (): void => this.#goOn()
+  readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
 
   /** @param copiesOnWrite see `ReplyTarget`. */
   constructor(stream: Duplex, owner: ConnectionOwner, copiesOnWrite: boolean, ends: ConnectionEnds) {
@@ -91,14 +94,12 @@ export class Connection implements ReplyTarget, SessionHost {
 
   /** Takes received bytes; `buffer` may be used again afterwards. Returns whether more should be read. */
   receive(buffer: Buffer, start: number, end: number): boolean {
-    const { counters, replies, store } = this.context
+    const { counters, store } = this.context
     counters.bytesRead += end - start
     try {
       this.owner.tick()
       this.lastCommandAt = store.now
-      this.#requestsLeft = this.owner.options.maxRequestsPerEvent
-      replies.begin(this)
-      this.context.events.connectionId = this.ends.id
+      this.#beginTurn()
       const session = this.#session ?? this.#chooseSession(buffer[start]!)
       session?.push(buffer, start, end)
       return this.#finishReplies()
@@ -132,7 +133,13 @@ export class Connection implements ReplyTarget, SessionHost {
     return --this.#requestsLeft <= 0 || this.context.replies.pendingBytes > MAX_PENDING_REPLY_BYTES
   }
 
+  endTurn(): void {
+    this.#requestsLeft = 0
+    this.#hasEndedTurn = true
+  }
+
   beginLongReply(reply: LongReply): void {
+    this.endTurn()
     this.#longReply = reply
   }
 
@@ -172,12 +179,9 @@ export class Connection implements ReplyTarget, SessionHost {
     if (this.#closing) return undefined
     const { credentials } = this.owner
     if (credentials !== undefined) return (this.#session = new AuthSession(this, credentials))
-    if (firstByte === BINARY_MAGIC && this.owner.options.protocol !== 'ascii') {
-      this.owner.refusedBinary(this.ends.peer)
-      this.close('error')
-      return undefined
-    }
-    return (this.#session = new TextSession(this))
+    const { protocol } = this.owner.options
+    const isBinary = protocol === 'binary' || (protocol === 'auto' && firstByte === BINARY_REQUEST_MAGIC)
+    return (this.#session = isBinary ? new BinarySession(this) : new TextSession(this))
   }
 
   /**
@@ -206,7 +210,7 @@ export class Connection implements ReplyTarget, SessionHost {
       if (stream.writableNeedDrain) {
         stream.pause()
         // A stream within this process drains at once: the others still have their turn before more is made.
-        stream.once('drain', () => setImmediate(() => this.#goOn()))
+        stream.once('drain', this.#waitForTurn)
         return false
       }
     }
@@ -216,14 +220,24 @@ export class Connection implements ReplyTarget, SessionHost {
       stream.pause()
       if (this.#longReply === undefined) {
         this.context.counters.connYields++
-        if (!this.#corked) stream.cork()
-        this.#corked = true
+        // Cheap requests, whose replies leave together; what is dear is written at once, or nobody would notice for
+        // thousands of turns that the client has gone.
+        if (this.#hasEndedTurn) this.#uncork()
+        else if (!this.#corked) stream.cork()
+        this.#corked = !this.#hasEndedTurn
       }
-      setImmediate(() => this.#goOn())
+      this.#waitForTurn()
       return false
     }
     this.#uncork()
     return true
+  }
+
+  #beginTurn(): void {
+    this.#requestsLeft = this.owner.options.maxRequestsPerEvent
+    this.#hasEndedTurn = false
+    this.context.replies.begin(this)
+    this.context.events.connectionId = this.ends.id
   }
 
   #uncork(): void {
@@ -244,12 +258,9 @@ export class Connection implements ReplyTarget, SessionHost {
 
   /** Goes on with the long reply, or with what was received; returns whether more should be read. */
   #work(): boolean {
-    const { replies } = this.context
     if (this.#longReply === undefined && this.#session?.isPaused !== true) return true
     this.owner.tick()
-    this.#requestsLeft = this.owner.options.maxRequestsPerEvent
-    replies.begin(this)
-    this.context.events.connectionId = this.ends.id
+    this.#beginTurn()
     if (this.#longReply === undefined) this.#session!.resume()
     else this.#goOnReplying(this.#longReply)
     return this.#finishReplies()

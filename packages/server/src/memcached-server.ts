@@ -22,6 +22,7 @@ import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
+import { TurnQueue } from './turn-queue.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 
@@ -68,7 +69,6 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   /** Whether the file of an earlier life was looked for, and whether items came of it. */
   #isRestored = false
   #hasRestored = false
-  #refusedBinary = false
   /** The second in which wrong credentials were last told of, and how many were not. */
   #refusalTold = 0
   #refusalsUntold = 0
@@ -329,13 +329,6 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** Without the line nobody would see why a client cannot connect; every one is told with `-v` alone. */
-  #logRefusedBinary(peer: string): void {
-    if (this.#verbosity === 0 && this.#refusedBinary) return
-    this.#refusedBinary = true
-    this.#tell('log', `closed a connection from ${peer}: it speaks the binary protocol, which is not supported yet`)
-  }
-
   /** One line a second at the most: whoever tries passwords does not fill the log. Never with what was tried. */
   #logRefusedCredentials(): void {
     this.#refusalsUntold++
@@ -392,9 +385,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
+      turns: new TurnQueue(),
       credentials: this.#credentials,
       refusedCredentials: () => this.#logRefusedCredentials(),
-      refusedBinary: (peer) => this.#logRefusedBinary(peer),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
         this.#tell('log', `a request from ${peer} failed, its connection is closed: ${told}`)

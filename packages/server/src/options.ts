@@ -57,8 +57,8 @@ export interface MemcachedServerOptions {
   debugCommands?: boolean | undefined
   /** Counts gets, sets and deletes by the part of the key before this character (`-D`). Default: counts nothing, `:`. */
   prefixDelimiter?: string | undefined
-  /** What may be spoken (`-B`): text alone, or what the client begins with. The binary protocol does not exist yet, so both are text. Default auto. */
-  protocol?: 'auto' | 'ascii' | undefined
+  /** What is spoken (`-B`): text, binary, or either, as the first byte of a connection says. Default auto. */
+  protocol?: 'auto' | 'ascii' | 'binary' | undefined
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
   /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
@@ -122,6 +122,12 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   requireInteger('idleTimeoutSeconds', base.idleTimeoutSeconds, 0, Number.MAX_SAFE_INTEGER)
   requireInteger('watcherBufferBytes', base.watcherBufferBytes, 2048, 1024 * 1024 * 1024)
   requireInteger('unixSocketMode', base.unixSocketMode, 0, 0o777)
+  if (base.authFile !== '' && base.protocol === 'binary') {
+    throw new MemcacheOptionError("authFile is for the text protocol: leave out protocol, or use 'ascii'")
+  }
+  if (!['auto', 'ascii', 'binary'].includes(base.protocol)) {
+    throw new MemcacheOptionError(`protocol must be 'auto', 'ascii' or 'binary', got '${base.protocol}'`)
+  }
   if (base.prefixDelimiter.length > 1) {
     throw new MemcacheOptionError(`prefixDelimiter must be one character, got '${base.prefixDelimiter}'`)
   }

@@ -3,6 +3,8 @@ import { MAX_REPLY_LINE_BYTES } from 'memcache-ts-protocol'
 import type { ItemStore } from './store/item-store.ts'
 
 const BUFFER_BYTES = 64 * 1024
+/** Up to this many bytes a loop copies faster than a call into the engine. */
+const COPY_LOOP_BYTES = 64
 /** Replies beyond this wait for the reader: no more commands are looked at until they have left. */
 export const MAX_PENDING_REPLY_BYTES = 512 * 1024
 /** Values up to this size are copied into the replies; larger ones are sent from where they lie. */
@@ -70,14 +72,20 @@ export class ReplyWriter {
       }
       this.#startBuffer()
     }
+    if (reply.length > COPY_LOOP_BYTES) {
+      this.at += reply.copy(this.buffer, this.at)
+      return
+    }
     const { buffer } = this
     let { at } = this
     for (let index = 0; index < reply.length; index++) buffer[at++] = reply[index]!
     this.at = at
   }
 
+  /** A reply of characters up to U+00FF. */
   appendText(text: string): void {
-    this.append(Buffer.from(text, 'latin1'))
+    if (text.length > this.buffer.length - this.at) this.append(Buffer.from(text, 'latin1'))
+    else this.at += this.buffer.write(text, this.at, 'latin1')
   }
 
   /** Notes that the replies refer to an item. */
@@ -100,6 +108,15 @@ export class ReplyWriter {
 
   /** An item's value and the line end behind it. */
   appendValue(item: number): void {
+    this.appendValueBytes(item)
+    this.room()
+    this.buffer[this.at] = 13
+    this.buffer[this.at + 1] = 10
+    this.at += 2
+  }
+
+  /** An item's value. */
+  appendValueBytes(item: number): void {
     this.refer(item)
     const length = this.#store.valueLength(item)
     if (length <= COPY_BYTES && !this.#store.isChained(item)) {
@@ -113,10 +130,6 @@ export class ReplyWriter {
     } else {
       for (const slice of this.#store.valueSlices(item)) this.#appendPart(Buffer.from(slice))
     }
-    this.room()
-    this.buffer[this.at] = 13
-    this.buffer[this.at + 1] = 10
-    this.at += 2
   }
 
   /** A place to come back to with `rewind`. */

@@ -3,6 +3,7 @@ import type { Clock } from 'memcache-ts-protocol'
 
 /** memcached's clock starts here, so that an exptime of 1 is always in the past. */
 const START_SECONDS = 2
+const MAX_SECOND = 0x7fff_ffff
 
 /**
  * The server's seconds: counted from its start, so that a time fits a small integer and a wall clock set back does not
@@ -63,6 +64,7 @@ export class ServerClock {
     if (exptime === 0) return 0
     if (exptime < 0) return 1
     if (exptime <= MAX_RELATIVE_EXPTIME_SECONDS) return now + exptime
-    return Math.max(1, exptime - Math.floor(this.#startMs / 1000) + START_SECONDS)
+    // A time of 32 bits without a sign may lie beyond what an item holds: that is as good as never.
+    return Math.min(MAX_SECOND, Math.max(1, exptime - Math.floor(this.#startMs / 1000) + START_SECONDS))
   }
 }

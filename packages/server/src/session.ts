@@ -35,6 +35,8 @@ export interface SessionHost {
   readonly isPipelining: boolean
   /** Counts a request that was run. Returns whether to pause: the other connections have their turn, or the client has to read first. */
   countRequest(): boolean
+  /** The request that is run costs as much as a whole turn: the others have theirs behind it. */
+  endTurn(): void
   /** Makes a reply piece by piece, as the client reads it. */
   beginLongReply(reply: LongReply): void
   /** Speaks another way from now on. */

@@ -36,6 +36,7 @@ import {
 } from './commands/storage.ts'
 import { touchItem } from './commands/touch.ts'
 import { Progress } from './long-reply.ts'
+import type { LongReply } from './long-reply.ts'
 import type { Session, SessionHost } from './session.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from './store/item-store.ts'
 import { EventStream } from './watch/streams.ts'
@@ -229,7 +230,13 @@ export class TextSession implements Session, FrameHandler {
     else if (typeof result === 'string') this.#context.replies.appendText(`${result}\r\n`)
     else if (Buffer.isBuffer(result)) this.#context.replies.append(result)
     else if ('streams' in result) this.#host.watch(result.streams)
-    else if (result.next() !== Progress.done) this.#host.beginLongReply(result)
+    else this.#replyAtLength(result)
+  }
+
+  /** Most are short; they are still worth a turn, since a client can ask for thousands of them in one packet. */
+  #replyAtLength(reply: LongReply): void {
+    this.#host.endTurn()
+    if (reply.next() !== Progress.done) this.#host.beginLongReply(reply)
   }
 
   /** Answers a malformed request; its data block, where there is one, is swallowed. */

@@ -262,21 +262,7 @@ describe('where it listens', () => {
   })
 
   it('says in one line what has no effect', async () => {
-    const args = [
-      '-p',
-      '-1',
-      '-U',
-      '0',
-      '-k',
-      '-L',
-      '-r',
-      '-t',
-      '4',
-      '-B',
-      'binary',
-      '-o',
-      'modern,hash_algorithm=xxh3,ext_threads=2',
-    ]
+    const args = ['-p', '-1', '-U', '0', '-k', '-L', '-r', '-t', '4', '-o', 'modern,hash_algorithm=xxh3,ext_threads=2']
     const server = await start(...args)
     let said = ''
     server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -288,7 +274,6 @@ describe('where it listens', () => {
       'memcache-ts-server: warning: -L has no effect: memory is had page by page',
       'memcache-ts-server: warning: -r has no effect: set the limit of core files where you start it',
       'memcache-ts-server: warning: -t 4 has no effect: there is one thread',
-      'memcache-ts-server: warning: -B binary: the binary protocol is not supported yet, ascii alone is spoken',
       'memcache-ts-server: warning: -o hash_algorithm,ext_threads has no effect',
     ])
   })

@@ -111,6 +111,21 @@ describe('stats detail dump', () => {
   })
 })
 
+describe('a client that goes', () => {
+  it('is noticed, however much it has asked for', async () => {
+    await using server = new MemcachedServer({ port: 0 })
+    const { port } = await server.listen()
+    const socket = await open(port)
+    socket.on('error', () => {})
+    socket.write('stats cachedump 1 0\r\n'.repeat(3000))
+    await once(socket, 'data')
+    socket.destroy()
+    const before = Number(server.stats()['conn_yields'])
+    while (server.stats()['curr_connections'] !== 0) await settle()
+    expect(Number(server.stats()['conn_yields']) - before).toBeLessThan(2000)
+  })
+})
+
 describe('a fault', () => {
   afterEach(() => {
     vi.useRealTimers()
@@ -166,30 +181,6 @@ describe('a fault', () => {
       process.off('uncaughtException', report)
       for (const listener of others) process.on('uncaughtException', listener)
     }
-  })
-})
-
-describe('a client of the binary protocol', () => {
-  it('is closed at once, with one line in the log', async () => {
-    await using server = new MemcachedServer()
-    const lines: string[] = []
-    server.on('log', (line) => lines.push(line))
-    for (let clients = 0; clients < 3; clients++) {
-      const exchange = new Exchange(server)
-      expect(await exchange.send(Buffer.from([0x80, 0, 0, 0]))).toBe('')
-      expect(exchange.closed).toBe(true)
-    }
-    expect(lines).toEqual([
-      'closed a connection from stream: it speaks the binary protocol, which is not supported yet',
-    ])
-    const text = new Exchange(server)
-    expect(await text.send('mn\r\n')).toBe('MN\r\n')
-    expect(await text.send(Buffer.from([0x80, 13, 10]))).toBe('CLIENT_ERROR bad command line format\r\n')
-  })
-
-  it('is answered as text where text alone is spoken', async () => {
-    await using server = new MemcachedServer({ protocol: 'ascii' })
-    expect(await new Exchange(server).send(Buffer.from([0x80, 0x81, 0x82, 0x83, 13, 10]))).toBe('ERROR\r\n')
   })
 })
 

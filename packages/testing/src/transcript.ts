@@ -34,6 +34,7 @@ export function unescapeBytes(text: string): string {
 /** The other way: bytes as a transcript shows them. */
 export function escapeBytes(bytes: string): string {
   return bytes
+    .replaceAll('\\', '\\x5c')
     .replaceAll('\r', '\\r')
     .replaceAll('\n', '\\n')
     .replaceAll(/[^ -~]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)

@@ -388,6 +388,8 @@ const PLAIN = memjsCodec()
 /** memjs's values, of which those that are stored were encoded before. */
 const VALUES: ValueCodec = {
   encode: (value) => (value instanceof Encoded ? value : PLAIN.encode(value)),
+  // A serializer has its own client flags, and says what is joined.
+  canJoin: () => true,
   decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
 }
 

@@ -11,7 +11,7 @@ const KEY_BYTES = 251
 /** Of one line: hosted servers and proxies take no longer ones (nutcracker's mbuf is 16 KiB). */
 const MAX_LINE_BYTES = 16_000
 
-/** Classic `get` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
+/** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListExchange implements LineExchange<KeyListOperation> {
   readonly #leases: boolean
 
@@ -22,15 +22,16 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
 
   write(operation: KeyListOperation, requests: RequestBuffer): void {
     const { wireKeys } = operation
+    const word = operation.withCas ? 'gets' : 'get'
     requests.reserve(wireKeys.length * KEY_BYTES + 64)
     const out = requests.buffer
     let lineStart = requests.at
-    let at = writeWord(out, lineStart, 'get')
+    let at = writeWord(out, lineStart, word)
     operation.ends = 1
     for (const key of wireKeys) {
       if (at - lineStart > MAX_LINE_BYTES - KEY_BYTES) {
         lineStart = writeLineEnd(out, at)
-        at = writeWord(out, lineStart, 'get')
+        at = writeWord(out, lineStart, word)
         operation.ends++
       }
       out[at] = SPACE
@@ -67,7 +68,8 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
     end: number,
     owned: boolean,
   ): void {
-    const { clientFlags } = answers.valueLine
+    const { clientFlags, casUnique } = answers.valueLine
+    if (operation.withCas) operation.casUnique = casUnique.toBigInt()
     if (this.#leases && start === end && clientFlags === 0) operation.takeEmpty()
     else operation.take(buffer, start, end, clientFlags, owned)
   }

@@ -17,7 +17,8 @@ export function textKey(key: WireKey): string {
 export function checkRetrieval(request: RetrievalRequest): void {
   if (request.vivifySeconds !== undefined || request.recacheSeconds !== undefined) refuse('a lease')
   if (request.details === true || request.access === true) refuse('what is known of an item besides its value')
-  if (request.noBump === true || request.newCas !== undefined) refuse('a flag of mg')
+  if (request.noBump === true || request.newCas !== undefined || request.compareCas !== undefined)
+    refuse('a flag of mg')
   if (!request.value && request.touchExptime === undefined) refuse('asking for an item without its value')
 }
 

@@ -31,6 +31,8 @@ export class ArithmeticOperation extends Operation {
   readonly request: ArithmeticRequest
   /** The value's digits, until the answer is whole. */
   digits: string | undefined
+  /** How many lines its answer has yet, where it has several. */
+  linesLeft = 1
   readonly #resolve: (answer: CounterAnswer) => void
 
   constructor(

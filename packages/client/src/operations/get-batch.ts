@@ -10,7 +10,7 @@ import { KeyListOperation } from './key-list-operation.ts'
  */
 const KEYS_PER_BATCH = 16
 
-/** Where callers of the same key look for each other: the last caller at each hash, until its batch has settled. */
+/** Where callers of the same key look for each other: the last caller at each hash, until its batch has ended. */
 const recent: (GetCall | undefined)[] = Array.from({ length: 256 })
 
 /**
@@ -89,7 +89,7 @@ export class GetBatch extends KeyListOperation {
     }
   }
 
-  /** Nothing global holds on to a caller, whose promise holds its value. */
+  /** Nothing of a batch is held once it has ended. */
   protected override settle(): boolean {
     if (!super.settle()) return false
     for (const call of this.#calls) if (recent[call.slot] === call) recent[call.slot] = undefined
@@ -111,7 +111,7 @@ export class GetBatch extends KeyListOperation {
   protected askAgain(index: number): void {
     for (let call: GetCall | undefined = this.#calls[index]; call !== undefined; call = call.twin) {
       if (!call.settled) {
-        call.asksAgain = true
+        call.hasNextStep = true
         this.#again(call)
       }
     }
@@ -124,7 +124,7 @@ export class GetBatch extends KeyListOperation {
   }
 
   #missRest(): void {
-    for (const call of this.#all()) if (!call.asksAgain) call.resolve(undefined)
+    for (const call of this.#all()) if (!call.hasNextStep) call.resolve(undefined)
   }
 
   #holds(call: GetCall): boolean {

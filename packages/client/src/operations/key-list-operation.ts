@@ -8,6 +8,10 @@ export abstract class KeyListOperation extends Operation {
   readonly kind = OperationKind.keyList
   /** What goes over the wire, in this order. */
   readonly wireKeys: string[] = []
+  /** Whether the cas uniques are wanted. */
+  withCas = false
+  /** That of the hit which is handed on, where it is wanted. */
+  casUnique = 0n
   /** How many ends the answer has yet: long lists go in several lines. */
   ends = 0
   /** Servers answer in the order of the question, so the next hit is looked for from here on. */

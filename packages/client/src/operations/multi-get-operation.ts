@@ -1,32 +1,37 @@
+import { CallDeadline } from '../call-deadline.ts'
+import { ValueInChunks } from '../values/chunked-values.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import { decodeError } from './decode-error.ts'
+import { decodeError, stepError } from './decode-error.ts'
 import { KeyListOperation } from './key-list-operation.ts'
 
-/** One caller's list of keys, as far as one server has them and one request holds them. */
+/** What becomes of the answer to a list of keys. */
+export interface MultiGetSink<Given> {
+  hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void
+  /** The key alone has failed. */
+  failed(given: Given, error: unknown): void
+  /** It may be a lease that nobody has filled: asks for the key by a meta command. */
+  askAgain?(given: Given): Promise<void>
+}
+
+/** One caller's list of keys, as far as one connection has them and one request holds them. */
 export class MultiGetOperation<Given> extends KeyListOperation {
   /** The keys as they were given, in the order of `wireKeys`. */
   readonly given: Given[] = []
-  readonly #hits: Map<Given, unknown>
+  readonly #sink: MultiGetSink<Given>
   readonly #reader: ValueReader
-  readonly #again: (given: Given) => Promise<void>
-  readonly #resolve: (asked: Promise<void>[]) => void
-  readonly #asked: Promise<void>[] = []
+  readonly #resolve: (steps: Promise<void>[]) => void
+  readonly #steps: Promise<void>[] = []
 
-  /**
-   * @param again asks for one key by a meta command, and adds it to the hits if it is one.
-   * @param resolve is handed what was asked again.
-   */
+  /** @param resolve is handed the steps that are still to be done for some keys; they never reject. */
   constructor(
-    hits: Map<Given, unknown>,
+    sink: MultiGetSink<Given>,
     reader: ValueReader,
-    again: (given: Given) => Promise<void>,
-    resolve: (asked: Promise<void>[]) => void,
+    resolve: (steps: Promise<void>[]) => void,
     reject: (error: unknown) => void,
   ) {
     super(undefined, false, reject)
-    this.#hits = hits
+    this.#sink = sink
     this.#reader = reader
-    this.#again = again
     this.#resolve = resolve
   }
 
@@ -38,31 +43,35 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     if (this.settled) return
     const given = this.given[index]!
+    const { casUnique } = this
     try {
       const value = this.#reader.read(buffer, start, end, clientFlags, owned)
-      if (value instanceof Promise) this.#ask(value.then((whole) => this.#add(given, whole)))
-      else this.#hits.set(given, value)
+      if (!(value instanceof ValueInChunks)) this.#sink.hit(given, value, clientFlags, casUnique)
+      else this.#step(index, this.#gather(given, value, clientFlags, casUnique))
     } catch (error) {
-      this.fail(decodeError(error, this.wireKeys[index]))
+      this.#sink.failed(given, decodeError(error, this.wireKeys[index]))
     }
   }
 
   protected askAgain(index: number): void {
-    if (!this.settled) this.#ask(this.#again(this.given[index]!))
+    const given = this.given[index]!
+    if (this.settled) return
+    if (this.#sink.askAgain !== undefined) this.#step(index, this.#sink.askAgain(given))
   }
 
   finish(): void {
-    if (this.settle()) this.#resolve(this.#asked)
-  }
-
-  #ask(asked: Promise<void>): void {
-    // It may fail before this operation is done, or when this one has failed: then nobody else hears of it.
-    asked.catch(() => {})
-    this.#asked.push(asked)
+    if (this.settle()) this.#resolve(this.#steps)
   }
 
   /** A value in chunks that are not all there is a miss. */
-  #add(given: Given, value: unknown): void {
-    if (value !== undefined) this.#hits.set(given, value)
+  async #gather(given: Given, value: ValueInChunks, clientFlags: number, casUnique: bigint): Promise<void> {
+    const whole = await value.gather(CallDeadline.of(this))
+    if (whole !== undefined) this.#sink.hit(given, whole, clientFlags, casUnique)
+  }
+
+  #step(index: number, step: Promise<void>): void {
+    const failed = (error: unknown): void =>
+      this.#sink.failed(this.given[index]!, stepError(error, this.wireKeys[index]))
+    this.#steps.push(step.catch(failed))
   }
 }

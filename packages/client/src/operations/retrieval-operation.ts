@@ -1,5 +1,7 @@
-import { MetaCode } from 'memcache-ts-protocol'
+import { MemcacheDecodeError, MetaCode } from 'memcache-ts-protocol'
 import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
+import { CallDeadline } from '../call-deadline.ts'
+import { ValueInChunks } from '../values/chunked-values.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import { decodeError } from './decode-error.ts'
 import { Operation, OperationKind } from './operation.ts'
@@ -20,6 +22,9 @@ export interface RetrievalRequest {
   readonly vivifySeconds?: number | undefined
   readonly recacheSeconds?: number | undefined
   readonly newCas?: Uint64 | undefined
+  readonly compareCas?: Uint64 | undefined
+  /** What a value that cannot be decoded is; by default as the reader says. */
+  readonly unreadable?: 'error' | 'miss' | undefined
 }
 
 /** One item, or what is known of it. */
@@ -29,7 +34,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
   readonly request: RetrievalRequest
   readonly #reader: ValueReader
   readonly #build: (reply: MetaReply, value: unknown) => Result
-  readonly #resolve: (result: Result) => void
+  readonly #resolve: (result: Result | Promise<Result>) => void
   #value: unknown
 
   /** @param build makes the result of the answer; what it throws fails the operation. */
@@ -39,7 +44,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     key: string,
     reader: ValueReader,
     build: (reply: MetaReply, value: unknown) => Result,
-    resolve: (result: Result) => void,
+    resolve: (result: Result | Promise<Result>) => void,
     reject: (error: unknown) => void,
   ) {
     super(key, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
@@ -57,29 +62,51 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     if (this.settled || isStub(reply)) return
     try {
       this.#value = this.#reader.read(buffer, start, end, reply.clientFlags, owned)
-      // Where the caller gives up meanwhile, nobody else hears of the chunks' fate.
-      if (this.#value instanceof Promise) this.#value.catch(() => {})
     } catch (error) {
-      this.fail(decodeError(error, this.key))
+      this.#unreadable(error)
     }
   }
 
   finish(reply: MetaReply): void {
     if (this.settled) return
     try {
-      const result = this.#build(reply, this.#value)
-      if (this.settle()) this.#resolve(this.#value instanceof Promise ? whole(result) : result)
+      const value = this.#value
+      this.#value = undefined
+      const result = this.#build(reply, value)
+      if (this.settle()) this.#resolve(value instanceof ValueInChunks ? this.#gather(value, result) : result)
     } catch (error) {
       this.fail(error)
     }
   }
+
+  /** The result of a value in chunks, once they have come; those that are not all there are a miss. */
+  async #gather(value: ValueInChunks, result: Result): Promise<Result> {
+    if (!holds(result, value)) return result
+    try {
+      const whole = await value.gather(CallDeadline.of(this), this.request.touchExptime)
+      if (whole === undefined || (result as unknown) === value) return whole as Result
+      return { ...result, value: whole }
+    } catch (error) {
+      if (!(error instanceof MemcacheDecodeError)) throw error
+      if (this.#isMiss) return undefined as Result
+      throw decodeError(error, this.key)
+    }
+  }
+
+  get #isMiss(): boolean {
+    return (this.request.unreadable ?? this.#reader.unreadable) === 'miss'
+  }
+
+  /** The stored value cannot be decoded. */
+  #unreadable(error: unknown): void {
+    if (!this.#isMiss) this.fail(decodeError(error, this.key))
+    else if (this.settle()) this.#resolve(undefined as Result)
+  }
 }
 
-/** A result that holds the promise of a value in chunks, once it has come; chunks that are not all there are a miss. */
-function whole<Result>(result: Result): Result {
-  const { value } = (result ?? {}) as { value?: unknown }
-  if (!(value instanceof Promise)) return result
-  return value.then((given: unknown) => (given === undefined ? undefined : { ...result, value: given })) as Result
+/** Whether a result is a value, or has it. */
+function holds(result: unknown, value: unknown): boolean {
+  return result === value || (result as { value?: unknown } | undefined)?.value === value
 }
 
 /** Whether an answer is that of an item that a lease made and nobody has filled: empty, without flags, and promised. */

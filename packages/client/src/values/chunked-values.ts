@@ -1,32 +1,62 @@
-import { randomBytes } from 'node:crypto'
-import { ClientFlags, MemcacheDecodeError } from 'memcache-ts-protocol'
+import { ClientFlags } from 'memcache-ts-protocol'
+import type { CallDeadline } from '../call-deadline.ts'
+import { decodeError } from '../operations/decode-error.ts'
+import { ChunkList } from './chunk-list.ts'
 import { readerOf } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
-/** What stands for a value that lies in chunks: `[id, chunks, bytes, client flags]` as JSON. */
-type Manifest = readonly [id: string, chunks: number, bytes: number, clientFlags: number]
+/** Fetches the bytes of a value in chunks; `undefined` when one of them has gone. With an exptime, it is set for all chunks. */
+export type FetchChunks = (
+  list: ChunkList,
+  call: CallDeadline,
+  touchExptime: number | undefined,
+) => Promise<Buffer | undefined>
 
-const ID_BYTES = 15
+/** A value that is to be stored in chunks. */
+export interface CutValue {
+  readonly list: ChunkList
+  readonly chunkAt: (index: number) => Buffer
+}
+
+/** A value that lies in chunks: its list has been read, and its bytes are still to be fetched. */
+export class ValueInChunks {
+  readonly list: ChunkList
+  readonly #values: ChunkedValues
+
+  constructor(list: ChunkList, values: ChunkedValues) {
+    this.list = list
+    this.#values = values
+  }
+
+  /** The value, by further steps of the call that has read the list; `undefined` when chunks are missing. */
+  gather(call: CallDeadline, touchExptime?: number): Promise<unknown> {
+    return this.#values.gather(this.list, call, touchExptime)
+  }
+}
 
 /**
- * The client's values: as the codec makes them, and those over the item limit in chunks under keys of their own. A write's
- * chunks carry its random id, so that those of two writes never mix; when one has been evicted, the value is a miss.
+ * The client's values: as the codec makes them, and those over the item limit in chunks under keys of their own. What is read from
+ * under a key is the value, or a `ValueInChunks`.
  */
 export class ChunkedValues implements ValueReader {
+  /** What reading a value that cannot be decoded is, where the call does not say. */
+  readonly unreadable: 'error' | 'miss'
   readonly #codec: ValueCodec
   readonly #reader: ValueReader
   readonly #chunkBytes: number
-  /** Fetches chunks by their keys; set once there are commands to do it with. */
-  fetch: (keys: readonly string[]) => Promise<ReadonlyMap<string, Buffer>> = () => Promise.resolve(new Map())
+  readonly #fetch: FetchChunks
+  #bytesFlags: ReadonlySet<number> | undefined
 
   /** @param chunkBytes what fits an item; `Infinity` never makes chunks, but reads them. */
-  constructor(codec: ValueCodec, chunkBytes: number) {
+  constructor(codec: ValueCodec, chunkBytes: number, unreadable: 'error' | 'miss', fetch: FetchChunks) {
     this.#codec = codec
     this.#reader = readerOf(codec)
     this.#chunkBytes = chunkBytes
+    this.unreadable = unreadable
+    this.#fetch = fetch
   }
 
-  /** Whether values over the item limit are stored in chunks, so that a key's lifetime may have to be set for several items. */
+  /** Whether values over the item limit are stored in chunks, so that an item that goes may leave some behind. */
   get makesChunks(): boolean {
     return this.#chunkBytes < Infinity
   }
@@ -35,10 +65,20 @@ export class ChunkedValues implements ValueReader {
     return this.#codec.encode(value)
   }
 
-  /** The value, or for one in chunks its promise, which is of `undefined` when chunks are missing. */
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown {
-    if (clientFlags === ClientFlags.chunks) return this.#gather(buffer.toString('latin1', start, end))
+    if (clientFlags === ClientFlags.chunks) return new ValueInChunks(ChunkList.read(buffer, start, end), this)
     return this.#reader.read(buffer, start, end, clientFlags, owned)
+  }
+
+  /** The value that lies in chunks; `undefined` when one of them has gone. */
+  async gather(list: ChunkList, call: CallDeadline, touchExptime: number | undefined): Promise<unknown> {
+    const bytes = await this.#fetch(list, call, touchExptime)
+    if (bytes === undefined) return undefined
+    try {
+      return this.#reader.read(bytes, 0, bytes.length, list.clientFlags, true)
+    } catch (error) {
+      throw decodeError(error, undefined)
+    }
   }
 
   isLarge(value: Buffer | string): boolean {
@@ -47,54 +87,46 @@ export class ChunkedValues implements ValueReader {
     return (typeof value === 'string' ? Buffer.byteLength(value) : length) > this.#chunkBytes
   }
 
-  /** Stores a value's chunks; resolves to what is to be stored under its key once they are there. */
-  async storeChunks(
-    encoded: EncodedValue,
-    store: (key: string, chunk: Buffer) => Promise<void>,
-  ): Promise<EncodedValue> {
-    const bytes = typeof encoded.bytes === 'string' ? Buffer.from(encoded.bytes) : encoded.bytes
-    const id = randomBytes(ID_BYTES).toString('base64url')
-    const keys = chunkKeys(id, Math.ceil(bytes.length / this.#chunkBytes))
-    await Promise.all(
-      keys.map((key, index) => {
-        const start = index * this.#chunkBytes
-        return store(key, bytes.subarray(start, start + this.#chunkBytes))
-      }),
-    )
-    const manifest: Manifest = [id, keys.length, bytes.length, encoded.clientFlags]
-    return { bytes: Buffer.from(JSON.stringify(manifest)), clientFlags: ClientFlags.chunks }
+  /** Cuts a value. @throws MemcacheTooLargeError if it would have more chunks than are read. */
+  cut({ bytes, clientFlags }: EncodedValue): CutValue {
+    const whole = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
+    const size = this.#chunkBytes
+    const list = ChunkList.create(whole.length, size, clientFlags)
+    return { list, chunkAt: (index) => whole.subarray(index * size, (index + 1) * size) }
   }
 
-  async #gather(text: string): Promise<unknown> {
-    const [id, count, length, clientFlags] = parseManifest(text)
-    const keys = chunkKeys(id, count)
-    const found = await this.fetch(keys)
-    const chunks = keys.flatMap((key) => found.get(key) ?? [])
-    const bytes = Buffer.concat(chunks)
-    if (chunks.length !== count || bytes.length !== length) return undefined
-    return this.#reader.read(bytes, 0, bytes.length, clientFlags, true)
+  /**
+   * Whether a stored value with these client flags is plain text or bytes, so that bytes may be joined to it: those that the
+   * codec gives an empty text and no bytes, where it leaves them as they are, and 0, which is bytes for every client.
+   */
+  isPlain(clientFlags: number): boolean {
+    if (this.#codec.canJoin !== undefined) return this.#codec.canJoin(clientFlags)
+    this.#bytesFlags ??= this.#findBytesFlags()
+    return this.#bytesFlags.has(clientFlags)
   }
-}
 
-/** The keys of the chunks that a list names. @throws MemcacheDecodeError for what is no such list. */
-export function chunkKeysOf(manifest: Buffer): string[] {
-  const [id, count] = parseManifest(manifest.toString('latin1'))
-  return chunkKeys(id, count)
-}
+  /** The client flags of text or bytes that are stored as they are. */
+  plainFlags(value: Buffer | string): number {
+    const encoded = this.#tryEncode(typeof value === 'string' ? '' : Buffer.alloc(0))
+    return encoded?.bytes.length === 0 ? encoded.clientFlags : ClientFlags.bytes
+  }
 
-function chunkKeys(id: string, count: number): string[] {
-  return Array.from({ length: count }, (_, index) => `chunk:${id}:${index}`)
-}
-
-function parseManifest(text: string): Manifest {
-  try {
-    const manifest = JSON.parse(text) as Manifest
-    const [id, ...numbers] = manifest
-    if (manifest.length === 4 && typeof id === 'string' && numbers.every((number) => Number.isSafeInteger(number))) {
-      return manifest
+  #findBytesFlags(): ReadonlySet<number> {
+    const found = new Set<number>([ClientFlags.bytes])
+    for (const empty of [Buffer.alloc(0), '']) {
+      const encoded = this.#tryEncode(empty)
+      if (encoded === undefined) continue
+      if (encoded.bytes.length === 0) found.add(encoded.clientFlags)
+      else found.delete(encoded.clientFlags)
     }
-  } catch {
-    // Said below.
+    return found
   }
-  throw new MemcacheDecodeError('a stored value is not the list of chunks that its client flags say')
+
+  #tryEncode(value: unknown): EncodedValue | undefined {
+    try {
+      return this.#codec.encode(value)
+    } catch {
+      return undefined
+    }
+  }
 }

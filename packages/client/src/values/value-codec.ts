@@ -16,10 +16,17 @@ export interface ValueCodec {
    * @throws MemcacheDecodeError for what cannot be turned back.
    */
   decode(bytes: Buffer, clientFlags: number): unknown
+  /**
+   * Whether bytes may be joined to a stored value with these client flags by `append` and `prepend`. Without it: whether an empty text or no
+   * bytes are stored with them, as they are.
+   */
+  canJoin?(clientFlags: number): boolean
 }
 
 /** Reads a value from where it was received; what it keeps, it copies, unless the memory is `owned` by nobody else. */
 export interface ValueReader {
+  /** What a value that it cannot decode is, where the call does not say. Default: an error. */
+  readonly unreadable?: 'error' | 'miss'
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
 }
 
@@ -43,9 +50,11 @@ const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 /** A codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says. */
 export function guardedCodec(codec: ValueCodec): ValueCodec {
   const encode = (value: unknown): EncodedValue => checkEncoded(encodeBy(codec, value))
-  if (!isReader(codec)) return { encode, decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags) }
+  const joins = codec.canJoin === undefined ? {} : { canJoin: (clientFlags: number) => codec.canJoin!(clientFlags) }
+  if (!isReader(codec)) return { encode, ...joins, decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags) }
   const reading: ValueCodec & ValueReader = {
     encode,
+    ...joins,
     decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags),
     read: (buffer, start, end, clientFlags, owned) => codec.read(buffer, start, end, clientFlags, owned),
   }

@@ -6,38 +6,50 @@ import type { CacheStore } from './cache-store.ts'
 import { ClassicStore } from './classic-store.ts'
 import { MetaStore } from './meta-store.ts'
 
-/** The store that suits the servers: meta commands, until a server turns out to have none. */
+/** The store that suits the server of a key: meta commands, unless that server turned out to have none. */
 export class AdaptiveStore {
-  readonly #classic: () => CacheStore
+  readonly #client: MemcachedClient
   readonly #logger: Logger
-  #store: CacheStore
+  readonly #meta: CacheStore
+  readonly #classic: CacheStore
+  /** Servers without meta commands, by their names. */
+  readonly #old = new Set<string>()
 
   constructor(client: MemcachedClient, leaseSeconds: number, clock: Clock, logger: Logger) {
-    this.#store = new MetaStore(client, leaseSeconds)
-    this.#classic = () => new ClassicStore(client, leaseSeconds, clock)
+    this.#client = client
     this.#logger = logger
+    this.#meta = new MetaStore(client, leaseSeconds)
+    this.#classic = new ClassicStore(client, leaseSeconds, clock)
   }
 
-  /** Whether items tell their remaining lifetime. */
-  get tellsTtl(): boolean {
-    return this.#store.tellsTtl
+  /** Whether the item of a key tells its remaining lifetime. */
+  tellsTtl(key: string): boolean {
+    return this.#storeOf(key).tellsTtl
   }
 
-  /** Does something with the store; once more where it turns out that the server has no meta commands. */
-  use<Result>(task: (store: CacheStore) => Promise<Result>): Promise<Result> {
-    const store = this.#store
-    if (!store.tellsTtl) return task(store)
+  /** Does something with the store of a key; once more where it turns out that its server has no meta commands. */
+  use<Result>(key: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
+    const store = this.#storeOf(key)
+    if (store === this.#classic) return task(store)
     return task(store).catch((error: unknown) => {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      if (this.#store === store) this.#giveUpMeta(error)
-      return task(this.#store)
+      this.#giveUpMeta(key, error)
+      return task(this.#classic)
     })
   }
 
-  #giveUpMeta(error: MemcacheUnsupportedError): void {
-    this.#store = this.#classic()
+  #storeOf(key: string): CacheStore {
+    if (this.#old.size === 0) return this.#meta
+    const server = this.#client.serverOf(key)
+    return server !== undefined && this.#old.has(server) ? this.#classic : this.#meta
+  }
+
+  #giveUpMeta(key: string, error: MemcacheUnsupportedError): void {
+    const server = this.#client.serverOf(key) ?? error.server
+    if (server === undefined || this.#old.has(server)) return
+    this.#old.add(server)
     this.#logger.warn(
-      `memcache-ts: ${error.server ?? 'a server'} has no meta commands: leases by add and cas, expire() deletes, a miss takes two more round trips; memcached 1.6 has them`,
+      `memcache-ts: ${server} has no meta commands: leases there by add and cas, expire() deletes, a miss takes two more round trips; memcached 1.6 has them`,
     )
   }
 }

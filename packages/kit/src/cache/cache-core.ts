@@ -3,18 +3,24 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
 import { ClassWarnings } from '../revive/class-warnings.ts'
 import { AdaptiveStore } from './adaptive-store.ts'
+import { AtomicWrites } from './atomic-writes.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { CacheStats } from './cache-stats.ts'
 import { resolveLoading } from './get-or-set-options.ts'
-import type { GetOrSetOptions, ResolvedLoading } from './get-or-set-options.ts'
+import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './get-or-set-options.ts'
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
+import { currentLoad } from './load-chain.ts'
 import { Lookups } from './lookups.ts'
+import { acquireLock } from './lock.ts'
+import type { LockRequest, MemcacheLock } from './lock.ts'
 import type { MemoryStats, MemoryTier } from './memory-tier.ts'
 import { DoubtfulLeases } from './doubtful-leases.ts'
 import { PendingInvalidations } from './pending-invalidations.ts'
 import { ReadThrough } from './read-through.ts'
+import { RootGeneration } from './root-generation.ts'
+import { HARD_STEP } from './tag-generation.ts'
 import type { ReadThroughRequest } from './read-through.ts'
 import { ReadThroughMany } from './read-through-many.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './read-through-many.ts'
@@ -38,6 +44,7 @@ export interface CacheCoreOptions {
   readonly logger: Logger
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  readonly loading: LoadingDefaults
   readonly storedKey: (text: string) => string
   readonly tagKey: (tag: string) => string
   readonly namespaceKey: (name: string) => string
@@ -48,6 +55,7 @@ export class CacheCore {
   readonly parts: CacheParts
   readonly reads: Reads
   readonly writes: Writes
+  readonly atomic: AtomicWrites
   readonly #client: MemcachedClient
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
@@ -60,22 +68,32 @@ export class CacheCore {
     const store = new AdaptiveStore(client, leaseSeconds, clock, logger)
     const pending = new PendingInvalidations(
       {
-        delete: (key) => store.use((using) => using.delete(key)),
-        raise: (tagKey, by) => store.use((using) => using.raise(tagKey, by)),
-        flushAll: () => client.flushAll(),
+        delete: (key) => store.use(key, (using) => using.delete(key)),
+        raise: (tagKey, by) => tags.raise(tagKey, by),
+        raiseRoot: async () => {
+          await tags.raise(root.tagKey, HARD_STEP)
+          root.raised()
+        },
       },
-      () =>
-        logger.warn('memcache-ts: over 100 000 deletes wait for memcached: all of it will be flushed when it is back'),
+      () => {
+        root.raised()
+        logger.warn(
+          'memcache-ts: over 100 000 invalidations wait for memcached: everything under the prefix will be invalid when it is back',
+        )
+      },
     )
+    const root = new RootGeneration(client, options.namespaceKey(''), report)
+    const tags = new Tags(store, pending)
     const doubtful = new DoubtfulLeases(store)
     const classes = new ClassWarnings(logger)
-    this.parts = { ...options, store, pending, doubtful, classes, tags: new Tags(store, pending) }
+    this.parts = { ...options, store, pending, doubtful, classes, tags, root }
     this.#client = client
     this.#lookups = new Lookups(this.parts)
     this.#loads = new LeasedLoads(this.parts)
     this.#single = new ReadThrough(this.parts, this.#lookups, this.#loads)
     this.reads = new Reads(client, this.parts)
     this.writes = new Writes(this.parts, this.#loads)
+    this.atomic = new AtomicWrites(client, this.parts, this.#lookups, this.#loads)
     this.#health = new ServerHealth(client, report, logger)
     client.on('connect', () => {
       // A server that was started anew counts its cas uniques from 1 again.
@@ -89,9 +107,9 @@ export class CacheCore {
   fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined {
     const { memory, report } = this.parts
     if (memory === undefined) return undefined
-    if (typeof options === 'object' && (options.l1 === false || options.signal !== undefined)) return undefined
+    if (typeof options === 'object' && !mayBeFromMemory(options)) return undefined
     const item = memory.fresh(name)
-    if (item === undefined) return undefined
+    if (item === undefined || currentLoad()?.isWithin(this.parts, name) === true) return undefined
     report.memoryHit(name)
     return Promise.resolve(memory.valueOf(item))
   }
@@ -100,7 +118,7 @@ export class CacheCore {
   loadingFor(ttl: Ttl | undefined): ResolvedLoading {
     let loading = this.#loadings.get(ttl)
     if (loading === undefined) {
-      loading = resolveLoading({ ttlSeconds: ttl }, this.parts.ttlSeconds)
+      loading = resolveLoading({ ttlSeconds: ttl }, this.parts.loading)
       if (this.#loadings.size < MOST_LIFETIMES) this.#loadings.set(ttl, loading)
     }
     return loading
@@ -108,6 +126,20 @@ export class CacheCore {
 
   getOrSet(request: ReadThroughRequest): Promise<unknown> {
     return this.#single.get(request)
+  }
+
+  /**
+   * Loads a value whatever is stored. What is there is made stale first: loads that are under way can no longer be stored, and
+   * of those that begin after this call one is enough. It is there for others, stale, until then, and if that fails.
+   */
+  async forceFresh(request: ReadThroughRequest): Promise<unknown> {
+    await this.writes.expire(request.name)
+    return this.#single.get({ ...request, takesStale: false })
+  }
+
+  /** A lock by its key as it is stored. */
+  lock(request: LockRequest): Promise<MemcacheLock | undefined> {
+    return acquireLock(this.#client, this.parts, request)
   }
 
   getOrSetMany<Id, Value>(
@@ -159,4 +191,9 @@ export class CacheCore {
     const using = { lookups: this.#lookups, loads: this.#loads, single: this.#single }
     return new ReadThroughMany(this.parts, using, load, signal)
   }
+}
+
+/** Whether nothing of the call has to be looked at first. */
+function mayBeFromMemory({ l1, signal, forceFresh }: GetOrSetOptions): boolean {
+  return l1 !== false && signal === undefined && forceFresh !== true
 }

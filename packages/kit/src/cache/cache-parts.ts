@@ -2,10 +2,12 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { AdaptiveStore } from './adaptive-store.ts'
 import type { ClassWarnings } from '../revive/class-warnings.ts'
 import type { CacheReport } from './cache-report.ts'
+import type { LoadingDefaults } from './get-or-set-options.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
 import type { DoubtfulLeases } from './doubtful-leases.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
+import type { RootGeneration } from './root-generation.ts'
 import type { Tags } from './tags.ts'
 
 /** What reading, writing and loading have in common: one of each a `Memcache`. */
@@ -14,6 +16,7 @@ export interface CacheParts {
   readonly codec: KitCodec
   readonly tags: Tags
   readonly pending: PendingInvalidations
+  readonly root: RootGeneration
   readonly doubtful: DoubtfulLeases
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport
@@ -22,6 +25,8 @@ export interface CacheParts {
   readonly clock: Clock
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
+  /** How values are loaded where nothing else is said. */
+  readonly loading: LoadingDefaults
   /** A key of the kit's own as it is stored: hashed where memcached could not hold it. */
   readonly storedKey: (text: string) => string
   /** The key of a tag, as it is stored. */

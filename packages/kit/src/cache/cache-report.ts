@@ -1,6 +1,11 @@
 import { channel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
+import { emitSafely } from 'memcache-ts-client'
+import type { Logger } from '../logger.ts'
 import type { CacheStats } from './cache-stats.ts'
+
+/** Reasons that differ each time must not fill the log. */
+const MAX_REASONS = 100
 
 /** Events of a `Memcache`; it never emits `error`. Keys are as stored, without the prefix. */
 export interface MemcacheEvents {
@@ -21,6 +26,10 @@ export interface MemcacheEvents {
   degraded: [error: unknown]
   /** It works again. */
   recovered: [server: string]
+  /** No server answers any more: the application goes on without a cache. */
+  away: [error: unknown]
+  /** One of them answers again. */
+  back: [server: string]
 }
 
 const NAMES = [
@@ -35,6 +44,8 @@ const NAMES = [
   'cacheError',
   'degraded',
   'recovered',
+  'away',
+  'back',
 ] as const satisfies readonly (keyof MemcacheEvents)[]
 
 const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache-ts:${name}`)])) as unknown as Record<
@@ -51,6 +62,9 @@ export type CountedStats = Omit<
 /** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */
 export class CacheReport {
   readonly #emitter: EventEmitter<MemcacheEvents>
+  readonly #logger: Logger
+  /** Why values were not stored, as far as it was told. */
+  readonly #reasons = new Set<string>()
   readonly stats: CountedStats = {
     hits: 0,
     memoryHits: 0,
@@ -69,8 +83,9 @@ export class CacheReport {
     cacheErrors: 0,
   }
 
-  constructor(emitter: EventEmitter<MemcacheEvents>) {
+  constructor(emitter: EventEmitter<MemcacheEvents>, logger: Logger) {
     this.#emitter = emitter
+    this.#logger = logger
   }
 
   hit(key: string): void {
@@ -119,6 +134,15 @@ export class CacheReport {
     this.#tell('invalidate', tags)
   }
 
+  /** A value is returned, and cannot be stored: that is counted, and told once for each reason. */
+  unstorable(key: string, error: unknown): void {
+    this.failed(error)
+    const reason = error instanceof Error ? error.message : String(error)
+    if (this.#reasons.has(reason) || this.#reasons.size >= MAX_REASONS) return
+    this.#reasons.add(reason)
+    this.#logger.warn(`memcache-ts: ${key} is loaded and not stored: ${reason}`)
+  }
+
   failed(error: unknown): void {
     this.stats.cacheErrors++
     this.#tell('cacheError', error)
@@ -132,10 +156,19 @@ export class CacheReport {
     this.#tell('recovered', server)
   }
 
+  away(error: unknown): void {
+    this.#tell('away', error)
+  }
+
+  back(server: string): void {
+    this.#tell('back', server)
+  }
+
   #tell<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {
     const listened = CHANNELS[name]
     if (listened.hasSubscribers) listened.publish({ cache: this.#emitter, details })
     const emitter = this.#emitter as EventEmitter
-    if (emitter.listenerCount(name) > 0) emitter.emit(name, ...details)
+    // A listener that throws changes no call: Node reports what it threw.
+    if (emitter.listenerCount(name) > 0) emitSafely(emitter, name, ...details)
   }
 }

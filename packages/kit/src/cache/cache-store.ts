@@ -22,11 +22,15 @@ export type Fetched =
       readonly stale: boolean
       /** It is stale, and this caller is the one to load it anew. */
       readonly claimed: boolean
+      /** It is stale, and memcached has not told who is to load it anew: the right is yet to be claimed. */
+      readonly unclaimed?: boolean
     }
   /** Nothing, and this caller is the one to load: a lease was made that only its cas unique fills. */
   | { readonly kind: 'vacant'; readonly casUnique: bigint }
-  /** Nothing, and another caller is loading it. */
-  | { readonly kind: 'taken' }
+  /** Nothing, and another caller is loading it: there is a lease with this cas unique. */
+  | { readonly kind: 'taken'; readonly casUnique: bigint | undefined }
+  /** Something that the kit did not write and cannot read. */
+  | { readonly kind: 'unreadable'; readonly error: unknown }
   /** Nothing, and no lease could be made: load, but keep it to yourself. */
   | { readonly kind: 'unheld' }
 
@@ -81,8 +85,10 @@ export interface CacheStore {
   /** Whoever claimed this item has not filled it: lets the next one try. */
   rearm(key: string, casUnique: bigint): Promise<void>
   delete(key: string): Promise<void>
-  /** Deletes an item if it still has this cas unique. */
-  drop(key: string, casUnique: bigint | undefined): Promise<void>
+  /** Takes an item away that cannot be read; a lease that was made meanwhile stays. */
+  dropUnreadable(key: string): Promise<void>
+  /** Deletes an item if it still has this cas unique; whether it did. */
+  drop(key: string, casUnique: bigint | undefined): Promise<boolean>
   /** Marks an item stale, so that one caller loads it anew while the others are served the old value. */
   expire(key: string): Promise<void>
   /** A tag's generation, which is made if there is none. */

@@ -6,6 +6,7 @@ import { factsOf } from './entry.ts'
 import { LEASE_STUB, STUB_ITEM } from './kit-codec.ts'
 import type { EncodedItem } from './kit-codec.ts'
 import { lifetime } from './lifetime.ts'
+import { unreadable } from './meta-store.ts'
 import { newGeneration, TAG_SECONDS } from './tag-generation.ts'
 
 /**
@@ -26,14 +27,17 @@ export class ClassicStore implements CacheStore {
   }
 
   async fetch(key: string, { staleSeconds }: FetchRequest): Promise<Fetched> {
-    const found = await this.#client.gets(key)
+    const found = await this.#client.gets(key).catch(unreadable)
+    if (found !== undefined && 'kind' in found) return found
     if (found !== undefined && found.value !== LEASE_STUB) return this.#found(key, found, staleSeconds)
-    if (found !== undefined) return { kind: 'taken' }
+    if (found !== undefined) return { kind: 'taken', casUnique: found.casUnique }
     const won = await this.#client.add(key, STUB_ITEM, this.#leaseSeconds)
-    if (!won) return { kind: 'taken' }
+    if (!won) return { kind: 'taken', casUnique: undefined }
     const stub = await this.#client.gets(key)
     // Deleted, or filled by another, in between.
-    return stub?.value === LEASE_STUB ? { kind: 'vacant', casUnique: stub.casUnique } : { kind: 'taken' }
+    return stub?.value === LEASE_STUB
+      ? { kind: 'vacant', casUnique: stub.casUnique }
+      : { kind: 'taken', casUnique: undefined }
   }
 
   async claim(key: string, { casUnique }: StoredItem): Promise<bigint | undefined> {
@@ -74,8 +78,16 @@ export class ClassicStore implements CacheStore {
     await this.#client.delete(key)
   }
 
-  async drop(key: string): Promise<void> {
+  async dropUnreadable(key: string): Promise<void> {
     await this.#client.delete(key)
+  }
+
+  /** Another's claim on the item comes first: a compare-and-swap to what is about to be deleted. */
+  async drop(key: string, casUnique: bigint | undefined): Promise<boolean> {
+    if (casUnique === undefined) return this.#client.delete(key)
+    const isOurs = (await this.#client.cas(key, STUB_ITEM, casUnique, this.#leaseSeconds)) === 'stored'
+    if (isOurs) await this.#client.delete(key)
+    return isOurs
   }
 
   async expire(key: string): Promise<void> {

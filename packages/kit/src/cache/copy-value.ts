@@ -1,9 +1,22 @@
+import { typedCodec } from 'memcache-ts-client'
+
+const codec = typedCodec()
+
 /**
- * A copy of a value of the kinds that a cache can hold, so that who changes it changes no one else's; what is of no such
- * kind is itself.
+ * A copy of a value of the kinds that a cache can hold, as it would come back from there, so that who changes it changes no
+ * one else's.
+ * @throws TypeError for functions and symbols, RangeError for circular values.
  */
 export function copyValue<Value>(value: Value): Value {
-  return (typeof value === 'object' && value !== null ? copyObject(value) : value) as Value
+  switch (typeof value) {
+    case 'object':
+      return (value === null ? value : copyObject(value)) as Value
+    case 'function':
+    case 'symbol':
+      throw new TypeError(`a ${typeof value} cannot be copied`)
+    default:
+      return value
+  }
 }
 
 function copyObject(value: object): unknown {
@@ -13,23 +26,26 @@ function copyObject(value: object): unknown {
     return copy
   }
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype || prototype === null) return copyPlain(value as Record<string, unknown>)
+  if (prototype === Object.prototype) return copyPlain(value as Record<string, unknown>, {})
+  if (prototype === null) return copyPlain(value as Record<string, unknown>, Object.create(null) as object)
   if (value instanceof Date) return new Date(value)
   if (value instanceof Map) return new Map([...value].map(([key, item]) => [copyValue(key), copyValue(item)]))
   if (value instanceof Set) return new Set([...value].map((item) => copyValue(item)))
   if (Buffer.isBuffer(value)) return Buffer.from(value)
   if (value instanceof DataView) return new DataView(copyBytes(value))
   if (ArrayBuffer.isView(value)) return (value as Uint8Array).slice()
-  return value
+  // Errors, RegExps, URLs and the like are too rare to be known here.
+  const { bytes, clientFlags } = codec.encode(value)
+  return codec.decode(typeof bytes === 'string' ? Buffer.from(bytes) : bytes, clientFlags)
 }
 
-function copyPlain(value: Record<string, unknown>): Record<string, unknown> {
-  const copy: Record<string, unknown> = {}
+function copyPlain(value: Record<string, unknown>, into: object): Record<string, unknown> {
+  const copy = into as Record<string, unknown>
   for (const key in value) {
     const item = value[key]
     if (key === '__proto__')
       Object.defineProperty(copy, key, { value: copyValue(item), enumerable: true, writable: true, configurable: true })
-    else copy[key] = typeof item === 'object' && item !== null ? copyObject(item) : item
+    else copy[key] = typeof item === 'string' || typeof item === 'number' ? item : copyValue(item)
   }
   return copy
 }

@@ -32,7 +32,7 @@ export class DoubtfulLeases {
 
   #free(key: string): void {
     this.#store
-      .use((store) => store.freeUnfilled(key))
+      .use(key, (store) => store.freeUnfilled(key))
       .then(
         () => this.#keys.delete(key),
         () => {},

@@ -1,9 +1,15 @@
+import { currentLoad } from './load-chain.ts'
+import type { LoadNode } from './load-chain.ts'
+
 /** One run of work that several callers wait for. */
 export interface Flight<Result> {
   readonly result: Promise<Result>
   /** Nobody waits for it: it goes on for those who come after. */
   readonly background: boolean
   readonly controller: AbortController
+  /** The load that it is, where callers could come to wait for themselves. */
+  readonly node: LoadNode | undefined
+  /** Callers that wait; when it ends, those that are given what it brought. */
   waiters: number
 }
 
@@ -18,18 +24,29 @@ export class Flights<Result> {
     return this.#flights.get(key)
   }
 
-  start(key: string, work: (signal: AbortSignal) => Promise<Result>, background = false): Flight<Result> {
+  start(
+    key: string,
+    work: (signal: AbortSignal) => Promise<Result>,
+    { background = false, node }: { background?: boolean; node?: LoadNode } = {},
+  ): Flight<Result> {
     const controller = new AbortController()
     const result = work(controller.signal).finally(() => this.#forget(key, flight))
     // Those who wait hear of the error; when all have left, nobody has to.
     result.catch(() => {})
-    const flight: Flight<Result> = { result, background, controller, waiters: 0 }
+    const flight: Flight<Result> = { result, background, controller, node, waiters: 0 }
     this.#flights.set(key, flight)
     return flight
   }
 
   /** @throws the signal's reason, when it is aborted first. */
   wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
+    const waiting = flight.node === undefined ? undefined : currentLoad()?.waitFor(flight.node)
+    const result = this.#wait(key, flight, signal)
+    if (waiting !== undefined) result.then(waiting, waiting)
+    return result
+  }
+
+  #wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
     flight.waiters++
     if (signal === undefined) return flight.result
     return new Promise((resolve, reject) => {
@@ -55,7 +72,8 @@ export class Flights<Result> {
 
   /** Lets others join work again that was detached, unless there is other work for its key meanwhile. */
   attach(key: string, flight: Flight<Result>): void {
-    if (!this.#flights.has(key)) this.#flights.set(key, flight)
+    // What was given up meanwhile ends for those who would join it too.
+    if (!this.#flights.has(key) && !flight.controller.signal.aborted) this.#flights.set(key, flight)
   }
 
   detachAll(): void {
@@ -65,4 +83,9 @@ export class Flights<Result> {
   #forget(key: string, flight: Flight<Result>): void {
     if (this.#flights.get(key) === flight) this.#flights.delete(key)
   }
+}
+
+/** Whether the caller is part of a load that this one waits for, so that they would wait for each other for ever. */
+export function wouldWaitForItself({ node }: Flight<unknown>): boolean {
+  return node !== undefined && currentLoad()?.wouldWaitFor(node) === true
 }

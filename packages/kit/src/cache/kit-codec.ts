@@ -1,6 +1,7 @@
 import { typedCodec } from 'memcache-ts-client'
 import type { CompressionOptions, EncodedValue, ValueCodec } from 'memcache-ts-client'
-import { ClientFlags, MemcacheDecodeError } from 'memcache-ts-protocol'
+import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { KeyPrefix } from '../cache-key.ts'
 import { Entry } from './entry.ts'
 import type { EntryFacts } from './entry.ts'
 
@@ -8,6 +9,9 @@ import type { EntryFacts } from './entry.ts'
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
 const NEWLINE = 10
+/** A value belongs to so many tags at most, those of its namespaces among them: each is asked for when it is read. */
+export const MAX_TAGS = 1000
+const TAG_SPACE = `${KeyPrefix.tag}:`
 
 /** An item's bytes and client flags, made ahead of storing them. */
 export class EncodedItem implements EncodedValue {
@@ -42,20 +46,25 @@ type Header = readonly [
  */
 export class KitCodec implements ValueCodec {
   readonly #typed: ReturnType<typeof typedCodec>
+  readonly #prefix: string
 
-  constructor(compression: CompressionOptions | undefined) {
+  /** @param prefix what the client puts before every key, which counts for its length. */
+  constructor(compression: CompressionOptions | undefined, prefix: string) {
+    this.#prefix = prefix
     this.#typed = typedCodec({ bytesFlags: ClientFlags.kitBytes, compression })
   }
 
   /** @throws MemcacheOptionError for what cannot be turned into bytes. */
   encode(value: unknown): EncodedItem {
     if (value instanceof EncodedItem) return value
-    if (!(value instanceof Entry)) {
-      const { bytes, clientFlags } = this.#typed.encode(value)
-      return new EncodedItem(bytes, clientFlags)
-    }
-    const { bytes, clientFlags } = this.#typed.encode(value.value)
-    const { loadMs = 0, freshUntilMs = 0, tags = {} } = value.facts
+    if (value instanceof Entry) return this.entry(this.encode(value.value), value.facts)
+    const { bytes, clientFlags } = this.#typed.encode(value)
+    return new EncodedItem(bytes, clientFlags)
+  }
+
+  /** An encoded value with what is known of it. */
+  entry({ bytes, clientFlags }: EncodedItem, { loadMs = 0, freshUntilMs = 0, tags = {} }: EntryFacts): EncodedItem {
+    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
     const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
     return new EncodedItem(
       typeof bytes === 'string' ? header + bytes : Buffer.concat([Buffer.from(header), bytes]),
@@ -74,6 +83,7 @@ export class KitCodec implements ValueCodec {
     const newline = buffer.subarray(start, end).indexOf(NEWLINE)
     const [flags, loadMs, freshUntilMs, tags] = parseHeader(
       buffer.toString('utf8', start, start + Math.max(0, newline)),
+      this.#prefix,
     )
     const facts: EntryFacts = {
       loadMs: loadMs === 0 ? undefined : loadMs,
@@ -84,12 +94,31 @@ export class KitCodec implements ValueCodec {
   }
 }
 
-function parseHeader(text: string): Header {
+/** @throws MemcacheDecodeError for what the kit did not write: what somebody else did must not be believed, nor cost much. */
+function parseHeader(text: string, prefix: string): Header {
   try {
-    const header = JSON.parse(text) as Header
-    if (Array.isArray(header) && header.length === 4) return header
+    const header: unknown = JSON.parse(text)
+    if (isHeader(header, prefix)) return header
   } catch {
     // Said below.
   }
   throw new MemcacheDecodeError('a stored value is not the entry that its client flags say')
+}
+
+function isHeader(header: unknown, prefix: string): header is Header {
+  if (!Array.isArray(header) || header.length !== 4) return false
+  const [clientFlags, loadMs, freshUntilMs, tags] = header as unknown[]
+  if (!isCount(clientFlags) || !isCount(loadMs) || !isCount(freshUntilMs)) return false
+  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false
+  const generations = Object.entries(tags)
+  return generations.length <= MAX_TAGS && generations.every(([key, value]) => isTagKey(key, prefix) && isCount(value))
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** Whether a key is one of the kit's tags, so that nothing else is asked for, or made, for an entry's sake. */
+function isTagKey(key: string, prefix: string): boolean {
+  return key.startsWith(TAG_SPACE) && keyProblem(prefix + key) === undefined
 }

@@ -19,7 +19,7 @@ const RENEWALS = 3
 export class LeaseKeeper {
   readonly #store: AdaptiveStore
   readonly #intervalMs: number
-  readonly #leases = new Map<HeldLease, number>()
+  readonly #leases = new Map<HeldLease, { readonly sinceMs: number; readonly untilMs: number }>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(store: AdaptiveStore, leaseSeconds: number) {
@@ -27,8 +27,10 @@ export class LeaseKeeper {
     this.#intervalMs = (leaseSeconds * 1000) / RENEWALS
   }
 
-  keep(lease: HeldLease): void {
-    this.#leases.set(lease, performance.now())
+  /** @param forMs how long it is renewed, unless it is released: then other processes may try, for this load may hang. */
+  keep(lease: HeldLease, forMs: number): void {
+    const sinceMs = performance.now()
+    this.#leases.set(lease, { sinceMs, untilMs: sinceMs + forMs })
     if (this.#timer !== undefined) return
     this.#timer = setInterval(() => this.#renewDue(), this.#intervalMs)
     this.#timer.unref()
@@ -50,13 +52,18 @@ export class LeaseKeeper {
       return
     }
     // Those that are younger wait for the next round.
-    const due = performance.now() - this.#intervalMs / 2
-    for (const [lease, since] of this.#leases) if (since <= due) void this.#renew(lease)
+    const nowMs = performance.now()
+    for (const [lease, { sinceMs, untilMs }] of this.#leases) {
+      if (nowMs > untilMs) this.#leases.delete(lease)
+      else if (sinceMs <= nowMs - this.#intervalMs / 2) void this.#renew(lease)
+    }
   }
 
   async #renew(lease: HeldLease): Promise<void> {
     try {
-      const casUnique = await this.#store.use((store) => store.renew(lease.key, lease.casUnique, lease.filled))
+      const casUnique = await this.#store.use(lease.key, (store) =>
+        store.renew(lease.key, lease.casUnique, lease.filled),
+      )
       if (casUnique === undefined) this.#leases.delete(lease)
       else lease.casUnique = casUnique
     } catch {

@@ -1,21 +1,33 @@
-import { ttlToSeconds } from 'memcache-ts-protocol'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import { surelyFreshUntilMs } from './early-refresh.ts'
-import { Entry } from './entry.ts'
+import { copyValue } from './copy-value.ts'
+import type { EntryFacts } from './entry.ts'
 import { Flights } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { ResolvedLoading } from './get-or-set-options.ts'
+import { originalOf } from '../revive/class-warnings.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { HeldLease } from './lease-keeper.ts'
 import type { Loaded } from './load-run.ts'
+import { ttlOf } from './get-or-set-options.ts'
+import { lateSeconds, MAX_SECONDS } from './lifetime.ts'
+import { currentLoad } from './load-chain.ts'
+import type { LoadNode } from './load-chain.ts'
+import { NO_GENERATIONS } from './tags.ts'
 import type { Generations } from './tags.ts'
+import { MAX_TAGS } from './kit-codec.ts'
+import type { EncodedItem } from './kit-codec.ts'
 
 /** What a load brought. */
 export interface LoadOutcome {
+  /** As every caller gets it; nobody's own where several wait. */
   readonly value: unknown
   /** Nothing was invalidated since it began, so that those who joined it meanwhile may have it too. */
   readonly confirmed: boolean
+  /** It cannot be copied: those who joined run their own loaders. */
+  readonly isUnstorable?: boolean
 }
 
 /** What is loaded, and how it is stored. */
@@ -23,6 +35,25 @@ export interface LoadTarget {
   readonly name: string
   readonly loading: ResolvedLoading
   readonly l1: boolean
+}
+
+/** How a load is started. */
+export interface LoadStart {
+  readonly node: LoadNode
+  /** Without it the value is not stored, since nobody could refuse it. */
+  readonly right: LoadRight | undefined
+  /** Nobody waits for it. */
+  readonly background?: boolean
+  /** For how long others leave it alone, in milliseconds. Default: until it ends. */
+  readonly keptMs?: number
+}
+
+/** A value as every caller gets it, and as it is stored; `undefined`: it is not. */
+interface Prepared {
+  readonly value: unknown
+  readonly encoded: EncodedItem | undefined
+  /** Whether others may have a copy: not of what cannot be copied. */
+  readonly isCopied: boolean
 }
 
 /** The right to load a key, and the generations that its tags had when it was had. */
@@ -71,32 +102,46 @@ export class LeasedLoads {
     return flight?.background === false ? flight : undefined
   }
 
-  wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
-    return this.#flights.wait(name, flight, signal)
+  async wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
+    const outcome = await this.#flights.wait(name, flight, signal)
+    // One that is not confirmed is that of who loads it alone.
+    if (flight.waiters === 1 || !outcome.confirmed) return outcome
+    return { value: copyValue(outcome.value), confirmed: true }
   }
 
-  /**
-   * Starts a load.
-   * @param right without it the value is not stored, since nobody could refuse it.
-   * @param background nobody waits for it.
-   */
   start(
     target: LoadTarget,
-    right: LoadRight | undefined,
+    { node, right, background = false, keptMs = Infinity }: LoadStart,
     run: (signal: AbortSignal) => Promise<Loaded>,
-    background = false,
   ): Flight<LoadOutcome> {
     const work = async (signal: AbortSignal): Promise<LoadOutcome> => {
       this.#underWay++
       try {
         return await (right === undefined
           ? this.#loadUnleased(target, run(signal))
-          : this.#loadAndStore(target, right, run(signal)))
+          : this.#loadAndStore(target, { right, keptMs }, run(signal)))
       } finally {
         this.#underWay--
       }
     }
-    return this.#flights.start(target.name, work, background)
+    return this.#flights.start(target.name, work, { background, node })
+  }
+
+  /**
+   * Loads for one caller alone, as one who is part of the load that others wait for: nobody joins, and nothing is stored.
+   * @throws MemcacheOptionError for a loader that asks for its own value without end.
+   */
+  async runAlone({ name }: LoadTarget, node: LoadNode, run: () => Promise<Loaded>): Promise<unknown> {
+    node.checkNesting()
+    const waited = currentLoad()?.waitFor(node)
+    this.#underWay++
+    this.#parts.report.stats.unleasedLoads++
+    try {
+      return this.#isolated(name, await run()).value
+    } finally {
+      waited?.()
+      this.#underWay--
+    }
   }
 
   /** Lets nobody join what is being loaded for a key: it was invalidated. */
@@ -117,25 +162,56 @@ export class LeasedLoads {
     const { memory, report } = this.#parts
     report.stats.unleasedLoads++
     const stamp = memory?.stamp()
-    const loaded = this.#plain(name, await run)
-    const { value, skipsStore } = loaded
-    if (l1 && !skipsStore && value !== undefined) {
-      const { freshSeconds } = lifetimeOf(loading, loaded)
-      memory?.put(name, value, { tags: {} }, { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds }, stamp!)
+    const loaded = await run
+    const { value, isCopied } = this.#isolated(name, loaded)
+    if (!isCopied) return { value, confirmed: false, isUnstorable: true }
+    if (l1 && memory !== undefined && !loaded.skipsStore && value !== undefined) {
+      const lifetime = this.#lifetimeOf(name, loading, loaded)
+      const about = { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds: lifetime?.freshSeconds ?? 0 }
+      if (lifetime !== undefined) memory.put(name, value, { tags: {} }, about, stamp!)
     }
     return { value, confirmed: true }
   }
 
-  /** Who loads a value gets it as later callers get it. */
-  #plain(name: string, loaded: Loaded): Loaded {
-    const value = this.#parts.classes.ofLoad(name, loaded.value)
-    return value === loaded.value ? loaded : { ...loaded, value }
+  /** A loaded value as later callers would get it, and nobody else's: the loader may keep what it returned. */
+  #isolated(name: string, { value: given }: Loaded): Prepared {
+    if (isPrimitive(given)) return { value: given, encoded: undefined, isCopied: true }
+    try {
+      const value = copyValue(this.#parts.classes.ofLoad(name, given))
+      return { value, encoded: undefined, isCopied: true }
+    } catch {
+      return { value: given, encoded: undefined, isCopied: false }
+    }
   }
 
-  async #loadAndStore(target: LoadTarget, right: LoadRight, loading: Promise<Loaded>): Promise<LoadOutcome> {
-    this.#keeper.keep(right.lease)
+  /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
+  #prepared(name: string, loaded: Loaded): Prepared {
+    const { codec, classes, report } = this.#parts
+    const { value: given, skipsStore, fault } = loaded
+    // undefined is how a miss looks, so it cannot be stored as a value.
+    if (skipsStore || given === undefined) return this.#isolated(name, loaded)
+    if (fault !== undefined) {
+      report.unstorable(name, fault)
+      return this.#isolated(name, loaded)
+    }
     try {
-      return await this.#store(target, right, this.#plain(target.name, await loading))
+      const plain = classes.ofLoad(name, given)
+      const encoded = codec.encode(plain)
+      return { value: isPrimitive(plain) ? plain : copyValue(plain), encoded, isCopied: true }
+    } catch (error) {
+      report.unstorable(name, error)
+      return { value: given, encoded: undefined, isCopied: false }
+    }
+  }
+
+  async #loadAndStore(
+    target: LoadTarget,
+    { right, keptMs }: { right: LoadRight; keptMs: number },
+    loading: Promise<Loaded>,
+  ): Promise<LoadOutcome> {
+    this.#keeper.keep(right.lease, keptMs)
+    try {
+      return await this.#store(target, right, await loading)
     } catch (error) {
       // The loader failed, or what it brought cannot be stored: the next caller is to try at once.
       await this.#free(right.lease)
@@ -146,18 +222,23 @@ export class LeasedLoads {
   }
 
   async #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
-    const { value, skipsStore } = loaded
-    // undefined is how a miss looks, so it cannot be stored as a value.
-    if (skipsStore || value === undefined) {
+    const { value, encoded, isCopied } = this.#prepared(target.name, loaded)
+    const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
+    if (encoded === undefined || lifetime === undefined) {
       // Whoever asks from now on finds out for himself.
+      this.#flights.detach(target.name)
+      const isHeld = await this.#free(lease)
+      return isCopied ? { value, confirmed: isHeld } : { value, confirmed: false, isUnstorable: true }
+    }
+    const all = await this.#withLoadedTags(generations, loaded)
+    if (all !== undefined && Object.keys(all).length > MAX_TAGS) {
+      this.#parts.report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
       this.#flights.detach(target.name)
       return { value, confirmed: await this.#free(lease) }
     }
-    const { freshSeconds, keptSeconds } = lifetimeOf(target.loading, loaded)
-    const all = await this.#withLoadedTags(generations, loaded)
     if (all !== undefined) {
-      const entry = this.#entryOf(target.loading, loaded, freshSeconds, all)
-      return this.#fill(target, lease, entry, { freshSeconds, keptSeconds }, all)
+      const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
+      return this.#fill(target, lease, { value, encoded, facts }, lifetime)
     }
     this.#flights.detach(target.name)
     this.#parts.report.stats.discarded++
@@ -168,19 +249,18 @@ export class LeasedLoads {
   async #fill(
     { name, l1 }: LoadTarget,
     lease: HeldLease,
-    entry: Entry,
+    { value, encoded, facts }: { value: unknown; encoded: EncodedItem; facts: EntryFacts },
     { freshSeconds, keptSeconds }: Lifetime,
-    generations: Generations,
   ): Promise<LoadOutcome> {
     const { store, codec, report, tags, memory } = this.#parts
-    const { value, facts } = entry
+    const generations = facts.tags ?? NO_GENERATIONS
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
-    const item = codec.encode(isBare ? value : entry)
+    const item = isBare ? encoded : codec.entry(encoded, facts)
     // Whoever asks after the fill was sent must not be given what a later delete has taken away.
     this.#flights.detach(name)
     const stamp = memory?.stamp()
     const filling = attempt(
-      store.use((using) => using.fill(name, item, lease.casUnique, keptSeconds)),
+      store.use(name, (using) => using.fill(name, item, lease.casUnique, keptSeconds)),
       report,
     )
     const tagKeys = Object.keys(generations)
@@ -205,15 +285,32 @@ export class LeasedLoads {
     return read === AWAY || read === undefined ? undefined : { ...known, ...read }
   }
 
-  #entryOf({ beta, staleSeconds }: ResolvedLoading, loaded: Loaded, freshSeconds: number, tags: Generations): Entry {
+  #factsOf({ loading, name }: LoadTarget, loaded: Loaded, freshSeconds: number, tags: Generations): EntryFacts {
+    const { beta, staleSeconds } = loading
     const { clock, store } = this.#parts
     // Where items do not tell how long they live, the entry says when it is stale.
-    const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl)) && freshSeconds !== Infinity
-    return new Entry(loaded.value, {
+    const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl(name))) && freshSeconds !== Infinity
+    return {
       tags: Object.keys(tags).length === 0 ? undefined : tags,
       loadMs: needsEnd ? loaded.tookMs : undefined,
       freshUntilMs: needsEnd ? Math.round(surelyFreshUntilMs(clock.nowMs(), freshSeconds)) : undefined,
-    })
+    }
+  }
+
+  /** `undefined`: it is not to be stored. */
+  #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
+    try {
+      const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)))
+      if (own === 0) return undefined
+      const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
+      const { staleSeconds } = loading
+      const most = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_SECONDS) : seconds
+      const freshSeconds = loading.vary(most)
+      return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
+    } catch (error) {
+      this.#parts.report.unstorable(name, error)
+      return undefined
+    }
   }
 
   /**
@@ -225,16 +322,13 @@ export class LeasedLoads {
     const { store, report } = this.#parts
     return (
       (await attempt(
-        store.use((using) => using.free(key, casUnique)),
+        store.use(key, (using) => using.free(key, casUnique)),
         report,
       )) === true
     )
   }
 }
 
-function lifetimeOf(loading: ResolvedLoading, { value, ttlSeconds: own }: Loaded): Lifetime {
-  const ttl = own ?? loading.ttlSeconds
-  const isShorter = value === null && loading.nullTtlSeconds < ttlToSeconds(ttl)
-  const freshSeconds = loading.vary(isShorter ? loading.nullTtlSeconds : ttl)
-  return { freshSeconds, keptSeconds: freshSeconds + loading.staleSeconds }
+function isPrimitive(value: unknown): boolean {
+  return (typeof value !== 'object' && typeof value !== 'function') || value === null
 }

@@ -32,14 +32,14 @@ export type Lookup =
       readonly item: StoredItem
       /** This caller is the one to load it anew. */
       readonly claimed: boolean
-      /** A tag says that it is stale, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
+      /** It is stale, as a tag says, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
       readonly claimable: boolean
       readonly generations: Generations
     }
   /** Nothing: this caller is the one to load. */
   | { readonly kind: 'vacant'; readonly lease: OfferedLease; readonly generations: Generations }
-  /** Nothing, and another caller is loading it. */
-  | { readonly kind: 'taken' }
+  /** Nothing, and another caller is loading it; `lease` is what he has, for who has waited long enough. */
+  | { readonly kind: 'taken'; readonly lease: OfferedLease | undefined; readonly generations: Generations }
   /** The value is to be loaded without a lease: the cache is away, or up but of no help. */
   | { readonly kind: 'unleased'; readonly isAway: boolean }
 
@@ -112,13 +112,16 @@ export class Lookups {
   /** Never rejects but for the caller's own mistakes: a cache that does not answer is `CACHE_AWAY`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
+    const learning = this.#parts.root.known()
+    if (learning !== undefined) return learning.then(() => this.find(request))
     if (this.#parts.pending.has(name)) return Promise.resolve(CACHE_AWAY)
     const question = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
     let asked = this.#asked.get(question)
     if (asked === undefined) {
       // What was sent must not be joined by who asks later: the key may be deleted in between.
       if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
-      asked = this.#find(request)
+      const { root } = this.#parts
+      asked = this.#find({ ...request, required: root.with(request.required), tagKeys: root.with(request.tagKeys) })
       this.#asked.set(question, asked)
     }
     return asked
@@ -132,8 +135,10 @@ export class Lookups {
       const known = request.l1 ? memory?.known(name) : undefined
       const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
       const stamp = memory?.stamp()
-      const fetching = store.use((using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
+      const fetching = store.use(name, (using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
       const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
+      // Its error is heard below, if it is not the same.
+      reading?.catch(() => {})
       const fetched = await attempt(fetching, report, failed)
       const generations = reading === undefined ? NO_GENERATIONS : await reading
       const read = this.#read(request, fetched, generations, asksAbout, stamp)
@@ -160,7 +165,11 @@ export class Lookups {
     if (fetched.kind === 'vacant') {
       return { kind: 'vacant', lease: new OfferedLease(name, fetched.casUnique, false), generations }
     }
-    if (fetched.kind === 'taken') return fetched
+    if (fetched.kind === 'unreadable') return this.#dropUnreadable(name, fetched.error)
+    if (fetched.kind === 'taken') {
+      const lease = fetched.casUnique === undefined ? undefined : new OfferedLease(name, fetched.casUnique, false)
+      return { kind: 'taken', lease, generations }
+    }
     if (fetched.kind === 'unheld') return NO_LEASE
     if (known !== undefined) {
       // Where memory has lost it meanwhile, the server may be another one, which counts its cas uniques anew.
@@ -183,7 +192,7 @@ export class Lookups {
     const { store, report } = this.#parts
     if (fetched.kind === 'vacant')
       void attempt(
-        store.use((using) => using.free(name, fetched.casUnique)),
+        store.use(name, (using) => using.free(name, fetched.casUnique)),
         report,
       )
     return CACHE_AWAY
@@ -220,7 +229,8 @@ export class Lookups {
     const isStale = fetched.stale || verdict === 'stale'
     const shared = new SharedValue(value, stamp === undefined)
     if (isStale) {
-      return { kind: 'stale', value: shared, item, claimed: fetched.claimed, claimable: !fetched.stale, generations }
+      const { claimed, unclaimed = false } = fetched
+      return { kind: 'stale', value: shared, item, claimed, claimable: !fetched.stale || unclaimed, generations }
     }
     if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item
@@ -229,11 +239,22 @@ export class Lookups {
     return { kind: 'fresh', value: shared, facts, item }
   }
 
+  /** Takes away what somebody has stored who is not the kit, so that it is loaded, and stored, anew. */
+  async #dropUnreadable(name: string, error: unknown): Promise<Lookup | undefined> {
+    const { store, report } = this.#parts
+    report.failed(error)
+    const dropped = await attempt(
+      store.use(name, (using) => using.dropUnreadable(name)),
+      report,
+    )
+    return dropped === AWAY ? CACHE_AWAY : undefined
+  }
+
   /** Takes an invalid item away, as long as it is this very one: what was stored meanwhile stays. */
   async #drop(name: string, { casUnique }: StoredItem): Promise<Lookup | undefined> {
     const { store, report } = this.#parts
     const dropped = await attempt(
-      store.use((using) => using.drop(name, casUnique)),
+      store.use(name, (using) => using.drop(name, casUnique)),
       report,
     )
     return dropped === AWAY ? CACHE_AWAY : undefined

@@ -1,4 +1,5 @@
 import type { MemcachedClient, MetaItem } from 'memcache-ts-client'
+import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
 import type { EncodedItem } from './kit-codec.ts'
 import { lifetime } from './lifetime.ts'
@@ -6,6 +7,8 @@ import { newGeneration, TAG_SECONDS } from './tag-generation.ts'
 
 /** A second of room, since memcached's seconds and ours need not begin at the same time. */
 const GRAIN_SECONDS = 2
+/** memcached takes more seconds than 30 days for a Unix time, those of flag R too. */
+const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
 
 /**
  * The lease on the data key itself (protocol.txt, "Meta Get", flags N, R, W, Z and X): on a miss memcached makes an empty
@@ -23,14 +26,24 @@ export class MetaStore implements CacheStore {
   }
 
   fetch(key: string, request: FetchRequest): Promise<Fetched> {
-    return this.#get(key, request).then((found) =>
-      found === undefined ? this.#fetchAgain(key, request) : read(found, request.staleSeconds),
+    return this.#get(key, request).then(
+      (found) => (found === undefined ? this.#fetchAgain(key, request) : this.#read(found, request.staleSeconds)),
+      unreadable,
     )
   }
 
   async claim(key: string, item: StoredItem): Promise<bigint | undefined> {
     const recacheSeconds = item.ttlSeconds === Infinity ? 1 : item.ttlSeconds + GRAIN_SECONDS
+    if (recacheSeconds > MAX_RECACHE_SECONDS) return this.#claimLongLived(key, item)
     const found = await this.#client.meta.get(key, { value: false, recacheSeconds })
+    return found?.won === true && found.size > 0 ? found.casUnique : undefined
+  }
+
+  /** It is marked stale, as this very item, and then the right is asked for: the first who marks it has it. */
+  async #claimLongLived(key: string, { casUnique }: StoredItem): Promise<bigint | undefined> {
+    const marked = await this.#client.meta.delete(key, { invalidate: true, compareCas: casUnique })
+    if (marked !== 'deleted') return undefined
+    const found = await this.#client.meta.get(key, { value: false })
     return found?.won === true && found.size > 0 ? found.casUnique : undefined
   }
 
@@ -75,8 +88,14 @@ export class MetaStore implements CacheStore {
     await this.#client.meta.delete(key)
   }
 
-  async drop(key: string, casUnique: bigint | undefined): Promise<void> {
-    await this.#client.meta.delete(key, { compareCas: casUnique })
+  async dropUnreadable(key: string): Promise<void> {
+    const found = await this.#client.meta.get(key, { value: false })
+    if (found === undefined || (found.size === 0 && found.clientFlags === 0)) return
+    await this.drop(key, found.casUnique)
+  }
+
+  async drop(key: string, casUnique: bigint | undefined): Promise<boolean> {
+    return (await this.#client.meta.delete(key, { compareCas: casUnique })) === 'deleted'
   }
 
   async expire(key: string): Promise<void> {
@@ -104,7 +123,7 @@ export class MetaStore implements CacheStore {
   async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
     await this.delete(key)
     const found = await this.#get(key, request)
-    return found === undefined ? { kind: 'unheld' } : read(found, request.staleSeconds)
+    return found === undefined ? { kind: 'unheld' } : this.#read(found, request.staleSeconds)
   }
 
   #get(key: string, { staleSeconds, value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
@@ -112,18 +131,30 @@ export class MetaStore implements CacheStore {
       value,
       vivifySeconds: this.#leaseSeconds,
       // memcached gives the right when fewer seconds are left than this: at the end of its lifetime a value is stale.
-      recacheSeconds: staleSeconds > 0 ? staleSeconds + 1 : undefined,
+      recacheSeconds: staleSeconds > 0 && staleSeconds < MAX_RECACHE_SECONDS ? staleSeconds + 1 : undefined,
     })
+  }
+
+  #read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
+    const { casUnique, won, stale, size, ttlSeconds } = item
+    if (item.clientFlags === 0 && size === 0) {
+      // A lease ends: an empty item that does not is another program's, and is filled as one.
+      return won || ttlSeconds === Infinity ? { kind: 'vacant', casUnique } : { kind: 'taken', casUnique }
+    }
+    const isPastEnd = staleSeconds > 0 && ttlSeconds <= staleSeconds
+    return {
+      kind: 'found',
+      item: { stored: item.value, size, casUnique, ttlSeconds },
+      stale: stale || isPastEnd,
+      claimed: won,
+      // memcached knows nothing of it.
+      unclaimed: isPastEnd && !stale && staleSeconds >= MAX_RECACHE_SECONDS,
+    }
   }
 }
 
-function read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
-  const { casUnique, won, stale, size, ttlSeconds } = item
-  if (item.clientFlags === 0 && size === 0) return won ? { kind: 'vacant', casUnique } : { kind: 'taken' }
-  return {
-    kind: 'found',
-    item: { stored: item.value, size, casUnique, ttlSeconds },
-    stale: stale || (staleSeconds > 0 && ttlSeconds <= staleSeconds),
-    claimed: won,
-  }
+/** What a value that cannot be read is, whoever wrote it. @throws any other error. */
+export function unreadable(error: unknown): Fetched {
+  if (error instanceof MemcacheDecodeError) return { kind: 'unreadable', error }
+  throw error
 }

@@ -1,4 +1,4 @@
-/** Most that is remembered; beyond that, everything on the servers has to go. */
+/** Most that is remembered; beyond that, everything under the prefix has to go. */
 const MOST = 100_000
 const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 1000
@@ -7,7 +7,8 @@ const LONGEST_RETRY_MS = 1000
 export interface Invalidator {
   delete(key: string): Promise<void>
   raise(tagKey: string, by: number): Promise<unknown>
-  flushAll(): Promise<void>
+  /** Makes everything under the prefix invalid. */
+  raiseRoot(): Promise<void>
 }
 
 /**
@@ -19,7 +20,7 @@ export class PendingInvalidations {
   readonly #keys = new Set<string>()
   readonly #tags = new Map<string, number>()
   readonly #overflowed: () => void
-  #flush = false
+  #raisesRoot = false
   #running = false
   #timer: NodeJS.Timeout | undefined
   #retryMs = FIRST_RETRY_MS
@@ -32,16 +33,16 @@ export class PendingInvalidations {
   }
 
   get size(): number {
-    return this.#keys.size + this.#tags.size + (this.#flush ? 1 : 0)
+    return this.#keys.size + this.#tags.size + (this.#raisesRoot ? 1 : 0)
   }
 
   /** Whether nothing can be believed that is stored under a key, since an invalidation of it is still to be done. */
   has(key: string): boolean {
-    return this.#keys.size > 0 || this.#flush ? this.#flush || this.#keys.has(key) : false
+    return this.#keys.size > 0 || this.#raisesRoot ? this.#raisesRoot || this.#keys.has(key) : false
   }
 
   hasTag(tagKey: string): boolean {
-    return this.#flush || this.#tags.has(tagKey)
+    return this.#raisesRoot || this.#tags.has(tagKey)
   }
 
   addDelete(key: string): void {
@@ -78,9 +79,9 @@ export class PendingInvalidations {
   }
 
   async #runAll(): Promise<void> {
-    if (this.#flush) {
-      await this.#invalidator.flushAll().then(
-        () => (this.#flush = false),
+    if (this.#raisesRoot) {
+      await this.#invalidator.raiseRoot().then(
+        () => (this.#raisesRoot = false),
         () => {},
       )
     }
@@ -104,7 +105,7 @@ export class PendingInvalidations {
     if (this.#keys.size + this.#tags.size > MOST) {
       this.#keys.clear()
       this.#tags.clear()
-      this.#flush = true
+      this.#raisesRoot = true
       this.#overflowed()
     }
     this.#retryLater()

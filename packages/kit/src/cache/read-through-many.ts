@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { CacheParts } from './cache-parts.ts'
-import { copyValue } from './copy-value.ts'
+import { wouldWaitForItself } from './flights.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadRight } from './leased-loads.ts'
-import { runLoader } from './load-run.ts'
+import { currentLoad, LoadNode } from './load-chain.ts'
+import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from './lookups.ts'
 import type { Lookup, Lookups } from './lookups.ts'
@@ -72,7 +73,12 @@ export class ReadThroughMany<Id, Value> {
   /** The values by their ids; those that the loader did not bring are missing. Rejects with its error. */
   async get(items: readonly ManyItem<Id>[]): Promise<Map<Id, Value>> {
     const deadline = performance.now() + this.#parts.leaseSeconds * 1000
-    let open = this.#fromMemory(items)
+    // Its own loader is not served what this load replaces.
+    const current = currentLoad()
+    const alone =
+      current === undefined ? [] : items.filter(({ request }) => current.isWithin(this.#parts, request.name))
+    await Promise.all(alone.map((item) => this.#loadAlone(item)))
+    let open = this.#fromMemory(alone.length === 0 ? items : items.filter((item) => !alone.includes(item)))
     let pauseMs = FIRST_POLL_MS
     for (let round = 0; open.length > 0; round++) {
       this.#signal?.throwIfAborted()
@@ -107,7 +113,10 @@ export class ReadThroughMany<Id, Value> {
     await Promise.all(
       ours.map(async ({ item, right }) => {
         const { name } = item.request
-        const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal), true)
+        const { node } = batch
+        const flight = this.#loads.start(item.request, { node, right, background: true }, (signal) =>
+          batch.load(item.id, signal),
+        )
         const { value, confirmed } = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
         if (confirmed && value !== undefined) report.loaded++
         else report.failed++
@@ -136,6 +145,7 @@ export class ReadThroughMany<Id, Value> {
     const taken: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
     const join: ManyItem<Id>[] = []
+    const alone: ManyItem<Id>[] = []
     const ours: Ours<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
     const lookups = await Promise.all(
@@ -158,7 +168,9 @@ export class ReadThroughMany<Id, Value> {
         stale.push({ item, found })
         this.#values.set(item.id, found.value.take() as Value)
       } else if (found.kind === 'taken') {
-        taken.push(item)
+        // The lease of a loader that asks for its own value is not waited for.
+        if (currentLoad()?.isWithin(this.#parts, name) === true) alone.push(item)
+        else taken.push(item)
       } else {
         report.miss(name)
         ours.push(found.kind === 'vacant' ? { item, right: found } : { item, right: undefined, isAway: found.isAway })
@@ -167,7 +179,7 @@ export class ReadThroughMany<Id, Value> {
     for (const { item, found } of stale) this.#reload(item, found)
     const loading = this.#startBatch(ours)
     const joining = join.map((item) => this.#join(item, again))
-    await Promise.all([...loading, ...joining])
+    await Promise.all([...loading, ...joining, ...alone.map((item) => this.#loadAlone(item))])
     return { taken, again }
   }
 
@@ -184,10 +196,12 @@ export class ReadThroughMany<Id, Value> {
       again.push(item)
       return
     }
+    if (wouldWaitForItself(running)) return this.#loadAlone(item)
     this.#parts.report.stats.coalesced++
-    const { value, confirmed } = await this.#loads.wait(name, running, this.#signal)
-    if (!confirmed) again.push(item)
-    else if (value !== undefined) this.#values.set(item.id, copyValue(value) as Value)
+    const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, this.#signal)
+    if (isUnstorable) await this.#loadAlone(item)
+    else if (!confirmed) again.push(item)
+    else if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
   /** Loads all of these by one call; each is a load of its own to those who join. */
@@ -197,10 +211,22 @@ export class ReadThroughMany<Id, Value> {
       const { name } = item.request
       // Nobody could refuse what it brings: only those who came to this at the same time may join it.
       if (isAway === false) process.nextTick(() => this.#loads.detach(name))
-      const flight = this.#loads.start(item.request, right, (signal) => batch.load(item.id, signal))
+      const flight = this.#loads.start(item.request, { node: batch.node, right }, (signal) =>
+        batch.load(item.id, signal),
+      )
       const { value } = await this.#loads.wait(name, flight, this.#signal)
       if (value !== undefined) this.#values.set(item.id, value as Value)
     })
+  }
+
+  /** Loads one that is part of the load that this call is made in: joining it would never end. */
+  async #loadAlone(item: ManyItem<Id>): Promise<void> {
+    const batch = this.#batchOf([item])
+    const { signal } = new AbortController()
+    const value = await this.#loads.runAlone(item.request, batch.node, () =>
+      batch.load(item.id, this.#signal ?? signal),
+    )
+    if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
   #reload(item: ManyItem<Id>, found: Extract<Lookup, { kind: 'stale' }>): void {
@@ -220,6 +246,8 @@ class Batch<Id, Value> {
   readonly #load: BatchLoader<Id, Value>
   readonly #parts: CacheParts
   readonly #controller = new AbortController()
+  /** The load of all of them, which runs one loader. */
+  readonly node: LoadNode
   #left = 0
   #loading: Promise<{ values: ReadonlyMap<Id, Value>; loaded: Loaded }> | undefined
 
@@ -227,6 +255,10 @@ class Batch<Id, Value> {
     this.#items = items
     this.#load = load
     this.#parts = parts
+    this.node = new LoadNode(
+      parts,
+      items.map(({ request }) => request.name),
+    )
   }
 
   async load(id: Id, signal: AbortSignal): Promise<Loaded> {
@@ -245,7 +277,13 @@ class Batch<Id, Value> {
     const what = ids.length === 1 ? name : `${name} and ${ids.length - 1} more`
     const loaded = await runLoader(
       async (context) => valuesById(ids, await this.#load(ids, context)),
-      { name: what, signal: this.#controller.signal, hardTimeoutMs: loading.hardTimeoutMs, stale: undefined },
+      {
+        name: what,
+        node: this.node,
+        signal: this.#controller.signal,
+        hardTimeoutMs: loading.hardTimeoutMs ?? HARD_TIMEOUT_MS,
+        stale: undefined,
+      },
       this.#parts.report,
     )
     return { values: loaded.value as ReadonlyMap<Id, Value>, loaded }

@@ -1,14 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { LongTimer } from 'memcache-ts-protocol'
 import { AbandonedClaims } from './abandoned-claims.ts'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
-import { copyValue } from './copy-value.ts'
 import { isDueEarly } from './early-refresh.ts'
-import { Flights } from './flights.ts'
+import { Flights, wouldWaitForItself } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
-import { runLoader } from './load-run.ts'
+import { currentLoad, LoadNode, runDetached } from './load-chain.ts'
+import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from './lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from './lookups.ts'
@@ -30,6 +31,8 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly judge?: ((value: unknown) => Fitness) | undefined
   /** Is told the generations that its tags have when this caller gets the right to load, just before the loader runs. */
   readonly onLease?: ((generations: Generations) => void) | undefined
+  /** Whether this caller may be served what is stale. Default true. */
+  readonly takesStale?: boolean | undefined
   /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
   readonly waits?: boolean | undefined
   readonly signal: AbortSignal | undefined
@@ -38,6 +41,10 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
 type Stale = Extract<Lookup, { kind: 'stale' }>
 type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
+/** How long a reload in the background may take. */
+const MAX_BACKGROUND_MS = 60_000
+/** How long the right to reload in the background is kept that has no limit of its own, in leases. */
+const BACKGROUND_LEASES = 2
 /** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
 const MOST_ROUNDS = 4
 
@@ -51,7 +58,8 @@ const MOST_ROUNDS = 4
  *   either, but not for this caller ─ claimed → load → fill → the value
  *                                   └ not claimed → stale: poll, fresh: load and keep it to ourselves
  *   vacant → load → fill under the lease ────→ the value; refused when it was invalidated meanwhile
- *   taken → poll, to a deadline ─────────────→ fresh, vacant, or load and keep it to ourselves
+ *   taken → poll, to a deadline ─────────────→ fresh, or vacant: the lease of who is too slow is filled for him
+ *   any, within its own load ────────────────→ load and keep it to ourselves: waiting would never end
  *   unleased → load ─────────────────────────→ the value, not stored: the cache is away
  *
  * A caller who joins another one's load gets its value only if the fill was confirmed: an invalidation that came between
@@ -90,6 +98,8 @@ export class ReadThrough {
   async get(request: ReadThroughRequest): Promise<unknown> {
     const { name, signal } = request
     const { report } = this.#parts
+    // What is stored is what this load replaces: served to its own loader, the old value would be stored as the new one.
+    if (currentLoad()?.isWithin(this.#parts, name) === true) return this.#loadAlone(request)
     let hasJoined = false
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
@@ -97,14 +107,18 @@ export class ReadThrough {
       const running = mayJoin ? this.#loads.joinable(name) : undefined
       if (running !== undefined) {
         if (request.waits === false) return undefined
+        if (wouldWaitForItself(running)) return this.#loadAlone(request)
         if (!hasJoined) report.stats.coalesced++
         hasJoined = true
-        const { value, confirmed } = await this.#loads.wait(name, running, signal)
-        if (confirmed) return copyValue(value)
+        const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
+        if (confirmed) return value
+        if (isUnstorable) return this.#loadAlone(request)
         continue
       }
       const looked = mayJoin ? await this.#look(request) : NO_LEASE
       if (looked.kind === 'taken' && request.waits === false) return undefined
+      if (looked.kind === 'taken' && currentLoad()?.isWithin(this.#parts, name) === true)
+        return this.#loadAlone(request)
       const isElsewhere = looked.kind === 'taken' && this.#loads.joinable(name) === undefined
       const found = isElsewhere ? await this.#waitFor(request) : looked
       const fitness = found.kind === 'fresh' || found.kind === 'stale' ? fitnessFor(request, found) : undefined
@@ -150,9 +164,11 @@ export class ReadThrough {
     const running = this.#loads.get(name)
     if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
     if (running !== undefined) {
+      if (wouldWaitForItself(running)) return { value: await this.#loadAlone(request) }
       this.#parts.report.stats.coalesced++
-      const { value, confirmed } = await this.#loads.wait(name, running, signal)
-      return confirmed ? { value: copyValue(value) } : undefined
+      const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
+      if (isUnstorable) return { value: await this.#loadAlone(request) }
+      return confirmed ? { value } : undefined
     }
     this.#parts.report.miss(name)
     if (right !== undefined) return { value: await this.#leadReplacing(request, right, found) }
@@ -168,11 +184,17 @@ export class ReadThrough {
     request.onLease?.(right.generations)
     const { name, signal } = request
     const { store, report } = this.#parts
-    const flight = this.#loads.start(request, right, (stop) => this.#run(request, stop, () => found.value.copy()))
+    const node = new LoadNode(this.#parts, [name])
+    const stale = (): unknown => found.value.copy()
+    // Who may be served the old value need not wait for this one, nor fail with it.
+    const background = request.takesStale === false
+    const flight = this.#loads.start(request, { node, right, background }, (stop) =>
+      this.#run(request, { node, signal: stop, stale }),
+    )
     // Those who wait are to try at once when this fails: the old value is of no use to them.
     flight.result.catch(() =>
       attempt(
-        store.use((using) => using.rearm(name, right.lease.casUnique)),
+        store.use(name, (using) => using.rearm(name, right.lease.casUnique)),
         report,
       ),
     )
@@ -195,7 +217,7 @@ export class ReadThrough {
     if (found.kind === 'stale' && !found.claimable) return undefined
     const [casUnique, generations] = await Promise.all([
       attempt(
-        store.use((using) => using.claim(name, found.item)),
+        store.use(name, (using) => using.claim(name, found.item)),
         report,
       ),
       attempt(tags.read(tagKeys), report),
@@ -219,7 +241,8 @@ export class ReadThrough {
 
   async #lead(request: ReadThroughRequest, right: LoadRight | undefined): Promise<unknown> {
     if (right !== undefined) request.onLease?.(right.generations)
-    const flight = this.#loads.start(request, right, (signal) => this.#run(request, signal, undefined))
+    const node = new LoadNode(this.#parts, [request.name])
+    const flight = this.#loads.start(request, { node, right }, (signal) => this.#run(request, { node, signal }))
     return (await this.#loads.wait(request.name, flight, request.signal)).value
   }
 
@@ -255,7 +278,11 @@ export class ReadThrough {
       this.#polls.detach(name, itself())
       const found = await this.#lookups.find(request)
       if (found.kind !== 'taken') return found
-      if (performance.now() >= deadline) return NO_LEASE
+      if (performance.now() >= deadline) {
+        // The lease is filled in place of who has it: whoever is first stores, and a later invalidation refuses both.
+        const { lease, generations } = found
+        return lease === undefined ? NO_LEASE : { kind: 'vacant', lease, generations }
+      }
       this.#polls.attach(name, itself())
     }
   }
@@ -267,9 +294,10 @@ export class ReadThrough {
     report.stale(name)
     this.reload(request, found)
     const flight = this.#loads.get(name)
-    if (loading.softTimeoutMs === 0 || flight === undefined) return found.value.take()
+    if (loading.softTimeoutMs === 0 || flight === undefined || wouldWaitForItself(flight)) return found.value.take()
     const loaded = await withinMs(loading.softTimeoutMs, this.#loads.wait(name, flight, signal), signal)
-    return loaded === undefined ? found.value.take() : copyValue(loaded.value)
+    const isOwn = loaded !== undefined && (loaded.confirmed || flight.waiters === 1)
+    return isOwn ? loaded.value : found.value.take()
   }
 
   /** Who has claimed the value may have died. */
@@ -278,7 +306,7 @@ export class ReadThrough {
     if (casUnique === undefined || this.#loads.get(name) !== undefined) return
     if (!this.#abandoned.isAbandoned(name, casUnique)) return
     void attempt(
-      store.use((using) => using.rearm(name, casUnique)),
+      store.use(name, (using) => using.rearm(name, casUnique)),
       report,
     )
   }
@@ -311,18 +339,45 @@ export class ReadThrough {
   /** Loads a value anew in the background; an error leaves the old one where it is. */
   #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
     const load = request.reload ?? request.load
-    const run = (signal: AbortSignal): Promise<Loaded> => this.#run({ ...request, load }, signal, () => value.copy())
-    this.#loads.start(request, right, run, true)
+    const stale = (): unknown => value.copy()
+    // It is waited for by nobody who could end it.
+    const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
+    runDetached(() => {
+      const node = new LoadNode(this.#parts, [request.name])
+      // One that hangs is not to keep the others from it for as long as the value may be served.
+      const keptMs = request.loading.hardTimeoutMs ?? this.#parts.leaseSeconds * BACKGROUND_LEASES * 1000
+      this.#loads.start(request, { node, right, background: true, keptMs }, (signal) =>
+        this.#run({ ...request, load }, { node, signal, stale, hardTimeoutMs: endsMs }),
+      )
+    })
   }
 
-  #run(request: ReadThroughRequest, signal: AbortSignal, stale: (() => unknown) | undefined): Promise<Loaded> {
+  /** Runs the loader for this caller alone. */
+  async #loadAlone(request: ReadThroughRequest): Promise<unknown> {
+    this.#parts.report.miss(request.name)
+    const node = new LoadNode(this.#parts, [request.name])
+    const signal = request.signal ?? new AbortController().signal
+    return this.#loads.runAlone(request, node, () => this.#run(request, { node, signal }))
+  }
+
+  #run(request: ReadThroughRequest, conditions: RunConditions): Promise<Loaded> {
     const { name, load, loading } = request
-    return runLoader(load, { name, signal, hardTimeoutMs: loading.hardTimeoutMs, stale }, this.#parts.report)
+    const { node, signal, stale, hardTimeoutMs = loading.hardTimeoutMs ?? HARD_TIMEOUT_MS } = conditions
+    return runLoader(load, { name, node, signal, hardTimeoutMs, stale }, this.#parts.report)
   }
 }
 
+/** How a request's loader is run. */
+interface RunConditions {
+  readonly node: LoadNode
+  readonly signal: AbortSignal
+  readonly stale?: () => unknown
+  readonly hardTimeoutMs?: number
+}
+
 function fitnessFor(request: ReadThroughRequest, found: Fresh | Stale): Fitness {
-  return request.judge === undefined ? found.kind : request.judge(found.value.peek())
+  if (request.judge !== undefined) return request.judge(found.value.peek())
+  return found.kind === 'stale' && request.takesStale === false ? 'unfit' : found.kind
 }
 
 /** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */
@@ -331,14 +386,14 @@ async function withinMs(
   loading: Promise<LoadOutcome>,
   signal: AbortSignal | undefined,
 ): Promise<LoadOutcome | undefined> {
-  const controller = new AbortController()
-  const pause = delay(milliseconds, undefined, { signal: controller.signal }).catch(() => undefined)
+  let timer: LongTimer | undefined
+  const pause = new Promise<undefined>((resolve) => (timer = new LongTimer(() => resolve(undefined), milliseconds)))
   try {
     return await Promise.race([loading, pause])
   } catch {
     signal?.throwIfAborted()
     return undefined
   } finally {
-    controller.abort()
+    timer?.clear()
   }
 }

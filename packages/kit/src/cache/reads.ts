@@ -19,8 +19,11 @@ export class Reads {
   }
 
   /** A value; `undefined` is a miss, or a cache that does not answer. */
-  async get(name: string, required: readonly string[]): Promise<unknown> {
-    const { memory, pending, report } = this.#parts
+  async get(name: string, wanted: readonly string[]): Promise<unknown> {
+    const { memory, pending, report, root } = this.#parts
+    const learning = root.known()
+    if (learning !== undefined) await learning
+    const required = root.with(wanted)
     const item = memory?.fresh(name)
     if (item !== undefined) {
       report.memoryHit(name)
@@ -37,8 +40,11 @@ export class Reads {
   }
 
   /** The hits among many keys, in one round trip a server. */
-  async getMany(names: readonly string[], required: readonly string[]): Promise<Map<string, unknown>> {
-    const { memory, pending, report } = this.#parts
+  async getMany(names: readonly string[], wanted: readonly string[]): Promise<Map<string, unknown>> {
+    const { memory, pending, report, root } = this.#parts
+    const learning = root.known()
+    if (learning !== undefined) await learning
+    const required = root.with(wanted)
     const hits = new Map<string, unknown>()
     const asked: string[] = []
     for (const name of names) {

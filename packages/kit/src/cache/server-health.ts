@@ -9,23 +9,42 @@ import type { CacheReport } from './cache-report.ts'
  */
 export class ServerHealth {
   readonly #client: MemcachedClient
+  readonly #report: CacheReport
   readonly #down = new Set<string>()
+  #isAway = false
 
   constructor(client: MemcachedClient, report: CacheReport, logger: Logger) {
     this.#client = client
+    this.#report = report
     client.on('eject', (server, error) => {
       this.#down.add(server)
       logger.warn(`memcache-ts: going on without the cache: ${error.message}`)
       report.degraded(error)
+      if (this.isAllDown) this.#away(error)
     })
     client.on('rejoin', (server) => {
       this.#down.delete(server)
       logger.info(`memcache-ts: the cache works again: ${server}`)
       report.recovered(server)
+      this.#back(server)
     })
     client.on('servers', (servers) => {
       for (const server of this.#down) if (!servers.includes(server)) this.#down.delete(server)
+      const up = servers.find((server) => !this.#down.has(server))
+      if (up !== undefined) this.#back(up)
     })
+  }
+
+  #away(error: unknown): void {
+    if (this.#isAway) return
+    this.#isAway = true
+    this.#report.away(error)
+  }
+
+  #back(server: string): void {
+    if (!this.#isAway) return
+    this.#isAway = false
+    this.#report.back(server)
   }
 
   get isSomeDown(): boolean {

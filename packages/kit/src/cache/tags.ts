@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
-import { MemcacheConnectionError } from 'memcache-ts-protocol'
+import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
 import { attempt, AWAY } from './attempt.ts'
 import type { AdaptiveStore } from './adaptive-store.ts'
 import type { CacheReport } from './cache-report.ts'
-import type { TagGeneration } from './cache-store.ts'
+import type { CacheStore, TagGeneration } from './cache-store.ts'
 import { compareGenerations, HARD_STEP, SOFT_STEP } from './tag-generation.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
 
@@ -110,7 +110,21 @@ export class Tags {
   }
 
   raise(tagKey: string, by: number): Promise<number> {
-    return this.#store.use((store) => store.raise(tagKey, by))
+    return this.#readable(tagKey, (store) => store.raise(tagKey, by))
+  }
+
+  /** Counts in a tag's item; where somebody has stored something there that is no number, a new one is made: what carries the old one is invalid. */
+  async #readable<Result>(tagKey: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#store.use(tagKey, task)
+    } catch (error) {
+      const isGarbage =
+        error instanceof MemcacheDecodeError ||
+        (error instanceof MemcacheServerError && error.message.includes('non-numeric'))
+      if (!isGarbage) throw error
+      await this.#store.use(tagKey, (store) => store.delete(tagKey))
+      return this.#store.use(tagKey, task)
+    }
   }
 
   #read(tagKey: string): Promise<TagGeneration> {
@@ -129,7 +143,7 @@ export class Tags {
 
   async #ask(tagKey: string): Promise<TagGeneration> {
     const atMs = performance.now()
-    const answer = await this.#store.use((store) => store.generation(tagKey))
+    const answer = await this.#readable(tagKey, (store) => store.generation(tagKey))
     const seen = this.#seen.get(tagKey)
     if (seen?.generation !== answer.generation) this.#seen.set(tagKey, { generation: answer.generation, atMs })
     return answer

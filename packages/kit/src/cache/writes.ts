@@ -20,8 +20,11 @@ export class Writes {
   }
 
   /** Stores a value; resolves to whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
-  async set(name: string, given: unknown, ttl: Ttl, tagKeys: readonly string[]): Promise<boolean> {
-    const { store, codec, tags, memory, pending, report, classes } = this.#parts
+  async set(name: string, given: unknown, ttl: Ttl, wanted: readonly string[]): Promise<boolean> {
+    const { store, codec, tags, memory, pending, report, classes, root } = this.#parts
+    const learning = root.known()
+    if (learning !== undefined) await learning
+    const tagKeys = root.with(wanted)
     const value = classes.ofSet(name, given)
     const seconds = ttlToSeconds(ttl)
     const generations = tagKeys.length === 0 ? {} : await attempt(tags.read(tagKeys), report)
@@ -31,7 +34,7 @@ export class Writes {
     this.#forget(name)
     const stamp = memory?.stamp()
     const stored = await attempt(
-      store.use((using) => using.set(name, item, seconds)),
+      store.use(name, (using) => using.set(name, item, seconds)),
       report,
     )
     this.#loads.detach(name)
@@ -71,7 +74,7 @@ export class Writes {
   async #invalidate(name: string, task: (store: CacheStore) => Promise<void>): Promise<boolean> {
     const { store, pending, report } = this.#parts
     this.#forget(name)
-    const done = await attempt(store.use(task), report)
+    const done = await attempt(store.use(name, task), report)
     this.#forget(name)
     if (done === AWAY) return this.#unconfirmed(name)
     pending.settle(name)

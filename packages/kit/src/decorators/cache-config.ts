@@ -6,6 +6,7 @@ import type { NamespaceDeclaration } from '../declared-namespace.ts'
 import type { Memcache } from '../memcache.ts'
 import { describeValue, requireOptions } from '../option-types.ts'
 import type { AnyClass } from '../revive/reviver.ts'
+import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
 import { classOwner } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
@@ -28,6 +29,8 @@ export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?:
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
+  requireOptions('@CacheConfig', config)
+  requireCacheChoice('@CacheConfig', PROCESS_CACHE, config.cache)
   return configureClass(config)
 }
 
@@ -41,15 +44,15 @@ export function configureClass<Choice>(config: CacheConfigOptions<Choice>): Clas
   if (config.name === '') throw new MemcacheOptionError('@CacheConfig needs a name that is not empty')
   const { name = 'default', version } = config
   checkDeclaration('@CacheConfig', { name, version })
-  requireCacheChoice('@CacheConfig', config.cache)
   return (target) => void CONFIGS.set(target, config)
 }
 
-/** @throws MemcacheOptionError if a decorator's cache is neither a cache nor a name. */
-export function requireCacheChoice(owner: string, cache: unknown): void {
-  if (cache === undefined || typeof cache === 'string') return
+/** @throws MemcacheOptionError if a decorator's cache is neither a cache nor, where there are names, one of those. */
+export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Choice>, cache: unknown): void {
+  if (cache === undefined || (typeof cache === 'string' && cache !== '' && source.hasNames === true)) return
   if (typeof cache === 'object' && typeof (cache as Memcache | null)?.namespace === 'function') return
-  throw new MemcacheOptionError(`${owner}: cache must be a memcache(), got ${describeValue(cache)}`)
+  const names = source.hasNames === true ? ', or the name of one' : ''
+  throw new MemcacheOptionError(`${owner}: cache must be a memcache()${names}, got ${describeValue(cache)}`)
 }
 
 /** What `@CacheConfig` says of a class, or of one that it extends. */
@@ -67,6 +70,11 @@ export function cacheFor<Choice>(
   self: object,
   choice: Choice | undefined,
 ): Memcache | undefined {
+  if (self === undefined || self === null) {
+    throw new MemcacheOptionError(
+      'a decorated method was called without its object: call it on the object, or bind it: (id) => cities.find(id)',
+    )
+  }
   return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
 }
 

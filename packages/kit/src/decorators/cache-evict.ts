@@ -2,7 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
 import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
-import { requireOptions, requireTags, requireType } from '../option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
@@ -64,10 +64,10 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
     beforeInvocation: `when: 'before'`,
   })
   const { key, tags, all = false, soft = false, when = 'after', condition, cache } = options
-  requireType('@CacheEvict', 'function', { key, condition })
+  requireSync('@CacheEvict', { key, tags: functionOf(tags), condition })
   requireType('@CacheEvict', 'boolean', { all, soft })
   requireTags('@CacheEvict', tags)
-  requireCacheChoice('@CacheEvict', cache)
+  requireCacheChoice('@CacheEvict', source, cache)
   if (key === undefined && tags === undefined && !all) {
     throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)
   }

@@ -1,8 +1,9 @@
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { OPTION_HINTS } from '../cache/get-or-set-options.ts'
+import type { CacheNamespace } from '../cache-namespace.ts'
 import type { Memcache } from '../memcache.ts'
-import { requireOptions, requireTags, requireType } from '../option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags } from '../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
@@ -63,9 +64,9 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   if (typeof key !== 'function') {
     throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
   }
-  requireType('@CachePut', 'function', { condition, unless })
+  requireSync('@CachePut', { key, tags: functionOf(tags), condition, unless })
   requireTags('@CachePut', tags)
-  requireCacheChoice('@CachePut', cache)
+  requireCacheChoice('@CachePut', source, cache)
   if (ttlSeconds !== undefined) ttlToSeconds(ttlSeconds)
   return decorateMethod<Args, Value, Choice>('@CachePut', 'puts', source, cache, (method, about) => {
     const { parameters } = about
@@ -81,10 +82,32 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
       if (found === undefined) return value
       const namespace = namespaceOf(this, found, about)
       const isRefused = value === undefined || unlessFor?.([value, ...args], this) === true
-      if (isRefused) await namespace.delete(keyFor(args, this))
-      else await namespace.set(keyFor(args, this), value, { ttlSeconds, tags: tagsFor(args, this) })
+      const parts = keyFor(args, this)
+      if (isRefused) await namespace.delete(parts)
+      else await put(found, namespace, { parts, value, ttlSeconds, tags: tagsFor(args, this) })
       return value
     }
     return replacement
   })
+}
+
+/** Stores a result; where it cannot be stored, what was there before is out of date all the same. */
+async function put(
+  cache: Memcache,
+  namespace: CacheNamespace,
+  result: {
+    readonly parts: readonly KeyPart[]
+    readonly value: unknown
+    readonly ttlSeconds: Ttl | undefined
+    readonly tags: readonly string[] | undefined
+  },
+): Promise<void> {
+  const { parts, value, ttlSeconds, tags } = result
+  try {
+    await namespace.set(parts, value, { ttlSeconds, tags })
+  } catch (error) {
+    // The method has done what it does: its caller is not to take it for failed.
+    cache.failed(error)
+    await namespace.delete(parts)
+  }
 }

@@ -12,6 +12,8 @@ export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evic
  * may know caches by something else than themselves (`Choice`).
  */
 export interface CacheSource<Choice> {
+  /** Whether caches may also be said by a name. */
+  readonly hasNames?: boolean
   /**
    * The cache that the results of an object's methods lie in, by what its decorators say; `undefined`: there is none,
    * and the methods are just called.

@@ -6,7 +6,7 @@ import { argumentParts } from '../argument-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../cache/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from '../cache/get-or-set-options.ts'
 import type { Memcache } from '../memcache.ts'
-import { requireOptions, requireTags, requireType } from '../option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags } from '../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
@@ -66,6 +66,7 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
   options: Ttl | CachedMethodOptions<Args, Value, Choice>,
 ): MethodDecoratorOf<Args, Value> {
   const resolved = toMethodOptions(options)
+  requireCacheChoice('@Cached', source, resolved.cache)
   const { key, tags, condition, unless, cache, ...loading } = resolved
   return decorateMethod<Args, Value, Choice>(
     '@Cached',
@@ -120,10 +121,9 @@ function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
   const resolved = typeof options === 'number' || typeof options === 'string' ? { ttlSeconds: options } : options
   requireOptions('@Cached', resolved)
   checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
-  const { key, tags, condition, unless, cache, ...loading } = resolved
-  requireType('@Cached', 'function', { key, condition, unless })
+  const { key, tags, condition, unless, cache: _, ...loading } = resolved
+  requireSync('@Cached', { key, tags: functionOf(tags), condition, unless })
   requireTags('@Cached', tags)
-  requireCacheChoice('@Cached', cache)
   // A lifetime that cannot be is told where it is written, not at the first call.
   resolveLoading(loading, ANY_TTL)
   return resolved

@@ -1,4 +1,4 @@
-import type { DeclarationSite } from '../declaration-site.ts'
+import { DeclarationSite } from '../declaration-site.ts'
 import type { NamespaceOwner } from '../namespace-owners.ts'
 import { cachedMethodNames } from './cached-methods.ts'
 
@@ -10,11 +10,36 @@ export interface DeclaredMethod {
 
 /** Where the first decorated method of a class was declared, by the class's prototype. */
 const SITES = new WeakMap<object, DeclarationSite>()
+/** The methods whose decorators take the process's cache, by the class's prototype. */
+const PROCESS_METHODS = new WeakMap<object, (string | symbol)[]>()
 const OWNERS = new WeakMap<Function, NamespaceOwner>()
 
-/** Remembers where a class was declared whose methods are decorated. */
-export function declareClass(prototype: object, site: DeclarationSite): void {
-  if (!SITES.has(prototype)) SITES.set(prototype, site)
+/**
+ * Where a class is declared whose methods are decorated, taken at its first method.
+ * @param decorator that is being called.
+ */
+export function declareClass(prototype: object, decorator: Function): DeclarationSite {
+  let site = SITES.get(prototype)
+  if (site === undefined) SITES.set(prototype, (site = new DeclarationSite(decorator)))
+  return site
+}
+
+/** Remembers a method whose decorator takes the process's cache. */
+export function declareProcessMethod(prototype: object, name: string | symbol): void {
+  PROCESS_METHODS.set(prototype, [...(PROCESS_METHODS.get(prototype) ?? []), name])
+}
+
+/**
+ * The methods of a class, inherited ones among them, whose legacy decorators take the process's cache, where
+ * `@CacheConfig` says none. For adapters that have a cache of their own.
+ */
+export function processMethodsOf(constructor: Function): readonly (string | symbol)[] {
+  const found: (string | symbol)[] = []
+  const first = (constructor.prototype as object | undefined) ?? null
+  for (let at = first; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    found.push(...(PROCESS_METHODS.get(at) ?? []))
+  }
+  return found
 }
 
 /**

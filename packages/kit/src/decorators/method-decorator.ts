@@ -1,7 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { DeclarationSite } from '../declaration-site.ts'
 import type { CacheSource, DecoratorKind } from './cache-source.ts'
-import { declareClass } from './class-owner.ts'
+import { declareClass, declareProcessMethod } from './class-owner.ts'
 import { countParameters } from './formal-parameters.ts'
 
 /** A method that may be cached: async, since a cache is never asked synchronously. */
@@ -53,8 +53,8 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
     context: ClassMethodDecoratorContext | string | symbol,
     descriptor?: PropertyDescriptor,
   ): unknown => {
-    const site = new DeclarationSite(decorator)
     if (isStandardContext(context)) {
+      const site = new DeclarationSite(decorator)
       const { name } = context
       if (context.static) throw staticMethod(owner, name)
       if (source.decorated !== undefined) {
@@ -72,7 +72,8 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
     const method = requireMethod<Args, Value>(owner, context, descriptor?.value)
     if (typeof target === 'function') throw staticMethod(owner, context)
     source.decorated?.(target, context, choice, kind)
-    declareClass(target, site)
+    const site = declareClass(target, decorator)
+    if (source.decorated === undefined && choice === undefined) declareProcessMethod(target, context)
     const parameters = countParameters(method, target, context)
     const about = { name: context, parameters, site, prototype: target, onObject: () => {} }
     descriptor!.value = dress(method, replace, about)

@@ -83,7 +83,9 @@ export class ResponseCache {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
     this.#keeper = new RecordKeeper(this.#resolved.vary, this.#nameOf, this.#nowMs)
-    this.#loading = { ...resolveLoading({ jitter: 0, l1: false }, PASS_SECONDS), staleSeconds: KEPT_STALE_SECONDS }
+    // How long a handler may take is the application's.
+    const loading = resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS)
+    this.#loading = { ...loading, staleSeconds: KEPT_STALE_SECONDS }
   }
 
   /** The cache that responses lie in. */

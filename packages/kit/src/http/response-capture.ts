@@ -1,7 +1,7 @@
-import { STATUS_CODES } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import { setHeadArguments, toFields } from './fields.ts'
 import type { Fields, WriteHead } from './fields.ts'
+import { reasonOf } from './send-stored.ts'
 
 /** What becomes of a response whose head is known. */
 export type HeadAction =
@@ -89,7 +89,7 @@ export class ResponseCapture {
   replace(status: number, body: Buffer | undefined): void {
     Reflect.deleteProperty(this.#response, 'headersSent')
     this.#observer.outside(() => {
-      this.#writeHead.call(this.#response, status, STATUS_CODES[status])
+      this.#writeHead.call(this.#response, status, ...reasonOf(this.#response, status))
       this.#end.call(this.#response, body)
     })
   }
@@ -111,7 +111,7 @@ export class ResponseCapture {
     if (action === 'send') outside(() => this.#writeHead.call(response, status, ...others))
     if (action === 'notModified') {
       for (const name of NOT_IN_304) response.removeHeader(name)
-      outside(() => this.#writeHead.call(response, 304, STATUS_CODES[304]))
+      outside(() => this.#writeHead.call(response, 304, ...reasonOf(response, 304)))
     }
     return response
   }

@@ -67,10 +67,16 @@ export function setStoredFields(
   response.setHeader('Cache-Status', cacheStatus)
 }
 
+/** The reason phrase of a status, in place of one that is set already; HTTP/2 has none (RFC 9113, section 8.3.2). */
+export function reasonOf(response: ServerResponse, status: number): [] | [string] {
+  const reason = STATUS_CODES[status]
+  return 'stream' in response || reason === undefined ? [] : [reason]
+}
+
 /** Sends by a response's own methods. */
 export function sendBy(response: ServerResponse): SendConditions['send'] {
   return (status, body) => {
-    response.writeHead(status, STATUS_CODES[status])
+    response.writeHead(status, ...reasonOf(response, status))
     response.end(body)
   }
 }

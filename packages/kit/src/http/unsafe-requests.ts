@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { deferResponse } from '../deferred/deferred-response.ts'
 import type { Memcache } from '../memcache.ts'
-import { lineOf, toFields } from './fields.ts'
+import { lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { hostOf, pathOf } from './request-key.ts'
 import { beforeHead } from './response-head-hook.ts'
@@ -12,8 +13,8 @@ export function urlTag(url: string): string {
 
 /**
  * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and `Content-Location`
- * name on the same host, is invalid (RFC 9111, section 4.4). The end of the response waits for that, so that who has seen it never sees
- * what was before.
+ * name on the same host, is invalid (RFC 9111, section 4.4). The response is sent when that is done, so that a client that has it never sees what
+ * was before; to the application it looks sent as soon as it is written.
  */
 export function invalidateOnSuccess(
   request: IncomingMessage,
@@ -21,24 +22,16 @@ export function invalidateOnSuccess(
   url: string,
   cache: () => Memcache,
 ): void {
-  let invalidating: Promise<unknown> | undefined
-  const succeeded = (status: number, fields: Fields): void => {
-    if (status < 200 || status >= 400) return
-    invalidating ??= cache().invalidateTags(changedTags(request, url, fields))
-  }
-  beforeHead(response, succeeded)
-  const end = Reflect.get(response, 'end') as (...args: unknown[]) => ServerResponse
-  let hasEnded = false
-  response.end = (...args: unknown[]) => {
-    if (hasEnded) return end.apply(response, args)
-    hasEnded = true
-    // The head that Node writes with the end would come too late.
-    if (!response.headersSent) succeeded(response.statusCode, toFields(response.getHeaders()))
-    if (invalidating === undefined) return end.apply(response, args)
-    const send = (): unknown => end.apply(response, args)
-    void invalidating.then(send, send)
-    return response
-  }
+  let isTold = false
+  beforeHead(response, (status, fields) => {
+    if (isTold || status < 200 || status >= 400) return
+    isTold = true
+    // An invalidation that cannot be confirmed is done later, and holds nobody up.
+    const invalidating = cache()
+      .invalidateTags(changedTags(request, url, fields))
+      .catch(() => false)
+    deferResponse(response, invalidating, () => {})
+  })
 }
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {

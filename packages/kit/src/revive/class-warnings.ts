@@ -6,6 +6,14 @@ import type { Reviver } from './reviver.ts'
 /** Classes that are made while the application runs must not fill the log. */
 const MAX_WARNINGS = 100
 
+/** The instances that loaders returned, by what is stored of them. */
+const ORIGINALS = new WeakMap<object, unknown>()
+
+/** What a loader returned, where it has been made plain data: for functions that are given the value. */
+export function originalOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && ORIGINALS.has(value) ? ORIGINALS.get(value) : value
+}
+
 /** Says once for each class that its instances come back as plain objects. */
 export class ClassWarnings {
   readonly #logger: Logger
@@ -34,6 +42,7 @@ export class ClassWarnings {
   async ofRevived(key: string, value: unknown, revive: Reviver): Promise<unknown> {
     const classes = new Set<Function>()
     const plain = toPlainData(value, (constructor) => void classes.add(constructor))
+    if (plain !== value) ORIGINALS.set(plain as object, value)
     if (classes.size === 0 || !isOfClass(revive)) return plain
     const checked = this.#checked.get(revive) ?? new Set()
     this.#checked.set(revive, checked)

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /** Told of each class whose instance was turned into plain data. */
 export type OnClass = (constructor: Function) => void
 
@@ -36,6 +38,7 @@ export function classesIn(value: unknown): Set<Function> {
 }
 
 class TooDeepError extends Error {}
+class OpaqueError extends Error {}
 
 function isPlain(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
@@ -45,7 +48,7 @@ function isPlain(value: unknown, depth: number): boolean {
     return true
   }
   const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype === Object.prototype) {
+  if (prototype === Object.prototype || prototype === null) {
     const record = value as Record<string, unknown>
     if (typeof record['toJSON'] === 'function') return false
     for (const key in record) {
@@ -67,10 +70,20 @@ function isPlain(value: unknown, depth: number): boolean {
   return isStoredAsIs(value)
 }
 
-/** Dates and bytes, which have a form of their own in memcached. */
+/** Kinds that have a form of their own in memcached (docs/format.md). */
 function isStoredAsIs(value: object): boolean {
-  return value instanceof Date || ArrayBuffer.isView(value)
+  if (ArrayBuffer.isView(value) || types.isDate(value) || types.isRegExp(value) || types.isAnyArrayBuffer(value))
+    return true
+  return types.isNativeError(value) || value instanceof Error || value instanceof URL
 }
+
+/** Whether the content of a class's instances is no property of theirs, as of `Headers` and promises. */
+function isOpaque(constructor: Function): boolean {
+  return Function.prototype.toString.call(constructor).includes('[native code]') || OPAQUE.has(constructor)
+}
+
+/** What Node writes in JavaScript, and keeps in private fields. */
+const OPAQUE: ReadonlySet<Function> = new Set([Headers, FormData, Blob, URLSearchParams, Request, Response])
 
 function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   if (typeof value !== 'object' || value === null) return value
@@ -87,8 +100,10 @@ function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   if (constructor !== undefined) onClass(constructor)
   const { toJSON } = value as { toJSON?: unknown }
   if (typeof toJSON === 'function') return convert(toJSON.call(value), depth + 1, onClass)
+  if (constructor !== undefined && isOpaque(constructor)) throw new OpaqueError()
   // Object.fromEntries defines properties, so that a key `__proto__` stays data.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+  const plain = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
+  return Object.getPrototypeOf(value) === null ? (Object.setPrototypeOf(plain, null) as object) : plain
 }
 
 function collect(value: unknown, depth: number, classes: Set<Function>): void {

@@ -1,4 +1,4 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { nestedTypeOf, typeMetadataStorage } from './type-metadata.ts'
 import type { TypeMetadataStorage } from './type-metadata.ts'
 
@@ -49,6 +49,12 @@ export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefine
   return isClass(type) ? reviverOfClass(type) : reviverBy(type)
 }
 
+/** The reviver of a call's options. @throws MemcacheOptionError if an option is unknown or invalid. */
+export function toReviver(owner: string, options: RevivingOptions): Reviver | undefined {
+  checkOptions(owner, options, ['type', 'revive'], { class: 'type', transform: 'revive' })
+  return reviverOf(options)
+}
+
 function reviverBy(revive: Revive): Reviver {
   return (stored) => (stored === null || stored === undefined ? stored : revive(stored as never))
 }
@@ -83,7 +89,8 @@ function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorag
   if (Array.isArray(stored)) return stored.map(item)
   if (stored instanceof Set) return new Set([...stored].map(item))
   if (stored instanceof Map) return new Map([...stored].map(([key, value]) => [key, item(value)]))
-  if (stored instanceof Date || ArrayBuffer.isView(stored)) return stored
+  // What has a class already has a form of its own in memcached: dates, bytes, errors, URLs.
+  if (!isPlainObject(stored)) return stored
   const type = typeOf(stored)
   if (type === undefined) return stored
   const instance = Object.create(type.prototype as object) as object
@@ -98,6 +105,11 @@ function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorag
     })
   }
   return instance
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 function isObject(value: unknown): value is object {

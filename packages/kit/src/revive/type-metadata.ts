@@ -1,3 +1,6 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+
 /** What class-transformer's `@Type` says of a property. */
 interface TypeMetadata {
   readonly typeFunction?: ((help: { newObject: object; object: object; property: string }) => Function) | undefined
@@ -24,12 +27,17 @@ export function typeMetadataStorage(): Promise<TypeMetadataStorage | undefined> 
 async function load(): Promise<TypeMetadataStorage | undefined> {
   // Not literals: class-transformer is an optional peer, and its storage is in none of its declarations.
   const name: string = 'class-transformer/cjs/storage.js'
-  try {
-    const { defaultMetadataStorage } = (await import(name)) as { defaultMetadataStorage: TypeMetadataStorage }
-    return defaultMetadataStorage
-  } catch {
-    return undefined
+  // jest's contexts have no import(), but a require of their own.
+  const ways = [() => import(name), () => createRequire(join(process.cwd(), 'package.json'))(name)]
+  for (const way of ways) {
+    try {
+      const { defaultMetadataStorage } = (await way()) as { defaultMetadataStorage: TypeMetadataStorage }
+      return defaultMetadataStorage
+    } catch {
+      // It is not there, or not by this way.
+    }
   }
+  return undefined
 }
 
 /** The class of a property's value, by `@Type` and its discriminator; `undefined` where there is none. */

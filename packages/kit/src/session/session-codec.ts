@@ -47,8 +47,17 @@ export class SessionCodec {
     return new EncodedItem(this.#encryption.seal(key, Buffer.concat(plain)), ClientFlags.kitBytes)
   }
 
-  /** The session that a value is; `undefined` for one that is none, or cannot be opened. */
+  /** The session that a value is; `undefined` if it is none, or cannot be opened. */
   decode(key: string, value: unknown): OpenedSession | undefined {
+    try {
+      return this.#open(key, value)
+    } catch {
+      // Authentic bytes that are no session: an error would shut out their owner for as long as the cookie lives.
+      return undefined
+    }
+  }
+
+  #open(key: string, value: unknown): OpenedSession | undefined {
     if (this.#encryption === undefined)
       return isSession(value) ? { text: JSON.stringify(value), data: value } : undefined
     if (!Buffer.isBuffer(value)) return undefined

@@ -28,7 +28,6 @@ export class SessionEncryption {
 
   /** @throws MemcacheOptionError for no secret at all, or one that is too short. */
   constructor(secrets: readonly EncryptionKey[]) {
-    if (secrets.length === 0) throw new MemcacheOptionError('encryptionKeys is empty: give at least one key')
     this.#keys = secrets.map(derive)
   }
 
@@ -89,4 +88,22 @@ function keyOf(master: Buffer, name: string): Buffer {
 
 function aad(name: string): Buffer {
   return Buffer.from(`memcache-ts session\0${name}`)
+}
+
+/**
+ * Checks keys that were given by name. An option that is named but undefined, as an environment variable that is not set, would otherwise store
+ * sessions as plain text.
+ * @throws MemcacheOptionError for no keys where the option is named.
+ */
+export function checkEncryptionKeys(
+  options: object,
+  keys: readonly EncryptionKey[] | null | undefined,
+): readonly EncryptionKey[] | undefined {
+  if (!Object.hasOwn(options, 'encryptionKeys')) return undefined
+  if (!Array.isArray(keys) || keys.length === 0) {
+    throw new MemcacheOptionError(
+      'encryptionKeys is named but holds no key: give at least one, or leave the option out to store sessions unencrypted',
+    )
+  }
+  return keys
 }

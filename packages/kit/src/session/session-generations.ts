@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { ownKeyText } from '../cache-key.ts'
@@ -45,14 +46,27 @@ export class SessionGenerations {
   async ask(server: string): Promise<string> {
     const at = this.#clock.nowMs()
     const options = server === '' ? undefined : { server }
-    let generation = await this.#client.get<string>(GENERATION_KEY, options)
-    if (generation === undefined) {
+    let generation = await this.#stored(options)
+    if (typeof generation !== 'string') {
       const known = this.known(server)?.generation ?? ''
-      if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options))) return this.ask(server)
+      // What is no text was not written here: like a generation that was lost it is put back where it is known.
+      if (generation !== undefined) await this.#client.set(GENERATION_KEY, known, undefined, options)
+      else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options)))
+        return this.ask(server)
       generation = known
     }
-    this.#known.set(server, { generation, at })
-    return generation
+    this.#known.set(server, { generation: generation as string, at })
+    return generation as string
+  }
+
+  /** What is stored as the generation; null where it cannot be read. */
+  async #stored(options: { server: string } | undefined): Promise<unknown> {
+    try {
+      return await this.#client.get(GENERATION_KEY, options)
+    } catch (error) {
+      if (error instanceof MemcacheDecodeError) return null
+      throw error
+    }
   }
 
   /** Gives the sessions of a server a new generation: those that were there are gone. */

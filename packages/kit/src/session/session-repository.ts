@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import {
   ClientFlags,
   MemcacheDecodeError,
+  MemcacheError,
   MemcacheOptionError,
   MemcacheServerError,
   MemcacheUnsupportedError,
@@ -15,13 +17,24 @@ import { SessionCodec, TOMBSTONE } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { SessionGenerations } from './session-generations.ts'
+import { checkEncryptionKeys } from './session-encryption.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
+import { Turns } from './turns.ts'
 
-const TOMBSTONE_SECONDS = 60
-/** Parallel writers of one session that are merged before a write gives up: 8 lost four writes of a hundred. */
-const MOST_ATTEMPTS = 64
-const LONGEST_PAUSE_MS = 5
+/**
+ * How long after it was read a session is made again if its item was evicted. Nothing older is: after that a missing item may as well be a
+ * session that was destroyed and whose tombstone has ended, which therefore has to outlive this.
+ */
+const RECREATE_WITHIN_SECONDS = 600
+const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
+/** How often a write is merged with a faster one before it gives up; writers in one process take turns. */
+const MAX_ATTEMPTS = 256
+const MAX_PAUSE_MS = 16
+const MAX_LOCK_PAUSE_MS = 32
+const TOKEN_BYTES = 12
+/** From how many sessions of one user on those that have ended are looked for when another one begins. */
+const MANY_IDS = 20
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
@@ -47,6 +60,8 @@ export interface SessionSnapshot extends Place {
   /** The session as it is stored, as JSON: with what other requests wrote that this one has not seen. */
   readonly stored: string
   readonly casUnique: bigint
+  /** When that was, in milliseconds of the cache's clock. */
+  readonly atMs: number
 }
 
 /** A session that was found. */
@@ -61,6 +76,16 @@ export interface FoundSession extends SessionSnapshot {
 
 /** The lifetime of a session's data; `undefined` for one that has ended. */
 export type LifetimeOf = (data: SessionData) => Ttl | undefined
+
+/** What a request wants to write, and what it had read. */
+interface Change {
+  readonly id: string
+  readonly text: string
+  /** The same with what was known to be stored besides. */
+  readonly wanted: string
+  readonly base: SessionSnapshot
+  readonly lifetime: Ttl | LifetimeOf
+}
 
 /** What the repository has open, from its first use on. */
 interface Opened {
@@ -77,13 +102,15 @@ export class SessionRepository {
   readonly #given: Memcache | undefined
   readonly #codec: SessionCodec
   readonly #hasChanged: HasChanged
+  readonly #turns = new Turns()
   #open: Opened | undefined
   #hasWarned = false
 
-  /** @throws MemcacheOptionError for encryption keys that cannot be. */
-  constructor({ cache, encryptionKeys, hasChanged = differsAsJson }: SessionRepositoryOptions = {}) {
+  /** @throws MemcacheOptionError if encryption keys are invalid, or named but not given. */
+  constructor(options: SessionRepositoryOptions = {}) {
+    const { cache, encryptionKeys, hasChanged = differsAsJson } = options
     this.#given = cache
-    this.#codec = new SessionCodec(encryptionKeys)
+    this.#codec = new SessionCodec(checkEncryptionKeys(options, encryptionKeys))
     this.#hasChanged = hasChanged
   }
 
@@ -96,7 +123,11 @@ export class SessionRepository {
    * The session with this id; `undefined` when there is none, it was destroyed or cleared, or cannot be opened.
    * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
    */
-  async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
+  read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
+    return withoutKey(this.#read(id, touchTtl))
+  }
+
+  async #read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
     const { client, generations } = this.#opened
     const key = this.#key([id])
     const server = client.serverOf(key) ?? ''
@@ -125,60 +156,176 @@ export class SessionRepository {
    * @throws MemcacheOptionError for what cannot be JSON, MemcacheDecodeError when it was overwritten by what cannot be read here,
    * MemcacheServerError when it is written by too many requests at once.
    */
-  async write(
+  write(
     id: string,
     data: object,
     base: SessionSnapshot | undefined,
     lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
-    const text = toJson(data)
+    return withoutKey(this.#write(id, toJson(data), base, lifetime))
+  }
+
+  // oxlint-disable-next-line max-params -- as `write`
+  async #write(
+    id: string,
+    text: string,
+    base: SessionSnapshot | undefined,
+    lifetime: Ttl | LifetimeOf,
+  ): Promise<SessionSnapshot | undefined> {
     if (base === undefined) return this.#create(id, text, lifetime)
-    let wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored)
-    let compareCas: bigint | undefined = base.casUnique
-    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const ttl = lifetimeOf(lifetime, wanted)
-      if (ttl === undefined) {
-        await this.#bury(base)
-        return undefined
-      }
-      const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
-      const result = await this.#store(base, wanted, { ttl, ...condition })
-      if (result.status === 'stored') return snapshot(base, text, wanted, result.casUnique)
+    const wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored)
+    const change: Change = { id, text, wanted, base, lifetime }
+    const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
+    if (outcome !== CONFLICT) return outcome
+    // Writers of one session in this process take turns: otherwise the more there are, the more often each has to try.
+    const endTurn = await this.#turns.take(base.key)
+    try {
+      return await this.#writeMerged(change)
+    } finally {
+      endTurn()
+    }
+  }
+
+  /** Writes what merging a change with what is stored now gives, until nobody else is faster. */
+  async #writeMerged(change: Change): Promise<SessionSnapshot | undefined> {
+    const { id, text, wanted, base } = change
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      // Before reading: between a read and its write others would be faster.
+      if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
       const found = await this.#find(base)
       if (found === DESTROYED) return undefined
       if (found === UNREADABLE) {
         throw new MemcacheDecodeError(
-          `session ${id} was written meanwhile in a way that this process cannot read: give all processes the same encryptionKeys`,
+          'a session was written meanwhile in a way that this process cannot read: give all processes the same encryptionKeys',
         )
       }
+      let outcome
       if (found === undefined) {
-        // Evicted, not destroyed, which would have left its mark: it is made again, unless all were cleared.
+        // Evicted, not destroyed, which would have left its tombstone: it is made again, unless all were cleared.
+        if (this.#opened.cache.clock.nowMs() - base.atMs > RECREATE_WITHIN_SECONDS * 1000) return undefined
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
-        compareCas = result.status === 'notStored' ? await this.#casOfUnreadable(base) : undefined
-        continue
-      }
-      wanted = this.#merge(base, text, found.seen)
-      compareCas = found.casUnique
-      if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
+        outcome = await this.#compareAndSwap(change, wanted, await this.#casOfUnreadable(base))
+      } else outcome = await this.#compareAndSwap(change, this.#merge(base, text, found.seen), found.casUnique)
+      if (outcome !== CONFLICT) return outcome
     }
-    throw new MemcacheServerError(`session ${id} is written by too many requests at once`, { retryable: true })
+    throw new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
+  }
+
+  /** One attempt. @param compareCas `undefined`: there must be nothing yet. */
+  async #compareAndSwap(
+    { text, base, lifetime }: Change,
+    wanted: string,
+    compareCas: bigint | undefined,
+  ): Promise<SessionSnapshot | typeof CONFLICT | undefined> {
+    const ttl = lifetimeOf(lifetime, wanted)
+    if (ttl === undefined) {
+      await this.#bury(base)
+      return undefined
+    }
+    const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
+    const { status, casUnique } = await this.#store(base, wanted, { ttl, ...condition })
+    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: wanted, casUnique }) : CONFLICT
   }
 
   /** Writes a session if nobody else has since it was read; `undefined` when somebody has, and it is left to them. */
   async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
     const text = toJson(data)
-    const { status, casUnique } = await this.#store(base, text, { ttl, compareCas: base.casUnique })
-    return status === 'stored' ? snapshot(base, text, text, casUnique) : undefined
+    const storing = this.#store(base, text, { ttl, compareCas: base.casUnique })
+    const { status, casUnique } = await withoutKey(storing)
+    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: text, casUnique }) : undefined
   }
 
   /** Removes a session for good: a request that still writes it finds its mark. */
   async destroy(id: string): Promise<void> {
-    await this.#inCurrentPlace(id, (place) => this.#bury(place))
+    await withoutKey(this.#inCurrentPlace(id, (place) => this.#bury(place)))
   }
 
   /** Sets the lifetime of a session that was read anew; returns whether it is still there. */
   async touch({ key, groupKey }: SessionSnapshot, ttl: Ttl): Promise<boolean> {
-    return this.#opened.client.touch(key, ttl, { groupKey })
+    return withoutKey(this.#opened.client.touch(key, ttl, { groupKey }))
+  }
+
+  /**
+   * Waits for the right to change a session alone, among all who ask for it in this way; returns what gives it back.
+   * @param leaseSeconds how long it is kept at most, should its holder die.
+   * @throws MemcacheServerError if others have it for longer than `waitMs`.
+   */
+  async lock(
+    id: string,
+    { waitMs, leaseSeconds }: { waitMs: number; leaseSeconds: number },
+  ): Promise<() => Promise<void>> {
+    const { client } = this.#opened
+    const key = this.#key(['', 'lock', id])
+    const token = randomBytes(TOKEN_BYTES).toString('base64url')
+    const endMs = performance.now() + waitMs
+    for (let attempt = 0; !(await withoutKey(client.add(key, token, leaseSeconds))); attempt++) {
+      if (performance.now() > endMs) {
+        throw new MemcacheServerError(`a session is locked by another request for longer than ${waitMs} ms`, {
+          retryable: true,
+        })
+      }
+      await delay((1 + Math.random()) * Math.min(2 ** attempt, MAX_LOCK_PAUSE_MS))
+    }
+    return async () => {
+      const held = await withoutKey(client.gets(key))
+      // After its lease it is somebody else's.
+      if (held?.value === token) await withoutKey(client.cas(key, '', held.casUnique, 1).then(() => client.delete(key)))
+    }
+  }
+
+  /** The ids that were noted under a name. One whose session has ended may still be among them. */
+  async idsOf(name: string): Promise<string[]> {
+    const found = await withoutKey(this.#opened.client.get(this.#key(['', 'index', name])))
+    return toIds(found)
+  }
+
+  /** Notes an id under a name, and forgets those whose sessions have ended once they are many. */
+  async addId(name: string, id: string): Promise<void> {
+    await this.#changeIds(name, async (ids) => {
+      if (ids.includes(id)) return undefined
+      return [...(ids.length < MANY_IDS ? ids : await this.#living(ids)), id]
+    })
+  }
+
+  /** Forgets ids that were noted under a name. */
+  async removeIds(name: string, gone: ReadonlySet<string>): Promise<void> {
+    await this.#changeIds(name, (ids) => {
+      const left = ids.filter((id) => !gone.has(id))
+      return left.length === ids.length ? undefined : left
+    })
+  }
+
+  async #changeIds(
+    name: string,
+    change: (ids: string[]) => readonly string[] | undefined | Promise<readonly string[] | undefined>,
+  ): Promise<void> {
+    const { client } = this.#opened
+    const key = this.#key(['', 'index', name])
+    const endTurn = await this.#turns.take(key)
+    try {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
+        const found = await withoutKey(client.gets(key))
+        const ids = await change(toIds(found?.value))
+        if (ids === undefined) return
+        // Without an end: a list that ended before its sessions would hide them.
+        const isStored =
+          found === undefined
+            ? await withoutKey(client.add(key, ids, Infinity))
+            : (await withoutKey(client.cas(key, ids, found.casUnique, Infinity))) === 'stored'
+        if (isStored) return
+      }
+    } finally {
+      endTurn()
+    }
+    throw new MemcacheServerError('the sessions of one user are begun by too many requests at once', {
+      retryable: true,
+    })
+  }
+
+  async #living(ids: readonly string[]): Promise<string[]> {
+    const found = await Promise.all(ids.map((id) => this.read(id)))
+    return ids.filter((_, index) => found[index] !== undefined)
   }
 
   /**
@@ -206,7 +353,7 @@ export class SessionRepository {
     }
     return this.#inCurrentPlace(id, async (place) => {
       const { casUnique } = await this.#store(place, text, { ttl })
-      return snapshot(place, text, text, casUnique)
+      return this.#snapshot(place, { seen: text, stored: text, casUnique })
     })
   }
 
@@ -251,21 +398,29 @@ export class SessionRepository {
       touched = touchTtl !== undefined && found?.clientFlags !== ClientFlags.chunks
       item = found
     } catch (error) {
+      if (error instanceof MemcacheDecodeError) return this.#unreadable()
       if (!(error instanceof MemcacheUnsupportedError)) throw error
       // Without meta commands the lifetime is neither told nor set by reading.
-      const found = await client.gets(key, { groupKey })
-      item = found && { value: found.value, casUnique: found.casUnique, ttlSeconds: Infinity }
+      try {
+        const found = await client.gets(key, { groupKey })
+        item = found && { value: found.value, casUnique: found.casUnique, ttlSeconds: Infinity }
+      } catch (problem) {
+        if (problem instanceof MemcacheDecodeError) return this.#unreadable()
+        throw problem
+      }
     }
     if (item === undefined) return undefined
     const { value, casUnique, ttlSeconds } = item
     if (value === TOMBSTONE) return DESTROYED
     const opened = this.#codec.decode(key, value)
-    if (opened === undefined) {
-      this.#warnOfUnreadable()
-      return UNREADABLE
-    }
+    if (opened === undefined) return this.#unreadable()
     const { text, data } = opened
-    return { key, groupKey, data, seen: text, stored: text, casUnique, ttlSeconds, touched }
+    const atMs = this.#opened.cache.clock.nowMs()
+    return { key, groupKey, data, seen: text, stored: text, casUnique, atMs, ttlSeconds, touched }
+  }
+
+  #snapshot({ key, groupKey }: Place, written: Omit<SessionSnapshot, 'key' | 'groupKey' | 'atMs'>): SessionSnapshot {
+    return { key, groupKey, atMs: this.#opened.cache.clock.nowMs(), ...written }
   }
 
   #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
@@ -293,12 +448,14 @@ export class SessionRepository {
     return JSON.stringify(mergeSessions(before!, own!, others!, this.#hasChanged))
   }
 
-  #warnOfUnreadable(): void {
-    if (this.#hasWarned) return
+  /** An item that is no session is a miss, with one warning: an error would shut its owner out for as long as the cookie lives. */
+  #unreadable(): typeof UNREADABLE {
+    if (this.#hasWarned) return UNREADABLE
     this.#hasWarned = true
     this.#opened.cache.warn(
       'memcache-ts: a stored session cannot be opened, so its owner is a stranger: it was changed, or written with other encryptionKeys',
     )
+    return UNREADABLE
   }
 
   get #opened(): Opened {
@@ -319,22 +476,42 @@ export class SessionRepository {
 /** What a session that was destroyed is found as. */
 const DESTROYED = 'destroyed'
 
+/** What an attempt to write comes to when somebody else was faster. */
+const CONFLICT = 'conflict'
+
 /** What an item is found as that is no session, or sealed by a key that is not known here. */
 const UNREADABLE = 'unreadable'
 
 type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
 type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds'> & { readonly value: unknown }
 
+/** The id of a session is as good as a password: it is told by no error. */
+async function withoutKey<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof MemcacheError && error.key !== undefined) hideKey(error, error.key)
+    throw error
+  }
+}
+
+function hideKey(error: MemcacheError, key: string): void {
+  const hide = (text: string): string => text.replaceAll(key, '<session>')
+  Object.defineProperty(error, 'key', { value: undefined, enumerable: true, configurable: true })
+  error.message = hide(error.message)
+  if (error.stack !== undefined) error.stack = hide(error.stack)
+}
+
 function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
 
-function snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
-  return { key, groupKey, seen, stored, casUnique }
-}
-
 function lifetimeOf(lifetime: Ttl | LifetimeOf, text: string): Ttl | undefined {
   return typeof lifetime === 'function' ? lifetime(JSON.parse(text) as SessionData) : lifetime
+}
+
+function toIds(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((id): id is string => typeof id === 'string') : []
 }
 
 function toJson(data: object): string {

@@ -25,17 +25,24 @@ export interface TestMemcache extends AsyncDisposable {
 const TIMEOUT_MS = 250
 
 /**
- * Opens a cache for a test: a memcached of its own in this process, no port, a clock that stands still, and a silent logger.
+ * Opens a cache for a test: a memcached of its own in this process, no port, a clock that stands still, no jitter, and a silent logger.
  * @throws MemcacheOptionError for options that cannot be.
  * @example
  * await using test = await testMemcache({ asDefault: true })
  * test.clock.advanceSeconds(61)
  */
 export async function testMemcache(options: TestMemcacheOptions = {}): Promise<TestMemcache> {
-  const { asDefault = false, ...own } = options
+  const { asDefault = false, loading, ...own } = options
   const clock = new FakeClock()
   const server = new TestServer(clock)
-  const cache = memcache({ timeoutMs: TIMEOUT_MS, logger: false, ...own, servers: server.servers, clock })
+  const cache = memcache({
+    timeoutMs: TIMEOUT_MS,
+    logger: false,
+    ...own,
+    loading: { jitter: 0, ...loading },
+    servers: server.servers,
+    clock,
+  })
   const putBack = asDefault ? replaceDefaultMemcache(cache) : undefined
   const close = async (): Promise<void> => {
     putBack?.()

@@ -1,6 +1,3 @@
-import { ttlToSeconds } from 'memcache-ts-protocol'
-import type { Ttl } from 'memcache-ts-protocol'
-
 /** Seconds that are enough for no one of them to hold over 3 % of the values. */
 const LEAST_WIDTH_SECONDS = 40
 /** The most of a lifetime that may be taken off for it. */
@@ -20,13 +17,11 @@ export class LifetimeSpread {
     this.#jitter = jitter
   }
 
-  /** The next lifetime, in seconds. */
-  next(ttl: Ttl): number {
-    const seconds = ttlToSeconds(ttl)
+  /** The next lifetime in place of this one, in seconds: never a longer one. */
+  next(seconds: number): number {
     if (seconds === Infinity) return seconds
     this.#position = (this.#position + GOLDEN) % 1
-    const longest = seconds * (1 + this.#jitter)
-    const width = Math.max(2 * this.#jitter * seconds, Math.min(LEAST_WIDTH_SECONDS, MOST_SHARE * seconds))
-    return Math.max(1, longest - width * this.#position)
+    const width = Math.max(this.#jitter * seconds, Math.min(LEAST_WIDTH_SECONDS, MOST_SHARE * seconds))
+    return Math.max(1, seconds - width * this.#position)
   }
 }

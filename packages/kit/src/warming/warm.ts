@@ -82,7 +82,7 @@ export async function warm<Id, Value>(
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       signal?.throwIfAborted()
-      tally.add(await source.namespace.warmMany(next.value, source.load, declared, (ttl) => spread.next(ttl)))
+      tally.add(await source.namespace.warmMany(next.value, source.load, declared, (seconds) => spread.next(seconds)))
     }
   }
   try {

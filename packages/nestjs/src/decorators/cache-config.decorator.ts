@@ -1,6 +1,6 @@
-import { configureClass } from 'memcache-ts'
+import { configureClass, requireCacheChoice } from 'memcache-ts'
 import type { CacheConfigOptions as KitOptions, ClassDecoratorOf } from 'memcache-ts'
-import { injectConfigured } from '../injection/injected-source.ts'
+import { INJECTED_CACHE, injectConfigured } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 
 /** The kit's, but `cache` may be the name of `MemcacheModule.forRoot({ name })`, and is by default the application's. */
@@ -13,6 +13,7 @@ export type CacheConfigOptions = KitOptions<CacheChoice>
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   const configure = configureClass(config)
+  requireCacheChoice('@CacheConfig', INJECTED_CACHE, config.cache)
   return (target) => {
     configure(target)
     injectConfigured(target.prototype as object, config.cache)

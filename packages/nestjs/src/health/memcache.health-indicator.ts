@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common'
-import { checkOptions, Memcache, MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, Memcache, MemcacheOptionError, requireOptions, requireType } from 'memcache-ts'
 
 /** Options of `MemcacheHealthIndicator.check`. */
 export interface MemcacheHealthOptions {
@@ -46,8 +46,10 @@ export class MemcacheHealthIndicator {
     key: Key,
     options: MemcacheHealthOptions = {},
   ): Promise<MemcacheHealthResult<Key>> {
-    checkOptions('MemcacheHealthIndicator.check', options, ['optional', 'timeoutMs'])
+    requireOptions('MemcacheHealthIndicator.check', options)
+    checkOptions('MemcacheHealthIndicator.check', options, ['optional', 'timeoutMs'], { timeout: 'timeoutMs' })
     const { optional = false, timeoutMs } = options
+    requireType('MemcacheHealthIndicator.check', 'boolean', { optional })
     const failures = await this.#cache.client.ping(timeoutMs === undefined ? {} : { timeoutMs })
     const session = await terminusSession(key)
     const away = [...failures.values()].filter((failure) => failure !== undefined)

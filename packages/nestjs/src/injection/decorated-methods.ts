@@ -11,11 +11,24 @@ export interface DecoratedMethod {
 
 const METHODS = new WeakMap<object, DecoratedMethod[]>()
 
+/** Which copy of this package has decorated a class, where it is installed several times: that copy's registry. */
+const COPY = Symbol.for('memcache-ts-nestjs.decorated')
+
 /** Remembers a decorator on a method. */
 export function addDecoratedMethod(prototype: object, method: DecoratedMethod): void {
   const methods = METHODS.get(prototype)
-  if (methods === undefined) METHODS.set(prototype, [method])
-  else methods.push(method)
+  if (methods === undefined) {
+    METHODS.set(prototype, [method])
+    Object.defineProperty(prototype, COPY, { value: METHODS, configurable: true })
+  } else {
+    methods.push(method)
+  }
+}
+
+/** Whether the class of an object was decorated by another copy of this package. */
+export function isDecoratedElsewhere(target: object): boolean {
+  const copy = (target as { [COPY]?: unknown })[COPY]
+  return copy instanceof WeakMap && copy !== METHODS
 }
 
 /** The decorated methods of an object or a prototype, with those that it inherits and does not override. */

@@ -11,6 +11,7 @@ export type CacheChoice = string | Memcache
 
 /** The caches that Nest has injected: the application's, and on what was made by `new` none. */
 export const INJECTED_CACHE: CacheSource<CacheChoice> = {
+  hasNames: true,
   cacheFor(self, choice) {
     if (typeof choice === 'object') return choice
     const cache = injectedCache(self, choice)

@@ -60,9 +60,11 @@ export function missingCache(who: string, name: string | undefined, modules: Mod
 }
 
 function importedBy(modules: ModulesContainer): Imported {
-  const all = [...modules.values()].filter(({ metatype }) => metatype?.name === 'MemcacheModule')
-  const own = all.filter(({ providers }) => providers.has(MODULE_NAME))
-  const others = all.filter((module) => !own.includes(module))
+  // One that extends ours may have another name.
+  const own = [...modules.values()].filter(({ providers }) => providers.has(MODULE_NAME))
+  const others = [...modules.values()].filter(
+    (module) => module.metatype?.name === 'MemcacheModule' && !own.includes(module),
+  )
   return {
     names: own.map(({ providers }) => (providers.get(MODULE_NAME)!.instance as string) || undefined),
     hasOtherCopy: others.some(hasTokens),

@@ -6,8 +6,12 @@ import {
   MemcacheOptionError,
   RATE_LIMITER_HINTS,
   RATE_LIMITER_OPTIONS,
+  requireCacheChoice,
+  requireOptions,
+  requireType,
 } from 'memcache-ts'
 import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts'
+import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from './requester.ts'
 
@@ -80,7 +84,11 @@ const HINTS = {
 
 /** @throws MemcacheOptionError if an option is unknown, or invalid by itself. */
 export function checkRateLimitOptions(owner: string, options: RateLimitOptions): void {
+  requireOptions(owner, options)
   checkOptions(owner, options, RATE_LIMIT_OPTIONS, HINTS)
+  const { skipSuccessfulRequests, skipFailedRequests } = options
+  requireType(owner, 'boolean', { skipSuccessfulRequests, skipFailedRequests })
+  requireCacheChoice(owner, INJECTED_CACHE, options.cache)
   const { key = 'ip', cost = 1 } = options
   if (typeof key !== 'function' && key !== 'ip' && key !== 'user') {
     throw new MemcacheOptionError(`${owner}: key must be 'ip', 'user' or a function, got '${String(key)}'`)

@@ -1,11 +1,15 @@
 import {
   checkOptions,
-  MemcacheOptionError,
   RESPONSE_CACHE_HINTS,
+  requireCacheChoice,
+  requireOptions,
+  requireTags,
+  requireType,
   RESPONSE_CACHE_OPTIONS,
   ttlToSeconds,
 } from 'memcache-ts'
 import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from '../rate-limit/requester.ts'
 
@@ -45,13 +49,15 @@ const KNOWN = [
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
 export function toCacheResponseOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
-  if (typeof options !== 'object') {
+  if (typeof options === 'number' || typeof options === 'string') {
     ttlToSeconds(options)
     return { ttlSeconds: options }
   }
+  requireOptions('@CacheResponse', options)
   checkOptions('@CacheResponse', options, KNOWN, RESPONSE_CACHE_HINTS)
-  if (typeof options.tags === 'string') {
-    throw new MemcacheOptionError('@CacheResponse: tags must be a list, or a function that gives one')
-  }
+  const { key, condition, tags, cache } = options
+  requireType('@CacheResponse', 'function', { key, condition })
+  requireTags('@CacheResponse', tags)
+  requireCacheChoice('@CacheResponse', INJECTED_CACHE, cache)
   return options
 }

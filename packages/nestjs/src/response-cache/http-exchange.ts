@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpServer } from '@nestjs/common'
 import type { HttpExchange } from 'memcache-ts'
+import { silence } from './answered-response.ts'
 import type { CacheableRequest } from './cache-response-options.ts'
 
 /** Express's request, which is Node's, and Fastify's, which has it. */
@@ -45,7 +46,7 @@ export function platformExchange(
       const app = adapter.getInstance() as HttpExchange['dispatch']
       const raw = request as unknown as IncomingMessage
       const trustsProxy = expressTrusts(adapter.getInstance(), raw.socket.remoteAddress)
-      const sent = (): void => silence(response)
+      const sent = (): void => silence(response, response as ServerResponse)
       return { request: raw, response: response as ServerResponse, url, scheme, dispatch: app, trustsProxy, sent }
     }
     case 'fastify': {
@@ -60,24 +61,13 @@ export function platformExchange(
       const trustsProxy = request.ips !== undefined
       const sent = (): void => {
         reply.hijack()
-        silence(reply)
+        silence(reply, reply.raw)
       }
       const [raw, application] = [request.raw!, request]
       return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, sent }
     }
     default:
       return undefined
-  }
-}
-
-/** What Nest's adapters, or an exception filter, send a response with, in Express and in Fastify. */
-const SENDING = ['status', 'code', 'send', 'json', 'redirect', 'render', 'view'] as const
-
-/** Has whatever else is sent with a response that was answered go nowhere: its head may not be on the wire yet. */
-function silence(response: object): void {
-  const nothing = (): object => response
-  for (const name of SENDING) {
-    Object.defineProperty(response, name, { value: nothing, configurable: true, writable: true })
   }
 }
 

@@ -1,9 +1,10 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
+import { isDecoratedElsewhere } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { choiceOf } from '../injection/injected-source.ts'
-import { cachesOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
+import { cachesOf, decoratedClassOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
 
 /**
  * Gives the application's cache to the objects with decorated methods that Nest has not made itself: what factories return
@@ -14,8 +15,15 @@ import { cachesOf, methodsOfObject, nameOfToken, providersOf } from './providers
 export function adoptProviders(modules: ModulesContainer): readonly object[] {
   const caches = cachesOf(modules)
   const adopted: object[] = []
+  const several = classesOfSeveral(modules)
   for (const { constructor, instance, token } of providersOf(modules)) {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
+    if (isForeign(instance)) {
+      new Logger('Memcache').warn(
+        `${instance.constructor.name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators are of another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
+      )
+      continue
+    }
     const methods = methodsOfObject(instance)
     const names = methods
       .map(({ choice }) => choiceOf(instance.constructor, choice))
@@ -25,12 +33,36 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
       warn(instance, nameOfToken(token), methods, 'another application in this process has it, with its own cache')
     } else if (!names.every((name) => caches.has(name))) {
       warn(instance, nameOfToken(token), methods, 'there is no cache of the name that its decorators say')
+    } else if (several.has(instance.constructor) && methods.some(({ kind }) => kind === 'caches')) {
+      const why =
+        'there are several objects of the class, which may differ while their keys do not: give its @Cached methods a key with what differs'
+      warn(instance, nameOfToken(token), methods, why)
     } else {
       for (const name of names) giveCache(instance, name, caches.get(name))
       adopted.push(instance)
     }
   }
   return adopted
+}
+
+function isForeign(instance: object): boolean {
+  try {
+    // A Proxy that answers everything is none of ours.
+    return isDecoratedElsewhere(instance) && typeof instance.constructor === 'function'
+  } catch {
+    return false
+  }
+}
+
+/** The classes of which an application has several objects. */
+function classesOfSeveral(modules: ModulesContainer): ReadonlySet<Function> {
+  const objects = new Map<Function, Set<unknown>>()
+  for (const provided of providersOf(modules)) {
+    const constructor = decoratedClassOf(provided)
+    if (constructor === undefined) continue
+    objects.set(constructor, (objects.get(constructor) ?? new Set()).add(provided.instance))
+  }
+  return new Set([...objects].filter(([, each]) => each.size > 1).map(([constructor]) => constructor))
 }
 
 export function forgetProviders(adopted: readonly object[]): void {

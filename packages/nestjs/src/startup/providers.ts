@@ -77,7 +77,7 @@ function describeProvider(wrapper: Wrapper, module: NestModule): Provided {
   return {
     token,
     module,
-    constructor: isClass ? metatype : undefined,
+    constructor: isClass && typeof metatype.prototype === 'object' ? metatype : undefined,
     instance: isOne ? wrapper.instance : undefined,
     isPerRequest: !wrapper.isDependencyTreeStatic(),
   }

@@ -5,6 +5,7 @@ import { applicationEnded, applicationStarted } from './running-applications.ts'
 import { adoptProviders, forgetProviders } from './adopted-providers.ts'
 import { checkLimitNames } from './limit-name-check.ts'
 import { checkNamespaces } from './namespace-check.ts'
+import { checkProcessCache } from './process-cache-check.ts'
 import { checkSharedState } from './shared-state-check.ts'
 
 /** Looks at all providers when an application starts, so that what would not be cached, or mixed up, is told then. */
@@ -22,6 +23,7 @@ export class StartupModule implements OnModuleInit, OnApplicationShutdown {
     this.#adopted = adoptProviders(this.#modules)
     checkNamespaces(this.#modules)
     checkSharedState(this.#modules)
+    checkProcessCache(this.#modules)
     checkLimitNames(this.#modules)
     applicationStarted(this.#modules)
   }

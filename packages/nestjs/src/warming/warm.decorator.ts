@@ -18,6 +18,9 @@ type Warmable<Name extends string> = Record<Name, (...args: any[]) => Promise<un
 export function Warm<const Name extends string = never>(
   name?: Name,
 ): <Target extends Warmable<Name>>(target: Target, method: string, descriptor: PropertyDescriptor) => void {
+  if (name !== undefined && typeof name !== 'string') {
+    throw new MemcacheOptionError(`@Warm takes the name of a @Cached method, got ${typeof name}: @Warm('find')`)
+  }
   return (target, method, descriptor) => {
     if (typeof descriptor?.value !== 'function')
       throw new MemcacheOptionError(`@Warm belongs on a method, not on ${method}`)

@@ -220,8 +220,7 @@ class Reading {
       throw new MemcacheOptionError(`${text} must be one of auto, binary or ascii, got '${value}'`)
     }
     this.#hasOtherProtocol = value !== 'ascii'
-    if (value === 'ascii') this.#options.protocol = 'ascii'
-    else this.#warnings.push(`${text} ${value}: the binary protocol is not supported yet, ascii alone is spoken`)
+    this.#options.protocol = value
   }
 }
 

@@ -86,7 +86,7 @@ export const FLAGS = {
     short: 'B',
     long: 'protocol',
     value: '<name>',
-    help: 'ascii, binary or auto; only ascii is spoken yet (default: auto)',
+    help: 'ascii, binary, or auto, by the first byte of a connection (default: auto)',
   },
   itemMax: {
     short: 'I',

@@ -7,7 +7,7 @@ import type { ItemStore } from '../store/item-store.ts'
 import type { EventLog } from '../watch/event-log.ts'
 
 /** Bytes of unfinished lines, beyond what every connection may have, that all connections together hold. */
-export interface LongLineBudget {
+interface LongLineBudget {
   bytes: number
 }
 

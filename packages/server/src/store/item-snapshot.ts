@@ -35,7 +35,7 @@ export interface SnapshotState {
 }
 
 /** A file that is no whole snapshot of ours. */
-export class SnapshotError extends Error {}
+class SnapshotError extends Error {}
 
 const casUnique = new Uint64()
 

@@ -10,7 +10,7 @@ const MAX_WATCHERS = 20
 const MAX_LOGGED_LINE_BYTES = 512
 
 /** How a lookup ended: by memcached's words. */
-export const FetchStatus = ['not_found', 'found', 'flushed', 'expired'] as const
+const FetchStatus = ['not_found', 'found', 'flushed', 'expired'] as const
 
 /** A client's connection, as the lines tell of it. */
 export interface LoggedConnection {

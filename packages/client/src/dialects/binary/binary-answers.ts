@@ -99,11 +99,16 @@ export class BinaryAnswers implements AnswerReader {
     if (status === Status.ok) {
       if (extrasLength < FLAGS_BYTES) this.#doubt('sent a value without its client flags')
       else if (!operation.match(body, extrasLength, valueStart)) this.#doubt('sent a key that nobody asked for')
-      else operation.take(body, valueStart, body.length, body.readUInt32BE(0), true)
+      else this.#takeHit(operation, packet)
     } else if (status !== Status.notFound) {
       this.#fail(operation, packet)
     }
     return false
+  }
+
+  #takeHit(operation: KeyListOperation, { body, valueStart, casUnique }: BinaryPacket): void {
+    if (operation.withCas) operation.casUnique = casUnique.toBigInt()
+    operation.take(body, valueStart, body.length, body.readUInt32BE(0), true)
   }
 
   #readRetrieval(operation: RetrievalOperation, packet: BinaryPacket): boolean {
@@ -112,6 +117,7 @@ export class BinaryAnswers implements AnswerReader {
       reply.code = MetaCode.EN
     } else if (packet.status === Status.ok) {
       reply.code = MetaCode.HD
+      reply.clientFlags = 0
       reply.casUnique.copy(packet.casUnique)
       if (operation.request.value) {
         const { body, extrasLength, valueStart } = packet

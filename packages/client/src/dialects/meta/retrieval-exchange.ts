@@ -17,6 +17,7 @@ const LETTER = {
   t: 116,
   u: 117,
   v: 118,
+  C: 67,
   E: 69,
   N: 78,
   R: 82,
@@ -34,6 +35,7 @@ export const metaRetrieval: LineExchange<RetrievalOperation> = {
     if (request.vivifySeconds !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifySeconds)
     if (request.recacheSeconds !== undefined) at = writeIntFlag(out, at, LETTER.R, request.recacheSeconds)
     if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
+    if (request.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, request.compareCas)
     if (request.casUnique === true) at = writeFlag(out, at, LETTER.c)
     if (request.details === true) at = writeFlag(out, writeFlag(out, at, LETTER.s), LETTER.t)
     if (request.access === true) at = writeFlag(out, writeFlag(out, at, LETTER.h), LETTER.l)

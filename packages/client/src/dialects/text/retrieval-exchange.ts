@@ -49,8 +49,11 @@ export const textRetrieval: LineExchange<RetrievalOperation> = {
       return valueLine.valueLength
     }
     const touched = operation.request.value ? undefined : parseOutcome(buffer, start, end)
-    if (touched === 'touched') reply.code = MetaCode.HD
-    else if (touched !== 'notFound' && !isEnd(buffer, start, end)) {
+    if (touched === 'touched') {
+      reply.code = MetaCode.HD
+      // It is not told.
+      reply.clientFlags = 0
+    } else if (touched !== 'notFound' && !isEnd(buffer, start, end)) {
       reply.code = 0
       return answers.unexpected(operation, buffer, start, end)
     }

@@ -23,7 +23,7 @@ export interface AdminActions {
 export const AfterAdmin = { goOn: 0, close: 1, shutDown: 2 } as const
 
 /** The event streams that a client wants to watch. */
-export interface WatchOrder {
+interface WatchOrder {
   readonly streams: number
 }
 

@@ -1,32 +1,34 @@
-import { Reply } from 'memcache-ts-protocol'
 import { Progress } from '../../long-reply.ts'
 import type { LongReply } from '../../long-reply.ts'
 import type { ReplyWriter } from '../../reply-writer.ts'
 
 /** Bytes made in one turn. */
-const BYTES_PER_TURN = 64 * 1024
+const BYTES_PER_TURN = 32 * 1024
 
-/** Lines of which there may be many, each with its end, and `END` behind them; a bounded number of bytes a turn. */
+/** Lines of which there may be many, each with its end, and `END` or another end behind them; a bounded number of bytes a turn. */
 export class LineReply implements LongReply {
   readonly state = 'conn_mwrite'
   readonly #replies: ReplyWriter
   readonly #lines: Iterator<string>
+  readonly #end: string
 
-  constructor(replies: ReplyWriter, lines: Iterable<string>) {
+  constructor(replies: ReplyWriter, lines: Iterable<string>, end = 'END\r\n') {
     this.#replies = replies
+    this.#end = end
     this.#lines = lines[Symbol.iterator]()
   }
 
   next(): Progress {
-    for (let bytes = 0; bytes < BYTES_PER_TURN;) {
+    let text = ''
+    while (text.length < BYTES_PER_TURN) {
       const { done, value } = this.#lines.next()
       if (done === true) {
-        this.#replies.append(Reply.end)
+        this.#replies.appendText(text + this.#end)
         return Progress.done
       }
-      this.#replies.appendText(value)
-      bytes += value.length
+      text += value
     }
+    this.#replies.appendText(text)
     return Progress.more
   }
 

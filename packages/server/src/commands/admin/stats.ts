@@ -10,7 +10,7 @@ const MOST_CLASSES = 64
 /** What `stats cachedump` may answer at most. */
 const MAX_DUMPED_BYTES = 2 * 1024 * 1024
 /** Items that `stats cachedump` looks at: those with base64 keys are passed over, however many there are. */
-const MAX_DUMP_VISITS = 65_536
+const MAX_DUMP_VISITS = 8192
 
 /** stats, in all its forms (protocol.txt, "Statistics"). */
 export function replyWithStatistics(
@@ -51,27 +51,32 @@ function detail({ prefixes, replies }: CommandContext, actions: AdminActions, wo
 }
 
 /** stats cachedump <class> <limit>: keys of a class's COLD items, newest first, as memcached lists them. */
-function cacheDump({ store, clock }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
+function cacheDump(
+  { store, clock, replies }: CommandContext,
+  actions: AdminActions,
+  args: readonly string[],
+): AdminResult {
   if (actions.options.disableDumping) return 'CLIENT_ERROR stats cachedump not allowed'
   if (args.length < 3) return 'CLIENT_ERROR bad command line'
   const classId = unsigned(args[1])
   const limit = unsigned(args[2])
   if (classId === undefined || limit === undefined) return Reply.badFormat
   if (classId >= MOST_CLASSES) return 'CLIENT_ERROR Illegal slab id'
-  let lines = ''
-  let shown = 0
+  const lines: string[] = []
+  let bytes = 0
   let visited = 0
   let item = store.lru.head(classId | Segment.cold)
-  while (item !== 0 && (limit === 0 || shown < limit)) {
-    if (lines.length >= MAX_DUMPED_BYTES || ++visited > MAX_DUMP_VISITS) break
+  while (item !== 0 && (limit === 0 || lines.length < limit)) {
+    if (bytes >= MAX_DUMPED_BYTES || ++visited > MAX_DUMP_VISITS) break
     if (!store.hasFlag(item, ItemFlag.binaryKey)) {
       const start = store.keyStart(item)
       const key = store.bytes(item).toString('latin1', start, start + store.keyLength(item))
       const exptime = store.exptime(item)
-      lines += `ITEM ${key} [${store.valueLength(item)} b; ${exptime === 0 ? 0 : clock.toUnix(exptime)} s]\r\n`
-      shown++
+      const line = `ITEM ${key} [${store.valueLength(item)} b; ${exptime === 0 ? 0 : clock.toUnix(exptime)} s]\r\n`
+      lines.push(line)
+      bytes += line.length
     }
     item = store.lru.next(item)
   }
-  return Buffer.from(`${lines}END\r\n`, 'latin1')
+  return new LineReply(replies, lines)
 }

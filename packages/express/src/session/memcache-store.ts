@@ -1,14 +1,18 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
-import { Store } from 'express-session'
-import type { Session, SessionData } from 'express-session'
+import type { Session, SessionData, Store as ExpressSessionStore } from 'express-session'
 import type { Request } from 'express'
-import { differsAsJson, SessionRepository } from 'memcache-ts'
+import { differsAsJson, MemcacheOptionError, SessionRepository, ttlToSeconds } from 'memcache-ts'
 import type { SessionSnapshot, Ttl } from 'memcache-ts'
 import { watchOutages } from './outage-watch.ts'
 import { cookieChanged } from './session-cookie.ts'
-import { SessionLifetime, ttl } from './session-lifetime.ts'
+import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
+import type { LockOptions, SessionLock } from './session.ts'
+import { Store } from './store.ts'
+
+/** The same class with the types that callers of express-session know. */
+const TypedStore = Store as unknown as abstract new () => ExpressSessionStore
 
 /** A session with its id, as `all` has it. */
 export type StoredSession = SessionData & { id: string }
@@ -24,41 +28,59 @@ interface Held {
   readonly cookie: unknown
   /** The lifetime that its item has been given since. */
   readonly ttlSet: Ttl | undefined
-  /** What it still had to live, where the server tells. */
-  readonly ttlSeconds: number
+  /** What the session still had to live; `Infinity` where that is not known. */
+  readonly leftSeconds: number
+  /** When the session was begun, where sessions have a longest lifetime. */
+  readonly createdMs: number | undefined
 }
 
 /** What a touch comes down to. */
-export type TouchKind = 'nothing' | 'renewal' | 'write'
+type TouchKind = 'nothing' | 'renewal' | 'write'
+
+const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
 /**
- * Sessions in memcached, for `express-session`. No write is lost: each is merged, by top-level key, with what parallel
+ * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with what parallel
  * requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip. Every method takes a
  * callback, or returns a promise; one that nobody waits for does not crash the process. Events: `disconnect` when all servers
  * are away, `connect` when one is back.
  */
-export class MemcacheStore extends Store {
+export class MemcacheStore extends TypedStore {
   readonly #sessions: SessionRepository
   readonly #lifetime: SessionLifetime
   readonly #usualTtl: Ttl
   readonly #touchAfterSeconds: number
+  readonly #maxLifetimeSeconds: number
+  readonly #userId: MemcacheStoreOptions['userId']
   /** Whether reading a session sets its lifetime, which is right where none lives longer than is usual. */
   #touchesOnRead: boolean
   #isWatching = false
   /** By the data handed to express-session, and by the session object made of it. */
   readonly #held = new WeakMap<object, Held>()
+  /** Writes of a session that are under way: the next one waits, since what it is merged with is what they have written. */
+  /** When sessions were begun that have not been written yet. */
+  readonly #createdMs = new WeakMap<object, number>()
+  readonly #writing = new WeakMap<object, Promise<void>>()
 
-  /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcacheStoreOptions = {}) {
     super()
-    const { ttlSeconds, maxAgeMs, touchAfterSeconds, encryptionKeys, cache } = resolveStoreOptions(options)
+    const resolved = resolveStoreOptions(options)
+    const { ttlSeconds, maxAgeMs, touchAfterSeconds, cache } = resolved
     this.#lifetime = new SessionLifetime(ttlSeconds, maxAgeMs)
     this.#usualTtl = ttl(this.#lifetime.usualSeconds)
     this.#touchAfterSeconds = touchAfterSeconds
     this.#touchesOnRead = touchAfterSeconds === 0
+    this.#maxLifetimeSeconds = resolved.maxLifetimeSeconds
+    this.#userId = resolved.userId
     const hasChanged = (key: string, before: unknown, after: unknown): boolean =>
       key === 'cookie' ? cookieChanged(before, after) : differsAsJson(key, before, after)
-    this.#sessions = new SessionRepository({ cache, encryptionKeys, hasChanged })
+    this.#sessions = new SessionRepository({
+      cache,
+      hasChanged,
+      // An option that is named but undefined is refused.
+      ...(Object.hasOwn(resolved, 'encryptionKeys') && { encryptionKeys: resolved.encryptionKeys }),
+    })
   }
 
   override get(id: string): Promise<SessionData | undefined>
@@ -84,7 +106,7 @@ export class MemcacheStore extends Store {
   override touch(id: string, session: SessionData): Promise<void>
   override touch(id: string, session: SessionData, callback: Callback | undefined): void
   override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
-    if (this.touchKind(id, session) !== 'nothing') return settle(this.#touch(id, session), callback)
+    if (this.#touchKind(id, session) !== 'nothing') return settle(this.#touch(id, session), callback)
     return callback === undefined ? Promise.resolve() : callback()
   }
 
@@ -130,15 +152,59 @@ export class MemcacheStore extends Store {
     return session
   }
 
-  /** Whether there is nothing to write of a session: it is as it was read, and its life has been lengthened. */
-  protected isUnchanged(id: string, session: SessionData): boolean {
-    const held = this.#heldAs(id, session)
-    if (held === undefined || this.touchKind(id, session) !== 'nothing') return false
-    return JSON.stringify({ ...session, cookie: held.cookie }) === held.snapshot.seen
+  /**
+   * The sessions of one user, by the option `userId`. The list is kept in memcached, which may evict it like any item.
+   * @throws MemcacheOptionError without that option.
+   */
+  async sessionsOf(userId: string | number): Promise<StoredSession[]> {
+    const name = this.#indexName(userId)
+    const sessions: StoredSession[] = []
+    const gone = new Set<string>()
+    for (const id of await this.#sessions.idsOf(name)) {
+      const found = await this.#sessions.read(id)
+      const nowMs = Date.now()
+      if (found === undefined || this.#hasEnded(found.data, nowMs)) {
+        gone.add(id)
+        continue
+      }
+      const { data } = found
+      this.#lifetime.restore(data, found.ttlSeconds, nowMs)
+      // A session that has changed hands is noted with its new user.
+      if (this.#userOf(data) === name) sessions.push({ ...(data as unknown as SessionData), id })
+      else gone.add(id)
+    }
+    if (gone.size > 0) await this.#sessions.removeIds(name, gone)
+    return sessions
+  }
+
+  /** Ends the sessions of one user, all but one where `except` is its id: "log out everywhere else". Returns how many. */
+  async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
+    const name = this.#indexName(userId)
+    const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except)
+    await Promise.all(ids.map(async (id) => this.#destroy(id)))
+    if (ids.length > 0) await this.#sessions.removeIds(name, new Set(ids))
+    return ids.length
+  }
+
+  /**
+   * Waits for the right to change a session alone, among all that ask for it in this way.
+   * @throws MemcacheServerError if others have it for longer than `waitMs`.
+   */
+  async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
+    const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
+    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number from 0 on, got ${waitMs}`)
+    const release = await this.#sessions.lock(id, { waitMs, leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds') })
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  /** Has a new session be as old as another one whose place it takes. */
+  keepAge(session: SessionData, previous: SessionData): void {
+    const createdMs = this.#held.get(previous)?.createdMs ?? this.#createdMs.get(previous)
+    if (createdMs !== undefined) this.#createdMs.set(session, createdMs)
   }
 
   /** What touching a session comes down to: a round trip less than one would think, most of the time. */
-  protected touchKind(id: string, session: SessionData): TouchKind {
+  #touchKind(id: string, session: SessionData): TouchKind {
     const held = this.#heldAs(id, session)
     // express-session compares sessions without their cookies, so that "remember me" alone comes as a touch.
     if (held === undefined || cookieChanged(held.cookie, session.cookie)) return 'write'
@@ -147,7 +213,9 @@ export class MemcacheStore extends Store {
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
     // Where the server does not tell how long it still lives, it may be any time.
-    const isRecent = Number.isFinite(held.ttlSeconds) && seconds - held.ttlSeconds < this.#touchAfterSeconds
+    // Sessions may live shorter than is usual: those who are active stay logged in all the same.
+    const touchAfterSeconds = Math.min(this.#touchAfterSeconds, seconds / 2)
+    const isRecent = Number.isFinite(held.leftSeconds) && seconds - held.leftSeconds < touchAfterSeconds
     return isRecent ? 'nothing' : 'renewal'
   }
 
@@ -157,9 +225,9 @@ export class MemcacheStore extends Store {
     if (found === undefined) return undefined
     const nowMs = Date.now()
     const { data } = found
-    const seconds = this.#lifetime.secondsOf(data, nowMs)
     // Its item may live a little longer than its cookie, which is what counts.
-    if (seconds === 0) return undefined
+    if (!isSession(data) || this.#hasEnded(data, nowMs)) return undefined
+    const seconds = this.#lifetime.secondsOf(data, nowMs)
     let ttlSet = found.touched ? this.#usualTtl : undefined
     if (ttlSet !== undefined && seconds > this.#lifetime.usualSeconds) {
       // It lives longer than is usual here, so reading has shortened its life: not again.
@@ -167,33 +235,106 @@ export class MemcacheStore extends Store {
       ttlSet = ttl(seconds)
       await this.#sessions.touch(found, ttlSet)
     }
-    const cookie = { ...(data['cookie'] as object) }
-    this.#held.set(data, { id, snapshot: found, cookie, ttlSet, ttlSeconds: found.ttlSeconds })
-    this.#lifetime.restore(data, found.ttlSeconds, nowMs)
+    const { createdMs, ...cookie } = (data['cookie'] ?? {}) as { createdMs?: number; expires?: unknown }
+    const leftSeconds = typeof cookie.expires === 'string' ? seconds : found.ttlSeconds
+    this.#held.set(data, { id, snapshot: found, cookie, ttlSet, leftSeconds, createdMs })
+    if (data['cookie'] !== undefined) data['cookie'] = { ...cookie }
+    this.#lifetime.restore(data, found.touched ? this.#lifetime.usualSeconds : found.ttlSeconds, nowMs)
     return data as unknown as SessionData
   }
 
-  async #write(id: string, session: SessionData): Promise<void> {
+  #write(id: string, session: SessionData): Promise<void> {
     this.#watch()
     const nowMs = Date.now()
     const stored = this.#lifetime.toStored(session, nowMs)
+    if (this.#maxLifetimeSeconds !== Infinity) {
+      const createdMs = this.#heldAs(id, session)?.createdMs ?? this.#createdMs.get(session) ?? nowMs
+      stored['cookie'] = { ...(stored['cookie'] as object), createdMs }
+      this.#createdMs.set(session, createdMs)
+    }
     if (this.#lifetime.secondsOf(stored, nowMs) > this.#lifetime.usualSeconds) this.#touchesOnRead = false
-    const lifetime = this.#lifetime
+    const earlier = this.#writing.get(session)
+    const writing =
+      earlier === undefined
+        ? this.#store(id, session, stored, nowMs)
+        : // As it is now: its request may change it before its turn comes.
+          this.#storeAfter(earlier, id, session, JSON.parse(JSON.stringify(stored)) as Record<string, unknown>)
+    this.#writing.set(session, writing)
+    const settle = (): void => {
+      if (this.#writing.get(session) === writing) this.#writing.delete(session)
+    }
+    writing.then(settle, settle)
+    return writing
+  }
+
+  // oxlint-disable-next-line max-params -- as `#store`, after another
+  async #storeAfter(
+    earlier: Promise<void>,
+    id: string,
+    session: SessionData,
+    stored: Record<string, unknown>,
+  ): Promise<void> {
+    await earlier.catch(() => {})
+    await this.#store(id, session, stored, Date.now())
+  }
+
+  // oxlint-disable-next-line max-params -- a session, as it is and as it is stored
+  async #store(id: string, session: SessionData, stored: Record<string, unknown>, nowMs: number): Promise<void> {
+    const held = this.#heldAs(id, session)
     // Of what was merged: another request may have changed how long the session lives.
-    const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => lifetime.ttlOf(merged, nowMs)
-    const written = await this.#sessions.write(id, stored, this.#heldAs(id, session)?.snapshot, ttlOf)
-    if (written !== undefined) this.#hold(id, session, written, stored, lifetime.ttlOf(stored, nowMs))
+    const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#ttlOf(merged, nowMs)
+    if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
+    const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
+    if (written !== undefined) this.#hold(id, session, written, stored, this.#lifetime.ttlOf(stored, nowMs))
+  }
+
+  /** Notes whose session it is before it is stored: one that is not in the list could not be ended from elsewhere. */
+  async #noteUser(id: string, stored: Record<string, unknown>, held: Held | undefined): Promise<void> {
+    const name = this.#userOf(stored)
+    if (name === undefined) return
+    const before = held === undefined ? undefined : this.#userOf(JSON.parse(held.snapshot.seen) as SessionData)
+    if (before !== name) await this.#sessions.addId(name, id)
+  }
+
+  #userOf(data: Record<string, unknown> | SessionData): string | undefined {
+    const userId = this.#userId?.(data as unknown as SessionData)
+    return userId === undefined || userId === null || userId === '' ? undefined : String(userId)
+  }
+
+  #indexName(userId: string | number): string {
+    if (this.#userId !== undefined) return String(userId)
+    throw new MemcacheOptionError(
+      'sessions are found by their user only with the option userId: (session) => session.userId',
+    )
+  }
+
+  #hasEnded(data: Record<string, unknown>, nowMs: number): boolean {
+    return this.#lifetime.secondsOf(data, nowMs) === 0 || this.#leftOfMaxSeconds(data, nowMs) <= 0
+  }
+
+  #ttlOf(stored: Record<string, unknown>, nowMs: number): Ttl | undefined {
+    const seconds = Math.min(this.#lifetime.secondsOf(stored, nowMs), this.#leftOfMaxSeconds(stored, nowMs))
+    return seconds > 0 ? ttl(seconds) : undefined
+  }
+
+  #leftOfMaxSeconds({ cookie }: Record<string, unknown>, nowMs: number): number {
+    const createdMs = (cookie as { createdMs?: unknown } | undefined)?.createdMs
+    if (this.#maxLifetimeSeconds === Infinity || typeof createdMs !== 'number') return Infinity
+    return Math.ceil((createdMs - nowMs) / 1000 + this.#maxLifetimeSeconds)
   }
 
   async #touch(id: string, session: SessionData): Promise<void> {
     this.#watch()
     const held = this.#heldAs(id, session)
     if (held === undefined) return this.#touchStranger(id, session)
-    if (this.touchKind(id, session) === 'write') return this.#write(id, session)
+    if (this.#touchKind(id, session) === 'write') return this.#write(id, session)
     const { snapshot } = held
     const nowMs = Date.now()
     const stored = this.#lifetime.toStored(session, nowMs)
     const ttlSet = this.#lifetime.ttlOf(stored, nowMs)!
+    if (held.createdMs !== undefined) {
+      stored['cookie'] = { ...(stored['cookie'] as object), createdMs: held.createdMs }
+    }
     const endsByItself = (stored['cookie'] as { expires?: unknown }).expires
     if (typeof endsByItself !== 'string' && !(endsByItself instanceof Date)) {
       await this.#sessions.touch(snapshot, ttlSet)
@@ -223,7 +364,7 @@ export class MemcacheStore extends Store {
     const sessions: StoredSession[] = []
     for await (const [id, data] of this.#sessions.entries()) {
       const nowMs = Date.now()
-      if (this.#lifetime.secondsOf(data, nowMs) === 0) continue
+      if (!isSession(data) || this.#hasEnded(data, nowMs)) continue
       this.#lifetime.restore(data, Infinity, nowMs)
       sessions.push({ ...(data as unknown as SessionData), id })
     }
@@ -242,7 +383,8 @@ export class MemcacheStore extends Store {
     ttlSet: Ttl | undefined,
   ): void {
     if (typeof (session as Partial<Session>).save !== 'function') return
-    this.#held.set(session, { id, snapshot, cookie: stored['cookie'], ttlSet, ttlSeconds: Infinity })
+    const { createdMs, ...cookie } = (stored['cookie'] ?? {}) as { createdMs?: number }
+    this.#held.set(session, { id, snapshot, cookie, ttlSet, leftSeconds: Infinity, createdMs })
   }
 
   #heldAs(id: string, session: SessionData): Held | undefined {

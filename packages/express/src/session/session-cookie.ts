@@ -1,4 +1,3 @@
-import type { Request } from 'express'
 import type { CookieOptions, SessionOptions } from 'express-session'
 
 /** What a session's cookie is like where nothing else is said: safe from scripts, from other sites, and from plain HTTP. */
@@ -7,18 +6,10 @@ const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto
 /** A clock's tick between two readings shortens express-session's `originalMaxAge` by a millisecond: that is no change. */
 const SAME_MAX_AGE_MS = 1000
 
-/** express-session's `cookie` option, with our defaults in it. */
-export function sessionCookie(
-  cookie: SessionOptions['cookie'],
-  proxy: boolean | undefined,
-): NonNullable<SessionOptions['cookie']> {
+/** The `cookie` option, with our defaults in it. */
+export function sessionCookie(cookie: SessionOptions['cookie']): NonNullable<SessionOptions['cookie']> {
   if (typeof cookie !== 'function') return withDefaults(DEFAULTS, cookie)
-  return (request) => {
-    const resolved = withDefaults(DEFAULTS, cookie(request))
-    // express-session resolves 'auto' in an object only; of a function it would send no cookie over HTTP.
-    if (resolved.secure === 'auto') resolved.secure = isSecure(request, proxy)
-    return resolved
-  }
+  return (request) => withDefaults(DEFAULTS, cookie(request))
 }
 
 /** Options over their defaults; an option that is `undefined` was not given. */
@@ -45,10 +36,4 @@ export function cookieChanged(before: unknown, after: unknown): boolean {
   return typeof maxAgeBefore === 'number' && typeof maxAgeAfter === 'number'
     ? Math.abs(maxAgeBefore - maxAgeAfter) > SAME_MAX_AGE_MS
     : (maxAgeBefore ?? undefined) !== (maxAgeAfter ?? undefined)
-}
-
-/** Whether a request came over TLS, by express-session's rules for its `proxy` option. */
-function isSecure(request: Request, proxy: boolean | undefined): boolean {
-  if (proxy === undefined || 'encrypted' in request.socket) return request.secure
-  return proxy && request.get('x-forwarded-proto')?.split(',')[0]!.trim().toLowerCase() === 'https'
 }

@@ -1,6 +1,5 @@
-import type { NextFunction, Request } from 'express'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts'
-import type { HeldWrite } from './held-store.ts'
+import type { WriteKind } from './session-exchange.ts'
 
 /**
  * What becomes of a request while memcached does not answer:
@@ -39,22 +38,26 @@ export class CacheDown {
     this.#warn = warn
   }
 
-  /** Goes on with a request whose session could not be read. */
-  unread(error: unknown, request: Request, next: NextFunction): void {
-    if (this.#choice === 'error' || !isDown(error)) return next(error)
-    if (this.#choice === 'anonymous') {
-      request.sessionStore.generate(request)
-      keepNothingOf(request, error)
-    }
-    withoutCookie(request)
-    next()
+  /** Whether a request goes on although its session could not be read. */
+  isForgivenRead(error: unknown): boolean {
+    return this.#choice !== 'error' && isDown(error)
+  }
+
+  /** Whether requests have no session while all servers are away. */
+  get skips(): boolean {
+    return this.#choice === 'skip'
+  }
+
+  /** Whether such a request has a session, which is not kept. */
+  get makesAnonymous(): boolean {
+    return this.#choice === 'anonymous'
   }
 
   /** Whether the response goes out although this was not written. */
-  forgives(error: unknown, kind: HeldWrite['kind']): boolean {
+  forgives(error: unknown, kind: WriteKind): boolean {
     if (!isDown(error)) return false
     if (kind === 'renewal') return true
-    // Who logs out and stays logged in has to be told.
+    // A logout that was not carried out must not look like one.
     if (this.#choice === 'error' || kind === 'destroy') return false
     const now = performance.now()
     if (now - this.#warnedAt > WARN_EVERY_MS) {
@@ -64,22 +67,6 @@ export class CacheDown {
       )
     }
     return true
-  }
-}
-
-/** Has express-session neither save a request's session nor send its cookie: it does so for one whose id is none. */
-export function withoutCookie(request: Request): void {
-  ;(request as { sessionID?: string | undefined }).sessionID = undefined
-}
-
-/** The session of a visitor whose own could not be read: who wants to save it is told that it cannot be. */
-function keepNothingOf({ session }: Request, error: unknown): void {
-  const fail = (callback?: (error: unknown) => void) => {
-    if (callback !== undefined) process.nextTick(callback, error)
-    return session
-  }
-  for (const method of ['save', 'reload']) {
-    Object.defineProperty(session, method, { value: fail, configurable: true, enumerable: false, writable: true })
   }
 }
 

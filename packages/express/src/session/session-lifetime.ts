@@ -93,3 +93,18 @@ function momentOf(expires: unknown): number | undefined {
 function secondsUntil(endMs: number, nowMs: number): number {
   return Math.ceil((endMs - nowMs) / 1000)
 }
+
+/** Whether the cookie of what is stored can be one of a session's, if there is one; other programs may have stored an odd one. */
+export function isSession(data: { readonly cookie?: unknown }): boolean {
+  const { cookie } = data
+  if (cookie === undefined) return true
+  if (typeof cookie !== 'object' || cookie === null || Array.isArray(cookie)) return false
+  const { originalMaxAge, expires, path, domain } = cookie as Record<string, unknown>
+  const isAge = originalMaxAge === undefined || originalMaxAge === null || Number.isFinite(originalMaxAge)
+  const isEnd = expires === undefined || expires === null || momentOf(expires) !== undefined
+  return isAge && isEnd && isTextOrNone(path) && isTextOrNone(domain)
+}
+
+function isTextOrNone(value: unknown): boolean {
+  return value === undefined || value === null || typeof value === 'string'
+}

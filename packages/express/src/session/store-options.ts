@@ -1,4 +1,4 @@
-import type { CookieOptions } from 'express-session'
+import type { CookieOptions, SessionData } from 'express-session'
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts'
 import type { EncryptionKey, Memcache, Ttl } from 'memcache-ts'
 
@@ -14,6 +14,15 @@ export interface MemcacheStoreOptions {
   /** Lengthen the life of a session that is only read at most once in so many seconds. Default 0: with each request. */
   touchAfterSeconds?: number | undefined
   /**
+   * How long a session lives at most, however active its user is: an absolute lifetime besides the idle one (OWASP). Default: no end. It counts from
+   * the first write; sessions from before this option was set, from their next one.
+   */
+  maxLifetimeSeconds?: Ttl | undefined
+  /**
+   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of one user. Default: nobody's.
+   */
+  userId?: ((session: SessionData) => string | number | null | undefined) | undefined
+  /**
    * Encrypt sessions at rest by AES-256-GCM: secrets of at least 32 characters, of which the first seals and all open. What none
    * opens is no session. Default: not encrypted.
    */
@@ -26,6 +35,8 @@ export const STORE_OPTIONS = [
   'ttlSeconds',
   'cookie',
   'touchAfterSeconds',
+  'maxLifetimeSeconds',
+  'userId',
   'encryptionKeys',
   'cache',
 ] as const satisfies readonly (keyof MemcacheStoreOptions)[]
@@ -37,6 +48,8 @@ export const STORE_HINTS = {
   client: 'cache',
   hosts: 'the servers of memcache()',
   prefix: 'the prefix of memcache()',
+  absoluteTimeout: 'maxLifetimeSeconds',
+  idleTimeout: 'ttlSeconds',
 }
 
 /** The options with their defaults. */
@@ -44,7 +57,10 @@ export interface ResolvedStoreOptions {
   readonly ttlSeconds: number
   readonly maxAgeMs: number | undefined
   readonly touchAfterSeconds: number
-  readonly encryptionKeys: readonly EncryptionKey[] | undefined
+  readonly maxLifetimeSeconds: number
+  readonly userId: MemcacheStoreOptions['userId']
+  /** Absent where the option was not named. */
+  readonly encryptionKeys?: readonly EncryptionKey[]
   readonly cache: Memcache | undefined
 }
 
@@ -53,19 +69,30 @@ const DEFAULT_TTL_SECONDS = 86_400
 /** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
 export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStoreOptions {
   checkOptions('MemcacheStore', options, STORE_OPTIONS, STORE_HINTS)
-  const { cookie, touchAfterSeconds = 0, encryptionKeys, cache } = options
+  const { cookie, touchAfterSeconds = 0, maxLifetimeSeconds = Infinity, userId, encryptionKeys, cache } = options
   const ttlSeconds = Math.ceil(ttlToSeconds(options.ttlSeconds ?? DEFAULT_TTL_SECONDS))
   if (ttlSeconds === Infinity) throw new MemcacheOptionError('a session must end: give ttlSeconds a number')
-  if (!(touchAfterSeconds >= 0) || touchAfterSeconds === Infinity) {
-    throw new MemcacheOptionError(`touchAfterSeconds must be a number from 0 on, got ${touchAfterSeconds}`)
+  const maxAge = cookie?.maxAge
+  const maxAgeMs = typeof maxAge === 'number' && maxAge > 0 ? maxAge : undefined
+  const usualSeconds = maxAgeMs === undefined ? ttlSeconds : maxAgeMs / 1000
+  if (!(touchAfterSeconds >= 0 && touchAfterSeconds < usualSeconds)) {
+    throw new MemcacheOptionError(
+      `touchAfterSeconds must be from 0 to less than what a session lives (${usualSeconds} s), or users who are active are logged out, got ${touchAfterSeconds}`,
+    )
   }
-  const maxAgeMs = cookie?.maxAge
+  if (userId !== undefined && typeof userId !== 'function') {
+    throw new MemcacheOptionError('userId must be a function of a session: (session) => session.userId')
+  }
   return {
     ttlSeconds,
-    maxAgeMs: typeof maxAgeMs === 'number' && maxAgeMs > 0 ? maxAgeMs : undefined,
+    maxAgeMs,
     touchAfterSeconds,
-    encryptionKeys: isOneKey(encryptionKeys) ? [encryptionKeys] : encryptionKeys,
+    maxLifetimeSeconds: ttlToSeconds(maxLifetimeSeconds),
+    userId,
     cache,
+    ...(Object.hasOwn(options, 'encryptionKeys') && {
+      encryptionKeys: (isOneKey(encryptionKeys) ? [encryptionKeys] : encryptionKeys) as readonly EncryptionKey[],
+    }),
   }
 }
 

@@ -1,0 +1,223 @@
+import { ClientFlags } from 'memcache-ts-protocol'
+import type { MetaReply } from 'memcache-ts-protocol'
+import { CallDeadline, onOwnServer } from './call-deadline.ts'
+import type { StepOptions } from './call-deadline.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { MultiGet } from './multi-get.ts'
+import { DeleteOperation } from './operations/delete-operation.ts'
+import { MultiGetOperation } from './operations/multi-get-operation.ts'
+import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
+import { StoreOperation } from './operations/store-operation.ts'
+import type { WireKey } from './operations/operation.ts'
+import { ChunkList } from './values/chunk-list.ts'
+import type { CutValue } from './values/chunked-values.ts'
+import type { ValueReader } from './values/value-codec.ts'
+
+/** So many chunks are asked for, or sent, at once. */
+const ROUND = 200
+/** How long the chunks of a value that was replaced stay, for other clients that have read its list already. */
+const REPLACED_SECONDS = 5
+
+/**
+ * The steps on the chunks of values. Chunks are never changed: each write has its own, under keys that nobody can guess. So the
+ * list under a value's key alone decides what the value is, and a step that fails leaves either the old value or the new one.
+ */
+export class Chunks {
+  readonly #dispatcher: Dispatcher
+  readonly #multiGet: MultiGet
+  readonly #timeoutMs: number
+  /** The values whose chunks are being fetched, by id: how many calls do so, and what is to be done after them. */
+  readonly #fetching = new Map<string, { callers: number; readonly after: (() => void)[] }>()
+  /** What is under way after the calls that it belongs to. */
+  readonly #cleanups = new Set<Promise<void>>()
+
+  /** @param timeoutMs the time limit of what is done after a call. */
+  constructor(dispatcher: Dispatcher, multiGet: MultiGet, timeoutMs: number) {
+    this.#dispatcher = dispatcher
+    this.#multiGet = multiGet
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** The bytes of a value; `undefined` when a chunk has gone. With an exptime, it is set for all chunks. */
+  async fetch(list: ChunkList, call: CallDeadline, touchExptime: number | undefined): Promise<Buffer | undefined> {
+    const { id } = list
+    const fetching = this.#fetching.get(id) ?? { callers: 0, after: [] }
+    this.#fetching.set(id, fetching)
+    fetching.callers++
+    try {
+      return await this.#fetchAll(list, { deadline: call, signal: call.signal }, touchExptime)
+    } finally {
+      fetching.callers--
+      if (fetching.callers === 0) {
+        this.#fetching.delete(id)
+        for (const begin of fetching.after) begin()
+      }
+    }
+  }
+
+  /** Stores the chunks of a value; resolves to their list when all are there. What was stored of them is removed when one fails. */
+  async store({ list, chunkAt }: CutValue, exptime: number, options: StepOptions): Promise<ChunkList> {
+    const step = onOwnServer(options)
+    let index = 0
+    try {
+      for (const keys of list.rounds(ROUND)) {
+        // All are waited for, so that none is stored after it was removed.
+        const stored = await Promise.allSettled(keys.map((key) => this.#storeOne(key, chunkAt(index++), exptime, step)))
+        const failed = stored.find(({ status }) => status === 'rejected')
+        if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
+      }
+    } catch (error) {
+      this.remove(list)
+      throw error
+    }
+    return list
+  }
+
+  /** Sets the lifetime of a value's chunks; whether all of them were there. */
+  async touch(list: ChunkList, exptime: number, options: StepOptions): Promise<boolean> {
+    const step = onOwnServer(options)
+    for (const keys of list.rounds(ROUND)) {
+      const found = await Promise.all(keys.map((key) => this.#retrieve(key, false, exptime, step, isFound)))
+      if (found.includes(false)) return false
+    }
+    return true
+  }
+
+  /** Removes the chunks of a value that is no longer stored, after the calls of this client that are fetching them. */
+  remove(list: ChunkList): void {
+    const begin = (): void => this.#cleanUp(list, (key, step) => this.#deleteOne(key, step))
+    const fetching = this.#fetching.get(list.id)
+    if (fetching === undefined) begin()
+    else fetching.after.push(begin)
+  }
+
+  /** Lets the chunks of a value that was replaced expire soon. */
+  retire(list: ChunkList): void {
+    this.#cleanUp(list, (key, step) => this.#retrieve(key, false, REPLACED_SECONDS, step, ignore))
+  }
+
+  /**
+   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` when it has none, or nobody can tell.
+   * Never rejects.
+   */
+  listOf(wireKey: WireKey, options: StepOptions): Promise<ChunkList | undefined> {
+    return new Promise<ChunkList | undefined>((resolve, reject) => {
+      let found: ChunkList | undefined
+      const sink = { hit: (_: WireKey, value: unknown) => (found = value as ChunkList | undefined), failed: ignore }
+      // A classic get where it can be: unlike mg it leaves the right to recache a stale item to those who ask for it.
+      const operation =
+        typeof wireKey === 'string'
+          ? new MultiGetOperation<WireKey>(sink, LIST, () => resolve(found), reject)
+          : new RetrievalOperation(wireKey, { value: true }, '', LIST, valueOf<ChunkList>, resolve, reject)
+      if (operation instanceof MultiGetOperation) operation.add(wireKey as string, wireKey)
+      // Repeated on another connection, it would read what was stored later.
+      operation.mayRepeat = false
+      this.#dispatcher.send(operation, wireKey, options)
+    }).catch(() => undefined)
+  }
+
+  /** Whether no chunks are being fetched, and nothing is done after calls. */
+  get isIdle(): boolean {
+    return this.#fetching.size === 0 && this.#cleanups.size === 0
+  }
+
+  /** Resolves when what is done after calls has ended. */
+  async whenIdle(): Promise<void> {
+    await Promise.all(this.#cleanups)
+  }
+
+  async #fetchAll(list: ChunkList, step: StepOptions, touchExptime: number | undefined): Promise<Buffer | undefined> {
+    const chunks: Buffer[] = []
+    for (const keys of list.rounds(ROUND)) {
+      for (const chunk of await this.#fetchRound(keys, step, touchExptime)) {
+        // One that is there but is not as the list says is no part of the value either.
+        if (chunk === undefined || !list.isLength(chunks.length, chunk.length, chunks[0]?.length ?? chunk.length)) {
+          return undefined
+        }
+        chunks.push(chunk)
+      }
+    }
+    return Buffer.concat(chunks)
+  }
+
+  async #fetchRound(
+    keys: readonly string[],
+    step: StepOptions,
+    touchExptime: number | undefined,
+  ): Promise<(Buffer | undefined)[]> {
+    if (touchExptime !== undefined) {
+      return Promise.all(keys.map((key) => this.#retrieve(key, true, touchExptime, step, valueOf<Buffer>)))
+    }
+    const found = await this.#multiGet.get(keys, step, CHUNKS)
+    // Chunks that could not be asked for are no miss.
+    for (const error of found.errors.values()) throw error
+    return keys.map((key) => found.get(key))
+  }
+
+  #storeOne(key: string, chunk: Buffer, exptime: number, step: StepOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wireKey = this.#dispatcher.textKey(key)
+      this.#dispatcher.send(
+        new StoreOperation(wireKey, 'set', chunk, ClientFlags.bytes, exptime, undefined, key, ignore, resolve, reject),
+        wireKey,
+        step,
+      )
+    })
+  }
+
+  #deleteOne(key: string, step: StepOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wireKey = this.#dispatcher.textKey(key)
+      this.#dispatcher.send(new DeleteOperation({ wireKey }, key, () => resolve(), reject), wireKey, step)
+    })
+  }
+
+  #retrieve<Result>(
+    key: string,
+    value: boolean,
+    touchExptime: number,
+    step: StepOptions,
+    build: (reply: MetaReply, value: unknown) => Result,
+  ): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const wireKey = this.#dispatcher.textKey(key)
+      const request = { value, touchExptime }
+      const operation = new RetrievalOperation(wireKey, request, key, CHUNK, build, resolve, reject)
+      this.#dispatcher.send(operation, wireKey, step)
+    })
+  }
+
+  /** Nobody waits for it: what cannot be reached expires, or is evicted. */
+  #cleanUp(list: ChunkList, each: (key: string, step: StepOptions) => Promise<unknown>): void {
+    const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
+    const cleanup = (async (): Promise<void> => {
+      for (const keys of list.rounds(ROUND)) await Promise.allSettled(keys.map((key) => each(key, { deadline })))
+    })()
+    this.#cleanups.add(cleanup)
+    void cleanup.finally(() => this.#cleanups.delete(cleanup))
+  }
+}
+
+/** The bytes of a chunk, as they are. A list of chunks, or whatever else lies there, is none. */
+const CHUNK: ValueReader = {
+  read: (buffer, start, end, clientFlags, owned) => {
+    if (clientFlags !== ClientFlags.bytes) return undefined
+    const bytes = buffer.subarray(start, end)
+    return owned ? bytes : Buffer.from(bytes)
+  },
+}
+
+const CHUNKS = { reader: CHUNK, withCas: false, build: (value: unknown): Buffer => value as Buffer }
+
+/** A list of chunks; any other value is nothing. */
+export const LIST: ValueReader = {
+  unreadable: 'miss',
+  read: (buffer, start, end, clientFlags) =>
+    clientFlags === ClientFlags.chunks ? ChunkList.read(buffer, start, end) : undefined,
+}
+
+function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {
+  return isFound(reply) ? (value as Value) : undefined
+}
+
+function ignore(): void {}

@@ -1,0 +1,6 @@
+import { types } from 'node:util'
+
+/** Whether a key is bytes, rather than text or parts. Asks no property of the key, which may be anything, and never throws. */
+export function isBytes(key: unknown): key is Uint8Array {
+  return typeof key === 'object' && types.isUint8Array(key)
+}

@@ -1,0 +1,234 @@
+import { kindOf, MemcacheOptionError, MemcacheUnsupportedError, Uint64 } from 'memcache-ts-protocol'
+import type { MetaReply } from 'memcache-ts-protocol'
+import { CallDeadline } from './call-deadline.ts'
+import type { StepOptions } from './call-deadline.ts'
+import { isBytes } from './client-key.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { WireKey } from './operations/operation.ts'
+import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
+import type { RetrievalRequest } from './operations/retrieval-operation.ts'
+import { StoreOperation } from './operations/store-operation.ts'
+import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
+import type { ChunkedValues } from './values/chunked-values.ts'
+import { messageOf } from './values/value-codec.ts'
+import type { ValueReader } from './values/value-codec.ts'
+
+/** The lifetime of a value that had to be restored: its own is not told by the classic text protocol. */
+const RESTORED_SECONDS = 60
+
+/** Bytes that are to be joined to a stored value. */
+export interface Join {
+  readonly wireKey: WireKey
+  /** The key, for errors. */
+  readonly name: string
+  readonly mode: 'append' | 'prepend'
+  readonly fragment: Buffer | string
+  readonly conditions: StoreConditions
+}
+
+/** What is known of the stored value. */
+interface Base {
+  readonly casUnique: Uint64
+  readonly clientFlags: number
+  /** Its bytes, where they had to be read. */
+  readonly bytes: Buffer | undefined
+}
+
+/** How a join ended, and the cas unique that the item has got; zero where it is not told. */
+export interface Joined {
+  readonly status: StoreStatus
+  readonly casUnique: Uint64
+}
+
+const ZERO = new Uint64()
+
+/**
+ * append and prepend. Bytes can be joined to text and bytes alone: joined to a value that is compressed, in chunks or typed they
+ * would destroy it. So the stored value's client flags are looked at first, and its cas unique is compared when the bytes are joined.
+ */
+export class Joins {
+  readonly #dispatcher: Dispatcher
+  readonly #values: ChunkedValues
+  readonly #timeoutMs: number
+
+  constructor(dispatcher: Dispatcher, values: ChunkedValues, timeoutMs: number) {
+    this.#dispatcher = dispatcher
+    this.#values = values
+    this.#timeoutMs = timeoutMs
+  }
+
+  /**
+   * Joins bytes to a stored value; to be called while no other call is made on the key.
+   * @throws MemcacheOptionError if the stored value is not plain text or bytes; it stays.
+   */
+  async join(join: Join, options: StepOptions): Promise<Joined> {
+    const { conditions, name } = join
+    const { compareCas } = conditions
+    for (;;) {
+      const base = await this.#base(join, options)
+      if (base === undefined) {
+        if (conditions.vivifyExptime === undefined) {
+          return { status: compareCas === undefined ? 'notStored' : 'notFound', casUnique: ZERO }
+        }
+        const made = await this.#vivify(join, conditions.vivifyExptime, options)
+        if (made.status !== 'notStored') return made
+        continue
+      }
+      if (compareCas !== undefined && !base.casUnique.equals(compareCas) && conditions.invalidate !== true) {
+        return { status: 'exists', casUnique: ZERO }
+      }
+      if (!this.#values.isPlain(base.clientFlags)) throw notPlain(name, join.mode)
+      const joined = await this.#joinTo(base, join, options)
+      // Another client has changed it meanwhile: its new value may be of another kind.
+      if (joined.status !== 'exists' || compareCas !== undefined) return joined
+      options.deadline?.check()
+    }
+  }
+
+  async #joinTo(base: Base, join: Join, options: StepOptions): Promise<Joined> {
+    const { conditions, mode } = join
+    // A server with -C has no cas uniques to compare.
+    const compareCas = conditions.compareCas ?? (base.casUnique.isZero ? undefined : base.casUnique)
+    const { vivifyExptime: _, ...rest } = conditions
+    try {
+      return await this.#store(join, mode, join.fragment, 0, 0, { ...rest, compareCas }, options)
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError) || conditions.compareCas !== undefined) throw error
+    }
+    const joined = await this.#store(join, mode, join.fragment, 0, 0, rest, options)
+    if (joined.status === 'stored') await this.#restore(join, options)
+    return joined
+  }
+
+  /**
+   * The classic text protocol cannot compare when it joins: a value of another kind that was stored in between is restored. Its
+   * lifetime is not known, and becomes a short one.
+   */
+  async #restore(join: Join, { server, groupKey }: StepOptions): Promise<void> {
+    const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
+    const options = { server, groupKey, deadline }
+    const base = await this.#base(join, options)
+    if (base?.bytes === undefined || this.#values.isPlain(base.clientFlags)) return
+    const { bytes, clientFlags, casUnique: compareCas } = base
+    const length = Buffer.byteLength(join.fragment)
+    const before = join.mode === 'append' ? bytes.subarray(0, bytes.length - length) : bytes.subarray(length)
+    // It may have been stored after the bytes were joined, too.
+    if (this.#isReadable(bytes, clientFlags) || !this.#isReadable(before, clientFlags)) return
+    await this.#store(join, 'set', before, clientFlags, RESTORED_SECONDS, { compareCas }, options)
+    throw notPlain(join.name, join.mode)
+  }
+
+  #isReadable(bytes: Buffer, clientFlags: number): boolean {
+    try {
+      this.#values.read(bytes, 0, bytes.length, clientFlags, false)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #vivify(join: Join, exptime: number, options: StepOptions): Promise<Joined> {
+    const { newCas, returnCas = false } = join.conditions
+    const clientFlags = this.#values.plainFlags(join.fragment)
+    return this.#store(join, 'add', join.fragment, clientFlags, exptime, { newCas, returnCas }, options)
+  }
+
+  /** What is stored; `undefined` when nothing is. */
+  async #base(join: Join, options: StepOptions): Promise<Base | undefined> {
+    try {
+      return await this.#retrieve(join, { value: false, casUnique: true }, options)
+    } catch (error) {
+      if (!(error instanceof MemcacheUnsupportedError)) throw error
+      // Without meta commands the client flags come with the value alone.
+      return this.#retrieve(join, { value: true, casUnique: true }, options)
+    }
+  }
+
+  #retrieve({ wireKey, name }: Join, request: RetrievalRequest, options: StepOptions): Promise<Base | undefined> {
+    return new Promise((resolve, reject) => {
+      const operation = new RetrievalOperation(wireKey, request, name, BYTES, baseOf, resolve, reject)
+      this.#dispatcher.send(operation, wireKey, options)
+    })
+  }
+
+  #store(
+    { wireKey, name }: Join,
+    mode: StoreMode,
+    bytes: Buffer | string,
+    clientFlags: number,
+    exptime: number,
+    conditions: StoreConditions,
+    options: StepOptions,
+  ): Promise<Joined> {
+    return new Promise((resolve, reject) => {
+      const operation = new StoreOperation(
+        wireKey,
+        mode,
+        bytes,
+        clientFlags,
+        exptime,
+        conditions,
+        name,
+        joinedOf,
+        resolve,
+        reject,
+      )
+      this.#dispatcher.send(operation, wireKey, options)
+    })
+  }
+}
+
+/**
+ * The bytes of what is to be joined.
+ * @throws MemcacheOptionError for anything but text and bytes.
+ */
+export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer | string {
+  if (isBytes(value)) return copyOfBytes(mode, value)
+  if (typeof value !== 'string') {
+    throw new MemcacheOptionError(
+      `${mode} joins text or bytes, got ${kindOf(value)}: convert it with String(…) or Buffer.from(…)`,
+    )
+  }
+  if (value.isWellFormed()) return value
+  throw new MemcacheOptionError(`${mode} joins text as UTF-8, which cannot hold half a character: join its bytes`)
+}
+
+/** A copy: the caller may go on writing to its bytes. */
+function copyOfBytes(mode: 'append' | 'prepend', value: Uint8Array): Buffer {
+  try {
+    return Buffer.from(value)
+  } catch (cause) {
+    throw new MemcacheOptionError(`${mode} cannot read the bytes that it was given: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function notPlain(key: string, mode: 'append' | 'prepend'): MemcacheOptionError {
+  const to = mode === 'append' ? 'to' : 'before'
+  return new MemcacheOptionError(
+    `${key}: bytes cannot be joined ${to} a stored value that is not plain text or bytes (it is compressed, in chunks, JSON or typed): read it with gets and store the joined value with cas`,
+    { key },
+  )
+}
+
+/** The bytes of any value, as they are. */
+const BYTES: ValueReader = {
+  read: (buffer, start, end, _, owned) => {
+    const bytes = buffer.subarray(start, end)
+    return owned ? bytes : Buffer.from(bytes)
+  },
+}
+
+function baseOf(reply: MetaReply, value: unknown): Base | undefined {
+  if (!isFound(reply)) return undefined
+  return { casUnique: copyOf(reply.casUnique), clientFlags: reply.clientFlags, bytes: value as Buffer | undefined }
+}
+
+function joinedOf(status: StoreStatus, casUnique: Uint64): Joined {
+  return { status, casUnique: copyOf(casUnique) }
+}
+
+function copyOf(number: Uint64): Uint64 {
+  const copy = new Uint64()
+  copy.copy(number)
+  return copy
+}

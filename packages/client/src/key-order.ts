@@ -1,0 +1,147 @@
+import { MemcacheTimeoutError } from 'memcache-ts-protocol'
+import type { CallDeadline } from './call-deadline.ts'
+import { DeadlineTimer } from './connection/deadline-timer.ts'
+import type { WireKey } from './operations/operation.ts'
+import { unwatch, watch } from './operations/waiter.ts'
+import type { Waiter } from './operations/waiter.ts'
+
+/**
+ * The calls on a key that have more than one step, so that later calls on the key wait for them. Calls of one step need no
+ * entry here: they keep their order by the connection of their key. A call that is given up ends its turn although its last request
+ * may still be under way: the next one's goes behind it, by the same connection.
+ */
+export class KeyOrder {
+  /** The calls that wait, by the key on which a call of several steps is under way. */
+  readonly #lanes = new Map<string, Turn[]>()
+  readonly #timer = new DeadlineTimer(() => this.#expire())
+  readonly #idle: (() => void)[] = []
+
+  /** Whether no call of several steps is under way. */
+  get isIdle(): boolean {
+    return this.#lanes.size === 0
+  }
+
+  /** Whether calls on a key have to wait. */
+  isBusy(key: WireKey): boolean {
+    return this.#lanes.size > 0 && this.#lanes.has(laneOf(key))
+  }
+
+  /**
+   * Begins a call of one step after the earlier calls on its key. To be asked only while the key is busy.
+   * @param begin hands the request to its connection at once; what it throws is the call's rejection.
+   */
+  after(key: WireKey, call: CallDeadline, begin: () => void, reject: (error: unknown) => void): void {
+    this.#wait(this.#lanes.get(laneOf(key))!, new Turn(call, false, begin, reject))
+  }
+
+  /** Begins a call of several steps, after the earlier calls on its key and before all later ones. */
+  alone<Result>(key: WireKey, call: CallDeadline, begin: () => Promise<Result>): Promise<Result> {
+    const lane = laneOf(key)
+    const waiting = this.#lanes.get(lane)
+    const steps = async (): Promise<Result> => {
+      try {
+        return await begin()
+      } finally {
+        this.#next(lane)
+      }
+    }
+    if (waiting === undefined) {
+      this.#lanes.set(lane, [])
+      return steps()
+    }
+    return new Promise((resolve, reject) => {
+      this.#wait(waiting, new Turn(call, true, () => resolve(steps()), reject))
+    })
+  }
+
+  /** Resolves when no call of several steps is under way. */
+  whenIdle(): Promise<void> {
+    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  #wait(waiting: Turn[], turn: Turn): void {
+    waiting.push(turn)
+    if (turn.call.signal !== undefined) watch(turn.call.signal, turn)
+    this.#timer.by(turn.deadline)
+  }
+
+  /** A call of several steps has ended: the next ones begin, up to another of several steps. */
+  #next(lane: string): void {
+    const waiting = this.#lanes.get(lane)!
+    for (let turn = waiting.shift(); turn !== undefined; turn = waiting.shift()) {
+      if (turn.begin() && turn.isAlone) return
+    }
+    this.#lanes.delete(lane)
+    if (this.#lanes.size > 0) return
+    this.#timer.clear()
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  #expire(): void {
+    const now = performance.now()
+    let next = Infinity
+    for (const waiting of this.#lanes.values()) {
+      for (const turn of waiting) {
+        if (turn.deadline <= now) turn.expire()
+        else if (!turn.settled) next = Math.min(next, turn.deadline)
+      }
+    }
+    this.#timer.by(next)
+  }
+}
+
+/** A call that waits for an earlier one on its key. */
+class Turn implements Waiter {
+  signal: AbortSignal | undefined
+  settled = false
+  readonly call: CallDeadline
+  readonly isAlone: boolean
+  readonly #begin: () => void
+  readonly #reject: (error: unknown) => void
+
+  constructor(call: CallDeadline, isAlone: boolean, begin: () => void, reject: (error: unknown) => void) {
+    this.call = call
+    this.isAlone = isAlone
+    this.#begin = begin
+    this.#reject = reject
+  }
+
+  get deadline(): number {
+    return this.call.at
+  }
+
+  get timeoutMs(): number {
+    return this.call.timeoutMs
+  }
+
+  /** Returns whether it has begun, rather than being given up before. */
+  begin(): boolean {
+    if (!this.#settle()) return false
+    try {
+      this.#begin()
+    } catch (error) {
+      this.#reject(error)
+    }
+    return true
+  }
+
+  fail(error: unknown): void {
+    if (this.#settle()) this.#reject(error)
+  }
+
+  expire(): void {
+    this.fail(new MemcacheTimeoutError(`the call waited ${this.timeoutMs} ms for earlier calls on its key`))
+  }
+
+  #settle(): boolean {
+    if (this.settled) return false
+    this.settled = true
+    unwatch(this)
+    return true
+  }
+}
+
+/** Bytes and text that are the same key on the server. */
+function laneOf(key: WireKey): string {
+  return typeof key === 'string' ? key : key.toString()
+}

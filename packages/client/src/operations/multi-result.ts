@@ -1,0 +1,23 @@
+import type { MemcacheError } from 'memcache-ts-protocol'
+import type { ClientKey } from '../call-options.ts'
+import { nameOrKindOf } from '../key-name.ts'
+
+/** The results of a call on many keys, by the keys as they were given. What failed for one key costs the others nothing. */
+export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Result> {
+  /** What went wrong: by the server's name where a server failed, else by the key's. */
+  readonly errors = new Map<string, MemcacheError>()
+  /** What went wrong, key by key: the keys are missing from the results although they may be stored. */
+  readonly keyErrors = new Map<Given, MemcacheError>()
+
+  /** Notes that a key has failed. */
+  fail(given: Given, error: MemcacheError): void {
+    this.keyErrors.set(given, error)
+    const { server } = error
+    // Of a server that cannot be reached, one error tells all.
+    const isOfServer = server !== undefined && error.retryable
+    this.errors.set(isOfServer ? server : nameOrKindOf(given), error)
+  }
+}
+
+/** The hits of a `getMulti`. */
+export type MultiGetResult<Given extends ClientKey, Value> = MultiResult<Given, Value>

@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto'
+import { ClientFlags, MAX_VALUE_BYTES, MemcacheDecodeError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+
+const ID_BYTES = 15
+/** base64url of the id's bytes. */
+const ID = /^[\w-]{20}$/
+/** The most chunks of one value: a list that was stored by somebody else must not say how much work is done for it. */
+const MAX_CHUNKS = 10_000
+/** Longer than every list that is one. */
+const MAX_LIST_LENGTH = 100
+const MAX_CLIENT_FLAGS = 2 ** 32 - 1
+
+/**
+ * The chunks of a value that is larger than an item, as the list under its key names them: `[id, chunks, bytes, client flags]` as JSON
+ * (docs/format.md). All chunks but the last have the same length. The id is random and new with each write, so that those of
+ * two writes never mix.
+ */
+export class ChunkList {
+  readonly id: string
+  readonly count: number
+  /** Of the whole value. */
+  readonly bytes: number
+  /** Of the whole value, as the codec made them. */
+  readonly clientFlags: number
+
+  private constructor(id: string, count: number, bytes: number, clientFlags: number) {
+    this.id = id
+    this.count = count
+    this.bytes = bytes
+    this.clientFlags = clientFlags
+  }
+
+  /** @throws MemcacheTooLargeError if the value would have more chunks than are read. */
+  static create(bytes: number, chunkBytes: number, clientFlags: number): ChunkList {
+    const count = Math.ceil(bytes / chunkBytes)
+    if (count > MAX_CHUNKS || bytes > MAX_VALUE_BYTES) {
+      throw new MemcacheTooLargeError(
+        `a value of ${bytes} bytes would lie in ${count} chunks of ${chunkBytes}: at most ${MAX_CHUNKS} chunks and ${MAX_VALUE_BYTES} bytes can be read again; raise chunkBytes`,
+      )
+    }
+    return new ChunkList(randomBytes(ID_BYTES).toString('base64url'), count, bytes, clientFlags)
+  }
+
+  /** Reads a stored list, which may be anybody's. @throws MemcacheDecodeError for what is no such list. */
+  static read(buffer: Buffer, start: number, end: number): ChunkList {
+    const list = end - start > MAX_LIST_LENGTH ? undefined : parse(buffer.toString('latin1', start, end))
+    if (!isList(list)) {
+      throw new MemcacheDecodeError('a stored value is not the list of chunks that its client flags say')
+    }
+    return new ChunkList(...list)
+  }
+
+  /** What is stored under the value's key. */
+  toBytes(): Buffer {
+    return Buffer.from(JSON.stringify([this.id, this.count, this.bytes, this.clientFlags]))
+  }
+
+  /** The keys of the chunks, in rounds of so many. */
+  *rounds(size: number): Iterable<string[]> {
+    for (let from = 0; from < this.count; from += size) {
+      const length = Math.min(size, this.count - from)
+      yield Array.from({ length }, (_, index) => `chunk:${this.id}:${from + index}`)
+    }
+  }
+
+  /** Whether a chunk may have this length, given the first one's. */
+  isLength(index: number, length: number, firstLength: number): boolean {
+    if (firstLength * (this.count - 1) >= this.bytes || firstLength * this.count < this.bytes) return false
+    return length === (index === this.count - 1 ? this.bytes - firstLength * index : firstLength)
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isList(list: unknown): list is [id: string, chunks: number, bytes: number, clientFlags: number] {
+  if (!Array.isArray(list) || list.length !== 4) return false
+  const [id, count, bytes, clientFlags] = list as unknown[]
+  return (
+    typeof id === 'string' &&
+    ID.test(id) &&
+    isWhole(count, 1, MAX_CHUNKS) &&
+    isWhole(bytes, count, MAX_VALUE_BYTES) &&
+    isWhole(clientFlags, 0, MAX_CLIENT_FLAGS) &&
+    // Lists of lists are never written.
+    clientFlags !== ClientFlags.chunks
+  )
+}
+
+function isWhole(value: unknown, min: number, max: number): value is number {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max
+}

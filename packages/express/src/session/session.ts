@@ -1,0 +1,187 @@
+import { Cookie } from './cookie.ts'
+
+/** A Node callback. */
+export type Callback<Value = void> = (error?: unknown, value?: Value) => void
+
+/** Where a session is found: the request, or what stands for it where a session has another name than `session`. */
+export interface SessionHolder {
+  session?: Session | null | undefined
+  sessionID?: string | undefined
+  sessionStore?: AnyStore | undefined
+}
+
+/** What is needed of an express-session Store. */
+export interface AnyStore {
+  get(id: string, callback: (error: unknown, session?: StoredData | null) => void): void
+  set(id: string, session: object, callback?: Callback): void
+  destroy(id: string, callback?: Callback): void
+  touch?(id: string, session: object, callback?: Callback): void
+  createSession?(request: SessionHolder, data: StoredData): Session
+  generate?(request: SessionHolder): void
+  /** Whether its `createSession` makes sessions of this package. */
+  readonly makesSessions?: boolean
+  on?(event: string, listener: () => void): unknown
+}
+
+/** A session as a store has it. */
+export type StoredData = Record<string, unknown> & { cookie: Record<string, unknown> }
+
+/** What carries out the methods of a session for its request. */
+export interface SessionActions {
+  save(session: Session, callback: Callback | undefined): void
+  destroy(session: Session, callback: Callback | undefined): void
+  reload(session: Session, callback: Callback): void
+  regenerate(session: Session, callback: Callback): void
+  /** Gives the request a new session, which is empty. */
+  generate(): void
+  /** A new id for the same data. */
+  rotate(session: Session): Promise<void>
+  lock(session: Session, options: LockOptions | undefined): Promise<SessionLock>
+}
+
+/** Options of `req.session.lock`. */
+export interface LockOptions {
+  /** How long to wait for the lock. Default 10 000. */
+  waitMs?: number | undefined
+  /** For how long the lock is held at most, should its holder die. Default 30. */
+  leaseSeconds?: number | undefined
+}
+
+/** A lock on a session. It ends by itself when the response has been sent. */
+export interface SessionLock extends AsyncDisposable {
+  /** Lets others have it. */
+  release(): Promise<void>
+}
+
+const actionsOf = new WeakMap<SessionHolder, SessionActions>()
+
+/** Has the sessions of a request go by these actions. */
+export function setActions(holder: SessionHolder, actions: SessionActions): void {
+  actionsOf.set(holder, actions)
+}
+
+/** Gives a request a new session, as a store's `generate` does. */
+export function generateFor(holder: SessionHolder): void {
+  actionsOf.get(holder)?.generate()
+}
+
+/**
+ * `req.session`: an object whose enumerable properties are what is stored. Its API is express-session's; `lock` and
+ * `regenerate({ keep: true })` are in addition to it.
+ */
+export class Session {
+  declare readonly req: SessionHolder
+  declare readonly id: string
+  declare cookie: Cookie;
+  [key: string]: unknown
+
+  constructor(holder: SessionHolder, data?: object) {
+    Object.defineProperty(this, 'req', { value: holder })
+    Object.defineProperty(this, 'id', { value: holder.sessionID })
+    if (typeof data !== 'object' || data === null) return
+    // What is called as a method or a property of this class is no data.
+    for (const key in data) if (!(key in this)) this[key] = (data as Record<string, unknown>)[key]
+  }
+}
+
+/** Not enumerable, as express-session has them: `for … in` finds data alone. */
+const METHODS = {
+  touch(this: Session): Session {
+    return (this['resetMaxAge'] as () => Session)()
+  },
+
+  resetMaxAge(this: Session): Session {
+    this.cookie.maxAge = this.cookie.originalMaxAge
+    return this
+  },
+
+  save(this: Session, callback?: Callback): Session {
+    const actions = actionsOf.get(this.req)
+    if (actions === undefined) this.req.sessionStore!.set(this.id, this, callback ?? (() => {}))
+    else actions.save(this, callback)
+    return this
+  },
+
+  reload(this: Session, callback: Callback): Session {
+    const actions = actionsOf.get(this.req)
+    if (actions === undefined) loadInto(this.req, this.id, callback)
+    else actions.reload(this, callback)
+    return this
+  },
+
+  destroy(this: Session, callback?: Callback): Session {
+    const actions = actionsOf.get(this.req)
+    if (actions === undefined) {
+      delete this.req.session
+      this.req.sessionStore!.destroy(this.id, callback)
+    } else actions.destroy(this, callback)
+    return this
+  },
+
+  regenerate(this: Session, ...[first, second]: [Callback] | [{ keep?: boolean }, Callback?]): unknown {
+    const actions = actionsOf.get(this.req)
+    if (actions === undefined) throw new TypeError('this session has no request that it could be regenerated for')
+    if (typeof first === 'function') {
+      actions.regenerate(this, first)
+      return this
+    }
+    const isDone = first?.keep === true ? actions.rotate(this) : promised((done) => actions.regenerate(this, done))
+    if (second === undefined) return isDone
+    isDone.then(
+      () => process.nextTick(second),
+      (error: unknown) => process.nextTick(second, error),
+    )
+    return this
+  },
+
+  lock(this: Session, options?: LockOptions): Promise<SessionLock> {
+    const actions = actionsOf.get(this.req)
+    if (actions === undefined) throw new TypeError('this session has no request that it could be locked for')
+    return actions.lock(this, options)
+  },
+}
+
+for (const [name, value] of Object.entries(METHODS)) {
+  Object.defineProperty(Session.prototype, name, { value, configurable: true, enumerable: false, writable: true })
+}
+
+/** Calls what takes a Node callback. */
+export function promised(call: (done: Callback) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (isError(error) ? reject(error) : resolve()))
+  })
+}
+
+/** Whether a callback was given an error. */
+export function isError(error: unknown): error is Error {
+  return error !== undefined && error !== null && error !== false
+}
+
+/** Makes the session of a request of what a store has. @throws TypeError for what has no cookie. */
+export function createSession(holder: SessionHolder, data: StoredData): Session {
+  const expires = data.cookie.expires
+  const { originalMaxAge } = data.cookie
+  const cookie = new Cookie(data.cookie)
+  data.cookie = cookie as unknown as StoredData['cookie']
+  if (typeof expires === 'string') cookie.expires = new Date(expires)
+  cookie.originalMaxAge = originalMaxAge as Cookie['originalMaxAge']
+  const session = new Session(holder, data)
+  holder.session = session
+  return session
+}
+
+/** Makes the session of a request as its store wants it, where that is one of ours; another store's would not know of this request's. */
+export function inflate(holder: SessionHolder, data: StoredData): Session {
+  const { sessionStore } = holder
+  return sessionStore?.makesSessions === true ? sessionStore.createSession!(holder, data) : createSession(holder, data)
+}
+
+/** Reads a session again. */
+export function loadInto(holder: SessionHolder, id: string, callback: Callback): void {
+  holder.sessionStore!.get(id, (error, data) => {
+    if (isError(error)) return callback(error)
+    if (data === undefined || data === null) return callback(new Error('failed to load session'))
+    inflate(holder, data)
+    callback()
+  })
+}

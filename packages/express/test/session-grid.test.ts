@@ -1,0 +1,313 @@
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import http2 from 'node:http2'
+import { connect as connectSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import compression from 'compression'
+import flash from 'connect-flash'
+import cookieParser from 'cookie-parser'
+import csurf from 'csurf'
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express'
+import helmet from 'helmet'
+import { testMemcache } from 'memcache-ts/testing'
+import type { TestMemcache } from 'memcache-ts/testing'
+import onHeaders from 'on-headers'
+import passport from 'passport'
+import responseTime from 'response-time'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { memcacheSession } from '../src/index.ts'
+import { EXPRESSES } from './open-app.ts'
+
+const TEXT = 'a body of some length, which compresses. '.repeat(50)
+const FILE = join(mkdtempSync(join(tmpdir(), 'session-grid-')), 'file.txt')
+writeFileSync(FILE, TEXT)
+
+/** Ways in which handlers answer; each has to give `TEXT`. */
+const WAYS: Record<string, (res: Response) => void> = {
+  send: (res) => void res.type('text').send(TEXT),
+  end: (res) => void res.end(TEXT),
+  'writeHead, end': (res) => void res.writeHead(200, { 'Content-Type': 'text/plain' }).end(TEXT),
+  'writeHead with a list, end': (res) =>
+    void res.writeHead(200, 'Fine', ['Content-Type', 'text/plain'] as never).end(TEXT),
+  'write, write, end': (res) => {
+    res.write(TEXT.slice(0, 100))
+    res.write(Buffer.from(TEXT.slice(100, 200)))
+    res.end(TEXT.slice(200), 'latin1', () => {})
+  },
+  'a stream': (res) => void Readable.from([TEXT.slice(0, 70), TEXT.slice(70)]).pipe(res.type('text')),
+  sendFile: (res) => res.sendFile(FILE),
+  'flushHeaders, later the rest': (res) => {
+    res.type('text').flushHeaders()
+    setImmediate(() => res.end(TEXT))
+  },
+}
+
+/** Mount orders. */
+const ORDERS: Record<string, (session: RequestHandler) => RequestHandler[]> = {
+  'session alone': (session) => [session],
+  'compression, session': (session) => [compression({ threshold: 0 }), session],
+  'session, compression': (session) => [session, compression({ threshold: 0 })],
+  'helmet, response-time, cookie-parser, session': (session) => [helmet(), responseTime(), cookieParser(), session],
+  'session, response-time, on-headers, cookie-parser': (session) => [
+    session,
+    responseTime(),
+    (_req, res, next) => {
+      onHeaders(res, () => void res.setHeader('X-On-Headers', 'yes'))
+      next()
+    },
+    cookieParser(),
+  ],
+  'session, csurf, flash, passport': (session) => [
+    session,
+    csurf({ ignoreMethods: ['GET', 'HEAD'] }) as unknown as RequestHandler,
+    flash(),
+    passport.initialize(),
+    passport.session(),
+  ],
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly cookie: string | undefined
+  readonly fields: Record<string, unknown>
+}
+
+function decoded(encoding: unknown, body: Buffer): string {
+  if (encoding === 'gzip') return gunzipSync(body).toString()
+  return (encoding === 'br' ? brotliDecompressSync(body) : body).toString()
+}
+
+function cookieOf(setCookie: string | undefined): string | undefined {
+  return setCookie?.startsWith('connect.sid=') === true ? setCookie.split(';', 1)[0] : undefined
+}
+
+/** Reads the responses on a connection of HTTP/1 until it ends. */
+function readResponses(bytes: Buffer): Answer[] {
+  const answers: Answer[] = []
+  for (let rest = bytes; rest.length > 0;) {
+    const end = rest.indexOf('\r\n\r\n')
+    const [statusLine, ...lines] = rest.subarray(0, end).toString('latin1').split('\r\n')
+    const fields: Record<string, string> = {}
+    for (const line of lines) fields[line.slice(0, line.indexOf(':')).toLowerCase()] = line.slice(line.indexOf(':') + 2)
+    let body: Buffer
+    rest = rest.subarray(end + 4)
+    if (fields['transfer-encoding'] === 'chunked') {
+      const chunks: Buffer[] = []
+      for (;;) {
+        const lineEnd = rest.indexOf('\r\n')
+        const size = Number.parseInt(rest.subarray(0, lineEnd).toString(), 16)
+        if (Number.isNaN(size)) throw new Error('a chunk is missing')
+        chunks.push(rest.subarray(lineEnd + 2, lineEnd + 2 + size))
+        rest = rest.subarray(lineEnd + 2 + size + 2)
+        if (size === 0) break
+      }
+      body = Buffer.concat(chunks)
+    } else {
+      const length = fields['content-length'] === undefined ? rest.length : Number(fields['content-length'])
+      if (length > rest.length) throw new Error('the body is cut short')
+      body = rest.subarray(0, length)
+      rest = rest.subarray(length)
+    }
+    const status = Number(statusLine!.split(' ')[1])
+    answers.push({
+      status,
+      body: decoded(fields['content-encoding'], body),
+      cookie: cookieOf(fields['set-cookie']),
+      fields,
+    })
+  }
+  return answers
+}
+
+type Ask = (server: Server, paths: readonly string[], cookie?: string) => Promise<Answer[]>
+
+const overSocket =
+  (version: string): Ask =>
+  (server, paths, cookie) =>
+    new Promise((resolve, reject) => {
+      const socket = connectSocket((server.address() as { port: number }).port, '127.0.0.1')
+      const parts: Buffer[] = []
+      socket.on('data', (part: Buffer) => parts.push(part)).on('error', reject)
+      socket.on('close', () => {
+        try {
+          resolve(readResponses(Buffer.concat(parts)))
+        } catch (error) {
+          reject(error as Error)
+        }
+      })
+      const carried = cookie === undefined ? '' : `Cookie: ${cookie}\r\n`
+      for (const [index, path] of paths.entries()) {
+        const close = index === paths.length - 1 ? 'Connection: close\r\n' : ''
+        socket.write(
+          `GET ${encodeURI(path)} HTTP/${version}\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n${carried}${close}\r\n`,
+        )
+      }
+    })
+
+const overHttp2: Ask = async (server, paths, cookie) => {
+  const client = http2.connect(`http://127.0.0.1:${(server.address() as { port: number }).port}`)
+  try {
+    return await Promise.all(
+      paths.map(
+        (path) =>
+          new Promise<Answer>((resolve, reject) => {
+            const stream = client.request({
+              ':path': encodeURI(path),
+              'accept-encoding': 'gzip',
+              ...(cookie === undefined ? {} : { cookie }),
+            })
+            let fields: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader = {}
+            const parts: Buffer[] = []
+            stream.on('response', (received) => (fields = received)).on('data', (part: Buffer) => parts.push(part))
+            stream.on('error', reject).on('end', () =>
+              resolve({
+                status: Number(fields[':status']),
+                body: decoded(fields['content-encoding'], Buffer.concat(parts)),
+                cookie: cookieOf(fields['set-cookie']?.[0]),
+                fields,
+              }),
+            )
+            stream.end()
+          }),
+      ),
+    )
+  } finally {
+    client.close()
+  }
+}
+
+const PROTOCOLS: Record<string, Ask> = {
+  'HTTP/1.0': overSocket('1.0'),
+  'HTTP/1.1': overSocket('1.1'),
+  'HTTP/2': overHttp2,
+}
+
+/** An application whose handlers write to the session and answer in each way. */
+function makeApp(
+  express: (typeof EXPRESSES)[number][1],
+  middlewares: readonly RequestHandler[],
+  test: TestMemcache,
+): Express {
+  const app = express()
+  app.set('env', 'test')
+  app.use(...middlewares)
+  app.get('/session', (req, res) => void res.json({ way: req.session.way ?? 'none' }))
+  for (const [way, answer] of Object.entries(WAYS)) {
+    app.get(encodeURI(`/${way}`), (req, res) => {
+      req.session.way = way
+      answer(res)
+    })
+    app.get(encodeURI(`/away/${way}`), async (req, res) => {
+      req.session.way = way
+      await test.server.pause()
+      answer(res)
+    })
+  }
+  app.use((error: { code?: string }, _req: Request, res: Response, next: NextFunction) => {
+    if (res.headersSent) return next(error)
+    res.status(503).json({ error: error.code })
+  })
+  return app
+}
+
+async function listenFor(app: Express, protocol: string): Promise<Server> {
+  let server
+  if (protocol === 'HTTP/2') {
+    // The prototypes of this application alone.
+    for (const [name, made] of [
+      ['request', http2.Http2ServerRequest],
+      ['response', http2.Http2ServerResponse],
+    ] as const) {
+      const own = app[name] as object
+      const shared = Object.getPrototypeOf(own) as object
+      Object.setPrototypeOf(
+        own,
+        Object.create(made.prototype as object, Object.getOwnPropertyDescriptors(shared)) as object,
+      )
+    }
+    server = http2.createServer(app as unknown as (req: unknown, res: unknown) => void) as unknown as Server
+  } else server = createServer(app as unknown as (req: IncomingMessage, res: ServerResponse) => void)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return server
+}
+
+interface Site extends AsyncDisposable {
+  readonly server: Server
+}
+
+async function openSite(
+  express: (typeof EXPRESSES)[number][1],
+  order: (session: RequestHandler) => RequestHandler[],
+  protocol: string,
+): Promise<Site> {
+  const test = await testMemcache({ timeoutMs: 60 })
+  const session = memcacheSession({ secret: 'test', cache: test.cache })
+  const server = await listenFor(makeApp(express, order(session), test), protocol)
+  return {
+    server,
+    async [Symbol.asyncDispose]() {
+      server.close()
+      await test[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe.each(EXPRESSES)('a session on %s', (_, express) => {
+  describe.each(Object.keys(PROTOCOLS))('over %s', (protocol) => {
+    describe.each(Object.keys(ORDERS))('%s', (order) => {
+      const ask = PROTOCOLS[protocol]!
+      let site: Site
+      beforeAll(async () => void (site = await openSite(express, ORDERS[order]!, protocol)))
+      afterAll(async () => site[Symbol.asyncDispose]())
+
+      it('answers in every way with the exact body, after the session is stored', async () => {
+        for (const way of Object.keys(WAYS)) {
+          const [answer] = await ask(site.server, [`/${way}`])
+          expect(answer, way).toMatchObject({ status: 200, body: TEXT, cookie: expect.any(String) as string })
+          const [seen] = await ask(site.server, ['/session'], answer!.cookie)
+          expect(seen, way).toMatchObject({ status: 200, body: JSON.stringify({ way }) })
+        }
+      })
+
+      it('answers in no way with what was chosen when the session cannot be stored', async () => {
+        await Promise.all(
+          Object.keys(WAYS).map(async (way) => {
+            await using away = await openSite(express, ORDERS[order]!, protocol)
+            const [answer] = await ask(away.server, [`/away/${way}`])
+            expect({ ...answer, fields: undefined }, way).toEqual({
+              status: 503,
+              body: expect.stringMatching(/^\{"error":"ERR_MEMCACHE_(TIMEOUT|CONNECTION)"\}$/) as string,
+              cookie: undefined,
+              fields: undefined,
+            })
+          }),
+        )
+      })
+
+      it.skipIf(protocol === 'HTTP/1.0')('keeps the order of pipelined requests', async () => {
+        const ways = Object.keys(WAYS)
+        const answers = await ask(
+          site.server,
+          ways.flatMap((way) => [`/${way}`, '/session']),
+        )
+        expect(answers.map(({ status, body }) => [status, body])).toEqual(
+          ways.flatMap(() => [
+            [200, TEXT],
+            [200, '{"way":"none"}'],
+          ]),
+        )
+      })
+    })
+  })
+})
+
+declare module 'express-session' {
+  interface SessionData {
+    way: string
+  }
+}

@@ -1,0 +1,170 @@
+import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
+import { Http1Output, isHttp1 } from './http1-output.ts'
+import { Http2Output, isHttp2 } from './http2-output.ts'
+
+/** A response of `node:http` or of the compatibility API of `node:http2`. */
+export type AnyResponse = ServerResponse | Http2ServerResponse
+
+/** What a response sends, below everything that the application can see of it. */
+export interface ResponseOutput {
+  /** Whether the head has been handed to the connection already, and cannot be taken back. */
+  readonly isHeadSent: boolean
+  /** Holds what is sent from now on. */
+  hold(): void
+  /** Sends what was held, and everything that comes after it. */
+  release(): void
+  /** Forgets what was held, and everything that comes after it, and calls back when the application has ended the response. */
+  drop(onEnded: () => void): void
+  /** Forgets what was held; afterwards the response is as if nothing had been written to it. */
+  discard(): void
+  /** Takes one value of a field out of a head that is held. */
+  withdraw(name: string, value: string): void
+  /** Ends the connection, or in HTTP/2 the stream, without a complete response. */
+  abort(): void
+}
+
+/** Called with the error of work that failed. The response is fresh again, or, if its head had been sent, aborted. */
+export type DeferredFailure = (error: unknown) => void
+
+/** How long a response that has to be taken back may still be written to, before its connection is closed. */
+const MAX_DROPPING_MS = 1000
+
+/** Fields that describe the body of a response that was discarded. */
+const BODY_FIELDS = [
+  'Accept-Ranges',
+  'Cache-Control',
+  'Content-Digest',
+  'Content-Disposition',
+  'Content-Encoding',
+  'Content-Language',
+  'Content-Length',
+  'Content-Location',
+  'Content-Range',
+  'Content-Type',
+  'ETag',
+  'Expires',
+  'Last-Modified',
+  'Location',
+  'Repr-Digest',
+  'Trailer',
+  'Transfer-Encoding',
+]
+
+/** Methods through which Node's response is written to; middlewares put their own in front of them. */
+const WRITING_METHODS = [
+  'addListener',
+  'addTrailers',
+  'end',
+  'flush',
+  'flushHeaders',
+  'on',
+  'once',
+  'write',
+  'writeHead',
+] as const
+
+const deferredResponses = new WeakMap<AnyResponse, DeferredResponse>()
+
+/**
+ * Sends nothing more of a response until some work is done. The application may go on: it sees a response that was written and
+ * ended, as Node has it (`headersSent`, `writableEnded`, a `setHeader` that throws), while the bytes wait in front of the
+ * connection, after those of earlier responses on it. Several pieces of work may be waited for; they are not waited for by turns.
+ *
+ * If one fails and the head has not been sent, the response is discarded: its status, its body and the fields that describe the body
+ * never reach the client, the methods that middlewares have wrapped are Node's again, and `onFailure` answers. A producer that still writes
+ * is waited for, a second at most. If the head has been sent, the connection is closed, so that the client does not take what it has for
+ * all, and `onFailure` is called too.
+ *
+ * Nothing is held of a response that is of neither kind, a mock of one for example: `onFailure` is called as soon as the work fails.
+ */
+export function deferResponse(response: AnyResponse, work: PromiseLike<unknown>, onFailure: DeferredFailure): void {
+  let deferred = deferredResponses.get(response)
+  if (deferred === undefined) {
+    deferred = new DeferredResponse(response)
+    deferredResponses.set(response, deferred)
+  }
+  deferred.waitFor(work, onFailure)
+}
+
+/** Takes one value of a field out of the head of a response that is being deferred: a cookie that must not be set after all. */
+export function withdrawField(response: AnyResponse, name: string, value: string): void {
+  deferredResponses.get(response)?.withdraw(name, value)
+}
+
+/** Whether a response was discarded because work that it had to wait for failed: what was written to it is not what the client got. */
+export function isDiscarded(response: AnyResponse): boolean {
+  return deferredResponses.get(response)?.isDiscarded === true
+}
+
+class DeferredResponse {
+  readonly #response: AnyResponse
+  readonly #output: ResponseOutput | undefined
+  #pending = 0
+  #failure: { readonly error: unknown; readonly onFailure: DeferredFailure } | undefined
+  isDiscarded = false
+
+  constructor(response: AnyResponse) {
+    this.#response = response
+    this.#output = outputOf(response)
+  }
+
+  waitFor(work: PromiseLike<unknown>, onFailure: DeferredFailure): void {
+    if (this.#pending++ === 0 && this.#failure === undefined) this.#output?.hold()
+    work.then(
+      () => this.#settle(),
+      (error: unknown) => {
+        this.#failure ??= { error, onFailure }
+        this.#settle()
+      },
+    )
+  }
+
+  withdraw(name: string, value: string): void {
+    this.#output?.withdraw(name, value)
+  }
+
+  #settle(): void {
+    if (--this.#pending > 0 || this.isDiscarded) return
+    if (this.#failure === undefined) this.#output?.release()
+    else this.#fail(this.#failure.error, this.#failure.onFailure)
+  }
+
+  #fail(error: unknown, onFailure: DeferredFailure): void {
+    const output = this.#output
+    if (output === undefined) return onFailure(error)
+    this.isDiscarded = true
+    if (output.isHeadSent) {
+      output.abort()
+      return onFailure(error)
+    }
+    if (this.#response.writableEnded) return this.#discard(output, error, onFailure)
+    // Somebody still writes: an error response in between would be mixed with the rest.
+    let isOver = false
+    const once = (finish: () => void) => () => {
+      clearTimeout(timer)
+      if (!isOver) finish()
+      isOver = true
+    }
+    const giveUp = once(() => {
+      output.abort()
+      onFailure(error)
+    })
+    const timer = setTimeout(() => giveUp(), MAX_DROPPING_MS)
+    output.drop(once(() => this.#discard(output, error, onFailure)))
+  }
+
+  #discard(output: ResponseOutput, error: unknown, onFailure: DeferredFailure): void {
+    const response = this.#response as ServerResponse
+    output.discard()
+    for (const method of WRITING_METHODS) if (Object.hasOwn(response, method)) Reflect.deleteProperty(response, method)
+    for (const name of BODY_FIELDS) response.removeHeader(name)
+    response.statusCode = 200
+    onFailure(error)
+  }
+}
+
+function outputOf(response: AnyResponse): ResponseOutput | undefined {
+  if (isHttp1(response)) return new Http1Output(response)
+  return isHttp2(response) ? new Http2Output(response) : undefined
+}

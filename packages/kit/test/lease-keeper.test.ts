@@ -1,0 +1,28 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import type { AdaptiveStore } from '../src/cache/adaptive-store.ts'
+import { LeaseKeeper } from '../src/cache/lease-keeper.ts'
+
+beforeEach(() => vi.useFakeTimers())
+afterEach(() => vi.useRealTimers())
+
+/** How often a lease of 3 seconds was renewed within so many. */
+async function renewals(filled: boolean, forMs: number, seconds: number): Promise<number> {
+  let renewed = 0
+  const store = { use: async () => BigInt(++renewed) } as unknown as AdaptiveStore
+  const keeper = new LeaseKeeper(store, 3)
+  keeper.keep({ key: 'k', casUnique: 0n, filled }, forMs)
+  await vi.advanceTimersByTimeAsync(seconds * 1000)
+  keeper.close()
+  return renewed
+}
+
+it('renews a lease for as long as its loader runs', async () => {
+  expect(await renewals(false, Infinity, 60)).toBeGreaterThan(50)
+  expect(await renewals(true, Infinity, 60)).toBeGreaterThan(50)
+})
+
+it('renews it no longer than it may be kept, so that a reload that hangs keeps nobody else from it', async () => {
+  const renewed = await renewals(true, 6000, 60)
+  expect(renewed).toBeGreaterThan(3)
+  expect(renewed).toBeLessThanOrEqual(6)
+})

@@ -1,0 +1,206 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate as turn } from 'node:timers/promises'
+import fc from 'fast-check'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { passTime } from 'memcache-ts-testing'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+
+let test: TestCaches
+beforeEach(async () => {
+  test = await openCache()
+})
+afterEach(() => test[Symbol.asyncDispose]())
+
+const never = (): Promise<never> => new Promise(() => {})
+
+describe('a load that would wait for itself', () => {
+  it('runs its loader directly', async () => {
+    const { cache } = test
+    expect(await cache.getOrSet('k', () => cache.getOrSet('k', () => 'inner'))).toBe('inner')
+    expect(await cache.getOrSet('k', () => 'not loaded')).toBe('inner')
+  })
+
+  it('is refused where its loader asks for it again and again', async () => {
+    const { cache } = test
+    const node = (id: number): Promise<unknown> => cache.getOrSet(['node', id], () => node(id === 1 ? 2 : 1))
+    await expect(node(1)).rejects.toThrow(MemcacheOptionError)
+    await expect(node(1)).rejects.toThrow('again and again')
+  })
+
+  it('is told from one that waits for another', async () => {
+    const { cache } = test
+    let loads = 0
+    const shared = () => cache.getOrSet('shared', async () => (await turn(), ++loads))
+    const values = await Promise.all(['a', 'b', 'c'].map((key) => cache.getOrSet(key, shared)))
+    expect(values).toEqual([1, 1, 1])
+  })
+
+  it('is found after its loader has invalidated what all wait for', async () => {
+    const { cache } = test
+    const load = async () => {
+      await cache.invalidateTags('all')
+      return cache.getOrSet('k', () => 'inner')
+    }
+    expect(await cache.getOrSet('k', load, { tags: ['all'] })).toBe('inner')
+  })
+
+  it('hangs in no arrangement of keys that need each other', async () => {
+    const KEYS = ['a', 'b', 'c', 'd']
+    const NEEDS = fc.array(fc.subarray(KEYS), { minLength: KEYS.length, maxLength: KEYS.length })
+    const CALLS = fc.array(fc.constantFrom(...KEYS), { minLength: 1, maxLength: 6 })
+    await fc.assert(
+      fc.asyncProperty(NEEDS, CALLS, fc.boolean(), async (needs, calls, many) => {
+        const { cache } = test
+        await cache.client.flushAll()
+        const load = async (key: string): Promise<string> => {
+          await turn()
+          const needed = needs[KEYS.indexOf(key)]!
+          if (many) await cache.getOrSetMany(needed, (ids) => Promise.all(ids.map((id) => load(id))))
+          else await Promise.all(needed.map((other) => cache.getOrSet([other], () => load(other))))
+          return key
+        }
+        const settled = await Promise.allSettled(calls.map((key) => cache.getOrSet([key], () => load(key))))
+        for (const [index, outcome] of settled.entries()) {
+          if (outcome.status === 'fulfilled') expect(outcome.value).toBe(calls[index])
+          else expect(outcome.reason).toBeInstanceOf(MemcacheOptionError)
+        }
+      }),
+      { numRuns: 100 },
+    )
+  })
+})
+
+describe('a loader that never settles', () => {
+  it('holds nobody once its callers are gone', async () => {
+    const { cache } = test
+    const controller = new AbortController()
+    const given = cache.getOrSet('k', never, { signal: controller.signal })
+    await vi.waitFor(() => expect(cache.stats().loads).toBe(1))
+    controller.abort(new Error('gone'))
+    await expect(given).rejects.toThrow('gone')
+    expect(await cache.getOrSet('k', () => 'loaded')).toBe('loaded')
+    expect(await test.another().get('k')).toBe('loaded')
+  })
+})
+
+describe('work in the background', () => {
+  it('sees nothing of the request that has started it', async () => {
+    const { cache } = test
+    const requests = new AsyncLocalStorage<string>()
+    const options = { ttlSeconds: 60, staleSeconds: 600 }
+    const seen: (string | undefined)[] = []
+    const load = () => seen.push(requests.getStore())
+    await requests.run('ann', () => cache.getOrSet('k', load, options))
+    await cache.expire('k')
+    await requests.run('bob', () => cache.getOrSet('k', load, options))
+    await passTime(test.clock, cache, 0)
+    expect(seen).toEqual(['ann', undefined])
+  })
+})
+
+describe('what is known only when a loader runs', () => {
+  it.each([undefined, null, 0, -5, NaN, 31_536_000, '300', 'soon', {}, Infinity])(
+    'a lifetime %j loses no value',
+    async (ttl) => {
+      expect(await test.cache.getOrSet('k', ({ setTtlSeconds }) => (setTtlSeconds(ttl as never), 'v'))).toBe('v')
+      const isKept = ttl === undefined || ttl === null || ttl === 31_536_000 || ttl === Infinity
+      expect(await test.cache.get('k')).toBe(isKept ? 'v' : undefined)
+    },
+  )
+
+  it.each([[undefined], [null], ['news'], [['news']], [[]], [['']], [[1]], [5], [['\ud800']]])(
+    'tags %j lose no value',
+    async (tags) => {
+      expect(await test.cache.getOrSet('k', ({ setTags }) => (setTags(tags as never), 'v'))).toBe('v')
+    },
+  )
+})
+
+describe('what others have stored', () => {
+  const STORED = fc.record({
+    clientFlags: fc.constantFrom(0, 1, 2, 3, 4, 8, 16, 17, 18, 24, 33, 99, 2 ** 32 - 1, 1_296_236_549),
+    bytes: fc.oneof(
+      fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
+      fc.jsonValue().map((value) => Buffer.from(`${JSON.stringify(value)}\nx`)),
+      fc
+        .constantFrom(
+          '',
+          '[1,0,0,{}]\nx',
+          '[8,0,0,{}]\n[8,0,0,{}]\nx',
+          '[1,0,0,{"bad key":1}]\nx',
+          '[1,1e400,0,{}]\nx',
+          '[1,0,0,{"~tag:a":1}]\nx',
+          '["a",1000000000,5,1]',
+        )
+        .map((text) => Buffer.from(text)),
+    ),
+  })
+
+  it('is a miss where it cannot be read, and is replaced by the next load', async () => {
+    await fc.assert(
+      fc.asyncProperty(STORED, async ({ clientFlags, bytes }) => {
+        const { cache } = test
+        const raw = { bytes, clientFlags }
+        await cache.client.set('k', raw, 600)
+        await cache.client.set('~tag:t', raw, 600)
+        const first = await cache.getOrSet('k', () => 'loaded', { tags: ['t'] })
+        if (first !== 'loaded') return
+        expect(await cache.getOrSet('k', () => 'loaded again', { tags: ['t'] })).toBe('loaded')
+        expect(await cache.invalidateTags('t')).toBe(true)
+        expect(await cache.getOrSet('k', () => 'new', { tags: ['t'] })).toBe('new')
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+describe('listeners and loggers that throw', () => {
+  it('change no outcome and leave no lease, and Node reports what they throw', async () => {
+    const thrown: unknown[] = []
+    const listeners = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', (error) => thrown.push(error))
+    try {
+      const bug = (): never => {
+        throw new Error('a bug')
+      }
+      const cache = test.another({ logger: { info: bug, warn: bug } })
+      const EVENTS = ['hit', 'miss', 'stale', 'load', 'loadError', 'set', 'delete', 'invalidate', 'cacheError'] as const
+      for (const event of EVENTS) cache.on(event, bug)
+      expect(await cache.getOrSet('k', () => 'v')).toBe('v')
+      expect(await cache.getOrSet('k', () => 'w')).toBe('v')
+      await expect(cache.getOrSet('l', () => Promise.reject(new Error('the loader')))).rejects.toThrow('the loader')
+      expect(await cache.getOrSet('l', () => 'fine')).toBe('fine')
+      expect(await cache.set('k', 1)).toBe(true)
+      expect(await cache.delete('k')).toBe(true)
+      expect(await cache.invalidateTags('t')).toBe(true)
+      expect(await cache.getOrSet('f', () => ({ f: () => 1 }))).toBeDefined()
+      await vi.waitFor(() => expect(thrown.length).toBeGreaterThan(5))
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    }
+  })
+})
+
+describe('more invalidations than can be remembered', () => {
+  it('make everything under the prefix invalid, and nothing else', async () => {
+    const shop = test.another({ prefix: 'shop' })
+    const reader = test.another({ prefix: 'shop' })
+    await shop.set('a', 'old')
+    expect(await reader.get('a')).toBe('old')
+    await test.server.stop()
+    const tags = Array.from({ length: 100_001 }, (_, index) => `t${index}`)
+    expect(await shop.invalidateTags(tags)).toBe(false)
+    await test.server.start()
+    await vi.waitFor(() => expect(shop.stats().pending).toBe(0), { timeout: 20_000 })
+    expect(await shop.get('a')).toBeUndefined()
+    expect(await shop.getOrSet('a', () => 'new')).toBe('new')
+    expect(await shop.get('a')).toBe('new')
+    expect(await test.another({ prefix: 'shop' }).get('a')).toBe('new')
+    await vi.waitFor(async () => expect(await reader.get('a')).toBe('new'))
+    expect(Number(test.server.memcached.stats()['cmd_flush'])).toBe(0)
+  })
+})

@@ -1,0 +1,23 @@
+import { Logger } from '@nestjs/common'
+import type { ModulesContainer } from '@nestjs/core'
+import { configOf, peekDefaultMemcache, processMethodsOf } from 'memcache-ts'
+import { cachesOf, providersOf } from './providers.ts'
+
+/**
+ * Warns of classes with decorators of `memcache-ts` in place of this package's: they use the process's cache, which is another
+ * one than the application's, so that neither evicts what the other has stored.
+ */
+export function checkProcessCache(modules: ModulesContainer): void {
+  const process = peekDefaultMemcache()
+  if (process !== undefined && [...cachesOf(modules).values()].includes(process)) return
+  const told = new Set<Function>()
+  for (const { constructor } of providersOf(modules)) {
+    if (constructor === undefined || told.has(constructor) || configOf(constructor)?.cache !== undefined) continue
+    const [method] = processMethodsOf(constructor)
+    if (method === undefined) continue
+    told.add(constructor)
+    new Logger('Memcache').warn(
+      `${constructor.name}.${String(method)} has a decorator of memcache-ts, which uses the cache of the process and not the application's: import it from memcache-ts-nestjs`,
+    )
+  }
+}

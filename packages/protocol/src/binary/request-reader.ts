@@ -1,0 +1,167 @@
+import { STOP } from '../frame-reader.ts'
+import { MAX_KEY_BYTES } from '../limits.ts'
+import { Uint64 } from '../uint64.ts'
+import { BINARY_HEADER_BYTES } from './request-formatter.ts'
+
+export const BINARY_REQUEST_MAGIC = 0x80
+/** A longer body is refused, as memcached does (its largest item). */
+const MAX_BINARY_BODY_BYTES = 1024 * 1024 * 1024
+/** The value that follows is for the handler; otherwise it is passed over. */
+export const VALUE = 1
+const EMPTY = Buffer.alloc(0)
+
+/** A request's header, and where its extras and its key are; refilled by each. `buffer` is only lent for the call. */
+export class BinaryRequest {
+  opcode = 0
+  opaque = 0
+  readonly cas = new Uint64()
+  extrasLength = 0
+  keyLength = 0
+  bodyLength = 0
+  buffer: Buffer = EMPTY
+  extrasStart = 0
+  keyStart = 0
+
+  get valueLength(): number {
+    return this.bodyLength - this.extrasLength - this.keyLength
+  }
+
+  /** Whether no request can have such lengths; then there are neither extras nor a key. */
+  get isMalformed(): boolean {
+    return this.valueLength < 0 || this.keyLength > MAX_KEY_BYTES || this.bodyLength > MAX_BINARY_BODY_BYTES
+  }
+}
+
+/** What a `BinaryRequestReader` hands its requests to. */
+export interface BinaryRequestHandler {
+  /**
+   * A request with its extras and its key. Returns `VALUE` to be given the value, `NONE`, or `STOP`: read no further until
+   * `resume()`.
+   */
+  request(request: BinaryRequest): number
+  /** A piece of the value, in order, at `offset` of it; `buffer` is only lent for the call. */
+  data(buffer: Buffer, start: number, end: number, offset: number): void
+  /** The value has been read. Returns `NONE` or `STOP`. */
+  dataEnd(): number
+  /** Bytes that are no binary request: nothing is read after them. */
+  badMagic(): void
+}
+
+/**
+ * Cuts a stream of bytes into binary requests, however the network split it (protocol-binary). Only what comes before a
+ * whole key, and what stands behind a `STOP`, is copied.
+ */
+export class BinaryRequestReader {
+  readonly #handler: BinaryRequestHandler
+  readonly #request = new BinaryRequest()
+  #held: Buffer = EMPTY
+  /** Bytes of the value still to come, and how many it has. */
+  #left = 0
+  #valueLength = 0
+  #isWanted = false
+  #stopped = false
+  #ended = false
+
+  constructor(handler: BinaryRequestHandler) {
+    this.#handler = handler
+  }
+
+  get heldBytes(): number {
+    return this.#held.length
+  }
+
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  /** Whether a value is being received. */
+  get isReadingValue(): boolean {
+    return this.#left > 0
+  }
+
+  /** Takes received bytes; `buffer` may be used again afterwards. */
+  push(buffer: Buffer, start: number, end: number): void {
+    if (this.#ended) return
+    const isWhole = !this.#stopped && this.#held.length === 0
+    if (isWhole) {
+      this.#run(buffer, start, end, false)
+      return
+    }
+    this.#held = Buffer.concat([this.#held, buffer.subarray(start, end)])
+    if (!this.#stopped) this.#runHeld()
+  }
+
+  /** Goes on behind a `STOP`. */
+  resume(): void {
+    if (!this.#stopped || this.#ended) return
+    this.#stopped = false
+    this.#runHeld()
+  }
+
+  /** Stops for good. */
+  stop(): void {
+    this.#ended = true
+    this.#stopped = true
+    this.#held = EMPTY
+  }
+
+  #runHeld(): void {
+    const held = this.#held
+    this.#held = EMPTY
+    this.#run(held, 0, held.length, true)
+  }
+
+  #run(buffer: Buffer, start: number, end: number, isOwn: boolean): void {
+    let at = start
+    while (at < end && !this.#stopped) {
+      const next = this.#left > 0 ? this.#readValue(buffer, at, end) : this.#readHead(buffer, at, end)
+      if (next === at) break
+      at = next
+    }
+    if (at === end || this.#ended) return
+    this.#held = isOwn ? buffer.subarray(at, end) : Buffer.from(buffer.subarray(at, end))
+  }
+
+  /** Reads a header, extras and key; returns the position behind them, or `at` if they have not come whole. */
+  #readHead(buffer: Buffer, at: number, end: number): number {
+    if (buffer[at] !== BINARY_REQUEST_MAGIC) {
+      this.#handler.badMagic()
+      this.stop()
+      return end
+    }
+    if (end - at < BINARY_HEADER_BYTES) return at
+    const request = this.#request
+    request.opcode = buffer[at + 1]!
+    request.keyLength = buffer.readUInt16BE(at + 2)
+    request.extrasLength = buffer[at + 4]!
+    request.bodyLength = buffer.readUInt32BE(at + 8)
+    request.opaque = buffer.readUInt32BE(at + 12)
+    request.cas.set(buffer.readUInt32BE(at + 16), buffer.readUInt32BE(at + 20))
+    request.buffer = buffer
+    request.extrasStart = at + BINARY_HEADER_BYTES
+    request.keyStart = request.extrasStart + request.extrasLength
+    const valueStart = request.keyStart + request.keyLength
+    if (!request.isMalformed && valueStart > end) return at
+    this.#left = Math.max(0, request.valueLength)
+    this.#valueLength = this.#left
+    const next = this.#handler.request(request)
+    this.#isWanted = next === VALUE
+    if (next === STOP) this.#stopped = true
+    if (this.#left === 0) this.#finishValue()
+    return Math.min(valueStart, end)
+  }
+
+  #readValue(buffer: Buffer, at: number, end: number): number {
+    const take = Math.min(this.#left, end - at)
+    if (this.#isWanted) this.#handler.data(buffer, at, at + take, this.#valueLength - this.#left)
+    this.#left -= take
+    if (this.#left === 0) this.#finishValue()
+    return at + take
+  }
+
+  #finishValue(): void {
+    if (!this.#isWanted) return
+    this.#isWanted = false
+    if (this.#handler.dataEnd() === STOP) this.#stopped = true
+  }
+}

@@ -1,0 +1,34 @@
+import type { Uint64 } from '../uint64.ts'
+import { BINARY_HEADER_BYTES } from './request-formatter.ts'
+
+const RESPONSE_MAGIC = 0x81
+
+/** What a response's header says besides its lengths. */
+export interface BinaryResponse {
+  readonly opcode: number
+  readonly status: number
+  /** The request's, as it came. */
+  readonly opaque: number
+  /** `undefined` for none. */
+  readonly cas: Uint64 | undefined
+}
+
+/** Writes a response's header; returns the position behind it (protocol-binary, "Response header"). */
+export function writeBinaryResponseHeader(
+  out: Buffer,
+  at: number,
+  { opcode, status, opaque, cas }: BinaryResponse,
+  lengths: { readonly extras: number; readonly key: number; readonly value: number },
+): number {
+  out[at] = RESPONSE_MAGIC
+  out[at + 1] = opcode
+  out.writeUInt16BE(lengths.key, at + 2)
+  out[at + 4] = lengths.extras
+  out[at + 5] = 0
+  out.writeUInt16BE(status, at + 6)
+  out.writeUInt32BE(lengths.extras + lengths.key + lengths.value, at + 8)
+  out.writeUInt32BE(opaque, at + 12)
+  out.writeUInt32BE(cas?.high ?? 0, at + 16)
+  out.writeUInt32BE(cas?.low ?? 0, at + 20)
+  return at + BINARY_HEADER_BYTES
+}

@@ -1,0 +1,78 @@
+import { Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
+import type { BinaryRequest, Uint64 } from 'memcache-ts-protocol'
+import type { ReplyWriter } from '../reply-writer.ts'
+
+/** What memcached says beside each status. */
+const TEXTS: Readonly<Record<number, Buffer>> = {
+  [Status.notFound]: Buffer.from('Not found'),
+  [Status.exists]: Buffer.from('Data exists for key.'),
+  [Status.tooLarge]: Buffer.from('Too large.'),
+  [Status.invalid]: Buffer.from('Invalid arguments'),
+  [Status.notStored]: Buffer.from('Not stored.'),
+  [Status.nonNumeric]: Buffer.from('Non-numeric server-side value for incr or decr'),
+  [Status.authError]: Buffer.from('Auth failure.'),
+  [Status.unknownCommand]: Buffer.from('Unknown command'),
+  [Status.outOfMemory]: Buffer.from('Out of memory'),
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** The request that is answered: what every response repeats. */
+export class BinaryReplies {
+  opcode = 0
+  opaque = 0
+  readonly #replies: ReplyWriter
+
+  constructor(replies: ReplyWriter) {
+    this.#replies = replies
+  }
+
+  /** Answers this request from now on. */
+  begin({ opcode, opaque }: BinaryRequest): void {
+    this.opcode = opcode
+    this.opaque = opaque
+  }
+
+  error(status: number, text = TEXTS[status] ?? NOTHING): void {
+    this.header(status, undefined, 0, 0, text.length)
+    this.#replies.append(text)
+  }
+
+  success(cas?: Uint64): void {
+    this.header(Status.ok, cas, 0, 0, 0)
+  }
+
+  /** A success with a value of bytes. */
+  value(bytes: Buffer, cas?: Uint64): void {
+    this.header(Status.ok, cas, 0, 0, bytes.length)
+    this.#replies.append(bytes)
+  }
+
+  header(status: number, cas: Uint64 | undefined, extras: number, key: number, value: number): void {
+    const replies = this.#replies
+    replies.room()
+    const { opcode, opaque } = this
+    replies.at = writeBinaryResponseHeader(
+      replies.buffer,
+      replies.at,
+      { opcode, status, opaque, cas },
+      { extras, key, value },
+    )
+  }
+
+  /** A miss that repeats the key, for the commands that return it. */
+  missWithKey(buffer: Buffer, start: number, length: number): void {
+    this.header(Status.notFound, undefined, 0, length, 0)
+    const replies = this.#replies
+    replies.at += buffer.copy(replies.buffer, replies.at, start, start + length)
+  }
+
+  /** A packet of `stat`: the last one has neither name nor value. */
+  statistic(name: string, value: string): string {
+    const response = { opcode: this.opcode, status: Status.ok, opaque: this.opaque, cas: undefined }
+    const packet = Buffer.alloc(24 + name.length + value.length)
+    const at = writeBinaryResponseHeader(packet, 0, response, { extras: 0, key: name.length, value: value.length })
+    packet.write(name + value, at, 'latin1')
+    return packet.toString('latin1')
+  }
+}

@@ -1,0 +1,354 @@
+import { BinaryRequestReader, Command, NONE, Opcode, Request, Status, STOP, Uint64, VALUE } from 'memcache-ts-protocol'
+import { hashKey } from 'memcache-ts-protocol'
+import type { BinaryRequest, BinaryRequestHandler } from 'memcache-ts-protocol'
+import { addDelta, AddOutcome, AddResult } from '../commands/arithmetic.ts'
+import { findItem } from '../commands/command-context.ts'
+import type { CommandContext } from '../commands/command-context.ts'
+import { countFetch } from '../commands/fetch-counting.ts'
+import { dropOld, reserveFor, storeItem, StoreOrder, StoreOutcome } from '../commands/storage.ts'
+import { Progress } from '../long-reply.ts'
+import type { Session, SessionHost } from '../session.ts'
+import { ItemFlag } from '../store/item-layout.ts'
+import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
+import { PROTOCOL_VERSION } from '../version.ts'
+import { BinaryReplies } from './binary-replies.ts'
+import { hasShape, isQuiet, loud } from './binary-shapes.ts'
+import { binaryStatistics } from './binary-statistics.ts'
+
+const VERSION = Buffer.from(PROTOCOL_VERSION)
+const OUT_OF_MEMORY_STORING = Buffer.from('Out of memory allocating item')
+const OUT_OF_MEMORY_ADDING = Buffer.from('Out of memory incrementing value')
+/** An exptime with which `incr` and `decr` make nothing on a miss. */
+const NO_VIVIFY = 0xffff_ffff
+const LAST_CONTROL = 0x20
+const DELETE = 0x7f
+
+/** The storage command of the text protocol that an opcode stands for. */
+const STORAGE: Readonly<Record<number, number>> = {
+  [Opcode.set]: Command.set,
+  [Opcode.add]: Command.add,
+  [Opcode.replace]: Command.replace,
+  [Opcode.append]: Command.append,
+  [Opcode.prepend]: Command.prepend,
+}
+
+const number = Buffer.alloc(8)
+const digits = Buffer.alloc(20)
+const casUnique = new Uint64()
+const initial = new Uint64()
+const result = new AddResult()
+
+/** The binary protocol over one connection (protocol-binary); memcached calls it deprecated, many clients speak it. */
+export class BinarySession implements Session, BinaryRequestHandler {
+  readonly #host: SessionHost
+  readonly #context: CommandContext
+  readonly #replies: BinaryReplies
+  readonly #reader = new BinaryRequestReader(this)
+  readonly #request = new Request()
+  readonly #order = new StoreOrder()
+  /** The item whose value is being received; 0 when there is none. */
+  #item = 0
+  #isQuiet = false
+
+  constructor(host: SessionHost) {
+    this.#host = host
+    this.#context = host.context
+    this.#replies = new BinaryReplies(host.context.replies)
+  }
+
+  get state(): string | undefined {
+    return this.#item > 0 || this.#reader.isReadingValue ? 'conn_nread' : undefined
+  }
+
+  get isPaused(): boolean {
+    return this.#reader.stopped && this.#reader.heldBytes > 0
+  }
+
+  push(buffer: Buffer, start: number, end: number): void {
+    const reader = this.#reader
+    if (reader.stopped && reader.heldBytes === 0 && !this.#host.hasLongReply) reader.resume()
+    reader.push(buffer, start, end)
+  }
+
+  resume(): void {
+    this.#reader.resume()
+  }
+
+  dispose(): void {
+    this.#reader.stop()
+    if (this.#item > 0) this.#context.store.release(this.#item)
+    this.#item = 0
+  }
+
+  // BinaryRequestHandler
+
+  request(packet: BinaryRequest): number {
+    this.#replies.begin(packet)
+    if (packet.isMalformed) {
+      this.#replies.error(packet.valueLength < 0 ? Status.unknownCommand : Status.invalid)
+      return this.#close('error')
+    }
+    const opcode = loud(packet.opcode)
+    this.#isQuiet = isQuiet(packet.opcode)
+    const fits = hasShape(opcode, packet)
+    if (fits === undefined) {
+      this.#replies.error(Status.unknownCommand)
+      return this.#pauseOrGoOn()
+    }
+    if (!fits) {
+      this.#replies.error(Status.invalid)
+      return this.#close('error')
+    }
+    this.#take(packet)
+    if (STORAGE[opcode] !== undefined) return this.#beginStore(packet, opcode, STORAGE[opcode])
+    this.#run(packet, opcode)
+    if (this.#host.isClosing || this.#host.hasLongReply) return STOP
+    return this.#pauseOrGoOn()
+  }
+
+  data(buffer: Buffer, start: number, end: number, offset: number): void {
+    if (this.#item === 0) return
+    const { store, counters } = this.#context
+    if (store.write(this.#item, offset, buffer, start, end)) return
+    store.release(this.#item)
+    this.#item = 0
+    counters.storeNoMemory++
+    this.#replies.error(Status.outOfMemory, OUT_OF_MEMORY_STORING)
+  }
+
+  dataEnd(): number {
+    const item = this.#item
+    this.#item = 0
+    if (item === 0) return this.#pauseOrGoOn()
+    const order = this.#order
+    // A cas unique of the request makes one of them all, as in memcached; but append and prepend compare it themselves.
+    const outcome = storeItem(this.#context, item, order)
+    if (outcome === StoreOutcome.stored) {
+      if (!this.#isQuiet) this.#replies.success(order.storedCas)
+    } else {
+      this.#replies.error(statusOf(outcome, order.command))
+    }
+    return this.#pauseOrGoOn()
+  }
+
+  badMagic(): void {
+    this.#close('error')
+  }
+
+  #pauseOrGoOn(): number {
+    return this.#host.countRequest() ? STOP : NONE
+  }
+
+  #close(reason: 'error' | 'normal'): number {
+    this.#host.close(reason)
+    return STOP
+  }
+
+  /** Takes the key into the record that all commands read. */
+  #take({ buffer, keyStart, keyLength }: BinaryRequest): void {
+    const request = this.#request
+    request.keyBuffer = buffer
+    request.keyStart = keyStart
+    request.keyLength = keyLength
+    request.keyHash = hashKey(buffer, keyStart, keyLength)
+  }
+
+  // Commands
+
+  #run(packet: BinaryRequest, opcode: number): void {
+    switch (opcode) {
+      case Opcode.get:
+      case Opcode.getKey:
+        return this.#get(packet, false)
+      case Opcode.getAndTouch:
+      case Opcode.getAndTouchKey:
+      case Opcode.touch:
+        return this.#get(packet, true)
+      case Opcode.delete:
+        return this.#delete(packet)
+      case Opcode.increment:
+      case Opcode.decrement:
+        return this.#add(packet, opcode === Opcode.increment)
+      case Opcode.flush:
+        return this.#flush(packet)
+      case Opcode.noop:
+        return this.#replies.success()
+      case Opcode.version:
+        return this.#replies.value(VERSION)
+      case Opcode.stat:
+        return this.#stat(packet)
+      case Opcode.quit:
+        if (!this.#isQuiet) this.#replies.success()
+        this.#close('normal')
+    }
+  }
+
+  #get(packet: BinaryRequest, touches: boolean): void {
+    const { store, clock, replies } = this.#context
+    const opcode = loud(packet.opcode)
+    const withKey = opcode === Opcode.getKey || opcode === Opcode.getAndTouchKey
+    const item = findItem(this.#context, this.#request)
+    countFetch(this.#context, this.#request, item, touches)
+    if (item === 0) {
+      if (this.#isQuiet) return
+      if (withKey) this.#replies.missWithKey(packet.buffer, packet.keyStart, packet.keyLength)
+      else this.#replies.error(Status.notFound)
+      return
+    }
+    if (touches) store.setExptime(item, clock.expiry(packet.buffer.readUInt32BE(packet.extrasStart), store.now))
+    const withValue = opcode !== Opcode.touch
+    const keyLength = withKey ? packet.keyLength : 0
+    this.#replies.header(
+      Status.ok,
+      store.readCas(item, casUnique),
+      4,
+      keyLength,
+      withValue ? store.valueLength(item) : 0,
+    )
+    replies.at = replies.buffer.writeUInt32BE(store.clientFlags(item), replies.at)
+    replies.at += packet.buffer.copy(replies.buffer, replies.at, packet.keyStart, packet.keyStart + keyLength)
+    if (withValue) replies.appendValueBytes(item)
+    else replies.refer(item)
+    store.fetched(item)
+  }
+
+  #beginStore(packet: BinaryRequest, opcode: number, command: number): number {
+    const { prefixes, store } = this.#context
+    const request = this.#request
+    const hasExtras = packet.extrasLength > 0
+    request.command = command as Command
+    request.clientFlags = hasExtras ? packet.buffer.readUInt32BE(packet.extrasStart) : 0
+    request.valueLength = packet.valueLength
+    if (prefixes.enabled) prefixes.set(request)
+    const exptime = hasExtras ? packet.buffer.readUInt32BE(packet.extrasStart + 4) : 0
+    const item = reserveFor(this.#context, request, exptime)
+    if (item === TOO_LARGE || item === OUT_OF_MEMORY) {
+      if (opcode === Opcode.set) dropOld(this.#context, request)
+      if (item === TOO_LARGE) this.#replies.error(Status.tooLarge)
+      else this.#replies.error(Status.outOfMemory, OUT_OF_MEMORY_STORING)
+      return this.#pauseOrGoOn()
+    }
+    // So that no dump is broken by what a binary key may hold.
+    if (hasOddBytes(packet)) store.setFlag(item, ItemFlag.binaryKey)
+    const order = this.#order
+    const extends_ = command === Command.append || command === Command.prepend
+    order.hasCas = !packet.cas.isZero
+    order.cas.copy(packet.cas)
+    order.command = order.hasCas && !extends_ ? Command.cas : command
+    order.vivifies = false
+    order.hasNewCas = false
+    order.acceptsStale = false
+    this.#item = item
+    return VALUE
+  }
+
+  #delete(packet: BinaryRequest): void {
+    const { store, counters, prefixes, events } = this.#context
+    if (prefixes.enabled) prefixes.delete(this.#request)
+    const item = findItem(this.#context, this.#request)
+    if (item === 0) {
+      counters.deleteMisses++
+      this.#replies.error(Status.notFound)
+    } else if (!packet.cas.isZero && !store.readCas(item, casUnique).equals(packet.cas)) {
+      this.#replies.error(Status.exists)
+    } else {
+      counters.deleteHits[store.classOf(item)]!++
+      if (events.streams !== 0) events.deleted(item, 'delete')
+      store.unlink(item)
+      if (!this.#isQuiet) this.#replies.success()
+    }
+  }
+
+  #add(packet: BinaryRequest, increments: boolean): void {
+    const { store, counters } = this.#context
+    const { buffer, extrasStart } = packet
+    const delta = this.#request.delta
+    delta.set(buffer.readUInt32BE(extrasStart), buffer.readUInt32BE(extrasStart + 4))
+    const item = findItem(this.#context, this.#request)
+    if (item === 0) {
+      const exptime = buffer.readUInt32BE(extrasStart + 16)
+      if (exptime !== NO_VIVIFY) {
+        initial.set(buffer.readUInt32BE(extrasStart + 8), buffer.readUInt32BE(extrasStart + 12))
+        this.#makeCounter(packet, exptime)
+        return
+      }
+      if (increments) counters.incrMisses++
+      else counters.decrMisses++
+      this.#replies.error(Status.notFound)
+      return
+    }
+    const compares = !packet.cas.isZero && store.valueLength(item) > 0 && !store.isChained(item)
+    if (compares && !store.readCas(item, casUnique).equals(packet.cas)) {
+      this.#replies.error(Status.exists)
+      return
+    }
+    const outcome = addDelta(this.#context, item, increments, delta, result)
+    if (outcome === AddOutcome.nonNumeric) this.#replies.error(Status.nonNumeric)
+    else if (outcome !== AddOutcome.done) this.#replies.error(Status.outOfMemory, OUT_OF_MEMORY_ADDING)
+    else this.#replyWithNumber(result.value, store.readCas(result.item, casUnique))
+  }
+
+  #makeCounter(packet: BinaryRequest, exptime: number): void {
+    const { store } = this.#context
+    const request = this.#request
+    const length = initial.write(digits, 0)
+    request.command = Command.add
+    request.clientFlags = 0
+    request.valueLength = length
+    const item = reserveFor(this.#context, request, exptime)
+    if (item === TOO_LARGE || item === OUT_OF_MEMORY) {
+      this.#replies.error(Status.outOfMemory, OUT_OF_MEMORY_STORING)
+      return
+    }
+    if (hasOddBytes(packet)) store.setFlag(item, ItemFlag.binaryKey)
+    store.write(item, 0, digits, 0, length)
+    const order = this.#order
+    order.command = Command.add
+    order.hasCas = false
+    order.hasNewCas = false
+    const outcome = storeItem(this.#context, item, order)
+    if (outcome === StoreOutcome.stored) this.#replyWithNumber(initial, order.storedCas)
+    else this.#replies.error(Status.notStored)
+  }
+
+  #replyWithNumber(value: Uint64, cas: Uint64): void {
+    if (this.#isQuiet) return
+    number.writeUInt32BE(value.high, 0)
+    number.writeUInt32BE(value.low, 4)
+    this.#replies.value(number, cas)
+  }
+
+  #flush(packet: BinaryRequest): void {
+    const { owner, context } = this.#host
+    context.counters.cmdFlush++
+    if (owner.options.disableFlushAll) {
+      this.#replies.error(Status.authError)
+      return
+    }
+    owner.flushAll(packet.extrasLength === 4 ? packet.buffer.readUInt32BE(packet.extrasStart) : 0)
+    if (!this.#isQuiet) this.#replies.success()
+  }
+
+  #stat({ buffer, keyStart, keyLength }: BinaryRequest): void {
+    const form = buffer.toString('latin1', keyStart, keyStart + keyLength)
+    this.#host.endTurn()
+    const reply = binaryStatistics(this.#context, this.#host.owner, this.#replies, form)
+    if (reply === undefined) this.#replies.error(Status.notFound)
+    else if (reply.next() !== Progress.done) this.#host.beginLongReply(reply)
+  }
+}
+
+/** As memcached: what an `add` or a `replace` was refused for is told by another status than `append`'s. */
+function statusOf(outcome: number, command: number): number {
+  if (outcome === StoreOutcome.exists) return Status.exists
+  if (outcome === StoreOutcome.notFound) return Status.notFound
+  if (command === Command.add) return Status.exists
+  return command === Command.replace ? Status.notFound : Status.notStored
+}
+
+function hasOddBytes({ buffer, keyStart, keyLength }: BinaryRequest): boolean {
+  for (let at = keyStart; at < keyStart + keyLength; at++) {
+    if (buffer[at]! <= LAST_CONTROL || buffer[at] === DELETE) return true
+  }
+  return false
+}

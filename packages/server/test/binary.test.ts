@@ -1,0 +1,260 @@
+import fc from 'fast-check'
+import { Opcode, Status } from 'memcache-ts-protocol'
+import { FakeClock, readTranscript, unescapeBytes } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { MemcachedServer } from '../src/memcached-server.ts'
+import { Exchange } from './exchange.ts'
+
+/** A request; `head` takes the place of the right lengths, for those that cannot be. */
+function packet(
+  opcode: number,
+  {
+    extras = Buffer.alloc(0),
+    key = '',
+    value = '',
+    opaque = 7,
+    cas = 0n,
+    lengths = {} as { key?: number; body?: number },
+  } = {},
+): Buffer {
+  const header = Buffer.alloc(24)
+  header[0] = 0x80
+  header[1] = opcode
+  header.writeUInt16BE(lengths.key ?? key.length, 2)
+  header[4] = extras.length
+  header.writeUInt32BE(lengths.body ?? extras.length + key.length + value.length, 8)
+  header.writeUInt32BE(opaque, 12)
+  header.writeBigUInt64BE(cas, 16)
+  return Buffer.concat([header, extras, Buffer.from(key, 'latin1'), Buffer.from(value, 'latin1')])
+}
+
+interface Response {
+  opcode: number
+  status: number
+  opaque: number
+  cas: bigint
+  extras: string
+  key: string
+  value: string
+}
+
+function responses(text: string): Response[] {
+  const bytes = Buffer.from(text, 'latin1')
+  const found: Response[] = []
+  for (let at = 0; at < bytes.length;) {
+    expect(bytes[at]).toBe(0x81)
+    const [keyLength, extrasLength, bodyLength] = [
+      bytes.readUInt16BE(at + 2),
+      bytes[at + 4]!,
+      bytes.readUInt32BE(at + 8),
+    ]
+    const keyStart = at + 24 + extrasLength
+    found.push({
+      opcode: bytes[at + 1]!,
+      status: bytes.readUInt16BE(at + 6),
+      opaque: bytes.readUInt32BE(at + 12),
+      cas: bytes.readBigUInt64BE(at + 16),
+      extras: bytes.toString('latin1', at + 24, keyStart),
+      key: bytes.toString('latin1', keyStart, keyStart + keyLength),
+      value: bytes.toString('latin1', keyStart + keyLength, at + 24 + bodyLength),
+    })
+    at += 24 + bodyLength
+  }
+  return found
+}
+
+const FLAGS_AND_EXPTIME = Buffer.from([0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0])
+const set = (key: string, value: string, cas = 0n): Buffer =>
+  packet(Opcode.set, { extras: FLAGS_AND_EXPTIME, key, value, cas })
+
+describe('the binary protocol', () => {
+  it('answers random requests of all commands as memcached 1.6.45 does', async () => {
+    // `conformance/fuzz-binary-requests.js`, seed 45. Cas uniques are compared as given or not.
+    const exchanges = readTranscript(
+      new URL('../../../conformance/transcripts/fuzz-binary.memcached-1.6.45.txt', import.meta.url),
+    )
+    expect(exchanges.length).toBe(350)
+    await using server = new MemcachedServer({ clock: new FakeClock() })
+    for (const { sent, received } of exchanges) {
+      const exchange = new Exchange(server)
+      const reply = await exchange.send(unescapeBytes(sent[0]!))
+      const isClosed = received[0]!.endsWith(' [closed]')
+      const recorded = unescapeBytes(received[0]!.replace(/ \[closed\]$/, ''))
+      const comparable = (text: string): Response[] => {
+        const all = responses(text)
+        for (const response of all) if (response.cas > 0n) response.cas = 1n
+        return all
+      }
+      expect({ replies: comparable(reply), isClosed: exchange.closed }).toEqual({
+        replies: comparable(recorded),
+        isClosed,
+      })
+      exchange.end()
+    }
+  })
+
+  it('is spoken beside text on one port, by the first byte, on the same items', async () => {
+    await using server = new MemcachedServer()
+    const [binary, text] = [new Exchange(server), new Exchange(server)]
+    const [stored] = responses(await binary.send(set('a', 'from binary')))
+    expect(stored).toMatchObject({ opcode: Opcode.set, status: Status.ok, opaque: 7, value: '' })
+    expect(await text.send('gets a\r\n')).toBe(`VALUE a 3735928559 11 ${stored!.cas}\r\nfrom binary\r\nEND\r\n`)
+    await text.send('set b 5 0 9\r\nfrom text\r\n')
+    expect(responses(await binary.send(packet(Opcode.getKey, { key: 'b' })))).toMatchObject([
+      { status: Status.ok, extras: '\0\0\0\x05', key: 'b', value: 'from text' },
+    ])
+  })
+
+  it('is one conversation however the network cuts it', async () => {
+    const conversation = Buffer.concat([
+      set('a', 'value of a'),
+      packet(Opcode.getKey, { key: 'a' }),
+      set('empty', ''),
+      set('large', 'x'.repeat(70_000)),
+      packet(Opcode.get, { key: 'large' }),
+      packet(Opcode.append, { key: 'a', value: '!' }),
+      packet(0x77, { key: 'unknown', value: 'is passed over' }),
+      set('too large', 'y'.repeat(1_100_000)),
+      packet(Opcode.getAndTouchKey, { extras: Buffer.alloc(4), key: 'a' }),
+      packet(Opcode.noop),
+    ])
+    const whole = async (cuts: number[]): Promise<unknown[]> => {
+      await using server = new MemcachedServer({ memoryLimitMb: 64 })
+      const exchange = new Exchange(server)
+      let received = ''
+      let from = 0
+      for (const to of [...cuts.toSorted((a, b) => a - b), conversation.length]) {
+        received += await exchange.send(conversation.subarray(from, to))
+        from = to
+      }
+      for (let turn = 0; turn < 5; turn++) received += await exchange.send('')
+      return responses(received)
+    }
+    const expected = await whole([])
+    expect(expected).toHaveLength(10)
+    expect(expected[9]).toMatchObject({ opcode: Opcode.noop })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof(fc.nat(200), fc.nat(conversation.length)), { maxLength: 30 }),
+        async (cuts) => {
+          expect(await whole(cuts)).toEqual(expected)
+        },
+      ),
+      { numRuns: 20 },
+    )
+  })
+
+  it.each([
+    ['a key that is longer than the body', { lengths: { key: 10, body: 5 } }, Status.unknownCommand],
+    ['a key of 251 bytes', { key: 'k'.repeat(251) }, Status.invalid],
+    ['a body of 4 GiB', { lengths: { body: 0xffff_ffff } }, Status.invalid],
+    ['extras where there are none', { extras: Buffer.alloc(4), key: 'a' }, Status.invalid],
+    ['no key', {}, Status.invalid],
+  ])('closes on %s', async (_, parts, status) => {
+    await using server = new MemcachedServer()
+    const exchange = new Exchange(server)
+    expect(
+      responses(await exchange.send(Buffer.concat([packet(Opcode.get, parts), packet(Opcode.noop)]))),
+    ).toMatchObject([{ status }])
+    expect(exchange.closed).toBe(true)
+  })
+
+  it('closes on a byte that begins no request, once it speaks binary', async () => {
+    await using server = new MemcachedServer()
+    const exchange = new Exchange(server)
+    expect(responses(await exchange.send(Buffer.concat([packet(Opcode.noop), Buffer.from('get a\r\n')])))).toHaveLength(
+      1,
+    )
+    expect(exchange.closed).toBe(true)
+  })
+
+  it('is all that is spoken with -B binary, and not at all with -B ascii', async () => {
+    await using binary = new MemcachedServer({ protocol: 'binary' })
+    const text = new Exchange(binary)
+    expect(await text.send('version\r\n')).toBe('')
+    expect(text.closed).toBe(true)
+    expect(responses(await new Exchange(binary).send(packet(Opcode.version)))).toMatchObject([{ value: '1.6.45' }])
+    await using ascii = new MemcachedServer({ protocol: 'ascii' })
+    expect(await new Exchange(ascii).send(packet(Opcode.noop))).toMatch(/ERROR/)
+  })
+
+  it('lists statistics in packets, the last one empty', async () => {
+    await using server = new MemcachedServer()
+    const exchange = new Exchange(server)
+    const stats = responses(await exchange.send(packet(Opcode.stat)))
+    expect(stats.at(-1)).toMatchObject({ key: '', value: '', status: Status.ok })
+    expect(stats.slice(0, -1).map(({ key }) => key)).toEqual(Object.keys(server.stats()))
+    expect(responses(await exchange.send(packet(Opcode.stat, { key: 'settings' }))).length).toBeGreaterThan(50)
+    for (const key of ['reset', 'detail on', 'detail off']) {
+      expect(responses(await exchange.send(packet(Opcode.stat, { key })))).toMatchObject([
+        { status: Status.ok, key: '' },
+      ])
+    }
+    expect(responses(await exchange.send(packet(Opcode.stat, { key: 'nothing' })))).toMatchObject([
+      { status: Status.notFound },
+    ])
+  })
+
+  it('makes no more replies than its client reads, and lets the others have their turns', async () => {
+    await using server = new MemcachedServer()
+    const [greedy, other] = [new Exchange(server), new Exchange(server)]
+    await other.send(`set k 0 0 16000\r\n${'x'.repeat(16_000)}\r\n`)
+    const gets = packet(Opcode.get, { key: 'k' })
+    const begun = greedy.send(Buffer.concat(Array<Buffer>(2000).fill(gets)))
+    expect(await other.send('mn\r\n')).toBe('MN\r\n')
+    expect(server.stats()['cmd_get']).toBeLessThan(2000)
+    let received = await begun
+    while (received.length < 2000 * (24 + 4 + 16_000)) received += await greedy.send('')
+    expect(responses(received)).toHaveLength(2000)
+  })
+
+  it('has keys of any bytes, which break no dump', async () => {
+    await using server = new MemcachedServer()
+    const [binary, text] = [new Exchange(server), new Exchange(server)]
+    const key = 'x\r\nEND\r\n y\0'
+    await binary.send(set(key, 'value'))
+    expect(responses(await binary.send(packet(Opcode.get, { key })))).toMatchObject([{ value: 'value' }])
+    const encoded = Buffer.from(key, 'latin1').toString('base64')
+    expect(await text.send('lru_crawler mgdump all\r\n')).toBe(`OK\r\nmg ${encoded} b\r\nEN\r\n`)
+    expect(await text.send('stats cachedump 1 0\r\n')).toBe('END\r\n')
+    expect(await text.send(`mg ${encoded} b v k\r\n`)).toBe(`VA 5 k${encoded} b\r\nvalue\r\n`)
+  })
+
+  it('answers random packets and bytes with a status or a close, and lives', async () => {
+    await using server = new MemcachedServer({ memoryLimitMb: 8 })
+    const other = new Exchange(server)
+    const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array))
+    const random = fc.record({
+      opcode: fc.nat(0x30),
+      extras: fc.constantFrom(0, 4, 8, 20, 3).map((length) => Buffer.alloc(length, 1)),
+      key: fc.constantFrom('', 'a', 'b', 'k'.repeat(250), 'k'.repeat(251)),
+      value: fc.constantFrom('', '5', 'x'.repeat(3000)),
+      cas: fc.constantFrom(0n, 1n, 2n ** 64n - 1n),
+      body: fc.option(fc.nat(0xffff_ffff), { freq: 10, nil: undefined }),
+    })
+    const packets = fc.array(
+      fc.oneof(
+        {
+          arbitrary: random.map(({ opcode, body, ...parts }) =>
+            packet(opcode, { ...parts, ...(body === undefined ? {} : { lengths: { body } }) }),
+          ),
+          weight: 9,
+        },
+        { arbitrary: bytes, weight: 1 },
+      ),
+      { maxLength: 20 },
+    )
+    await fc.assert(
+      fc.asyncProperty(packets, async (all) => {
+        const exchange = new Exchange(server)
+        const received = await exchange.send(Buffer.concat([packet(Opcode.noop), ...all]))
+        responses(received)
+        exchange.end()
+        expect(await other.send('mn\r\n')).toBe('MN\r\n')
+      }),
+      { numRuns: 300 },
+    )
+    expect(Number(server.stats()['bytes'])).toBeLessThan(8 * 1024 * 1024)
+    expect(server.stats()['curr_connections']).toBe(1)
+  })
+})
