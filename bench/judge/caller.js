@@ -55,6 +55,43 @@ const tasks = {
     return { allowed: results.filter((result) => result.allowed).length }
   },
 
+  /** Calls of one id at random times, with what each was told, and when. */
+  async limitLog({ id, milliseconds, most, ...options }) {
+    const limiter = rateLimiter({ name: `log ${options.algorithm}`, ...options, cache })
+    const log = []
+    const endMs = Date.now() + milliseconds
+    while (Date.now() < endMs) {
+      const cost = 1 + Math.floor(Math.random() * most)
+      const atMs = Date.now()
+      const { allowed, resetMs } = await limiter.consume(id, { cost })
+      log.push({ atMs, cost, allowed, resetMs })
+      await pause(Math.random() * 10)
+    }
+    return { log }
+  },
+
+  /** Calls of an id of its own until they are denied, and once more when it was told: how often that was denied again. */
+  async comeBack({ id, milliseconds, ...options }) {
+    const limiter = rateLimiter({ name: `back ${options.algorithm}`, ...options, cache })
+    const own = `${id} ${process.pid}`
+    const endMs = Date.now() + milliseconds
+    let denials = 0
+    let broken = 0
+    while (Date.now() < endMs) {
+      const toldAtMs = Date.now()
+      const { allowed, retryAfterMs } = await limiter.consume(own)
+      if (allowed) {
+        await pause(Math.random() * 5)
+        continue
+      }
+      denials++
+      const backMs = Math.max(toldAtMs, limiter.nowMs()) + retryAfterMs
+      while (Date.now() < backMs) await pause(backMs - Date.now())
+      if (!(await limiter.consume(own)).allowed) broken++
+    }
+    return { denials, broken }
+  },
+
   /** Many keys, of which those that are missing are loaded by one call. */
   async many({ from, count, loaderMs }) {
     const loaded = []

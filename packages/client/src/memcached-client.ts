@@ -179,12 +179,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
     if (this.#tracing.isIdle) {
-      return answered(commands.store(key, value, 'set', ttl, undefined, options, nothing), options)
+      return this.#answered(commands.store(key, value, 'set', ttl, undefined, options, nothing), options)
     }
     const set = this.#tracing.run('set', key, options, (options) =>
       commands.store(key, value, 'set', ttl, undefined, options, nothing),
     )
-    return answered(set, options)
+    return this.#answered(set, options)
   }
 
   /**
@@ -265,12 +265,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const touched = this.#tracing.run('touch', key, options, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
     )
-    return answered(touched, options)
+    return this.#answered(touched, options)
   }
 
   /** Deletes an item; returns whether there was one. */
   delete<Options extends WriteOptions>(key: ClientKey, options?: Options): Promise<Written<Options, boolean>> {
-    return answered(
+    return this.#answered(
       this.#tracing.run('delete', key, options, (options) => this.#delete(key, options)),
       options,
     )
@@ -297,7 +297,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return answered(
+    return this.#answered(
       this.#tracing.run('incr', key, options, (options) => this.#count('incr', key, delta, options)),
       options,
     )
@@ -309,7 +309,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return answered(
+    return this.#answered(
       this.#tracing.run('decr', key, options, (options) => this.#count('decr', key, delta, options)),
       options,
     )
@@ -416,6 +416,19 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     limit?.clear()
   }
 
+  /**
+   * With `noreply`, nothing is waited for but what is known at once: a call that cannot be is still told. The request has a response all the
+   * same, which is read like any other, so that the order of responses never depends on which errors a server reports.
+   */
+  #answered<Result, Options extends WriteOptions>(
+    call: Promise<Result>,
+    options: Options | undefined,
+  ): Promise<Written<Options, Result>> {
+    if (options?.noreply !== true) return call as Promise<Written<Options, Result>>
+    const handedOn = this.#opening.isOpen ? undefined : new Promise((resolve) => setImmediate(resolve))
+    return Promise.race([call, handedOn]).then(nothing) as Promise<Written<Options, Result>>
+  }
+
   #store<Options extends WriteOptions>(
     mode: 'add' | 'replace' | 'append' | 'prepend',
     key: ClientKey,
@@ -426,7 +439,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const stored = this.#tracing.run(mode, key, options, (options) =>
       this.#commands.store(key, value, mode, ttl, undefined, options, isStored),
     )
-    return answered(stored, options)
+    return this.#answered(stored, options)
   }
 
   async #delete(key: ClientKey, options: CallOptions | undefined): Promise<boolean> {
@@ -501,21 +514,6 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
 const CLOSE_LIMIT_MS = 5000
-
-/**
- * With `noreply`, nothing is waited for but what is known at once: a call that cannot be is still told. The request has a response all the
- * same, which is read like any other, so that the order of responses never depends on which errors a server reports.
- */
-function answered<Result, Options extends WriteOptions>(
-  call: Promise<Result>,
-  options: Options | undefined,
-): Promise<Written<Options, Result>> {
-  return (options?.noreply === true ? Promise.race([call, DONE]).then(nothing) : call) as Promise<
-    Written<Options, Result>
-  >
-}
-
-const DONE = Promise.resolve()
 
 function nothing(): void {}
 

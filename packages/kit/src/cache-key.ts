@@ -12,6 +12,7 @@ export const KeyPrefix = {
   rate: '~rate',
   tag: '~tag',
   lock: '~lock',
+  mutex: '~mutex',
   hot: '~hot',
   keyv: '~keyv',
   http: '~http',

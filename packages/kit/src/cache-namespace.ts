@@ -1,10 +1,20 @@
-import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
-import { keyText, userKey } from './cache-key.ts'
+import { keyText, ownKeyText, storedKey, userKey } from './cache-key.ts'
+import type { AtomicTarget } from './cache/atomic-writes.ts'
 import type { CacheCore } from './cache/cache-core.ts'
-import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from './cache/get-or-set-options.ts'
+import {
+  checkCallOptions,
+  checkObject,
+  LOADING_OPTIONS,
+  OPTION_HINTS,
+  resolveLoading,
+  toGetOrSetOptions,
+} from './cache/get-or-set-options.ts'
+import type { MemcacheLock } from './cache/lock.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './cache/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './cache/read-through-many.ts'
+import { requireType } from './option-types.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './revive/revived-loader.ts'
 import { reviverOf, toReviver } from './revive/reviver.ts'
 import type { Reviver, RevivingOptions } from './revive/reviver.ts'
@@ -15,6 +25,16 @@ export interface SetOptions {
   ttlSeconds?: Ttl | undefined
   /** What it belongs to, for `invalidateTags`. */
   tags?: readonly string[] | undefined
+}
+
+/** Options of `lock`. */
+export interface LockOptions {
+  /** When it ends by itself, should its holder die. Default 30. */
+  ttlSeconds?: Ttl | undefined
+  /** How long to wait for another caller to release it, in milliseconds. Default 0. */
+  waitMs?: number | undefined
+  /** Ends the wait. */
+  signal?: AbortSignal | undefined
 }
 
 /** Options of `getOrSetMany`. */
@@ -28,6 +48,8 @@ export interface GetOrSetManyOptions<Id> extends LoadingOptions {
 }
 
 const NO_OPTIONS: GetOrSetOptions = {}
+const LOCK_OPTIONS = ['ttlSeconds', 'waitMs', 'signal'] as const satisfies readonly (keyof LockOptions)[]
+const LOCK_HINTS = { ...OPTION_HINTS, timeout: 'waitMs', timeoutMs: 'waitMs', retry: 'waitMs' }
 const SET_OPTIONS = ['ttlSeconds', 'tags'] as const satisfies readonly (keyof SetOptions)[]
 const MANY_OPTIONS = [
   ...LOADING_OPTIONS,
@@ -76,6 +98,27 @@ export interface CacheMethods {
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>>
+  /** Whether there is a value; `false` too if the cache does not answer. */
+  has(key: Key): Promise<boolean>
+  /**
+   * Stores a value where there is none; resolves to whether it did, confirmed.
+   * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
+   */
+  add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
+  /** Takes a value away and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  pull<Value = unknown>(key: Key): Promise<Value | undefined>
+  /**
+   * Adds to a number in one step, however many callers do; it is 0 where there is none, and keeps its lifetime. Resolves to the
+   * number that it is then; `undefined` if the cache does not answer, or others changed it for longer than `leaseSeconds`.
+   * @throws MemcacheOptionError if there is something else than a number, or an option is unknown or invalid.
+   */
+  increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined>
+  /**
+   * A lock of this name, which one caller of all processes holds; `undefined`: another caller has it, or the cache does not answer.
+   * Released by `await using`, or `release()`.
+   * @throws MemcacheOptionError if an option is unknown or invalid; the signal's reason, when that is aborted.
+   */
+  lock(name: Key, options?: LockOptions): Promise<MemcacheLock | undefined>
   /** A part of this cache, whose keys begin with the name, and which can be cleared by itself. */
   namespace(name: Key): CacheNamespace
 }
@@ -128,6 +171,7 @@ export class CacheNamespace implements CacheMethods {
     keys: readonly Given[],
     options?: RevivingOptions,
   ): Promise<Map<Given, Value>> {
+    requireList('getMany', keys)
     const names = keys.map((key) => this.key(key))
     const revive = options === undefined ? undefined : toReviver('getMany', options)
     const found = await this.#core.reads.getMany([...new Set(names)], this.#tagKeys)
@@ -188,6 +232,7 @@ export class CacheNamespace implements CacheMethods {
 
   #getOrSet<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
     try {
+      requireLoader('getOrSet', load)
       const name = this.key(key)
       const inMemory = this.#core.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
@@ -207,6 +252,8 @@ export class CacheNamespace implements CacheMethods {
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>> {
+    requireLoader('getOrSetMany', load)
+    requireList('getOrSetMany', ids)
     const revive = typeof options === 'object' ? reviverOf(options) : undefined
     const { signal } = toManyOptions(options)
     const getMany = (wanted: readonly Id[], loader: BatchLoader<Id, unknown>): Promise<Map<Id, unknown>> =>
@@ -225,6 +272,49 @@ export class CacheNamespace implements CacheMethods {
       },
     })
     return values as Promise<Map<Id, Value>>
+  }
+
+  async has(key: Key): Promise<boolean> {
+    return (await this.#core.reads.get(this.key(key), this.#tagKeys)) !== undefined
+  }
+
+  async add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
+    return this.#core.atomic.add(this.#atomicTarget('add', key, options), value)
+  }
+
+  async pull<Value = unknown>(key: Key): Promise<Value | undefined> {
+    return this.#core.atomic.pull({ name: this.key(key), required: this.#tagKeys }) as Promise<Value | undefined>
+  }
+
+  async increment(key: Key, by = 1, options?: Ttl | SetOptions): Promise<number | undefined> {
+    if (typeof by !== 'number' || !Number.isFinite(by)) {
+      throw new MemcacheOptionError(
+        `increment must be by a finite number, got ${typeof by === 'number' ? by : kindOf(by)}`,
+      )
+    }
+    return this.#core.atomic.increment(this.#atomicTarget('increment', key, options), by)
+  }
+
+  async lock(name: Key, options: LockOptions = {}): Promise<MemcacheLock | undefined> {
+    checkObject('lock', options)
+    checkOptions('lock', options, LOCK_OPTIONS, LOCK_HINTS)
+    const { ttlSeconds = 30, waitMs = 0, signal } = options
+    if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
+      throw new MemcacheOptionError(
+        `waitMs must be a number of 0 or more, got ${typeof waitMs === 'number' ? waitMs : kindOf(waitMs)}`,
+      )
+    }
+    checkCallOptions({ signal })
+    const text = typeof name === 'string' ? name : keyText(name)
+    if (text === '') throw new MemcacheOptionError('a lock needs a name')
+    const key = storedKey(ownKeyText('mutex', [this.#path, text]), this.#prefix)
+    return this.#core.lock({ key, ttlSeconds: ttlToSeconds(ttlSeconds), waitMs, signal })
+  }
+
+  #atomicTarget(owner: string, key: Key, options: Ttl | SetOptions | undefined): AtomicTarget {
+    const { ttlSeconds = this.#core.parts.ttlSeconds, tags } = toSetOptions(options, owner)
+    const required = this.#tagKeys
+    return { name: this.key(key), required, tagKeys: this.#withTags(tags), ttlSeconds: ttlToSeconds(ttlSeconds) }
   }
 
   namespace(name: Key): CacheNamespace {
@@ -295,6 +385,15 @@ export class CacheNamespace implements CacheMethods {
   }
 }
 
+function requireLoader(owner: string, load: unknown): void {
+  if (typeof load === 'function') return
+  throw new MemcacheOptionError(`${owner} needs a loader, () => …, got ${kindOf(load)}`)
+}
+
+function requireList(owner: string, list: unknown): void {
+  if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${kindOf(list)}`)
+}
+
 function idItself<Id>(id: Id): Key {
   if (typeof id === 'object' && !Array.isArray(id)) {
     throw new MemcacheOptionError('getOrSetMany cannot make a key of an object: give key, (id) => [id.name]')
@@ -302,10 +401,12 @@ function idItself<Id>(id: Id): Key {
   return Array.isArray(id) ? (id as Key) : [id as string]
 }
 
-function toSetOptions(options: Ttl | SetOptions | undefined): SetOptions {
+function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set'): SetOptions {
   if (options === undefined) return {}
   if (typeof options === 'object') {
-    checkOptions('set', options, SET_OPTIONS, OPTION_HINTS)
+    checkObject(owner, options)
+    checkOptions(owner, options, SET_OPTIONS, OPTION_HINTS)
+    checkCallOptions(options)
     return options
   }
   ttlToSeconds(options)
@@ -315,6 +416,9 @@ function toSetOptions(options: Ttl | SetOptions | undefined): SetOptions {
 function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }
+  checkObject('getOrSetMany', options)
   checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
+  requireType('getOrSetMany', 'function', { key: options.key, tags: options.tags })
+  checkCallOptions({ signal: options.signal })
   return options
 }

@@ -1,12 +1,13 @@
 export { memcache, Memcache } from './memcache.ts'
 export type { InvalidateOptions } from './memcache.ts'
-export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
+export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, LockOptions, SetOptions } from './cache-namespace.ts'
 export { MEMCACHE_OPTIONS } from './memcache-options.ts'
 export type { MemcacheOptions } from './memcache-options.ts'
 export { getDefaultMemcache, peekDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
 export type { Servers } from './choose-servers.ts'
 export type { Logger } from './logger.ts'
 export { KeyPrefix } from './cache-key.ts'
+export type { MemcacheLock } from './cache/lock.ts'
 export type { MemcacheEvents } from './cache/cache-report.ts'
 export type { CacheStats } from './cache/cache-stats.ts'
 export type {
@@ -15,6 +16,7 @@ export type {
   LoadContext,
   Loader,
   LoadingOptions,
+  TtlOf,
 } from './cache/get-or-set-options.ts'
 export type { MemoryOptions } from './cache/memory-tier.ts'
 export type { BatchLoader, LoadedMany } from './cache/read-through-many.ts'

@@ -2,7 +2,6 @@ import type { CompressionOptions } from 'memcache-ts-client'
 import {
   booleanOption,
   checkOptions,
-  escapeKeyPart,
   kindOf,
   MemcacheOptionError,
   positiveOption,
@@ -11,6 +10,7 @@ import {
   ttlToSeconds,
 } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
+import { prefixText } from './cache-key.ts'
 import type { Servers } from './choose-servers.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
@@ -129,7 +129,7 @@ function prefixOf(given: unknown): string {
   if (/[\u0000- \u007f]/.test(prefix)) {
     throw new MemcacheOptionError(`prefix must not contain spaces or control characters, got ${quoted}`)
   }
-  const bytes = Buffer.byteLength(escapeKeyPart(prefix))
+  const bytes = Buffer.byteLength(prefixText(prefix))
   if (bytes > MAX_PREFIX_BYTES) {
     throw new MemcacheOptionError(
       `prefix must have at most ${MAX_PREFIX_BYTES} bytes, so that there is room for keys: ${quoted} has ${bytes}`,

@@ -1,15 +1,17 @@
 import { EventEmitter } from 'node:events'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
 import { ownKeyText, prefixText, storedKey } from './cache-key.ts'
 import { CacheNamespace } from './cache-namespace.ts'
-import type { CacheMethods, GetOrSetManyOptions, SetOptions } from './cache-namespace.ts'
+import type { CacheMethods, GetOrSetManyOptions, LockOptions, SetOptions } from './cache-namespace.ts'
 import { CacheCore } from './cache/cache-core.ts'
 import { CacheReport } from './cache/cache-report.ts'
 import type { MemcacheEvents } from './cache/cache-report.ts'
 import type { CacheStats } from './cache/cache-stats.ts'
+import { checkObject, checkTags } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader } from './cache/get-or-set-options.ts'
+import type { MemcacheLock } from './cache/lock.ts'
 import { KitCodec } from './cache/kit-codec.ts'
 import { MemoryTier } from './cache/memory-tier.ts'
 import type { BatchLoader } from './cache/read-through-many.ts'
@@ -133,6 +135,26 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#root.getOrSetMany(ids, load, options)
   }
 
+  has(key: Key): Promise<boolean> {
+    return this.#root.has(key)
+  }
+
+  add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
+    return this.#root.add(key, value, options)
+  }
+
+  pull<Value = unknown>(key: Key): Promise<Value | undefined> {
+    return this.#root.pull(key)
+  }
+
+  increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined> {
+    return this.#root.increment(key, by, options)
+  }
+
+  lock(name: Key, options?: LockOptions): Promise<MemcacheLock | undefined> {
+    return this.#root.lock(name, options)
+  }
+
   namespace(name: Key): CacheNamespace {
     return this.#root.namespace(name)
   }
@@ -143,9 +165,11 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
    * @throws MemcacheOptionError for an option that there is not.
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<boolean> {
+    checkObject('invalidateTags', options)
     checkOptions('invalidateTags', options, ['soft'], { hard: 'soft: false' })
+    if (options.soft !== undefined) booleanOption('soft', options.soft)
     const given = typeof tags === 'string' ? [tags] : tags
-    if (given.includes('')) throw new MemcacheOptionError('a tag must not be empty')
+    checkTags(given)
     const tagKeys = [...new Set(given)].map((tag) => this.#core.parts.tagKey(tag))
     return this.#core.writes.invalidateTags(tagKeys, options.soft === true, given)
   }

@@ -16,6 +16,23 @@ interface Way {
 }
 
 const WAYS: Record<string, Way> = {
+  forceFresh: {
+    options: () => ({}),
+    async invalidate(cache, key) {
+      const loaded = await cache.getOrSet(key, () => 'new', { ttlSeconds: 60, forceFresh: true })
+      return loaded === 'new'
+    },
+    reader: (cache, key) => ({ at: cache, key }),
+  },
+  'a pull': {
+    options: () => ({}),
+    invalidate: async (cache, key) => {
+      const pulled = await cache.pull(key)
+      // Where there was nothing to take, loads that are under way may go on.
+      return pulled === undefined ? cache.delete(key) : true
+    },
+    reader: (cache, key) => ({ at: cache, key }),
+  },
   delete: {
     options: () => ({}),
     invalidate: (cache, key) => cache.delete(key),
@@ -43,6 +60,13 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** Gives up after so many turns of the loop. */
+async function withinTurns<Value>(count: number, call: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
+  const controller = new AbortController()
+  void turns(count).then(() => controller.abort(new Error('given up')))
+  return call(controller.signal)
+}
+
 const chance = (below: number): number => Math.floor(Math.random() * below)
 
 /**
@@ -61,7 +85,17 @@ async function interleave(caches: readonly Memcache[], way: Way, round: number):
   const options = { ttlSeconds: 60, staleSeconds: chance(2) * 60, ...way.options(round) }
   const read = async (): Promise<string> => {
     const { at, key: own } = way.reader(pick(), key)
-    if (chance(3) > 0) return at.getOrSet(own, load, options)
+    switch (chance(6)) {
+      case 0:
+        // A caller that gives up, at any moment, and asks once more.
+        return withinTurns(chance(8), (signal) => at.getOrSet(own, load, { ...options, signal })).catch(read)
+      case 1:
+        // A loader that asks for its own value.
+        return at.getOrSet(own, () => at.getOrSet(own, load, options), options)
+      case 2:
+      case 3:
+        return at.getOrSet(own, load, options)
+    }
     const { tags = [], ...loading } = options
     const one = { ...loading, key: () => own, tags: () => tags }
     return (await at.getOrSetMany(['id'], async () => [await load()], one)).get('id')!

@@ -3,6 +3,7 @@ import { listenAsOldServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache, rateLimiter } from '../src/index.ts'
 import type { RateLimiter } from '../src/index.ts'
+import { ownKey } from '../src/own-key.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
 import { LimiterModel, Promises } from './rate-limit-model.ts'
@@ -86,7 +87,7 @@ describe.each(['sliding', 'fixed', 'gcra'] as const)('a %s limiter', (algorithm)
             if (Number.isFinite(result.retryAfterMs)) comeBackMs = Math.max(comeBackMs, nowMs + result.retryAfterMs)
             // What is denied is taken back behind the answer; the keys of a group are asked for in order.
             if (without !== true) {
-              const groupKey = limiter.cache.key(['rate', name, 'id'])
+              const groupKey = ownKey(limiter.cache, 'rate', [name, 'id'])
               await limiter.cache.client.get('any', { groupKey })
               await limiter.cache.client.get('any', { groupKey })
             }

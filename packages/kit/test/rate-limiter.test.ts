@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { memcache, RATE_LIMITER_OPTIONS, rateLimiter } from '../src/index.ts'
 import type { RateLimiter, RateLimiterOptions, RateLimitResult } from '../src/index.ts'
+import { ownKey } from '../src/own-key.ts'
 import { countWrites } from './count-writes.ts'
 import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
@@ -154,6 +155,18 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
+  it('lets nobody wait for the hour by which the clock was set back', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 2 })
+    await limiter.consume('client', { cost: 2 })
+    test.clock.advanceMs(-3_600_000)
+    const { allowed, retryAfterMs } = await limiter.consume('client')
+    if (allowed) return
+    expect(retryAfterMs).toBeLessThanOrEqual(60_000)
+    test.clock.advanceMs(retryAfterMs)
+    expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
   it('blocks who wants more than it may, in every process, for as long as that', async () => {
     await using test = await openCache()
     const options = { perMinute: 3, blockMs: 600_000 } as const
@@ -227,8 +240,8 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 5, perHour: 50 })
     await limiter.consume('a')
-    await test.cache.client.set(test.cache.key(['rate', 'default', 'gcra', '5/60000,50/3600000', 'a']), 'nonsense')
-    await test.cache.client.set(test.cache.key(['rate', 'default', 'block', 'a']), 'nonsense')
+    await test.cache.client.set(ownKey(test.cache, 'rate', ['default', 'gcra', '5/60000,50/3600000', 'a']), 'nonsense')
+    await test.cache.client.set(ownKey(test.cache, 'rate', ['default', 'block', 'a']), 'nonsense')
     expect((await limiter.consume('a')).allowed).toBe(true)
   })
 })
@@ -302,6 +315,79 @@ describe('rateLimiter', () => {
     }
   })
 
+  it('looks at a cost of 0: tells what is left, counts nothing, and is denied by a block alone', async () => {
+    await using test = await openCache()
+    for (const algorithm of ALGORITHMS) {
+      const limiter = rateLimiter({ name: algorithm, perMinute: 2, algorithm, cache: test.cache })
+      expect(await limiter.consume('a', { cost: 0 })).toMatchObject({ allowed: true, remaining: 2 })
+      await limiter.consume('a', { cost: 2 })
+      expect(await limiter.consume('a', { cost: 0 })).toMatchObject({ allowed: true, remaining: 0 })
+      expect(await limiter.peek('a', { cost: 2 })).toMatchObject({ allowed: false, remaining: 0 })
+      await limiter.block('a', 5000)
+      expect((await limiter.consume('a', { cost: 0 })).allowed).toBe(false)
+    }
+  })
+
+  it('never counts ids that are on a list', async () => {
+    await using test = await openCache()
+    const lists = { allow: ['office', '10.0.0.0/8', '2001:db8::/32'], deny: ['10.6.6.6', 'mallory'] }
+    const limiter = rateLimiter({ perMinute: 1, ...lists, cache: test.cache })
+    for (const id of ['office', '10.1.2.3', '2001:db8:1:200::/56']) {
+      for (let call = 0; call < 3; call++) {
+        expect(await limiter.consume(id)).toMatchObject({ allowed: true, remaining: 1, retryAfterMs: 0 })
+      }
+    }
+    for (const id of ['mallory', '10.6.6.6']) {
+      expect(await limiter.consume(id)).toMatchObject({ allowed: false, retryAfterMs: Infinity })
+      expect((await limiter.peek(id)).allowed).toBe(false)
+    }
+    expect(await allowedOf([limiter.consume('11.0.0.1'), limiter.consume('11.0.0.1')])).toBe(1)
+    const chosen = rateLimiter({
+      name: 'f',
+      perMinute: 1,
+      allow: (id) => id.endsWith('@example.org'),
+      cache: test.cache,
+    })
+    expect(await allowedOf([1, 2, 3].map(() => chosen.consume('ann@example.org')))).toBe(3)
+    expect(await allowedOf([1, 2, 3].map(() => chosen.consume('ann@example.com')))).toBe(1)
+    expect(test.server.memcached.stats()['curr_items']).toBe(2)
+  })
+
+  it('counts ids that differ in case or Unicode form together if that is asked for, and only then', async () => {
+    await using test = await openCache()
+    const ids = ['Ann@Example.org', 'ann@example.org', 'Jose\u0301', 'jos\u00e9']
+    for (const [normalize, count] of [
+      [false, 4],
+      [true, 2],
+    ] as const) {
+      const limiter = rateLimiter({ name: `normalize ${normalize}`, perMinute: 1, normalize, cache: test.cache })
+      expect(await allowedOf(ids.map((id) => limiter.consume(id)))).toBe(count)
+      await limiter.reset('ANN@example.org')
+      expect((await limiter.consume('ann@EXAMPLE.org')).allowed).toBe(true)
+    }
+  })
+
+  it('refuses options of a call that are none, and says what was meant', async () => {
+    await using test = await openCache()
+    const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
+    await expect(limiter.consume('a', { costs: 5 } as never)).rejects.toThrow('`costs` is `cost` here')
+    await expect(limiter.consume('a', { points: 5 } as never)).rejects.toThrow('`points` is `cost` here')
+    await expect(limiter.consume('a', 5 as never)).rejects.toThrow(
+      'consume takes its cost in an object, { cost: 2 }, got 5',
+    )
+    await expect(limiter.peek('a', { Cost: 1 } as never)).rejects.toThrow('`Cost` is `cost` here')
+    await expect(limiter.penalty('a', { amount: 5 } as never)).rejects.toThrow('`amount` is `cost` here')
+    await expect(limiter.penalty('a', '3' as never)).rejects.toThrow(
+      "amount must be a whole number over 0, got the string '3'",
+    )
+    await expect(limiter.reward('a', Number.NaN)).rejects.toThrow('amount must be a whole number over 0, got NaN')
+    await expect(limiter.reward('a', 1, Number.NaN)).rejects.toThrow('atMs must be milliseconds since 1970, got NaN')
+    await expect(limiter.block('a', '5000' as never)).rejects.toThrow(
+      "blockMs must be a whole number over 0, got the string '5000'",
+    )
+    expect((await limiter.peek('a')).remaining).toBe(10)
+  })
+
   it('refuses a cost that is no whole number from 0 on', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
@@ -333,6 +419,20 @@ describe('rateLimiter', () => {
     [{ perMinute: 5, burst: 5 }, "burst goes with algorithm: 'gcra'"],
     [{ perMinute: 5, perHour: 5, algorithm: 'gcra', burst: 5 }, 'burst goes with one window'],
     [{ perMinute: 5, blockMs: 0 }, 'blockMs must be a whole number over 0'],
+    [
+      { perMinute: 5, allow: 'office' },
+      'allow must be a list of ids and address ranges, or a function of an id, got string',
+    ],
+    [{ perMinute: 5, deny: [5] }, 'deny must be a list of strings, got one that is number'],
+    [{ perMinute: 5, deny: ['10.0.0.0/33'] }, "deny has a range of addresses that is none: '10.0.0.0/33'"],
+    [{ perMinute: 5, whitelist: [] }, '`whitelist` is `allow` here'],
+    [{ perMinute: 5, normalize: 'lower' }, 'normalize must be true or false, got lower'],
+    [{ perMinute: 5, name: '' }, 'name must be a string that is not empty'],
+    [{ perMinute: '5' }, 'perMinute must be a whole number over 0'],
+    [
+      { limit: 5e8, windowMs: 31 * 86_400_000, algorithm: 'fixed' },
+      'can count up to 16777216, got a limit of 500000000',
+    ],
   ])('refuses %j: %s', (options, message) => {
     expect(() => rateLimiter(options as never)).toThrow(message)
   })

@@ -17,6 +17,36 @@ describe('mergeSessions', () => {
     expect(mergeSessions({ a: 1 }, { a: 2 }, { a: 3 }, () => false)).toEqual({ a: 2 })
   })
 
+  it('goes by path: parallel writes within one object are all kept, arrays are taken whole', () => {
+    const base = { user: { name: 'ann', seen: 1 }, files: {}, list: [1] }
+    const mine = { user: { name: 'ann', seen: 2 }, files: { a: 1 }, list: [1, 2], made: { a: { b: 1 } } }
+    const theirs = { user: { name: 'eve', seen: 1 }, files: { b: 1 }, list: [1, 3], made: { a: { c: 1 } } }
+    expect(mergeSessions(base, mine, theirs)).toEqual({
+      user: { name: 'eve', seen: 2 },
+      files: { a: 1, b: 1 },
+      list: [1, 2],
+      made: { a: { b: 1, c: 1 } },
+    })
+  })
+
+  it('lets a deletion win over a change within what was deleted, whoever is the later one', () => {
+    const base = { user: { seen: 1 }, keep: { cart: { n: 1 } } }
+    const touched = { user: { seen: 2 }, keep: { cart: { n: 2 } } }
+    const deleted = { keep: {} }
+    expect(mergeSessions(base, touched, deleted)).toEqual({ keep: {} })
+    expect(mergeSessions(base, deleted, touched)).toEqual({ keep: {} })
+    expect(mergeSessions({ n: 1 }, { n: 2 }, {})).toEqual({ n: 2 })
+  })
+
+  it('takes the cookie whole, and a nested one by path as anything else', () => {
+    const merged = mergeSessions(
+      { cookie: { a: 1, b: 1 }, x: { cookie: { a: 1, b: 1 } } },
+      { cookie: { a: 2, b: 1 }, x: { cookie: { a: 2, b: 1 } } },
+      { cookie: { a: 1, b: 2 }, x: { cookie: { a: 1, b: 2 } } },
+    )
+    expect(merged).toEqual({ cookie: { a: 2, b: 1 }, x: { cookie: { a: 2, b: 2 } } })
+  })
+
   it('changes nothing for one who changed nothing', () => {
     const session = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue())
     fc.assert(

@@ -71,7 +71,8 @@ describe('a session repository', () => {
   it('clears and lists all servers, and says so where one is away', async () => {
     const servers = [new MemcachedServer({ port: 0 }), new MemcachedServer({ port: 0 })]
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
-    const open = () => memcache({ servers: ports.map((port) => `127.0.0.1:${port}`).join(), logger: false })
+    const open = () =>
+      memcache({ servers: ports.map((port) => `127.0.0.1:${port}`).join(), logger: false, timeoutMs: 5000 })
     await using cache = open()
     await using another = open()
     const sessions = new SessionRepository({ cache })
@@ -116,6 +117,28 @@ describe('a session repository', () => {
     }
     await expect(sessions.write('a', { m: 1 }, base, disturb)).rejects.toMatchObject({ retryable: true })
     expect(tries).toBeGreaterThan(64)
+  })
+
+  it.each([1, 4])('loses none of 1000 writes by 50 writers, in %i processes', async (processes) => {
+    await using test = await testMemcache()
+    const caches = Array.from({ length: processes }, () =>
+      memcache({ servers: test.server.servers, logger: false, clock: test.clock, timeoutMs: 10_000 }),
+    )
+    const repositories = caches.map((cache) => new SessionRepository({ cache }))
+    await repositories[0]!.write('a', { counts: {} }, undefined, 600)
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, writer) => {
+        const sessions = repositories[writer % processes]!
+        for (let n = 1; n <= 20; n++) {
+          const found = (await sessions.read('a'))!
+          const counts = { ...(found.data['counts'] as object), [writer]: n }
+          await sessions.write('a', { ...found.data, counts }, found, 600)
+        }
+      }),
+    )
+    const { data } = (await repositories[0]!.read('a'))!
+    expect(data['counts']).toEqual(Object.fromEntries(Array.from({ length: 50 }, (_, writer) => [writer, 20])))
+    await Promise.all(caches.map(async (cache) => cache.close()))
   })
 
   it('takes what is no session for none, with one warning', async () => {

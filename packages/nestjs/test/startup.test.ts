@@ -1,6 +1,16 @@
 import 'reflect-metadata'
-import { Controller, Get, Inject, Injectable, Logger, Module, Scope } from '@nestjs/common'
-import type { Provider, Type } from '@nestjs/common'
+import {
+  Controller,
+  Get,
+  Inject,
+  Injectable,
+  Logger,
+  Module,
+  Scope,
+  VERSION_NEUTRAL,
+  VersioningType,
+} from '@nestjs/common'
+import type { INestApplication, Provider, Type } from '@nestjs/common'
 import { LazyModuleLoader, REQUEST } from '@nestjs/core'
 import { Cached as CachedByKit } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
@@ -379,6 +389,30 @@ describe('@RateLimit on classes of one name', () => {
     expect(await names([Other, One])()).toEqual(expected)
     expect(said).toHaveLength(2)
     expect(said[0]).toContain('as LoginController(v1) and LoginController(v2)')
+  })
+
+  it('counts the versions of one route apart', async () => {
+    const prepare = (app: INestApplication) => app.enableVersioning({ type: VersioningType.HEADER, header: 'v' })
+    const versioned = (version: string | typeof VERSION_NEUTRAL) => {
+      @Controller({ path: 'login', version })
+      class LoginController {
+        @RateLimit({ perMinute: 1 }) @Get() login() {
+          return 'in'
+        }
+      }
+      return LoginController
+    }
+    await using test = await open({ controllers: [versioned('1'), versioned(VERSION_NEUTRAL)], prepare })
+    const answers: (string | number | null)[] = []
+    for (const v of ['1', '9', '1', '9']) {
+      const { status, headers } = await test.fetch('/login', { headers: { v } })
+      answers.push(status, headers.get('ratelimit-policy'))
+    }
+    const [one, neutral] = [
+      '"LoginController(login@1).login";q=1;w=60',
+      '"LoginController(login@neutral).login";q=1;w=60',
+    ]
+    expect(answers).toEqual([200, one, 200, neutral, 429, one, 429, neutral])
   })
 
   it('counts the routes apart that two controllers inherit', async () => {

@@ -3,6 +3,8 @@ import { Controller, Get } from '@nestjs/common'
 import { APP_GUARD } from '@nestjs/core'
 import { ThrottlerGuard, ThrottlerModule } from '@nestjs/throttler'
 import type { ThrottlerStorage } from '@nestjs/throttler'
+import fc from 'fast-check'
+import { memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { MemcacheThrottlerStorage } from '../src/index.ts'
@@ -76,11 +78,74 @@ describe('MemcacheThrottlerStorage', () => {
     expect(await storage.increment('j', 60_000, 2, 0, 'default')).toMatchObject({ totalHits: 1 })
   })
 
+  it('starts a window at the first hit, blocks for as long as it says, and begins at 1 again: in two processes, as a list of all hits', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(
+          [3, 1000, 1000],
+          [2, 10_000, 5000],
+          [2, 500, 60_000],
+          [1, 60_000, 300],
+          [5, 2_678_400_000, 3_000_000_000],
+        ),
+        fc.array(fc.double({ min: 0, max: 1.3, noNaN: true }), { maxLength: 40 }),
+        async ([limit, ttl, block], waits) => {
+          await using test = await testMemcache({ timeoutMs: 5000 })
+          const other = memcache({ servers: test.server.servers, clock: test.clock, logger: false, timeoutMs: 5000 })
+          const storages = [test.cache, other].map((cache) => new MemcacheThrottlerStorage(cache))
+          let model = { startMs: -Infinity, hits: 0, blockedUntilMs: 0 }
+          for (const [index, wait] of waits.entries()) {
+            test.clock.advanceMs(Math.round((wait * Math.max(ttl!, block!)) / 4))
+            const nowMs = test.clock.nowMs()
+            const found = await storages[index % 2]!.increment('ann', ttl!, limit!, block!, 'default')
+            const isBlocked = nowMs < model.blockedUntilMs
+            const isOver = model.blockedUntilMs > 0 ? !isBlocked : nowMs - model.startMs >= ttl!
+            if (isOver) model = { startMs: nowMs, hits: 0, blockedUntilMs: 0 }
+            if (!isBlocked) model.hits++
+            if (!isBlocked && model.hits > limit!) model.blockedUntilMs = nowMs + block!
+            const blockedMs = Math.max(0, model.blockedUntilMs - nowMs)
+            expect(found).toEqual({
+              totalHits: model.hits,
+              isBlocked: blockedMs > 0,
+              timeToBlockExpire: Math.ceil(blockedMs / 1000),
+              timeToExpire: Math.ceil((blockedMs > 0 ? blockedMs : model.startMs + ttl! - nowMs) / 1000),
+            })
+          }
+          await other.close()
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  it('counts in this process while memcached is away', async () => {
+    await using test = await testMemcache()
+    await test.server.stop()
+    const storage = new MemcacheThrottlerStorage(test.cache)
+    const hits = [1, 2, 3].map(() => storage.increment('k', 60_000, 2, 60_000, 'default'))
+    expect((await Promise.all(hits)).map(({ isBlocked }) => isBlocked)).toEqual([false, false, true])
+  })
+
   it('takes what cannot be counted: no limit at all, no window', async () => {
     await using test = await testMemcache()
     const storage = new MemcacheThrottlerStorage(test.cache)
     expect(await storage.increment('k', 60_000, 0, 0, 'none')).toMatchObject({ isBlocked: true, timeToBlockExpire: 60 })
     expect(await storage.increment('k', 0, 1, 0, 'none')).toMatchObject({ isBlocked: false })
+  })
+
+  it('counts without a limit that is far away, takes no block for none, and says what is no number', async () => {
+    await using test = await testMemcache({ timeoutMs: 5000 })
+    const storage = new MemcacheThrottlerStorage(test.cache)
+    expect(await storage.increment('a', 1000, Infinity, 1000, 'odd')).toMatchObject({ totalHits: 1, isBlocked: false })
+    expect(await storage.increment('b', 1000, -1, 1000, 'odd')).toMatchObject({ totalHits: 1, isBlocked: true })
+    for (const block of [Number.NaN, undefined as never, -5]) {
+      expect(await storage.increment(`c${block}`, 1000, 1, block, 'odd')).toMatchObject({ isBlocked: false })
+      expect(await storage.increment(`c${block}`, 1000, 1, block, 'odd')).toMatchObject({ timeToBlockExpire: 1 })
+    }
+    await expect(storage.increment('d', 1000, Number.NaN, 0, 'odd')).rejects.toThrow(
+      'a limit must be a number, got NaN',
+    )
+    await expect(storage.increment('e', Infinity, 1, 0, 'odd')).rejects.toThrow('a window must be a whole number')
   })
 
   it('does not pile up limits that are computed', async () => {

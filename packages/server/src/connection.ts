@@ -63,6 +63,7 @@ export class Connection implements ReplyTarget, SessionHost {
   #longReply: LongReply | undefined
   /** How many more requests may run before the others have their turn. */
   #requestsLeft = 0
+  #hasEndedTurn = false
   /** Whether the replies to one read are held together, since it takes several turns. */
   #corked = false
   #closing = false
@@ -93,14 +94,12 @@ export class Connection implements ReplyTarget, SessionHost {
 
   /** Takes received bytes; `buffer` may be used again afterwards. Returns whether more should be read. */
   receive(buffer: Buffer, start: number, end: number): boolean {
-    const { counters, replies, store } = this.context
+    const { counters, store } = this.context
     counters.bytesRead += end - start
     try {
       this.owner.tick()
       this.lastCommandAt = store.now
-      this.#requestsLeft = this.owner.options.maxRequestsPerEvent
-      replies.begin(this)
-      this.context.events.connectionId = this.ends.id
+      this.#beginTurn()
       const session = this.#session ?? this.#chooseSession(buffer[start]!)
       session?.push(buffer, start, end)
       return this.#finishReplies()
@@ -136,6 +135,7 @@ export class Connection implements ReplyTarget, SessionHost {
 
   endTurn(): void {
     this.#requestsLeft = 0
+    this.#hasEndedTurn = true
   }
 
   beginLongReply(reply: LongReply): void {
@@ -220,14 +220,24 @@ export class Connection implements ReplyTarget, SessionHost {
       stream.pause()
       if (this.#longReply === undefined) {
         this.context.counters.connYields++
-        if (!this.#corked) stream.cork()
-        this.#corked = true
+        // Cheap requests, whose replies leave together; what is dear is written at once, or nobody would notice for
+        // thousands of turns that the client has gone.
+        if (this.#hasEndedTurn) this.#uncork()
+        else if (!this.#corked) stream.cork()
+        this.#corked = !this.#hasEndedTurn
       }
       this.#waitForTurn()
       return false
     }
     this.#uncork()
     return true
+  }
+
+  #beginTurn(): void {
+    this.#requestsLeft = this.owner.options.maxRequestsPerEvent
+    this.#hasEndedTurn = false
+    this.context.replies.begin(this)
+    this.context.events.connectionId = this.ends.id
   }
 
   #uncork(): void {
@@ -248,12 +258,9 @@ export class Connection implements ReplyTarget, SessionHost {
 
   /** Goes on with the long reply, or with what was received; returns whether more should be read. */
   #work(): boolean {
-    const { replies } = this.context
     if (this.#longReply === undefined && this.#session?.isPaused !== true) return true
     this.owner.tick()
-    this.#requestsLeft = this.owner.options.maxRequestsPerEvent
-    replies.begin(this)
-    this.context.events.connectionId = this.ends.id
+    this.#beginTurn()
     if (this.#longReply === undefined) this.#session!.resume()
     else this.#goOnReplying(this.#longReply)
     return this.#finishReplies()

@@ -111,6 +111,21 @@ describe('stats detail dump', () => {
   })
 })
 
+describe('a client that goes', () => {
+  it('is noticed, however much it has asked for', async () => {
+    await using server = new MemcachedServer({ port: 0 })
+    const { port } = await server.listen()
+    const socket = await open(port)
+    socket.on('error', () => {})
+    socket.write('stats cachedump 1 0\r\n'.repeat(3000))
+    await once(socket, 'data')
+    socket.destroy()
+    const before = Number(server.stats()['conn_yields'])
+    while (server.stats()['curr_connections'] !== 0) await settle()
+    expect(Number(server.stats()['conn_yields']) - before).toBeLessThan(2000)
+  })
+})
+
 describe('a fault', () => {
   afterEach(() => {
     vi.useRealTimers()

@@ -138,6 +138,8 @@ export class SessionExchange implements SessionActions {
   destroy(session: Session, callback: Callback | undefined): void {
     const holder = this.#holder
     delete holder.session
+    // What stands for the request inherits from it: another session would be seen in the place of this one.
+    if (holder !== this.#request) holder.session = undefined
     this.#isDestroyed = true
     const destroy = (done: Callback): void => holder.sessionStore!.destroy(session.id, done)
     this.#afterWrites(() => this.#write('destroy', destroy, callback, callback !== undefined))

@@ -3,6 +3,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
 import { ClassWarnings } from '../revive/class-warnings.ts'
 import { AdaptiveStore } from './adaptive-store.ts'
+import { AtomicWrites } from './atomic-writes.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { CacheStats } from './cache-stats.ts'
@@ -10,7 +11,10 @@ import { resolveLoading } from './get-or-set-options.ts'
 import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './get-or-set-options.ts'
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
+import { currentLoad } from './load-chain.ts'
 import { Lookups } from './lookups.ts'
+import { acquireLock } from './lock.ts'
+import type { LockRequest, MemcacheLock } from './lock.ts'
 import type { MemoryStats, MemoryTier } from './memory-tier.ts'
 import { DoubtfulLeases } from './doubtful-leases.ts'
 import { PendingInvalidations } from './pending-invalidations.ts'
@@ -51,6 +55,7 @@ export class CacheCore {
   readonly parts: CacheParts
   readonly reads: Reads
   readonly writes: Writes
+  readonly atomic: AtomicWrites
   readonly #client: MemcachedClient
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
@@ -88,6 +93,7 @@ export class CacheCore {
     this.#single = new ReadThrough(this.parts, this.#lookups, this.#loads)
     this.reads = new Reads(client, this.parts)
     this.writes = new Writes(this.parts, this.#loads)
+    this.atomic = new AtomicWrites(client, this.parts, this.#lookups, this.#loads)
     this.#health = new ServerHealth(client, report, logger)
     client.on('connect', () => {
       // A server that was started anew counts its cas uniques from 1 again.
@@ -103,7 +109,7 @@ export class CacheCore {
     if (memory === undefined) return undefined
     if (typeof options === 'object' && !mayBeFromMemory(options)) return undefined
     const item = memory.fresh(name)
-    if (item === undefined) return undefined
+    if (item === undefined || currentLoad()?.isWithin(this.parts, name) === true) return undefined
     report.memoryHit(name)
     return Promise.resolve(memory.valueOf(item))
   }
@@ -129,6 +135,11 @@ export class CacheCore {
   async forceFresh(request: ReadThroughRequest): Promise<unknown> {
     await this.writes.expire(request.name)
     return this.#single.get({ ...request, takesStale: false })
+  }
+
+  /** A lock by its key as it is stored. */
+  lock(request: LockRequest): Promise<MemcacheLock | undefined> {
+    return acquireLock(this.#client, this.parts, request)
   }
 
   getOrSetMany<Id, Value>(

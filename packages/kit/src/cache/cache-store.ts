@@ -22,6 +22,8 @@ export type Fetched =
       readonly stale: boolean
       /** It is stale, and this caller is the one to load it anew. */
       readonly claimed: boolean
+      /** It is stale, and memcached has not told who is to load it anew: the right is yet to be claimed. */
+      readonly unclaimed?: boolean
     }
   /** Nothing, and this caller is the one to load: a lease was made that only its cas unique fills. */
   | { readonly kind: 'vacant'; readonly casUnique: bigint }

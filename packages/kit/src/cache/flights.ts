@@ -72,7 +72,8 @@ export class Flights<Result> {
 
   /** Lets others join work again that was detached, unless there is other work for its key meanwhile. */
   attach(key: string, flight: Flight<Result>): void {
-    if (!this.#flights.has(key)) this.#flights.set(key, flight)
+    // What was given up meanwhile ends for those who would join it too.
+    if (!this.#flights.has(key) && !flight.controller.signal.aborted) this.#flights.set(key, flight)
   }
 
   detachAll(): void {

@@ -40,7 +40,7 @@ export interface LoadingOptions extends RevivingOptions {
   /** How long the caller who loads a stale value anew waits for it, in milliseconds, before the stale one is served. Default 0. */
   softTimeoutMs?: number | undefined
   /**
-   * How long a loader may take, in milliseconds; then it is aborted. Default 60 000. Where nothing is said, other processes try to
+   * How long a loader may take, in milliseconds; then it is aborted. Default 300 000; a reload in the background has 60 000 at most. Where nothing is said, other processes try to
    * reload a stale value after twice `leaseSeconds`.
    */
   hardTimeoutMs?: number | undefined

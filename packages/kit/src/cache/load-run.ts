@@ -31,7 +31,7 @@ export interface LoadConditions {
 }
 
 /** How long a loader may take that somebody waits for, where nothing else is said. */
-export const HARD_TIMEOUT_MS = 60_000
+export const HARD_TIMEOUT_MS = 300_000
 
 /** What stands for the old value, which is still up to date. */
 const NOT_MODIFIED: unique symbol = Symbol('not modified')

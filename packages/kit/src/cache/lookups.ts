@@ -32,7 +32,7 @@ export type Lookup =
       readonly item: StoredItem
       /** This caller is the one to load it anew. */
       readonly claimed: boolean
-      /** A tag says that it is stale, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
+      /** It is stale, as a tag says, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
       readonly claimable: boolean
       readonly generations: Generations
     }
@@ -229,7 +229,8 @@ export class Lookups {
     const isStale = fetched.stale || verdict === 'stale'
     const shared = new SharedValue(value, stamp === undefined)
     if (isStale) {
-      return { kind: 'stale', value: shared, item, claimed: fetched.claimed, claimable: !fetched.stale, generations }
+      const { claimed, unclaimed = false } = fetched
+      return { kind: 'stale', value: shared, item, claimed, claimable: !fetched.stale || unclaimed, generations }
     }
     if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item

@@ -1,5 +1,5 @@
 import type { MemcachedClient, MetaItem } from 'memcache-ts-client'
-import { MemcacheDecodeError } from 'memcache-ts-protocol'
+import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
 import type { EncodedItem } from './kit-codec.ts'
 import { lifetime } from './lifetime.ts'
@@ -7,6 +7,8 @@ import { newGeneration, TAG_SECONDS } from './tag-generation.ts'
 
 /** A second of room, since memcached's seconds and ours need not begin at the same time. */
 const GRAIN_SECONDS = 2
+/** memcached takes more seconds than 30 days for a Unix time, those of flag R too. */
+const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
 
 /**
  * The lease on the data key itself (protocol.txt, "Meta Get", flags N, R, W, Z and X): on a miss memcached makes an empty
@@ -32,7 +34,16 @@ export class MetaStore implements CacheStore {
 
   async claim(key: string, item: StoredItem): Promise<bigint | undefined> {
     const recacheSeconds = item.ttlSeconds === Infinity ? 1 : item.ttlSeconds + GRAIN_SECONDS
+    if (recacheSeconds > MAX_RECACHE_SECONDS) return this.#claimLongLived(key, item)
     const found = await this.#client.meta.get(key, { value: false, recacheSeconds })
+    return found?.won === true && found.size > 0 ? found.casUnique : undefined
+  }
+
+  /** It is marked stale, as this very item, and then the right is asked for: the first who marks it has it. */
+  async #claimLongLived(key: string, { casUnique }: StoredItem): Promise<bigint | undefined> {
+    const marked = await this.#client.meta.delete(key, { invalidate: true, compareCas: casUnique })
+    if (marked !== 'deleted') return undefined
+    const found = await this.#client.meta.get(key, { value: false })
     return found?.won === true && found.size > 0 ? found.casUnique : undefined
   }
 
@@ -120,7 +131,7 @@ export class MetaStore implements CacheStore {
       value,
       vivifySeconds: this.#leaseSeconds,
       // memcached gives the right when fewer seconds are left than this: at the end of its lifetime a value is stale.
-      recacheSeconds: staleSeconds > 0 ? staleSeconds + 1 : undefined,
+      recacheSeconds: staleSeconds > 0 && staleSeconds < MAX_RECACHE_SECONDS ? staleSeconds + 1 : undefined,
     })
   }
 
@@ -130,11 +141,14 @@ export class MetaStore implements CacheStore {
       // A lease ends: an empty item that does not is another program's, and is filled as one.
       return won || ttlSeconds === Infinity ? { kind: 'vacant', casUnique } : { kind: 'taken', casUnique }
     }
+    const isPastEnd = staleSeconds > 0 && ttlSeconds <= staleSeconds
     return {
       kind: 'found',
       item: { stored: item.value, size, casUnique, ttlSeconds },
-      stale: stale || (staleSeconds > 0 && ttlSeconds <= staleSeconds),
+      stale: stale || isPastEnd,
       claimed: won,
+      // memcached knows nothing of it.
+      unclaimed: isPastEnd && !stale && staleSeconds >= MAX_RECACHE_SECONDS,
     }
   }
 }

@@ -73,7 +73,12 @@ export class ReadThroughMany<Id, Value> {
   /** The values by their ids; those that the loader did not bring are missing. Rejects with its error. */
   async get(items: readonly ManyItem<Id>[]): Promise<Map<Id, Value>> {
     const deadline = performance.now() + this.#parts.leaseSeconds * 1000
-    let open = this.#fromMemory(items)
+    // Its own loader is not served what this load replaces.
+    const current = currentLoad()
+    const alone =
+      current === undefined ? [] : items.filter(({ request }) => current.isWithin(this.#parts, request.name))
+    await Promise.all(alone.map((item) => this.#loadAlone(item)))
+    let open = this.#fromMemory(alone.length === 0 ? items : items.filter((item) => !alone.includes(item)))
     let pauseMs = FIRST_POLL_MS
     for (let round = 0; open.length > 0; round++) {
       this.#signal?.throwIfAborted()

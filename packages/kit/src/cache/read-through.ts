@@ -41,6 +41,8 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
 type Stale = Extract<Lookup, { kind: 'stale' }>
 type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
+/** How long a reload in the background may take. */
+const MAX_BACKGROUND_MS = 60_000
 /** How long the right to reload in the background is kept that has no limit of its own, in leases. */
 const BACKGROUND_LEASES = 2
 /** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
@@ -96,6 +98,8 @@ export class ReadThrough {
   async get(request: ReadThroughRequest): Promise<unknown> {
     const { name, signal } = request
     const { report } = this.#parts
+    // What is stored is what this load replaces: served to its own loader, the old value would be stored as the new one.
+    if (currentLoad()?.isWithin(this.#parts, name) === true) return this.#loadAlone(request)
     let hasJoined = false
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
@@ -182,7 +186,9 @@ export class ReadThrough {
     const { store, report } = this.#parts
     const node = new LoadNode(this.#parts, [name])
     const stale = (): unknown => found.value.copy()
-    const flight = this.#loads.start(request, { node, right }, (stop) =>
+    // Who may be served the old value need not wait for this one, nor fail with it.
+    const background = request.takesStale === false
+    const flight = this.#loads.start(request, { node, right, background }, (stop) =>
       this.#run(request, { node, signal: stop, stale }),
     )
     // Those who wait are to try at once when this fails: the old value is of no use to them.
@@ -334,9 +340,8 @@ export class ReadThrough {
   #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
     const load = request.reload ?? request.load
     const stale = (): unknown => value.copy()
-    const { hardTimeoutMs = HARD_TIMEOUT_MS } = request.loading
     // It is waited for by nobody who could end it.
-    const endsMs = Math.min(hardTimeoutMs, HARD_TIMEOUT_MS)
+    const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
     runDetached(() => {
       const node = new LoadNode(this.#parts, [request.name])
       // One that hangs is not to keep the others from it for as long as the value may be served.

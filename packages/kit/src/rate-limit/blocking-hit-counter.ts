@@ -1,3 +1,4 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
 import { BoundedMap } from './bounded-map.ts'
@@ -61,12 +62,13 @@ export class BlockingHitCounter {
 
   /**
    * Counts a hit.
-   * @throws MemcacheOptionError if a limit is more than a window of its length can count.
+   * @throws MemcacheOptionError if a limit is none, or its times are longer than a counter can hold.
    */
   async increment(parts: readonly string[], limit: HitLimit): Promise<BlockableHits> {
     const cache = this.#cache
     const nowMs = cache.clock.nowMs()
     const { windowMs, blockMs } = limit
+    if (Number.isNaN(limit.limit)) throw new MemcacheOptionError('a limit must be a number, got NaN')
     const wellFormed = parts.map((part) => part.toWellFormed())
     const key = ownKey(cache, 'rate', [this.#name, 'hits', windowMs, blockMs, ...wellFormed])
     const known = this.#blocked.get(key)

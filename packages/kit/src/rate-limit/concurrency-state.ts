@@ -1,5 +1,5 @@
 /** Who holds a slot, or waits for one, and until when that is believed. */
-export type Lease = readonly [token: string, untilMs: number]
+type Lease = readonly [token: string, untilMs: number]
 
 /** What is stored of an id: the leases of its slots, and of those that wait, the first one first. */
 export interface ConcurrencyState {

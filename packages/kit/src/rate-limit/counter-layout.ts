@@ -44,6 +44,10 @@ export class CounterLayout {
    * @throws MemcacheOptionError if all of it does not fit.
    */
   constructor(windowMs: number, maxCount?: number, maxAheadMs: number = windowMs) {
+    for (const milliseconds of [windowMs, maxAheadMs]) {
+      if (Number.isSafeInteger(milliseconds) && milliseconds >= 1) continue
+      throw new MemcacheOptionError(`a window must be a whole number of milliseconds over 0, got ${milliseconds}`)
+    }
     this.windowMs = windowMs
     this.#maxAheadMs = Math.max(maxAheadMs, MIN_CLOCK_SKEW_MS)
     const startBits = BigInt(Math.ceil(Math.log2(4 * (Math.max(windowMs, maxAheadMs) + MAX_OVERDUE_MS))))

@@ -55,8 +55,8 @@ export class FirstHitLimits implements Limits {
     if (first.marks !== standing.marks) await this.#blocks.heed(standing, first.marks, nowMs)
     const result = this.#judge(standing, found, cost, cost, nowMs)
     if (!result.allowed) return this.#deny(standing, found, result, cost, nowMs)
-    await this.#restartEmpty(standing, found, cost, nowMs)
-    return result
+    const restarted = await this.#restartEmpty(standing, found, cost, nowMs)
+    return restarted === undefined ? result : this.#judge(standing, restarted, cost, cost, nowMs)
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
@@ -68,7 +68,7 @@ export class FirstHitLimits implements Limits {
     const nothing = { startMs: nowMs, count: 0, marks: 0 }
     return this.#judge(
       standing,
-      found.map((count) => count ?? nothing),
+      found.map((count) => (count === undefined || count.count <= 0 ? nothing : count)),
       0,
       cost,
       nowMs,
@@ -112,8 +112,12 @@ export class FirstHitLimits implements Limits {
     for (let index = 0; index < windows.length; index++) {
       const { startMs, count } = found[index]!
       const current = Math.max(0, count - added)
-      const elapsedMs = current === 0 ? 0 : nowMs - startMs
-      const one = fixedWindow.judge(windows[index]!, { current, previous: 0, elapsedMs }, cost, added > 0)
+      const one = fixedWindow.judge(
+        windows[index]!,
+        { current, previous: 0, elapsedMs: nowMs - startMs },
+        cost,
+        added > 0,
+      )
       result = result === undefined ? one : tighter(result, one)
     }
     return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!) : result!
@@ -142,20 +146,27 @@ export class FirstHitLimits implements Limits {
     return standing.read(nowMs, () => this.#blocks.read(standing))
   }
 
-  /** Windows whose hits were all denied or given back have not started before this one. */
+  /**
+   * Windows whose hits were all denied or given back have not started before this one. Resolves to what the counters then hold,
+   * if there were such windows: one that others count in by now keeps its start.
+   */
   async #restartEmpty(
     standing: FirstHitStanding,
     found: readonly WindowCount[],
     added: number,
     nowMs: number,
-  ): Promise<void> {
+  ): Promise<WindowCount[] | undefined> {
     const { keys, groupKey } = standing
+    let restarted: WindowCount[] | undefined
     for (let index = 0; index < found.length; index++) {
       const { count, startMs } = found[index]!
       if (count > added || startMs >= nowMs) continue
       const restartedMs = await this.#counters[index]!.restart(keys[index]!, found[index]!, nowMs, groupKey)
       if (index === 0 && standing.startMs === startMs) standing.startMs = restartedMs
+      restarted ??= [...found]
+      restarted[index] = { ...found[index]!, startMs: restartedMs }
     }
+    return restarted
   }
 
   #standing(id: string): FirstHitStanding {

@@ -10,6 +10,8 @@ import { lifetimeOver } from './rate-limit-window.ts'
 /** Processes that change an id at once, before a call is denied. */
 const MOST_ATTEMPTS = 64
 const LONGEST_PAUSE_MS = 5
+/** How far the clocks of two processes may be apart. */
+const MAX_CLOCK_SKEW_MS = 1000
 
 /** What is stored of an id: until when it is blocked, and the theoretical arrival time of each window. */
 type GcraState = readonly [blockedUntilMs: number, ...arrivalsUs: number[]]
@@ -64,7 +66,7 @@ export class GcraLimits implements Limits {
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const key = this.#key(id)
     const found = await this.#options.store.gets(key, key)
-    return this.#judge(this.#stateIn(found?.value), cost, nowMs, false)
+    return this.#judge(this.#stateIn(found?.value, nowMs), cost, nowMs, false)
   }
 
   penalty(id: string, amount: number, nowMs: number): Promise<void> {
@@ -156,16 +158,18 @@ export class GcraLimits implements Limits {
     const { store } = this.#options
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const found = await store.gets(key, key)
-      const before = this.#stateIn(found?.value)
+      const { nowMs } = turns[0]!
+      const before = this.#stateIn(found?.value, nowMs)
       let state = before
       const results = turns.map((turn) => {
         const taken = turn.take(state)
         state = taken.state
         return taken.result
       })
-      if (state === before) return results
-      const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - turns[0]!.nowMs))
-      if (await store.swap(key, state, found?.casUnique, ttl, key)) return results
+      // What the clock was set back by is stored, too: seen again later, it would be another time.
+      if (state === before && aheadMs(found?.value, nowMs) <= MAX_CLOCK_SKEW_MS) return results
+      const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - nowMs))
+      if (await store.swap(key, [...state, nowMs], found?.casUnique, ttl, key)) return results
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
     }
     return turns.map((turn) => turn.giveUp())
@@ -176,15 +180,26 @@ export class GcraLimits implements Limits {
     return Math.max(blockedUntilMs, ...arrivals.map((arrival) => arrival / 1000))
   }
 
-  #stateIn(stored: unknown): GcraState {
+  /** What is stored is the state, and when it was: if that is in the future, the clock was set back, and what is owed with it. */
+  #stateIn(stored: unknown, nowMs: number): GcraState {
     const { length } = this.#gcras
-    if (Array.isArray(stored) && stored.length === length + 1 && stored.every(Number.isSafeInteger)) {
-      return stored as unknown as GcraState
+    if (!Array.isArray(stored) || stored.length !== length + 2 || !stored.every(Number.isSafeInteger)) {
+      return [0, ...this.#gcras.map(() => 0)]
     }
-    return [0, ...this.#gcras.map(() => 0)]
+    const [blockedUntilMs, ...rest] = stored as [number, ...number[]]
+    rest.pop()
+    const ahead = aheadMs(stored, nowMs)
+    if (ahead <= MAX_CLOCK_SKEW_MS) return [blockedUntilMs, ...rest]
+    return [blockedUntilMs, ...rest.map((arrival) => Math.max(0, arrival - ahead * 1000))]
   }
 
   #key(id: string): string {
     return this.#options.key([this.#options.name, 'gcra', this.#policies, id])
   }
+}
+
+/** How far in the future something was stored, in milliseconds. */
+function aheadMs(stored: unknown, nowMs: number): number {
+  const writtenMs: unknown = Array.isArray(stored) ? stored.at(-1) : undefined
+  return typeof writtenMs === 'number' ? writtenMs - nowMs : 0
 }

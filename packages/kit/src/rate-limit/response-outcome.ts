@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 
-/** What is looked at of a response of HTTP/2, which lacks Node's `writableFinished`. */
+/** What is looked at of a response of HTTP/2, whose `writableFinished` is true however it ended. */
 interface Http2Response {
   readonly stream?: { readonly rstCode?: number | undefined; readonly closed?: boolean } | undefined
 }
@@ -16,7 +16,6 @@ function isOver(response: ServerResponse & Http2Response): boolean {
   return response.destroyed || response.closed || response.stream?.closed === true
 }
 
-function isWhole(response: ServerResponse & Http2Response): boolean {
-  if (typeof response.writableFinished === 'boolean') return response.writableFinished
-  return (response as ServerResponse).writableEnded && response.stream?.rstCode === 0
+function isWhole({ writableEnded, writableFinished, stream }: ServerResponse & Http2Response): boolean {
+  return writableEnded && writableFinished && (stream?.rstCode ?? 0) === 0
 }

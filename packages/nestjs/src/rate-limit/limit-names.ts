@@ -74,11 +74,16 @@ function isLimited(constructor: Function): boolean {
   return false
 }
 
+/** Nest's version for all that name none is a symbol. */
+function textOf(fact: unknown): string {
+  return typeof fact === 'symbol' ? 'neutral' : String(fact)
+}
+
 /** A controller's path, with its version and host; `undefined` for what is no controller. */
 function placeOf(constructor: Function): string | undefined {
   const path: unknown = Reflect.getMetadata(PATH_METADATA, constructor)
   if (path === undefined) return undefined
   const facts = [HOST_METADATA, VERSION_METADATA].map((key): unknown => Reflect.getMetadata(key, constructor))
-  const texts = [path, ...facts].filter((fact) => fact !== undefined).map((fact) => [fact].flat().map(String).join())
-  return texts.join(' ')
+  const texts = [path, ...facts].filter((fact) => fact !== undefined).map((fact) => [fact].flat().map(textOf).join())
+  return texts.join('@')
 }

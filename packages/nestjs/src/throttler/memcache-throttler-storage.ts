@@ -43,8 +43,9 @@ export class MemcacheThrottlerStorage {
     if (!(windowMs >= 1)) return { totalHits: 1, timeToExpire: 0, isBlocked: false, timeToBlockExpire: 0 }
     const { hits, resetMs, blockedMs } = await this.#counter.increment([throttlerName, key], {
       windowMs,
-      limit: Math.floor(limit),
-      blockMs: Math.ceil(blockDuration),
+      // None at all, as 0, denies every hit.
+      limit: Math.max(0, Math.floor(limit)),
+      blockMs: blockDuration > 0 ? Math.ceil(blockDuration) : 0,
     })
     return {
       totalHits: hits,

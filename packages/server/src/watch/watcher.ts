@@ -23,7 +23,6 @@ export class Watcher {
     this.streams = streams
     this.#bufferBytes = bufferBytes
     this.firstEvent = firstEvent
-    stream.on('drain', this.#flush)
     this.#scheduleFlush()
   }
 
@@ -36,10 +35,7 @@ export class Watcher {
 
   /** Adds a line of bytes as latin1, for which there is room. */
   add(line: string): void {
-    if (this.#skipped > 0) {
-      this.#lines += `skipped=${this.#skipped}\n`
-      this.#skipped = 0
-    }
+    this.#tellSkipped()
     this.#lines += line
     this.#scheduleFlush()
   }
@@ -50,12 +46,23 @@ export class Watcher {
     setImmediate(this.#flush)
   }
 
-  /** Writes what waits, unless the client has not read what was written before: then it waits for `drain`. */
+  /**
+   * Writes what waits, unless the client has not read what was written before: that write calls back, so that lines
+   * gather meanwhile. When all has left, what was skipped is told at once, though nothing new may ever happen.
+   */
   #flushLines(): void {
     this.#isFlushing = false
-    if (this.#lines === '' || this.#stream.destroyed || this.#stream.writableNeedDrain) return
+    if (this.#stream.destroyed || this.#stream.writableLength > 0) return
+    if (this.#lines === '') this.#tellSkipped()
+    if (this.#lines === '') return
     const lines = this.#lines
     this.#lines = ''
-    this.#stream.write(Buffer.from(lines, 'latin1'))
+    this.#stream.write(Buffer.from(lines, 'latin1'), this.#flush)
+  }
+
+  #tellSkipped(): void {
+    if (this.#skipped === 0) return
+    this.#lines += `skipped=${this.#skipped}\n`
+    this.#skipped = 0
   }
 }

@@ -10,7 +10,7 @@ const MOST_CLASSES = 64
 /** What `stats cachedump` may answer at most. */
 const MAX_DUMPED_BYTES = 2 * 1024 * 1024
 /** Items that `stats cachedump` looks at: those with base64 keys are passed over, however many there are. */
-const MAX_DUMP_VISITS = 65_536
+const MAX_DUMP_VISITS = 8192
 
 /** stats, in all its forms (protocol.txt, "Statistics"). */
 export function replyWithStatistics(

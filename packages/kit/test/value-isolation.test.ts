@@ -1,0 +1,102 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { deferred } from './deferred.ts'
+import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+
+const RUNS = Number(process.env['VALUE_RUNS'] ?? 60)
+
+/** Values of all kinds that a cache keeps. */
+const { value: VALUES } = fc.letrec<{ value: unknown }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 3, depthSize: 'small', withCrossShrink: true },
+    fc.string({ unit: 'grapheme' }),
+    fc.double(),
+    fc.bigInt(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.date({ noInvalidDate: false }),
+    fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    fc.float64Array(),
+    fc.uint8Array().map((bytes) => new Uint8Array(bytes).buffer),
+    fc.string({ unit: 'binary-ascii' }).map((text) => new RegExp(text.replaceAll(/\W/g, ''), 'gi')),
+    fc.webUrl().map((url) => new URL(url)),
+    fc.string().map((message) => new RangeError(message)),
+    fc.array(tie('value')),
+    fc.dictionary(fc.string(), fc.oneof(tie('value'), fc.constant(undefined)), { noNullPrototype: false }),
+    fc.array(fc.tuple(tie('value'), tie('value'))).map((pairs) => new Map(pairs)),
+    fc.array(tie('value')).map((items) => new Set(items)),
+  ),
+}))
+
+/** Every object in a value. */
+function objectsIn(value: unknown, found = new Set<object>()): Set<object> {
+  if (typeof value !== 'object' || value === null || found.has(value)) return found
+  found.add(value)
+  if (value instanceof Map) for (const pair of value) for (const item of pair) objectsIn(item, found)
+  else if (value instanceof Set || Array.isArray(value)) for (const item of value) objectsIn(item, found)
+  else if (Object.prototype.toString.call(value) === '[object Object]') {
+    for (const item of Object.values(value)) objectsIn(item, found)
+  }
+  return found
+}
+
+describe.each(['copied', 'frozen', undefined] as const)('with values in memory: %s', (values) => {
+  let test: TestCaches
+  beforeAll(async () => {
+    test = await openCache({ l1: values === undefined ? false : { values } })
+  })
+  afterAll(() => test.close())
+
+  it('every caller gets the same of a value, on a miss, a joined load, a hit and from memory, and no object of another', async () => {
+    let round = 0
+    const other = test.another()
+    await fc.assert(
+      fc.asyncProperty(VALUES, async (given) => {
+        const key = [`k${round++}`]
+        const loading = deferred<unknown>()
+        const load = (): Promise<unknown> => loading.promise
+        const callers = [
+          test.cache.getOrSet(key, load),
+          test.cache.getOrSet(key, load, { signal: new AbortController().signal }),
+          test.cache.getOrSetMany(['id'], async () => [await load()], { key: () => key }).then((map) => map.get('id')),
+          other.getOrSet(key, load),
+        ]
+        loading.resolve(given)
+        const got = await Promise.all(callers)
+        got.push(await test.cache.getOrSet(key, load), await test.cache.get(key), await other.get(key))
+        for (const one of got) expect(one).toStrictEqual(given)
+        const seen = objectsIn(given)
+        for (const one of got) {
+          for (const object of objectsIn(one)) {
+            // Frozen plain data may be shared: nobody can change it.
+            if (values === 'frozen' && Object.isFrozen(object)) continue
+            expect(seen.has(object)).toBe(false)
+            seen.add(object)
+          }
+        }
+      }),
+      { numRuns: RUNS },
+    )
+  }, 60_000)
+})
+
+it('a value that the loader keeps is not what its callers get', async () => {
+  await using test = await openCache()
+  const kept = { list: [1], at: new Date(0) }
+  const got = await test.cache.getOrSet('a', () => kept)
+  got.list.push(2)
+  expect(kept.list).toEqual([1])
+  const many = await test.cache.getOrSetMany(['b', 'c'], () => [kept, kept])
+  expect(many.get('b')).not.toBe(many.get('c'))
+  expect(many.get('b')).toEqual(kept)
+})
+
+it('is isolated without a cache too', async () => {
+  await using test = await openCache({ timeoutMs: 100 })
+  await test.server.stop()
+  const kept = { list: [1] }
+  const [one, two] = await Promise.all([test.cache.getOrSet('a', () => kept), test.cache.getOrSet('a', () => kept)])
+  expect(one).toEqual(kept)
+  expect(new Set([one, two, kept]).size).toBe(3)
+})
