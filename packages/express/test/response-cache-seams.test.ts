@@ -19,8 +19,9 @@ const KNOWN_BY: readonly (readonly [string, (request: Request, response: Respons
 ]
 
 type Read = (request: Request, response: Response) => string
+type ReadRequest = (request: Request) => string
 
-function fromRequest(name: string): Read {
+function fromRequest(name: string): ReadRequest {
   return (request) => String((request as unknown as Record<string, unknown>)[name])
 }
 

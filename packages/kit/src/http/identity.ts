@@ -19,8 +19,7 @@ export function hasIdentity(...requests: readonly ApplicationRequest[]): boolean
 
 function tellsSomebody(holder: object | undefined): boolean {
   return (
-    holder !== undefined &&
-    IDENTITY_PROPERTIES.some((name) => isSomebody((holder as Record<string, unknown>)[name]))
+    holder !== undefined && IDENTITY_PROPERTIES.some((name) => isSomebody((holder as Record<string, unknown>)[name]))
   )
 }
 

@@ -128,7 +128,8 @@ export class ResponseCapture {
     const response = this.#response
     if (this.#hasEnded) return this.#observer.outside(() => this.#write.apply(response, args))
     // Node throws for what is no chunk before it writes a head, so that the error can still be told.
-    if (this.#action === undefined && !isChunk(args[0])) return this.#observer.outside(() => this.#write.apply(response, args))
+    if (this.#action === undefined && !isChunk(args[0]))
+      return this.#observer.outside(() => this.#write.apply(response, args))
     // Where nobody has written the head, Node does, by the status and the fields that were set.
     if (this.#action === undefined) response.writeHead(response.statusCode)
     this.#take(args)
