@@ -78,9 +78,10 @@ class ContentWriter {
   }
 
   #content(value: object, path: string, depth: number): void {
+    if (isDecorated(value)) throw this.#error(path, `is ${kindOf(value)} with properties or state of its own besides`)
     if (Array.isArray(value)) return this.#array(value, path, depth)
     if (types.isDate(value)) return this.#text('d', String(value.getTime()))
-    if (types.isRegExp(value)) return this.#text('r', `${value.flags}/${value.source}`)
+    if (types.isRegExp(value)) return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
     if (types.isMap(value)) {
       const pairs = [...value].map(([key, item], index) => [key, item, `${path}[${index}]`] as const)
       return this.#unordered('m', pairs, depth)
@@ -156,6 +157,34 @@ class ContentWriter {
 /** `Uint8Array`, `Buffer`, `DataView` …, also of another realm. */
 function tagOf(view: ArrayBufferView): string {
   return Buffer.isBuffer(view) ? 'Buffer' : Object.prototype.toString.call(view).slice(8, -1)
+}
+
+/** Built-in kinds that are written by their content alone. */
+const BY_CONTENT: ReadonlySet<object | null> = new Set(
+  [Array, Date, RegExp, Map, Set, URL, URLSearchParams].map((Class) => Class.prototype as object),
+)
+
+/** Whether a value of a kind that is written by its content holds more than that: properties, or what a class made of it hides. */
+function isDecorated(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  const isByContent =
+    Array.isArray(value) ||
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    types.isMap(value) ||
+    types.isSet(value) ||
+    value instanceof URL ||
+    value instanceof URLSearchParams
+  if (!isByContent) return false
+  if (!BY_CONTENT.has(prototype)) {
+    const Class = (prototype as { constructor?: unknown } | null)?.constructor
+    if (typeof Class === 'function' && PRIVATE_STATE.test(Function.prototype.toString.call(Class))) return true
+  }
+  const names = Object.keys(value)
+  if (!Array.isArray(value)) return names.length > 0
+  // Indices come first, in order.
+  const last = names.at(-1)
+  return last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length)
 }
 
 /** Whether an object is no instance of a class: a literal, of whatever realm, or an object without a prototype. */
