@@ -309,7 +309,11 @@ export class Connection implements AnswerSink {
       })
       if (this.#reader !== reader) return
       this.#connectTimer?.clear()
-      this.#meta.answered()
+      if (this.#meta.isAsking && !this.#meta.answered(dialect.name === 'meta')) {
+        throw new MemcacheProtocolError(`${this.server} has no meta commands, and had them before`, {
+          server: this.server,
+        })
+      }
       await this.#takePlace()
       if (this.#reader === reader) this.#ready(dialect)
     } catch (error) {
@@ -325,8 +329,7 @@ export class Connection implements AnswerSink {
   }
 
   #greetingFailed(cause: MemcacheError): void {
-    if (this.#meta.isAsking) {
-      this.#meta.denied()
+    if (this.#meta.denied()) {
       this.#openAgain(cause)
       return
     }
@@ -338,8 +341,7 @@ export class Connection implements AnswerSink {
     const { server } = this
     const message = `${server} took over ${this.#options.connectTimeoutMs} ms to connect`
     const error = new MemcacheTimeoutError(message, { server })
-    if (this.#meta.isAsking) {
-      this.#meta.denied()
+    if (this.#meta.denied()) {
       this.#openAgain(error)
     } else {
       this.#fail(error)
@@ -403,8 +405,7 @@ export class Connection implements AnswerSink {
       this.#triedOtherAuth = true
       this.#sasl = !this.#sasl
       this.#openAgain(error)
-    } else if (this.#meta.isAsking) {
-      this.#meta.hungUp()
+    } else if (this.#meta.hungUp()) {
       this.#openAgain(error)
     } else {
       const { code } = (error.cause ?? {}) as { code?: unknown }
@@ -596,8 +597,7 @@ export class Connection implements AnswerSink {
     const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
     if (this.#state === 'ready') {
       this.#drop(error)
-    } else if (this.#meta.isAsking) {
-      this.#meta.denied()
+    } else if (this.#meta.denied()) {
       this.#openAgain(error)
     } else {
       this.#fail(error, isFull(error))
