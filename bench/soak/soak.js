@@ -1,19 +1,47 @@
-// A long random run of the client against a server that misbehaves: `npm run soak`, or `npm run soak -- --operations 50000`.
-// Every value carries its key and a number that was once written to it; the run fails when a value is another's, an
-// operation never settles, or an error is nobody's. `--seed` repeats what is asked, not what the network makes of it.
+// A long random run of two clients against servers that misbehave: `npm run soak`, or `npm run soak -- --help`.
+// Every value carries its key and a number that was once written to it; the run fails when a value is another's or torn, an
+// operation never settles, an error is nobody's, or the heap grows. `--seed` repeats what is asked, not what the network makes of it.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { MemcachedClient, MemcacheError } from 'memcache-ts-client'
 import { FaultProxy } from 'memcache-ts-testing'
 import { launch } from '../judge/launch.js'
+import { startClusterEndpoint } from './cluster-endpoint.js'
 import { randomFrom } from './random.js'
+
+const HELP = `Runs random operations of two clients on the same keys, through proxies that misbehave, and checks every value.
+
+  npm run soak -- [options]
+
+  --operations <n>  how many operations; default 10000000
+  --seed <n>        repeats what is asked; by default a random one, which is printed
+  --memcached       against Debian's memcached instead of our server
+  --help            prints this
+`
+if (process.argv.includes('--help')) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
 
 const KEYS = 2000
 const CALLERS = 200
 const TEN_MILLION = 10_000_000
+/** Some of the values are of more bytes, and are stored in chunks. */
+const CHUNK_BYTES = 20_000
 /** Far beyond every timeout that is given: who has not settled by then hangs. */
 const PATIENCE_MS = 30_000
+/** How much more the heap may hold at the end than after a tenth of the run. */
+const MAX_GROWTH_BYTES = 16 * 1024 * 1024
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc')
 
 const operations = Number(valueOf('--operations') ?? TEN_MILLION)
 const seed = Number(valueOf('--seed') ?? Math.floor(Math.random() * 2 ** 31))
+if (!(operations > 0) || !Number.isInteger(seed)) {
+  process.stderr.write(HELP)
+  process.exit(2)
+}
 const random = randomFrom(seed)
 
 const outcomes = { hits: 0, misses: 0, writes: 0, timeouts: 0, aborts: 0, otherErrors: 0 }
@@ -23,34 +51,69 @@ let done = 0
 let failure
 
 process.on('unhandledRejection', (error) => fail(`an error that nobody could catch: ${error?.stack ?? error}`))
-process.on('uncaughtException', (error) => fail(`an error that nobody could catch: ${error.stack}`))
+process.on('uncaughtException', (error) => {
+  // It may be this script's own: nothing goes on after it.
+  fail(`an error that nobody could catch: ${error.stack}`)
+  console.log(failure)
+  process.exit(1)
+})
 
-const server = await launch({ realMemcached: process.argv.includes('--memcached'), memoryLimitMb: 256 })
-const proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
-const client = new MemcachedClient({ servers: proxy.address, timeoutMs: 100, connectTimeoutMs: 200 })
+const realMemcached = process.argv.includes('--memcached')
+const servers = await Promise.all([0, 1].map(() => launch({ realMemcached, memoryLimitMb: 256 })))
+const proxies = await Promise.all(servers.map(({ port }) => FaultProxy.start({ host: '127.0.0.1', port })))
+const ports = proxies.map(({ address }) => address.split(':')[1])
+const endpoint = await startClusterEndpoint(ports)
+// The same keys by two clients, one of which has its servers from discovery.
+// Without `protocol`, a fault in the greeting can make a connection speak the classic protocol, which shows an unfilled lease as no bytes.
+const limits = { protocol: 'meta', timeoutMs: 100, connectTimeoutMs: 200, chunkBytes: CHUNK_BYTES }
+const clients = [
+  new MemcachedClient({ ...limits, servers: proxies[0].address }),
+  new MemcachedClient({ ...limits, servers: endpoint.address, discovery: true, discoveryIntervalMs: 100 }),
+]
 const started = performance.now()
+let baseline = 0
 
 const trouble = setInterval(makeTrouble, 20)
 const progress = setInterval(report, 5000)
-await Promise.all(Array.from({ length: CALLERS }, call))
+await runUntil(operations / 10)
+baseline = heapBytes()
+await runUntil(operations)
 clearInterval(trouble)
 clearInterval(progress)
 report()
+const growth = heapBytes() - baseline
+if (growth > MAX_GROWTH_BYTES) fail(`the heap has grown by ${growth} bytes since a tenth of the run`)
 
-proxy.fault = { kind: 'none' }
-await client.close()
-for (let turn = 0; proxy.openConnections > 0 && turn < 100; turn++)
-  await new Promise((resolve) => setTimeout(resolve, 20))
-if (proxy.openConnections > 0) fail(`${proxy.openConnections} sockets are still open after close()`)
+for (const proxy of proxies) proxy.fault = { kind: 'none' }
+await Promise.all(clients.map((client) => client.close()))
+for (const proxy of proxies) {
+  for (let turn = 0; proxy.openConnections > 0 && turn < 100; turn++)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  if (proxy.openConnections > 0) fail(`${proxy.openConnections} sockets are still open after close()`)
+  await proxy[Symbol.asyncDispose]()
+}
 if (outcomes.hits === 0 || outcomes.timeouts + outcomes.otherErrors === 0)
   fail('nothing was hit, or nothing went wrong')
-await proxy[Symbol.asyncDispose]()
-server.stop()
-console.log(failure ?? `every value of ${outcomes.hits} hits was its key's own (--seed ${seed})`)
+endpoint.stop()
+for (const server of servers) server.stop()
+console.log(
+  failure ??
+    `every value of ${outcomes.hits} hits was its key's own, and the heap grew by ${Math.round(growth / 1024)} KiB (--seed ${seed})`,
+)
 process.exit(failure === undefined ? 0 : 1)
 
-async function call() {
-  while (done < operations && failure === undefined) {
+async function runUntil(until) {
+  await Promise.all(Array.from({ length: CALLERS }, () => call(until)))
+}
+
+function heapBytes() {
+  for (let turn = 0; turn < 3; turn++) collectGarbage()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+async function call(until) {
+  while (done < until && failure === undefined) {
     done++
     let timer
     const late = new Promise((_, reject) => {
@@ -70,27 +133,51 @@ async function call() {
 
 function operate() {
   const index = random(KEYS)
+  const key = keyOf(index)
+  const client = clients[random(2)]
   const options = random(10) === 0 ? impatience() : undefined
-  switch (random(10)) {
+  switch (random(18)) {
     case 0:
     case 1:
     case 2:
-      return write(index, options)
     case 3:
+      return write(client, index, options)
+    case 4:
       return client
         .getMulti(
           Array.from({ length: 20 }, (_, step) => keyOf((index + step * 7) % KEYS)),
           options,
         )
         .then(checkAll)
-    case 4:
-      return client.gets(keyOf(index), options).then((item) => check(index, item?.value))
     case 5:
-      return client.delete(keyOf(index), options)
+      return client.gets(key, options).then((item) => check(index, item?.value))
     case 6:
-      return client.meta.get(keyOf(index), { ...options, vivifySeconds: 1 }).then((item) => check(index, item?.value))
+      return random(2) === 0 ? client.delete(key, options) : client.delete(key, { noreply: true })
+    case 7:
+      return client.meta.get(key, { ...options, vivifySeconds: 1 }).then((item) => check(index, item?.value))
+    case 8:
+      return client.gat(key, 60, options).then((value) => check(index, value))
+    case 9:
+      return client.touch(key, 60, options)
+    case 10:
+      return replace(client, index, options)
+    case 11:
+      // A list of letters that only grows, until somebody begins it anew.
+      return client[random(2) === 0 ? 'append' : 'prepend'](logOf(index), 'x', options).then((isJoined) =>
+        isJoined || random(4) > 0 ? undefined : client.set(logOf(index), `${logOf(index)}|`, 60, options),
+      )
+    case 12:
+      return client.get(logOf(index), options).then((value) => checkLog(index, value))
+    case 13:
+      // What is stored as an object is never joined to.
+      return client.append(key, 'x', options).then(
+        (isJoined) => isJoined && fail(`${key}: bytes were joined to an object`),
+        (error) => {
+          if (error.code !== 'ERR_MEMCACHE_OPTION') throw error
+        },
+      )
     default:
-      return client.get(keyOf(index), options).then((value) => check(index, value))
+      return client.get(key, options).then((value) => check(index, value))
   }
 }
 
@@ -102,11 +189,32 @@ function impatience() {
   return { signal: controller.signal }
 }
 
-function write(index, options) {
+function write(client, index, options) {
+  outcomes.writes++
+  return client.set(keyOf(index), valueFor(index), 60, random(20) === 0 ? { noreply: true } : options)
+}
+
+/** Writes in one of the ways that may be refused. */
+async function replace(client, index, options) {
+  const key = keyOf(index)
+  const ways = [
+    () => client.add(key, valueFor(index), 60, options),
+    () => client.replace(key, valueFor(index), 60, options),
+    async () => {
+      const item = await client.gets(key, options)
+      check(index, item?.value)
+      if (item !== undefined) await client.cas(key, valueFor(index), item.casUnique, 60, options)
+    },
+    () => client.setMulti([[key, valueFor(index)]], 60, options),
+  ]
+  outcomes.writes++
+  await ways[random(ways.length)]()
+}
+
+function valueFor(index) {
   const number = ++lastWritten[index]
   const filling = 'x'.repeat(random(50) === 0 ? random(200_000) : random(300))
-  outcomes.writes++
-  return client.set(keyOf(index), { key: keyOf(index), number, filling, length: filling.length }, 60, options)
+  return { key: keyOf(index), number, filling, length: filling.length }
 }
 
 function check(index, value) {
@@ -119,6 +227,12 @@ function check(index, value) {
   if (!isOwn || value.filling.length !== value.length) {
     fail(`${keyOf(index)} was answered ${JSON.stringify(value)?.slice(0, 200)}, written up to ${lastWritten[index]}`)
   }
+}
+
+function checkLog(index, value) {
+  const own = `${logOf(index)}|`
+  if (value === undefined || value.replace(/^x*/, '').replace(/x*$/, '') === own) return
+  fail(`${logOf(index)} was answered ${JSON.stringify(value).slice(0, 200)}`)
 }
 
 function checkAll(hits) {
@@ -148,14 +262,22 @@ function makeTrouble() {
     { kind: 'reset' },
     { kind: 'closeOnConnect' },
   ]
-  // Well most of the time, or nothing would ever be hit.
-  proxy.fault = random(4) === 0 ? kinds[random(kinds.length)] : { kind: 'none' }
-  faults[proxy.fault.kind] = (faults[proxy.fault.kind] ?? 0) + 1
-  if (random(20) === 0) proxy.cutAll()
+  for (const proxy of proxies) {
+    // Well most of the time, or nothing would ever be hit.
+    proxy.fault = random(4) === 0 ? kinds[random(kinds.length)] : { kind: 'none' }
+    faults[proxy.fault.kind] = (faults[proxy.fault.kind] ?? 0) + 1
+    if (random(20) === 0) proxy.cutAll()
+  }
+  // Servers come and go.
+  if (random(25) === 0) endpoint.change(random(3) === 0 ? [ports[0]] : random(2) === 0 ? ports : ports.toReversed())
 }
 
 function keyOf(index) {
   return `k:${index}`
+}
+
+function logOf(index) {
+  return `log:${index % 50}`
 }
 
 function report() {

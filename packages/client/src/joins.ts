@@ -30,6 +30,8 @@ export interface Join {
 interface Base {
   readonly casUnique: Uint64
   readonly clientFlags: number
+  /** Whether it is a lease that nobody has filled, as far as the server tells. */
+  readonly isUnfilled: boolean
   /** Its bytes, where they had to be read. */
   readonly bytes: Buffer | undefined
 }
@@ -66,7 +68,8 @@ export class Joins {
     const { compareCas } = conditions
     for (;;) {
       const base = await this.#base(join, options)
-      if (base === undefined) {
+      // A lease that nobody has filled is a miss for this call, too.
+      if (base === undefined || (base.isUnfilled && conditions.vivifyExptime === undefined)) {
         if (conditions.vivifyExptime === undefined) {
           return { status: compareCas === undefined ? 'notStored' : 'notFound', casUnique: ZERO }
         }
@@ -136,7 +139,7 @@ export class Joins {
   /** What is stored; `undefined` when nothing is. */
   async #base(join: Join, options: StepOptions): Promise<Base | undefined> {
     try {
-      return await this.#retrieve(join, { value: false, casUnique: true }, options)
+      return await this.#retrieve(join, { value: false, casUnique: true, details: true }, options)
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
       // Without meta commands the client flags come with the value alone.
@@ -220,7 +223,9 @@ const BYTES: ValueReader = {
 
 function baseOf(reply: MetaReply, value: unknown): Base | undefined {
   if (!isFound(reply)) return undefined
-  return { casUnique: copyOf(reply.casUnique), clientFlags: reply.clientFlags, bytes: value as Buffer | undefined }
+  const { clientFlags, size, won, lost } = reply
+  const isUnfilled = size === 0 && clientFlags === 0 && (won || lost)
+  return { casUnique: copyOf(reply.casUnique), clientFlags, isUnfilled, bytes: value as Buffer | undefined }
 }
 
 function joinedOf(status: StoreStatus, casUnique: Uint64): Joined {

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
 import { MemcachedServer } from 'memcache-ts-server'
 import {
   describeWithCommand,
@@ -88,6 +89,36 @@ it('gives up on a server that never answers the credentials', async () => {
   await using sasl = new MemcachedClient({ ...options, protocol: 'binary' })
   await expect(sasl.get('k')).rejects.toThrow(MemcacheTimeoutError)
   silent.close()
+})
+
+it.each<[string, (text: string) => string]>([
+  ['says it back', (text) => text],
+  ['says it back in an error', (text) => `SERVER_ERROR ${text.replaceAll(/\s+/g, ' ')}\r\n`],
+  ['says it back after a good answer', (text) => `STORED\r\nVERSION 1.6.45\r\n${text}`],
+])('a server that %s does not make the client show the password', async (_, answer) => {
+  const echo = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (chunk) => socket.write(answer(chunk.toString('latin1')), 'latin1'))
+  }).listen(0, '127.0.0.1')
+  await once(echo, 'listening')
+  const { port } = echo.address() as AddressInfo
+  for (const protocol of ['auto', 'text', 'binary'] as const) {
+    const client = new MemcachedClient({
+      servers: `127.0.0.1:${port}`,
+      username: 'ann',
+      password: 's3cr3t',
+      timeoutMs: 200,
+      connectTimeoutMs: 200,
+      protocol,
+    })
+    const told: unknown[] = []
+    client.on('disconnect', (...args: unknown[]) => told.push(args))
+    client.on('eject', (...args: unknown[]) => told.push(args))
+    for (const call of [client.get('k'), client.set('k', 1)]) told.push(await call.catch((error: unknown) => error))
+    expect(inspect(told, { depth: Infinity, showHidden: true })).not.toContain('s3cr3t')
+    await client.close()
+  }
+  echo.close()
 })
 
 it('refuses a username without a password', () => {

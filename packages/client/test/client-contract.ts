@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from 'vitest'
 import {
   MemcachedClient,
+  MemcacheError,
   MemcacheKeyError,
   MemcacheOptionError,
   MemcacheServerError,
@@ -239,6 +240,40 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(stats!['get_misses']).toBeGreaterThan(0)
       expect(stats!['pid']).toBeTypeOf('number')
       expect((await client.stats('settings')).size).toBe(1)
+    })
+
+    test('takes every form of stats, of one line or of none, and goes on', async () => {
+      let ejected = 0
+      const count = (): void => void ejected++
+      client.on('eject', count)
+      for (const form of [
+        'reset',
+        'detail on',
+        'detail dump',
+        'detail off',
+        'items',
+        'slabs',
+        'sizes',
+        'conns',
+        'detail',
+        'nonsense',
+      ]) {
+        const told = await client.stats(form).catch((error: unknown) => error)
+        if (told instanceof Map) expect([...told.values()].every((of) => !Object.hasOwn(of, ''))).toBe(true)
+        else expect(told).toBeInstanceOf(MemcacheError)
+        await client.set('k', form)
+        expect(await client.get('k')).toBe(form)
+      }
+      client.off('eject', count)
+      expect(ejected).toBe(0)
+    })
+
+    test('gets 600 of the longest keys at once', async () => {
+      const keys = Array.from({ length: 600 }, (_, index) => `${'k'.repeat(246)}${1000 + index}`)
+      await Promise.all(keys.map((key) => client.set(key, key.slice(-4))))
+      const found = await client.getMulti(keys)
+      expect(keys.map((key) => found.get(key))).toEqual(keys.map((key) => key.slice(-4)))
+      expect((await Promise.all(keys.map((key) => client.get(key)))).length).toBe(600)
     })
 
     test('ends a wait by the caller’s signal, and keeps the answers in order', async () => {

@@ -277,6 +277,8 @@ describe.each<[string, MemcachedClientOptions]>([
       expect(await client.get('other')).toEqual(value)
     }
     expect(await client.append('none', 'x')).toBe(false)
+    await client.meta.get('lease', { vivifySeconds: 30 })
+    expect(await client.append('lease', 'x')).toBe(false)
     expect((await client.meta.set('made', 'x', { mode: 'append', vivifyTtl: 60 })).status).toBe('stored')
     expect(await client.get('made')).toBe('x')
     for (const value of [5, undefined, {}, '\ud800']) {

@@ -28,10 +28,12 @@ import type { ValueReader } from '../values/value-codec.ts'
 import { answerComes, isAnswerBeingTaken } from './answer-turn.ts'
 import { Backoff } from './backoff.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
-import { firstDialect, greet, VERSION_REQUEST } from './greet.ts'
+import { Drain } from './drain.ts'
+import { VERSION_REQUEST } from './greet.ts'
 import type { Credentials } from './greet.ts'
+import { GreetingPlan } from './greeting-plan.ts'
+import type { GreetingFailure } from './greeting-plan.ts'
 import { IdleTimer } from './idle-timer.ts'
-import { MetaSupport } from './meta-support.ts'
 import { openStream } from './open-stream.ts'
 import { PendingOperations } from './pending-operations.ts'
 import { RequestBuffer } from './request-buffer.ts'
@@ -44,6 +46,9 @@ const LONG_TURN_MS = 5
 
 /** How long `close` waits for operations that have no time limit of their own. */
 const CLOSE_LIMIT_MS = 5000
+
+/** How long a server that has told its version may think about `mn`: some proxies do not answer what they do not know. */
+const META_ANSWER_MS = 1000
 
 /** Options of a `Connection`. */
 export interface ConnectionOptions {
@@ -91,7 +96,7 @@ type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
 /**
  * One pipelined connection to one server. Requests of a turn of the loop leave in one write, and answers belong to the requests in
  * their order: a caller that gave up leaves its place in the queue, so that a late answer is never another's. When the
- * order is in doubt the connection is dropped. Over 500 lines: the states and what leads from one to the next stay in one place.
+ * order is in doubt the connection is dropped. Over 600 lines: the states and what leads from one to the next stay in one place.
  */
 export class Connection implements AnswerSink {
   readonly #address: ServerAddress
@@ -113,15 +118,11 @@ export class Connection implements AnswerSink {
   readonly #backoff = new Backoff()
   #connectTimer: LongTimer | undefined
   #retryTimer: LongTimer | undefined
-  /** Whether credentials go by SASL; where nobody said so, the other way is tried when one is met by silence. */
-  #sasl: boolean
-  #greeting = false
-  #triedOtherAuth = false
-  readonly #meta = new MetaSupport()
+  readonly #plan: GreetingPlan
   #lastError: MemcacheError | undefined
   #isRefused = false
   #closing = false
-  readonly #drained: (() => void)[] = []
+  readonly #drain = new Drain()
 
   /** @param downBy why the server is known to be away already: the connection begins with attempts in the background. */
   constructor(
@@ -133,8 +134,8 @@ export class Connection implements AnswerSink {
     this.#address = address
     this.#options = options
     this.#observer = observer
-    this.#sasl = options.protocol === 'binary'
-    this.#dialect = firstDialect(this.#sasl)
+    this.#plan = new GreetingPlan(options.credentials, options.protocol)
+    this.#dialect = this.#plan.start()
     this.#pending = new PendingOperations(address.name, options.timeoutMs)
     this.#idleTimer = new IdleTimer(
       options.idleTimeoutMs,
@@ -240,9 +241,8 @@ export class Connection implements AnswerSink {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
     if (this.#pending.isAwaited && this.#state !== 'down') {
-      const limit = this.#limitDrain()
-      await new Promise<void>((resolve) => this.#drained.push(resolve))
-      limit.clear()
+      // Operations end by their limits; those without one must not keep this waiting for ever.
+      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
     }
     this.#state = 'closed'
     this.#retryTimer?.clear()
@@ -256,12 +256,11 @@ export class Connection implements AnswerSink {
   #open(): void {
     const { server } = this
     this.#lastReceived = 0
-    this.#greeting = false
-    this.#dialect = firstDialect(this.#sasl)
+    this.#dialect = this.#plan.start()
     const reader = this.#dialect.readerFor(this)
     this.#reader = reader
     // The greeting is part of connecting: a server that accepts and says nothing is not there.
-    this.#connectTimer = new LongTimer(() => this.#connectingTooLong(), this.#options.connectTimeoutMs)
+    this.#limitConnecting(this.#options.connectTimeoutMs)
     const opened = (): void => {
       if (this.#reader === reader) void this.#greet(reader)
     }
@@ -278,7 +277,7 @@ export class Connection implements AnswerSink {
     }
     // Where it is tried in the background, nobody waits for it.
     if (this.#state === 'down') {
-      this.#connectTimer.unref()
+      this.#connectTimer?.unref()
       this.#unref()
     }
   }
@@ -296,24 +295,14 @@ export class Connection implements AnswerSink {
   }
 
   async #greet(reader: AnswerReader): Promise<void> {
-    const { credentials, protocol } = this.#options
-    this.#greeting = true
     try {
-      const dialect = await greet({
+      const dialect = await this.#plan.greet({
         ask: (request) => this.#ask(request),
-        asksForMeta: () => (this.#meta.isAsking = true),
+        asksForMeta: () => this.#limitConnecting(Math.min(META_ANSWER_MS, this.#options.connectTimeoutMs)),
         redact: (said) => this.redact(said),
-        sasl: this.#sasl,
-        credentials,
-        protocol: protocol === 'auto' && !this.#meta.mayAsk ? 'text' : protocol,
       })
       if (this.#reader !== reader) return
       this.#connectTimer?.clear()
-      if (this.#meta.isAsking && !this.#meta.answered(dialect.name === 'meta')) {
-        throw new MemcacheProtocolError(`${this.server} has no meta commands, and had them before`, {
-          server: this.server,
-        })
-      }
       await this.#takePlace()
       if (this.#reader === reader) this.#ready(dialect)
     } catch (error) {
@@ -329,23 +318,29 @@ export class Connection implements AnswerSink {
   }
 
   #greetingFailed(cause: MemcacheError): void {
-    if (this.#meta.denied()) {
-      this.#openAgain(cause)
-      return
-    }
     const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
-    this.#fail(new Kind(cause.message, { server: this.server, cause }), isFull(cause))
+    const error = new Kind(cause.message, { server: this.server, cause })
+    this.#connectingFailed('nonsense', error, isFull(cause))
   }
 
-  #connectingTooLong(): void {
+  #limitConnecting(limitMs: number): void {
     const { server } = this
-    const message = `${server} took over ${this.#options.connectTimeoutMs} ms to connect`
-    const error = new MemcacheTimeoutError(message, { server })
-    if (this.#meta.denied()) {
-      this.#openAgain(error)
-    } else {
-      this.#fail(error)
+    this.#connectTimer?.clear()
+    this.#connectTimer = new LongTimer(() => {
+      const error = new MemcacheTimeoutError(`${server} took over ${limitMs} ms to connect`, { server })
+      this.#connectingFailed('silent', error)
+    }, limitMs)
+  }
+
+  /** Tries another greeting on a new stream, while operations go on waiting, or gives the connection up for now. */
+  #connectingFailed(failure: GreetingFailure, error: MemcacheError, isRefused = false): void {
+    if (!this.#plan.mayTryAnother(failure)) {
+      this.#fail(error, isRefused)
+      return
     }
+    this.#dropStream()
+    this.#pending.failWritten(error)
+    this.#open()
   }
 
   /** Asks in the course of the greeting. */
@@ -367,7 +362,6 @@ export class Connection implements AnswerSink {
   }
 
   #ready(dialect: Dialect): void {
-    this.#triedOtherAuth = false
     this.#dialect = dialect
     this.#state = 'ready'
     this.#isRefused = false
@@ -387,7 +381,9 @@ export class Connection implements AnswerSink {
     const reason = cause === undefined ? 'the server closed the connection' : cause.message
     const error = new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
     if (this.#state !== 'ready') {
-      this.#lostBeforeReady(error)
+      const { code } = (cause ?? {}) as { code?: unknown }
+      const isRefused = code === undefined || code === 'ECONNRESET' || code === 'EPIPE'
+      this.#connectingFailed('hungUp', error, isRefused)
       return
     }
     const isMidAnswer = this.#reader!.isMidAnswer
@@ -400,35 +396,8 @@ export class Connection implements AnswerSink {
     if (this.#state === 'idle' && this.#pending.callers > 0) this.#connect()
   }
 
-  #lostBeforeReady(error: MemcacheError): void {
-    if (this.#mayBeOtherAuth()) {
-      this.#triedOtherAuth = true
-      this.#sasl = !this.#sasl
-      this.#openAgain(error)
-    } else if (this.#meta.hungUp()) {
-      this.#openAgain(error)
-    } else {
-      const { code } = (error.cause ?? {}) as { code?: unknown }
-      this.#fail(error, code === undefined || code === 'ECONNRESET' || code === 'EPIPE')
-    }
-  }
-
-  /** A server that speaks SASL alone hangs up on text, and one that speaks text alone on SASL. */
-  #mayBeOtherAuth(): boolean {
-    const { credentials, protocol } = this.#options
-    const isUnanswered = this.#greeting && !this.#meta.isAsking
-    return credentials !== undefined && protocol === 'auto' && isUnanswered && !this.#triedOtherAuth
-  }
-
   #connect(): void {
     this.#state = 'connecting'
-    this.#open()
-  }
-
-  /** Tries another greeting on a new stream; operations go on waiting. */
-  #openAgain(error: MemcacheError): void {
-    this.#dropStream()
-    this.#pending.failWritten(error)
     this.#open()
   }
 
@@ -451,7 +420,6 @@ export class Connection implements AnswerSink {
     this.#dropStream()
     this.#lastError = error
     this.#isRefused = isRefused
-    this.#triedOtherAuth = false
     this.#state = 'down'
     this.#handOver()
     this.#failAll(error)
@@ -463,7 +431,11 @@ export class Connection implements AnswerSink {
   #handOver(): void {
     const successor = this.#closing ? undefined : this.#observer.successor()
     if (successor === undefined) return
-    for (const operation of this.#pending.takeUnwritten()) successor.adopt(operation)
+    for (const operation of this.#pending.takeUnwritten()) {
+      // The other connection was not asked until now, and has not been silent.
+      operation.sentAt = performance.now()
+      successor.adopt(operation)
+    }
   }
 
   #scheduleRetry(): void {
@@ -501,7 +473,7 @@ export class Connection implements AnswerSink {
   #failAll(error: MemcacheError): void {
     this.#deadlines.clear()
     this.#pending.failAll(error)
-    this.#endDrain()
+    this.#drain.end()
   }
 
   #downError(): MemcacheError {
@@ -582,7 +554,7 @@ export class Connection implements AnswerSink {
       this.doubt(`${this.server} sent what cannot be read: ${textOf(error)}`)
     }
     if (this.#pending.callers === 0) this.#rest()
-    else if (this.#drained.length > 0) this.#endDrainUnlessAwaited()
+    else if (this.#drain.isAwaited) this.#endDrainUnlessAwaited()
   }
 
   first(): Operation | undefined {
@@ -595,13 +567,8 @@ export class Connection implements AnswerSink {
 
   doubt(reason: string, refusal?: MemcacheError): void {
     const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
-    if (this.#state === 'ready') {
-      this.#drop(error)
-    } else if (this.#meta.denied()) {
-      this.#openAgain(error)
-    } else {
-      this.#fail(error, isFull(error))
-    }
+    if (this.#state === 'ready') this.#drop(error)
+    else this.#connectingFailed('nonsense', error, isFull(error))
   }
 
   redact(said: string): string {
@@ -612,22 +579,11 @@ export class Connection implements AnswerSink {
   /** Nobody waits: the connection no longer keeps the process alive. */
   #rest(): void {
     this.#unref()
-    if (this.#drained.length > 0) this.#endDrain()
-  }
-
-  #endDrain(): void {
-    for (const resolve of this.#drained.splice(0)) resolve()
+    if (this.#drain.isAwaited) this.#drain.end()
   }
 
   #endDrainUnlessAwaited(): void {
-    if (!this.#pending.isAwaited) this.#endDrain()
-  }
-
-  /** Operations end by their limits; those without one must not keep `close` waiting for ever. */
-  #limitDrain(): LongTimer {
-    return new LongTimer(() => {
-      if (this.#pending.isAwaitedForEver) this.#endDrain()
-    }, CLOSE_LIMIT_MS)
+    if (!this.#pending.isAwaited) this.#drain.end()
   }
 
   // Time
