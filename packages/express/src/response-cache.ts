@@ -36,7 +36,9 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): Request
   const { tags, key, condition, ...shared } = toOptions(options)
   const responses = new ResponseCache(shared)
   return (request, response, next) => {
-    if (condition !== undefined && !responses.isMadeUp(request) && !condition(request)) return next()
+    // What changes something invalidates, whatever is answered from the cache.
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (condition !== undefined && isRead && !responses.isMadeUp(request) && !condition(request)) return next()
     responses
       .answer({
         request,

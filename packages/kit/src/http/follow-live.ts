@@ -47,8 +47,8 @@ export async function followLive(
   if (!isSameVariant(head, question, run, vary)) return head.length === undefined ? 'alone' : 'ask'
   if (question.isAuthorized && !head.lifetimes.isShared) return 'alone'
   if (judgeReuse(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
-  // The head may have been known for long, and the body be over since.
-  const still = await run.response.head(signal)
+  // It may have failed or grown too large since; from here to `follow` nothing happens in between.
+  const still = run.response.now
   if (typeof still === 'string') return still
   sendHead(response, head, question, nowMs())
   if (isNotModified(request.headers, head.status, head.fields, head.receivedMs)) {

@@ -128,6 +128,11 @@ export class HandlerRun implements CaptureObserver {
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
+  /** What the response is stored under. */
+  get key(): string {
+    return this.#conditions.key
+  }
+
   // A property, so that it can be handed on by itself.
   readonly outside = <Result>(run: () => Result): Result =>
     this.#identity === undefined ? run() : this.#identity.outside(run)
@@ -221,8 +226,14 @@ export class HandlerRun implements CaptureObserver {
       names: variedFields(fields, []),
     }
     this.#expectedLength = length
-    this.live.begin({ ...this.#fresh, length: length === undefined ? undefined : Number(length) })
+    // What others have begun to get cannot be taken back: where it may yet turn out to be one user's, they wait for all of it.
+    if (lifetimes.isShared || this.#identity?.maySee !== true) this.#beginLive()
     return true
+  }
+
+  #beginLive(): void {
+    const length = this.#expectedLength === undefined ? undefined : Number(this.#expectedLength)
+    this.live.begin({ ...this.#fresh!, length })
   }
 
   onEnd(body: Buffer | undefined): void {
@@ -239,6 +250,7 @@ export class HandlerRun implements CaptureObserver {
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
       return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
     }
+    this.#beginLive()
     this.live.end()
     this.#resolve({ ...fresh, body })
   }

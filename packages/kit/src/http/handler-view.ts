@@ -21,6 +21,7 @@ interface ParsedRequest {
   query?: unknown
   cookies?: unknown
   signedCookies?: unknown
+  app?: { get?: (name: string) => unknown }
 }
 
 /**
@@ -90,8 +91,7 @@ export class HandlerView {
     }
     // Express 5 and Node parse anew what they are asked for; others have parsed it by now.
     if (Object.hasOwn(request, 'query') && isRecord(request.query)) {
-      const kept = Object.entries(request.query).filter(([name]) => !parameters.has(name))
-      this.#replace(request, 'query', Object.fromEntries(kept))
+      this.#replace(request, 'query', withoutIgnored(request, request.query, parameters))
     }
   }
 
@@ -103,6 +103,27 @@ export class HandlerView {
       if (request[name] === value) request[name] = before
     })
   }
+}
+
+/** The parsed query without parameters that make no difference, those of a nested name included: `filter[page]`. */
+function withoutIgnored(
+  request: ParsedRequest,
+  query: Record<string, unknown>,
+  ignored: ReadonlySet<string>,
+): Record<string, unknown> {
+  const nested = new Set([...ignored].filter((name) => /.[[.]/.test(name)).map((name) => name.split(/[[.]/, 1)[0]!))
+  const kept = Object.entries(query).filter(
+    ([name, value]) => !ignored.has(name) && !(nested.has(name) && typeof value === 'object'),
+  )
+  const result = Object.fromEntries(kept)
+  if (nested.size === 0) return result
+  // Those beside a nested one are in the key: as the application parses them.
+  const parse = request.app?.get?.('query parser fn')
+  const { originalUrl = '' } = request
+  if (typeof parse !== 'function' || !originalUrl.includes('?')) return result
+  const parsed = (parse as (text: string) => Record<string, unknown>)(originalUrl.slice(originalUrl.indexOf('?') + 1))
+  for (const name of nested) if (Object.hasOwn(parsed, name)) result[name] = parsed[name]
+  return result
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -14,17 +14,27 @@ export type ApplicationRequest = object
 
 /** Whether the application has found out who sent a request, by whatever means. */
 export function hasIdentity(...requests: readonly ApplicationRequest[]): boolean {
-  return requests.some((request) =>
-    IDENTITY_PROPERTIES.some((name) => isSomebody((request as Record<string, unknown>)[name])),
+  return requests.some((request) => tellsSomebody(request) || tellsSomebody(localsOf(request)))
+}
+
+function tellsSomebody(holder: object | undefined): boolean {
+  return (
+    holder !== undefined && IDENTITY_PROPERTIES.some((name) => isSomebody((holder as Record<string, unknown>)[name]))
   )
+}
+
+/** What Express' applications keep for the views of a response. */
+function localsOf(request: ApplicationRequest): object | undefined {
+  const { locals } = (request as { res?: { locals?: unknown } }).res ?? {}
+  return typeof locals === 'object' && locals !== null ? locals : undefined
 }
 
 function isSomebody(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== ''
 }
 
-/** The session of a request, which middleware before the cache has opened for whoever sent it. */
-const SESSION = 'session'
+/** What middleware before the cache has opened or made for whoever sent the request: the session, its id, the token of its forms. */
+const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
 
 /**
  * Watches whether a handler looks at the session of its request, or finds out by itself who sent it: then its response is this client's, if it
@@ -39,12 +49,19 @@ export class IdentityWatch {
   /** @param requests the request as Node has it, and as the application sees it. */
   constructor(request: IncomingMessage, application: ApplicationRequest | undefined) {
     this.#requests = application === undefined || application === request ? [request] : [request, application]
-    for (const watched of this.#requests) this.#watchSession(watched)
+    for (const watched of this.#requests) {
+      for (const name of SESSION_PROPERTIES) this.#watch(watched, name)
+    }
   }
 
   /** Whether the response may depend on who sent the request. */
   get sees(): boolean {
     return this.#usesSession || hasIdentity(...this.#requests)
+  }
+
+  /** Whether the handler may still find out, since there is a session to look at. */
+  get maySee(): boolean {
+    return this.#restore.length > 0
   }
 
   /** Runs what is not the handler's: middleware outside of the cache. */
@@ -63,12 +80,12 @@ export class IdentityWatch {
     for (const restore of this.#restore.splice(0)) restore()
   }
 
-  #watchSession(request: ApplicationRequest): void {
-    const own = Object.getOwnPropertyDescriptor(request, SESSION)
+  #watch(request: ApplicationRequest, name: string): void {
+    const own = Object.getOwnPropertyDescriptor(request, name)
     if (own?.configurable !== true) return
     const isAccessor = 'get' in own
     if (!isAccessor && !isSomebody(own.value)) return
-    Object.defineProperty(request, SESSION, {
+    Object.defineProperty(request, name, {
       configurable: true,
       enumerable: own.enumerable ?? true,
       get: (): unknown => {
@@ -81,6 +98,6 @@ export class IdentityWatch {
         else own.value = value
       },
     })
-    this.#restore.push(() => Object.defineProperty(request, SESSION, own))
+    this.#restore.push(() => Object.defineProperty(request, name, own))
   }
 }

@@ -50,6 +50,11 @@ export class LiveResponse {
         signal.addEventListener('abort', settle)
       })
     }
+    return this.now
+  }
+
+  /** The head, or what there is in its place, as it is at this moment. */
+  get now(): LiveHead | NotShared {
     if (this.#notShared !== undefined) return this.#notShared
     return this.#head === undefined || this.#parts === undefined ? 'alone' : this.#head
   }
@@ -67,7 +72,7 @@ export class LiveResponse {
 
   /** The head is known, and may be shared. */
   begin(head: LiveHead): void {
-    this.#head = head
+    this.#head ??= head
     this.#settle()
   }
 

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { markBackgroundRequest } from '../rate-limit/background-request.ts'
 import { CONDITIONAL_FIELDS } from './conditional.ts'
-import { CREDENTIAL_FIELDS } from './request-key.ts'
+import { CREDENTIAL_FIELDS, hostOf } from './request-key.ts'
 
 /** What a request that nobody waits for does not have: who asked, and what of it they already had. */
 const LEFT_OUT = new Set<string>([
@@ -68,6 +68,9 @@ export function madeUpExchange(
   const headers = Object.entries(like.headers).filter(
     ([name]) => keyed.includes(name) || !(LEFT_OUT.has(name) || name.startsWith(':')),
   )
+  const host = hostOf(like)
+  // HTTP/2 tells it otherwise.
+  if (like.headers.host === undefined && host !== undefined) headers.push(['host', host])
   request.headers = Object.fromEntries(headers)
   request.rawHeaders = headers.flatMap(([name, value]) => [value].flat().flatMap((line) => [name, line ?? '']))
   request.complete = true

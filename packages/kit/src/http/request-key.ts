@@ -177,13 +177,26 @@ export function requestKey(asked: RequestTarget, rules: KeyRules): readonly stri
   const { request, url, scheme, scope, key, trustsProxy } = asked
   const target = key === undefined ? normalisedUrl(url, rules) : `~${key}`
   const forwarding = forwardingText(request, trustsProxy === true)
+  const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
     scheme,
     hostOf(request)!,
     ...(scope === undefined ? [] : [`=${scope}`]),
+    ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
     target,
   ]
+}
+
+/**
+ * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is the one that was requested.
+ */
+function rewrittenUrl(request: IncomingMessage, url: string): string | undefined {
+  const { baseUrl = '' } = request as { baseUrl?: string }
+  const seen = `${baseUrl}${request.url}`
+  if (seen === url) return undefined
+  // A router has a slash for the path where it is mounted.
+  return request.url!.startsWith('/') && `${baseUrl}${request.url!.slice(1)}` === url ? undefined : seen
 }
 
 /** A URL without some of its query parameters. */

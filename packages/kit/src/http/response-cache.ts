@@ -29,7 +29,7 @@ import { isGoodOnError, judgeReuse, remainingSeconds } from './reuse.ts'
 import { needsBody, sendBy, sendStored } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './stored-record.ts'
 import type { StoredRecord, StoredResponse } from './stored-record.ts'
-import { invalidateOnSuccess, urlTag } from './unsafe-requests.ts'
+import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
 import { variantOf } from './vary.ts'
 import { Waiting } from './waiting.ts'
 
@@ -45,6 +45,8 @@ interface Asked {
 const PASS_SECONDS = 10
 /** How often a request waits again after an answer that was broken off. */
 const MOST_ATTEMPTS = 3
+/** How long a handler may take to revalidate in the background. */
+const LONGEST_IN_BACKGROUND_MS = 30_000
 const MOST_REMEMBERED = 10_000
 
 /** Runs whose responses are being captured, by their requests: a response cache inside another must not wait for itself. */
@@ -105,7 +107,7 @@ export class ResponseCache {
   async answer(exchange: HttpExchange): Promise<boolean> {
     const { request, response, url } = exchange
     const inBackground = this.#background.get(request)
-    if (inBackground !== undefined) return this.#lead(request, inBackground)
+    if (inBackground !== undefined) return this.#leadInBackground(exchange, inBackground)
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
     const { rules, honoursRequests } = this.#resolved
     const reason = bypassReason(exchange, rules)
@@ -124,7 +126,7 @@ export class ResponseCache {
       directives,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       askedMs: performance.now(),
-      tagKeys: [...new Set([urlTag(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
     })
   }
 
@@ -170,7 +172,12 @@ export class ResponseCache {
         const asked = await this.#ask(core, question, waits, waiting.signal)
         if (asked === 'leading') return false
         if (waiting.isGone) return true
-        if (asked === 'aborted') continue
+        if (asked === 'aborted') {
+          if (!waiting.signal.aborted) continue
+          // It has waited as long as it may: those after it need not.
+          this.#leaveAlone(question.name)
+          break
+        }
         const { record, isJoined } = asked
         const reason = forwardReason(question, asked.old)
         old = asked.old
@@ -207,6 +214,13 @@ export class ResponseCache {
     capturing.set(request, run)
     run.begin()
     return false
+  }
+
+  /** A request that was made up has nobody's credentials: where the key comes out as another one without, its answer is not for those who asked. */
+  #leadInBackground(exchange: HttpExchange, run: HandlerRun): boolean {
+    if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange.request, run)
+    exchange.response.destroy()
+    return true
   }
 
   /** Lets others that ask for the same follow a handler call, while it is under way. */
@@ -318,6 +332,9 @@ export class ResponseCache {
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
+    // Nobody waits for it who could leave, and until it is over nobody else revalidates.
+    const limit = setTimeout(() => response.destroy(), LONGEST_IN_BACKGROUND_MS).unref()
+    response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
     return this.#keep(core, question, run, context)
   }

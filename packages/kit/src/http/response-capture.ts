@@ -108,7 +108,15 @@ export class ResponseCapture {
     this.#isWanted = isBodyWanted
     // For its handler the head is written, and cannot be changed any more.
     if (action === 'withhold') Object.defineProperty(response, 'headersSent', { configurable: true, value: true })
-    if (action === 'send') outside(() => this.#writeHead.call(response, status, ...others))
+    if (action === 'send') {
+      try {
+        outside(() => this.#writeHead.call(response, status, ...others))
+      } catch (error) {
+        // What is sent instead, as a page that tells the error, is not what the observer was told of.
+        this.#giveUp()
+        throw error
+      }
+    }
     if (action === 'notModified') {
       for (const name of NOT_IN_304) response.removeHeader(name)
       outside(() => this.#writeHead.call(response, 304, ...reasonOf(response, 304)))
@@ -119,6 +127,9 @@ export class ResponseCapture {
   #onWrite(args: unknown[]): boolean {
     const response = this.#response
     if (this.#hasEnded) return this.#observer.outside(() => this.#write.apply(response, args))
+    // Node throws for what is no chunk before it writes a head, so that the error can still be told.
+    if (this.#action === undefined && !isChunk(args[0]))
+      return this.#observer.outside(() => this.#write.apply(response, args))
     // Where nobody has written the head, Node does, by the status and the fields that were set.
     if (this.#action === undefined) response.writeHead(response.statusCode)
     this.#take(args)
@@ -136,6 +147,9 @@ export class ResponseCapture {
     const response = this.#response
     if (this.#hasEnded) return this.#observer.outside(() => this.#end.apply(response, args))
     if (this.#action === undefined) {
+      const [chunk] = args
+      const isNone = chunk === undefined || chunk === null || typeof chunk === 'function'
+      if (!isNone && !isChunk(chunk)) return this.#observer.outside(() => this.#end.apply(response, args))
       this.#tellLength(args)
       response.writeHead(response.statusCode)
     }
@@ -179,11 +193,15 @@ export class ResponseCapture {
     this.#observer.onPart(Buffer.from(bytes))
   }
 
-  #onClose(): void {
-    if (this.#hasEnded) return
+  #giveUp(): void {
+    this.#isWanted = false
     this.#hasEnded = true
     this.#chunks = []
     this.#observer.onAbort()
+  }
+
+  #onClose(): void {
+    if (!this.#hasEnded) this.#giveUp()
   }
 }
 
@@ -200,6 +218,11 @@ function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
   }
   if (!ArrayBuffer.isView(chunk)) return undefined
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
+
+/** Whether Node takes it as a part of a body. */
+function isChunk(chunk: unknown): boolean {
+  return typeof chunk === 'string' || chunk instanceof Uint8Array
 }
 
 function lengthOf(chunk: unknown, encoding: unknown): number {

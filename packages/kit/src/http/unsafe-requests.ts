@@ -6,9 +6,11 @@ import type { Fields } from './fields.ts'
 import { hostOf, pathOf } from './request-key.ts'
 import { beforeHead } from './response-head-hook.ts'
 
-/** The tag that all responses to a path have, whatever their host and query. */
-export function urlTag(url: string): string {
-  return `url:${pathOf(url)}`
+/** The tags of a path as it was requested, and as routers see it: a slash at its end and its case make no difference there. */
+export function urlTags(url: string): string[] {
+  const path = pathOf(url)
+  const routed = (path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path).toLowerCase()
+  return routed === path ? [`url:${path}`] : [`url:${path}`, `url:${routed}`]
 }
 
 /**
@@ -36,12 +38,13 @@ export function invalidateOnSuccess(
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {
   const host = hostOf(request)
-  const tags = new Set([urlTag(url)])
+  const tags = new Set(urlTags(url))
   for (const name of ['location', 'content-location']) {
     const value = lineOf(fields, name)
     if (value === undefined || value === '') continue
     const target = resolveUrl(value, url)
-    if (target !== undefined && (target.host === BASE_HOST || target.host === host)) tags.add(`url:${target.pathname}`)
+    if (target !== undefined && (target.host === BASE_HOST || target.host === host))
+      for (const tag of urlTags(target.pathname)) tags.add(tag)
   }
   return [...tags]
 }

@@ -50,11 +50,16 @@ export function interceptorFor(
       const http = context.switchToHttp()
       const request = http.getRequest<Parameters<typeof platformExchange>[1]>()
       const cache = typeof choice === 'object' ? choice : injectedCache(this, choice)
-      if (cache === undefined || (condition !== undefined && !condition(request))) return next.handle()
-      // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
-      if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
+      if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
+      const { method } = exchange.request
+      // What changes something invalidates, whoever has sent it, and whatever is answered from the cache.
+      if (method === 'GET' || method === 'HEAD') {
+        if (condition !== undefined && !condition(request)) return next.handle()
+        // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
+        if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
+      }
       this.#responses ??= open(cache)
       const isAnswered = await this.#responses.answer({
         ...exchange,

@@ -1,0 +1,142 @@
+import type { Express, Request, RequestHandler, Response } from 'express'
+import { describe, expect, it } from 'vitest'
+import { openSite } from './cache-areas/open-site.ts'
+import { EXPRESSES } from './open-app.ts'
+
+/** Middleware before the cache, which knows who asks by a cookie that the cache ignores. */
+const KNOWN_BY: readonly (readonly [string, (request: Request, response: Response, who: string) => void, Read])[] = [
+  ['the id of the session', (request, _, who) => Object.assign(request, { sessionID: who }), fromRequest('sessionID')],
+  [
+    'the token of forms',
+    (request, _, who) => Object.assign(request, { csrfToken: () => who }),
+    (request) => (request as Request & { csrfToken: () => string }).csrfToken(),
+  ],
+  [
+    'a user for views',
+    (_request, response, who) => Object.assign(response.locals, { user: who }),
+    (_request, response) => String(response.locals['user']),
+  ],
+]
+
+type Read = (request: Request, response: Response) => string
+type ReadRequest = (request: Request) => string
+
+function fromRequest(name: string): ReadRequest {
+  return (request) => String((request as unknown as Record<string, unknown>)[name])
+}
+
+function before(run: (request: Request, response: Response) => void): (app: Express) => void {
+  const middleware: RequestHandler = (request, response, next) => {
+    run(request, response)
+    next()
+  }
+  return (app) => app.use(middleware)
+}
+
+describe.each(EXPRESSES)('what others have made of a request before the cache, on %s', (_, create) => {
+  it.each(KNOWN_BY)('is not given to another one who is known by %s', async (_name, know, read) => {
+    const first = before((request, response) => know(request, response, String(request.headers.cookie)))
+    await using site = await openSite({ create, ttlSeconds: 60, ignoreCookies: true, before: first })
+    site.answers((request, response) => response.send(read(request, response)))
+    expect((await site.get('/', { Cookie: 'ann' })).body).toBe('ann')
+    expect((await site.get('/', { Cookie: 'ben' })).body).toBe('ben')
+  })
+
+  it('a URL that was rewritten for one is not that of another', async () => {
+    const rewrite = before((request) => {
+      request.url = `/${String(request.headers['x-tenant'])}${request.url}`
+    })
+    await using site = await openSite({ create, ttlSeconds: 60, before: rewrite })
+    site.answers((request, response) => response.send(request.url))
+    const asked = (tenant: string) => site.get('/page', { 'X-Tenant': tenant })
+    expect((await asked('ann')).body).toBe('/ann/page')
+    expect((await asked('ben')).body).toBe('/ben/page')
+    expect((await asked('ann')).isHit).toBe(true)
+  })
+
+  it('an answer to nobody never replaces one whose key tells users apart', async () => {
+    const know = before((request) => {
+      if (request.headers.authorization !== undefined) Object.assign(request, { user: request.headers.authorization })
+    })
+    const key = (request: Request): string => `of ${fromRequest('user')(request)}`
+    await using site = await openSite({ create, key, before: know })
+    site.answers((request, response) => {
+      response.set('Cache-Control', 'public, max-age=10, stale-while-revalidate=60')
+      response.send(`hello ${fromRequest('user')(request)}`)
+    })
+    const asked = () => site.get('/', { Authorization: 'ann' })
+    expect((await asked()).body).toBe('hello ann')
+    await site.pass(20)
+    expect((await asked()).body).toBe('hello ann')
+    await site.pass(1)
+    expect((await asked()).body).toBe('hello ann')
+    expect(site.calls).toHaveLength(1)
+  })
+
+  it('a part of a nested parameter that is ignored is hidden, and what stands beside it is not', async () => {
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      ignoreQuery: ['a[b]'],
+      before: (app) => app.set('query parser', 'extended'),
+    })
+    site.answers((request, response) => response.json(request.query))
+    expect((await site.get('/?a[b]=1&a[c]=2')).body).toBe('{"a":{"c":"2"}}')
+    expect((await site.get('/?a[b]=3&a[c]=2')).isHit).toBe(true)
+    expect((await site.get('/?a[b]=3&a[c]=4')).body).toBe('{"a":{"c":"4"}}')
+  })
+})
+
+describe.each(EXPRESSES)('what cannot be sent, on %s', (_, create) => {
+  it('is an error that the application can still tell: what is no part of a body', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((_request, response, call) => (call === 1 ? response.end({}) : response.write(null)))
+    expect((await site.get()).status).toBe(500)
+    expect((await site.get()).status).toBe(500)
+  })
+
+  it('is not stored, nor is the page that tells the error: a head that another’s middleware throws at', async () => {
+    let throws = true
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: before((_request, response) => {
+        const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => Response
+        response.writeHead = (...args: unknown[]) => {
+          if (!throws) return writeHead(...args)
+          throws = false
+          throw new Error('no head')
+        }
+      }),
+    })
+    site.answers((_request, response) => {
+      response.write('go')
+      response.end('od')
+    })
+    expect((await site.get()).status).toBe(500)
+    expect(await site.get()).toMatchObject({ status: 200, body: 'good', isHit: false })
+  })
+})
+
+describe.each(EXPRESSES)('a request that changes something, on %s', (_, create) => {
+  it('invalidates what it passed, whatever is answered from the cache', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60, condition: ({ method }) => method === 'GET' })
+    site.answers((_request, response, call) => response.send(`version ${call}`))
+    await site.get('/news')
+    await site.send('POST', '/news')
+    expect((await site.get('/news')).body).toBe('version 3')
+  })
+
+  it.each([
+    ['/news', '/news/'],
+    ['/news', '/News'],
+    ['/NEWS/', '/news'],
+    ['/news/', '/NEWS'],
+  ])('at %s invalidates %s, which is the same to routers', async (changed, read) => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((_request, response, call) => response.send(`version ${call}`))
+    await site.get(read)
+    await site.send('POST', changed)
+    expect((await site.get(read)).body).toBe('version 3')
+  })
+})
