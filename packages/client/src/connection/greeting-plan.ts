@@ -1,3 +1,4 @@
+import { MemcacheProtocolError } from 'memcache-ts-protocol'
 import type { Dialect, DialectName } from '../dialects/dialect.ts'
 import { firstDialect, greet } from './greet.ts'
 import type { Credentials, Greeting } from './greet.ts'
@@ -43,18 +44,16 @@ export class GreetingPlan {
       credentials: this.#credentials,
       protocol: this.#protocol === 'auto' && !this.#meta.mayAsk ? 'text' : this.#protocol,
     })
-    this.#meta.answered()
+    if (this.#meta.isAsking && !this.#meta.answered(dialect.name === 'meta')) {
+      throw new MemcacheProtocolError('the server says that it has no meta commands, and had them before')
+    }
     this.#triedOtherAuth = false
     return dialect
   }
 
   /** Whether another greeting, which `start` begins, may succeed where this one failed. */
   mayTryAnother(failure: GreetingFailure): boolean {
-    if (this.#meta.isAsking) {
-      if (failure === 'hungUp') this.#meta.hungUp()
-      else this.#meta.denied()
-      return true
-    }
+    if (this.#meta.isAsking) return failure === 'hungUp' ? this.#meta.hungUp() : this.#meta.denied()
     // A server that speaks SASL alone hangs up on text, and one that speaks text alone on SASL.
     const mayBeOtherAuth = this.#credentials !== undefined && this.#protocol === 'auto' && this.#hasBegun
     if (failure === 'hungUp' && mayBeOtherAuth && !this.#triedOtherAuth) {

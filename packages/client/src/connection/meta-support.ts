@@ -9,6 +9,8 @@ const MAX_HANG_UPS = 2
  */
 export class MetaSupport {
   #hangUps = 0
+  /** Whether it has had them when it was last asked: what goes wrong then is the network's. */
+  #isKnown = false
   #deniedAt = -Infinity
   /** Whether the question is out. */
   isAsking = false
@@ -18,23 +20,37 @@ export class MetaSupport {
     return performance.now() - this.#deniedAt > ASK_AGAIN_MS
   }
 
-  /** It has answered. */
-  answered(): void {
+  /**
+   * It has answered whether it has them.
+   * @returns whether that is believed. A server that had them a moment ago is asked once more: another may have answered for it.
+   */
+  answered(hasMeta: boolean): boolean {
     this.isAsking = false
     this.#hangUps = 0
+    const isBelieved = hasMeta || !this.#isKnown
+    this.#isKnown = hasMeta
+    return isBelieved
   }
 
-  /** It hung up on the question. */
-  hungUp(): void {
-    this.isAsking = false
+  /** It hung up. Returns whether that was an answer to the question, so that it is worth another connection at once. */
+  hungUp(): boolean {
+    if (!this.isAsking || this.#isKnown) {
+      this.isAsking = false
+      return false
+    }
     this.#hangUps++
-    if (this.#hangUps >= MAX_HANG_UPS) this.denied()
+    if (this.#hangUps >= MAX_HANG_UPS) return this.denied()
+    this.isAsking = false
+    return true
   }
 
-  /** Its answer was none. */
-  denied(): void {
+  /** What came, if anything, was no answer to the question. Returns whether it is worth another connection at once, which is not asked. */
+  denied(): boolean {
+    const wasAsking = this.isAsking
     this.isAsking = false
+    if (!wasAsking || this.#isKnown) return false
     this.#hangUps = 0
     this.#deniedAt = performance.now()
+    return true
   }
 }

@@ -1,10 +1,11 @@
+import type { BinaryLike, KeyObject } from 'node:crypto'
 import { sign, unsign } from 'cookie-signature'
 import { parseCookie } from 'cookie'
 import { serializeCookie } from './cookie.ts'
 import type { CookieData } from './cookie.ts'
 
 /** A secret of a cookie, as node:crypto takes it. */
-export type Secret = Parameters<typeof sign>[1]
+export type Secret = BinaryLike | KeyObject
 
 /** What of a request the id of its session is read from. */
 export interface CookieCarrier {

@@ -13,7 +13,7 @@ export function sessionCookie(cookie: SessionOptions['cookie']): NonNullable<Ses
 }
 
 /** Options over their defaults; an option that is `undefined` was not given. */
-export function withDefaults<Options extends object>(defaults: Options, given: Options | undefined): Options {
+function withDefaults<Options extends object>(defaults: Options, given: Options | undefined): Options {
   const stated = Object.entries(given ?? {}).filter(([, value]) => value !== undefined)
   return { ...defaults, ...(Object.fromEntries(stated) as Options) }
 }

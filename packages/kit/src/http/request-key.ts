@@ -73,7 +73,7 @@ export const CREDENTIAL_FIELDS = [
 ] as const
 
 /** Whether a request says who sends it by a field that is not in its key. */
-export function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
+function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
   return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
 }
 
