@@ -177,8 +177,8 @@ function isDecorated(value: object): boolean {
     value instanceof URLSearchParams
   if (!isByContent) return false
   if (!BY_CONTENT.has(prototype)) {
-    const Class = (prototype as { constructor?: unknown } | null)?.constructor
-    if (typeof Class === 'function' && PRIVATE_STATE.test(Function.prototype.toString.call(Class))) return true
+    const Class = (prototype as { constructor?: Function } | null)?.constructor
+    if (Class !== undefined && PRIVATE_STATE.test(Function.prototype.toString.call(Class))) return true
   }
   const names = Object.keys(value)
   if (!Array.isArray(value)) return names.length > 0
