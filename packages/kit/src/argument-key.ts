@@ -177,7 +177,7 @@ function isDecorated(value: object): boolean {
     value instanceof URLSearchParams
   if (!isByContent) return false
   if (!BY_CONTENT.has(prototype)) {
-    const Class = (prototype as { constructor?: Function } | null)?.constructor
+    const Class = prototype?.constructor
     if (Class !== undefined && PRIVATE_STATE.test(Function.prototype.toString.call(Class))) return true
   }
   const names = Object.keys(value)
