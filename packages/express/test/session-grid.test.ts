@@ -289,7 +289,9 @@ describe.each(EXPRESSES)('a session on %s', (_, express) => {
         )
       })
 
-      it.skipIf(protocol === 'HTTP/1.0')('keeps the order of pipelined requests', async () => {
+      // HTTP/1.0 has no pipelining.
+      if (protocol === 'HTTP/1.0') return
+      it('keeps the order of pipelined requests', async () => {
         const ways = Object.keys(WAYS)
         const answers = await ask(
           site.server,

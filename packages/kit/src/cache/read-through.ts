@@ -198,7 +198,23 @@ export class ReadThrough {
         report,
       ),
     )
-    return (await this.#loads.wait(name, flight, signal)).value
+    return this.#ledValue(request, right, await this.#loads.wait(name, flight, signal))
+  }
+
+  /** What this caller has loaded. If it wants no stale value left, and the new one could not be stored, the old one is taken away. */
+  async #ledValue(
+    { name, takesStale }: ReadThroughRequest,
+    right: LoadRight | undefined,
+    { value, confirmed }: LoadOutcome,
+  ): Promise<unknown> {
+    if (takesStale === false && (right === undefined || !confirmed)) {
+      const { store, report } = this.#parts
+      await attempt(
+        store.use(name, (using) => using.delete(name)),
+        report,
+      )
+    }
+    return value
   }
 
   async #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
@@ -243,7 +259,7 @@ export class ReadThrough {
     if (right !== undefined) request.onLease?.(right.generations)
     const node = new LoadNode(this.#parts, [request.name])
     const flight = this.#loads.start(request, { node, right }, (signal) => this.#run(request, { node, signal }))
-    return (await this.#loads.wait(request.name, flight, request.signal)).value
+    return this.#ledValue(request, right, await this.#loads.wait(request.name, flight, request.signal))
   }
 
   /** Looks a key up, or joins who is polling for it. */
