@@ -15,7 +15,9 @@ const documents = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
   ...readdirSync(join(ROOT, 'docs/decisions')).map((name) => `docs/decisions/${name}`),
-  ...['protocol', 'server', 'client', 'kit', 'express', 'nestjs'].map((name) => `packages/${name}/README.md`),
+  ...['protocol', 'server', 'client', 'kit', 'express', 'fastify', 'nestjs'].map(
+    (name) => `packages/${name}/README.md`,
+  ),
 ]
 
 function read(document: string): string {
