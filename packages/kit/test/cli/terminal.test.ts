@@ -9,7 +9,7 @@ import { expect, it } from 'vitest'
 const BIN = fileURLToPath(new URL('../../bin/memcache-ts.js', import.meta.url))
 
 /** A command under a pseudo-terminal (util-linux's `script`), as a person sees it. */
-class TerminalSession {
+class TerminalSession implements Disposable {
   text = ''
   readonly #child: ChildProcess
   readonly #waiters = new Set<() => void>()
@@ -44,6 +44,10 @@ class TerminalSession {
     this.#child.stdin!.write(keys)
   }
 
+  [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL')
+  }
+
   /** Its exit status. */
   async end(): Promise<number | null> {
     await this.#ended
@@ -57,7 +61,7 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
     ['memcached', launchMemcached],
   ])('top draws again and again on %s, pauses, and gives the screen back', async (_, launch) => {
     await using server = await launch()
-    const session = new TerminalSession(['top', server.address, '--interval-seconds', '0.1'])
+    using session = new TerminalSession(['top', server.address, '--interval-seconds', '0.1'])
     await session.shows(/operations\/s/)
     expect(session.text).toContain('\u001b[?1049h')
     expect(session.text).toContain(server.address)
@@ -70,7 +74,7 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
 
   it('top ends with Ctrl-C and leaves the cursor visible', async () => {
     await using server = await launchServer()
-    const session = new TerminalSession(['top', server.address])
+    using session = new TerminalSession(['top', server.address])
     await session.shows(/q ends/)
     session.type('\u0003')
     expect(await session.end()).toBe(0)
@@ -81,12 +85,12 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
     await using server = await launchServer()
     await using client = new MemcachedClient(server.address)
     await client.set('k', 'v')
-    const refused = new TerminalSession(['flush', server.address])
+    using refused = new TerminalSession(['flush', server.address])
     await refused.shows(/Type flush to go on/)
     refused.type('yes\n')
     expect(await refused.end()).toBe(1)
     expect(await client.get('k')).toBe('v')
-    const agreed = new TerminalSession(['flush', server.address])
+    using agreed = new TerminalSession(['flush', server.address])
     await agreed.shows(/Type flush to go on/)
     agreed.type('flush\n')
     expect(await agreed.end()).toBe(0)
@@ -95,10 +99,10 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
 
   it('uses colours, and none with --no-color', async () => {
     await using server = await launchServer()
-    const coloured = new TerminalSession(['doctor', server.address, '--watch-seconds', '0'])
+    using coloured = new TerminalSession(['doctor', server.address, '--watch-seconds', '0'])
     await coloured.end()
     expect(coloured.text).toContain('\u001b[32m')
-    const plain = new TerminalSession(['doctor', server.address, '--watch-seconds', '0', '--no-color'])
+    using plain = new TerminalSession(['doctor', server.address, '--watch-seconds', '0', '--no-color'])
     await plain.end()
     expect(plain.text).not.toContain('\u001b[')
   })
