@@ -4,13 +4,12 @@ import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type { Express, Request, RequestHandler } from 'express'
 import { FakeClock, freePort } from 'memcache-ts-testing'
-import { memcache } from 'memcache-ts'
+import { memcache, REQUEST_RATE_LIMIT_OPTIONS } from 'memcache-ts'
 import type { Memcache, RateLimitResult } from 'memcache-ts'
 import request from 'supertest'
 import { describe, expect, expectTypeOf, it, vi } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
-import { KNOWN } from '../src/rate-limit-options.ts'
 import { Gate } from './gate.ts'
 import { EXPRESSES, listen, TestFleet } from './open-app.ts'
 
@@ -308,7 +307,8 @@ describe('a proxy', () => {
 describe('options of rateLimit', () => {
   it('are all in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    for (const option of KNOWN) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+    for (const option of [...REQUEST_RATE_LIMIT_OPTIONS, 'handler'])
+      expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
   })
 
   it.each([

@@ -65,6 +65,8 @@ export type { BlockableHits, HitLimit } from './rate-limit/blocking-hit-counter.
 export { HitCounter } from './rate-limit/hit-counter.ts'
 export type { Hits } from './rate-limit/hit-counter.ts'
 export { checkIpv6Subnet, ipKey } from './rate-limit/ip-key.ts'
+export { REQUEST_RATE_LIMIT_OPTIONS, RequestRateLimit } from './rate-limit/request-rate-limit.ts'
+export type { DeniedRequest, RateLimitFramework, RequestRateLimitOptions } from './rate-limit/request-rate-limit.ts'
 export { CountedCall } from './rate-limit/counted-call.ts'
 export { RequestLimiters } from './rate-limit/request-limiters.ts'
 export type { PerRequest, RequestLimiterOptions } from './rate-limit/request-limiters.ts'

@@ -66,7 +66,7 @@ export class CacheCore {
   constructor(options: CacheCoreOptions) {
     const { client, clock, logger, leaseSeconds, memory, report } = options
     const store = new AdaptiveStore(client, leaseSeconds, clock, logger)
-    const pending = new PendingInvalidations(
+    const pending: PendingInvalidations = new PendingInvalidations(
       {
         delete: (key) => store.use(key, (using) => using.delete(key)),
         raise: (tagKey, by) => tags.raise(tagKey, by),
@@ -83,7 +83,7 @@ export class CacheCore {
       },
     )
     const root = new RootGeneration(client, options.namespaceKey(''), report)
-    const tags = new Tags(store, pending)
+    const tags: Tags = new Tags(store, pending)
     const doubtful = new DoubtfulLeases(store)
     const classes = new ClassWarnings(logger)
     this.parts = { ...options, store, pending, doubtful, classes, tags, root }

@@ -6,10 +6,18 @@ interface Http2Response {
 }
 
 /** Calls back once a response is over, with whether the client got all of it: one that left early did not. */
-export function onResponseOver(response: ServerResponse, callback: (isWhole: boolean) => void): void {
-  // What is over before anybody listens has no event any more.
-  if (isOver(response)) callback(isWhole(response))
-  else response.once('close', () => callback(isWhole(response)))
+export function onResponseOver(response: ServerResponse & Http2Response, callback: (isWhole: boolean) => void): void {
+  // A response that is over before anybody listens has no event any more.
+  if (isOver(response)) return callback(isWhole(response))
+  let isTold = false
+  const tell = (whole: boolean): void => {
+    if (isTold) return
+    isTold = true
+    callback(whole)
+  }
+  response.once('close', () => tell(isWhole(response)))
+  // The event, since what Fastify injects in tests says too late that it has finished.
+  if (response.stream === undefined) response.once('finish', () => tell(true))
 }
 
 function isOver(response: ServerResponse & Http2Response): boolean {

@@ -1,0 +1,67 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts'
+import type { RateLimiter, RateLimitFramework, RateLimitResult, RequestRateLimitOptions } from 'memcache-ts'
+import { ipKey } from './request-address.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the last `rateLimit` said of this request. */
+    rateLimit?: RateLimitResult
+  }
+}
+
+/** Options of `rateLimit`; its limits and times may be functions of the request. */
+export interface RateLimitOptions extends RequestRateLimitOptions<FastifyRequest, FastifyReply> {
+  /** Answers a request that is denied, by what it sends, returns (with status 429) or throws. Default: 429 with `application/problem+json`. */
+  handler?: ((request: FastifyRequest, reply: FastifyReply) => unknown) | undefined
+}
+
+/** What `rateLimit` returns: a hook for `onRequest`, `preValidation` or `preHandler`, with the limiter that it asks. */
+export interface RateLimitHook {
+  (request: FastifyRequest, reply: FastifyReply): Promise<unknown>
+  /**
+   * To `reset` a client after a login, for instance, or to `block` one.
+   * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
+   */
+  readonly limiter: RateLimiter
+  /** The limiter of a request; `undefined` if nothing limits it. */
+  limiterFor(request: FastifyRequest, reply: FastifyReply): Promise<RateLimiter | undefined>
+}
+
+const FASTIFY: RateLimitFramework<FastifyRequest, FastifyReply> = {
+  addressKey: ipKey,
+  headersOf: (reply) =>
+    reply.sent
+      ? undefined
+      : {
+          getHeader: (name) => reply.getHeader(name),
+          setHeader: (name, value) => reply.header(name, value),
+        },
+  nodeResponseOf: (reply) => reply.raw,
+}
+
+/**
+ * A hook that limits how often a client may call: `app.addHook('onRequest', rateLimit({ perMinute: 100 }))`, or the `onRequest` or
+ * `preHandler` of a route. Counters are in memcached, so that the processes of a fleet count together; replies carry `RateLimit-Policy` and
+ * `RateLimit`. Requests that a response cache makes in the background do not count.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+export function rateLimit(options: RateLimitOptions): RateLimitHook {
+  const limit = new RequestRateLimit(options, FASTIFY)
+  const { handler } = options
+
+  const hook = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const denied = await limit.admit(request, reply)
+    if (denied === undefined) return undefined
+    reply.code(429)
+    const payload = await handler?.(request, reply)
+    if (reply.sent || payload === reply) return reply
+    // A handler that returns nothing has not answered.
+    if (payload !== undefined) return reply.send(payload)
+    return reply.type(PROBLEM_JSON).send(JSON.stringify(quotaProblem(denied.limiter, denied.result)))
+  }
+  return Object.defineProperties(hook, {
+    limiter: { enumerable: true, get: () => limit.limiter },
+    limiterFor: { enumerable: true, value: limit.limiterFor.bind(limit) },
+  }) as RateLimitHook
+}
