@@ -1,3 +1,4 @@
+// oxlint-disable-next-line typescript/no-extraneous-class -- a private field is added by a constructor alone
 class Given {
   constructor(object: object) {
     // oxlint-disable-next-line no-constructor-return -- a subclass adds its private field to this object

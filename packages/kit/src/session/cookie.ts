@@ -61,7 +61,8 @@ export class Cookie implements Partial<CookieData> {
     for (const key in stored) {
       const value = stored[key]
       // A moment as JSON has it.
-      if (key === 'expires') cookie._expires = (typeof value === 'string' ? new Date(value) : value) as Cookie['expires']
+      if (key === 'expires')
+        cookie._expires = (typeof value === 'string' ? new Date(value) : value) as Cookie['expires']
       else if (key !== 'data') (cookie as unknown as Record<string, unknown>)[key] = value
     }
     cookie.originalMaxAge = stored['originalMaxAge'] as Cookie['originalMaxAge']

@@ -9,11 +9,7 @@ let madeUpSecret: string | undefined
  * @param owner what needs it: named by the error.
  * @throws MemcacheOptionError if there is none in production, or where the servers are shared.
  */
-export function defaultSecret(
-  owner: string,
-  env: NodeJS.ProcessEnv,
-  servers: readonly string[] | undefined,
-): string {
+export function defaultSecret(owner: string, env: NodeJS.ProcessEnv, servers: readonly string[] | undefined): string {
   const secret = env['SESSION_SECRET']
   if (secret !== undefined && secret !== '') return secret
   const shared = (env['MEMCACHE_SERVERS'] ?? '') !== '' || servers?.some((server) => server !== 'embedded') === true

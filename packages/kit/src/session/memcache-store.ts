@@ -1,3 +1,4 @@
+// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { HeldSession } from './held-session.ts'

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { Cookie } from './cookie.ts'
 import type { CookieData } from './cookie.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
@@ -14,9 +13,6 @@ import { textOf } from './session-text.ts'
 
 /** What of a request its session is found and its cookie is made by. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier
-
-/** A request of Express, or of `node:http`, with what middlewares have put on it. */
-export type SessionRequest = IncomingMessage & CookieCarrier & SessionHolder & { originalUrl?: string; secret?: Secret }
 
 /** What is written of a session: the loss of a renewed lifetime is none, a session that was not destroyed is a danger. */
 export type WriteKind = 'save' | 'destroy' | 'renewal'
@@ -249,9 +245,7 @@ export class RequestSession implements SessionActions {
     if (!rolling && this.#isUntouched()) return undefined
     const session = this.#current
     if (session === undefined || session === null) {
-      return this.#isDestroyed && this.#cookieId !== undefined
-        ? clearedCookie(name, this.#newCookie().data)
-        : undefined
+      return this.#isDestroyed && this.#cookieId !== undefined ? clearedCookie(name, this.#newCookie().data) : undefined
     }
     if (!this.#shouldSetCookie(session)) return undefined
     if (session.cookie.secure === true && !isSecure(this.#carrier, proxy)) {

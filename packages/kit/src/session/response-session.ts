@@ -7,11 +7,6 @@ import type { SessionSettings } from './session-options.ts'
 type Next = (error?: unknown) => void
 type AnyMethod = (this: ServerResponse, ...args: unknown[]) => ServerResponse
 
-/** The session that a response's own methods see to. */
-const SESSION: unique symbol = Symbol('memcache-ts.response-session')
-
-type WatchedResponse = Partial<Record<'writeHead' | 'end', AnyMethod>> & { [SESSION]?: ResponseSession }
-
 /**
  * A session and the response of its request, in `node:http` and `node:http2`. What is decided when is express-session's: the cookie when the head is
  * written, the write when the response is ended. A head that is sent earlier, as that of a stream, has the session written before it.
@@ -21,8 +16,6 @@ export class ResponseSession {
   readonly #session: RequestSession
   readonly #response: ServerResponse
   readonly #next: Next
-  #writeHead: AnyMethod | undefined
-  #end: AnyMethod | undefined
   #isHeadWritten = false
   #isEnding = false
   /** Nothing more is done for this response. */
@@ -46,23 +39,17 @@ export class ResponseSession {
     })
   }
 
-  /** Sees when the head is written and when the response is ended, by methods of the response's own, as on-headers does. */
+  /**
+   * Sees when the head is written and when the response is ended, by methods of the response's own, as on-headers does. What they need is in closures, since
+   * each property more that a response of Express is given costs more than all of them.
+   */
   #watch(): void {
-    const response = this.#response as unknown as WatchedResponse
+    // oxlint-disable-next-line typescript/no-this-alias -- the methods below are the response's
+    const session = this
+    const response = this.#response as unknown as Partial<Record<'writeHead' | 'end', AnyMethod>>
     const { writeHead, end } = response
     // The response of a WebSocket's handshake, as engine.io makes it, has neither.
     if (writeHead === undefined || end === undefined) return
-    if (response[SESSION] === undefined) {
-      this.#writeHead = writeHead
-      this.#end = end
-      response[SESSION] = this
-      response.writeHead = writeHeadWithSession
-      response.end = endWithSession
-      return
-    }
-    // Another session of the same request.
-    // oxlint-disable-next-line typescript/no-this-alias -- the methods below are the response's
-    const session = this
     response.writeHead = function (...args) {
       session.#head(args)
       return writeHead.apply(this, args)
@@ -70,17 +57,6 @@ export class ResponseSession {
     response.end = function (...args) {
       return session.#finish() ? end.apply(this, args) : this
     }
-  }
-
-  /** `writeHead` of a response with a session. */
-  static writeHead(session: ResponseSession, response: ServerResponse, args: unknown[]): ServerResponse {
-    session.#head(args)
-    return session.#writeHead!.apply(response, args)
-  }
-
-  /** `end` of a response with a session. */
-  static end(session: ResponseSession, response: ServerResponse, args: unknown[]): ServerResponse {
-    return session.#finish() ? session.#end!.apply(response, args) : response
   }
 
   #head(args: unknown[]): void {
@@ -151,14 +127,6 @@ export class ResponseSession {
     moveFields(this.#response, args)
     addCookie(this.#response, cookie)
   }
-}
-
-function writeHeadWithSession(this: ServerResponse, ...args: unknown[]): ServerResponse {
-  return ResponseSession.writeHead((this as WatchedResponse)[SESSION]!, this, args)
-}
-
-function endWithSession(this: ServerResponse, ...args: unknown[]): ServerResponse {
-  return ResponseSession.end((this as WatchedResponse)[SESSION]!, this, args)
 }
 
 /** Sets the fields that `writeHead` was given, so that its `Set-Cookie` and the session's are both sent. */
