@@ -77,6 +77,31 @@ describe('the examples in the documents', () => {
     expect(status).toBe(0)
   })
 
+  it('of the code before a migration compile too', () => {
+    const before = documents.flatMap((document) => blocks(document, 'ts before'))
+    expect(before.length).toBeGreaterThan(4)
+    const folder = join(FOLDER, 'before')
+    mkdirSync(folder)
+    const options = {
+      target: 'es2022',
+      module: 'nodenext',
+      strict: true,
+      skipLibCheck: true,
+      noEmit: true,
+      types: ['node'],
+      esModuleInterop: true,
+    }
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*.ts'] }))
+    before.forEach((code, index) => writeFileSync(join(folder, `before-${index + 1}.ts`), code))
+    const { stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
+    expect(stdout).toBe('')
+    // JavaScript without types is parsed.
+    for (const code of documents.flatMap((document) => blocks(document, 'js before'))) {
+      const { status } = spawnSync(process.execPath, ['--check', '-'], { input: code })
+      expect(status).toBe(0)
+    }
+  })
+
   it.each(examples)('$name prints what it says, and ends', ({ folder, file, code }) => {
     const said = [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
     expect(said.length).toBeGreaterThan(0)

@@ -20,6 +20,7 @@ import type { Servers } from './choose-servers.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
 import type { RevivingOptions } from './revive/reviver.ts'
+import { logForDebugging } from './telemetry/debug-log.ts'
 
 const DEFAULT_TIMEOUT_MS = 100
 /** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
@@ -94,6 +95,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       namespaceKey: (path) => stored(ownKeyText('tag', ['', path])),
     })
     this.#root = new CacheNamespace(this.#core, wirePrefix, '', [])
+    logForDebugging(this)
   }
 
   key(key: Key): string {

@@ -15,7 +15,8 @@ export interface MemcacheEvents {
   stale: [key: string]
   /** A loader has run, for so many milliseconds. */
   load: [key: string, milliseconds: number]
-  loadError: [key: string, error: unknown]
+  /** A loader has thrown or exceeded its time limit, after so many milliseconds. */
+  loadError: [key: string, error: unknown, milliseconds: number]
   set: [key: string]
   delete: [key: string]
   /** Tags were invalidated, or a namespace cleared; as given. */
@@ -116,7 +117,7 @@ export class CacheReport {
   loadFailed(key: string, milliseconds: number, error: unknown): void {
     this.stats.loadMs += milliseconds
     this.stats.loadErrors++
-    this.#tell('loadError', key, error)
+    this.#tell('loadError', key, error, milliseconds)
   }
 
   set(key: string): void {

@@ -1,0 +1,30 @@
+import type { CommandContext } from '../context.ts'
+import { CommandError, ExitStatus } from '../exit-status.ts'
+import { countText } from '../units.ts'
+
+export interface FlushOptions {
+  yes?: boolean | undefined
+}
+
+/** `memcache-ts flush`: invalidates everything on all servers of the list, after a question. */
+export async function flush(context: CommandContext, { yes }: FlushOptions): Promise<ExitStatus> {
+  const { client, json, terminal } = context
+  const servers = await context.reachable()
+  if (yes !== true) {
+    const items = await Promise.all(
+      servers.map(async ({ name }) => (await client.stats(undefined, { server: name })).get(name)),
+    )
+    const lines = servers.map(({ name }, index) => `  ${name}: ${countText(items[index]?.curr_items ?? 0)} items`)
+    terminal.note(`This invalidates everything on\n${lines.join('\n')}\nSessions and rate limits are lost too.`)
+    const answer = await terminal.ask('Type flush to go on: ')
+    if (answer === undefined) throw new CommandError('flush asks on a terminal; elsewhere say --yes')
+    if (answer.trim() !== 'flush') {
+      terminal.note('nothing was changed')
+      return ExitStatus.incomplete
+    }
+  }
+  await Promise.all(servers.map(({ name }) => client.flushAll(undefined, { server: name })))
+  if (json) terminal.json({ flushed: servers.map(({ name }) => name) })
+  else for (const { name } of servers) terminal.line(`${name}: flushed`)
+  return ExitStatus.ok
+}

@@ -1,0 +1,69 @@
+import { inspect } from 'node:util'
+import type { MetaItem } from 'memcache-ts-client'
+import type { CommandContext } from '../context.ts'
+import { ExitStatus } from '../exit-status.ts'
+import { ForeignValue } from '../stored-value.ts'
+import { printable } from '../table.ts'
+import { bytesText, durationText } from '../units.ts'
+
+export interface GetOptions {
+  meta?: boolean | undefined
+}
+
+/** `memcache-ts get`: values, and with `--meta` what memcached knows of them. It does not change an item's place in the LRU. */
+export async function get(context: CommandContext, keys: readonly string[], { meta }: GetOptions): Promise<ExitStatus> {
+  const { client, json, terminal } = context
+  let missed = 0
+  for (const key of keys) {
+    const item = await client.meta.get(key, { noBump: true, access: true })
+    if (item === undefined) {
+      missed++
+      terminal.note(`${printable(key)}: not found`)
+    } else if (json) {
+      terminal.json({ key, value: jsonValue(item.value), ...(meta === true ? factsOf(context, key, item) : {}) })
+    } else {
+      if (meta === true) writeFacts(context, key, item)
+      writeValue(context, item)
+    }
+  }
+  return missed === 0 ? ExitStatus.ok : ExitStatus.incomplete
+}
+
+function factsOf({ client }: CommandContext, key: string, item: MetaItem<unknown>): Record<string, unknown> {
+  const { size, clientFlags, casUnique, ttlSeconds, lastAccessSeconds, hitBefore, stale, won, lost } = item
+  const server = client.serverOf(key)
+  return { size, clientFlags, casUnique, ttlSeconds, lastAccessSeconds, hitBefore, stale, leased: won || lost, server }
+}
+
+function writeFacts(context: CommandContext, key: string, item: MetaItem<unknown>): void {
+  const { ttlSeconds, lastAccessSeconds, size, clientFlags } = item
+  const expiry = ttlSeconds === Infinity ? 'does not expire' : `expires in ${durationText(ttlSeconds)}`
+  const access = item.hitBefore === true ? `last read ${durationText(lastAccessSeconds ?? 0)} ago` : 'never read'
+  const state = item.stale ? ', stale' : ''
+  const text = `${printable(key)} on ${context.client.serverOf(key)}: ${bytesText(size)}, client flags ${clientFlags}, ${expiry}, ${access}${state}`
+  context.terminal.note(context.terminal.styled('dim', text))
+}
+
+function writeValue({ terminal }: CommandContext, { value }: MetaItem<unknown>): void {
+  if (value instanceof ForeignValue || value instanceof Uint8Array) {
+    const bytes = value instanceof ForeignValue ? value.bytes : Buffer.from(value)
+    if (value instanceof ForeignValue) {
+      terminal.note(`client flags ${value.clientFlags} are another client's: these are the stored bytes`)
+    }
+    // On a terminal, bytes could be commands to it.
+    if (terminal.output.isTTY === true) terminal.line(printable(bytes.toString('latin1')))
+    else terminal.write(bytes)
+  } else if (typeof value === 'string') {
+    terminal.line(terminal.output.isTTY === true ? value.split('\n').map(printable).join('\n') : value)
+  } else {
+    terminal.line(
+      inspect(value, { depth: null, maxArrayLength: null, maxStringLength: null, colors: terminal.hasColours }),
+    )
+  }
+}
+
+function jsonValue(value: unknown): unknown {
+  if (value instanceof ForeignValue) return { clientFlags: value.clientFlags, base64: value.bytes.toString('base64') }
+  if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString('base64') }
+  return value
+}

@@ -1,0 +1,42 @@
+import type { CommandContext } from '../context.ts'
+import { ExitStatus } from '../exit-status.ts'
+import { printable, tableText } from '../table.ts'
+
+/** The forms of `stats` that change something or list keys. */
+const REFUSED = new Set(['reset', 'cachedump', 'detail'])
+
+export interface StatsOptions {
+  form?: string | undefined
+}
+
+/** `memcache-ts stats`: the statistics of all servers side by side. */
+export async function stats(context: CommandContext, { form }: StatsOptions): Promise<ExitStatus> {
+  const { client, terminal, json } = context
+  const servers = await context.reachable()
+  const answers = await Promise.all(
+    servers.map(({ name }) =>
+      form === undefined ? client.stats(undefined, { server: name }) : client.stats(form, { server: name }),
+    ),
+  )
+  const columns = servers.map(({ name }, index) => ({ name, figures: answers[index]!.get(name) ?? {} }))
+  if (json) {
+    terminal.json(Object.fromEntries(columns.map(({ name, figures }) => [name, figures])))
+    return ExitStatus.ok
+  }
+  const names = [...new Set(columns.flatMap(({ figures }) => Object.keys(figures)))]
+  if (names.length === 0) {
+    terminal.note(`no statistics of this form${form === undefined ? '' : `: ${form}`}`)
+    return ExitStatus.ok
+  }
+  const head = [{ title: 'statistic' }, ...columns.map(({ name }) => ({ title: name, align: 'right' as const }))]
+  const rows = names.map((name) =>
+    [name].concat(columns.map(({ figures }) => String(figures[name] ?? ''))).map(printable),
+  )
+  terminal.line(tableText(terminal, head, rows))
+  return ExitStatus.ok
+}
+
+/** Whether a form of `stats` only reads. */
+export function isReading(form: string): boolean {
+  return !REFUSED.has(form.split(' ')[0]!)
+}

@@ -1,0 +1,50 @@
+import type { MemcachedClient } from 'memcache-ts-client'
+import { openClient, serversOf } from './connect.ts'
+import type { SharedOptions } from './connect.ts'
+import { CommandError, ExitStatus } from './exit-status.ts'
+import type { Terminal } from './terminal.ts'
+
+/** A server of the list, and why it does not respond. */
+export interface Server {
+  readonly name: string
+  readonly fault: Error | undefined
+}
+
+/** What a command runs with. */
+export class CommandContext {
+  readonly terminal: Terminal
+  readonly client: MemcachedClient
+  readonly json: boolean
+  /** The list, as it was given. */
+  readonly servers: string
+
+  constructor(terminal: Terminal, options: SharedOptions, names: readonly string[]) {
+    this.terminal = terminal
+    this.servers = serversOf(names, options, terminal.env)
+    this.client = openClient(this.servers, options, terminal.env)
+    this.json = options.json === true
+  }
+
+  /** All servers of the list, those that do not respond among them. */
+  async ping(): Promise<Server[]> {
+    const faults = await this.client.ping()
+    return [...faults].map(([name, fault]) => ({ name, fault }))
+  }
+
+  /**
+   * The servers that respond; the others are named on the error stream.
+   * @throws CommandError if there is none.
+   */
+  async reachable(): Promise<Server[]> {
+    const servers = await this.ping()
+    const alive = servers.filter(({ fault }) => fault === undefined)
+    const away = servers.filter(({ fault }) => fault !== undefined)
+    if (alive.length === 0) throw new CommandError(awayText(away), ExitStatus.unreachable)
+    if (away.length > 0) this.terminal.note(this.terminal.styled('yellow', awayText(away)))
+    return alive
+  }
+}
+
+function awayText(servers: readonly Server[]): string {
+  return servers.map(({ name, fault }) => `${name} does not respond: ${fault!.message}`).join('\n')
+}

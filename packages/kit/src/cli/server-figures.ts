@@ -1,0 +1,53 @@
+import type { ServerStatistics } from 'memcache-ts-client'
+
+/** What `top` shows of a server at one moment. */
+export interface ServerSample {
+  readonly atMs: number
+  readonly statistics: ServerStatistics
+}
+
+/** What happened on a server between two samples, a second. */
+export interface ServerRates {
+  readonly gets: number
+  readonly sets: number
+  readonly others: number
+  readonly hits: number
+  readonly lookups: number
+  readonly evictions: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
+const OTHERS = [
+  'cmd_touch',
+  'delete_hits',
+  'delete_misses',
+  'incr_hits',
+  'incr_misses',
+  'decr_hits',
+  'decr_misses',
+] as const
+
+/** Rates between two samples; `undefined` if the server was restarted in between. */
+export function ratesBetween(before: ServerSample, after: ServerSample): ServerRates | undefined {
+  const seconds = (after.atMs - before.atMs) / 1000
+  if (seconds <= 0 || after.statistics.uptime < before.statistics.uptime) return undefined
+  const rate = (name: string): number =>
+    Math.max(0, number(after.statistics, name) - number(before.statistics, name)) / seconds
+  return {
+    gets: rate('cmd_get'),
+    sets: rate('cmd_set'),
+    others: OTHERS.reduce((sum, name) => sum + rate(name), 0),
+    hits: rate('get_hits'),
+    lookups: rate('get_hits') + rate('get_misses'),
+    evictions: rate('evictions'),
+    bytesIn: rate('bytes_read'),
+    bytesOut: rate('bytes_written'),
+  }
+}
+
+/** A statistic as a number; 0 if the server does not have it. */
+export function number(statistics: ServerStatistics, name: string): number {
+  const value = statistics[name]
+  return typeof value === 'number' ? value : Number(value ?? 0) || 0
+}

@@ -1,0 +1,50 @@
+import Table from 'cli-table3'
+import type { Terminal } from './terminal.ts'
+
+export interface Column {
+  readonly title: string
+  /** Numbers are aligned to the right. Default left. */
+  readonly align?: 'left' | 'right'
+}
+
+const NO_LINES = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+}
+
+/** Lines of columns under their titles. */
+export function tableText(
+  terminal: Terminal,
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): string {
+  const table = new Table({
+    head: columns.map(({ title }) => terminal.styled('dim', title)),
+    chars: NO_LINES,
+    colAligns: columns.map(({ align = 'left' }) => align),
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
+  })
+  for (const row of rows) table.push([...row])
+  return table.toString().replaceAll(/ +$/gm, '')
+}
+
+/** Text from a server or a user, without the characters that would steer a terminal. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`
+  })
+}

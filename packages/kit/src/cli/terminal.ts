@@ -1,0 +1,102 @@
+import { createInterface } from 'node:readline/promises'
+import type { Readable, Writable } from 'node:stream'
+import { styleText } from 'node:util'
+
+/** A stream of the process, which may be a terminal. */
+export interface OutputStream extends Writable {
+  readonly isTTY?: boolean | undefined
+  readonly columns?: number | undefined
+  readonly rows?: number | undefined
+}
+
+export interface InputStream extends Readable {
+  readonly isTTY?: boolean | undefined
+  setRawMode?(mode: boolean): unknown
+}
+
+export type Style = Parameters<typeof styleText>[0]
+
+const DEFAULT_COLUMNS = 80
+const DEFAULT_ROWS = 24
+
+/** What a command writes to and reads from. Colours are used on a terminal only, and never if `NO_COLOR` is set. */
+export class Terminal {
+  readonly output: OutputStream
+  readonly errors: OutputStream
+  readonly input: InputStream
+  readonly env: NodeJS.ProcessEnv
+  /** Set by `--no-color`. */
+  plain = false
+
+  constructor(streams: { output: OutputStream; errors: OutputStream; input: InputStream; env: NodeJS.ProcessEnv }) {
+    this.output = streams.output
+    this.errors = streams.errors
+    this.input = streams.input
+    this.env = streams.env
+  }
+
+  static ofProcess(): Terminal {
+    const { stdout, stderr, stdin, env } = process
+    // `memcache-ts keys | head` closes the pipe early; that is not an error.
+    stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+    return new Terminal({ output: stdout, errors: stderr, input: stdin, env })
+  }
+
+  get isInteractive(): boolean {
+    return this.output.isTTY === true && this.input.isTTY === true
+  }
+
+  get columns(): number {
+    // A pseudo-terminal without a size says 0.
+    return this.output.columns || DEFAULT_COLUMNS
+  }
+
+  get rows(): number {
+    return this.output.rows || DEFAULT_ROWS
+  }
+
+  get hasColours(): boolean {
+    if (this.plain || (this.env['NO_COLOR'] ?? '') !== '' || this.env['TERM'] === 'dumb') return false
+    return this.output.isTTY === true || (this.env['FORCE_COLOR'] ?? '0') !== '0'
+  }
+
+  styled(style: Style, text: string): string {
+    return this.hasColours ? styleText(style, text, { validateStream: false }) : text
+  }
+
+  write(text: string | Buffer): void {
+    this.output.write(text)
+  }
+
+  line(text = ''): void {
+    this.output.write(`${text}\n`)
+  }
+
+  /** One value, as JSON on one line. */
+  json(value: unknown): void {
+    this.line(JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}` : jsonNumber(item))))
+  }
+
+  note(text: string): void {
+    this.errors.write(`${text}\n`)
+  }
+
+  /** Asks a question; `undefined` if nobody can answer it. */
+  async ask(question: string): Promise<string | undefined> {
+    if (!this.isInteractive) return undefined
+    const lines = createInterface({ input: this.input, output: this.output })
+    try {
+      return await lines.question(question)
+    } finally {
+      lines.close()
+    }
+  }
+}
+
+/** JSON has no word for the lifetime of an item that does not expire. */
+function jsonNumber(item: unknown): unknown {
+  return item === Infinity ? null : item
+}

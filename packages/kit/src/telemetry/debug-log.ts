@@ -1,0 +1,40 @@
+import { debuglog, inspect } from 'node:util'
+import type { Memcache } from '../memcache.ts'
+
+const debug = debuglog('memcache-ts')
+
+const CACHE_EVENTS = [
+  'hit',
+  'miss',
+  'stale',
+  'load',
+  'loadError',
+  'set',
+  'delete',
+  'invalidate',
+  'cacheError',
+  'degraded',
+  'recovered',
+  'away',
+  'back',
+] as const
+const CLIENT_EVENTS = ['connect', 'disconnect', 'reconnecting', 'eject', 'rejoin', 'servers'] as const
+
+/**
+ * Writes what a cache and its client do to the error stream, a line an event, in a process with `NODE_DEBUG=memcache-ts`. Otherwise no listener is
+ * added, and nothing is spent.
+ */
+export function logForDebugging(cache: Memcache): void {
+  if (!debug.enabled) return
+  for (const event of CACHE_EVENTS) cache.on(event, (...details: unknown[]) => log(event, details))
+  for (const event of CLIENT_EVENTS) cache.client.on(event, (...details: unknown[]) => log(event, details))
+}
+
+function log(event: string, details: readonly unknown[]): void {
+  debug('%s %s', event, details.map(shown).join(' '))
+}
+
+function shown(detail: unknown): string {
+  if (detail instanceof Error) return detail.message
+  return typeof detail === 'string' ? detail : inspect(detail, { breakLength: Infinity })
+}

@@ -1,0 +1,66 @@
+import type { CacheStats } from '../cache/cache-stats.ts'
+
+/** A metric of a cache, as every exporter has it. */
+export interface KitMetric {
+  /** Without the prefix `memcache_ts_`. A counter's ends with `_total` (Prometheus naming conventions). */
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly help: string
+  readonly read: (stats: CacheStats) => number
+}
+
+/** What the name of every metric of the kit begins with. */
+export const KIT_METRIC_PREFIX = 'memcache_ts_'
+
+const MS_PER_SECOND = 1000
+
+/** The metrics of a cache, made of `cache.stats()`; one table for Prometheus, OpenTelemetry and the dashboard. */
+export const KIT_METRICS: readonly KitMetric[] = [
+  counter('hits_total', 'Values found, in memory or in memcached.', ({ hits }) => hits),
+  counter('memory_hits_total', 'Values found in memory (l1).', ({ memoryHits }) => memoryHits),
+  counter('misses_total', 'Values not found.', ({ misses }) => misses),
+  counter('stale_total', 'Stale values served while one caller loaded them again.', ({ stale }) => stale),
+  counter(
+    'coalesced_total',
+    'Calls that shared the load of another call in this process.',
+    ({ coalesced }) => coalesced,
+  ),
+  counter('loads_total', 'Loaders run.', ({ loads }) => loads),
+  counter('load_seconds_total', 'How long loaders took, all together.', ({ loadMs }) => loadMs / MS_PER_SECOND),
+  counter('load_errors_total', 'Loaders that threw or exceeded their hard timeout.', ({ loadErrors }) => loadErrors),
+  counter('early_refreshes_total', 'Loaders run ahead of expiry.', ({ earlyRefreshes }) => earlyRefreshes),
+  counter('unleased_loads_total', 'Loaders run without a lease.', ({ unleasedLoads }) => unleasedLoads),
+  counter('leases_lost_total', 'Keys that another process was found loading.', ({ leasesLost }) => leasesLost),
+  counter(
+    'discarded_total',
+    'Values refused because of an invalidation during their load.',
+    ({ discarded }) => discarded,
+  ),
+  counter('sets_total', 'Values stored.', ({ sets }) => sets),
+  counter(
+    'invalidations_total',
+    'Deletes and invalidations that were confirmed.',
+    ({ invalidations }) => invalidations,
+  ),
+  counter('errors_total', 'Operations of the cache that failed.', ({ cacheErrors }) => cacheErrors),
+  counter(
+    'memory_evictions_total',
+    'Values in memory (l1) that made room for others.',
+    ({ memoryEvictions }) => memoryEvictions,
+  ),
+  gauge('loading', 'Loads under way.', ({ loading }) => loading),
+  gauge('pending_invalidations', 'Invalidations that wait for a server to come back.', ({ pending }) => pending),
+  gauge('memory_items', 'Values in memory (l1).', ({ memoryItems }) => memoryItems),
+  gauge('memory_bytes', 'Bytes of the values in memory (l1), as stored.', ({ memoryBytes }) => memoryBytes),
+  gauge('up', 'Whether a server responds: 1 for all, 0.5 for some, 0 for none.', ({ breaker }) => UP[breaker]),
+]
+
+const UP: Readonly<Record<CacheStats['breaker'], number>> = { closed: 1, 'half-open': 0.5, open: 0 }
+
+function counter(name: string, help: string, read: KitMetric['read']): KitMetric {
+  return { name, type: 'counter', help, read }
+}
+
+function gauge(name: string, help: string, read: KitMetric['read']): KitMetric {
+  return { name, type: 'gauge', help, read }
+}
