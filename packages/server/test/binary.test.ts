@@ -4,6 +4,7 @@ import { FakeClock, readTranscript, unescapeBytes } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import { packet, responses } from './binary-packets.ts'
+import type { Response } from './binary-packets.ts'
 import { Exchange } from './exchange.ts'
 
 const FLAGS_AND_EXPTIME = Buffer.from([0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0])
