@@ -2,6 +2,7 @@ import {
   formatAuth,
   formatVersion,
   hasEarlyMeta,
+  isBeforeLeases,
   MemcacheAuthError,
   MemcacheProtocolError,
   MemcacheServerError,
@@ -11,7 +12,7 @@ import {
 import { binaryDialect } from '../dialects/binary/binary-dialect.ts'
 import type { Dialect, DialectName } from '../dialects/dialect.ts'
 import { metaDialect } from '../dialects/meta/meta-dialect.ts'
-import { textDialect } from '../dialects/text/text-dialect.ts'
+import { oldTextDialect, textDialect } from '../dialects/text/text-dialect.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 
 /** Who the client says it is. */
@@ -63,14 +64,15 @@ export async function greet(greeting: Greeting): Promise<Dialect> {
     throw new MemcacheProtocolError(`the server answered ${said} to version: it is no memcached`)
   }
   if (sasl) return binaryDialect
-  if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : textDialect
-  if (hasEarlyMeta(version.replace('VERSION ', ''))) return textDialect
+  const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextDialect : textDialect
+  if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : text
+  if (hasEarlyMeta(version.replace('VERSION ', ''))) return text
   greeting.asksForMeta()
   try {
     const [line] = await greeting.ask(META_NOOP_REQUEST)
     if (line === 'MN') return metaDialect
   } catch (error) {
-    if (error instanceof MemcacheServerError || error instanceof MemcacheUnsupportedError) return textDialect
+    if (error instanceof MemcacheServerError || error instanceof MemcacheUnsupportedError) return text
     throw error
   }
   // Of what else it may have said, more can follow.
