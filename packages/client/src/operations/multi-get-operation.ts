@@ -19,14 +19,15 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   readonly given: Given[] = []
   readonly #sink: MultiGetSink<Given>
   readonly #reader: ValueReader
-  readonly #resolve: (steps: Promise<void>[]) => void
-  readonly #steps: Promise<void>[] = []
+  readonly #resolve: (steps: Promise<unknown> | undefined) => void
+  /** What is still to be done for some keys; never rejects. */
+  #steps: Promise<void>[] | undefined
 
-  /** @param resolve is handed the steps that are still to be done for some keys; they never reject. */
+  /** @param resolve is handed what is still to be done for some keys. */
   constructor(
     sink: MultiGetSink<Given>,
     reader: ValueReader,
-    resolve: (steps: Promise<void>[]) => void,
+    resolve: (steps: Promise<unknown> | undefined) => void,
     reject: (error: unknown) => void,
   ) {
     super(undefined, false, reject)
@@ -39,6 +40,12 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     this.wireKeys.push(wireKey)
     this.given.push(given)
   }
+
+  protected get takesEmptyForLease(): boolean {
+    return this.#reader.takesEmptyForLease === true
+  }
+
+  protected miss(): void {}
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     if (this.settled) return
@@ -60,7 +67,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   }
 
   finish(): void {
-    if (this.settle()) this.#resolve(this.#steps)
+    if (this.settle()) this.#resolve(this.#steps && Promise.all(this.#steps))
   }
 
   /** A value in chunks that are not all there is a miss. */
@@ -72,6 +79,6 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   #step(index: number, step: Promise<void>): void {
     const failed = (error: unknown): void =>
       this.#sink.failed(this.given[index]!, stepError(error, this.wireKeys[index]))
-    this.#steps.push(step.catch(failed))
+    ;(this.#steps ??= []).push(step.catch(failed))
   }
 }

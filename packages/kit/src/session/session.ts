@@ -26,10 +26,19 @@ export interface AnyStore {
 /** A session as a store has it. */
 export type StoredData = Record<string, unknown> & { cookie: Record<string, unknown> }
 
-/** What carries out the methods of a session for its request. */
+/** What carries out the methods of a session for its request, and has the session. */
 export interface SessionActions {
-  save(session: Session, callback: Callback | undefined): void
-  destroy(session: Session, callback: Callback | undefined): void
+  /** The session of the request, made of what was read when it is first looked at. */
+  session: Session | null | undefined
+  /** Whether methods that are called without a callback return promises, as in frameworks of today; express-session's return the session. */
+  readonly givesPromises: boolean
+  /**
+   * The outcome of a write as a promise; if nobody waits for it, its failure counts for the response.
+   * @param start is given whether somebody waits for it.
+   */
+  promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void>
+  save(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
+  destroy(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
   reload(session: Session, callback: Callback): void
   regenerate(session: Session, callback: Callback): void
   /** Gives the request a new session, which is empty. */
@@ -37,6 +46,27 @@ export interface SessionActions {
   /** A new id for the same data. */
   rotate(session: Session): Promise<void>
   lock(session: Session, options: LockOptions | undefined): Promise<SessionLock>
+}
+
+/** A session in a framework of today: its methods return promises. Its enumerable properties are what is stored. */
+export interface AsyncSession {
+  readonly id: string
+  cookie: Cookie
+  /** Stores the session now, and not at the end of its request. */
+  save(): Promise<void>
+  /** Reads the session again; afterwards it is the request's, and this one is not any more. */
+  reload(): Promise<void>
+  /** Ends the session, and takes its cookie back. */
+  destroy(): Promise<void>
+  /** A new id, with the same data where `keep` is true: for a change of what the user may do. */
+  regenerate(options?: { keep?: boolean | undefined }): Promise<void>
+  /** Lets the session live as long again as it did at first. */
+  touch(): this
+  /**
+   * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again: afterwards use the
+   * request's. The lock ends with `release`, which saves the session, or with the response.
+   */
+  lock(options?: LockOptions): Promise<SessionLock>
 }
 
 /** Options of `req.session.lock`. */
@@ -53,16 +83,40 @@ export interface SessionLock extends AsyncDisposable {
   release(): Promise<void>
 }
 
-const actionsOf = new WeakMap<SessionHolder, SessionActions>()
+/** A property and not a WeakMap, whose entries cost the garbage collector as much as all else of a session. */
+const ACTIONS: unique symbol = Symbol('memcache-ts.session')
+
+type ActingHolder = SessionHolder & { [ACTIONS]?: SessionActions }
 
 /** Has the sessions of a request go by these actions. */
 export function setActions(holder: SessionHolder, actions: SessionActions): void {
-  actionsOf.set(holder, actions)
+  ;(holder as ActingHolder)[ACTIONS] = actions
+}
+
+function actionsOf(holder: SessionHolder): SessionActions | undefined {
+  return (holder as ActingHolder)[ACTIONS]
+}
+
+/** `session` of a request, from which its actions make it when it is first looked at. */
+const SESSION_PROPERTY: PropertyDescriptor = {
+  configurable: true,
+  enumerable: true,
+  get(this: ActingHolder): Session | null | undefined {
+    return this[ACTIONS]?.session
+  },
+  set(this: ActingHolder, session: Session | null | undefined) {
+    this[ACTIONS]!.session = session
+  },
+}
+
+/** Gives a request its property `session`. */
+export function exposeSession(holder: SessionHolder): void {
+  Object.defineProperty(holder, 'session', SESSION_PROPERTY)
 }
 
 /** Gives a request a new session, as a store's `generate` does. */
 export function generateFor(holder: SessionHolder): void {
-  actionsOf.get(holder)?.generate()
+  actionsOf(holder)?.generate()
 }
 
 /**
@@ -70,6 +124,8 @@ export function generateFor(holder: SessionHolder): void {
  * `regenerate({ keep: true })` are in addition to it.
  */
 export class Session {
+  /** Whether something of the data had the name of a method or a property of this class, and is left out. */
+  #leavesOut = false
   declare readonly req: SessionHolder
   declare readonly id: string
   declare cookie: Cookie;
@@ -80,7 +136,15 @@ export class Session {
     Object.defineProperty(this, 'id', { value: holder.sessionID })
     if (typeof data !== 'object' || data === null) return
     // What is called as a method or a property of this class is no data.
-    for (const key in data) if (!(key in this)) this[key] = (data as Record<string, unknown>)[key]
+    for (const key in data) {
+      if (key in this) this.#leavesOut = true
+      else this[key] = (data as Record<string, unknown>)[key]
+    }
+  }
+
+  /** Whether a session has all of the data that it was made of. */
+  static isWhole(session: object): boolean {
+    return #leavesOut in session && !session.#leavesOut
   }
 }
 
@@ -95,22 +159,31 @@ const METHODS = {
     return this
   },
 
-  save(this: Session, callback?: Callback): Session {
-    const actions = actionsOf.get(this.req)
+  save(this: Session, callback?: Callback): unknown {
+    const actions = actionsOf(this.req)
+    if (callback === undefined && actions?.givesPromises === true) {
+      return actions.promiseOf((done, isTold) => actions.save(this, done, isTold))
+    }
     if (actions === undefined) this.req.sessionStore!.set(this.id, this, callback ?? (() => {}))
     else actions.save(this, callback)
     return this
   },
 
-  reload(this: Session, callback: Callback): Session {
-    const actions = actionsOf.get(this.req)
+  reload(this: Session, callback: Callback): unknown {
+    const actions = actionsOf(this.req)
+    if (callback === undefined && actions?.givesPromises === true) {
+      return promised((done) => actions.reload(this, done))
+    }
     if (actions === undefined) loadInto(this.req, this.id, callback)
     else actions.reload(this, callback)
     return this
   },
 
-  destroy(this: Session, callback?: Callback): Session {
-    const actions = actionsOf.get(this.req)
+  destroy(this: Session, callback?: Callback): unknown {
+    const actions = actionsOf(this.req)
+    if (callback === undefined && actions?.givesPromises === true) {
+      return actions.promiseOf((done, isTold) => actions.destroy(this, done, isTold))
+    }
     if (actions === undefined) {
       delete this.req.session
       this.req.sessionStore!.destroy(this.id, callback)
@@ -119,7 +192,7 @@ const METHODS = {
   },
 
   regenerate(this: Session, ...[first, second]: [Callback] | [{ keep?: boolean }, Callback?]): unknown {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) throw new TypeError('this session has no request that it could be regenerated for')
     if (typeof first === 'function') {
       actions.regenerate(this, first)
@@ -135,7 +208,7 @@ const METHODS = {
   },
 
   lock(this: Session, options?: LockOptions): Promise<SessionLock> {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) throw new TypeError('this session has no request that it could be locked for')
     return actions.lock(this, options)
   },
@@ -159,12 +232,7 @@ export function isError(error: unknown): error is Error {
 
 /** Makes the session of a request of what a store has. @throws TypeError for what has no cookie. */
 export function createSession(holder: SessionHolder, data: StoredData): Session {
-  const expires = data.cookie.expires
-  const { originalMaxAge } = data.cookie
-  const cookie = new Cookie(data.cookie)
-  data.cookie = cookie as unknown as StoredData['cookie']
-  if (typeof expires === 'string') cookie.expires = new Date(expires)
-  cookie.originalMaxAge = originalMaxAge as Cookie['originalMaxAge']
+  data.cookie = Cookie.ofStored(data.cookie) as unknown as StoredData['cookie']
   const session = new Session(holder, data)
   holder.session = session
   return session

@@ -1,0 +1,25 @@
+export { MemcacheStore } from './memcache-store.ts'
+export type { StoredSession } from './memcache-store.ts'
+export type { MemcacheStoreOptions } from './store-options.ts'
+export type { OnCacheDown } from './cache-down.ts'
+export type { Cookie, CookieOptions } from './cookie.ts'
+export type { Secret } from './id-cookie.ts'
+export { fetchSession } from './fetch-session.ts'
+export type { FetchSessionOptions, FetchSessions, OpenedSession } from './fetch-session.ts'
+export { isInPath } from './cookie-path.ts'
+export type {
+  AnyStore,
+  AsyncSession,
+  Callback,
+  LockOptions,
+  Session,
+  SessionHolder,
+  SessionLock,
+  StoredData,
+} from './session.ts'
+export { sessionSettings } from './session-options.ts'
+export type { SessionOptions, SessionSettings } from './session-options.ts'
+export { RequestSession } from './request-session.ts'
+export type { SessionCarrier, SessionedRequest, WriteKind } from './request-session.ts'
+export { sessionMiddleware } from './session-middleware.ts'
+export type { SessionMiddleware } from './session-middleware.ts'
