@@ -281,7 +281,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #dashboardAccess(): OwnServerAccess {
     const [first] = this.#listeners
     // Whoever may act has given the dashboard's token.
-    const trusting = Object.create(this.#owner, { credentials: { value: undefined } }) as ConnectionOwner
+    const trusting = Object.create(this.#owner, {
+      credentials: { value: undefined },
+      options: { value: { ...this.#options, protocol: 'ascii' } },
+    }) as ConnectionOwner
+    const speaksText = this.#options.protocol !== 'binary'
     return {
       name: first!.port === undefined ? first!.host : hostPort(first!.host, first!.port),
       statistics: (form) => {
@@ -296,7 +300,12 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#handle(theirs, trusting)
         return ours
       },
-      probeAddress: () => (first!.port === undefined ? { path: first!.host } : reachable(first!.host, first!.port)),
+      probeAddress: () =>
+        !speaksText
+          ? undefined
+          : first!.port === undefined
+            ? { path: first!.host }
+            : reachable(first!.host, first!.port),
     }
   }
 
