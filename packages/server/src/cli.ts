@@ -37,7 +37,10 @@ async function main(args: readonly string[]): Promise<void> {
 async function serve({ options, listens, daemon, pidfile, user, warnings }: ServeOrder): Promise<void> {
   for (const warning of warnings) warn(`warning: ${warning}`)
   // As memcached, the key is read before root is given up; the files of passwords are the user's to read, at any time.
-  const server = new MemcachedServer(options)
+  const token = options.dashboardToken ?? process.env['MEMCACHE_DASHBOARD_TOKEN']
+  const server = new MemcachedServer(
+    options.dashboard === undefined || token === undefined ? options : { ...options, dashboardToken: token },
+  )
   if (!becomeUser(user)) {
     warn(`-u: there is no user '${user}' to switch to`)
     process.exit(NO_SUCH_USER_STATUS)
@@ -49,6 +52,7 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
     const { host, port } = await server.listen()
     if (port === 0) say(`memcache-ts-server ${version} on ${host}`)
     else say(`memcache-ts-server ${version} on ${host.includes(':') ? `[${host}]` : host}:${port}`)
+    if (server.dashboardUrl !== undefined) say(`dashboard on ${server.dashboardUrl}`)
   } else {
     warn('warning: -p 0 and no unix socket: it listens nowhere')
     setInterval(() => {}, 0x7fff_ffff)

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
@@ -8,7 +9,9 @@ import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionEnds, ConnectionOwner, StreamKind } from './connection.ts'
+import type { ConnectionEnds, ConnectionOwner } from './connection.ts'
+import type { ListeningDashboard } from './dashboard/listen.ts'
+import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
@@ -72,6 +75,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #listens = false
   #nextId = FIRST_CONNECTION_ID
   #idleTimer: NodeJS.Timeout | undefined
+  #dashboard: ListeningDashboard | undefined
   #flushAt = 0
   #verbosity: number
   #closed = false
@@ -141,6 +145,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         const verification = this.#verificationOf(where)
         this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
       }
+      await this.#openDashboard()
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
@@ -154,6 +159,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Speaks memcached with whoever holds the other end of the stream. */
   handle(stream: Duplex): void {
+    this.#handle(stream, this.#owner)
+  }
+
+  #handle(stream: Duplex, owner: ConnectionOwner): void {
     if (this.#closed) {
       stream.destroy()
       return
@@ -162,13 +171,18 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const id = this.#nextId++
     const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
     this.#opened(ends)
-    this.#serve(stream, 'memory', ends)
+    this.#serve(new Connection(stream, owner, 'memory', ends))
   }
 
   /** The general statistics, by memcached's names. */
   stats(): Record<string, string | number> {
     this.#owner.tick()
     return Object.fromEntries(generalStatistics(this.#owner))
+  }
+
+  /** Where the dashboard is, `http://127.0.0.1:11212/`, once the server listens; `undefined` without the option. */
+  get dashboardUrl(): string | undefined {
+    return this.#dashboard?.url
   }
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
@@ -196,6 +210,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#closed = true
     this.#maintenance.stop()
     clearInterval(this.#idleTimer)
+    await this.#dashboard?.close()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
     this.#tls?.close()
@@ -258,6 +273,43 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.close()
   }
 
+  /** The dashboard is loaded only if it is asked for. */
+  async #openDashboard(): Promise<void> {
+    const { dashboard, dashboardToken } = this.#options
+    if (dashboard === '') return
+    const { listenForDashboard, readDashboardAddress } = await import('./dashboard/listen.ts')
+    const { OwnServer } = await import('./dashboard/own-server.ts')
+    const own = [new OwnServer(this.#dashboardAccess())]
+    const token = dashboardToken === '' ? undefined : dashboardToken
+    this.#dashboard = await listenForDashboard({ ...readDashboardAddress(dashboard), token, servers: () => own })
+  }
+
+  #dashboardAccess(): OwnServerAccess {
+    const [first] = this.#listeners
+    // Whoever may act has given the dashboard's token.
+    const trusting = Object.create(this.#owner, { credentials: { value: undefined } }) as ConnectionOwner
+    return {
+      name: first!.port === undefined ? first!.host : hostPort(first!.host, first!.port),
+      statistics: (form) => {
+        this.#owner.tick()
+        const statistics = statisticsOf(form, this.#owner)
+        return statistics === undefined ? undefined : Object.fromEntries(statistics)
+      },
+      connect: () => {
+        const [ours, theirs] = duplexPair()
+        // One end of a pair does not notice that the other one was destroyed.
+        ours.once('close', () => theirs.destroy())
+        this.#handle(theirs, trusting)
+        return ours
+      },
+      probeAddress: () => {
+        const plain = this.#listeners.find(({ verification }) => verification === undefined)
+        if (plain === undefined) return undefined
+        return plain.port === undefined ? { path: plain.host } : reachable(plain.host, plain.port)
+      },
+    }
+  }
+
   #addresses(): ListenAddress[] {
     const { unixSocket, unixSocketMode, host, port } = this.#options
     if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
@@ -302,18 +354,17 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const buffer = this.#receiveBuffer
     const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
     if (reading === undefined) {
-      this.#serve(socket, 'socket', ends)
+      this.#serve(new Connection(socket, this.#owner, 'socket', ends))
+      socket.resume()
       return
     }
     const connection: Connection = new Connection(reading, this.#owner, 'socket', ends)
     this.#adopt(connection)
   }
 
-  /** Serves a stream by its documented surface. */
-  #serve(stream: Duplex, kind: StreamKind, ends: ConnectionEnds): void {
-    const connection = new Connection(stream, this.#owner, kind, ends)
-    stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-    if (kind === 'socket') stream.resume()
+  /** Reads a stream in the documented way. */
+  #serve(connection: Connection): void {
+    connection.stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
   }
 
@@ -362,7 +413,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       secured: (stream, ends) => {
         if (this.#closed) stream.destroy()
-        this.#serve(stream, 'tls', ends)
+        this.#serve(new Connection(stream, this.#owner, 'tls', ends))
       },
       failed: (id, message) => {
         if (events.streams !== 0) events.tlsFailed(id, message)
@@ -487,6 +538,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }
+}
+
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** Where this machine reaches what listens on an address, which may be all of them. */
+function reachable(host: string, port: number): { host: string; port: number } {
+  return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
 }
 
 /** Ends a stream once what was written has left; gives up on a client that does not take it. */

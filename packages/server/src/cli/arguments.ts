@@ -187,6 +187,12 @@ class Reading {
       case 'ssl':
         this.#hasTls = true
         break
+      case 'dashboard':
+        options.dashboard = value === '' ? true : value
+        break
+      case 'dashboardToken':
+        options.dashboardToken = value
+        break
       case 'debugCommands':
         options.debugCommands = true
         break
