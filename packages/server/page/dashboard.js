@@ -17,7 +17,7 @@ function duration(seconds) {
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`
 }
-const share = (part, all) => (all === 0 ? '–' : `${((100 * part) / all).toFixed(1)} %`)
+const share = (part, all) => (all === 0 ? '–' : `${((100 * part) / all).toFixed(1)}\u00a0%`)
 const ms = (value) =>
   value === undefined || value === null ? '–' : `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`
 
@@ -156,7 +156,7 @@ const charts = [
   new Chart(
     $('#ratio'),
     [{ name: 'hits', of: ({ rates }) => ratio(rates) }],
-    (value) => (value === 100 ? '100 %' : `${value.toFixed(1)} %`),
+    (value) => (value === 100 ? '100\u00a0%' : `${value.toFixed(1)}\u00a0%`),
     100,
   ),
 ]
