@@ -81,6 +81,7 @@ export class CacheReport {
     discarded: 0,
     sets: 0,
     invalidations: 0,
+    limited: 0,
     cacheErrors: 0,
   }
 
@@ -133,6 +134,10 @@ export class CacheReport {
   invalidated(tags: readonly string[]): void {
     this.stats.invalidations++
     this.#tell('invalidate', tags)
+  }
+
+  limited(): void {
+    this.stats.limited++
   }
 
   /** A value is returned, and cannot be stored: that is counted, and told once for each reason. */
