@@ -148,7 +148,7 @@ export class Chunks {
     if (touchExptime !== undefined) {
       return Promise.all(keys.map((key) => this.#retrieve(key, true, touchExptime, step, valueOf<Buffer>)))
     }
-    const found = await this.#multiGet.get(keys, step, CHUNKS)
+    const found = await this.#multiGet.get(keys, step, CHUNK, CHUNKS)
     // Chunks that could not be asked for are no miss.
     for (const error of found.errors.values()) throw error
     return keys.map((key) => found.get(key))
@@ -207,7 +207,7 @@ const CHUNK: ValueReader = {
   },
 }
 
-const CHUNKS = { reader: CHUNK, withCas: false, build: (value: unknown): Buffer => value as Buffer }
+const CHUNKS = { withCas: false, build: (value: unknown): Buffer => value as Buffer }
 
 /** A list of chunks; any other value is nothing. */
 export const LIST: ValueReader = {

@@ -90,9 +90,11 @@ export class Commands {
     if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
     return new Promise((resolve, reject) => {
       checkCall(options)
-      this.#inOrder(this.#dispatcher.wireKey(key), options, reject, (step) =>
-        resolve(this.#dispatcher.get(key, step, this.#values, this.#askAgain)),
-      )
+      const wireKey = this.#dispatcher.wireKey(key)
+      const send = (step: StepOptions | undefined): void =>
+        resolve(this.#dispatcher.get(key, step, this.#values, this.#askAgain))
+      if (this.#order.isBusy(wireKey)) this.#inOrder(wireKey, options, reject, send)
+      else send(options)
     })
   }
 
@@ -119,7 +121,7 @@ export class Commands {
     keys: readonly Given[],
     options: CallOptions | undefined,
   ): Promise<MultiResult<Given, Value>> {
-    return this.#getMany(keys, options, { reader: this.#values, withCas: false, build: bare<Value> })
+    return this.#multiGet.get(keys, options, this.#values, BARE as MultiGetWish<Value>)
   }
 
   /** As `getMulti`, with a result of each hit of the caller's making. */
@@ -128,17 +130,7 @@ export class Commands {
     options: CallOptions | undefined,
     build: MultiGetWish<Result>['build'],
   ): Promise<MultiResult<Given, Result>> {
-    return this.#getMany(keys, options, { reader: this.#values, withCas: true, build })
-  }
-
-  async #getMany<Given extends ClientKey, Result>(
-    keys: readonly Given[],
-    options: CallOptions | undefined,
-    wish: MultiGetWish<Result>,
-  ): Promise<MultiResult<Given, Result>> {
-    checkCall(options)
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    return this.#multiGet.get(keys, options, wish)
+    return this.#multiGet.get(keys, options, this.#values, { withCas: true, build })
   }
 
   /** Stores a value, with a result of the caller's making; one over the chunks' size is stored in chunks. */
@@ -156,20 +148,25 @@ export class Commands {
       const wireKey = this.#dispatcher.wireKey(key)
       const name = nameOf(key)
       const exptime = ttl === undefined ? 0 : this.exptime(ttl)
-      const storing: Storing<Result> = { wireKey, name, mode, exptime, conditions, build }
-      if (mode === 'append' || mode === 'prepend') {
-        resolve(this.#join(storing, mode, value, options))
+      const joins = mode === 'append' || mode === 'prepend'
+      if (joins) {
+        resolve(this.#join({ wireKey, name, mode, exptime, conditions, build }, mode, value, options))
         return
       }
       const encoded = this.#values.encode(value)
-      const { bytes } = encoded
-      if (this.#values.isLarge(bytes)) {
-        resolve(this.#storeInChunks(storing, encoded, options))
-      } else if (this.#limits.mayExceed(wireKey, bytes) && !this.#limits.isChecked(wireKey, bytes, options)) {
-        resolve(this.#storeChecked(storing, encoded, options))
-      } else {
-        this.#send(storeOperation(storing, encoded, build, resolve, reject), wireKey, options, reject)
+      const { bytes, clientFlags } = encoded
+      const isLarge = this.#values.isLarge(bytes)
+      if (!isLarge && (!this.#limits.mayExceed(wireKey, bytes) || this.#limits.isChecked(wireKey, bytes, options))) {
+        this.#send(
+          new StoreOperation(wireKey, mode, bytes, clientFlags, exptime, conditions, name, build, resolve, reject),
+          wireKey,
+          options,
+          reject,
+        )
+        return
       }
+      const storing: Storing<Result> = { wireKey, name, mode, exptime, conditions, build }
+      resolve(isLarge ? this.#storeInChunks(storing, encoded, options) : this.#storeChecked(storing, encoded, options))
     })
   }
 
@@ -227,7 +224,7 @@ export class Commands {
         this.#send(operation, wireKey, options, reject)
         return
       }
-      this.#inOrder(wireKey, options, reject, (step) => {
+      const send = (step: StepOptions | undefined): void => {
         // Both requests leave together, so that what is read is what is deleted, unless another client comes between.
         const list = this.#chunks.listOf(wireKey, { ...step, signal: undefined })
         const remove = (): void => void list.then((found) => found && this.#chunks.remove(found))
@@ -236,7 +233,9 @@ export class Commands {
           resolve(status)
         }
         this.#dispatcher.send(new DeleteOperation({ ...request, wireKey }, name, deleted, reject), wireKey, step)
-      })
+      }
+      if (this.#order.isBusyForWrite(wireKey)) this.#inOrder(wireKey, options, reject, send)
+      else send(options)
     })
   }
 
@@ -271,24 +270,21 @@ export class Commands {
     options: CallOptions | undefined,
     reject: (error: unknown) => void,
   ): void {
-    if (this.#order.isBusy(wireKey)) {
+    const isBusy = operation.writes ? this.#order.isBusyForWrite(wireKey) : this.#order.isBusy(wireKey)
+    if (isBusy) {
       this.#inOrder(wireKey, options, reject, (step) => this.#dispatcher.send(operation, wireKey, step))
     } else {
       this.#dispatcher.send(operation, wireKey, options)
     }
   }
 
-  /** Sends what leaves at once, after the earlier calls on its key. */
+  /** Sends what leaves at once, after the earlier calls on its key, which is busy. */
   #inOrder(
     wireKey: WireKey,
     options: CallOptions | undefined,
     reject: (error: unknown) => void,
     send: (step: StepOptions | undefined) => void,
   ): void {
-    if (!this.#order.isBusy(wireKey)) {
-      send(options)
-      return
-    }
     const step = startCall(options, this.#timeoutMs)
     this.#order.after(wireKey, step.deadline!, () => send(step), reject)
   }
@@ -485,9 +481,8 @@ function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {
   return isFound(reply) ? (value as Value) : undefined
 }
 
-function bare<Value>(value: unknown): Value {
-  return value as Value
-}
+/** The values alone. */
+const BARE: MultiGetWish<unknown> = { withCas: false, build: (value) => value }
 
 function storeOperation<Result>(
   { wireKey, mode, exptime, conditions, name }: Storing<unknown>,

@@ -139,8 +139,16 @@ export class Dispatcher {
    * @throws MemcacheError when the server cannot be asked now.
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
+    this.sendBy(pool.for(wireKey), operation, options)
+  }
+
+  /**
+   * Sends an operation by a connection.
+   * @throws MemcacheError when the server cannot be asked now.
+   */
+  sendBy(connection: Connection, operation: Operation, options: CallOptions | undefined): void {
     if (this.#options.profile === 'hosted') refuseUnhosted(operation)
-    const connection = open(pool, wireKey, operation.key)
+    checkOpen(connection, operation.key)
     const deadline = deadlineOf(options)
     deadline?.check()
     operation.call = deadline
@@ -159,7 +167,8 @@ export class Dispatcher {
       checkCall(options)
       const wireKey = this.textKey(key)
       const routed = this.routedBy(wireKey, options)
-      const connection = open(this.poolOf(routed, options?.server), routed, key)
+      const connection = this.poolOf(routed, options?.server).for(routed)
+      checkOpen(connection, key)
       const deadline = deadlineOf(options)
       deadline?.check()
       const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
@@ -186,9 +195,7 @@ function identity({ name, ip }: ServerAddress): string {
 }
 
 /** @throws MemcacheError when the server cannot be asked now. */
-function open(pool: ServerPool, wireKey: WireKey, key: Key | undefined): Connection {
-  const connection = pool.for(wireKey)
+function checkOpen(connection: Connection, key: Key | undefined): void {
   const refusal = connection.refusal()
   if (refusal !== undefined) throw errorForKey(refusal, key === undefined ? undefined : joinKey(key), false)
-  return connection
 }

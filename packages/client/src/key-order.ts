@@ -1,4 +1,5 @@
 import { MemcacheTimeoutError } from 'memcache-ts-protocol'
+import { BorrowedReads } from './borrowed-reads.ts'
 import type { CallDeadline } from './call-deadline.ts'
 import { DeadlineTimer } from './connection/deadline-timer.ts'
 import type { WireKey } from './operations/operation.ts'
@@ -15,15 +16,28 @@ export class KeyOrder {
   readonly #lanes = new Map<string, Turn[]>()
   readonly #timer = new DeadlineTimer(() => this.#expire())
   readonly #idle: (() => void)[] = []
+  readonly #borrowed = new BorrowedReads()
 
   /** Whether no call of several steps is under way. */
   get isIdle(): boolean {
     return this.#lanes.size === 0
   }
 
-  /** Whether calls on a key have to wait. */
+  /** Whether calls on a key have to wait. A write asks `isBusyForWrite`. */
   isBusy(key: WireKey): boolean {
     return this.#lanes.size > 0 && this.#lanes.has(laneOf(key))
+  }
+
+  /** Whether a write on a key has to wait: for a call of several steps, or for a batch that reads the key. */
+  isBusyForWrite(key: WireKey): boolean {
+    const read = this.#borrowed.whenDone(key)
+    if (read !== undefined) this.#waitFor(read, laneOf(key))
+    return this.isBusy(key)
+  }
+
+  /** Makes writes on keys wait until a batch that reads them, by connections that are not their own, is done. */
+  borrowed(keys: readonly string[], done: Promise<unknown>): void {
+    this.#borrowed.add(keys, done)
   }
 
   /**
@@ -37,7 +51,7 @@ export class KeyOrder {
   /** Begins a call of several steps, after the earlier calls on its key and before all later ones. */
   alone<Result>(key: WireKey, call: CallDeadline, begin: () => Promise<Result>): Promise<Result> {
     const lane = laneOf(key)
-    const waiting = this.#lanes.get(lane)
+    const waiting = this.isBusyForWrite(key) ? this.#lanes.get(lane) : undefined
     const steps = async (): Promise<Result> => {
       try {
         return await begin()
@@ -57,6 +71,14 @@ export class KeyOrder {
   /** Resolves when no call of several steps is under way. */
   whenIdle(): Promise<void> {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Later calls on the key wait for the batches that read it. */
+  #waitFor(reads: Promise<unknown>, lane: string): void {
+    // The first of the calls that are waiting already waits for them: batches leave out a key that is busy.
+    if (this.#lanes.has(lane)) return
+    this.#lanes.set(lane, [])
+    void reads.then(() => this.#next(lane))
   }
 
   #wait(waiting: Turn[], turn: Turn): void {

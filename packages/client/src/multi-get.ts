@@ -1,6 +1,7 @@
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcacheError, MetaReply } from 'memcache-ts-protocol'
 import { asMemcacheError } from './as-memcache-error.ts'
-import { deadlineOf, startCall } from './call-deadline.ts'
+import { checkCall, deadlineOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
@@ -18,7 +19,6 @@ import type { ValueReader } from './values/value-codec.ts'
 
 /** What is made of each hit. */
 export interface MultiGetWish<Result> {
-  readonly reader: ValueReader
   /** Whether the cas uniques are wanted. */
   readonly withCas: boolean
   build(value: unknown, clientFlags: number, casUnique: bigint): Result
@@ -31,7 +31,43 @@ interface Request<Given> {
   readonly answered: Promise<unknown>
 }
 
-/** Reads many keys in one request a connection: a key always takes the same one, so that it keeps its order among other calls. */
+/** The keys that one request reads. */
+class Batch<Given extends ClientKey> implements Request<Given> {
+  readonly pool: ServerPool
+  readonly connection: Connection
+  /** Whether any key of the server may go along, and not only those whose own connection this is. */
+  readonly takesAll: boolean
+  readonly operation: MultiGetOperation<Given>
+  readonly given: readonly Given[]
+  readonly answered: Promise<unknown>
+
+  /** @param first the key that decides which connection the request takes, where more than one may be. */
+  constructor(call: MultiGetCall<Given, unknown>, pool: ServerPool, first: WireKey) {
+    let operation!: MultiGetOperation<Given>
+    this.answered = new Promise((resolve, reject) => {
+      operation = new MultiGetOperation(call, call.reader, resolve, reject)
+    })
+    operation.withCas = call.wish.withCas
+    // A group's keys share a connection, whose order counts for the group.
+    const connection = call.options?.groupKey === undefined ? pool.forAll(first) : undefined
+    this.pool = pool
+    this.takesAll = connection !== undefined
+    this.connection = connection ?? pool.for(first)
+    this.operation = operation
+    this.given = operation.given
+  }
+
+  takes(pool: ServerPool, routed: WireKey): boolean {
+    if (this.pool !== pool || this.operation.wireKeys.length >= KEYS_PER_REQUEST) return false
+    return this.takesAll || this.connection === pool.for(routed)
+  }
+}
+
+/**
+ * Reads many keys in as few requests as keep the order of calls. A key belongs to one connection of its server, but one request for all keys
+ * of a server costs a fifth less than one a connection. So a key goes by a connection that is not its own while no write is under way on its
+ * own one, and a write on the key waits for such a read (`BorrowedReads`).
+ */
 export class MultiGet {
   readonly #dispatcher: Dispatcher
   readonly #order: KeyOrder
@@ -48,9 +84,13 @@ export class MultiGet {
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
+    reader: ValueReader,
     wish: MultiGetWish<Result>,
   ): Promise<MultiResult<Given, Result>> {
-    const call = new MultiGetCall(keys, options, wish)
+    checkCall(options)
+    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
+    const askAgain = (given: Given): Promise<void> => this.#askOne(given, this.#dispatcher.wireKey(given), call, true)
+    const call = new MultiGetCall({ keys, options, reader, wish, askAgain })
     const requests = this.#ask(call)
     let failures = 0
     const settle = async ({ pool, given, answered }: Request<Given>): Promise<void> => {
@@ -62,69 +102,55 @@ export class MultiGet {
         failures++
       }
     }
-    await Promise.all(requests.map(settle))
+    await (requests.length === 1 ? settle(requests[0]!) : Promise.all(requests.map(settle)))
     if (options?.signal?.aborted === true && call.wasAborted) throw options.signal.reason
     const { result } = call
-    const nothingCame = failures === requests.length && result.keyErrors.size > 0
+    const nothingCame = failures === requests.length && result.hasErrors
     if (nothingCame) throw result.errors.values().next().value!
     return result
   }
 
-  /** The keys by connection, in requests of a size; keys that are bytes are asked for one by one. */
+  /** Sends the requests for the keys; keys that are bytes are asked for one by one. */
   #ask<Given extends ClientKey, Result>(call: MultiGetCall<Given, Result>): Request<Given>[] {
     const { options } = call
+    const dispatcher = this.#dispatcher
+    const order = this.#order
+    const server = options?.server
     const requests: Request<Given>[] = []
-    const open = new Map<Connection, MultiGetOperation<Given>>()
-    const ready: (() => void)[] = []
-    const begin = (pool: ServerPool, wireKey: string): MultiGetOperation<Given> => {
-      let operation!: MultiGetOperation<Given>
-      const answered = new Promise<Promise<void>[]>((resolve, reject) => {
-        operation = this.#operationFor(call, resolve, reject)
-        ready.push(() => {
-          try {
-            this.#dispatcher.sendTo(pool, operation, this.#dispatcher.routedBy(wireKey, options), options)
-          } catch (error) {
-            reject(error)
-          }
-        })
-      }).then((steps) => Promise.all(steps))
-      requests.push({ pool, given: operation.given, answered })
-      return operation
-    }
+    const batches: Batch<Given>[] = []
+    let batch: Batch<Given> | undefined
     for (const key of call.keys) {
       const wireKey = this.#wireKeyOf(key, call)
       if (wireKey === undefined) continue
-      const routed = this.#dispatcher.routedBy(wireKey, options)
-      const pool = this.#dispatcher.poolOf(routed, options?.server)
-      if (typeof wireKey !== 'string' || this.#order.isBusy(wireKey)) {
+      const routed = dispatcher.routedBy(wireKey, options)
+      const pool = dispatcher.poolOf(routed, server)
+      if (typeof wireKey !== 'string' || order.isBusy(wireKey)) {
         requests.push({ pool, given: [key], answered: this.#askAlone(key, wireKey, call) })
         continue
       }
-      const connection = pool.for(routed)
-      let operation = open.get(connection)
-      if (operation === undefined || operation.wireKeys.length >= KEYS_PER_REQUEST) {
-        operation = begin(pool, wireKey)
-        open.set(connection, operation)
+      if (batch === undefined || !batch.takes(pool, routed)) {
+        batch = batches.find((begun) => begun.takes(pool, routed))
+        if (batch === undefined) {
+          batch = new Batch(call, pool, routed)
+          batches.push(batch)
+          requests.push(batch)
+        }
       }
-      operation.add(wireKey, key)
+      batch.operation.add(wireKey, key)
     }
-    for (const send of ready) send()
+    for (const begun of batches) this.#send(begun, options)
     return requests
   }
 
-  #operationFor<Given extends ClientKey>(
-    call: MultiGetCall<Given, unknown>,
-    resolve: (steps: Promise<void>[]) => void,
-    reject: (error: unknown) => void,
-  ): MultiGetOperation<Given> {
-    const sink: MultiGetSink<Given> = {
-      hit: (given, value, clientFlags, casUnique) => call.hit(given, value, clientFlags, casUnique),
-      failed: (given, error) => call.failed(given, error),
-      askAgain: (given) => this.#askOne(given, this.#dispatcher.wireKey(given), call, true),
+  #send<Given extends ClientKey>(batch: Batch<Given>, options: StepOptions | undefined): void {
+    const { operation, connection, pool, takesAll } = batch
+    try {
+      this.#dispatcher.sendBy(connection, operation, options)
+      const mayBorrow = takesAll && pool.size > 1 && operation.wireKeys.length > 1
+      if (mayBorrow) this.#order.borrowed(operation.wireKeys, batch.answered)
+    } catch (error) {
+      operation.fail(error)
     }
-    const operation = new MultiGetOperation(sink, call.wish.reader, resolve, reject)
-    operation.withCas = call.wish.withCas
-    return operation
   }
 
   /** A key that cannot be costs the others nothing. */
@@ -158,14 +184,14 @@ export class MultiGet {
     call: MultiGetCall<Given, unknown>,
     exactly: boolean,
   ): Promise<void> {
-    const { options, wish } = call
+    const { options, reader, wish } = call
     const request = { value: true, casUnique: wish.withCas, details: exactly || typeof wireKey !== 'string' }
     return new Promise<Hit | undefined>((resolve, reject) => {
       const operation = new RetrievalOperation(
         wireKey,
         { ...request, unreadable: 'error' },
         nameOf(given),
-        wish.reader,
+        reader,
         hitOf,
         resolve,
         reject,
@@ -191,17 +217,21 @@ function hitOf(reply: MetaReply, value: unknown): Hit | undefined {
 }
 
 /** What one caller wants, and what has come of it. */
-class MultiGetCall<Given extends ClientKey, Result> {
+class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Given> {
   readonly keys: readonly Given[]
   readonly options: StepOptions | undefined
+  readonly reader: ValueReader
   readonly wish: MultiGetWish<Result>
   readonly result = new MultiResult<Given, Result>()
+  readonly askAgain: (given: Given) => Promise<void>
   wasAborted = false
 
-  constructor(keys: readonly Given[], options: CallOptions | undefined, wish: MultiGetWish<Result>) {
-    this.keys = keys
-    this.options = options
-    this.wish = wish
+  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'reader' | 'wish' | 'askAgain'>) {
+    this.keys = call.keys
+    this.options = call.options
+    this.reader = call.reader
+    this.wish = call.wish
+    this.askAgain = call.askAgain
   }
 
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void {
@@ -210,7 +240,7 @@ class MultiGetCall<Given extends ClientKey, Result> {
 
   failed(given: Given, error: unknown): void {
     if (this.options?.signal?.aborted === true) this.wasAborted = true
-    const { unreadable = this.wish.reader.unreadable } = this.options ?? {}
+    const { unreadable = this.reader.unreadable } = this.options ?? {}
     const fault = asMemcacheError(error)
     if (unreadable === 'miss' && fault.code === 'ERR_MEMCACHE_DECODE') return
     this.result.keyErrors.set(given, fault)

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { BoundedMap } from '../src/rate-limit/bounded-map.ts'
+import { BoundedMap } from '../src/bounded-map.ts'
 
 it('a bounded map forgets what was set longest ago', () => {
   const map = new BoundedMap<number>(3)

@@ -3,6 +3,7 @@ import { BINARY_REQUEST_MAGIC } from 'memcache-ts-protocol'
 import type { AdminActions } from './commands/admin/admin-actions.ts'
 import { AuthSession } from './auth/auth-session.ts'
 import type { Credentials } from './auth/credentials.ts'
+import type { PasswordDatabase } from './auth/password-database.ts'
 import { BinarySession } from './binary/binary-session.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Progress } from './long-reply.ts'
@@ -26,8 +27,10 @@ export interface ConnectionOwner extends AdminActions {
   readonly turns: TurnQueue
   /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
   readonly credentials: Credentials | undefined
-  /** A client has sent wrong credentials. */
-  refusedCredentials(): void
+  /** Whom SASL lets in (`-S`); `undefined` where the binary protocol asks nobody. */
+  readonly passwords: PasswordDatabase | undefined
+  /** A client has sent wrong credentials; `user` is empty if they name nobody. */
+  refusedCredentials(user: Buffer): void
   /** Running a request has thrown: a fault of ours. */
   failed(error: unknown, peer: string): void
 }

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
+import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
@@ -17,6 +18,7 @@ import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
 import { statisticsOf } from './stats/forms.ts'
 import { generalStatistics } from './stats/general.ts'
+import { printable } from './printable.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
@@ -30,6 +32,8 @@ const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
 const DEFAULT_PREFIX_DELIMITER = ':'
 const MAX_VERBOSITY = 3
+/** What is logged of a user's name whose credentials were wrong. */
+const MAX_LOGGED_USER_BYTES = 64
 /** Standard input, output and error have the numbers before. */
 const FIRST_CONNECTION_ID = 3
 
@@ -55,6 +59,7 @@ export interface MemcachedServerEvents {
 export class MemcachedServer extends EventEmitter<MemcachedServerEvents> implements AsyncDisposable {
   readonly #options: ResolvedServerOptions
   readonly #credentials: Credentials | undefined
+  readonly #passwords: PasswordDatabase | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
   readonly #connections = new Set<Connection>()
@@ -78,7 +83,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     super()
     this.#options = resolveServerOptions(options)
     this.#verbosity = this.#options.verbosity
-    if (this.#options.authFile !== '') this.#credentials = new Credentials(this.#options.authFile)
+    const { authFile, saslPasswordFile } = this.#options
+    if (authFile !== '') this.#credentials = new Credentials(authFile)
+    if (saslPasswordFile !== '') this.#passwords = new PasswordDatabase(saslPasswordFile)
     const { tuning, prefixDelimiter } = this.#options
     const store = new ItemStore(
       {
@@ -329,13 +336,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** One line a second at the most: whoever tries passwords does not fill the log. Never with what was tried. */
-  #logRefusedCredentials(): void {
+  /** At most one line a second, so that guessing passwords does not fill the log; never with the password. */
+  #logRefusedCredentials(user: Buffer): void {
     this.#refusalsUntold++
     const { now } = this.#owner.context.store
     if (now === this.#refusalTold) return
     this.#refusalTold = now
-    this.#tell('log', `refused wrong credentials (attempts since the last such line: ${this.#refusalsUntold})`)
+    const attempts = `attempts since the last such line: ${this.#refusalsUntold}`
+    const whose = user.length === 0 ? '' : ` of user '${printable(user.toString('latin1', 0, MAX_LOGGED_USER_BYTES))}'`
+    this.#tell('log', `refused wrong credentials${whose} (${attempts})`)
     this.#refusalsUntold = 0
   }
 
@@ -387,7 +396,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       log: (line) => this.#tell('log', line),
       turns: new TurnQueue(),
       credentials: this.#credentials,
-      refusedCredentials: () => this.#logRefusedCredentials(),
+      passwords: this.#passwords,
+      refusedCredentials: (user) => this.#logRefusedCredentials(user),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
         this.#tell('log', `a request from ${peer} failed, its connection is closed: ${told}`)

@@ -45,6 +45,11 @@ export interface MemcachedServerOptions {
    */
   authFile?: string | undefined
   /**
+   * File of users and passwords, one `user:password` a line: clients have to authenticate by SASL PLAIN in the binary
+   * protocol, and no other protocol is spoken (`-S` with `MEMCACHED_SASL_PWDB`). Default: anybody may connect.
+   */
+  saslPasswordFile?: string | undefined
+  /**
    * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
    * they are lost.
    */
@@ -90,6 +95,7 @@ const DEFAULTS: ResolvedServerOptions = {
   disableDumping: false,
   disableWatch: false,
   authFile: '',
+  saslPasswordFile: '',
   memoryFile: '',
   watcherBufferBytes: 256 * 1024,
   enableShutdown: false,
@@ -124,6 +130,17 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   requireInteger('unixSocketMode', base.unixSocketMode, 0, 0o777)
   if (base.authFile !== '' && base.protocol === 'binary') {
     throw new MemcacheOptionError("authFile is for the text protocol: leave out protocol, or use 'ascii'")
+  }
+  if (base.saslPasswordFile !== '') {
+    if (base.authFile !== '') {
+      throw new MemcacheOptionError(
+        'authFile and saslPasswordFile exclude each other: each wants a protocol of its own',
+      )
+    }
+    if (given['protocol'] !== undefined && base.protocol !== 'binary') {
+      throw new MemcacheOptionError("saslPasswordFile is for the binary protocol: leave out protocol, or use 'binary'")
+    }
+    base.protocol = 'binary'
   }
   if (!['auto', 'ascii', 'binary'].includes(base.protocol)) {
     throw new MemcacheOptionError(`protocol must be 'auto', 'ascii' or 'binary', got '${base.protocol}'`)

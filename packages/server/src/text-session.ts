@@ -35,6 +35,7 @@ import {
   StoreOutcome,
 } from './commands/storage.ts'
 import { touchItem } from './commands/touch.ts'
+import { printable } from './printable.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
 import type { Session, SessionHost } from './session.ts'
@@ -269,11 +270,4 @@ export class TextSession implements Session, FrameHandler {
     if (isMeta) replyToMetaSet(this.#context, request, order, outcome)
     else if (!request.noreply) this.#context.replies.append(STORE_REPLIES[outcome]!)
   }
-}
-
-/** A line for the log: what a client sends must not move the cursor of whoever reads it. */
-function printable(line: string): string {
-  return line.replaceAll(/[^ -~\u00a0-\u00ff]/g, (character) => {
-    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
-  })
 }

@@ -106,8 +106,8 @@ describe('an authentication file', () => {
     clock.advanceSeconds(1)
     await new Exchange(server).send(credentials('foo', 'secret'))
     expect(lines).toEqual([
-      'refused wrong credentials (attempts since the last such line: 1)',
-      'refused wrong credentials (attempts since the last such line: 10)',
+      "refused wrong credentials of user 'foo' (attempts since the last such line: 1)",
+      "refused wrong credentials of user 'foo' (attempts since the last such line: 10)",
     ])
     expect(server.stats()).toMatchObject({ auth_cmds: 11, auth_errors: 11 })
   })

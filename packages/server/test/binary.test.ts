@@ -3,65 +3,9 @@ import { Opcode, Status } from 'memcache-ts-protocol'
 import { FakeClock, readTranscript, unescapeBytes } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
+import { packet, responses } from './binary-packets.ts'
+import type { Response } from './binary-packets.ts'
 import { Exchange } from './exchange.ts'
-
-/** A request; `head` takes the place of the right lengths, for those that cannot be. */
-function packet(
-  opcode: number,
-  {
-    extras = Buffer.alloc(0),
-    key = '',
-    value = '',
-    opaque = 7,
-    cas = 0n,
-    lengths = {} as { key?: number; body?: number },
-  } = {},
-): Buffer {
-  const header = Buffer.alloc(24)
-  header[0] = 0x80
-  header[1] = opcode
-  header.writeUInt16BE(lengths.key ?? key.length, 2)
-  header[4] = extras.length
-  header.writeUInt32BE(lengths.body ?? extras.length + key.length + value.length, 8)
-  header.writeUInt32BE(opaque, 12)
-  header.writeBigUInt64BE(cas, 16)
-  return Buffer.concat([header, extras, Buffer.from(key, 'latin1'), Buffer.from(value, 'latin1')])
-}
-
-interface Response {
-  opcode: number
-  status: number
-  opaque: number
-  cas: bigint
-  extras: string
-  key: string
-  value: string
-}
-
-function responses(text: string): Response[] {
-  const bytes = Buffer.from(text, 'latin1')
-  const found: Response[] = []
-  for (let at = 0; at < bytes.length;) {
-    expect(bytes[at]).toBe(0x81)
-    const [keyLength, extrasLength, bodyLength] = [
-      bytes.readUInt16BE(at + 2),
-      bytes[at + 4]!,
-      bytes.readUInt32BE(at + 8),
-    ]
-    const keyStart = at + 24 + extrasLength
-    found.push({
-      opcode: bytes[at + 1]!,
-      status: bytes.readUInt16BE(at + 6),
-      opaque: bytes.readUInt32BE(at + 12),
-      cas: bytes.readBigUInt64BE(at + 16),
-      extras: bytes.toString('latin1', at + 24, keyStart),
-      key: bytes.toString('latin1', keyStart, keyStart + keyLength),
-      value: bytes.toString('latin1', keyStart + keyLength, at + 24 + bodyLength),
-    })
-    at += 24 + bodyLength
-  }
-  return found
-}
 
 const FLAGS_AND_EXPTIME = Buffer.from([0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 0])
 const set = (key: string, value: string, cas = 0n): Buffer =>

@@ -25,10 +25,11 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import { answerComes, isAnswerBeingTaken } from './answer-turn.ts'
 import { Backoff } from './backoff.ts'
+
 import { DeadlineTimer } from './deadline-timer.ts'
 import { Drain } from './drain.ts'
+import { isReactionToResponse, responseComes } from './early-flush.ts'
 import { VERSION_REQUEST } from './greet.ts'
 import type { Credentials } from './greet.ts'
 import { GreetingPlan } from './greeting-plan.ts'
@@ -111,6 +112,7 @@ export class Connection implements AnswerSink {
   #dialect: Dialect
   #reader: AnswerReader | undefined
   #flushScheduled = false
+  readonly #flushNow = (): void => this.#flush()
   #now = 0
   #lastReceived = 0
   readonly #deadlines = new DeadlineTimer(() => this.#expire())
@@ -168,6 +170,11 @@ export class Connection implements AnswerSink {
     return (this.#state === 'ready' || this.#state === 'connecting') && !this.#closing
   }
 
+  /** Whether a write is under way on it, or may be. */
+  get isWriting(): boolean {
+    return this.#pending.isWriting
+  }
+
   /** Why an operation cannot be taken now, or `undefined`. */
   refusal(): MemcacheError | undefined {
     const { server } = this
@@ -208,8 +215,7 @@ export class Connection implements AnswerSink {
     // One that waits for the greeting may have been given up meanwhile.
     if (batch === undefined || batch.isFull || batch.settled) {
       this.#closeBatch()
-      batch = new GetBatch(reader, again)
-      batch.sentAt = now
+      batch = new GetBatch(now, reader, again)
       this.#openBatch = batch
       if (this.#state === 'ready') this.#pending.addWritten(batch)
       else this.#pending.addUnwritten(batch)
@@ -526,8 +532,8 @@ export class Connection implements AnswerSink {
   /** When what is asked now leaves: every call that is made until then leaves in one write. */
   #scheduleFlush(): void {
     this.#flushScheduled = true
-    if (isAnswerBeingTaken()) process.nextTick(() => this.#flush())
-    else setImmediate(() => this.#flush())
+    if (isReactionToResponse()) process.nextTick(this.#flushNow)
+    else setImmediate(this.#flushNow)
   }
 
   #flush(): void {
@@ -547,7 +553,7 @@ export class Connection implements AnswerSink {
 
   #receive(buffer: Buffer, length: number): void {
     this.#lastReceived = performance.now()
-    answerComes()
+    responseComes()
     try {
       this.#reader!.push(buffer, 0, length)
     } catch (error) {

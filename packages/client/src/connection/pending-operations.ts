@@ -21,6 +21,7 @@ export class PendingOperations {
   readonly #written = new OperationQueue()
   readonly #unwritten = new OperationQueue()
   #callers = 0
+  #writes = 0
 
   /** @param timeoutMs how long a server may be silent while it is asked. */
   constructor(server: string, timeoutMs: number) {
@@ -31,6 +32,11 @@ export class PendingOperations {
   /** How many callers wait, or have given up without an answer having come yet. */
   get callers(): number {
     return this.#callers
+  }
+
+  /** Whether a write is under way, or may be: one that was given up may still be carried out. */
+  get isWriting(): boolean {
+    return this.#writes > 0
   }
 
   /** Whether a caller waits who has not given up. */
@@ -56,10 +62,12 @@ export class PendingOperations {
 
   addWritten(operation: Operation): void {
     this.#written.push(operation)
+    if (operation.writes) this.#writes++
   }
 
   addUnwritten(operation: Operation): void {
     this.#unwritten.push(operation)
+    if (operation.writes) this.#writes++
   }
 
   /** The operation that the next answer belongs to. */
@@ -69,7 +77,7 @@ export class PendingOperations {
 
   /** The first operation has its answer. */
   shift(): void {
-    this.#callers -= this.#written.shift()!.size
+    this.#left(this.#written.shift()!)
   }
 
   /**
@@ -79,14 +87,14 @@ export class PendingOperations {
   release(write: (operation: Operation) => boolean): void {
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
       if (!operation.settled && write(operation)) this.#written.push(operation)
-      else this.#callers -= operation.size
+      else this.#left(operation)
     }
   }
 
   /** Takes away what was held back, in its order, so that another connection can serve it. */
   *takeUnwritten(): Iterable<Operation> {
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
-      this.#callers -= operation.size
+      this.#left(operation)
       if (!operation.settled) yield operation
     }
   }
@@ -119,7 +127,7 @@ export class PendingOperations {
   failAll(error: MemcacheError): void {
     this.failWritten(error)
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
-      this.#callers -= operation.size
+      this.#left(operation)
       if (!operation.settled) operation.fail(errorForKey(error, operation.key, false))
     }
   }
@@ -159,8 +167,13 @@ export class PendingOperations {
     return { next, reason, isSilent }
   }
 
-  #failOne(operation: Operation, error: MemcacheError): void {
+  #left(operation: Operation): void {
     this.#callers -= operation.size
+    if (operation.writes) this.#writes--
+  }
+
+  #failOne(operation: Operation, error: MemcacheError): void {
+    this.#left(operation)
     // Whether a write was carried out, nobody knows.
     if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
   }

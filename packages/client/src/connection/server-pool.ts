@@ -55,6 +55,25 @@ export class ServerPool {
     return isAway || down === this.#connections.length
   }
 
+  /** How many connections there are. */
+  get size(): number {
+    return this.#connections.length
+  }
+
+  /**
+   * The connection by which any keys may be read in one request without overtaking a write: the only one on which a write is under
+   * way or, where there is none, that of the first key. `undefined` while writes are under way on more than one.
+   */
+  forAll(first: WireKey): Connection | undefined {
+    let writing: Connection | undefined
+    for (const connection of this.#connections) {
+      if (!connection.isWriting) continue
+      if (writing !== undefined) return undefined
+      writing = connection
+    }
+    return writing ?? this.for(first)
+  }
+
   /** The connection for a key. */
   for(key: WireKey): Connection {
     const connections = this.#connections

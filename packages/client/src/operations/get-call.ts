@@ -5,28 +5,29 @@ import { CallDeadline } from '../call-deadline.ts'
 import type { CallOptions } from '../call-options.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
 import { decodeError } from './decode-error.ts'
+import type { GetBatch } from './get-batch.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
-/** One caller of `get`, in a batch with the others of its turn of the loop. */
+/**
+ * One caller of `get`, in a batch with the others of its turn of the loop. Hundreds may wait at a time, so that it is kept small:
+ * its time is its batch's, and private methods, for which each instance is marked, are functions.
+ */
 export class GetCall implements Waiter {
   readonly key: Key
   readonly wireKey: string
   readonly timeoutMs: number
   readonly options: CallOptions | undefined
-  deadline = 0
   settled = false
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
+  batch: GetBatch | undefined
+  /** How much later than its batch it was begun, in whole milliseconds. */
+  lateMs = 0
   /** Another caller that asked for the same key in the same turn: it is asked for once, and decoded for each. */
   twin: GetCall | undefined
-  /** Its place in its batch. */
-  place = 0
-  /** Where later callers of its key find it. */
-  slot = 0
-  isHit = false
-  /** Whether another step is under way: the end of the first request is no answer to it. */
-  hasNextStep = false
+  /** Whether a response, or a further step, has decided or will decide it: the end of the batch does not make it a miss. */
+  isAnswered = false
   #resolve: (value: unknown) => void
   #reject: (error: unknown) => void
 
@@ -46,6 +47,10 @@ export class GetCall implements Waiter {
     this.#reject = reject
   }
 
+  get deadline(): number {
+    return this.call?.at ?? this.batch!.askedAt + this.lateMs + this.timeoutMs
+  }
+
   get name(): string {
     return joinKey(this.key)
   }
@@ -56,51 +61,46 @@ export class GetCall implements Waiter {
     try {
       value = reader.read(buffer, start, end, clientFlags, owned)
     } catch (error) {
-      this.#unreadable(reader, error)
+      unreadable(this, reader, error)
       return
     }
-    if (value instanceof ValueInChunks) this.#gather(value, reader)
+    if (value instanceof ValueInChunks) gather(this, value, reader)
     else this.resolve(value)
   }
 
-  #gather(value: ValueInChunks, reader: ValueReader): void {
-    this.hasNextStep = true
-    value.gather(CallDeadline.of(this)).then(
-      (whole) => this.resolve(whole),
-      (error: unknown) => (error instanceof MemcacheDecodeError ? this.#unreadable(reader, error) : this.fail(error)),
-    )
-  }
-
-  /** The stored value cannot be decoded. */
-  #unreadable(reader: ValueReader, error: unknown): void {
-    if ((this.options?.unreadable ?? reader.unreadable) === 'miss') this.resolve(undefined)
-    else this.fail(decodeError(error, this.name))
-  }
-
   resolve(value: unknown): void {
-    if (!this.#settle()) return
-    this.#resolve(value)
-    this.#release()
+    if (this.settled) return
+    const resolve = this.#resolve
+    this.settled = true
+    // A settled call may be held for a while: its promise, and so its value, is not.
+    this.#resolve = nothing
+    this.#reject = nothing
+    if (this.signal !== undefined) unwatch(this)
+    resolve(value)
   }
 
   fail(error: unknown): void {
-    if (!this.#settle()) return
-    this.#reject(error)
-    this.#release()
-  }
-
-  /** A settled call may be held for a while: its promise, and so its value, is not. */
-  #release(): void {
+    if (this.settled) return
+    const reject = this.#reject
+    this.settled = true
     this.#resolve = nothing
     this.#reject = nothing
-  }
-
-  #settle(): boolean {
-    if (this.settled) return false
-    this.settled = true
     if (this.signal !== undefined) unwatch(this)
-    return true
+    reject(error)
   }
+}
+
+function gather(call: GetCall, value: ValueInChunks, reader: ValueReader): void {
+  value.gather(CallDeadline.of(call)).then(
+    (whole) => call.resolve(whole),
+    (error: unknown) => (error instanceof MemcacheDecodeError ? unreadable(call, reader, error) : call.fail(error)),
+  )
+}
+
+/** The stored value cannot be decoded. */
+function unreadable(call: GetCall, reader: ValueReader, error: unknown): void {
+  if ((call.options?.unreadable ?? reader.unreadable) === 'miss') call.resolve(undefined)
+  else call.fail(decodeError(error, call.name))
 }
 
 function nothing(): void {}

@@ -19,14 +19,15 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   readonly given: Given[] = []
   readonly #sink: MultiGetSink<Given>
   readonly #reader: ValueReader
-  readonly #resolve: (steps: Promise<void>[]) => void
-  readonly #steps: Promise<void>[] = []
+  readonly #resolve: (steps: Promise<unknown> | undefined) => void
+  /** What is still to be done for some keys; never rejects. */
+  #steps: Promise<void>[] | undefined
 
-  /** @param resolve is handed the steps that are still to be done for some keys; they never reject. */
+  /** @param resolve is handed what is still to be done for some keys. */
   constructor(
     sink: MultiGetSink<Given>,
     reader: ValueReader,
-    resolve: (steps: Promise<void>[]) => void,
+    resolve: (steps: Promise<unknown> | undefined) => void,
     reject: (error: unknown) => void,
   ) {
     super(undefined, false, reject)
@@ -60,7 +61,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   }
 
   finish(): void {
-    if (this.settle()) this.#resolve(this.#steps)
+    if (this.settle()) this.#resolve(this.#steps && Promise.all(this.#steps))
   }
 
   /** A value in chunks that are not all there is a miss. */
@@ -72,6 +73,6 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   #step(index: number, step: Promise<void>): void {
     const failed = (error: unknown): void =>
       this.#sink.failed(this.given[index]!, stepError(error, this.wireKeys[index]))
-    this.#steps.push(step.catch(failed))
+    ;(this.#steps ??= []).push(step.catch(failed))
   }
 }

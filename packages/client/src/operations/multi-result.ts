@@ -4,10 +4,24 @@ import { nameOrKindOf } from '../key-name.ts'
 
 /** The results of a call on many keys, by the keys as they were given. What failed for one key costs the others nothing. */
 export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Result> {
+  // Mostly nothing goes wrong, and the maps are not made.
+  #errors: Map<string, MemcacheError> | undefined
+  #keyErrors: Map<Given, MemcacheError> | undefined
+
   /** What went wrong: by the server's name where a server failed, else by the key's. */
-  readonly errors = new Map<string, MemcacheError>()
+  get errors(): Map<string, MemcacheError> {
+    return (this.#errors ??= new Map())
+  }
+
   /** What went wrong, key by key: the keys are missing from the results although they may be stored. */
-  readonly keyErrors = new Map<Given, MemcacheError>()
+  get keyErrors(): Map<Given, MemcacheError> {
+    return (this.#keyErrors ??= new Map())
+  }
+
+  /** Whether a key has failed. */
+  get hasErrors(): boolean {
+    return this.#keyErrors !== undefined && this.#keyErrors.size > 0
+  }
 
   /** Notes that a key has failed. */
   fail(given: Given, error: MemcacheError): void {

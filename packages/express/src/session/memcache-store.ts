@@ -1,43 +1,21 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
-import type { Session, SessionData, Store as ExpressSessionStore } from 'express-session'
-import type { Request } from 'express'
-import { differsAsJson, MemcacheOptionError, SessionRepository, ttlToSeconds } from 'memcache-ts'
-import type { SessionSnapshot, Ttl } from 'memcache-ts'
-import { watchOutages } from './outage-watch.ts'
-import { cookieChanged } from './session-cookie.ts'
-import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
-import { resolveStoreOptions } from './store-options.ts'
-import type { MemcacheStoreOptions } from './store-options.ts'
-import type { LockOptions, SessionLock } from './session.ts'
-import { Store } from './store.ts'
-
-/** The same class with the types that callers of express-session know. */
-const TypedStore = Store as unknown as abstract new () => ExpressSessionStore
+import type { SessionData, Store } from 'express-session'
+import { MemcacheStore as SessionStore } from 'memcache-ts/session'
+import type { LockOptions, MemcacheStoreOptions as SessionStoreOptions, SessionLock } from 'memcache-ts/session'
 
 /** A session with its id, as `all` has it. */
 export type StoredSession = SessionData & { id: string }
 
 /** A Node callback. */
-export type Callback<Value = void> = (error?: unknown, value?: Value) => void
+type Callback<Value = void> = (error?: unknown, value?: Value) => void
 
-/** What a request had read of its session, or has written to it. */
-interface Held {
-  readonly id: string
-  readonly snapshot: SessionSnapshot
-  /** The cookie then, as it was stored. */
-  readonly cookie: unknown
-  /** The lifetime that its item has been given since. */
-  readonly ttlSet: Ttl | undefined
-  /** What the session still had to live; `Infinity` where that is not known. */
-  readonly leftSeconds: number
-  /** When the session was begun, where sessions have a longest lifetime. */
-  readonly createdMs: number | undefined
+/** Options of a `MemcacheStore`. */
+export interface MemcacheStoreOptions extends Omit<SessionStoreOptions, 'userId'> {
+  /**
+   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of one user. Default: nobody's.
+   */
+  userId?: ((session: SessionData) => string | number | null | undefined) | undefined
 }
-
-/** What a touch comes down to. */
-type TouchKind = 'nothing' | 'renewal' | 'write'
-
-const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
 /**
  * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with what parallel
@@ -45,375 +23,41 @@ const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
  * callback, or returns a promise; one that nobody waits for does not crash the process. Events: `disconnect` when all servers
  * are away, `connect` when one is back.
  */
-export class MemcacheStore extends TypedStore {
-  readonly #sessions: SessionRepository
-  readonly #lifetime: SessionLifetime
-  readonly #usualTtl: Ttl
-  readonly #touchAfterSeconds: number
-  readonly #maxLifetimeSeconds: number
-  readonly #userId: MemcacheStoreOptions['userId']
-  /** Whether reading a session sets its lifetime, which is right where none lives longer than is usual. */
-  #touchesOnRead: boolean
-  #isWatching = false
-  /** By the data handed to express-session, and by the session object made of it. */
-  readonly #held = new WeakMap<object, Held>()
-  /** Writes of a session that are under way: the next one waits, since what it is merged with is what they have written. */
-  /** When sessions were begun that have not been written yet. */
-  readonly #createdMs = new WeakMap<object, number>()
-  readonly #writing = new WeakMap<object, Promise<void>>()
-
-  /** @throws MemcacheOptionError if an option is unknown or invalid. */
-  constructor(options: MemcacheStoreOptions = {}) {
-    super()
-    const resolved = resolveStoreOptions(options)
-    const { ttlSeconds, maxAgeMs, touchAfterSeconds, cache } = resolved
-    this.#lifetime = new SessionLifetime(ttlSeconds, maxAgeMs)
-    this.#usualTtl = ttl(this.#lifetime.usualSeconds)
-    this.#touchAfterSeconds = touchAfterSeconds
-    this.#touchesOnRead = touchAfterSeconds === 0
-    this.#maxLifetimeSeconds = resolved.maxLifetimeSeconds
-    this.#userId = resolved.userId
-    const hasChanged = (key: string, before: unknown, after: unknown): boolean =>
-      key === 'cookie' ? cookieChanged(before, after) : differsAsJson(key, before, after)
-    this.#sessions = new SessionRepository({
-      cache,
-      hasChanged,
-      // An option that is named but undefined is refused.
-      ...(Object.hasOwn(resolved, 'encryptionKeys') && { encryptionKeys: resolved.encryptionKeys }),
-    })
-  }
-
-  override get(id: string): Promise<SessionData | undefined>
-  override get(id: string, callback: (error: unknown, session?: SessionData | null) => void): void
-  override get(id: string, callback?: Callback<SessionData | undefined>): Promise<SessionData | undefined> | void {
-    return settle(this.#read(id), callback)
-  }
-
-  override set(id: string, session: SessionData): Promise<void>
-  override set(id: string, session: SessionData, callback: Callback | undefined): void
-  override set(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
-    return settle(this.#write(id, session), callback)
-  }
-
-  override destroy(id: string): Promise<void>
-  override destroy(id: string, callback: Callback | undefined): void
-  override destroy(id: string, callback?: Callback): Promise<void> | void {
-    // A session that `onCacheDown: 'anonymous'` made up has no id.
-    return settle(typeof id === 'string' ? this.#destroy(id) : Promise.resolve(), callback)
-  }
-
+export interface MemcacheStore extends Store {
+  get(id: string): Promise<SessionData | undefined>
+  get(id: string, callback: (error: unknown, session?: SessionData | null) => void): void
+  set(id: string, session: SessionData): Promise<void>
+  set(id: string, session: SessionData, callback: Callback | undefined): void
+  destroy(id: string): Promise<void>
+  destroy(id: string, callback: Callback | undefined): void
   /** Lengthens a session's life; without a round trip, and calling back at once, where reading it has done so. */
-  override touch(id: string, session: SessionData): Promise<void>
-  override touch(id: string, session: SessionData, callback: Callback | undefined): void
-  override touch(id: string, session: SessionData, callback?: Callback): Promise<void> | void {
-    if (this.#touchKind(id, session) !== 'nothing') return settle(this.#touch(id, session), callback)
-    return callback === undefined ? Promise.resolve() : callback()
-  }
-
+  touch(id: string, session: SessionData): Promise<void>
+  touch(id: string, session: SessionData, callback: Callback | undefined): void
   /** All sessions, with their ids. What begins or ends meanwhile may be missed, and all is read: it is for administrators. */
-  override all(): Promise<StoredSession[]>
-  override all(callback: (error: unknown, sessions?: StoredSession[]) => void): void
-  override all(callback?: Callback<StoredSession[]>): Promise<StoredSession[]> | void {
-    return settle(this.#all(), callback)
-  }
-
+  all(): Promise<StoredSession[]>
+  all(callback: (error: unknown, sessions?: StoredSession[]) => void): void
   /** The ids of all sessions, as `all`. One that memcached could not hold comes as its hash. */
   ids(): Promise<string[]>
   ids(callback: (error: unknown, ids?: string[]) => void): void
-  ids(callback?: Callback<string[]>): Promise<string[]> | void {
-    return settle(
-      this.#all().then((sessions) => sessions.map(({ id }) => id)),
-      callback,
-    )
-  }
-
   /** How many sessions there are, as `all`. */
-  override length(): Promise<number>
-  override length(callback: (error: unknown, length?: number) => void): void
-  override length(callback?: Callback<number>): Promise<number> | void {
-    return settle(
-      this.#all().then((sessions) => sessions.length),
-      callback,
-    )
-  }
-
+  length(): Promise<number>
+  length(callback: (error: unknown, length?: number) => void): void
   /** Ends all sessions at once, in all processes, and touches nothing else. */
-  override clear(): Promise<void>
-  override clear(callback: Callback | undefined): void
-  override clear(callback?: Callback): Promise<void> | void {
-    return settle(this.#sessions.clear(), callback)
-  }
-
-  /** Makes the request's session, which remembers what it was made of. */
-  override createSession(request: Request, data: SessionData): Session & SessionData {
-    const held = this.#held.get(data)
-    const session = super.createSession(request, data)
-    if (held !== undefined) this.#held.set(session, held)
-    return session
-  }
-
+  clear(): Promise<void>
+  clear(callback: Callback | undefined): void
   /**
    * The sessions of one user, by the option `userId`. The list is kept in memcached, which may evict it like any item.
    * @throws MemcacheOptionError without that option.
    */
-  async sessionsOf(userId: string | number): Promise<StoredSession[]> {
-    const name = this.#indexName(userId)
-    const sessions: StoredSession[] = []
-    const gone = new Set<string>()
-    for (const id of await this.#sessions.idsOf(name)) {
-      const found = await this.#sessions.read(id)
-      const nowMs = Date.now()
-      if (found === undefined || this.#hasEnded(found.data, nowMs)) {
-        gone.add(id)
-        continue
-      }
-      const { data } = found
-      this.#lifetime.restore(data, found.ttlSeconds, nowMs)
-      // A session that has changed hands is noted with its new user.
-      if (this.#userOf(data) === name) sessions.push({ ...(data as unknown as SessionData), id })
-      else gone.add(id)
-    }
-    if (gone.size > 0) await this.#sessions.removeIds(name, gone)
-    return sessions
-  }
-
+  sessionsOf(userId: string | number): Promise<StoredSession[]>
   /** Ends the sessions of one user, all but one where `except` is its id: "log out everywhere else". Returns how many. */
-  async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
-    const name = this.#indexName(userId)
-    const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except)
-    await Promise.all(ids.map(async (id) => this.#destroy(id)))
-    if (ids.length > 0) await this.#sessions.removeIds(name, new Set(ids))
-    return ids.length
-  }
-
+  destroySessionsOf(userId: string | number, options?: { except?: string | undefined }): Promise<number>
   /**
    * Waits for the right to change a session alone, among all that ask for it in this way.
    * @throws MemcacheServerError if others have it for longer than `waitMs`.
    */
-  async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
-    const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
-    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number from 0 on, got ${waitMs}`)
-    const release = await this.#sessions.lock(id, { waitMs, leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds') })
-    return { release, [Symbol.asyncDispose]: release }
-  }
-
-  /** Has a new session be as old as another one whose place it takes. */
-  keepAge(session: SessionData, previous: SessionData): void {
-    const createdMs = this.#held.get(previous)?.createdMs ?? this.#createdMs.get(previous)
-    if (createdMs !== undefined) this.#createdMs.set(session, createdMs)
-  }
-
-  /** What touching a session comes down to: a round trip less than one would think, most of the time. */
-  #touchKind(id: string, session: SessionData): TouchKind {
-    const held = this.#heldAs(id, session)
-    // express-session compares sessions without their cookies, so that "remember me" alone comes as a touch.
-    if (held === undefined || cookieChanged(held.cookie, session.cookie)) return 'write'
-    const nowMs = Date.now()
-    const seconds = this.#lifetime.secondsOf(session, nowMs)
-    if (seconds === 0) return 'write'
-    if (held.ttlSet === ttl(seconds)) return 'nothing'
-    // Where the server does not tell how long it still lives, it may be any time.
-    // Sessions may live shorter than is usual: those who are active stay logged in all the same.
-    const touchAfterSeconds = Math.min(this.#touchAfterSeconds, seconds / 2)
-    const isRecent = Number.isFinite(held.leftSeconds) && seconds - held.leftSeconds < touchAfterSeconds
-    return isRecent ? 'nothing' : 'renewal'
-  }
-
-  async #read(id: string): Promise<SessionData | undefined> {
-    this.#watch()
-    const found = await this.#sessions.read(id, this.#touchesOnRead ? this.#usualTtl : undefined)
-    if (found === undefined) return undefined
-    const nowMs = Date.now()
-    const { data } = found
-    // Its item may live a little longer than its cookie, which is what counts.
-    if (!isSession(data) || this.#hasEnded(data, nowMs)) return undefined
-    const seconds = this.#lifetime.secondsOf(data, nowMs)
-    let ttlSet = found.touched ? this.#usualTtl : undefined
-    if (ttlSet !== undefined && seconds > this.#lifetime.usualSeconds) {
-      // It lives longer than is usual here, so reading has shortened its life: not again.
-      this.#touchesOnRead = false
-      ttlSet = ttl(seconds)
-      await this.#sessions.touch(found, ttlSet)
-    }
-    const { createdMs, ...cookie } = (data['cookie'] ?? {}) as { createdMs?: number; expires?: unknown }
-    const leftSeconds = typeof cookie.expires === 'string' ? seconds : found.ttlSeconds
-    this.#held.set(data, { id, snapshot: found, cookie, ttlSet, leftSeconds, createdMs })
-    if (data['cookie'] !== undefined) data['cookie'] = { ...cookie }
-    this.#lifetime.restore(data, found.touched ? this.#lifetime.usualSeconds : found.ttlSeconds, nowMs)
-    return data as unknown as SessionData
-  }
-
-  #write(id: string, session: SessionData): Promise<void> {
-    this.#watch()
-    const nowMs = Date.now()
-    const stored = this.#lifetime.toStored(session, nowMs)
-    if (this.#maxLifetimeSeconds !== Infinity) {
-      const createdMs = this.#heldAs(id, session)?.createdMs ?? this.#createdMs.get(session) ?? nowMs
-      stored['cookie'] = { ...(stored['cookie'] as object), createdMs }
-      this.#createdMs.set(session, createdMs)
-    }
-    if (this.#lifetime.secondsOf(stored, nowMs) > this.#lifetime.usualSeconds) this.#touchesOnRead = false
-    const earlier = this.#writing.get(session)
-    const writing =
-      earlier === undefined
-        ? this.#store(id, session, stored, nowMs)
-        : // As it is now: its request may change it before its turn comes.
-          this.#storeAfter(earlier, id, session, JSON.parse(JSON.stringify(stored)) as Record<string, unknown>)
-    this.#writing.set(session, writing)
-    const settle = (): void => {
-      if (this.#writing.get(session) === writing) this.#writing.delete(session)
-    }
-    writing.then(settle, settle)
-    return writing
-  }
-
-  // oxlint-disable-next-line max-params -- as `#store`, after another
-  async #storeAfter(
-    earlier: Promise<void>,
-    id: string,
-    session: SessionData,
-    stored: Record<string, unknown>,
-  ): Promise<void> {
-    await earlier.catch(() => {})
-    await this.#store(id, session, stored, Date.now())
-  }
-
-  // oxlint-disable-next-line max-params -- a session, as it is and as it is stored
-  async #store(id: string, session: SessionData, stored: Record<string, unknown>, nowMs: number): Promise<void> {
-    const held = this.#heldAs(id, session)
-    // Of what was merged: another request may have changed how long the session lives.
-    const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#ttlOf(merged, nowMs)
-    if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
-    const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
-    if (written !== undefined) this.#hold(id, session, written, stored, this.#lifetime.ttlOf(stored, nowMs))
-  }
-
-  /** Notes whose session it is before it is stored: one that is not in the list could not be ended from elsewhere. */
-  async #noteUser(id: string, stored: Record<string, unknown>, held: Held | undefined): Promise<void> {
-    const name = this.#userOf(stored)
-    if (name === undefined) return
-    const before = held === undefined ? undefined : this.#userOf(JSON.parse(held.snapshot.seen) as SessionData)
-    if (before !== name) await this.#sessions.addId(name, id)
-  }
-
-  #userOf(data: Record<string, unknown> | SessionData): string | undefined {
-    const userId = this.#userId?.(data as unknown as SessionData)
-    return userId === undefined || userId === null || userId === '' ? undefined : String(userId)
-  }
-
-  #indexName(userId: string | number): string {
-    if (this.#userId !== undefined) return String(userId)
-    throw new MemcacheOptionError(
-      'sessions are found by their user only with the option userId: (session) => session.userId',
-    )
-  }
-
-  #hasEnded(data: Record<string, unknown>, nowMs: number): boolean {
-    return this.#lifetime.secondsOf(data, nowMs) === 0 || this.#leftOfMaxSeconds(data, nowMs) <= 0
-  }
-
-  #ttlOf(stored: Record<string, unknown>, nowMs: number): Ttl | undefined {
-    const seconds = Math.min(this.#lifetime.secondsOf(stored, nowMs), this.#leftOfMaxSeconds(stored, nowMs))
-    return seconds > 0 ? ttl(seconds) : undefined
-  }
-
-  #leftOfMaxSeconds({ cookie }: Record<string, unknown>, nowMs: number): number {
-    const createdMs = (cookie as { createdMs?: unknown } | undefined)?.createdMs
-    if (this.#maxLifetimeSeconds === Infinity || typeof createdMs !== 'number') return Infinity
-    return Math.ceil((createdMs - nowMs) / 1000 + this.#maxLifetimeSeconds)
-  }
-
-  async #touch(id: string, session: SessionData): Promise<void> {
-    this.#watch()
-    const held = this.#heldAs(id, session)
-    if (held === undefined) return this.#touchStranger(id, session)
-    if (this.#touchKind(id, session) === 'write') return this.#write(id, session)
-    const { snapshot } = held
-    const nowMs = Date.now()
-    const stored = this.#lifetime.toStored(session, nowMs)
-    const ttlSet = this.#lifetime.ttlOf(stored, nowMs)!
-    if (held.createdMs !== undefined) {
-      stored['cookie'] = { ...(stored['cookie'] as object), createdMs: held.createdMs }
-    }
-    const endsByItself = (stored['cookie'] as { expires?: unknown }).expires
-    if (typeof endsByItself !== 'string' && !(endsByItself instanceof Date)) {
-      await this.#sessions.touch(snapshot, ttlSet)
-      return
-    }
-    // Its end is in its value. Whoever has written it meanwhile has written that too.
-    const written = snapshot.seen === snapshot.stored ? await this.#sessions.renew(stored, snapshot, ttlSet) : undefined
-    if (written !== undefined) this.#hold(id, session, written, stored, ttlSet)
-  }
-
-  /** A touch of a session that was not read here, by a caller who is not express-session. */
-  async #touchStranger(id: string, { cookie }: SessionData): Promise<void> {
-    const found = await this.#sessions.read(id)
-    if (found === undefined) return
-    const nowMs = Date.now()
-    const stored = this.#lifetime.toStored({ ...found.data, ...(cookie === undefined ? {} : { cookie }) }, nowMs)
-    await this.#sessions.write(id, stored, found, (merged) => this.#lifetime.ttlOf(merged, nowMs))
-  }
-
-  async #destroy(id: string): Promise<void> {
-    this.#watch()
-    await this.#sessions.destroy(id)
-  }
-
-  async #all(): Promise<StoredSession[]> {
-    this.#watch()
-    const sessions: StoredSession[] = []
-    for await (const [id, data] of this.#sessions.entries()) {
-      const nowMs = Date.now()
-      if (!isSession(data) || this.#hasEnded(data, nowMs)) continue
-      this.#lifetime.restore(data, Infinity, nowMs)
-      sessions.push({ ...(data as unknown as SessionData), id })
-    }
-    return sessions
-  }
-
-  /**
-   * Remembers what a request has written to its session. What somebody else writes, who is not express-session, is written as
-   * it is, each time anew.
-   */
-  #hold(
-    id: string,
-    session: SessionData,
-    snapshot: SessionSnapshot,
-    stored: Record<string, unknown>,
-    ttlSet: Ttl | undefined,
-  ): void {
-    if (typeof (session as Partial<Session>).save !== 'function') return
-    const { createdMs, ...cookie } = (stored['cookie'] ?? {}) as { createdMs?: number }
-    this.#held.set(session, { id, snapshot, cookie, ttlSet, leftSeconds: Infinity, createdMs })
-  }
-
-  #heldAs(id: string, session: SessionData): Held | undefined {
-    const held = this.#held.get(session)
-    return held?.id === id ? held : undefined
-  }
-
-  /** The default cache is not opened before it is used. */
-  #watch(): void {
-    if (this.#isWatching) return
-    this.#isWatching = true
-    watchOutages(this.#sessions.cache, {
-      away: () => this.emit('disconnect'),
-      back: () => this.emit('connect'),
-    })
-  }
+  lock(id: string, options?: LockOptions): Promise<SessionLock>
 }
 
-/**
- * Hands a promise's outcome to a Node callback, outside of the promise: what the callback throws is its own. Without a callback
- * the promise is the caller's, who may also leave it.
- */
-function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefined): Promise<Value> | void {
-  if (callback === undefined) {
-    work.catch(() => {})
-    return work
-  }
-  work.then(
-    (value) => process.nextTick(callback, null, value),
-    (error: unknown) => process.nextTick(callback, error),
-  )
-}
+/** The store of `memcache-ts/session`, with the types that callers of express-session know. */
+export const MemcacheStore = SessionStore as unknown as new (options?: MemcacheStoreOptions) => MemcacheStore

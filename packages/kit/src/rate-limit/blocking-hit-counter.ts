@@ -1,7 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 import { CounterLayout } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
 import { Insurance } from './insurance.ts'

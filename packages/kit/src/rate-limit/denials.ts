@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'

@@ -1,5 +1,5 @@
 import { Blocks } from './blocks.ts'
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'

@@ -1,6 +1,6 @@
 import type { Ttl } from 'memcache-ts-protocol'
 import { Blocks } from './blocks.ts'
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'

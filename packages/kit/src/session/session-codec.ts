@@ -15,12 +15,6 @@ const MOST_BYTES = 256 * 1024 * 1024
 
 const Kind = { json: 0, gzip: 1 } as const
 
-/** A session as it was read: the text that later changes are found by, and data of the reader's own. */
-export interface OpenedSession {
-  readonly text: string
-  readonly data: SessionData
-}
-
 /** Sessions as items: JSON that any program can read, or sealed bytes. */
 export class SessionCodec {
   readonly #encryption: SessionEncryption | undefined
@@ -47,8 +41,9 @@ export class SessionCodec {
     return new EncodedItem(this.#encryption.seal(key, Buffer.concat(plain)), ClientFlags.kitBytes)
   }
 
-  /** The session that a value is; `undefined` if it is none, or cannot be opened. */
-  decode(key: string, value: unknown): OpenedSession | undefined {
+  /** The session that a value is, for the reader to change; `undefined` if it is none, or cannot be opened. */
+  decode(key: string, value: unknown): SessionData | undefined {
+    if (this.#encryption === undefined) return isSession(value) ? value : undefined
     try {
       return this.#open(key, value)
     } catch {
@@ -57,16 +52,14 @@ export class SessionCodec {
     }
   }
 
-  #open(key: string, value: unknown): OpenedSession | undefined {
-    if (this.#encryption === undefined)
-      return isSession(value) ? { text: JSON.stringify(value), data: value } : undefined
+  #open(key: string, value: unknown): SessionData | undefined {
     if (!Buffer.isBuffer(value)) return undefined
-    const plain = this.#encryption.open(key, value)
+    const plain = this.#encryption!.open(key, value)
     if (plain === undefined) return undefined
     const body = plain.subarray(1)
     const text = (plain[0] === Kind.gzip ? gunzipSync(body, { maxOutputLength: MOST_BYTES }) : body).toString()
     const data: unknown = JSON.parse(text)
-    return isSession(data) ? { text, data } : undefined
+    return isSession(data) ? data : undefined
   }
 }
 

@@ -5,7 +5,6 @@ import {
   ClientFlags,
   MemcacheDecodeError,
   MemcacheError,
-  MemcacheOptionError,
   MemcacheServerError,
   MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
@@ -20,6 +19,7 @@ import { SessionGenerations } from './session-generations.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
+import { SessionText, toJson } from './session-text.ts'
 import { Turns } from './turns.ts'
 
 /**
@@ -55,10 +55,10 @@ interface Place {
 
 /** A session as it was read or written: what a later write is merged against. */
 export interface SessionSnapshot extends Place {
-  /** The session as its request sees it, as JSON. */
-  readonly seen: string
-  /** The session as it is stored, as JSON: with what other requests wrote that this one has not seen. */
-  readonly stored: string
+  /** The session as its request sees it. */
+  readonly seen: SessionText
+  /** The session as it is stored: with what other requests wrote that this one has not seen. */
+  readonly stored: SessionText
   readonly casUnique: bigint
   /** When that was, in milliseconds of the cache's clock. */
   readonly atMs: number
@@ -66,7 +66,7 @@ export interface SessionSnapshot extends Place {
 
 /** A session that was found. */
 export interface FoundSession extends SessionSnapshot {
-  /** The reader's own, to change. */
+  /** The reader's own, to change; only of its `cookie` the reader has to make a copy first. */
   readonly data: SessionData
   /** The seconds that it still lives; `Infinity` where the server does not tell. */
   readonly ttlSeconds: number
@@ -123,30 +123,30 @@ export class SessionRepository {
    * The session with this id; `undefined` when there is none, it was destroyed or cleared, or cannot be opened.
    * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
    */
-  read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
-    return withoutKey(this.#read(id, touchTtl))
-  }
-
-  async #read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
-    const { client, generations } = this.#opened
-    const key = this.#key([id])
-    const server = client.serverOf(key) ?? ''
-    const known = generations.known(server)
-    if (known === undefined)
-      return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
-    const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
-    let found: Found
-    let { generation } = known
-    if (generations.isFresh(known)) {
-      found = await reading
-      // That there is nothing is true under the generation that holds now: another process may have cleared the sessions.
-      if (found === undefined) generation = await generations.ask(server)
-    } else {
-      ;[found, generation] = await Promise.all([reading, generations.ask(server)])
+  async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
+    try {
+      const { client, generations } = this.#opened
+      const key = this.#key([id])
+      const server = client.serverOf(key) ?? ''
+      const known = generations.known(server)
+      if (known === undefined) {
+        return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
+      }
+      const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
+      let found: Found
+      let { generation } = known
+      if (generations.isFresh(known)) {
+        found = await reading
+        // That there is nothing is true under the generation that holds now: another process may have cleared the sessions.
+        if (found === undefined) generation = await generations.ask(server)
+      } else {
+        ;[found, generation] = await Promise.all([reading, generations.ask(server)])
+      }
+      if (generation !== known.generation) found = await this.#find(this.#place(generation, key, id), touchTtl)
+      return isFound(found)
+    } catch (error) {
+      throw keyless(error)
     }
-    return isFound(
-      generation === known.generation ? found : await this.#find(this.#place(generation, key, id), touchTtl),
-    )
   }
 
   /**
@@ -173,7 +173,7 @@ export class SessionRepository {
     lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
     if (base === undefined) return this.#create(id, text, lifetime)
-    const wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored)
+    const wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored.whole)
     const change: Change = { id, text, wanted, base, lifetime }
     const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
     if (outcome !== CONFLICT) return outcome
@@ -205,7 +205,7 @@ export class SessionRepository {
         if (this.#opened.cache.clock.nowMs() - base.atMs > RECREATE_WITHIN_SECONDS * 1000) return undefined
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
         outcome = await this.#compareAndSwap(change, wanted, await this.#casOfUnreadable(base))
-      } else outcome = await this.#compareAndSwap(change, this.#merge(base, text, found.seen), found.casUnique)
+      } else outcome = await this.#compareAndSwap(change, this.#merge(base, text, found.seen.whole), found.casUnique)
       if (outcome !== CONFLICT) return outcome
     }
     throw new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
@@ -224,7 +224,7 @@ export class SessionRepository {
     }
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
     const { status, casUnique } = await this.#store(base, wanted, { ttl, ...condition })
-    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: wanted, casUnique }) : CONFLICT
+    return status === 'stored' ? this.#snapshot(base, text, wanted, casUnique) : CONFLICT
   }
 
   /** Writes a session if nobody else has since it was read; `undefined` when somebody has, and it is left to them. */
@@ -232,7 +232,7 @@ export class SessionRepository {
     const text = toJson(data)
     const storing = this.#store(base, text, { ttl, compareCas: base.casUnique })
     const { status, casUnique } = await withoutKey(storing)
-    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: text, casUnique }) : undefined
+    return status === 'stored' ? this.#snapshot(base, text, text, casUnique) : undefined
   }
 
   /** Removes a session for good: a request that still writes it finds its mark. */
@@ -335,8 +335,8 @@ export class SessionRepository {
    */
   async *entries(): AsyncGenerator<[id: string, data: SessionData]> {
     for await (const { id, key, value } of this.#directory.items()) {
-      const opened = value === TOMBSTONE ? undefined : this.#codec.decode(key, value)
-      if (opened !== undefined) yield [id, opened.data]
+      const data = value === TOMBSTONE ? undefined : this.#codec.decode(key, value)
+      if (data !== undefined) yield [id, data]
     }
   }
 
@@ -353,7 +353,7 @@ export class SessionRepository {
     }
     return this.#inCurrentPlace(id, async (place) => {
       const { casUnique } = await this.#store(place, text, { ttl })
-      return this.#snapshot(place, { seen: text, stored: text, casUnique })
+      return this.#snapshot(place, text, text, casUnique)
     })
   }
 
@@ -412,15 +412,24 @@ export class SessionRepository {
     if (item === undefined) return undefined
     const { value, casUnique, ttlSeconds } = item
     if (value === TOMBSTONE) return DESTROYED
-    const opened = this.#codec.decode(key, value)
-    if (opened === undefined) return this.#unreadable()
-    const { text, data } = opened
+    const data = this.#codec.decode(key, value)
+    if (data === undefined) return this.#unreadable()
+    const text = SessionText.of(data)
     const atMs = this.#opened.cache.clock.nowMs()
     return { key, groupKey, data, seen: text, stored: text, casUnique, atMs, ttlSeconds, touched }
   }
 
-  #snapshot({ key, groupKey }: Place, written: Omit<SessionSnapshot, 'key' | 'groupKey' | 'atMs'>): SessionSnapshot {
-    return { key, groupKey, atMs: this.#opened.cache.clock.nowMs(), ...written }
+  // oxlint-disable-next-line max-params -- a place, and what is there now
+  #snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
+    const text = SessionText.ofJson(seen)
+    return {
+      key,
+      groupKey,
+      seen: text,
+      stored: seen === stored ? text : SessionText.ofJson(stored),
+      casUnique,
+      atMs: this.#opened.cache.clock.nowMs(),
+    }
   }
 
   #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
@@ -444,7 +453,7 @@ export class SessionRepository {
   }
 
   #merge(base: SessionSnapshot, mine: string, theirs: string): string {
-    const [before, own, others] = [base.seen, mine, theirs].map((text) => JSON.parse(text) as SessionData)
+    const [before, own, others] = [base.seen.whole, mine, theirs].map((text) => JSON.parse(text) as SessionData)
     return JSON.stringify(mergeSessions(before!, own!, others!, this.#hasChanged))
   }
 
@@ -490,9 +499,14 @@ async function withoutKey<Result>(work: Promise<Result>): Promise<Result> {
   try {
     return await work
   } catch (error) {
-    if (error instanceof MemcacheError && error.key !== undefined) hideKey(error, error.key)
-    throw error
+    throw keyless(error)
   }
+}
+
+/** An error that tells no key. */
+function keyless(error: unknown): unknown {
+  if (error instanceof MemcacheError && error.key !== undefined) hideKey(error, error.key)
+  return error
 }
 
 function hideKey(error: MemcacheError, key: string): void {
@@ -512,13 +526,4 @@ function lifetimeOf(lifetime: Ttl | LifetimeOf, text: string): Ttl | undefined {
 
 function toIds(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((id): id is string => typeof id === 'string') : []
-}
-
-function toJson(data: object): string {
-  try {
-    return JSON.stringify(data)
-  } catch (cause) {
-    const reason = (cause as Error).message.split('\n', 1)[0]!
-    throw new MemcacheOptionError(`the session cannot be stored: it has to be JSON (${reason})`, { cause })
-  }
 }

@@ -7,7 +7,7 @@ import type { Credentials } from './credentials.ts'
 const MIN_LINE_BYTES = 6
 const MAX_TOKEN_BYTES = 16_384
 /** Wrong credentials that one connection may send before it is closed. */
-const MAX_FAILURES = 10
+export const MAX_FAILURES = 10
 const SPACE = 32
 /** `set <key> <flags> <exptime> <bytes>`: only the length counts. */
 const REQUEST = /^set[^ ]* +[^ ]+ +[^ ]+ +[^ ]+ +(\d{1,10})(?: |$)/
@@ -86,13 +86,14 @@ export class AuthSession implements Session, FrameHandler {
     if (space === -1) return this.#reply(Buffer.from('CLIENT_ERROR bad authentication token format\r\n'))
     const { counters } = this.#host.context
     counters.authCommands++
-    if (this.#credentials.allows(token.subarray(0, space), token.subarray(space + 1))) {
+    const user = token.subarray(0, space)
+    if (this.#credentials.allows(user, token.subarray(space + 1))) {
       this.#isAllowed = true
       this.#host.context.replies.append(Reply.stored)
       return STOP
     }
     counters.authErrors++
-    this.#host.owner.refusedCredentials()
+    this.#host.owner.refusedCredentials(user)
     this.#host.context.replies.append(Buffer.from('CLIENT_ERROR authentication failure\r\n'))
     if (++this.#failures >= MAX_FAILURES) return this.#close()
     return this.#pauseOrGoOn()

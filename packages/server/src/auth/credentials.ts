@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { digestOf, isAmong } from './credential-digests.ts'
 
 /**
  * The users and passwords of an authentication file (`-Y`): one `user:password` a line. Kept as digests, which are
@@ -25,10 +25,7 @@ export class Credentials {
   }
 
   allows(user: Buffer, password: Buffer): boolean {
-    const digest = digestOf(user, password)
-    let isKnown = false
-    for (const known of this.#digests) if (timingSafeEqual(known, digest)) isKnown = true
-    return isKnown
+    return isAmong(this.#digests, digestOf(user, password))
   }
 }
 
@@ -50,9 +47,4 @@ function readDigests(path: string): Buffer[] {
     }
     return digestOf(Buffer.from(line.slice(0, colon), 'latin1'), Buffer.from(line.slice(colon + 1), 'latin1'))
   })
-}
-
-/** The length of the user stands before both, so that no two pairs have the same bytes. */
-function digestOf(user: Buffer, password: Buffer): Buffer {
-  return createHash('sha256').update(`${user.length}:`).update(user).update(password).digest()
 }

@@ -1,6 +1,7 @@
 import { BinaryRequestReader, Command, NONE, Opcode, Request, Status, STOP, Uint64, VALUE } from 'memcache-ts-protocol'
 import { hashKey } from 'memcache-ts-protocol'
 import type { BinaryRequest, BinaryRequestHandler } from 'memcache-ts-protocol'
+import { isSaslCommand, SaslExchange } from '../auth/sasl-exchange.ts'
 import { addDelta, AddOutcome, AddResult } from '../commands/arithmetic.ts'
 import { findItem } from '../commands/command-context.ts'
 import type { CommandContext } from '../commands/command-context.ts'
@@ -49,11 +50,17 @@ export class BinarySession implements Session, BinaryRequestHandler {
   /** The item whose value is being received; 0 when there is none. */
   #item = 0
   #isQuiet = false
+  /** Where clients have to authenticate. */
+  readonly #sasl: SaslExchange | undefined
+  /** Whether the value that is being received is a message to `#sasl`. */
+  #isAuthenticating = false
 
   constructor(host: SessionHost) {
     this.#host = host
     this.#context = host.context
     this.#replies = new BinaryReplies(host.context.replies)
+    const { passwords } = host.owner
+    if (passwords !== undefined) this.#sasl = new SaslExchange(host, passwords, this.#replies)
   }
 
   get state(): string | undefined {
@@ -84,6 +91,11 @@ export class BinarySession implements Session, BinaryRequestHandler {
 
   request(packet: BinaryRequest): number {
     this.#replies.begin(packet)
+    const sasl = this.#sasl
+    if (sasl !== undefined && packet.valueLength >= 0 && !sasl.allows(packet.opcode)) {
+      this.#replies.error(Status.authError)
+      return this.#close('error')
+    }
     if (packet.isMalformed) {
       this.#replies.error(packet.valueLength < 0 ? Status.unknownCommand : Status.invalid)
       return this.#close('error')
@@ -99,6 +111,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
       this.#replies.error(Status.invalid)
       return this.#close('error')
     }
+    if (isSaslCommand(opcode)) return this.#authenticate(packet)
     this.#take(packet)
     if (STORAGE[opcode] !== undefined) return this.#beginStore(packet, opcode, STORAGE[opcode])
     this.#run(packet, opcode)
@@ -107,7 +120,10 @@ export class BinarySession implements Session, BinaryRequestHandler {
   }
 
   data(buffer: Buffer, start: number, end: number, offset: number): void {
-    if (this.#item === 0) return
+    if (this.#item === 0) {
+      if (this.#isAuthenticating) this.#sasl?.data(buffer, start, end, offset)
+      return
+    }
     const { store, counters } = this.#context
     if (store.write(this.#item, offset, buffer, start, end)) return
     store.release(this.#item)
@@ -119,7 +135,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
   dataEnd(): number {
     const item = this.#item
     this.#item = 0
-    if (item === 0) return this.#pauseOrGoOn()
+    if (item === 0) return this.#isAuthenticating ? this.#finishAuthentication() : this.#pauseOrGoOn()
     const order = this.#order
     // A cas unique of the request makes one of them all, as in memcached; but append and prepend compare it themselves.
     const outcome = storeItem(this.#context, item, order)
@@ -142,6 +158,22 @@ export class BinarySession implements Session, BinaryRequestHandler {
   #close(reason: 'error' | 'normal'): number {
     this.#host.close(reason)
     return STOP
+  }
+
+  /** One of SASL's commands; as in memcached, they are unknown to a server that asks nobody who it is. */
+  #authenticate(packet: BinaryRequest): number {
+    if (this.#sasl === undefined) {
+      this.#replies.error(Status.unknownCommand)
+      return this.#pauseOrGoOn()
+    }
+    const next = this.#sasl.request(packet)
+    this.#isAuthenticating = next === VALUE
+    return this.#isAuthenticating ? next : this.#pauseOrGoOn()
+  }
+
+  #finishAuthentication(): number {
+    this.#isAuthenticating = false
+    return this.#sasl?.dataEnd() === STOP ? STOP : this.#pauseOrGoOn()
   }
 
   /** Takes the key into the record that all commands read. */

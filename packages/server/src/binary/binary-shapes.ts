@@ -54,9 +54,13 @@ export function hasShape(opcode: number, { extrasLength, keyLength, valueLength 
       return (extrasLength === 0 || extrasLength === 4) && keyLength === 0 && valueLength === 0
     case Opcode.stat:
       return extrasLength === 0
+    case Opcode.saslAuth:
+    case Opcode.saslStep:
+      return extrasLength === 0 && keyLength > 0
     case Opcode.noop:
     case Opcode.version:
     case Opcode.quit:
+    case Opcode.saslMechanisms:
       return extrasLength === 0 && keyLength === 0 && valueLength === 0
     default:
       return undefined

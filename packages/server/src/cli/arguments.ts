@@ -31,7 +31,6 @@ const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
 }
 
 const REFUSED: Readonly<Partial<Record<FlagName, string>>> = {
-  sasl: '-S (SASL) is not supported yet; without it anybody may connect, so it does not start',
   ssl: '-Z (TLS) is not supported yet; without it nothing is encrypted, so it does not start',
 }
 
@@ -39,13 +38,13 @@ const REFUSED: Readonly<Partial<Record<FlagName, string>>> = {
  * Reads the command line.
  * @throws MemcacheOptionError with one line that says what is wrong.
  */
-export function readCommandLine(args: readonly string[]): CommandLine {
+export function readCommandLine(args: readonly string[], environment = process.env): CommandLine {
   const given = getopt(args, FLAGS)
   const asked = (['help', 'version', 'license'] as const).find((action) => given.some(({ name }) => name === action))
   if (asked !== undefined) return { action: asked }
   const reading = new Reading()
   for (const flag of given) reading.apply(flag)
-  return reading.finish()
+  return reading.finish(environment)
 }
 
 /** The text of `--help`. */
@@ -74,6 +73,7 @@ class Reading {
   #udpPort: number | undefined
   /** Whether `-B` allows more than text. */
   #hasOtherProtocol = false
+  #hasSasl = false
   #daemon = false
   #pidfile: string | undefined
   #user: string | undefined
@@ -176,6 +176,9 @@ class Reading {
         if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
         options.authFile = value
         break
+      case 'sasl':
+        this.#hasSasl = true
+        break
       case 'memoryFile':
         if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
         options.memoryFile = value
@@ -190,13 +193,17 @@ class Reading {
     }
   }
 
-  finish(): ServeOrder {
+  finish(environment: NodeJS.ProcessEnv): ServeOrder {
     const { tuning, options: extended, ignored } = this.#extended
+    if (this.#hasSasl) this.#requireSaslAlone(environment)
     if (this.#options.authFile !== undefined) {
       // As memcached: what the file protects must not be open by another protocol.
       if (this.#hasOtherProtocol)
-        throw new MemcacheOptionError('-Y needs the text protocol: leave out -B, or use -B ascii')
-      if ((this.#udpPort ?? 0) !== 0) throw new MemcacheOptionError('-Y cannot be used with UDP: -U 0 turns it off')
+        throw new MemcacheOptionError(
+          'ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens. Leave out -B, or use -B ascii',
+        )
+      if ((this.#udpPort ?? 0) !== 0)
+        throw new MemcacheOptionError('Cannot use UDP with ascii authentication enabled (-U 0 to disable)')
     }
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
     // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
@@ -213,6 +220,31 @@ class Reading {
       user: this.#user,
       warnings: this.#warnings,
     }
+  }
+
+  /** Requires what memcached requires: passwords must not be asked for in one protocol and not in another. */
+  #requireSaslAlone(environment: NodeJS.ProcessEnv): void {
+    const { protocol, authFile } = this.#options
+    if (protocol !== undefined && protocol !== 'binary') {
+      throw new MemcacheOptionError(
+        'ERROR: You cannot allow the ASCII protocol while using SASL. Leave out -B, or use -B binary',
+      )
+    }
+    if ((this.#udpPort ?? 0) !== 0) {
+      throw new MemcacheOptionError(
+        'ERROR: Cannot enable UDP while using binary SASL authentication. Leave out -U, or use -U 0',
+      )
+    }
+    if (authFile !== undefined) {
+      throw new MemcacheOptionError('-S and -Y exclude each other: -S is binary only, -Y is text only')
+    }
+    const path = environment['MEMCACHED_SASL_PWDB'] ?? ''
+    if (path === '') {
+      throw new MemcacheOptionError(
+        '-S needs passwords: set MEMCACHED_SASL_PWDB to a file with one user:password a line',
+      )
+    }
+    this.#options.saslPasswordFile = path
   }
 
   #setProtocol(text: string, value: string): void {

@@ -94,7 +94,11 @@ export const FLAGS = {
     value: '<num>',
     help: 'largest item, with k or m (default: 1m, min: 1k, max: 1024m)',
   },
-  sasl: { short: 'S', long: 'enable-sasl', help: 'not supported yet: ends the start' },
+  sasl: {
+    short: 'S',
+    long: 'enable-sasl',
+    help: 'clients authenticate by SASL PLAIN, binary protocol only; MEMCACHED_SASL_PWDB names the file of user:password lines',
+  },
   disableFlush: { short: 'F', long: 'disable-flush-all', help: 'refuse flush_all' },
   disableDumping: {
     short: 'X',

@@ -28,7 +28,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['cas_enabled', yesNo(!options.disableCas)],
     ['tcp_backlog', options.backlog],
     ['binding_protocol', options.protocol === 'auto' ? 'auto-negotiate' : options.protocol],
-    ['auth_enabled_sasl', 'no'],
+    ['auth_enabled_sasl', yesNo(options.saslPasswordFile !== '')],
     ['auth_enabled_ascii', options.authFile === '' ? 'no' : options.authFile],
     ['item_size_max', options.itemMaxBytes],
     ['maxconns_fast', 'yes'],

@@ -1,4 +1,4 @@
-import type { Memcache } from 'memcache-ts'
+import type { Memcache } from '../memcache.ts'
 
 /** What is told when all servers of a cache are away, and when one is back. */
 export interface OutageListener {

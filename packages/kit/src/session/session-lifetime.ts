@@ -1,4 +1,5 @@
-import type { SessionData, Ttl } from 'memcache-ts'
+import type { Ttl } from 'memcache-ts-protocol'
+import type { SessionData } from './session-merge.ts'
 
 const MAX_NUMBER_SECONDS = 30 * 86_400
 /** memcached's clock ticks once a second: an item of 1 second may be gone after 21 ms. */

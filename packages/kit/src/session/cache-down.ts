@@ -1,5 +1,5 @@
-import { MemcacheError, MemcacheOptionError } from 'memcache-ts'
-import type { WriteKind } from './session-exchange.ts'
+import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { WriteKind } from './request-session.ts'
 
 /**
  * What becomes of a request while memcached does not answer:

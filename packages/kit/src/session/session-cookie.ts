@@ -1,4 +1,4 @@
-import type { CookieOptions, SessionOptions } from 'express-session'
+import type { CookieOptions } from './cookie.ts'
 
 /** What a session's cookie is like where nothing else is said: safe from scripts, from other sites, and from plain HTTP. */
 const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto' }
@@ -7,7 +7,9 @@ const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto
 const SAME_MAX_AGE_MS = 1000
 
 /** The `cookie` option, with our defaults in it. */
-export function sessionCookie(cookie: SessionOptions['cookie']): NonNullable<SessionOptions['cookie']> {
+export function sessionCookie<Request>(
+  cookie: CookieOptions | ((request: Request) => CookieOptions) | undefined,
+): CookieOptions | ((request: Request) => CookieOptions) {
   if (typeof cookie !== 'function') return withDefaults(DEFAULTS, cookie)
   return (request) => withDefaults(DEFAULTS, cookie(request))
 }

@@ -1,6 +1,23 @@
 import { stringifySetCookie } from 'cookie'
 import type { SerializeOptions } from 'cookie'
-import type { CookieOptions } from 'express-session'
+
+/** Options of a session's cookie, as express-session has them. */
+export interface CookieOptions {
+  /** For how many milliseconds the cookie lives. Default: until the browser ends. */
+  maxAge?: number | undefined
+  /** When the cookie ends; `maxAge` is the better choice. */
+  expires?: Date | null | undefined
+  signed?: boolean | undefined
+  httpOnly?: boolean | undefined
+  path?: string | undefined
+  domain?: string | undefined
+  /** `auto`: if the connection is. */
+  secure?: boolean | 'auto' | undefined
+  encode?: ((value: string) => string) | undefined
+  sameSite?: boolean | 'lax' | 'strict' | 'none' | undefined
+  partitioned?: boolean | undefined
+  priority?: 'low' | 'medium' | 'high' | undefined
+}
 
 /** What is stored of a cookie, and what its `Set-Cookie` is made of. */
 export interface CookieData {
@@ -36,6 +53,20 @@ export class Cookie implements Partial<CookieData> {
       }
     }
     this.originalMaxAge ??= this.maxAge
+  }
+
+  /** The cookie of what is stored: `expires` and `originalMaxAge` as they are there, whichever comes first. */
+  static ofStored(stored: Record<string, unknown>): Cookie {
+    const cookie = new Cookie()
+    for (const key in stored) {
+      const value = stored[key]
+      // A moment as JSON has it.
+      if (key === 'expires')
+        cookie._expires = (typeof value === 'string' ? new Date(value) : value) as Cookie['expires']
+      else if (key !== 'data') (cookie as unknown as Record<string, unknown>)[key] = value
+    }
+    cookie.originalMaxAge = stored['originalMaxAge'] as Cookie['originalMaxAge']
+    return cookie
   }
 
   /** When the cookie ends; null: with the browser. */

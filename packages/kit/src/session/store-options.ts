@@ -1,13 +1,16 @@
-import type { CookieOptions, SessionData } from 'express-session'
-import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts'
-import type { EncryptionKey, Memcache, Ttl } from 'memcache-ts'
+import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import type { Ttl } from 'memcache-ts-protocol'
+import type { Memcache } from '../memcache.ts'
+import type { CookieOptions } from './cookie.ts'
+import type { EncryptionKey } from './session-encryption.ts'
+import type { StoredData } from './session.ts'
 
 /** Options of a `MemcacheStore`. */
 export interface MemcacheStoreOptions {
   /** How long a session without an end of its own is kept. Default 86 400: a day. */
   ttlSeconds?: Ttl | undefined
   /**
-   * express-session's `cookie`, where it has a `maxAge`: that is how long sessions live, and what reading one sets anew. Without
+   * The cookie's options, where they have a `maxAge`: that is how long sessions live, and what reading one sets anew. Without
    * it each request on such a session takes a second round trip.
    */
   cookie?: CookieOptions | undefined
@@ -21,7 +24,7 @@ export interface MemcacheStoreOptions {
   /**
    * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of one user. Default: nobody's.
    */
-  userId?: ((session: SessionData) => string | number | null | undefined) | undefined
+  userId?: ((session: StoredData) => string | number | null | undefined) | undefined
   /**
    * Encrypt sessions at rest by AES-256-GCM: secrets of at least 32 characters, of which the first seals and all open. What none
    * opens is no session. Default: not encrypted.

@@ -26,8 +26,10 @@ export interface AnyStore {
 /** A session as a store has it. */
 export type StoredData = Record<string, unknown> & { cookie: Record<string, unknown> }
 
-/** What carries out the methods of a session for its request. */
+/** What carries out the methods of a session for its request, and has the session. */
 export interface SessionActions {
+  /** The session of the request, made of what was read when it is first looked at. */
+  session: Session | null | undefined
   save(session: Session, callback: Callback | undefined): void
   destroy(session: Session, callback: Callback | undefined): void
   reload(session: Session, callback: Callback): void
@@ -53,16 +55,40 @@ export interface SessionLock extends AsyncDisposable {
   release(): Promise<void>
 }
 
-const actionsOf = new WeakMap<SessionHolder, SessionActions>()
+/** A property and not a WeakMap, whose entries cost the garbage collector as much as all else of a session. */
+const ACTIONS: unique symbol = Symbol('memcache-ts.session')
+
+type ActingHolder = SessionHolder & { [ACTIONS]?: SessionActions }
 
 /** Has the sessions of a request go by these actions. */
 export function setActions(holder: SessionHolder, actions: SessionActions): void {
-  actionsOf.set(holder, actions)
+  ;(holder as ActingHolder)[ACTIONS] = actions
+}
+
+function actionsOf(holder: SessionHolder): SessionActions | undefined {
+  return (holder as ActingHolder)[ACTIONS]
+}
+
+/** `session` of a request, from which its actions make it when it is first looked at. */
+const SESSION_PROPERTY: PropertyDescriptor = {
+  configurable: true,
+  enumerable: true,
+  get(this: ActingHolder): Session | null | undefined {
+    return this[ACTIONS]?.session
+  },
+  set(this: ActingHolder, session: Session | null | undefined) {
+    this[ACTIONS]!.session = session
+  },
+}
+
+/** Gives a request its property `session`. */
+export function exposeSession(holder: SessionHolder): void {
+  Object.defineProperty(holder, 'session', SESSION_PROPERTY)
 }
 
 /** Gives a request a new session, as a store's `generate` does. */
 export function generateFor(holder: SessionHolder): void {
-  actionsOf.get(holder)?.generate()
+  actionsOf(holder)?.generate()
 }
 
 /**
@@ -70,6 +96,8 @@ export function generateFor(holder: SessionHolder): void {
  * `regenerate({ keep: true })` are in addition to it.
  */
 export class Session {
+  /** Whether something of the data had the name of a method or a property of this class, and is left out. */
+  #leavesOut = false
   declare readonly req: SessionHolder
   declare readonly id: string
   declare cookie: Cookie;
@@ -80,7 +108,15 @@ export class Session {
     Object.defineProperty(this, 'id', { value: holder.sessionID })
     if (typeof data !== 'object' || data === null) return
     // What is called as a method or a property of this class is no data.
-    for (const key in data) if (!(key in this)) this[key] = (data as Record<string, unknown>)[key]
+    for (const key in data) {
+      if (key in this) this.#leavesOut = true
+      else this[key] = (data as Record<string, unknown>)[key]
+    }
+  }
+
+  /** Whether a session has all of the data that it was made of. */
+  static isWhole(session: object): boolean {
+    return #leavesOut in session && !session.#leavesOut
   }
 }
 
@@ -96,21 +132,21 @@ const METHODS = {
   },
 
   save(this: Session, callback?: Callback): Session {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) this.req.sessionStore!.set(this.id, this, callback ?? (() => {}))
     else actions.save(this, callback)
     return this
   },
 
   reload(this: Session, callback: Callback): Session {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) loadInto(this.req, this.id, callback)
     else actions.reload(this, callback)
     return this
   },
 
   destroy(this: Session, callback?: Callback): Session {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) {
       delete this.req.session
       this.req.sessionStore!.destroy(this.id, callback)
@@ -119,7 +155,7 @@ const METHODS = {
   },
 
   regenerate(this: Session, ...[first, second]: [Callback] | [{ keep?: boolean }, Callback?]): unknown {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) throw new TypeError('this session has no request that it could be regenerated for')
     if (typeof first === 'function') {
       actions.regenerate(this, first)
@@ -135,7 +171,7 @@ const METHODS = {
   },
 
   lock(this: Session, options?: LockOptions): Promise<SessionLock> {
-    const actions = actionsOf.get(this.req)
+    const actions = actionsOf(this.req)
     if (actions === undefined) throw new TypeError('this session has no request that it could be locked for')
     return actions.lock(this, options)
   },
@@ -159,12 +195,7 @@ export function isError(error: unknown): error is Error {
 
 /** Makes the session of a request of what a store has. @throws TypeError for what has no cookie. */
 export function createSession(holder: SessionHolder, data: StoredData): Session {
-  const expires = data.cookie.expires
-  const { originalMaxAge } = data.cookie
-  const cookie = new Cookie(data.cookie)
-  data.cookie = cookie as unknown as StoredData['cookie']
-  if (typeof expires === 'string') cookie.expires = new Date(expires)
-  cookie.originalMaxAge = originalMaxAge as Cookie['originalMaxAge']
+  data.cookie = Cookie.ofStored(data.cookie) as unknown as StoredData['cookie']
   const session = new Session(holder, data)
   holder.session = session
   return session

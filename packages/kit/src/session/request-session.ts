@@ -1,0 +1,445 @@
+import { Cookie } from './cookie.ts'
+import type { CookieData } from './cookie.ts'
+import { clearedCookie, idCookie, readId } from './id-cookie.ts'
+import type { CookieCarrier, Secret } from './id-cookie.ts'
+import { HeldSession } from './held-session.ts'
+import { MemcacheStore } from './memcache-store.ts'
+import { isSecure, warnOfInsecureConnection } from './secure-connection.ts'
+import type { ConnectionCarrier } from './secure-connection.ts'
+import type { SessionSettings } from './session-options.ts'
+import { exposeSession, inflate, isError, loadInto, promised, Session, setActions } from './session.ts'
+import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
+import { textOf } from './session-text.ts'
+
+/** What of a request its session is found and its cookie is made by. */
+export type SessionCarrier = CookieCarrier & ConnectionCarrier
+
+/** What is written of a session: the loss of a renewed lifetime is none, a session that was not destroyed is a danger. */
+export type WriteKind = 'save' | 'destroy' | 'renewal'
+
+/** A write that is under way, or has failed without anybody being told. */
+export interface SessionWrite {
+  readonly kind: WriteKind
+  readonly outcome: Promise<void>
+}
+
+/** A request whose session is opened. */
+export interface SessionedRequest {
+  /** What the id and the connection are read from. */
+  readonly carrier: SessionCarrier
+  /** What the functions among the options are called with. */
+  readonly request: unknown
+  /** Where the session is put: the request, or what stands for it. */
+  readonly holder: SessionHolder
+}
+
+/**
+ * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie to send, as express-session
+ * decides it. Nothing of the session is made before the application looks at it, and a request that does not look at it writes nothing.
+ */
+export class RequestSession implements SessionActions {
+  readonly holder: SessionHolder
+  readonly #settings: SessionSettings
+  readonly #secrets: readonly Secret[]
+  readonly #carrier: SessionCarrier
+  readonly #request: unknown
+  readonly #cookieId: string | undefined
+  #isExposed = false
+  /** What was read, until the application looks at it. */
+  #data: StoredData | undefined
+  #session: Session | null | undefined
+  #originalId: string | undefined
+  #originalText: string | undefined
+  #savedText: string | undefined
+  #isTouched = false
+  #isSavingAtEnd = false
+  /** The session was saved when the head was written. */
+  #isSaved = false
+  #isDestroyed = false
+  #hasFailed = false
+  #writes: Set<SessionWrite> | undefined
+  #locks: Set<SessionLock> | undefined
+
+  constructor(settings: SessionSettings, secrets: readonly Secret[], { carrier, request, holder }: SessionedRequest) {
+    this.#settings = settings
+    this.#secrets = secrets
+    this.#carrier = carrier
+    this.#request = request
+    this.holder = holder
+    setActions(holder, this)
+    holder.sessionStore = settings.store
+    holder.sessionID = this.#cookieId = readId(carrier, settings.name, secrets, settings.signedIds)
+  }
+
+  /** The session; made of what was read when it is first looked at. `undefined` once it was destroyed. */
+  get session(): Session | null | undefined {
+    if (this.#data !== undefined) this.#materialize(this.#data)
+    return this.#session
+  }
+
+  set session(session: Session | null | undefined) {
+    this.#data = undefined
+    this.#session = session
+  }
+
+  /**
+   * Reads the session, or makes one.
+   * @param done called with the error if there can be none: the request then goes on without.
+   */
+  open(done: (error?: unknown) => void): void {
+    const id = this.#cookieId
+    if (id === undefined) {
+      this.generate()
+      done()
+    } else this.#settings.store.get(id, (error, data) => this.#opened(error, data, done))
+  }
+
+  /** Gives the request a new session. */
+  generate(): void {
+    const { genid } = this.#settings
+    const { holder } = this
+    holder.sessionID = genid(this.#request)
+    const session = new Session(holder)
+    session.cookie = this.#newCookie()
+    this.#expose()
+    this.session = session
+    this.#originalId = holder.sessionID
+    this.#originalText = textOf(session)
+  }
+
+  save(session: Session, callback: Callback | undefined): void {
+    this.#savedText = textOf(session)
+    this.#write('save', (done) => this.holder.sessionStore!.set(session.id, session, done), callback, true)
+  }
+
+  destroy(session: Session, callback: Callback | undefined): void {
+    const { holder } = this
+    this.session = undefined
+    // As express-session does; what stands for the request would inherit another session in the place of this one.
+    if (holder === this.#carrier) {
+      delete holder.session
+      this.#isExposed = false
+    }
+    this.#isDestroyed = true
+    const destroy = (done: Callback): void => holder.sessionStore!.destroy(session.id, done)
+    this.#afterWrites(() => this.#write('destroy', destroy, callback, callback !== undefined))
+  }
+
+  reload(session: Session, callback: Callback): void {
+    const { holder } = this
+    loadInto(holder, session.id, (error) => {
+      if (!isError(error)) {
+        const loaded = holder.session
+        this.#expose()
+        this.session = loaded
+        this.#remember(undefined)
+      }
+      callback(error)
+    })
+  }
+
+  regenerate(session: Session, callback: Callback): void {
+    const { holder } = this
+    const destroy = (done: Callback): void => holder.sessionStore!.destroy(session.id, done)
+    this.#afterWrites(() =>
+      this.#write(
+        'destroy',
+        destroy,
+        (error) => {
+          this.generate()
+          this.#savedText = undefined
+          callback(error)
+        },
+        true,
+      ),
+    )
+  }
+
+  async rotate(session: Session): Promise<void> {
+    const { cookie, ...data } = session
+    await promised((done) => this.regenerate(session, done))
+    const rotated = this.session!
+    Object.assign(rotated, data)
+    rotated.cookie = cookie
+    this.#memcacheStore?.keepAge(rotated, session)
+  }
+
+  async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
+    const store = this.#memcacheStore
+    if (store === undefined) throw new TypeError('only sessions in a MemcacheStore can be locked')
+    const lock = await store.lock(session.id, options)
+    const locks = (this.#locks ??= new Set())
+    locks.add(lock)
+    await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
+      locks.delete(lock)
+      await lock.release()
+      throw error
+    })
+    const release = async (): Promise<void> => {
+      if (!locks.delete(lock)) return
+      try {
+        await this.#saveNow()
+      } finally {
+        await lock.release()
+      }
+    }
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  /** Starts what has to be written of the session. @param isEnd whether the response is over, and not only its head. */
+  commit(isEnd: boolean): void {
+    if (this.#isUntouched()) return
+    const { holder } = this
+    const { store, unsetDestroys } = this.#settings
+    const session = this.#current
+    if (session === undefined || session === null) {
+      if (isEnd && unsetDestroys && !this.#isDestroyed && typeof holder.sessionID === 'string') {
+        const id = holder.sessionID
+        this.#isDestroyed = true
+        this.#write('destroy', (done) => store.destroy(id, done), undefined, false)
+      }
+      return
+    }
+    this.#touch(session)
+    if (this.#shouldSave(session)) {
+      // As a call of the session's own, which others may have wrapped.
+      this.#isSavingAtEnd = true
+      this.#isSaved = true
+      try {
+        ;(session['save'] as (callback?: Callback) => void)()
+      } finally {
+        this.#isSavingAtEnd = false
+      }
+    } else if (isEnd && !this.#isSaved && store.touch !== undefined && this.#cookieId === holder.sessionID) {
+      this.#write('renewal', (done) => store.touch!(session.id, session, done), undefined, false)
+    }
+  }
+
+  /** Whether a response has to wait for something. */
+  get isPending(): boolean {
+    return (this.#writes !== undefined && this.#writes.size > 0) || (this.#locks !== undefined && this.#locks.size > 0)
+  }
+
+  /**
+   * Waits for the writes that have been started, and ends the locks.
+   * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
+   */
+  settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
+    const work = Promise.all(
+      Array.from(this.#writes ?? [], async ({ kind, outcome }) => {
+        try {
+          await outcome
+        } catch (error) {
+          onFailure(error, kind)
+        }
+      }),
+    )
+    this.#writes?.clear()
+    return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
+  }
+
+  /** The `Set-Cookie` that the response needs, if it needs one. @throws TypeError for an attribute that no cookie can have. */
+  cookieToSend(): string | undefined {
+    const { holder } = this
+    const { name, proxy, rolling } = this.#settings
+    if (!rolling && this.#isUntouched()) return undefined
+    const session = this.#current
+    if (session === undefined || session === null) {
+      return this.#isDestroyed && this.#cookieId !== undefined ? clearedCookie(name, this.#newCookie().data) : undefined
+    }
+    if (!this.#shouldSetCookie(session)) return undefined
+    if (session.cookie.secure === true && !isSecure(this.#carrier, proxy)) {
+      warnOfInsecureConnection(this.#carrier)
+      return undefined
+    }
+    this.#touch(session)
+    return idCookie(name, holder.sessionID!, this.#secrets[0]!, session.cookie.data)
+  }
+
+  /** Has nothing more stored of the session, and no cookie sent: its response has failed. */
+  abandon(): void {
+    this.holder.sessionID = undefined
+  }
+
+  get #memcacheStore(): MemcacheStore | undefined {
+    const { sessionStore } = this.holder
+    return sessionStore instanceof MemcacheStore ? sessionStore : undefined
+  }
+
+  /** The session as the application has left it, which may have deleted the property, or put another one in its place. */
+  get #current(): Session | null | undefined {
+    return this.holder.session
+  }
+
+  async #saveNow(): Promise<void> {
+    const session = this.#current
+    if (session === undefined || session === null || !this.#shouldSave(session)) return
+    await promised((done) => this.save(session, done))
+  }
+
+  #opened(error: unknown, data: StoredData | null | undefined, done: (error?: unknown) => void): void {
+    const { down } = this.#settings
+    if (isError(error) && (error as { code?: unknown }).code !== 'ENOENT') {
+      if (down === undefined || !down.isForgivenRead(error)) return done(error)
+      if (down.makesAnonymous) {
+        this.generate()
+        withoutStore(this.session!, error)
+      }
+      // What has no id is neither stored nor sent as a cookie.
+      this.holder.sessionID = undefined
+      return done()
+    }
+    try {
+      if (isError(error) || data === undefined || data === null || this.#isOdd(data)) this.generate()
+      else {
+        this.#data = data
+        this.#expose()
+        // A store of another kind may have what no session can be made of: that is an error now.
+        if (this.#memcacheStore?.createSession !== MemcacheStore.prototype.createSession) this.#materialize(data)
+      }
+    } catch (problem) {
+      return done(problem)
+    }
+    done()
+  }
+
+  /** What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by express-session. */
+  #isOdd(data: StoredData): boolean {
+    return data.cookie === undefined && this.#memcacheStore !== undefined
+  }
+
+  #expose(): void {
+    if (this.#isExposed && 'session' in this.holder) return
+    this.#isExposed = true
+    exposeSession(this.holder)
+  }
+
+  #materialize(data: StoredData): void {
+    this.#data = undefined
+    const text = HeldSession.of(data)?.snapshot.seen.withoutCookie
+    inflate(this.holder, data)
+    this.#remember(text)
+  }
+
+  /** Remembers what the session is before the application changes it. @param text of its data, where that is known. */
+  #remember(text: string | undefined): void {
+    const session = this.#session!
+    this.#originalId = this.holder.sessionID
+    this.#originalText = text !== undefined && Session.isWhole(session) ? text : textOf(session)
+    if (!this.#settings.resave) this.#savedText = this.#originalText
+  }
+
+  /** Whether the application has not looked at the session, and nothing is to be done for it all the same. */
+  #isUntouched(): boolean {
+    const data = this.#data
+    if (data === undefined || this.#settings.resave || this.#cookieId !== this.holder.sessionID) return false
+    return 'session' in this.holder && HeldSession.of(data)?.isRenewed === true
+  }
+
+  async #unlockAfter(work: Promise<unknown>, locks: Set<SessionLock>): Promise<void> {
+    try {
+      await work
+    } finally {
+      await Promise.allSettled(Array.from(locks, async (lock) => lock.release()))
+      locks.clear()
+    }
+  }
+
+  /**
+   * Starts a write and remembers it until it is done, or, where nobody is told that it failed, until the response is ended.
+   * @param isTold whether the callback is the application's.
+   */
+  #write(kind: WriteKind, start: (done: Callback) => void, callback: Callback | undefined, isTold: boolean): void {
+    let write: SessionWrite | undefined
+    let settled: { error: unknown } | undefined
+    const isUnattended = !isTold || callback === undefined || this.#isSavingAtEnd
+    let settle: ((error: unknown) => void) | undefined
+    start((error) => {
+      settled = { error }
+      if (kind === 'save') this.#hasFailed = isError(error)
+      if (write !== undefined && (!isError(error) || !isUnattended)) this.#writes!.delete(write)
+      settle?.(error)
+      callback?.(error)
+    })
+    if (settled !== undefined && (!isError(settled.error) || !isUnattended)) return
+    const outcome = new Promise<void>((resolve, reject) => {
+      settle = (error) => (isError(error) ? reject(error) : resolve())
+      if (settled !== undefined) settle(settled.error)
+    })
+    outcome.catch(() => {})
+    write = { kind, outcome }
+    ;(this.#writes ??= new Set()).add(write)
+  }
+
+  /** Runs a step when what was started before it is done: a session is not destroyed before it is saved. */
+  #afterWrites(step: () => void): void {
+    const writes = this.#writes
+    if (writes === undefined || writes.size === 0) return step()
+    const earlier = Promise.allSettled(Array.from(writes, async ({ outcome }) => outcome))
+    const write: SessionWrite = { kind: 'destroy', outcome: earlier.then(() => this.#stepOutcome(step, writes)) }
+    write.outcome.then(
+      () => writes.delete(write),
+      () => {},
+    )
+    writes.add(write)
+  }
+
+  async #stepOutcome(step: () => void, writes: Set<SessionWrite>): Promise<void> {
+    const before = new Set(writes)
+    step()
+    await Promise.all(Array.from(writes, async (write) => (before.has(write) ? undefined : write.outcome)))
+  }
+
+  /** A cookie by the options, for this request's connection. */
+  #newCookie(): Cookie {
+    const { cookie: option, proxy } = this.#settings
+    const options = typeof option === 'function' ? option(this.#request) : option
+    const cookie = new Cookie(options)
+    const { secure, sameSite } = options as Partial<CookieData>
+    if (secure === 'auto' || sameSite === 'auto') {
+      const overTls = isSecure(this.#carrier, proxy)
+      if (secure === 'auto') cookie.secure = overTls
+      if (sameSite === 'auto') cookie.sameSite = overTls ? 'none' : 'lax'
+    }
+    return cookie
+  }
+
+  #touch(session: Session): void {
+    if (this.#isTouched) return
+    this.#isTouched = true
+    ;(session['touch'] as () => void)()
+  }
+
+  #shouldSave(session: Session): boolean {
+    const { sessionID } = this.holder
+    if (typeof sessionID !== 'string') return false
+    return !this.#settings.saveUninitialized && this.#savedText === undefined && this.#cookieId !== sessionID
+      ? this.#isModified(session)
+      : !(this.#originalId === session.id && this.#savedText === textOf(session))
+  }
+
+  #shouldSetCookie(session: Session): boolean {
+    const { sessionID } = this.holder
+    if (typeof sessionID !== 'string' || this.#hasFailed) return false
+    const { saveUninitialized, rolling } = this.#settings
+    return this.#cookieId !== sessionID
+      ? saveUninitialized || this.#isModified(session)
+      : rolling ||
+          (session.cookie.expires !== null && session.cookie.expires !== undefined && this.#isModified(session))
+  }
+
+  #isModified(session: Session): boolean {
+    return this.#originalId !== session.id || this.#originalText !== textOf(session)
+  }
+}
+
+/** The session of a visitor whose own could not be read: whoever wants to save it is told that it cannot be. */
+function withoutStore(session: Session, error: unknown): void {
+  const fail = (callback?: Callback): Session => {
+    if (callback !== undefined) process.nextTick(callback, error)
+    return session
+  }
+  for (const method of ['save', 'reload']) {
+    Object.defineProperty(session, method, { value: fail, configurable: true, enumerable: false, writable: true })
+  }
+}

@@ -1,0 +1,164 @@
+import type { ServerResponse } from 'node:http'
+import { deferResponse, withdrawField } from '../deferred/deferred-response.ts'
+import type { RequestSession } from './request-session.ts'
+import type { SessionSettings } from './session-options.ts'
+
+/** Goes on with a request, or, given an error, with the application's error handlers. */
+type Next = (error?: unknown) => void
+type AnyMethod = (this: ServerResponse, ...args: unknown[]) => ServerResponse
+
+/**
+ * A session and the response of its request, in `node:http` and `node:http2`. What is decided when is express-session's: the cookie when the head is
+ * written, the write when the response is ended. A head that is sent earlier, as that of a stream, has the session written before it.
+ */
+export class ResponseSession {
+  readonly #settings: SessionSettings
+  readonly #session: RequestSession
+  readonly #response: ServerResponse
+  readonly #next: Next
+  #isHeadWritten = false
+  #isEnding = false
+  /** Nothing more is done for this response. */
+  #isOver = false
+  #sentCookie: string | undefined
+
+  constructor(settings: SessionSettings, session: RequestSession, response: ServerResponse, next: Next) {
+    this.#settings = settings
+    this.#session = session
+    this.#response = response
+    this.#next = next
+  }
+
+  /** Reads the session, or makes one, and goes on with the request. */
+  open(): void {
+    this.#watch()
+    this.#session.open((error) => {
+      if (error === undefined) return this.#next()
+      this.#isOver = true
+      this.#next(error)
+    })
+  }
+
+  /**
+   * Sees when the head is written and when the response is ended, by methods of the response's own, as on-headers does. What they need is in closures, since
+   * each property more that a response of Express is given costs more than all of them.
+   */
+  #watch(): void {
+    // oxlint-disable-next-line typescript/no-this-alias -- the methods below are the response's
+    const session = this
+    const response = this.#response as unknown as Partial<Record<'writeHead' | 'end', AnyMethod>>
+    const { writeHead, end } = response
+    // The response of a WebSocket's handshake, as engine.io makes it, has neither.
+    if (writeHead === undefined || end === undefined) return
+    response.writeHead = function (...args) {
+      session.#head(args)
+      return writeHead.apply(this, args)
+    }
+    response.end = function (...args) {
+      return session.#finish() ? end.apply(this, args) : this
+    }
+  }
+
+  #head(args: unknown[]): void {
+    if (this.#isHeadWritten || this.#isOver) return
+    this.#isHeadWritten = true
+    try {
+      // An error response is none of the session's business.
+      if (!this.#isEnding) this.#commit(false)
+      this.#setCookie(args)
+    } catch (error) {
+      this.#isOver = true
+      throw error
+    }
+  }
+
+  /** Whether the response is ended as the caller wants; otherwise it is left to error handlers. */
+  #finish(): boolean {
+    if (this.#isEnding || this.#isOver) return true
+    this.#isEnding = true
+    try {
+      this.#commit(true)
+    } catch (error) {
+      this.#isOver = true
+      if (this.#response.headersSent) throw error
+      this.#next(error)
+      return false
+    }
+    return true
+  }
+
+  #commit(isEnd: boolean): void {
+    const session = this.#session
+    session.commit(isEnd)
+    if (!session.isPending) return
+    deferResponse(
+      this.#response,
+      session.settle((error, kind) => {
+        const { down } = this.#settings
+        // As express-session does with a store of another kind: the response is sent although its session could not be saved.
+        if (down === undefined) return void setImmediate(this.#next, error)
+        if (!down.forgives(error, kind)) throw error
+        if (kind === 'save' && this.#sentCookie !== undefined) {
+          withdrawField(this.#response, 'Set-Cookie', this.#sentCookie)
+        }
+      }),
+      (error) => {
+        this.#isOver = true
+        session.abandon()
+        if (this.#sentCookie !== undefined && !this.#response.headersSent) {
+          removeCookie(this.#response, this.#sentCookie)
+        }
+        this.#next(error)
+      },
+    )
+  }
+
+  #setCookie(args: unknown[]): void {
+    let cookie: string | undefined
+    try {
+      cookie = this.#session.cookieToSend()
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      // An attribute that no cookie can have.
+      setImmediate(this.#next, error)
+    }
+    if (cookie === undefined) return
+    this.#sentCookie = cookie
+    moveFields(this.#response, args)
+    addCookie(this.#response, cookie)
+  }
+}
+
+/** Sets the fields that `writeHead` was given, so that its `Set-Cookie` and the session's are both sent. */
+function moveFields(response: ServerResponse, args: unknown[]): void {
+  const index = typeof args[1] === 'string' ? 2 : 1
+  const fields = args[index] ?? (index === 1 ? args[2] : undefined)
+  if (typeof fields !== 'object' || fields === null) return
+  const pairs: [string, unknown][] = Array.isArray(fields) ? pairsOf(fields) : Object.entries(fields)
+  const names = new Set<string>()
+  for (const [name, value] of pairs) {
+    const isAnother = names.has(name.toLowerCase())
+    names.add(name.toLowerCase())
+    if (isAnother) response.appendHeader(name, value as string)
+    else if (name !== '') response.setHeader(name, value as string)
+  }
+  args.length = index
+}
+
+/** The fields of a list, which has names and values by turns, or pairs of them. */
+function pairsOf(fields: readonly unknown[]): [string, unknown][] {
+  if (Array.isArray(fields[0])) return fields as [string, unknown][]
+  return Array.from({ length: fields.length >> 1 }, (_, at) => [String(fields[2 * at]), fields[2 * at + 1]])
+}
+
+function addCookie(response: ServerResponse, cookie: string): void {
+  const previous = response.getHeader('Set-Cookie') ?? []
+  response.setHeader('Set-Cookie', [...(Array.isArray(previous) ? previous : [String(previous)]), cookie])
+}
+
+function removeCookie(response: ServerResponse, cookie: string): void {
+  const cookies = response.getHeader('Set-Cookie')
+  const left = (Array.isArray(cookies) ? cookies : []).filter((each) => each !== cookie)
+  if (left.length === 0) response.removeHeader('Set-Cookie')
+  else response.setHeader('Set-Cookie', left)
+}

@@ -1,0 +1,35 @@
+/** What of a request tells whether it came over TLS. */
+export interface ConnectionCarrier {
+  readonly headers: {
+    readonly 'x-forwarded-proto'?: string | string[] | undefined
+    readonly forwarded?: string | undefined
+  }
+  /** Node's socket. */
+  readonly socket?: object | null | undefined
+  /** What the framework says, of a proxy that it trusts too. */
+  readonly secure?: boolean | undefined
+}
+
+/** Whether a request came over TLS, by express-session's rules for its `proxy` option. */
+export function isSecure({ headers, socket, secure }: ConnectionCarrier, proxy: boolean | undefined): boolean {
+  if ((socket as { encrypted?: boolean } | undefined)?.encrypted === true) return true
+  if (proxy === false) return false
+  if (proxy !== true) return secure === true
+  const header = headers['x-forwarded-proto'] ?? ''
+  return String(header).split(',', 1)[0]!.trim().toLowerCase() === 'https'
+}
+
+let hasWarned = false
+
+/** Warns once that a secure cookie is not sent, since the connection is not known to be secure. */
+export function warnOfInsecureConnection({ headers }: ConnectionCarrier): void {
+  if (hasWarned) return
+  const isForwarded = headers['x-forwarded-proto'] !== undefined || headers.forwarded !== undefined
+  hasWarned = true
+  process.emitWarning(
+    isForwarded
+      ? "the session's cookie is not sent: it is Secure, and the proxy that says that the connection is secure is not trusted. Say app.set('trust proxy', 1), or give memcacheSession({ proxy: true })"
+      : "the session's cookie is not sent: it is Secure, and the connection is not. Use cookie.secure 'auto', or, behind a proxy that ends TLS, have it send X-Forwarded-Proto and say app.set('trust proxy', 1)",
+    { code: 'MEMCACHE_SESSION_SECURE_COOKIE' },
+  )
+}

@@ -1,0 +1,70 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { CookieData } from './cookie.ts'
+import type { CookieCarrier, Secret } from './id-cookie.ts'
+import { holderOf } from './property-holder.ts'
+import { RequestSession } from './request-session.ts'
+import { ResponseSession } from './response-session.ts'
+import type { SessionSettings } from './session-options.ts'
+import type { SessionHolder } from './session.ts'
+
+/** A request of `node:http` with what middlewares have put on it. */
+type NodeRequest = IncomingMessage & CookieCarrier & SessionHolder & { originalUrl?: string; secret?: Secret }
+
+/** A middleware, as Express and Connect call it. */
+export type SessionMiddleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => void
+
+/**
+ * A middleware of Express or Connect that opens sessions.
+ * @param property the property of the request that has the session.
+ */
+export function sessionMiddleware(settings: SessionSettings, property: string): SessionMiddleware {
+  const { store, skip, cookie } = settings
+  const fixedPath = typeof cookie === 'function' ? undefined : (cookie.path ?? '/')
+  let isConnected = true
+  if (settings.down?.skips !== false) {
+    store.on?.('disconnect', () => (isConnected = false))
+    store.on?.('connect', () => (isConnected = true))
+  }
+
+  return (incoming, response, next) => {
+    const request = incoming as NodeRequest
+    const holder = holderOf(request, property)
+    if (holder.session || !isConnected) return next()
+    const path = fixedPath ?? (settings.cookie as (request: unknown) => Partial<CookieData>)(request).path ?? '/'
+    if (!isInPath(request, path) || skip?.(request) === true) return next()
+    const secrets = settings.secrets ?? secretsOf(request)
+    if (secrets === undefined) return next(new MemcacheOptionError('secret option required for sessions'))
+    const session = new RequestSession(settings, secrets, { carrier: request, request, holder })
+    new ResponseSession(settings, session, response, next).open()
+  }
+}
+
+/** Those of cookie-parser. */
+function secretsOf({ secret }: NodeRequest): readonly Secret[] | undefined {
+  return secret === undefined || secret === '' ? undefined : [secret]
+}
+
+/** Whether the cookie would be sent with a request of this path. */
+function isInPath(request: NodeRequest, path: string): boolean {
+  const url = (request.originalUrl ?? request.url ?? '') || '/'
+  if (path === '/' && url.startsWith('/')) return true
+  return pathOf(url).startsWith(path || '/')
+}
+
+/** The path of a request's target, which may be absolute (RFC 9112 section 3.2.2). */
+function pathOf(url: string): string {
+  if (!url.startsWith('/')) {
+    try {
+      return new URL(url).pathname
+    } catch {
+      return url
+    }
+  }
+  const query = url.indexOf('?')
+  return query === -1 ? url : url.slice(0, query)
+}

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { getDefaultMemcache } from '../default-memcache.ts'
+import { CacheDown } from './cache-down.ts'
+import type { OnCacheDown } from './cache-down.ts'
+import type { CookieOptions } from './cookie.ts'
+import type { Secret } from './id-cookie.ts'
+import { MemcacheStore } from './memcache-store.ts'
+import { defaultSecret } from './default-secret.ts'
+import { SignedIds } from './id-cookie.ts'
+import { sessionCookie } from './session-cookie.ts'
+import { generateFor } from './session.ts'
+import type { AnyStore } from './session.ts'
+import { STORE_HINTS, STORE_OPTIONS } from './store-options.ts'
+import type { MemcacheStoreOptions } from './store-options.ts'
+
+/** Options of sessions, in whatever framework; none is needed. */
+export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'cookie'> {
+  /** Signs the cookie; the first of several signs, the others are still accepted. Default: `SESSION_SECRET`. */
+  secret?: Secret | readonly Secret[] | undefined
+  /** Options of the cookie, or a function of the request that returns them. */
+  cookie?: CookieOptions | ((request: Request) => CookieOptions) | undefined
+  /** Makes an id. Default: 24 random bytes. */
+  genid?: ((request: Request) => string) | undefined
+  /** The name of the cookie. Default `connect.sid`. */
+  name?: string | undefined
+  /** Whether `X-Forwarded-Proto` is trusted. Default: as the framework does. */
+  proxy?: boolean | undefined
+  /** Store sessions that were not changed. Default false. */
+  resave?: boolean | undefined
+  /** Send the cookie with every response. Default false. */
+  rolling?: boolean | undefined
+  /** Store sessions that nothing was put into. Default false. */
+  saveUninitialized?: boolean | undefined
+  /** What `request.session = null` does: `destroy`, or `keep` what is stored. Default `keep`. */
+  unset?: 'destroy' | 'keep' | undefined
+  /** What becomes of requests while memcached does not answer. Default `error`. */
+  onCacheDown?: OnCacheDown | undefined
+  /** Requests that have no session: health checks, assets. Default: none. */
+  skip?: ((request: Request) => boolean) | undefined
+  /**
+   * A store made for express-session, in place of memcached. Its sessions are not merged, and when one cannot be saved the response is sent all the
+   * same, as by express-session.
+   */
+  store?: AnyStore | undefined
+}
+
+const OPTION_NAMES = [
+  ...STORE_OPTIONS,
+  'genid',
+  'name',
+  'onCacheDown',
+  'proxy',
+  'resave',
+  'rolling',
+  'saveUninitialized',
+  'secret',
+  'skip',
+  'store',
+  'unset',
+] as const satisfies readonly (keyof SessionOptions<unknown>)[]
+
+const HINTS = { ...STORE_HINTS, maxAge: 'cookie.maxAge', key: 'name', keys: 'secret', cookieName: 'name' }
+
+/** The options, with their defaults. */
+export interface SessionSettings<Request = unknown> {
+  readonly name: string
+  /** `undefined`: those of cookie-parser, where a store of express-session's is used without any. */
+  readonly secrets: readonly Secret[] | undefined
+  readonly signedIds: SignedIds
+  readonly store: AnyStore
+  readonly cookie: CookieOptions | ((request: Request) => CookieOptions)
+  readonly genid: (request: Request) => string
+  readonly proxy: boolean | undefined
+  readonly resave: boolean
+  readonly rolling: boolean
+  readonly saveUninitialized: boolean
+  readonly unsetDestroys: boolean
+  readonly skip: ((request: Request) => boolean) | undefined
+  /** What becomes of failed reads and writes; `undefined` where a store of another kind goes by express-session's rules. */
+  readonly down: CacheDown | undefined
+}
+
+const DEFAULT_NAME = 'connect.sid'
+const ID_BYTES = 24
+
+/**
+ * The settings that options say.
+ * @param owner whose options they are: named by errors.
+ * @param moreNames the options that the owner has besides.
+ * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ */
+export function sessionSettings<Request>(
+  owner: string,
+  options: SessionOptions<Request>,
+  moreNames: readonly string[] = [],
+): SessionSettings<Request> {
+  checkOptions(owner, options, [...OPTION_NAMES, ...moreNames], HINTS)
+  const { cache, genid, unset, onCacheDown = 'error', skip } = options
+  if (genid !== undefined && typeof genid !== 'function')
+    throw new MemcacheOptionError('genid option must be a function')
+  if (unset !== undefined && unset !== 'destroy' && unset !== 'keep') {
+    throw new MemcacheOptionError('unset option must be "destroy" or "keep"')
+  }
+  if (skip !== undefined && typeof skip !== 'function') {
+    throw new MemcacheOptionError('skip must be a function of the request')
+  }
+  const down = new CacheDown(onCacheDown, (message) => (cache ?? getDefaultMemcache()).warn(message))
+  const store = options.store ?? openStore(options)
+  store.generate = generateFor
+  return {
+    name: options.name ?? DEFAULT_NAME,
+    secrets: secretsOf(owner, options),
+    signedIds: new SignedIds(),
+    store,
+    cookie: sessionCookie(options.cookie),
+    genid: genid ?? generateId,
+    proxy: options.proxy,
+    resave: options.resave ?? false,
+    rolling: options.rolling ?? false,
+    saveUninitialized: options.saveUninitialized ?? false,
+    unsetDestroys: unset === 'destroy',
+    skip,
+    down: options.store === undefined || store instanceof MemcacheStore ? down : undefined,
+  }
+}
+
+function openStore<Request>(options: SessionOptions<Request>): MemcacheStore {
+  const { cookie } = options
+  const storeOptions: MemcacheStoreOptions = { cookie: typeof cookie === 'object' ? cookie : undefined }
+  for (const name of STORE_OPTIONS) {
+    // An option that is named is passed on even if it is undefined: for some that is an error.
+    if (name !== 'cookie' && Object.hasOwn(options, name)) Object.assign(storeOptions, { [name]: options[name] })
+  }
+  return new MemcacheStore(storeOptions)
+}
+
+function secretsOf<Request>(
+  owner: string,
+  { secret, store, cache }: SessionOptions<Request>,
+): readonly Secret[] | undefined {
+  if (Array.isArray(secret)) {
+    if (secret.length === 0) throw new MemcacheOptionError('secret option array must contain one or more strings')
+    return secret as readonly Secret[]
+  }
+  if (secret !== undefined && secret !== '') return [secret as Secret]
+  if (store !== undefined && (process.env['SESSION_SECRET'] ?? '') === '') return undefined
+  return [defaultSecret(owner, process.env, cache?.client.servers)]
+}
+
+function generateId(): string {
+  return randomBytes(ID_BYTES).toString('base64url')
+}
