@@ -66,6 +66,16 @@ export interface MemcachedServerOptions {
   protocol?: 'auto' | 'ascii' | 'binary' | undefined
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
+  /**
+   * Serves a dashboard and `/metrics` over HTTP on this address while the server listens (`--dashboard`): `'127.0.0.1:11212'`, `':0'`. `true`
+   * is 127.0.0.1:11212. Default: none.
+   */
+  dashboard?: string | boolean | undefined
+  /**
+   * What opens the dashboard's key browser and actions (`--dashboard-token`), 8 characters or more. A dashboard that listens elsewhere than
+   * on loopback needs a token, and then asks for it first. Default: none, the dashboard is read-only.
+   */
+  dashboardToken?: string | undefined
   /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
   tuning?: Partial<ServerTuning> | undefined
   /** Where the time comes from; for tests. */
@@ -75,8 +85,8 @@ export interface MemcachedServerOptions {
 /** The options with their defaults. */
 export type ResolvedServerOptions = Omit<
   { [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]> },
-  'tuning' | 'host'
-> & { readonly host: readonly string[]; readonly tuning: ServerTuning }
+  'tuning' | 'host' | 'dashboard'
+> & { readonly host: readonly string[]; readonly dashboard: string; readonly tuning: ServerTuning }
 
 const DEFAULTS: ResolvedServerOptions = {
   port: DEFAULT_PORT,
@@ -103,8 +113,13 @@ const DEFAULTS: ResolvedServerOptions = {
   prefixDelimiter: '',
   protocol: 'auto',
   verbosity: 0,
+  dashboard: '',
+  dashboardToken: '',
   tuning: DEFAULT_TUNING,
 }
+
+/** Where the dashboard is, if it is only switched on. */
+const DEFAULT_DASHBOARD_ADDRESS = '127.0.0.1:11212'
 
 const LEAST_ITEM_MAX_BYTES = 1024
 const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
@@ -118,7 +133,12 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   const known = Object.keys(DEFAULTS)
   checkOptions('MemcachedServer', { ...rest }, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  const base = { ...DEFAULTS, ...given, host: host === undefined ? DEFAULTS.host : [host].flat() }
+  const base = {
+    ...DEFAULTS,
+    ...given,
+    host: host === undefined ? DEFAULTS.host : [host].flat(),
+    dashboard: dashboardAddress(rest.dashboard),
+  }
   requireInteger('port', base.port, 0, 65_535)
   requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MAX_MEMORY_MB)
   requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
@@ -154,6 +174,17 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     )
   }
   return { ...base, tuning: resolveTuning(tuning, base.itemMaxBytes) }
+}
+
+function dashboardAddress(dashboard: unknown): string {
+  if (dashboard === undefined || dashboard === false) return ''
+  if (dashboard === true) return DEFAULT_DASHBOARD_ADDRESS
+  if (typeof dashboard !== 'string') {
+    throw new MemcacheOptionError(
+      `dashboard must be an address such as '${DEFAULT_DASHBOARD_ADDRESS}', or true, got a ${typeof dashboard}`,
+    )
+  }
+  return dashboard
 }
 
 function requireInteger(name: string, value: number, least: number, most: number): void {
