@@ -12,7 +12,7 @@ import type { ConnectionOwner } from './connection.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
-import { resolveServerOptions } from './options.ts'
+import { NO_UDP, resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
@@ -25,6 +25,7 @@ import type { StatisticsSource } from './stats/statistics-source.ts'
 import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
 import { TurnQueue } from './turn-queue.ts'
+import { UdpListener } from './udp/udp-listener.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 
@@ -64,6 +65,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #maintenance: Maintenance
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
+  readonly #udpListeners: UdpListener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #listens = false
   #nextId = FIRST_CONNECTION_ID
@@ -136,14 +138,18 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         )
         this.#listeners.push(listener)
       }
+      for (const where of this.#udpAddresses()) {
+        this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
+      }
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
+      for (const listener of this.#udpListeners.splice(0)) listener.close()
       throw error
     }
     this.#removeSaved()
     this.#begin()
-    const { host, port = 0 } = this.#listeners[0]!
+    const { host, port = 0 } = this.#listeners[0] ?? this.#udpListeners[0]!
     return { host, port }
   }
 
@@ -169,8 +175,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
   get portLines(): string {
-    const lines = this.#listeners.filter(({ port }) => port !== undefined)
-    return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
+    const tcp = this.#listeners.filter(({ port }) => port !== undefined).map((listener) => portLine('TCP', listener))
+    return [...tcp, ...this.#udpListeners.map((listener) => portLine('UDP', listener))].join('')
   }
 
   /**
@@ -193,6 +199,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     clearInterval(this.#idleTimer)
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
+    for (const listener of this.#udpListeners) listener.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
     this.#save()
@@ -253,9 +260,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #addresses(): ListenAddress[] {
-    const { unixSocket, unixSocketMode, host, port } = this.#options
+    const { unixSocket, unixSocketMode, disableTcp, host, port } = this.#options
     if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
-    return host.map((address) => readListenAddress(address, port))
+    return disableTcp ? [] : host.map((address) => readListenAddress(address, port))
+  }
+
+  /** As memcached: an address with a port of its own has it for UDP too. */
+  #udpAddresses(): { host: string; port: number }[] {
+    const { host, udpPort } = this.#options
+    return udpPort === NO_UDP ? [] : host.map((address) => readListenAddress(address, udpPort))
   }
 
   /** Begins with the work of the background. */
@@ -373,6 +386,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       options: this.#options,
       maintenance: this.#maintenance,
       listeners: this.#listeners,
+      udpListeners: this.#udpListeners,
       connections: this.#connections,
       get verbosity() {
         return verbosity()
@@ -414,6 +428,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }
+}
+
+function portLine(transport: string, { family, port }: Pick<Listener, 'family' | 'port'>): string {
+  return `${transport} ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`
 }
 
 /** Ends a stream once what was written has left; gives up on a client that does not take it. */

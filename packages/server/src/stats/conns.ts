@@ -4,11 +4,17 @@ import { peerText } from '../listener.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
-export function connectionStatistics({ context, listeners, connections }: StatisticsSource): Statistic[] {
+export function connectionStatistics({ context, listeners, udpListeners, connections }: StatisticsSource): Statistic[] {
   const lines: Statistic[] = []
   const { now } = context.store
   for (const { id, address } of listeners) {
     lines.push([`${id}:addr`, address], [`${id}:state`, 'conn_listening'], [`${id}:secs_since_last_cmd`, now])
+  }
+  for (const { id, address, peer, lastCommandAt } of udpListeners) {
+    lines.push([`${id}:UDP`, 'UDP'], [`${id}:addr`, peer ?? address])
+    if (peer !== undefined) lines.push([`${id}:listen_addr`, address])
+    const state = peer === undefined ? 'conn_read' : 'conn_parse_cmd'
+    lines.push([`${id}:state`, state], [`${id}:secs_since_last_cmd`, now - lastCommandAt])
   }
   for (const { ends, stream, state, lastCommandAt } of connections) {
     const { id, peer, listenAddress } = ends
