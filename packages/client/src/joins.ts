@@ -1,4 +1,4 @@
-import { kindOf, MemcacheOptionError, MemcacheUnsupportedError, Uint64 } from 'memcache-ts-protocol'
+import { ClientFlags, kindOf, MemcacheOptionError, MemcacheUnsupportedError, Uint64 } from 'memcache-ts-protocol'
 import type { MetaReply } from 'memcache-ts-protocol'
 import { CallDeadline } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
@@ -99,26 +99,36 @@ export class Joins {
       if (!(error instanceof MemcacheUnsupportedError) || conditions.compareCas !== undefined) throw error
     }
     const joined = await this.#store(join, mode, join.fragment, 0, 0, rest, options)
-    if (joined.status === 'stored') await this.#restore(join, options)
-    return joined
+    const isJoined = joined.status !== 'stored' || (await this.#restore(join, options))
+    return isJoined ? joined : { status: 'notStored', casUnique: ZERO }
   }
 
   /**
-   * The classic text protocol cannot compare when it joins: a value of another kind that was stored in between is restored. Its
+   * The classic text protocol cannot compare when it joins: a lease or a value of another kind that was stored in between is restored. Its
    * lifetime is not known, and becomes a short one.
+   * @returns whether the bytes were joined to a value, and not to a lease.
    */
-  async #restore(join: Join, { server, groupKey }: StepOptions): Promise<void> {
+  async #restore(join: Join, { server, groupKey }: StepOptions): Promise<boolean> {
     const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
     const options = { server, groupKey, deadline }
     const base = await this.#base(join, options)
-    if (base?.bytes === undefined || this.#values.isPlain(base.clientFlags)) return
+    if (base?.bytes === undefined) return true
+    if (this.#values.isPlain(base.clientFlags)) return !(await this.#emptyLease(base, join, options))
     const { bytes, clientFlags, casUnique: compareCas } = base
     const length = Buffer.byteLength(join.fragment)
     const before = join.mode === 'append' ? bytes.subarray(0, bytes.length - length) : bytes.subarray(length)
     // It may have been stored after the bytes were joined, too.
-    if (this.#isReadable(bytes, clientFlags) || !this.#isReadable(before, clientFlags)) return
+    if (this.#isReadable(bytes, clientFlags) || !this.#isReadable(before, clientFlags)) return true
     await this.#store(join, 'set', before, clientFlags, RESTORED_SECONDS, { compareCas }, options)
     throw notPlain(join.name, join.mode)
+  }
+
+  /** Empties a lease again that bytes were joined to; returns whether it was one. */
+  async #emptyLease({ bytes, clientFlags, casUnique }: Base, join: Join, options: StepOptions): Promise<boolean> {
+    const isAlone = clientFlags === ClientFlags.bytes && bytes!.length === Buffer.byteLength(join.fragment)
+    if (!isAlone || !this.#values.takesEmptyForLease) return false
+    await this.#store(join, 'set', '', ClientFlags.bytes, RESTORED_SECONDS, { compareCas: casUnique }, options)
+    return true
   }
 
   #isReadable(bytes: Buffer, clientFlags: number): boolean {
@@ -149,9 +159,20 @@ export class Joins {
 
   #retrieve({ wireKey, name }: Join, request: RetrievalRequest, options: StepOptions): Promise<Base | undefined> {
     return new Promise((resolve, reject) => {
-      const operation = new RetrievalOperation(wireKey, request, name, BYTES, baseOf, resolve, reject)
+      const build = (reply: MetaReply, value: unknown): Base | undefined => this.#baseOf(reply, value)
+      const operation = new RetrievalOperation(wireKey, request, name, BYTES, build, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
     })
+  }
+
+  #baseOf(reply: MetaReply, value: unknown): Base | undefined {
+    if (!isFound(reply)) return undefined
+    const { clientFlags, size, won, lost } = reply
+    const bytes = value as Buffer | undefined
+    // With the value, no details come that tell a lease.
+    const isLease = bytes === undefined ? won || lost : bytes.length === 0 && this.#values.takesEmptyForLease
+    const isUnfilled = size === 0 && clientFlags === ClientFlags.bytes && isLease
+    return { casUnique: copyOf(reply.casUnique), clientFlags, isUnfilled, bytes }
   }
 
   #store(
@@ -219,13 +240,6 @@ const BYTES: ValueReader = {
     const bytes = buffer.subarray(start, end)
     return owned ? bytes : Buffer.from(bytes)
   },
-}
-
-function baseOf(reply: MetaReply, value: unknown): Base | undefined {
-  if (!isFound(reply)) return undefined
-  const { clientFlags, size, won, lost } = reply
-  const isUnfilled = size === 0 && clientFlags === 0 && (won || lost)
-  return { casUnique: copyOf(reply.casUnique), clientFlags, isUnfilled, bytes: value as Buffer | undefined }
 }
 
 function joinedOf(status: StoreStatus, casUnique: Uint64): Joined {

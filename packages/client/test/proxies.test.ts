@@ -81,7 +81,7 @@ describeWithCommand(onPath('yrmcdsd'), 'yrmcds', 'on yrmcds', () => {
 })
 
 /** A server that says it is a new memcached, and answers `mn` in a way of its own. */
-async function listenAsProxy(answerNoop: (socket: Socket) => void) {
+async function listenAsProxy(answerNoop: (socket: Socket) => void, metaGet = 'ERROR\r\n') {
   const asked: string[] = []
   let connections = 0
   const server = createServer((socket) => {
@@ -92,6 +92,7 @@ async function listenAsProxy(answerNoop: (socket: Socket) => void) {
         asked.push(word!)
         if (word === 'version') socket.write('VERSION 1.6.45\r\n')
         else if (word === 'mn') answerNoop(socket)
+        else if (word === 'mg') socket.write(metaGet)
         else if (word === 'get') socket.write('VALUE k 1 1\r\nv\r\nEND\r\n')
         else if (word === 'set') socket.write('STORED\r\n')
         else if (word === 'ms') socket.write(`HD ${/O\S+/.exec(line)![0]}\r\n`)
@@ -112,11 +113,12 @@ async function listenAsProxy(answerNoop: (socket: Socket) => void) {
   }
 }
 
-describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: number]>([
+describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: number, metaGet?: string]>([
   ['by MN', (socket) => socket.write('MN\r\n'), 'ms', 1],
   ['by ERROR', (socket) => socket.write('ERROR\r\n'), 'set', 1],
   ['by CLIENT_ERROR', (socket) => socket.write('CLIENT_ERROR unknown command\r\n'), 'set', 1],
   ['by SERVER_ERROR', (socket) => socket.write('SERVER_ERROR unsupported\r\n'), 'set', 1],
+  ['by SERVER_ERROR, and mg by EN', (socket) => socket.write('SERVER_ERROR lua failure\r\n'), 'ms', 1, 'EN\r\n'],
   ['by hanging up', (socket) => socket.end(), 'set', 3],
   ['by a reset', (socket) => socket.resetAndDestroy(), 'set', 3],
   ['by silence', () => {}, 'set', 2],
@@ -124,9 +126,9 @@ describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: numb
   ['by half a line', (socket) => socket.write('M'), 'set', 2],
   ['by the end of a list', (socket) => socket.write('END\r\n'), 'set', 2],
   ['as an old memcached', (socket) => socket.write('EN\r\n'), 'set', 2],
-])('the question for meta commands, answered %s', (_, answerNoop, word, connections) => {
+])('the question for meta commands, answered %s', (_, answerNoop, word, connections, metaGet) => {
   it('tells the protocol, ejects nobody, and is not asked again and again', async () => {
-    await using proxy = await listenAsProxy(answerNoop)
+    await using proxy = await listenAsProxy(answerNoop, metaGet)
     const options = { servers: proxy.address, poolSize: 1, timeoutMs: 5000, connectTimeoutMs: 150 }
     await using client = new MemcachedClient(options)
     let events = 0

@@ -53,6 +53,26 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
 
     const visit = (server: Server, path: string, cookie: string) => request(server).get(path).set('Cookie', cookie)
 
+    it('reload after save: a session with a new id has its cookie sent', async () => {
+      await using server = await listen(
+        app(
+          {},
+          {
+            '/renew': async (req, res) => {
+              await req.session.regenerate({ keep: true })
+              await promised((done) => req.session.save(done))
+              await promised((done) => req.session.reload(done))
+              res.json({})
+            },
+          },
+        ),
+      )
+      const agent = request.agent(server)
+      await agent.get('/in')
+      await agent.get('/renew')
+      expect((await agent.get('/data')).body).toMatchObject({ views: 1 })
+    })
+
     it('regenerate: a new id and an empty session; the old one is gone', async () => {
       const again: Routes = {
         '/again': async (req, res) => {

@@ -1,3 +1,7 @@
 export { rateLimit } from './rate-limit.ts'
 export type { RateLimitHook, RateLimitOptions } from './rate-limit.ts'
 export { ipKey } from './request-address.ts'
+export { memcacheSession } from './session.ts'
+export type { MemcacheSessionOptions, SessionData } from './session.ts'
+export { MemcacheStore } from 'memcache-ts/session'
+export type { MemcacheStoreOptions, StoredSession } from 'memcache-ts/session'

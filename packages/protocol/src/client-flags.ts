@@ -3,7 +3,7 @@
  * guide's Python program, so that other languages read plain values; 0 is what every client writes for bytes.
  */
 export const ClientFlags = {
-  /** Bytes as they are. The kit never stores 0: a lease's stub has it. */
+  /** Bytes as they are. No bytes at all are never stored so, nor is anything by the kit: a lease's stub has 0. */
   bytes: 0,
   /** UTF-8 text. */
   string: 1,
@@ -11,7 +11,7 @@ export const ClientFlags = {
   json: 2,
   /** JSON with tags for what JSON has no word for: Date, Map, Set, bigint, undefined, typed arrays (tagged-json). */
   taggedJson: 3,
-  /** Bytes as they are, stored by the kit. */
+  /** Bytes as they are, stored by the kit; by the client, no bytes at all. */
   kitBytes: 4,
   /** An entry of the kit: a line of JSON that says what is known of the value, then the value (docs/format.md). */
   entry: 8,

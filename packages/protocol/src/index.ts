@@ -82,4 +82,4 @@ export { BINARY_REQUEST_MAGIC, BinaryRequestReader, VALUE } from './binary/reque
 export type { BinaryRequest, BinaryRequestHandler } from './binary/request-reader.ts'
 export { writeBinaryResponseHeader } from './binary/response-formatter.ts'
 export { BINARY_HEADER_BYTES, writeBinaryHeader } from './binary/request-formatter.ts'
-export { hasEarlyMeta } from './server-version.ts'
+export { hasEarlyMeta, isBeforeLeases } from './server-version.ts'

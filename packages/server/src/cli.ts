@@ -40,13 +40,17 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
     warn(`-u: there is no user '${user}' to switch to`)
     process.exit(NO_SUCH_USER_STATUS)
   }
-  const server = new MemcachedServer(options)
+  const token = options.dashboardToken ?? process.env['MEMCACHE_DASHBOARD_TOKEN']
+  const server = new MemcachedServer(
+    options.dashboard === undefined || token === undefined ? options : { ...options, dashboardToken: token },
+  )
   server.on('log', (line) => writeOut(2, `${line}\n`))
   endBySignal(server)
   if (listens) {
     const { host, port } = await server.listen()
     if (port === 0) say(`memcache-ts-server ${version} on ${host}`)
     else say(`memcache-ts-server ${version} on ${host.includes(':') ? `[${host}]` : host}:${port}`)
+    if (server.dashboardUrl !== undefined) say(`dashboard on ${server.dashboardUrl}`)
   } else {
     warn('warning: -p 0 and no unix socket: it listens nowhere')
     setInterval(() => {}, 0x7fff_ffff)

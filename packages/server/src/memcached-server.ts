@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
@@ -9,6 +10,8 @@ import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionOwner } from './connection.ts'
+import type { ListeningDashboard } from './dashboard/listen.ts'
+import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
@@ -70,6 +73,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #listens = false
   #nextId = FIRST_CONNECTION_ID
   #idleTimer: NodeJS.Timeout | undefined
+  #dashboard: ListeningDashboard | undefined
   #flushAt = 0
   #verbosity: number
   #closed = false
@@ -141,6 +145,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       for (const where of this.#udpAddresses()) {
         this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
       }
+      await this.#openDashboard()
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
@@ -155,6 +160,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Speaks memcached with whoever holds the other end of the stream. */
   handle(stream: Duplex): void {
+    this.#handle(stream, this.#owner)
+  }
+
+  #handle(stream: Duplex, owner: ConnectionOwner): void {
     if (this.#closed) {
       stream.destroy()
       return
@@ -162,7 +171,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#begin()
     const id = this.#nextId++
     const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
-    const connection = new Connection(stream, this.#owner, false, ends)
+    const connection = new Connection(stream, owner, false, ends)
     stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
   }
@@ -171,6 +180,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   stats(): Record<string, string | number> {
     this.#owner.tick()
     return Object.fromEntries(generalStatistics(this.#owner))
+  }
+
+  /** Where the dashboard is, `http://127.0.0.1:11212/`, once the server listens; `undefined` without the option. */
+  get dashboardUrl(): string | undefined {
+    return this.#dashboard?.url
   }
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
@@ -197,6 +211,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#closed = true
     this.#maintenance.stop()
     clearInterval(this.#idleTimer)
+    await this.#dashboard?.close()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
     for (const listener of this.#udpListeners) listener.close()
@@ -257,6 +272,43 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** The dashboard is loaded only if it is asked for. */
+  async #openDashboard(): Promise<void> {
+    const { dashboard, dashboardToken } = this.#options
+    if (dashboard === '') return
+    const { listenForDashboard, readDashboardAddress } = await import('./dashboard/listen.ts')
+    const { OwnServer } = await import('./dashboard/own-server.ts')
+    const own = [new OwnServer(this.#dashboardAccess())]
+    const token = dashboardToken === '' ? undefined : dashboardToken
+    this.#dashboard = await listenForDashboard({ ...readDashboardAddress(dashboard), token, servers: () => own })
+  }
+
+  #dashboardAccess(): OwnServerAccess {
+    const first = this.#listeners[0] ?? this.#udpListeners[0]!
+    // Whoever may act has given the dashboard's token, and speaks text, whatever the others have to speak.
+    const trusting = Object.create(this.#owner, {
+      credentials: { value: undefined },
+      passwords: { value: undefined },
+      options: { value: { ...this.#options, protocol: 'auto' } },
+    }) as ConnectionOwner
+    return {
+      name: first.port === undefined ? first.host : hostPort(first.host, first.port),
+      statistics: (form) => {
+        this.#owner.tick()
+        const statistics = statisticsOf(form, this.#owner)
+        return statistics === undefined ? undefined : Object.fromEntries(statistics)
+      },
+      connect: () => {
+        const [ours, theirs] = duplexPair()
+        // One end of a pair does not notice that the other one was destroyed.
+        ours.once('close', () => theirs.destroy())
+        this.#handle(theirs, trusting)
+        return ours
+      },
+      probeAddress: () => (first.port === undefined ? { path: first.host } : reachable(first.host, first.port)),
+    }
   }
 
   #addresses(): ListenAddress[] {
@@ -432,6 +484,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
 function portLine(transport: string, { family, port }: Pick<Listener, 'family' | 'port'>): string {
   return `${transport} ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`
+}
+
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** Where this machine reaches what listens on an address, which may be all of them. */
+function reachable(host: string, port: number): { host: string; port: number } {
+  return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
 }
 
 /** Ends a stream once what was written has left; gives up on a client that does not take it. */

@@ -76,6 +76,16 @@ export interface MemcachedServerOptions {
   protocol?: 'auto' | 'ascii' | 'binary' | undefined
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
+  /**
+   * Serves a dashboard and `/metrics` over HTTP on this address while the server listens (`--dashboard`): `'127.0.0.1:11212'`, `':0'`. `true`
+   * is 127.0.0.1:11212. Default: none.
+   */
+  dashboard?: string | boolean | undefined
+  /**
+   * What opens the dashboard's key browser and actions (`--dashboard-token`), 8 characters or more. A dashboard that listens elsewhere than
+   * on loopback needs a token, and then asks for it first. Default: none, the dashboard is read-only.
+   */
+  dashboardToken?: string | undefined
   /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
   tuning?: Partial<ServerTuning> | undefined
   /** Where the time comes from; for tests. */
@@ -85,8 +95,8 @@ export interface MemcachedServerOptions {
 /** The options with their defaults; `udpPort` is -1 without UDP. */
 export type ResolvedServerOptions = Omit<
   { [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]> },
-  'tuning' | 'host'
-> & { readonly host: readonly string[]; readonly tuning: ServerTuning }
+  'tuning' | 'host' | 'dashboard'
+> & { readonly host: readonly string[]; readonly dashboard: string; readonly tuning: ServerTuning }
 
 /** `udpPort` of a server without UDP. */
 export const NO_UDP = -1
@@ -119,8 +129,13 @@ const DEFAULTS: ResolvedServerOptions = {
   prefixDelimiter: '',
   protocol: 'auto',
   verbosity: 0,
+  dashboard: '',
+  dashboardToken: '',
   tuning: DEFAULT_TUNING,
 }
+
+/** Where the dashboard is, if it is only switched on. */
+const DEFAULT_DASHBOARD_ADDRESS = '127.0.0.1:11212'
 
 const LEAST_ITEM_MAX_BYTES = 1024
 const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
@@ -134,7 +149,12 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   const known = Object.keys(DEFAULTS)
   checkOptions('MemcachedServer', { ...rest }, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  const base = { ...DEFAULTS, ...given, host: host === undefined ? DEFAULTS.host : [host].flat() }
+  const base = {
+    ...DEFAULTS,
+    ...given,
+    host: host === undefined ? DEFAULTS.host : [host].flat(),
+    dashboard: dashboardAddress(rest.dashboard),
+  }
   requireInteger('port', base.port, 0, 65_535)
   if (given['udpPort'] !== undefined) requireInteger('udpPort', base.udpPort, 0, 65_535)
   requireInteger('udpReplyMaxBytes', base.udpReplyMaxBytes, 0, 0x7fff_ffff)
@@ -183,6 +203,17 @@ function refuseWithUdp({ authFile, saslPasswordFile, unixSocket }: ResolvedServe
   const other = Object.entries({ authFile, saslPasswordFile, unixSocket }).find(([, value]) => value !== '')
   if (other !== undefined)
     throw new MemcacheOptionError(`udpPort cannot be used with ${other[0]}: leave out one of them`)
+}
+
+function dashboardAddress(dashboard: unknown): string {
+  if (dashboard === undefined || dashboard === false) return ''
+  if (dashboard === true) return DEFAULT_DASHBOARD_ADDRESS
+  if (typeof dashboard !== 'string') {
+    throw new MemcacheOptionError(
+      `dashboard must be an address such as '${DEFAULT_DASHBOARD_ADDRESS}', or true, got a ${typeof dashboard}`,
+    )
+  }
+  return dashboard
 }
 
 function requireInteger(name: string, value: number, least: number, most: number): void {

@@ -2,6 +2,7 @@ import {
   formatAuth,
   formatVersion,
   hasEarlyMeta,
+  isBeforeLeases,
   MemcacheAuthError,
   MemcacheProtocolError,
   MemcacheServerError,
@@ -11,7 +12,7 @@ import {
 import { binaryDialect } from '../dialects/binary/binary-dialect.ts'
 import type { Dialect, DialectName } from '../dialects/dialect.ts'
 import { metaDialect } from '../dialects/meta/meta-dialect.ts'
-import { textDialect } from '../dialects/text/text-dialect.ts'
+import { oldTextDialect, textDialect } from '../dialects/text/text-dialect.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 
 /** Who the client says it is. */
@@ -24,6 +25,8 @@ export interface Credentials {
 export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { opcode: Opcode.version } }
 /** The meta no-op, which every server with meta commands answers `MN`. */
 const META_NOOP_REQUEST: LinesRequest = { text: 'mn\r\n' }
+/** A meta get of a key that nobody stores: `EN` from every server with meta commands. */
+const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
 
 /** How much of an answer that makes no sense an error shows. */
 const EXCERPT_LENGTH = 80
@@ -49,7 +52,7 @@ export interface Greeting {
 
 /**
  * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then the server is
- * asked by `mn` whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
+ * asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
  * @returns the dialect for what follows.
  * @throws MemcacheAuthError when the credentials are refused.
  * @throws MemcacheProtocolError for an answer to `mn` that makes no sense: the connection cannot be used.
@@ -63,18 +66,35 @@ export async function greet(greeting: Greeting): Promise<Dialect> {
     throw new MemcacheProtocolError(`the server answered ${said} to version: it is no memcached`)
   }
   if (sasl) return binaryDialect
-  if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : textDialect
-  if (hasEarlyMeta(version.replace('VERSION ', ''))) return textDialect
+  const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextDialect : textDialect
+  if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : text
+  if (hasEarlyMeta(version.replace('VERSION ', ''))) return text
   greeting.asksForMeta()
-  try {
-    const [line] = await greeting.ask(META_NOOP_REQUEST)
-    if (line === 'MN') return metaDialect
-  } catch (error) {
-    if (error instanceof MemcacheServerError || error instanceof MemcacheUnsupportedError) return textDialect
-    throw error
+  const line = await answerOrRefusal(greeting, META_NOOP_REQUEST)
+  if (line === 'MN') return metaDialect
+  if (line === undefined) return text
+  if (line instanceof MemcacheServerError) {
+    // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta commands.
+    const answer = await answerOrRefusal(greeting, META_GET_REQUEST)
+    return answer === 'EN' || answer === 'HD' ? metaDialect : text
   }
   // Of what else it may have said, more can follow.
   throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
+}
+
+/** The line of an answer, an error of the server's own, or `undefined` where it does not know the command. */
+async function answerOrRefusal(
+  greeting: Greeting,
+  request: LinesRequest,
+): Promise<string | MemcacheServerError | undefined> {
+  try {
+    const [line = ''] = await greeting.ask(request)
+    return line
+  } catch (error) {
+    if (error instanceof MemcacheUnsupportedError) return undefined
+    if (!(error instanceof MemcacheServerError)) throw error
+    return error.message.includes(' SERVER_ERROR ') ? error : undefined
+  }
 }
 
 async function authenticate({ ask, sasl, redact }: Greeting, { username, password }: Credentials): Promise<void> {

@@ -11,12 +11,17 @@ const KEY_BYTES = 251
 /** Of one line: hosted servers and proxies take no longer ones (nutcracker's mbuf is 16 KiB). */
 const MAX_LINE_BYTES = 16_000
 
+/**
+ * What an empty value with client flags 0 may be: a lease that nobody has filled where the server has leases, which meta commands tell from a
+ * value (`told`) and classic ones do not (`untold`).
+ */
+export type Leases = 'told' | 'untold' | 'none'
+
 /** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListExchange implements LineExchange<KeyListOperation> {
-  readonly #leases: boolean
+  readonly #leases: Leases
 
-  /** @param leases whether the server has leases, so that an empty value without flags may be one. */
-  constructor(leases: boolean) {
+  constructor(leases: Leases) {
     this.#leases = leases
   }
 
@@ -70,7 +75,9 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
   ): void {
     const { clientFlags, casUnique } = answers.valueLine
     if (operation.withCas) operation.casUnique = casUnique.toBigInt()
-    if (this.#leases && start === end && clientFlags === 0) operation.takeEmpty()
+    const mayBeLease = start === end && clientFlags === 0 && this.#leases !== 'none'
+    if (mayBeLease && this.#leases === 'told') operation.takeEmpty()
+    else if (mayBeLease) operation.takeUncertain(buffer, start)
     else operation.take(buffer, start, end, clientFlags, owned)
   }
 

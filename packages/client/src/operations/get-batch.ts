@@ -105,6 +105,13 @@ export class GetBatch extends KeyListOperation {
     return true
   }
 
+  protected get takesEmptyForLease(): boolean {
+    return this.#reader.takesEmptyForLease === true
+  }
+
+  /** The end of the batch resolves it. */
+  protected miss(): void {}
+
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     const first = this.#calls[index]!
     // A proxy may say the same twice.

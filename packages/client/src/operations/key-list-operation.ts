@@ -44,6 +44,17 @@ export abstract class KeyListOperation extends Operation {
     this.askAgain(this.#found)
   }
 
+  /**
+   * It may be a lease that nobody has filled, and the protocol does not tell. It is a miss, which a cache may always say, unless the codec
+   * stores values so.
+   */
+  takeUncertain(buffer: Buffer, at: number): void {
+    if (this.takesEmptyForLease) this.miss(this.#found)
+    else this.hit(this.#found, buffer, at, at, 0, false)
+  }
+
+  protected abstract readonly takesEmptyForLease: boolean
+  protected abstract miss(index: number): void
   protected abstract hit(
     index: number,
     buffer: Buffer,

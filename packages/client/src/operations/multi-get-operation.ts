@@ -41,6 +41,12 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     this.given.push(given)
   }
 
+  protected get takesEmptyForLease(): boolean {
+    return this.#reader.takesEmptyForLease === true
+  }
+
+  protected miss(): void {}
+
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     if (this.settled) return
     const given = this.given[index]!

@@ -67,6 +67,12 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     }
   }
 
+  /** Takes an empty value with client flags 0, where the protocol does not tell whether it is a lease that nobody has filled. */
+  takeUncertain(reply: MetaReply, buffer: Buffer, at: number): void {
+    if (this.#reader.takesEmptyForLease === true) return
+    this.take(reply, buffer, at, at, false)
+  }
+
   finish(reply: MetaReply): void {
     if (this.settled) return
     try {

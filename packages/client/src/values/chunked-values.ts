@@ -46,6 +46,7 @@ export class ChunkedValues implements ValueReader {
   readonly #chunkBytes: number
   readonly #fetch: FetchChunks
   #bytesFlags: ReadonlySet<number> | undefined
+  #takesEmptyForLease: boolean | undefined
 
   /** @param chunkBytes what fits an item; `Infinity` never makes chunks, but reads them. */
   constructor(codec: ValueCodec, chunkBytes: number, unreadable: 'error' | 'miss', fetch: FetchChunks) {
@@ -59,6 +60,12 @@ export class ChunkedValues implements ValueReader {
   /** Whether values over the item limit are stored in chunks, so that an item that goes may leave some behind. */
   get makesChunks(): boolean {
     return this.#chunkBytes < Infinity
+  }
+
+  get takesEmptyForLease(): boolean {
+    const { readsLeases = false } = this.#codec
+    this.#takesEmptyForLease ??= !readsLeases && ![Buffer.alloc(0), ''].some((empty) => this.#isStoredAsLease(empty))
+    return this.#takesEmptyForLease
   }
 
   encode(value: unknown): EncodedValue {
@@ -107,8 +114,9 @@ export class ChunkedValues implements ValueReader {
 
   /** The client flags of text or bytes that are stored as they are. */
   plainFlags(value: Buffer | string): number {
-    const encoded = this.#tryEncode(typeof value === 'string' ? '' : Buffer.alloc(0))
-    return encoded?.bytes.length === 0 ? encoded.clientFlags : ClientFlags.bytes
+    const like = typeof value === 'string' ? '' : Buffer.alloc(Math.min(1, value.length))
+    const encoded = this.#tryEncode(like)
+    return encoded?.bytes.length === like.length ? encoded.clientFlags : ClientFlags.bytes
   }
 
   #findBytesFlags(): ReadonlySet<number> {
@@ -120,6 +128,12 @@ export class ChunkedValues implements ValueReader {
       else found.delete(encoded.clientFlags)
     }
     return found
+  }
+
+  /** Whether a value is stored as memcached stores a lease: empty, with client flags 0. */
+  #isStoredAsLease(value: unknown): boolean {
+    const encoded = this.#tryEncode(value)
+    return encoded !== undefined && encoded.bytes.length === 0 && encoded.clientFlags === ClientFlags.bytes
   }
 
   #tryEncode(value: unknown): EncodedValue | undefined {

@@ -29,7 +29,8 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
   const encodePlain = (value: unknown): EncodedValue => {
     // Text that UTF-8 cannot hold is JSON, which escapes it.
     if (typeof value === 'string' && value.isWellFormed()) return { bytes: value, clientFlags: ClientFlags.string }
-    if (Buffer.isBuffer(value)) return { bytes: copyOf(value), clientFlags: bytesFlags }
+    if (Buffer.isBuffer(value))
+      return { bytes: copyOf(value), clientFlags: value.length === 0 ? ClientFlags.kitBytes : bytesFlags }
     if (isPlainJson(value)) return { bytes: JSON.stringify(value), clientFlags: ClientFlags.json }
     const { text, isTagged } = encodeTaggedJson(value)
     return { bytes: text, clientFlags: isTagged ? ClientFlags.taggedJson : ClientFlags.json }
@@ -51,7 +52,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
         case ClientFlags.json:
           return parse(decodeJson, buffer, start, end)
         case ClientFlags.bytes:
-        case bytesFlags: {
+        case ClientFlags.kitBytes: {
           const bytes = buffer.subarray(start, end)
           return owned ? bytes : Buffer.from(bytes)
         }

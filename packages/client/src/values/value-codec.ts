@@ -21,12 +21,19 @@ export interface ValueCodec {
    * bytes are stored with them, as they are.
    */
   canJoin?(clientFlags: number): boolean
+  /**
+   * Whether the codec itself tells an empty value with client flags 0, which may be a lease that nobody has filled, from a stored value. Without
+   * it, such a value is a miss where the protocol does not tell leases, unless the codec stores an empty text or no bytes so.
+   */
+  readonly readsLeases?: boolean
 }
 
 /** Reads a value from where it was received; what it keeps, it copies, unless the memory is `owned` by nobody else. */
 export interface ValueReader {
   /** What a value that it cannot decode is, where the call does not say. Default: an error. */
   readonly unreadable?: 'error' | 'miss'
+  /** Whether an empty value with client flags 0 is a lease that nobody has filled, where the protocol does not tell. */
+  readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
 }
 
@@ -50,11 +57,15 @@ const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 /** A codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says. */
 export function guardedCodec(codec: ValueCodec): ValueCodec {
   const encode = (value: unknown): EncodedValue => checkEncoded(encodeBy(codec, value))
-  const joins = codec.canJoin === undefined ? {} : { canJoin: (clientFlags: number) => codec.canJoin!(clientFlags) }
-  if (!isReader(codec)) return { encode, ...joins, decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags) }
+  const { readsLeases } = codec
+  const own = {
+    ...(codec.canJoin === undefined ? {} : { canJoin: (clientFlags: number) => codec.canJoin!(clientFlags) }),
+    ...(readsLeases === undefined ? {} : { readsLeases }),
+  }
+  if (!isReader(codec)) return { encode, ...own, decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags) }
   const reading: ValueCodec & ValueReader = {
     encode,
-    ...joins,
+    ...own,
     decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags),
     read: (buffer, start, end, clientFlags, owned) => codec.read(buffer, start, end, clientFlags, owned),
   }

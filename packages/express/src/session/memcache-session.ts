@@ -49,7 +49,7 @@ declare module 'express-session' {
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '') throw new MemcacheOptionError('property must be a name')
-  const settings = sessionSettings('memcacheSession', rest as SessionOptions<Request>)
+  const settings = sessionSettings('memcacheSession', rest as SessionOptions<Request>, false)
   const middleware = sessionMiddleware(settings as SessionSettings, property) as unknown as RequestHandler
   return Object.assign(middleware, { store: settings.store as unknown as MemcacheStore })
 }

@@ -72,6 +72,8 @@ export class KitCodec implements ValueCodec {
     )
   }
 
+  readonly readsLeases = true
+
   decode(bytes: Buffer, clientFlags: number): unknown {
     return this.read(bytes, 0, bytes.length, clientFlags, true)
   }

@@ -4,7 +4,19 @@ export type { MemcacheStoreOptions } from './store-options.ts'
 export type { OnCacheDown } from './cache-down.ts'
 export type { Cookie, CookieOptions } from './cookie.ts'
 export type { Secret } from './id-cookie.ts'
-export type { AnyStore, Callback, LockOptions, Session, SessionHolder, SessionLock, StoredData } from './session.ts'
+export { fetchSession } from './fetch-session.ts'
+export type { FetchSessionOptions, FetchSessions, OpenedSession } from './fetch-session.ts'
+export { isInPath } from './cookie-path.ts'
+export type {
+  AnyStore,
+  AsyncSession,
+  Callback,
+  LockOptions,
+  Session,
+  SessionHolder,
+  SessionLock,
+  StoredData,
+} from './session.ts'
 export { sessionSettings } from './session-options.ts'
 export type { SessionOptions, SessionSettings } from './session-options.ts'
 export { RequestSession } from './request-session.ts'

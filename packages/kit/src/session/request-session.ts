@@ -1,3 +1,4 @@
+import { AttendedPromise } from './attended-promise.ts'
 import { Cookie } from './cookie.ts'
 import type { CookieData } from './cookie.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
@@ -82,6 +83,19 @@ export class RequestSession implements SessionActions {
     this.#session = session
   }
 
+  get givesPromises(): boolean {
+    return this.#settings.givesPromises && !this.#isSavingAtEnd
+  }
+
+  promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void> {
+    let settle!: Callback
+    const outcome = new AttendedPromise((resolve, reject) => {
+      settle = (error) => (isError(error) ? reject(error) : resolve())
+    })
+    start(settle, () => outcome.isAttended)
+    return outcome
+  }
+
   /**
    * Reads the session, or makes one.
    * @param done called with the error if there can be none: the request then goes on without.
@@ -107,12 +121,12 @@ export class RequestSession implements SessionActions {
     this.#originalText = textOf(session)
   }
 
-  save(session: Session, callback: Callback | undefined): void {
+  save(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
     this.#savedText = textOf(session)
-    this.#write('save', (done) => this.holder.sessionStore!.set(session.id, session, done), callback, true)
+    this.#write('save', (done) => this.holder.sessionStore!.set(session.id, session, done), callback, isTold)
   }
 
-  destroy(session: Session, callback: Callback | undefined): void {
+  destroy(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
     const { holder } = this
     this.session = undefined
     // As express-session does; what stands for the request would inherit another session in the place of this one.
@@ -122,7 +136,7 @@ export class RequestSession implements SessionActions {
     }
     this.#isDestroyed = true
     const destroy = (done: Callback): void => holder.sessionStore!.destroy(session.id, done)
-    this.#afterWrites(() => this.#write('destroy', destroy, callback, callback !== undefined))
+    this.#afterWrites(() => this.#write('destroy', destroy, callback, isTold))
   }
 
   reload(session: Session, callback: Callback): void {
@@ -150,7 +164,7 @@ export class RequestSession implements SessionActions {
           this.#savedText = undefined
           callback(error)
         },
-        true,
+        always,
       ),
     )
   }
@@ -196,7 +210,7 @@ export class RequestSession implements SessionActions {
       if (isEnd && unsetDestroys && !this.#isDestroyed && typeof holder.sessionID === 'string') {
         const id = holder.sessionID
         this.#isDestroyed = true
-        this.#write('destroy', (done) => store.destroy(id, done), undefined, false)
+        this.#write('destroy', (done) => store.destroy(id, done), undefined, always)
       }
       return
     }
@@ -210,8 +224,8 @@ export class RequestSession implements SessionActions {
       } finally {
         this.#isSavingAtEnd = false
       }
-    } else if (isEnd && !this.#isSaved && store.touch !== undefined && this.#cookieId === holder.sessionID) {
-      this.#write('renewal', (done) => store.touch!(session.id, session, done), undefined, false)
+    } else if (isEnd && !this.#isSaved && store.touch !== undefined && this.#isAsSent) {
+      this.#write('renewal', (done) => store.touch!(session.id, session, done), undefined, always)
     }
   }
 
@@ -269,6 +283,11 @@ export class RequestSession implements SessionActions {
   /** The session as the application has left it, which may have deleted the property, or put another one in its place. */
   get #current(): Session | null | undefined {
     return this.holder.session
+  }
+
+  /** Whether the session is the one that the cookie names. */
+  get #isAsSent(): boolean {
+    return this.#cookieId !== undefined && this.#cookieId === this.holder.sessionID
   }
 
   async #saveNow(): Promise<void> {
@@ -347,21 +366,28 @@ export class RequestSession implements SessionActions {
 
   /**
    * Starts a write and remembers it until it is done, or, where nobody is told that it failed, until the response is ended.
-   * @param isTold whether the callback is the application's.
+   * @param callback the application's, if it has given one.
+   * @param isTold whether it has an ear for it.
    */
-  #write(kind: WriteKind, start: (done: Callback) => void, callback: Callback | undefined, isTold: boolean): void {
+  // oxlint-disable-next-line max-params -- a write, and who is told of it
+  #write(
+    kind: WriteKind,
+    start: (done: Callback) => void,
+    callback: Callback | undefined,
+    isTold: () => boolean,
+  ): void {
     let write: SessionWrite | undefined
     let settled: { error: unknown } | undefined
-    const isUnattended = !isTold || callback === undefined || this.#isSavingAtEnd
+    const isAttended = callback === undefined || this.#isSavingAtEnd ? never : isTold
     let settle: ((error: unknown) => void) | undefined
     start((error) => {
       settled = { error }
       if (kind === 'save') this.#hasFailed = isError(error)
-      if (write !== undefined && (!isError(error) || !isUnattended)) this.#writes!.delete(write)
+      if (write !== undefined && (!isError(error) || isAttended())) this.#writes!.delete(write)
       settle?.(error)
       callback?.(error)
     })
-    if (settled !== undefined && (!isError(settled.error) || !isUnattended)) return
+    if (settled !== undefined && (!isError(settled.error) || isAttended())) return
     const outcome = new Promise<void>((resolve, reject) => {
       settle = (error) => (isError(error) ? reject(error) : resolve())
       if (settled !== undefined) settle(settled.error)
@@ -422,8 +448,10 @@ export class RequestSession implements SessionActions {
     const { sessionID } = this.holder
     if (typeof sessionID !== 'string' || this.#hasFailed) return false
     const { saveUninitialized, rolling } = this.#settings
+    // What was stored under another id than the client's is lost to it without the cookie.
+    const isStoredAnew = this.#savedText !== undefined && this.#originalId !== this.#cookieId
     return this.#cookieId !== sessionID
-      ? saveUninitialized || this.#isModified(session)
+      ? saveUninitialized || isStoredAnew || this.#isModified(session)
       : rolling ||
           (session.cookie.expires !== null && session.cookie.expires !== undefined && this.#isModified(session))
   }
@@ -432,6 +460,9 @@ export class RequestSession implements SessionActions {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
 }
+
+const always = (): boolean => true
+const never = (): boolean => false
 
 /** The session of a visitor whose own could not be read: whoever wants to save it is told that it cannot be. */
 function withoutStore(session: Session, error: unknown): void {

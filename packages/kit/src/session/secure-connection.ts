@@ -28,8 +28,8 @@ export function warnOfInsecureConnection({ headers }: ConnectionCarrier): void {
   hasWarned = true
   process.emitWarning(
     isForwarded
-      ? "the session's cookie is not sent: it is Secure, and the proxy that says that the connection is secure is not trusted. Say app.set('trust proxy', 1), or give memcacheSession({ proxy: true })"
-      : "the session's cookie is not sent: it is Secure, and the connection is not. Use cookie.secure 'auto', or, behind a proxy that ends TLS, have it send X-Forwarded-Proto and say app.set('trust proxy', 1)",
+      ? "the session's cookie is not sent: it is Secure, and the proxy that says that the connection is secure is not trusted. Have your framework trust it (Express: app.set('trust proxy', 1); Fastify: trustProxy), or give the sessions the option proxy: true"
+      : "the session's cookie is not sent: it is Secure, and the connection is not. Use cookie.secure 'auto', or, behind a proxy that ends TLS, have it send X-Forwarded-Proto and your framework trust it (Express: app.set('trust proxy', 1); Fastify: trustProxy)",
     { code: 'MEMCACHE_SESSION_SECURE_COOKIE' },
   )
 }

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { CookieData } from './cookie.ts'
+import type { CookieOptions } from './cookie.ts'
 import type { CookieCarrier, Secret } from './id-cookie.ts'
+import { isInPath } from './cookie-path.ts'
 import { holderOf } from './property-holder.ts'
 import { RequestSession } from './request-session.ts'
 import { ResponseSession } from './response-session.ts'
@@ -23,20 +24,14 @@ export type SessionMiddleware = (
  * @param property the property of the request that has the session.
  */
 export function sessionMiddleware(settings: SessionSettings, property: string): SessionMiddleware {
-  const { store, skip, cookie } = settings
+  const { skip, cookie, isAvailable } = settings
   const fixedPath = typeof cookie === 'function' ? undefined : (cookie.path ?? '/')
-  let isConnected = true
-  if (settings.down?.skips !== false) {
-    store.on?.('disconnect', () => (isConnected = false))
-    store.on?.('connect', () => (isConnected = true))
-  }
-
   return (incoming, response, next) => {
     const request = incoming as NodeRequest
     const holder = holderOf(request, property)
-    if (holder.session || !isConnected) return next()
-    const path = fixedPath ?? (settings.cookie as (request: unknown) => Partial<CookieData>)(request).path ?? '/'
-    if (!isInPath(request, path) || skip?.(request) === true) return next()
+    if (holder.session || !isAvailable()) return next()
+    const path = fixedPath ?? (settings.cookie as (request: unknown) => CookieOptions)(request).path ?? '/'
+    if (!isInPath(request.originalUrl ?? request.url ?? '', path) || skip?.(request) === true) return next()
     const secrets = settings.secrets ?? secretsOf(request)
     if (secrets === undefined) return next(new MemcacheOptionError('secret option required for sessions'))
     const session = new RequestSession(settings, secrets, { carrier: request, request, holder })
@@ -47,24 +42,4 @@ export function sessionMiddleware(settings: SessionSettings, property: string): 
 /** Those of cookie-parser. */
 function secretsOf({ secret }: NodeRequest): readonly Secret[] | undefined {
   return secret === undefined || secret === '' ? undefined : [secret]
-}
-
-/** Whether the cookie would be sent with a request of this path. */
-function isInPath(request: NodeRequest, path: string): boolean {
-  const url = (request.originalUrl ?? request.url ?? '') || '/'
-  if (path === '/' && url.startsWith('/')) return true
-  return pathOf(url).startsWith(path || '/')
-}
-
-/** The path of a request's target, which may be absolute (RFC 9112 section 3.2.2). */
-function pathOf(url: string): string {
-  if (!url.startsWith('/')) {
-    try {
-      return new URL(url).pathname
-    } catch {
-      return url
-    }
-  }
-  const query = url.indexOf('?')
-  return query === -1 ? url : url.slice(0, query)
 }

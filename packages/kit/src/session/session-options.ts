@@ -76,7 +76,11 @@ export interface SessionSettings<Request = unknown> {
   readonly rolling: boolean
   readonly saveUninitialized: boolean
   readonly unsetDestroys: boolean
+  /** Whether the methods of sessions return promises, where they are called without a callback. */
+  readonly givesPromises: boolean
   readonly skip: ((request: Request) => boolean) | undefined
+  /** Whether the store can be asked at all; requests have no session otherwise. */
+  readonly isAvailable: () => boolean
   /** What becomes of failed reads and writes; `undefined` where a store of another kind goes by express-session's rules. */
   readonly down: CacheDown | undefined
 }
@@ -87,15 +91,15 @@ const ID_BYTES = 24
 /**
  * The settings that options say.
  * @param owner whose options they are: named by errors.
- * @param moreNames the options that the owner has besides.
+ * @param givesPromises whether the methods of sessions return promises, where they are called without a callback.
  * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
  */
 export function sessionSettings<Request>(
   owner: string,
   options: SessionOptions<Request>,
-  moreNames: readonly string[] = [],
+  givesPromises: boolean,
 ): SessionSettings<Request> {
-  checkOptions(owner, options, [...OPTION_NAMES, ...moreNames], HINTS)
+  checkOptions(owner, options, OPTION_NAMES, HINTS)
   const { cache, genid, unset, onCacheDown = 'error', skip } = options
   if (genid !== undefined && typeof genid !== 'function')
     throw new MemcacheOptionError('genid option must be a function')
@@ -107,6 +111,7 @@ export function sessionSettings<Request>(
   }
   const down = new CacheDown(onCacheDown, (message) => (cache ?? getDefaultMemcache()).warn(message))
   const store = options.store ?? openStore(options)
+  const isOurs = options.store === undefined || store instanceof MemcacheStore
   store.generate = generateFor
   return {
     name: options.name ?? DEFAULT_NAME,
@@ -120,10 +125,22 @@ export function sessionSettings<Request>(
     rolling: options.rolling ?? false,
     saveUninitialized: options.saveUninitialized ?? false,
     unsetDestroys: unset === 'destroy',
+    givesPromises,
     skip,
-    down: options.store === undefined || store instanceof MemcacheStore ? down : undefined,
+    isAvailable: isOurs && !down.skips ? always : connectionOf(store),
+    down: isOurs ? down : undefined,
   }
 }
+
+/** Whether a store is connected, as it says itself by its events. */
+function connectionOf(store: AnyStore): () => boolean {
+  let isConnected = true
+  store.on?.('disconnect', () => (isConnected = false))
+  store.on?.('connect', () => (isConnected = true))
+  return () => isConnected
+}
+
+const always = (): boolean => true
 
 function openStore<Request>(options: SessionOptions<Request>): MemcacheStore {
   const { cookie } = options

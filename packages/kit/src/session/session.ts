@@ -30,8 +30,15 @@ export type StoredData = Record<string, unknown> & { cookie: Record<string, unkn
 export interface SessionActions {
   /** The session of the request, made of what was read when it is first looked at. */
   session: Session | null | undefined
-  save(session: Session, callback: Callback | undefined): void
-  destroy(session: Session, callback: Callback | undefined): void
+  /** Whether methods that are called without a callback return promises, as in frameworks of today; express-session's return the session. */
+  readonly givesPromises: boolean
+  /**
+   * The outcome of a write as a promise; if nobody waits for it, its failure counts for the response.
+   * @param start is given whether somebody waits for it.
+   */
+  promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void>
+  save(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
+  destroy(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
   reload(session: Session, callback: Callback): void
   regenerate(session: Session, callback: Callback): void
   /** Gives the request a new session, which is empty. */
@@ -39,6 +46,27 @@ export interface SessionActions {
   /** A new id for the same data. */
   rotate(session: Session): Promise<void>
   lock(session: Session, options: LockOptions | undefined): Promise<SessionLock>
+}
+
+/** A session in a framework of today: its methods return promises. Its enumerable properties are what is stored. */
+export interface AsyncSession {
+  readonly id: string
+  cookie: Cookie
+  /** Stores the session now, and not at the end of its request. */
+  save(): Promise<void>
+  /** Reads the session again; afterwards it is the request's, and this one is not any more. */
+  reload(): Promise<void>
+  /** Ends the session, and takes its cookie back. */
+  destroy(): Promise<void>
+  /** A new id, with the same data where `keep` is true: for a change of what the user may do. */
+  regenerate(options?: { keep?: boolean | undefined }): Promise<void>
+  /** Lets the session live as long again as it did at first. */
+  touch(): this
+  /**
+   * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again: afterwards use the
+   * request's. The lock ends with `release`, which saves the session, or with the response.
+   */
+  lock(options?: LockOptions): Promise<SessionLock>
 }
 
 /** Options of `req.session.lock`. */
@@ -131,22 +159,31 @@ const METHODS = {
     return this
   },
 
-  save(this: Session, callback?: Callback): Session {
+  save(this: Session, callback?: Callback): unknown {
     const actions = actionsOf(this.req)
+    if (callback === undefined && actions?.givesPromises === true) {
+      return actions.promiseOf((done, isTold) => actions.save(this, done, isTold))
+    }
     if (actions === undefined) this.req.sessionStore!.set(this.id, this, callback ?? (() => {}))
     else actions.save(this, callback)
     return this
   },
 
-  reload(this: Session, callback: Callback): Session {
+  reload(this: Session, callback: Callback): unknown {
     const actions = actionsOf(this.req)
+    if (callback === undefined && actions?.givesPromises === true) {
+      return promised((done) => actions.reload(this, done))
+    }
     if (actions === undefined) loadInto(this.req, this.id, callback)
     else actions.reload(this, callback)
     return this
   },
 
-  destroy(this: Session, callback?: Callback): Session {
+  destroy(this: Session, callback?: Callback): unknown {
     const actions = actionsOf(this.req)
+    if (callback === undefined && actions?.givesPromises === true) {
+      return actions.promiseOf((done, isTold) => actions.destroy(this, done, isTold))
+    }
     if (actions === undefined) {
       delete this.req.session
       this.req.sessionStore!.destroy(this.id, callback)

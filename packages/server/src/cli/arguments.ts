@@ -188,6 +188,12 @@ class Reading {
       case 'extended':
         readExtendedWords(value, this.#extended)
         break
+      case 'dashboard':
+        options.dashboard = value === '' ? true : value
+        break
+      case 'dashboardToken':
+        options.dashboardToken = value
+        break
       case 'debugCommands':
         options.debugCommands = true
         break

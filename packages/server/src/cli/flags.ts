@@ -126,6 +126,17 @@ export const FLAGS = {
     value: '<bytes>',
     help: 'longest reply by UDP to an address other than loopback, with k or m (default: 0, no longer than the request)',
   },
+  dashboard: {
+    long: 'dashboard',
+    value: '<addr>',
+    isValueOptional: true,
+    help: 'serve a dashboard and /metrics over HTTP (default: 127.0.0.1:11212)',
+  },
+  dashboardToken: {
+    long: 'dashboard-token',
+    value: '<token>',
+    help: 'opens its key browser and actions; or the variable MEMCACHE_DASHBOARD_TOKEN, which ps does not show',
+  },
   debugCommands: { long: 'debug-commands', help: 'enable "debugtime <seconds>", which moves the clock, for tests' },
 } as const satisfies Record<string, Flag>
 

@@ -108,7 +108,9 @@ export class BinaryAnswers implements AnswerReader {
 
   #takeHit(operation: KeyListOperation, { body, valueStart, casUnique }: BinaryPacket): void {
     if (operation.withCas) operation.casUnique = casUnique.toBigInt()
-    operation.take(body, valueStart, body.length, body.readUInt32BE(0), true)
+    const clientFlags = body.readUInt32BE(0)
+    if (valueStart === body.length && clientFlags === 0) operation.takeUncertain(body, valueStart)
+    else operation.take(body, valueStart, body.length, clientFlags, true)
   }
 
   #readRetrieval(operation: RetrievalOperation, packet: BinaryPacket): boolean {
@@ -123,7 +125,8 @@ export class BinaryAnswers implements AnswerReader {
         const { body, extrasLength, valueStart } = packet
         if (extrasLength < FLAGS_BYTES) return this.#doubt('sent a value without its client flags')
         reply.clientFlags = body.readUInt32BE(0)
-        operation.take(reply, body, valueStart, body.length, true)
+        if (valueStart === body.length && reply.clientFlags === 0) operation.takeUncertain(reply, body, valueStart)
+        else operation.take(reply, body, valueStart, body.length, true)
       }
     } else {
       return this.#fail(operation, packet)

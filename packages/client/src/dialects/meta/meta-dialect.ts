@@ -8,7 +8,7 @@ import { metaStore } from './store-exchange.ts'
 
 /** The meta commands, and classic `get` for many keys, which is faster (protocol.txt, "Meta Commands"). */
 export const metaDialect = new LineDialect('meta', [
-  new KeyListExchange(true),
+  new KeyListExchange('told'),
   metaRetrieval,
   metaStore,
   metaDelete,

@@ -17,8 +17,11 @@ import { checkRetrieval, textKey } from '../without-meta.ts'
 
 const SPACE = 32
 
-/** gets, gats and touch, for a server without meta commands (protocol.txt, "Retrieval command", "Touch"). */
-export const textRetrieval: LineExchange<RetrievalOperation> = {
+/**
+ * gets, gats and touch, for a server without meta commands (protocol.txt, "Retrieval command", "Touch").
+ * @param mayHaveLeases whether an empty value with client flags 0 may be a lease that nobody has filled.
+ */
+export const textRetrieval = (mayHaveLeases: boolean): LineExchange<RetrievalOperation> => ({
   write({ wireKey, request }: RetrievalOperation, requests: RequestBuffer): void {
     checkRetrieval(request)
     const key = textKey(wireKey)
@@ -71,10 +74,11 @@ export const textRetrieval: LineExchange<RetrievalOperation> = {
     end: number,
     owned: boolean,
   ): void {
-    operation.take(reply, buffer, start, end, owned)
+    if (mayHaveLeases && start === end && reply.clientFlags === 0) operation.takeUncertain(reply, buffer, start)
+    else operation.take(reply, buffer, start, end, owned)
   },
 
   valueEnd(): number {
     return MORE
   },
-}
+})

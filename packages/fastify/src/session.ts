@@ -1,0 +1,140 @@
+import { Readable } from 'node:stream'
+import { ReadableStream } from 'node:stream/web'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { isInPath, RequestSession, sessionSettings } from 'memcache-ts/session'
+import type { AnyStore, AsyncSession, SessionCarrier, SessionOptions, SessionSettings } from 'memcache-ts/session'
+
+/** What sessions have in them, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData { user: string } }`. */
+// oxlint-disable-next-line typescript/no-empty-object-type -- it is extended
+export interface SessionData {}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The session; after `destroy`, and for requests that are skipped, there is none. */
+    session: AsyncSession & Partial<SessionData>
+    /** The id of the session, which its cookie carries. */
+    sessionID: string
+    sessionStore: AnyStore
+  }
+}
+
+/** Options of `memcacheSession`, of which none is needed. */
+export type MemcacheSessionOptions = SessionOptions<FastifyRequest>
+
+/** The session of a request, until its response has been sent. */
+const OPENED: unique symbol = Symbol('memcache-ts.session')
+
+type SessionedRequest = FastifyRequest & { [OPENED]?: RequestSession | null }
+
+async function openSessions(app: FastifyInstance, options: MemcacheSessionOptions): Promise<void> {
+  const settings = sessionSettings('memcacheSession', options, true) as SessionSettings
+  if (settings.secrets === undefined) throw new TypeError('memcacheSession needs a secret with the option store')
+  const { secrets } = settings
+  app.decorateRequest('session', null as never)
+  app.decorateRequest('sessionID', null as never)
+  app.decorateRequest('sessionStore', null as never)
+  app.decorateRequest(OPENED, null)
+
+  app.addHook('onRequest', (request, _reply, next) => {
+    const { cookie, skip, isAvailable } = settings
+    const { path = '/' } = typeof cookie === 'function' ? cookie(request) : cookie
+    if (!isAvailable() || !isInPath(request.raw.url ?? '', path) || skip?.(request) === true) return next()
+    const carrier = new RequestCarrier(request)
+    const session = new RequestSession(settings, secrets, { carrier, request, holder: request as never })
+    ;(request as SessionedRequest)[OPENED] = session
+    session.open((error) => {
+      if (error !== undefined) (request as SessionedRequest)[OPENED] = null
+      next(error as Error | undefined)
+    })
+  })
+
+  // What a handler has sent waits here until the session is saved.
+  app.addHook('onSend', (request, reply, payload, next) => {
+    const session = (request as SessionedRequest)[OPENED]
+    if (session === null || session === undefined) return next()
+    try {
+      session.commit(true)
+      if (!session.isPending) {
+        setCookie(session, reply)
+        return next()
+      }
+    } catch (error) {
+      return fail(error)
+    }
+    settle(session)
+      .then(() => {
+        setCookie(session, reply)
+        next()
+      }, fail)
+      .catch(fail)
+
+    function fail(error: unknown): void {
+      session!.abandon()
+      discard(payload)
+      next(error as Error)
+    }
+  })
+
+  // What was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may have changed the session since.
+  app.addHook('onResponse', (request, _reply, next) => {
+    const session = (request as SessionedRequest)[OPENED]
+    if (session === null || session === undefined) return next()
+    ;(request as SessionedRequest)[OPENED] = null
+    try {
+      session.commit(false)
+    } catch (error) {
+      return next(error as Error)
+    }
+    if (!session.isPending) return next()
+    settle(session).then(() => next(), next)
+  })
+
+  function settle(session: RequestSession): Promise<unknown> {
+    return session.settle((error, kind) => {
+      if (settings.down?.forgives(error, kind) !== true) throw error
+    })
+  }
+}
+
+function setCookie(session: RequestSession, reply: FastifyReply): void {
+  const cookie = session.cookieToSend()
+  if (cookie !== undefined) reply.header('Set-Cookie', cookie)
+}
+
+/** Closes a stream that is not sent. */
+function discard(payload: unknown): void {
+  if (payload instanceof Readable) payload.destroy()
+  else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
+}
+
+/** What of a Fastify request its session is found by. */
+class RequestCarrier implements SessionCarrier {
+  readonly headers: SessionCarrier['headers']
+  readonly #request: FastifyRequest
+
+  constructor(request: FastifyRequest) {
+    this.headers = request.raw.headers
+    this.#request = request
+  }
+
+  get socket(): object {
+    return this.#request.raw.socket
+  }
+
+  /** By the proxy too, with `trustProxy`. */
+  get secure(): boolean {
+    return this.#request.protocol === 'https'
+  }
+}
+
+/**
+ * Sessions in memcached as a Fastify plugin: `app.register(memcacheSession, { secret })`. `request.session` has what is stored, and methods that return
+ * promises. Cookies and stored sessions are those of `memcacheSession` in Express. A response is sent when its session has been saved.
+ * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ */
+export const memcacheSession: FastifyPluginAsync<MemcacheSessionOptions> = Object.assign(openSessions, {
+  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its own.
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
+  [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },
+})

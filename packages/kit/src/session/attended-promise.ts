@@ -1,0 +1,40 @@
+/** A promise that knows whether anybody waits for it; if nobody does, its rejection is nobody's, and crashes no process. */
+export class AttendedPromise implements Promise<void> {
+  readonly #promise: Promise<void>
+  #isAttended = false
+
+  constructor(executor: ConstructorParameters<typeof Promise<void>>[0]) {
+    this.#promise = new Promise(executor)
+    this.#promise.catch(() => {})
+  }
+
+  /** Whether anybody has asked for the outcome until now. */
+  get isAttended(): boolean {
+    return this.#isAttended
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Promise'
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable -- it is a promise
+  then<Fulfilled = void, Rejected = never>(
+    onFulfilled?: ((value: void) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    onRejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected> {
+    this.#isAttended = true
+    return this.#promise.then(onFulfilled, onRejected)
+  }
+
+  catch<Rejected = never>(
+    onRejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<void | Rejected> {
+    this.#isAttended = true
+    return this.#promise.catch(onRejected)
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<void> {
+    this.#isAttended = true
+    return this.#promise.finally(onFinally)
+  }
+}

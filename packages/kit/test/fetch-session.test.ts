@@ -1,0 +1,216 @@
+import { Hono } from 'hono'
+import type { Context } from 'hono'
+import { fetchSession } from 'memcache-ts/session'
+import type { FetchSessions, OpenedSession } from 'memcache-ts/session'
+import { testMemcache } from 'memcache-ts/testing'
+import type { TestMemcache } from 'memcache-ts/testing'
+import { afterEach, beforeEach, describe, expect, expectTypeOf, it } from 'vitest'
+import type { FetchSessionOptions } from '../src/session/index.ts'
+
+interface Data {
+  views: number
+  user: string
+  nested: Record<string, number>
+}
+
+/** Asks what handles requests, and keeps the cookie that it is given. */
+class Visitor {
+  readonly #answer: (request: Request) => Response | Promise<Response>
+  cookie: string | undefined
+
+  constructor(answer: (request: Request) => Response | Promise<Response>) {
+    this.#answer = answer
+  }
+
+  async get(path: string, headers: Record<string, string> = {}): Promise<Response> {
+    const cookies = this.cookie === undefined ? {} : { cookie: this.cookie }
+    const response = await this.#answer(new Request(`http://localhost${path}`, { headers: { ...cookies, ...headers } }))
+    const set = response.headers.getSetCookie().find((cookie) => cookie.startsWith('connect.sid='))
+    if (set !== undefined) this.cookie = set.startsWith('connect.sid=;') ? undefined : set.split(';')[0]!
+    return response
+  }
+}
+
+describe('fetchSession', () => {
+  let test: TestMemcache
+  beforeEach(async () => {
+    test = await testMemcache()
+  })
+  afterEach(() => test.close())
+
+  function open(options: FetchSessionOptions = {}): FetchSessions<Data> {
+    return fetchSession<Data>({ cache: test.cache, secret: 'of the tests', ...options })
+  }
+
+  function visitor(
+    handler: (opened: OpenedSession<Data>, request: Request) => Response | Promise<Response>,
+    options?: FetchSessionOptions,
+  ): Visitor {
+    const sessions = open(options)
+    return new Visitor((request) => sessions.handle(request, handler))
+  }
+
+  const count = ({ session }: OpenedSession<Data>): Response => {
+    session.views = (session.views ?? 0) + 1
+    return Response.json({ views: session.views })
+  }
+
+  it('keeps what is put into a session, and begins none for what puts nothing', async () => {
+    const ann = visitor((opened, { url }) => (url.endsWith('/none') ? new Response('') : count(opened)))
+    expect((await ann.get('/none')).headers.getSetCookie()).toEqual([])
+    const first = await ann.get('/')
+    expect(first.headers.get('set-cookie')).toMatch(/^connect\.sid=s%3A.*; Path=\/; HttpOnly; SameSite=Lax$/)
+    expect(await (await ann.get('/')).json()).toEqual({ views: 2 })
+    expect((await ann.get('/')).headers.getSetCookie()).toEqual([])
+    expectTypeOf<OpenedSession<Data>['session']['user']>().toEqualTypeOf<string | undefined>()
+  })
+
+  it.each([
+    ['a redirect, whose headers cannot be changed', () => Response.redirect('http://localhost/next', 303), 303],
+    ['a response with cookies of its own', () => new Response('', { headers: [['Set-Cookie', 'a=1']] }), 200],
+    ['no content', () => new Response(null, { status: 204 }), 204],
+    ['a stream', () => new Response(new Blob(['text']).stream()), 200],
+  ])('sets the cookie of %s', async (_, respond, status) => {
+    const ann = visitor(({ session }) => {
+      session.user = 'ann'
+      return respond()
+    })
+    const response = await ann.get('/')
+    expect(response.status).toBe(status)
+    expect(response.headers.getSetCookie().at(-1)).toContain('connect.sid=')
+    if (status === 303) expect(response.headers.get('location')).toBe('http://localhost/next')
+  })
+
+  it('gives a new id, reads again and destroys', async () => {
+    const ann = visitor(async (opened, { url }) => {
+      const path = new URL(url).pathname
+      if (path === '/in') {
+        opened.session.views = 3
+        await opened.session.regenerate({ keep: true })
+        opened.session.user = 'ann'
+        await opened.session.save()
+        await opened.session.reload()
+      }
+      if (path === '/out') await opened.session.destroy()
+      const session = opened.session as Partial<Data> | undefined
+      return Response.json({ views: session?.views, user: session?.user })
+    })
+    expect(await (await ann.get('/in')).json()).toEqual({ views: 3, user: 'ann' })
+    const { cookie } = ann
+    await ann.get('/in')
+    expect(ann.cookie).not.toBe(cookie)
+    expect(await (await ann.get('/')).json()).toEqual({ views: 3, user: 'ann' })
+    await ann.get('/out')
+    expect(ann.cookie).toBeUndefined()
+    ann.cookie = cookie
+    expect(await (await ann.get('/')).json()).toEqual({})
+  })
+
+  it('loses no parallel write, and takes turns under a lock', async () => {
+    const ann = visitor(async (opened, { url }) => {
+      const path = new URL(url).pathname
+      if (path === '/lock') {
+        await opened.session.lock()
+        opened.session.views!++
+      } else if (path !== '/') opened.session.nested = { ...opened.session.nested, [path]: 1 }
+      else opened.session.views ??= 0
+      return Response.json({ ...opened.session })
+    })
+    await ann.get('/')
+    await Promise.all(Array.from({ length: 20 }, (_, index) => ann.get(index % 2 === 0 ? '/lock' : `/${index}`)))
+    const { views, nested } = (await (await ann.get('/')).json()) as Data
+    expect(views).toBe(10)
+    expect(Object.keys(nested)).toHaveLength(10)
+  })
+
+  it('ends the lock of a request whose handler throws', async () => {
+    const ann = visitor(async (opened, { url }) => {
+      if (url.endsWith('/fail')) {
+        await opened.session.lock()
+        opened.session.user = 'nobody'
+        throw new Error('the handler failed')
+      }
+      if (url.endsWith('/lock')) await opened.session.lock({ waitMs: 0 })
+      return count(opened)
+    })
+    await ann.get('/')
+    await expect(ann.get('/fail')).rejects.toThrow('the handler failed')
+    expect((await ann.get('/lock')).status).toBe(200)
+  })
+
+  it('rejects if the session cannot be read or saved, and goes on where onCacheDown says so', async () => {
+    const ann = visitor(count)
+    const bob = visitor(count, { onCacheDown: 'anonymous' })
+    await ann.get('/')
+    await bob.get('/')
+    const { cookie } = bob
+    await test.server.stop()
+    await expect(ann.get('/')).rejects.toMatchObject({ name: /^Memcache/ })
+    expect(await (await bob.get('/')).json()).toEqual({ views: 1 })
+    expect(bob.cookie).toBe(cookie)
+    // Of a new visitor, what cannot be saved has no cookie either.
+    bob.cookie = undefined
+    expect((await bob.get('/')).headers.getSetCookie()).toEqual([])
+  })
+
+  it('sends a secure cookie over https, and trusts a proxy only where it is told to', async () => {
+    const [plain, trusting] = [open(), open({ proxy: true })]
+    const cookieOf = async (sessions: FetchSessions<Data>, url: string, headers: Record<string, string> = {}) =>
+      (await sessions.handle(new Request(url, { headers }), count)).headers.get('set-cookie')
+    expect(await cookieOf(plain, 'https://localhost/')).toContain('; Secure')
+    expect(await cookieOf(plain, 'http://localhost/', { 'x-forwarded-proto': 'https' })).not.toContain('Secure')
+    expect(await cookieOf(trusting, 'http://localhost/', { 'x-forwarded-proto': 'https' })).toContain('; Secure')
+  })
+
+  it('has no session for requests that are skipped or outside of the path', async () => {
+    const sessions = open({ skip: ({ url }) => url.endsWith('/health'), cookie: { path: '/app' } })
+    for (const path of ['/app/health', '/other']) {
+      const opened = await sessions.open(new Request(`http://localhost${path}`))
+      expect(opened.session).toBeUndefined()
+      const response = new Response('as it was')
+      expect(await opened.commit(response)).toBe(response)
+    }
+  })
+
+  it('is a middleware of Hono in a few lines', async () => {
+    const sessions = open()
+    const app = new Hono<{ Variables: { opened: OpenedSession<Data> } }>()
+    app.use(async (context: Context, next) => {
+      const opened = await sessions.open(context.req.raw)
+      context.set('opened', opened)
+      await next()
+      context.res = await opened.commit(context.res)
+    })
+    app.get('/', (context) => {
+      const { session } = context.get('opened')
+      session.views = (session.views ?? 0) + 1
+      context.header('Set-Cookie', 'a=1')
+      return context.json({ views: session.views })
+    })
+    app.onError((error, context) => context.text(error.name, 500))
+    const ann = new Visitor((request) => app.fetch(request))
+    const first = await ann.get('/')
+    expect(first.headers.getSetCookie()).toEqual(['a=1', expect.stringContaining('connect.sid=')])
+    expect(await (await ann.get('/')).json()).toEqual({ views: 2 })
+    await test.server.stop()
+    expect((await ann.get('/')).status).toBe(500)
+  })
+
+  it('lists and ends the sessions of a user', async () => {
+    const sessions = open({ userId: (session) => session['user'] as string })
+    const sign = (opened: OpenedSession<Data>): Response => {
+      opened.session.user = 'ann'
+      return new Response('')
+    }
+    const [phone, laptop] = [1, 2].map(() => new Visitor((request) => sessions.handle(request, sign)))
+    await phone!.get('/')
+    await laptop!.get('/')
+    expect(await sessions.store.sessionsOf('ann')).toHaveLength(2)
+    expect(await sessions.store.destroySessionsOf('ann')).toBe(2)
+  })
+
+  it('refuses options that are unknown or invalid', () => {
+    expect(() => open({ ttl: 5 } as never)).toThrow('`ttlSeconds` here')
+    expect(() => open({ secret: [] })).toThrow('one or more')
+  })
+})
