@@ -9,7 +9,7 @@ import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionOwner } from './connection.ts'
+import type { ConnectionEnds, ConnectionOwner } from './connection.ts'
 import type { ListeningDashboard } from './dashboard/listen.ts'
 import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
@@ -27,6 +27,9 @@ import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
+import type { CloseReason } from './session.ts'
+import { TlsAcceptor } from './tls/tls-acceptor.ts'
+import type { HandshakeOwner, PeerVerification } from './tls/tls-acceptor.ts'
 import { TurnQueue } from './turn-queue.ts'
 import { UdpListener } from './udp/udp-listener.ts'
 import { EventLog } from './watch/event-log.ts'
@@ -66,6 +69,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #passwords: PasswordDatabase | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
+  readonly #tls: TlsAcceptor | undefined
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
   readonly #udpListeners: UdpListener[] = []
@@ -119,6 +123,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       tick: () => this.#tick(context),
       report: (text) => context.events.system(text),
     })
+    const { tls } = this.#options
+    if (tls !== undefined) this.#tls = new TlsAcceptor(tls, this.#handshakeOwner(context))
     this.#owner = this.#makeOwner(context)
   }
 
@@ -135,12 +141,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#listens = true
     this.#restore()
     const { backlog } = this.#options
+    const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
     try {
       for (const where of this.#addresses()) {
-        const listener = await Listener.open(this.#nextId++, where, backlog, (socket, from) =>
-          this.#accept(socket, from),
-        )
-        this.#listeners.push(listener)
+        const verification = this.#verificationOf(where)
+        this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
       }
       for (const where of this.#udpAddresses()) {
         this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
@@ -171,9 +176,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#begin()
     const id = this.#nextId++
     const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
-    const connection = new Connection(stream, owner, false, ends)
-    stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-    this.#adopt(connection)
+    this.#opened(ends)
+    this.#serve(new Connection(stream, owner, 'memory', ends))
   }
 
   /** The general statistics, by memcached's names. */
@@ -194,8 +198,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   /**
-   * Reads files that may change while it runs again: the authentication file. One that cannot be used is told of in the
-   * log, and what was read before stays.
+   * Reads files that may change while it runs again: the authentication file, and the certificates of TLS. The log tells
+   * of a file that cannot be used, and what was read before stays.
    */
   reload(): void {
     try {
@@ -203,6 +207,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     } catch (error) {
       this.#tell('log', `${(error as Error).message}; the credentials stay as they were`)
     }
+    if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
 
   /** Stops listening, lets replies that are under way leave, and ends all connections. */
@@ -215,6 +220,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
     for (const listener of this.#udpListeners) listener.close()
+    this.#tls?.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
     this.#save()
@@ -307,7 +313,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#handle(theirs, trusting)
         return ours
       },
-      probeAddress: () => (first.port === undefined ? { path: first.host } : reachable(first.host, first.port)),
+      probeAddress: () => {
+        const plain = this.#listeners.find(({ verification }) => verification === undefined)
+        if (plain === undefined) return undefined
+        return plain.port === undefined ? { path: plain.host } : reachable(plain.host, plain.port)
+      },
     }
   }
 
@@ -342,7 +352,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  #accept(socket: Socket, { address }: Listener): void {
+  #accept(socket: Socket, { address, verification }: Listener): void {
     const { counters } = this.#owner.context
     if (counters.currConnections >= this.#options.maxConnections) {
       counters.rejectedConnections++
@@ -351,26 +361,33 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     const peer = peerText(socket.remoteAddress, socket.remotePort)
-    const buffer = this.#receiveBuffer
-    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
-    const stream = reading ?? socket
     const { remoteAddress, remotePort } = socket
     const ends = { id: this.#nextId++, peer, listenAddress: address, remoteAddress, remotePort }
-    const connection: Connection = new Connection(stream, this.#owner, true, ends)
-    if (reading === undefined) {
-      socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-      socket.resume()
+    this.#opened(ends)
+    if (verification !== undefined) {
+      this.#tls!.accept(socket, verification, ends)
+      return
     }
+    const buffer = this.#receiveBuffer
+    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
+    if (reading === undefined) {
+      this.#serve(new Connection(socket, this.#owner, 'socket', ends))
+      socket.resume()
+      return
+    }
+    const connection: Connection = new Connection(reading, this.#owner, 'socket', ends)
+    this.#adopt(connection)
+  }
+
+  /** Reads a stream in the documented way. */
+  #serve(connection: Connection): void {
+    connection.stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
   }
 
   #adopt(connection: Connection): void {
-    const { counters, events } = this.#owner.context
     const { stream, ends } = connection
-    const { peer, id } = ends
     this.#connections.add(connection)
-    counters.currConnections++
-    counters.totalConnections++
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
     stream.on('end', () => {
@@ -380,14 +397,70 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     stream.once('close', () => {
       connection.dispose()
       this.#connections.delete(connection)
-      counters.currConnections--
-      if (events.streams !== 0) events.closed(ends, connection.closeReason)
-      if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
-      this.#tell('disconnect', peer)
+      this.#gone(ends, connection.closeReason)
     })
+  }
+
+  #opened(ends: ConnectionEnds): void {
+    const { counters, events } = this.#owner.context
+    const { id, peer } = ends
+    counters.currConnections++
+    counters.totalConnections++
     if (events.streams !== 0) events.connected(ends)
     if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
     this.#tell('connect', peer)
+  }
+
+  #gone(ends: ConnectionEnds, reason: CloseReason): void {
+    const { counters, events } = this.#owner.context
+    const { id, peer } = ends
+    counters.currConnections--
+    if (events.streams !== 0) events.closed(ends, reason)
+    if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
+    this.#tell('disconnect', peer)
+  }
+
+  #handshakeOwner(context: CommandContext): HandshakeOwner {
+    const { counters, events, store } = context
+    return {
+      counters,
+      now: () => {
+        this.#tick(context)
+        return store.now
+      },
+      secured: (stream, ends) => {
+        if (this.#closed) stream.destroy()
+        this.#serve(new Connection(stream, this.#owner, 'tls', ends))
+      },
+      failed: (id, message) => {
+        if (events.streams !== 0) events.tlsFailed(id, message)
+      },
+      abandoned: (ends) => this.#gone(ends, 'error'),
+    }
+  }
+
+  /** The reply to `refresh_certs`. */
+  #refreshCertificates(tls: TlsAcceptor): string {
+    try {
+      tls.refresh()
+      return 'OK'
+    } catch (error) {
+      const { message } = error as Error
+      this.#tell('log', `${message}; the certificates stay as they were`)
+      return message
+    }
+  }
+
+  /** @throws MemcacheOptionError for a prefix that needs TLS, where there is none. */
+  #verificationOf(where: ListenAddress): PeerVerification | undefined {
+    if ('path' in where) return undefined
+    if (this.#tls === undefined) {
+      if (where.tls === undefined) return undefined
+      throw new MemcacheOptionError(`'${where.tls}' before an address is only valid with TLS: add the option tls (-Z)`)
+    }
+    if (where.tls === 'notls') return undefined
+    if (where.tls === 'btls') return 'none'
+    return where.tls === 'mtls' ? 'require' : this.#tls.verification
   }
 
   /** A listener that throws disturbs no request: its error is reported as an uncaught one, on a tick of its own. */
@@ -458,6 +531,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
         this.#updateLogging(context)
       },
+      tls: this.#tls,
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
       turns: new TurnQueue(),
@@ -477,6 +551,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         context.replies.bytesWritten = 0
         context.events.resetCounts()
       },
+      refreshCertificates: () =>
+        this.#tls === undefined ? 'Error TLS not enabled' : this.#refreshCertificates(this.#tls),
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }

@@ -3,6 +3,8 @@ import type { Clock } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from './store/page-memory.ts'
 import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
 import type { ServerTuning } from './tuning.ts'
+import { resolveTlsOptions } from './tls/tls-options.ts'
+import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 
 /** Options of a `MemcachedServer`: the long flags of the command line, with units. */
 export interface MemcachedServerOptions {
@@ -20,7 +22,8 @@ export interface MemcachedServerOptions {
   disableTcp?: boolean | undefined
   /**
    * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`.
-   * Default 127.0.0.1: a cache without a password is nobody else's business.
+   * Default 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address
+   * leaves it unencrypted, `mtls:` requires client certificates there, `btls:` asks for none.
    */
   host?: string | readonly string[] | undefined
   /** Path of a unix socket to listen on, instead of TCP (`-s`). */
@@ -59,6 +62,8 @@ export interface MemcachedServerOptions {
    * protocol, and no other protocol is spoken (`-S` with `MEMCACHED_SASL_PWDB`). Default: anybody may connect.
    */
   saslPasswordFile?: string | undefined
+  /** Encrypts TCP connections (`-Z`, `-o ssl_…`); a unix socket stays plain. Default: nothing is encrypted. */
+  tls?: ServerTlsOptions | undefined
   /**
    * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
    * they are lost.
@@ -94,9 +99,14 @@ export interface MemcachedServerOptions {
 
 /** The options with their defaults; `udpPort` is -1 without UDP. */
 export type ResolvedServerOptions = Omit<
-  { [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]> },
+  { [Name in Exclude<keyof MemcachedServerOptions, 'clock' | 'tls'>]-?: NonNullable<MemcachedServerOptions[Name]> },
   'tuning' | 'host' | 'dashboard'
-> & { readonly host: readonly string[]; readonly dashboard: string; readonly tuning: ServerTuning }
+> & {
+  readonly host: readonly string[]
+  readonly dashboard: string
+  readonly tuning: ServerTuning
+  readonly tls: ResolvedTlsOptions | undefined
+}
 
 /** `udpPort` of a server without UDP. */
 export const NO_UDP = -1
@@ -129,6 +139,7 @@ const DEFAULTS: ResolvedServerOptions = {
   prefixDelimiter: '',
   protocol: 'auto',
   verbosity: 0,
+  tls: undefined,
   dashboard: '',
   dashboardToken: '',
   tuning: DEFAULT_TUNING,
@@ -145,9 +156,9 @@ const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
-  const { clock: _clock, host, tuning, ...rest } = options
+  const { clock: _clock, host, tuning, tls, ...rest } = options
   const known = Object.keys(DEFAULTS)
-  checkOptions('MemcachedServer', { ...rest }, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
+  checkOptions('MemcachedServer', rest, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const base = {
     ...DEFAULTS,
@@ -195,7 +206,11 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
       `itemMaxBytes (${base.itemMaxBytes}) must be at most half of memoryLimitMb (${base.memoryLimitMb}): raise memoryLimitMb or lower it`,
     )
   }
-  return { ...base, tuning: resolveTuning(tuning, base.itemMaxBytes) }
+  return {
+    ...base,
+    tls: tls === undefined ? undefined : resolveTlsOptions(tls),
+    tuning: resolveTuning(tuning, base.itemMaxBytes),
+  }
 }
 
 /** UDP knows no connection that could be authenticated, and memcached has none beside a unix socket. */

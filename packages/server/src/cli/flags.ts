@@ -118,7 +118,11 @@ export const FLAGS = {
     value: '<file>',
     help: 'keep the items over a restart: SIGUSR1 writes them, the next start reads them',
   },
-  ssl: { short: 'Z', long: 'enable-ssl', help: 'not supported yet: ends the start' },
+  ssl: {
+    short: 'Z',
+    long: 'enable-ssl',
+    help: 'encrypt TCP connections (TLS); -l takes notls:, btls: and mtls: before an address',
+  },
   extended: { short: 'o', long: 'extended', value: '<words>', help: 'comma list of the words below' },
   napiIds: { short: 'N', long: 'napi_ids', value: '<num>', help: 'accepted, without effect' },
   udpReplyMax: {

@@ -44,7 +44,7 @@ export class UdpRequest implements SessionHost {
     const { protocol } = this.owner.options
     if (protocol !== 'auto' && (protocol === 'binary') !== this.#isBinary) return NOTHING
     // Large values stay where they are until it is known that they are sent.
-    replies.begin({ copiesOnWrite: true })
+    replies.begin({ consumesOnWrite: true })
     events.connectionId = this.id
     const session = this.#isBinary ? new BinarySession(this) : new TextSession(this)
     try {
