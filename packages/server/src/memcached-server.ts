@@ -297,8 +297,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const trusting = Object.create(this.#owner, {
       credentials: { value: undefined },
       passwords: { value: undefined },
-      options: { value: { ...this.#options, protocol: 'auto' } },
+      options: { value: { ...this.#options, protocol: 'ascii' } },
     }) as ConnectionOwner
+    const speaksText = this.#options.protocol !== 'binary'
     return {
       name: first.port === undefined ? first.host : hostPort(first.host, first.port),
       statistics: (form) => {
@@ -315,7 +316,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       probeAddress: () => {
         const plain = this.#listeners.find(({ verification }) => verification === undefined)
-        if (plain === undefined) return undefined
+        if (plain === undefined || !speaksText) return undefined
         return plain.port === undefined ? { path: plain.host } : reachable(plain.host, plain.port)
       },
     }
