@@ -14,6 +14,10 @@ function sessionApp(middleware) {
     res.json({ in: true })
   })
   app.get('/', (req, res) => res.json({ hello: req.session.user.name }))
+  app.get('/visit', (req, res) => {
+    req.session.visits = (req.session.visits ?? 0) + 1
+    res.json({ hello: req.session.user.name })
+  })
   return app
 }
 
@@ -30,30 +34,29 @@ async function engine(store) {
   return sessionApp(session({ store: made, secret: SECRET, resave: false, saveUninitialized: false }))
 }
 
+async function memcacheSessions({ memcached }) {
+  const { memcache } = await import('memcache-ts')
+  const { memcacheSession } = await import('memcache-ts-express')
+  return sessionApp(memcacheSession({ secret: SECRET, cache: memcache({ servers: memcached, timeoutMs: 5000 }) }))
+}
+
+function redisSessions({ redis }) {
+  return engine(async () => {
+    const { createClient } = await import('redis')
+    const { RedisStore } = await import('connect-redis')
+    const client = createClient({ url: `redis://${redis}` })
+    await client.connect()
+    return new RedisStore({ client })
+  })
+}
+
 /** The applications that are measured, each with its peers' documented settings; opened with the servers' addresses. */
 export const contestants = {
   'Express alone': { make: async () => plainApp() },
 
   'session, in memory': { visits: true, make: () => engine((session) => new session.MemoryStore()) },
-  'session, memcache-ts': {
-    visits: true,
-    make: async ({ memcached }) => {
-      const { memcache } = await import('memcache-ts')
-      const { memcacheSession } = await import('memcache-ts-express')
-      return sessionApp(memcacheSession({ secret: SECRET, cache: memcache({ servers: memcached, timeoutMs: 5000 }) }))
-    },
-  },
-  'session, connect-redis': {
-    visits: true,
-    make: async ({ redis }) =>
-      engine(async () => {
-        const { createClient } = await import('redis')
-        const { RedisStore } = await import('connect-redis')
-        const client = createClient({ url: `redis://${redis}` })
-        await client.connect()
-        return new RedisStore({ client })
-      }),
-  },
+  'session, memcache-ts': { visits: true, make: memcacheSessions },
+  'session, connect-redis': { visits: true, make: redisSessions },
   'session, connect-memcached': {
     visits: true,
     make: async ({ memcached }) =>
@@ -63,6 +66,9 @@ export const contestants = {
         return new (connectMemcached(session))({ hosts: [memcached], prefix: 'connect:', idle: 600_000 })
       }),
   },
+
+  'session write, memcache-ts': { visits: true, path: '/visit', make: memcacheSessions },
+  'session write, connect-redis': { visits: true, path: '/visit', make: redisSessions },
 
   'limit, express-rate-limit in memory': {
     make: async () => {

@@ -9,9 +9,11 @@ process.on('message', (message) => {
 })
 process.send('started')
 
-async function visit({ port, visits, milliseconds = Infinity, requests = Infinity }) {
+async function visit({ port, visits, path, milliseconds = Infinity, requests = Infinity }) {
   const cookies = visits ? await Promise.all(Array.from({ length: CONNECTIONS }, () => login(port))) : []
-  const visitors = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => open(port, cookies[index])))
+  const visitors = await Promise.all(
+    Array.from({ length: CONNECTIONS }, (_, index) => open(port, path, cookies[index])),
+  )
   process.send('ready')
   // To go.
   await new Promise((resolve) => process.once('message', resolve))
@@ -36,10 +38,10 @@ async function login(port) {
 }
 
 /** A connection that is kept; what it returns asks for the page and waits for all of it. */
-async function open(port, cookie) {
+async function open(port, path, cookie) {
   const socket = connect(port, '127.0.0.1').setNoDelay(true)
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
-  const request = `GET / HTTP/1.1\r\nHost: bench\r\n${cookie === undefined ? '' : `Cookie: ${cookie}\r\n`}\r\n`
+  const request = `GET ${path} HTTP/1.1\r\nHost: bench\r\n${cookie === undefined ? '' : `Cookie: ${cookie}\r\n`}\r\n`
   let received = Buffer.alloc(0)
   let answered = () => {}
   socket.on('data', (chunk) => {

@@ -1,14 +1,17 @@
-import { measureCosts, ratiosOf } from '../express/cost.js'
+import { measureCosts, MOST_READ_MICROSECONDS, ratiosOf, readCostOf } from '../express/cost.js'
 
 export const description =
-  'a read-only session costs at most 0.8 of connect-redis, a limited request 1.1 of express-rate-limit in memory'
+  'a session that is read costs at most 0.8 of connect-redis, and 35 µs besides Express, one that is written 1.0 of connect-redis, a limited request 0.9 of express-rate-limit in memory'
 
 export async function run() {
-  const ratios = ratiosOf(await measureCosts())
+  const costs = await measureCosts()
+  const ratios = ratiosOf(costs)
   const goals = ratios.filter(({ most }) => most !== undefined)
   for (const { ours, peer, ratio } of ratios) console.log(`  ${ours} to ${peer}: ${ratio.toFixed(2)}`)
+  const read = readCostOf(costs)
+  const figures = goals.map(({ ours, ratio, most }) => `${ours} ${ratio.toFixed(2)} (at most ${most})`)
   return {
-    reached: goals.every(({ ratio, most }) => ratio <= most),
-    figure: goals.map(({ ours, ratio, most }) => `${ours} ${ratio.toFixed(2)} (at most ${most})`).join(', '),
+    reached: goals.every(({ ratio, most }) => ratio <= most) && read <= MOST_READ_MICROSECONDS,
+    figure: `${figures.join(', ')}, a read ${read.toFixed(0)} µs besides Express (at most ${MOST_READ_MICROSECONDS})`,
   }
 }

@@ -7,12 +7,14 @@ import * as expressCost from './express-cost.js'
 import * as hotKey from './hot-key.js'
 import * as killedWinner from './killed-winner.js'
 import * as limitsAway from './limits-away.js'
+import * as limiterMemory from './limiter-memory.js'
 import * as limits from './limits.js'
 import * as many from './many.js'
 import * as memoryTier from './memory-tier.js'
 import * as memory from './memory.js'
 import * as near from './near.js'
 import * as responseCache from './response-cache.js'
+import * as sessionWrites from './session-writes.js'
 import * as sessionsAway from './sessions-away.js'
 import * as stampede from './stampede.js'
 import * as tags from './tags.js'
@@ -30,6 +32,8 @@ export const goals = {
   near,
   limits,
   limitsAway,
+  limiterMemory,
+  sessionWrites,
   sessionsAway,
   memory,
   clientFailover,

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
@@ -8,7 +9,9 @@ import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionOwner } from './connection.ts'
+import type { ConnectionEnds, ConnectionOwner } from './connection.ts'
+import type { ListeningDashboard } from './dashboard/listen.ts'
+import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
@@ -24,6 +27,9 @@ import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
+import type { CloseReason } from './session.ts'
+import { TlsAcceptor } from './tls/tls-acceptor.ts'
+import type { HandshakeOwner, PeerVerification } from './tls/tls-acceptor.ts'
 import { TurnQueue } from './turn-queue.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
@@ -62,12 +68,14 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #passwords: PasswordDatabase | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
+  readonly #tls: TlsAcceptor | undefined
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #listens = false
   #nextId = FIRST_CONNECTION_ID
   #idleTimer: NodeJS.Timeout | undefined
+  #dashboard: ListeningDashboard | undefined
   #flushAt = 0
   #verbosity: number
   #closed = false
@@ -113,6 +121,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       tick: () => this.#tick(context),
       report: (text) => context.events.system(text),
     })
+    const { tls } = this.#options
+    if (tls !== undefined) this.#tls = new TlsAcceptor(tls, this.#handshakeOwner(context))
     this.#owner = this.#makeOwner(context)
   }
 
@@ -129,13 +139,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#listens = true
     this.#restore()
     const { backlog } = this.#options
+    const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
     try {
       for (const where of this.#addresses()) {
-        const listener = await Listener.open(this.#nextId++, where, backlog, (socket, from) =>
-          this.#accept(socket, from),
-        )
-        this.#listeners.push(listener)
+        const verification = this.#verificationOf(where)
+        this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
       }
+      await this.#openDashboard()
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
@@ -149,6 +159,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Speaks memcached with whoever holds the other end of the stream. */
   handle(stream: Duplex): void {
+    this.#handle(stream, this.#owner)
+  }
+
+  #handle(stream: Duplex, owner: ConnectionOwner): void {
     if (this.#closed) {
       stream.destroy()
       return
@@ -156,15 +170,19 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#begin()
     const id = this.#nextId++
     const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
-    const connection = new Connection(stream, this.#owner, false, ends)
-    stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-    this.#adopt(connection)
+    this.#opened(ends)
+    this.#serve(new Connection(stream, owner, 'memory', ends))
   }
 
   /** The general statistics, by memcached's names. */
   stats(): Record<string, string | number> {
     this.#owner.tick()
     return Object.fromEntries(generalStatistics(this.#owner))
+  }
+
+  /** Where the dashboard is, `http://127.0.0.1:11212/`, once the server listens; `undefined` without the option. */
+  get dashboardUrl(): string | undefined {
+    return this.#dashboard?.url
   }
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
@@ -174,8 +192,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   /**
-   * Reads files that may change while it runs again: the authentication file. One that cannot be used is told of in the
-   * log, and what was read before stays.
+   * Reads files that may change while it runs again: the authentication file, and the certificates of TLS. The log tells
+   * of a file that cannot be used, and what was read before stays.
    */
   reload(): void {
     try {
@@ -183,6 +201,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     } catch (error) {
       this.#tell('log', `${(error as Error).message}; the credentials stay as they were`)
     }
+    if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
 
   /** Stops listening, lets replies that are under way leave, and ends all connections. */
@@ -191,8 +210,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#closed = true
     this.#maintenance.stop()
     clearInterval(this.#idleTimer)
+    await this.#dashboard?.close()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
+    this.#tls?.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
     this.#save()
@@ -252,6 +273,47 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.close()
   }
 
+  /** The dashboard is loaded only if it is asked for. */
+  async #openDashboard(): Promise<void> {
+    const { dashboard, dashboardToken } = this.#options
+    if (dashboard === '') return
+    const { listenForDashboard, readDashboardAddress } = await import('./dashboard/listen.ts')
+    const { OwnServer } = await import('./dashboard/own-server.ts')
+    const own = [new OwnServer(this.#dashboardAccess())]
+    const token = dashboardToken === '' ? undefined : dashboardToken
+    this.#dashboard = await listenForDashboard({ ...readDashboardAddress(dashboard), token, servers: () => own })
+  }
+
+  #dashboardAccess(): OwnServerAccess {
+    const [first] = this.#listeners
+    // Whoever may act has given the dashboard's token.
+    const trusting = Object.create(this.#owner, {
+      credentials: { value: undefined },
+      options: { value: { ...this.#options, protocol: 'ascii' } },
+    }) as ConnectionOwner
+    const speaksText = this.#options.protocol !== 'binary'
+    return {
+      name: first!.port === undefined ? first!.host : hostPort(first!.host, first!.port),
+      statistics: (form) => {
+        this.#owner.tick()
+        const statistics = statisticsOf(form, this.#owner)
+        return statistics === undefined ? undefined : Object.fromEntries(statistics)
+      },
+      connect: () => {
+        const [ours, theirs] = duplexPair()
+        // One end of a pair does not notice that the other one was destroyed.
+        ours.once('close', () => theirs.destroy())
+        this.#handle(theirs, trusting)
+        return ours
+      },
+      probeAddress: () => {
+        const plain = this.#listeners.find(({ verification }) => verification === undefined)
+        if (plain === undefined || !speaksText) return undefined
+        return plain.port === undefined ? { path: plain.host } : reachable(plain.host, plain.port)
+      },
+    }
+  }
+
   #addresses(): ListenAddress[] {
     const { unixSocket, unixSocketMode, host, port } = this.#options
     if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
@@ -277,7 +339,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  #accept(socket: Socket, { address }: Listener): void {
+  #accept(socket: Socket, { address, verification }: Listener): void {
     const { counters } = this.#owner.context
     if (counters.currConnections >= this.#options.maxConnections) {
       counters.rejectedConnections++
@@ -286,26 +348,33 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     const peer = peerText(socket.remoteAddress, socket.remotePort)
-    const buffer = this.#receiveBuffer
-    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
-    const stream = reading ?? socket
     const { remoteAddress, remotePort } = socket
     const ends = { id: this.#nextId++, peer, listenAddress: address, remoteAddress, remotePort }
-    const connection: Connection = new Connection(stream, this.#owner, true, ends)
-    if (reading === undefined) {
-      socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-      socket.resume()
+    this.#opened(ends)
+    if (verification !== undefined) {
+      this.#tls!.accept(socket, verification, ends)
+      return
     }
+    const buffer = this.#receiveBuffer
+    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
+    if (reading === undefined) {
+      this.#serve(new Connection(socket, this.#owner, 'socket', ends))
+      socket.resume()
+      return
+    }
+    const connection: Connection = new Connection(reading, this.#owner, 'socket', ends)
+    this.#adopt(connection)
+  }
+
+  /** Reads a stream in the documented way. */
+  #serve(connection: Connection): void {
+    connection.stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
   }
 
   #adopt(connection: Connection): void {
-    const { counters, events } = this.#owner.context
     const { stream, ends } = connection
-    const { peer, id } = ends
     this.#connections.add(connection)
-    counters.currConnections++
-    counters.totalConnections++
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
     stream.on('end', () => {
@@ -315,14 +384,70 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     stream.once('close', () => {
       connection.dispose()
       this.#connections.delete(connection)
-      counters.currConnections--
-      if (events.streams !== 0) events.closed(ends, connection.closeReason)
-      if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
-      this.#tell('disconnect', peer)
+      this.#gone(ends, connection.closeReason)
     })
+  }
+
+  #opened(ends: ConnectionEnds): void {
+    const { counters, events } = this.#owner.context
+    const { id, peer } = ends
+    counters.currConnections++
+    counters.totalConnections++
     if (events.streams !== 0) events.connected(ends)
     if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
     this.#tell('connect', peer)
+  }
+
+  #gone(ends: ConnectionEnds, reason: CloseReason): void {
+    const { counters, events } = this.#owner.context
+    const { id, peer } = ends
+    counters.currConnections--
+    if (events.streams !== 0) events.closed(ends, reason)
+    if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
+    this.#tell('disconnect', peer)
+  }
+
+  #handshakeOwner(context: CommandContext): HandshakeOwner {
+    const { counters, events, store } = context
+    return {
+      counters,
+      now: () => {
+        this.#tick(context)
+        return store.now
+      },
+      secured: (stream, ends) => {
+        if (this.#closed) stream.destroy()
+        this.#serve(new Connection(stream, this.#owner, 'tls', ends))
+      },
+      failed: (id, message) => {
+        if (events.streams !== 0) events.tlsFailed(id, message)
+      },
+      abandoned: (ends) => this.#gone(ends, 'error'),
+    }
+  }
+
+  /** The reply to `refresh_certs`. */
+  #refreshCertificates(tls: TlsAcceptor): string {
+    try {
+      tls.refresh()
+      return 'OK'
+    } catch (error) {
+      const { message } = error as Error
+      this.#tell('log', `${message}; the certificates stay as they were`)
+      return message
+    }
+  }
+
+  /** @throws MemcacheOptionError for a prefix that needs TLS, where there is none. */
+  #verificationOf(where: ListenAddress): PeerVerification | undefined {
+    if ('path' in where) return undefined
+    if (this.#tls === undefined) {
+      if (where.tls === undefined) return undefined
+      throw new MemcacheOptionError(`'${where.tls}' before an address is only valid with TLS: add the option tls (-Z)`)
+    }
+    if (where.tls === 'notls') return undefined
+    if (where.tls === 'btls') return 'none'
+    return where.tls === 'mtls' ? 'require' : this.#tls.verification
   }
 
   /** A listener that throws disturbs no request: its error is reported as an uncaught one, on a tick of its own. */
@@ -392,6 +517,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
         this.#updateLogging(context)
       },
+      tls: this.#tls,
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
       turns: new TurnQueue(),
@@ -411,9 +537,20 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         context.replies.bytesWritten = 0
         context.events.resetCounts()
       },
+      refreshCertificates: () =>
+        this.#tls === undefined ? 'Error TLS not enabled' : this.#refreshCertificates(this.#tls),
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }
+}
+
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** Where this machine reaches what listens on an address, which may be all of them. */
+function reachable(host: string, port: number): { host: string; port: number } {
+  return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
 }
 
 /** Ends a stream once what was written has left; gives up on a client that does not take it. */

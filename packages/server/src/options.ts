@@ -3,6 +3,8 @@ import type { Clock } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from './store/page-memory.ts'
 import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
 import type { ServerTuning } from './tuning.ts'
+import { resolveTlsOptions } from './tls/tls-options.ts'
+import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 
 /** Options of a `MemcachedServer`: the long flags of the command line, with units. */
 export interface MemcachedServerOptions {
@@ -10,7 +12,8 @@ export interface MemcachedServerOptions {
   port?: number | undefined
   /**
    * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`.
-   * Default 127.0.0.1: a cache without a password is nobody else's business.
+   * Default 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address
+   * leaves it unencrypted, `mtls:` requires client certificates there, `btls:` asks for none.
    */
   host?: string | readonly string[] | undefined
   /** Path of a unix socket to listen on, instead of TCP (`-s`). */
@@ -49,6 +52,8 @@ export interface MemcachedServerOptions {
    * protocol, and no other protocol is spoken (`-S` with `MEMCACHED_SASL_PWDB`). Default: anybody may connect.
    */
   saslPasswordFile?: string | undefined
+  /** Encrypts TCP connections (`-Z`, `-o ssl_…`); a unix socket stays plain. Default: nothing is encrypted. */
+  tls?: ServerTlsOptions | undefined
   /**
    * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
    * they are lost.
@@ -66,6 +71,16 @@ export interface MemcachedServerOptions {
   protocol?: 'auto' | 'ascii' | 'binary' | undefined
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
+  /**
+   * Serves a dashboard and `/metrics` over HTTP on this address while the server listens (`--dashboard`): `'127.0.0.1:11212'`, `':0'`. `true`
+   * is 127.0.0.1:11212. Default: none.
+   */
+  dashboard?: string | boolean | undefined
+  /**
+   * What opens the dashboard's key browser and actions (`--dashboard-token`), 8 characters or more. A dashboard that listens elsewhere than
+   * on loopback needs a token, and then asks for it first. Default: none, the dashboard is read-only.
+   */
+  dashboardToken?: string | undefined
   /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
   tuning?: Partial<ServerTuning> | undefined
   /** Where the time comes from; for tests. */
@@ -74,9 +89,14 @@ export interface MemcachedServerOptions {
 
 /** The options with their defaults. */
 export type ResolvedServerOptions = Omit<
-  { [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]> },
-  'tuning' | 'host'
-> & { readonly host: readonly string[]; readonly tuning: ServerTuning }
+  { [Name in Exclude<keyof MemcachedServerOptions, 'clock' | 'tls'>]-?: NonNullable<MemcachedServerOptions[Name]> },
+  'tuning' | 'host' | 'dashboard'
+> & {
+  readonly host: readonly string[]
+  readonly dashboard: string
+  readonly tuning: ServerTuning
+  readonly tls: ResolvedTlsOptions | undefined
+}
 
 const DEFAULTS: ResolvedServerOptions = {
   port: DEFAULT_PORT,
@@ -103,8 +123,14 @@ const DEFAULTS: ResolvedServerOptions = {
   prefixDelimiter: '',
   protocol: 'auto',
   verbosity: 0,
+  tls: undefined,
+  dashboard: '',
+  dashboardToken: '',
   tuning: DEFAULT_TUNING,
 }
+
+/** Where the dashboard is, if it is only switched on. */
+const DEFAULT_DASHBOARD_ADDRESS = '127.0.0.1:11212'
 
 const LEAST_ITEM_MAX_BYTES = 1024
 const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
@@ -114,11 +140,16 @@ const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
-  const { clock: _clock, host, tuning, ...rest } = options
+  const { clock: _clock, host, tuning, tls, ...rest } = options
   const known = Object.keys(DEFAULTS)
-  checkOptions('MemcachedServer', { ...rest }, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
+  checkOptions('MemcachedServer', rest, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  const base = { ...DEFAULTS, ...given, host: host === undefined ? DEFAULTS.host : [host].flat() }
+  const base = {
+    ...DEFAULTS,
+    ...given,
+    host: host === undefined ? DEFAULTS.host : [host].flat(),
+    dashboard: dashboardAddress(rest.dashboard),
+  }
   requireInteger('port', base.port, 0, 65_535)
   requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MAX_MEMORY_MB)
   requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
@@ -153,7 +184,22 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
       `itemMaxBytes (${base.itemMaxBytes}) must be at most half of memoryLimitMb (${base.memoryLimitMb}): raise memoryLimitMb or lower it`,
     )
   }
-  return { ...base, tuning: resolveTuning(tuning, base.itemMaxBytes) }
+  return {
+    ...base,
+    tls: tls === undefined ? undefined : resolveTlsOptions(tls),
+    tuning: resolveTuning(tuning, base.itemMaxBytes),
+  }
+}
+
+function dashboardAddress(dashboard: unknown): string {
+  if (dashboard === undefined || dashboard === false) return ''
+  if (dashboard === true) return DEFAULT_DASHBOARD_ADDRESS
+  if (typeof dashboard !== 'string') {
+    throw new MemcacheOptionError(
+      `dashboard must be an address such as '${DEFAULT_DASHBOARD_ADDRESS}', or true, got a ${typeof dashboard}`,
+    )
+  }
+  return dashboard
 }
 
 function requireInteger(name: string, value: number, least: number, most: number): void {

@@ -18,6 +18,11 @@ export interface ReplyTarget {
    * Only a plain socket promises that.
    */
   readonly copiesOnWrite: boolean
+  /**
+   * Whether a value may be sent from where it is stored: the stream has no more use for written memory once the write
+   * calls back. A stream within this process hands the memory itself on to its reader.
+   */
+  readonly consumesOnWrite: boolean
 }
 
 /**
@@ -50,7 +55,7 @@ export class ReplyWriter {
 
   /** Starts the replies to one read. */
   begin(target: ReplyTarget): void {
-    this.#canPin = target.copiesOnWrite
+    this.#canPin = target.consumesOnWrite
   }
 
   /** Bytes gathered and not yet flushed. */

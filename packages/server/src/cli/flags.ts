@@ -118,9 +118,24 @@ export const FLAGS = {
     value: '<file>',
     help: 'keep the items over a restart: SIGUSR1 writes them, the next start reads them',
   },
-  ssl: { short: 'Z', long: 'enable-ssl', help: 'not supported yet: ends the start' },
+  ssl: {
+    short: 'Z',
+    long: 'enable-ssl',
+    help: 'encrypt TCP connections (TLS); -l takes notls:, btls: and mtls: before an address',
+  },
   extended: { short: 'o', long: 'extended', value: '<words>', help: 'comma list of the words below' },
   napiIds: { short: 'N', long: 'napi_ids', value: '<num>', help: 'accepted, without effect' },
+  dashboard: {
+    long: 'dashboard',
+    value: '<addr>',
+    isValueOptional: true,
+    help: 'serve a dashboard and /metrics over HTTP (default: 127.0.0.1:11212)',
+  },
+  dashboardToken: {
+    long: 'dashboard-token',
+    value: '<token>',
+    help: 'opens its key browser and actions; or the variable MEMCACHE_DASHBOARD_TOKEN, which ps does not show',
+  },
   debugCommands: { long: 'debug-commands', help: 'enable "debugtime <seconds>", which moves the clock, for tests' },
 } as const satisfies Record<string, Flag>
 

@@ -7,6 +7,8 @@ export interface Flag {
   readonly long: string
   /** What stands for its value in the help; none for a switch. */
   readonly value?: string
+  /** Whether the value may be left out. A word that does not begin with `-` is taken for it. */
+  readonly isValueOptional?: boolean
   readonly help: string
 }
 
@@ -31,7 +33,9 @@ export function getopt<Name extends string>(
   const given: GivenFlag<Name>[] = []
   let at = 0
   const valueOf = (name: Name, text: string, attached: string | undefined): void => {
-    const value = attached ?? args[at++]
+    const isLeftOut =
+      attached === undefined && flags[name].isValueOptional === true && (args[at] ?? '-').startsWith('-')
+    const value = isLeftOut ? '' : (attached ?? args[at++])
     if (value === undefined) throw new MemcacheOptionError(`${text} wants a value: ${flags[name].value}`)
     given.push({ name, text, value })
   }

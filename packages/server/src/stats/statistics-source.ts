@@ -3,6 +3,7 @@ import type { Connection } from '../connection.ts'
 import type { Listener } from '../listener.ts'
 import type { Maintenance } from '../maintenance.ts'
 import type { ResolvedServerOptions } from '../options.ts'
+import type { TlsAcceptor } from '../tls/tls-acceptor.ts'
 
 /** A statistic's name and value. */
 export type Statistic = [name: string, value: string | number]
@@ -15,4 +16,6 @@ export interface StatisticsSource {
   readonly listeners: readonly Listener[]
   readonly connections: Iterable<Connection>
   readonly verbosity: number
+  /** `undefined` where nothing is encrypted. */
+  readonly tls: TlsAcceptor | undefined
 }

@@ -1,0 +1,292 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Access, hostOf, isDeliberate, isLoopback, isSameOrigin } from './access.ts'
+import { Collector } from './collector.ts'
+import type { SharedView, Snapshot } from './collector.ts'
+import { HttpProblem } from './http-problem.ts'
+import { readBody } from './request-body.ts'
+import { dashboardPage, loginPage } from './page.ts'
+import type { Page } from './page.ts'
+import { METRICS_CONTENT_TYPE, metricsText } from './prometheus.ts'
+import type { SharedMetric } from './prometheus.ts'
+import { within } from './server-watch.ts'
+import type { DumpedKey, WatchedServer, WatchedServers } from './watched-server.ts'
+
+const MAX_VIEWERS = 100
+/** A viewer that reads slower than this misses snapshots. */
+const MAX_UNSENT_BYTES = 1024 * 1024
+const MAX_LISTED_KEYS = 200
+/** How long keys are looked for, and an action may take, in milliseconds. */
+const TIMEOUT_MS = 5000
+
+/** What a dashboard shows, and to whom. */
+export interface DashboardHandlerOptions {
+  readonly servers: WatchedServers
+  /** Opens the key browser and actions; `undefined` if there are none. */
+  readonly token: string | undefined
+  /** Whether everything but `/healthz` needs the token. */
+  readonly isTokenRequired: boolean
+  /** Whether `Host` must be this machine's own name or one of these; `undefined` if any will do. */
+  readonly hosts: readonly string[] | undefined
+  readonly shared?: () => readonly SharedView[]
+  readonly sharedMetrics?: () => readonly SharedMetric[]
+}
+
+type Handle = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void
+
+interface Route {
+  readonly method: 'GET' | 'POST'
+  readonly handle: Handle
+  /** Whether it needs the token always, as required, or never. */
+  readonly token: 'always' | 'asRequired' | 'never'
+}
+
+/** Answers a dashboard's HTTP requests, wherever it is mounted: `/` is the page. */
+export class DashboardHandler {
+  readonly collector: Collector
+  readonly #options: DashboardHandlerOptions
+  readonly #access: Access
+  readonly #viewers = new Set<ServerResponse>()
+  readonly #routes: Readonly<Record<string, Route>>
+
+  constructor(options: DashboardHandlerOptions) {
+    this.#options = options
+    this.#access = new Access(options.token)
+    this.collector = new Collector(options.servers, options.shared)
+    const get = (handle: Handle, token: Route['token'] = 'asRequired'): Route => ({ method: 'GET', handle, token })
+    const post = (handle: Handle, token: Route['token'] = 'always'): Route => ({ method: 'POST', handle, token })
+    this.#routes = {
+      '/': get((_, response) => sendPage(response, 200, dashboardPage())),
+      '/events': get((request, response) => this.#events(request, response)),
+      '/metrics': get((_, response) => this.#metrics(response, undefined)),
+      '/scrape': get((_, response, url) => this.#metrics(response, url.searchParams.get('target') ?? '')),
+      '/healthz': get((_, response) => this.#health(response), 'never'),
+      '/keys': get((_, response, url) => this.#keys(response, url), 'always'),
+      '/login': post((request, response) => this.#login(request, response), 'never'),
+      '/logout': post((request, response) => this.#logout(request, response), 'never'),
+      '/delete': post((request, response) => this.#delete(request, response)),
+      '/flush': post((request, response) => this.#flush(request, response)),
+    }
+  }
+
+  /** Whether there is something at the path of a request, whatever its method. */
+  has(request: IncomingMessage): boolean {
+    return Object.hasOwn(this.#routes, (request.url ?? '/').split('?')[0]!)
+  }
+
+  /** Answers a request. Never rejects: what goes wrong is a response. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#route(request, response)
+    } catch (error) {
+      if (response.headersSent) response.destroy()
+      else if (error instanceof HttpProblem) sendProblem(response, error.status, error.message)
+      else sendProblem(response, 502, (error as Error).message)
+    }
+  }
+
+  /** Ends the streams of all viewers. */
+  close(): void {
+    this.collector.close()
+    for (const response of this.#viewers) response.end()
+    this.#viewers.clear()
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    setHeaders(response)
+    const { hosts } = this.#options
+    const host = hostOf(request)
+    if (hosts !== undefined && !isLoopback(host) && !hosts.includes(host)) {
+      throw new HttpProblem(
+        403,
+        `this dashboard does not answer for the host '${host}': open it by 127.0.0.1 or localhost`,
+      )
+    }
+    const url = urlOf(request)
+    const route = Object.hasOwn(this.#routes, url.pathname) ? this.#routes[url.pathname] : undefined
+    if (route === undefined) throw new HttpProblem(404, `there is no ${url.pathname}`)
+    const method = request.method === 'HEAD' ? 'GET' : request.method
+    if (method !== route.method) {
+      response.setHeader('Allow', route.method === 'GET' ? 'GET, HEAD' : 'POST')
+      throw new HttpProblem(405, `${url.pathname} takes ${route.method}`)
+    }
+    if (route.method === 'POST' && !isSameOrigin(request)) {
+      throw new HttpProblem(403, 'requests from other sites are refused')
+    }
+    if (!this.#admit(request, response, route)) return
+    await route.handle(request, response, url)
+  }
+
+  /** Whether the request may go on; if not, it is answered. */
+  #admit(request: IncomingMessage, response: ServerResponse, { token, method }: Route): boolean {
+    const isNeeded = token === 'always' || (token === 'asRequired' && this.#options.isTokenRequired)
+    if (!isNeeded) return true
+    if (!this.#access.hasToken) {
+      throw new HttpProblem(403, 'this dashboard is read-only: start it with a token for the key browser and actions')
+    }
+    const standing = this.#access.standingOf(request)
+    if (standing === 'authorized') {
+      if (method === 'POST' && !isDeliberate(request)) {
+        throw new HttpProblem(403, 'an action needs the header X-Memcache-TS-Dashboard, or Authorization')
+      }
+      return true
+    }
+    if (standing === 'throttled') throw throttled(response)
+    const wantsPage = method === 'GET' && (request.headers.accept ?? '').includes('text/html')
+    response.setHeader('WWW-Authenticate', 'Bearer realm="memcached dashboard"')
+    if (!wantsPage) throw new HttpProblem(401, 'give the token: Authorization: Bearer <token>')
+    sendPage(response, 401, loginPage())
+    return false
+  }
+
+  #events(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#viewers.size >= MAX_VIEWERS) throw new HttpProblem(503, `there are ${MAX_VIEWERS} viewers already`)
+    response.writeHead(200, {
+      'Content-Type': 'text/event-stream',
+      // `no-transform`: a compressing middleware would hold events back. The second header says the same to nginx.
+      'Cache-Control': 'no-store, no-transform',
+      'X-Accel-Buffering': 'no',
+    })
+    if (request.method === 'HEAD') {
+      response.end()
+      return
+    }
+    response.flushHeaders()
+    const send = (event: string, data: unknown): void => {
+      if (response.writableLength > MAX_UNSENT_BYTES) return
+      response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+    }
+    const isAuthorized = this.#access.standingOf(request) === 'authorized'
+    send('hello', {
+      history: this.collector.history(),
+      hasToken: this.#access.hasToken,
+      isAuthorized,
+    })
+    const { latest } = this.collector
+    if (latest !== undefined) send('snapshot', latest)
+    this.#viewers.add(response)
+    const unwatch = this.collector.watch((snapshot: Snapshot) => send('snapshot', snapshot))
+    response.once('close', () => {
+      this.#viewers.delete(response)
+      unwatch()
+    })
+  }
+
+  async #metrics(response: ServerResponse, target: string | undefined): Promise<void> {
+    const servers = target === undefined ? this.#options.servers() : [this.#server(target)]
+    const shared = target === undefined ? (this.#options.sharedMetrics?.() ?? []) : []
+    const text = await metricsText(servers, servers.length > 1, shared)
+    send(response, 200, METRICS_CONTENT_TYPE, text)
+  }
+
+  /** 200 while a server responds, so that one of three away does not take the others out. */
+  async #health(response: ServerResponse): Promise<void> {
+    const answers = await Promise.all(
+      this.#options.servers().map((server) =>
+        within(2000, server.statistics('')).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    )
+    const up = answers.filter(Boolean).length
+    const status = up === answers.length ? 'ok' : up === 0 ? 'down' : 'partial'
+    sendJson(response, up === 0 ? 503 : 200, { status, up, servers: answers.length })
+  }
+
+  async #keys(response: ServerResponse, url: URL): Promise<void> {
+    const server = this.#server(url.searchParams.get('server') ?? '')
+    const contained = url.searchParams.get('contains') ?? ''
+    const keys: DumpedKey[] = []
+    const endsAt = performance.now() + TIMEOUT_MS
+    const visit = (item: DumpedKey): boolean => {
+      if (item.key.includes(contained)) keys.push(item)
+      return keys.length < MAX_LISTED_KEYS && performance.now() < endsAt && !response.destroyed
+    }
+    await within(TIMEOUT_MS, server.dump(visit))
+    sendJson(response, 200, { keys, isComplete: keys.length < MAX_LISTED_KEYS })
+  }
+
+  async #delete(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { server, key } = await readBody(request)
+    if (key === undefined || key === '') throw new HttpProblem(400, 'say which key: { "server": …, "key": … }')
+    const deleted = await within(TIMEOUT_MS, this.#server(server ?? '').delete(key))
+    sendJson(response, 200, { deleted })
+  }
+
+  async #flush(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { server = '', confirm } = await readBody(request)
+    const watched = this.#server(server)
+    if (confirm !== server || server === '') {
+      throw new HttpProblem(400, `to flush ${watched.name}, give its name twice: "server" and "confirm"`)
+    }
+    await within(TIMEOUT_MS, watched.flush())
+    sendJson(response, 200, { flushed: true })
+  }
+
+  async #login(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { token = '', form } = await readBody(request)
+    if (!this.#access.hasToken) throw new HttpProblem(403, 'this dashboard has no token: it is read-only')
+    const standing = this.#access.check(token, request.socket.remoteAddress)
+    if (standing === 'throttled') throw throttled(response)
+    if (standing === 'wrong') {
+      if (form === undefined) throw new HttpProblem(401, 'the token is wrong')
+      sendPage(response, 401, loginPage())
+      return
+    }
+    response.setHeader('Set-Cookie', this.#access.begin(request))
+    if (form === undefined) sendJson(response, 200, { isAuthorized: true })
+    else response.writeHead(303, { Location: './' }).end()
+  }
+
+  #logout(request: IncomingMessage, response: ServerResponse): void {
+    response.setHeader('Set-Cookie', this.#access.end(request))
+    sendJson(response, 200, { isAuthorized: false })
+  }
+
+  #server(name: string): WatchedServer {
+    const servers = this.#options.servers()
+    const server = name === '' && servers.length === 1 ? servers[0] : servers.find((one) => one.name === name)
+    if (server === undefined) throw new HttpProblem(404, `there is no server '${name}' here`)
+    return server
+  }
+}
+
+/** Only the path and the query count, also of a request line with a whole URL. */
+function urlOf({ url = '/' }: IncomingMessage): URL {
+  const text = url.replace(/^\/+/, '/')
+  if (!URL.canParse(text, 'http://dashboard')) throw new HttpProblem(400, 'the path cannot be read')
+  return new URL(text, 'http://dashboard')
+}
+
+function throttled(response: ServerResponse): HttpProblem {
+  response.setHeader('Retry-After', '60')
+  return new HttpProblem(429, 'too many wrong tokens: try again in a minute')
+}
+
+function setHeaders(response: ServerResponse): void {
+  response.setHeader('X-Content-Type-Options', 'nosniff')
+  response.setHeader('Referrer-Policy', 'no-referrer')
+  response.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
+  response.setHeader('Cross-Origin-Resource-Policy', 'same-origin')
+  response.setHeader('X-Frame-Options', 'DENY')
+  response.setHeader('Cache-Control', 'no-store')
+  response.setHeader('Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'")
+}
+
+function sendPage(response: ServerResponse, status: number, { html, contentSecurityPolicy }: Page): void {
+  response.setHeader('Content-Security-Policy', contentSecurityPolicy)
+  send(response, status, 'text/html; charset=utf-8', html)
+}
+
+function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  send(response, status, 'application/json; charset=utf-8', `${JSON.stringify(value)}\n`)
+}
+
+function sendProblem(response: ServerResponse, status: number, message: string): void {
+  sendJson(response, status, { error: message })
+}
+
+function send(response: ServerResponse, status: number, type: string, text: string): void {
+  // Node leaves the body out for HEAD.
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) }).end(text)
+}

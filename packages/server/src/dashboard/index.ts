@@ -1,0 +1,7 @@
+export { checkDashboardAccess, DEFAULT_DASHBOARD_PORT, listenForDashboard, readDashboardAddress } from './listen.ts'
+export type { DashboardListenOptions, ListeningDashboard } from './listen.ts'
+export { DashboardHandler } from './handler.ts'
+export type { DashboardHandlerOptions } from './handler.ts'
+export type { SharedView } from './collector.ts'
+export type { SharedMetric } from './prometheus.ts'
+export type { DumpedKey, Statistics, WatchedServer, WatchedServers } from './watched-server.ts'

@@ -1,0 +1,84 @@
+import type { SlabFigures } from './figures.ts'
+import type { WatchedServer } from './watched-server.ts'
+
+/** Keys of a class that are looked at. */
+const SAMPLED_PER_CLASS = 100
+const SHOWN = 20
+const NO_PREFIX = '(without prefix)'
+
+/** What is known of the keys that begin alike. */
+interface PrefixFigures {
+  readonly prefix: string
+  /** Items: an estimate by sampling. `undefined` if counted by `stats detail`. */
+  readonly items?: number
+  readonly bytes?: number
+  /** Counts of `stats detail` since it was switched on. `undefined` if sampled. */
+  readonly gets?: number
+  readonly hits?: number
+  readonly sets?: number
+}
+
+/** The prefixes of a server's keys, the largest first, and where that is known from. */
+export interface KeyPrefixes {
+  readonly source: 'detail' | 'sample' | 'unavailable'
+  /** Why it is unavailable. */
+  readonly reason?: string
+  readonly rows: readonly PrefixFigures[]
+}
+
+/**
+ * The key prefixes of a server: its own counts if they are on (`-D`, `stats detail on`), else an estimate from the keys that
+ * `stats cachedump` lists, a hundred of each slab class. That is a bounded number of bytes however full the server is; a metadump lists
+ * every key.
+ */
+export async function readKeyPrefixes(
+  server: WatchedServer,
+  slabs: readonly SlabFigures[],
+  countsPrefixes: boolean,
+): Promise<KeyPrefixes> {
+  try {
+    return countsPrefixes ? await counted(server) : await sampled(server, slabs)
+  } catch (error) {
+    return { source: 'unavailable', reason: (error as Error).message, rows: [] }
+  }
+}
+
+async function counted(server: WatchedServer): Promise<KeyPrefixes> {
+  const rows = Object.entries(await server.statistics('detail dump')).map(([prefix, counts]): PrefixFigures => {
+    const [, gets, hits, sets] = /^get (\d+) hit (\d+) set (\d+)/.exec(String(counts)) ?? []
+    return { prefix, gets: Number(gets ?? 0), hits: Number(hits ?? 0), sets: Number(sets ?? 0) }
+  })
+  return { source: 'detail', rows: rows.sort((a, b) => b.gets! + b.sets! - a.gets! - a.sets!).slice(0, SHOWN) }
+}
+
+async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Promise<KeyPrefixes> {
+  const rows = new Map<string, { items: number; bytes: number }>()
+  for (const { id, items, chunkBytes } of slabs) {
+    if (items === 0) continue
+    const keys = Object.keys(await server.statistics(`cachedump ${id} ${SAMPLED_PER_CLASS}`))
+    for (const key of keys) {
+      const prefix = prefixOf(key)
+      const row = rows.get(prefix) ?? { items: 0, bytes: 0 }
+      row.items += items / keys.length
+      row.bytes += (items / keys.length) * chunkBytes
+      rows.set(prefix, row)
+    }
+  }
+  const found = [...rows].map(([prefix, { items, bytes }]) => ({
+    prefix,
+    items: Math.round(items),
+    bytes: Math.round(bytes),
+  }))
+  return { source: 'sample', rows: found.sort((a, b) => b.bytes - a.bytes).slice(0, SHOWN) }
+}
+
+/** A key up to its first `:` or `/`. A key without is not shown: whoever may see figures need not see keys. */
+function prefixOf(key: string): string {
+  const [prefix] = /^[^:/]*[:/]/.exec(key) ?? []
+  return prefix ?? NO_PREFIX
+}
+
+/** Whether `stats settings` says that prefixes are counted. */
+export function countsPrefixes(settings: Readonly<Record<string, string | number>>): boolean {
+  return settings['detail_enabled'] === 'yes'
+}

@@ -1,0 +1,148 @@
+import {
+  CRAWLER_SETTING_METRICS,
+  EXTSTORE_METRICS,
+  GENERAL_METRICS,
+  ITEM_METRICS,
+  PROXY_METRICS,
+  SETTING_METRICS,
+  SLAB_METRICS,
+} from './metric-table.ts'
+import type { StatisticMetric } from './metric-table.ts'
+import { within } from './server-watch.ts'
+import { byClass, numberOf } from './watched-server.ts'
+import type { Statistics, WatchedServer } from './watched-server.ts'
+
+/** The content type of Prometheus's text format. */
+export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+
+const TIMEOUT_MS = 5000
+const EMPTY: Statistics = {}
+
+type Labels = Readonly<Record<string, string>>
+
+/** Another metric beside those of memcached: its samples by their labels. */
+export interface SharedMetric {
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly help: string
+  readonly samples: readonly { readonly labels: Labels; readonly value: number }[]
+}
+
+/**
+ * The metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
+ * @param isLabelled whether each sample has the label `server`, as several servers in one response need it.
+ */
+export async function metricsText(
+  servers: readonly WatchedServer[],
+  isLabelled: boolean,
+  shared: readonly SharedMetric[] = [],
+): Promise<string> {
+  const exposition = new Exposition()
+  const read = await Promise.all(servers.map((server) => readForMetrics(server)))
+  for (const [index, statistics] of read.entries()) {
+    const labels: Labels = isLabelled ? { server: servers[index]!.name } : {}
+    addServer(exposition, statistics, labels)
+  }
+  for (const { name, type, help, samples } of shared) {
+    for (const { labels, value } of samples) exposition.add(name, type, help, labels, value)
+  }
+  return exposition.text()
+}
+
+interface ServerStatistics {
+  readonly up: boolean
+  readonly general: Statistics
+  readonly items: Statistics
+  readonly slabs: Statistics
+  readonly settings: Statistics
+}
+
+async function readForMetrics(server: WatchedServer): Promise<ServerStatistics> {
+  try {
+    const forms = Promise.all(['', 'items', 'slabs', 'settings'].map((form) => server.statistics(form)))
+    const [general, items, slabs, settings] = await within(TIMEOUT_MS, forms)
+    return { up: true, general: general!, items: items!, slabs: slabs!, settings: settings! }
+  } catch {
+    return { up: false, general: EMPTY, items: EMPTY, slabs: EMPTY, settings: EMPTY }
+  }
+}
+
+function addServer(exposition: Exposition, read: ServerStatistics, labels: Labels): void {
+  const { up, items, slabs, settings } = read
+  exposition.add('memcached_up', 'gauge', 'Whether the server responds.', labels, up ? 1 : 0)
+  if (!up) return
+  // The exporter takes the sums behind the slab classes for general statistics.
+  const general: Statistics = { ...read.general, total_malloced: slabs['total_malloced'] ?? Number.NaN }
+  const version = { version: String(general['version'] ?? ''), ...labels }
+  exposition.add('memcached_version', 'gauge', 'The version of the server.', version, 1)
+  const add = (metrics: readonly StatisticMetric[], statistics: Statistics, more: Labels = {}): void => {
+    for (const { name, type, help, statistic, labels: own } of metrics) {
+      const value = valueOf(statistics[statistic])
+      if (value === undefined) continue
+      exposition.add(`memcached_${name}`, type, help, { ...more, ...own, ...labels }, value)
+    }
+  }
+  add(GENERAL_METRICS, general)
+  addSets(exposition, 'memcached_commands_total', general, ['cas_misses', 'cas_hits', 'cas_badval'], labels)
+  if ('extstore_limit_maxbytes' in general) add(EXTSTORE_METRICS, general)
+  if ('proxy_backend_total' in general) add(PROXY_METRICS, general)
+  for (const [slab, statistics] of byClass(items)) add(ITEM_METRICS, statistics, { slab: String(slab) })
+  for (const [id, statistics] of byClass(slabs)) {
+    const slab = { slab: String(id) }
+    add(SLAB_METRICS, statistics, slab)
+    addSets(exposition, 'memcached_slab_commands_total', statistics, ['cas_hits', 'cas_badval'], { ...slab, ...labels })
+  }
+  add(SETTING_METRICS, settings)
+  if (settings['lru_crawler'] === 'yes') add(CRAWLER_SETTING_METRICS, settings)
+}
+
+/** `cmd_set` counts `cas` too, which has a command of its own here. */
+function addSets(
+  exposition: Exposition,
+  name: string,
+  statistics: Statistics,
+  cas: readonly string[],
+  labels: Labels,
+): void {
+  if (!('cmd_set' in statistics) || cas.some((statistic) => !(statistic in statistics))) return
+  const sets =
+    numberOf(statistics, 'cmd_set') - cas.reduce((sum, statistic) => sum + numberOf(statistics, statistic), 0)
+  exposition.add(name, 'counter', '', { command: 'set', status: 'hit', ...labels }, sets)
+}
+
+function valueOf(statistic: string | number | undefined): number | undefined {
+  if (statistic === 'yes') return 1
+  if (statistic === 'no') return 0
+  if (statistic === undefined || statistic === '') return undefined
+  const value = Number(statistic)
+  return Number.isFinite(value) ? value : undefined
+}
+
+/** Samples, gathered by the metric's name, since all samples of a metric stand together. */
+class Exposition {
+  readonly #metrics = new Map<string, string[]>()
+
+  add(name: string, type: 'counter' | 'gauge', help: string, labels: Labels, value: number): void {
+    let lines = this.#metrics.get(name)
+    if (lines === undefined) {
+      lines = [
+        `# HELP ${name} ${help.replaceAll('\\', String.raw`\\`).replaceAll('\n', String.raw`\n`)}`,
+        `# TYPE ${name} ${type}`,
+      ]
+      this.#metrics.set(name, lines)
+    }
+    const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`)
+    lines.push(`${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}`)
+  }
+
+  text(): string {
+    return `${[...this.#metrics.values()].flat().join('\n')}\n`
+  }
+}
+
+function escaped(text: string): string {
+  return text
+    .replaceAll('\\', String.raw`\\`)
+    .replaceAll('"', String.raw`\"`)
+    .replaceAll('\n', String.raw`\n`)
+}

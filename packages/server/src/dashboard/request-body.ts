@@ -1,0 +1,44 @@
+import type { IncomingMessage } from 'node:http'
+import { HttpProblem } from './http-problem.ts'
+
+const MAX_BYTES = 16 * 1024
+
+/** The fields of a body, all of them strings. `form` is there if the body came from a form without a script. */
+export type BodyFields = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads a JSON object or a form. A body that a middleware before has parsed already (`req.body`) is taken as it is.
+ * @throws HttpProblem if the body is too long, or is neither.
+ */
+export async function readBody(request: IncomingMessage): Promise<BodyFields> {
+  const type = request.headers['content-type'] ?? ''
+  const isForm = type.startsWith('application/x-www-form-urlencoded')
+  if (!isForm && !type.startsWith('application/json')) {
+    throw new HttpProblem(415, 'send JSON, with Content-Type: application/json')
+  }
+  const { body } = request as { body?: unknown }
+  const parsed = request.readableEnded && body !== undefined ? body : parse(await readText(request), isForm)
+  if (typeof parsed !== 'object' || parsed === null) throw new HttpProblem(400, 'the body must be a JSON object')
+  const fields = Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  return { ...Object.fromEntries(fields), ...(isForm ? { form: 'form' } : {}) }
+}
+
+function parse(text: string, isForm: boolean): unknown {
+  if (isForm) return Object.fromEntries(new URLSearchParams(text))
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new HttpProblem(400, 'the body is not JSON')
+  }
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_BYTES) throw new HttpProblem(413, `the body is longer than ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}

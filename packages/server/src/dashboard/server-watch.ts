@@ -1,0 +1,182 @@
+import { connectionFigures, figuresOf, ratesBetween, slabFigures } from './figures.ts'
+import type { ConnectionFigures, Figures, Rates, SlabFigures } from './figures.ts'
+import { countsPrefixes, readKeyPrefixes } from './key-prefixes.ts'
+import type { KeyPrefixes } from './key-prefixes.ts'
+import { Latency } from './latency.ts'
+import { numberOf } from './watched-server.ts'
+import type { Statistics, WatchedServer } from './watched-server.ts'
+
+/** Past samples of a server, one a second. */
+const HISTORY_LENGTH = 120
+/** How long a server may take to respond, in milliseconds. */
+const TIMEOUT_MS = 2000
+/** Slab classes, connections and the like are read every so many samples, prefixes more rarely. */
+const DETAILS_EVERY = 2
+const PREFIXES_EVERY = 10
+const SHOWN_CONNECTIONS = 50
+
+/** A moment of a server's past, as small as the charts need it. */
+export interface HistoryPoint {
+  /** Seconds since 1970. */
+  readonly at: number
+  readonly rates: Rates | undefined
+  readonly p50: number | undefined
+  readonly p99: number | undefined
+}
+
+/** A server as the page shows it. */
+export interface ServerView {
+  readonly name: string
+  readonly up: boolean
+  /** Why it is not up. */
+  readonly fault?: string | undefined
+  readonly version?: string
+  readonly uptimeSeconds?: number
+  readonly figures?: Figures
+  /** `undefined` until there are two samples. */
+  readonly rates?: Rates | undefined
+  readonly p50?: number | undefined
+  readonly p99?: number | undefined
+  readonly slabs?: readonly SlabFigures[]
+  readonly prefixes?: KeyPrefixes
+  readonly connections?: readonly ConnectionFigures[]
+}
+
+/** Watches one server: its last sample, its rates, its round trips, and a past of bounded length. */
+export class ServerWatch {
+  readonly server: WatchedServer
+  readonly history: HistoryPoint[] = []
+  readonly #latency = new Latency()
+  #statistics: Statistics | undefined
+  #sampledAtMs = 0
+  #rates: Rates | undefined
+  #fault: string | undefined
+  #samples = 0
+  #slabs: readonly SlabFigures[] = []
+  #prefixes: KeyPrefixes = { source: 'sample', rows: [] }
+  #connections: readonly ConnectionFigures[] = []
+  #isSampling = false
+  #isProbing = false
+  #isReadingPrefixes = false
+  #isResting = false
+
+  constructor(server: WatchedServer) {
+    this.server = server
+  }
+
+  /** Reads the server once. A server that does not respond in time is away, and is not asked again before it has answered. */
+  async sample(): Promise<void> {
+    if (this.#isSampling) return
+    this.#isSampling = true
+    try {
+      await within(TIMEOUT_MS, this.#read())
+    } catch (error) {
+      this.#fault = (error as Error).message
+      this.#statistics = undefined
+      this.#rates = undefined
+      this.#samples = 0
+      this.#latency.clear()
+    } finally {
+      this.#isSampling = false
+    }
+    const { p50, p99 } = this.#percentiles()
+    this.history.push({ at: Math.round(Date.now() / 1000), rates: this.#rates, p50, p99 })
+    if (this.history.length > HISTORY_LENGTH) this.history.shift()
+  }
+
+  /** Measures a round trip. One that fails is no duration: `sample` says what is wrong. */
+  async probe(): Promise<void> {
+    if (this.#isProbing || this.#statistics === undefined) return
+    this.#isProbing = true
+    try {
+      const milliseconds = await this.server.roundTrip()
+      if (milliseconds !== undefined) this.#latency.add(milliseconds)
+    } catch {
+      // Told by the next sample.
+    } finally {
+      this.#isProbing = false
+    }
+  }
+
+  view(): ServerView {
+    const { name } = this.server
+    const statistics = this.#statistics
+    if (statistics === undefined) return { name, up: false, fault: this.#fault }
+    return {
+      name,
+      up: true,
+      version: String(statistics['version'] ?? ''),
+      uptimeSeconds: numberOf(statistics, 'uptime'),
+      figures: figuresOf(statistics),
+      rates: this.#rates,
+      ...this.#percentiles(),
+      slabs: this.#slabs,
+      prefixes: this.#prefixes,
+      connections: this.#connections,
+    }
+  }
+
+  /** Nobody looks any more: what was sampled is forgotten, since a past with a hole would mislead. */
+  rest(): void {
+    this.#isResting = true
+    this.server.rest()
+    this.history.length = 0
+    this.#latency.clear()
+    this.#statistics = undefined
+    this.#rates = undefined
+    this.#samples = 0
+  }
+
+  async #read(): Promise<void> {
+    const { server } = this
+    const statistics = await server.statistics('')
+    const now = performance.now()
+    const before = this.#statistics
+    this.#rates = before === undefined ? undefined : ratesBetween(before, statistics, (now - this.#sampledAtMs) / 1000)
+    this.#sampledAtMs = now
+    this.#fault = undefined
+    const round = this.#samples++
+    if (round % DETAILS_EVERY === 0) {
+      const [slabs, items, conns] = await Promise.all([
+        server.statistics('slabs'),
+        server.statistics('items'),
+        // Old servers and proxies have no such form.
+        server.statistics('conns').catch((): Statistics => ({})),
+      ])
+      this.#slabs = slabFigures(slabs, items)
+      this.#connections = connectionFigures(conns, SHOWN_CONNECTIONS)
+    }
+    this.#statistics = statistics
+    if (round % PREFIXES_EVERY === 0) void this.#readPrefixes()
+  }
+
+  async #readPrefixes(): Promise<void> {
+    if (this.#isReadingPrefixes) return
+    this.#isReadingPrefixes = true
+    try {
+      const settings = await this.server.statistics('settings').catch((): Statistics => ({}))
+      this.#prefixes = await readKeyPrefixes(this.server, this.#slabs, countsPrefixes(settings))
+    } finally {
+      this.#isReadingPrefixes = false
+      // What was under way may have opened a connection again.
+      if (this.#isResting) this.server.rest()
+    }
+  }
+
+  #percentiles(): { p50: number | undefined; p99: number | undefined } {
+    return { p50: this.#latency.percentile(0.5), p99: this.#latency.percentile(0.99) }
+  }
+}
+
+/** Rejects if the promise takes longer. */
+export async function within<Value>(milliseconds: number, promise: Promise<Value>): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no response within ${milliseconds} ms`)), milliseconds)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

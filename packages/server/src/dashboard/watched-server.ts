@@ -1,0 +1,54 @@
+/** Statistics by their names, as a form of `stats` returns them. */
+export type Statistics = Readonly<Record<string, string | number>>
+
+/** An item as a dump lists it. */
+export interface DumpedKey {
+  readonly key: string
+  /** Bytes of the item, key and header included; 0 if the server does not say. */
+  readonly bytes: number
+  /** Seconds since 1970 at which it expires; `undefined` if it does not. */
+  readonly expiresAt: number | undefined
+}
+
+/**
+ * A memcached that a dashboard watches: the server of this process, or any other one behind a client. Every method rejects if the server
+ * does not respond.
+ */
+export interface WatchedServer {
+  /** `host:port`, or another name that tells it from the others. */
+  readonly name: string
+  /** A form of `stats`: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class> <limit>` (protocol.txt, "Statistics"). */
+  statistics(form: string): Promise<Statistics>
+  /** Sends `version` and waits for the response. Returns how many milliseconds that took; `undefined` if a connection had to be made first. */
+  roundTrip(): Promise<number | undefined>
+  /** Lists items (`lru_crawler metadump`) until `visit` returns false. */
+  dump(visit: (item: DumpedKey) => boolean): Promise<void>
+  /** Deletes a key, as the server has it. Returns whether there was one. */
+  delete(key: string): Promise<boolean>
+  /** Forgets all items. */
+  flush(): Promise<void>
+  /** Nobody looks any more: closes what was opened for looking. */
+  rest(): void
+}
+
+/** The servers of a dashboard. The list may change, as discovery finds them. */
+export type WatchedServers = () => readonly WatchedServer[]
+
+/** A statistic as a number; 0 if the server does not have it. */
+export function numberOf(statistics: Statistics | undefined, name: string): number {
+  const value = statistics?.[name]
+  return typeof value === 'number' ? value : Number(value ?? 0) || 0
+}
+
+/** Splits `items:3:number` or `3:chunk_size` by the slab class: class, then name, then value. */
+export function byClass(statistics: Statistics): Map<number, Record<string, string | number>> {
+  const classes = new Map<number, Record<string, string | number>>()
+  for (const [name, value] of Object.entries(statistics)) {
+    const [, id, field] = /^(?:items:)?(\d+):(\w+)$/.exec(name) ?? []
+    if (id === undefined || field === undefined) continue
+    const fields = classes.get(Number(id)) ?? {}
+    fields[field] = value
+    classes.set(Number(id), fields)
+  }
+  return classes
+}
