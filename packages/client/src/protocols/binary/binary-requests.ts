@@ -4,7 +4,7 @@ import type { ArithmeticOperation } from '../../operations/arithmetic-operation.
 import type { DeleteOperation } from '../../operations/delete-operation.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
 import type { LinesOperation } from '../../operations/lines-operation.ts'
-import type { WireKey } from '../../operations/operation.ts'
+import type { WireKey } from '../../client-key.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
 import { checkConditions, checkRetrieval, refuse } from '../without-meta.ts'

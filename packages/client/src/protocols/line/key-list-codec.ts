@@ -1,9 +1,8 @@
 import { isEnd, parseValueLine, writeLineEnd, writeRequestKey, writeWord } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../connection/request-buffer.ts'
-import type { KeyListOperation } from '../operations/key-list-operation.ts'
-import type { LineAnswers } from './line-answers.ts'
-import { DESYNC, DONE, MORE } from './line-exchange.ts'
-import type { LineExchange } from './line-exchange.ts'
+import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { KeyListOperation } from '../../operations/key-list-operation.ts'
+import { DESYNC, DONE, MORE } from './line-codec.ts'
+import type { LineCodec, LineResponses } from './line-codec.ts'
 
 const SPACE = 32
 /** The longest key, and the space before it. */
@@ -18,7 +17,7 @@ const MAX_LINE_BYTES = 16_000
 export type Leases = 'told' | 'untold' | 'none'
 
 /** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
-export class KeyListExchange implements LineExchange<KeyListOperation> {
+export class KeyListCodec implements LineCodec<KeyListOperation> {
   readonly #leases: Leases
 
   constructor(leases: Leases) {
@@ -45,13 +44,13 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
     requests.at = writeLineEnd(out, at)
   }
 
-  line(operation: KeyListOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
-    const { valueLine } = answers
+  readLine(operation: KeyListOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
+    const { valueLine } = responses
     if (parseValueLine(valueLine, buffer, start, end)) {
       return operation.match(buffer, valueLine.keyStart, valueLine.keyEnd) ? valueLine.valueLength : DESYNC
     }
     if (!isEnd(buffer, start, end)) {
-      const next = answers.unexpected(operation, buffer, start, end)
+      const next = responses.unexpected(operation, buffer, start, end)
       return next === DONE ? this.#ended(operation) : next
     }
     if (this.#ended(operation) === MORE) return MORE
@@ -65,15 +64,15 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
     return operation.ends > 0 ? MORE : DONE
   }
 
-  value(
+  readValue(
     operation: KeyListOperation,
-    answers: LineAnswers,
+    responses: LineResponses,
     buffer: Buffer,
     start: number,
     end: number,
     owned: boolean,
   ): void {
-    const { clientFlags, casUnique } = answers.valueLine
+    const { clientFlags, casUnique } = responses.valueLine
     if (operation.withCas) operation.casUnique = casUnique.toBigInt()
     const mayBeLease = start === end && clientFlags === 0 && this.#leases !== 'none'
     if (mayBeLease && this.#leases === 'told') operation.takeEmpty()
@@ -81,7 +80,7 @@ export class KeyListExchange implements LineExchange<KeyListOperation> {
     else operation.take(buffer, start, end, clientFlags, owned)
   }
 
-  valueEnd(): number {
+  endValue(): number {
     return MORE
   }
 }

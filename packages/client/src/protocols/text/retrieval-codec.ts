@@ -1,6 +1,5 @@
 import {
   isEnd,
-  MetaCode,
   parseOutcome,
   parseValueLine,
   writeLineEnd,
@@ -10,9 +9,8 @@ import {
 } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
-import type { LineAnswers } from '../line-answers.ts'
-import { DESYNC, DONE, MORE } from '../line-exchange.ts'
-import type { LineExchange } from '../line-exchange.ts'
+import { DESYNC, DONE, MORE } from '../line/line-codec.ts'
+import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { checkRetrieval, textKey } from '../without-meta.ts'
 
 const SPACE = 32
@@ -21,7 +19,7 @@ const SPACE = 32
  * gets, gats and touch, for a server without meta commands (protocol.txt, "Retrieval command", "Touch").
  * @param mayHaveLeases whether an empty value with client flags 0 may be a lease that nobody has filled.
  */
-export const textRetrieval = (mayHaveLeases: boolean): LineExchange<RetrievalOperation> => ({
+export const textRetrieval = (mayHaveLeases: boolean): LineCodec<RetrievalOperation> => ({
   write({ wireKey, request }: RetrievalOperation, requests: RequestBuffer): void {
     checkRetrieval(request)
     const key = textKey(wireKey)
@@ -41,44 +39,50 @@ export const textRetrieval = (mayHaveLeases: boolean): LineExchange<RetrievalOpe
     requests.at = writeLineEnd(out, at)
   },
 
-  line(operation: RetrievalOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
-    const { reply, valueLine } = answers
+  readLine(
+    operation: RetrievalOperation,
+    responses: LineResponses,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): number {
+    const { classic, valueLine } = responses
     if (parseValueLine(valueLine, buffer, start, end)) {
       const key = buffer.toString('utf8', valueLine.keyStart, valueLine.keyEnd)
-      if (key !== operation.wireKey || reply.code === MetaCode.VA) return DESYNC
-      reply.code = MetaCode.VA
-      reply.clientFlags = valueLine.clientFlags
-      reply.casUnique.copy(valueLine.casUnique)
+      if (key !== operation.wireKey || classic.isFound) return DESYNC
+      classic.isFound = true
+      classic.clientFlags = valueLine.clientFlags
+      classic.casUnique.copy(valueLine.casUnique)
       return valueLine.valueLength
     }
     const touched = operation.request.value ? undefined : parseOutcome(buffer, start, end)
     if (touched === 'touched') {
-      reply.code = MetaCode.HD
-      // It is not told.
-      reply.clientFlags = 0
+      classic.isFound = true
+      // They are not told.
+      classic.clientFlags = 0
+      classic.casUnique.set(0, 0)
     } else if (touched !== 'notFound' && !isEnd(buffer, start, end)) {
-      reply.code = 0
-      return answers.unexpected(operation, buffer, start, end)
+      classic.isFound = false
+      return responses.unexpected(operation, buffer, start, end)
     }
-    if (reply.code === 0) reply.code = MetaCode.EN
-    operation.finish(reply)
-    reply.code = 0
+    operation.finish(classic)
+    classic.isFound = false
     return DONE
   },
 
-  value(
+  readValue(
     operation: RetrievalOperation,
-    { reply }: LineAnswers,
+    { classic }: LineResponses,
     buffer: Buffer,
     start: number,
     end: number,
     owned: boolean,
   ): void {
-    if (mayHaveLeases && start === end && reply.clientFlags === 0) operation.takeUncertain(reply, buffer, start)
-    else operation.take(reply, buffer, start, end, owned)
+    if (mayHaveLeases && start === end && classic.clientFlags === 0) operation.takeUncertain(classic, buffer, start)
+    else operation.take(classic, buffer, start, end, owned)
   },
 
-  valueEnd(): number {
+  endValue(): number {
     return MORE
   },
 })

@@ -9,10 +9,10 @@ import {
   MemcacheUnsupportedError,
   Opcode,
 } from 'memcache-ts-protocol'
-import { binaryDialect } from '../dialects/binary/binary-dialect.ts'
-import type { Dialect, DialectName } from '../dialects/dialect.ts'
-import { metaDialect } from '../dialects/meta/meta-dialect.ts'
-import { oldTextDialect, textDialect } from '../dialects/text/text-dialect.ts'
+import { binaryProtocol } from '../protocols/binary/binary-protocol.ts'
+import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
+import { metaProtocol } from '../protocols/meta/meta-protocol.ts'
+import { oldTextProtocol, textProtocol } from '../protocols/text/text-protocol.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 
 /** Who the client says it is. */
@@ -31,15 +31,15 @@ const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
 /** How much of an answer that makes no sense an error shows. */
 const EXCERPT_LENGTH = 80
 
-/** The dialect that a connection begins with. */
-export function firstDialect(sasl: boolean): Dialect {
-  return sasl ? binaryDialect : textDialect
+/** The protocol that a connection begins with. */
+export function firstProtocol(sasl: boolean): Protocol {
+  return sasl ? binaryProtocol : textProtocol
 }
 
-/** How a server is greeted. */
-export interface Greeting {
-  /** Sends a request in the connection's first dialect. */
-  readonly ask: (request: LinesRequest) => Promise<string[]>
+/** What the first requests on a connection need. */
+export interface Handshake {
+  /** Sends a request in the connection's first protocol. */
+  readonly request: (request: LinesRequest) => Promise<string[]>
   /** Is called before the server is asked for meta commands: a proxy without them may hang up on it. */
   readonly asksForMeta: () => void
   /** A server's words without the password, for errors. */
@@ -47,48 +47,48 @@ export interface Greeting {
   readonly sasl: boolean
   readonly credentials: Credentials | undefined
   /** What may be spoken; `text` where the server hung up on the question before. */
-  readonly protocol: DialectName | 'auto'
+  readonly protocol: ProtocolName | 'auto'
 }
 
 /**
  * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then the server is
  * asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
- * @returns the dialect for what follows.
+ * @returns the protocol for all further requests.
  * @throws MemcacheAuthError when the credentials are refused.
  * @throws MemcacheProtocolError for an answer to `mn` that makes no sense: the connection cannot be used.
  */
-export async function greet(greeting: Greeting): Promise<Dialect> {
-  const { sasl, credentials, protocol } = greeting
-  if (credentials !== undefined) await authenticate(greeting, credentials)
-  const [version = ''] = await greeting.ask(VERSION_REQUEST)
+export async function shakeHands(handshake: Handshake): Promise<Protocol> {
+  const { sasl, credentials, protocol } = handshake
+  if (credentials !== undefined) await authenticate(handshake, credentials)
+  const [version = ''] = await handshake.request(VERSION_REQUEST)
   if (!version.startsWith('VERSION')) {
-    const said = JSON.stringify(greeting.redact(version).slice(0, EXCERPT_LENGTH))
+    const said = JSON.stringify(handshake.redact(version).slice(0, EXCERPT_LENGTH))
     throw new MemcacheProtocolError(`the server answered ${said} to version: it is no memcached`)
   }
-  if (sasl) return binaryDialect
-  const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextDialect : textDialect
-  if (protocol !== 'auto') return protocol === 'meta' ? metaDialect : text
+  if (sasl) return binaryProtocol
+  const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextProtocol : textProtocol
+  if (protocol !== 'auto') return protocol === 'meta' ? metaProtocol : text
   if (hasEarlyMeta(version.replace('VERSION ', ''))) return text
-  greeting.asksForMeta()
-  const line = await answerOrRefusal(greeting, META_NOOP_REQUEST)
-  if (line === 'MN') return metaDialect
+  handshake.asksForMeta()
+  const line = await responseOrRefusal(handshake, META_NOOP_REQUEST)
+  if (line === 'MN') return metaProtocol
   if (line === undefined) return text
   if (line instanceof MemcacheServerError) {
     // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta commands.
-    const answer = await answerOrRefusal(greeting, META_GET_REQUEST)
-    return answer === 'EN' || answer === 'HD' ? metaDialect : text
+    const response = await responseOrRefusal(handshake, META_GET_REQUEST)
+    return response === 'EN' || response === 'HD' ? metaProtocol : text
   }
   // Of what else it may have said, more can follow.
   throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
 }
 
 /** The line of an answer, an error of the server's own, or `undefined` where it does not know the command. */
-async function answerOrRefusal(
-  greeting: Greeting,
-  request: LinesRequest,
+async function responseOrRefusal(
+  handshake: Handshake,
+  lines: LinesRequest,
 ): Promise<string | MemcacheServerError | undefined> {
   try {
-    const [line = ''] = await greeting.ask(request)
+    const [line = ''] = await handshake.request(lines)
     return line
   } catch (error) {
     if (error instanceof MemcacheUnsupportedError) return undefined
@@ -97,13 +97,13 @@ async function answerOrRefusal(
   }
 }
 
-async function authenticate({ ask, sasl, redact }: Greeting, { username, password }: Credentials): Promise<void> {
+async function authenticate({ request, sasl, redact }: Handshake, { username, password }: Credentials): Promise<void> {
   if (sasl) {
     const value = `\0${username}\0${password}`
-    await ask({ text: '', binary: { opcode: Opcode.saslAuth, key: 'PLAIN', value } })
+    await request({ text: '', binary: { opcode: Opcode.saslAuth, key: 'PLAIN', value } })
     return
   }
-  const [line = ''] = await ask({ text: formatAuth(username, password) })
+  const [line = ''] = await request({ text: formatAuth(username, password) })
   if (line !== 'STORED') {
     throw new MemcacheAuthError(
       `the server answered ${JSON.stringify(redact(line).slice(0, EXCERPT_LENGTH))} to the credentials`,

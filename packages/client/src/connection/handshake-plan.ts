@@ -1,40 +1,40 @@
 import { MemcacheProtocolError } from 'memcache-ts-protocol'
-import type { Dialect, DialectName } from '../dialects/dialect.ts'
-import { firstDialect, greet } from './greet.ts'
-import type { Credentials, Greeting } from './greet.ts'
+import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
+import { firstProtocol, shakeHands } from './handshake.ts'
+import type { Credentials, Handshake } from './handshake.ts'
 import { MetaSupport } from './meta-support.ts'
 
-/** How an attempt to greet a server failed. */
-export type GreetingFailure = 'hungUp' | 'silent' | 'nonsense'
+/** How an attempt to shakeHands a server failed. */
+export type HandshakeFailure = 'hungUp' | 'silent' | 'nonsense'
 
 /**
- * How a server is to be greeted, learned from the attempts before: whether credentials go by SASL or as text, where nobody said so, and
- * whether it is asked for meta commands.
+ * Decides which handshake a connection makes, by what the attempts before have shown: whether credentials go by SASL or as text, if no option
+ * says so, and whether the server is asked for meta commands.
  */
-export class GreetingPlan {
+export class HandshakePlan {
   readonly #credentials: Credentials | undefined
-  readonly #protocol: DialectName | 'auto'
+  readonly #protocol: ProtocolName | 'auto'
   readonly #meta = new MetaSupport()
   #sasl: boolean
   #triedOtherAuth = false
   #hasBegun = false
 
-  constructor(credentials: Credentials | undefined, protocol: DialectName | 'auto') {
+  constructor(credentials: Credentials | undefined, protocol: ProtocolName | 'auto') {
     this.#credentials = credentials
     this.#protocol = protocol
     this.#sasl = protocol === 'binary'
   }
 
-  /** The dialect that a new stream begins with. */
-  start(): Dialect {
+  /** The protocol that a new stream begins with. */
+  start(): Protocol {
     this.#hasBegun = false
-    return firstDialect(this.#sasl)
+    return firstProtocol(this.#sasl)
   }
 
-  /** Greets the server; resolves to the dialect for what follows. */
-  async greet(by: Pick<Greeting, 'ask' | 'asksForMeta' | 'redact'>): Promise<Dialect> {
+  /** Makes the handshake; resolves to the protocol for all further requests. */
+  async shakeHands(by: Pick<Handshake, 'request' | 'asksForMeta' | 'redact'>): Promise<Protocol> {
     this.#hasBegun = true
-    const dialect = await greet({
+    const protocol = await shakeHands({
       ...by,
       asksForMeta: () => {
         this.#meta.isAsking = true
@@ -44,15 +44,15 @@ export class GreetingPlan {
       credentials: this.#credentials,
       protocol: this.#protocol === 'auto' && !this.#meta.mayAsk ? 'text' : this.#protocol,
     })
-    if (this.#meta.isAsking && !this.#meta.answered(dialect.name === 'meta')) {
+    if (this.#meta.isAsking && !this.#meta.answered(protocol.name === 'meta')) {
       throw new MemcacheProtocolError('the server says that it has no meta commands, and had them before')
     }
     this.#triedOtherAuth = false
-    return dialect
+    return protocol
   }
 
-  /** Whether another greeting, which `start` begins, may succeed where this one failed. */
-  mayTryAnother(failure: GreetingFailure): boolean {
+  /** Whether another handshake, which `start` begins, may succeed where this one failed. */
+  mayTryAnother(failure: HandshakeFailure): boolean {
     if (this.#meta.isAsking) return failure === 'hungUp' ? this.#meta.hungUp() : this.#meta.denied()
     // A server that speaks SASL alone hangs up on text, and one that speaks text alone on SASL.
     const mayBeOtherAuth = this.#credentials !== undefined && this.#protocol === 'auto' && this.#hasBegun

@@ -1,11 +1,9 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint, writeUint64Flag } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import type { StoreOperation, StoreStatus } from '../../operations/store-operation.ts'
-import type { LineAnswers } from '../line-answers.ts'
-import { DONE } from '../line-exchange.ts'
-import type { LineExchange } from '../line-exchange.ts'
-import { readReply, writeOpaque } from './opaque.ts'
-import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
+import { DONE } from '../line/line-codec.ts'
+import type { LineCodec, LineResponses } from '../line/line-codec.ts'
+import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
 
 const LETTER = { c: 99, s: 115, C: 67, E: 69, F: 70, I: 73, M: 77, N: 78, T: 84 } as const
 const SPACE = 32
@@ -19,7 +17,7 @@ const STATUS: Readonly<Record<number, StoreStatus>> = {
 }
 
 /** ms (protocol.txt, "Meta Set"). */
-export const metaStore: LineExchange<StoreOperation> = {
+export const metaStore: LineCodec<StoreOperation> = {
   write(operation: StoreOperation, requests: RequestBuffer): void {
     const { wireKey, bytes, clientFlags, exptime, mode, conditions } = operation
     const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length
@@ -42,10 +40,12 @@ export const metaStore: LineExchange<StoreOperation> = {
     requests.appendValue(bytes, length)
   },
 
-  line(operation: StoreOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
-    const status = readReply(operation, answers, buffer, start, end) ? STATUS[answers.reply.code] : undefined
-    if (status === undefined) return answers.unexpected(operation, buffer, start, end)
-    operation.finish(status, answers.reply.casUnique)
+  readLine(operation: StoreOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
+    const status = readMetaResponse(operation, responses.meta, buffer, start, end)
+      ? STATUS[responses.meta.code]
+      : undefined
+    if (status === undefined) return responses.unexpected(operation, buffer, start, end)
+    operation.finish(status, responses.meta.casUnique)
     return DONE
   },
 }

@@ -2,16 +2,14 @@ import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint64Flag } from
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import { NO_COUNTER } from '../../operations/arithmetic-operation.ts'
 import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
-import type { LineAnswers } from '../line-answers.ts'
-import { DONE } from '../line-exchange.ts'
-import type { LineExchange } from '../line-exchange.ts'
-import { readReply, writeOpaque } from './opaque.ts'
-import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
+import { DONE } from '../line/line-codec.ts'
+import type { LineCodec, LineResponses } from '../line/line-codec.ts'
+import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
 
 const LETTER = { a: 97, c: 99, t: 116, v: 118, C: 67, D: 68, E: 69, J: 74, M: 77, N: 78, T: 84 } as const
 
 /** ma (protocol.txt, "Meta Arithmetic"). */
-export const metaArithmetic: LineExchange<ArithmeticOperation> = {
+export const metaArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
     const { request } = operation
     const out = requests.buffer
@@ -32,21 +30,34 @@ export const metaArithmetic: LineExchange<ArithmeticOperation> = {
     requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
   },
 
-  line(operation: ArithmeticOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
-    if (!readReply(operation, answers, buffer, start, end)) return answers.unexpected(operation, buffer, start, end)
-    const { code, valueLength } = answers.reply
+  readLine(
+    operation: ArithmeticOperation,
+    responses: LineResponses,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): number {
+    if (!readMetaResponse(operation, responses.meta, buffer, start, end))
+      return responses.unexpected(operation, buffer, start, end)
+    const { code, valueLength } = responses.meta
     if (code === MetaCode.VA) return valueLength
     operation.finish(NO_COUNTER)
     return DONE
   },
 
-  value(operation: ArithmeticOperation, _answers: LineAnswers, buffer: Buffer, start: number, end: number): void {
+  readValue(
+    operation: ArithmeticOperation,
+    _responses: LineResponses,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
     operation.digits = buffer.toString('latin1', start, end)
   },
 
-  valueEnd(operation: ArithmeticOperation, { reply }: LineAnswers): number {
-    const ttlSeconds = reply.ttlSeconds === -1 ? Infinity : reply.ttlSeconds
-    operation.finish({ digits: operation.digits, casUnique: reply.casUnique.toBigInt(), ttlSeconds })
+  endValue(operation: ArithmeticOperation, { meta }: LineResponses): number {
+    const ttlSeconds = meta.ttlSeconds === -1 ? Infinity : meta.ttlSeconds
+    operation.finish({ digits: operation.digits, casUnique: meta.casUnique.toBigInt(), ttlSeconds })
     return DONE
   },
 }

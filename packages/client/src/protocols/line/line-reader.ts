@@ -3,31 +3,32 @@ import {
   FrameReader,
   MAX_VALUE_BYTES,
   MemcacheProtocolError,
-  MetaReply,
   NONE,
   parseErrorLine,
   STOP,
   ValueLine,
 } from 'memcache-ts-protocol'
 import type { FrameHandler, MemcacheError } from 'memcache-ts-protocol'
-import type { Operation } from '../operations/operation.ts'
-import type { AnswerReader, AnswerSink } from './dialect.ts'
-import { DESYNC, DONE } from './line-exchange.ts'
-import type { LineExchange } from './line-exchange.ts'
-import { serverError } from './server-error.ts'
+import { ClassicItemResponse } from '../../operations/item-response.ts'
+import { MetaResponse } from '../meta/meta-response.ts'
+import type { ResponseReader, ResponseSink } from '../protocol.ts'
+import { DESYNC, DONE } from './line-codec.ts'
+import type { FailingOperation, LineResponses } from './line-codec.ts'
+import { serverError } from '../server-error.ts'
 
 /** The longest lines are those of a large cluster's configuration; longer is no memcached. */
 const MAX_REPLY_LINE_BYTES = 64 * 1024
-/** How much of an answer that makes no sense an error shows. */
+/** How much of a response that makes no sense an error shows. */
 const EXCERPT_LENGTH = 80
 const EMPTY = Buffer.alloc(0)
 
-/** Reads the answers of one connection in a dialect of lines, text or meta. */
-export class LineAnswers implements AnswerReader, FrameHandler {
-  /** The answer that is being read: one a connection, since another's may come between its line and its value. */
-  readonly reply = new MetaReply()
+/** Reads the responses of one connection in a protocol of lines, text or meta. */
+export class LineReader implements ResponseReader, LineResponses, FrameHandler {
+  // The response that is being read: one a connection, since another's may come between its line and its value.
+  readonly meta = new MetaResponse()
+  readonly classic = new ClassicItemResponse()
   readonly valueLine = new ValueLine()
-  readonly #sink: AnswerSink
+  readonly #sink: ResponseSink
   readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
   /** A value that comes in pieces. */
   #gathered: Buffer | undefined
@@ -35,10 +36,10 @@ export class LineAnswers implements AnswerReader, FrameHandler {
   #direct: Buffer | undefined
   #directStart = 0
   #valueLength = 0
-  /** Whether the first operation has had a line of its answer. */
+  /** Whether the first operation has had a line of its response. */
   #begun = false
 
-  constructor(sink: AnswerSink) {
+  constructor(sink: ResponseSink) {
     this.#sink = sink
   }
 
@@ -54,23 +55,23 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     this.#direct = undefined
   }
 
-  get isMidAnswer(): boolean {
+  get isMidResponse(): boolean {
     return this.#begun || !this.#frames.atBoundary
   }
 
   line(buffer: Buffer, start: number, end: number): number {
     const operation = this.#sink.first()
     if (operation === undefined) return this.#unasked(buffer, start, end)
-    const next = this.#exchange(operation).line(operation as never, this, buffer, start, end)
+    const next = operation.codec!.readLine(operation, this, buffer, start, end)
     if (next >= 0) {
       if (next > MAX_VALUE_BYTES)
-        return this.#doubt(`announced a value of ${next} bytes, over memcached's limit of 1 GiB`)
+        return this.#desync(`announced a value of ${next} bytes, over memcached's limit of 1 GiB`)
       this.#begun = true
       this.#valueLength = next
       return next
     }
     if (next === DONE) this.#finished()
-    else if (next === DESYNC) return this.#doubt('sent an answer that does not fit the question')
+    else if (next === DESYNC) return this.#desync('sent a response that does not match the request')
     else this.#begun = true
     return NONE
   }
@@ -87,7 +88,7 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     const error = parseErrorLine(buffer, start, end)
     const refusal =
       error && serverError(error.kind, this.#sink.redact(error.message), server, { server, retryable: true })
-    return this.#doubt(`sent ${said} although nothing was asked`, refusal)
+    return this.#desync(`sent ${said} although nothing was requested`, refusal)
   }
 
   data(buffer: Buffer, start: number, end: number, offset: number): void {
@@ -108,38 +109,38 @@ export class LineAnswers implements AnswerReader, FrameHandler {
 
   /** Only a value that ends where it said is handed on: what was put into it or left out shows here. */
   dataEnd(terminated: boolean): number {
-    if (!terminated) return this.#doubt('sent a value that does not end where it said')
+    if (!terminated) return this.#desync('sent a value that does not end where it said')
     const operation = this.#sink.first()!
-    const exchange = this.#exchange(operation)
+    const codec = operation.codec!
     const length = this.#valueLength
     const direct = this.#direct
     const gathered = this.#gathered
     this.#direct = undefined
     this.#gathered = undefined
     if (direct !== undefined) {
-      exchange.value!(operation as never, this, direct, this.#directStart, this.#directStart + length, false)
+      codec.readValue!(operation, this, direct, this.#directStart, this.#directStart + length, false)
     } else if (gathered !== undefined && gathered.length === length) {
-      exchange.value!(operation as never, this, gathered, 0, length, true)
+      codec.readValue!(operation, this, gathered, 0, length, true)
     } else if (length === 0) {
-      exchange.value!(operation as never, this, EMPTY, 0, 0, false)
+      codec.readValue!(operation, this, EMPTY, 0, 0, false)
     }
-    if (exchange.valueEnd!(operation as never, this) === DONE) this.#finished()
+    if (codec.endValue!(operation, this) === DONE) this.#finished()
     return NONE
   }
 
   longLine(): boolean {
-    this.#doubt('sent an endless line: it is no memcached')
+    this.#desync('sent an endless line: it is no memcached')
     return false
   }
 
-  /** Fails an operation by an error line; anything else is no answer at all. */
-  unexpected(operation: Operation, buffer: Buffer, start: number, end: number): number {
+  /** Fails an operation by an error line; anything else is no response at all. */
+  unexpected(operation: FailingOperation, buffer: Buffer, start: number, end: number): number {
     const { server } = this.#sink
     const details = { server, key: operation.key }
     const error = parseErrorLine(buffer, start, end)
     if (error === undefined) {
       const said = this.#excerpt(buffer, start, end)
-      operation.fail(new MemcacheProtocolError(`${server} answered what nobody asked: ${said}`, details))
+      operation.fail(new MemcacheProtocolError(`${server} sent what is no response: ${said}`, details))
       return DESYNC
     }
     operation.fail(serverError(error.kind, this.#sink.redact(error.message), server, details))
@@ -153,12 +154,8 @@ export class LineAnswers implements AnswerReader, FrameHandler {
     this.#direct = undefined
   }
 
-  #exchange(operation: Operation): LineExchange {
-    return operation.exchange!
-  }
-
-  #doubt(what: string, refusal?: MemcacheError): number {
-    this.#sink.doubt(`${this.#sink.server} ${what}`, refusal)
+  #desync(what: string, refusal?: MemcacheError): number {
+    this.#sink.desync(`${this.#sink.server} ${what}`, refusal)
     return STOP
   }
 

@@ -1,15 +1,14 @@
 import { isEnd, MemcacheUnsupportedError, parseErrorLine } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../connection/request-buffer.ts'
-import type { LinesOperation } from '../operations/lines-operation.ts'
-import type { LineAnswers } from './line-answers.ts'
-import { DESYNC, DONE, MORE } from './line-exchange.ts'
-import type { LineExchange } from './line-exchange.ts'
+import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { LinesOperation } from '../../operations/lines-operation.ts'
+import { DESYNC, DONE, MORE } from './line-codec.ts'
+import type { LineCodec, LineResponses } from './line-codec.ts'
 
 /** Longer than the statistics of 100,000 connections; an answer that is handed on line by line is not kept. */
 const MAX_KEPT_LENGTH = 64 * 1024 * 1024
 
 /** Commands whose answer is text: `version`, `stats`, `me` and their like. */
-export class LinesExchange implements LineExchange<LinesOperation> {
+export class LinesCodec implements LineCodec<LinesOperation> {
   readonly #meta: boolean
 
   /** @param meta whether the server has the meta commands. */
@@ -25,10 +24,10 @@ export class LinesExchange implements LineExchange<LinesOperation> {
     requests.append(text)
   }
 
-  line(operation: LinesOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
+  readLine(operation: LinesOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
     const untilEnd = operation.request.untilEnd === true
     if (!untilEnd || !isEnd(buffer, start, end)) {
-      if (parseErrorLine(buffer, start, end) !== undefined) return answers.unexpected(operation, buffer, start, end)
+      if (parseErrorLine(buffer, start, end) !== undefined) return responses.unexpected(operation, buffer, start, end)
       if (!takeLine(operation, buffer.toString('latin1', start, end))) return DESYNC
       if (untilEnd && !operation.isRefused) return MORE
     }

@@ -1,5 +1,5 @@
 import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
-import type { WireKey } from '../operations/operation.ts'
+import type { WireKey } from '../client-key.ts'
 import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
 import type { StoreConditions } from '../operations/store-operation.ts'
 

@@ -1,16 +1,15 @@
 import { parseOutcome, Uint64, writeLineEnd, writeNumber, writeRequestKey, writeWord } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
-import type { LineAnswers } from '../line-answers.ts'
-import { DONE } from '../line-exchange.ts'
-import type { LineExchange } from '../line-exchange.ts'
+import { DONE } from '../line/line-codec.ts'
+import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { checkConditions, refuse, textKey } from '../without-meta.ts'
 
 const SPACE = 32
 const NOT_TOLD = new Uint64()
 
 /** set, add, replace, append, prepend and cas (protocol.txt, "Storage commands"). */
-export const textStore: LineExchange<StoreOperation> = {
+export const textStore: LineCodec<StoreOperation> = {
   write(operation: StoreOperation, requests: RequestBuffer): void {
     const { bytes, mode, conditions } = operation
     checkConditions(conditions)
@@ -33,10 +32,10 @@ export const textStore: LineExchange<StoreOperation> = {
     requests.appendValue(bytes, length)
   },
 
-  line(operation: StoreOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
+  readLine(operation: StoreOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
     const outcome = parseOutcome(buffer, start, end)
     if (outcome === undefined || outcome === 'deleted' || outcome === 'touched') {
-      return answers.unexpected(operation, buffer, start, end)
+      return responses.unexpected(operation, buffer, start, end)
     }
     operation.finish(outcome, NOT_TOLD)
     return DONE

@@ -1,11 +1,9 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint64Flag } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import type { DeleteOperation, DeleteStatus } from '../../operations/delete-operation.ts'
-import type { LineAnswers } from '../line-answers.ts'
-import { DONE } from '../line-exchange.ts'
-import type { LineExchange } from '../line-exchange.ts'
-import { readReply, writeOpaque } from './opaque.ts'
-import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
+import { DONE } from '../line/line-codec.ts'
+import type { LineCodec, LineResponses } from '../line/line-codec.ts'
+import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
 
 const LETTER = { d: 100, x: 120, C: 67, E: 69, I: 73, T: 84 } as const
 
@@ -16,7 +14,7 @@ const STATUS: Readonly<Record<number, DeleteStatus>> = {
 }
 
 /** md (protocol.txt, "Meta Delete"). */
-export const metaDelete: LineExchange<DeleteOperation> = {
+export const metaDelete: LineCodec<DeleteOperation> = {
   write(operation: DeleteOperation, requests: RequestBuffer): void {
     const { request } = operation
     const out = requests.buffer
@@ -30,9 +28,11 @@ export const metaDelete: LineExchange<DeleteOperation> = {
     requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
   },
 
-  line(operation: DeleteOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
-    const status = readReply(operation, answers, buffer, start, end) ? STATUS[answers.reply.code] : undefined
-    if (status === undefined) return answers.unexpected(operation, buffer, start, end)
+  readLine(operation: DeleteOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
+    const status = readMetaResponse(operation, responses.meta, buffer, start, end)
+      ? STATUS[responses.meta.code]
+      : undefined
+    if (status === undefined) return responses.unexpected(operation, buffer, start, end)
     operation.finish(status)
     return DONE
   },

@@ -1,11 +1,9 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint64Flag } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
-import type { LineAnswers } from '../line-answers.ts'
-import { DONE } from '../line-exchange.ts'
-import type { LineExchange } from '../line-exchange.ts'
-import { readReply, writeOpaque } from './opaque.ts'
-import { writeCommandAndKey, writeKeyFlag } from './write-key.ts'
+import { DONE } from '../line/line-codec.ts'
+import type { LineCodec, LineResponses } from '../line/line-codec.ts'
+import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
 
 const LETTER = {
   c: 99,
@@ -25,7 +23,7 @@ const LETTER = {
 } as const
 
 /** mg (protocol.txt, "Meta Get"). */
-export const metaRetrieval: LineExchange<RetrievalOperation> = {
+export const metaRetrieval: LineCodec<RetrievalOperation> = {
   write(operation: RetrievalOperation, requests: RequestBuffer): void {
     const { request, wireKey } = operation
     const out = requests.buffer
@@ -45,27 +43,34 @@ export const metaRetrieval: LineExchange<RetrievalOperation> = {
     requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
   },
 
-  line(operation: RetrievalOperation, answers: LineAnswers, buffer: Buffer, start: number, end: number): number {
-    if (!readReply(operation, answers, buffer, start, end)) return answers.unexpected(operation, buffer, start, end)
-    const { reply } = answers
-    if (reply.code === MetaCode.VA) return reply.valueLength
-    operation.finish(reply)
+  readLine(
+    operation: RetrievalOperation,
+    responses: LineResponses,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): number {
+    if (!readMetaResponse(operation, responses.meta, buffer, start, end))
+      return responses.unexpected(operation, buffer, start, end)
+    const { meta } = responses
+    if (meta.code === MetaCode.VA) return meta.valueLength
+    operation.finish(meta)
     return DONE
   },
 
-  value(
+  readValue(
     operation: RetrievalOperation,
-    answers: LineAnswers,
+    responses: LineResponses,
     buffer: Buffer,
     start: number,
     end: number,
     owned: boolean,
   ): void {
-    operation.take(answers.reply, buffer, start, end, owned)
+    operation.take(responses.meta, buffer, start, end, owned)
   },
 
-  valueEnd(operation: RetrievalOperation, answers: LineAnswers): number {
-    operation.finish(answers.reply)
+  endValue(operation: RetrievalOperation, responses: LineResponses): number {
+    operation.finish(responses.meta)
     return DONE
   },
 }
