@@ -158,6 +158,23 @@ describe('what the documents name', () => {
     for (const [, code] of codes) if (!/LOADER|LIMIT/.test(code!)) expect(readme).toContain(`| \`${code}\` |`)
   })
 
+  it('packages/server/README.md: every option is in its tables', () => {
+    const readme = read('packages/server/README.md')
+    for (const [file, type] of [
+      ['options.ts', 'MemcachedServerOptions'],
+      ['tls/tls-options.ts', 'ServerTlsOptions'],
+    ]) {
+      const source = read(`packages/server/src/${file}`)
+      const body = source.slice(source.indexOf(`export interface ${type} {`)).split('\n}\n', 1)[0]!
+      const options = [...body.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1]!)
+      expect(options.length).toBeGreaterThan(5)
+      // Where the time comes from is for tests.
+      for (const option of options.filter((name) => name !== 'clock')) {
+        expect(readme).toMatch(new RegExp(`^\\| [^|]*\`${option}\``, 'm'))
+      }
+    }
+  })
+
   it('packages/nestjs/README.md: every option is in its tables', async () => {
     const { MEMCACHE_OPTIONS, RATE_LIMITER_OPTIONS, RESPONSE_CACHE_OPTIONS } = await import('memcache-ts')
     const readme = read('packages/nestjs/README.md')

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { MemcacheError } from 'memcache-ts-protocol'
+import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
 import type { ServeOrder } from './cli/arguments.ts'
 import { becomeUser, NO_SUCH_USER_STATUS } from './cli/become-user.ts'
@@ -36,14 +36,16 @@ async function main(args: readonly string[]): Promise<void> {
 
 async function serve({ options, listens, daemon, pidfile, user, warnings }: ServeOrder): Promise<void> {
   for (const warning of warnings) warn(`warning: ${warning}`)
-  if (!becomeUser(user)) {
-    warn(`-u: there is no user '${user}' to switch to`)
-    process.exit(NO_SUCH_USER_STATUS)
-  }
+  // As memcached, the key is read before root is given up; the files of passwords are the user's to read, at any time.
   const token = options.dashboardToken ?? process.env['MEMCACHE_DASHBOARD_TOKEN']
   const server = new MemcachedServer(
     options.dashboard === undefined || token === undefined ? options : { ...options, dashboardToken: token },
   )
+  if (!becomeUser(user)) {
+    warn(`-u: there is no user '${user}' to switch to`)
+    process.exit(NO_SUCH_USER_STATUS)
+  }
+  for (const file of [options.authFile, options.saslPasswordFile]) requireReadable(file)
   server.on('log', (line) => writeOut(2, `${line}\n`))
   endBySignal(server)
   if (listens) {
@@ -63,6 +65,15 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
   if (process.send !== undefined) {
     process.send(LISTENING)
     process.disconnect()
+  }
+}
+
+function requireReadable(file: string | undefined): void {
+  if (file === undefined) return
+  try {
+    accessSync(file, constants.R_OK)
+  } catch (error) {
+    throw new MemcacheOptionError(`cannot read ${file} as the user of -u: ${(error as NodeJS.ErrnoException).code}`)
   }
 }
 

@@ -35,6 +35,9 @@ export interface ConnectionOwner extends AdminActions {
   failed(error: unknown, peer: string): void
 }
 
+/** A plain socket, one of TLS, or a stream within this process. */
+export type StreamKind = 'socket' | 'tls' | 'memory'
+
 /** Where a connection comes from, and to where, as `stats conns` names them. */
 export interface ConnectionEnds {
   /** Tells it from the others in `stats conns`. */
@@ -54,6 +57,7 @@ export interface ConnectionEnds {
 export class Connection implements ReplyTarget, SessionHost {
   readonly stream: Duplex
   readonly copiesOnWrite: boolean
+  readonly consumesOnWrite: boolean
   readonly ends: ConnectionEnds
   readonly owner: ConnectionOwner
   readonly context: CommandContext
@@ -73,10 +77,10 @@ export class Connection implements ReplyTarget, SessionHost {
   readonly #turn = (): void => this.#goOn()
   readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
 
-  /** @param copiesOnWrite see `ReplyTarget`. */
-  constructor(stream: Duplex, owner: ConnectionOwner, copiesOnWrite: boolean, ends: ConnectionEnds) {
+  constructor(stream: Duplex, owner: ConnectionOwner, kind: StreamKind, ends: ConnectionEnds) {
     this.stream = stream
-    this.copiesOnWrite = copiesOnWrite
+    this.copiesOnWrite = kind === 'socket'
+    this.consumesOnWrite = kind !== 'memory'
     this.ends = ends
     this.owner = owner
     this.context = owner.context

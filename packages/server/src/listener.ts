@@ -4,11 +4,23 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import { once } from 'node:events'
 import { isMainThread } from 'node:worker_threads'
 import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { PeerVerification } from './tls/tls-acceptor.ts'
+
+/** How a listener differs from what the options say of TLS: plain, without client certificates, or requiring them. */
+export type TlsPrefix = 'notls' | 'btls' | 'mtls'
 
 /** Where to listen. */
 export type ListenAddress =
-  | { readonly host: string; readonly port: number }
+  | { readonly host: string; readonly port: number; readonly tls?: TlsPrefix | undefined }
   | { readonly path: string; readonly mode: number }
+
+/** How a `Listener` takes connections. */
+export interface ListenerOptions {
+  readonly backlog: number
+  /** See `Listener.verification`. */
+  readonly verification: PeerVerification | undefined
+  readonly accept: (socket: Socket, listener: Listener) => void
+}
 
 /** A socket that listens. */
 export class Listener {
@@ -20,13 +32,16 @@ export class Listener {
   readonly host: string
   /** As `stats conns` names it: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
   readonly address: string
+  /** What is asked of clients by TLS; `undefined` for a listener that is not encrypted. */
+  readonly verification: PeerVerification | undefined
   /** `IPv4` or `IPv6`; `undefined` for a unix socket. */
   readonly family: string | undefined
 
-  private constructor(id: number, server: Server) {
+  private constructor(id: number, server: Server, verification: PeerVerification | undefined) {
     const bound = server.address() as AddressInfo | string
     this.id = id
     this.server = server
+    this.verification = verification
     if (typeof bound === 'string') {
       this.host = bound
       this.address = `unix:${bound}`
@@ -45,8 +60,7 @@ export class Listener {
   static async open(
     id: number,
     where: ListenAddress,
-    backlog: number,
-    accept: (socket: Socket, listener: Listener) => void,
+    { backlog, verification, accept }: ListenerOptions,
   ): Promise<Listener> {
     const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => accept(socket, listener))
     const name = 'path' in where ? where.path : `${where.host}:${where.port}`
@@ -63,7 +77,7 @@ export class Listener {
         { server: name, retryable: false, cause },
       )
     }
-    const listener = new Listener(id, server)
+    const listener = new Listener(id, server, verification)
     return listener
   }
 }
@@ -75,14 +89,25 @@ export function peerText(host: string | undefined, port: number | undefined): st
 }
 
 /**
- * Reads `host`, `host:port`, `[::1]`, `[::1]:port` or `::1`; `*` is every address.
+ * Reads `host`, `host:port`, `[::1]`, `[::1]:port` or `::1`, each with or without `notls:`, `btls:` or `mtls:` before it;
+ * `*` is every address.
  * @throws MemcacheOptionError for anything else.
  */
-export function readListenAddress(text: string, port: number): { host: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)|([0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*))(?::(\d+))?$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? match?.[3]
+export function readListenAddress(
+  text: string,
+  port: number,
+): { host: string; port: number; tls: TlsPrefix | undefined } {
+  const match =
+    /^(?:(notls|btls|mtls):)?(?:\[([^\]]+)\]|([^:]+)|([0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*))(?::(\d+))?$/.exec(
+      text,
+    )
+  const host = match?.[2] ?? match?.[3] ?? match?.[4]
   if (host === undefined) throw new MemcacheOptionError(`-l wants a host or host:port, got '${text}'`)
-  return { host: host === '*' ? '::' : host, port: match?.[4] === undefined ? port : Number(match[4]) }
+  return {
+    host: host === '*' ? '::' : host,
+    port: match?.[5] === undefined ? port : Number(match[5]),
+    tls: match?.[1] as TlsPrefix | undefined,
+  }
 }
 
 async function listenOnPath(server: Server, path: string, mode: number, backlog: number): Promise<void> {

@@ -9,13 +9,13 @@ import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionOwner } from './connection.ts'
+import type { ConnectionEnds, ConnectionOwner } from './connection.ts'
 import type { ListeningDashboard } from './dashboard/listen.ts'
 import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
-import { resolveServerOptions } from './options.ts'
+import { NO_UDP, resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
@@ -25,9 +25,13 @@ import { printable } from './printable.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
-import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
+import { isCutOffMetadata, isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
+import type { CloseReason } from './session.ts'
+import { TlsAcceptor } from './tls/tls-acceptor.ts'
+import type { HandshakeOwner, PeerVerification } from './tls/tls-acceptor.ts'
 import { TurnQueue } from './turn-queue.ts'
+import { UdpListener } from './udp/udp-listener.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 
@@ -65,8 +69,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #passwords: PasswordDatabase | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
+  readonly #tls: TlsAcceptor | undefined
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
+  readonly #udpListeners: UdpListener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #listens = false
   #nextId = FIRST_CONNECTION_ID
@@ -117,6 +123,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       tick: () => this.#tick(context),
       report: (text) => context.events.system(text),
     })
+    const { tls } = this.#options
+    if (tls !== undefined) this.#tls = new TlsAcceptor(tls, this.#handshakeOwner(context))
     this.#owner = this.#makeOwner(context)
   }
 
@@ -124,31 +132,35 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
    * unix socket, with port 0.
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
-   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside `memoryFile`
+   * is an empty `.meta` file of memcached.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
-    this.#listens = true
     this.#restore()
+    this.#listens = true
     const { backlog } = this.#options
+    const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
     try {
       for (const where of this.#addresses()) {
-        const listener = await Listener.open(this.#nextId++, where, backlog, (socket, from) =>
-          this.#accept(socket, from),
-        )
-        this.#listeners.push(listener)
+        const verification = this.#verificationOf(where)
+        this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
+      }
+      for (const where of this.#udpAddresses()) {
+        this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
       }
       await this.#openDashboard()
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
+      for (const listener of this.#udpListeners.splice(0)) listener.close()
       throw error
     }
     this.#removeSaved()
     this.#begin()
-    const { host, port = 0 } = this.#listeners[0]!
+    const { host, port = 0 } = this.#listeners[0] ?? this.#udpListeners[0]!
     return { host, port }
   }
 
@@ -165,9 +177,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#begin()
     const id = this.#nextId++
     const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
-    const connection = new Connection(stream, owner, false, ends)
-    stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-    this.#adopt(connection)
+    this.#opened(ends)
+    this.#serve(new Connection(stream, owner, 'memory', ends))
   }
 
   /** The general statistics, by memcached's names. */
@@ -183,13 +194,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
   get portLines(): string {
-    const lines = this.#listeners.filter(({ port }) => port !== undefined)
-    return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
+    const tcp = this.#listeners.filter(({ port }) => port !== undefined).map((listener) => portLine('TCP', listener))
+    return [...tcp, ...this.#udpListeners.map((listener) => portLine('UDP', listener))].join('')
   }
 
   /**
-   * Reads files that may change while it runs again: the authentication file. One that cannot be used is told of in the
-   * log, and what was read before stays.
+   * Reads files that may change while it runs again: the authentication file, and the certificates of TLS. The log tells
+   * of a file that cannot be used, and what was read before stays.
    */
   reload(): void {
     try {
@@ -197,6 +208,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     } catch (error) {
       this.#tell('log', `${(error as Error).message}; the credentials stay as they were`)
     }
+    if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
 
   /** Stops listening, lets replies that are under way leave, and ends all connections. */
@@ -208,6 +220,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.#dashboard?.close()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
+    for (const listener of this.#udpListeners) listener.close()
+    this.#tls?.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
     this.#save()
@@ -217,6 +231,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #restore(): void {
     const { memoryFile } = this.#options
     if (memoryFile === '' || this.#isRestored) return
+    if (isCutOffMetadata(memoryFile)) {
+      throw new MemcacheOptionError(
+        `${memoryFile}.meta is empty: a memcached that used ${memoryFile} did not end well. Remove both files, or name another one`,
+      )
+    }
     this.#isRestored = true
     const { store, clock, events } = this.#owner.context
     this.#owner.tick()
@@ -279,11 +298,16 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #dashboardAccess(): OwnServerAccess {
-    const [first] = this.#listeners
-    // Whoever may act has given the dashboard's token.
-    const trusting = Object.create(this.#owner, { credentials: { value: undefined } }) as ConnectionOwner
+    const first = this.#listeners[0] ?? this.#udpListeners[0]!
+    // Whoever may act has given the dashboard's token, and speaks text, whatever the others have to speak.
+    const trusting = Object.create(this.#owner, {
+      credentials: { value: undefined },
+      passwords: { value: undefined },
+      options: { value: { ...this.#options, protocol: 'ascii' } },
+    }) as ConnectionOwner
+    const speaksText = this.#options.protocol !== 'binary'
     return {
-      name: first!.port === undefined ? first!.host : hostPort(first!.host, first!.port),
+      name: first.port === undefined ? first.host : hostPort(first.host, first.port),
       statistics: (form) => {
         this.#owner.tick()
         const statistics = statisticsOf(form, this.#owner)
@@ -296,14 +320,24 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#handle(theirs, trusting)
         return ours
       },
-      probeAddress: () => (first!.port === undefined ? { path: first!.host } : reachable(first!.host, first!.port)),
+      probeAddress: () => {
+        const plain = this.#listeners.find(({ verification }) => verification === undefined)
+        if (plain === undefined || !speaksText) return undefined
+        return plain.port === undefined ? { path: plain.host } : reachable(plain.host, plain.port)
+      },
     }
   }
 
   #addresses(): ListenAddress[] {
-    const { unixSocket, unixSocketMode, host, port } = this.#options
+    const { unixSocket, unixSocketMode, disableTcp, host, port } = this.#options
     if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
-    return host.map((address) => readListenAddress(address, port))
+    return disableTcp ? [] : host.map((address) => readListenAddress(address, port))
+  }
+
+  /** As memcached: an address with a port of its own has it for UDP too. */
+  #udpAddresses(): { host: string; port: number }[] {
+    const { host, udpPort } = this.#options
+    return udpPort === NO_UDP ? [] : host.map((address) => readListenAddress(address, udpPort))
   }
 
   /** Begins with the work of the background. */
@@ -325,7 +359,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  #accept(socket: Socket, { address }: Listener): void {
+  #accept(socket: Socket, { address, verification }: Listener): void {
     const { counters } = this.#owner.context
     if (counters.currConnections >= this.#options.maxConnections) {
       counters.rejectedConnections++
@@ -334,26 +368,33 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     const peer = peerText(socket.remoteAddress, socket.remotePort)
-    const buffer = this.#receiveBuffer
-    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
-    const stream = reading ?? socket
     const { remoteAddress, remotePort } = socket
     const ends = { id: this.#nextId++, peer, listenAddress: address, remoteAddress, remotePort }
-    const connection: Connection = new Connection(stream, this.#owner, true, ends)
-    if (reading === undefined) {
-      socket.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-      socket.resume()
+    this.#opened(ends)
+    if (verification !== undefined) {
+      this.#tls!.accept(socket, verification, ends)
+      return
     }
+    const buffer = this.#receiveBuffer
+    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
+    if (reading === undefined) {
+      this.#serve(new Connection(socket, this.#owner, 'socket', ends))
+      socket.resume()
+      return
+    }
+    const connection: Connection = new Connection(reading, this.#owner, 'socket', ends)
+    this.#adopt(connection)
+  }
+
+  /** Reads a stream in the documented way. */
+  #serve(connection: Connection): void {
+    connection.stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
     this.#adopt(connection)
   }
 
   #adopt(connection: Connection): void {
-    const { counters, events } = this.#owner.context
     const { stream, ends } = connection
-    const { peer, id } = ends
     this.#connections.add(connection)
-    counters.currConnections++
-    counters.totalConnections++
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
     stream.on('end', () => {
@@ -363,14 +404,70 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     stream.once('close', () => {
       connection.dispose()
       this.#connections.delete(connection)
-      counters.currConnections--
-      if (events.streams !== 0) events.closed(ends, connection.closeReason)
-      if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
-      this.#tell('disconnect', peer)
+      this.#gone(ends, connection.closeReason)
     })
+  }
+
+  #opened(ends: ConnectionEnds): void {
+    const { counters, events } = this.#owner.context
+    const { id, peer } = ends
+    counters.currConnections++
+    counters.totalConnections++
     if (events.streams !== 0) events.connected(ends)
     if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
     this.#tell('connect', peer)
+  }
+
+  #gone(ends: ConnectionEnds, reason: CloseReason): void {
+    const { counters, events } = this.#owner.context
+    const { id, peer } = ends
+    counters.currConnections--
+    if (events.streams !== 0) events.closed(ends, reason)
+    if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
+    this.#tell('disconnect', peer)
+  }
+
+  #handshakeOwner(context: CommandContext): HandshakeOwner {
+    const { counters, events, store } = context
+    return {
+      counters,
+      now: () => {
+        this.#tick(context)
+        return store.now
+      },
+      secured: (stream, ends) => {
+        if (this.#closed) stream.destroy()
+        this.#serve(new Connection(stream, this.#owner, 'tls', ends))
+      },
+      failed: (id, message) => {
+        if (events.streams !== 0) events.tlsFailed(id, message)
+      },
+      abandoned: (ends) => this.#gone(ends, 'error'),
+    }
+  }
+
+  /** The reply to `refresh_certs`. */
+  #refreshCertificates(tls: TlsAcceptor): string {
+    try {
+      tls.refresh()
+      return 'OK'
+    } catch (error) {
+      const { message } = error as Error
+      this.#tell('log', `${message}; the certificates stay as they were`)
+      return message
+    }
+  }
+
+  /** @throws MemcacheOptionError for a prefix that needs TLS, where there is none. */
+  #verificationOf(where: ListenAddress): PeerVerification | undefined {
+    if ('path' in where) return undefined
+    if (this.#tls === undefined) {
+      if (where.tls === undefined) return undefined
+      throw new MemcacheOptionError(`'${where.tls}' before an address is only valid with TLS: add the option tls (-Z)`)
+    }
+    if (where.tls === 'notls') return undefined
+    if (where.tls === 'btls') return 'none'
+    return where.tls === 'mtls' ? 'require' : this.#tls.verification
   }
 
   /** A listener that throws disturbs no request: its error is reported as an uncaught one, on a tick of its own. */
@@ -421,6 +518,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       options: this.#options,
       maintenance: this.#maintenance,
       listeners: this.#listeners,
+      udpListeners: this.#udpListeners,
       connections: this.#connections,
       get verbosity() {
         return verbosity()
@@ -440,6 +538,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
         this.#updateLogging(context)
       },
+      tls: this.#tls,
       logsCommands: this.#verbosity > 1,
       log: (line) => this.#tell('log', line),
       turns: new TurnQueue(),
@@ -459,9 +558,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         context.replies.bytesWritten = 0
         context.events.resetCounts()
       },
+      refreshCertificates: () =>
+        this.#tls === undefined ? 'Error TLS not enabled' : this.#refreshCertificates(this.#tls),
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }
+}
+
+function portLine(transport: string, { family, port }: Pick<Listener, 'family' | 'port'>): string {
+  return `${transport} ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`
 }
 
 function hostPort(host: string, port: number): string {

@@ -3,14 +3,27 @@ import type { Clock } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from './store/page-memory.ts'
 import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
 import type { ServerTuning } from './tuning.ts'
+import { resolveTlsOptions } from './tls/tls-options.ts'
+import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 
 /** Options of a `MemcachedServer`: the long flags of the command line, with units. */
 export interface MemcachedServerOptions {
   /** TCP port; 0 is a free one. Default 11211. */
   port?: number | undefined
+  /** UDP port; 0 is a free one. Not with a unix socket, nor where clients authenticate. Default: no UDP (`-U`). */
+  udpPort?: number | undefined
+  /**
+   * The longest reply, in bytes, to a UDP request from an address other than loopback; it is never more than the request
+   * itself had if that is longer. The sender of a datagram can be forged: whoever raises this lets his server be used to
+   * flood others. Default 0: no reply is longer than its request.
+   */
+  udpReplyMaxBytes?: number | undefined
+  /** Whether TCP is not listened on, but UDP alone (`-p 0`). Default false. */
+  disableTcp?: boolean | undefined
   /**
    * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`.
-   * Default 127.0.0.1: a cache without a password is nobody else's business.
+   * Default 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address
+   * leaves it unencrypted, `mtls:` requires client certificates there, `btls:` asks for none.
    */
   host?: string | readonly string[] | undefined
   /** Path of a unix socket to listen on, instead of TCP (`-s`). */
@@ -49,6 +62,8 @@ export interface MemcachedServerOptions {
    * protocol, and no other protocol is spoken (`-S` with `MEMCACHED_SASL_PWDB`). Default: anybody may connect.
    */
   saslPasswordFile?: string | undefined
+  /** Encrypts TCP connections (`-Z`, `-o ssl_…`); a unix socket stays plain. Default: nothing is encrypted. */
+  tls?: ServerTlsOptions | undefined
   /**
    * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
    * they are lost.
@@ -82,14 +97,25 @@ export interface MemcachedServerOptions {
   clock?: Clock | undefined
 }
 
-/** The options with their defaults. */
+/** The options with their defaults; `udpPort` is -1 without UDP. */
 export type ResolvedServerOptions = Omit<
-  { [Name in Exclude<keyof MemcachedServerOptions, 'clock'>]-?: NonNullable<MemcachedServerOptions[Name]> },
+  { [Name in Exclude<keyof MemcachedServerOptions, 'clock' | 'tls'>]-?: NonNullable<MemcachedServerOptions[Name]> },
   'tuning' | 'host' | 'dashboard'
-> & { readonly host: readonly string[]; readonly dashboard: string; readonly tuning: ServerTuning }
+> & {
+  readonly host: readonly string[]
+  readonly dashboard: string
+  readonly tuning: ServerTuning
+  readonly tls: ResolvedTlsOptions | undefined
+}
+
+/** `udpPort` of a server without UDP. */
+export const NO_UDP = -1
 
 const DEFAULTS: ResolvedServerOptions = {
   port: DEFAULT_PORT,
+  udpPort: NO_UDP,
+  udpReplyMaxBytes: 0,
+  disableTcp: false,
   host: ['127.0.0.1'],
   unixSocket: '',
   unixSocketMode: 0o700,
@@ -113,6 +139,7 @@ const DEFAULTS: ResolvedServerOptions = {
   prefixDelimiter: '',
   protocol: 'auto',
   verbosity: 0,
+  tls: undefined,
   dashboard: '',
   dashboardToken: '',
   tuning: DEFAULT_TUNING,
@@ -129,9 +156,9 @@ const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
-  const { clock: _clock, host, tuning, ...rest } = options
+  const { clock: _clock, host, tuning, tls, ...rest } = options
   const known = Object.keys(DEFAULTS)
-  checkOptions('MemcachedServer', { ...rest }, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
+  checkOptions('MemcachedServer', rest, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const base = {
     ...DEFAULTS,
@@ -140,6 +167,8 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     dashboard: dashboardAddress(rest.dashboard),
   }
   requireInteger('port', base.port, 0, 65_535)
+  if (given['udpPort'] !== undefined) requireInteger('udpPort', base.udpPort, 0, 65_535)
+  requireInteger('udpReplyMaxBytes', base.udpReplyMaxBytes, 0, 0x7fff_ffff)
   requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MAX_MEMORY_MB)
   requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
   requireInteger('maxConnections', base.maxConnections, 1, Number.MAX_SAFE_INTEGER)
@@ -162,6 +191,10 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     }
     base.protocol = 'binary'
   }
+  if (base.udpPort !== NO_UDP) refuseWithUdp(base)
+  else if (base.disableTcp && base.unixSocket === '') {
+    throw new MemcacheOptionError('with disableTcp, udpPort or unixSocket has to say where to listen')
+  }
   if (!['auto', 'ascii', 'binary'].includes(base.protocol)) {
     throw new MemcacheOptionError(`protocol must be 'auto', 'ascii' or 'binary', got '${base.protocol}'`)
   }
@@ -173,7 +206,18 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
       `itemMaxBytes (${base.itemMaxBytes}) must be at most half of memoryLimitMb (${base.memoryLimitMb}): raise memoryLimitMb or lower it`,
     )
   }
-  return { ...base, tuning: resolveTuning(tuning, base.itemMaxBytes) }
+  return {
+    ...base,
+    tls: tls === undefined ? undefined : resolveTlsOptions(tls),
+    tuning: resolveTuning(tuning, base.itemMaxBytes),
+  }
+}
+
+/** UDP knows no connection that could be authenticated, and memcached has none beside a unix socket. */
+function refuseWithUdp({ authFile, saslPasswordFile, unixSocket }: ResolvedServerOptions): void {
+  const other = Object.entries({ authFile, saslPasswordFile, unixSocket }).find(([, value]) => value !== '')
+  if (other !== undefined)
+    throw new MemcacheOptionError(`udpPort cannot be used with ${other[0]}: leave out one of them`)
 }
 
 function dashboardAddress(dashboard: unknown): string {

@@ -18,6 +18,11 @@ export interface ReplyTarget {
    * Only a plain socket promises that.
    */
   readonly copiesOnWrite: boolean
+  /**
+   * Whether a value may be sent from where it is stored: the stream has no more use for written memory once the write
+   * calls back. A stream within this process hands the memory itself on to its reader.
+   */
+  readonly consumesOnWrite: boolean
 }
 
 /**
@@ -49,8 +54,8 @@ export class ReplyWriter {
   }
 
   /** Starts the replies to one read. */
-  begin(target: ReplyTarget): void {
-    this.#canPin = target.copiesOnWrite
+  begin(target: Pick<ReplyTarget, 'consumesOnWrite'>): void {
+    this.#canPin = target.consumesOnWrite
   }
 
   /** Bytes gathered and not yet flushed. */
@@ -152,6 +157,14 @@ export class ReplyWriter {
     this.#from = mark.from
     this.#parts.length = mark.parts
     this.#partBytes = mark.partBytes
+  }
+
+  /** What was gathered, as a copy, for what is not written to a stream. */
+  take(): Buffer {
+    this.#finishPart()
+    const taken = Buffer.concat(this.#parts, this.#partBytes)
+    this.discard()
+    return taken
   }
 
   /** Drops what was gathered. */

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, launchServer } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
+import { UdpClient } from './udp-client.ts'
 import { readCommandLine } from '../src/cli/arguments.ts'
 import { FLAGS } from '../src/cli/flags.ts'
 import { MemcachedServer } from '../src/memcached-server.ts'
@@ -57,6 +58,16 @@ describe('memcache-ts-server', () => {
     await closed
   })
 
+  it('counts memory that it does not have for tests, as memcached: 4 GiB at once, with --debug-commands alone', () => {
+    const environment = { T_MEMD_INITIAL_MALLOC: '4294967328' }
+    const read = (...args: string[]): unknown => readCommandLine(args, environment)
+    expect(read('-m', '4098', '--debug-commands')).toMatchObject({ options: { tuning: { reservedBytes: 4294967328 } } })
+    expect(read('-m', '4098')).not.toMatchObject({ options: { tuning: { reservedBytes: 4294967328 } } })
+    const store = (reservedBytes: number): MemcachedServer =>
+      new MemcachedServer({ memoryLimitMb: 4098, tuning: { reservedBytes } })
+    expect(store(4294967328).stats()['limit_maxbytes']).toBe(4098 * 1024 * 1024)
+  })
+
   it('tells its version and its flags', () => {
     expect(run('-V')).toMatchObject({ status: 0, errors: '' })
     expect(run('-V').out).toMatch(/^memcache-ts-server \d+\.\d+\.\d+ \(memcached 1\.6\.45 compatible\)\n$/)
@@ -99,8 +110,17 @@ describe('memcache-ts-server', () => {
       'ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.',
     ],
     [['-Y', 'users', '-U', '5'], 'Cannot use UDP with ascii authentication enabled (-U 0 to disable)'],
-    [['-Z'], '-Z (TLS) is not supported yet'],
-    [['-l', 'notls:127.0.0.1'], 'only valid with TLS'],
+    [['-Z'], '-Z needs a certificate: add -o ssl_chain_cert=<file>,ssl_key=<file>'],
+    [
+      ['-Z', '-o', 'ssl_chain_cert=/nowhere.pem'],
+      'Error loading the certificate chain: /nowhere.pem : error:80000002:',
+    ],
+    [['-Z', '-p', '0', '-o', 'ssl_chain_cert=a.pem'], 'ERROR: You cannot enable SSL without a TCP port.'],
+    [['-o', 'ssl_verify_mode=4'], '-o ssl_verify_mode must be a whole number from 0 to 3'],
+    [['-o', 'ssl_min_version=4'], '-o ssl_min_version must be a whole number from 0 to 3'],
+    [['-o', 'ssl_keyformat=PEM'], '-o ssl_keyformat must be a whole number from 1 to 2'],
+    [['-l', 'notls:127.0.0.1'], "'notls' option is valid only when SSL is enabled: add -Z"],
+    [['-l', '127.0.0.1,mtls:127.0.0.1:1'], "'mtls' option is valid only when SSL is enabled: add -Z"],
     [['-u', 'nobody-of-that-name', '-p', '-1'], "there is no user 'nobody-of-that-name'"],
     [['-l', 'a:b:c:g'], "-l wants a host or host:port, got 'a:b:c:g'"],
     [['-l', 'no.such.host.invalid'], 'cannot listen on no.such.host.invalid:11211'],
@@ -189,6 +209,27 @@ describe('where it listens', () => {
   it('listens nowhere with -p 0', async () => {
     await using server = await start('-p', '0')
     expect(server.ports).toBe('')
+  })
+
+  it.each([
+    [['-U', '-1'], /^TCP INET: \d+\nUDP INET: \d+\n$/],
+    [['-p', '-1', '-U', '-1'], /^TCP INET: \d+\nUDP INET: \d+\n$/],
+    [['-p', '0', '-U', '-1'], /^UDP INET: \d+\n$/],
+    [['-p', '-1', '-U', '0'], /^TCP INET: \d+\n$/],
+    [['-U', '-1', '-l', '127.0.0.1,127.0.0.2'], /^(TCP INET: \d+\n){2}(UDP INET: \d+\n){2}$/],
+  ])('serves UDP where -U says, %j', async (args, lines) => {
+    await using server = await start(...args)
+    expect(server.ports).toMatch(lines)
+    for (const [, port] of server.ports.matchAll(/UDP INET: (\d+)/g)) {
+      await using client = await UdpClient.open(Number(port), args.includes('-l') ? '127.0.0.2' : '127.0.0.1')
+      if (port === server.ports.match(/(\d+)\n$/)![1]) expect((await client.request('mn\r\n')).text).toBe('MN\r\n')
+    }
+  })
+
+  it('has one port for TCP and UDP with -U alone', async () => {
+    const port = await freePort()
+    await using server = await start('-U', String(port))
+    expect(server.ports).toBe(`TCP INET: ${port}\nUDP INET: ${port}\n`)
   })
 
   it('runs in the background with -d, and writes its process id', async () => {
@@ -294,8 +335,8 @@ describe('readCommandLine', () => {
     ['-p 1 -m64 -c 9 -vv', { port: 1, memoryLimitMb: 64, maxConnections: 9, verbosity: 2, tuning: {} }],
     ['--port=0 --memory-limit 128', { port: 0, memoryLimitMb: 128, tuning: {} }],
     ['-p -1', { port: 0, tuning: {} }],
-    ['-U 5', { port: 5, tuning: {} }],
-    ['-p 4 -U 5', { port: 4, tuning: {} }],
+    ['-U 5', { port: 5, udpPort: 5, tuning: {} }],
+    ['-p 4 -U 5', { port: 4, udpPort: 5, tuning: {} }],
     ['-l 0.0.0.0', { host: ['0.0.0.0'], tuning: {} }],
     ['-l 0.0.0.0:5,[::1]:6 -l ::1', { host: ['0.0.0.0:5', '[::1]:6', '::1'], tuning: {} }],
     ['-l proto[ascii]:tag[web]:127.0.0.1:5', { host: ['127.0.0.1:5'], tuning: {} }],

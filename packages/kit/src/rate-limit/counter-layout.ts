@@ -7,6 +7,10 @@ const MAX_OVERDUE_MS = 4000
 /** How far a clock may be behind the one that began a window, in a window that is shorter than that. */
 const MIN_CLOCK_SKEW_MS = 1000
 const DEFAULT_COUNT_BITS = 26
+/** Room for parallel hits that cost all of a large limit, as far as the counter has bits for it. */
+const PARALLEL_BITS = 4
+/** What is counted or given back at once by adding; many such parallel changes do not reach the start. */
+const MAX_STEP_BITS = 8
 
 /** What a counter of a window that starts at its first hit holds. */
 export interface WindowCount {
@@ -53,7 +57,8 @@ export class CounterLayout {
     const startBits = BigInt(Math.ceil(Math.log2(4 * (Math.max(windowMs, maxAheadMs) + MAX_OVERDUE_MS))))
     const wanted = Math.max(DEFAULT_COUNT_BITS, maxCount === undefined ? 0 : Math.ceil(Math.log2(maxCount + 1)) + 2)
     const available = COUNTED_BITS - startBits
-    this.#countBits = BigInt(wanted) < available ? BigInt(wanted) : available
+    const roomy = maxCount === undefined || wanted === DEFAULT_COUNT_BITS ? wanted : wanted + PARALLEL_BITS
+    this.#countBits = BigInt(roomy) < available ? BigInt(roomy) : available
     this.maxCount = this.#countBits < 3n ? 0 : 2 ** (Number(this.#countBits) - 2)
     if (this.maxCount < (maxCount ?? 1)) {
       throw new MemcacheOptionError(
@@ -66,6 +71,16 @@ export class CounterLayout {
     // Over 2^53 milliseconds there is no time to be told apart.
     this.#startModulus = 2 ** Number(modulusBits)
     this.#startMask = (1n << modulusBits) - 1n
+  }
+
+  /** The most that is added or taken at once; more is changed by compare-and-swap. */
+  get maxStep(): number {
+    return Math.max(1, this.maxCount / 2 ** MAX_STEP_BITS)
+  }
+
+  /** The most that a counter holds, far over any limit. */
+  get maxHeld(): number {
+    return 2 * this.maxCount
   }
 
   /** @throws MemcacheOptionError if a window cannot count that much. */

@@ -36,7 +36,7 @@ export class FirstHitCounter {
       const found = layout.read(word, nowMs)
       if (!layout.isOver(found, nowMs)) {
         // Far over any limit: what comes on top must not reach the start.
-        if (found.count > 2 * layout.maxCount) this.takeBack(key, amount, found.startMs, nowMs, groupKey)
+        if (found.count > layout.maxHeld) this.takeBack(key, amount, found.startMs, nowMs, groupKey)
         return found
       }
       const starting = this.#starting.get(key)
@@ -54,9 +54,17 @@ export class FirstHitCounter {
         this.#starting.delete(key)
       }
     }
-    throw new MemcacheServerError(`the rate limit counter ${key} is changed by too many processes at once`, {
-      retryable: true,
-    })
+    throw this.#contended(key)
+  }
+
+  /** Counts so much, however much it is, up to the most that the counter holds; returns where it then stands. */
+  async penalize(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount> {
+    const { maxStep, maxHeld } = this.layout
+    if (amount <= maxStep) return this.add(key, amount, nowMs, groupKey)
+    const changed = await this.#change(key, nowMs, groupKey, (count) => Math.min(count + amount, maxHeld))
+    if (changed !== undefined) return changed
+    await this.add(key, 1, nowMs, groupKey)
+    return this.penalize(key, amount - 1, nowMs, groupKey)
   }
 
   /** Where a counter stands; `undefined` if nothing was counted in a window that has not ended. */
@@ -78,9 +86,15 @@ export class FirstHitCounter {
     nowMs: number,
     groupKey: string,
   ): Promise<void> {
+    const { layout } = this
+    if (amount > layout.maxStep) {
+      await this.#change(key, nowMs, groupKey, (count, startMs) =>
+        countedAtMs !== undefined && startMs > countedAtMs ? count : Math.min(count, Math.max(0, count - amount)),
+      )
+      return
+    }
     const word = await this.#store.addToWord(key, BigInt(-amount), undefined, this.#ttl, groupKey)
     if (word === undefined) return
-    const { layout } = this
     const found = layout.read(word, nowMs)
     const isOther = countedAtMs !== undefined && found.startMs > countedAtMs
     const excess = isOther ? amount : Math.min(amount, -found.count)
@@ -117,6 +131,32 @@ export class FirstHitCounter {
     const word = this.layout.word({ ...now, startMs: nowMs })
     const moved = await this.#store.swapWord(key, word, stored.casUnique, this.#ttl, groupKey)
     return moved ? nowMs : found.startMs
+  }
+
+  /** Changes the count of a window that has not ended, by compare-and-swap; `undefined` if there is none. */
+  async #change(
+    key: string,
+    nowMs: number,
+    groupKey: string,
+    change: (count: number, startMs: number) => number,
+  ): Promise<WindowCount | undefined> {
+    const { layout } = this
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const stored = await this.#store.getsWord(key, groupKey)
+      if (stored === undefined) return undefined
+      const found = layout.read(stored.word, nowMs)
+      if (layout.isOver(found, nowMs)) return undefined
+      const changed = { ...found, count: change(found.count, found.startMs) }
+      if (changed.count === found.count) return found
+      if (await this.#store.swapWord(key, layout.word(changed), stored.casUnique, this.#ttl, groupKey)) return changed
+    }
+    throw this.#contended(key)
+  }
+
+  #contended(key: string): MemcacheServerError {
+    return new MemcacheServerError(`the rate limit counter ${key} is changed by too many processes at once`, {
+      retryable: true,
+    })
   }
 
   /** Starts the next window with so much counted; `undefined` if another process was faster, or the item has gone. */

@@ -77,7 +77,11 @@ export class FirstHitLimits implements Limits {
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
     const standing = this.#standing(id)
-    await this.#restartEmpty(standing, await this.#add(standing, amount, nowMs), amount, nowMs)
+    const { keys, groupKey } = standing
+    const found = await Promise.all(
+      keys.map((key, index) => this.#counters[index]!.penalize(key, amount, nowMs, groupKey)),
+    )
+    await this.#restartEmpty(standing, found, amount, nowMs)
   }
 
   async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {

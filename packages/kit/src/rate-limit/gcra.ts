@@ -1,6 +1,10 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
+
+/** Further ahead than any limit reaches: what is owed at most. */
+const MAX_AHEAD_US = 100 * 365.25 * 86_400 * 1e6
 
 /**
  * The generic cell rate algorithm (ITU-T I.371, annex A) of one window: a call is due when those before it have been paid
@@ -12,16 +16,27 @@ export class Gcra {
   readonly #intervalUs: number
   readonly #toleranceUs: number
 
+  /** @throws MemcacheOptionError if the burst takes too long to be counted. */
   constructor(window: RateLimitWindow, burst: number) {
     this.window = window
     // Rounded up: never more than the limit.
     this.#intervalUs = Math.ceil((window.windowMs * 1000) / window.limit)
     this.#toleranceUs = this.#intervalUs * burst
+    if (this.#toleranceUs > MAX_AHEAD_US) {
+      throw new MemcacheOptionError(`a burst of ${burst} takes more than 100 years to come again: make it smaller`)
+    }
+  }
+
+  /** @throws MemcacheOptionError if a burst takes too long to be counted. */
+  static check(window: RateLimitWindow, burst: number): Gcra {
+    return new Gcra(window, burst)
   }
 
   /** The arrival time after calls of a cost; before the present nothing is owed. */
   after(arrivalUs: number, nowMs: number, cost: number): number {
-    return Math.max(arrivalUs, nowMs * 1000) + cost * this.#intervalUs
+    const nowUs = nowMs * 1000
+    // Where it could not be stored as a number any more, nothing would be owed.
+    return Math.min(Math.max(arrivalUs, nowUs) + cost * this.#intervalUs, nowUs + this.#toleranceUs + MAX_AHEAD_US)
   }
 
   /** The arrival time when all that may come at once has just come. */

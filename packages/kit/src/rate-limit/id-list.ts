@@ -1,10 +1,13 @@
 import { BlockList, isIP } from 'node:net'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { ipKey } from './ip-key.ts'
 
 /** Ids that are always allowed, or always denied: the ids themselves, ranges of addresses (`10.0.0.0/8`), or a function that knows. */
 export type IdListOption = Iterable<string> | ((id: string) => boolean)
 
-/** Ids by themselves, and by the ranges of addresses that they are in. */
+const IPV6_BITS = 128
+
+/** Ids by themselves, and by the addresses and ranges of addresses that they are, or are in. */
 export class IdList {
   readonly #has: (id: string) => boolean
 
@@ -14,7 +17,7 @@ export class IdList {
    */
   constructor(name: string, option: IdListOption) {
     if (typeof option === 'function') {
-      this.#has = option
+      this.#has = (id) => isTrue(name, option(id))
       return
     }
     if (typeof option === 'string' || typeof option?.[Symbol.iterator] !== 'function') {
@@ -23,37 +26,85 @@ export class IdList {
       )
     }
     const ids = new Set<string>()
-    const ranges = new BlockList()
+    const addresses = new AddressList()
     for (const entry of option) {
       if (typeof entry !== 'string') {
         throw new MemcacheOptionError(`${name} must be a list of strings, got one that is ${typeof entry}`)
       }
       ids.add(entry)
-      addRange(name, ranges, entry)
+      addresses.add(name, entry)
     }
-    const hasRanges = ranges.rules.length > 0
-    this.#has = (id) => ids.has(id) || (hasRanges && isInRange(ranges, id))
+    this.#has = (id) => ids.has(id) || (!addresses.isEmpty && addresses.has(id))
   }
 
+  /** @throws MemcacheOptionError if a function of the options returns a promise. */
   has(id: string): boolean {
     return this.#has(id)
   }
 }
 
-function addRange(name: string, ranges: BlockList, entry: string): void {
-  const [address = '', bits, ...rest] = entry.split('/')
-  const version = isIP(address)
-  if (version === 0 || bits === undefined) return
-  const prefix = /^\d+$/.test(bits) ? Number(bits) : Number.NaN
-  if (!(prefix <= (version === 4 ? 32 : 128)) || rest.length > 0) {
-    throw new MemcacheOptionError(`${name} has a range of addresses that is none: '${entry}'`)
+/** Addresses and ranges of addresses, in whatever way an address is written; IPv6 addresses that hold an IPv4 address are that one. */
+class AddressList {
+  readonly #ranges = new BlockList()
+  /** The addresses of IPv6 that entries begin with. */
+  readonly #ipv6: string[] = []
+  /** The networks of a length that entries are in, as `ipKey` makes them. */
+  readonly #networks = new Map<number, ReadonlySet<string>>()
+
+  get isEmpty(): boolean {
+    return this.#ranges.rules.length === 0
   }
-  ranges.addSubnet(address, prefix, version === 4 ? 'ipv4' : 'ipv6')
+
+  /** Adds an entry, if it is an address or a range. @throws MemcacheOptionError if it is a range that is none. */
+  add(name: string, entry: string): void {
+    const [address = '', bits, ...rest] = entry.split('/')
+    const version = isIP(address)
+    if (version === 0) return
+    if (version === 6) this.#ipv6.push(address)
+    if (bits === undefined) {
+      const plain = ipKey(address, IPV6_BITS)
+      this.#ranges.addAddress(plain, versionOf(plain))
+      return
+    }
+    const prefix = /^\d+$/.test(bits) ? Number(bits) : Number.NaN
+    if (!(prefix <= (version === 4 ? 32 : IPV6_BITS)) || rest.length > 0) {
+      throw new MemcacheOptionError(`${name} has a range of addresses that is none: '${entry}'`)
+    }
+    this.#ranges.addSubnet(address, prefix, versionOf(address))
+  }
+
+  /** Whether an id is an address in the list, or a network as `ipKey` makes it that is in a range of the list, or has an address of it. */
+  has(id: string): boolean {
+    const slash = id.indexOf('/')
+    if (slash === -1) {
+      const address = ipKey(id, IPV6_BITS)
+      return isIP(address) !== 0 && this.#ranges.check(address, versionOf(address))
+    }
+    const address = id.slice(0, slash)
+    const bits = id.slice(slash + 1)
+    if (isIP(address) !== 6 || !/^\d{1,3}$/.test(bits)) return false
+    return this.#ranges.check(address, 'ipv6') || (this.#ipv6.length > 0 && this.#networksOf(Number(bits)).has(id))
+  }
+
+  #networksOf(bits: number): ReadonlySet<string> {
+    const known = this.#networks.get(bits)
+    if (known !== undefined) return known
+    // What comes from a client may have any number.
+    if (bits < 1 || bits > IPV6_BITS) return new Set()
+    const networks = new Set(this.#ipv6.map((address) => ipKey(address, bits)))
+    this.#networks.set(bits, networks)
+    return networks
+  }
 }
 
-/** An id may be an address, or a range of them as `ipKey` makes it. */
-function isInRange(ranges: BlockList, id: string): boolean {
-  const address = id.includes('/') ? id.slice(0, id.indexOf('/')) : id
-  const version = isIP(address)
-  return version !== 0 && ranges.check(address, version === 4 ? 'ipv4' : 'ipv6')
+function versionOf(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 4 ? 'ipv4' : 'ipv6'
+}
+
+/** @throws MemcacheOptionError for a promise, which would always be true. */
+function isTrue(name: string, answer: unknown): boolean {
+  if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') {
+    throw new MemcacheOptionError(`${name} must be a function that returns true or false, and not a promise`)
+  }
+  return Boolean(answer)
 }

@@ -36,6 +36,9 @@ export const MOST = 1_000_000_000
 /** Exptimes over this do not fit in memcached's numbers for long. */
 const LONGEST_SECONDS = 10 * 365 * 86_400
 
+/** A century: longer windows are a mistake, and times in microseconds would not be exact. */
+const MAX_WINDOW_MS = 100 * 365.25 * 86_400_000
+
 /** The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that cannot be. */
 export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
   const windows: RateLimitWindow[] = []
@@ -69,8 +72,10 @@ function checked(name: string, limit: number, windowMs: number): RateLimitWindow
   if (!Number.isInteger(limit) || limit < 1 || limit > MOST) {
     throw new MemcacheOptionError(`${name} must be a whole number over 0 and up to ${MOST}, got ${limit}`)
   }
-  if (!Number.isSafeInteger(windowMs) || windowMs < 1) {
-    throw new MemcacheOptionError(`windowMs must be a whole number of milliseconds over 0, got ${windowMs}`)
+  if (!Number.isSafeInteger(windowMs) || windowMs < 1 || windowMs > MAX_WINDOW_MS) {
+    throw new MemcacheOptionError(
+      `windowMs must be a whole number of milliseconds over 0 and up to a century, got ${windowMs}`,
+    )
   }
   return { limit, windowMs }
 }

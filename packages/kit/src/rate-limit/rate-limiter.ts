@@ -5,6 +5,7 @@ import { ownKey } from '../own-key.ts'
 import { CounterLayout } from './counter-layout.ts'
 import { Denials } from './denials.ts'
 import { FirstHitLimits } from './first-hit-limits.ts'
+import { Gcra } from './gcra.ts'
 import { GcraLimits } from './gcra-limits.ts'
 import { IdList } from './id-list.ts'
 import { Insurance } from './insurance.ts'
@@ -85,8 +86,11 @@ export class RateLimiter {
     this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
     this.#allow = allow && new IdList('allow', allow)
     this.#deny = deny && new IdList('deny', deny)
-    // Says now if a limit is more than its window can count.
-    if (algorithm === 'fixed') for (const { windowMs, limit } of windows) CounterLayout.check(windowMs, limit)
+    // Says now what cannot be counted.
+    for (const window of windows) {
+      if (algorithm === 'fixed') CounterLayout.check(window.windowMs, window.limit)
+      if (algorithm === 'gcra') Gcra.check(window, burst ?? window.limit)
+    }
   }
 
   /** The cache that counts. */

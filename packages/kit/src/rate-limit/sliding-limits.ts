@@ -14,6 +14,8 @@ import { slidingWindow } from './window-algorithms.ts'
  * was a block, and so nobody has to ask for one before.
  */
 const BLOCK_MARK = 2 ** 36
+/** Far over any limit: what comes on top of it is taken back, or it would look like a mark. */
+const MAX_HELD = 2 ** 33
 
 /**
  * Limits by the sliding-window counter, over windows that are aligned to 1970. A call adds its cost to the counter of each window in one pipeline, and is admitted where
@@ -71,7 +73,12 @@ export class SlidingLimits implements Limits {
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
     const { store } = this.#options
     const { keys, groupKey } = this.#standing(id, nowMs)
-    await Promise.all(keys.map((key, index) => store.incr(key, amount, this.#ttls[index]!, groupKey)))
+    await Promise.all(
+      keys.map(async (key, index) => {
+        const raw = await store.incr(key, amount, this.#ttls[index]!, groupKey)
+        if (countIn(raw) > MAX_HELD) await store.decr(key, amount, groupKey)
+      }),
+    )
   }
 
   async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {

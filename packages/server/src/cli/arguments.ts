@@ -1,5 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
+import type { ServerTlsOptions } from '../tls/tls-options.ts'
 import { extendedHelp, readExtendedWords } from './extended-words.ts'
 import type { Extended } from './extended-words.ts'
 import { FLAGS } from './flags.ts'
@@ -28,10 +29,6 @@ const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
   lockMemory: '-k has no effect: Node cannot lock memory',
   largePages: '-L has no effect: memory is had page by page',
   napiIds: '-N has no effect: there is one thread',
-}
-
-const REFUSED: Readonly<Partial<Record<FlagName, string>>> = {
-  ssl: '-Z (TLS) is not supported yet; without it nothing is encrypted, so it does not start',
 }
 
 /**
@@ -63,10 +60,12 @@ export function helpText(version: string): string {
   ].join('\n')
 }
 
+const TLS_PREFIX = /^(?:notls|btls|mtls):/
+
 /** The flags read so far. */
 class Reading {
   readonly #options: MemcachedServerOptions = {}
-  readonly #extended: Extended = { tuning: {}, options: {}, ignored: [] }
+  readonly #extended: Extended = { tuning: {}, options: {}, tls: {}, ignored: [] }
   readonly #warnings: string[] = []
   readonly #hosts: string[] = []
   #tcpPort: number | undefined
@@ -74,14 +73,13 @@ class Reading {
   /** Whether `-B` allows more than text. */
   #hasOtherProtocol = false
   #hasSasl = false
+  #hasTls = false
   #daemon = false
   #pidfile: string | undefined
   #user: string | undefined
 
   apply({ name, text, value }: GivenFlag<FlagName>): void {
     const options = this.#options
-    const refused = REFUSED[name]
-    if (refused !== undefined) throw new MemcacheOptionError(refused)
     const noEffect = NO_EFFECT[name]
     if (noEffect !== undefined) {
       this.#warnings.push(noEffect)
@@ -93,7 +91,9 @@ class Reading {
         break
       case 'udpPort':
         this.#udpPort = readPort(text, value)
-        if (this.#udpPort !== 0) this.#warnings.push(`${text} ${value}: UDP is not supported yet, TCP alone is served`)
+        break
+      case 'udpReplyMax':
+        options.udpReplyMaxBytes = readSize(text, value)
         break
       case 'unixSocket':
         options.unixSocket = value
@@ -186,6 +186,9 @@ class Reading {
       case 'extended':
         readExtendedWords(value, this.#extended)
         break
+      case 'ssl':
+        this.#hasTls = true
+        break
       case 'dashboard':
         options.dashboard = value === '' ? true : value
         break
@@ -211,16 +214,35 @@ class Reading {
       if ((this.#udpPort ?? 0) !== 0)
         throw new MemcacheOptionError('Cannot use UDP with ascii authentication enabled (-U 0 to disable)')
     }
+    const allocated = environment['T_MEMD_INITIAL_MALLOC']
+    // Tests of a memory that they do not have, as memcached's own.
+    if (this.#options.debugCommands === true && allocated !== undefined) tuning.reservedBytes = Number(allocated)
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
     // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
-    const port = this.#tcpPort ?? (this.#udpPort === undefined || this.#udpPort === 0 ? undefined : this.#udpPort)
+    const udpPort = this.#udpPort ?? 0
+    const port = this.#tcpPort ?? (udpPort === 0 ? undefined : udpPort)
     const options: MemcachedServerOptions = { ...this.#options, ...extended, tuning }
+    if (this.#hasTls) options.tls = this.#readTls(port)
+    else this.#checkWithoutTls()
     if (port !== undefined) options.port = Math.max(0, port)
+    if (udpPort !== 0) {
+      if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: there is none beside a unix socket')
+      else {
+        options.udpPort = Math.max(0, udpPort)
+        if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted, and asks nobody for a certificate`)
+        if (this.#hosts.some((host) => !isLoopbackHost(host)) && options.udpReplyMaxBytes === undefined) {
+          this.#warnings.push(
+            `-U ${udpPort}: other machines get no UDP reply that is longer than its request; see --udp-reply-max`,
+          )
+        }
+        if (port === 0) options.disableTcp = true
+      }
+    }
     if (this.#hosts.length > 0) options.host = this.#hosts
     return {
       action: 'serve',
       options,
-      listens: port !== 0 || options.unixSocket !== undefined,
+      listens: port !== 0 || options.unixSocket !== undefined || options.udpPort !== undefined,
       daemon: this.#daemon,
       pidfile: this.#pidfile,
       user: this.#user,
@@ -253,6 +275,24 @@ class Reading {
     this.#options.saslPasswordFile = path
   }
 
+  #readTls(port: number | undefined): ServerTlsOptions {
+    if (port === 0) throw new MemcacheOptionError('ERROR: You cannot enable SSL without a TCP port.')
+    const { chainCertFile, ...tls } = this.#extended.tls
+    if (chainCertFile === undefined) {
+      throw new MemcacheOptionError('-Z needs a certificate: add -o ssl_chain_cert=<file>,ssl_key=<file>')
+    }
+    return { chainCertFile, ...tls }
+  }
+
+  #checkWithoutTls(): void {
+    const tagged = this.#hosts.find((host) => TLS_PREFIX.test(host))
+    if (tagged !== undefined) {
+      const [prefix] = tagged.split(':')
+      throw new MemcacheOptionError(`-l ${tagged}: '${prefix}' option is valid only when SSL is enabled: add -Z`)
+    }
+    if (Object.keys(this.#extended.tls).length > 0) this.#warnings.push('-o ssl_… has no effect without -Z')
+  }
+
   #setProtocol(text: string, value: string): void {
     if (value !== 'auto' && value !== 'ascii' && value !== 'binary') {
       throw new MemcacheOptionError(`${text} must be one of auto, binary or ascii, got '${value}'`)
@@ -277,6 +317,10 @@ function readPort(flag: string, text: string): number {
   return value
 }
 
+function isLoopbackHost(host: string): boolean {
+  return /^(?:(?:notls|btls|mtls):)?(?:127\.|\[?::1|localhost)/.test(host)
+}
+
 /** A number of bytes, `k` or `m`. */
 function readSize(flag: string, text: string): number {
   const match = /^(\d+)([kKmM]?)$/.exec(text)
@@ -285,14 +329,11 @@ function readSize(flag: string, text: string): number {
   return Number(match[1]) * (unit === 'm' ? 1024 * 1024 : unit === 'k' ? 1024 : 1)
 }
 
-/** Refuses an address that stands for what does not exist yet, and takes memcached's tags off. */
+/** Refuses an address that stands for what does not exist here, and takes off memcached's tags; those of TLS stay. */
 function checkListenAddress(text: string): string {
-  if (/^(?:notls|btls|mtls):/.test(text)) {
-    throw new MemcacheOptionError(`-l ${text}: it is only valid with TLS, which is not supported yet`)
+  const match = /^((?:notls|btls|mtls):)?(?:proto\[(\w+)\]:)?(?:tag(?:\[\w{1,8}\]|_\w{1,8}_):)?(.*)$/.exec(text)!
+  if (match[2] !== undefined && match[2] !== 'ascii' && match[2] !== 'negotiating') {
+    throw new MemcacheOptionError(`-l ${text}: the ${match[2]} protocol is not supported`)
   }
-  const match = /^(?:proto\[(\w+)\]:)?(?:tag(?:\[\w{1,8}\]|_\w{1,8}_):)?(.*)$/.exec(text)!
-  if (match[1] !== undefined && match[1] !== 'ascii' && match[1] !== 'negotiating') {
-    throw new MemcacheOptionError(`-l ${text}: the ${match[1]} protocol is not supported`)
-  }
-  return match[2]!
+  return `${match[1] ?? ''}${match[3]}`
 }

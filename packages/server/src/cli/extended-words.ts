@@ -1,11 +1,14 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
+import { TLS_KEY_FORMATS, TLS_VERIFY_MODES, TLS_VERSIONS } from '../tls/tls-options.ts'
+import type { ServerTlsOptions } from '../tls/tls-options.ts'
 import type { ServerTuning } from '../tuning.ts'
 
 /** What the words of `-o` say, gathered. */
 export interface Extended {
   readonly tuning: { -readonly [Name in keyof ServerTuning]?: ServerTuning[Name] }
   readonly options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds' | 'watcherBufferBytes'>
+  readonly tls: Partial<ServerTlsOptions>
   /** Words that can have no effect here. */
   readonly ignored: string[]
 }
@@ -151,16 +154,69 @@ const WORDS: Readonly<Record<string, Word>> = {
   drop_privileges: {},
   no_drop_privileges: { apply: () => {} },
   relaxed_privileges: { apply: () => {} },
-  ssl_chain_cert: { value: '<file>' },
-  ssl_key: { value: '<file>' },
-  ssl_verify_mode: { value: '<mode>' },
-  ssl_keyformat: { value: '<format>' },
-  ssl_ciphers: { value: '<ciphers>' },
-  ssl_ca_cert: { value: '<file>' },
-  ssl_wbuf_size: { value: '<kilobytes>' },
-  ssl_session_cache: {},
+  ssl_chain_cert: {
+    value: '<file>',
+    help: 'PEM file of the certificate and its chain; -Z needs it',
+    apply: ({ tls }, value) => {
+      tls.chainCertFile = value
+    },
+  },
+  ssl_key: {
+    value: '<file>',
+    help: 'private key, unless the file of ssl_chain_cert holds it too',
+    apply: ({ tls }, value) => {
+      tls.keyFile = value
+    },
+  },
+  ssl_verify_mode: {
+    value: '<mode>',
+    help: 'client certificates: 0 none, 1 request, 2 require, 3 once (default: 0)',
+    apply: ({ tls }, value, word) => {
+      tls.verifyMode = TLS_VERIFY_MODES[whole(word, value, 0, 3)]
+    },
+  },
+  ssl_keyformat: {
+    value: '<format>',
+    help: 'format of the private key: 1 PEM, 2 DER (default: 1)',
+    apply: ({ tls }, value, word) => {
+      tls.keyFormat = TLS_KEY_FORMATS[whole(word, value, 1, 2) - 1]
+    },
+  },
+  ssl_ciphers: {
+    value: '<ciphers>',
+    help: 'cipher list, for TLS 1.2 and older',
+    apply: ({ tls }, value) => {
+      tls.ciphers = value
+    },
+  },
+  ssl_ca_cert: {
+    value: '<file>',
+    help: "PEM file of the authorities that sign clients' certificates",
+    apply: ({ tls }, value) => {
+      tls.caCertFile = value
+    },
+  },
+  ssl_wbuf_size: {
+    value: '<kilobytes>',
+    help: 'shown by stats settings; buffers grow by themselves (default: 16)',
+    apply: ({ tls }, value, word) => {
+      tls.writeBufferBytes = whole(word, value, 0, 0x3f_ffff) * 1024
+    },
+  },
+  ssl_session_cache: {
+    help: 'clients may resume a session',
+    apply: ({ tls }) => {
+      tls.sessionCache = true
+    },
+  },
   ssl_kernel_tls: {},
-  ssl_min_version: { value: '<version>' },
+  ssl_min_version: {
+    value: '<version>',
+    help: 'oldest version: 0 tlsv1.0, 1 tlsv1.1, 2 tlsv1.2, 3 tlsv1.3 (default: 2)',
+    apply: ({ tls }, value, word) => {
+      tls.minVersion = TLS_VERSIONS[whole(word, value, 0, 3)]
+    },
+  },
   proxy_config: { value: '<file>' },
   proxy_arg: { value: '<text>' },
   proxy_uring: {},

@@ -1,25 +1,35 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { ConnectionEnds } from '../connection.ts'
 import { peerText } from '../listener.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
-export function connectionStatistics({ context, listeners, connections }: StatisticsSource): Statistic[] {
+export function connectionStatistics(source: StatisticsSource): Statistic[] {
+  const { context, listeners, udpListeners, connections, tls } = source
   const lines: Statistic[] = []
   const { now } = context.store
   for (const { id, address } of listeners) {
     lines.push([`${id}:addr`, address], [`${id}:state`, 'conn_listening'], [`${id}:secs_since_last_cmd`, now])
   }
-  for (const { ends, stream, state, lastCommandAt } of connections) {
-    const { id, peer, listenAddress } = ends
+  for (const { id, address, peer, lastCommandAt } of udpListeners) {
+    lines.push([`${id}:UDP`, 'UDP'], [`${id}:addr`, peer ?? address])
+    if (peer !== undefined) lines.push([`${id}:listen_addr`, address])
+    const state = peer === undefined ? 'conn_read' : 'conn_parse_cmd'
+    lines.push([`${id}:state`, state], [`${id}:secs_since_last_cmd`, now - lastCommandAt])
+  }
+  const add = ({ id, peer, listenAddress }: ConnectionEnds, stream: Duplex, state: string, since: number): void => {
     lines.push(
       // As memcached names a client of a unix socket, which has no address.
       [`${id}:addr`, peer === 'unix:' ? '?:<AF 0>' : peer],
       [`${id}:listen_addr`, localAddress(stream) ?? listenAddress],
       [`${id}:state`, state],
-      [`${id}:secs_since_last_cmd`, now - lastCommandAt],
+      [`${id}:secs_since_last_cmd`, now - since],
     )
   }
+  for (const { ends, stream, state, lastCommandAt } of connections) add(ends, stream, state, lastCommandAt)
+  // Reading is what memcached calls a handshake too.
+  for (const { ends, socket, startedAt } of tls?.pending ?? []) add(ends, socket, 'conn_read', startedAt)
   return lines
 }
 

@@ -7,7 +7,7 @@ import type { Statistic, StatisticsSource } from './statistics-source.ts'
  * switched off has no lines (protocol.txt, "General-purpose statistics").
  */
 export function generalStatistics(source: StatisticsSource): Statistic[] {
-  const { context, options, maintenance } = source
+  const { context, options, maintenance, tls } = source
   const { store, counters, replies, clock, events } = context
   const { settings, statistics } = store
   const usage = process.cpuUsage()
@@ -93,6 +93,12 @@ export function generalStatistics(source: StatisticsSource): Statistic[] {
     ['log_watcher_skipped', events.skipped],
     ['log_watcher_sent', events.sent],
     ['log_watchers', events.watchers],
+    ...when(options.tls?.sessionCache === true, [['ssl_new_sessions', counters.sslNewSessions]]),
+    ...when(tls !== undefined, [
+      ['ssl_handshake_errors', counters.sslHandshakeErrors],
+      ['ssl_proto_errors', counters.sslProtoErrors],
+      ['time_since_server_cert_refresh', store.now - (tls?.refreshedAt ?? 0)],
+    ]),
     ['unexpected_napi_ids', 0],
     ['round_robin_fallback', 0],
     ['bytes', store.counters.bytes],

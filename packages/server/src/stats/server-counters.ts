@@ -19,6 +19,9 @@ export class ServerCounters {
   authCommands = 0
   authErrors = 0
   connYields = 0
+  sslNewSessions = 0
+  sslHandshakeErrors = 0
+  sslProtoErrors = 0
   currConnections = 0
   totalConnections = 0
   rejectedConnections = 0

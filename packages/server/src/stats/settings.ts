@@ -1,8 +1,16 @@
 import { DEFAULT_HASH_POWER } from '../store/hash-index.ts'
+import { TLS_KEY_FORMATS, TLS_VERSIONS } from '../tls/tls-options.ts'
+import type { ResolvedTlsOptions, TlsVerifyMode } from '../tls/tls-options.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats settings`: how the server was started, and what was changed since (protocol.txt, "Settings statistics"). */
-export function settingStatistics({ context, options, listeners, verbosity }: StatisticsSource): Statistic[] {
+export function settingStatistics({
+  context,
+  options,
+  listeners,
+  udpListeners,
+  verbosity,
+}: StatisticsSource): Statistic[] {
   const { settings } = context.store
   const { tuning } = options
   const { prefixes, clock } = context
@@ -10,7 +18,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['maxbytes', settings.memoryLimitBytes],
     ['maxconns', options.maxConnections],
     ['tcpport', listeners.find(({ port }) => port !== undefined)?.port ?? 0],
-    ['udpport', 0],
+    ['udpport', udpListeners[0]?.port ?? 0],
     ['inter', options.unixSocket === '' ? options.host.join(',') : 'NULL'],
     ['verbosity', verbosity],
     ['oldest', clock.oldestLive],
@@ -59,20 +67,29 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['read_buf_mem_limit', 0],
     ['track_sizes', yesNo(tuning.trackSizes)],
     ['inline_ascii_response', 'no'],
-    ['ssl_enabled', 'no'],
-    ['ssl_chain_cert', '(null)'],
-    ['ssl_key', '(null)'],
-    ['ssl_verify_mode', 0],
-    ['ssl_keyformat', 1],
-    ['ssl_ciphers', 'NULL'],
-    ['ssl_ca_cert', 'NULL'],
-    ['ssl_wbuf_size', 16_384],
-    ['ssl_session_cache', 'no'],
-    ['ssl_kernel_tls', 'no'],
-    ['ssl_min_version', 'tlsv1.2'],
+    ...tlsSettings(options.tls),
     ['num_napi_ids', 0],
     ['memory_file', options.memoryFile === '' ? '(null)' : options.memoryFile],
     ['client_flags_size', 4],
+  ]
+}
+
+/** As OpenSSL numbers them: SSL_VERIFY_PEER 1, SSL_VERIFY_FAIL_IF_NO_PEER_CERT 2, SSL_VERIFY_CLIENT_ONCE 4. */
+const VERIFY_BITS: Readonly<Record<TlsVerifyMode, number>> = { none: 0, request: 1, require: 3, once: 7 }
+
+function tlsSettings(tls: ResolvedTlsOptions | undefined): Statistic[] {
+  return [
+    ['ssl_enabled', yesNo(tls !== undefined)],
+    ['ssl_chain_cert', tls?.chainCertFile ?? '(null)'],
+    ['ssl_key', (tls?.keyFile ?? '') || '(null)'],
+    ['ssl_verify_mode', VERIFY_BITS[tls?.verifyMode ?? 'none']],
+    ['ssl_keyformat', TLS_KEY_FORMATS.indexOf(tls?.keyFormat ?? 'pem') + 1],
+    ['ssl_ciphers', (tls?.ciphers ?? '') || 'NULL'],
+    ['ssl_ca_cert', (tls?.caCertFile ?? '') || 'NULL'],
+    ['ssl_wbuf_size', tls?.writeBufferBytes ?? 16_384],
+    ['ssl_session_cache', yesNo(tls?.sessionCache === true)],
+    ['ssl_kernel_tls', 'no'],
+    ['ssl_min_version', `tlsv1.${TLS_VERSIONS.indexOf(tls?.minVersion ?? 'TLSv1.2')}`],
   ]
 }
 

@@ -117,6 +117,11 @@ export class EventLog {
     )
   }
 
+  /** An error of TLS that ends a connection; 0 for one that is gone already. */
+  tlsFailed(connectionId: number, message: string): void {
+    this.#tell(EventStream.connevents, () => `type=conntlserr fd=${connectionId} msg=${message}`)
+  }
+
   /** An item that is about to be deleted, by `delete` or `md`. */
   deleted(item: number, command: string): void {
     const store = this.#store

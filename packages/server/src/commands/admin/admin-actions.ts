@@ -15,6 +15,8 @@ export interface AdminActions {
   /** A statistics form, '' for the general one; `undefined` for one that there is not. */
   statistics(form: string): Statistic[] | undefined
   resetStatistics(): void
+  /** Reads the certificates again; returns the line that tells how it went. */
+  refreshCertificates(): string
   /** Ends the server, once the reply has left. */
   shutDown(graceful: boolean): void
 }

@@ -35,7 +35,7 @@ export function administer(
     case 'quit':
       return AfterAdmin.close
     case 'refresh_certs':
-      return 'Error TLS not enabled'
+      return refreshCertificates(actions, args)
     case 'watch':
       return watch(context, actions, args, isPipelining)
   }
@@ -71,6 +71,12 @@ function operate(
     default:
       return Reply.error
   }
+}
+
+/** As memcached, `noreply` hides the success alone. */
+function refreshCertificates(actions: AdminActions, args: readonly string[]): AdminResult {
+  const line = actions.refreshCertificates()
+  return line === 'OK' && args.at(-1) === 'noreply' ? AfterAdmin.goOn : line
 }
 
 function flushAll({ counters }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
