@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Access, hostOf, isDeliberate, isLoopback, isSameOrigin } from './access.ts'
 import { Collector } from './collector.ts'
-import type { SharedView, Snapshot } from './collector.ts'
+import type { Shared, Snapshot } from './collector.ts'
 import { HttpProblem } from './http-problem.ts'
 import { readBody } from './request-body.ts'
 import { dashboardPage, loginPage } from './page.ts'
@@ -27,7 +27,7 @@ export interface DashboardHandlerOptions {
   readonly isTokenRequired: boolean
   /** Whether `Host` must be this machine's own name or one of these; `undefined` if any will do. */
   readonly hosts: readonly string[] | undefined
-  readonly shared?: () => readonly SharedView[]
+  readonly shared?: Shared
   readonly sharedMetrics?: () => readonly SharedMetric[]
 }
 
@@ -189,7 +189,7 @@ export class DashboardHandler {
       ),
     )
     const up = answers.filter(Boolean).length
-    const status = up === answers.length ? 'ok' : up === 0 ? 'down' : 'partial'
+    const status = up === 0 ? 'down' : up === answers.length ? 'ok' : 'partial'
     sendJson(response, up === 0 ? 503 : 200, { status, up, servers: answers.length })
   }
 
