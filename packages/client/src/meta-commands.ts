@@ -45,7 +45,7 @@ export class MetaCommands {
 
   /** mg: an item with all that is known of it; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
-    return this.#tracing.run('meta.get', key, options, async (options) => {
+    return this.#tracing.run('meta.get', key, options, (options): Promise<MetaItem<Value> | undefined> => {
       const compareCas = uint64Option('compareCas', options?.compareCas)
       const request = {
         value: options?.value !== false,

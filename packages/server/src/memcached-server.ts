@@ -15,7 +15,7 @@ import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
-import { resolveServerOptions } from './options.ts'
+import { NO_UDP, resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
@@ -25,12 +25,13 @@ import { printable } from './printable.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
-import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
+import { isCutOffMetadata, isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
 import type { CloseReason } from './session.ts'
 import { TlsAcceptor } from './tls/tls-acceptor.ts'
 import type { HandshakeOwner, PeerVerification } from './tls/tls-acceptor.ts'
 import { TurnQueue } from './turn-queue.ts'
+import { UdpListener } from './udp/udp-listener.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 
@@ -71,6 +72,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #tls: TlsAcceptor | undefined
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
+  readonly #udpListeners: UdpListener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #listens = false
   #nextId = FIRST_CONNECTION_ID
@@ -130,14 +132,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
    * unix socket, with port 0.
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
-   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside `memoryFile`
+   * is an empty `.meta` file of memcached.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
-    this.#listens = true
     this.#restore()
+    this.#listens = true
     const { backlog } = this.#options
     const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
     try {
@@ -145,15 +148,19 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         const verification = this.#verificationOf(where)
         this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
       }
+      for (const where of this.#udpAddresses()) {
+        this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
+      }
       await this.#openDashboard()
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
+      for (const listener of this.#udpListeners.splice(0)) listener.close()
       throw error
     }
     this.#removeSaved()
     this.#begin()
-    const { host, port = 0 } = this.#listeners[0]!
+    const { host, port = 0 } = this.#listeners[0] ?? this.#udpListeners[0]!
     return { host, port }
   }
 
@@ -187,8 +194,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
   get portLines(): string {
-    const lines = this.#listeners.filter(({ port }) => port !== undefined)
-    return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
+    const tcp = this.#listeners.filter(({ port }) => port !== undefined).map((listener) => portLine('TCP', listener))
+    return [...tcp, ...this.#udpListeners.map((listener) => portLine('UDP', listener))].join('')
   }
 
   /**
@@ -213,6 +220,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.#dashboard?.close()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
+    for (const listener of this.#udpListeners) listener.close()
     this.#tls?.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
@@ -223,6 +231,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #restore(): void {
     const { memoryFile } = this.#options
     if (memoryFile === '' || this.#isRestored) return
+    if (isCutOffMetadata(memoryFile)) {
+      throw new MemcacheOptionError(
+        `${memoryFile}.meta is empty: a memcached that used ${memoryFile} did not end well. Remove both files, or name another one`,
+      )
+    }
     this.#isRestored = true
     const { store, clock, events } = this.#owner.context
     this.#owner.tick()
@@ -285,15 +298,16 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #dashboardAccess(): OwnServerAccess {
-    const [first] = this.#listeners
-    // Whoever may act has given the dashboard's token.
+    const first = this.#listeners[0] ?? this.#udpListeners[0]!
+    // Whoever may act has given the dashboard's token, and speaks text, whatever the others have to speak.
     const trusting = Object.create(this.#owner, {
       credentials: { value: undefined },
+      passwords: { value: undefined },
       options: { value: { ...this.#options, protocol: 'ascii' } },
     }) as ConnectionOwner
     const speaksText = this.#options.protocol !== 'binary'
     return {
-      name: first!.port === undefined ? first!.host : hostPort(first!.host, first!.port),
+      name: first.port === undefined ? first.host : hostPort(first.host, first.port),
       statistics: (form) => {
         this.#owner.tick()
         const statistics = statisticsOf(form, this.#owner)
@@ -315,9 +329,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #addresses(): ListenAddress[] {
-    const { unixSocket, unixSocketMode, host, port } = this.#options
+    const { unixSocket, unixSocketMode, disableTcp, host, port } = this.#options
     if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
-    return host.map((address) => readListenAddress(address, port))
+    return disableTcp ? [] : host.map((address) => readListenAddress(address, port))
+  }
+
+  /** As memcached: an address with a port of its own has it for UDP too. */
+  #udpAddresses(): { host: string; port: number }[] {
+    const { host, udpPort } = this.#options
+    return udpPort === NO_UDP ? [] : host.map((address) => readListenAddress(address, udpPort))
   }
 
   /** Begins with the work of the background. */
@@ -498,6 +518,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       options: this.#options,
       maintenance: this.#maintenance,
       listeners: this.#listeners,
+      udpListeners: this.#udpListeners,
       connections: this.#connections,
       get verbosity() {
         return verbosity()
@@ -542,6 +563,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }
+}
+
+function portLine(transport: string, { family, port }: Pick<Listener, 'family' | 'port'>): string {
+  return `${transport} ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`
 }
 
 function hostPort(host: string, port: number): string {

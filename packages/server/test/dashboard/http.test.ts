@@ -106,6 +106,12 @@ describe('the dashboard over HTTP', () => {
     await expect.poll(() => server.stats()['curr_connections']).toBe(0)
   })
 
+  it('lists keys for several who look at once', async () => {
+    await set('a:1')
+    const answers = await Promise.all([1, 2, 3].map(() => ask(`${url}keys`, 'GET', BEARER)))
+    for (const { text } of answers) expect(JSON.parse(text)).toMatchObject({ keys: [{ key: 'a:1' }] })
+  })
+
   it('takes keys with spaces and any letters', async () => {
     const key = 'a b\nclé 日本'
     const encoded = Buffer.from(key).toString('base64')
@@ -267,6 +273,19 @@ describe('where the dashboard listens', () => {
     const dashboard = new URL(first.dashboardUrl!).host
     await using second = new MemcachedServer({ port: 0, dashboard })
     await expect(second.listen()).rejects.toThrow(/the dashboard cannot listen on .*: the port is in use/)
+  })
+
+  it.each([
+    ['binary alone', { protocol: 'binary' as const }],
+    ['SASL', { saslPasswordFile: '/dev/null' }],
+    ['UDP alone', { udpPort: 0, disableTcp: true }],
+  ])('acts whatever its clients have to speak: %s', async (_, options) => {
+    await using server = new MemcachedServer({ port: 0, dashboard: ':0', dashboardToken: TOKEN, ...options })
+    const { host, port } = await server.listen()
+    const url = server.dashboardUrl!
+    const body = JSON.stringify({ server: `${host}:${port}`, confirm: `${host}:${port}` })
+    expect((await ask(`${url}flush`, 'POST', { ...BEARER, ...JSON_TYPE }, body)).status).toBe(200)
+    expect(server.stats()['cmd_flush']).toBe(1)
   })
 
   it('has no key browser and no action without a token', async () => {
