@@ -1,15 +1,6 @@
 import type { ItemResponse } from './operations/item-response.ts'
-import {
-  ClientFlags,
-  exptimeOf,
-  kindOf,
-  MAX_RELATIVE_EXPTIME_SECONDS,
-  MemcacheError,
-  MemcacheOptionError,
-  ttlToSeconds,
-  Uint64,
-} from 'memcache-ts-protocol'
-import type { Clock, Ttl } from 'memcache-ts-protocol'
+import { ClientFlags, exptimeOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheError, ttlToSeconds } from 'memcache-ts-protocol'
+import type { Clock, Ttl, Uint64 } from 'memcache-ts-protocol'
 import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'

@@ -7,7 +7,6 @@ import {
   LongTimer,
   MemcacheOptionError,
   Opcode,
-  textOption,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startCall } from './call-deadline.ts'
