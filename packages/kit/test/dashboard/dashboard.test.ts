@@ -246,7 +246,7 @@ describe('the middleware', () => {
   it('asks by connections of its own, so that an application is not held up', async () => {
     await using test = await openCache()
     await test.cache.set('a', 1)
-    const connections = async () => Number([...(await test.cache.client.stats()).values()][0]!.curr_connections)
+    const connections = async () => [...(await test.cache.client.stats()).values()][0]!.curr_connections
     const before = await connections()
     await using mounted = await mount(dashboard({ caches: test.cache }), '')
     await snapshot(`${mounted.origin}/`)
