@@ -59,7 +59,8 @@ export class RequestSession implements SessionActions {
   #isDestroyed = false
   #hasFailed = false
   #writes: Set<SessionWrite> | undefined
-  #locks: Set<SessionLock> | undefined
+  /** By the ids of their sessions: a request may have had several. */
+  #locks: Map<string, SessionLock> | undefined
 
   constructor(settings: SessionSettings, secrets: readonly Secret[], { carrier, request, holder }: SessionedRequest) {
     this.#settings = settings
@@ -181,23 +182,29 @@ export class RequestSession implements SessionActions {
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
     const store = this.#memcacheStore
     if (store === undefined) throw new TypeError('only sessions in a MemcacheStore can be locked')
-    const lock = await store.lock(session.id, options)
-    const locks = (this.#locks ??= new Set())
-    locks.add(lock)
-    await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
-      locks.delete(lock)
-      await lock.release()
-      throw error
-    })
-    const release = async (): Promise<void> => {
-      if (!locks.delete(lock)) return
+    const { id } = session
+    const locks = (this.#locks ??= new Map())
+    // A request that has the lock already would wait for itself.
+    if (locks.has(id)) return lockOf(() => this.#saveNow())
+    const lock = await store.lock(id, options)
+    locks.set(id, lock)
+    // Nobody else knows a session that was not stored yet.
+    const isNew = id !== this.#cookieId && this.#savedText === undefined
+    if (!isNew) {
+      await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
+        locks.delete(id)
+        await lock.release()
+        throw error
+      })
+    }
+    return lockOf(async () => {
+      if (!locks.delete(id)) return
       try {
         await this.#saveNow()
       } finally {
         await lock.release()
       }
-    }
-    return { release, [Symbol.asyncDispose]: release }
+    })
   }
 
   /** Starts what has to be written of the session. @param isEnd whether the response is over, and not only its head. */
@@ -355,11 +362,11 @@ export class RequestSession implements SessionActions {
     return 'session' in this.holder && HeldSession.of(data)?.isRenewed === true
   }
 
-  async #unlockAfter(work: Promise<unknown>, locks: Set<SessionLock>): Promise<void> {
+  async #unlockAfter(work: Promise<unknown>, locks: Map<string, SessionLock>): Promise<void> {
     try {
       await work
     } finally {
-      await Promise.allSettled(Array.from(locks, async (lock) => lock.release()))
+      await Promise.allSettled(Array.from(locks.values(), async (lock) => lock.release()))
       locks.clear()
     }
   }
@@ -459,6 +466,10 @@ export class RequestSession implements SessionActions {
   #isModified(session: Session): boolean {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
+}
+
+function lockOf(release: () => Promise<void>): SessionLock {
+  return { release, [Symbol.asyncDispose]: release }
 }
 
 const always = (): boolean => true
