@@ -67,6 +67,16 @@ describe('the packages as they are published', () => {
     expect(stdout).toBe('')
   })
 
+  it('brings the page of the dashboard along', async () => {
+    const script = `
+      const { startDashboard } = await import('memcache-ts/dashboard')
+      const { url, close } = await startDashboard({ servers: '127.0.0.1:1', port: 0 })
+      console.log((await (await fetch(url)).text()).includes('<h1>memcached</h1>'))
+      await close()`
+    const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: project })
+    expect(stdout).toBe('true\n')
+  })
+
   it('npx memcache-ts-server starts a memcached that answers', async () => {
     const asRoot = process.getuid?.() === 0 ? ['-u', 'root'] : []
     const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '-1', ...asRoot], {

@@ -1,4 +1,4 @@
-import type { WireKey } from './operations/operation.ts'
+import type { WireKey } from './client-key.ts'
 
 /** A read of many keys by one connection, which for some of them is not their own. */
 interface BorrowedRead {

@@ -1,6 +1,13 @@
 import { booleanOption, choiceOption, kindOf, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
 import type { CallOptions, WriteOptions } from './call-options.ts'
-import type { Waiter } from './operations/waiter.ts'
+
+/** The limits of an operation under way. */
+interface Limits {
+  readonly deadline: number
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+  readonly call: CallDeadline | undefined
+}
 
 /**
  * The end of one call, shared by all of its steps: discovery, connecting, every chunk and every server. `startCall` makes it
@@ -20,7 +27,7 @@ export class CallDeadline {
   }
 
   /** The deadline of an operation under way, for the steps that follow from its response. */
-  static of({ deadline, timeoutMs, signal, call }: Waiter): CallDeadline {
+  static of({ deadline, timeoutMs, signal, call }: Limits): CallDeadline {
     return call ?? new CallDeadline(deadline, timeoutMs, signal)
   }
 

@@ -1,14 +1,14 @@
+import type { ItemResponse } from './operations/item-response.ts'
 import { ClientFlags } from 'memcache-ts-protocol'
-import type { MetaReply } from 'memcache-ts-protocol'
 import { CallDeadline, onOwnServer } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { MultiGet } from './multi-get.ts'
 import { DeleteOperation } from './operations/delete-operation.ts'
 import { MultiGetOperation } from './operations/multi-get-operation.ts'
-import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
+import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
-import type { WireKey } from './operations/operation.ts'
+import type { WireKey } from './client-key.ts'
 import { ChunkList } from './values/chunk-list.ts'
 import type { CutValue } from './values/chunked-values.ts'
 import type { ValueReader } from './values/value-codec.ts'
@@ -177,7 +177,7 @@ export class Chunks {
     value: boolean,
     touchExptime: number,
     step: StepOptions,
-    build: (reply: MetaReply, value: unknown) => Result,
+    build: (item: ItemResponse, value: unknown) => Result,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
@@ -216,8 +216,12 @@ export const LIST: ValueReader = {
     clientFlags === ClientFlags.chunks ? ChunkList.read(buffer, start, end) : undefined,
 }
 
-function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {
-  return isFound(reply) ? (value as Value) : undefined
+function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
+  return item.isFound ? (value as Value) : undefined
 }
 
 function ignore(): void {}
+
+function isFound(item: ItemResponse): boolean {
+  return item.isFound
+}

@@ -1,3 +1,4 @@
+import type { ItemResponse } from './operations/item-response.ts'
 import {
   ClientFlags,
   exptimeOf,
@@ -8,7 +9,7 @@ import {
   ttlToSeconds,
   Uint64,
 } from 'memcache-ts-protocol'
-import type { Clock, MetaReply, Ttl } from 'memcache-ts-protocol'
+import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
@@ -30,8 +31,9 @@ import type { GetCall } from './operations/get-call.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import type { MultiResult } from './operations/multi-result.ts'
-import type { Operation, WireKey } from './operations/operation.ts'
-import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
+import type { WireKey } from './client-key.ts'
+import type { Operation } from './operations/operation.ts'
+import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
 import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
@@ -103,7 +105,7 @@ export class Commands {
     key: ClientKey,
     request: RetrievalRequest,
     options: CallOptions | undefined,
-    build: (reply: MetaReply, value: unknown) => Result,
+    build: (item: ItemResponse, value: unknown) => Result,
     reader: ValueReader = this.#values,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -172,7 +174,12 @@ export class Commands {
 
   /** Sets an item's lifetime anew, and that of its chunks; whether there was one. */
   async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
-    const item = await this.retrieveAndTouch(key, { value: false, touchExptime: exptime }, options, isFound)
+    const item = await this.retrieveAndTouch(
+      key,
+      { value: false, touchExptime: exptime },
+      options,
+      (item) => item.isFound,
+    )
     return item === true
   }
 
@@ -184,7 +191,7 @@ export class Commands {
     key: ClientKey,
     request: RetrievalRequest & { readonly touchExptime: number },
     options: CallOptions | undefined,
-    build: (reply: MetaReply, value: unknown) => Result,
+    build: (item: ItemResponse, value: unknown) => Result,
   ): Promise<Result | undefined> {
     const step = startCall(options, this.#timeoutMs)
     // Where chunks are made, the list comes along, so that no other call can come between.
@@ -195,10 +202,10 @@ export class Commands {
       key,
       makesChunks ? { ...request, value: true } : request,
       step,
-      (reply, value) => {
+      (item, value) => {
         list = value as ChunkList | undefined
-        clientFlags = isFound(reply) ? reply.clientFlags : 0
-        return build(reply, undefined)
+        clientFlags = item.isFound ? item.clientFlags : 0
+        return build(item, undefined)
       },
       LIST,
     )
@@ -477,8 +484,8 @@ export function uint64Option(name: string, value: number | bigint | undefined): 
   return value === undefined ? undefined : toUint64(name, value)
 }
 
-function valueOf<Value>(reply: MetaReply, value: unknown): Value | undefined {
-  return isFound(reply) ? (value as Value) : undefined
+function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
+  return item.isFound ? (value as Value) : undefined
 }
 
 /** The values alone. */

@@ -4,7 +4,7 @@ import type { ServerPool } from './connection/server-pool.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
-import type { WireKey } from './operations/operation.ts'
+import type { WireKey } from './client-key.ts'
 
 /** What an item has besides its key and value, at least: a header of 48 bytes, and the ends of both. */
 const OVERHEAD_BYTES = 51

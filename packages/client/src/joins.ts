@@ -1,11 +1,11 @@
+import type { ItemResponse } from './operations/item-response.ts'
 import { ClientFlags, kindOf, MemcacheOptionError, MemcacheUnsupportedError, Uint64 } from 'memcache-ts-protocol'
-import type { MetaReply } from 'memcache-ts-protocol'
 import { CallDeadline } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import { isBytes } from './client-key.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import type { WireKey } from './operations/operation.ts'
-import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
+import type { WireKey } from './client-key.ts'
+import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
 import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
@@ -159,20 +159,20 @@ export class Joins {
 
   #retrieve({ wireKey, name }: Join, request: RetrievalRequest, options: StepOptions): Promise<Base | undefined> {
     return new Promise((resolve, reject) => {
-      const build = (reply: MetaReply, value: unknown): Base | undefined => this.#baseOf(reply, value)
+      const build = (item: ItemResponse, value: unknown): Base | undefined => this.#baseOf(item, value)
       const operation = new RetrievalOperation(wireKey, request, name, BYTES, build, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
     })
   }
 
-  #baseOf(reply: MetaReply, value: unknown): Base | undefined {
-    if (!isFound(reply)) return undefined
-    const { clientFlags, size, won, lost } = reply
+  #baseOf(item: ItemResponse, value: unknown): Base | undefined {
+    if (!item.isFound) return undefined
+    const { clientFlags, size, won, lost } = item
     const bytes = value as Buffer | undefined
     // With the value, no details come that tell a lease.
     const isLease = bytes === undefined ? won || lost : bytes.length === 0 && this.#values.takesEmptyForLease
     const isUnfilled = size === 0 && clientFlags === ClientFlags.bytes && isLease
-    return { casUnique: copyOf(reply.casUnique), clientFlags, isUnfilled, bytes }
+    return { casUnique: copyOf(item.casUnique), clientFlags, isUnfilled, bytes }
   }
 
   #store(

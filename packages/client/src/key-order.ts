@@ -2,7 +2,7 @@ import { MemcacheTimeoutError } from 'memcache-ts-protocol'
 import { BorrowedReads } from './borrowed-reads.ts'
 import type { CallDeadline } from './call-deadline.ts'
 import { DeadlineTimer } from './connection/deadline-timer.ts'
-import type { WireKey } from './operations/operation.ts'
+import type { WireKey } from './client-key.ts'
 import { unwatch, watch } from './operations/waiter.ts'
 import type { Waiter } from './operations/waiter.ts'
 

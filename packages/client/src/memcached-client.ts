@@ -1,3 +1,4 @@
+import type { ItemResponse } from './operations/item-response.ts'
 import { EventEmitter } from 'node:events'
 import {
   formatFlushAll,
@@ -9,12 +10,12 @@ import {
   Opcode,
   textOption,
 } from 'memcache-ts-protocol'
-import type { MemcacheError, MetaReply, Ttl } from 'memcache-ts-protocol'
+import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { asMemcacheError } from './as-memcache-error.ts'
 import { checkCall, startCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands, toUint64, uint64Option } from './commands.ts'
-import { VERSION_REQUEST } from './connection/greet.ts'
+import { VERSION_REQUEST } from './connection/handshake.ts'
 import { Discovery } from './discovery/discovery.ts'
 import { Opening } from './discovery/opening.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -25,7 +26,6 @@ import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
 import { MultiResult } from './operations/multi-result.ts'
 import type { MultiGetResult } from './operations/multi-result.ts'
-import { isFound } from './operations/retrieval-operation.ts'
 import type { StoreStatus } from './operations/store-operation.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
@@ -545,15 +545,15 @@ function casStatus(status: StoreStatus): 'stored' | 'exists' | 'notFound' {
   return status === 'notStored' ? 'exists' : status
 }
 
-function withCas<Value>(reply: MetaReply, value: unknown): ItemWithCas<Value> | undefined {
-  if (!isFound(reply)) return undefined
-  return { value: value as Value, casUnique: reply.casUnique.toBigInt(), clientFlags: reply.clientFlags }
+function withCas<Value>(item: ItemResponse, value: unknown): ItemWithCas<Value> | undefined {
+  if (!item.isFound) return undefined
+  return { value: value as Value, casUnique: item.casUnique.toBigInt(), clientFlags: item.clientFlags }
 }
 
 function itemWithCas<Value>(value: unknown, clientFlags: number, casUnique: bigint): ItemWithCas<Value> {
   return { value: value as Value, casUnique, clientFlags }
 }
 
-function hitValue<Value>(reply: MetaReply, value: unknown): Value | undefined {
-  return isFound(reply) ? (value as Value) : undefined
+function hitValue<Value>(item: ItemResponse, value: unknown): Value | undefined {
+  return item.isFound ? (value as Value) : undefined
 }

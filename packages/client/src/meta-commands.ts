@@ -1,5 +1,6 @@
-import { choiceOption, kindOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError, MetaCode } from 'memcache-ts-protocol'
-import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
+import type { ItemResponse } from './operations/item-response.ts'
+import { choiceOption, kindOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
   ClientKey,
@@ -149,35 +150,35 @@ function setResult(status: StoreStatus, casUnique: Uint64): MetaSetResult {
   return { status, casUnique: casUnique.toBigInt() }
 }
 
-type ItemBuilder<Value> = (reply: MetaReply, value: unknown) => MetaItem<Value> | undefined
+type ItemBuilder<Value> = (response: ItemResponse, value: unknown) => MetaItem<Value> | undefined
 
-function itemOf<Value>(reply: MetaReply, value: unknown): MetaItem<Value> | undefined {
-  if (reply.code === MetaCode.EN) return undefined
+function itemOf<Value>(response: ItemResponse, value: unknown): MetaItem<Value> | undefined {
+  if (!response.isFound) return undefined
   return {
     value: value as Value | undefined,
     unchanged: false,
-    size: reply.size,
-    casUnique: reply.casUnique.toBigInt(),
-    clientFlags: reply.clientFlags,
-    ttlSeconds: reply.ttlSeconds === -1 ? Infinity : reply.ttlSeconds,
-    won: reply.won,
-    stale: reply.stale,
-    lost: reply.lost,
+    size: response.size,
+    casUnique: response.casUnique.toBigInt(),
+    clientFlags: response.clientFlags,
+    ttlSeconds: response.ttlSeconds === -1 ? Infinity : response.ttlSeconds,
+    won: response.won,
+    stale: response.stale,
+    lost: response.lost,
     hitBefore: undefined,
     lastAccessSeconds: undefined,
   }
 }
 
-function itemWithAccess<Value>(reply: MetaReply, value: unknown): MetaItem<Value> | undefined {
-  const item = itemOf<Value>(reply, value)
-  return item && { ...item, hitBefore: reply.hitBefore, lastAccessSeconds: reply.lastAccessSeconds }
+function itemWithAccess<Value>(response: ItemResponse, value: unknown): MetaItem<Value> | undefined {
+  const item = itemOf<Value>(response, value)
+  return item && { ...item, hitBefore: response.hitBefore, lastAccessSeconds: response.lastAccessSeconds }
 }
 
 /** An item without its value while it has a cas unique: older servers than 1.6.40 send the value all the same. */
 function unlessUnchanged<Value>(build: ItemBuilder<Value>, compareCas: Uint64): ItemBuilder<Value> {
-  return (reply, value) => {
-    const unchanged = reply.casUnique.equals(compareCas)
-    const item = build(reply, unchanged ? undefined : value)
+  return (response, value) => {
+    const unchanged = response.casUnique.equals(compareCas)
+    const item = build(response, unchanged ? undefined : value)
     return item && { ...item, unchanged }
   }
 }

@@ -1,5 +1,6 @@
+import type { ItemResponse } from './operations/item-response.ts'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
-import type { MemcacheError, MetaReply } from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
 import { asMemcacheError } from './as-memcache-error.ts'
 import { checkCall, deadlineOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
@@ -13,8 +14,8 @@ import { KEYS_PER_REQUEST } from './operations/key-list-operation.ts'
 import { MultiGetOperation } from './operations/multi-get-operation.ts'
 import type { MultiGetSink } from './operations/multi-get-operation.ts'
 import { MultiResult } from './operations/multi-result.ts'
-import type { WireKey } from './operations/operation.ts'
-import { isFound, RetrievalOperation } from './operations/retrieval-operation.ts'
+import type { WireKey } from './client-key.ts'
+import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
 /** What is made of each hit. */
@@ -210,10 +211,10 @@ interface Hit {
 }
 
 /** A hit's value in a box: it may be a stored `undefined`. A lease that nobody has filled is a miss. */
-function hitOf(reply: MetaReply, value: unknown): Hit | undefined {
-  const isUnfilled = value === undefined && (reply.won || reply.lost) && reply.size === 0
-  if (!isFound(reply) || isUnfilled) return undefined
-  return { value, clientFlags: reply.clientFlags, casUnique: reply.casUnique.toBigInt() }
+function hitOf(item: ItemResponse, value: unknown): Hit | undefined {
+  const isUnfilled = value === undefined && (item.won || item.lost) && item.size === 0
+  if (!item.isFound || isUnfilled) return undefined
+  return { value, clientFlags: item.clientFlags, casUnique: item.casUnique.toBigInt() }
 }
 
 /** What one caller wants, and what has come of it. */

@@ -11,8 +11,8 @@ import {
   textOption,
 } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
-import type { Credentials } from './connection/greet.ts'
-import type { DialectName } from './dialects/dialect.ts'
+import type { Credentials } from './connection/handshake.ts'
+import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
 import type { SocketName } from './routing/server-name.ts'
@@ -31,7 +31,7 @@ export interface MemcachedClientOptions {
   servers?: string | readonly (string | ServerStream)[] | undefined
   /** How long an operation may take, in milliseconds. Default 500. */
   timeoutMs?: number | undefined
-  /** How long connecting may take, greeting included, in milliseconds. Default 1000. */
+  /** How long connecting may take, handshake included, in milliseconds. Default 1000. */
   connectTimeoutMs?: number | undefined
   /** A connection on which nothing was asked for this long is closed, in milliseconds. Default `Infinity`: never. */
   idleTimeoutMs?: number | undefined
@@ -61,7 +61,7 @@ export interface MemcachedClientOptions {
   username?: string | undefined
   password?: string | undefined
   /** How to speak: `auto` asks for the version, and where credentials are met by silence tries SASL. Default `auto`. */
-  protocol?: DialectName | 'auto' | undefined
+  protocol?: ProtocolName | 'auto' | undefined
   /** Whether `servers` are configuration endpoints as ElastiCache and Memorystore have them. Default false. */
   discovery?: boolean | undefined
   /** How often a configuration endpoint is asked, in milliseconds. Default 60 000. */
@@ -104,7 +104,7 @@ export interface ResolvedClientOptions {
   readonly failover: 'next' | 'none'
   readonly tls: TlsOptions | undefined
   readonly credentials: Credentials | undefined
-  readonly protocol: DialectName | 'auto'
+  readonly protocol: ProtocolName | 'auto'
   readonly discovery: boolean
   readonly discoveryIntervalMs: number
   readonly prefix: string
@@ -116,7 +116,7 @@ export interface ResolvedClientOptions {
   readonly clock: Clock
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   'servers',
   'timeoutMs',
   'connectTimeoutMs',
@@ -169,7 +169,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
       `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
     )
   }
-  checkOptions('MemcachedClient', given, KNOWN, HINTS)
+  checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
   const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
   const options = { ...fromUrl, ...withoutUndefined(given) }
   const prefix = textOption('prefix', options.prefix ?? '')

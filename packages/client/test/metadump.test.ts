@@ -24,7 +24,7 @@ async function dump(client: MemcachedClient, server?: string): Promise<DumpedIte
 }
 
 function dumps(launch: () => Promise<Opened>): void {
-  it.each(['meta', 'text'] as const)('tells of every item, in the %s dialect', async (protocol) => {
+  it.each(['meta', 'text'] as const)('tells of every item, by the %s protocol', async (protocol) => {
     await using server = await launch()
     await using client = new MemcachedClient({ servers: server.address, prefix: 'shop', protocol, timeoutMs: 5000 })
     expect(await dump(client)).toEqual([])

@@ -17,7 +17,7 @@ function duration(seconds) {
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`
 }
-const share = (part, all) => (all === 0 ? '–' : `${((100 * part) / all).toFixed(1)} %`)
+const share = (part, all) => (all === 0 ? '–' : `${((100 * part) / all).toFixed(1)}\u00a0%`)
 const ms = (value) =>
   value === undefined || value === null ? '–' : `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`
 
@@ -153,9 +153,13 @@ const charts = [
     ],
     ms,
   ),
-  new Chart($('#ratio'), [{ name: 'hits', of: ({ rates }) => ratio(rates) }], (value) => `${value.toFixed(1)} %`, 100),
+  new Chart(
+    $('#ratio'),
+    [{ name: 'hits', of: ({ rates }) => ratio(rates) }],
+    (value) => (value === 100 ? '100\u00a0%' : `${value.toFixed(1)}\u00a0%`),
+    100,
+  ),
 ]
-$('#ratio .chart .most').textContent = '100 %'
 $('#latency').append(
   el(
     'p',
@@ -295,36 +299,49 @@ function fill(section, rows) {
   section.querySelector('.scroll').hidden = rows.length === 0
   section.querySelector('tbody').replaceChildren(...rows)
 }
+/** The slab classes of several servers together, where their chunks have the same size. */
+function mergeSlabs(servers) {
+  const merged = new Map()
+  for (const slab of servers.flatMap(({ slabs = [] }) => slabs)) {
+    const id = `${slab.id}:${slab.chunkBytes}`
+    const sum = merged.get(id)
+    if (sum === undefined) {
+      merged.set(id, { ...slab })
+      continue
+    }
+    for (const name of ['pages', 'usedChunks', 'totalChunks', 'items', 'evicted']) sum[name] += slab[name]
+    for (const name of ['ageSeconds', 'evictedAgeSeconds']) sum[name] = Math.max(sum[name], slab[name])
+  }
+  return [...merged.values()].sort((a, b) => a.chunkBytes - b.chunkBytes)
+}
 function drawSlabs(servers) {
-  const rows = servers.flatMap((server) =>
-    (server.slabs ?? []).map((slab) => {
-      const bar = el(
-        'div',
-        {
-          class: 'bar',
-          role: 'meter',
-          'aria-label': `Chunks used of class ${slab.id}`,
-          'aria-valuemin': 0,
-          'aria-valuemax': slab.totalChunks,
-          'aria-valuenow': slab.usedChunks,
-        },
-        el('i'),
-      )
-      bar.firstElementChild.style.width = `${slab.totalChunks > 0 ? (100 * slab.usedChunks) / slab.totalChunks : 0}%`
-      return el(
-        'tr',
-        {},
-        cell(servers.length > 1 ? `${slab.id}, ${server.name}` : String(slab.id)),
-        cell(bytes(slab.chunkBytes)),
-        cell(count(slab.pages)),
-        cell(bar, 'fill'),
-        cell(count(slab.items)),
-        cell(duration(slab.ageSeconds)),
-        cell(count(slab.evicted), slab.evicted > 0 ? 'warn' : ''),
-        cell(slab.evicted > 0 ? duration(slab.evictedAgeSeconds) : '–'),
-      )
-    }),
-  )
+  const rows = mergeSlabs(servers).map((slab) => {
+    const bar = el(
+      'div',
+      {
+        class: 'bar',
+        role: 'meter',
+        'aria-label': `Chunks used of class ${slab.id}`,
+        'aria-valuemin': 0,
+        'aria-valuemax': slab.totalChunks,
+        'aria-valuenow': slab.usedChunks,
+      },
+      el('i'),
+    )
+    bar.firstElementChild.style.width = `${slab.totalChunks > 0 ? (100 * slab.usedChunks) / slab.totalChunks : 0}%`
+    return el(
+      'tr',
+      {},
+      cell(String(slab.id)),
+      cell(bytes(slab.chunkBytes)),
+      cell(count(slab.pages)),
+      cell(bar, 'fill'),
+      cell(count(slab.items)),
+      cell(duration(slab.ageSeconds)),
+      cell(count(slab.evicted), slab.evicted > 0 ? 'warn' : ''),
+      cell(slab.evicted > 0 ? duration(slab.evictedAgeSeconds) : '–'),
+    )
+  })
   fill($('#slabs'), rows)
 }
 function drawPrefixes(servers) {
@@ -440,7 +457,7 @@ function drawState(servers) {
   if (lost)
     says = 'The connection to this dashboard is lost. The figures are the last that came; it tries again by itself.'
   else if (away.length > 0)
-    says = `${away.length === servers.length ? (servers.length === 1 ? 'The server does' : 'All servers do') : `${away.length} of ${servers.length} servers ${away.length === 1 ? 'does' : 'do'}`} not respond. ${away.map(({ name, fault }) => `${name}: ${fault ?? 'no response'}`).join('; ')}`
+    says = `${away.length === servers.length ? (servers.length === 1 ? 'The server does' : 'All servers do') : `${away.length} of ${servers.length} servers ${away.length === 1 ? 'does' : 'do'}`} not respond. ${away.map(({ name, fault }) => (fault?.includes(name) ? fault : `${name}: ${fault ?? 'no response'}`)).join('; ')}`
   setText(notice, says)
   notice.hidden = says === ''
   const up = servers.filter((server) => server.up)

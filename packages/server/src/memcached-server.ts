@@ -15,7 +15,7 @@ import type { OwnServerAccess } from './dashboard/own-server.ts'
 import { Listener, peerText, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
-import { resolveServerOptions } from './options.ts'
+import { NO_UDP, resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
@@ -31,6 +31,7 @@ import type { CloseReason } from './session.ts'
 import { TlsAcceptor } from './tls/tls-acceptor.ts'
 import type { HandshakeOwner, PeerVerification } from './tls/tls-acceptor.ts'
 import { TurnQueue } from './turn-queue.ts'
+import { UdpListener } from './udp/udp-listener.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 
@@ -71,6 +72,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #tls: TlsAcceptor | undefined
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
+  readonly #udpListeners: UdpListener[] = []
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #listens = false
   #nextId = FIRST_CONNECTION_ID
@@ -145,15 +147,19 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
         const verification = this.#verificationOf(where)
         this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
       }
+      for (const where of this.#udpAddresses()) {
+        this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
+      }
       await this.#openDashboard()
     } catch (error) {
       this.#listens = false
       for (const { server } of this.#listeners.splice(0)) server.close()
+      for (const listener of this.#udpListeners.splice(0)) listener.close()
       throw error
     }
     this.#removeSaved()
     this.#begin()
-    const { host, port = 0 } = this.#listeners[0]!
+    const { host, port = 0 } = this.#listeners[0] ?? this.#udpListeners[0]!
     return { host, port }
   }
 
@@ -187,8 +193,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
   get portLines(): string {
-    const lines = this.#listeners.filter(({ port }) => port !== undefined)
-    return lines.map(({ family, port }) => `TCP ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`).join('')
+    const tcp = this.#listeners.filter(({ port }) => port !== undefined).map((listener) => portLine('TCP', listener))
+    return [...tcp, ...this.#udpListeners.map((listener) => portLine('UDP', listener))].join('')
   }
 
   /**
@@ -213,6 +219,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.#dashboard?.close()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
+    for (const listener of this.#udpListeners) listener.close()
     this.#tls?.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
@@ -285,11 +292,16 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #dashboardAccess(): OwnServerAccess {
-    const [first] = this.#listeners
-    // Whoever may act has given the dashboard's token.
-    const trusting = Object.create(this.#owner, { credentials: { value: undefined } }) as ConnectionOwner
+    const first = this.#listeners[0] ?? this.#udpListeners[0]!
+    // Whoever may act has given the dashboard's token, and speaks text, whatever the others have to speak.
+    const trusting = Object.create(this.#owner, {
+      credentials: { value: undefined },
+      passwords: { value: undefined },
+      options: { value: { ...this.#options, protocol: 'ascii' } },
+    }) as ConnectionOwner
+    const speaksText = this.#options.protocol !== 'binary'
     return {
-      name: first!.port === undefined ? first!.host : hostPort(first!.host, first!.port),
+      name: first.port === undefined ? first.host : hostPort(first.host, first.port),
       statistics: (form) => {
         this.#owner.tick()
         const statistics = statisticsOf(form, this.#owner)
@@ -304,16 +316,22 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       probeAddress: () => {
         const plain = this.#listeners.find(({ verification }) => verification === undefined)
-        if (plain === undefined) return undefined
+        if (plain === undefined || !speaksText) return undefined
         return plain.port === undefined ? { path: plain.host } : reachable(plain.host, plain.port)
       },
     }
   }
 
   #addresses(): ListenAddress[] {
-    const { unixSocket, unixSocketMode, host, port } = this.#options
+    const { unixSocket, unixSocketMode, disableTcp, host, port } = this.#options
     if (unixSocket !== '') return [{ path: unixSocket, mode: unixSocketMode }]
-    return host.map((address) => readListenAddress(address, port))
+    return disableTcp ? [] : host.map((address) => readListenAddress(address, port))
+  }
+
+  /** As memcached: an address with a port of its own has it for UDP too. */
+  #udpAddresses(): { host: string; port: number }[] {
+    const { host, udpPort } = this.#options
+    return udpPort === NO_UDP ? [] : host.map((address) => readListenAddress(address, udpPort))
   }
 
   /** Begins with the work of the background. */
@@ -494,6 +512,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       options: this.#options,
       maintenance: this.#maintenance,
       listeners: this.#listeners,
+      udpListeners: this.#udpListeners,
       connections: this.#connections,
       get verbosity() {
         return verbosity()
@@ -538,6 +557,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       shutDown: (graceful) => void this.emit('shutdown', graceful),
     }
   }
+}
+
+function portLine(transport: string, { family, port }: Pick<Listener, 'family' | 'port'>): string {
+  return `${transport} ${family === 'IPv6' ? 'INET6' : 'INET'}: ${port}\n`
 }
 
 function hostPort(host: string, port: number): string {

@@ -10,6 +10,16 @@ import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 export interface MemcachedServerOptions {
   /** TCP port; 0 is a free one. Default 11211. */
   port?: number | undefined
+  /** UDP port; 0 is a free one. Not with a unix socket, nor where clients authenticate. Default: no UDP (`-U`). */
+  udpPort?: number | undefined
+  /**
+   * The longest reply, in bytes, to a UDP request from an address other than loopback; it is never more than the request
+   * itself had if that is longer. The sender of a datagram can be forged: whoever raises this lets his server be used to
+   * flood others. Default 0: no reply is longer than its request.
+   */
+  udpReplyMaxBytes?: number | undefined
+  /** Whether TCP is not listened on, but UDP alone (`-p 0`). Default false. */
+  disableTcp?: boolean | undefined
   /**
    * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`.
    * Default 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address
@@ -87,7 +97,7 @@ export interface MemcachedServerOptions {
   clock?: Clock | undefined
 }
 
-/** The options with their defaults. */
+/** The options with their defaults; `udpPort` is -1 without UDP. */
 export type ResolvedServerOptions = Omit<
   { [Name in Exclude<keyof MemcachedServerOptions, 'clock' | 'tls'>]-?: NonNullable<MemcachedServerOptions[Name]> },
   'tuning' | 'host' | 'dashboard'
@@ -98,8 +108,14 @@ export type ResolvedServerOptions = Omit<
   readonly tls: ResolvedTlsOptions | undefined
 }
 
+/** `udpPort` of a server without UDP. */
+export const NO_UDP = -1
+
 const DEFAULTS: ResolvedServerOptions = {
   port: DEFAULT_PORT,
+  udpPort: NO_UDP,
+  udpReplyMaxBytes: 0,
+  disableTcp: false,
   host: ['127.0.0.1'],
   unixSocket: '',
   unixSocketMode: 0o700,
@@ -151,6 +167,8 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     dashboard: dashboardAddress(rest.dashboard),
   }
   requireInteger('port', base.port, 0, 65_535)
+  if (given['udpPort'] !== undefined) requireInteger('udpPort', base.udpPort, 0, 65_535)
+  requireInteger('udpReplyMaxBytes', base.udpReplyMaxBytes, 0, 0x7fff_ffff)
   requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MAX_MEMORY_MB)
   requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
   requireInteger('maxConnections', base.maxConnections, 1, Number.MAX_SAFE_INTEGER)
@@ -173,6 +191,10 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     }
     base.protocol = 'binary'
   }
+  if (base.udpPort !== NO_UDP) refuseWithUdp(base)
+  else if (base.disableTcp && base.unixSocket === '') {
+    throw new MemcacheOptionError('with disableTcp, udpPort or unixSocket has to say where to listen')
+  }
   if (!['auto', 'ascii', 'binary'].includes(base.protocol)) {
     throw new MemcacheOptionError(`protocol must be 'auto', 'ascii' or 'binary', got '${base.protocol}'`)
   }
@@ -189,6 +211,13 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     tls: tls === undefined ? undefined : resolveTlsOptions(tls),
     tuning: resolveTuning(tuning, base.itemMaxBytes),
   }
+}
+
+/** UDP knows no connection that could be authenticated, and memcached has none beside a unix socket. */
+function refuseWithUdp({ authFile, saslPasswordFile, unixSocket }: ResolvedServerOptions): void {
+  const other = Object.entries({ authFile, saslPasswordFile, unixSocket }).find(([, value]) => value !== '')
+  if (other !== undefined)
+    throw new MemcacheOptionError(`udpPort cannot be used with ${other[0]}: leave out one of them`)
 }
 
 function dashboardAddress(dashboard: unknown): string {

@@ -54,7 +54,7 @@ export class ReplyWriter {
   }
 
   /** Starts the replies to one read. */
-  begin(target: ReplyTarget): void {
+  begin(target: Pick<ReplyTarget, 'consumesOnWrite'>): void {
     this.#canPin = target.consumesOnWrite
   }
 
@@ -157,6 +157,14 @@ export class ReplyWriter {
     this.#from = mark.from
     this.#parts.length = mark.parts
     this.#partBytes = mark.partBytes
+  }
+
+  /** What was gathered, as a copy, for what is not written to a stream. */
+  take(): Buffer {
+    this.#finishPart()
+    const taken = Buffer.concat(this.#parts, this.#partBytes)
+    this.discard()
+    return taken
   }
 
   /** Drops what was gathered. */

@@ -49,6 +49,7 @@ const MAX_LONG_LINES_BYTES = 64 * 1024 * 1024
 /** As many spaces may stand before the word of a line that is longer than others. */
 const MAX_LEADING_SPACES = 100
 const MN = Buffer.from('MN\r\n')
+const INCOMPLETE = Buffer.from('CLIENT_ERROR incomplete request\r\n')
 
 const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
   [StoreOutcome.stored]: Reply.stored,
@@ -100,6 +101,11 @@ export class TextSession implements Session, FrameHandler {
 
   resume(): void {
     this.#reader.resume()
+  }
+
+  /** No more bytes come: refuses the request that is not complete, if there is one. */
+  endInput(): void {
+    if (this.#item > 0 || this.#reader.heldBytes > 0) this.#context.replies.append(INCOMPLETE)
   }
 
   dispose(): void {

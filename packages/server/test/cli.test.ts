@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, launchServer } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
+import { UdpClient } from './udp-client.ts'
 import { readCommandLine } from '../src/cli/arguments.ts'
 import { FLAGS } from '../src/cli/flags.ts'
 import { MemcachedServer } from '../src/memcached-server.ts'
@@ -200,6 +201,27 @@ describe('where it listens', () => {
     expect(server.ports).toBe('')
   })
 
+  it.each([
+    [['-U', '-1'], /^TCP INET: \d+\nUDP INET: \d+\n$/],
+    [['-p', '-1', '-U', '-1'], /^TCP INET: \d+\nUDP INET: \d+\n$/],
+    [['-p', '0', '-U', '-1'], /^UDP INET: \d+\n$/],
+    [['-p', '-1', '-U', '0'], /^TCP INET: \d+\n$/],
+    [['-U', '-1', '-l', '127.0.0.1,127.0.0.2'], /^(TCP INET: \d+\n){2}(UDP INET: \d+\n){2}$/],
+  ])('serves UDP where -U says, %j', async (args, lines) => {
+    await using server = await start(...args)
+    expect(server.ports).toMatch(lines)
+    for (const [, port] of server.ports.matchAll(/UDP INET: (\d+)/g)) {
+      await using client = await UdpClient.open(Number(port), args.includes('-l') ? '127.0.0.2' : '127.0.0.1')
+      if (port === server.ports.match(/(\d+)\n$/)![1]) expect((await client.request('mn\r\n')).text).toBe('MN\r\n')
+    }
+  })
+
+  it('has one port for TCP and UDP with -U alone', async () => {
+    const port = await freePort()
+    await using server = await start('-U', String(port))
+    expect(server.ports).toBe(`TCP INET: ${port}\nUDP INET: ${port}\n`)
+  })
+
   it('runs in the background with -d, and writes its process id', async () => {
     const pidfile = join(folder, 'pid')
     const port = await freePort()
@@ -303,8 +325,8 @@ describe('readCommandLine', () => {
     ['-p 1 -m64 -c 9 -vv', { port: 1, memoryLimitMb: 64, maxConnections: 9, verbosity: 2, tuning: {} }],
     ['--port=0 --memory-limit 128', { port: 0, memoryLimitMb: 128, tuning: {} }],
     ['-p -1', { port: 0, tuning: {} }],
-    ['-U 5', { port: 5, tuning: {} }],
-    ['-p 4 -U 5', { port: 4, tuning: {} }],
+    ['-U 5', { port: 5, udpPort: 5, tuning: {} }],
+    ['-p 4 -U 5', { port: 4, udpPort: 5, tuning: {} }],
     ['-l 0.0.0.0', { host: ['0.0.0.0'], tuning: {} }],
     ['-l 0.0.0.0:5,[::1]:6 -l ::1', { host: ['0.0.0.0:5', '[::1]:6', '::1'], tuning: {} }],
     ['-l proto[ascii]:tag[web]:127.0.0.1:5', { host: ['127.0.0.1:5'], tuning: {} }],

@@ -16,7 +16,7 @@ import {
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
 import { textOf } from '../as-memcache-error.ts'
-import type { AnswerReader, AnswerSink, Dialect, DialectName } from '../dialects/dialect.ts'
+import type { ResponseReader, ResponseSink, Protocol, ProtocolName } from '../protocols/protocol.ts'
 import { errorForKey } from '../operations/error-for-key.ts'
 import { GetBatch } from '../operations/get-batch.ts'
 import type { GetCall } from '../operations/get-call.ts'
@@ -30,10 +30,10 @@ import { Backoff } from './backoff.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { Drain } from './drain.ts'
 import { isReactionToResponse, responseComes } from './early-flush.ts'
-import { VERSION_REQUEST } from './greet.ts'
-import type { Credentials } from './greet.ts'
-import { GreetingPlan } from './greeting-plan.ts'
-import type { GreetingFailure } from './greeting-plan.ts'
+import { VERSION_REQUEST } from './handshake.ts'
+import type { Credentials } from './handshake.ts'
+import { HandshakePlan } from './handshake-plan.ts'
+import type { HandshakeFailure } from './handshake-plan.ts'
 import { IdleTimer } from './idle-timer.ts'
 import { openStream } from './open-stream.ts'
 import { PendingOperations } from './pending-operations.ts'
@@ -60,7 +60,7 @@ export interface ConnectionOptions {
   readonly maxQueue: number
   readonly tls: TlsOptions | undefined
   readonly credentials: Credentials | undefined
-  readonly protocol: DialectName | 'auto'
+  readonly protocol: ProtocolName | 'auto'
 }
 
 /** What a connection tells its owner, and what it needs of its owner's other connections to the same server. */
@@ -83,11 +83,11 @@ export interface ConnectionObserver {
 /**
  * The life of a connection:
  *
- *   idle → connecting → ready       by the first operation; operations wait until the server has been greeted
+ *   idle → connecting → ready       by the first operation; operations wait until the handshake is done
  *   ready → idle                    closed by the server, or its answers are in doubt; the next operation connects again,
  *                                   and so do reads of which no byte had come
  *   connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
- *                                   background one attempt at a time is made until a server answers the greeting
+ *                                   background one attempt at a time is made until a handshake succeeds
  *   down → connecting → ready       it does; operations wait for what the other connections did in its place
  *   ready → closed                  given up while operations with longer limits wait: it ends after them
  *   any → closed                    by `close`
@@ -99,7 +99,7 @@ type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
  * their order: a caller that gave up leaves its place in the queue, so that a late answer is never another's. When the
  * order is in doubt the connection is dropped. Over 600 lines: the states and what leads from one to the next stay in one place.
  */
-export class Connection implements AnswerSink {
+export class Connection implements ResponseSink {
   readonly #address: ServerAddress
   readonly #options: ConnectionOptions
   readonly #observer: ConnectionObserver
@@ -109,8 +109,8 @@ export class Connection implements AnswerSink {
   #state: State = 'idle'
   #stream: Duplex | undefined
   #copiesOnWrite = false
-  #dialect: Dialect
-  #reader: AnswerReader | undefined
+  #protocol: Protocol
+  #reader: ResponseReader | undefined
   #flushScheduled = false
   readonly #flushNow = (): void => this.#flush()
   #now = 0
@@ -120,7 +120,7 @@ export class Connection implements AnswerSink {
   readonly #backoff = new Backoff()
   #connectTimer: LongTimer | undefined
   #retryTimer: LongTimer | undefined
-  readonly #plan: GreetingPlan
+  readonly #plan: HandshakePlan
   #lastError: MemcacheError | undefined
   #isRefused = false
   #closing = false
@@ -136,8 +136,8 @@ export class Connection implements AnswerSink {
     this.#address = address
     this.#options = options
     this.#observer = observer
-    this.#plan = new GreetingPlan(options.credentials, options.protocol)
-    this.#dialect = this.#plan.start()
+    this.#plan = new HandshakePlan(options.credentials, options.protocol)
+    this.#protocol = this.#plan.start()
     this.#pending = new PendingOperations(address.name, options.timeoutMs)
     this.#idleTimer = new IdleTimer(
       options.idleTimeoutMs,
@@ -190,7 +190,7 @@ export class Connection implements AnswerSink {
     return undefined
   }
 
-  /** Takes an operation, which fails at once when the server's dialect has no words for it. */
+  /** Takes an operation, which fails at once when the server's protocol has no command for it. */
   send(operation: Operation, timeoutMs: number): void {
     const now = this.#time()
     operation.sentAt = now
@@ -212,7 +212,7 @@ export class Connection implements AnswerSink {
   get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
     const now = this.#time()
     let batch = this.#openBatch
-    // One that waits for the greeting may have been given up meanwhile.
+    // A batch that waits for the handshake may have been given up meanwhile.
     if (batch === undefined || batch.isFull || batch.settled) {
       this.#closeBatch()
       batch = new GetBatch(now, reader, again)
@@ -258,17 +258,17 @@ export class Connection implements AnswerSink {
 
   // Connecting
 
-  /** Opens a stream and greets the server; until it has answered, operations wait, or fail where it is down. */
+  /** Opens a stream and makes the handshake; until it is done, operations wait, or fail where it is down. */
   #open(): void {
     const { server } = this
     this.#lastReceived = 0
-    this.#dialect = this.#plan.start()
-    const reader = this.#dialect.readerFor(this)
+    this.#protocol = this.#plan.start()
+    const reader = this.#protocol.readerFor(this)
     this.#reader = reader
-    // The greeting is part of connecting: a server that accepts and says nothing is not there.
+    // The handshake is part of connecting: a server that accepts a connection and says nothing is away.
     this.#limitConnecting(this.#options.connectTimeoutMs)
     const opened = (): void => {
-      if (this.#reader === reader) void this.#greet(reader)
+      if (this.#reader === reader) void this.#shakeHands(reader)
     }
     const received = (buffer: Buffer, length: number): void => {
       if (this.#reader === reader) this.#receive(buffer, length)
@@ -300,19 +300,19 @@ export class Connection implements AnswerSink {
     stream.once('close', () => gone())
   }
 
-  async #greet(reader: AnswerReader): Promise<void> {
+  async #shakeHands(reader: ResponseReader): Promise<void> {
     try {
-      const dialect = await this.#plan.greet({
-        ask: (request) => this.#ask(request),
+      const protocol = await this.#plan.shakeHands({
+        request: (request) => this.#ask(request),
         asksForMeta: () => this.#limitConnecting(Math.min(META_ANSWER_MS, this.#options.connectTimeoutMs)),
         redact: (said) => this.redact(said),
       })
       if (this.#reader !== reader) return
       this.#connectTimer?.clear()
       await this.#takePlace()
-      if (this.#reader === reader) this.#ready(dialect)
+      if (this.#reader === reader) this.#ready(protocol)
     } catch (error) {
-      if (this.#reader === reader) this.#greetingFailed(error as MemcacheError)
+      if (this.#reader === reader) this.#handshakeFailed(error as MemcacheError)
     }
   }
 
@@ -323,7 +323,7 @@ export class Connection implements AnswerSink {
     await this.#observer.returned()
   }
 
-  #greetingFailed(cause: MemcacheError): void {
+  #handshakeFailed(cause: MemcacheError): void {
     const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
     const error = new Kind(cause.message, { server: this.server, cause })
     this.#connectingFailed('nonsense', error, isFull(cause))
@@ -338,8 +338,8 @@ export class Connection implements AnswerSink {
     }, limitMs)
   }
 
-  /** Tries another greeting on a new stream, while operations go on waiting, or gives the connection up for now. */
-  #connectingFailed(failure: GreetingFailure, error: MemcacheError, isRefused = false): void {
+  /** Tries another handshake on a new stream, while operations go on waiting, or gives the connection up for now. */
+  #connectingFailed(failure: HandshakeFailure, error: MemcacheError, isRefused = false): void {
     if (!this.#plan.mayTryAnother(failure)) {
       this.#fail(error, isRefused)
       return
@@ -349,12 +349,12 @@ export class Connection implements AnswerSink {
     this.#open()
   }
 
-  /** Asks in the course of the greeting. */
+  /** Sends a request of the handshake. */
   #ask(request: LinesRequest): Promise<string[]> {
     return new Promise((resolve, reject) => {
       const operation = new LinesOperation(request, undefined, false, resolve, reject)
       operation.deadline = Infinity
-      this.#dialect.write(operation, this.#requests)
+      this.#protocol.write(operation, this.#requests)
       this.#pending.addWritten(operation)
       this.#pending.addCallers(1)
       this.#flush()
@@ -367,8 +367,8 @@ export class Connection implements AnswerSink {
     })
   }
 
-  #ready(dialect: Dialect): void {
-    this.#dialect = dialect
+  #ready(protocol: Protocol): void {
+    this.#protocol = protocol
     this.#state = 'ready'
     this.#isRefused = false
     this.#backoff.reset()
@@ -392,12 +392,12 @@ export class Connection implements AnswerSink {
       this.#connectingFailed('hungUp', error, isRefused)
       return
     }
-    const isMidAnswer = this.#reader!.isMidAnswer
+    const isMidResponse = this.#reader!.isMidResponse
     const wasAwaited = this.#pending.callers > 0
     this.#dropStream()
     this.#state = 'idle'
     if (this.#closing) this.#failAll(error)
-    else this.#pending.repeatReads(error, isMidAnswer)
+    else this.#pending.repeatReads(error, isMidResponse)
     this.#observer.disconnected(wasAwaited || cause !== undefined ? error : undefined)
     if (this.#state === 'idle' && this.#pending.callers > 0) this.#connect()
   }
@@ -507,7 +507,7 @@ export class Connection implements AnswerSink {
     const requests = this.#requests
     requests.begin()
     try {
-      this.#dialect.write(operation, requests)
+      this.#protocol.write(operation, requests)
       return true
     } catch (error) {
       requests.rewind()
@@ -524,9 +524,9 @@ export class Connection implements AnswerSink {
   #closeBatch(): undefined {
     const batch = this.#openBatch
     this.#openBatch = undefined
-    // One that waits for the greeting is written after it.
+    // A batch that waits for the handshake is written after it.
     if (batch === undefined || this.#state !== 'ready') return
-    if (!this.#write(batch)) this.doubt(`the requests to ${this.server} could not be written`)
+    if (!this.#write(batch)) this.desync(`the requests to ${this.server} could not be written`)
   }
 
   /** When what is asked now leaves: every call that is made until then leaves in one write. */
@@ -557,7 +557,7 @@ export class Connection implements AnswerSink {
     try {
       this.#reader!.push(buffer, 0, length)
     } catch (error) {
-      this.doubt(`${this.server} sent what cannot be read: ${textOf(error)}`)
+      this.desync(`${this.server} sent what cannot be read: ${textOf(error)}`)
     }
     if (this.#pending.callers === 0) this.#rest()
     else if (this.#drain.isAwaited) this.#endDrainUnlessAwaited()
@@ -571,7 +571,7 @@ export class Connection implements AnswerSink {
     this.#pending.shift()
   }
 
-  doubt(reason: string, refusal?: MemcacheError): void {
+  desync(reason: string, refusal?: MemcacheError): void {
     const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
     if (this.#state === 'ready') this.#drop(error)
     else this.#connectingFailed('nonsense', error, isFull(error))

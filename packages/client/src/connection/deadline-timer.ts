@@ -3,7 +3,7 @@ import { LongTimer } from 'memcache-ts-protocol'
 /** A timer that fires later than this was held up by the caller's own work. */
 const BLOCKED_MS = 10
 /** What the server is given back at most, however often the loop was blocked. */
-const MOST_GRACE_MS = 1000
+const MAX_GRACE_MS = 1000
 
 /** One timer for all that wait on a connection: it is set for the earliest deadline, not for each. */
 export class DeadlineTimer {
@@ -42,7 +42,7 @@ export class DeadlineTimer {
   #fire(due: number): void {
     const now = performance.now()
     const lateMs = now - due
-    const graceMs = Math.min(lateMs, this.#deadline + MOST_GRACE_MS - now)
+    const graceMs = Math.min(lateMs, this.#deadline + MAX_GRACE_MS - now)
     if (lateMs >= BLOCKED_MS && graceMs > 0) {
       this.#wait(now + graceMs)
       return

@@ -14,7 +14,7 @@ export interface Expiry {
   readonly isSilent: boolean
 }
 
-/** What waits on a connection: what was written, in the order of its answers, and what the greeting holds back. */
+/** What waits on a connection: the operations that were written, in the order of their responses, and those that the handshake holds back. */
 export class PendingOperations {
   readonly #server: string
   readonly #timeoutMs: number
@@ -108,13 +108,13 @@ export class PendingOperations {
 
   /**
    * The connection is gone: reads without a byte of an answer wait for the next one, once; the rest fails.
-   * @param isMidAnswer whether some of the first answer has come.
+   * @param isMidResponse whether some of the first answer has come.
    */
-  repeatReads(error: MemcacheError, isMidAnswer: boolean): void {
+  repeatReads(error: MemcacheError, isMidResponse: boolean): void {
     const { length } = this.#written
     for (let index = 0; index < length; index++) {
       const operation = this.#written.shift()!
-      const mayRepeat = operation.mayRepeat && !operation.settled && !(index === 0 && isMidAnswer)
+      const mayRepeat = operation.mayRepeat && !operation.settled && !(index === 0 && isMidResponse)
       if (mayRepeat) {
         operation.mayRepeat = false
         this.#unwritten.push(operation)

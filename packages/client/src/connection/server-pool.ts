@@ -1,5 +1,5 @@
 import type { MemcacheError } from 'memcache-ts-protocol'
-import type { WireKey } from '../operations/operation.ts'
+import type { WireKey } from '../client-key.ts'
 import type { ServerAddress } from '../server-address.ts'
 import { Connection } from './connection.ts'
 import type { ConnectionOptions } from './connection.ts'

@@ -1,6 +1,6 @@
 import type { Uint64 } from 'memcache-ts-protocol'
-import { Operation, OperationKind } from './operation.ts'
-import type { WireKey } from './operation.ts'
+import { Operation } from './operation.ts'
+import type { WireKey } from '../client-key.ts'
 
 /** What is to be added to a counter, or taken from it. */
 export interface ArithmeticRequest {
@@ -27,7 +27,7 @@ export const NO_COUNTER: CounterAnswer = { digits: undefined, casUnique: 0n, ttl
 
 /** Counting up or down. */
 export class ArithmeticOperation extends Operation {
-  readonly kind = OperationKind.arithmetic
+  readonly kind = 'arithmetic'
   readonly request: ArithmeticRequest
   /** The value's digits, until the answer is whole. */
   digits: string | undefined

@@ -1,6 +1,6 @@
 import type { Uint64 } from 'memcache-ts-protocol'
-import { Operation, OperationKind } from './operation.ts'
-import type { WireKey } from './operation.ts'
+import { Operation } from './operation.ts'
+import type { WireKey } from '../client-key.ts'
 
 /** How a delete ended. */
 export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
@@ -17,7 +17,7 @@ export interface DeleteRequest {
 
 /** A delete, or an invalidation. */
 export class DeleteOperation extends Operation {
-  readonly kind = OperationKind.delete
+  readonly kind = 'delete'
   readonly request: DeleteRequest
   readonly #resolve: (status: DeleteStatus) => void
 

@@ -5,7 +5,6 @@ import { CallDeadline } from '../call-deadline.ts'
 import type { CallOptions } from '../call-options.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
 import { decodeError } from './decode-error.ts'
-import type { GetBatch } from './get-batch.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
@@ -21,7 +20,8 @@ export class GetCall implements Waiter {
   settled = false
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
-  batch: GetBatch | undefined
+  /** The batch that it is in, and when that was begun. */
+  batch: { readonly askedAt: number } | undefined
   /** How much later than its batch it was begun, in whole milliseconds. */
   lateMs = 0
   /** Another caller that asked for the same key in the same turn: it is asked for once, and decoded for each. */

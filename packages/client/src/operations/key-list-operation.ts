@@ -1,11 +1,11 @@
-import { Operation, OperationKind } from './operation.ts'
+import { Operation } from './operation.ts'
 
 /** Keys of one request at most; longer lists are asked for in several. */
 export const KEYS_PER_REQUEST = 200
 
 /** Many keys in one request: the hits come with their keys, and then the end. */
 export abstract class KeyListOperation extends Operation {
-  readonly kind = OperationKind.keyList
+  readonly kind = 'keyList'
   /** What goes over the wire, in this order. */
   readonly wireKeys: string[] = []
   /** Whether the cas uniques are wanted. */

@@ -1,8 +1,8 @@
-import { Operation, OperationKind } from './operation.ts'
+import { Operation } from './operation.ts'
 
 /** A command to a server as a whole. */
 export interface LinesRequest {
-  /** What goes over the wire in the dialects of lines, line ends included. */
+  /** What goes over the wire in the protocols of lines, line ends included. */
   readonly text: string
   /** Whether the answer goes on until a line `END`, rather than being one line. */
   readonly untilEnd?: boolean
@@ -25,7 +25,7 @@ interface BinaryRequest {
 
 /** A command whose answer is text. */
 export class LinesOperation extends Operation {
-  readonly kind = OperationKind.lines
+  readonly kind = 'lines'
   readonly request: LinesRequest
   readonly lines: string[] = []
   /** How much of the answer is kept in `lines`. */

@@ -1,27 +1,17 @@
 import type { CallDeadline } from '../call-deadline.ts'
-import type { LineExchange } from '../dialects/line-exchange.ts'
+import type { LineCodec } from '../protocols/line/line-codec.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
-/** The kinds of operations; each dialect says how it writes and reads each. */
-export const OperationKind = {
-  keyList: 0,
-  retrieval: 1,
-  store: 2,
-  delete: 3,
-  arithmetic: 4,
-  lines: 5,
-} as const
-
-/** A key as it goes over the wire: text, or bytes that text could not hold. */
-export type WireKey = string | Buffer
+/** The kinds of operations (`OperationOf`): each protocol has a codec for each. */
+export type OperationKind = 'keyList' | 'retrieval' | 'store' | 'delete' | 'arithmetic' | 'lines'
 
 /**
- * Something that was asked, whatever the dialect: it waits for its answer, and settles once. An answer that comes after it
- * was given up is read and forgotten.
+ * A request of any protocol: it waits for its response, and settles once. A response that comes after it was given up is read and
+ * forgotten.
  */
 export abstract class Operation implements Waiter {
-  abstract readonly kind: number
+  abstract readonly kind: OperationKind
   /** The key, as the caller gave it, for errors. */
   readonly key: string | undefined
   /** Whether it may change what is stored, so that a lost answer leaves doubt. */
@@ -38,9 +28,9 @@ export abstract class Operation implements Waiter {
   settled = false
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
-  /** How its answer is read in a dialect of lines, from when it was written. */
-  exchange: LineExchange | undefined
-  /** What a meta answer must echo. */
+  /** The codec that has written it, in a protocol of lines: it reads the response. */
+  codec: LineCodec<Operation> | undefined
+  /** What a meta or binary response must echo. */
   opaque = 0
   readonly #reject: (error: unknown) => void
 

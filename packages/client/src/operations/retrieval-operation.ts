@@ -1,11 +1,12 @@
-import { MemcacheDecodeError, MetaCode } from 'memcache-ts-protocol'
-import type { MetaReply, Uint64 } from 'memcache-ts-protocol'
+import type { ItemResponse } from './item-response.ts'
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
+import type { Uint64 } from 'memcache-ts-protocol'
 import { CallDeadline } from '../call-deadline.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import { decodeError } from './decode-error.ts'
-import { Operation, OperationKind } from './operation.ts'
-import type { WireKey } from './operation.ts'
+import { Operation } from './operation.ts'
+import type { WireKey } from '../client-key.ts'
 
 /** What is asked of one item. */
 export interface RetrievalRequest {
@@ -29,11 +30,11 @@ export interface RetrievalRequest {
 
 /** One item, or what is known of it. */
 export class RetrievalOperation<Result = unknown> extends Operation {
-  readonly kind = OperationKind.retrieval
+  readonly kind = 'retrieval'
   readonly wireKey: WireKey
   readonly request: RetrievalRequest
   readonly #reader: ValueReader
-  readonly #build: (reply: MetaReply, value: unknown) => Result
+  readonly #build: (item: ItemResponse, value: unknown) => Result
   readonly #resolve: (result: Result | Promise<Result>) => void
   #value: unknown
 
@@ -43,7 +44,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     request: RetrievalRequest,
     key: string,
     reader: ValueReader,
-    build: (reply: MetaReply, value: unknown) => Result,
+    build: (item: ItemResponse, value: unknown) => Result,
     resolve: (result: Result | Promise<Result>) => void,
     reject: (error: unknown) => void,
   ) {
@@ -58,27 +59,27 @@ export class RetrievalOperation<Result = unknown> extends Operation {
   }
 
   /** Takes the value's bytes, where they lie; those of a lease that nobody has filled are no value. */
-  take(reply: MetaReply, buffer: Buffer, start: number, end: number, owned: boolean): void {
-    if (this.settled || isStub(reply)) return
+  take(item: ItemResponse, buffer: Buffer, start: number, end: number, owned: boolean): void {
+    if (this.settled || isLease(item, end - start)) return
     try {
-      this.#value = this.#reader.read(buffer, start, end, reply.clientFlags, owned)
+      this.#value = this.#reader.read(buffer, start, end, item.clientFlags, owned)
     } catch (error) {
       this.#unreadable(error)
     }
   }
 
   /** Takes an empty value with client flags 0, where the protocol does not tell whether it is a lease that nobody has filled. */
-  takeUncertain(reply: MetaReply, buffer: Buffer, at: number): void {
+  takeUncertain(item: ItemResponse, buffer: Buffer, at: number): void {
     if (this.#reader.takesEmptyForLease === true) return
-    this.take(reply, buffer, at, at, false)
+    this.take(item, buffer, at, at, false)
   }
 
-  finish(reply: MetaReply): void {
+  finish(item: ItemResponse): void {
     if (this.settled) return
     try {
       const value = this.#value
       this.#value = undefined
-      const result = this.#build(reply, value)
+      const result = this.#build(item, value)
       if (this.settle()) this.#resolve(value instanceof ValueInChunks ? this.#gather(value, result) : result)
     } catch (error) {
       this.fail(error)
@@ -115,12 +116,7 @@ function holds(result: unknown, value: unknown): boolean {
   return result === value || (result as { value?: unknown } | undefined)?.value === value
 }
 
-/** Whether an answer is that of an item that a lease made and nobody has filled: empty, without flags, and promised. */
-function isStub(reply: MetaReply): boolean {
-  return reply.valueLength <= 0 && reply.size === 0 && reply.clientFlags === 0 && (reply.won || reply.lost)
-}
-
-/** Whether there was an item. */
-export function isFound(reply: MetaReply): boolean {
-  return reply.code !== MetaCode.EN
+/** Whether a response is that of a lease that nobody has filled: empty, without client flags, and promised to a caller. */
+function isLease(item: ItemResponse, bytes: number): boolean {
+  return bytes === 0 && item.size === 0 && item.clientFlags === 0 && (item.won || item.lost)
 }

@@ -1,6 +1,6 @@
 import type { Uint64 } from 'memcache-ts-protocol'
-import { Operation, OperationKind } from './operation.ts'
-import type { WireKey } from './operation.ts'
+import { Operation } from './operation.ts'
+import type { WireKey } from '../client-key.ts'
 
 /** How a value is stored, by memcached's names. */
 export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
@@ -22,7 +22,7 @@ const NONE: StoreConditions = {}
 
 /** A value on its way to the server. */
 export class StoreOperation<Result = unknown> extends Operation {
-  readonly kind = OperationKind.store
+  readonly kind = 'store'
   readonly wireKey: WireKey
   readonly mode: StoreMode
   readonly bytes: Buffer | string

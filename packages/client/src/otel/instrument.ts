@@ -22,7 +22,7 @@ export interface InstrumentationOptions {
   queryText?: boolean | undefined
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   'tracerProvider',
   'meterProvider',
   'queryText',
@@ -42,7 +42,7 @@ interface Running {
  * @throws MemcacheOptionError for an option that there is not.
  */
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {
-  checkOptions('instrumentMemcachedClients', options, KNOWN)
+  checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
   const { tracerProvider = trace, meterProvider = metrics, queryText = false } = options
   const tracer = tracerProvider.getTracer(SCOPE)
   const duration = meterProvider.getMeter(SCOPE).createHistogram('db.client.operation.duration', {

@@ -1,4 +1,4 @@
-import type { WireKey } from '../operations/operation.ts'
+import type { WireKey } from '../client-key.ts'
 import type { ServerAddress } from '../server-address.ts'
 import { md5 } from './md5.ts'
 import type { Router } from './router.ts'

@@ -1,4 +1,4 @@
-import type { WireKey } from '../operations/operation.ts'
+import type { WireKey } from '../client-key.ts'
 
 /** Bob Jenkins's one-at-a-time hash of a key's bytes, unsigned (burtleburtle.net/bob/hash/doobs.html). */
 export function oneAtATime(key: WireKey): number {

@@ -1,4 +1,4 @@
-import type { WireKey } from '../operations/operation.ts'
+import type { WireKey } from '../client-key.ts'
 
 /** Spreads keys over servers. */
 export interface Router {

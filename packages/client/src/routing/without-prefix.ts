@@ -1,4 +1,4 @@
-import type { WireKey } from '../operations/operation.ts'
+import type { WireKey } from '../client-key.ts'
 import type { Router } from './router.ts'
 
 /** Chooses by the key without its prefix, as libmemcached does unless told otherwise (`hash_with_namespace`). */

@@ -4,6 +4,8 @@ import { MemcacheConnectionError, MemcacheError, MemcacheOptionError, MemcacheTi
 import { bench } from './commands/bench.ts'
 import type { BenchOptions } from './commands/bench.ts'
 import { completion } from './commands/completion.ts'
+import { dashboardCommand } from './commands/dashboard.ts'
+import type { DashboardCommandOptions } from './commands/dashboard.ts'
 import { deleteKeys } from './commands/delete.ts'
 import { doctor } from './commands/doctor.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
@@ -112,6 +114,22 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
     .option('-i, --interval-seconds <seconds>', 'how often', positiveNumber, 1)
     .option('-n, --count <tables>', 'end after so many', wholeNumber(1))
     .action((names: string[], _: unknown, command: Command) => run<TopOptions>(top, names)(command))
+
+  program
+    .command('dashboard [servers...]')
+    .summary('a page in the browser, and metrics for Prometheus')
+    .description(
+      'Serves a dashboard of all servers over HTTP, with /metrics and /healthz, until it is told to end. It is read-only; with a token (MEMCACHE_DASHBOARD_TOKEN, or --token-file) it deletes keys and flushes too.',
+    )
+    .option(
+      '-l, --listen <address>',
+      'host:port to listen on; other addresses than loopback need a token',
+      '127.0.0.1:11212',
+    )
+    .option('--token-file <file>', 'a file with the token')
+    .action((names: string[], _: unknown, command: Command) =>
+      run<DashboardCommandOptions>(dashboardCommand, names)(command),
+    )
 
   program
     .command('stats [servers...]')

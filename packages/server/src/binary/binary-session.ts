@@ -81,6 +81,11 @@ export class BinarySession implements Session, BinaryRequestHandler {
     this.#reader.resume()
   }
 
+  /** No more bytes come: refuses the request whose value is not complete, if there is one. */
+  endInput(): void {
+    if (this.#item > 0) this.#replies.error(Status.invalid)
+  }
+
   dispose(): void {
     this.#reader.stop()
     if (this.#item > 0) this.#context.store.release(this.#item)

@@ -91,7 +91,9 @@ class Reading {
         break
       case 'udpPort':
         this.#udpPort = readPort(text, value)
-        if (this.#udpPort !== 0) this.#warnings.push(`${text} ${value}: UDP is not supported yet, TCP alone is served`)
+        break
+      case 'udpReplyMax':
+        options.udpReplyMaxBytes = readSize(text, value)
         break
       case 'unixSocket':
         options.unixSocket = value
@@ -214,16 +216,30 @@ class Reading {
     }
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
     // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
-    const port = this.#tcpPort ?? (this.#udpPort === undefined || this.#udpPort === 0 ? undefined : this.#udpPort)
+    const udpPort = this.#udpPort ?? 0
+    const port = this.#tcpPort ?? (udpPort === 0 ? undefined : udpPort)
     const options: MemcachedServerOptions = { ...this.#options, ...extended, tuning }
     if (this.#hasTls) options.tls = this.#readTls(port)
     else this.#checkWithoutTls()
     if (port !== undefined) options.port = Math.max(0, port)
+    if (udpPort !== 0) {
+      if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: there is none beside a unix socket')
+      else {
+        options.udpPort = Math.max(0, udpPort)
+        if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted, and asks nobody for a certificate`)
+        if (this.#hosts.some((host) => !isLoopbackHost(host)) && options.udpReplyMaxBytes === undefined) {
+          this.#warnings.push(
+            `-U ${udpPort}: other machines get no UDP reply that is longer than its request; see --udp-reply-max`,
+          )
+        }
+        if (port === 0) options.disableTcp = true
+      }
+    }
     if (this.#hosts.length > 0) options.host = this.#hosts
     return {
       action: 'serve',
       options,
-      listens: port !== 0 || options.unixSocket !== undefined,
+      listens: port !== 0 || options.unixSocket !== undefined || options.udpPort !== undefined,
       daemon: this.#daemon,
       pidfile: this.#pidfile,
       user: this.#user,
@@ -296,6 +312,10 @@ function readPort(flag: string, text: string): number {
     throw new MemcacheOptionError(`${flag} wants a port from 1 to 65535, 0 or -1, got '${text}'`)
   }
   return value
+}
+
+function isLoopbackHost(host: string): boolean {
+  return /^(?:(?:notls|btls|mtls):)?(?:127\.|\[?::1|localhost)/.test(host)
 }
 
 /** A number of bytes, `k` or `m`. */

@@ -12,7 +12,7 @@ export const FLAGS = {
     short: 'U',
     long: 'udp-port',
     value: '<num>',
-    help: 'UDP port: not supported yet; sets the TCP port without -p',
+    help: 'UDP port to listen on (default: 0, off; -1 a free one); sets the TCP port too without -p',
   },
   unixSocket: { short: 's', long: 'unix-socket', value: '<file>', help: 'unix socket to listen on, instead of TCP' },
   unixMask: {
@@ -125,6 +125,11 @@ export const FLAGS = {
   },
   extended: { short: 'o', long: 'extended', value: '<words>', help: 'comma list of the words below' },
   napiIds: { short: 'N', long: 'napi_ids', value: '<num>', help: 'accepted, without effect' },
+  udpReplyMax: {
+    long: 'udp-reply-max',
+    value: '<bytes>',
+    help: 'longest reply by UDP to an address other than loopback, with k or m (default: 0, no longer than the request)',
+  },
   dashboard: {
     long: 'dashboard',
     value: '<addr>',

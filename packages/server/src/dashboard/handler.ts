@@ -68,6 +68,11 @@ export class DashboardHandler {
     }
   }
 
+  /** Whether there is something at the path of a request, whatever its method. */
+  has(request: IncomingMessage): boolean {
+    return Object.hasOwn(this.#routes, (request.url ?? '/').split('?')[0]!)
+  }
+
   /** Answers a request. Never rejects: what goes wrong is a response. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {

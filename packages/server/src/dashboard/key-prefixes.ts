@@ -4,6 +4,7 @@ import type { WatchedServer } from './watched-server.ts'
 /** Keys of a class that are looked at. */
 const SAMPLED_PER_CLASS = 100
 const SHOWN = 20
+const NO_PREFIX = '(without prefix)'
 
 /** What is known of the keys that begin alike. */
 interface PrefixFigures {
@@ -71,10 +72,10 @@ async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Pr
   return { source: 'sample', rows: found.sort((a, b) => b.bytes - a.bytes).slice(0, SHOWN) }
 }
 
-/** A key up to its first `:`, which is what the kit and most applications part names with; else up to another separator. */
+/** A key up to its first `:` or `/`. A key without is not shown: whoever may see figures need not see keys. */
 function prefixOf(key: string): string {
-  const [prefix] = /^[^:]+:|^[^/_.-]+[/_.-]/.exec(key) ?? []
-  return prefix ?? '(none)'
+  const [prefix] = /^[^:/]*[:/]/.exec(key) ?? []
+  return prefix ?? NO_PREFIX
 }
 
 /** Whether `stats settings` says that prefixes are counted. */

@@ -11,10 +11,11 @@ export interface OwnServerAccess {
   statistics(form: string): Statistics | undefined
   /** A connection within the process, which needs no credentials. */
   connect(): Duplex
-  /** Where the server listens without TLS; `undefined` if it does not. */
+  /** Where the server listens for text without TLS; `undefined` if it does not. */
   probeAddress(): { readonly host: string; readonly port: number } | { readonly path: string } | undefined
 }
 
+const RETRY_MS = 5000
 const DUMPED = /^key=(\S+) exp=(-?\d+)(?:.* size=(\d+))?/
 const LISTED = /^ITEM (\S+) (.*)$/
 const PREFIX = /^PREFIX (\S+) (.*)$/
@@ -28,6 +29,8 @@ export class OwnServer implements WatchedServer {
   readonly #access: OwnServerAccess
   #text: TextConnection | undefined
   #probe: Promise<TextConnection> | undefined
+  /** Before then no other probe is opened. */
+  #retryAtMs = 0
 
   constructor(access: OwnServerAccess) {
     this.name = access.name
@@ -52,8 +55,9 @@ export class OwnServer implements WatchedServer {
     const address = this.#access.probeAddress()
     if (address === undefined) return undefined
     if (this.#probe === undefined) {
+      if (performance.now() < this.#retryAtMs) return undefined
       this.#probe = openProbe(address)
-      this.#probe.catch(() => (this.#probe = undefined))
+      this.#probe.catch(() => this.#giveUpProbe())
       return undefined
     }
     try {
@@ -62,7 +66,7 @@ export class OwnServer implements WatchedServer {
       await probe.request('version')
       return performance.now() - start
     } catch (error) {
-      this.#probe = undefined
+      this.#giveUpProbe()
       throw error
     }
   }
@@ -114,6 +118,12 @@ export class OwnServer implements WatchedServer {
       () => {},
     )
     this.#probe = undefined
+  }
+
+  /** A server at its limit of connections is not pressed. */
+  #giveUpProbe(): void {
+    this.#probe = undefined
+    this.#retryAtMs = performance.now() + RETRY_MS
   }
 
   /** Actions are rare: each has a connection of its own, so that none stays open when nobody looks. */

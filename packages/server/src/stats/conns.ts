@@ -5,11 +5,18 @@ import { peerText } from '../listener.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
-export function connectionStatistics({ context, listeners, connections, tls }: StatisticsSource): Statistic[] {
+export function connectionStatistics(source: StatisticsSource): Statistic[] {
+  const { context, listeners, udpListeners, connections, tls } = source
   const lines: Statistic[] = []
   const { now } = context.store
   for (const { id, address } of listeners) {
     lines.push([`${id}:addr`, address], [`${id}:state`, 'conn_listening'], [`${id}:secs_since_last_cmd`, now])
+  }
+  for (const { id, address, peer, lastCommandAt } of udpListeners) {
+    lines.push([`${id}:UDP`, 'UDP'], [`${id}:addr`, peer ?? address])
+    if (peer !== undefined) lines.push([`${id}:listen_addr`, address])
+    const state = peer === undefined ? 'conn_read' : 'conn_parse_cmd'
+    lines.push([`${id}:state`, state], [`${id}:secs_since_last_cmd`, now - lastCommandAt])
   }
   const add = ({ id, peer, listenAddress }: ConnectionEnds, stream: Duplex, state: string, since: number): void => {
     lines.push(

@@ -4,7 +4,13 @@ import type { ResolvedTlsOptions, TlsVerifyMode } from '../tls/tls-options.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats settings`: how the server was started, and what was changed since (protocol.txt, "Settings statistics"). */
-export function settingStatistics({ context, options, listeners, verbosity }: StatisticsSource): Statistic[] {
+export function settingStatistics({
+  context,
+  options,
+  listeners,
+  udpListeners,
+  verbosity,
+}: StatisticsSource): Statistic[] {
   const { settings } = context.store
   const { tuning } = options
   const { prefixes, clock } = context
@@ -12,7 +18,7 @@ export function settingStatistics({ context, options, listeners, verbosity }: St
     ['maxbytes', settings.memoryLimitBytes],
     ['maxconns', options.maxConnections],
     ['tcpport', listeners.find(({ port }) => port !== undefined)?.port ?? 0],
-    ['udpport', 0],
+    ['udpport', udpListeners[0]?.port ?? 0],
     ['inter', options.unixSocket === '' ? options.host.join(',') : 'NULL'],
     ['verbosity', verbosity],
     ['oldest', clock.oldestLive],

@@ -269,6 +269,19 @@ describe('where the dashboard listens', () => {
     await expect(second.listen()).rejects.toThrow(/the dashboard cannot listen on .*: the port is in use/)
   })
 
+  it.each([
+    ['binary alone', { protocol: 'binary' as const }],
+    ['SASL', { saslPasswordFile: '/dev/null' }],
+    ['UDP alone', { udpPort: 0, disableTcp: true }],
+  ])('acts whatever its clients have to speak: %s', async (_, options) => {
+    await using server = new MemcachedServer({ port: 0, dashboard: ':0', dashboardToken: TOKEN, ...options })
+    const { host, port } = await server.listen()
+    const url = server.dashboardUrl!
+    const body = JSON.stringify({ server: `${host}:${port}`, confirm: `${host}:${port}` })
+    expect((await ask(`${url}flush`, 'POST', { ...BEARER, ...JSON_TYPE }, body)).status).toBe(200)
+    expect(server.stats()['cmd_flush']).toBe(1)
+  })
+
   it('has no key browser and no action without a token', async () => {
     await using server = new MemcachedServer({ port: 0, dashboard: ':0' })
     await server.listen()

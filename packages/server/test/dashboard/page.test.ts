@@ -6,9 +6,80 @@ import { describeWithChromium } from 'memcache-ts-testing'
 import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { listenForDashboard } from '../../src/dashboard/index.ts'
+import type { Statistics, WatchedServer } from '../../src/dashboard/index.ts'
 import { MemcachedServer } from '../../src/index.ts'
 
 const TOKEN = 'a-token-for-tests'
+
+/** A server that says what a test wants; `undefined` for one that is away. */
+function fakeServer(name: string, statistics: () => Statistics | undefined): WatchedServer {
+  return {
+    name,
+    statistics: (form) => {
+      const general = statistics()
+      if (general === undefined) return Promise.reject(new Error('connect ECONNREFUSED'))
+      return Promise.resolve(form === '' ? general : {})
+    },
+    roundTrip: () => Promise.resolve(1),
+    dump: () => Promise.resolve(),
+    delete: () => Promise.resolve(false),
+    flush: () => Promise.resolve(),
+    rest: () => {},
+  }
+}
+
+describeWithChromium('the dashboard of several servers in Chromium', (executablePath) => {
+  it('shows which of three servers is away, the sum of the others, and each by itself', async () => {
+    let isBack = false
+    const general = (hits: number): Statistics => ({
+      version: '1.6',
+      uptime: 9,
+      get_hits: hits,
+      get_misses: 0,
+      bytes: hits,
+    })
+    const evil = '<img src=x onerror=window.ran=1>'
+    const servers = [
+      fakeServer('a:1', () => general(10)),
+      fakeServer('b:2', () => (isBack ? general(5) : undefined)),
+      fakeServer(evil, () => general(20)),
+    ]
+    await using dashboard = await listenForDashboard({
+      host: '127.0.0.1',
+      port: 0,
+      token: undefined,
+      servers: () => servers,
+    })
+    const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+    try {
+      const page = await browser.newPage()
+      await page.goto(dashboard.url)
+      await expect.poll(() => page.locator('body').getAttribute('class')).toBe('partial')
+      expect(await page.locator('#notice').innerText()).toBe(
+        '1 of 3 servers does not respond. b:2: connect ECONNREFUSED',
+      )
+      expect(await page.locator('#state').innerText()).toContain('2 of 3 servers up')
+      const bytes = () => page.locator('#f-memory b').getAttribute('data-value')
+      expect(await bytes()).toBe('30')
+      await page.getByRole('radio', { name: 'a:1' }).check()
+      expect(await bytes()).toBe('10')
+      await page.keyboard.press('ArrowRight')
+      expect(await bytes()).toBe('')
+      await page.keyboard.press('ArrowRight')
+      expect(await bytes()).toBe('20')
+      isBack = true
+      await expect.poll(() => page.locator('body').getAttribute('class')).toBe('live')
+      await page.getByRole('radio', { name: 'All' }).check()
+      expect(await bytes()).toBe('35')
+      expect(await page.locator('#servers').innerText()).toContain(evil)
+      expect(await page.evaluate(() => 'ran' in window)).toBe(false)
+      expect(await page.locator('#keys').isHidden()).toBe(true)
+    } finally {
+      await browser.close()
+    }
+  })
+})
 
 describeWithChromium('the dashboard in Chromium', (executablePath) => {
   let browser: Browser

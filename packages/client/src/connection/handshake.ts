@@ -1,0 +1,112 @@
+import {
+  formatAuth,
+  formatVersion,
+  hasEarlyMeta,
+  isBeforeLeases,
+  MemcacheAuthError,
+  MemcacheProtocolError,
+  MemcacheServerError,
+  MemcacheUnsupportedError,
+  Opcode,
+} from 'memcache-ts-protocol'
+import { binaryProtocol } from '../protocols/binary/binary-protocol.ts'
+import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
+import { metaProtocol } from '../protocols/meta/meta-protocol.ts'
+import { oldTextProtocol, textProtocol } from '../protocols/text/text-protocol.ts'
+import type { LinesRequest } from '../operations/lines-operation.ts'
+
+/** Who the client says it is. */
+export interface Credentials {
+  readonly username: string
+  readonly password: string
+}
+
+/** `version`, which every server answers. */
+export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { opcode: Opcode.version } }
+/** The meta no-op, which every server with meta commands answers `MN`. */
+const META_NOOP_REQUEST: LinesRequest = { text: 'mn\r\n' }
+/** A meta get of a key that nobody stores: `EN` from every server with meta commands. */
+const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
+
+/** How much of an answer that makes no sense an error shows. */
+const EXCERPT_LENGTH = 80
+
+/** The protocol that a connection begins with. */
+export function firstProtocol(sasl: boolean): Protocol {
+  return sasl ? binaryProtocol : textProtocol
+}
+
+/** What the first requests on a connection need. */
+export interface Handshake {
+  /** Sends a request in the connection's first protocol. */
+  readonly request: (request: LinesRequest) => Promise<string[]>
+  /** Is called before the server is asked for meta commands: a proxy without them may hang up on it. */
+  readonly asksForMeta: () => void
+  /** A server's words without the password, for errors. */
+  readonly redact: (said: string) => string
+  readonly sasl: boolean
+  readonly credentials: Credentials | undefined
+  /** What may be spoken; `text` where the server hung up on the question before. */
+  readonly protocol: ProtocolName | 'auto'
+}
+
+/**
+ * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then the server is
+ * asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
+ * @returns the protocol for all further requests.
+ * @throws MemcacheAuthError when the credentials are refused.
+ * @throws MemcacheProtocolError for an answer to `mn` that makes no sense: the connection cannot be used.
+ */
+export async function shakeHands(handshake: Handshake): Promise<Protocol> {
+  const { sasl, credentials, protocol } = handshake
+  if (credentials !== undefined) await authenticate(handshake, credentials)
+  const [version = ''] = await handshake.request(VERSION_REQUEST)
+  if (!version.startsWith('VERSION')) {
+    const said = JSON.stringify(handshake.redact(version).slice(0, EXCERPT_LENGTH))
+    throw new MemcacheProtocolError(`the server answered ${said} to version: it is no memcached`)
+  }
+  if (sasl) return binaryProtocol
+  const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextProtocol : textProtocol
+  if (protocol !== 'auto') return protocol === 'meta' ? metaProtocol : text
+  if (hasEarlyMeta(version.replace('VERSION ', ''))) return text
+  handshake.asksForMeta()
+  const line = await responseOrRefusal(handshake, META_NOOP_REQUEST)
+  if (line === 'MN') return metaProtocol
+  if (line === undefined) return text
+  if (line instanceof MemcacheServerError) {
+    // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta commands.
+    const response = await responseOrRefusal(handshake, META_GET_REQUEST)
+    return response === 'EN' || response === 'HD' ? metaProtocol : text
+  }
+  // Of what else it may have said, more can follow.
+  throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
+}
+
+/** The line of an answer, an error of the server's own, or `undefined` where it does not know the command. */
+async function responseOrRefusal(
+  handshake: Handshake,
+  lines: LinesRequest,
+): Promise<string | MemcacheServerError | undefined> {
+  try {
+    const [line = ''] = await handshake.request(lines)
+    return line
+  } catch (error) {
+    if (error instanceof MemcacheUnsupportedError) return undefined
+    if (!(error instanceof MemcacheServerError)) throw error
+    return error.message.includes(' SERVER_ERROR ') ? error : undefined
+  }
+}
+
+async function authenticate({ request, sasl, redact }: Handshake, { username, password }: Credentials): Promise<void> {
+  if (sasl) {
+    const value = `\0${username}\0${password}`
+    await request({ text: '', binary: { opcode: Opcode.saslAuth, key: 'PLAIN', value } })
+    return
+  }
+  const [line = ''] = await request({ text: formatAuth(username, password) })
+  if (line !== 'STORED') {
+    throw new MemcacheAuthError(
+      `the server answered ${JSON.stringify(redact(line).slice(0, EXCERPT_LENGTH))} to the credentials`,
+    )
+  }
+}

@@ -1,0 +1,37 @@
+import { Uint64 } from 'memcache-ts-protocol'
+
+/** A server's response about one item, whatever the protocol. It is lent for the call that it is handed to. */
+export interface ItemResponse {
+  readonly isFound: boolean
+  readonly clientFlags: number
+  /** The value's size in bytes, where it was asked for; else 0. */
+  readonly size: number
+  /** Seconds left to live; -1 for ever, or where it is not told. */
+  readonly ttlSeconds: number
+  /** Zero where it is not told. */
+  readonly casUnique: Uint64
+  /** W: this caller has the right to recache. */
+  readonly won: boolean
+  /** X: the item is stale. */
+  readonly stale: boolean
+  /** Z: another caller has the right to recache. */
+  readonly lost: boolean
+  /** Whether the item was fetched before, where it was asked for. */
+  readonly hitBefore: boolean
+  /** Seconds since the last access, where they were asked for. */
+  readonly lastAccessSeconds: number
+}
+
+/** The response of a protocol that tells client flags and cas unique at most: classic text and binary. */
+export class ClassicItemResponse implements ItemResponse {
+  isFound = false
+  clientFlags = 0
+  readonly casUnique = new Uint64()
+  readonly size = 0
+  readonly ttlSeconds = -1
+  readonly won = false
+  readonly stale = false
+  readonly lost = false
+  readonly hitBefore = false
+  readonly lastAccessSeconds = 0
+}

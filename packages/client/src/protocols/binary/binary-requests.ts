@@ -1,0 +1,94 @@
+import { Opcode, Uint64, writeBinaryHeader } from 'memcache-ts-protocol'
+import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
+import type { DeleteOperation } from '../../operations/delete-operation.ts'
+import type { KeyListOperation } from '../../operations/key-list-operation.ts'
+import type { LinesOperation } from '../../operations/lines-operation.ts'
+import type { WireKey } from '../../client-key.ts'
+import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
+import type { StoreOperation } from '../../operations/store-operation.ts'
+import { checkConditions, checkRetrieval, refuse } from '../without-meta.ts'
+
+/** The exptime that says: do not make a counter. */
+const MAKE_NONE = 0xffff_ffff
+const EMPTY = Buffer.alloc(0)
+const ZERO = new Uint64()
+
+/** The parts of a request behind its header. */
+interface Parts {
+  readonly extras?: Buffer
+  readonly key?: WireKey
+  readonly value?: Buffer
+  readonly cas?: Uint64 | undefined
+}
+
+function write(requests: RequestBuffer, opcode: number, opaque: number, parts: Parts): void {
+  const { extras = EMPTY, value = EMPTY } = parts
+  const key = typeof parts.key === 'string' ? Buffer.from(parts.key) : (parts.key ?? EMPTY)
+  const out = requests.buffer
+  const lengths = { extras: extras.length, key: key.length, value: value.length }
+  let at = writeBinaryHeader(out, requests.at, opcode, lengths, opaque, parts.cas)
+  at += extras.copy(out, at)
+  requests.at = at + key.copy(out, at)
+  if (value.length > 0) requests.appendBytes(value, value.length)
+}
+
+function numbers(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4)
+  for (const [index, value] of values.entries()) bytes.writeUInt32BE(value >>> 0, index * 4)
+  return bytes
+}
+
+/** Quiet gets, which answer hits alone, and a noop behind them. */
+export function writeKeyList({ wireKeys, opaque }: KeyListOperation, requests: RequestBuffer): void {
+  for (const key of wireKeys) {
+    requests.room()
+    write(requests, Opcode.getKeyQuietly, opaque, { key })
+  }
+  requests.room()
+  write(requests, Opcode.noop, opaque, {})
+}
+
+/** Get, GAT or Touch. */
+export function writeRetrieval({ wireKey: key, request, opaque }: RetrievalOperation, requests: RequestBuffer): void {
+  checkRetrieval(request)
+  const { touchExptime, value } = request
+  if (touchExptime === undefined) write(requests, Opcode.get, opaque, { key })
+  else write(requests, value ? Opcode.getAndTouch : Opcode.touch, opaque, { key, extras: numbers(touchExptime) })
+}
+
+/** Set, Add, Replace, Append or Prepend. */
+export function writeStore(operation: StoreOperation, requests: RequestBuffer): void {
+  const { mode, wireKey: key, conditions, opaque } = operation
+  checkConditions(conditions)
+  const value = typeof operation.bytes === 'string' ? Buffer.from(operation.bytes) : operation.bytes
+  const joins = mode === 'append' || mode === 'prepend'
+  const extras = joins ? EMPTY : numbers(operation.clientFlags, operation.exptime)
+  write(requests, Opcode[mode], opaque, { extras, key, value, cas: conditions.compareCas })
+}
+
+/** Delete. */
+export function writeDelete({ request, opaque }: DeleteOperation, requests: RequestBuffer): void {
+  const { wireKey: key, compareCas: cas, ...flags } = request
+  if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a flag of md')
+  write(requests, Opcode.delete, opaque, { key, cas })
+}
+
+/** Increment or Decrement, which can make a counter. */
+export function writeArithmetic({ request, opaque }: ArithmeticOperation, requests: RequestBuffer): void {
+  const { mode, delta, initial = ZERO, vivifyExptime, wireKey: key, compareCas: cas } = request
+  if (request.details || request.exptime !== undefined || request.newCas !== undefined) refuse('a flag of ma')
+  const extras = numbers(delta.high, delta.low, initial.high, initial.low, vivifyExptime ?? MAKE_NONE)
+  write(requests, mode === 'incr' ? Opcode.increment : Opcode.decrement, opaque, { extras, key, cas })
+}
+
+/** Version, Stat, Flush, No-op, Verbosity, SASL auth. */
+export function writeLines({ request, opaque }: LinesOperation, requests: RequestBuffer): void {
+  const { binary, text } = request
+  if (binary === undefined) refuse(`'${text.trim()}'`)
+  write(requests, binary.opcode, opaque, {
+    ...(binary.key === undefined ? {} : { key: binary.key }),
+    ...(binary.value === undefined ? {} : { value: Buffer.from(binary.value) }),
+    ...(binary.extra === undefined ? {} : { extras: numbers(binary.extra) }),
+  })
+}

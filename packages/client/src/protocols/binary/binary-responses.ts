@@ -1,0 +1,139 @@
+import { Opcode, Status } from 'memcache-ts-protocol'
+import type { BinaryPacket } from 'memcache-ts-protocol'
+import { NO_COUNTER } from '../../operations/arithmetic-operation.ts'
+import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
+import type { DeleteOperation } from '../../operations/delete-operation.ts'
+import type { KeyListOperation } from '../../operations/key-list-operation.ts'
+import type { LinesOperation } from '../../operations/lines-operation.ts'
+import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
+import type { StoreOperation, StoreStatus } from '../../operations/store-operation.ts'
+import type { ClassicItemResponse } from '../../operations/item-response.ts'
+import type { Operation } from '../../operations/operation.ts'
+import { takeLine } from '../line/lines-codec.ts'
+
+/** What stands before a value (protocol-binary, "Get response"). */
+const FLAGS_BYTES = 4
+/** A counter's value (protocol-binary, "Increment response"). */
+const COUNTER_BYTES = 8
+
+/** What codecs need of the reader of a connection's responses. */
+export interface BinaryResponses {
+  readonly item: ClassicItemResponse
+  /** Fails an operation by a status that is an error. */
+  fail(operation: Operation, packet: BinaryPacket): true
+  /** The server sent what makes no sense: nothing more is read. */
+  desync(what: string): false
+}
+
+/** The hits of quiet gets, and the response to the noop behind them. */
+export function readKeyList(operation: KeyListOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
+  if (packet.opcode === Opcode.noop) {
+    operation.finish()
+    return true
+  }
+  const { body, extrasLength, valueStart, status } = packet
+  if (status === Status.ok) {
+    if (extrasLength < FLAGS_BYTES) responses.desync('sent a value without its client flags')
+    else if (!operation.match(body, extrasLength, valueStart)) responses.desync('sent a key that nobody asked for')
+    else takeHit(operation, packet)
+  } else if (status !== Status.notFound) {
+    responses.fail(operation, packet)
+  }
+  return false
+}
+
+function takeHit(operation: KeyListOperation, { body, valueStart, casUnique }: BinaryPacket): void {
+  if (operation.withCas) operation.casUnique = casUnique.toBigInt()
+  const clientFlags = body.readUInt32BE(0)
+  if (valueStart === body.length && clientFlags === 0) operation.takeUncertain(body, valueStart)
+  else operation.take(body, valueStart, body.length, clientFlags, true)
+}
+
+/** Get, GAT or Touch. */
+export function readRetrieval(
+  operation: RetrievalOperation,
+  packet: BinaryPacket,
+  responses: BinaryResponses,
+): boolean {
+  const { item } = responses
+  if (packet.status === Status.notFound) {
+    item.isFound = false
+  } else if (packet.status === Status.ok) {
+    item.isFound = true
+    item.clientFlags = 0
+    item.casUnique.copy(packet.casUnique)
+    if (operation.request.value) {
+      const { body, extrasLength, valueStart } = packet
+      if (extrasLength < FLAGS_BYTES) return responses.desync('sent a value without its client flags')
+      item.clientFlags = body.readUInt32BE(0)
+      if (valueStart === body.length && item.clientFlags === 0) operation.takeUncertain(item, body, valueStart)
+      else operation.take(item, body, valueStart, body.length, true)
+    }
+  } else {
+    return responses.fail(operation, packet)
+  }
+  operation.finish(item)
+  return true
+}
+
+/** Set, Add, Replace, Append or Prepend. */
+export function readStore(operation: StoreOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
+  const status = storeStatus(operation, packet.status)
+  if (status === undefined) return responses.fail(operation, packet)
+  operation.finish(status, packet.casUnique)
+  return true
+}
+
+/** Delete. */
+export function readDelete(operation: DeleteOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
+  const { status } = packet
+  if (status === Status.ok) operation.finish('deleted')
+  else if (status === Status.notFound) operation.finish('notFound')
+  else if (status === Status.exists) operation.finish('exists')
+  else return responses.fail(operation, packet)
+  return true
+}
+
+/** Increment or Decrement. */
+export function readArithmetic(
+  operation: ArithmeticOperation,
+  packet: BinaryPacket,
+  responses: BinaryResponses,
+): boolean {
+  const { status, body, valueStart } = packet
+  if (status === Status.ok) {
+    if (body.length - valueStart !== COUNTER_BYTES) return responses.desync('sent a counter that is not of 8 bytes')
+    const digits = String(body.readBigUInt64BE(valueStart))
+    operation.finish({ digits, casUnique: packet.casUnique.toBigInt(), ttlSeconds: Infinity })
+  } else if (status === Status.notFound || status === Status.exists || status === Status.notStored) {
+    operation.finish(NO_COUNTER)
+  } else {
+    return responses.fail(operation, packet)
+  }
+  return true
+}
+
+/** Lines as the text protocol has them, so that what reads them need not know. */
+export function readLines(operation: LinesOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
+  if (packet.status !== Status.ok) return responses.fail(operation, packet)
+  if (packet.opcode === Opcode.stat) {
+    if (packet.keyLength > 0) {
+      if (!takeLine(operation, `STAT ${packet.key()} ${packet.text()}`))
+        return responses.desync('sent an endless answer')
+      return false
+    }
+  } else {
+    takeLine(operation, packet.opcode === Opcode.version ? `VERSION ${packet.text()}` : packet.text())
+  }
+  operation.finish()
+  return true
+}
+
+function storeStatus({ mode }: StoreOperation, status: number): StoreStatus | undefined {
+  if (status === Status.ok) return 'stored'
+  if (status === Status.notStored) return 'notStored'
+  // What there is already, or is not, is no error of a compare-and-swap's where nothing is compared.
+  if (status === Status.exists) return mode === 'add' ? 'notStored' : 'exists'
+  if (status === Status.notFound) return mode === 'replace' ? 'notStored' : 'notFound'
+  return undefined
+}

@@ -1,0 +1,44 @@
+import { isEnd, MemcacheUnsupportedError, parseErrorLine } from 'memcache-ts-protocol'
+import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { LinesOperation } from '../../operations/lines-operation.ts'
+import { DESYNC, DONE, MORE } from './line-codec.ts'
+import type { LineCodec, LineResponses } from './line-codec.ts'
+
+/** Longer than the statistics of 100,000 connections; an answer that is handed on line by line is not kept. */
+const MAX_KEPT_LENGTH = 64 * 1024 * 1024
+
+/** Commands whose answer is text: `version`, `stats`, `me` and their like. */
+export class LinesCodec implements LineCodec<LinesOperation> {
+  readonly #meta: boolean
+
+  /** @param meta whether the server has the meta commands. */
+  constructor(meta: boolean) {
+    this.#meta = meta
+  }
+
+  write(operation: LinesOperation, requests: RequestBuffer): void {
+    const { text, meta } = operation.request
+    if (meta === true && !this.#meta) {
+      throw new MemcacheUnsupportedError(`the server has no meta commands: '${text.slice(0, 2)}' needs memcached 1.6`)
+    }
+    requests.append(text)
+  }
+
+  readLine(operation: LinesOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
+    const untilEnd = operation.request.untilEnd === true
+    if (!untilEnd || !isEnd(buffer, start, end)) {
+      if (parseErrorLine(buffer, start, end) !== undefined) return responses.unexpected(operation, buffer, start, end)
+      if (!takeLine(operation, buffer.toString('latin1', start, end))) return DESYNC
+      if (untilEnd && !operation.isRefused) return MORE
+    }
+    operation.finish()
+    return DONE
+  }
+}
+
+/** Hands a line to its operation, unless that was given up. Returns false where the answer is longer than any that makes sense. */
+export function takeLine(operation: LinesOperation, line: string): boolean {
+  if (operation.settled) return true
+  operation.take(line)
+  return operation.keptLength <= MAX_KEPT_LENGTH
+}

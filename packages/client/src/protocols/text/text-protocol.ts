@@ -1,0 +1,24 @@
+import { KeyListCodec } from '../line/key-list-codec.ts'
+import { LineProtocol } from '../line/line-protocol.ts'
+import { LinesCodec } from '../line/lines-codec.ts'
+import { textArithmetic } from './arithmetic-codec.ts'
+import { textDelete } from './delete-codec.ts'
+import { textRetrieval } from './retrieval-codec.ts'
+import { textStore } from './store-codec.ts'
+
+function textWith(mayHaveLeases: boolean): LineProtocol {
+  return new LineProtocol('text', {
+    keyList: new KeyListCodec(mayHaveLeases ? 'untold' : 'none'),
+    retrieval: textRetrieval(mayHaveLeases),
+    store: textStore,
+    delete: textDelete,
+    arithmetic: textArithmetic,
+    lines: new LinesCodec(false),
+  })
+}
+
+/** The classic text protocol, for servers that are asked without meta commands although they may have them, and leases with them. */
+export const textProtocol = textWith(true)
+
+/** The classic text protocol, for servers that are too old for leases. */
+export const oldTextProtocol = textWith(false)

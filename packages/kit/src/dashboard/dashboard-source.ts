@@ -1,0 +1,70 @@
+import { MemcachedClient } from 'memcache-ts-client'
+import type { MemcachedClientOptions, ServerStream } from 'memcache-ts-client'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { SharedMetric, SharedView, WatchedServers } from 'memcache-ts-server/dashboard'
+import { Memcache } from '../memcache.ts'
+import { metricsOf, viewsOf } from './cache-view.ts'
+import { serversOf } from './client-server.ts'
+
+/** Options that `dashboard` and `startDashboard` share. */
+export interface DashboardOptions {
+  /** Caches of this application: their servers are watched, and their own view is shown. A cache, or caches by their names. */
+  caches?: Memcache | Readonly<Record<string, Memcache>> | undefined
+  /** Servers to watch instead, as in `MEMCACHE_SERVERS`: `'a:11211,b:11211'`. */
+  servers?: string | readonly (string | ServerStream)[] | undefined
+  /** Of the connections to `servers`: credentials, TLS and the like. */
+  client?: Omit<MemcachedClientOptions, 'servers' | 'prefix'> | undefined
+  /** Opens the key browser and actions (delete a key, flush); 8 characters or more. Default: none, the dashboard is read-only. */
+  token?: string | undefined
+}
+
+/** The names of `DashboardOptions`. */
+export const DASHBOARD_OPTION_NAMES = [
+  'caches',
+  'servers',
+  'client',
+  'token',
+] as const satisfies readonly (keyof DashboardOptions)[]
+
+/** What other tools call these options. */
+export const DASHBOARD_HINTS = {
+  cache: 'caches',
+  server: 'servers',
+  tls: 'client: { tls }',
+  username: 'client: { username }',
+  password: 'client: { password }',
+  dashboardToken: 'token',
+}
+
+/** What is watched, and what ends the watching. */
+export interface DashboardSource {
+  readonly servers: WatchedServers
+  readonly shared: () => readonly SharedView[]
+  readonly sharedMetrics: () => readonly SharedMetric[]
+  /** Closes the connections that the dashboard has opened itself. */
+  close(): Promise<void>
+}
+
+/**
+ * Reads what to watch.
+ * @param fallback what is watched if the options name neither servers nor caches.
+ * @throws MemcacheOptionError if a server or a cache is none.
+ */
+export function openSource(options: DashboardOptions, fallback: () => DashboardOptions): DashboardSource {
+  const { caches, servers, client } =
+    options.caches === undefined && options.servers === undefined ? fallback() : options
+  const named = Object.entries(caches === undefined ? {} : caches instanceof Memcache ? { default: caches } : caches)
+  for (const [name, cache] of named) {
+    if (!(cache instanceof Memcache)) throw new MemcacheOptionError(`${name} is no cache: give what memcache() returns`)
+  }
+  if (servers === undefined && named.length === 0) {
+    throw new MemcacheOptionError('caches is empty: give a cache, or servers to watch')
+  }
+  const own = servers === undefined ? undefined : new MemcachedClient({ ...client, servers, failover: 'none' })
+  return {
+    servers: serversOf(own === undefined ? named.map(([, cache]) => cache.client) : [own]),
+    shared: () => viewsOf(named),
+    sharedMetrics: () => metricsOf(named),
+    close: async () => own?.close(),
+  }
+}

@@ -1,0 +1,5 @@
+export { dashboard } from './middleware.ts'
+export type { DashboardMiddleware } from './middleware.ts'
+export { startDashboard } from './start-dashboard.ts'
+export type { Dashboard, StartDashboardOptions } from './start-dashboard.ts'
+export type { DashboardOptions } from './dashboard-source.ts'

@@ -1,0 +1,68 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { checkOptions } from 'memcache-ts-protocol'
+import { checkDashboardAccess, DashboardHandler } from 'memcache-ts-server/dashboard'
+import { getDefaultMemcache } from '../default-memcache.ts'
+import { DASHBOARD_HINTS, DASHBOARD_OPTION_NAMES, openSource } from './dashboard-source.ts'
+import type { DashboardOptions } from './dashboard-source.ts'
+
+/** A middleware for Express, Connect, Nest, or any router of `node:http`. */
+export interface DashboardMiddleware extends AsyncDisposable {
+  (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void
+  /** Ends the streams of those who look, and closes the connections that the dashboard has opened itself. */
+  close(): Promise<void>
+}
+
+/** What Express and Connect add to a request whose path they have cut. */
+type MountedRequest = IncomingMessage & { readonly originalUrl?: string }
+
+const LOOPBACK = '127.0.0.1'
+
+/**
+ * A dashboard in an application's own admin area, under any path: of the application's default cache, unless the options say otherwise. **Mount it
+ * behind the application's own authentication**: the figures, `metrics` and `healthz` are for whoever gets there. A `token` opens the key browser and
+ * actions besides.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * app.use('/admin/cache', onlyAdmins, dashboard())
+ */
+export function dashboard(options: DashboardOptions = {}): DashboardMiddleware {
+  checkOptions('dashboard', options, DASHBOARD_OPTION_NAMES, DASHBOARD_HINTS)
+  const { token } = options
+  checkDashboardAccess(LOOPBACK, token)
+  const source = openSource(options, () => ({ caches: getDefaultMemcache() }))
+  const { servers, shared, sharedMetrics } = source
+  const handler = new DashboardHandler({
+    servers,
+    token,
+    isTokenRequired: false,
+    hosts: undefined,
+    shared,
+    sharedMetrics,
+  })
+  const middleware = (request: MountedRequest, response: ServerResponse, next: (error?: unknown) => void): void => {
+    if (!handler.has(request)) next()
+    else if (isFolderWithoutSlash(request)) redirectToFolder(request, response)
+    else handler.handle(request, response).catch(next)
+  }
+  const close = async (): Promise<void> => {
+    handler.close()
+    await source.close()
+  }
+  return Object.assign(middleware, { close, [Symbol.asyncDispose]: close })
+}
+
+/** The page's own links are relative: `/admin/cache` has to become `/admin/cache/`. */
+function isFolderWithoutSlash({ method, url = '/', originalUrl = url }: MountedRequest): boolean {
+  const isRead = method === 'GET' || method === 'HEAD'
+  return isRead && pathOf(url) === '/' && !pathOf(originalUrl).endsWith('/')
+}
+
+/** Relative to the request's own address, which a proxy before the application may have changed. */
+function redirectToFolder({ originalUrl = '/' }: MountedRequest, response: ServerResponse): void {
+  const name = pathOf(originalUrl).split('/').at(-1)!
+  response.writeHead(302, { Location: `./${name}/`, 'Cache-Control': 'no-store' }).end()
+}
+
+function pathOf(url: string): string {
+  return url.split('?')[0]!
+}

@@ -1,0 +1,62 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { DEFAULT_DASHBOARD_PORT, listenForDashboard } from 'memcache-ts-server/dashboard'
+import { DASHBOARD_HINTS, DASHBOARD_OPTION_NAMES, openSource } from './dashboard-source.ts'
+import type { DashboardOptions } from './dashboard-source.ts'
+
+/** Options of `startDashboard`. */
+export interface StartDashboardOptions extends DashboardOptions {
+  /** The address to listen on. One that other machines reach needs a `token`, which is then asked for first. Default 127.0.0.1. */
+  host?: string | undefined
+  /** The port; 0 is a free one. Default 11212. */
+  port?: number | undefined
+}
+
+/** A dashboard that listens. */
+export interface Dashboard extends AsyncDisposable {
+  /** Where the page is: `http://127.0.0.1:11212/`. `metrics` and `healthz` are beside it. */
+  readonly url: string
+  /** Stops listening, ends the streams of those who look, and closes the dashboard's connections. */
+  close(): Promise<void>
+}
+
+const MAX_PORT = 65_535
+const DEFAULT_SERVERS = '127.0.0.1:11211'
+
+/**
+ * Serves a dashboard for any memcached servers, ours and others, on a port of its own. Without `servers` and `caches` it watches those of
+ * `MEMCACHE_SERVERS`, else 127.0.0.1:11211. Servers that do not respond are shown as away.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or the dashboard would be open to other machines without a token.
+ * @throws MemcacheConnectionError if it cannot listen.
+ * @example
+ * const { url } = await startDashboard({ servers: 'a:11211,b:11211' })
+ */
+export async function startDashboard(options: StartDashboardOptions = {}): Promise<Dashboard> {
+  checkOptions('startDashboard', options, [...DASHBOARD_OPTION_NAMES, 'host', 'port'], DASHBOARD_HINTS)
+  const { host = '127.0.0.1', port = DEFAULT_DASHBOARD_PORT, token } = options
+  if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) {
+    throw new MemcacheOptionError(`port must be a whole number from 0 to ${MAX_PORT}, got ${String(port)}`)
+  }
+  const source = openSource(options, () => fromEnvironment(options))
+  const { servers, shared, sharedMetrics } = source
+  try {
+    const listening = await listenForDashboard({ host, port, token, servers, shared, sharedMetrics })
+    const end = async (): Promise<void> => {
+      await listening.close()
+      await source.close()
+    }
+    return { url: listening.url, close: end, [Symbol.asyncDispose]: end }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+function fromEnvironment({ client }: DashboardOptions): DashboardOptions {
+  const { MEMCACHE_SERVERS = '', MEMCACHE_USERNAME = '', MEMCACHE_PASSWORD = '' } = process.env
+  const servers = MEMCACHE_SERVERS.trim() === '' ? DEFAULT_SERVERS : MEMCACHE_SERVERS
+  const credentials =
+    MEMCACHE_USERNAME === '' || servers.includes('@')
+      ? {}
+      : { username: MEMCACHE_USERNAME, password: MEMCACHE_PASSWORD }
+  return { servers, client: { ...credentials, ...client } }
+}

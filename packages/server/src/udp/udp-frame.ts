@@ -1,0 +1,36 @@
+/** Bytes of the header before every datagram (protocol.txt, "UDP protocol"). */
+export const UDP_HEADER_BYTES = 8
+/** The largest datagram of a reply, with its header: it crosses an Ethernet in one piece. */
+export const MAX_DATAGRAM_BYTES = 1400
+const PAYLOAD_BYTES = MAX_DATAGRAM_BYTES - UDP_HEADER_BYTES
+const BINARY_REQUEST_MAGIC = 0x80
+const LOWER_A = 97
+const LOWER_Z = 122
+
+/**
+ * Whether a datagram carries a whole request. A request of several datagrams is passed over, as memcached does; and so
+ * is whatever begins otherwise than a command. No reply begins like a command, of this server or of another service: an
+ * address that was forged cannot make two servers answer each other for ever.
+ */
+export function isRequest(datagram: Buffer): boolean {
+  if (datagram.length <= UDP_HEADER_BYTES || datagram.readUInt16BE(4) !== 1) return false
+  const first = datagram[UDP_HEADER_BYTES]!
+  return first === BINARY_REQUEST_MAGIC || (first >= LOWER_A && first <= LOWER_Z)
+}
+
+/** How many datagrams a reply takes. */
+export function datagramCount(replyBytes: number): number {
+  return Math.ceil(replyBytes / PAYLOAD_BYTES)
+}
+
+/** One datagram of a reply: the `sequence`th, from 0 on, of all that it takes. */
+export function frameReply(requestId: number, reply: Buffer, sequence: number): Buffer {
+  const payload = reply.subarray(sequence * PAYLOAD_BYTES, (sequence + 1) * PAYLOAD_BYTES)
+  const datagram = Buffer.allocUnsafe(UDP_HEADER_BYTES + payload.length)
+  datagram.writeUInt16BE(requestId, 0)
+  datagram.writeUInt16BE(sequence, 2)
+  datagram.writeUInt16BE(datagramCount(reply.length), 4)
+  datagram.writeUInt16BE(0, 6)
+  payload.copy(datagram, UDP_HEADER_BYTES)
+  return datagram
+}

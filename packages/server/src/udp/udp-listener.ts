@@ -1,0 +1,169 @@
+import { createSocket } from 'node:dgram'
+import type { RemoteInfo, Socket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { MemcacheConnectionError } from 'memcache-ts-protocol'
+import type { ConnectionOwner } from '../connection.ts'
+import { datagramCount, frameReply, isRequest, UDP_HEADER_BYTES } from './udp-frame.ts'
+import { UdpRequest } from './udp-request.ts'
+
+/** The longest reply to one datagram; what asks for more is refused. */
+const MAX_REPLY_BYTES = 8 * 1024 * 1024
+/** Datagrams of one reply that are sent before the others have their turn: as many as a Node client reads in one. */
+const DATAGRAMS_PER_TURN = 32
+/** Replies that wait, in bytes: of more, the rest is lost, as on a network that is full. */
+const MAX_WAITING_BYTES = 32 * 1024 * 1024
+/** Bytes that the kernel has not yet taken, beyond which a reply is broken off. */
+const MAX_QUEUED_BYTES = 4 * 1024 * 1024
+const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
+
+/**
+ * A UDP socket that serves requests (protocol.txt, "UDP protocol"): one datagram, one request, one reply of as many
+ * datagrams as it takes.
+ *
+ * The sender of a datagram can be forged, and a server that answers more than it was sent can be made to flood somebody
+ * else. So an address other than loopback is never sent more bytes than its datagram had, or than `udpReplyMaxBytes`
+ * allows: a longer reply is replaced by an error, if that is short enough, and otherwise not sent.
+ */
+export class UdpListener {
+  /** Tells it from the others in `stats conns`. */
+  readonly id: number
+  readonly host: string
+  readonly port: number
+  readonly family: string
+  /** The second in which it last had a request. */
+  lastCommandAt: number
+  /** Who is being served; `undefined` between two requests. */
+  peer: string | undefined
+  readonly #socket: Socket
+  readonly #owner: ConnectionOwner
+  #waitingBytes = 0
+  #isClosed = false
+
+  private constructor(id: number, socket: Socket, owner: ConnectionOwner) {
+    const { address, port, family } = socket.address()
+    this.id = id
+    this.host = address
+    this.port = port
+    this.family = family
+    this.#socket = socket
+    this.#owner = owner
+    this.lastCommandAt = owner.context.store.now
+    socket.on('message', (datagram, from) => this.#receive(datagram, from))
+  }
+
+  /**
+   * Listens.
+   * @throws MemcacheConnectionError if it cannot: the port is taken, or the process may not have it.
+   */
+  static async open(id: number, where: { host: string; port: number }, owner: ConnectionOwner): Promise<UdpListener> {
+    const name = `UDP ${where.host}:${where.port}`
+    let socket: Socket | undefined
+    try {
+      const { address, family } = await lookup(where.host)
+      socket = createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: lookUpNothing })
+      // Since nothing is looked up, it may listen within the call.
+      const listening = once(socket, 'listening')
+      socket.bind({ address, port: where.port, exclusive: true })
+      await listening
+    } catch (cause) {
+      socket?.close()
+      const inUse = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+      throw new MemcacheConnectionError(`cannot listen on ${name}: ${inUse ? 'the port is in use' : String(cause)}`, {
+        server: name,
+        retryable: false,
+        cause,
+      })
+    }
+    // What cannot be sent is lost, as any datagram may be.
+    socket.on('error', (error) => {
+      if (owner.verbosity > 0) owner.log(`${name}: ${error.message}`)
+    })
+    return new UdpListener(id, socket, owner)
+  }
+
+  /** As `stats conns` names it. */
+  get address(): string {
+    return addressText(this.host, this.port)
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#socket.close()
+  }
+
+  #receive(datagram: Buffer, from: RemoteInfo): void {
+    const { context } = this.#owner
+    context.counters.bytesRead += datagram.length
+    if (!isRequest(datagram) || from.port === 0) return
+    this.#owner.tick()
+    this.lastCommandAt = context.store.now
+    this.peer = addressText(from.address, from.port)
+    try {
+      const reply = this.#reply(datagram, from.address)
+      if (reply.length > 0) this.#send(datagram.readUInt16BE(0), reply, from)
+    } catch (error) {
+      this.#owner.failed(error, this.peer)
+    } finally {
+      this.peer = undefined
+    }
+  }
+
+  #reply(datagram: Buffer, from: string): Buffer {
+    const payload = datagram.subarray(UDP_HEADER_BYTES)
+    const isTrusted = isVerified(from)
+    const allowed = isTrusted ? Infinity : Math.max(datagram.length, this.#owner.options.udpReplyMaxBytes)
+    const request = new UdpRequest(this.#owner, this.id, payload, Math.min(allowed, MAX_REPLY_BYTES))
+    const reply = request.run()
+    if (bytesOnTheWire(reply) <= allowed) return reply
+    const refusal = request.refusal()
+    return bytesOnTheWire(refusal) <= allowed ? refusal : Buffer.alloc(0)
+  }
+
+  #send(requestId: number, reply: Buffer, { address, port }: RemoteInfo): void {
+    if (this.#waitingBytes + reply.length > MAX_WAITING_BYTES) return
+    const count = datagramCount(reply.length)
+    let next = 0
+    const sendSome = (): void => {
+      const { replies } = this.#owner.context
+      for (let left = DATAGRAMS_PER_TURN; left > 0 && next < count && !this.#isClosed; left--) {
+        if (this.#socket.getSendQueueSize() > MAX_QUEUED_BYTES) next = count
+        else {
+          const datagram = frameReply(requestId, reply, next++)
+          replies.bytesWritten += datagram.length
+          this.#socket.send(datagram, port, address)
+        }
+      }
+      if (next < count && !this.#isClosed) this.#owner.turns.wait(sendSome)
+      else this.#waitingBytes -= reply.length
+    }
+    this.#waitingBytes += reply.length
+    sendSome()
+  }
+}
+
+/**
+ * Whether a datagram is known to come from its sender's address: from loopback only this machine sends, since kernels drop
+ * what comes from elsewhere under such an address.
+ */
+export function isVerified(address: string): boolean {
+  return LOOPBACK.test(address)
+}
+
+function bytesOnTheWire(reply: Buffer): number {
+  return reply.length + datagramCount(reply.length) * UDP_HEADER_BYTES
+}
+
+function addressText(host: string, port: number): string {
+  return host.includes(':') ? `udp6:[${host}]:${port}` : `udp:${host}:${port}`
+}
+
+/** Replies go to addresses as they came: nothing is looked up for them. */
+function lookUpNothing(
+  address: string,
+  _options: unknown,
+  done: (error: null, address: string, family: number) => void,
+): void {
+  done(null, address, address.includes(':') ? 6 : 4)
+}

@@ -1,0 +1,127 @@
+import { BINARY_REQUEST_MAGIC, Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
+import { BinarySession } from '../binary/binary-session.ts'
+import type { CommandContext } from '../commands/command-context.ts'
+import type { ConnectionOwner } from '../connection.ts'
+import { Progress } from '../long-reply.ts'
+import type { LongReply } from '../long-reply.ts'
+import type { SessionHost } from '../session.ts'
+import { TextSession } from '../text-session.ts'
+
+const NOT_OVER_UDP = Buffer.from('CLIENT_ERROR not available over UDP\r\n')
+const TOO_LONG = Buffer.from('SERVER_ERROR reply too long for UDP\r\n')
+const NOTHING = Buffer.alloc(0)
+const HEADER_BYTES = 24
+
+/**
+ * The requests of one datagram, run to their end. It has a session of its own and leaves nothing behind: what one sender
+ * has begun, no other one goes on with.
+ */
+export class UdpRequest implements SessionHost {
+  readonly id: number
+  readonly owner: ConnectionOwner
+  readonly context: CommandContext
+  readonly #payload: Buffer
+  readonly #maxReplyBytes: number
+  readonly #isBinary: boolean
+  #isClosing = false
+  #isTooLong = false
+  #requests = 0
+  #longReply: LongReply | undefined
+
+  /** @param maxReplyBytes the longest reply that is made; what asks for more is refused. */
+  constructor(owner: ConnectionOwner, id: number, payload: Buffer, maxReplyBytes: number) {
+    this.id = id
+    this.owner = owner
+    this.context = owner.context
+    this.#payload = payload
+    this.#maxReplyBytes = maxReplyBytes
+    this.#isBinary = payload[0] === BINARY_REQUEST_MAGIC
+  }
+
+  /** Runs what the datagram asks for. Returns the reply, which is empty if there is none. */
+  run(): Buffer {
+    const { replies, events } = this.context
+    const { protocol } = this.owner.options
+    if (protocol !== 'auto' && (protocol === 'binary') !== this.#isBinary) return NOTHING
+    // Large values stay where they are until it is known that they are sent.
+    replies.begin({ consumesOnWrite: true })
+    events.connectionId = this.id
+    const session = this.#isBinary ? new BinarySession(this) : new TextSession(this)
+    try {
+      session.push(this.#payload, 0, this.#payload.length)
+      while (!this.#isOver()) {
+        if (this.#longReply !== undefined) this.#goOn(this.#longReply)
+        else if (session.isPaused) session.resume()
+        else break
+      }
+      if (this.#isTooLong) return this.refusal()
+      if (!this.#isClosing) session.endInput()
+      return replies.take()
+    } finally {
+      this.#longReply?.end()
+      session.dispose()
+      replies.discard()
+    }
+  }
+
+  /** The reply to a request whose own would be too long. */
+  refusal(): Buffer {
+    if (!this.#isBinary) return TOO_LONG
+    const header = Buffer.alloc(HEADER_BYTES)
+    const opaque = this.#payload.length < HEADER_BYTES ? 0 : this.#payload.readUInt32BE(12)
+    const response = { opcode: this.#payload[1] ?? 0, status: Status.tooLarge, opaque, cas: undefined }
+    writeBinaryResponseHeader(header, 0, response, { extras: 0, key: 0, value: 0 })
+    return header
+  }
+
+  // SessionHost
+
+  get isClosing(): boolean {
+    return this.#isClosing
+  }
+
+  get hasLongReply(): boolean {
+    return this.#longReply !== undefined
+  }
+
+  get isPipelining(): boolean {
+    return this.#requests > 0
+  }
+
+  countRequest(): boolean {
+    this.#requests++
+    return this.context.replies.pendingBytes > this.#maxReplyBytes
+  }
+
+  endTurn(): void {}
+
+  beginLongReply(reply: LongReply): void {
+    this.#longReply = reply
+    // A dump has no bound, and goes no faster than its client reads: here that is not known.
+    if (reply.state === 'conn_watch') this.#isTooLong = true
+  }
+
+  become(): void {
+    this.#isClosing = true
+  }
+
+  watch(): void {
+    this.context.replies.append(NOT_OVER_UDP)
+  }
+
+  close(): void {
+    this.#isClosing = true
+  }
+
+  #isOver(): boolean {
+    if (this.context.replies.pendingBytes > this.#maxReplyBytes) this.#isTooLong = true
+    return this.#isClosing || this.#isTooLong
+  }
+
+  #goOn(reply: LongReply): void {
+    const progress = reply.next()
+    if (progress === Progress.more) return
+    this.#longReply = undefined
+    if (progress === Progress.failed) this.#isTooLong = true
+  }
+}
