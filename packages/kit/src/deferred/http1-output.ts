@@ -76,11 +76,15 @@ export function isHttp1(response: AnyResponse): response is ServerResponse {
  */
 export class Http1Output implements ResponseOutput {
   readonly #response: Internals
+  readonly #writeRaw: Internals['_writeRaw']
+  readonly #flush: Internals['_flush']
   #isHolding = false
   isHeadSent = false
 
   constructor(response: ServerResponse) {
     this.#response = response as unknown as Internals
+    this.#writeRaw = this.#response._writeRaw
+    this.#flush = this.#response._flush
   }
 
   hold(): void {
@@ -158,8 +162,9 @@ export class Http1Output implements ResponseOutput {
 
   #letGo(): void {
     this.#isHolding = false
-    Reflect.deleteProperty(this.#response, '_writeRaw')
-    Reflect.deleteProperty(this.#response, '_flush')
+    // Put back, and not deleted, which would make the response slow.
+    this.#response._writeRaw = this.#writeRaw
+    this.#response._flush = this.#flush
   }
 }
 

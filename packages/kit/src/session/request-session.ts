@@ -52,6 +52,8 @@ export class RequestSession implements SessionActions {
   #originalId: string | undefined
   #originalText: string | undefined
   #savedText: string | undefined
+  /** What the session was when it was found to need a save at the end. */
+  #endText: string | undefined
   #isTouched = false
   #isSavingAtEnd = false
   /** The session was saved when the head was written. */
@@ -123,7 +125,7 @@ export class RequestSession implements SessionActions {
   }
 
   save(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
-    this.#savedText = textOf(session)
+    this.#savedText = this.#isSavingAtEnd && this.#endText !== undefined ? this.#endText : textOf(session)
     this.#write('save', (done) => this.holder.sessionStore!.set(session.id, session, done), callback, isTold)
   }
 
@@ -246,15 +248,11 @@ export class RequestSession implements SessionActions {
    * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
-    const work = Promise.all(
-      Array.from(this.#writes ?? [], async ({ kind, outcome }) => {
-        try {
-          await outcome
-        } catch (error) {
-          onFailure(error, kind)
-        }
-      }),
+    const writes = [...(this.#writes ?? [])].map(({ kind, outcome }) =>
+      outcome.catch((error: unknown) => onFailure(error, kind)),
     )
+    // Most requests write once.
+    const work = writes.length === 1 ? writes[0]! : Promise.all(writes)
     this.#writes?.clear()
     return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
   }
@@ -446,9 +444,10 @@ export class RequestSession implements SessionActions {
   #shouldSave(session: Session): boolean {
     const { sessionID } = this.holder
     if (typeof sessionID !== 'string') return false
+    const text = (this.#endText = textOf(session))
     return !this.#settings.saveUninitialized && this.#savedText === undefined && this.#cookieId !== sessionID
-      ? this.#isModified(session)
-      : !(this.#originalId === session.id && this.#savedText === textOf(session))
+      ? this.#originalId !== session.id || this.#originalText !== text
+      : !(this.#originalId === session.id && this.#savedText === text)
   }
 
   #shouldSetCookie(session: Session): boolean {
