@@ -12,5 +12,7 @@ export default defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Many tests wait for timers and processes: three workers keep two cores busy.
+    maxWorkers: 3,
   },
 })

@@ -61,6 +61,7 @@ describe('events and counters', () => {
       discarded: 0,
       sets: 2,
       invalidations: 2,
+      limited: 0,
       cacheErrors: 0,
       memoryItems: 0,
       memoryBytes: 0,

@@ -168,6 +168,10 @@ $('#latency').append(
   ),
 )
 
+$('#ratio').append(
+  el('p', { class: 'note' }, 'As memcached counts: a get that makes a missing item (mg with N, a lease) is a hit.'),
+)
+
 /** What is known: the past of each server, and the last snapshot. */
 const state = {
   histories: new Map(),

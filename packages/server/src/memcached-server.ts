@@ -25,7 +25,7 @@ import { printable } from './printable.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
-import { isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
+import { isCutOffMetadata, isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
 import type { CloseReason } from './session.ts'
 import { TlsAcceptor } from './tls/tls-acceptor.ts'
@@ -132,14 +132,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
    * unix socket, with port 0.
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
-   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside `memoryFile`
+   * is an empty `.meta` file of memcached.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
-    this.#listens = true
     this.#restore()
+    this.#listens = true
     const { backlog } = this.#options
     const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
     try {
@@ -230,6 +231,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #restore(): void {
     const { memoryFile } = this.#options
     if (memoryFile === '' || this.#isRestored) return
+    if (isCutOffMetadata(memoryFile)) {
+      throw new MemcacheOptionError(
+        `${memoryFile}.meta is empty: a memcached that used ${memoryFile} did not end well. Remove both files, or name another one`,
+      )
+    }
     this.#isRestored = true
     const { store, clock, events } = this.#owner.context
     this.#owner.tick()

@@ -34,6 +34,10 @@ export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMax
   const resolved: ServerTuning = { ...DEFAULT_TUNING, ...given }
   const { largestChunkBytes } = resolved
   requireThat(resolved.growthFactor > 1, 'growthFactor must be greater than 1')
+  requireThat(
+    Number.isSafeInteger(resolved.reservedBytes) && resolved.reservedBytes >= 0,
+    'reservedBytes must be a whole number',
+  )
   requireThat(resolved.minItemBytes > 0, 'minItemBytes must be greater than 0')
   requireThat(resolved.hashPower >= 12 && resolved.hashPower <= 28, 'hashPower must be from 12 to 28')
   requireThat(

@@ -58,6 +58,16 @@ describe('memcache-ts-server', () => {
     await closed
   })
 
+  it('counts memory that it does not have for tests, as memcached: 4 GiB at once, with --debug-commands alone', () => {
+    const environment = { T_MEMD_INITIAL_MALLOC: '4294967328' }
+    const read = (...args: string[]): unknown => readCommandLine(args, environment)
+    expect(read('-m', '4098', '--debug-commands')).toMatchObject({ options: { tuning: { reservedBytes: 4294967328 } } })
+    expect(read('-m', '4098')).not.toMatchObject({ options: { tuning: { reservedBytes: 4294967328 } } })
+    const store = (reservedBytes: number): MemcachedServer =>
+      new MemcachedServer({ memoryLimitMb: 4098, tuning: { reservedBytes } })
+    expect(store(4294967328).stats()['limit_maxbytes']).toBe(4098 * 1024 * 1024)
+  })
+
   it('tells its version and its flags', () => {
     expect(run('-V')).toMatchObject({ status: 0, errors: '' })
     expect(run('-V').out).toMatch(/^memcache-ts-server \d+\.\d+\.\d+ \(memcached 1\.6\.45 compatible\)\n$/)

@@ -43,6 +43,14 @@ describeWithCommand(['memccapable', '--version'], 'libmemcached-tools', 'libmemc
     expect(failed).toEqual(['ascii delete', 'ascii delete noreply'])
   })
 
+  it('memccapable finds every binary command', async () => {
+    await using server = await launchServer()
+    const args = ['-b', '-h', '127.0.0.1', '-p', String(server.port)]
+    const { stdout, status } = spawnSync('memccapable', args, { encoding: 'utf8' })
+    expect(stdout.match(/^binary \w+ +\[pass\]$/gm)).toHaveLength(27)
+    expect(status).toBe(0)
+  })
+
   it('copy, show, touch and remove', async () => {
     await using server = await launchServer()
     const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-tools-'))

@@ -1,6 +1,12 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 import type { MemcachedServer } from '../src/memcached-server.ts'
+
+/** How often it is looked whether a reply has come before it is given up, for one that is not the expected one. */
+const MAX_TURNS = 2000
 
 /**
  * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back.
@@ -31,6 +37,45 @@ export class Exchange {
   /** Ends the connection, as a client does that goes away. */
   end(): void {
     this.#stream.end()
+  }
+}
+
+/** The same over a socket, whose other end is a server in this process too. */
+export class SocketExchange {
+  closed = false
+  readonly #socket: Socket
+  #received: Buffer[] = []
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => this.#received.push(chunk))
+    socket.on('close', () => (this.closed = true))
+  }
+
+  /** Sends bytes and returns what came back: once that is complete, and the loop has turned again for what is too much. */
+  async send(bytes: string, isComplete: (received: string) => boolean): Promise<string> {
+    await this.#connected()
+    this.#socket.write(Buffer.from(bytes, 'latin1'))
+    for (let turn = 0; turn < MAX_TURNS && !isComplete(this.#text()); turn++) await settle()
+    await settle()
+    const received = this.#text()
+    this.#received = []
+    return received
+  }
+
+  end(): void {
+    this.#socket.destroy()
+  }
+
+  async #connected(): Promise<void> {
+    const isTls = this.#socket instanceof TLSSocket
+    if (isTls && this.#socket.getProtocol() === null) await once(this.#socket, 'secureConnect')
+    else if (this.#socket.connecting) await once(this.#socket, 'connect')
+  }
+
+  #text(): string {
+    return Buffer.concat(this.#received).toString('latin1')
   }
 }
 

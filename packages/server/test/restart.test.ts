@@ -193,6 +193,17 @@ describe('a restart with memoryFile', () => {
     ])
     expect(readFileSync(file, 'utf8')).toBe('letters '.repeat(100))
   })
+
+  it('does not start beside an empty .meta file of memcached, and does once it is gone', async () => {
+    const file = newFile()
+    await (await life(file, new FakeClock(), 'set a 0 0 1\r\n1\r\n')).server.close()
+    writeFileSync(`${file}.meta`, '')
+    await using server = new MemcachedServer({ port: 0, memoryFile: file })
+    await expect(server.listen()).rejects.toThrow(`${file}.meta is empty`)
+    rmSync(`${file}.meta`)
+    await server.listen()
+    expect(server.stats()['curr_items']).toBe(1)
+  })
 })
 
 describe('memcache-ts-server -e', () => {

@@ -1,7 +1,20 @@
-import { escapeBytes, FakeClock, readTranscript, sameAnswer, unescapeBytes } from 'memcache-ts-testing'
-import { afterAll, describe, expect, it } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { connect as connectPlain } from 'node:net'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import {
+  escapeBytes,
+  FakeClock,
+  readTranscript,
+  sameAnswer,
+  TestCertificates,
+  unescapeBytes,
+} from 'memcache-ts-testing'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
-import { Exchange } from './exchange.ts'
+import type { MemcachedServerOptions } from '../src/options.ts'
+import { Exchange, SocketExchange } from './exchange.ts'
 
 const FOLDER = new URL('../../../conformance/transcripts/', import.meta.url)
 /** Known to be otherwise: see conformance/known-differences.js. */
@@ -9,13 +22,35 @@ const KNOWN_DIFFERENCES = new Set([
   'mg djQ= b N30 k v\\r\\nmg djQ= b k v\\r\\nmg v4 k v\\r\\nmd djQ= b k q\\r\\nmg v4\\r\\n',
 ])
 
-/** What `npm run conformance` does over TCP, on streams in this process and with a clock of its own. */
-describe.each([
-  ['text-and-meta.memcached-1.6.45.txt', 140],
-  ['more.memcached-1.6.45.txt', 153],
-])('replies are those of memcached 1.6.45: %s', (file, count) => {
+const certificates = new TestCertificates()
+const { cert, key } = certificates.issue('server')
+const socketFile = join(certificates.folder, 'server.sock')
+afterAll(() => certificates.dispose())
+
+/** The ways to a server: its options, and how to connect once it listens; the first one is a stream within this process. */
+const WAYS: Record<string, { options: MemcachedServerOptions; open?: (port: number) => Socket }> = {
+  'a stream': { options: {} },
+  TCP: { options: { port: 0 }, open: (port) => connectPlain(port, '127.0.0.1') },
+  'a unix socket': { options: { unixSocket: socketFile }, open: () => connectPlain(socketFile) },
+  TLS: {
+    options: { port: 0, tls: { chainCertFile: cert, keyFile: key } },
+    open: (port) => connect({ port, host: '127.0.0.1', ca: readFileSync(certificates.ca.cert) }),
+  },
+}
+
+/** What `npm run conformance` does with processes, in this one and with a clock of its own. */
+describe.each(
+  [['text-and-meta.memcached-1.6.45.txt', 140] as const, ['more.memcached-1.6.45.txt', 153] as const].flatMap(
+    ([file, count]) => Object.keys(WAYS).map((way) => [file, way, count] as const),
+  ),
+)('replies are those of memcached 1.6.45: %s over %s', (file, way, count) => {
+  const { options, open } = WAYS[way]!
   const clock = new FakeClock()
-  const server = new MemcachedServer({ clock })
+  const server = new MemcachedServer({ ...options, clock })
+  let port = 0
+  beforeAll(async () => {
+    if (open !== undefined) ({ port } = await server.listen())
+  })
   afterAll(() => server.close())
   // A line cut off in the recording cannot be sent again.
   const exchanges = readTranscript(new URL(file, FOLDER)).filter(
@@ -29,10 +64,11 @@ describe.each([
   it.each(exchanges.map((exchange) => [exchange.sent.join(' || ').slice(0, 100), exchange] as const))(
     '%s',
     async (_, { sent, received }) => {
-      const exchange = new Exchange(server)
+      const exchange = open === undefined ? new Exchange(server) : new SocketExchange(open(port))
       for (const [index, packet] of sent.entries()) {
-        const reply = escapeBytes(await exchange.send(unescapeBytes(packet)))
-        const answer = exchange.closed ? `${reply} [closed]` : reply
+        const answerOf = (reply: string): string => `${escapeBytes(reply)}${exchange.closed ? ' [closed]' : ''}`
+        const isComplete = (reply: string): boolean => sameAnswer(received[index]!, answerOf(reply))
+        const answer = answerOf(await exchange.send(unescapeBytes(packet), isComplete))
         if (!sameAnswer(received[index]!, answer)) expect(answer).toBe(received[index])
       }
       exchange.end()

@@ -2,7 +2,7 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
-import type { CacheStore } from './cache-store.ts'
+import type { CacheStore, Fetched, FetchRequest, Filled, Filling } from './cache-store.ts'
 import { ClassicStore } from './classic-store.ts'
 import { MetaStore } from './meta-store.ts'
 
@@ -27,6 +27,27 @@ export class AdaptiveStore {
     return this.#storeOf(key).tellsTtl
   }
 
+  /**
+   * Looks a key up as `CacheStore.fetch` does. `failed` makes of an error what the lookup comes to: on the way of every read, each promise
+   * less counts.
+   */
+  fetch<Failed>(key: string, request: FetchRequest, failed: (error: unknown) => Failed): Promise<Fetched | Failed> {
+    const store = this.#storeOf(key)
+    if (store === this.#classic) return store.fetch(key, request, failed)
+    return store.fetch(key, request, (error) =>
+      this.#retried(key, error, (using) => using.fetch(key, request, failed), failed),
+    )
+  }
+
+  /** Fills a lease as `CacheStore.fill` does; `failed` makes of an error what it comes to. */
+  fill<Failed>(key: string, filling: Filling, failed: (error: unknown) => Failed): Promise<Filled | Failed> {
+    const store = this.#storeOf(key)
+    if (store === this.#classic) return store.fill(key, filling, failed)
+    return store.fill(key, filling, (error) =>
+      this.#retried(key, error, (using) => using.fill(key, filling, failed), failed),
+    )
+  }
+
   /** Does something with the store of a key; once more where it turns out that its server has no meta commands. */
   use<Result>(key: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
     const store = this.#storeOf(key)
@@ -36,6 +57,18 @@ export class AdaptiveStore {
       this.#giveUpMeta(key, error)
       return task(this.#classic)
     })
+  }
+
+  /** The same by classic commands, where the error says that the server has no others. */
+  #retried<Result, Failed>(
+    key: string,
+    error: unknown,
+    task: (store: CacheStore) => Promise<Result>,
+    failed: (error: unknown) => Failed,
+  ): Promise<Result> | Failed {
+    if (!(error instanceof MemcacheUnsupportedError)) return failed(error)
+    this.#giveUpMeta(key, error)
+    return task(this.#classic)
   }
 
   #storeOf(key: string): CacheStore {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
-import { attempt, AWAY } from './attempt.ts'
+import { attempt, away, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import { factsOf, valueOf } from './entry.ts'
 import { LEASE_STUB } from './kit-codec.ts'
@@ -173,10 +173,7 @@ export class AtomicWrites {
     const hasTags = Object.keys(generations).length > 0
     const item = hasTags ? codec.entry(encoded, { tags: generations }) : encoded
     this.#forget(name)
-    const filled = await attempt(
-      store.use(name, (using) => using.fill(name, item, casUnique, ttlSeconds)),
-      report,
-    )
+    const filled = await store.fill(name, { item, casUnique, ttlSeconds }, (error) => away(error, report))
     this.#forget(name)
     if (filled === AWAY || filled === undefined) return false
     report.set(name)

@@ -13,12 +13,18 @@ export function attempt<Result>(
   report: CacheReport,
   failed?: (error: unknown) => void,
 ): Promise<Result | typeof AWAY> {
-  return operation.catch((error: unknown) => {
-    if (isCallersMistake(error)) throw error
-    report.failed(error)
-    failed?.(error)
-    return AWAY
-  })
+  return operation.catch((error: unknown) => away(error, report, failed))
+}
+
+/**
+ * What an operation of the cache that failed comes to.
+ * @throws the error if it is the caller's mistake.
+ */
+export function away(error: unknown, report: CacheReport, failed?: (error: unknown) => void): typeof AWAY {
+  if (isCallersMistake(error)) throw error
+  report.failed(error)
+  failed?.(error)
+  return AWAY
 }
 
 /** Whether an error says that the caller has to change something. */

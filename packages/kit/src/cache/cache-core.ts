@@ -12,6 +12,7 @@ import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './get-or
 import type { KitCodec } from './kit-codec.ts'
 import { LeasedLoads } from './leased-loads.ts'
 import { currentLoad } from './load-chain.ts'
+import { LoadDeadlines } from './load-deadlines.ts'
 import { Lookups } from './lookups.ts'
 import { acquireLock } from './lock.ts'
 import type { LockRequest, MemcacheLock } from './lock.ts'
@@ -86,7 +87,7 @@ export class CacheCore {
     const tags: Tags = new Tags(store, pending)
     const doubtful = new DoubtfulLeases(store)
     const classes = new ClassWarnings(logger)
-    this.parts = { ...options, store, pending, doubtful, classes, tags, root }
+    this.parts = { ...options, store, pending, doubtful, classes, tags, root, deadlines: new LoadDeadlines() }
     this.#client = client
     this.#lookups = new Lookups(this.parts)
     this.#loads = new LeasedLoads(this.parts)

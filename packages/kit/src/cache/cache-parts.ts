@@ -3,6 +3,7 @@ import type { AdaptiveStore } from './adaptive-store.ts'
 import type { ClassWarnings } from '../revive/class-warnings.ts'
 import type { CacheReport } from './cache-report.ts'
 import type { LoadingDefaults } from './get-or-set-options.ts'
+import type { LoadDeadlines } from './load-deadlines.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import type { KitCodec } from './kit-codec.ts'
 import type { DoubtfulLeases } from './doubtful-leases.ts'
@@ -18,6 +19,8 @@ export interface CacheParts {
   readonly pending: PendingInvalidations
   readonly root: RootGeneration
   readonly doubtful: DoubtfulLeases
+  /** The time limits of loads. */
+  readonly deadlines: LoadDeadlines
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport
   /** Makes plain data of what is stored, and warns of classes. */

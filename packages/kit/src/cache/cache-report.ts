@@ -33,7 +33,8 @@ export interface MemcacheEvents {
   back: [server: string]
 }
 
-const NAMES = [
+/** All events of a `Memcache`. */
+export const CACHE_EVENTS = [
   'hit',
   'miss',
   'stale',
@@ -49,10 +50,9 @@ const NAMES = [
   'back',
 ] as const satisfies readonly (keyof MemcacheEvents)[]
 
-const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channel(`memcache-ts:${name}`)])) as unknown as Record<
-  keyof MemcacheEvents,
-  ReturnType<typeof channel>
->
+const CHANNELS = Object.fromEntries(
+  CACHE_EVENTS.map((name) => [name, channel(`memcache-ts:${name}`)]),
+) as unknown as Record<keyof MemcacheEvents, ReturnType<typeof channel>>
 
 /** What is counted as it happens; the rest of `CacheStats` is how things stand. */
 export type CountedStats = Omit<
@@ -81,6 +81,7 @@ export class CacheReport {
     discarded: 0,
     sets: 0,
     invalidations: 0,
+    limited: 0,
     cacheErrors: 0,
   }
 
@@ -133,6 +134,10 @@ export class CacheReport {
   invalidated(tags: readonly string[]): void {
     this.stats.invalidations++
     this.#tell('invalidate', tags)
+  }
+
+  limited(): void {
+    this.stats.limited++
   }
 
   /** A value is returned, and cannot be stored: that is counted, and told once for each reason. */

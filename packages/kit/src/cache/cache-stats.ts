@@ -30,6 +30,8 @@ export interface CacheStats {
   sets: number
   /** Deletes and invalidations that were confirmed. */
   invalidations: number
+  /** Calls that a rate limiter of this cache denied, in this process. */
+  limited: number
   /** Operations of the cache that failed; the application went on without. */
   cacheErrors: number
   /** Deletes and invalidations that wait for a server to come back. */

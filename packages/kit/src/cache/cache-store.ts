@@ -42,6 +42,17 @@ export interface FetchRequest {
   readonly value: boolean
 }
 
+/** A value for a lease. */
+export interface Filling {
+  readonly item: EncodedItem
+  /** What the value is stored in place of. */
+  readonly casUnique: bigint
+  readonly ttlSeconds: number
+}
+
+/** What a filled item has, as far as the server tells; `undefined`: it was changed or deleted, so that nothing was stored. */
+export type Filled = { readonly casUnique?: bigint } | undefined
+
 /** A tag's generation. */
 export interface TagGeneration {
   readonly generation: number
@@ -63,17 +74,20 @@ export interface TagGeneration {
 export interface CacheStore {
   /** Whether the remaining lifetime of items is told, so that a bare value's soft expiry can be seen. */
   readonly tellsTtl: boolean
-  /** Looks a key up; on a miss, takes its lease. */
-  fetch(key: string, request: FetchRequest): Promise<Fetched>
+  /** Looks a key up; on a miss, takes its lease. `failed` makes of an error what the lookup comes to. */
+  fetch<Failed>(
+    key: string,
+    request: FetchRequest,
+    failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
+  ): Promise<Fetched | Failed>
   /** Takes the right to load an item anew before it is stale; its cas unique, or `undefined` when another has it. */
   claim(key: string, item: StoredItem): Promise<bigint | undefined>
   /** Stores a value in place of the item with this cas unique; the new one, or `undefined` when it was changed or deleted. */
-  fill(
+  fill<Failed>(
     key: string,
-    item: EncodedItem,
-    casUnique: bigint,
-    ttlSeconds: number,
-  ): Promise<{ casUnique?: bigint } | undefined>
+    filling: Filling,
+    failed: (error: unknown) => Failed | Promise<Failed | Filled>,
+  ): Promise<Filled | Failed>
   /** Stores a value whatever is there. */
   set(key: string, item: EncodedItem, ttlSeconds: number): Promise<{ casUnique?: bigint }>
   /** Gives a lease back without a value: the next caller loads at once. Whether it was still held. */

@@ -1,7 +1,7 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix, storedKey } from '../cache-key.ts'
-import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
+import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
 import { factsOf } from './entry.ts'
 import { LEASE_STUB, STUB_ITEM } from './kit-codec.ts'
 import type { EncodedItem } from './kit-codec.ts'
@@ -26,9 +26,16 @@ export class ClassicStore implements CacheStore {
     this.#clock = clock
   }
 
-  async fetch(key: string, { staleSeconds }: FetchRequest): Promise<Fetched> {
-    const found = await this.#client.gets(key).catch(unreadable)
-    if (found !== undefined && 'kind' in found) return found
+  fetch<Failed>(
+    key: string,
+    request: FetchRequest,
+    failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
+  ): Promise<Fetched | Failed> {
+    return this.#fetch(key, request).catch((error: unknown) => unreadable(error) ?? failed(error))
+  }
+
+  async #fetch(key: string, { staleSeconds }: FetchRequest): Promise<Fetched> {
+    const found = await this.#client.gets(key)
     if (found !== undefined && found.value !== LEASE_STUB) return this.#found(key, found, staleSeconds)
     if (found !== undefined) return { kind: 'taken', casUnique: found.casUnique }
     const won = await this.#client.add(key, STUB_ITEM, this.#leaseSeconds)
@@ -45,8 +52,14 @@ export class ClassicStore implements CacheStore {
     return won ? casUnique : undefined
   }
 
-  async fill(key: string, item: EncodedItem, casUnique: bigint, ttlSeconds: number) {
-    return (await this.#client.cas(key, item, casUnique, lifetime(ttlSeconds))) === 'stored' ? {} : undefined
+  fill<Failed>(
+    key: string,
+    { item, casUnique, ttlSeconds }: Filling,
+    failed: (error: unknown) => Failed | Promise<Failed | Filled>,
+  ): Promise<Filled | Failed> {
+    return this.#client
+      .cas(key, item, casUnique, lifetime(ttlSeconds))
+      .then((status) => (status === 'stored' ? {} : undefined), failed)
   }
 
   async set(key: string, item: EncodedItem, ttlSeconds: number) {

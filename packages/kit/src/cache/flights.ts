@@ -1,3 +1,4 @@
+import { Abandonment } from './abandonment.ts'
 import { currentLoad } from './load-chain.ts'
 import type { LoadNode } from './load-chain.ts'
 
@@ -6,7 +7,7 @@ export interface Flight<Result> {
   readonly result: Promise<Result>
   /** Nobody waits for it: it goes on for those who come after. */
   readonly background: boolean
-  readonly controller: AbortController
+  readonly stop: Abandonment
   /** The load that it is, where callers could come to wait for themselves. */
   readonly node: LoadNode | undefined
   /** Callers that wait; when it ends, those that are given what it brought. */
@@ -26,15 +27,16 @@ export class Flights<Result> {
 
   start(
     key: string,
-    work: (signal: AbortSignal) => Promise<Result>,
+    work: (stop: Abandonment) => Promise<Result>,
     { background = false, node }: { background?: boolean; node?: LoadNode } = {},
   ): Flight<Result> {
-    const controller = new AbortController()
-    const result = work(controller.signal).finally(() => this.#forget(key, flight))
-    // Those who wait hear of the error; when all have left, nobody has to.
-    result.catch(() => {})
-    const flight: Flight<Result> = { result, background, controller, node, waiters: 0 }
+    const stop = new Abandonment()
+    const result = work(stop)
+    const flight: Flight<Result> = { result, background, stop, node, waiters: 0 }
     this.#flights.set(key, flight)
+    // Before those who wait hear of it. When all have left, nobody has to hear of an error.
+    const end = (): void => this.#forget(key, flight)
+    result.then(end, end)
     return flight
   }
 
@@ -55,7 +57,7 @@ export class Flights<Result> {
         if (flight.waiters === 0 && !flight.background) {
           // The next caller starts anew instead of joining work that is being given up.
           this.#forget(key, flight)
-          flight.controller.abort(signal.reason)
+          flight.stop.abort(signal.reason)
         }
         reject(signal.reason as Error)
       }
@@ -73,7 +75,7 @@ export class Flights<Result> {
   /** Lets others join work again that was detached, unless there is other work for its key meanwhile. */
   attach(key: string, flight: Flight<Result>): void {
     // What was given up meanwhile ends for those who would join it too.
-    if (!this.#flights.has(key) && !flight.controller.signal.aborted) this.#flights.set(key, flight)
+    if (!this.#flights.has(key) && !flight.stop.aborted) this.#flights.set(key, flight)
   }
 
   detachAll(): void {

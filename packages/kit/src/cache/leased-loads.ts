@@ -1,6 +1,8 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { attempt, AWAY } from './attempt.ts'
+import type { Abandonment } from './abandonment.ts'
+import { attempt, away, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
+import type { Filled } from './cache-store.ts'
 import { surelyFreshUntilMs } from './early-refresh.ts'
 import { copyValue } from './copy-value.ts'
 import type { EntryFacts } from './entry.ts'
@@ -102,27 +104,24 @@ export class LeasedLoads {
     return flight?.background === false ? flight : undefined
   }
 
-  async wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
-    const outcome = await this.#flights.wait(name, flight, signal)
-    // One that is not confirmed is that of who loads it alone.
-    if (flight.waiters === 1 || !outcome.confirmed) return outcome
-    return { value: copyValue(outcome.value), confirmed: true }
+  wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
+    return this.#flights.wait(name, flight, signal).then((outcome) => {
+      // One that is not confirmed is that of who loads it alone.
+      if (flight.waiters === 1 || !outcome.confirmed) return outcome
+      return { value: copyValue(outcome.value), confirmed: true }
+    })
   }
 
   start(
     target: LoadTarget,
     { node, right, background = false, keptMs = Infinity }: LoadStart,
-    run: (signal: AbortSignal) => Promise<Loaded>,
+    run: (stop: Abandonment) => Promise<Loaded>,
   ): Flight<LoadOutcome> {
-    const work = async (signal: AbortSignal): Promise<LoadOutcome> => {
+    const work = (stop: Abandonment): Promise<LoadOutcome> => {
       this.#underWay++
-      try {
-        return await (right === undefined
-          ? this.#loadUnleased(target, run(signal))
-          : this.#loadAndStore(target, { right, keptMs }, run(signal)))
-      } finally {
-        this.#underWay--
-      }
+      return right === undefined
+        ? this.#loadUnleased(target, run(stop))
+        : this.#loadAndStore(target, { right, keptMs }, run(stop))
     }
     return this.#flights.start(target.name, work, { background, node })
   }
@@ -162,15 +161,19 @@ export class LeasedLoads {
     const { memory, report } = this.#parts
     report.stats.unleasedLoads++
     const stamp = memory?.stamp()
-    const loaded = await run
-    const { value, isCopied } = this.#isolated(name, loaded)
-    if (!isCopied) return { value, confirmed: false, isUnstorable: true }
-    if (l1 && memory !== undefined && !loaded.skipsStore && value !== undefined) {
-      const lifetime = this.#lifetimeOf(name, loading, loaded)
-      const about = { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds: lifetime?.freshSeconds ?? 0 }
-      if (lifetime !== undefined) memory.put(name, value, { tags: {} }, about, stamp!)
+    try {
+      const loaded = await run
+      const { value, isCopied } = this.#isolated(name, loaded)
+      if (!isCopied) return { value, confirmed: false, isUnstorable: true }
+      if (l1 && memory !== undefined && !loaded.skipsStore && value !== undefined) {
+        const lifetime = this.#lifetimeOf(name, loading, loaded)
+        const about = { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds: lifetime?.freshSeconds ?? 0 }
+        if (lifetime !== undefined) memory.put(name, value, { tags: {} }, about, stamp!)
+      }
+      return { value, confirmed: true }
+    } finally {
+      this.#underWay--
     }
-    return { value, confirmed: true }
   }
 
   /** A loaded value as later callers would get it, and nobody else's: the loader may keep what it returned. */
@@ -218,35 +221,38 @@ export class LeasedLoads {
       throw error
     } finally {
       this.#keeper.release(right.lease)
+      this.#underWay--
     }
   }
 
-  async #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
+  /** A function without `await`: mostly it only hands on what `#fill` returns. */
+  #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
     const { value, encoded, isCopied } = this.#prepared(target.name, loaded)
     const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
     if (encoded === undefined || lifetime === undefined) {
       // Whoever asks from now on finds out for himself.
       this.#flights.detach(target.name)
-      const isHeld = await this.#free(lease)
-      return isCopied ? { value, confirmed: isHeld } : { value, confirmed: false, isUnstorable: true }
+      return this.#free(lease).then((isHeld) =>
+        isCopied ? { value, confirmed: isHeld } : { value, confirmed: false, isUnstorable: true },
+      )
     }
-    const all = await this.#withLoadedTags(generations, loaded)
-    if (all !== undefined && Object.keys(all).length > MAX_TAGS) {
-      this.#parts.report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
-      this.#flights.detach(target.name)
-      return { value, confirmed: await this.#free(lease) }
-    }
-    if (all !== undefined) {
+    const fill = (all: Generations): Promise<LoadOutcome> => {
       const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
       return this.#fill(target, lease, { value, encoded, facts }, lifetime)
     }
-    this.#flights.detach(target.name)
-    this.#parts.report.stats.discarded++
-    await this.#free(lease)
-    return { value, confirmed: false }
+    if (loaded.tags.length === 0) return fill(generations)
+    return this.#withLoadedTags(generations, loaded).then((all) => {
+      const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
+      if (all !== undefined && !isTooMuch) return fill(all)
+      this.#flights.detach(target.name)
+      const { report } = this.#parts
+      if (!isTooMuch) report.stats.discarded++
+      else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
+      return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld }))
+    })
   }
 
-  async #fill(
+  #fill(
     { name, l1 }: LoadTarget,
     lease: HeldLease,
     { value, encoded, facts }: { value: unknown; encoded: EncodedItem; facts: EntryFacts },
@@ -259,21 +265,25 @@ export class LeasedLoads {
     // Whoever asks after the fill was sent must not be given what a later delete has taken away.
     this.#flights.detach(name)
     const stamp = memory?.stamp()
-    const filling = attempt(
-      store.use(name, (using) => using.fill(name, item, lease.casUnique, keptSeconds)),
-      report,
+    const { casUnique } = lease
+    const filling = store.fill<typeof AWAY>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
+      away(error, report),
     )
-    const tagKeys = Object.keys(generations)
-    const current = tagKeys.length === 0 ? generations : await attempt(tags.read(tagKeys), report)
-    const filled = await filling
-    if (filled === AWAY) return { value, confirmed: false }
-    if (filled === undefined || current === AWAY || tags.judge(generations, current) !== 'same') {
-      report.stats.discarded++
-      return { value, confirmed: false }
+    const filled = (given: Filled | typeof AWAY, current: Generations | typeof AWAY): LoadOutcome => {
+      if (given === AWAY) return { value, confirmed: false }
+      if (given === undefined || current === AWAY || tags.judge(generations, current) !== 'same') {
+        report.stats.discarded++
+        return { value, confirmed: false }
+      }
+      report.set(name)
+      if (l1) memory?.put(name, value, facts, { casUnique: given.casUnique, size: item.size, freshSeconds }, stamp!)
+      return { value, confirmed: true }
     }
-    report.set(name)
-    if (l1) memory?.put(name, value, facts, { casUnique: filled.casUnique, size: item.size, freshSeconds }, stamp!)
-    return { value, confirmed: true }
+    const tagKeys = Object.keys(generations)
+    if (tagKeys.length === 0) return filling.then((given) => filled(given, generations))
+    return Promise.all([filling, attempt(tags.read(tagKeys), report)]).then(([given, current]) =>
+      filled(given, current),
+    )
   }
 
   /** The generations of all tags as they were when the load began; `undefined` when one may have changed since. */

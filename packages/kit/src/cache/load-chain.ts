@@ -36,15 +36,11 @@ export class LoadNode {
     this.#outermost = this.#parent === undefined ? this : this.#parent.#outermost
   }
 
-  /** Runs a loader in the context of this load. */
-  async run<Result>(load: () => Result | Promise<Result>): Promise<Result> {
+  /** Runs a loader in the context of this load, until `end`. */
+  run<Result>(load: () => Result): Result {
     this.#isRunning = true
     underWay++
-    try {
-      return await running.run(this, load)
-    } finally {
-      this.end()
-    }
+    return running.run(this, load)
   }
 
   /** It is over, or nobody waits for it any more: what its loader goes on with by itself is part of no load. */

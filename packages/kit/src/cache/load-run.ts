@@ -1,10 +1,13 @@
-import { LongTimer, MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheReport } from './cache-report.ts'
+import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
+import type { CacheParts } from './cache-parts.ts'
 import { checkTags } from './get-or-set-options.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import { lateSeconds } from './lifetime.ts'
 import type { LoadNode } from './load-chain.ts'
+import type { TimeLimited } from './load-deadlines.ts'
 
 /** What a loader brought, and said of it. */
 export interface Loaded {
@@ -24,7 +27,7 @@ export interface Loaded {
 export interface LoadConditions {
   readonly name: string
   readonly node: LoadNode
-  readonly signal: AbortSignal
+  readonly stop: StopSource
   readonly hardTimeoutMs: number
   /** Makes a copy of the value that is being replaced, for a loader that asks for it. */
   readonly stale: (() => unknown) | undefined
@@ -38,44 +41,128 @@ const NOT_MODIFIED: unique symbol = Symbol('not modified')
 
 /**
  * Runs a loader, for as long as it may take and somebody waits for it. One that goes on is left to itself.
- * @throws what it throws; MemcacheLoaderTimeoutError when it takes longer; the signal's reason when that is aborted.
+ * @throws what it throws; MemcacheLoaderTimeoutError when it takes longer; the reason for which nobody waits any more.
  */
-export async function runLoader(
+export function runLoader(
   load: (context: LoadContext) => unknown,
-  { name, node, signal, hardTimeoutMs, stale }: LoadConditions,
-  report: CacheReport,
+  conditions: LoadConditions,
+  parts: Pick<CacheParts, 'report' | 'deadlines'>,
 ): Promise<Loaded> {
-  const end = new LoaderEnd(name, node, hardTimeoutMs, signal)
-  const context = new LoaderContext(end.signal, stale)
-  report.stats.loads++
-  const beganMs = performance.now()
-  try {
-    const loaded = await Promise.race([node.run(() => load(context)), end.reached])
+  return new Promise((resolve, reject) => new LoaderRun(conditions, parts, resolve, reject).start(load))
+}
+
+/** One run of a loader: it ends by its value, its error, its time limit, or because nobody waits any more. */
+class LoaderRun implements TimeLimited {
+  readonly deadlineMs: number
+  readonly #conditions: LoadConditions
+  readonly #parts: Pick<CacheParts, 'report' | 'deadlines'>
+  readonly #resolve: (loaded: Loaded) => void
+  readonly #reject: (error: unknown) => void
+  readonly #stop = new Abandonment()
+  readonly #context: LoaderContext
+  readonly #beganMs = performance.now()
+  #hasEnded = false
+
+  constructor(
+    conditions: LoadConditions,
+    parts: Pick<CacheParts, 'report' | 'deadlines'>,
+    resolve: (loaded: Loaded) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#conditions = conditions
+    this.#parts = parts
+    this.#resolve = resolve
+    this.#reject = reject
+    this.deadlineMs = this.#beganMs + conditions.hardTimeoutMs
+    this.#context = new LoaderContext(this.#stop, conditions.stale)
+  }
+
+  start(load: (context: LoadContext) => unknown): void {
+    const { node, stop } = this.#conditions
+    const { report, deadlines } = this.#parts
+    report.stats.loads++
+    if (stop.aborted) {
+      this.#giveUp(stop.reason)
+      return
+    }
+    stop.addEventListener('abort', this.#abandoned, { once: true })
+    deadlines.add(this)
+    let loading: unknown
+    try {
+      loading = node.run(() => load(this.#context))
+    } catch (error) {
+      this.#failed(error)
+      return
+    }
+    Promise.resolve(loading).then(this.#loaded, this.#failed)
+  }
+
+  expire(): void {
+    const { name, hardTimeoutMs } = this.#conditions
+    const text = `the loader of ${name} took longer than ${hardTimeoutMs} ms`
+    this.#giveUp(new MemcacheLoaderTimeoutError(text, { key: name }))
+  }
+
+  readonly #abandoned = (): void => this.#giveUp(this.#conditions.stop.reason)
+
+  readonly #loaded = (loaded: unknown): void => {
+    if (!this.#end()) return
+    const { name, stale } = this.#conditions
+    const beganMs = this.#beganMs
     const tookMs = performance.now() - beganMs
-    report.loaded(name, tookMs)
-    const value = loaded === NOT_MODIFIED ? stale?.() : loaded
-    const { ttlSeconds, tags, skipsStore, fault } = context
-    return { value, ttlSeconds, tags, skipsStore, fault, beganMs, tookMs }
-  } catch (error) {
-    report.loadFailed(name, performance.now() - beganMs, error)
-    throw error
-  } finally {
-    end.clear()
+    try {
+      const value = loaded === NOT_MODIFIED ? stale?.() : loaded
+      this.#parts.report.loaded(name, tookMs)
+      const { ttlSeconds, tags, skipsStore, fault } = this.#context
+      this.#resolve({ value, ttlSeconds, tags, skipsStore, fault, beganMs, tookMs })
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  readonly #failed = (error: unknown): void => {
+    if (this.#end()) this.#fail(error)
+  }
+
+  #giveUp(reason: unknown): void {
+    if (!this.#end()) return
+    this.#fail(reason)
+    this.#stop.abort(reason)
+  }
+
+  #fail(error: unknown): void {
+    this.#parts.report.loadFailed(this.#conditions.name, performance.now() - this.#beganMs, error)
+    this.#reject(error)
+  }
+
+  /** Whether this is its end, and not something that comes after it. */
+  #end(): boolean {
+    if (this.#hasEnded) return false
+    this.#hasEnded = true
+    const { node, stop } = this.#conditions
+    node.end()
+    this.#parts.deadlines.delete(this)
+    stop.removeEventListener('abort', this.#abandoned)
+    return true
   }
 }
 
 /** What a loader is told, and says. What it says wrongly fails no load: the value is returned, and not stored. */
 class LoaderContext implements LoadContext {
-  readonly signal: AbortSignal
+  readonly #stop: { readonly signal: AbortSignal }
   readonly #stale: (() => unknown) | undefined
   ttlSeconds: number | undefined
   readonly tags: string[] = []
   skipsStore = false
   fault: unknown
 
-  constructor(signal: AbortSignal, stale: (() => unknown) | undefined) {
-    this.signal = signal
+  constructor(stop: { readonly signal: AbortSignal }, stale: (() => unknown) | undefined) {
+    this.#stop = stop
     this.#stale = stale
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal
   }
 
   get stale(): unknown {
@@ -113,47 +200,5 @@ class LoaderContext implements LoadContext {
 
   readonly skipStore = (): void => {
     this.skipsStore = true
-  }
-}
-
-/** The end of a loader's time: it took too long, or nobody waits any more. */
-class LoaderEnd {
-  readonly #controller = new AbortController()
-  readonly #outer: AbortSignal
-  readonly #node: LoadNode
-  readonly reached: Promise<never>
-  #reject!: (error: unknown) => void
-  readonly #timer: LongTimer | undefined
-
-  constructor(name: string, node: LoadNode, timeoutMs: number, outer: AbortSignal) {
-    this.#outer = outer
-    this.#node = node
-    this.reached = new Promise((_, reject) => (this.#reject = reject))
-    this.reached.catch(() => {})
-    if (outer.aborted) this.#abort()
-    else outer.addEventListener('abort', this.#abort, { once: true })
-    if (timeoutMs !== Infinity) {
-      this.#timer = new LongTimer(() => {
-        const text = `the loader of ${name} took longer than ${timeoutMs} ms`
-        this.#end(new MemcacheLoaderTimeoutError(text, { key: name }))
-      }, timeoutMs)
-    }
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  clear(): void {
-    this.#timer?.clear()
-    this.#outer.removeEventListener('abort', this.#abort)
-  }
-
-  readonly #abort = (): void => this.#end(this.#outer.reason)
-
-  #end(reason: unknown): void {
-    this.#node.end()
-    this.#reject(reason)
-    this.#controller.abort(reason)
   }
 }

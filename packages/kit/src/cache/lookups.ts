@@ -1,4 +1,4 @@
-import { attempt, AWAY } from './attempt.ts'
+import { attempt, away, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
 import type { Fetched, StoredItem } from './cache-store.ts'
 import { copyValue } from './copy-value.ts'
@@ -120,33 +120,44 @@ export class Lookups {
     if (asked === undefined) {
       // What was sent must not be joined by who asks later: the key may be deleted in between.
       if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
-      const { root } = this.#parts
-      asked = this.#find({ ...request, required: root.with(request.required), tagKeys: root.with(request.tagKeys) })
+      asked = this.#find(this.#withRoot(request), 0)
       this.#asked.set(question, asked)
     }
     return asked
   }
 
-  async #find(request: LookupRequest): Promise<Lookup> {
+  /** With the root's tag, if it was ever raised. */
+  #withRoot(request: LookupRequest): LookupRequest {
+    const { root } = this.#parts
+    const required = root.with(request.required)
+    return required === request.required ? request : { ...request, required, tagKeys: root.with(request.tagKeys) }
+  }
+
+  /** Callbacks instead of `await`: each promise less counts on the way of every read. */
+  #find(request: LookupRequest, round: number): Promise<Lookup> {
     const { store, tags, memory, report, doubtful } = this.#parts
     const { name, tagKeys, staleSeconds } = request
-    const failed = (error: unknown): void => doubtful.add(name, error)
-    for (let round = 0; round < MOST_ROUNDS; round++) {
-      const known = request.l1 ? memory?.known(name) : undefined
-      const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
-      const stamp = memory?.stamp()
-      const fetching = store.use(name, (using) => using.fetch(name, { staleSeconds, value: asksAbout === undefined }))
-      const reading = tagKeys.length === 0 ? undefined : attempt(tags.read(tagKeys), report)
-      // Its error is heard below, if it is not the same.
-      reading?.catch(() => {})
-      const fetched = await attempt(fetching, report, failed)
-      const generations = reading === undefined ? NO_GENERATIONS : await reading
+    const known = request.l1 ? memory?.known(name) : undefined
+    const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
+    const stamp = memory?.stamp()
+    const fetching = store.fetch<typeof AWAY>(name, { staleSeconds, value: asksAbout === undefined }, (error) =>
+      away(error, report, (reason) => doubtful.add(name, reason)),
+    )
+    const found = (fetched: Fetched | typeof AWAY, generations: Generations | typeof AWAY) => {
       const read = this.#read(request, fetched, generations, asksAbout, stamp)
-      // Mostly it is known at once, and an await would cost as much as all before it.
-      const found = read instanceof Promise ? await read : read
-      if (found !== undefined) return found
+      // Mostly it is known at once.
+      return read instanceof Promise
+        ? read.then((later) => later ?? this.#again(request, round))
+        : (read ?? this.#again(request, round))
     }
-    return NO_LEASE
+    if (tagKeys.length === 0) return fetching.then((fetched) => found(fetched, NO_GENERATIONS))
+    return Promise.all([fetching, attempt(tags.read(tagKeys), report)]).then(([fetched, generations]) =>
+      found(fetched, generations),
+    )
+  }
+
+  #again(request: LookupRequest, round: number): Promise<Lookup> | Lookup {
+    return round + 1 < MOST_ROUNDS ? this.#find(request, round + 1) : NO_LEASE
   }
 
   /** `undefined`: what was there is invalid and has been taken away. */

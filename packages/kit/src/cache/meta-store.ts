@@ -1,6 +1,6 @@
-import type { MemcachedClient, MetaItem } from 'memcache-ts-client'
+import type { MemcachedClient, MetaItem, MetaSetResult } from 'memcache-ts-client'
 import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheDecodeError } from 'memcache-ts-protocol'
-import type { CacheStore, Fetched, FetchRequest, StoredItem, TagGeneration } from './cache-store.ts'
+import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
 import type { EncodedItem } from './kit-codec.ts'
 import { lifetime } from './lifetime.ts'
 import { newGeneration, TAG_SECONDS } from './tag-generation.ts'
@@ -25,10 +25,15 @@ export class MetaStore implements CacheStore {
     this.#leaseSeconds = leaseSeconds
   }
 
-  fetch(key: string, request: FetchRequest): Promise<Fetched> {
+  fetch<Failed>(
+    key: string,
+    request: FetchRequest,
+    failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
+  ): Promise<Fetched | Failed> {
     return this.#get(key, request).then(
-      (found) => (found === undefined ? this.#fetchAgain(key, request) : this.#read(found, request.staleSeconds)),
-      unreadable,
+      (found) =>
+        found === undefined ? this.#fetchAgain(key, request).catch(failed) : this.#read(found, request.staleSeconds),
+      (error: unknown) => unreadable(error) ?? failed(error),
     )
   }
 
@@ -47,9 +52,12 @@ export class MetaStore implements CacheStore {
     return found?.won === true && found.size > 0 ? found.casUnique : undefined
   }
 
-  async fill(key: string, item: EncodedItem, casUnique: bigint, ttlSeconds: number) {
-    const result = await this.#client.meta.set(key, item, { ttl: lifetime(ttlSeconds), compareCas: casUnique })
-    return result.status === 'stored' ? { casUnique: result.casUnique } : undefined
+  fill<Failed>(
+    key: string,
+    { item, casUnique, ttlSeconds }: Filling,
+    failed: (error: unknown) => Failed | Promise<Failed | Filled>,
+  ): Promise<Filled | Failed> {
+    return this.#client.meta.set(key, item, { ttl: lifetime(ttlSeconds), compareCas: casUnique }).then(filledBy, failed)
   }
 
   async set(key: string, item: EncodedItem, ttlSeconds: number) {
@@ -153,8 +161,11 @@ export class MetaStore implements CacheStore {
   }
 }
 
-/** What a value that cannot be read is, whoever wrote it. @throws any other error. */
-export function unreadable(error: unknown): Fetched {
-  if (error instanceof MemcacheDecodeError) return { kind: 'unreadable', error }
-  throw error
+function filledBy(result: MetaSetResult): Filled {
+  return result.status === 'stored' ? { casUnique: result.casUnique } : undefined
+}
+
+/** What a value that cannot be read is, whoever wrote it; `undefined` for any other error. */
+export function unreadable(error: unknown): Fetched | undefined {
+  return error instanceof MemcacheDecodeError ? { kind: 'unreadable', error } : undefined
 }

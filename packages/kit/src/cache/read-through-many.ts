@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
 import type { CacheParts } from './cache-parts.ts'
 import { wouldWaitForItself } from './flights.ts'
 import type { LoadContext } from './get-or-set-options.ts'
@@ -42,6 +44,8 @@ export interface WarmCounts {
 }
 
 const MOST_ROUNDS = 4
+const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
+const TO_JOIN = Promise.resolve(undefined)
 
 /**
  * Many values at once: looked up in one pipeline, and those that are missing loaded by one call. What another process is
@@ -114,8 +118,8 @@ export class ReadThroughMany<Id, Value> {
       ours.map(async ({ item, right }) => {
         const { name } = item.request
         const { node } = batch
-        const flight = this.#loads.start(item.request, { node, right, background: true }, (signal) =>
-          batch.load(item.id, signal),
+        const flight = this.#loads.start(item.request, { node, right, background: true }, (stop) =>
+          batch.load(item.id, stop),
         )
         const { value, confirmed } = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
         if (confirmed && value !== undefined) report.loaded++
@@ -148,12 +152,7 @@ export class ReadThroughMany<Id, Value> {
     const alone: ManyItem<Id>[] = []
     const ours: Ours<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
-    const lookups = await Promise.all(
-      open.map(async (item) => {
-        if (isLast) return NO_LEASE
-        return this.#loads.joinable(item.request.name) === undefined ? this.#lookups.find(item.request) : undefined
-      }),
-    )
+    const lookups = await Promise.all(open.map(({ request }) => this.#lookUp(request, isLast)))
     for (const [index, found] of lookups.entries()) {
       const item = open[index]!
       const { name } = item.request
@@ -181,6 +180,12 @@ export class ReadThroughMany<Id, Value> {
     const joining = join.map((item) => this.#join(item, again))
     await Promise.all([...loading, ...joining, ...alone.map((item) => this.#loadAlone(item))])
     return { taken, again }
+  }
+
+  /** `undefined`: there is a load to be joined. */
+  #lookUp(request: ManyItem<Id>['request'], isLast: boolean): Promise<Lookup | undefined> {
+    if (isLast) return WITHOUT_LEASE
+    return this.#loads.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
   }
 
   /** Whether a load in this process is to be joined: it began while this one was looked up, or has its lease. */
@@ -211,9 +216,7 @@ export class ReadThroughMany<Id, Value> {
       const { name } = item.request
       // Nobody could refuse what it brings: only those who came to this at the same time may join it.
       if (isAway === false) process.nextTick(() => this.#loads.detach(name))
-      const flight = this.#loads.start(item.request, { node: batch.node, right }, (signal) =>
-        batch.load(item.id, signal),
-      )
+      const flight = this.#loads.start(item.request, { node: batch.node, right }, (stop) => batch.load(item.id, stop))
       const { value } = await this.#loads.wait(name, flight, this.#signal)
       if (value !== undefined) this.#values.set(item.id, value as Value)
     })
@@ -222,9 +225,8 @@ export class ReadThroughMany<Id, Value> {
   /** Loads one that is part of the load that this call is made in: joining it would never end. */
   async #loadAlone(item: ManyItem<Id>): Promise<void> {
     const batch = this.#batchOf([item])
-    const { signal } = new AbortController()
     const value = await this.#loads.runAlone(item.request, batch.node, () =>
-      batch.load(item.id, this.#signal ?? signal),
+      batch.load(item.id, this.#signal ?? new Abandonment()),
     )
     if (value !== undefined) this.#values.set(item.id, value as Value)
   }
@@ -245,7 +247,7 @@ class Batch<Id, Value> {
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>
   readonly #parts: CacheParts
-  readonly #controller = new AbortController()
+  readonly #stop = new Abandonment()
   /** The load of all of them, which runs one loader. */
   readonly node: LoadNode
   #left = 0
@@ -261,10 +263,10 @@ class Batch<Id, Value> {
     )
   }
 
-  async load(id: Id, signal: AbortSignal): Promise<Loaded> {
-    signal.addEventListener('abort', () => {
+  async load(id: Id, stop: StopSource): Promise<Loaded> {
+    stop.addEventListener('abort', () => {
       this.#left++
-      if (this.#left === this.#items.length) this.#controller.abort(signal.reason)
+      if (this.#left === this.#items.length) this.#stop.abort(stop.reason)
     })
     this.#loading ??= this.#run()
     const { values, loaded } = await this.#loading
@@ -280,11 +282,11 @@ class Batch<Id, Value> {
       {
         name: what,
         node: this.node,
-        signal: this.#controller.signal,
+        stop: this.#stop,
         hardTimeoutMs: loading.hardTimeoutMs ?? HARD_TIMEOUT_MS,
         stale: undefined,
       },
-      this.#parts.report,
+      this.#parts,
     )
     return { values: loaded.value as ReadonlyMap<Id, Value>, loaded }
   }

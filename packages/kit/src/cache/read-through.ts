@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { LongTimer } from 'memcache-ts-protocol'
+import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
 import { AbandonedClaims } from './abandoned-claims.ts'
 import { attempt, AWAY } from './attempt.ts'
 import type { CacheParts } from './cache-parts.ts'
@@ -180,7 +182,7 @@ export class ReadThrough {
     return later.kind === 'unleased' ? { value: await this.#leadUnleased(request) } : undefined
   }
 
-  async #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
+  #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
     request.onLease?.(right.generations)
     const { name, signal } = request
     const { store, report } = this.#parts
@@ -189,7 +191,7 @@ export class ReadThrough {
     // Who may be served the old value need not wait for this one, nor fail with it.
     const background = request.takesStale === false
     const flight = this.#loads.start(request, { node, right, background }, (stop) =>
-      this.#run(request, { node, signal: stop, stale }),
+      this.#run(request, { node, stop, stale }),
     )
     // Those who wait are to try at once when this fails: the old value is of no use to them.
     flight.result.catch(() =>
@@ -198,26 +200,22 @@ export class ReadThrough {
         report,
       ),
     )
-    return this.#ledValue(request, right, await this.#loads.wait(name, flight, signal))
+    return this.#loads.wait(name, flight, signal).then((outcome) => this.#ledValue(request, right, outcome))
   }
 
   /** What this caller has loaded. If it wants no stale value left, and the new one could not be stored, the old one is taken away. */
-  async #ledValue(
+  #ledValue(
     { name, takesStale }: ReadThroughRequest,
     right: LoadRight | undefined,
     { value, confirmed }: LoadOutcome,
-  ): Promise<unknown> {
-    if (takesStale === false && (right === undefined || !confirmed)) {
-      const { store, report } = this.#parts
-      await attempt(
-        store.use(name, (using) => using.delete(name)),
-        report,
-      )
-    }
-    return value
+  ): unknown {
+    if (takesStale !== false || (right !== undefined && confirmed)) return value
+    const { store, report } = this.#parts
+    const deleting = store.use(name, (using) => using.delete(name))
+    return attempt(deleting, report).then(() => value)
   }
 
-  async #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
+  #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
     process.nextTick(() => this.#loads.detach(request.name))
     return this.#lead(request, undefined)
   }
@@ -243,11 +241,11 @@ export class ReadThrough {
   }
 
   /** Waits for another process to replace a stale value. */
-  async #pollReplaced(request: ReadThroughRequest, seen: Stale, stop: AbortSignal): Promise<Lookup> {
+  async #pollReplaced(request: ReadThroughRequest, seen: Stale, stop: Abandonment): Promise<Lookup> {
     const deadline = performance.now() + this.#parts.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
       this.#watchClaim(request.name, seen.item.casUnique)
-      await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
+      await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
       const found = await this.#lookups.find(request)
       const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
       if (!isWaiting || fitnessFor(request, found) !== 'unfit') return found
@@ -255,11 +253,13 @@ export class ReadThrough {
     }
   }
 
-  async #lead(request: ReadThroughRequest, right: LoadRight | undefined): Promise<unknown> {
+  #lead(request: ReadThroughRequest, right: LoadRight | undefined): Promise<unknown> {
     if (right !== undefined) request.onLease?.(right.generations)
     const node = new LoadNode(this.#parts, [request.name])
-    const flight = this.#loads.start(request, { node, right }, (signal) => this.#run(request, { node, signal }))
-    return this.#ledValue(request, right, await this.#loads.wait(request.name, flight, request.signal))
+    const flight = this.#loads.start(request, { node, right }, (stop) => this.#run(request, { node, stop }))
+    return this.#loads
+      .wait(request.name, flight, request.signal)
+      .then((outcome) => this.#ledValue(request, right, outcome))
   }
 
   /** Looks a key up, or joins who is polling for it. */
@@ -286,11 +286,11 @@ export class ReadThrough {
    * Polls for a value. It is joined while it pauses alone: between an answer and those who are given it, an invalidation may be
    * confirmed that the answer knows nothing of.
    */
-  async #poll(request: ReadThroughRequest, stop: AbortSignal, itself: () => Flight<Lookup>): Promise<Lookup> {
+  async #poll(request: ReadThroughRequest, stop: Abandonment, itself: () => Flight<Lookup>): Promise<Lookup> {
     const { name } = request
     const deadline = performance.now() + this.#parts.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
-      await delay(pollDelayMs(pauseMs), undefined, { signal: stop })
+      await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
       this.#polls.detach(name, itself())
       const found = await this.#lookups.find(request)
       if (found.kind !== 'taken') return found
@@ -362,8 +362,8 @@ export class ReadThrough {
       const node = new LoadNode(this.#parts, [request.name])
       // One that hangs is not to keep the others from it for as long as the value may be served.
       const keptMs = request.loading.hardTimeoutMs ?? this.#parts.leaseSeconds * BACKGROUND_LEASES * 1000
-      this.#loads.start(request, { node, right, background: true, keptMs }, (signal) =>
-        this.#run({ ...request, load }, { node, signal, stale, hardTimeoutMs: endsMs }),
+      this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
+        this.#run({ ...request, load }, { node, stop, stale, hardTimeoutMs: endsMs }),
       )
     })
   }
@@ -372,21 +372,21 @@ export class ReadThrough {
   async #loadAlone(request: ReadThroughRequest): Promise<unknown> {
     this.#parts.report.miss(request.name)
     const node = new LoadNode(this.#parts, [request.name])
-    const signal = request.signal ?? new AbortController().signal
-    return this.#loads.runAlone(request, node, () => this.#run(request, { node, signal }))
+    const stop = request.signal ?? new Abandonment()
+    return this.#loads.runAlone(request, node, () => this.#run(request, { node, stop }))
   }
 
   #run(request: ReadThroughRequest, conditions: RunConditions): Promise<Loaded> {
     const { name, load, loading } = request
-    const { node, signal, stale, hardTimeoutMs = loading.hardTimeoutMs ?? HARD_TIMEOUT_MS } = conditions
-    return runLoader(load, { name, node, signal, hardTimeoutMs, stale }, this.#parts.report)
+    const { node, stop, stale, hardTimeoutMs = loading.hardTimeoutMs ?? HARD_TIMEOUT_MS } = conditions
+    return runLoader(load, { name, node, stop, hardTimeoutMs, stale }, this.#parts)
   }
 }
 
 /** How a request's loader is run. */
 interface RunConditions {
   readonly node: LoadNode
-  readonly signal: AbortSignal
+  readonly stop: StopSource
   readonly stale?: () => unknown
   readonly hardTimeoutMs?: number
 }

@@ -142,6 +142,7 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
     .command('doctor [servers...]')
     .summary('checks a running set-up and says what to change')
     .description('Checks versions, memory, evictions, limits, lifetimes, hot keys and where keys are. It only reads.')
+    .option('--slow-ms <ms>', 'the median round trip that is too slow', positiveNumber, 5)
     .option('--sample <keys>', 'how many keys of each server to look at', wholeNumber(0), 10_000)
     .option(
       '--watch-seconds <seconds>',

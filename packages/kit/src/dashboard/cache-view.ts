@@ -1,4 +1,5 @@
-import type { SharedMetric, SharedView } from 'memcache-ts-server/dashboard'
+import type { Shared, SharedMetric, SharedView } from 'memcache-ts-server/dashboard'
+import { KeyPrefix } from '../cache-key.ts'
 import type { Memcache } from '../memcache.ts'
 import { KIT_METRIC_PREFIX, KIT_METRICS } from '../telemetry/kit-metrics.ts'
 
@@ -6,7 +7,7 @@ import { KIT_METRIC_PREFIX, KIT_METRICS } from '../telemetry/kit-metrics.ts'
 export type NamedCaches = readonly (readonly [name: string, cache: Memcache])[]
 
 /** What the page shows of each cache: the kit's own view of its work. */
-export function viewsOf(caches: NamedCaches): SharedView[] {
+export function viewsOf(caches: NamedCaches, servers: Parameters<Shared>[0]): SharedView[] {
   return caches.map(([name, cache]) => {
     const stats = cache.stats()
     const { hits, misses, loads, loadErrors, loadMs } = stats
@@ -30,11 +31,24 @@ export function viewsOf(caches: NamedCaches): SharedView[] {
         { name: 'Loads without lease', value: stats.unleasedLoads },
         { name: 'Values in memory', value: stats.memoryItems },
         { name: 'Bytes in memory', value: stats.memoryBytes, unit: 'bytes' },
+        { name: 'Limits denied', value: stats.limited },
+        ...sessionsOf(cache, servers),
         { name: 'Invalidations waiting', value: stats.pending },
         { name: 'Errors of the cache', value: stats.cacheErrors },
       ],
     }
   })
+}
+
+/**
+ * How many sessions the servers hold, estimated as all key prefixes are: memcached has no list of them, and a dump each second would read
+ * every key. None is shown where there are none, or where prefixes are counted by `stats detail`, which knows no numbers of items.
+ */
+function sessionsOf(cache: Memcache, servers: Parameters<Shared>[0]): SharedView['figures'] {
+  const prefix = `${cache.client.prefix}${KeyPrefix.session}:`
+  const rows = servers.flatMap(({ prefixes }) => prefixes?.rows.filter((row) => row.prefix === prefix) ?? [])
+  const sessions = rows.reduce((sum, { items = 0 }) => sum + items, 0)
+  return sessions === 0 ? [] : [{ name: 'Sessions, about', value: sessions }]
 }
 
 /** The metrics `memcache_ts_…` of caches, with the label `cache`, as `memcache-ts/prometheus` has them. */

@@ -7,12 +7,14 @@ const TIMEOUT_MS = 2000
 /** A memcached behind a client: any of its servers, with the client's credentials and TLS. */
 class ClientServer implements WatchedServer {
   readonly name: string
+  readonly prefix: string
   readonly #client: MemcachedClient
   readonly #options: { readonly server: string; readonly timeoutMs: number }
   #isConnected = false
 
   constructor(client: MemcachedClient, name: string) {
     this.name = name
+    this.prefix = client.prefix
     this.#client = client
     this.#options = { server: name, timeoutMs: TIMEOUT_MS }
   }
@@ -54,7 +56,7 @@ class ClientServer implements WatchedServer {
 
   delete(key: string): Promise<boolean> {
     // Dumps list keys as they are stored; the client puts its prefix before.
-    const { prefix } = this.#client
+    const { prefix } = this
     if (!key.startsWith(prefix)) {
       return Promise.reject(new Error(`the key does not begin with '${prefix}': it is not one of this application`))
     }

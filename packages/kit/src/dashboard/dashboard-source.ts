@@ -1,9 +1,10 @@
 import { MemcachedClient } from 'memcache-ts-client'
 import type { MemcachedClientOptions, ServerStream } from 'memcache-ts-client'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { SharedMetric, SharedView, WatchedServers } from 'memcache-ts-server/dashboard'
+import type { Shared, SharedMetric, WatchedServers } from 'memcache-ts-server/dashboard'
 import { Memcache } from '../memcache.ts'
 import { metricsOf, viewsOf } from './cache-view.ts'
+import type { NamedCaches } from './cache-view.ts'
 import { serversOf } from './client-server.ts'
 
 /** Options that `dashboard` and `startDashboard` share. */
@@ -39,7 +40,7 @@ export const DASHBOARD_HINTS = {
 /** What is watched, and what ends the watching. */
 export interface DashboardSource {
   readonly servers: WatchedServers
-  readonly shared: () => readonly SharedView[]
+  readonly shared: Shared
   readonly sharedMetrics: () => readonly SharedMetric[]
   /** Closes the connections that the dashboard has opened itself. */
   close(): Promise<void>
@@ -47,12 +48,28 @@ export interface DashboardSource {
 
 /**
  * Reads what to watch.
- * @param fallback what is watched if the options name neither servers nor caches.
+ * @param fallback what is watched if the options name neither servers nor caches; asked for when somebody looks first.
  * @throws MemcacheOptionError if a server or a cache is none.
  */
 export function openSource(options: DashboardOptions, fallback: () => DashboardOptions): DashboardSource {
-  const { caches, servers, client } =
-    options.caches === undefined && options.servers === undefined ? fallback() : options
+  let opened = options.caches === undefined && options.servers === undefined ? undefined : open(options)
+  const source = (): OpenedSource => (opened ??= open(fallback()))
+  return {
+    servers: () => source().servers(),
+    shared: (views) => viewsOf(source().caches, views),
+    sharedMetrics: () => metricsOf(source().caches),
+    close: async () => opened?.own?.close(),
+  }
+}
+
+interface OpenedSource {
+  readonly caches: NamedCaches
+  readonly servers: WatchedServers
+  /** The dashboard's own client, for `servers`. */
+  readonly own: MemcachedClient | undefined
+}
+
+function open({ caches, servers, client }: DashboardOptions): OpenedSource {
   const named = Object.entries(caches === undefined ? {} : caches instanceof Memcache ? { default: caches } : caches)
   for (const [name, cache] of named) {
     if (!(cache instanceof Memcache)) throw new MemcacheOptionError(`${name} is no cache: give what memcache() returns`)
@@ -61,10 +78,6 @@ export function openSource(options: DashboardOptions, fallback: () => DashboardO
     throw new MemcacheOptionError('caches is empty: give a cache, or servers to watch')
   }
   const own = servers === undefined ? undefined : new MemcachedClient({ ...client, servers, failover: 'none' })
-  return {
-    servers: serversOf(own === undefined ? named.map(([, cache]) => cache.client) : [own]),
-    shared: () => viewsOf(named),
-    sharedMetrics: () => metricsOf(named),
-    close: async () => own?.close(),
-  }
+  const clients = own === undefined ? named.map(([, cache]) => cache.client) : [own]
+  return { caches: named, servers: serversOf(clients), own }
 }

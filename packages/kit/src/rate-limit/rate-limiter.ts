@@ -1,5 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
+import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
 import { CounterLayout } from './counter-layout.ts'
@@ -109,7 +110,7 @@ export class RateLimiter {
    * @throws MemcacheOptionError if the id is no string, the cost no whole number from 0 on, or an option unknown.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
-    return this.#consume(id, options === undefined ? 1 : costOf('consume', options))
+    return this.#counted(await this.#consume(id, options === undefined ? 1 : costOf('consume', options)))
   }
 
   /**
@@ -129,7 +130,7 @@ export class RateLimiter {
    * @throws MemcacheOptionError as `consume`. @throws the signal's reason.
    */
   async blockUntilReady(id: string, options: WaitOptions = {}): Promise<RateLimitResult> {
-    return this.#ready.wait(this.#opened().clock, this.#idOf(id), options)
+    return this.#counted(await this.#ready.wait(this.#opened().clock, this.#idOf(id), options))
   }
 
   /**
@@ -170,6 +171,12 @@ export class RateLimiter {
   /** Forgets what `id` has used, and lifts its block; another process that has just denied it sees that a second later. */
   async reset(id: string): Promise<void> {
     await this.#change(id, (limits, ofId, nowMs) => limits.reset(ofId, nowMs))
+  }
+
+  /** Denials are counted in the cache's `stats()`. */
+  #counted(result: RateLimitResult): RateLimitResult {
+    if (!result.allowed) coreOf(this.#opened()).parts.report.limited()
+    return result
   }
 
   async #consume(given: string, givenCost: number): Promise<RateLimitResult> {

@@ -1,23 +1,9 @@
 import { debuglog, inspect } from 'node:util'
+import { CACHE_EVENTS } from '../cache/cache-report.ts'
 import type { Memcache } from '../memcache.ts'
 
 const debug = debuglog('memcache-ts')
 
-const CACHE_EVENTS = [
-  'hit',
-  'miss',
-  'stale',
-  'load',
-  'loadError',
-  'set',
-  'delete',
-  'invalidate',
-  'cacheError',
-  'degraded',
-  'recovered',
-  'away',
-  'back',
-] as const
 const CLIENT_EVENTS = ['connect', 'disconnect', 'reconnecting', 'eject', 'rejoin', 'servers'] as const
 
 /**

@@ -42,6 +42,7 @@ export const KIT_METRICS: readonly KitMetric[] = [
     'Deletes and invalidations that were confirmed.',
     ({ invalidations }) => invalidations,
   ),
+  counter('limited_total', 'Calls that a rate limiter denied.', ({ limited }) => limited),
   counter('errors_total', 'Operations of the cache that failed.', ({ cacheErrors }) => cacheErrors),
   counter(
     'memory_evictions_total',

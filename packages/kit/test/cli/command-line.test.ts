@@ -145,16 +145,16 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
 
   it('finds nothing to change in a set-up that is right', async () => {
     for (let index = 0; index < 200; index++) await client.set(`k:${index}`, 'v', 60)
-    const report = await run('doctor', '--watch-seconds', '0', '--json')
+    const report = await run('doctor', '--slow-ms', '10000', '--watch-seconds', '0', '--json')
     const findings = report.json as { level: string; check: string; text: string }[]
     expect(findings.filter(({ level }) => level === 'warning' || level === 'fault')).toEqual([])
     expect(report.status).toBe(0)
-    expect((await run('doctor', '--watch-seconds', '0')).output).toMatch(/0 to change, 0 broken/)
+    expect((await run('doctor', '--slow-ms', '10000', '--watch-seconds', '0')).output).toMatch(/0 to change, 0 broken/)
   })
 
   it('finds keys without a lifetime', async () => {
     for (let index = 0; index < 200; index++) await client.set(`k:${index}`, 'v', index < 100 ? 60 : Infinity)
-    const report = await run('doctor', '--watch-seconds', '0', '--json')
+    const report = await run('doctor', '--slow-ms', '10000', '--watch-seconds', '0', '--json')
     expect(report.status).toBe(1)
     expect(report.json).toContainEqual(expect.objectContaining({ check: 'keysWithoutTtl', level: 'warning' }))
   })

@@ -7,6 +7,9 @@ import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { memcache } from '../../src/index.ts'
+import { peekDefaultMemcache } from '../../src/default-memcache.ts'
+import { rateLimiter } from '../../src/rate-limit/rate-limiter.ts'
+import { MemcacheStore } from '../../src/session/memcache-store.ts'
 import { dashboard, startDashboard } from '../../src/dashboard/index.ts'
 import {
   describeWithCommand,
@@ -217,6 +220,33 @@ describe('the middleware', () => {
     expect(figures).toMatchObject({ Hits: 1, Misses: 1, Loads: 1, Coalesced: 0, 'Hit ratio': 50 })
     const metrics = await (await fetch(`${mounted.origin}/admin/cache/metrics`)).text()
     expect(metrics).toContain('memcache_ts_hits_total{cache="default"} 1')
+  })
+
+  it('shows how many calls were denied, and about how many sessions there are', async () => {
+    await using test = await openCache({ prefix: 'shop' })
+    const limiter = rateLimiter({ name: 'login', perMinute: 2, cache: test.cache })
+    for (let call = 0; call < 5; call++) await limiter.consume('ann')
+    const store = new MemcacheStore({ cache: test.cache })
+    for (const id of ['a', 'b', 'c']) {
+      await new Promise<void>((resolve, reject) => {
+        const cookie = { originalMaxAge: 60_000, maxAge: 60_000 }
+        store.set(id.repeat(32), { cookie } as never, (error) => (error ? reject(error as Error) : resolve()))
+      })
+    }
+    await test.cache.set('product:1', 1)
+    await using mounted = await mount(dashboard({ caches: test.cache }), '')
+    const { shared, servers } = await snapshot(`${mounted.origin}/`, (read) =>
+      read.shared[0]!.figures.some(({ name }) => name.startsWith('Sessions')),
+    )
+    const figures = Object.fromEntries(shared[0]!.figures.map(({ name, value }) => [name, value]))
+    expect(figures).toMatchObject({ 'Limits denied': 3, 'Sessions, about': 3 })
+    expect(servers[0]!.prefixes!.rows.map(({ prefix }) => prefix)).toContain('shop:product:')
+  })
+
+  it('leaves the default cache to the application until somebody looks', async () => {
+    await using middleware = dashboard()
+    expect(middleware).toBeTypeOf('function')
+    expect(peekDefaultMemcache()).toBeUndefined()
   })
 
   it('shows the server in the process', async () => {

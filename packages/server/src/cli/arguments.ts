@@ -214,6 +214,9 @@ class Reading {
       if ((this.#udpPort ?? 0) !== 0)
         throw new MemcacheOptionError('Cannot use UDP with ascii authentication enabled (-U 0 to disable)')
     }
+    const allocated = environment['T_MEMD_INITIAL_MALLOC']
+    // Tests of a memory that they do not have, as memcached's own.
+    if (this.#options.debugCommands === true && allocated !== undefined) tuning.reservedBytes = Number(allocated)
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
     // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
     const udpPort = this.#udpPort ?? 0

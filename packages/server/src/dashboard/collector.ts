@@ -13,6 +13,9 @@ export interface SharedView {
   readonly figures: readonly { readonly name: string; readonly value: number; readonly unit?: string }[]
 }
 
+/** Reads what an application shares; it is told what is known of the servers. */
+export type Shared = (servers: readonly ServerView[]) => readonly SharedView[]
+
 /** What is sent to the page once a second. */
 export interface Snapshot {
   /** Seconds since 1970. */
@@ -35,14 +38,14 @@ export type Viewer = (snapshot: Snapshot) => void
  */
 export class Collector {
   readonly #servers: WatchedServers
-  readonly #shared: () => readonly SharedView[]
+  readonly #shared: Shared
   readonly #viewers = new Set<Viewer>()
   #watches = new Map<string, ServerWatch>()
   #latest: Snapshot | undefined
   #sampler: NodeJS.Timeout | undefined
   #prober: NodeJS.Timeout | undefined
 
-  constructor(servers: WatchedServers, shared: () => readonly SharedView[] = () => []) {
+  constructor(servers: WatchedServers, shared: Shared = () => []) {
     this.#servers = servers
     this.#shared = shared
   }
@@ -90,7 +93,7 @@ export class Collector {
               figures: sumFigures(up.map(({ figures }) => figures!)),
               rates: rates.length === 0 ? undefined : sumRates(rates),
             },
-      shared: this.#shared(),
+      shared: this.#shared(servers),
     }
     // The last viewer may have gone meanwhile.
     if (this.#sampler !== undefined) this.#latest = snapshot
@@ -110,7 +113,10 @@ export class Collector {
       // One server that is slow must not pile up samples.
       if (isCollecting) return
       isCollecting = true
-      void this.collect().finally(() => (isCollecting = false))
+      void this.collect()
+        // What the list of servers or the application's own view throws must not end the process; the next round tries again.
+        .catch(() => {})
+        .finally(() => (isCollecting = false))
     }
     this.#sampler = setInterval(collect, SAMPLE_MS).unref()
     this.#prober = setInterval(() => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Access, hostOf, isDeliberate, isLoopback, isSameOrigin } from './access.ts'
 import { Collector } from './collector.ts'
-import type { SharedView, Snapshot } from './collector.ts'
+import type { Shared, Snapshot } from './collector.ts'
 import { HttpProblem } from './http-problem.ts'
 import { readBody } from './request-body.ts'
 import { dashboardPage, loginPage } from './page.ts'
@@ -27,7 +27,7 @@ export interface DashboardHandlerOptions {
   readonly isTokenRequired: boolean
   /** Whether `Host` must be this machine's own name or one of these; `undefined` if any will do. */
   readonly hosts: readonly string[] | undefined
-  readonly shared?: () => readonly SharedView[]
+  readonly shared?: Shared
   readonly sharedMetrics?: () => readonly SharedMetric[]
 }
 
@@ -139,12 +139,16 @@ export class DashboardHandler {
   }
 
   #events(request: IncomingMessage, response: ServerResponse): void {
+    // A list of servers that cannot be read is told now, as a response.
+    this.#options.servers()
     if (this.#viewers.size >= MAX_VIEWERS) throw new HttpProblem(503, `there are ${MAX_VIEWERS} viewers already`)
     response.writeHead(200, {
       'Content-Type': 'text/event-stream',
       // `no-transform`: a compressing middleware would hold events back. The second header says the same to nginx.
       'Cache-Control': 'no-store, no-transform',
       'X-Accel-Buffering': 'no',
+      // The connection ends with the stream, and does not keep a server that is closed from ending.
+      Connection: 'close',
     })
     if (request.method === 'HEAD') {
       response.end()
@@ -164,7 +168,11 @@ export class DashboardHandler {
     const { latest } = this.collector
     if (latest !== undefined) send('snapshot', latest)
     this.#viewers.add(response)
-    const unwatch = this.collector.watch((snapshot: Snapshot) => send('snapshot', snapshot))
+    const unwatch = this.collector.watch((snapshot: Snapshot) => {
+      // An application that has closed its server waits for its connections: this stream would never end.
+      if (isServerClosed(request)) response.end()
+      else send('snapshot', snapshot)
+    })
     response.once('close', () => {
       this.#viewers.delete(response)
       unwatch()
@@ -189,7 +197,7 @@ export class DashboardHandler {
       ),
     )
     const up = answers.filter(Boolean).length
-    const status = up === answers.length ? 'ok' : up === 0 ? 'down' : 'partial'
+    const status = up === 0 ? 'down' : up === answers.length ? 'ok' : 'partial'
     sendJson(response, up === 0 ? 503 : 200, { status, up, servers: answers.length })
   }
 
@@ -256,6 +264,11 @@ function urlOf({ url = '/' }: IncomingMessage): URL {
   const text = url.replace(/^\/+/, '/')
   if (!URL.canParse(text, 'http://dashboard')) throw new HttpProblem(400, 'the path cannot be read')
   return new URL(text, 'http://dashboard')
+}
+
+function isServerClosed({ socket }: IncomingMessage): boolean {
+  const { server } = socket as { server?: { readonly listening?: boolean } }
+  return server?.listening === false
 }
 
 function throttled(response: ServerResponse): HttpProblem {

@@ -2,6 +2,6 @@ export { checkDashboardAccess, DEFAULT_DASHBOARD_PORT, listenForDashboard, readD
 export type { DashboardListenOptions, ListeningDashboard } from './listen.ts'
 export { DashboardHandler } from './handler.ts'
 export type { DashboardHandlerOptions } from './handler.ts'
-export type { SharedView } from './collector.ts'
+export type { Shared, SharedView } from './collector.ts'
 export type { SharedMetric } from './prometheus.ts'
 export type { DumpedKey, Statistics, WatchedServer, WatchedServers } from './watched-server.ts'

@@ -57,7 +57,7 @@ async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Pr
     if (items === 0) continue
     const keys = Object.keys(await server.statistics(`cachedump ${id} ${SAMPLED_PER_CLASS}`))
     for (const key of keys) {
-      const prefix = prefixOf(key)
+      const prefix = prefixOf(key, server.prefix ?? '')
       const row = rows.get(prefix) ?? { items: 0, bytes: 0 }
       row.items += items / keys.length
       row.bytes += (items / keys.length) * chunkBytes
@@ -72,10 +72,11 @@ async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Pr
   return { source: 'sample', rows: found.sort((a, b) => b.bytes - a.bytes).slice(0, SHOWN) }
 }
 
-/** A key up to its first `:` or `/`. A key without is not shown: whoever may see figures need not see keys. */
-function prefixOf(key: string): string {
-  const [prefix] = /^[^:/]*[:/]/.exec(key) ?? []
-  return prefix ?? NO_PREFIX
+/** A key up to the first `:` or `/` behind what all keys begin with. A key without is not shown: whoever may see figures need not see keys. */
+function prefixOf(key: string, common: string): string {
+  const start = key.startsWith(common) ? common : ''
+  const [part] = /^[^:/]*[:/]/.exec(key.slice(start.length)) ?? []
+  return part === undefined ? NO_PREFIX : start + part
 }
 
 /** Whether `stats settings` says that prefixes are counted. */

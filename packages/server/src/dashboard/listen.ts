@@ -4,7 +4,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { isLoopback } from './access.ts'
-import type { SharedView } from './collector.ts'
+import type { Shared } from './collector.ts'
 import { DashboardHandler } from './handler.ts'
 import type { SharedMetric } from './prometheus.ts'
 import type { WatchedServers } from './watched-server.ts'
@@ -19,7 +19,7 @@ export interface DashboardListenOptions {
   readonly port: number
   readonly token: string | undefined
   readonly servers: WatchedServers
-  readonly shared?: () => readonly SharedView[]
+  readonly shared?: Shared
   readonly sharedMetrics?: () => readonly SharedMetric[]
 }
 

@@ -52,6 +52,8 @@ export class ServerWatch {
   #rates: Rates | undefined
   #fault: string | undefined
   #samples = 0
+  /** The read that counts: one that took too long does not any more. */
+  #reading = 0
   #slabs: readonly SlabFigures[] = []
   #prefixes: KeyPrefixes = { source: 'sample', rows: [] }
   #connections: readonly ConnectionFigures[] = []
@@ -68,9 +70,12 @@ export class ServerWatch {
   async sample(): Promise<void> {
     if (this.#isSampling) return
     this.#isSampling = true
+    const reading = ++this.#reading
     try {
-      await within(TIMEOUT_MS, this.#read())
+      await within(TIMEOUT_MS, this.#read(reading))
     } catch (error) {
+      // What is still under way must not make it look well again.
+      this.#reading++
       this.#fault = (error as Error).message
       this.#statistics = undefined
       this.#rates = undefined
@@ -119,6 +124,7 @@ export class ServerWatch {
   /** Nobody looks any more: what was sampled is forgotten, since a past with a hole would mislead. */
   rest(): void {
     this.#isResting = true
+    this.#reading++
     this.server.rest()
     this.history.length = 0
     this.#latency.clear()
@@ -127,9 +133,10 @@ export class ServerWatch {
     this.#samples = 0
   }
 
-  async #read(): Promise<void> {
+  async #read(reading: number): Promise<void> {
     const { server } = this
     const statistics = await server.statistics('')
+    if (reading !== this.#reading) return
     const now = performance.now()
     const before = this.#statistics
     this.#rates = before === undefined ? undefined : ratesBetween(before, statistics, (now - this.#sampledAtMs) / 1000)
@@ -146,6 +153,7 @@ export class ServerWatch {
       this.#slabs = slabFigures(slabs, items)
       this.#connections = connectionFigures(conns, SHOWN_CONNECTIONS)
     }
+    if (reading !== this.#reading) return
     this.#statistics = statistics
     if (round % PREFIXES_EVERY === 0) void this.#readPrefixes()
   }

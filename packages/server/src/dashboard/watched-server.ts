@@ -17,6 +17,8 @@ export interface DumpedKey {
 export interface WatchedServer {
   /** `host:port`, or another name that tells it from the others. */
   readonly name: string
+  /** What all keys of the application begin with, `shop:`: key prefixes are looked for behind it. */
+  readonly prefix?: string
   /** A form of `stats`: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class> <limit>` (protocol.txt, "Statistics"). */
   statistics(form: string): Promise<Statistics>
   /** Sends `version` and waits for the response. Returns how many milliseconds that took; `undefined` if a connection had to be made first. */

@@ -31,6 +31,6 @@ export function slabStatistics({ context }: StatisticsSource): Statistic[] {
       [`${id}:touch_hits`, counters.touchHits[id]!],
     )
   }
-  lines.push(['active_slabs', active], ['total_malloced', slabs.pages * PAGE_BYTES])
+  lines.push(['active_slabs', active], ['total_malloced', store.settings.reservedBytes + slabs.pages * PAGE_BYTES])
   return lines
 }

@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { hashKey, Uint64 } from 'memcache-ts-protocol'
 import type { ServerClock } from '../server-clock.ts'
 import { ItemFlag, LRU_LISTS, Segment } from './item-layout.ts'
@@ -170,6 +180,15 @@ export function isSnapshotOrNothing(path: string): boolean {
   } finally {
     closeSync(descriptor)
   }
+}
+
+/**
+ * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither of them starts
+ * then, so that whoever operates it decides what becomes of the files.
+ */
+export function isCutOffMetadata(path: string): boolean {
+  const stats = statSync(`${path}.meta`, { throwIfNoEntry: false })
+  return stats?.isFile() === true && stats.size === 0
 }
 
 function openIfThere(path: string): number | undefined {

@@ -80,7 +80,8 @@ export class ItemStore {
 
   constructor(settings: StoreSettings, trackSizes = false) {
     this.settings = settings
-    this.slabs = new SlabAllocator(this.memory, slabClassSizes(settings), settings.memoryLimitBytes)
+    const { memoryLimitBytes, reservedBytes } = settings
+    this.slabs = new SlabAllocator(this.memory, slabClassSizes(settings), memoryLimitBytes - reservedBytes)
     this.index = new HashIndex(this.memory, settings.hashPower)
     this.lru = new Lru(this.memory)
     this.tails = new TailPuller(this)
@@ -341,7 +342,7 @@ export class ItemStore {
   /** Another limit of item memory, from now on. */
   setMemoryLimit(bytes: number): void {
     this.settings.memoryLimitBytes = bytes
-    this.slabs.setLimit(bytes)
+    this.slabs.setLimit(bytes - this.settings.reservedBytes)
   }
 
   // Fields of an item

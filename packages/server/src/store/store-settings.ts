@@ -6,6 +6,8 @@ import type { SlabClassSettings } from './slab-classes.ts'
 export interface StoreSettings extends SlabClassSettings {
   /** Item memory in bytes (`-m`, `cache_memlimit`). */
   memoryLimitBytes: number
+  /** Bytes that count as allocated from the start, for tests of a large memory (memcached's `T_MEMD_INITIAL_MALLOC`). */
+  readonly reservedBytes: number
   /** The largest item, in bytes (`-I`). */
   readonly itemMaxBytes: number
   /** Whether a full memory refuses new items instead of evicting old ones (`-M`). */
@@ -45,6 +47,7 @@ export interface StoreSettings extends SlabClassSettings {
 /** memcached 1.6.45's own. */
 export const DEFAULT_STORE_SETTINGS: StoreSettings = {
   memoryLimitBytes: 64 * 1024 * 1024,
+  reservedBytes: 0,
   itemMaxBytes: DEFAULT_ITEM_MAX_BYTES,
   disableEvictions: false,
   cas: true,

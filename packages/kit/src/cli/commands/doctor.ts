@@ -10,6 +10,7 @@ import type { Style } from '../terminal.ts'
 export interface DoctorOptions {
   sample: number
   watchSeconds: number
+  slowMs: number
 }
 
 const MARKS: Readonly<Record<FindingLevel, readonly [mark: string, style: Style]>> = {

@@ -12,6 +12,7 @@ export interface ExamineOptions {
   /** How long fetches are watched. 0 is not at all. */
   readonly watchSeconds: number
   readonly prefix: string
+  readonly slowMs: number
   /** Whether `names` are all servers of the list. */
   readonly complete: boolean
 }
@@ -52,7 +53,7 @@ async function examineServer(context: CommandContext, name: string, options: Exa
     options.watchSeconds > 0 ? watchFetches(context.servers, name, options.watchSeconds) : undefined,
   ])
   const latencyMs = latencies.toSorted((a, b) => a - b)[Math.floor(PINGS / 2)]!
-  return { name, version, latencyMs, statistics, settings, items, nowSeconds, sample, fetches }
+  return { name, version, latencyMs, slowMs: options.slowMs, statistics, settings, items, nowSeconds, sample, fetches }
 }
 
 async function sampleKeys({ client }: CommandContext, name: string, limit: number): Promise<SampledKey[] | undefined> {

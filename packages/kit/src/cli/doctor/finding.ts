@@ -23,6 +23,8 @@ export interface Examined {
   readonly name: string
   readonly version: string
   readonly latencyMs: number
+  /** From which latency on it is too slow. */
+  readonly slowMs: number
   readonly statistics: ServerStatistics
   readonly settings: Readonly<Record<string, string | number>>
   /** `stats items`. */

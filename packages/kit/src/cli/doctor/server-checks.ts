@@ -2,7 +2,6 @@ import { number } from '../server-figures.ts'
 import { bytesText, countText, durationText, latencyText, shareText } from '../units.ts'
 import type { Examined, Finding } from './finding.ts'
 
-const SLOW_MS = 5
 const CLOCK_TOLERANCE_SECONDS = 2
 const SHORT_UPTIME_SECONDS = 3600
 const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024
@@ -22,9 +21,9 @@ type Check = (server: Examined) => Omit<Finding, 'check' | 'server'>
 
 /** The checks of one server, by name. */
 export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
-  latency({ latencyMs }) {
+  latency({ latencyMs, slowMs }) {
     const text = `a round trip takes ${latencyText(latencyMs)} at the median`
-    if (latencyMs <= SLOW_MS) return { level: 'ok', text }
+    if (latencyMs <= slowMs) return { level: 'ok', text }
     return {
       level: 'warning',
       text,

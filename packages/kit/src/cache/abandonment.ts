@@ -1,0 +1,46 @@
+/** What work may hear that nobody waits for it: an `Abandonment`, or a caller's own AbortSignal. */
+export interface StopSource {
+  readonly aborted: boolean
+  readonly reason: unknown
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/**
+ * Tells work that nobody waits for it any more, as an AbortController does. The AbortSignal is made only for work that asks for one: making it costs more
+ * than a lookup.
+ */
+export class Abandonment implements StopSource {
+  aborted = false
+  reason: unknown
+  #controller: AbortController | undefined
+  #listeners: (() => void)[] | undefined
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.aborted) this.#controller.abort(this.reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** Each listener is called once. */
+  addEventListener(_type: 'abort', listener: () => void): void {
+    ;(this.#listeners ??= []).push(listener)
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    const index = this.#listeners?.indexOf(listener) ?? -1
+    if (index !== -1) this.#listeners!.splice(index, 1)
+  }
+
+  abort(reason: unknown): void {
+    if (this.aborted) return
+    this.aborted = true
+    this.reason = reason
+    const listeners = this.#listeners ?? []
+    this.#listeners = undefined
+    for (const listener of listeners) listener()
+    this.#controller?.abort(reason)
+  }
+}

@@ -1,0 +1,102 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Abandonment } from '../src/cache/abandonment.ts'
+import { LoadDeadlines } from '../src/cache/load-deadlines.ts'
+
+describe('the time limits of loads', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  class Load {
+    readonly deadlineMs: number
+    readonly #expired: number[]
+
+    constructor(afterMs: number, expired: number[]) {
+      this.deadlineMs = performance.now() + afterMs
+      this.#expired = expired
+    }
+
+    expire(): void {
+      this.#expired.push(this.deadlineMs)
+    }
+  }
+
+  it('end each load at its own time, in whatever order they were added', () => {
+    const deadlines = new LoadDeadlines()
+    const expired: number[] = []
+    const loads = [500, 100, 300, 100].map((afterMs) => new Load(afterMs, expired))
+    for (const load of loads) deadlines.add(load)
+    vi.advanceTimersByTime(99)
+    expect(expired).toHaveLength(0)
+    vi.advanceTimersByTime(1)
+    expect(expired).toHaveLength(2)
+    vi.advanceTimersByTime(200)
+    expect(expired).toHaveLength(3)
+    vi.advanceTimersByTime(200)
+    expect(expired).toHaveLength(4)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('do not end a load that has ended, nor one without a limit', () => {
+    const deadlines = new LoadDeadlines()
+    const expired: number[] = []
+    const ended = new Load(100, expired)
+    deadlines.add(ended)
+    deadlines.add(new Load(Infinity, expired))
+    deadlines.delete(ended)
+    vi.advanceTimersByTime(10_000)
+    expect(expired).toEqual([])
+  })
+
+  it('are one timer, however many loads there are', () => {
+    const deadlines = new LoadDeadlines()
+    const expired: number[] = []
+    for (let index = 0; index < 1000; index++) deadlines.add(new Load(1000 + index, expired))
+    expect(vi.getTimerCount()).toBe(1)
+  })
+
+  it('may be longer than a timer of Node can be', () => {
+    const deadlines = new LoadDeadlines()
+    const expired: number[] = []
+    deadlines.add(new Load(2 ** 31 + 1000, expired))
+    vi.advanceTimersByTime(2 ** 31 - 1)
+    expect(expired).toEqual([])
+    vi.advanceTimersByTime(1001)
+    expect(expired).toHaveLength(1)
+  })
+
+  it('hold for loads that are added while others expire', () => {
+    const deadlines = new LoadDeadlines()
+    const expired: number[] = []
+    const next = new Load(150, expired)
+    deadlines.add({ deadlineMs: performance.now() + 100, expire: () => deadlines.add(next) })
+    deadlines.add(new Load(400, expired))
+    vi.advanceTimersByTime(150)
+    expect(expired).toEqual([next.deadlineMs])
+    vi.advanceTimersByTime(250)
+    expect(expired).toHaveLength(2)
+  })
+})
+
+describe('an abandonment', () => {
+  it('aborts the signal that work asks for, before or after', () => {
+    const before = new Abandonment()
+    const { signal } = before
+    before.abort('gone')
+    expect([signal.aborted, signal.reason]).toEqual([true, 'gone'])
+    const after = new Abandonment()
+    after.abort('gone')
+    expect([after.signal.aborted, after.signal.reason]).toEqual([true, 'gone'])
+  })
+
+  it('calls each listener once, and none that was removed', () => {
+    const abandonment = new Abandonment()
+    const calls: string[] = []
+    const removed = (): void => void calls.push('removed')
+    abandonment.addEventListener('abort', () => calls.push('a'))
+    abandonment.addEventListener('abort', removed)
+    abandonment.removeEventListener('abort', removed)
+    abandonment.abort('gone')
+    abandonment.abort('again')
+    expect([calls, abandonment.reason]).toEqual([['a'], 'gone'])
+  })
+})
