@@ -83,8 +83,10 @@ export class Http1Output implements ResponseOutput {
 
   constructor(response: ServerResponse) {
     this.#response = response as unknown as Internals
-    this.#writeRaw = this.#response._writeRaw
-    this.#flush = this.#response._flush
+    // oxlint-disable-next-line typescript/unbound-method -- they are put back
+    const { _writeRaw, _flush } = this.#response
+    this.#writeRaw = _writeRaw
+    this.#flush = _flush
   }
 
   hold(): void {
