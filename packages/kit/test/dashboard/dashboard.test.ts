@@ -243,6 +243,18 @@ describe('the middleware', () => {
     expect(servers[0]!.prefixes!.rows.map(({ prefix }) => prefix)).toContain('shop:product:')
   })
 
+  it('asks by connections of its own, so that an application is not held up', async () => {
+    await using test = await openCache()
+    await test.cache.set('a', 1)
+    const connections = async () => [...(await test.cache.client.stats()).values()][0]!.curr_connections
+    const before = await connections()
+    await using mounted = await mount(dashboard({ caches: test.cache }), '')
+    await snapshot(`${mounted.origin}/`)
+    expect(await connections()).toBe(before + 1)
+    await mounted[Symbol.asyncDispose]()
+    await expect.poll(connections).toBe(before)
+  })
+
   it('leaves the default cache to the application until somebody looks', async () => {
     await using middleware = dashboard()
     expect(middleware).toBeTypeOf('function')
