@@ -11,18 +11,20 @@ const PACKAGES = fileURLToPath(new URL('../packages', import.meta.url))
 const require = createRequire(import.meta.url)
 const COMMONJS = '{ "type": "commonjs" }\n'
 
-// All of them first: the entry of one package requires the others.
-const packages = readdirSync(PACKAGES)
+const folders = readdirSync(PACKAGES)
   .map((name) => join(PACKAGES, name))
-  .filter((folder) => existsSync(join(folder, 'package.json')))
-  .map((folder) => ({ folder, ...JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) }))
-  .filter((manifest) => manifest.private !== true)
-for (const { folder } of packages) write(join(folder, 'dist', 'package.json'), COMMONJS)
-for (const { folder, exports } of packages) {
-  for (const entry of Object.values(exports)) {
-    if (typeof entry === 'string') continue
-    writeDoor(resolve(folder, entry.require.default))
+  .filter((folder) => existsSync(join(folder, 'package.json')) && manifestOf(folder).private !== true)
+// All of these first: the entry of one package requires the others.
+for (const folder of folders) write(join(folder, 'dist', 'package.json'), COMMONJS)
+for (const folder of folders) {
+  for (const entry of Object.values(manifestOf(folder).exports)) {
+    if (typeof entry !== 'string') writeDoor(resolve(folder, entry.require.default))
   }
+}
+
+/** @param {string} folder a package's. */
+function manifestOf(folder) {
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
 }
 
 /** @param {string} file an entry, in CommonJS. */
