@@ -1,21 +1,11 @@
 import type { ItemResponse } from './operations/item-response.ts'
-import {
-  ClientFlags,
-  exptimeOf,
-  kindOf,
-  MAX_RELATIVE_EXPTIME_SECONDS,
-  MemcacheError,
-  MemcacheOptionError,
-  ttlToSeconds,
-  Uint64,
-} from 'memcache-ts-protocol'
-import type { Clock, Ttl } from 'memcache-ts-protocol'
+import { ClientFlags, exptimeOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheError, ttlToSeconds } from 'memcache-ts-protocol'
+import type { Clock, Ttl, Uint64 } from 'memcache-ts-protocol'
 import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { isBytes } from './client-key.ts'
 import { Chunks, LIST } from './chunks.ts'
-import type { ServerPool } from './connection/server-pool.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ItemLimits } from './item-limits.ts'
 import { fragmentOf, Joins } from './joins.ts'
@@ -27,7 +17,7 @@ import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
 import type { ArithmeticRequest, CounterAnswer } from './operations/arithmetic-operation.ts'
 import { DeleteOperation } from './operations/delete-operation.ts'
 import type { DeleteRequest, DeleteStatus } from './operations/delete-operation.ts'
-import type { GetCall } from './operations/get-call.ts'
+import type { GetCall } from './operations/get-batch.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import type { MultiResult } from './operations/multi-result.ts'
@@ -43,7 +33,6 @@ import { ChunkedValues } from './values/chunked-values.ts'
 import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 
 const MAX_EXPTIME = 2 ** 31 - 1
-const MAX_UINT64 = 2n ** 64n - 1n
 
 type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
 
@@ -382,7 +371,7 @@ export class Commands {
 
   // Servers
 
-  /** The answer of a key's server to a request of lines. */
+  /** The response of a key's server to a request of lines. */
   lines(
     key: ClientKey,
     request: (wireKey: string | Buffer) => LinesRequest,
@@ -391,43 +380,9 @@ export class Commands {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new LinesOperation(request(wireKey), nameOf(key), false, resolve, reject)
+      const operation = new LinesOperation(request(wireKey), nameOf(key), resolve, reject)
       this.#send(operation, wireKey, options, reject)
     })
-  }
-
-  /** Every server's answer to a request; rejects when one fails. */
-  async onAll(
-    request: LinesRequest,
-    writes: boolean,
-    options: CallOptions | undefined,
-  ): Promise<Map<string, string[]>> {
-    checkCall(options)
-    const answers = [...this.#onEach(request, writes, options)]
-    return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
-  }
-
-  /** Whether each server answers a request: `undefined`, or why it does not. Never rejects. */
-  async failuresOn(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, Error | undefined>> {
-    const answers = [...this.#onEach(request, false, options)]
-    const settled = await Promise.allSettled(answers.map(([, answer]) => answer))
-    return new Map(
-      settled.map((answer, index) => [
-        answers[index]![0],
-        answer.status === 'fulfilled' ? undefined : (answer.reason as Error),
-      ]),
-    )
-  }
-
-  #onEach(request: LinesRequest, writes: boolean, options: CallOptions | undefined): Map<string, Promise<string[]>> {
-    const ask = (pool: ServerPool): Promise<string[]> =>
-      new Promise((resolve, reject) => {
-        const operation = new LinesOperation(request, undefined, writes, resolve, reject)
-        this.#dispatcher.sendTo(pool, operation, '', options)
-      })
-    const { pools } = this.#dispatcher
-    const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
-    return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
   }
 
   /** The exptime of a lifetime, now. */
@@ -461,27 +416,6 @@ export class Commands {
       call.fail(error)
     }
   }
-}
-
-/** @throws MemcacheOptionError for what memcached cannot count in. */
-export function toUint64(name: string, value: number | bigint): Uint64 {
-  const isCount =
-    typeof value === 'number'
-      ? Number.isSafeInteger(value) && value >= 0
-      : typeof value === 'bigint' && value >= 0n && value <= MAX_UINT64
-  if (!isCount) {
-    const got = typeof value === 'number' || typeof value === 'bigint' ? value : kindOf(value)
-    throw new MemcacheOptionError(`${name}: memcached counts in whole numbers from 0 to 2^64 - 1, got ${got}`)
-  }
-  const made = new Uint64()
-  if (typeof value === 'number') made.set(Math.floor(value / 2 ** 32), value)
-  else made.setBigInt(value)
-  return made
-}
-
-/** As `toUint64`, for what may be left out. */
-export function uint64Option(name: string, value: number | bigint | undefined): Uint64 | undefined {
-  return value === undefined ? undefined : toUint64(name, value)
 }
 
 function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {

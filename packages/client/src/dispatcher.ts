@@ -17,7 +17,7 @@ import type { PoolObserver } from './connection/server-pool.ts'
 import { refuseUnhosted } from './hosted-profile.ts'
 import { hashedKey, looksHashed } from './hashed-key.ts'
 import { errorForKey } from './operations/error-for-key.ts'
-import { GetCall } from './operations/get-call.ts'
+import { GetCall } from './operations/get-batch.ts'
 import type { WireKey } from './client-key.ts'
 import type { Operation } from './operations/operation.ts'
 import { watch } from './operations/waiter.ts'
@@ -165,12 +165,12 @@ export class Dispatcher {
     again: (call: GetCall) => void,
   ): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
-      checkCall(options)
+      if (options !== undefined) checkCall(options)
       const wireKey = this.textKey(key)
       const routed = this.routedBy(wireKey, options)
       const connection = this.poolOf(routed, options?.server).for(routed)
       checkOpen(connection, key)
-      const deadline = deadlineOf(options)
+      const deadline = options && deadlineOf(options)
       deadline?.check()
       const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, options, resolve as (value: unknown) => void, reject)

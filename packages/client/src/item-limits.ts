@@ -63,7 +63,7 @@ export class ItemLimits {
   async ask(wireKey: WireKey, bytes: Buffer | string, options: StepOptions): Promise<void> {
     const pool = this.#dispatcher.poolFor(wireKey, options)
     const lines = await new Promise<string[]>((resolve, reject) => {
-      const operation = new LinesOperation(SETTINGS_REQUEST, undefined, false, resolve, reject)
+      const operation = new LinesOperation(SETTINGS_REQUEST, undefined, resolve, reject)
       this.#dispatcher.sendTo(pool, operation, this.#dispatcher.routedBy(wireKey, options), options)
     }).catch(() => [])
     const [, limit] = lines.map((line) => /^STAT item_size_max (\d+)$/.exec(line)).find((found) => found !== null) ?? []

@@ -1,4 +1,3 @@
-import type { ItemResponse } from './operations/item-response.ts'
 import { EventEmitter } from 'node:events'
 import {
   formatFlushAll,
@@ -8,27 +7,28 @@ import {
   LongTimer,
   MemcacheOptionError,
   Opcode,
-  textOption,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
-import { asMemcacheError } from './as-memcache-error.ts'
 import { checkCall, startCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
-import { Commands, toUint64, uint64Option } from './commands.ts'
+import { checkStatsForm, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
+import { Commands } from './commands.ts'
 import { VERSION_REQUEST } from './connection/handshake.ts'
 import { Discovery } from './discovery/discovery.ts'
 import { Opening } from './discovery/opening.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { emitSafely } from './emit-safely.ts'
+import { casStatus, hitValue, isStored, itemWithCas, withCas } from './item-results.ts'
+import type { ItemWithCas } from './item-results.ts'
 import { metadump, METADUMP_TIMEOUT_MS } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
 import { MultiResult } from './operations/multi-result.ts'
 import type { MultiGetResult } from './operations/multi-result.ts'
-import type { StoreStatus } from './operations/store-operation.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
+import { ServerCommands } from './server-commands.ts'
 import { readStatistics } from './server-statistics.ts'
 import type { ServerStatistics } from './server-statistics.ts'
 import { Tracing } from './tracing.ts'
@@ -47,13 +47,6 @@ export interface MemcachedClientEvents {
   servers: [servers: string[]]
 }
 
-/** An item with its cas unique, for `cas`. */
-export interface ItemWithCas<Value> {
-  readonly value: Value
-  readonly casUnique: bigint
-  readonly clientFlags: number
-}
-
 /**
  * A memcached client: pipelined on few connections, one write a turn of the loop, answers never mixed up. Faults reject with a
  * `MemcacheError`; a miss is `undefined`.
@@ -69,6 +62,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #options: ResolvedClientOptions
   readonly #dispatcher: Dispatcher
   readonly #commands: Commands
+  readonly #servers: ServerCommands
   readonly #opening = new Opening()
   readonly #tracing: Tracing
   readonly #discovery: Discovery | undefined
@@ -89,8 +83,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       rejoined: (server) => this.#tell('rejoin', server),
     })
     this.#commands = new Commands(this.#dispatcher, this.#options)
+    this.#servers = new ServerCommands(this.#dispatcher)
     this.#tracing = new Tracing(this.#dispatcher, this.#opening, this.#options.timeoutMs)
-    this.meta = new MetaCommands(this.#commands, this.#tracing)
+    this.meta = new MetaCommands(this.#commands, this.#servers, this.#tracing)
     if (discovery) {
       this.#discovery = this.#discover()
     } else {
@@ -321,14 +316,14 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
     const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
     const extra = delay > 0 ? { extra: delay } : {}
-    const request = { text: formatFlushAll(delay), binary: { opcode: Opcode.flush, ...extra } }
-    await this.#tracing.run('flushAll', undefined, options, (options) => this.#commands.onAll(request, true, options))
+    const request = { text: formatFlushAll(delay), writes: true, binary: { opcode: Opcode.flush, ...extra } }
+    await this.#tracing.run('flushAll', undefined, options, (options) => this.#servers.onAll(request, options))
   }
 
   /** Each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
     const lines = await this.#tracing.run('version', undefined, options, (options) =>
-      this.#commands.onAll(VERSION_REQUEST, false, options),
+      this.#servers.onAll(VERSION_REQUEST, options),
     )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
@@ -337,7 +332,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run('version', undefined, options, (options) =>
-        this.#commands.failuresOn(VERSION_REQUEST, options),
+        this.#servers.failuresOn(VERSION_REQUEST, options),
       )
     } catch (error) {
       // Closed, or no servers are known yet: the same is true of all.
@@ -350,12 +345,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
-    if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
-      throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
-    }
+    if (form !== undefined) checkStatsForm(form)
     const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
     const lines = await this.#tracing.run('stats', undefined, options, (options) =>
-      this.#commands.onAll({ text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }, false, options),
+      this.#servers.onAll({ text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }, options),
     )
     return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
   }
@@ -387,8 +380,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
     wholeNumber('level', level)
-    const request = { text: formatVerbosity(level), binary: { opcode: Opcode.verbosity, extra: level } }
-    await this.#tracing.run('verbosity', undefined, options, (options) => this.#commands.onAll(request, true, options))
+    const request = { text: formatVerbosity(level), writes: true, binary: { opcode: Opcode.verbosity, extra: level } }
+    await this.#tracing.run('verbosity', undefined, options, (options) => this.#servers.onAll(request, options))
   }
 
   /** Lets operations under way finish, then closes the connections. */
@@ -458,22 +451,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
       operation,
       keys,
       options,
-      async (options) => {
-        const step = startCall(options, this.#options.timeoutMs)
-        const result = new MultiResult<Given, Result>()
-        await Promise.all(
-          items.map(async (item) => {
-            try {
-              result.set(item[0], await begin(item, step))
-            } catch (error) {
-              if (options?.signal?.aborted === true) throw error
-              result.fail(item[0], asMemcacheError(error))
-            }
-          }),
-        )
-        if (result.size === 0) for (const error of result.errors.values()) throw error
-        return result
-      },
+      (options) => MultiResult.ofEach(items, startCall(options, this.#options.timeoutMs), begin),
       true,
     )
   }
@@ -519,41 +497,4 @@ function nothing(): void {}
 
 function yes(): true {
   return true
-}
-
-/** @throws MemcacheOptionError for what is no list of keys and values. */
-function pairsOf<Given>(items: Iterable<readonly [Given, unknown]>): (readonly [Given, unknown])[] {
-  if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] === 'function') {
-    const pairs = [...items]
-    if (pairs.every((pair) => Array.isArray(pair))) return pairs
-  }
-  throw new MemcacheOptionError(`items must be a Map or pairs of keys and values, got ${kindOf(items)}`)
-}
-
-/** @throws MemcacheOptionError for anything but what memcached takes as a number of 31 bits. */
-function wholeNumber(name: string, value: unknown): number {
-  if (typeof value !== 'number') throw new MemcacheOptionError(`${name} must be a whole number, got ${kindOf(value)}`)
-  if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value
-  throw new MemcacheOptionError(`${name} must be a whole number from 0 to 2^31 - 1, got ${value}`)
-}
-
-function isStored(status: StoreStatus): boolean {
-  return status === 'stored'
-}
-
-function casStatus(status: StoreStatus): 'stored' | 'exists' | 'notFound' {
-  return status === 'notStored' ? 'exists' : status
-}
-
-function withCas<Value>(item: ItemResponse, value: unknown): ItemWithCas<Value> | undefined {
-  if (!item.isFound) return undefined
-  return { value: value as Value, casUnique: item.casUnique.toBigInt(), clientFlags: item.clientFlags }
-}
-
-function itemWithCas<Value>(value: unknown, clientFlags: number, casUnique: bigint): ItemWithCas<Value> {
-  return { value: value as Value, casUnique, clientFlags }
-}
-
-function hitValue<Value>(item: ItemResponse, value: unknown): Value | undefined {
-  return item.isFound ? (value as Value) : undefined
 }

@@ -12,8 +12,9 @@ import type {
   MetaSetOptions,
   MetaSetResult,
 } from './call-options.ts'
-import { toUint64, uint64Option } from './commands.ts'
+import { toUint64, uint64Option } from './argument-checks.ts'
 import type { Commands } from './commands.ts'
+import type { ServerCommands } from './server-commands.ts'
 import type { StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { Tracing } from './tracing.ts'
 
@@ -33,10 +34,12 @@ export type Widened<Amount extends number | bigint> = Amount extends bigint ? bi
  */
 export class MetaCommands {
   readonly #commands: Commands
+  readonly #servers: ServerCommands
   readonly #tracing: Tracing
 
-  constructor(commands: Commands, tracing: Tracing) {
+  constructor(commands: Commands, servers: ServerCommands, tracing: Tracing) {
     this.#commands = commands
+    this.#servers = servers
     this.#tracing = tracing
   }
 
@@ -141,7 +144,7 @@ export class MetaCommands {
   /** mn: resolves when every server has answered. */
   noop(options?: CallOptions): Promise<void> {
     return this.#tracing.run('meta.noop', undefined, options, async (options) => {
-      await this.#commands.onAll({ text: 'mn\r\n', meta: true }, false, options)
+      await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)
     })
   }
 }

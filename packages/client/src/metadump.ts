@@ -94,7 +94,7 @@ class DumpOperation extends LinesOperation {
     resolve: (lines: string[]) => void,
     reject: (error: unknown) => void,
   ) {
-    super(REQUEST, undefined, false, resolve, reject)
+    super(REQUEST, undefined, resolve, reject)
     this.#server = server
     this.#visit = visit
   }

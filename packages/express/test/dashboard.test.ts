@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import compression from 'compression'
 import express from 'express'
+import helmet from 'helmet'
 import { testMemcache } from 'memcache-ts/testing'
 import { dashboard } from 'memcache-ts/dashboard'
 import { describe, expect, it } from 'vitest'
@@ -8,6 +10,28 @@ import { describe, expect, it } from 'vitest'
 const TOKEN = 'a-token-for-tests'
 
 describe('the dashboard in an Express application', () => {
+  it('keeps its own policy and its stream behind helmet and compression, and does not hold up the end of the application', async () => {
+    await using test = await testMemcache()
+    await using watching = dashboard({ caches: test.cache })
+    const app = express()
+    app.use(helmet(), compression({ threshold: 0 }))
+    app.use('/cache', watching)
+    const server = app.listen(0)
+    await once(server, 'listening')
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/cache/`
+    const page = await fetch(url)
+    expect(page.headers.get('content-security-policy')).toMatch(/^default-src 'none'; script-src 'sha256-/)
+    expect(await page.text()).toContain('<h1>memcached</h1>')
+    const events = await fetch(`${url}events`)
+    let text = ''
+    const closed = once(server, 'close')
+    for await (const chunk of events.body as unknown as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(chunk).toString()
+      if (text.includes('event: snapshot') && server.listening) server.close()
+    }
+    await closed
+  })
+
   it('is reached under any path, behind what the application puts before it', async () => {
     await using test = await testMemcache()
     await using watching = dashboard({ caches: test.cache, token: TOKEN })

@@ -44,7 +44,7 @@ export { Request, RequestError } from './request.ts'
 export { parseRequest } from './request-parser.ts'
 export { Reply } from './text/reply.ts'
 export { hasKeyLeft, hasLongKeyLeft, nextKey } from './text/request-parser.ts'
-export { MAX_REPLY_LINE_BYTES, writeLineEnd, writeValueLine } from './text/response-formatter.ts'
+export { MAX_REPLY_LINE_BYTES, writeValueLine } from './text/response-formatter.ts'
 export { Uint64, writeUint } from './uint64.ts'
 export { checkOptions } from './check-options.ts'
 export { booleanOption, choiceOption, positiveOption, textOption } from './option-values.ts'
@@ -62,18 +62,17 @@ export {
 } from './key.ts'
 export type { Key, KeyPart } from './key.ts'
 export { kindOf } from './kind-of.ts'
-export { MAX_REQUEST_LINE_BYTES, writeMetaCommand, writeRequestKey } from './meta/request-formatter.ts'
+export {
+  MAX_REQUEST_LINE_BYTES,
+  writeLineEnd,
+  writeMetaCommand,
+  writeNumber,
+  writeRequestKey,
+  writeWord,
+} from './line-writer.ts'
 export { writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag-writer.ts'
 export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
-export {
-  formatAuth,
-  formatFlushAll,
-  formatStats,
-  formatVerbosity,
-  formatVersion,
-  writeNumber,
-  writeWord,
-} from './text/request-formatter.ts'
+export { formatAuth, formatFlushAll, formatStats, formatVerbosity, formatVersion } from './text/request-formatter.ts'
 export { isEnd, parseErrorLine, parseOutcome, parseValueLine, ValueLine } from './text/response-parser.ts'
 export type { ErrorLineKind, TextOutcome } from './text/response-parser.ts'
 export { Opcode, Status } from './binary/opcode.ts'

@@ -1,6 +1,6 @@
 import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
-import type { ItemWithCas } from '../memcached-client.ts'
+import type { ItemWithCas } from '../item-results.ts'
 import { callBack } from './call-back.ts'
 import type { Callback } from './call-back.ts'
 import { memjsCodec } from '../values/presets/memjs.ts'

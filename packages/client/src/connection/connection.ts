@@ -19,7 +19,7 @@ import { textOf } from '../as-memcache-error.ts'
 import type { ResponseReader, ResponseSink, Protocol, ProtocolName } from '../protocols/protocol.ts'
 import { errorForKey } from '../operations/error-for-key.ts'
 import { GetBatch } from '../operations/get-batch.ts'
-import type { GetCall } from '../operations/get-call.ts'
+import type { GetCall } from '../operations/get-batch.ts'
 import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { Operation } from '../operations/operation.ts'
@@ -28,16 +28,14 @@ import type { ValueReader } from '../values/value-codec.ts'
 import { Backoff } from './backoff.ts'
 
 import { DeadlineTimer } from './deadline-timer.ts'
-import { Drain } from './drain.ts'
-import { isReactionToResponse, responseComes } from './early-flush.ts'
+import { Drain, PendingOperations } from './pending-operations.ts'
+import { isReactionToResponse, RequestBuffer, responseComes } from './request-buffer.ts'
 import { VERSION_REQUEST } from './handshake.ts'
 import type { Credentials } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import type { HandshakeFailure } from './handshake-plan.ts'
 import { IdleTimer } from './idle-timer.ts'
 import { openStream } from './open-stream.ts'
-import { PendingOperations } from './pending-operations.ts'
-import { RequestBuffer } from './request-buffer.ts'
 
 /** Credentials that were refused once will be again: not so often that the account is locked. */
 const AUTH_RETRY_MS = 10_000
@@ -352,7 +350,7 @@ export class Connection implements ResponseSink {
   /** Sends a request of the handshake. */
   #ask(request: LinesRequest): Promise<string[]> {
     return new Promise((resolve, reject) => {
-      const operation = new LinesOperation(request, undefined, false, resolve, reject)
+      const operation = new LinesOperation(request, undefined, resolve, reject)
       operation.deadline = Infinity
       this.#protocol.write(operation, this.#requests)
       this.#pending.addWritten(operation)
@@ -363,7 +361,7 @@ export class Connection implements ResponseSink {
 
   #askVersion(timeoutMs: number): Promise<string[]> {
     return new Promise((resolve, reject) => {
-      this.send(new LinesOperation(VERSION_REQUEST, undefined, false, resolve, reject), timeoutMs)
+      this.send(new LinesOperation(VERSION_REQUEST, undefined, resolve, reject), timeoutMs)
     })
   }
 

@@ -1,8 +1,7 @@
-import { MemcacheTimeoutError } from 'memcache-ts-protocol'
+import { LongTimer, MemcacheTimeoutError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { errorForKey } from '../operations/error-for-key.ts'
 import type { Operation } from '../operations/operation.ts'
-import { OperationQueue } from './operation-queue.ts'
 
 /** The result of a look at the deadlines. */
 export interface Expiry {
@@ -181,5 +180,78 @@ export class PendingOperations {
   #timeout(key: string | undefined, timeoutMs: number, ambiguous: boolean): MemcacheTimeoutError {
     const server = this.#server
     return new MemcacheTimeoutError(`${server} did not answer in ${timeoutMs} ms`, { server, key, ambiguous })
+  }
+}
+
+const INITIAL_CAPACITY = 64
+
+/** The operations whose answers are still to come, in the order of their requests: a ring, so that neither end moves memory. */
+class OperationQueue {
+  #slots: (Operation | undefined)[] = Array.from({ length: INITIAL_CAPACITY })
+  #head = 0
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** The operation that the next answer belongs to. */
+  first(): Operation | undefined {
+    return this.#slots[this.#head]
+  }
+
+  push(operation: Operation): void {
+    if (this.#length === this.#slots.length) this.#grow()
+    this.#slots[(this.#head + this.#length) & (this.#slots.length - 1)] = operation
+    this.#length++
+  }
+
+  shift(): Operation | undefined {
+    const operation = this.#slots[this.#head]
+    if (operation === undefined) return undefined
+    this.#slots[this.#head] = undefined
+    this.#head = (this.#head + 1) & (this.#slots.length - 1)
+    this.#length--
+    return operation
+  }
+
+  *[Symbol.iterator](): IterableIterator<Operation> {
+    for (let index = 0; index < this.#length; index++) {
+      yield this.#slots[(this.#head + index) & (this.#slots.length - 1)]!
+    }
+  }
+
+  #grow(): void {
+    const slots: (Operation | undefined)[] = [...this]
+    slots.length = this.#slots.length * 2
+    this.#slots = slots
+    this.#head = 0
+  }
+}
+
+/** Those who wait until nothing is under way on a connection any more. */
+export class Drain {
+  readonly #waiting: (() => void)[] = []
+
+  /** Whether anybody waits. */
+  get isAwaited(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  /**
+   * Resolves at the next `end`, or after a limit.
+   * @param mayEnd whether the limit ends the wait.
+   */
+  async wait(limitMs: number, mayEnd: () => boolean): Promise<void> {
+    const limit = new LongTimer(() => {
+      if (mayEnd()) this.end()
+    }, limitMs)
+    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    limit.clear()
+  }
+
+  /** Nothing is under way. */
+  end(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 }

@@ -113,7 +113,7 @@ export class Discovery {
       const connection = endpoint.for('')
       const refusal = connection.refusal()
       if (refusal !== undefined) throw refusal
-      connection.send(new LinesOperation(request, undefined, false, resolve, reject), this.#timeoutMs)
+      connection.send(new LinesOperation(request, undefined, resolve, reject), this.#timeoutMs)
     })
   }
 }

@@ -8,6 +8,8 @@ export interface LinesRequest {
   readonly untilEnd?: boolean
   /** With `untilEnd`: what the lines of a list begin with. A first line of any other kind is the whole answer. */
   readonly lists?: RegExp
+  /** Whether it changes what is stored, or how the server works. */
+  readonly writes?: boolean
   /** Whether it is a meta command, which servers without those do not know. */
   readonly meta?: boolean
   /** What it is in the binary protocol, if there is such a thing. */
@@ -35,11 +37,10 @@ export class LinesOperation extends Operation {
   constructor(
     request: LinesRequest,
     key: string | undefined,
-    writes: boolean,
     resolve: (lines: string[]) => void,
     reject: (error: unknown) => void,
   ) {
-    super(key, writes, reject)
+    super(key, request.writes === true, reject)
     this.request = request
     this.#resolve = resolve
   }

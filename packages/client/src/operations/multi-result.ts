@@ -1,5 +1,6 @@
 import type { MemcacheError } from 'memcache-ts-protocol'
-import type { ClientKey } from '../call-options.ts'
+import { asMemcacheError } from '../as-memcache-error.ts'
+import type { CallOptions, ClientKey } from '../call-options.ts'
 import { nameOrKindOf } from '../key-name.ts'
 
 /** The results of a call on many keys, by the keys as they were given. What failed for one key costs the others nothing. */
@@ -16,6 +17,29 @@ export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Res
   /** What went wrong, key by key: the keys are missing from the results although they may be stored. */
   get keyErrors(): Map<Given, MemcacheError> {
     return (this.#keyErrors ??= new Map())
+  }
+
+  /**
+   * The results of a call for each of many keys. Rejects if all fail, and if the call's signal is aborted.
+   * @param begin makes the call for one of the items, whose first part is the key.
+   */
+  static async ofEach<Given extends ClientKey, Item extends readonly [Given, unknown], Result>(
+    items: readonly Item[],
+    options: CallOptions,
+    begin: (item: Item, options: CallOptions) => Promise<Result>,
+  ): Promise<MultiResult<Given, Result>> {
+    const results = new MultiResult<Given, Result>()
+    const settle = async (item: Item): Promise<void> => {
+      try {
+        results.set(item[0], await begin(item, options))
+      } catch (error) {
+        if (options.signal?.aborted === true) throw error
+        results.fail(item[0], asMemcacheError(error))
+      }
+    }
+    await Promise.all(items.map(settle))
+    if (results.size === 0) for (const error of results.errors.values()) throw error
+    return results
   }
 
   /** Whether a key has failed. */

@@ -1,22 +1,3 @@
-import { writeUint } from '../uint64.ts'
-
-const SPACE = 32
-const MINUS = 45
-
-/** Writes a command's word; returns the position behind it. */
-export function writeWord(out: Uint8Array, at: number, word: string): number {
-  for (let index = 0; index < word.length; index++) out[at + index] = word.charCodeAt(index)
-  return at + word.length
-}
-
-/** Writes ` <integer>`, which may be negative; returns the position behind it. */
-export function writeNumber(out: Uint8Array, at: number, value: number): number {
-  out[at] = SPACE
-  if (value >= 0) return writeUint(out, at + 1, value)
-  out[at + 1] = MINUS
-  return writeUint(out, at + 2, -value)
-}
-
 /** `flush_all [delay]` (protocol.txt, "Other commands"). */
 export function formatFlushAll(delaySeconds: number): string {
   return delaySeconds > 0 ? `flush_all ${delaySeconds}\r\n` : 'flush_all\r\n'

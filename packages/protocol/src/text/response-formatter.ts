@@ -1,9 +1,8 @@
+import { writeLineEnd } from '../line-writer.ts'
 import { writeUint } from '../uint64.ts'
 import type { Uint64 } from '../uint64.ts'
 
 const SPACE = 32
-const CR = 13
-const LF = 10
 
 /** The most bytes that one line of a reply takes, of whatever command. */
 export const MAX_REPLY_LINE_BYTES = 1024
@@ -40,11 +39,4 @@ export function writeValueLine(
     position = casUnique.write(out, position)
   }
   return writeLineEnd(out, position)
-}
-
-/** Writes `\r\n`; returns the position behind it. */
-export function writeLineEnd(out: Buffer, at: number): number {
-  out[at] = CR
-  out[at + 1] = LF
-  return at + 2
 }

@@ -113,7 +113,10 @@ export class Collector {
       // One server that is slow must not pile up samples.
       if (isCollecting) return
       isCollecting = true
-      void this.collect().finally(() => (isCollecting = false))
+      void this.collect()
+        // What the list of servers or the application's own view throws must not end the process; the next round tries again.
+        .catch(() => {})
+        .finally(() => (isCollecting = false))
     }
     this.#sampler = setInterval(collect, SAMPLE_MS).unref()
     this.#prober = setInterval(() => {

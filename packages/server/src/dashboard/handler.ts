@@ -139,12 +139,16 @@ export class DashboardHandler {
   }
 
   #events(request: IncomingMessage, response: ServerResponse): void {
+    // A list of servers that cannot be read is told now, as a response.
+    this.#options.servers()
     if (this.#viewers.size >= MAX_VIEWERS) throw new HttpProblem(503, `there are ${MAX_VIEWERS} viewers already`)
     response.writeHead(200, {
       'Content-Type': 'text/event-stream',
       // `no-transform`: a compressing middleware would hold events back. The second header says the same to nginx.
       'Cache-Control': 'no-store, no-transform',
       'X-Accel-Buffering': 'no',
+      // The connection ends with the stream, and does not keep a server that is closed from ending.
+      Connection: 'close',
     })
     if (request.method === 'HEAD') {
       response.end()
@@ -164,7 +168,11 @@ export class DashboardHandler {
     const { latest } = this.collector
     if (latest !== undefined) send('snapshot', latest)
     this.#viewers.add(response)
-    const unwatch = this.collector.watch((snapshot: Snapshot) => send('snapshot', snapshot))
+    const unwatch = this.collector.watch((snapshot: Snapshot) => {
+      // An application that has closed its server waits for its connections: this stream would never end.
+      if (isServerClosed(request)) response.end()
+      else send('snapshot', snapshot)
+    })
     response.once('close', () => {
       this.#viewers.delete(response)
       unwatch()
@@ -256,6 +264,11 @@ function urlOf({ url = '/' }: IncomingMessage): URL {
   const text = url.replace(/^\/+/, '/')
   if (!URL.canParse(text, 'http://dashboard')) throw new HttpProblem(400, 'the path cannot be read')
   return new URL(text, 'http://dashboard')
+}
+
+function isServerClosed({ socket }: IncomingMessage): boolean {
+  const { server } = socket as { server?: { readonly listening?: boolean } }
+  return server?.listening === false
 }
 
 function throttled(response: ServerResponse): HttpProblem {

@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { TextConnection } from './text-connection.ts'
 import type { DumpedKey, Statistics, WatchedServer } from './watched-server.ts'
 
@@ -16,6 +17,9 @@ export interface OwnServerAccess {
 }
 
 const RETRY_MS = 5000
+/** How long a busy crawler is waited for, and how often it is asked. */
+const BUSY_MS = 3000
+const BUSY_PAUSE_MS = 50
 const DUMPED = /^key=(\S+) exp=(-?\d+)(?:.* size=(\d+))?/
 const LISTED = /^ITEM (\S+) (.*)$/
 const PREFIX = /^PREFIX (\S+) (.*)$/
@@ -72,29 +76,14 @@ export class OwnServer implements WatchedServer {
   }
 
   async dump(visit: (item: DumpedKey) => boolean): Promise<void> {
-    // A connection of its own: the rest of the dump is cut off when enough was seen.
-    const connection = new TextConnection(this.#access.connect())
-    let done = false
-    let refusal: string | undefined
-    const take = (line: string): void => {
-      if (done) return
-      const [, key, exptime, bytes] = DUMPED.exec(line) ?? []
-      if (key === undefined) {
-        if (line !== 'END' && line !== 'OK') refusal = line
-        return
-      }
-      const expiresAt = Number(exptime) > 0 ? Number(exptime) : undefined
-      done = !visit({ key: decoded(key), bytes: Number(bytes ?? 0), expiresAt })
-      if (done) connection.close()
+    const endsAt = performance.now() + BUSY_MS
+    for (;;) {
+      const refusal = await this.#dumpOnce(visit)
+      if (refusal === undefined) return
+      // The crawler is busy with a round of its own, or for somebody else.
+      if (!refusal.startsWith('BUSY') || performance.now() > endsAt) throw new Error(refusal)
+      await delay(BUSY_PAUSE_MS)
     }
-    try {
-      await connection.dump('lru_crawler metadump all', take)
-    } catch (error) {
-      if (!done) throw error
-    } finally {
-      connection.close()
-    }
-    if (refusal !== undefined) throw new Error(refusal)
   }
 
   async delete(key: string): Promise<boolean> {
@@ -124,6 +113,33 @@ export class OwnServer implements WatchedServer {
   #giveUpProbe(): void {
     this.#probe = undefined
     this.#retryAtMs = performance.now() + RETRY_MS
+  }
+
+  /** @returns why the server does not dump now. */
+  async #dumpOnce(visit: (item: DumpedKey) => boolean): Promise<string | undefined> {
+    // A connection of its own: the rest of the dump is cut off when enough was seen.
+    const connection = new TextConnection(this.#access.connect())
+    let done = false
+    let refusal: string | undefined
+    const take = (line: string): void => {
+      if (done) return
+      const [, key, exptime, bytes] = DUMPED.exec(line) ?? []
+      if (key === undefined) {
+        if (line !== 'END' && line !== 'OK') refusal = line
+        return
+      }
+      const expiresAt = Number(exptime) > 0 ? Number(exptime) : undefined
+      done = !visit({ key: decoded(key), bytes: Number(bytes ?? 0), expiresAt })
+      if (done) connection.close()
+    }
+    try {
+      await connection.dump('lru_crawler metadump all', take)
+    } catch (error) {
+      if (!done) throw error
+    } finally {
+      connection.close()
+    }
+    return refusal
   }
 
   /** Actions are rare: each has a connection of its own, so that none stays open when nobody looks. */

@@ -106,6 +106,12 @@ describe('the dashboard over HTTP', () => {
     await expect.poll(() => server.stats()['curr_connections']).toBe(0)
   })
 
+  it('lists keys for several who look at once', async () => {
+    await set('a:1')
+    const answers = await Promise.all([1, 2, 3].map(() => ask(`${url}keys`, 'GET', BEARER)))
+    for (const { text } of answers) expect(JSON.parse(text)).toMatchObject({ keys: [{ key: 'a:1' }] })
+  })
+
   it('takes keys with spaces and any letters', async () => {
     const key = 'a b\nclé 日本'
     const encoded = Buffer.from(key).toString('base64')

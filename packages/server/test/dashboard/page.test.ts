@@ -29,6 +29,14 @@ function fakeServer(name: string, statistics: () => Statistics | undefined): Wat
   }
 }
 
+/** What axe finds. It is run as a tool of the browser: the policy of the page lets no script of others in. */
+async function violationsOf(page: Page): Promise<unknown[]> {
+  const cdp = await page.context().newCDPSession(page)
+  await cdp.send('Runtime.evaluate', { expression: axe.source })
+  const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run())
+  return violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])
+}
+
 describeWithChromium('the dashboard of several servers in Chromium', (executablePath) => {
   it('shows which of three servers is away, the sum of the others, and each by itself', async () => {
     let isBack = false
@@ -50,6 +58,7 @@ describeWithChromium('the dashboard of several servers in Chromium', (executable
       port: 0,
       token: undefined,
       servers: () => servers,
+      shared: () => [{ title: `This application: ${evil}`, figures: [{ name: evil, value: 1 }] }],
     })
     const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
     try {
@@ -75,6 +84,8 @@ describeWithChromium('the dashboard of several servers in Chromium', (executable
       expect(await page.locator('#servers').innerText()).toContain(evil)
       expect(await page.evaluate(() => 'ran' in window)).toBe(false)
       expect(await page.locator('#keys').isHidden()).toBe(true)
+      expect(await page.locator('#shared').innerText()).toContain(evil)
+      expect(await violationsOf(page)).toEqual([])
     } finally {
       await browser.close()
     }
@@ -131,6 +142,20 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
   }
   const value = (id: string) => page.locator(`${id} b`).getAttribute('data-value').then(Number)
   const text = (selector: string) => page.locator(selector).innerText()
+
+  it('asks for the token where others reach it, and is accessible there too', async () => {
+    await using open = new MemcachedServer({ port: 0, dashboard: '0.0.0.0:0', dashboardToken: TOKEN })
+    await open.listen()
+    await page.goto(open.dashboardUrl!.replace('0.0.0.0', '127.0.0.1'))
+    expect(await violationsOf(page)).toEqual([])
+    await page.keyboard.type('not the token')
+    await page.keyboard.press('Enter')
+    await page.locator('#token').waitFor()
+    await page.locator('#token').fill(TOKEN)
+    await page.keyboard.press('Enter')
+    await expect.poll(() => page.locator('body').getAttribute('class')).toBe('live')
+    expect(await page.locator('#browser').isVisible()).toBe(true)
+  })
 
   it('shows an empty server as empty', async () => {
     await open()
@@ -239,11 +264,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
     await page.locator('#contains').press('Enter')
     await page.locator('#browser td').first().waitFor()
     await page.locator('#slabs td').first().waitFor()
-    // As a tool of the browser: the policy of the page lets no script of others in.
-    const cdp = await context.newCDPSession(page)
-    await cdp.send('Runtime.evaluate', { expression: axe.source })
-    const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run())
-    expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([])
+    expect(await violationsOf(page)).toEqual([])
     const overflow = await page.evaluate(
       () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
     )

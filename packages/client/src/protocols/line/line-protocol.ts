@@ -1,9 +1,23 @@
+import {
+  blockMemory,
+  FrameReader,
+  MAX_VALUE_BYTES,
+  MemcacheProtocolError,
+  NONE,
+  parseErrorLine,
+  STOP,
+  ValueLine,
+} from 'memcache-ts-protocol'
+import type { FrameHandler, MemcacheError } from 'memcache-ts-protocol'
+import { ClassicItemResponse } from '../../operations/item-response.ts'
+import { MetaResponse } from '../meta/meta-response.ts'
+import type { Protocol, ProtocolName, ResponseReader, ResponseSink } from '../protocol.ts'
+import { DESYNC, DONE } from './line-codec.ts'
+import type { FailingOperation, LineCodec, LineResponses } from './line-codec.ts'
+import { serverError } from '../server-error.ts'
 import type { RequestBuffer } from '../../connection/request-buffer.ts'
 import type { OperationOf } from '../../operations/operation-kinds.ts'
 import type { Operation, OperationKind } from '../../operations/operation.ts'
-import type { Protocol, ProtocolName, ResponseReader, ResponseSink } from '../protocol.ts'
-import type { LineCodec } from './line-codec.ts'
-import { LineReader } from './line-reader.ts'
 
 /** A codec for each kind of operation. */
 export type LineCodecs = { readonly [Kind in OperationKind]: LineCodec<OperationOf[Kind]> }
@@ -27,5 +41,153 @@ export class LineProtocol implements Protocol {
     requests.room()
     codec.write(operation, requests)
     operation.codec = codec
+  }
+}
+
+/** The longest lines are those of a large cluster's configuration; longer is no memcached. */
+const MAX_REPLY_LINE_BYTES = 64 * 1024
+/** How much of a response that makes no sense an error shows. */
+const EXCERPT_LENGTH = 80
+const EMPTY = Buffer.alloc(0)
+
+/** Reads the responses of one connection in a protocol of lines, text or meta. */
+class LineReader implements ResponseReader, LineResponses, FrameHandler {
+  // The response that is being read: one a connection, since another's may come between its line and its value.
+  readonly meta = new MetaResponse()
+  readonly classic = new ClassicItemResponse()
+  readonly valueLine = new ValueLine()
+  readonly #sink: ResponseSink
+  readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
+  /** A value that comes in pieces. */
+  #gathered: Buffer | undefined
+  /** A value that lies in the memory that is being read, whole. */
+  #direct: Buffer | undefined
+  #directStart = 0
+  #valueLength = 0
+  /** Whether the first operation has had a line of its response. */
+  #begun = false
+
+  constructor(sink: ResponseSink) {
+    this.#sink = sink
+  }
+
+  push(buffer: Buffer, start: number, end: number): void {
+    this.#frames.push(buffer, start, end)
+    // Its end has not come yet, and the memory is lent for this call alone.
+    if (this.#direct !== undefined) this.#gatherDirect()
+  }
+
+  stop(): void {
+    this.#frames.stop()
+    this.#gathered = undefined
+    this.#direct = undefined
+  }
+
+  get isMidResponse(): boolean {
+    return this.#begun || !this.#frames.atBoundary
+  }
+
+  line(buffer: Buffer, start: number, end: number): number {
+    const operation = this.#sink.first()
+    if (operation === undefined) return this.#unasked(buffer, start, end)
+    const next = operation.codec!.readLine(operation, this, buffer, start, end)
+    if (next >= 0) {
+      if (next > MAX_VALUE_BYTES)
+        return this.#desync(`announced a value of ${next} bytes, over memcached's limit of 1 GiB`)
+      this.#begun = true
+      this.#valueLength = next
+      return next
+    }
+    if (next === DONE) this.#finished()
+    else if (next === DESYNC) return this.#desync('sent a response that does not match the request')
+    else this.#begun = true
+    return NONE
+  }
+
+  #finished(): void {
+    this.#begun = false
+    this.#sink.finished()
+  }
+
+  /** A server that has no more connections to give says so before it is asked, and hangs up. */
+  #unasked(buffer: Buffer, start: number, end: number): number {
+    const { server } = this.#sink
+    const said = this.#excerpt(buffer, start, end)
+    const error = parseErrorLine(buffer, start, end)
+    const refusal =
+      error && serverError(error.kind, this.#sink.redact(error.message), server, { server, retryable: true })
+    return this.#desync(`sent ${said} although nothing was requested`, refusal)
+  }
+
+  data(buffer: Buffer, start: number, end: number, offset: number): void {
+    if (offset === 0 && end - start === this.#valueLength) {
+      this.#direct = buffer
+      this.#directStart = start
+      return
+    }
+    // Nothing is allocated, or kept, for a request that was given up.
+    if (this.#sink.first()!.settled) {
+      this.#gathered = undefined
+      return
+    }
+    if (offset > 0 && this.#gathered === undefined) return
+    this.#gathered = blockMemory(this.#gathered, offset + end - start, this.#valueLength)
+    buffer.copy(this.#gathered, offset, start, end)
+  }
+
+  /** Only a value that ends where it said is handed on: what was put into it or left out shows here. */
+  dataEnd(terminated: boolean): number {
+    if (!terminated) return this.#desync('sent a value that does not end where it said')
+    const operation = this.#sink.first()!
+    const codec = operation.codec!
+    const length = this.#valueLength
+    const direct = this.#direct
+    const gathered = this.#gathered
+    this.#direct = undefined
+    this.#gathered = undefined
+    if (direct !== undefined) {
+      codec.readValue!(operation, this, direct, this.#directStart, this.#directStart + length, false)
+    } else if (gathered !== undefined && gathered.length === length) {
+      codec.readValue!(operation, this, gathered, 0, length, true)
+    } else if (length === 0) {
+      codec.readValue!(operation, this, EMPTY, 0, 0, false)
+    }
+    if (codec.endValue!(operation, this) === DONE) this.#finished()
+    return NONE
+  }
+
+  longLine(): boolean {
+    this.#desync('sent an endless line: it is no memcached')
+    return false
+  }
+
+  /** Fails an operation by an error line; anything else is no response at all. */
+  unexpected(operation: FailingOperation, buffer: Buffer, start: number, end: number): number {
+    const { server } = this.#sink
+    const details = { server, key: operation.key }
+    const error = parseErrorLine(buffer, start, end)
+    if (error === undefined) {
+      const said = this.#excerpt(buffer, start, end)
+      operation.fail(new MemcacheProtocolError(`${server} sent what is no response: ${said}`, details))
+      return DESYNC
+    }
+    operation.fail(serverError(error.kind, this.#sink.redact(error.message), server, details))
+    // After a refused line nobody knows whether its data block was read as commands.
+    return error.kind === 'SERVER_ERROR' || !operation.sendsValue ? DONE : DESYNC
+  }
+
+  #gatherDirect(): void {
+    const { length } = (this.#gathered = Buffer.allocUnsafeSlow(this.#valueLength))
+    this.#direct!.copy(this.#gathered, 0, this.#directStart, this.#directStart + length)
+    this.#direct = undefined
+  }
+
+  #desync(what: string, refusal?: MemcacheError): number {
+    this.#sink.desync(`${this.#sink.server} ${what}`, refusal)
+    return STOP
+  }
+
+  #excerpt(buffer: Buffer, start: number, end: number): string {
+    return JSON.stringify(this.#sink.redact(buffer.toString('latin1', start, end)).slice(0, EXCERPT_LENGTH))
   }
 }

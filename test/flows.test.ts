@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** The files that the numbered list of a section of docs/architecture.md begins its points with. */
+function filesOfFlow(section: string): string[] {
+  const text = readFileSync(`${root}docs/architecture.md`, 'utf8')
+  const list = text.split(`\n## ${section}\n`)[1]!.split('\n## ')[0]!
+  return [...list.matchAll(/^\d+\. `(packages\/[^`]+)`/gm)].map(([, file]) => file!)
+}
+
+it.each([['The way of a get through the client', 'test/flows/get.js']])(
+  '%s crosses the files that docs/architecture.md lists, and no others',
+  (section, script) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [root + script], { encoding: 'utf8', cwd: root })
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+    expect(stdout.trim().split('\n')).toEqual(filesOfFlow(section).toSorted())
+  },
+  60_000,
+)

@@ -1,0 +1,14 @@
+// Prints the source files that a `get` of the client crosses, a hit on an open connection: `node test/flows/get.js` after `npm run build`.
+import { MemcachedClient } from 'memcache-ts-client'
+import { launchServer } from 'memcache-ts-testing'
+import { filesOf } from './trace.js'
+
+// In a process of its own: what the server runs is no part of the flow.
+const server = await launchServer()
+const client = new MemcachedClient(server.address)
+await client.set('key', 'value', 60)
+await client.get('key')
+const files = await filesOf(() => client.get('key'))
+console.log(files.join('\n'))
+await client.close()
+await server.kill()
