@@ -148,7 +148,7 @@ describe('a server that is sent anything', () => {
         ),
         async (payloads) => {
           for (const [index, payload] of payloads.entries()) {
-            udp.send(frame(1000 + index, payload, { total: index % 9 === 0 ? index : 1 }))
+            udp.send(frame(0xf000 + index, payload, { total: index % 9 === 0 ? index : 1 }))
           }
           expect((await udp.request('mn\r\n')).text).toBe('MN\r\n')
         },
