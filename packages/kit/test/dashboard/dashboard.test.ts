@@ -17,6 +17,7 @@ import {
   FaultProxy,
   launchMemcached,
   launchServer,
+  launchYrmcds,
 } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
@@ -160,6 +161,18 @@ describeWithMemcached('the dashboard of several servers', () => {
       expect(stderr.split('\n').filter((line) => line.includes('memcache_ts_'))).toEqual([])
       expect(stderr).not.toContain('error while linting')
     })
+  })
+})
+
+describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'the dashboard of another implementation', () => {
+  it('shows what it has, where it knows no slab classes, connections or dumps', async () => {
+    await using server = await launchYrmcds()
+    await using started = await startDashboard({ servers: server.address, port: 0, token: TOKEN })
+    const { servers } = await snapshot(started.url)
+    expect(servers).toMatchObject([{ up: true, slabs: [] }])
+    expect(await (await fetch(new URL('metrics', started.url))).text()).toContain('\nmemcached_up 1\n')
+    const headers = { authorization: `Bearer ${TOKEN}` }
+    expect((await fetch(new URL('keys', started.url), { headers })).status).toBe(502)
   })
 })
 
