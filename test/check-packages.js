@@ -43,7 +43,10 @@ try {
     report(`attw ${name}`, status === 0 ? [] : `${stdout}${stderr}`.trim().split('\n'))
 
     const stray = files.filter(
-      (file) => !/^(package\.json|README\.md|LICENSE|(bin|dist|src)\/[\w./-]+\.(js|ts|map))$/.test(file),
+      (file) =>
+        !/^(package\.json|README\.md|LICENSE|(bin|dist|src)\/[\w./-]+\.(js|ts|map)|page\/[\w-]+\.(css|html|js))$/.test(
+          file,
+        ),
     )
     report(
       `files ${name}`,
