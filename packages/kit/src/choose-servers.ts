@@ -24,6 +24,7 @@ export function chooseServers(option: Servers | undefined, env: NodeJS.ProcessEn
   if (option === 'embedded') return { servers: [embeddedServer], embedded: true, credentials: {} }
   if (option !== undefined) return { servers: option, embedded: false, credentials: {} }
   const fromEnvironment = nonEmpty(env['MEMCACHE_SERVERS'])
+  if (fromEnvironment?.trim() === 'embedded') return { servers: [embeddedServer], embedded: true, credentials: {} }
   if (fromEnvironment !== undefined) {
     const isComplete = parseServers(fromEnvironment).options.username !== undefined
     const credentials = isComplete
@@ -39,11 +40,23 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === undefined || text.trim() === '' ? undefined : text
 }
 
+/** Names that are taken for `MEMCACHE_SERVERS`. */
+const MISTAKEN_NAMES = [
+  'MEMCACHED_SERVERS',
+  'MEMCACHE_SERVER',
+  'MEMCACHED_SERVER',
+  'MEMCACHED_URL',
+  'MEMCACHE_URL',
+] as const
+
 let announced = false
 
 function announceEmbedded(env: NodeJS.ProcessEnv, logger: Logger): void {
   if (announced) return
   announced = true
+  const mistaken = MISTAKEN_NAMES.find((name) => nonEmpty(env[name]) !== undefined)
+  if (mistaken !== undefined)
+    logger.warn(`memcache-ts: ${mistaken} is set and not read: the variable is MEMCACHE_SERVERS`)
   const what = 'memcache-ts: MEMCACHE_SERVERS is not set: using a memcached in this process (64 MB, gone when it ends)'
   if (cluster.isWorker || env['NODE_APP_INSTANCE'] !== undefined || env['pm_id'] !== undefined) {
     logger.warn(`${what}. Each worker of the cluster has its own: sessions and limits are not shared between them`)

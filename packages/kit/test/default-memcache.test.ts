@@ -40,6 +40,17 @@ describe('the default cache of a process', () => {
     expect(run(two, { NODE_ENV: 'production' })).toEqual({ out: 'v\n', errors: '', status: 0 })
   })
 
+  it('may be asked for by the environment, and names a variable that is not read', () => {
+    expect(run(USE, { MEMCACHE_SERVERS: 'embedded', NODE_ENV: 'production' })).toEqual({
+      out: 'v\n',
+      errors: '',
+      status: 0,
+    })
+    expect(run(USE, { MEMCACHED_SERVERS: 'a:11211' }).errors).toContain(
+      'MEMCACHED_SERVERS is set and not read: the variable is MEMCACHE_SERVERS',
+    )
+  })
+
   it('loads the server only when it is the one in the process', () => {
     const loaded = `import { register } from 'node:module'
       const cache = kit.memcache('127.0.0.1:1'); await cache.get('k')

@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from './errors.ts'
+import { kindOf } from './kind-of.ts'
 
 /**
  * Refuses options that there are not: a misspelt one would be ignored in silence.
@@ -11,6 +12,16 @@ export function checkOptions(
   known: readonly string[],
   hints: Readonly<Record<string, string>> = {},
 ): void {
+  // Callers without TypeScript forget options, and write `app.use(rateLimit)`.
+  const given: unknown = options
+  if (typeof given !== 'object' || given === null) {
+    throw new MemcacheOptionError(`${owner} takes its options as an object, got ${kindOf(given)}`)
+  }
+  if ('rawHeaders' in given || 'httpVersion' in given) {
+    throw new MemcacheOptionError(
+      `${owner} was given a request as its options: call it first, as in use(${owner}({ … }))`,
+    )
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     const meant = hints[name] ?? nearest(name, known)

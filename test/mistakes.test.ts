@@ -1,0 +1,127 @@
+import express from 'express'
+import { cached, defineCache, memcache } from 'memcache-ts'
+import { MemcachedClient } from 'memcache-ts-client'
+import { cacheResponse, memcacheSession, rateLimit } from 'memcache-ts-express'
+import { MemcachedServer } from 'memcache-ts-server'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const server = new MemcachedServer({ port: 0 })
+let client: MemcachedClient
+let cache: ReturnType<typeof memcache>
+beforeAll(async () => {
+  const { port } = await server.listen()
+  client = new MemcachedClient(`127.0.0.1:${port}`)
+  cache = memcache(`127.0.0.1:${port}`)
+})
+afterAll(async () => {
+  await client.close()
+  await cache.close()
+  await server.close()
+})
+
+/** What somebody writes without TypeScript, or against it. */
+type Loose = (...args: unknown[]) => unknown
+const loose = <Value>(value: Value): Record<string, Loose> => value as unknown as Record<string, Loose>
+
+async function inProduction(run: () => unknown): Promise<unknown> {
+  const { NODE_ENV } = process.env
+  process.env['NODE_ENV'] = 'production'
+  try {
+    return await run()
+  } finally {
+    process.env['NODE_ENV'] = NODE_ENV
+  }
+}
+
+/** Mounts a middleware that was not called, and asks the application. */
+async function use(middleware: unknown): Promise<string> {
+  const app = express()
+  app.use(middleware as express.RequestHandler)
+  const failed = new Promise<string>((resolve) => {
+    app.use(((error: Error, _req, res, _next) => {
+      res.end()
+      resolve(error.message)
+    }) satisfies express.ErrorRequestHandler)
+  })
+  const listening = app.listen(0)
+  await new Promise((resolve) => listening.once('listening', resolve))
+  await fetch(`http://127.0.0.1:${(listening.address() as { port: number }).port}/`)
+  listening.close()
+  return failed
+}
+
+/** The likeliest mistakes, and the message that says what to write. */
+const MISTAKES: readonly [name: string, make: () => unknown, message: string][] = [
+  ['no key', () => loose(client)['get']!(), 'a key must be text or an array of parts, got undefined'],
+  ['a key that is a number', () => loose(client)['get']!(5), 'a key must be text or an array of parts, got a number'],
+  ['a key with a space', () => client.get('a b'), "give it as parts, ['name', value]"],
+  ['no loader', () => loose(cache)['getOrSet']!('k'), 'getOrSet needs a loader, () => …, got undefined'],
+  [
+    'a value for a loader',
+    () => loose(cache)['getOrSet']!('k', 5, 60),
+    'getOrSet needs a loader, () => …, got a number',
+  ],
+  ['ttl', () => loose(cache)['getOrSet']!('k', () => 1, { ttl: 5 }), '`ttl` is `ttlSeconds` here'],
+  ['ttlMs', () => loose(cache)['getOrSet']!('k', () => 1, { ttlMs: 5 }), '`ttlMs` is `ttlSeconds` here'],
+  ['timeout', () => loose({ memcache })['memcache']!({ timeout: 5 }), '`timeout` is `timeoutMs` here'],
+  ['a space for a colon', () => new MemcachedClient('localhost 11211'), 'write servers as localhost:11211'],
+  [
+    'a port for servers',
+    () => loose({ memcache })['memcache']!({ servers: 11211 }),
+    'servers must be text or an array, got a number',
+  ],
+  ['an http URL', () => memcache('http://localhost:11211'), 'write host:port,host:port or memcache://host:port'],
+  ['a redis URL', () => memcache('redis://localhost:6379'), "redis:// are not memcached's"],
+  ['a port alone', () => memcache(':11211'), 'write host, host:port, host:port:weight'],
+  ['a port that cannot be', () => memcache('localhost:99999'), 'has no port from 1 to 65535'],
+  [
+    'tls as text',
+    () => new MemcachedClient({ tls: 'yes' as never }),
+    'tls must be true, false or options of tls.connect',
+  ],
+  ['a number as text', () => new MemcachedClient({ timeoutMs: '1000' as never }), 'timeoutMs'],
+  ['no limit', () => rateLimit({}), 'a rate limit needs a limit: { perMinute: 100 }'],
+  [
+    'no options for a limit',
+    () => loose({ rateLimit })['rateLimit']!(),
+    'rateLimit takes its options as an object, got undefined',
+  ],
+  ['max', () => loose({ rateLimit })['rateLimit']!({ max: 5, windowMs: 1000 }), '`max` is `limit` here'],
+  ['half a window', () => rateLimit({ limit: 5 }), 'limit and windowMs belong together'],
+  ['a key that is text', () => rateLimit({ perMinute: 1, key: 'x' as never }), 'key must be a function of the request'],
+  [
+    'rateLimit that is not called',
+    () => use(rateLimit).then((text) => Promise.reject(new Error(text))),
+    'call it first, as in use(rateLimit({ … }))',
+  ],
+  [
+    'a session that is not called',
+    () => use(memcacheSession).then((text) => Promise.reject(new Error(text))),
+    'call it first, as in use(memcacheSession({ … }))',
+  ],
+  [
+    'a response cache that is not called',
+    () => use(cacheResponse).then((text) => Promise.reject(new Error(text))),
+    'call it first, as in use(cacheResponse({ … }))',
+  ],
+  ['ttl of a response', () => loose({ cacheResponse })['cacheResponse']!({ ttl: 5 }), '`ttl` is `ttlSeconds` here'],
+  ['a session without a secret', () => inProduction(() => memcacheSession({ cache })), 'set SESSION_SECRET'],
+  [
+    'a declared cache without a loader',
+    () => defineCache({ name: 'mistake', cache }).getOrSet(1 as never, undefined as never),
+    'getOrSet needs a loader',
+  ],
+  ['a cached function without options', () => loose({ cached })['cached']!(async () => 1), 'options'],
+]
+
+describe('a mistake gives one message that says what to write', () => {
+  it.each(MISTAKES)('%s', async (_, make, message) => {
+    const fault = await Promise.resolve()
+      .then(make)
+      .then(
+        () => undefined,
+        (error: unknown) => error as Error,
+      )
+    expect(fault?.message).toContain(message)
+  })
+})
