@@ -69,7 +69,7 @@ export class ClientLeave {
   /** A response that its handler destroys is broken off for everybody. */
   #watchDestroy(): void {
     const response = this.#response
-    const before = Reflect.get(response, 'destroy') as ServerResponse['destroy']
+    const before = Reflect.get(response, 'destroy')
     const destroying: ServerResponse['destroy'] = (error) => {
       this.release()
       return before.call(response, error)
