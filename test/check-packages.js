@@ -37,13 +37,14 @@ try {
 
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
-      [attw, tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji'],
+      [attw, tarball, '--profile', 'strict', '--format', 'ascii', '--no-color', '--no-emoji'],
       { encoding: 'utf8' },
     )
     report(`attw ${name}`, status === 0 ? [] : `${stdout}${stderr}`.trim().split('\n'))
 
     const stray = files.filter(
-      (file) => !/^(package\.json|README\.md|LICENSE|(bin|dist|src)\/[\w./-]+\.(js|ts|map))$/.test(file),
+      (file) =>
+        !/^(package\.json|README\.md|LICENSE|(bin|dist|page|src)\/[\w./-]+\.(m?js|m?ts|map|json|css|html))$/.test(file),
     )
     report(
       `files ${name}`,

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { packPublicPackages, publicPackages } from './public-packages.js'
+import { packPublicPackages, publicEntries, publicPackages } from './public-packages.js'
 
 const run = promisify(execFile)
 const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url))
@@ -31,7 +31,13 @@ describe('the packages as they are published', () => {
     await cp(consumer, project, { recursive: true })
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
     // Express and the types are what such a project has anyway; everything else has to come with the packages.
-    const others = ['express@5.3.0', 'keyv@5.6.0', '@types/node@20.19.43']
+    const others = [
+      'express@5.3.0',
+      'keyv@5.6.0',
+      '@types/node@20.19.43',
+      'prom-client@15.1.3',
+      '@opentelemetry/api@1.9.0',
+    ]
     await run('npm', ['install', ...npmOptions, ...packed.map(({ tarball }) => tarball), ...others], { cwd: project })
   }, 180_000)
 
@@ -46,6 +52,53 @@ describe('the packages as they are published', () => {
       const { stdout } = await run(process.execPath, [`--input-type=${type}`, '--eval', script], { cwd: project })
       expect(stdout).toBe('true\n')
     }
+  })
+
+  it('are one, however a process loads them: every export of every entry is the same value', async () => {
+    const entries = publicEntries()
+    const script = `
+      const entries = ${JSON.stringify(entries)}
+      const differs = []
+      for (const entry of entries) {
+        const required = require(entry)
+        const imported = await import(entry)
+        const names = Object.keys(required).filter((name) => name !== '__esModule')
+        if (names.length === 0) differs.push(entry)
+        for (const name of names) if (required[name] !== imported[name]) differs.push(entry + ' ' + name)
+        for (const name of Object.keys(imported)) if (!names.includes(name) && name !== 'default') differs.push(entry + ' ' + name)
+      }
+      console.log(JSON.stringify(differs))`
+    await writeFile(join(project, 'both.cjs'), `(async () => {${script}})()`)
+    const { stdout } = await run(process.execPath, [join(project, 'both.cjs')], { cwd: project })
+    expect(JSON.parse(stdout)).toEqual([])
+    expect(entries.length).toBeGreaterThan(10)
+  })
+
+  it.each([
+    ['commonjs', 'bundler'],
+    ['node16', 'node16'],
+    ['nodenext', 'nodenext'],
+    ['preserve', 'bundler'],
+  ])('type-check in a CommonJS project with module %s', async (module, moduleResolution) => {
+    const folder = join(project, `types-${module}`)
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, 'package.json'), '{ "type": "commonjs" }')
+    const compilerOptions = {
+      target: 'es2022',
+      lib: ['es2023', 'esnext.disposable'],
+      module,
+      moduleResolution,
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+    }
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+    await cp(join(project, 'service.ts'), join(folder, 'service.ts'))
+    const { stdout } = await run(process.execPath, [tsc, '--project', folder], { cwd: folder }).catch(
+      (error: { stdout: string }) => error,
+    )
+    expect(stdout).toBe('')
   })
 
   it.each(['use.mjs', 'use.cjs'])('%s uses each of them', async (file) => {

@@ -14,6 +14,18 @@ export function publicPackages() {
     .map((manifest) => /** @type {string} */ (manifest.name))
 }
 
+/** What can be imported: the packages, and their other entries such as `memcache-ts/keyv`. */
+export function publicEntries() {
+  return readdirSync(join(root, 'packages'))
+    .map((folder) => JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8')))
+    .filter((manifest) => manifest.private !== true)
+    .flatMap(({ name, exports }) =>
+      Object.keys(exports)
+        .filter((entry) => typeof exports[entry] === 'object')
+        .map((entry) => /** @type {string} */ (join(name, entry))),
+    )
+}
+
 /**
  * Packs the public packages as they would be published, into a folder.
  * @param {string} folder

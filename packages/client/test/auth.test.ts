@@ -41,6 +41,13 @@ describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'SASL (
     expect(stats!.cmd_set).toBe(1)
   })
 
+  it('takes credentials that are shorter than a header of the binary protocol', async () => {
+    await using server = await launchSaslMemcached('u', 'p')
+    await using client = new MemcachedClient({ servers: server.address, username: 'u', password: 'p', timeoutMs: 5000 })
+    await client.set('k', 'v')
+    expect(await client.get('k')).toBe('v')
+  })
+
   it('says so when the credentials are refused, at once and again', async () => {
     await using server = await launchSaslMemcached(username, password)
     await using client = new MemcachedClient({ servers: server.address, username, password: 'wrong', timeoutMs: 5000 })
@@ -53,6 +60,13 @@ describeWithMemcached('text authentication (-Y)', () => {
   describeClient(async () => {
     const server = await launchAuthMemcached('ann', 'secret')
     return { options: { servers: server.address, username: 'ann', password: 'secret' }, stop: () => server.kill() }
+  })
+
+  it('takes the shortest credentials', async () => {
+    await using server = await launchAuthMemcached('u', 'p')
+    await using client = new MemcachedClient({ servers: server.address, username: 'u', password: 'p', timeoutMs: 5000 })
+    await client.set('k', 'v')
+    expect(await client.get('k')).toBe('v')
   })
 
   it('has the meta commands', async () => {

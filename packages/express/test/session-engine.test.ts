@@ -289,7 +289,7 @@ describe('sessions that are written at once', () => {
         res.json({})
       },
       '/hurried': async (req, res) => {
-        const lock = await req.session.lock()
+        const lock = await (req.sessionStore as MemcacheStore).lock(req.sessionID)
         const error = await req.session.lock({ waitMs: 0 }).catch((problem: { code: string }) => problem.code)
         await lock.release()
         res.json({ error })
@@ -301,6 +301,28 @@ describe('sessions that are written at once', () => {
     )
     await site.visit('/all', cookie).expect({ user: 'ann', n: 20 })
     await site.visit('/hurried', cookie).expect({ error: 'ERR_MEMCACHE_SERVER' })
+  })
+
+  it('lock a session that is new, and one that the request has locked already', async () => {
+    await using site = await openSite({
+      '/': async (req, res) => {
+        const outer = await req.session.lock({ waitMs: 1000 })
+        const inner = await req.session.lock({ waitMs: 0 })
+        req.session.n = (req.session.n ?? 0) + 1
+        await inner.release()
+        // The inner one has let nobody in.
+        const other = (req.sessionStore as MemcacheStore).lock(req.sessionID, { waitMs: 0 })
+        const code = await other.then(
+          () => 'let in',
+          (problem: { code: string }) => problem.code,
+        )
+        await outer.release()
+        res.json({ n: req.session.n, code })
+      },
+    })
+    const first = await site.visit('/', '').expect({ n: 1, code: 'ERR_MEMCACHE_SERVER' })
+    const cookie = first.headers['set-cookie']![0]!.split(';')[0]!
+    await site.visit('/', cookie).expect({ n: 2, code: 'ERR_MEMCACHE_SERVER' })
   })
 })
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
+import type { MemcachedClientOptions } from 'memcache-ts-client'
 import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
 import { ownKeyText, prefixText, storedKey } from './cache-key.ts'
@@ -69,7 +70,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     this.#report = new CacheReport(this, logger)
     const wirePrefix = prefix === '' ? '' : `${prefix}:`
     const codec = new KitCodec(compression, wirePrefix)
-    this.client = new MemcachedClient({
+    const clientOptions: MemcachedClientOptions = {
       servers,
       ...credentials,
       prefix,
@@ -79,10 +80,12 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       failover: 'none',
       values: codec,
       chunkBytes: CHUNK_BYTES,
-    })
+    }
+    this.client = new MemcachedClient(clientOptions)
     const stored = (text: string): string => storedKey(text, wirePrefix)
     this.#core = new CacheCore({
       client: this.client,
+      openAnotherClient: () => new MemcachedClient({ ...clientOptions, poolSize: 1 }),
       codec,
       memory: l1 === undefined ? undefined : new MemoryTier(l1, clock),
       report: this.#report,

@@ -72,6 +72,22 @@ describe.each(ALGORITHMS)('amounts of any size in %s limits', (algorithm) => {
     }
   })
 
+  it('blocks and resets a client for the limits of its own windows alone', async () => {
+    await using test = await testMemcache()
+    const { cache } = test
+    const site = rateLimiter({ perMinute: 100, algorithm, cache })
+    const login = rateLimiter({ perMinute: 2, blockMs: 600_000, algorithm, cache })
+    for (let call = 0; call < 3; call++) await login.consume('client')
+    expect((await login.consume('client')).retryAfterMs).toBeGreaterThan(500_000)
+    expect((await site.consume('client')).allowed).toBe(true)
+    await site.block('client', 60_000)
+    await login.reset('client')
+    expect((await login.consume('client')).allowed).toBe(true)
+    expect((await site.consume('client')).allowed).toBe(false)
+    // Another process with the same limit has its blocks.
+    expect((await rateLimiter({ perMinute: 100, algorithm, cache }).consume('client')).allowed).toBe(false)
+  })
+
   it('refuses windows that are longer than a century', () => {
     const options = { limit: 1, algorithm, windowMs: Number.MAX_SAFE_INTEGER }
     expect(() => rateLimiter(options)).toThrow(

@@ -241,7 +241,9 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     const limiter = limiterOf(test, { perMinute: 5, perHour: 50 })
     await limiter.consume('a')
     await test.cache.client.set(ownKey(test.cache, 'rate', ['default', 'gcra', '5/60000,50/3600000', 'a']), 'nonsense')
-    await test.cache.client.set(ownKey(test.cache, 'rate', ['default', 'block', 'a']), 'nonsense')
+    const policies = '5/60000,50/3600000'
+    await test.cache.client.set(ownKey(test.cache, 'rate', ['default', 'block', policies, 'a']), 'nonsense')
+    await test.cache.client.set(ownKey(test.cache, 'rate', ['default', 'fixed', 'block', policies, 'a']), 'nonsense')
     expect((await limiter.consume('a')).allowed).toBe(true)
   })
 })

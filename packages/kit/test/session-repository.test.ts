@@ -104,6 +104,29 @@ describe('a session repository', () => {
     await expect(idsOf(sessions)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_SERVER' })
   })
 
+  it.each([
+    ['plain', {}],
+    ['in a cache that compresses', { compression: { overBytes: 20 } }],
+  ])('stores JSON that any program can read, whatever it looks like: %s', async (_, options) => {
+    await using test = await testMemcache(options)
+    const sessions = new SessionRepository({ cache: test.cache })
+    const values = [
+      {},
+      { $: ['date', 'x'] },
+      { text: 'x', bytes: 1 },
+      { long: 'y'.repeat(3000) },
+      { odd: '\ud800\u2028' },
+    ]
+    for (const [index, value] of values.entries()) {
+      await sessions.write(`s${index}`, value, undefined, 600)
+      expect((await sessions.read(`s${index}`))?.data).toEqual(value)
+      expect(await test.cache.client.get(`session:s${index}`)).toEqual(value)
+    }
+    let deep: object = {}
+    for (let depth = 0; depth < 1200; depth++) deep = { deep }
+    await expect(sessions.write('deep', deep, undefined, 600)).rejects.toBeInstanceOf(MemcacheOptionError)
+  })
+
   it('gives up after many tries, with an error that can be retried', async () => {
     await using test = await testMemcache()
     const sessions = new SessionRepository({ cache: test.cache })

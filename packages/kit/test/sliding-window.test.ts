@@ -19,7 +19,7 @@ describe('a sliding window', () => {
     await limiter.consume('client')
     expect(counted.writes).toEqual([
       expect.stringMatching(
-        /^get ~rate:default:100:60000:\d+:client ~rate:default:block:client\r\nma ~rate:default:100:60000:\d+:client N121 J1 D1 v O\S+\r\n$/,
+        /^get ~rate:default:100:60000:\d+:client ~rate:default:block:100\/60000:client\r\nma ~rate:default:100:60000:\d+:client N121 J1 D1 v O\S+\r\n$/,
       ),
       expect.stringMatching(/^ma ~rate:default:100:60000:\d+:client N121 J1 D1 v O\S+\r\n$/),
     ])

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
 import type { ServeOrder } from './cli/arguments.ts'
@@ -10,7 +10,8 @@ import { removePidFile, writePidFile, writePortFile } from './cli/run-files.ts'
 import { MemcachedServer } from './memcached-server.ts'
 import { PROTOCOL_VERSION } from './version.ts'
 
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+const PACKAGE = join(__dirname, '..')
+const { version } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as { version: string }
 /** Set in the child that `-d` starts. */
 const DAEMON_VARIABLE = 'MEMCACHE_TS_SERVER_DAEMON'
 const LISTENING = 'listening'
@@ -26,7 +27,7 @@ async function main(args: readonly string[]): Promise<void> {
       say(`memcache-ts-server ${version} (memcached ${PROTOCOL_VERSION} compatible)`)
       return
     case 'license':
-      say(readFileSync(new URL('../LICENSE', import.meta.url), 'utf8'))
+      say(readFileSync(join(PACKAGE, 'LICENSE'), 'utf8'))
       return
     case 'serve':
       if (commandLine.daemon && process.env[DAEMON_VARIABLE] === undefined) await daemonize(args)
@@ -107,10 +108,8 @@ async function daemonize(args: readonly string[]): Promise<void> {
   child.unref()
 }
 
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
+main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof MemcacheError)) throw error
   warn(error.message)
   process.exit(error.code === 'ERR_MEMCACHE_OPTION' ? 64 : 71)
-}
+})

@@ -175,7 +175,10 @@ export class Connection implements ReplyTarget, SessionHost {
   /** The client has sent nothing for too long. */
   kick(): void {
     this.#closeReason = 'idle_timeout'
-    this.stream.destroy()
+    const { stream } = this
+    // A client of TLS is told that this is the end, unless it does not read what was sent before.
+    if (stream.writableLength > 0) stream.destroy()
+    else stream.end(() => stream.destroy())
   }
 
   get closeReason(): CloseReason {

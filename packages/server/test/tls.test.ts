@@ -385,6 +385,79 @@ describe('statistics of TLS', () => {
   })
 })
 
+describe('connections over TLS', () => {
+  /** Ends within TLS are told to the client, which would take anything else for an attack that cuts off an answer. */
+  it.each([
+    ['quit', 'quit\r\n'],
+    ['a line that is too long', 'x'.repeat(9000)],
+    ['idle_timeout', ''],
+  ])('end with close_notify: %s', async (way, request) => {
+    if (way === 'idle_timeout') vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const clock = new FakeClock()
+    const { server, port } = await serve({ idleTimeoutSeconds: 3, clock })
+    await using _ = server
+    const socket = await secure(port)
+    expect(await send(socket, 'mn\r\n')).toBe('MN\r\n')
+    let hasError = false
+    socket.on('error', () => (hasError = true))
+    const ended = once(socket, 'end')
+    const closed = closeOf(socket)
+    socket.write(request)
+    if (way === 'idle_timeout') {
+      clock.advanceSeconds(4)
+      vi.advanceTimersByTime(1000)
+    }
+    await ended
+    await closed
+    expect(hasError).toBe(false)
+    expect(server.stats()).toMatchObject({ ssl_proto_errors: 0, idle_kicks: way === 'idle_timeout' ? 1 : 0 })
+  })
+
+  it('hold back replies for a client that does not read, and lose none', async () => {
+    const { server, port } = await serve({ memoryLimitMb: 64 })
+    await using _ = server
+    const value = Buffer.alloc(700_000, 'v').toString()
+    const slow = await secure(port)
+    const other = await secure(port)
+    expect(await send(slow, `set big 0 0 ${value.length}\r\n${value}\r\n`)).toBe('STORED\r\n')
+    slow.pause()
+    const gets = 100
+    slow.write('get big\r\n'.repeat(gets))
+    await vi.waitFor(async () => expect(await send(other, 'stats conns\r\n', 'END\r\n')).toContain('conn_mwrite'))
+    // What waits is far from what was asked for, and another value under the key changes none of it.
+    expect(server.stats()['bytes_written']).toBeLessThan(20 * value.length)
+    const changed = 'w'.repeat(value.length)
+    expect(await send(other, `set big 0 0 ${value.length}\r\n${changed}\r\n`)).toBe('STORED\r\n')
+    let received = ''
+    const reply = 'VALUE big 0 700000\r\n'.length + value.length + '\r\nEND\r\n'.length
+    await new Promise<void>((resolve) => {
+      slow.on('data', (chunk: Buffer) => {
+        received += chunk.toString('latin1')
+        if (received.length === gets * reply) resolve()
+      })
+      slow.resume()
+    })
+    const values = [...received.matchAll(/VALUE big 0 700000\r\n([vw]+)\r\nEND\r\n/g)].map((match) => match[1]!)
+    expect(values.length).toBe(gets)
+    const olds = values.findIndex((one) => one === changed)
+    expect(olds).toBeGreaterThan(0)
+    expect(values.every((one, index) => one === (index < olds ? value : changed))).toBe(true)
+    slow.destroy()
+    other.destroy()
+  })
+
+  it('refuse renegotiation, which ends them', async () => {
+    const { server, port } = await serve()
+    await using _ = server
+    const socket = await secure(port, { maxVersion: 'TLSv1.2' })
+    const closed = closeOf(socket)
+    socket.renegotiate({}, () => {})
+    socket.write('mn\r\n')
+    await closed
+    expect(await attempt(port, {})).toBe('MN\r\n')
+  })
+})
+
 describe('clients that speak no TLS, or not all of it', () => {
   it('are closed, whatever they send first, and others are served', { timeout: 60_000 }, async () => {
     const { server, port } = await serve()

@@ -1,8 +1,6 @@
-import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 // Not the global one, which fake timers replace.
 import { setImmediate } from 'node:timers'
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   LongTimer,
   MemcacheAuthError,
@@ -12,11 +10,10 @@ import {
   MemcacheOptionError,
   MemcacheProtocolError,
   MemcacheQueueError,
-  MemcacheServerError,
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
 import { textOf } from '../as-memcache-error.ts'
-import type { ResponseReader, ResponseSink, Protocol, ProtocolName } from '../protocols/protocol.ts'
+import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
 import { errorForKey } from '../operations/error-for-key.ts'
 import { GetBatch } from '../operations/get-batch.ts'
 import type { GetCall } from '../operations/get-batch.ts'
@@ -25,20 +22,17 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import { Backoff } from './backoff.ts'
+import type { ConnectionObserver, ConnectionOptions, ConnectionState } from './connection-contract.ts'
 
 import { DeadlineTimer } from './deadline-timer.ts'
 import { Drain, PendingOperations } from './pending-operations.ts'
 import { isReactionToResponse, RequestBuffer, responseComes } from './request-buffer.ts'
-import { VERSION_REQUEST } from './handshake.ts'
-import type { Credentials } from './handshake.ts'
+import { Retries } from './retries.ts'
+import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import type { HandshakeFailure } from './handshake-plan.ts'
 import { IdleTimer } from './idle-timer.ts'
-import { openStream } from './open-stream.ts'
-
-/** Credentials that were refused once will be again: not so often that the account is locked. */
-const AUTH_RETRY_MS = 10_000
+import { endStream, keepAlive, openStream } from './open-stream.ts'
 
 /** A turn of the loop that took longer than this is no part of an operation's time. */
 const LONG_TURN_MS = 5
@@ -49,53 +43,10 @@ const CLOSE_LIMIT_MS = 5000
 /** How long a server that has told its version may think about `mn`: some proxies do not answer what they do not know. */
 const META_ANSWER_MS = 1000
 
-/** Options of a `Connection`. */
-export interface ConnectionOptions {
-  readonly timeoutMs: number
-  readonly connectTimeoutMs: number
-  /** A connection on which nothing was asked for this long is closed; `Infinity` is never. */
-  readonly idleTimeoutMs: number
-  readonly maxQueue: number
-  readonly tls: TlsOptions | undefined
-  readonly credentials: Credentials | undefined
-  readonly protocol: ProtocolName | 'auto'
-}
-
-/** What a connection tells its owner, and what it needs of its owner's other connections to the same server. */
-export interface ConnectionObserver {
-  connected(): void
-  /** It is gone; `error` says why, unless it was closed while nothing was asked. */
-  disconnected(error: MemcacheError | undefined): void
-  /** It will be tried again after this long. */
-  retrying(delayMs: number): void
-  /** Not a byte has come in a whole timeout: the other connections may be dead, too. */
-  silent(): void
-  /** It takes no more operations, and ends when those with longer limits are done: another connection is to take its place. */
-  retired(reason: MemcacheError, isSilent: boolean): void
-  /** It could not connect: the connection that can serve the operations that wait, if there is one. */
-  successor(): Connection | undefined
-  /** It has connected again: resolves when the operations that went elsewhere meanwhile are done. */
-  returned(): Promise<void> | undefined
-}
-
 /**
- * The life of a connection:
- *
- *   idle → connecting → ready       by the first operation; operations wait until the handshake is done
- *   ready → idle                    closed by the server, or its answers are in doubt; the next operation connects again,
- *                                   and so do reads of which no byte had come
- *   connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
- *                                   background one attempt at a time is made until a handshake succeeds
- *   down → connecting → ready       it does; operations wait for what the other connections did in its place
- *   ready → closed                  given up while operations with longer limits wait: it ends after them
- *   any → closed                    by `close`
- */
-type State = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
-
-/**
- * One pipelined connection to one server. Requests of a turn of the loop leave in one write, and answers belong to the requests in
- * their order: a caller that gave up leaves its place in the queue, so that a late answer is never another's. When the
- * order is in doubt the connection is dropped. Over 600 lines: the states and what leads from one to the next stay in one place.
+ * One pipelined connection to one server; `ConnectionState` draws its life. Requests of a turn of the loop leave in one write, and responses
+ * belong to the requests in their order: a caller that gave up leaves its place in the queue, so that a late response is never another's. When
+ * the order is lost, the connection is dropped. Over 500 lines: the states and what leads from one to the next stay in one place.
  */
 export class Connection implements ResponseSink {
   readonly #address: ServerAddress
@@ -104,7 +55,7 @@ export class Connection implements ResponseSink {
   readonly #requests = new RequestBuffer()
   readonly #pending: PendingOperations
   #openBatch: GetBatch | undefined
-  #state: State = 'idle'
+  #state: ConnectionState = 'idle'
   #stream: Duplex | undefined
   #copiesOnWrite = false
   #protocol: Protocol
@@ -115,11 +66,9 @@ export class Connection implements ResponseSink {
   #lastReceived = 0
   readonly #deadlines = new DeadlineTimer(() => this.#expire())
   readonly #idleTimer: IdleTimer
-  readonly #backoff = new Backoff()
+  readonly #retries = new Retries(() => this.#open())
   #connectTimer: LongTimer | undefined
-  #retryTimer: LongTimer | undefined
   readonly #plan: HandshakePlan
-  #lastError: MemcacheError | undefined
   #isRefused = false
   #closing = false
   readonly #drain = new Drain()
@@ -144,7 +93,7 @@ export class Connection implements ResponseSink {
     )
     if (downBy !== undefined) {
       this.#state = 'down'
-      this.#lastError = downBy
+      this.#retries.reason = downBy
       this.#scheduleRetry()
     }
   }
@@ -177,7 +126,7 @@ export class Connection implements ResponseSink {
   refusal(): MemcacheError | undefined {
     const { server } = this
     if (this.#closing) return new MemcacheClosedError('this client was closed', { server })
-    if (this.#state === 'down') return this.#downError()
+    if (this.#state === 'down') return this.#retries.errorOf(server)
     const { callers } = this.#pending
     if (callers >= this.#options.maxQueue) {
       return new MemcacheQueueError(
@@ -249,7 +198,7 @@ export class Connection implements ResponseSink {
       await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
     }
     this.#state = 'closed'
-    this.#retryTimer?.clear()
+    this.#retries.stop()
     this.#dropStream()
     this.#failAll(new MemcacheClosedError('this client was closed', { server: this.server }))
   }
@@ -282,7 +231,7 @@ export class Connection implements ResponseSink {
     // Where it is tried in the background, nobody waits for it.
     if (this.#state === 'down') {
       this.#connectTimer?.unref()
-      this.#unref()
+      keepAlive(this.#stream, false)
     }
   }
 
@@ -369,8 +318,7 @@ export class Connection implements ResponseSink {
     this.#protocol = protocol
     this.#state = 'ready'
     this.#isRefused = false
-    this.#backoff.reset()
-    this.#lastError = undefined
+    this.#retries.succeeded()
     this.#openBatch = undefined
     this.#pending.release((operation) => this.#write(operation))
     this.#flush()
@@ -422,7 +370,7 @@ export class Connection implements ResponseSink {
     if (this.#state === 'closed') return
     const wasDown = this.#state === 'down'
     this.#dropStream()
-    this.#lastError = error
+    this.#retries.reason = error
     this.#isRefused = isRefused
     this.#state = 'down'
     this.#handOver()
@@ -444,9 +392,7 @@ export class Connection implements ResponseSink {
 
   #scheduleRetry(): void {
     if (this.#state !== 'down' || this.#closing) return
-    const delayMs = this.#lastError instanceof MemcacheAuthError ? AUTH_RETRY_MS : this.#backoff.nextMs()
-    this.#retryTimer = new LongTimer(() => this.#open(), delayMs).unref()
-    this.#observer.retrying(delayMs)
+    this.#observer.retrying(this.#retries.plan())
   }
 
   /** No answer in time: those who have more of it go on waiting, on this connection, and others get a new one. */
@@ -480,18 +426,11 @@ export class Connection implements ResponseSink {
     this.#drain.end()
   }
 
-  #downError(): MemcacheError {
-    const { server } = this
-    const error = this.#lastError
-    const Kind = error instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
-    return new Kind(`${server} is down: ${error?.message ?? 'it does not answer'}`, { server, cause: error })
-  }
-
   // Sending
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number, callers: number): void {
-    if (this.#pending.addCallers(callers)) this.#ref()
+    if (this.#pending.addCallers(callers)) keepAlive(this.#stream, true)
     this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
       if (!this.#flushScheduled) this.#scheduleFlush()
@@ -582,7 +521,7 @@ export class Connection implements ResponseSink {
 
   /** Nobody waits: the connection no longer keeps the process alive. */
   #rest(): void {
-    this.#unref()
+    keepAlive(this.#stream, false)
     if (this.#drain.isAwaited) this.#drain.end()
   }
 
@@ -613,28 +552,5 @@ export class Connection implements ResponseSink {
     if (next < Infinity) this.#deadlines.by(next)
     if (this.#closing) this.#endDrainUnlessAwaited()
     else if (reason !== undefined) this.#giveUp(reason, isSilent)
-  }
-
-  #ref(): void {
-    if (this.#stream instanceof Socket) this.#stream.ref()
-  }
-
-  #unref(): void {
-    if (this.#stream instanceof Socket) this.#stream.unref()
-  }
-}
-
-/** Whether a server said that it has no more connections to give (`-c`). */
-function isFull(error: MemcacheError): boolean {
-  return error instanceof MemcacheServerError && /\bconnections?\b/i.test(error.message)
-}
-
-function endStream(stream: Duplex): void {
-  try {
-    if (stream instanceof Socket) stream.destroy()
-    // A stream in memory tells its other end of an end, but not of being destroyed.
-    else stream.end(() => stream.destroy())
-  } catch {
-    // A stream of the caller's making, which is of no more use.
   }
 }

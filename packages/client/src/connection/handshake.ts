@@ -9,6 +9,7 @@ import {
   MemcacheUnsupportedError,
   Opcode,
 } from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
 import { binaryProtocol } from '../protocols/binary/binary-protocol.ts'
 import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
 import { metaProtocol } from '../protocols/meta/meta-protocol.ts'
@@ -109,4 +110,9 @@ async function authenticate({ request, sasl, redact }: Handshake, { username, pa
       `the server answered ${JSON.stringify(redact(line).slice(0, EXCERPT_LENGTH))} to the credentials`,
     )
   }
+}
+
+/** Whether a server said that it has no more connections to give (`-c`). */
+export function isFull(error: MemcacheError): boolean {
+  return error instanceof MemcacheServerError && /\bconnections?\b/i.test(error.message)
 }

@@ -1,5 +1,5 @@
-import { connect as connectTcp } from 'node:net'
-import type { OnReadOpts, Socket } from 'node:net'
+import { connect as connectTcp, Socket } from 'node:net'
+import type { OnReadOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
@@ -74,4 +74,22 @@ function endpoint({ host, ip, port, path }: ServerAddress) {
 /** The name that the certificate is checked against; an address has none to be asked for. */
 function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: string; host?: string } {
   return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
+}
+
+/** Ends a stream; what it still says is of no interest. */
+export function endStream(stream: Duplex): void {
+  try {
+    if (stream instanceof Socket) stream.destroy()
+    // A stream in memory tells its other end that it ended, but not that it was destroyed.
+    else stream.end(() => stream.destroy())
+  } catch {
+    // A stream of the caller's making, which is of no more use.
+  }
+}
+
+/** Whether a stream keeps the process alive. One of the caller's making decides that itself. */
+export function keepAlive(stream: Duplex | undefined, isNeeded: boolean): void {
+  if (!(stream instanceof Socket)) return
+  if (isNeeded) stream.ref()
+  else stream.unref()
 }

@@ -32,6 +32,8 @@ export function isReactionToResponse(): boolean {
 const BUFFER_BYTES = 64 * 1024
 /** Values up to this size are copied in; larger ones become a part of the write by themselves. */
 const COPY_BYTES = 16 * 1024
+const CR = 13
+const LF = 10
 
 /** Gathers the requests of one turn of the loop, so that they leave in one write. */
 export class RequestBuffer {
@@ -73,12 +75,28 @@ export class RequestBuffer {
     this.at += this.buffer.write(text, this.at)
   }
 
+  /** Whether a text, however it is encoded, fits behind a request's line without another buffer. */
+  mayHold(text: string): boolean {
+    return this.buffer.length - this.at >= MAX_REQUEST_LINE_BYTES + text.length * 3 + 2
+  }
+
+  /** A data block and its line end, if the text is ASCII; else nothing. Returns whether it was. `mayHold` was asked. */
+  appendAscii(text: string): boolean {
+    const { buffer } = this
+    const end = this.at + buffer.write(text, this.at, 'utf8')
+    if (end - this.at !== text.length) return false
+    buffer[end] = CR
+    buffer[end + 1] = LF
+    this.at = end + 2
+    return true
+  }
+
   /** A data block of so many bytes, and its line end. */
   appendValue(value: Buffer | string, length: number): void {
     this.appendBytes(value, length)
     this.reserve(2)
-    this.buffer[this.at] = 13
-    this.buffer[this.at + 1] = 10
+    this.buffer[this.at] = CR
+    this.buffer[this.at + 1] = LF
     this.at += 2
   }
 

@@ -2,7 +2,7 @@ import type { MemcacheError } from 'memcache-ts-protocol'
 import type { WireKey } from '../client-key.ts'
 import type { ServerAddress } from '../server-address.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionOptions } from './connection.ts'
+import type { ConnectionOptions } from './connection-contract.ts'
 
 /** Where a connection was silent for a whole timeout, the others have this part of one to show that theirs are not dead. */
 const PROBE_SHARE = 0.25

@@ -24,6 +24,8 @@ export interface MemcacheStoreOptions extends Omit<SessionStoreOptions, 'userId'
  * are away, `connect` when one is back.
  */
 export interface MemcacheStore extends Store {
+  /** Gives a request a new session; the middleware sets it. */
+  generate: (request: Express.Request) => void
   get(id: string): Promise<SessionData | undefined>
   get(id: string, callback: (error: unknown, session?: SessionData | null) => void): void
   set(id: string, session: SessionData): Promise<void>

@@ -42,6 +42,7 @@ const NOTHING_IN_MEMORY: MemoryStats = { memoryItems: 0, memoryBytes: 0, memoryE
 /** What a cache core is made of. */
 export interface CacheCoreOptions {
   readonly client: MemcachedClient
+  readonly openAnotherClient: () => MemcachedClient
   readonly codec: KitCodec
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport

@@ -1,3 +1,4 @@
+import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { AdaptiveStore } from './adaptive-store.ts'
 import type { ClassWarnings } from '../revive/class-warnings.ts'
@@ -14,6 +15,8 @@ import type { Tags } from './tags.ts'
 /** What reading, writing and loading have in common: one of each a `Memcache`. */
 export interface CacheParts {
   readonly store: AdaptiveStore
+  /** Connections to the same servers for what must not stand before the application's requests; whoever opens them closes them. */
+  readonly openAnotherClient: () => MemcachedClient
   readonly codec: KitCodec
   readonly tags: Tags
   readonly pending: PendingInvalidations

@@ -13,6 +13,9 @@ const NEWLINE = 10
 export const MAX_TAGS = 1000
 const TAG_SPACE = `${KeyPrefix.tag}:`
 
+/** Shared by all copies of this package in a process: sessions and the cache that they are in may be of two. */
+const PREPARED = Symbol.for('memcache-ts.prepared-value')
+
 /** An item's bytes and client flags, made ahead of storing them. */
 export class EncodedItem implements EncodedValue {
   readonly bytes: Buffer | string
@@ -28,6 +31,18 @@ export class EncodedItem implements EncodedValue {
     return this.bytes.length
   }
 }
+
+/** A value that is JSON text already, nested no deeper than what may be read. */
+export class JsonText {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+Object.defineProperty(EncodedItem.prototype, PREPARED, { value: 'item' })
+Object.defineProperty(JsonText.prototype, PREPARED, { value: 'json' })
 
 /** The item of a lease that nobody has filled, as memcached itself makes it. */
 export const STUB_ITEM = new EncodedItem('', ClientFlags.bytes)
@@ -47,19 +62,28 @@ type Header = readonly [
 export class KitCodec implements ValueCodec {
   readonly #typed: ReturnType<typeof typedCodec>
   readonly #prefix: string
+  readonly #isCompressing: boolean
 
   /** @param prefix what the client puts before every key, which counts for its length. */
   constructor(compression: CompressionOptions | undefined, prefix: string) {
     this.#prefix = prefix
+    this.#isCompressing = compression !== undefined
     this.#typed = typedCodec({ bytesFlags: ClientFlags.kitBytes, compression })
   }
 
   /** @throws MemcacheOptionError for what cannot be turned into bytes. */
   encode(value: unknown): EncodedItem {
     if (value instanceof EncodedItem) return value
+    if (typeof value === 'object' && value !== null && PREPARED in value)
+      return this.#prepared(value as unknown as EncodedItem | JsonText)
     if (value instanceof Entry) return this.entry(this.encode(value.value), value.facts)
     const { bytes, clientFlags } = this.#typed.encode(value)
     return new EncodedItem(bytes, clientFlags)
+  }
+
+  #prepared(value: EncodedItem | JsonText): EncodedItem {
+    if (!('text' in value)) return value
+    return this.#isCompressing ? this.encode(JSON.parse(value.text)) : new EncodedItem(value.text, ClientFlags.json)
   }
 
   /** An encoded value with what is known of it. */

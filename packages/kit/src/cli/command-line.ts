@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { MemcacheConnectionError, MemcacheError, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
 import { bench } from './commands/bench.ts'
@@ -241,7 +242,7 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
 }
 
 function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(join(__dirname, '../../package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
 

@@ -2,7 +2,7 @@ import { MemcachedClient } from 'memcache-ts-client'
 import type { MemcachedClientOptions, ServerStream } from 'memcache-ts-client'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Shared, SharedMetric, WatchedServers } from 'memcache-ts-server/dashboard'
-import { Memcache } from '../memcache.ts'
+import { coreOf, Memcache } from '../memcache.ts'
 import { metricsOf, viewsOf } from './cache-view.ts'
 import type { NamedCaches } from './cache-view.ts'
 import { serversOf } from './client-server.ts'
@@ -58,15 +58,17 @@ export function openSource(options: DashboardOptions, fallback: () => DashboardO
     servers: () => source().servers(),
     shared: (views) => viewsOf(source().caches, views),
     sharedMetrics: () => metricsOf(source().caches),
-    close: async () => opened?.own?.close(),
+    close: async () => {
+      await Promise.all((opened?.clients ?? []).map((client) => client.close()))
+    },
   }
 }
 
 interface OpenedSource {
   readonly caches: NamedCaches
   readonly servers: WatchedServers
-  /** The dashboard's own client, for `servers`. */
-  readonly own: MemcachedClient | undefined
+  /** The dashboard's own: what it asks must not stand before an application's requests, and a proxy that hangs up on `stats` must not end these. */
+  readonly clients: readonly MemcachedClient[]
 }
 
 function open({ caches, servers, client }: DashboardOptions): OpenedSource {
@@ -77,7 +79,9 @@ function open({ caches, servers, client }: DashboardOptions): OpenedSource {
   if (servers === undefined && named.length === 0) {
     throw new MemcacheOptionError('caches is empty: give a cache, or servers to watch')
   }
-  const own = servers === undefined ? undefined : new MemcachedClient({ ...client, servers, failover: 'none' })
-  const clients = own === undefined ? named.map(([, cache]) => cache.client) : [own]
-  return { caches: named, servers: serversOf(clients), own }
+  const clients =
+    servers === undefined
+      ? named.map(([, cache]) => coreOf(cache).parts.openAnotherClient())
+      : [new MemcachedClient({ ...client, servers, failover: 'none' })]
+  return { caches: named, servers: serversOf(clients), clients }
 }

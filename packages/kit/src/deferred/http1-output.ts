@@ -76,11 +76,17 @@ export function isHttp1(response: AnyResponse): response is ServerResponse {
  */
 export class Http1Output implements ResponseOutput {
   readonly #response: Internals
+  readonly #writeRaw: Internals['_writeRaw']
+  readonly #flush: Internals['_flush']
   #isHolding = false
   isHeadSent = false
 
   constructor(response: ServerResponse) {
     this.#response = response as unknown as Internals
+    // oxlint-disable-next-line typescript/unbound-method -- they are put back
+    const { _writeRaw, _flush } = this.#response
+    this.#writeRaw = _writeRaw
+    this.#flush = _flush
   }
 
   hold(): void {
@@ -158,8 +164,9 @@ export class Http1Output implements ResponseOutput {
 
   #letGo(): void {
     this.#isHolding = false
-    Reflect.deleteProperty(this.#response, '_writeRaw')
-    Reflect.deleteProperty(this.#response, '_flush')
+    // Put back, and not deleted, which would make the response slow.
+    this.#response._writeRaw = this.#writeRaw
+    this.#response._flush = this.#flush
   }
 }
 

@@ -8,6 +8,7 @@ import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { FirstHitStanding } from './standing.ts'
+import { policiesOf } from './rate-limit-window.ts'
 import { fixedWindow } from './window-algorithms.ts'
 
 /**
@@ -178,7 +179,12 @@ export class FirstHitLimits implements Limits {
     if (known !== undefined) return known
     const { windows, name, key } = this.#options
     const keys = windows.map(({ limit, windowMs }) => key([name, 'fixed', limit, windowMs, id]))
-    const standing = new FirstHitStanding(id, keys, key([name, 'block', id]), key([name, id]))
+    const standing = new FirstHitStanding(
+      id,
+      keys,
+      key([name, 'fixed', 'block', policiesOf(windows), id]),
+      key([name, id]),
+    )
     this.#standings.set(id, standing)
     return standing
   }

@@ -5,7 +5,7 @@ import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
-import { lifetimeOver } from './rate-limit-window.ts'
+import { lifetimeOver, policiesOf } from './rate-limit-window.ts'
 
 /** Processes that change an id at once, before a call is denied. */
 const MOST_ATTEMPTS = 64
@@ -45,7 +45,7 @@ export class GcraLimits implements Limits {
   constructor(options: LimitsOptions, burst: number | undefined) {
     this.#options = options
     this.#gcras = options.windows.map((window) => new Gcra(window, burst ?? window.limit))
-    this.#policies = options.windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join(',')
+    this.#policies = policiesOf(options.windows)
   }
 
   consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {

@@ -56,6 +56,11 @@ export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWind
   return windows.sort((a, b) => a.windowMs - b.windowMs)
 }
 
+/** Windows as text: limits of one name with other windows are other limits, whose counts and blocks are their own. */
+export function policiesOf(windows: readonly RateLimitWindow[]): string {
+  return windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join(',')
+}
+
 /** Where a window stands at a time: windows are aligned to 1970, so that all processes mean the same one. */
 export function windowIndex(windowMs: number, nowMs: number): number {
   return Math.floor(nowMs / windowMs)

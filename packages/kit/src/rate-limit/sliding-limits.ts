@@ -5,7 +5,7 @@ import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
-import { lifetimeOver, windowIndex } from './rate-limit-window.ts'
+import { lifetimeOver, policiesOf, windowIndex } from './rate-limit-window.ts'
 import { AlignedStanding } from './standing.ts'
 import { slidingWindow } from './window-algorithms.ts'
 
@@ -176,7 +176,13 @@ export class SlidingLimits implements Limits {
     if (known?.isIn(windows, nowMs) === true) return known
     const indexes = windows.map(({ windowMs }) => windowIndex(windowMs, nowMs))
     const keys = indexes.map((at, index) => this.#counterKey(index, at, id))
-    const standing = new AlignedStanding(id, indexes, keys, key([name, 'block', id]), key([name, id]))
+    const standing = new AlignedStanding(
+      id,
+      indexes,
+      keys,
+      key([name, 'block', policiesOf(windows), id]),
+      key([name, id]),
+    )
     this.#standings.set(id, standing)
     return standing
   }

@@ -41,7 +41,7 @@ export class MemcacheStore extends Store {
   /** When sessions were begun that have not been written yet. */
   readonly #createdMs = new WeakMap<object, number>()
   /** Writes of a session that are under way: the next one waits, since what it is merged with is what they have written. */
-  readonly #writing = new WeakMap<object, Promise<void>>()
+  readonly #writing = new Map<object, Promise<void>>()
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcacheStoreOptions = {}) {

@@ -52,6 +52,8 @@ export class RequestSession implements SessionActions {
   #originalId: string | undefined
   #originalText: string | undefined
   #savedText: string | undefined
+  /** What the session was when it was found to need a save at the end. */
+  #endText: string | undefined
   #isTouched = false
   #isSavingAtEnd = false
   /** The session was saved when the head was written. */
@@ -59,7 +61,8 @@ export class RequestSession implements SessionActions {
   #isDestroyed = false
   #hasFailed = false
   #writes: Set<SessionWrite> | undefined
-  #locks: Set<SessionLock> | undefined
+  /** By the ids of their sessions: a request may have had several. */
+  #locks: Map<string, SessionLock> | undefined
 
   constructor(settings: SessionSettings, secrets: readonly Secret[], { carrier, request, holder }: SessionedRequest) {
     this.#settings = settings
@@ -122,7 +125,7 @@ export class RequestSession implements SessionActions {
   }
 
   save(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
-    this.#savedText = textOf(session)
+    this.#savedText = this.#isSavingAtEnd && this.#endText !== undefined ? this.#endText : textOf(session)
     this.#write('save', (done) => this.holder.sessionStore!.set(session.id, session, done), callback, isTold)
   }
 
@@ -181,23 +184,29 @@ export class RequestSession implements SessionActions {
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
     const store = this.#memcacheStore
     if (store === undefined) throw new TypeError('only sessions in a MemcacheStore can be locked')
-    const lock = await store.lock(session.id, options)
-    const locks = (this.#locks ??= new Set())
-    locks.add(lock)
-    await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
-      locks.delete(lock)
-      await lock.release()
-      throw error
-    })
-    const release = async (): Promise<void> => {
-      if (!locks.delete(lock)) return
+    const { id } = session
+    const locks = (this.#locks ??= new Map())
+    // A request that has the lock already would wait for itself.
+    if (locks.has(id)) return lockOf(() => this.#saveNow())
+    const lock = await store.lock(id, options)
+    locks.set(id, lock)
+    // Nobody else knows a session that was not stored yet.
+    const isNew = id !== this.#cookieId && this.#savedText === undefined
+    if (!isNew) {
+      await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
+        locks.delete(id)
+        await lock.release()
+        throw error
+      })
+    }
+    return lockOf(async () => {
+      if (!locks.delete(id)) return
       try {
         await this.#saveNow()
       } finally {
         await lock.release()
       }
-    }
-    return { release, [Symbol.asyncDispose]: release }
+    })
   }
 
   /** Starts what has to be written of the session. @param isEnd whether the response is over, and not only its head. */
@@ -239,15 +248,11 @@ export class RequestSession implements SessionActions {
    * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
-    const work = Promise.all(
-      Array.from(this.#writes ?? [], async ({ kind, outcome }) => {
-        try {
-          await outcome
-        } catch (error) {
-          onFailure(error, kind)
-        }
-      }),
+    const writes = [...(this.#writes ?? [])].map(({ kind, outcome }) =>
+      outcome.catch((error: unknown) => onFailure(error, kind)),
     )
+    // Most requests write once.
+    const work = writes.length === 1 ? writes[0]! : Promise.all(writes)
     this.#writes?.clear()
     return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
   }
@@ -355,11 +360,11 @@ export class RequestSession implements SessionActions {
     return 'session' in this.holder && HeldSession.of(data)?.isRenewed === true
   }
 
-  async #unlockAfter(work: Promise<unknown>, locks: Set<SessionLock>): Promise<void> {
+  async #unlockAfter(work: Promise<unknown>, locks: Map<string, SessionLock>): Promise<void> {
     try {
       await work
     } finally {
-      await Promise.allSettled(Array.from(locks, async (lock) => lock.release()))
+      await Promise.allSettled(Array.from(locks.values(), async (lock) => lock.release()))
       locks.clear()
     }
   }
@@ -439,9 +444,10 @@ export class RequestSession implements SessionActions {
   #shouldSave(session: Session): boolean {
     const { sessionID } = this.holder
     if (typeof sessionID !== 'string') return false
+    const text = (this.#endText = textOf(session))
     return !this.#settings.saveUninitialized && this.#savedText === undefined && this.#cookieId !== sessionID
-      ? this.#isModified(session)
-      : !(this.#originalId === session.id && this.#savedText === textOf(session))
+      ? this.#originalId !== session.id || this.#originalText !== text
+      : !(this.#originalId === session.id && this.#savedText === text)
   }
 
   #shouldSetCookie(session: Session): boolean {
@@ -459,6 +465,10 @@ export class RequestSession implements SessionActions {
   #isModified(session: Session): boolean {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
+}
+
+function lockOf(release: () => Promise<void>): SessionLock {
+  return { release, [Symbol.asyncDispose]: release }
 }
 
 const always = (): boolean => true

@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { ClientFlags } from 'memcache-ts-protocol'
-import { EncodedItem } from '../cache/kit-codec.ts'
+import { EncodedItem, JsonText } from '../cache/kit-codec.ts'
 import { SessionEncryption } from './session-encryption.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { SessionData } from './session-merge.ts'
@@ -10,6 +10,8 @@ export const TOMBSTONE = 'destroyed'
 
 /** Over this a session is compressed; what is still over the item limit then, the client stores in chunks. */
 const COMPRESS_OVER_BYTES = 900_000
+/** A longer text may be nested deeper than what may be read, which is found out when it is encoded. */
+const MAX_SURELY_SHALLOW = 2000
 /** What a compressed session may become; more is taken for a bomb. */
 const MOST_BYTES = 256 * 1024 * 1024
 
@@ -32,8 +34,8 @@ export class SessionCodec {
     const isLarge = text.length > COMPRESS_OVER_BYTES
     if (this.#encryption === undefined) {
       if (isLarge) return new EncodedItem(gzipSync(text, { level: 1 }), ClientFlags.json | ClientFlags.gzip)
-      // The cache's own compression is the client's business.
-      return JSON.parse(text) as SessionData
+      // The cache's own compression is its codec's business.
+      return text.length <= MAX_SURELY_SHALLOW ? new JsonText(text) : (JSON.parse(text) as SessionData)
     }
     const plain = isLarge
       ? [Buffer.of(Kind.gzip), gzipSync(text, { level: 1 })]

@@ -80,6 +80,8 @@ export type LifetimeOf = (data: SessionData) => Ttl | undefined
 /** What a request wants to write, and what it had read. */
 interface Change {
   readonly id: string
+  /** The session as its request has it. */
+  readonly data: SessionData
   readonly text: string
   /** The same with what was known to be stored besides. */
   readonly wanted: string
@@ -162,19 +164,20 @@ export class SessionRepository {
     base: SessionSnapshot | undefined,
     lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
-    return withoutKey(this.#write(id, toJson(data), base, lifetime))
+    return withoutKey(this.#write(id, data as SessionData, base, lifetime))
   }
 
   // oxlint-disable-next-line max-params -- as `write`
   async #write(
     id: string,
-    text: string,
+    data: SessionData,
     base: SessionSnapshot | undefined,
     lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
-    if (base === undefined) return this.#create(id, text, lifetime)
+    const text = toJson(data)
+    if (base === undefined) return this.#create(id, data, text, lifetime)
     const wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored.whole)
-    const change: Change = { id, text, wanted, base, lifetime }
+    const change: Change = { id, data, text, wanted, base, lifetime }
     const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
     if (outcome !== CONFLICT) return outcome
     // Writers of one session in this process take turns: otherwise the more there are, the more often each has to try.
@@ -213,11 +216,11 @@ export class SessionRepository {
 
   /** One attempt. @param compareCas `undefined`: there must be nothing yet. */
   async #compareAndSwap(
-    { text, base, lifetime }: Change,
+    { data, text, base, lifetime }: Change,
     wanted: string,
     compareCas: bigint | undefined,
   ): Promise<SessionSnapshot | typeof CONFLICT | undefined> {
-    const ttl = lifetimeOf(lifetime, wanted)
+    const ttl = lifetimeOf(lifetime, wanted === text ? data : wanted)
     if (ttl === undefined) {
       await this.#bury(base)
       return undefined
@@ -345,8 +348,14 @@ export class SessionRepository {
     await this.#directory.clear()
   }
 
-  async #create(id: string, text: string, lifetime: Ttl | LifetimeOf): Promise<SessionSnapshot | undefined> {
-    const ttl = lifetimeOf(lifetime, text)
+  // oxlint-disable-next-line max-params -- a session, as data and as text
+  async #create(
+    id: string,
+    data: SessionData,
+    text: string,
+    lifetime: Ttl | LifetimeOf,
+  ): Promise<SessionSnapshot | undefined> {
+    const ttl = lifetimeOf(lifetime, data)
     if (ttl === undefined) {
       await this.destroy(id)
       return undefined
@@ -520,8 +529,10 @@ function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
 
-function lifetimeOf(lifetime: Ttl | LifetimeOf, text: string): Ttl | undefined {
-  return typeof lifetime === 'function' ? lifetime(JSON.parse(text) as SessionData) : lifetime
+/** @param session the data, or its text. */
+function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
+  if (typeof lifetime !== 'function') return lifetime
+  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
 }
 
 function toIds(value: unknown): string[] {

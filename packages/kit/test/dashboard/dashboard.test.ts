@@ -17,6 +17,7 @@ import {
   FaultProxy,
   launchMemcached,
   launchServer,
+  launchYrmcds,
 } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
@@ -163,6 +164,18 @@ describeWithMemcached('the dashboard of several servers', () => {
   })
 })
 
+describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'the dashboard of another implementation', () => {
+  it('shows what it has, where it knows no slab classes, connections or dumps', async () => {
+    await using server = await launchYrmcds()
+    await using started = await startDashboard({ servers: server.address, port: 0, token: TOKEN })
+    const { servers } = await snapshot(started.url)
+    expect(servers).toMatchObject([{ up: true, slabs: [] }])
+    expect(await (await fetch(new URL('metrics', started.url))).text()).toContain('\nmemcached_up 1\n')
+    const headers = { authorization: `Bearer ${TOKEN}` }
+    expect((await fetch(new URL('keys', started.url), { headers })).status).toBe(502)
+  })
+})
+
 describe('startDashboard', () => {
   it.each([
     [{ port: -1 }, 'port must be a whole number from 0 to 65535, got -1'],
@@ -241,6 +254,18 @@ describe('the middleware', () => {
     const figures = Object.fromEntries(shared[0]!.figures.map(({ name, value }) => [name, value]))
     expect(figures).toMatchObject({ 'Limits denied': 3, 'Sessions, about': 3 })
     expect(servers[0]!.prefixes!.rows.map(({ prefix }) => prefix)).toContain('shop:product:')
+  })
+
+  it('asks by connections of its own, so that an application is not held up', async () => {
+    await using test = await openCache()
+    await test.cache.set('a', 1)
+    const connections = async () => [...(await test.cache.client.stats()).values()][0]!.curr_connections
+    const before = await connections()
+    await using mounted = await mount(dashboard({ caches: test.cache }), '')
+    await snapshot(`${mounted.origin}/`)
+    expect(await connections()).toBe(before + 1)
+    await mounted[Symbol.asyncDispose]()
+    await expect.poll(connections).toBe(before)
   })
 
   it('leaves the default cache to the application until somebody looks', async () => {

@@ -18,11 +18,18 @@ export function formatStats(form: string | undefined): string {
   return form === undefined ? 'stats\r\n' : `stats ${form}\r\n`
 }
 
+const SET_AUTH = 'set auth '
+/** What a request of the binary protocol has at least (protocol_binary.txt, "Packet Structure"). */
+const BINARY_HEADER_BYTES = 24
+
 /**
  * The first command of a connection where the server has an auth file: a `set` with any key, and `<user> <password>` as its
  * data block (protocol.txt, "Authentication"). With an exptime that has passed: a server without authentication keeps nothing.
  */
 export function formatAuth(username: string, password: string): string {
   const credentials = `${username} ${password}`
-  return `set auth 0 -1 ${Buffer.byteLength(credentials)}\r\n${credentials}\r\n`
+  const rest = ` -1 ${Buffer.byteLength(credentials)}\r\n${credentials}\r\n`
+  // Zeros before the client flags, as many as it takes for a server that speaks binary alone to see a whole header and hang up.
+  const flags = '0'.repeat(Math.max(1, BINARY_HEADER_BYTES - SET_AUTH.length - Buffer.byteLength(rest)))
+  return SET_AUTH + flags + rest
 }

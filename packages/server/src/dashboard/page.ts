@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 /** A page with everything in it, and the policy that lets nothing else run. */
 export interface Page {
@@ -8,7 +9,7 @@ export interface Page {
 }
 
 /** The page's parts are files of the package, in `page/`, read when somebody looks for the first time. */
-const FOLDER = new URL('../../page/', import.meta.url)
+const FOLDER = join(__dirname, '../../page')
 const ICON = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='#0a756f'/><path d='M3 11l3-4 3 2 4-5' fill='none' stroke='#fff' stroke-width='1.6'/></svg>`
 
 const pages = new Map<string, Page>()
@@ -62,5 +63,5 @@ function hashOf(text: string): string {
 }
 
 function read(file: string): string {
-  return readFileSync(new URL(file, FOLDER), 'utf8')
+  return readFileSync(join(FOLDER, file), 'utf8')
 }

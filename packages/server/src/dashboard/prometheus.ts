@@ -8,7 +8,7 @@ import {
   SLAB_METRICS,
 } from './metric-table.ts'
 import type { StatisticMetric } from './metric-table.ts'
-import { within } from './server-watch.ts'
+import { optional, within } from './server-watch.ts'
 import { byClass, numberOf } from './watched-server.ts'
 import type { Statistics, WatchedServer } from './watched-server.ts'
 
@@ -59,9 +59,14 @@ interface ServerStatistics {
 
 async function readForMetrics(server: WatchedServer): Promise<ServerStatistics> {
   try {
-    const forms = Promise.all(['', 'items', 'slabs', 'settings'].map((form) => server.statistics(form)))
+    const forms = Promise.all([
+      server.statistics(''),
+      optional(server, 'items'),
+      optional(server, 'slabs'),
+      optional(server, 'settings'),
+    ])
     const [general, items, slabs, settings] = await within(TIMEOUT_MS, forms)
-    return { up: true, general: general!, items: items!, slabs: slabs!, settings: settings! }
+    return { up: true, general, items, slabs, settings }
   } catch {
     return { up: false, general: EMPTY, items: EMPTY, slabs: EMPTY, settings: EMPTY }
   }

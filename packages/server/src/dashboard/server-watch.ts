@@ -145,10 +145,9 @@ export class ServerWatch {
     const round = this.#samples++
     if (round % DETAILS_EVERY === 0) {
       const [slabs, items, conns] = await Promise.all([
-        server.statistics('slabs'),
-        server.statistics('items'),
-        // Old servers and proxies have no such form.
-        server.statistics('conns').catch((): Statistics => ({})),
+        optional(server, 'slabs'),
+        optional(server, 'items'),
+        optional(server, 'conns'),
       ])
       this.#slabs = slabFigures(slabs, items)
       this.#connections = connectionFigures(conns, SHOWN_CONNECTIONS)
@@ -162,7 +161,7 @@ export class ServerWatch {
     if (this.#isReadingPrefixes) return
     this.#isReadingPrefixes = true
     try {
-      const settings = await this.server.statistics('settings').catch((): Statistics => ({}))
+      const settings = await optional(this.server, 'settings')
       this.#prefixes = await readKeyPrefixes(this.server, this.#slabs, countsPrefixes(settings))
     } finally {
       this.#isReadingPrefixes = false
@@ -174,6 +173,11 @@ export class ServerWatch {
   #percentiles(): { p50: number | undefined; p99: number | undefined } {
     return { p50: this.#latency.percentile(0.5), p99: this.#latency.percentile(0.99) }
   }
+}
+
+/** A form of `stats` that old servers, other implementations and proxies may not have; without it the rest is shown all the same. */
+export function optional(server: WatchedServer, form: string): Promise<Statistics> {
+  return server.statistics(form).catch((): Statistics => ({}))
 }
 
 /** Rejects if the promise takes longer. */

@@ -1,7 +1,7 @@
 /** Bytes of the header before every datagram (protocol.txt, "UDP protocol"). */
 export const UDP_HEADER_BYTES = 8
 /** The largest datagram of a reply, with its header: it crosses an Ethernet in one piece. */
-export const MAX_DATAGRAM_BYTES = 1400
+const MAX_DATAGRAM_BYTES = 1400
 const PAYLOAD_BYTES = MAX_DATAGRAM_BYTES - UDP_HEADER_BYTES
 const BINARY_REQUEST_MAGIC = 0x80
 const LOWER_A = 97

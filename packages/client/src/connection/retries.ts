@@ -1,0 +1,62 @@
+import { LongTimer, MemcacheAuthError, MemcacheConnectionError } from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
+
+const FIRST_MS = 50
+const MAX_MS = 1000
+
+/** Pauses between attempts: each twice as long as the one before, up to a second. */
+export class Backoff {
+  #attempts = 0
+
+  /** The next pause; half of it is chance, so that the processes of a fleet do not all come back at once. */
+  nextMs(): number {
+    const delayMs = Math.min(MAX_MS, FIRST_MS * 2 ** this.#attempts)
+    this.#attempts++
+    return delayMs * (0.5 + Math.random() / 2)
+  }
+
+  /** It has succeeded. */
+  reset(): void {
+    this.#attempts = 0
+  }
+}
+
+/** Credentials that were refused once are refused again: they are tried so seldom that the account is not locked. */
+const AUTH_RETRY_MS = 10_000
+
+/** The attempts of a connection that is down, one at a time, and why it is. */
+export class Retries {
+  readonly #attempt: () => void
+  readonly #backoff = new Backoff()
+  #timer: LongTimer | undefined
+  /** Why the last attempt failed. */
+  reason: MemcacheError | undefined
+
+  constructor(attempt: () => void) {
+    this.#attempt = attempt
+  }
+
+  /** Plans the next attempt; returns in how many milliseconds it is made. */
+  plan(): number {
+    const delayMs = this.reason instanceof MemcacheAuthError ? AUTH_RETRY_MS : this.#backoff.nextMs()
+    this.#timer = new LongTimer(this.#attempt, delayMs).unref()
+    return delayMs
+  }
+
+  /** An attempt has succeeded. */
+  succeeded(): void {
+    this.#backoff.reset()
+    this.reason = undefined
+  }
+
+  stop(): void {
+    this.#timer?.clear()
+  }
+
+  /** The error of operations while the connection is down. */
+  errorOf(server: string): MemcacheError {
+    const { reason } = this
+    const Kind = reason instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
+    return new Kind(`${server} is down: ${reason?.message ?? 'it does not answer'}`, { server, cause: reason })
+  }
+}
