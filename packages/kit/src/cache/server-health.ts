@@ -52,7 +52,7 @@ export class ServerHealth {
     })
     client.on('servers', (servers) => {
       if (this.#isClosed) return
-      for (const server of [...this.#down.keys()]) {
+      for (const server of this.#down.keys()) {
         if (servers.includes(server)) continue
         this.#down.delete(server)
         this.#tell('over', server)
