@@ -171,6 +171,30 @@ describe('memcacheSession of Fastify', () => {
     else expect(response.json()).toEqual({ failed: true })
   })
 
+  it.each(['regenerate', 'reload', 'lock', 'save', 'destroy'] as const)(
+    'is not crashed by a %s that fails and that nobody waits for',
+    async (method) => {
+      const app = await open((app) => {
+        counting(app)
+        app.get('/unattended', async (request) => {
+          await test.server.stop()
+          void request.session[method]()
+          return {}
+        })
+      })
+      const visitor = new Visitor(app)
+      await visitor.get('/')
+      const rejections: unknown[] = []
+      const note = (error: unknown): void => void rejections.push(error)
+      process.on('unhandledRejection', note)
+      await visitor.get('/unattended')
+      // Rejections are told once the microtasks are done.
+      await new Promise((resolve) => setImmediate(resolve))
+      process.off('unhandledRejection', note)
+      expect(rejections).toEqual([])
+    },
+  )
+
   it('goes on as onCacheDown says', async () => {
     for (const [onCacheDown, status, body] of [
       ['error', 500, undefined],

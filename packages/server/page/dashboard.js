@@ -242,7 +242,7 @@ function drawFigures(figures, rates, points) {
     ([hits, all], { rates: past }) => (past ? [hits + past.hits, all + past.hits + past.misses] : [hits, all]),
     [0, 0],
   )
-  const lately = recent[1] > 0 ? `; ${share(...recent)} lately` : ''
+  const lately = (recent[1] > 0 ? `; ${share(...recent)} lately` : '') + ownRatio()
   const hits = figure(
     '#f-hits',
     lookups === 0 ? '' : figures.get_hits / lookups,
@@ -289,6 +289,14 @@ function drawFigures(figures, rates, points) {
     `of ${count(figures.max_connections)}, ${count(figures.total_connections)} so far`,
   )
   meter(connections, figures.curr_connections, figures.max_connections)
+}
+/** The application's own ratio, where it shares one: memcached counts misses that take a lease as hits. */
+function ownRatio() {
+  const { shared } = state.snapshot
+  const ratios = shared.flatMap(({ figures }) =>
+    figures.filter(({ name, unit }) => name === 'Hit ratio' && unit === '%'),
+  )
+  return ratios.length === 1 ? `; ${ratios[0].value.toFixed(1)}\u00a0% for this application` : ''
 }
 function clearFigures() {
   for (const id of ['#f-hits', '#f-memory', '#f-evictions', '#f-network', '#f-connections'])

@@ -1,13 +1,23 @@
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
+import { connect as connectTls } from 'node:tls'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, launchServer } from 'memcache-ts-testing'
-import { afterAll, describe, expect, it } from 'vitest'
+import { freePort, launchServer, TestCertificates } from 'memcache-ts-testing'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { UdpClient } from './udp-client.ts'
 import { readCommandLine } from '../src/cli/arguments.ts'
 import { FLAGS } from '../src/cli/flags.ts'
@@ -273,6 +283,68 @@ describe('where it listens', () => {
       )
     },
   )
+
+  it.runIf(process.getuid?.() === 0)(
+    'reads a key that is root’s alone before root is given up; a refresh afterwards cannot, says so, and changes nothing',
+    async () => {
+      const certificates = new TestCertificates()
+      try {
+        const { cert, key } = certificates.issue('server')
+        chmodSync(certificates.folder, 0o755)
+        chmodSync(cert, 0o644)
+        expect(statSync(key).mode & 0o077).toBe(0)
+        chmodSync(folder, 0o777)
+        const words = ['-Z', '-o', `ssl_chain_cert=${cert},ssl_key=${key}`, '-l', '127.0.0.1,notls:127.0.0.1']
+        await using server = await start('-p', '-1', '-u', 'nobody', ...words)
+        const [secure, plain] = [...server.ports.matchAll(/: (\d+)/g)].map((match) => Number(match[1]))
+        expect(await ask({ port: plain! }, 'refresh_certs\r\n')).toBe(
+          `Error loading the key: ${key} : error:8000000D:system library::Permission denied\r\n`,
+        )
+        const socket = connectTls({ port: secure!, host: '127.0.0.1', ca: readFileSync(certificates.ca.cert) })
+        socket.write('mn\r\n')
+        expect(String((await once(socket, 'data'))[0])).toBe('MN\r\n')
+        socket.destroy()
+        // A file of passwords is read again while it runs: it has to be the user's to read.
+        const users = join(folder, 'root-users')
+        writeFileSync(users, 'a:b\n', { mode: 0o600 })
+        const { status, errors } = run('-u', 'nobody', '-p', '-1', '-Y', users)
+        expect(errors).toBe(`memcache-ts-server: cannot read ${users} as the user of -u: EACCES\n`)
+        expect(status).toBe(64)
+      } finally {
+        certificates.dispose()
+      }
+    },
+  )
+
+  it('reads the certificates again on SIGHUP, and says in one line if it cannot', async () => {
+    const certificates = new TestCertificates()
+    try {
+      const { cert, key } = certificates.issue('server')
+      await using server = await launchServer({
+        speaksText: false,
+        args: ['-Z', '-o', `ssl_chain_cert=${cert},ssl_key=${key}`],
+      })
+      const subject = async (): Promise<string> => {
+        const socket = connectTls({ port: server.port, host: '127.0.0.1', ca: readFileSync(certificates.ca.cert) })
+        await once(socket, 'secureConnect')
+        const { subject: names } = socket.getPeerCertificate()
+        socket.destroy()
+        return String(names.CN)
+      }
+      expect(await subject()).toBe('server')
+      const next = certificates.issue('next')
+      copyFileSync(next.cert, cert)
+      copyFileSync(next.key, key)
+      process.kill(server.pid, 'SIGHUP')
+      await vi.waitFor(async () => expect(await subject()).toBe('next'), { timeout: 10_000 })
+      writeFileSync(key, 'nonsense')
+      process.kill(server.pid, 'SIGHUP')
+      await vi.waitFor(() => expect(server.said).toContain('the certificates stay as they were\n'), { timeout: 10_000 })
+      expect(await subject()).toBe('next')
+    } finally {
+      certificates.dispose()
+    }
+  })
 
   it('gives the unix socket its permissions from its first moment on', async () => {
     const before = process.umask(0)

@@ -41,6 +41,7 @@ export class LaunchedServer implements AsyncDisposable {
   readonly #args: readonly string[]
   readonly #options: LaunchOptions
   #process: ChildProcess | undefined
+  #said = ''
 
   private constructor(command: string, args: readonly string[], options: LaunchOptions, port: number) {
     this.#command = command
@@ -69,6 +70,11 @@ export class LaunchedServer implements AsyncDisposable {
     return `${this.host}:${this.port}`
   }
 
+  /** What it has written to standard output and standard error since its start. */
+  get said(): string {
+    return this.#said
+  }
+
   get pid(): number {
     if (this.#process?.pid === undefined) throw new Error(`${this.#command} is not running`)
     return this.#process.pid
@@ -81,12 +87,12 @@ export class LaunchedServer implements AsyncDisposable {
       env: { ...process.env, ...this.#options.env },
     })
     this.#process = child
-    let said = ''
-    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
-    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    this.#said = ''
+    child.stdout.on('data', (chunk: Buffer) => (this.#said += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (this.#said += chunk.toString()))
     const gone = new Promise<never>((_, reject) => {
       child.once('error', reject)
-      child.once('exit', (code) => reject(new Error(`${this.#command} ended with ${code}: ${said}`)))
+      child.once('exit', (code) => reject(new Error(`${this.#command} ended with ${code}: ${this.#said}`)))
     })
     await Promise.race([this.#answers(child), gone])
     gone.catch(() => {})

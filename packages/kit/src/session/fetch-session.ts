@@ -149,6 +149,8 @@ function withCookie(response: Response, cookie: string): Response {
     response.headers.append('Set-Cookie', cookie)
     return response
   } catch {
+    // `Response.error()`, which no client gets, cannot be copied.
+    if (response.type === 'error') return response
     // Headers of a redirect, and of what fetch returned, cannot be changed.
     const copy = new Response(response.body, response)
     copy.headers.append('Set-Cookie', cookie)

@@ -172,7 +172,7 @@ const METHODS = {
   reload(this: Session, callback: Callback): unknown {
     const actions = actionsOf(this.req)
     if (callback === undefined && actions?.givesPromises === true) {
-      return promised((done) => actions.reload(this, done))
+      return unlessAttended(promised((done) => actions.reload(this, done)))
     }
     if (actions === undefined) loadInto(this.req, this.id, callback)
     else actions.reload(this, callback)
@@ -199,7 +199,7 @@ const METHODS = {
       return this
     }
     const isDone = first?.keep === true ? actions.rotate(this) : promised((done) => actions.regenerate(this, done))
-    if (second === undefined) return isDone
+    if (second === undefined) return unlessAttended(isDone)
     isDone.then(
       () => process.nextTick(second),
       (error: unknown) => process.nextTick(second, error),
@@ -210,12 +210,18 @@ const METHODS = {
   lock(this: Session, options?: LockOptions): Promise<SessionLock> {
     const actions = actionsOf(this.req)
     if (actions === undefined) throw new TypeError('this session has no request that it could be locked for')
-    return actions.lock(this, options)
+    return unlessAttended(actions.lock(this, options))
   },
 }
 
 for (const [name, value] of Object.entries(METHODS)) {
   Object.defineProperty(Session.prototype, name, { value, configurable: true, enumerable: false, writable: true })
+}
+
+/** A promise whose rejection crashes no process, if nobody waits for it. */
+function unlessAttended<Value>(work: Promise<Value>): Promise<Value> {
+  work.catch(() => {})
+  return work
 }
 
 /** Calls what takes a Node callback. */

@@ -11,8 +11,8 @@ import { UdpRequest } from './udp-request.ts'
 const MAX_REPLY_BYTES = 8 * 1024 * 1024
 /** Datagrams of one reply that are sent before the others have their turn: as many as a Node client reads in one. */
 const DATAGRAMS_PER_TURN = 32
-/** Replies that wait, in bytes: of more, the rest is lost, as on a network that is full. */
-const MAX_WAITING_BYTES = 32 * 1024 * 1024
+/** Replies that wait, in bytes: beyond it datagrams are lost unread, as on a network that is full. */
+const MAX_WAITING_BYTES = 8 * 1024 * 1024
 /** Bytes that the kernel has not yet taken, beyond which a reply is broken off. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
@@ -96,7 +96,7 @@ export class UdpListener {
   #receive(datagram: Buffer, from: RemoteInfo): void {
     const { context } = this.#owner
     context.counters.bytesRead += datagram.length
-    if (!isRequest(datagram) || from.port === 0) return
+    if (this.#waitingBytes > MAX_WAITING_BYTES || !isRequest(datagram) || from.port === 0) return
     this.#owner.tick()
     this.lastCommandAt = context.store.now
     this.peer = addressText(from.address, from.port)
@@ -122,7 +122,6 @@ export class UdpListener {
   }
 
   #send(requestId: number, reply: Buffer, { address, port }: RemoteInfo): void {
-    if (this.#waitingBytes + reply.length > MAX_WAITING_BYTES) return
     const count = datagramCount(reply.length)
     let next = 0
     const sendSome = (): void => {
