@@ -10,6 +10,7 @@ export { KeyPrefix } from './cache-key.ts'
 export type { MemcacheLock } from './cache/lock.ts'
 export type { MemcacheEvents } from './cache/cache-report.ts'
 export type { CacheStats } from './cache/cache-stats.ts'
+export type { MemcacheHealth } from './cache/server-health.ts'
 export type {
   EarlyRefreshOptions,
   GetOrSetOptions,

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import fc from 'fast-check'
-import { MemcachedClient } from 'memcache-ts-client'
 import { FakeClock, TestCertificates } from 'memcache-ts-testing'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer, MemcacheOptionError } from '../src/index.ts'
@@ -78,28 +77,6 @@ async function attempt(port: number, options: ConnectionOptions): Promise<string
 }
 
 describe('TLS', () => {
-  it('serves our client, by options and by URL', async () => {
-    const { server, port } = await serve()
-    await using _ = server
-    await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, tls: { ca } })
-    await client.set('a', { big: 'x'.repeat(300_000) })
-    expect(await client.get('a')).toEqual({ big: 'x'.repeat(300_000) })
-    const byUrl = `memcaches://127.0.0.1:${port}?tlsCaFile=${certificates.ca.cert}`
-    await using other = new MemcachedClient(byUrl)
-    expect(await other.get('a')).toEqual({ big: 'x'.repeat(300_000) })
-  })
-
-  it('asks for the certificates that verifyMode says, from our client too', async () => {
-    const { server, port } = await serve({ tls: { ...mutual, verifyMode: 'require' } })
-    await using _ = server
-    const options = { servers: `127.0.0.1:${port}`, timeoutMs: 5000, connectTimeoutMs: 5000 }
-    await using good = new MemcachedClient({ ...options, tls: { ca, ...ours } })
-    await good.set('a', 1)
-    expect(await good.get('a')).toBe(1)
-    await using bad = new MemcachedClient({ ...options, tls: { ca } })
-    await expect(bad.get('a')).rejects.toThrow()
-  })
-
   /** Certificate × what is asked for × version: who is served. */
   const cases = (['TLSv1.2', 'TLSv1.3'] as const).flatMap((version) =>
     (['none', 'request', 'require', 'once'] as const).flatMap((verifyMode) =>

@@ -17,6 +17,7 @@ const MAX_UNSENT_BYTES = 1024 * 1024
 const MAX_LISTED_KEYS = 200
 /** How long keys are looked for, and an action may take, in milliseconds. */
 const TIMEOUT_MS = 5000
+const HEALTH_TIMEOUT_MS = 2000
 
 /** What a dashboard shows, and to whom. */
 export interface DashboardHandlerOptions {
@@ -46,6 +47,8 @@ export class DashboardHandler {
   readonly #options: DashboardHandlerOptions
   readonly #access: Access
   readonly #viewers = new Set<ServerResponse>()
+  /** The check of the servers that is under way. */
+  #checking: Promise<{ up: number; servers: number }> | undefined
   readonly #routes: Readonly<Record<string, Route>>
 
   constructor(options: DashboardHandlerOptions) {
@@ -170,13 +173,19 @@ export class DashboardHandler {
     this.#viewers.add(response)
     const unwatch = this.collector.watch((snapshot: Snapshot) => {
       // An application that has closed its server waits for its connections: this stream would never end.
-      if (isServerClosed(request)) response.end()
+      if (isServerClosed(request) || !this.#mayGoOnLooking(request)) response.end()
       else send('snapshot', snapshot)
     })
     response.once('close', () => {
       this.#viewers.delete(response)
       unwatch()
     })
+  }
+
+  /** A session that has ended, or expired, ends its stream too, where a token is needed for looking. */
+  #mayGoOnLooking(request: IncomingMessage): boolean {
+    if (!this.#options.isTokenRequired || request.headers.authorization !== undefined) return true
+    return this.#access.standingOf(request) === 'authorized'
   }
 
   async #metrics(response: ServerResponse, target: string | undefined): Promise<void> {
@@ -186,19 +195,27 @@ export class DashboardHandler {
     send(response, 200, METRICS_CONTENT_TYPE, text)
   }
 
-  /** 200 while a server responds, so that one of three away does not take the others out. */
+  /**
+   * 200 while a server responds, so that one of three away does not take the others out. Nobody needs a token for it: however many ask, the servers
+   * are asked once at a time.
+   */
   async #health(response: ServerResponse): Promise<void> {
+    this.#checking ??= this.#countUp().finally(() => (this.#checking = undefined))
+    const { up, servers } = await this.#checking
+    const status = up === 0 ? 'down' : up === servers ? 'ok' : 'partial'
+    sendJson(response, up === 0 ? 503 : 200, { status, up, servers })
+  }
+
+  async #countUp(): Promise<{ up: number; servers: number }> {
     const answers = await Promise.all(
       this.#options.servers().map((server) =>
-        within(2000, server.statistics('')).then(
+        within(HEALTH_TIMEOUT_MS, server.statistics('')).then(
           () => true,
           () => false,
         ),
       ),
     )
-    const up = answers.filter(Boolean).length
-    const status = up === 0 ? 'down' : up === answers.length ? 'ok' : 'partial'
-    sendJson(response, up === 0 ? 503 : 200, { status, up, servers: answers.length })
+    return { up: answers.filter(Boolean).length, servers: answers.length }
   }
 
   async #keys(response: ServerResponse, url: URL): Promise<void> {
