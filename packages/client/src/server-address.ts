@@ -165,7 +165,9 @@ function parseServer(text: string, shown: string): ServerAddress {
     return { name: match[1]!, path: match[1]!, weight: weightOf(match[2], shown) }
   }
   if (/^\d+$/.test(text)) {
-    throw new MemcacheOptionError(`${shown} is a port without a host: write servers as localhost:11211, with a colon and no space`)
+    throw new MemcacheOptionError(
+      `${shown} is a port without a host: write servers as localhost:11211, with a colon and no space`,
+    )
   }
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/@?#%&=\\]+))(?::(\d+))?(?::(\d+))?$/.exec(text)
   const host = match?.[1] ?? match?.[2]
