@@ -9,13 +9,18 @@ import { fileURLToPath } from 'node:url'
 
 const PACKAGES = fileURLToPath(new URL('../packages', import.meta.url))
 const require = createRequire(import.meta.url)
+const GETTER =
+  /^Object\.defineProperty\(exports, "(\w+)", \{ enumerable: true, get: function \(\) \{ return (\w+\.\w+); \} \}\);$/gm
 const COMMONJS = '{ "type": "commonjs" }\n'
 
 const folders = readdirSync(PACKAGES)
   .map((name) => join(PACKAGES, name))
   .filter((folder) => existsSync(join(folder, 'package.json')) && manifestOf(folder).private !== true)
 // All of these first: the entry of one package requires the others.
-for (const folder of folders) write(join(folder, 'dist', 'package.json'), COMMONJS)
+for (const folder of folders) {
+  write(join(folder, 'dist', 'package.json'), COMMONJS)
+  for (const file of filesOf(join(folder, 'dist'))) write(file, bound(readFileSync(file, 'utf8')))
+}
 for (const folder of folders) {
   for (const entry of Object.values(manifestOf(folder).exports)) {
     if (typeof entry !== 'string') writeDoor(resolve(folder, entry.require.default))
@@ -25,6 +30,22 @@ for (const folder of folders) {
 /** @param {string} folder a package's. */
 function manifestOf(folder) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+}
+
+/** @param {string} dist where a package's files are; those that are CommonJS. */
+function filesOf(dist) {
+  return readdirSync(dist, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.js'))
+    .map((file) => join(dist, file))
+}
+
+/**
+ * What a file hands on of others as values, where `tsc` writes getters. An object with many getters is a dictionary: each use of an import looked its
+ * name up in there, which cost a `get` of the client 10 % and a `set` 20 %. No file imports the index that hands it on, so that all values are there.
+ * @param {string} text a file in CommonJS.
+ */
+function bound(text) {
+  return text.replaceAll(GETTER, 'exports.$1 = $2;')
 }
 
 /** @param {string} file an entry, in CommonJS. */

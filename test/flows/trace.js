@@ -17,6 +17,7 @@ export async function filesOf(call) {
   const files = result
     .filter(({ functions }) => functions.some(({ ranges: [{ count }] }) => count > 0))
     .map(({ url }) => /\/(packages\/[\w-]+)\/dist\/(.*)\.js$/.exec(url))
-    .filter((found) => found !== null)
+    // An index only hands on what other files export.
+    .filter((found) => found !== null && found[2] !== 'index')
   return files.map(([, of, file]) => `${of}/src/${file}.ts`).toSorted()
 }

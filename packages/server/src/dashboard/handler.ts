@@ -17,8 +17,9 @@ const MAX_UNSENT_BYTES = 1024 * 1024
 const MAX_LISTED_KEYS = 200
 /** How long keys are looked for, and an action may take, in milliseconds. */
 const TIMEOUT_MS = 5000
+const HEALTH_TIMEOUT_MS = 2000
 
-/** What a dashboard shows, and to whom. */
+/** The servers that a dashboard shows, and who has access. */
 export interface DashboardHandlerOptions {
   readonly servers: WatchedServers
   /** Opens the key browser and actions; `undefined` if there are none. */
@@ -46,6 +47,8 @@ export class DashboardHandler {
   readonly #options: DashboardHandlerOptions
   readonly #access: Access
   readonly #viewers = new Set<ServerResponse>()
+  /** The check of the servers that is under way. */
+  #checking: Promise<{ up: number; servers: number }> | undefined
   readonly #routes: Readonly<Record<string, Route>>
 
   constructor(options: DashboardHandlerOptions) {
@@ -73,7 +76,7 @@ export class DashboardHandler {
     return Object.hasOwn(this.#routes, (request.url ?? '/').split('?')[0]!)
   }
 
-  /** Answers a request. Never rejects: what goes wrong is a response. */
+  /** Answers a request. Never rejects: an error becomes a response. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       await this.#route(request, response)
@@ -170,13 +173,19 @@ export class DashboardHandler {
     this.#viewers.add(response)
     const unwatch = this.collector.watch((snapshot: Snapshot) => {
       // An application that has closed its server waits for its connections: this stream would never end.
-      if (isServerClosed(request)) response.end()
+      if (isServerClosed(request) || !this.#mayGoOnLooking(request)) response.end()
       else send('snapshot', snapshot)
     })
     response.once('close', () => {
       this.#viewers.delete(response)
       unwatch()
     })
+  }
+
+  /** A session that has ended, or expired, ends its stream too, where a token is needed for looking. */
+  #mayGoOnLooking(request: IncomingMessage): boolean {
+    if (!this.#options.isTokenRequired || request.headers.authorization !== undefined) return true
+    return this.#access.standingOf(request) === 'authorized'
   }
 
   async #metrics(response: ServerResponse, target: string | undefined): Promise<void> {
@@ -186,19 +195,27 @@ export class DashboardHandler {
     send(response, 200, METRICS_CONTENT_TYPE, text)
   }
 
-  /** 200 while a server responds, so that one of three away does not take the others out. */
+  /**
+   * 200 while a server responds, so that a load balancer keeps the others if one of three is away. It needs no token, and so
+   * concurrent requests share one check of the servers.
+   */
   async #health(response: ServerResponse): Promise<void> {
+    this.#checking ??= this.#countUp().finally(() => (this.#checking = undefined))
+    const { up, servers } = await this.#checking
+    const status = up === 0 ? 'down' : up === servers ? 'ok' : 'partial'
+    sendJson(response, up === 0 ? 503 : 200, { status, up, servers })
+  }
+
+  async #countUp(): Promise<{ up: number; servers: number }> {
     const answers = await Promise.all(
       this.#options.servers().map((server) =>
-        within(2000, server.statistics('')).then(
+        within(HEALTH_TIMEOUT_MS, server.statistics('')).then(
           () => true,
           () => false,
         ),
       ),
     )
-    const up = answers.filter(Boolean).length
-    const status = up === 0 ? 'down' : up === answers.length ? 'ok' : 'partial'
-    sendJson(response, up === 0 ? 503 : 200, { status, up, servers: answers.length })
+    return { up: answers.filter(Boolean).length, servers: answers.length }
   }
 
   async #keys(response: ServerResponse, url: URL): Promise<void> {

@@ -254,6 +254,20 @@ describe('where the dashboard listens', () => {
     expect((await ask(url, 'GET', { cookie })).status).toBe(200)
   })
 
+  it('ends the stream of a session that has ended there', async () => {
+    await using server = new MemcachedServer({ port: 0, dashboard: '0.0.0.0:0', dashboardToken: TOKEN })
+    await server.listen()
+    const url = server.dashboardUrl!.replace('0.0.0.0', '127.0.0.1')
+    const opened = await ask(`${url}login`, 'POST', JSON_TYPE, JSON.stringify({ token: TOKEN }))
+    const cookie = opened.headers['set-cookie']![0]!.split(';')[0]!
+    const looking = request(`${url}events`, { agent: false, headers: { cookie } })
+    looking.end()
+    const [events] = (await once(looking, 'response')) as [IncomingMessage]
+    const ended = once(events.resume(), 'end')
+    await ask(`${url}logout`, 'POST', { cookie })
+    await ended
+  })
+
   it.each([
     ['a token that is too short', { dashboard: true, dashboardToken: 'short' }, 'at least 8 characters'],
     ['an address that cannot be', { dashboard: 'a b:c' }, "must be host:port, such as 127.0.0.1:11212, got 'a b:c'"],
