@@ -5,6 +5,7 @@ import * as clientSpeed from './client-speed.js'
 import * as clientTracing from './client-tracing.js'
 import * as expressCost from './express-cost.js'
 import * as hotKey from './hot-key.js'
+import * as keys from './keys.js'
 import * as killedWinner from './killed-winner.js'
 import * as limitsAway from './limits-away.js'
 import * as limiterMemory from './limiter-memory.js'
@@ -22,6 +23,7 @@ import * as tags from './tags.js'
 /** All goals by name; each has a `description` and a `run` that resolves to whether it was reached, and its figure. */
 export const goals = {
   stampede,
+  keys,
   killedWinner,
   hotKey,
   many,

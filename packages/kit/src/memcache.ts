@@ -10,6 +10,7 @@ import { CacheCore } from './cache/cache-core.ts'
 import { CacheReport } from './cache/cache-report.ts'
 import type { MemcacheEvents } from './cache/cache-report.ts'
 import type { CacheStats } from './cache/cache-stats.ts'
+import type { MemcacheHealth } from './cache/server-health.ts'
 import { checkObject, checkTags } from './cache/get-or-set-options.ts'
 import type { GetOrSetOptions, Loader } from './cache/get-or-set-options.ts'
 import type { MemcacheLock } from './cache/lock.ts'
@@ -184,9 +185,17 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#core.stats()
   }
 
-  /** Whether no server answers: what is asked of one fails at once. */
+  /**
+   * How the servers are, as far as their answers have shown: `up`, `degraded` if some do not answer or missed invalidations still wait, `down` if no
+   * server answers. `away` is emitted when it becomes `down`, `back` when it is no longer.
+   */
+  get health(): MemcacheHealth {
+    return this.#core.health
+  }
+
+  /** Whether no server answers (`health` is `down`): every request to one fails at once. */
   get isAway(): boolean {
-    return this.#core.isAway
+    return this.#core.health === 'down'
   }
 
   /** Says something to the operator, by the `logger`. */

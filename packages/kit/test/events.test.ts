@@ -67,6 +67,7 @@ describe('events and counters', () => {
       memoryBytes: 0,
       memoryEvictions: 0,
       pending: 0,
+      health: 'up',
       breaker: 'closed',
     })
     for (const end of listeners) end()

@@ -46,9 +46,23 @@ describe('testMemcache', () => {
     await test.server.stop()
     expect(await test.cache.get('k')).toBeUndefined()
     await test.server.start()
-    await until(() => test.cache.stats().breaker === 'closed')
+    await until(() => test.cache.health === 'up')
     expect(await test.cache.get('k')).toBeUndefined()
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
+  })
+
+  it.each(['end', 'destroy'] as const)('goes on whatever its clients have done meanwhile: %s', async (leave) => {
+    await using test = await testMemcache()
+    await test.server.pause()
+    const connection = test.server.servers[0]!.connect()
+    connection.resume()
+    connection.write('set asked 0 0 4\r\n1234\r\nget asked\r\n')
+    await until(() => connection.writableLength === 0)
+    connection[leave]()
+    await test.server.resume()
+    if (leave === 'end') await until(() => test.server.memcached.stats()['curr_items'] === 1)
+    await test.cache.set('k', 'v')
+    expect(await test.cache.get('k')).toBe('v')
   })
 
   it('lets another cache use the same server, as another process would', async () => {

@@ -27,11 +27,15 @@ import { ReadThroughMany } from './read-through-many.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './read-through-many.ts'
 import { Reads } from './reads.ts'
 import { ServerHealth } from './server-health.ts'
+import type { MemcacheHealth } from './server-health.ts'
 import { Tags } from './tags.ts'
 import { Writes } from './writes.ts'
 
 /** Lifetimes that are given as such; those that are computed are not worth being remembered. */
 const MOST_LIFETIMES = 100
+
+/** The deprecated words for each health. */
+const BREAKERS = { up: 'closed', degraded: 'half-open', down: 'open' } as const
 
 const NOTHING_IN_MEMORY: MemoryStats = { memoryItems: 0, memoryBytes: 0, memoryEvictions: 0 }
 
@@ -58,11 +62,11 @@ export class CacheCore {
   readonly reads: Reads
   readonly writes: Writes
   readonly atomic: AtomicWrites
+  readonly outages: ServerHealth
   readonly #client: MemcachedClient
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
   readonly #single: ReadThrough
-  readonly #health: ServerHealth
   readonly #loadings = new Map<Ttl | undefined, ResolvedLoading>()
 
   constructor(options: CacheCoreOptions) {
@@ -96,7 +100,7 @@ export class CacheCore {
     this.reads = new Reads(client, this.parts)
     this.writes = new Writes(this.parts, this.#loads)
     this.atomic = new AtomicWrites(client, this.parts, this.#lookups, this.#loads)
-    this.#health = new ServerHealth(client, report, logger)
+    this.outages = new ServerHealth(client, report, logger)
     client.on('connect', () => {
       // A server that was started anew counts its cas uniques from 1 again.
       memory?.clear()
@@ -161,19 +165,23 @@ export class CacheCore {
     return this.#many(load, signal).warm(items)
   }
 
-  get isAway(): boolean {
-    return this.#health.isAllDown
+  /** How the servers are, and whether what was missed is still being made up for. */
+  get health(): MemcacheHealth {
+    const { servers } = this.outages
+    return servers === 'up' && this.parts.pending.size > 0 ? 'degraded' : servers
   }
 
   stats(): CacheStats {
     const { report, pending, memory } = this.parts
+    const { health } = this
     const inMemory = memory?.stats() ?? NOTHING_IN_MEMORY
     return {
       ...report.stats,
       ...inMemory,
       loading: this.#loads.underWay,
       pending: pending.size,
-      breaker: this.#breaker(),
+      health,
+      breaker: BREAKERS[health],
     }
   }
 
@@ -181,12 +189,8 @@ export class CacheCore {
   async close(): Promise<void> {
     this.parts.pending.close()
     this.#loads.close()
+    this.outages.close()
     await this.#client.close()
-  }
-
-  #breaker(): CacheStats['breaker'] {
-    if (this.#health.isAllDown) return 'open'
-    return this.#health.isSomeDown || this.parts.pending.size > 0 ? 'half-open' : 'closed'
   }
 
   #many<Id, Value>(load: BatchLoader<Id, Value>, signal: AbortSignal | undefined): ReadThroughMany<Id, Value> {

@@ -57,7 +57,7 @@ const CHANNELS = Object.fromEntries(
 /** What is counted as it happens; the rest of `CacheStats` is how things stand. */
 export type CountedStats = Omit<
   CacheStats,
-  'pending' | 'breaker' | 'loading' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'
+  'pending' | 'health' | 'breaker' | 'loading' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'
 >
 
 /** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */

@@ -1,3 +1,5 @@
+import type { MemcacheHealth } from './server-health.ts'
+
 /** What a `Memcache` has counted since it was made. */
 export interface CacheStats {
   /** Values found, those in memory among them. */
@@ -40,6 +42,11 @@ export interface CacheStats {
   memoryItems: number
   memoryBytes: number
   memoryEvictions: number
-  /** `open` while no server answers, `half-open` while some do or what was missed is made up for, else `closed`. */
+  /** As `Memcache.health`: `down` while no server answers, `degraded` while some do not or missed invalidations wait, else `up`. */
+  health: MemcacheHealth
+  /**
+   * The same in other words: `open`, `half-open`, `closed`.
+   * @deprecated Use `health`.
+   */
   breaker: 'closed' | 'half-open' | 'open'
 }

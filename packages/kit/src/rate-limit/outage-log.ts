@@ -1,6 +1,7 @@
+import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 
-/** Where limits that have lost their server are noted, once a cache: it has one listener, however many limiters. */
+/** Where limits that have lost their server are noted, once a cache. */
 const logs = new WeakMap<Memcache, OutageLog>()
 
 /** Tells the operator when limits begin to go on without memcached, and when they are whole again: a line each, not one a call. */
@@ -17,7 +18,11 @@ export class OutageLog {
 
   private constructor(cache: Memcache) {
     this.#cache = cache
-    cache.on('recovered', (server) => this.#recovered(server))
+    coreOf(cache).outages.watch({
+      over: (server) => this.#over(server),
+      // Errors that named no server.
+      back: () => this.#over(''),
+    })
   }
 
   /** Whether it was said already that a limiter goes on without memcached. */
@@ -37,11 +42,13 @@ export class OutageLog {
     this.#cache.warn(`memcache-ts: the rate limit '${limiter}' is ${instead} while memcached is away: ${message}`)
   }
 
-  #recovered(server: string): void {
+  #over(server: string): void {
     const limiters = this.#lost.get(server)
     this.#lost.delete(server)
     for (const limiter of limiters ?? []) {
-      this.#cache.info(`memcache-ts: the rate limit '${limiter}' is counted by memcached again: ${server}`)
+      this.#cache.info(
+        `memcache-ts: the rate limit '${limiter}' is counted by memcached again${server === '' ? '' : `: ${server}`}`,
+      )
     }
   }
 }

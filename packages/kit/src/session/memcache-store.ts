@@ -1,8 +1,8 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import { coreOf } from '../memcache.ts'
 import { HeldSession } from './held-session.ts'
-import { watchOutages } from './outage-watch.ts'
 import { cookieChanged } from './session-cookie.ts'
 import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
 import { differsAsJson } from './session-merge.ts'
@@ -389,7 +389,7 @@ export class MemcacheStore extends Store {
   #watch(): void {
     if (this.#isWatching) return
     this.#isWatching = true
-    watchOutages(this.#sessions.cache, {
+    coreOf(this.#sessions.cache).outages.watch({
       away: () => this.emit('disconnect'),
       back: () => this.emit('connect'),
     })

@@ -53,10 +53,10 @@ export const KIT_METRICS: readonly KitMetric[] = [
   gauge('pending_invalidations', 'Invalidations that wait for a server to come back.', ({ pending }) => pending),
   gauge('memory_items', 'Values in memory (l1).', ({ memoryItems }) => memoryItems),
   gauge('memory_bytes', 'Bytes of the values in memory (l1), as stored.', ({ memoryBytes }) => memoryBytes),
-  gauge('up', 'Whether a server responds: 1 for all, 0.5 for some, 0 for none.', ({ breaker }) => UP[breaker]),
+  gauge('up', 'Whether a server responds: 1 for all, 0.5 for some, 0 for none.', ({ health }) => UP[health]),
 ]
 
-const UP: Readonly<Record<CacheStats['breaker'], number>> = { closed: 1, 'half-open': 0.5, open: 0 }
+const UP: Readonly<Record<CacheStats['health'], number>> = { up: 1, degraded: 0.5, down: 0 }
 
 function counter(name: string, help: string, read: KitMetric['read']): KitMetric {
   return { name, type: 'counter', help, read }

@@ -70,14 +70,21 @@ export class TestServer {
     }
     const [far, served] = duplexPair()
     const held: Buffer[] = []
+    let hasLeft = false
+    // As with a process that hangs: what a client asked before it left is done all the same.
     const flow = (): void => {
-      for (const chunk of held.splice(0)) far.write(chunk)
+      for (const chunk of held.splice(0)) if (far.writable) far.write(chunk)
+      if (!hasLeft) return
+      this.#links.delete(link)
+      far.end()
     }
     near.on('data', (chunk: Buffer) => {
       held.push(Buffer.from(chunk))
       if (!this.#isPaused) flow()
     })
-    far.on('data', (chunk: Buffer) => near.write(Buffer.from(chunk)))
+    far.on('data', (chunk: Buffer) => {
+      if (near.writable) near.write(Buffer.from(chunk))
+    })
     const link: Link = {
       flow,
       end: () => {
@@ -89,9 +96,9 @@ export class TestServer {
     }
     for (const stream of [near, far]) stream.on('error', () => {})
     near.on('end', () => {
-      this.#links.delete(link)
+      hasLeft = true
       near.end()
-      far.end()
+      if (!this.#isPaused) flow()
     })
     this.#links.add(link)
     this.#server.handle(served)

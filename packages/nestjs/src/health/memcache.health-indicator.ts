@@ -26,7 +26,7 @@ export type MemcacheHealthResult<Key extends string = string> = Record<
 
 /**
  * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` when all of them answer, `degraded` when some
- * do, `down` when none does. In terminus 11, which has no `degraded`, that is `up` with `degraded: true`.
+ * do or missed invalidations still wait, `down` when none does. In terminus 11, which has no `degraded`, that is `up` with `degraded: true`.
  * @example
  * this.health.check([() => this.memcache.check('memcache')])
  */
@@ -56,13 +56,19 @@ export class MemcacheHealthIndicator {
     const servers = Object.fromEntries(
       [...failures].map(([server, failure]) => [server, failure === undefined ? 'up' : 'down'] as const),
     )
-    if (away.length === 0) return session.up({ servers }) as MemcacheHealthResult<Key>
-    const data = { servers, message: [...new Set(away.map(({ message }) => message))].join('; ') }
-    if (away.length === failures.size && !optional) return session.down(data) as MemcacheHealthResult<Key>
+    // The servers were asked just now; of the cache's own health counts what they cannot know, such as invalidations that wait.
+    if (away.length === 0 && this.#cache.health === 'up') return session.up({ servers }) as MemcacheHealthResult<Key>
+    const reasons = [...new Set(away.map(({ message }) => message))]
+    const data = { servers, message: reasons.length > 0 ? reasons.join('; ') : RECOVERING }
+    if (away.length > 0 && away.length === failures.size && !optional)
+      return session.down(data) as MemcacheHealthResult<Key>
     const degraded = session.degraded?.(data) ?? session.up({ ...data, degraded: true })
     return degraded as MemcacheHealthResult<Key>
   }
 }
+
+/** Why a cache is degraded though all its servers answer. */
+const RECOVERING = 'all servers answer again; invalidations that were missed are still being made up for'
 
 /** What terminus makes results by; `degraded` came with version 12. */
 interface TerminusSession {

@@ -1,0 +1,126 @@
+import { launchServer } from 'memcache-ts-testing'
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import { memcache } from '../src/index.ts'
+import type { Memcache, MemcacheHealth } from '../src/index.ts'
+import { coreOf } from '../src/memcache.ts'
+import { until } from './deferred.ts'
+import { openCache } from './open-cache.ts'
+
+/** Outages as everybody is told of them, with the health that they see at that moment. */
+function told(cache: Memcache): string[] {
+  const news: string[] = []
+  cache.on('away', () => news.push(`away ${cache.health}`))
+  cache.on('back', () => news.push(`back ${cache.isAway ? 'away' : 'there'}`))
+  return news
+}
+
+describe('health', () => {
+  it('is up, down while the only server is away, and up again', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const { cache, server } = test
+    const news = told(cache)
+    expectTypeOf(cache.health).toEqualTypeOf<MemcacheHealth>()
+    expect(cache.health).toBe('up')
+    await cache.set('k', 1)
+    await server.stop()
+    await cache.get('k')
+    await until(() => cache.health === 'down')
+    expect(cache.stats()).toMatchObject({ health: 'down', breaker: 'open' })
+    await server.start()
+    await until(() => cache.health === 'up')
+    expect(cache.stats()).toMatchObject({ health: 'up', breaker: 'closed' })
+    expect(news).toEqual(['away down', 'back there'])
+  })
+
+  it('is degraded while one of three servers is away, without a word of an outage', async () => {
+    await using one = await launchServer()
+    await using two = await launchServer()
+    await using three = await launchServer()
+    const servers = [one, two, three].map(({ address }) => address)
+    await using cache = memcache({ servers, logger: false, timeoutMs: 2000 })
+    const news = told(cache)
+    const ask = (): Promise<unknown> => cache.getMany(Array.from({ length: 50 }, (_, index) => ['k', index]))
+    await ask()
+    await one.kill()
+    await until(async () => (await ask(), cache.health === 'degraded'))
+    expect(cache.stats()).toMatchObject({ health: 'degraded', breaker: 'half-open' })
+    expect(news).toEqual([])
+    await two.kill()
+    await three.kill()
+    await until(async () => (await ask(), cache.health === 'down'))
+    await two.restart()
+    await until(() => cache.health === 'degraded')
+    expect(news).toEqual(['away down', 'back there'])
+  })
+
+  it('is degraded until what was missed is made up for', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const { cache, server } = test
+    await cache.set('k', 'old')
+    const seen: MemcacheHealth[] = []
+    cache.on('back', () => seen.push(cache.health))
+    await server.stop()
+    await cache.delete('k')
+    await server.start()
+    await until(() => cache.health === 'up')
+    expect(seen).toEqual(['degraded'])
+    expect(await cache.get('k')).toBeUndefined()
+  })
+
+  it('tells each outage once, however often a server comes and goes', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const { cache, server } = test
+    const news = told(cache)
+    for (let round = 0; round < 4; round++) {
+      await server.stop()
+      await until(async () => (await cache.get('k'), cache.isAway))
+      await server.start()
+      await until(() => cache.health === 'up')
+    }
+    expect(news).toEqual(Array.from({ length: 4 }, () => ['away down', 'back there']).flat())
+  })
+
+  it('stays as it was when the cache is closed, and nobody is told of anything', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const { server } = test
+    const cache = test.another({ timeoutMs: 250 })
+    const news = told(cache)
+    await cache.set('k', 1)
+    await server.stop()
+    await until(async () => (await cache.get('k'), cache.isAway))
+    await cache.close()
+    await server.start()
+    // Another one, whose connection shows that the server is there.
+    await until(async () => await test.cache.set('k', 2))
+    expect(news).toEqual(['away down'])
+    expect(cache.health).toBe('down')
+  })
+
+  it('tells a listener of the kit of an outage that is under way, and all of them, though one throws', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const { cache, server } = test
+    const news: string[] = []
+    const { outages } = coreOf(cache)
+    await server.stop()
+    await until(async () => (await cache.get('k'), cache.isAway))
+    outages.watch({ away: (error) => news.push(String((error as { code?: string }).code)) })
+    const thrown: unknown[] = []
+    const listeners = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.once('uncaughtException', (error) => thrown.push(error))
+    outages.watch({
+      back: () => {
+        throw new Error('a listener’s own fault')
+      },
+    })
+    outages.watch({ back: () => news.push('back'), over: (name) => news.push(`over ${name}`) })
+    try {
+      await server.start()
+      await until(() => thrown.length > 0)
+    } finally {
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    }
+    expect(news).toEqual(['ERR_MEMCACHE_CONNECTION', 'over test', 'back'])
+    expect(thrown).toMatchObject([{ message: 'a listener’s own fault' }])
+  })
+})
