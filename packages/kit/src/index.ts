@@ -98,6 +98,8 @@ export type {
 export type { EncryptionKey } from './session/session-encryption.ts'
 export { differsAsJson } from './session/session-merge.ts'
 export type { HasChanged, SessionData } from './session/session-merge.ts'
+export { cacheHandler } from './http/cache-handler.ts'
+export type { CacheHandlerOptions } from './http/cache-handler.ts'
 export { ResponseCache } from './http/response-cache.ts'
 export type { HttpExchange } from './http/question.ts'
 export { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './http/response-cache-options.ts'

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect as connectPlain } from 'node:net'
-import type { Socket } from 'node:net'
+import { connect as connectPlain, Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
@@ -10,6 +9,9 @@ import { FakeClock, TestCertificates } from 'memcache-ts-testing'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer, MemcacheOptionError } from '../src/index.ts'
 import type { MemcachedServerOptions, ServerTlsOptions } from '../src/index.ts'
+import { ServerCounters } from '../src/stats/server-counters.ts'
+import { TlsAcceptor } from '../src/tls/tls-acceptor.ts'
+import { resolveTlsOptions } from '../src/tls/tls-options.ts'
 
 const certificates = new TestCertificates()
 const files = certificates.issue('server')
@@ -203,6 +205,28 @@ describe('sessions of TLS', () => {
       expect(await resume(open!, closed!, version)).toBe(undefined)
     },
   )
+})
+
+describe('new authorities', () => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('end the sessions that those before have verified (%s)', async (version) => {
+    const caFile = join(certificates.folder, 'changing-ca.pem')
+    copyFileSync(certificates.ca.cert, caFile)
+    const { server, port } = await serve({
+      tls: { ...tls, caCertFile: caFile, verifyMode: 'require', sessionCache: true },
+    })
+    await using _ = server
+    const first = connect({ port, host: '127.0.0.1', ca, ...ours, maxVersion: version })
+    const told = once(first, 'session') as Promise<[Buffer]>
+    expect(await send(first, 'mn\r\n')).toBe('MN\r\n')
+    const [session] = await told
+    first.destroy()
+    server.reload()
+    expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('MN\r\n')
+    copyFileSync(stranger.cert, caFile)
+    server.reload()
+    expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('')
+    expect(await attempt(port, { ...theirs, maxVersion: version })).toBe('MN\r\n')
+  })
 })
 
 describe('new certificates', () => {
@@ -510,6 +534,49 @@ describe('clients that speak no TLS, or not all of it', () => {
     half[1]!.destroy()
     await vi.waitFor(() => expect(server.stats()['curr_connections']).toBe(0))
     expect(await attempt(port, {})).toBe('MN\r\n')
+  })
+
+  it('are each counted off when many break off at once, before and after they are accepted', async () => {
+    const { server, port } = await serve()
+    await using _ = server
+    let connected = 0
+    for (let round = 0; round < 10; round++) {
+      const sockets = Array.from({ length: 20 }, () => connectPlain(port, '127.0.0.1'))
+      const closed = sockets.map(async (socket) => {
+        socket.on('error', () => {})
+        const end = closeOf(socket)
+        await once(socket, 'connect')
+        connected++
+        socket.resetAndDestroy()
+        await end
+      })
+      await Promise.all(closed)
+    }
+    expect(connected).toBe(200)
+    await vi.waitFor(() => expect(server.stats()).toMatchObject({ total_connections: 200, curr_connections: 0 }))
+    expect(await attempt(port, {})).toBe('MN\r\n')
+  })
+
+  it('whose addresses are gone already are counted off too', () => {
+    const counters = new ServerCounters()
+    const abandoned: number[] = []
+    const acceptor = new TlsAcceptor(resolveTlsOptions(tls), {
+      counters,
+      now: () => 0,
+      secured: () => {},
+      failed: () => {},
+      abandoned: ({ id }) => abandoned.push(id),
+    })
+    const sockets = [1, 2, 3].map((id) => {
+      const socket = new Socket()
+      const ends = { id, peer: '', listenAddress: '', remoteAddress: undefined, remotePort: undefined }
+      acceptor.accept(socket, 'none', ends)
+      return socket
+    })
+    for (const socket of sockets) socket.emit('close', false)
+    expect(abandoned).toEqual([1, 2, 3])
+    expect([...acceptor.pending]).toEqual([])
+    acceptor.close()
   })
 
   it('do not hold up close()', async () => {

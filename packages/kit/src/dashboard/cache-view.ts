@@ -6,7 +6,7 @@ import { KIT_METRIC_PREFIX, KIT_METRICS } from '../telemetry/kit-metrics.ts'
 /** Caches by the names that the page and the label `cache` give them. */
 export type NamedCaches = readonly (readonly [name: string, cache: Memcache])[]
 
-/** What the page shows of each cache: the kit's own view of its work. */
+/** The section of each cache on the page, from its `stats()`. */
 export function viewsOf(caches: NamedCaches, servers: Parameters<Shared>[0]): SharedView[] {
   return caches.map(([name, cache]) => {
     const stats = cache.stats()

@@ -27,7 +27,7 @@ export const DASHBOARD_OPTION_NAMES = [
   'token',
 ] as const satisfies readonly (keyof DashboardOptions)[]
 
-/** What other tools call these options. */
+/** Names of these options in other tools. */
 export const DASHBOARD_HINTS = {
   cache: 'caches',
   server: 'servers',
@@ -37,7 +37,7 @@ export const DASHBOARD_HINTS = {
   dashboardToken: 'token',
 }
 
-/** What is watched, and what ends the watching. */
+/** The servers and caches of a dashboard. */
 export interface DashboardSource {
   readonly servers: WatchedServers
   readonly shared: Shared
@@ -47,8 +47,8 @@ export interface DashboardSource {
 }
 
 /**
- * Reads what to watch.
- * @param fallback what is watched if the options name neither servers nor caches; asked for when somebody looks first.
+ * Opens the servers and caches that the options name.
+ * @param fallback the options instead, if these name neither servers nor caches; called at the first request.
  * @throws MemcacheOptionError if a server or a cache is none.
  */
 export function openSource(options: DashboardOptions, fallback: () => DashboardOptions): DashboardSource {
@@ -67,7 +67,7 @@ export function openSource(options: DashboardOptions, fallback: () => DashboardO
 interface OpenedSource {
   readonly caches: NamedCaches
   readonly servers: WatchedServers
-  /** The dashboard's own: what it asks must not stand before an application's requests, and a proxy that hangs up on `stats` must not end these. */
+  /** Clients of the dashboard alone: its requests must not delay the application's, and a proxy that hangs up on `stats` must not end them. */
   readonly clients: readonly MemcachedClient[]
 }
 

@@ -8,18 +8,18 @@ import type { DashboardOptions } from './dashboard-source.ts'
 /** A middleware for Express, Connect, Nest, or any router of `node:http`. */
 export interface DashboardMiddleware extends AsyncDisposable {
   (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void
-  /** Ends the streams of those who look, and closes the connections that the dashboard has opened itself. */
+  /** Ends the streams of all viewers, and closes the connections that the dashboard has opened itself. */
   close(): Promise<void>
 }
 
-/** What Express and Connect add to a request whose path they have cut. */
+/** A request of Express or Connect: `url` is the path behind the mount point, `originalUrl` the whole path. */
 type MountedRequest = IncomingMessage & { readonly originalUrl?: string }
 
 const LOOPBACK = '127.0.0.1'
 
 /**
  * A dashboard in an application's own admin area, under any path: of the application's default cache, unless the options say otherwise. **Mount it
- * behind the application's own authentication**: the figures, `metrics` and `healthz` are for whoever gets there. A `token` opens the key browser and
+ * behind the application's own authentication**: the figures, `metrics` and `healthz` need no token. A `token` opens the key browser and
  * actions besides.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  * @example

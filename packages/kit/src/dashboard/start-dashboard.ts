@@ -15,7 +15,7 @@ export interface StartDashboardOptions extends DashboardOptions {
 export interface Dashboard extends AsyncDisposable {
   /** Where the page is: `http://127.0.0.1:11212/`. `metrics` and `healthz` are beside it. */
   readonly url: string
-  /** Stops listening, ends the streams of those who look, and closes the dashboard's connections. */
+  /** Stops listening, ends the streams of all viewers, and closes the dashboard's connections. */
   close(): Promise<void>
 }
 

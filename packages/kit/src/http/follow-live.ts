@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { attempt, AWAY } from '../cache/attempt.ts'
 import type { CacheCore } from '../cache/cache-core.ts'
 import type { Generations } from '../cache/tags.ts'
+import { groupTags } from './cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
 import { isNotModified } from './conditional.ts'
 import type { LiveHead, LiveResponse, NotShared } from './live-response.ts'
@@ -44,6 +45,7 @@ export async function followLive(
   if (typeof head === 'string') return head
   // What was invalidated after the handler began must not reach a client that asked after the invalidation.
   if (current === AWAY || tags.judge(run.generations, current) !== 'same') return 'alone'
+  if (!(await areGroupsUnchanged(core, run, head))) return 'alone'
   if (!isSameVariant(head, question, run, vary)) return head.length === undefined ? 'alone' : 'ask'
   if (question.isAuthorized && !head.lifetimes.isShared) return 'alone'
   if (judgeReuse(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
@@ -59,6 +61,17 @@ export async function followLive(
   response.writeHead(head.status)
   run.response.follow(response)
   return 'sent'
+}
+
+/** Whether none of the groups that the head names can have been invalidated since the handler began. */
+async function areGroupsUnchanged(core: CacheCore, run: LiveRun, head: LiveHead): Promise<boolean> {
+  const { request } = run.question.exchange
+  const groups = groupTags(request, head.fields, 'cache-groups')
+  if (groups.length === 0) return true
+  const { tags, report, tagKey } = core.parts
+  const keys = groups.map((group) => tagKey(group))
+  const since = await attempt(tags.readSince(keys, run.question.askedMs), report)
+  return since !== AWAY && since !== undefined
 }
 
 function isSameVariant({ names }: LiveHead, question: Question, run: LiveRun, vary: readonly string[]): boolean {

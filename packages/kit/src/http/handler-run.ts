@@ -106,7 +106,7 @@ export class HandlerRun implements CaptureObserver {
       this.#reject = reject
     })
     this.outcome.catch(() => {})
-    this.live = new LiveResponse(conditions.maxBytes)
+    this.live = new LiveResponse(conditions.maxBytes, () => this.#capture?.onUnfollowed())
   }
 
   /** Captures the response from now on; the handler is to be run next. */
@@ -157,6 +157,10 @@ export class HandlerRun implements CaptureObserver {
   /** Tags that caches within have for the response. */
   get adoptedTags(): readonly string[] {
     return this.#adoptedTags
+  }
+
+  isFollowed(): boolean {
+    return this.live.isFollowed
   }
 
   /** The handler was never run, or its response will not come. */

@@ -26,10 +26,20 @@ export class LiveResponse {
   #parts: Buffer[] | undefined = []
   #isOver = false
   #notShared: NotShared | undefined
+  readonly #onUnfollowed: () => void
 
-  /** @param maxBytes how far a follower may fall behind once the body is too large to be kept. */
-  constructor(maxBytes: number) {
+  /**
+   * @param maxBytes how far a follower may fall behind once the body is too large to be kept.
+   * @param onUnfollowed the last of those who waited for the response, or followed it, has left.
+   */
+  constructor(maxBytes: number, onUnfollowed: () => void) {
     this.#maxBytes = maxBytes
+    this.#onUnfollowed = onUnfollowed
+  }
+
+  /** Whether others wait for the response, or are being sent it. */
+  get isFollowed(): boolean {
+    return !this.#isOver && this.#followers.size + this.#waiting.size > 0
   }
 
   /** Whether the body is too large to be kept, and goes to those alone who follow it. */
@@ -43,11 +53,15 @@ export class LiveResponse {
       await new Promise<void>((resolve) => {
         const settle = (): void => {
           this.#waiting.delete(settle)
-          signal.removeEventListener('abort', settle)
+          signal.removeEventListener('abort', leave)
           resolve()
         }
+        const leave = (): void => {
+          settle()
+          this.#tellUnfollowed()
+        }
         this.#waiting.add(settle)
-        signal.addEventListener('abort', settle)
+        signal.addEventListener('abort', leave)
       })
     }
     return this.now
@@ -67,7 +81,9 @@ export class LiveResponse {
       return
     }
     this.#followers.add(response)
-    response.once('close', () => this.#followers.delete(response))
+    response.once('close', () => {
+      if (this.#followers.delete(response)) this.#tellUnfollowed()
+    })
   }
 
   /** The head is known, and may be shared. */
@@ -108,6 +124,10 @@ export class LiveResponse {
     for (const follower of this.#followers) follower.destroy()
     this.#followers.clear()
     this.#settle()
+  }
+
+  #tellUnfollowed(): void {
+    if (!this.#isOver && !this.isFollowed) this.#onUnfollowed()
   }
 
   #settle(): void {

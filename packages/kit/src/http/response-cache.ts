@@ -9,6 +9,7 @@ import type { Generations } from '../cache/tags.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { groupTags } from './cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
 import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { lineOf } from './fields.ts'
@@ -346,7 +347,9 @@ export class ResponseCache {
       this.#ended.set(question.name, performance.now())
       if (isReusable(fresh.lifetimes)) this.#alone.delete(question.name)
       else this.#leaveAlone(question.name)
-      if (run.adoptedTags.length > 0) context.setTags(run.adoptedTags)
+      const groups = groupTags(question.exchange.request, fresh.fields, 'cache-groups')
+      const named = [...run.adoptedTags, ...groups]
+      if (named.length > 0) context.setTags(named)
       return await this.#keeper.response(core, question, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error

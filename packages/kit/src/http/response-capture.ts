@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { ClientLeave } from './client-leave.ts'
 import { setHeadArguments, toFields } from './fields.ts'
 import type { Fields, WriteHead } from './fields.ts'
 import { reasonOf } from './send-stored.ts'
@@ -31,6 +32,8 @@ export interface CaptureObserver {
   onOverflow(): void
   /** The response ended before it was whole. */
   onAbort(): void
+  /** Whether others wait for the response, so that its handler goes on when its own client has left. */
+  isFollowed(): boolean
   /** Runs what lies outside of the captured layer: the response's own methods, and what middleware has put in their place. */
   outside<Result>(run: () => Result): Result
 }
@@ -66,6 +69,7 @@ export class ResponseCapture {
   readonly #writeHead: WriteHead
   readonly #write: Write
   readonly #end: End
+  readonly #leave: ClientLeave
   #action: HeadAction | undefined
   #isWanted = false
   #hasEnded = false
@@ -83,6 +87,20 @@ export class ResponseCapture {
     response.write = (...args: unknown[]) => this.#onWrite(args)
     response.end = (...args: unknown[]) => this.#onEnd(args)
     response.once('close', () => this.#onClose())
+    this.#leave = new ClientLeave(response, {
+      goesOn: () => !this.#hasEnded && this.#isOfUse && observer.isFollowed(),
+      onStopped: () => this.#leave.release(),
+    })
+  }
+
+  /** Whether the response goes to others than its client, as far as is known. */
+  get #isOfUse(): boolean {
+    return this.#action === undefined || this.#action === 'withhold' || this.#isWanted
+  }
+
+  /** The last of those who waited for the response has left. */
+  onUnfollowed(): void {
+    if (this.#leave.isHidden && this.#action !== 'withhold') this.#leave.release()
   }
 
   /** Sends what the client gets in place of a response that was withheld. */
@@ -121,6 +139,8 @@ export class ResponseCapture {
       for (const name of NOT_IN_304) response.removeHeader(name)
       outside(() => this.#writeHead.call(response, 304, ...reasonOf(response, 304)))
     }
+    // The response is of no use to those who waited for it.
+    if (this.#leave.isHidden && !this.#isOfUse) this.#leave.release()
     return response
   }
 
@@ -133,7 +153,8 @@ export class ResponseCapture {
     // Where nobody has written the head, Node does, by the status and the fields that were set.
     if (this.#action === undefined) response.writeHead(response.statusCode)
     this.#take(args)
-    if (this.#action === 'send') {
+    if (this.#leave.isHidden) this.#leave.touch()
+    else if (this.#action === 'send') {
       const isTaken = this.#observer.outside(() => this.#write.apply(response, args))
       // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else waiting.
       return isTaken || (this.#isWanted && this.#chunks !== TOO_LARGE && !response.destroyed)
@@ -155,16 +176,18 @@ export class ResponseCapture {
     }
     this.#hasEnded = true
     this.#take(args)
-    if (this.#action === 'send') {
+    if (this.#action === 'send' && !this.#leave.isHidden) {
       this.#observer.outside(() => this.#end.apply(response, args))
     } else {
-      if (this.#action === 'notModified') this.#observer.outside(() => this.#end.call(response))
+      if (this.#action === 'notModified' && !this.#leave.isHidden)
+        this.#observer.outside(() => this.#end.call(response))
       const callback = callbackOf(args)
       if (callback !== undefined) response.once('finish', callback)
     }
     const body = this.#isWanted && this.#chunks !== TOO_LARGE ? Buffer.concat(this.#chunks) : undefined
     this.#chunks = []
     this.#observer.onEnd(body)
+    this.#leave.release()
     return response
   }
 

@@ -10,7 +10,7 @@ const HEURISTIC_SHARE = 0.1
 const MOST_HEURISTIC_SECONDS = 86_400
 
 /** Fields that say what the content may do, and so belong to it, whoever has set them. */
-export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only']
+export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only', 'cache-groups']
 
 /** A response as a handler gave it. */
 export interface ResponseHead {

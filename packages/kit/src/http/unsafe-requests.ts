@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { deferResponse } from '../deferred/deferred-response.ts'
 import type { Memcache } from '../memcache.ts'
+import { groupTags } from './cache-groups.ts'
 import { lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { hostOf, pathOf } from './request-key.ts'
@@ -15,7 +16,7 @@ export function urlTags(url: string): string[] {
 
 /**
  * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and `Content-Location`
- * name on the same host, is invalid (RFC 9111, section 4.4). The response is sent when that is done, so that a client that has it never sees what
+ * name on the same host, is invalid (RFC 9111, section 4.4), and so are the groups of `Cache-Group-Invalidation` (RFC 9875). The response is sent when that is done, so that a client that has it never sees what
  * was before; to the application it looks sent as soon as it is written.
  */
 export function invalidateOnSuccess(
@@ -38,7 +39,7 @@ export function invalidateOnSuccess(
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {
   const host = hostOf(request)
-  const tags = new Set(urlTags(url))
+  const tags = new Set([...urlTags(url), ...groupTags(request, fields, 'cache-group-invalidation')])
   for (const name of ['location', 'content-location']) {
     const value = lineOf(fields, name)
     if (value === undefined || value === '') continue

@@ -2,7 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { isIPv4 } from 'node:net'
 
-/** The cookie of those who have given the token. It holds a random id and not the token. */
+/** The cookie of a session, which begins when the token was given. It holds a random id and not the token. */
 const COOKIE = 'memcache_ts_dashboard'
 /** A header that no form and no other site can send without being asked first (CORS preflight). */
 const ACTION_HEADER = 'x-memcache-ts-dashboard'
@@ -22,7 +22,7 @@ export class Access {
   readonly #sessions = new Map<string, number>()
   readonly #failures = new Map<string, { count: number; sinceMs: number }>()
 
-  /** @param token what the key browser and actions need; `undefined` if there are none. */
+  /** @param token opens the key browser and actions; `undefined` if the dashboard has neither. */
   constructor(token: string | undefined) {
     this.#digest = token === undefined ? undefined : digestOf(token)
   }

@@ -7,16 +7,16 @@ import type { WatchedServers } from './watched-server.ts'
 const SAMPLE_MS = 1000
 const PROBE_MS = 100
 
-/** What an application shares of its own view: a section of figures. Names and values are shown as they are. */
+/** A section of figures that an application shares. Names and values are shown as text. */
 export interface SharedView {
   readonly title: string
   readonly figures: readonly { readonly name: string; readonly value: number; readonly unit?: string }[]
 }
 
-/** Reads what an application shares; it is told what is known of the servers. */
+/** Reads the sections that an application shares. The servers' latest views are its argument. */
 export type Shared = (servers: readonly ServerView[]) => readonly SharedView[]
 
-/** What is sent to the page once a second. */
+/** The figures of a moment, sent to each page once a second. */
 export interface Snapshot {
   /** Seconds since 1970. */
   readonly at: number
@@ -26,10 +26,10 @@ export interface Snapshot {
   readonly shared: readonly SharedView[]
 }
 
-/** What is sent to a page that begins to look: the past of each server. */
+/** The past of each server by its name, sent to a page when it connects. */
 export type History = Readonly<Record<string, readonly HistoryPoint[]>>
 
-/** Somebody who looks. */
+/** Is called with each snapshot. */
 export type Viewer = (snapshot: Snapshot) => void
 
 /**
@@ -58,12 +58,12 @@ export class Collector {
     return this.#sampler !== undefined
   }
 
-  /** The last snapshot, while somebody looks. */
+  /** The last snapshot, while there is a viewer. */
   get latest(): Snapshot | undefined {
     return this.#latest
   }
 
-  /** Begins to tell a viewer; returns what ends it. */
+  /** Adds a viewer; returns a function that removes it. */
   watch(viewer: Viewer): () => void {
     this.#viewers.add(viewer)
     if (this.#sampler === undefined) this.#start()
@@ -114,7 +114,7 @@ export class Collector {
       if (isCollecting) return
       isCollecting = true
       void this.collect()
-        // What the list of servers or the application's own view throws must not end the process; the next round tries again.
+        // An error of the list of servers or of the application's own view must not end the process; the next round tries again.
         .catch(() => {})
         .finally(() => (isCollecting = false))
     }

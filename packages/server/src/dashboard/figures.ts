@@ -23,7 +23,7 @@ const SUMS = [
 /** Figures of a server, or of several together, by memcached's names. */
 export type Figures = Record<(typeof SUMS)[number], number>
 
-/** What happened in a second. */
+/** Events a second, by kind. */
 export interface Rates {
   get: number
   set: number

@@ -19,7 +19,7 @@ const MAX_LISTED_KEYS = 200
 const TIMEOUT_MS = 5000
 const HEALTH_TIMEOUT_MS = 2000
 
-/** What a dashboard shows, and to whom. */
+/** The servers that a dashboard shows, and who has access. */
 export interface DashboardHandlerOptions {
   readonly servers: WatchedServers
   /** Opens the key browser and actions; `undefined` if there are none. */
@@ -76,7 +76,7 @@ export class DashboardHandler {
     return Object.hasOwn(this.#routes, (request.url ?? '/').split('?')[0]!)
   }
 
-  /** Answers a request. Never rejects: what goes wrong is a response. */
+  /** Answers a request. Never rejects: an error becomes a response. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       await this.#route(request, response)
@@ -196,8 +196,8 @@ export class DashboardHandler {
   }
 
   /**
-   * 200 while a server responds, so that one of three away does not take the others out. Nobody needs a token for it: however many ask, the servers
-   * are asked once at a time.
+   * 200 while a server responds, so that a load balancer keeps the others if one of three is away. It needs no token, and so
+   * concurrent requests share one check of the servers.
    */
   async #health(response: ServerResponse): Promise<void> {
     this.#checking ??= this.#countUp().finally(() => (this.#checking = undefined))

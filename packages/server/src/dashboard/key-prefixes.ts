@@ -6,7 +6,7 @@ const SAMPLED_PER_CLASS = 100
 const SHOWN = 20
 const NO_PREFIX = '(without prefix)'
 
-/** What is known of the keys that begin alike. */
+/** Figures of the keys with the same prefix. */
 interface PrefixFigures {
   readonly prefix: string
   /** Items: an estimate by sampling. `undefined` if counted by `stats detail`. */
@@ -72,7 +72,10 @@ async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Pr
   return { source: 'sample', rows: found.sort((a, b) => b.bytes - a.bytes).slice(0, SHOWN) }
 }
 
-/** A key up to the first `:` or `/` behind what all keys begin with. A key without is not shown: whoever may see figures need not see keys. */
+/**
+ * A key up to the first `:` or `/` behind the application's prefix. Keys without one are counted together, since access to figures must not
+ * show keys.
+ */
 function prefixOf(key: string, common: string): string {
   const start = key.startsWith(common) ? common : ''
   const [part] = /^[^:/]*[:/]/.exec(key.slice(start.length)) ?? []

@@ -13,7 +13,7 @@ import type { WatchedServers } from './watched-server.ts'
 const DEFAULT_DASHBOARD_HOST = '127.0.0.1'
 export const DEFAULT_DASHBOARD_PORT = 11_212
 
-/** What `listenForDashboard` serves, and where. */
+/** The servers that `listenForDashboard` watches, and its address. */
 export interface DashboardListenOptions {
   readonly host: string
   readonly port: number
@@ -28,7 +28,7 @@ export interface ListeningDashboard extends AsyncDisposable {
   /** Where the page is: `http://127.0.0.1:11212/`. */
   readonly url: string
   readonly port: number
-  /** Stops listening, and ends the streams of those who look. */
+  /** Stops listening, and ends the streams of all viewers. */
   close(): Promise<void>
 }
 

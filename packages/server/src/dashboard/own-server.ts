@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TextConnection } from './text-connection.ts'
 import type { DumpedKey, Statistics, WatchedServer } from './watched-server.ts'
 
-/** What the dashboard needs of the server in whose process it is. */
+/** The part of a server that the dashboard in its process uses. */
 export interface OwnServerAccess {
   readonly name: string
   /** A form of `stats`; `undefined` for one that there is not. */
@@ -26,7 +26,7 @@ const PREFIX = /^PREFIX (\S+) (.*)$/
 
 /**
  * The server of this process. Statistics are read without a connection. Round trips are those of a connection over the network (or the unix
- * socket), opened for as long as somebody looks, since that is what clients wait for.
+ * socket), opened while there is a viewer, since clients wait for the network too.
  */
 export class OwnServer implements WatchedServer {
   readonly name: string
@@ -80,7 +80,7 @@ export class OwnServer implements WatchedServer {
     for (;;) {
       const refusal = await this.#dumpOnce(visit)
       if (refusal === undefined) return
-      // The crawler is busy with a round of its own, or for somebody else.
+      // The crawler is busy with a round of its own, or with another dump.
       if (!refusal.startsWith('BUSY') || performance.now() > endsAt) throw new Error(refusal)
       await delay(BUSY_PAUSE_MS)
     }
@@ -142,7 +142,7 @@ export class OwnServer implements WatchedServer {
     return refusal
   }
 
-  /** Actions are rare: each has a connection of its own, so that none stays open when nobody looks. */
+  /** Actions are rare: each has a connection of its own, so that none stays open without a viewer. */
   async #act(line: string): Promise<string> {
     const connection = new TextConnection(this.#access.connect())
     try {

@@ -8,7 +8,7 @@ export interface Page {
   readonly contentSecurityPolicy: string
 }
 
-/** The page's parts are files of the package, in `page/`, read when somebody looks for the first time. */
+/** The page's parts are files of the package, in `page/`, read at the first request. */
 const FOLDER = join(__dirname, '../../page')
 const ICON = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='#0a756f'/><path d='M3 11l3-4 3 2 4-5' fill='none' stroke='#fff' stroke-width='1.6'/></svg>`
 

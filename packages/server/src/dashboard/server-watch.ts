@@ -74,7 +74,7 @@ export class ServerWatch {
     try {
       await within(TIMEOUT_MS, this.#read(reading))
     } catch (error) {
-      // What is still under way must not make it look well again.
+      // A response that arrives later must not mark the server as up.
       this.#reading++
       this.#fault = (error as Error).message
       this.#statistics = undefined
@@ -89,7 +89,7 @@ export class ServerWatch {
     if (this.history.length > HISTORY_LENGTH) this.history.shift()
   }
 
-  /** Measures a round trip. One that fails is no duration: `sample` says what is wrong. */
+  /** Measures a round trip. A failed one is not measured; `sample` reports the failure. */
   async probe(): Promise<void> {
     if (this.#isProbing || this.#statistics === undefined) return
     this.#isProbing = true
@@ -121,7 +121,7 @@ export class ServerWatch {
     }
   }
 
-  /** Nobody looks any more: what was sampled is forgotten, since a past with a hole would mislead. */
+  /** Forgets all samples when the last viewer has gone, since a chart with a gap would mislead. */
   rest(): void {
     this.#isResting = true
     this.#reading++
@@ -165,7 +165,7 @@ export class ServerWatch {
       this.#prefixes = await readKeyPrefixes(this.server, this.#slabs, countsPrefixes(settings))
     } finally {
       this.#isReadingPrefixes = false
-      // What was under way may have opened a connection again.
+      // The reading that was under way may have opened a connection again.
       if (this.#isResting) this.server.rest()
     }
   }

@@ -6,7 +6,7 @@ const LAST_LINES = /^(?:END|OK|RESET|DELETED|NOT_FOUND|HD|EN|NF|VERSION|ERROR|CL
 const MAX_LINE_BYTES = 64 * 1024
 
 interface Waiting {
-  /** What the last line of the response begins with. */
+  /** Matches the last line of the response. */
   readonly last: RegExp
   readonly visit: (line: string) => void
   readonly resolve: () => void
@@ -66,7 +66,7 @@ export class TextConnection {
   }
 
   #receive(chunk: Buffer): void {
-    // Keys may be any bytes: latin1 keeps them, and whoever shows them decodes.
+    // Keys may be any bytes: latin1 keeps them, and they are decoded where they are shown.
     const lines = (this.#rest + chunk.toString('latin1')).split('\n')
     this.#rest = lines.pop()!
     if (this.#rest.length > MAX_LINE_BYTES) this.#stream.destroy(new Error('the server sent a line that is too long'))

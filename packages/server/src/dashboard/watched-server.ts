@@ -17,7 +17,7 @@ export interface DumpedKey {
 export interface WatchedServer {
   /** `host:port`, or another name that tells it from the others. */
   readonly name: string
-  /** What all keys of the application begin with, `shop:`: key prefixes are looked for behind it. */
+  /** The prefix of all keys of the application, `shop:`. Key prefixes are looked for behind it. */
   readonly prefix?: string
   /** A form of `stats`: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class> <limit>` (protocol.txt, "Statistics"). */
   statistics(form: string): Promise<Statistics>
@@ -29,7 +29,7 @@ export interface WatchedServer {
   delete(key: string): Promise<boolean>
   /** Forgets all items. */
   flush(): Promise<void>
-  /** Nobody looks any more: closes what was opened for looking. */
+  /** Closes the connections that were opened for viewers, when the last one has gone. */
   rest(): void
 }
 

@@ -16,6 +16,8 @@ export interface Handshake {
   readonly ends: ConnectionEnds
   /** The second in which it began. */
   readonly startedAt: number
+  /** Whether it is finished, so that the connection is served and no longer ours. */
+  isSecured: boolean
 }
 
 /** What becomes of handshakes. */
@@ -83,14 +85,14 @@ export class TlsAcceptor {
   /** Begins the handshake on an accepted socket that has not been read. */
   accept(socket: Socket, verification: PeerVerification, ends: ConnectionEnds): void {
     const addresses = addressesOf(socket)
-    const handshake: Handshake = { socket, ends, startedAt: this.#owner.now() }
+    const handshake: Handshake = { socket, ends, startedAt: this.#owner.now(), isSecured: false }
     this.#pending.set(addresses, handshake)
     this.#timer ??= setInterval(() => this.#endOverdue(), 1000).unref()
     socket.on('error', () => {})
     socket.once('close', () => {
-      if (this.#pending.get(addresses) !== handshake) return
-      this.#pending.delete(addresses)
-      this.#owner.abandoned(ends)
+      // A client that broke off before it was accepted has no address, so that several such may stand under one name.
+      if (this.#pending.get(addresses) === handshake) this.#pending.delete(addresses)
+      if (!handshake.isSecured) this.#owner.abandoned(ends)
     })
     this.#servers.get(verification)!.emit('connection', socket)
   }
@@ -133,6 +135,7 @@ export class TlsAcceptor {
       return
     }
     const { ends } = handshake
+    handshake.isSecured = true
     this.#pending.delete(addresses)
     if (this.#options.sessionCache && !stream.isSessionReused()) counters.sslNewSessions++
     stream.on('error', (error) => {

@@ -1,0 +1,152 @@
+import { createServer, request as httpRequest } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect, createServer as createHttp2Server } from 'node:http2'
+import type { Http2Server, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Server } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { passTime } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
+import { cacheHandler } from '../src/index.ts'
+import { openCache } from './open-cache.ts'
+
+interface Got {
+  readonly status: number
+  readonly body: string
+  readonly cacheStatus: string
+}
+interface Opened extends AsyncDisposable {
+  readonly get: (path: string, method?: string) => Promise<Got>
+}
+
+async function listen(server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return (server.address() as AddressInfo).port
+}
+
+async function openHttp1(listener: (request: IncomingMessage, response: ServerResponse) => void): Promise<Opened> {
+  const server = createServer(listener)
+  const port = await listen(server)
+  return {
+    async get(path, method = 'GET') {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
+        httpRequest({ host: '127.0.0.1', port, path, method, agent: false }, resolve).on('error', reject).end()
+      })
+      let body = ''
+      for await (const chunk of response) body += String(chunk)
+      return { status: response.statusCode!, body, cacheStatus: String(response.headers['cache-status']) }
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+async function openHttp2(
+  listener: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+): Promise<Opened> {
+  const server: Http2Server = createHttp2Server(listener)
+  const session = connect(`http://127.0.0.1:${await listen(server)}`)
+  return {
+    async get(path, method = 'GET') {
+      const stream = session.request({ ':path': path, ':method': method })
+      const headers = new Promise<Record<string, unknown>>((resolve) => stream.once('response', resolve))
+      stream.end()
+      let body = ''
+      for await (const chunk of stream) body += String(chunk)
+      const { ':status': status, 'cache-status': cacheStatus } = await headers
+      return { status: Number(status), body, cacheStatus: String(cacheStatus) }
+    },
+    async [Symbol.asyncDispose]() {
+      session.close()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
+
+const SERVERS = [
+  ['node:http', openHttp1 as (listener: never) => Promise<Opened>],
+  ['node:http2', openHttp2 as (listener: never) => Promise<Opened>],
+] as const
+
+describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
+  /** A handler that tells how often it was called. */
+  function counting(fields: Record<string, string> = {}) {
+    let calls = 0
+    return (request: { method?: string | undefined }, response: ServerResponse): void => {
+      calls++
+      for (const [name, value] of Object.entries(fields)) response.setHeader(name, value)
+      response.end(`${request.method} ${calls}`)
+    }
+  }
+
+  it('answers what was stored, and forgets it when a request changes something', async () => {
+    await using fixture = await openCache()
+    const { cache } = fixture
+    await using site = await open(cacheHandler(counting(), { ttlSeconds: 60, cache }) as never)
+    expect(await site.get('/a')).toMatchObject({
+      status: 200,
+      body: 'GET 1',
+      cacheStatus: 'memcache-ts; fwd=uri-miss; stored',
+    })
+    expect(await site.get('/a')).toMatchObject({ body: 'GET 1', cacheStatus: 'memcache-ts; hit; ttl=60' })
+    expect(await site.get('/a', 'DELETE')).toMatchObject({ body: 'DELETE 2' })
+    expect(await site.get('/a')).toMatchObject({ body: 'GET 3' })
+  })
+
+  it('serves stale responses while it revalidates by itself', async () => {
+    await using fixture = await openCache()
+    const { cache, clock } = fixture
+    await using site = await open(cacheHandler(counting(), { ttlSeconds: 10, staleSeconds: 60, cache }) as never)
+    await site.get('/a')
+    await passTime(clock, cache, 15)
+    expect(await site.get('/a')).toMatchObject({ body: 'GET 1' })
+    await expect.poll(async () => (await site.get('/a')).body).toBe('GET 2')
+  })
+
+  it('forgets what is in a group when a response invalidates it, for its host alone', async () => {
+    await using fixture = await openCache()
+    const { cache } = fixture
+    let calls = 0
+    const handler = (request: { method?: string | undefined; url?: string | undefined }, response: ServerResponse) => {
+      calls++
+      if (request.method === 'POST') response.setHeader('Cache-Group-Invalidation', '"list", "other"')
+      else if (request.url !== '/c')
+        response.setHeader('Cache-Groups', request.url === '/a' ? '"list";p=1' : '"x", "list"')
+      response.end(String(calls))
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache }) as never)
+    for (const path of ['/a', '/b', '/c']) await site.get(path)
+    expect(await site.get('/b')).toMatchObject({ body: '2' })
+    await site.get('/unrelated', 'POST')
+    expect(await site.get('/a')).toMatchObject({ body: '5' })
+    expect(await site.get('/b')).toMatchObject({ body: '6' })
+    expect(await site.get('/c')).toMatchObject({ body: '3' })
+  })
+
+  it('takes a field of groups that is no list of strings for none', async () => {
+    await using fixture = await openCache()
+    const { cache } = fixture
+    await using site = await open(
+      cacheHandler(counting({ 'Cache-Groups': 'list, 4' }), { ttlSeconds: 60, cache }) as never,
+    )
+    await site.get('/a')
+    expect(await site.get('/a')).toMatchObject({ body: 'GET 1' })
+  })
+
+  it('leaves requests to the handler that its condition does not select', async () => {
+    await using fixture = await openCache()
+    const { cache } = fixture
+    await using site = await open(cacheHandler(counting(), { ttlSeconds: 60, cache, condition: () => false }) as never)
+    expect(await site.get('/a')).toMatchObject({ body: 'GET 1' })
+    expect(await site.get('/a')).toMatchObject({ body: 'GET 2' })
+  })
+})
+
+describe('cacheHandler', () => {
+  it('refuses options that it does not know, with a hint', () => {
+    expect(() => cacheHandler(() => {}, { keyGenerator: () => '' } as never)).toThrow(/keyGenerator.*key/)
+    expect(() => cacheHandler(() => {}, { tags: 'a' as never })).toThrow('tags must be a list')
+    expect(() => cacheHandler(() => {}, 0)).toThrow()
+  })
+})
