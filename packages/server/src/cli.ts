@@ -8,10 +8,10 @@ import { becomeUser, NO_SUCH_USER_STATUS } from './cli/become-user.ts'
 import { say, warn, writeOut } from './cli/output.ts'
 import { removePidFile, writePidFile, writePortFile } from './cli/run-files.ts'
 import { MemcachedServer } from './memcached-server.ts'
+import { PACKAGE_FOLDER } from './package-folder.ts'
 import { PROTOCOL_VERSION } from './version.ts'
 
-const PACKAGE = join(__dirname, '..')
-const { version } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as { version: string }
+const { version } = JSON.parse(readFileSync(join(PACKAGE_FOLDER, 'package.json'), 'utf8')) as { version: string }
 /** Set in the child that `-d` starts. */
 const DAEMON_VARIABLE = 'MEMCACHE_TS_SERVER_DAEMON'
 const LISTENING = 'listening'
@@ -27,7 +27,7 @@ async function main(args: readonly string[]): Promise<void> {
       say(`memcache-ts-server ${version} (memcached ${PROTOCOL_VERSION} compatible)`)
       return
     case 'license':
-      say(readFileSync(join(PACKAGE, 'LICENSE'), 'utf8'))
+      say(readFileSync(join(PACKAGE_FOLDER, 'LICENSE'), 'utf8'))
       return
     case 'serve':
       if (commandLine.daemon && process.env[DAEMON_VARIABLE] === undefined) await daemonize(args)

@@ -24,6 +24,7 @@ import { top } from './commands/top.ts'
 import type { TopOptions } from './commands/top.ts'
 import { warmFile } from './commands/warm.ts'
 import type { WarmFileOptions } from './commands/warm.ts'
+import { PACKAGE_FOLDER } from '../package-folder.ts'
 import type { SharedOptions } from './connect.ts'
 import { CommandContext } from './context.ts'
 import { CommandError, ExitStatus } from './exit-status.ts'
@@ -242,7 +243,7 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
 }
 
 function packageVersion(): string {
-  const text = readFileSync(join(__dirname, '../../package.json'), 'utf8')
+  const text = readFileSync(join(PACKAGE_FOLDER, 'package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PACKAGE_FOLDER } from '../package-folder.ts'
 
 /** A page with everything in it, and the policy that lets nothing else run. */
 export interface Page {
@@ -9,7 +10,7 @@ export interface Page {
 }
 
 /** The page's parts are files of the package, in `page/`, read at the first request. */
-const FOLDER = join(__dirname, '../../page')
+const FOLDER = join(PACKAGE_FOLDER, 'page')
 const ICON = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='#0a756f'/><path d='M3 11l3-4 3 2 4-5' fill='none' stroke='#fff' stroke-width='1.6'/></svg>`
 
 const pages = new Map<string, Page>()

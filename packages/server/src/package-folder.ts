@@ -1,0 +1,4 @@
+import { fileURLToPath } from 'node:url'
+
+/** The folder of this package. `build/write-commonjs.js` has the same for CommonJS, which has no `import.meta`. */
+export const PACKAGE_FOLDER = fileURLToPath(new URL('..', import.meta.url))
