@@ -16,7 +16,7 @@ for (const name of readdirSync(PACKAGES)) {
   if (!existsSync(config) || isUpToDate(folder)) continue
   const { status, stdout } = spawnSync(process.execPath, [TSC, '-p', config], { encoding: 'utf8' })
   if (status !== 0) {
-    console.error(stdout)
+    process.stderr.write(stdout)
     process.exit(1)
   }
   const dist = join(folder, 'dist')

@@ -17,7 +17,7 @@ export interface ConnectionOptions {
 }
 
 /** Another connection to the same server, which takes operations that have their deadline already. */
-export interface Successor {
+interface Successor {
   adopt(operation: Operation): void
 }
 
