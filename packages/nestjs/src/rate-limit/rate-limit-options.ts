@@ -5,7 +5,7 @@ import {
   checkOptions,
   MemcacheOptionError,
   RATE_LIMITER_HINTS,
-  RATE_LIMITER_OPTIONS,
+  REQUEST_RATE_LIMIT_OPTIONS,
   requireCacheChoice,
   requireOptions,
   requireType,
@@ -55,19 +55,7 @@ type SkipsRequest = { of(request: Requester, context: ExecutionContext): Promise
 type WasSuccessful = { of(request: Requester, response: ServerResponse): Promised<boolean> }['of']
 type Promised<Value> = Value | Promise<Value>
 
-const RATE_LIMIT_OPTIONS = [
-  ...RATE_LIMITER_OPTIONS,
-  'key',
-  'ipv6Subnet',
-  'cost',
-  'skip',
-  'skipSuccessfulRequests',
-  'skipFailedRequests',
-  'requestWasSuccessful',
-  'headers',
-  'quotaUnit',
-  'partitionKey',
-] as const satisfies readonly (keyof RateLimitOptions)[]
+const RATE_LIMIT_OPTIONS = REQUEST_RATE_LIMIT_OPTIONS satisfies readonly (keyof RateLimitOptions)[]
 
 const HINTS = {
   ...RATE_LIMITER_HINTS,
