@@ -1,7 +1,7 @@
 import type { KeyPart } from 'memcache-ts-protocol'
-import { KeyPrefix, ownKeyText, storedKey } from './cache-key.ts'
-import type { KeySpace } from './cache-key.ts'
-import { CacheNamespace } from './cache-namespace.ts'
+import { KeyPrefix, ownKeyText, storedKey } from './engine/cache-key.ts'
+import type { KeySpace } from './engine/cache-key.ts'
+import { CacheNamespace } from './namespace.ts'
 import { coreOf } from './memcache.ts'
 import type { Memcache } from './memcache.ts'
 

@@ -1,4 +1,4 @@
-import { isCallersMistake } from '../cache/attempt.ts'
+import { isCallersMistake } from '../engine/or-unavailable.ts'
 import type { Memcache } from '../memcache.ts'
 import { OutageLog } from './outage-log.ts'
 
