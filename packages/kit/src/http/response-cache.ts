@@ -16,6 +16,9 @@ import { lineOf } from './fields.ts'
 import { followLive } from './capture/follow-live.ts'
 import type { LiveRun } from './capture/follow-live.ts'
 import { HandlerRun, UnstoredError } from './capture/handler-run.ts'
+import type { RunPurpose } from './capture/handler-run.ts'
+import { relay } from './capture/relay.ts'
+import type { ClientOutput } from './capture/response-capture.ts'
 import { backgroundExchange } from './background-request.ts'
 import { authorizedName, forwardReason, isValidatorFor, staleOf, variantLookup } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
@@ -26,10 +29,11 @@ import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-optio
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
 import type { Lifetimes } from './policy/storage-policy.ts'
+import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness.ts'
-import { needsBody, sendBy, sendStored } from './send-stored.ts'
+import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
-import type { StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
 import { variantOf } from './policy/vary.ts'
 import { Waiting } from './waiting.ts'
@@ -66,6 +70,9 @@ export class ResponseCache {
   readonly #options: ResponseCacheOptions
   readonly #resolved: ResolvedResponseCache
   readonly #loading: ResolvedLoading
+  /** Background requests that are given to the handler as if there were no cache. */
+  readonly #uncached = new WeakSet<IncomingMessage>()
+
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
@@ -73,6 +80,9 @@ export class ResponseCache {
 
   /** Handler calls that are under way under a lease, by key. */
   readonly #live = new Map<string, LiveRun>()
+
+  /** The keys of handler calls that are under way for a range or for a HEAD: others do not wait for them. */
+  readonly #aside = new Set<string>()
 
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
@@ -98,7 +108,7 @@ export class ResponseCache {
 
   /** Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer` whatever else holds of it. */
   isBackground(request: IncomingMessage): boolean {
-    return this.#background.has(request)
+    return this.#background.has(request) || this.#uncached.has(request)
   }
 
   /**
@@ -109,6 +119,7 @@ export class ResponseCache {
     const { request, response, url } = exchange
     const inBackground = this.#background.get(request)
     if (inBackground !== undefined) return this.#leadInBackground(exchange, inBackground)
+    if (this.#uncached.has(request)) return forward(response, { hit: false, forward: 'bypass' })
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
     const { rules, honoursRequests } = this.#resolved
     const reason = bypassReason(exchange, rules)
@@ -125,6 +136,7 @@ export class ResponseCache {
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      purpose: purposeOf(request),
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
       tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
@@ -136,20 +148,22 @@ export class ResponseCache {
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(core, lookup)
-    const found = await this.#look(core, lookup)
-    const fitness = found === undefined ? 'unfit' : this.#judge(found, lookup)
-    if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(core, lookup, found, undefined)
+    const { record: found, lookup: selected } = await this.#look(core, lookup)
+    const fitness = found === undefined ? 'unfit' : this.#judge(found, selected)
+    if (isSendable(found) && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
+      return this.#send(core, selected, found, undefined)
     }
     if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
       sendBy(response)(504, undefined)
       return true
     }
-    if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isOthers = found?.kind === 'pass' || (found?.kind === 'response' && !found.lifetimes.isShared)
-    if (isOthers || this.#isAlone(authorizedName(lookup))) {
+    const isOthers = found?.kind === 'pass' || (isSendable(found) && !found.lifetimes.isShared)
+    if (lookup.isAuthorized && (isOthers || this.#isAlone(authorizedName(lookup)))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
+    }
+    if (onlyLooks && !mayLoad(lookup, found)) {
+      return forward(response, { hit: false, forward: forwardReason(selected, found) })
     }
     return this.#share(core, lookup)
   }
@@ -158,7 +172,8 @@ export class ResponseCache {
   async #share(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
-    let waits = !this.#isAlone(lookup.name)
+    // A response to a range, or to a HEAD, is of no use to most others.
+    let waits = lookup.purpose === 'whole' && !this.#aside.has(lookup.name) && !this.#isAlone(lookup.name)
     let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -192,10 +207,15 @@ export class ResponseCache {
           waits = false
           continue
         }
+        if (record.kind === 'partial' && this.#judge(record, lookup) !== 'fresh') {
+          // It was loaded for another's range, and may be completed now.
+          if (!waits) break
+          continue
+        }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
           const fitness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
-          if (isValidatorFor(record, lookup)) old = record
+          if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
           if (fitness === 'unfit') break
           if (fitness === 'stale') continue
         }
@@ -206,7 +226,8 @@ export class ResponseCache {
     } finally {
       waiting.end()
     }
-    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
+    if (old === undefined || lookup.purpose !== 'whole')
+      return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
     return this.#lead(lookup.exchange.request, this.#runOf(lookup, lookup.exchange, await unpacked(old), false))
   }
@@ -231,6 +252,12 @@ export class ResponseCache {
     const end = (): void => {
       if (this.#live.get(name) === live) this.#live.delete(name)
     }
+    run.outcome.then(end, end)
+  }
+
+  #setAside({ name }: ResponseLookup, run: HandlerRun): void {
+    this.#aside.add(name)
+    const end = (): void => void this.#aside.delete(name)
     run.outcome.then(end, end)
   }
 
@@ -280,7 +307,8 @@ export class ResponseCache {
             if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
             const run = this.#runOf(lookup, lookup.exchange, stale)
             this.#lead(lookup.exchange.request, run)
-            if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
+            if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
+            else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
             resolve('leading')
             return this.#keep(core, lookup, run, context)
           },
@@ -301,7 +329,7 @@ export class ResponseCache {
   #runOf(
     lookup: ResponseLookup,
     { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
-    stale: StoredResponse | undefined,
+    old: StoredResponse | StoredPartial | undefined,
     stores = true,
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
@@ -312,10 +340,13 @@ export class ResponseCache {
       staleSeconds,
       targetedFields,
       maxBytes,
-      stale,
+      purpose: lookup.purpose,
+      stale: old?.kind === 'response' ? old : undefined,
+      partial: old?.kind === 'partial' ? old : undefined,
+      onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
       directives: lookup.directives,
-      forward: forwardReason(lookup, stale),
+      forward: forwardReason(lookup, old),
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       application,
@@ -353,6 +384,8 @@ export class ResponseCache {
       return await this.#store.response(core, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
+      // It says nothing of the response to others, who find out for themselves.
+      if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
       if (lookup.isAuthorized) {
         // Others may be given what this client's credentials forbid to share.
         this.#leaveAlone(authorizedName(lookup))
@@ -362,30 +395,38 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized }: ResponseLookup): Fitness {
+  #judge(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Fitness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
     if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
     if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
     const freshness = freshnessOf(record, directives, nowMs)
+    if (record.kind === 'partial') {
+      const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
+      return isOfUse ? 'fresh' : 'unfit'
+    }
     return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unfit'
   }
 
   /** What is stored for a lookup; takes no lease. */
-  async #look(core: CacheCore, lookup: ResponseLookup): Promise<StoredRecord | undefined> {
-    const found = decodeRecord(await core.reads.get(lookup.name, []), lookup.key)
-    return found?.kind === 'variants' ? this.#look(core, variantLookup(lookup, found, this.#nameOf)) : found
+  async #look(
+    core: CacheCore,
+    lookup: ResponseLookup,
+  ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
+    const record = decodeRecord(await core.reads.get(lookup.name, []), lookup.key)
+    if (record?.kind === 'variants') return this.#look(core, variantLookup(lookup, record, this.#nameOf))
+    return { record, lookup }
   }
 
   async #send(
     core: CacheCore,
     lookup: ResponseLookup,
-    stored: StoredResponse,
+    stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
   ): Promise<boolean> {
     const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
-    const isBodySent = needsBody(stored, request.headers, isHead)
+    const isBodySent = needsBody(response, stored, request.headers, isHead)
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
@@ -411,6 +452,14 @@ export class ResponseCache {
     return true
   }
 
+  /** Gives a client whose stored part could not be completed all of the response, by a request of its own. */
+  #loadUncached({ exchange }: ResponseLookup, client: ClientOutput): void {
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, this.#resolved.vary)
+    this.#uncached.add(request)
+    relay(response, client)
+    exchange.dispatch(request, response)
+  }
+
   #forwardOther({ request, response, url }: HttpExchange): boolean {
     const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
     if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
@@ -425,9 +474,35 @@ export class ResponseCache {
 }
 
 /** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
-async function unpacked(stored: StoredResponse | undefined): Promise<StoredResponse | undefined> {
+async function unpacked<Stored extends StoredResponse | StoredPartial>(
+  stored: Stored | undefined,
+): Promise<Stored | undefined> {
   const body = stored === undefined ? undefined : await unpackBody(stored)
   return stored === undefined || body === undefined ? undefined : { ...stored, compression: 'none', body }
+}
+
+/** What the handler is run for, where nothing is stored that answers the request. */
+function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
+  if (method === 'HEAD') return 'head'
+  return isSingleRange(headers) ? 'range' : 'whole'
+}
+
+/**
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
+ * combined with a stored part. What is stored whole is not given up for a part.
+ */
+function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
+  if (purpose === 'head') return found?.kind === 'response'
+  return purpose === 'range' && exchange.request.method === 'GET' && (found === undefined || found.kind === 'partial')
+}
+
+function isSendable(record: StoredRecord | undefined): record is StoredResponse | StoredPartial {
+  return record?.kind === 'response' || record?.kind === 'partial'
+}
+
+function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
+  const validators = sentValidators(response, { fields, removed })
+  return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }
 
 /** Whether a response is good for another request without asking for it. */

@@ -10,7 +10,7 @@ import { forwardReason } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { freshnessOf, remainingSeconds } from '../policy/freshness.ts'
 import { NO_DIRECTIVES } from '../policy/request-directives.ts'
-import { sendBy, setStoredFields } from '../send-stored.ts'
+import { sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
 import { variantOf } from '../policy/vary.ts'
 
 /** A handler call of this process that is under way, which others may follow. */
@@ -53,7 +53,7 @@ export async function followLive(
   const still = run.response.now
   if (typeof still === 'string') return still
   sendHead(response, head, lookup, nowMs())
-  if (isNotModified(request.headers, head.status, head.fields, head.receivedMs)) {
+  if (isNotModified(request.headers, head.status, sentValidators(response, head), head.receivedMs)) {
     sendBy(response)(304, undefined)
     return 'sent'
   }
@@ -83,7 +83,7 @@ function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun
 
 function sendHead(response: ServerResponse, head: LiveHead, lookup: ResponseLookup, nowMs: number): void {
   const { headers } = lookup.exchange.request
-  const isKnown = isNotModified(headers, head.status, head.fields, head.receivedMs)
+  const isKnown = isNotModified(headers, head.status, sentValidators(response, head), head.receivedMs)
   const cacheStatus = cacheStatusField({
     hit: false,
     forward: forwardReason(lookup, undefined),

@@ -8,7 +8,7 @@ import type { ResponseLookup } from '../response-lookup.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
-import type { StoredResponse } from './stored-record.ts'
+import type { StoredPartial, StoredResponse } from './stored-record.ts'
 
 /** How long it is remembered that the responses of a URL vary: as long as memcached counts. */
 const VARIANTS_TTL: Ttl = '30d'
@@ -37,7 +37,10 @@ export class ResponseStore {
     const { key, variants, tagKeys } = lookup
     const { status, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const stored: StoredResponse = { kind: 'response', key, status, fields, removed, receivedMs, lifetimes, ...packed }
+    const told = { key, status, fields, removed, receivedMs, lifetimes, ...packed }
+    const { part } = fresh
+    const stored: StoredResponse | StoredPartial =
+      part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
     const seconds = secondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
