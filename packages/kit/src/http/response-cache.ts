@@ -20,7 +20,7 @@ import type { RunPurpose } from './capture/handler-run.ts'
 import { relay } from './capture/relay.ts'
 import type { ClientOutput } from './capture/response-capture.ts'
 import { backgroundExchange } from './background-request.ts'
-import { authorizedName, forwardReason, isValidatorFor, staleOf, variantLookup } from './response-lookup.ts'
+import { authorizedName, forwardReason, isValidatorFor, staleOf, variantKey, variantLookup } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
 import { ResponseStore } from './records/response-store.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
@@ -33,8 +33,9 @@ import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness.ts'
 import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
-import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
 import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
+import { preferredLanguage } from './policy/preferences.ts'
 import { variantOf } from './policy/vary.ts'
 import { Waiting } from './waiting.ts'
 
@@ -137,6 +138,7 @@ export class ResponseCache {
       variants: undefined,
       directives,
       purpose: purposeOf(request),
+      varyRules: this.#resolved.varyRules,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
       tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
@@ -198,7 +200,12 @@ export class ResponseCache {
         const reason = forwardReason(lookup, result.old)
         old = result.old
         if (record === undefined) break
-        if (record.kind === 'variants') return await this.#share(core, variantLookup(lookup, record, this.#nameOf))
+        if (record.kind === 'variants') {
+          const selected = variantLookup(lookup, record, this.#nameOf)
+          const inLanguage = await this.#findByLanguage(core, lookup, record)
+          if (inLanguage !== undefined) return await this.#send(core, selected, inLanguage, undefined)
+          return await this.#share(core, selected)
+        }
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
@@ -347,6 +354,7 @@ export class ResponseCache {
       stores,
       directives: lookup.directives,
       forward: forwardReason(lookup, old),
+      varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       application,
@@ -418,6 +426,21 @@ export class ResponseCache {
     return { record, lookup }
   }
 
+  /** A fresh response in the language that the client prefers to all others; takes no lease. */
+  async #findByLanguage(
+    core: CacheCore,
+    lookup: ResponseLookup,
+    list: StoredVariants,
+  ): Promise<StoredResponse | undefined> {
+    const { languages } = this.#resolved.varyRules
+    if (languages === undefined || !list.names.includes('accept-language')) return undefined
+    const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
+    if (language === undefined || !languages.includes(language)) return undefined
+    const key = variantKey(lookup, list, language)
+    const record = decodeRecord(await core.reads.get(this.#nameOf(key), []), key)
+    return record?.kind === 'response' && this.#judge(record, lookup) === 'fresh' ? record : undefined
+  }
+
   async #send(
     core: CacheCore,
     lookup: ResponseLookup,
@@ -467,9 +490,9 @@ export class ResponseCache {
   }
 
   #keyParts(exchange: HttpExchange): readonly string[] {
-    const { vary, rules } = this.#resolved
+    const { vary, varyRules, rules } = this.#resolved
     const parts = requestKey(exchange, rules)
-    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers)]
+    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers, varyRules)]
   }
 }
 

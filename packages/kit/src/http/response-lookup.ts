@@ -6,6 +6,7 @@ import type { RequestDirectives } from './policy/request-directives.ts'
 import type { RequestTarget } from './policy/request-key.ts'
 import { decodeRecord } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { VaryRules } from './policy/vary.ts'
 import { variantOf } from './policy/vary.ts'
 
 /**
@@ -28,30 +29,43 @@ export interface ResponseLookup {
   /** As it is stored. */
   readonly name: string
   /** For a variant: where the list of fields lies by which it was selected, and the list. */
-  readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
+  readonly variants:
+    | { readonly key: string; readonly name: string; readonly id: string; readonly names: readonly string[] }
+    | undefined
   readonly directives: RequestDirectives
   /** What the handler is run for if there is nothing stored. */
   readonly purpose: RunPurpose
   /** Whether the request says who asks, otherwise than in the key. */
   readonly isAuthorized: boolean
   readonly tagKeys: readonly string[]
+  readonly varyRules: VaryRules
   /** When it was asked, by `performance.now()`. */
   readonly startedMs: number
 }
 
+type VariantList = Extract<StoredRecord, { kind: 'variants' }>
+
 /** The lookup for the variant that its request selects. */
 export function variantLookup(
   lookup: ResponseLookup,
-  { id, names }: Extract<StoredRecord, { kind: 'variants' }>,
+  list: VariantList,
   nameOf: (key: string) => string,
 ): ResponseLookup {
-  const key = variantKey(lookup, id, names)
-  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, names } }
+  const { names } = list
+  const key = variantKey(lookup, list)
+  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, id: list.id, names } }
 }
 
-/** The key of a variant; the id is that of the list of fields that it was selected by. */
-export function variantKey({ key, exchange }: ResponseLookup, id: string, names: readonly string[]): string {
-  return `${key}:${id}:${variantOf(names, exchange.request.headers)}`
+/**
+ * The key of a variant.
+ * @param language that of a response that is looked for, or stored, whatever else the client accepts.
+ */
+export function variantKey(
+  { key, exchange, varyRules }: ResponseLookup,
+  { id, names }: Pick<VariantList, 'id' | 'names'>,
+  language?: string,
+): string {
+  return `${key}:${id}:${variantOf(names, exchange.request.headers, varyRules, language)}`
 }
 
 /** What stands for the key where requests that say who asks have to be told from the others. */

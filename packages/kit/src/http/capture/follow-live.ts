@@ -77,7 +77,9 @@ async function areGroupsUnchanged(core: CacheCore, run: LiveRun, head: LiveHead)
 function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun, vary: readonly string[]): boolean {
   const selecting = names.filter((name) => !vary.includes(name))
   if (selecting.length === 0) return true
-  const [own, others] = [lookup, run.lookup].map(({ exchange }) => variantOf(selecting, exchange.request.headers))
+  const [own, others] = [lookup, run.lookup].map(({ exchange }) =>
+    variantOf(selecting, exchange.request.headers, lookup.varyRules),
+  )
   return own === others
 }
 

@@ -21,7 +21,8 @@ import { sendStored } from '../send-stored.ts'
 import { combineParts, missingPart } from '../records/combine-parts.ts'
 import type { MissingPart } from '../records/combine-parts.ts'
 import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
-import { variedFields } from '../policy/vary.ts'
+import type { VaryRules } from '../policy/vary.ts'
+import { reducedPreferences, variedFields } from '../policy/vary.ts'
 
 /** A response that may be stored, as the handler gave it. */
 export interface FreshResponse {
@@ -75,6 +76,8 @@ export interface RunConditions extends PolicyConditions {
   readonly partial: StoredPartial | undefined
   /** Called if the handler's 206 does not complete the stored part, so that the client has no response yet. */
   readonly onIncomplete?: ((client: ClientOutput) => void) | undefined
+  /** What the application can choose from; the handler is shown no other preferences. */
+  readonly varyRules: VaryRules
   /** Whether cookies make no difference, so that the handler gets none. */
   readonly hidesCookies: boolean
   /** Query parameters that make no difference, so that the handler gets none of them. */
@@ -160,6 +163,7 @@ export class HandlerRun implements CaptureObserver {
       added: {
         ...(etag === undefined ? {} : { 'if-none-match': etag }),
         ...(modified === undefined ? {} : { 'if-modified-since': modified }),
+        ...reducedPreferences(this.#request.headers, this.#conditions.varyRules),
         ...(this.#missing === undefined ? {} : { range: this.#missing.range, 'if-range': this.#missing.ifRange }),
       },
       cookies: hidesCookies,

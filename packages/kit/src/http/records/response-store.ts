@@ -3,6 +3,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheCore } from '../../engine/engine.ts'
 import type { LoadContext } from '../../engine/load/get-or-set-options.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
+import { lineOf, listOf } from '../fields.ts'
 import { variantKey } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
@@ -43,6 +44,7 @@ export class ResponseStore {
       part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
     const seconds = secondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
+    if (variants !== undefined) await this.#storeByLanguage(core, { ...lookup, key: variants.key }, variants, stored)
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
     if (names.every((name) => known.includes(name))) {
       context.setTtlSeconds(`${seconds}s`)
@@ -56,11 +58,29 @@ export class ResponseStore {
       await core.writes.set(variants.name, list, VARIANTS_TTL, tagKeys)
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
-    const own = variantKey(lookup, id, all)
+    const own = variantKey(lookup, { id, names: all })
     const kept: Ttl = `${seconds + KEPT_STALE_SECONDS}s`
     await core.writes.set(this.#nameOf(own), encodeRecord({ ...stored, key: own }), kept, tagKeys)
+    await this.#storeByLanguage(core, lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
     return list
+  }
+
+  /** Stores a response for those too who prefer its language, whatever else they accept. */
+  async #storeByLanguage(
+    core: CacheCore,
+    lookup: ResponseLookup,
+    list: { readonly id: string; readonly names: readonly string[] },
+    stored: StoredResponse | StoredPartial,
+  ): Promise<void> {
+    const languages = listOf(lineOf(stored.fields, 'content-language'))
+    const isOneOf = languages.length === 1 && lookup.varyRules.languages?.includes(languages[0]!) === true
+    if (!isOneOf || stored.kind !== 'response' || !list.names.includes('accept-language')) return
+    const key = variantKey(lookup, list, languages[0])
+    const seconds = secondsLeft(stored.lifetimes)
+    if (seconds > 0) {
+      await core.writes.set(this.#nameOf(key), encodeRecord({ ...stored, key }), `${seconds}s`, lookup.tagKeys)
+    }
   }
 
   /** That nobody is to wait for another's answer, for so long. */
