@@ -1,13 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { ownKeyText } from '../engine/cache-key.ts'
-import type { CacheCore } from '../engine/engine.ts'
-import { resolveLoading } from '../engine/load/get-or-set-options.ts'
-import type { LoadContext, ResolvedLoading } from '../engine/load/get-or-set-options.ts'
-import type { Fitness } from '../engine/load/read-through.ts'
-import type { Generations } from '../engine/invalidate/tags.ts'
+import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, Generations, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
-import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -77,7 +72,7 @@ export class ResponseCache {
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
 
-  readonly #nameOf = (key: string): string => coreOf(this.cache).parts.storedKey(key)
+  readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #keeper: RecordKeeper
 
@@ -118,8 +113,8 @@ export class ResponseCache {
     const key = ownKeyText('http', this.#keyParts(exchange))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
-    const core = coreOf(this.cache)
-    return this.#answerFrom(core, {
+    const engine = engineOf(this.cache)
+    return this.#answerFrom(engine, {
       exchange,
       key,
       name: this.#nameOf(key),
@@ -127,19 +122,19 @@ export class ResponseCache {
       directives,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       askedMs: performance.now(),
-      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
     })
   }
 
-  async #answerFrom(core: CacheCore, question: Question): Promise<boolean> {
+  async #answerFrom(engine: CacheEngine, question: Question): Promise<boolean> {
     const { request, response } = question.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || question.directives.onlyIfCached
-    if (!onlyLooks && !question.isAuthorized) return this.#share(core, question)
-    const found = await this.#look(core, question)
-    const fitness = found === undefined ? 'unfit' : this.#judge(found, question)
-    if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(core, question, found, undefined)
+    if (!onlyLooks && !question.isAuthorized) return this.#share(engine, question)
+    const found = await this.#look(engine, question)
+    const freshness = found === undefined ? 'unusable' : this.#judge(found, question)
+    if (found?.kind === 'response' && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
+      return this.#send(engine, question, found, undefined)
     }
     if (question.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -151,11 +146,11 @@ export class ResponseCache {
     if (isOthers || this.#isAlone(authorizedName(question))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
     }
-    return this.#share(core, question)
+    return this.#share(engine, question)
   }
 
   /** Answers by what one handler call gives for all that ask at once. */
-  async #share(core: CacheCore, question: Question): Promise<boolean> {
+  async #share(engine: CacheEngine, question: Question): Promise<boolean> {
     const { response } = question.exchange
     const waiting = new Waiting(response)
     let waits = !this.#isAlone(question.name)
@@ -167,10 +162,10 @@ export class ResponseCache {
         const followed =
           live === undefined
             ? 'ask'
-            : await followLive(core, question, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+            : await followLive(engine, question, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const asked = await this.#ask(core, question, waits, waiting.signal)
+        const asked = await this.#ask(engine, question, waits, waiting.signal)
         if (asked === 'leading') return false
         if (waiting.isGone) return true
         if (asked === 'aborted') {
@@ -183,7 +178,8 @@ export class ResponseCache {
         const reason = forwardReason(question, asked.old)
         old = asked.old
         if (record === undefined) break
-        if (record.kind === 'variants') return await this.#share(core, variantQuestion(question, record, this.#nameOf))
+        if (record.kind === 'variants')
+          return await this.#share(engine, variantQuestion(question, record, this.#nameOf))
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
@@ -194,14 +190,14 @@ export class ResponseCache {
         }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
-          const fitness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
+          const freshness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
           if (isValidatorFor(record, question)) old = record
-          if (fitness === 'unfit') break
-          if (fitness === 'stale') continue
+          if (freshness === 'unusable') break
+          if (freshness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
         const isCollapsed = isJoined && (this.#ended.get(question.name) ?? Infinity) > question.askedMs
-        return await this.#send(core, question, record, isCollapsed ? reason : undefined)
+        return await this.#send(engine, question, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
@@ -244,7 +240,7 @@ export class ResponseCache {
 
   /** What there is for a question: stored, or just given to another; `leading`: this request's handler is to be run. */
   async #ask(
-    core: CacheCore,
+    engine: CacheEngine,
     question: Question,
     waits: boolean,
     signal: AbortSignal,
@@ -254,7 +250,7 @@ export class ResponseCache {
     let generations: Generations | undefined
     let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
-      core
+      engine
         .getOrSet({
           name,
           required: [],
@@ -268,10 +264,10 @@ export class ResponseCache {
             const record = decodeRecord(value, key)
             if (record?.kind === 'response' && isValidatorFor(record, question)) old = record
             const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
-            const fitness = isOfUse ? this.#judge(record, question) : 'unfit'
+            const freshness = isOfUse ? this.#judge(record, question) : 'unusable'
             // What was found is judged, and what another has loaded is not.
-            isJoined = fitness === 'unfit'
-            return fitness
+            isJoined = freshness === 'unusable'
+            return freshness
           },
           onLease: (given) => void (generations = given),
           load: async (context) => {
@@ -282,9 +278,9 @@ export class ResponseCache {
             this.#lead(question.exchange.request, run)
             if (generations !== undefined) this.#offer({ response: run.live, question, generations }, run)
             resolve('leading')
-            return this.#keep(core, question, run, context)
+            return this.#keep(engine, question, run, context)
           },
-          reload: (context) => this.#reload(core, question, context),
+          reload: (context) => this.#reload(engine, question, context),
         })
         .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
         .catch((error: unknown) => {
@@ -325,7 +321,7 @@ export class ResponseCache {
   }
 
   /** Runs the handler while others are served the stale response. */
-  async #reload(core: CacheCore, question: Question, context: LoadContext): Promise<Buffer> {
+  async #reload(engine: CacheEngine, question: Question, context: LoadContext): Promise<Buffer> {
     const { exchange, variants } = question
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = madeUpExchange(exchange.request, exchange.url, keyed)
@@ -337,11 +333,11 @@ export class ResponseCache {
     const limit = setTimeout(() => response.destroy(), LONGEST_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
-    return this.#keep(core, question, run, context)
+    return this.#keep(engine, question, run, context)
   }
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
-  async #keep(core: CacheCore, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+  async #keep(engine: CacheEngine, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
       this.#ended.set(question.name, performance.now())
@@ -350,7 +346,7 @@ export class ResponseCache {
       const groups = groupTags(question.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      return await this.#keeper.response(core, question, fresh, context)
+      return await this.#keeper.response(engine, question, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       if (question.isAuthorized) {
@@ -362,23 +358,23 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized }: Question): Fitness {
+  #judge(record: StoredRecord, { directives, isAuthorized }: Question): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
-    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
-    if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+    if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
     const reuse = judgeReuse(record, directives, nowMs)
-    return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unfit'
+    return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unusable'
   }
 
   /** What is stored for a question; takes no lease. */
-  async #look(core: CacheCore, question: Question): Promise<StoredRecord | undefined> {
-    const found = decodeRecord(await core.reads.get(question.name, []), question.key)
-    return found?.kind === 'variants' ? this.#look(core, variantQuestion(question, found, this.#nameOf)) : found
+  async #look(engine: CacheEngine, question: Question): Promise<StoredRecord | undefined> {
+    const found = decodeRecord(await engine.get(question.name, []), question.key)
+    return found?.kind === 'variants' ? this.#look(engine, variantQuestion(question, found, this.#nameOf)) : found
   }
 
   async #send(
-    core: CacheCore,
+    engine: CacheEngine,
     question: Question,
     stored: StoredResponse,
     waitedFor: ForwardReason | undefined,
@@ -389,7 +385,7 @@ export class ResponseCache {
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
-      await core.writes.delete(question.name)
+      await engine.delete(question.name)
       return forward(response, { hit: false, forward: forwardReason(question, undefined) })
     }
     if (response.headersSent || response.destroyed) return true
