@@ -1,13 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { ownKeyText } from '../engine/cache-key.ts'
-import type { CacheCore } from '../engine/engine.ts'
-import { resolveLoading } from '../engine/load/get-or-set-options.ts'
-import type { LoadContext, ResolvedLoading } from '../engine/load/get-or-set-options.ts'
-import type { Fitness } from '../engine/load/read-through.ts'
-import type { Generations } from '../engine/invalidate/tags.ts'
+import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, Generations, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
-import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -88,7 +83,7 @@ export class ResponseCache {
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
 
-  readonly #nameOf = (key: string): string => coreOf(this.cache).parts.storedKey(key)
+  readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #store: ResponseStore
 
@@ -130,8 +125,8 @@ export class ResponseCache {
     const key = ownKeyText('http', this.#keyParts(exchange))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
-    const core = coreOf(this.cache)
-    return this.#answerFrom(core, {
+    const engine = engineOf(this.cache)
+    return this.#answerFrom(engine, {
       exchange,
       key,
       name: this.#nameOf(key),
@@ -141,19 +136,19 @@ export class ResponseCache {
       varyRules: this.#resolved.varyRules,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
-      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
     })
   }
 
-  async #answerFrom(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
+  async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { request, response } = lookup.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
-    if (!onlyLooks && !lookup.isAuthorized) return this.#share(core, lookup)
-    const { record: found, lookup: selected } = await this.#look(core, lookup)
-    const fitness = found === undefined ? 'unfit' : this.#judge(found, selected)
-    if (isSendable(found) && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(core, selected, found, undefined)
+    if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
+    const { record: found, lookup: selected } = await this.#look(engine, lookup)
+    const freshness = found === undefined ? 'unusable' : this.#judge(found, selected)
+    if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
+      return this.#send(engine, selected, found, undefined)
     }
     if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -167,11 +162,11 @@ export class ResponseCache {
     if (onlyLooks && !mayLoad(lookup, found)) {
       return forward(response, { hit: false, forward: forwardReason(selected, found) })
     }
-    return this.#share(core, lookup)
+    return this.#share(engine, lookup)
   }
 
   /** Answers by what one handler call gives for all that ask at once. */
-  async #share(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
+  async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
     // A response to a range, or to a HEAD, is of no use to most others.
@@ -184,10 +179,10 @@ export class ResponseCache {
         const followed =
           live === undefined
             ? 'retry'
-            : await followLive(core, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+            : await followLive(engine, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const result = await this.#readThrough(core, lookup, waits, waiting.signal)
+        const result = await this.#readThrough(engine, lookup, waits, waiting.signal)
         if (result === 'leading') return false
         if (waiting.isGone) return true
         if (result === 'aborted') {
@@ -202,9 +197,9 @@ export class ResponseCache {
         if (record === undefined) break
         if (record.kind === 'variants') {
           const selected = variantLookup(lookup, record, this.#nameOf)
-          const inLanguage = await this.#findByLanguage(core, lookup, record)
-          if (inLanguage !== undefined) return await this.#send(core, selected, inLanguage, undefined)
-          return await this.#share(core, selected)
+          const inLanguage = await this.#findByLanguage(engine, lookup, record)
+          if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
+          return await this.#share(engine, selected)
         }
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
@@ -221,14 +216,14 @@ export class ResponseCache {
         }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
-          const fitness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
+          const freshness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
           if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
-          if (fitness === 'unfit') break
-          if (fitness === 'stale') continue
+          if (freshness === 'unusable') break
+          if (freshness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
         const isCollapsed = isJoined && (this.#ended.get(lookup.name) ?? Infinity) > lookup.startedMs
-        return await this.#send(core, lookup, record, isCollapsed ? reason : undefined)
+        return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
@@ -278,7 +273,7 @@ export class ResponseCache {
 
   /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
   async #readThrough(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
     signal: AbortSignal,
@@ -288,7 +283,7 @@ export class ResponseCache {
     let generations: Generations | undefined
     let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
-      core
+      engine
         .getOrSet({
           name,
           required: [],
@@ -302,10 +297,10 @@ export class ResponseCache {
             const record = decodeRecord(value, key)
             if (record?.kind === 'response' && isValidatorFor(record, lookup)) old = record
             const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
-            const fitness = isOfUse ? this.#judge(record, lookup) : 'unfit'
+            const freshness = isOfUse ? this.#judge(record, lookup) : 'unusable'
             // What was found is judged, and what another has loaded is not.
-            isJoined = fitness === 'unfit'
-            return fitness
+            isJoined = freshness === 'unusable'
+            return freshness
           },
           onLease: (given) => void (generations = given),
           load: async (context) => {
@@ -317,9 +312,9 @@ export class ResponseCache {
             if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
             else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
             resolve('leading')
-            return this.#keep(core, lookup, run, context)
+            return this.#keep(engine, lookup, run, context)
           },
-          reload: (context) => this.#reload(core, lookup, context),
+          reload: (context) => this.#reload(engine, lookup, context),
         })
         .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
         .catch((error: unknown) => {
@@ -364,7 +359,7 @@ export class ResponseCache {
   }
 
   /** Runs the handler while others are served the stale response. */
-  async #reload(core: CacheCore, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
+  async #reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
     const { exchange, variants } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
@@ -376,11 +371,11 @@ export class ResponseCache {
     const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
-    return this.#keep(core, lookup, run, context)
+    return this.#keep(engine, lookup, run, context)
   }
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
-  async #keep(core: CacheCore, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+  async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
       this.#ended.set(lookup.name, performance.now())
@@ -389,7 +384,7 @@ export class ResponseCache {
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      return await this.#store.response(core, lookup, fresh, context)
+      return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       // It says nothing of the response to others, who find out for themselves.
@@ -403,32 +398,32 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Fitness {
+  #judge(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
-    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
-    if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+    if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
     const freshness = freshnessOf(record, directives, nowMs)
     if (record.kind === 'partial') {
       const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
-      return isOfUse ? 'fresh' : 'unfit'
+      return isOfUse ? 'fresh' : 'unusable'
     }
-    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unfit'
+    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
   }
 
   /** What is stored for a lookup; takes no lease. */
   async #look(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
   ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-    const record = decodeRecord(await core.reads.get(lookup.name, []), lookup.key)
-    if (record?.kind === 'variants') return this.#look(core, variantLookup(lookup, record, this.#nameOf))
+    const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+    if (record?.kind === 'variants') return this.#look(engine, variantLookup(lookup, record, this.#nameOf))
     return { record, lookup }
   }
 
   /** A fresh response in the language that the client prefers to all others; takes no lease. */
   async #findByLanguage(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     list: StoredVariants,
   ): Promise<StoredResponse | undefined> {
@@ -437,12 +432,12 @@ export class ResponseCache {
     const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
     if (language === undefined || !languages.includes(language)) return undefined
     const key = variantKey(lookup, list, language)
-    const record = decodeRecord(await core.reads.get(this.#nameOf(key), []), key)
+    const record = decodeRecord(await engine.get(this.#nameOf(key), []), key)
     return record?.kind === 'response' && this.#judge(record, lookup) === 'fresh' ? record : undefined
   }
 
   async #send(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
@@ -453,7 +448,7 @@ export class ResponseCache {
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
-      await core.writes.delete(lookup.name)
+      await engine.delete(lookup.name)
       return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
     }
     if (response.headersSent || response.destroyed) return true

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheCore } from '../../engine/engine.ts'
-import type { LoadContext } from '../../engine/load/get-or-set-options.ts'
+import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
 import { lineOf, listOf } from '../fields.ts'
 import { variantKey } from '../response-lookup.ts'
@@ -34,7 +33,12 @@ export class ResponseStore {
     this.#nowMs = nowMs
   }
 
-  async response(core: CacheCore, lookup: ResponseLookup, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
+  async response(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    fresh: FreshResponse,
+    context: LoadContext,
+  ): Promise<Buffer> {
     const { key, variants, tagKeys } = lookup
     const { status, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
@@ -44,7 +48,7 @@ export class ResponseStore {
       part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
     const seconds = secondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
-    if (variants !== undefined) await this.#storeByLanguage(core, { ...lookup, key: variants.key }, variants, stored)
+    if (variants !== undefined) await this.#storeByLanguage(engine, { ...lookup, key: variants.key }, variants, stored)
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
     if (names.every((name) => known.includes(name))) {
       context.setTtlSeconds(`${seconds}s`)
@@ -55,20 +59,20 @@ export class ResponseStore {
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
       // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new list.
-      await core.writes.set(variants.name, list, VARIANTS_TTL, tagKeys)
+      await engine.set(variants.name, { value: list, ttlSeconds: VARIANTS_TTL, tagKeys })
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
     const own = variantKey(lookup, { id, names: all })
     const kept: Ttl = `${seconds + KEPT_STALE_SECONDS}s`
-    await core.writes.set(this.#nameOf(own), encodeRecord({ ...stored, key: own }), kept, tagKeys)
-    await this.#storeByLanguage(core, lookup, { id, names: all }, stored)
+    await engine.set(this.#nameOf(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
+    await this.#storeByLanguage(engine, lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
     return list
   }
 
   /** Stores a response for those too who prefer its language, whatever else they accept. */
   async #storeByLanguage(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     list: { readonly id: string; readonly names: readonly string[] },
     stored: StoredResponse | StoredPartial,
@@ -79,7 +83,11 @@ export class ResponseStore {
     const key = variantKey(lookup, list, languages[0])
     const seconds = secondsLeft(stored.lifetimes)
     if (seconds > 0) {
-      await core.writes.set(this.#nameOf(key), encodeRecord({ ...stored, key }), `${seconds}s`, lookup.tagKeys)
+      await engine.set(this.#nameOf(key), {
+        value: encodeRecord({ ...stored, key }),
+        ttlSeconds: `${seconds}s`,
+        tagKeys: lookup.tagKeys,
+      })
     }
   }
 
