@@ -32,12 +32,15 @@ export function sentValidators(
   response: ServerResponse,
   { fields, removed }: Pick<StoredResponse, 'fields' | 'removed'>,
 ): Fields {
-  let sent = fields
+  const added: Fields = {}
+  let isAdded = false
   for (const name of ['etag', 'last-modified']) {
     const value = Object.hasOwn(fields, name) || removed.includes(name) ? undefined : response.getHeader(name)
-    if (value !== undefined) sent = { ...sent, [name]: String(value) }
+    if (value === undefined) continue
+    added[name] = String(value)
+    isAdded = true
   }
-  return sent
+  return isAdded ? { ...fields, ...added } : fields
 }
 
 /** Whether the body of a stored response is sent: not in answer to a HEAD, nor to a client that has it already. */
