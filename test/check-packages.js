@@ -44,7 +44,9 @@ try {
 
     const stray = files.filter(
       (file) =>
-        !/^(package\.json|README\.md|LICENSE|(bin|dist|page|src)\/[\w./-]+\.(m?js|m?ts|map|json|css|html))$/.test(file),
+        !/^(package\.json|README\.md|LICENSE|dist\/LICENSES\.md|(bin|dist|page)\/[\w./-]+\.(js|d\.ts|json|css|html))$/.test(
+          file,
+        ),
     )
     report(
       `files ${name}`,
