@@ -101,7 +101,7 @@ export type { HasChanged, SessionData } from './session/session-merge.ts'
 export { cacheHandler } from './http/cache-handler.ts'
 export type { CacheHandlerOptions } from './http/cache-handler.ts'
 export { ResponseCache } from './http/response-cache.ts'
-export type { HttpExchange } from './http/question.ts'
+export type { HttpExchange } from './http/response-lookup.ts'
 export { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './http/response-cache-options.ts'
 export type { ResponseCacheOptions } from './http/response-cache-options.ts'
 export {

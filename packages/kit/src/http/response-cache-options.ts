@@ -1,7 +1,7 @@
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import type { KeyRules } from './request-key.ts'
+import type { KeyRules } from './policy/request-key.ts'
 
 /** Options of the response cache, which its adapters have in common. */
 export interface ResponseCacheOptions {
@@ -72,7 +72,7 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
 /** How long past its freshness a response is kept: to be revalidated, and for `staleSeconds` and what a response says instead. */
 export const KEPT_STALE_SECONDS = 86_400
 /** A lifetime that nobody sees the end of, and that is a number in JSON. */
-const MOST_SECONDS = 2 ** 31
+const MAX_SECONDS = 2 ** 31
 const DEFAULT_TARGETED_FIELDS = ['Memcache-Cache-Control', 'CDN-Cache-Control']
 const DEFAULT_MAX_BYTES = 5_000_000
 
@@ -99,7 +99,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   if (vary.includes('*'))
     throw new MemcacheOptionError("vary must name request fields: '*' would be none that is ever the same")
   return {
-    defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MOST_SECONDS, ttlToSeconds(ttlSeconds)),
+    defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MAX_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
     targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import { byteRangeOf, isNotModified } from './conditional.ts'
-import { ageSeconds } from './reuse.ts'
-import type { StoredResponse } from './stored-record.ts'
+import { byteRangeOf, isNotModified } from './policy/conditional.ts'
+import { ageSeconds } from './policy/freshness.ts'
+import type { StoredResponse } from './records/stored-record.ts'
 
 /** Fields of the content, which 304 has none of. */
 const OF_CONTENT = /^content-(?:type|length|encoding|language|range)$/

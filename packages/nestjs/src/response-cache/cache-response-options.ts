@@ -37,7 +37,7 @@ type TagsOfRequest = { of(request: CacheableRequest): readonly string[] }['of']
 type KeyOfRequest = { of(request: CacheableRequest): string }['of']
 type ConditionOfRequest = { of(request: CacheableRequest): boolean }['of']
 
-const KNOWN = [
+const OPTION_NAMES = [
   ...RESPONSE_CACHE_OPTIONS,
   'tags',
   'key',
@@ -54,7 +54,7 @@ export function toCacheResponseOptions(options: Ttl | CacheResponseOptions): Cac
     return { ttlSeconds: options }
   }
   requireOptions('@CacheResponse', options)
-  checkOptions('@CacheResponse', options, KNOWN, RESPONSE_CACHE_HINTS)
+  checkOptions('@CacheResponse', options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
   const { key, condition, tags, cache } = options
   requireType('@CacheResponse', 'function', { key, condition })
   requireTags('@CacheResponse', tags)

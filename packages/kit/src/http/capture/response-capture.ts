@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { ClientLeave } from './client-leave.ts'
-import { setHeadArguments, toFields } from './fields.ts'
-import type { Fields, WriteHead } from './fields.ts'
-import { reasonOf } from './send-stored.ts'
+import { setHeadArguments, toFields } from '../fields.ts'
+import type { Fields, WriteHead } from '../fields.ts'
+import { reasonOf } from '../send-stored.ts'
 
 /** What becomes of a response whose head is known. */
 export type HeadAction =

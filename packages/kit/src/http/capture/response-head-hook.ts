@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { setHeadArguments, toFields } from './fields.ts'
-import type { Fields, WriteHead } from './fields.ts'
+import { setHeadArguments, toFields } from '../fields.ts'
+import type { Fields, WriteHead } from '../fields.ts'
 
 /** Has something done when the head of a response is about to be sent, with the fields that it has by then. */
 export function beforeHead(response: ServerResponse, hook: (status: number, fields: Fields) => void): void {

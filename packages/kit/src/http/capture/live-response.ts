@@ -11,8 +11,8 @@ export interface LiveHead extends Omit<FreshResponse, 'body'> {
 export type NotShared =
   /** It is not theirs: they run their own handlers, at once. */
   | 'alone'
-  /** There is no answer here: they ask the cache again. */
-  | 'ask'
+  /** There is no answer here: they look it up again. */
+  | 'retry'
 
 /**
  * A response that is being written, for others that have asked for the same meanwhile. They learn from its head whether it can be theirs, and

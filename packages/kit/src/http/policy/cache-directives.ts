@@ -8,7 +8,7 @@ type Argument = string | true
 const IN_SECONDS: ReadonlySet<string> = new Set(['max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error'])
 
 /** How long is forever: no lifetime in a header is longer. */
-const MOST_SECONDS = 2 ** 31
+const MAX_SECONDS = 2 ** 31
 
 /**
  * The directives of `Cache-Control` (RFC 9111, section 5.2). Names are in any case; what is no directive is skipped, as
@@ -67,7 +67,7 @@ export class CacheDirectives {
     if (found === undefined) return undefined
     const [first] = found
     const isClear = typeof first === 'string' && /^\d+$/.test(first) && found.every((argument) => argument === first)
-    return isClear ? Math.min(MOST_SECONDS, Number(first)) : 0
+    return isClear ? Math.min(MAX_SECONDS, Number(first)) : 0
   }
 
   #add(name: string, argument: Argument): void {

@@ -1,23 +1,23 @@
 import type { ServerResponse } from 'node:http'
-import { attempt, AWAY } from '../engine/or-unavailable.ts'
-import type { CacheCore } from '../engine/engine.ts'
-import type { Generations } from '../engine/invalidate/tags.ts'
-import { groupTags } from './cache-groups.ts'
-import { cacheStatusField } from './cache-status.ts'
-import { isNotModified } from './conditional.ts'
+import { attempt, AWAY } from '../../engine/or-unavailable.ts'
+import type { CacheCore } from '../../engine/engine.ts'
+import type { Generations } from '../../engine/invalidate/tags.ts'
+import { groupTags } from '../policy/cache-groups.ts'
+import { cacheStatusField } from '../cache-status.ts'
+import { isNotModified } from '../policy/conditional.ts'
 import type { LiveHead, LiveResponse, NotShared } from './live-response.ts'
-import { forwardReason } from './question.ts'
-import type { Question } from './question.ts'
-import { judgeReuse, remainingSeconds } from './reuse.ts'
-import { NO_DIRECTIVES } from './request-directives.ts'
-import { sendBy, setStoredFields } from './send-stored.ts'
-import { variantOf } from './vary.ts'
+import { forwardReason } from '../response-lookup.ts'
+import type { ResponseLookup } from '../response-lookup.ts'
+import { freshnessOf, remainingSeconds } from '../policy/freshness.ts'
+import { NO_DIRECTIVES } from '../policy/request-directives.ts'
+import { sendBy, setStoredFields } from '../send-stored.ts'
+import { variantOf } from '../policy/vary.ts'
 
 /** A handler call of this process that is under way, which others may follow. */
 export interface LiveRun {
   readonly response: LiveResponse
   /** What its request asked. */
-  readonly question: Question
+  readonly lookup: ResponseLookup
   /** The generations that its tags had when it began. */
   readonly generations: Generations
 }
@@ -31,11 +31,11 @@ export type Followed = 'sent' | NotShared
  */
 export async function followLive(
   core: CacheCore,
-  question: Question,
+  lookup: ResponseLookup,
   run: LiveRun,
   { signal, vary, nowMs }: { signal: AbortSignal; vary: readonly string[]; nowMs: () => number },
 ): Promise<Followed> {
-  const { response, request } = question.exchange
+  const { response, request } = lookup.exchange
   const { tags, report } = core.parts
   report.stats.coalesced++
   const reading = attempt(tags.read(Object.keys(run.generations)), report)
@@ -46,13 +46,13 @@ export async function followLive(
   // What was invalidated after the handler began must not reach a client that asked after the invalidation.
   if (current === AWAY || tags.judge(run.generations, current) !== 'same') return 'alone'
   if (!(await areGroupsUnchanged(core, run, head))) return 'alone'
-  if (!isSameVariant(head, question, run, vary)) return head.length === undefined ? 'alone' : 'ask'
-  if (question.isAuthorized && !head.lifetimes.isShared) return 'alone'
-  if (judgeReuse(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
+  if (!isSameVariant(head, lookup, run, vary)) return head.length === undefined ? 'alone' : 'retry'
+  if (lookup.isAuthorized && !head.lifetimes.isShared) return 'alone'
+  if (freshnessOf(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
   // It may have failed or grown too large since; from here to `follow` nothing happens in between.
   const still = run.response.now
   if (typeof still === 'string') return still
-  sendHead(response, head, question, nowMs())
+  sendHead(response, head, lookup, nowMs())
   if (isNotModified(request.headers, head.status, head.fields, head.receivedMs)) {
     sendBy(response)(304, undefined)
     return 'sent'
@@ -65,28 +65,28 @@ export async function followLive(
 
 /** Whether none of the groups that the head names can have been invalidated since the handler began. */
 async function areGroupsUnchanged(core: CacheCore, run: LiveRun, head: LiveHead): Promise<boolean> {
-  const { request } = run.question.exchange
+  const { request } = run.lookup.exchange
   const groups = groupTags(request, head.fields, 'cache-groups')
   if (groups.length === 0) return true
   const { tags, report, tagKey } = core.parts
   const keys = groups.map((group) => tagKey(group))
-  const since = await attempt(tags.readSince(keys, run.question.askedMs), report)
+  const since = await attempt(tags.readSince(keys, run.lookup.startedMs), report)
   return since !== AWAY && since !== undefined
 }
 
-function isSameVariant({ names }: LiveHead, question: Question, run: LiveRun, vary: readonly string[]): boolean {
+function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun, vary: readonly string[]): boolean {
   const selecting = names.filter((name) => !vary.includes(name))
   if (selecting.length === 0) return true
-  const [own, others] = [question, run.question].map(({ exchange }) => variantOf(selecting, exchange.request.headers))
+  const [own, others] = [lookup, run.lookup].map(({ exchange }) => variantOf(selecting, exchange.request.headers))
   return own === others
 }
 
-function sendHead(response: ServerResponse, head: LiveHead, question: Question, nowMs: number): void {
-  const { headers } = question.exchange.request
+function sendHead(response: ServerResponse, head: LiveHead, lookup: ResponseLookup, nowMs: number): void {
+  const { headers } = lookup.exchange.request
   const isKnown = isNotModified(headers, head.status, head.fields, head.receivedMs)
   const cacheStatus = cacheStatusField({
     hit: false,
-    forward: forwardReason(question, undefined),
+    forward: forwardReason(lookup, undefined),
     ttlSeconds: remainingSeconds(head, nowMs),
     collapsed: true,
   })

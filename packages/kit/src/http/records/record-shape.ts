@@ -1,7 +1,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { noFields } from './fields.ts'
-import type { Fields } from './fields.ts'
-import type { Lifetimes } from './response-policy.ts'
+import { noFields } from '../fields.ts'
+import type { Fields } from '../fields.ts'
+import type { Lifetimes } from '../policy/storage-policy.ts'
 import type { StoredRecord } from './stored-record.ts'
 
 const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/

@@ -1,13 +1,13 @@
 import { CacheDirectives } from './cache-directives.ts'
-import { lineOf, listOf } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { lineOf, listOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
 import { parseHttpDate } from './http-date.ts'
 
 /** Statuses that may be stored without being told for how long (RFC 9110, section 15.1); 206 is not understood here. */
 const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
 /** A tenth of the time since it was last modified, as most caches do (RFC 9111, section 4.2.2), but a day at most. */
 const HEURISTIC_SHARE = 0.1
-const MOST_HEURISTIC_SECONDS = 86_400
+const MAX_HEURISTIC_SECONDS = 86_400
 
 /** Fields that say what the content may do, and so belong to it, whoever has set them. */
 export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only', 'cache-groups']
@@ -51,7 +51,7 @@ export interface Lifetimes {
 }
 
 /** Why a response is not stored, or how it may be reused. */
-export type Verdict =
+export type StorageDecision =
   | { readonly refused: string }
   | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
 
@@ -59,7 +59,7 @@ export type Verdict =
  * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is refused
  * beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which nothing could be reused.
  */
-export function judgeResponse(head: ResponseHead, conditions: PolicyConditions): Verdict {
+export function storageOf(head: ResponseHead, conditions: PolicyConditions): StorageDecision {
   const { status, fields } = head
   const targeted = targetedDirectives(fields, conditions.targetedFields)
   const directives = targeted ?? CacheDirectives.of(lineOf(fields, 'cache-control'))
@@ -76,7 +76,7 @@ export function judgeResponse(head: ResponseHead, conditions: PolicyConditions):
     !isDefault && (directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate'))
   if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
   if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
-  const freshSeconds = freshnessOf(head, directives, targeted === undefined, conditions.defaultSeconds)
+  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions.defaultSeconds)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
   const alwaysRevalidate = directives.hasBare('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
   const mustRevalidate =
@@ -104,7 +104,7 @@ function targetedDirectives(fields: Fields, names: readonly string[]): CacheDire
 }
 
 /** How long a response is fresh, in seconds; `undefined` where nothing says so. */
-function freshnessOf(
+function lifetimeOf(
   { status, fields, receivedMs }: ResponseHead,
   directives: CacheDirectives,
   countsExpires: boolean,
@@ -123,7 +123,7 @@ function freshnessOf(
   if (defaultSeconds !== undefined) return defaultSeconds
   const modifiedMs = parseHttpDate(lineOf(fields, 'last-modified'), receivedMs)
   if (modifiedMs !== undefined) {
-    return Math.min(MOST_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
+    return Math.min(MAX_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
   }
   return fields['etag'] === undefined ? undefined : 0
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { lineOf, listOf } from './fields.ts'
+import { lineOf, listOf } from '../fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
 
@@ -173,9 +173,9 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 }
 
 /** What a request is stored under, in full. */
-export function requestKey(asked: RequestTarget, rules: KeyRules): readonly string[] {
-  const { request, url, scheme, scope, key, trustsProxy } = asked
-  const target = key === undefined ? normalisedUrl(url, rules) : `~${key}`
+export function requestKey(target: RequestTarget, rules: KeyRules): readonly string[] {
+  const { request, url, scheme, scope, key, trustsProxy } = target
+  const path = key === undefined ? normalisedUrl(url, rules) : `~${key}`
   const forwarding = forwardingText(request, trustsProxy === true)
   const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
@@ -184,7 +184,7 @@ export function requestKey(asked: RequestTarget, rules: KeyRules): readonly stri
     ...(scope === undefined ? [] : [`=${scope}`]),
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
-    target,
+    path,
   ]
 }
 

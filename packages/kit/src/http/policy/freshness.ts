@@ -1,8 +1,8 @@
 import type { RequestDirectives } from './request-directives.ts'
-import type { StoredResponse } from './stored-record.ts'
+import type { StoredResponse } from '../records/stored-record.ts'
 
 /** What may be done with a stored response for a request. */
-export type Reuse =
+export type Freshness =
   /** It is fresh, and the client takes it. */
   | 'fresh'
   /** It is stale, and may be served so. */
@@ -26,7 +26,7 @@ export function remainingSeconds(stored: Aged, nowMs: number): number {
 }
 
 /** Whether a stored response may answer a request (RFC 9111, section 4; RFC 5861, section 3). */
-export function judgeReuse(stored: Aged, directives: RequestDirectives, nowMs: number): Reuse {
+export function freshnessOf(stored: Aged, directives: RequestDirectives, nowMs: number): Freshness {
   const { lifetimes } = stored
   const { noCache, maxAge, minFresh = 0, maxStale = 0 } = directives
   const remaining = remainingSeconds(stored, nowMs)

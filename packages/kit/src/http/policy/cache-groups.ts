@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { parseList } from 'structured-headers'
-import { lineOf } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { lineOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
 import { hostOf } from './request-key.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { CacheDirectives } from './cache-directives.ts'
-import { lineOf, listOf } from './fields.ts'
+import { lineOf, listOf } from '../fields.ts'
 
 /** What a client asks of caches (RFC 9111, section 5.2.1). */
 export interface RequestDirectives {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import { lineOf, listOf } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { lineOf, listOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
 
 /** Fields whose members are a preference, whatever their order and case (RFC 9110, section 12.5). */
 const PREFERENCES = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language'])

@@ -2,8 +2,8 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { markBackgroundRequest } from '../rate-limit/background-request.ts'
-import { CONDITIONAL_FIELDS } from './conditional.ts'
-import { CREDENTIAL_FIELDS, hostOf } from './request-key.ts'
+import { CONDITIONAL_FIELDS } from './policy/conditional.ts'
+import { CREDENTIAL_FIELDS, hostOf } from './policy/request-key.ts'
 
 /** What a request that nobody waits for does not have: who asked, and what of it they already had. */
 const LEFT_OUT = new Set<string>([
@@ -51,7 +51,7 @@ class NobodySocket extends Duplex {
  * A GET for the same as another request, that nobody waits for, and where its response goes.
  * @param keyed fields that are in the key of what is asked for, and so are kept.
  */
-export function madeUpExchange(
+export function backgroundExchange(
   like: IncomingMessage,
   url: string,
   keyed: readonly string[],

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheCore } from '../engine/engine.ts'
-import type { LoadContext } from '../engine/load/get-or-set-options.ts'
-import type { FreshResponse } from './handler-run.ts'
-import { variantKey } from './question.ts'
-import type { Question } from './question.ts'
-import { KEPT_STALE_SECONDS } from './response-cache-options.ts'
-import type { Lifetimes } from './response-policy.ts'
+import type { CacheCore } from '../../engine/engine.ts'
+import type { LoadContext } from '../../engine/load/get-or-set-options.ts'
+import type { FreshResponse } from '../capture/handler-run.ts'
+import { variantKey } from '../response-lookup.ts'
+import type { ResponseLookup } from '../response-lookup.ts'
+import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
+import type { Lifetimes } from '../policy/storage-policy.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
 import type { StoredResponse } from './stored-record.ts'
 
@@ -15,13 +15,13 @@ const VARIANTS_TTL: Ttl = '30d'
 /** memcached's seconds and ours do not begin together: a response must be stale by itself before memcached says so. */
 const GRAIN_SECONDS = 1
 /** A year: memcached counts in 31 bits, and what is asked for then is loaded anew. */
-const MOST_FRESH_SECONDS = 31_536_000
+const MAX_FRESH_SECONDS = 31_536_000
 
 /**
  * What is stored of a response, under the lease that its handler was run with. Where it varies, that is the list of fields by which it does; the
  * response itself lies under a key with the list's id, which nobody knows if the list is refused.
  */
-export class RecordKeeper {
+export class ResponseStore {
   readonly #nameOf: (key: string) => string
   readonly #nowMs: () => number
   /** The fields that are part of every key already. */
@@ -33,8 +33,8 @@ export class RecordKeeper {
     this.#nowMs = nowMs
   }
 
-  async response(core: CacheCore, question: Question, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
-    const { key, variants, tagKeys } = question
+  async response(core: CacheCore, lookup: ResponseLookup, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
+    const { key, variants, tagKeys } = lookup
     const { status, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
     const stored: StoredResponse = { kind: 'response', key, status, fields, removed, receivedMs, lifetimes, ...packed }
@@ -51,9 +51,9 @@ export class RecordKeeper {
     if (variants !== undefined) {
       // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new list.
       await core.writes.set(variants.name, list, VARIANTS_TTL, tagKeys)
-      return this.pass(question, context, GRAIN_SECONDS)
+      return this.pass(lookup, context, GRAIN_SECONDS)
     }
-    const own = variantKey(question, id, all)
+    const own = variantKey(lookup, id, all)
     const kept: Ttl = `${seconds + KEPT_STALE_SECONDS}s`
     await core.writes.set(this.#nameOf(own), encodeRecord({ ...stored, key: own }), kept, tagKeys)
     context.setTtlSeconds(VARIANTS_TTL)
@@ -61,12 +61,12 @@ export class RecordKeeper {
   }
 
   /** That nobody is to wait for another's answer, for so long. */
-  pass({ key }: Question, context: LoadContext, seconds: number): Buffer {
+  pass({ key }: ResponseLookup, context: LoadContext, seconds: number): Buffer {
     context.setTtlSeconds(seconds)
     return encodeRecord({ kind: 'pass', key, untilMs: this.#nowMs() + seconds * 1000 })
   }
 }
 
 function secondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
-  return Math.min(MOST_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
+  return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
 }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import type { ApplicationRequest } from './identity.ts'
-import { withoutParameters } from './request-key.ts'
+import type { ApplicationRequest } from '../policy/identity.ts'
+import { withoutParameters } from '../policy/request-key.ts'
 
 /** What a handler is not shown of a request, since it is in no key. */
 export interface HiddenParts {

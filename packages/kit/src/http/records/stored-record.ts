@@ -1,9 +1,9 @@
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
-import { lineOf } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { lineOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
 import { asRecord } from './record-shape.ts'
-import type { Lifetimes } from './response-policy.ts'
+import type { Lifetimes } from '../policy/storage-policy.ts'
 
 /** A response as it is kept. */
 export interface StoredResponse {
@@ -35,7 +35,7 @@ interface StoredVariants {
 }
 
 /** That the responses to a URL cannot be stored, so that nobody waits for another's. */
-interface StoredPass {
+interface HitForPass {
   readonly kind: 'pass'
   readonly key: string
   /** Until when, in milliseconds since 1970. */
@@ -43,7 +43,7 @@ interface StoredPass {
 }
 
 /** What lies under a key of the response cache. */
-export type StoredRecord = StoredResponse | StoredVariants | StoredPass
+export type StoredRecord = StoredResponse | StoredVariants | HitForPass
 
 const HEAD_LENGTH_BYTES = 4
 const WORTH_COMPRESSING_BYTES = 1024

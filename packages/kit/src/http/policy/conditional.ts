@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { lineOf } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { lineOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
 import { parseHttpDate } from './http-date.ts'
 
 /** The request fields that make a request conditional, or ask for a part (RFC 9110, sections 13.1 and 14.2). */

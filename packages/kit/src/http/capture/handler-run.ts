@@ -1,23 +1,23 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import { cacheStatusField } from './cache-status.ts'
-import type { CacheStatus, ForwardReason } from './cache-status.ts'
-import { CONDITIONAL_FIELDS, isNotModified } from './conditional.ts'
-import { lineOf, sameValue, storableFields, toFields } from './fields.ts'
-import type { Fields } from './fields.ts'
+import { cacheStatusField } from '../cache-status.ts'
+import type { CacheStatus, ForwardReason } from '../cache-status.ts'
+import { CONDITIONAL_FIELDS, isNotModified } from '../policy/conditional.ts'
+import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
+import type { Fields } from '../fields.ts'
 import { HandlerView } from './handler-view.ts'
-import { toHttpDate } from './http-date.ts'
-import { IdentityWatch } from './identity.ts'
-import type { ApplicationRequest } from './identity.ts'
-import type { RequestDirectives } from './request-directives.ts'
+import { toHttpDate } from '../policy/http-date.ts'
+import { IdentityWatch } from '../policy/identity.ts'
+import type { ApplicationRequest } from '../policy/identity.ts'
+import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, HeadDecision } from './response-capture.ts'
-import { judgeResponse, POLICY_FIELDS } from './response-policy.ts'
-import type { Lifetimes, PolicyConditions } from './response-policy.ts'
+import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
+import type { Lifetimes, PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
-import { isGoodOnError, remainingSeconds } from './reuse.ts'
-import { sendStored } from './send-stored.ts'
-import type { StoredResponse } from './stored-record.ts'
-import { variedFields } from './vary.ts'
+import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
+import { sendStored } from '../send-stored.ts'
+import type { StoredResponse } from '../records/stored-record.ts'
+import { variedFields } from '../policy/vary.ts'
 
 /** A response that may be stored, as the handler gave it. */
 export interface FreshResponse {
@@ -148,7 +148,7 @@ export class HandlerRun implements CaptureObserver {
       return false
     }
     // What has followed by now knows nothing of the tags.
-    this.live.fail('ask')
+    this.live.fail('retry')
     this.#adopted = within
     this.#adoptedTags.push(...tags)
     return true
@@ -185,7 +185,7 @@ export class HandlerRun implements CaptureObserver {
     if (stale !== undefined) {
       const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
       if (status === 304 || isGood) {
-        this.live.fail('ask')
+        this.live.fail('retry')
         this.#withheld = { status, fields }
         return { action: 'withhold', isBodyWanted: false }
       }
@@ -206,9 +206,9 @@ export class HandlerRun implements CaptureObserver {
   #decideStoring(status: number, fields: Fields): boolean {
     const { maxBytes, nowMs, stores } = this.#conditions
     if (!stores) return false
-    const verdict = this.#judge(status, fields)
-    if ('refused' in verdict) {
-      this.#fail(status >= 500 ? 'failed' : 'refused', verdict.refused)
+    const decision = this.#storageOf(status, fields)
+    if ('refused' in decision) {
+      this.#fail(status >= 500 ? 'failed' : 'refused', decision.refused)
       return false
     }
     const length = lineOf(fields, 'content-length')
@@ -220,7 +220,7 @@ export class HandlerRun implements CaptureObserver {
     const own = Object.entries(fields).filter(
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
-    const { lifetimes, unstored } = verdict
+    const { lifetimes, unstored } = decision
     this.#fresh = {
       status,
       fields: { date: toHttpDate(receivedMs), ...storableFields(Object.fromEntries(own), unstored) },
@@ -259,7 +259,7 @@ export class HandlerRun implements CaptureObserver {
     this.#resolve({ ...fresh, body })
   }
 
-  #judge(status: number, fields: Fields) {
+  #storageOf(status: number, fields: Fields) {
     const { isAuthorized, nowMs, targetedFields } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
@@ -268,7 +268,7 @@ export class HandlerRun implements CaptureObserver {
       targetedFields,
       isAuthorized: isAuthorized || this.#isIdentified,
     }
-    return judgeResponse({ status, fields, receivedMs: nowMs() }, conditions)
+    return storageOf({ status, fields, receivedMs: nowMs() }, conditions)
   }
 
   get #isIdentified(): boolean {
@@ -285,7 +285,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #fail(reason: UnstoredError['reason'], detail: string): void {
-    this.live.fail(reason === 'aborted' ? 'ask' : 'alone')
+    this.live.fail(reason === 'aborted' ? 'retry' : 'alone')
     this.#reject(new UnstoredError(reason, detail, reason === 'failed' ? this.#conditions.stale : undefined))
   }
 
@@ -323,22 +323,22 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
     const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
-    const judged: Fields = { ...this.#before, ...updated }
+    const evaluated: Fields = { ...this.#before, ...updated }
     // What is about this very answer counts as it came, or not at all.
     for (const name of ['age', 'date', 'set-cookie']) {
       const value = fields[name]
-      if (value === undefined) delete judged[name]
-      else judged[name] = value
+      if (value === undefined) delete evaluated[name]
+      else evaluated[name] = value
     }
-    const verdict = this.#judge(stale.status, judged)
-    if ('refused' in verdict) {
-      this.#fail('refused', verdict.refused)
+    const decision = this.#storageOf(stale.status, evaluated)
+    if ('refused' in decision) {
+      this.#fail('refused', decision.refused)
       return { ...stale, fields: updated }
     }
-    const { lifetimes, unstored } = verdict
+    const { lifetimes, unstored } = decision
     const { status, removed } = stale
     const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
-    this.#resolve({ ...stored, names: variedFields(judged, []), body })
+    this.#resolve({ ...stored, names: variedFields(evaluated, []), body })
     return { ...stale, ...stored }
   }
 }
