@@ -1,13 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { ownKeyText } from '../engine/cache-key.ts'
-import type { CacheCore } from '../engine/engine.ts'
-import { resolveLoading } from '../engine/load/get-or-set-options.ts'
-import type { LoadContext, ResolvedLoading } from '../engine/load/get-or-set-options.ts'
-import type { Fitness } from '../engine/load/read-through.ts'
-import type { Generations } from '../engine/invalidate/tags.ts'
+import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, Generations, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
-import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -77,7 +72,7 @@ export class ResponseCache {
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
 
-  readonly #nameOf = (key: string): string => coreOf(this.cache).parts.storedKey(key)
+  readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #store: ResponseStore
 
@@ -118,8 +113,8 @@ export class ResponseCache {
     const key = ownKeyText('http', this.#keyParts(exchange))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
-    const core = coreOf(this.cache)
-    return this.#answerFrom(core, {
+    const engine = engineOf(this.cache)
+    return this.#answerFrom(engine, {
       exchange,
       key,
       name: this.#nameOf(key),
@@ -127,19 +122,19 @@ export class ResponseCache {
       directives,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
-      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
     })
   }
 
-  async #answerFrom(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
+  async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { request, response } = lookup.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
-    if (!onlyLooks && !lookup.isAuthorized) return this.#share(core, lookup)
-    const found = await this.#look(core, lookup)
-    const fitness = found === undefined ? 'unfit' : this.#judge(found, lookup)
-    if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(core, lookup, found, undefined)
+    if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
+    const found = await this.#look(engine, lookup)
+    const freshness = found === undefined ? 'unusable' : this.#judge(found, lookup)
+    if (found?.kind === 'response' && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
+      return this.#send(engine, lookup, found, undefined)
     }
     if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -151,11 +146,11 @@ export class ResponseCache {
     if (isOthers || this.#isAlone(authorizedName(lookup))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
     }
-    return this.#share(core, lookup)
+    return this.#share(engine, lookup)
   }
 
   /** Answers by what one handler call gives for all that ask at once. */
-  async #share(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
+  async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
     let waits = !this.#isAlone(lookup.name)
@@ -167,10 +162,10 @@ export class ResponseCache {
         const followed =
           live === undefined
             ? 'retry'
-            : await followLive(core, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+            : await followLive(engine, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const result = await this.#readThrough(core, lookup, waits, waiting.signal)
+        const result = await this.#readThrough(engine, lookup, waits, waiting.signal)
         if (result === 'leading') return false
         if (waiting.isGone) return true
         if (result === 'aborted') {
@@ -183,7 +178,7 @@ export class ResponseCache {
         const reason = forwardReason(lookup, result.old)
         old = result.old
         if (record === undefined) break
-        if (record.kind === 'variants') return await this.#share(core, variantLookup(lookup, record, this.#nameOf))
+        if (record.kind === 'variants') return await this.#share(engine, variantLookup(lookup, record, this.#nameOf))
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
@@ -194,14 +189,14 @@ export class ResponseCache {
         }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
-          const fitness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
+          const freshness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
           if (isValidatorFor(record, lookup)) old = record
-          if (fitness === 'unfit') break
-          if (fitness === 'stale') continue
+          if (freshness === 'unusable') break
+          if (freshness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
         const isCollapsed = isJoined && (this.#ended.get(lookup.name) ?? Infinity) > lookup.startedMs
-        return await this.#send(core, lookup, record, isCollapsed ? reason : undefined)
+        return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
@@ -244,7 +239,7 @@ export class ResponseCache {
 
   /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
   async #readThrough(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
     signal: AbortSignal,
@@ -254,7 +249,7 @@ export class ResponseCache {
     let generations: Generations | undefined
     let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
-      core
+      engine
         .getOrSet({
           name,
           required: [],
@@ -268,10 +263,10 @@ export class ResponseCache {
             const record = decodeRecord(value, key)
             if (record?.kind === 'response' && isValidatorFor(record, lookup)) old = record
             const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
-            const fitness = isOfUse ? this.#judge(record, lookup) : 'unfit'
+            const freshness = isOfUse ? this.#judge(record, lookup) : 'unusable'
             // What was found is judged, and what another has loaded is not.
-            isJoined = fitness === 'unfit'
-            return fitness
+            isJoined = freshness === 'unusable'
+            return freshness
           },
           onLease: (given) => void (generations = given),
           load: async (context) => {
@@ -282,9 +277,9 @@ export class ResponseCache {
             this.#lead(lookup.exchange.request, run)
             if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
             resolve('leading')
-            return this.#keep(core, lookup, run, context)
+            return this.#keep(engine, lookup, run, context)
           },
-          reload: (context) => this.#reload(core, lookup, context),
+          reload: (context) => this.#reload(engine, lookup, context),
         })
         .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
         .catch((error: unknown) => {
@@ -325,7 +320,7 @@ export class ResponseCache {
   }
 
   /** Runs the handler while others are served the stale response. */
-  async #reload(core: CacheCore, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
+  async #reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
     const { exchange, variants } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
@@ -337,11 +332,11 @@ export class ResponseCache {
     const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
-    return this.#keep(core, lookup, run, context)
+    return this.#keep(engine, lookup, run, context)
   }
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
-  async #keep(core: CacheCore, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+  async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
       this.#ended.set(lookup.name, performance.now())
@@ -350,7 +345,7 @@ export class ResponseCache {
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      return await this.#store.response(core, lookup, fresh, context)
+      return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       if (lookup.isAuthorized) {
@@ -362,23 +357,23 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized }: ResponseLookup): Fitness {
+  #judge(record: StoredRecord, { directives, isAuthorized }: ResponseLookup): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
-    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
-    if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+    if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
     const freshness = freshnessOf(record, directives, nowMs)
-    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unfit'
+    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
   }
 
   /** What is stored for a lookup; takes no lease. */
-  async #look(core: CacheCore, lookup: ResponseLookup): Promise<StoredRecord | undefined> {
-    const found = decodeRecord(await core.reads.get(lookup.name, []), lookup.key)
-    return found?.kind === 'variants' ? this.#look(core, variantLookup(lookup, found, this.#nameOf)) : found
+  async #look(engine: CacheEngine, lookup: ResponseLookup): Promise<StoredRecord | undefined> {
+    const found = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+    return found?.kind === 'variants' ? this.#look(engine, variantLookup(lookup, found, this.#nameOf)) : found
   }
 
   async #send(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     stored: StoredResponse,
     waitedFor: ForwardReason | undefined,
@@ -389,7 +384,7 @@ export class ResponseCache {
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
-      await core.writes.delete(lookup.name)
+      await engine.delete(lookup.name)
       return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
     }
     if (response.headersSent || response.destroyed) return true

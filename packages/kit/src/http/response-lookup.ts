@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { LoadContext } from '../engine/load/get-or-set-options.ts'
+import type { LoadContext } from '../engine/engine.ts'
 import type { ForwardReason } from './cache-status.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
 import type { RequestTarget } from './policy/request-key.ts'

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from 'memcache-ts-protocol'
 
-const MOST_WATCHED = 10_000
+const MAX_WATCHED = 10_000
 
 /**
  * Stale values that another process has claimed to load anew. memcached gives that right once: where the process died, nobody
@@ -9,7 +9,7 @@ const MOST_WATCHED = 10_000
  * try. The same holds after a loader's error: one attempt in the time of a lease.
  */
 export class AbandonedClaims {
-  readonly #seen = new LRUCache<string, { casUnique: bigint; sinceMs: number }>({ max: MOST_WATCHED })
+  readonly #seen = new LRUCache<string, { casUnique: bigint; sinceMs: number }>({ max: MAX_WATCHED })
   readonly #leaseMs: number
   readonly #clock: Clock
 

@@ -48,7 +48,7 @@ export interface MemoryStamp {
 /** How long a value in memory is believed without asking: no value is staler than that. */
 const FRESH_MS = 1000
 /** Deleted keys that are remembered, for as long as older answers may be under way. */
-const MOST_DELETIONS = 10_000
+const MAX_DELETIONS = 10_000
 /** What an item takes besides its bytes. */
 const OVERHEAD_BYTES = 200
 
@@ -153,7 +153,7 @@ export class MemoryTier {
     this.#items.delete(key)
     this.#deletions++
     this.#deleted.set(key, this.#deletions)
-    if (this.#deleted.size <= MOST_DELETIONS) return
+    if (this.#deleted.size <= MAX_DELETIONS) return
     this.#deleted = new Map()
     this.#forgotten = this.#deletions
   }

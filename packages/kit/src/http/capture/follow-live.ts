@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { attempt, AWAY } from '../../engine/or-unavailable.ts'
-import type { CacheCore } from '../../engine/engine.ts'
-import type { Generations } from '../../engine/invalidate/tags.ts'
+import { UNAVAILABLE } from '../../engine/engine.ts'
+import type { CacheEngine, Generations } from '../../engine/engine.ts'
 import { groupTags } from '../policy/cache-groups.ts'
 import { cacheStatusField } from '../cache-status.ts'
 import { isNotModified } from '../policy/conditional.ts'
@@ -30,22 +29,22 @@ export type Followed = 'sent' | NotShared
  * @param vary the request fields that are in every key.
  */
 export async function followLive(
-  core: CacheCore,
+  engine: CacheEngine,
   lookup: ResponseLookup,
   run: LiveRun,
   { signal, vary, nowMs }: { signal: AbortSignal; vary: readonly string[]; nowMs: () => number },
 ): Promise<Followed> {
   const { response, request } = lookup.exchange
-  const { tags, report } = core.parts
-  report.stats.coalesced++
-  const reading = attempt(tags.read(Object.keys(run.generations)), report)
+  const { tags, host } = engine
+  host.report.stats.coalesced++
+  const reading = tags.read(Object.keys(run.generations))
   const head = await run.response.head(signal)
   const current = await reading
   if (signal.aborted || response.destroyed || response.headersSent) return response.destroyed ? 'sent' : 'alone'
   if (typeof head === 'string') return head
   // What was invalidated after the handler began must not reach a client that asked after the invalidation.
-  if (current === AWAY || tags.judge(run.generations, current) !== 'same') return 'alone'
-  if (!(await areGroupsUnchanged(core, run, head))) return 'alone'
+  if (current === UNAVAILABLE || !tags.areSame(run.generations, current)) return 'alone'
+  if (!(await areGroupsUnchanged(engine, run, head))) return 'alone'
   if (!isSameVariant(head, lookup, run, vary)) return head.length === undefined ? 'alone' : 'retry'
   if (lookup.isAuthorized && !head.lifetimes.isShared) return 'alone'
   if (freshnessOf(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
@@ -64,14 +63,12 @@ export async function followLive(
 }
 
 /** Whether none of the groups that the head names can have been invalidated since the handler began. */
-async function areGroupsUnchanged(core: CacheCore, run: LiveRun, head: LiveHead): Promise<boolean> {
+async function areGroupsUnchanged(engine: CacheEngine, run: LiveRun, head: LiveHead): Promise<boolean> {
   const { request } = run.lookup.exchange
   const groups = groupTags(request, head.fields, 'cache-groups')
   if (groups.length === 0) return true
-  const { tags, report, tagKey } = core.parts
-  const keys = groups.map((group) => tagKey(group))
-  const since = await attempt(tags.readSince(keys, run.lookup.startedMs), report)
-  return since !== AWAY && since !== undefined
+  const keys = groups.map((group) => engine.tagKey(group))
+  return engine.tags.areUnchangedSince(keys, run.lookup.startedMs)
 }
 
 function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun, vary: readonly string[]): boolean {

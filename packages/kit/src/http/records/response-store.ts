@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheCore } from '../../engine/engine.ts'
-import type { LoadContext } from '../../engine/load/get-or-set-options.ts'
+import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
 import { variantKey } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
@@ -33,7 +32,12 @@ export class ResponseStore {
     this.#nowMs = nowMs
   }
 
-  async response(core: CacheCore, lookup: ResponseLookup, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
+  async response(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    fresh: FreshResponse,
+    context: LoadContext,
+  ): Promise<Buffer> {
     const { key, variants, tagKeys } = lookup
     const { status, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
@@ -50,12 +54,12 @@ export class ResponseStore {
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
       // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new list.
-      await core.writes.set(variants.name, list, VARIANTS_TTL, tagKeys)
+      await engine.set(variants.name, { value: list, ttlSeconds: VARIANTS_TTL, tagKeys })
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
     const own = variantKey(lookup, id, all)
     const kept: Ttl = `${seconds + KEPT_STALE_SECONDS}s`
-    await core.writes.set(this.#nameOf(own), encodeRecord({ ...stored, key: own }), kept, tagKeys)
+    await engine.set(this.#nameOf(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
     context.setTtlSeconds(VARIANTS_TTL)
     return list
   }
