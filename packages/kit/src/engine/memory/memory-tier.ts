@@ -3,7 +3,7 @@ import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-pro
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { CacheStats } from '../observe/cache-stats.ts'
 import { canFreeze, copyValue, freezeValue } from '../values/copy-value.ts'
-import type { EntryFacts } from '../values/entry.ts'
+import type { EntryFacts } from '../values/kit-codec.ts'
 
 /** Options of values in memory, in front of memcached. */
 export interface MemoryOptions {

@@ -2,8 +2,8 @@ import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Fetched, StoredItem } from '../store/cache-store.ts'
 import { copyValue } from '../values/copy-value.ts'
-import { factsOf, valueOf } from '../values/entry.ts'
-import type { EntryFacts } from '../values/entry.ts'
+import { factsOf, valueOf } from '../values/kit-codec.ts'
+import type { EntryFacts } from '../values/kit-codec.ts'
 import type { HeldLease } from '../load/lease-keeper.ts'
 import type { MemoryItem, MemoryStamp } from '../memory/memory-tier.ts'
 import { NO_GENERATIONS } from '../invalidate/tags.ts'
@@ -238,7 +238,8 @@ export class Lookups {
     if (state === UNAVAILABLE) return CACHE_UNAVAILABLE
     if (state === 'invalid') return this.#drop(name, item)
     const isStale = fetched.stale || state === 'stale'
-    const shared = new SharedValue(value, stamp === undefined)
+    // Without a stamp the value is the one that memory keeps.
+    const shared = new SharedValue(value, memory !== undefined && stamp === undefined)
     if (isStale) {
       const { claimed, unclaimed = false } = fetched
       return { kind: 'stale', value: shared, item, claimed, claimable: !fetched.stale || unclaimed, generations }

@@ -3,7 +3,7 @@ import { ttlToSeconds } from 'memcache-ts-protocol'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { CacheStore } from './cache-store.ts'
-import { Entry } from '../values/entry.ts'
+import { Entry } from '../values/kit-codec.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 
 /** A value to store. */
