@@ -56,7 +56,7 @@ export async function measureInstalls({ others = true } = {}) {
         if (round > 0) times.push(time)
       }
     }
-    return installs.map(({ name, project, times }) => ({ name, ...sizeOf(project), importMs: median(times) }))
+    return installs.map(({ name, project, times }) => Object.assign(sizeOf(project), { name, importMs: median(times) }))
   } finally {
     rmSync(folder, { recursive: true })
   }
