@@ -11,8 +11,11 @@ import { lineOf } from './fields.ts'
 import { followLive } from './capture/follow-live.ts'
 import type { LiveRun } from './capture/follow-live.ts'
 import { HandlerRun, UnstoredError } from './capture/handler-run.ts'
+import type { RunPurpose } from './capture/handler-run.ts'
+import { relay } from './capture/relay.ts'
+import type { ClientOutput } from './capture/response-capture.ts'
 import { backgroundExchange } from './background-request.ts'
-import { authorizedName, forwardReason, isValidatorFor, staleOf, variantLookup } from './response-lookup.ts'
+import { authorizedName, forwardReason, isValidatorFor, staleOf, variantKey, variantLookup } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
 import { ResponseStore } from './records/response-store.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
@@ -21,11 +24,13 @@ import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-optio
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
 import type { Lifetimes } from './policy/storage-policy.ts'
+import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness.ts'
-import { needsBody, sendBy, sendStored } from './send-stored.ts'
+import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
-import type { StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
 import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
+import { preferredLanguage } from './policy/preferences.ts'
 import { variantOf } from './policy/vary.ts'
 import { Waiting } from './waiting.ts'
 
@@ -61,6 +66,9 @@ export class ResponseCache {
   readonly #options: ResponseCacheOptions
   readonly #resolved: ResolvedResponseCache
   readonly #loading: ResolvedLoading
+  /** Background requests that are given to the handler as if there were no cache. */
+  readonly #uncached = new WeakSet<IncomingMessage>()
+
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
@@ -68,6 +76,9 @@ export class ResponseCache {
 
   /** Handler calls that are under way under a lease, by key. */
   readonly #live = new Map<string, LiveRun>()
+
+  /** The keys of handler calls that are under way for a range or for a HEAD: others do not wait for them. */
+  readonly #aside = new Set<string>()
 
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
@@ -93,7 +104,7 @@ export class ResponseCache {
 
   /** Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer` whatever else holds of it. */
   isBackground(request: IncomingMessage): boolean {
-    return this.#background.has(request)
+    return this.#background.has(request) || this.#uncached.has(request)
   }
 
   /**
@@ -104,6 +115,7 @@ export class ResponseCache {
     const { request, response, url } = exchange
     const inBackground = this.#background.get(request)
     if (inBackground !== undefined) return this.#leadInBackground(exchange, inBackground)
+    if (this.#uncached.has(request)) return forward(response, { hit: false, forward: 'bypass' })
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
     const { rules, honoursRequests } = this.#resolved
     const reason = bypassReason(exchange, rules)
@@ -120,6 +132,8 @@ export class ResponseCache {
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      purpose: purposeOf(request),
+      varyRules: this.#resolved.varyRules,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
       tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
@@ -131,20 +145,22 @@ export class ResponseCache {
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
-    const found = await this.#look(engine, lookup)
-    const freshness = found === undefined ? 'unusable' : this.#freshnessFor(found, lookup)
-    if (found?.kind === 'response' && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
-      return this.#send(engine, lookup, found, undefined)
+    const { record: found, lookup: selected } = await this.#look(engine, lookup)
+    const freshness = found === undefined ? 'unusable' : this.#freshnessFor(found, selected)
+    if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
+      return this.#send(engine, selected, found, undefined)
     }
     if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
       sendBy(response)(504, undefined)
       return true
     }
-    if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isOthers = found?.kind === 'pass' || (found?.kind === 'response' && !found.lifetimes.isShared)
-    if (isOthers || this.#isAlone(authorizedName(lookup))) {
+    const isOthers = found?.kind === 'pass' || (isSendable(found) && !found.lifetimes.isShared)
+    if (lookup.isAuthorized && (isOthers || this.#isAlone(authorizedName(lookup)))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
+    }
+    if (onlyLooks && !mayLoad(lookup, found)) {
+      return forward(response, { hit: false, forward: forwardReason(selected, found) })
     }
     return this.#share(engine, lookup)
   }
@@ -153,7 +169,8 @@ export class ResponseCache {
   async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
-    let waits = !this.#isAlone(lookup.name)
+    // A response to a range, or to a HEAD, is of no use to most others.
+    let waits = lookup.purpose === 'whole' && !this.#aside.has(lookup.name) && !this.#isAlone(lookup.name)
     let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -178,7 +195,12 @@ export class ResponseCache {
         const reason = forwardReason(lookup, result.old)
         old = result.old
         if (record === undefined) break
-        if (record.kind === 'variants') return await this.#share(engine, variantLookup(lookup, record, this.#nameOf))
+        if (record.kind === 'variants') {
+          const selected = variantLookup(lookup, record, this.#nameOf)
+          const inLanguage = await this.#findByLanguage(engine, lookup, record)
+          if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
+          return await this.#share(engine, selected)
+        }
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
@@ -187,10 +209,15 @@ export class ResponseCache {
           waits = false
           continue
         }
+        if (record.kind === 'partial' && this.#freshnessFor(record, lookup) !== 'fresh') {
+          // It was loaded for another's range, and may be completed now.
+          if (!waits) break
+          continue
+        }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
           const freshness = this.#freshnessFor(record, { ...lookup, directives: NO_DIRECTIVES })
-          if (isValidatorFor(record, lookup)) old = record
+          if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
           if (freshness === 'unusable') break
           if (freshness === 'stale') continue
         }
@@ -201,7 +228,8 @@ export class ResponseCache {
     } finally {
       waiting.end()
     }
-    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
+    if (old === undefined || lookup.purpose !== 'whole')
+      return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
     return this.#lead(lookup.exchange.request, this.#runOf(lookup, lookup.exchange, await unpacked(old), false))
   }
@@ -226,6 +254,12 @@ export class ResponseCache {
     const end = (): void => {
       if (this.#live.get(name) === live) this.#live.delete(name)
     }
+    run.outcome.then(end, end)
+  }
+
+  #setAside({ name }: ResponseLookup, run: HandlerRun): void {
+    this.#aside.add(name)
+    const end = (): void => void this.#aside.delete(name)
     run.outcome.then(end, end)
   }
 
@@ -297,7 +331,8 @@ export class ResponseCache {
       }
       const run = this.#runOf(lookup, lookup.exchange, stale)
       this.#lead(lookup.exchange.request, run)
-      if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
+      if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
+      else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
       load.end(this.#keep(engine, lookup, run, context))
       return 'leading'
     } catch (error) {
@@ -309,7 +344,7 @@ export class ResponseCache {
   #runOf(
     lookup: ResponseLookup,
     { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
-    stale: StoredResponse | undefined,
+    old: StoredResponse | StoredPartial | undefined,
     stores = true,
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
@@ -320,10 +355,14 @@ export class ResponseCache {
       staleSeconds,
       targetedFields,
       maxBytes,
-      stale,
+      purpose: lookup.purpose,
+      stale: old?.kind === 'response' ? old : undefined,
+      partial: old?.kind === 'partial' ? old : undefined,
+      onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
       directives: lookup.directives,
-      forward: forwardReason(lookup, stale),
+      forward: forwardReason(lookup, old),
+      varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       application,
@@ -361,6 +400,8 @@ export class ResponseCache {
       return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
+      // It says nothing of the response to others, who find out for themselves.
+      if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
       if (lookup.isAuthorized) {
         // Others may be given what this client's credentials forbid to share.
         this.#leaveAlone(authorizedName(lookup))
@@ -370,30 +411,53 @@ export class ResponseCache {
     }
   }
 
-  #freshnessFor(record: StoredRecord, { directives, isAuthorized }: ResponseLookup): Freshness {
+  #freshnessFor(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
     if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
     if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
     const freshness = freshnessOf(record, directives, nowMs)
+    if (record.kind === 'partial') {
+      const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
+      return isOfUse ? 'fresh' : 'unusable'
+    }
     return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
   }
 
   /** What is stored for a lookup; takes no lease. */
-  async #look(engine: CacheEngine, lookup: ResponseLookup): Promise<StoredRecord | undefined> {
-    const found = decodeRecord(await engine.get(lookup.name, []), lookup.key)
-    return found?.kind === 'variants' ? this.#look(engine, variantLookup(lookup, found, this.#nameOf)) : found
+  async #look(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+  ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
+    const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+    if (record?.kind === 'variants') return this.#look(engine, variantLookup(lookup, record, this.#nameOf))
+    return { record, lookup }
+  }
+
+  /** A fresh response in the language that the client prefers to all others; takes no lease. */
+  async #findByLanguage(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    list: StoredVariants,
+  ): Promise<StoredResponse | undefined> {
+    const { languages } = this.#resolved.varyRules
+    if (languages === undefined || !list.names.includes('accept-language')) return undefined
+    const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
+    if (language === undefined || !languages.includes(language)) return undefined
+    const key = variantKey(lookup, list, language)
+    const record = decodeRecord(await engine.get(this.#nameOf(key), []), key)
+    return record?.kind === 'response' && this.#freshnessFor(record, lookup) === 'fresh' ? record : undefined
   }
 
   async #send(
     engine: CacheEngine,
     lookup: ResponseLookup,
-    stored: StoredResponse,
+    stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
   ): Promise<boolean> {
     const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
-    const isBodySent = needsBody(stored, request.headers, isHead)
+    const isBodySent = needsBody(response, stored, request.headers, isHead)
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
@@ -419,6 +483,14 @@ export class ResponseCache {
     return true
   }
 
+  /** Gives a client whose stored part could not be completed all of the response, by a request of its own. */
+  #loadUncached({ exchange }: ResponseLookup, client: ClientOutput): void {
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, this.#resolved.vary)
+    this.#uncached.add(request)
+    relay(response, client)
+    exchange.dispatch(request, response)
+  }
+
   #forwardOther({ request, response, url }: HttpExchange): boolean {
     const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
     if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
@@ -426,9 +498,9 @@ export class ResponseCache {
   }
 
   #keyParts(exchange: HttpExchange): readonly string[] {
-    const { vary, rules } = this.#resolved
+    const { vary, varyRules, rules } = this.#resolved
     const parts = requestKey(exchange, rules)
-    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers)]
+    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers, varyRules)]
   }
 }
 
@@ -439,9 +511,35 @@ function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse 
 }
 
 /** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
-async function unpacked(stored: StoredResponse | undefined): Promise<StoredResponse | undefined> {
+async function unpacked<Stored extends StoredResponse | StoredPartial>(
+  stored: Stored | undefined,
+): Promise<Stored | undefined> {
   const body = stored === undefined ? undefined : await unpackBody(stored)
   return stored === undefined || body === undefined ? undefined : { ...stored, compression: 'none', body }
+}
+
+/** What the handler is run for, where nothing is stored that answers the request. */
+function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
+  if (method === 'HEAD') return 'head'
+  return isSingleRange(headers) ? 'range' : 'whole'
+}
+
+/**
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
+ * combined with a stored part. What is stored whole is not given up for a part.
+ */
+function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
+  if (purpose === 'head') return found?.kind === 'response'
+  return purpose === 'range' && exchange.request.method === 'GET' && (found === undefined || found.kind === 'partial')
+}
+
+function isSendable(record: StoredRecord | undefined): record is StoredResponse | StoredPartial {
+  return record?.kind === 'response' || record?.kind === 'partial'
+}
+
+function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
+  const validators = sentValidators(response, { fields, removed })
+  return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }
 
 /** Whether a response is good for another request without asking for it. */

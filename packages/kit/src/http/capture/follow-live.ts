@@ -9,7 +9,7 @@ import { forwardReason } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { freshnessOf, remainingSeconds } from '../policy/freshness.ts'
 import { NO_DIRECTIVES } from '../policy/request-directives.ts'
-import { sendBy, setStoredFields } from '../send-stored.ts'
+import { sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
 import { variantOf } from '../policy/vary.ts'
 
 /** A handler call of this process that is under way, which others may follow. */
@@ -52,7 +52,7 @@ export async function followLive(
   const still = run.response.now
   if (typeof still === 'string') return still
   sendHead(response, head, lookup, nowMs())
-  if (isNotModified(request.headers, head.status, head.fields, head.receivedMs)) {
+  if (isNotModified(request.headers, head.status, sentValidators(response, head), head.receivedMs)) {
     sendBy(response)(304, undefined)
     return 'sent'
   }
@@ -74,13 +74,15 @@ async function areGroupsUnchanged(engine: CacheEngine, run: LiveRun, head: LiveH
 function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun, vary: readonly string[]): boolean {
   const selecting = names.filter((name) => !vary.includes(name))
   if (selecting.length === 0) return true
-  const [own, others] = [lookup, run.lookup].map(({ exchange }) => variantOf(selecting, exchange.request.headers))
+  const [own, others] = [lookup, run.lookup].map(({ exchange }) =>
+    variantOf(selecting, exchange.request.headers, lookup.varyRules),
+  )
   return own === others
 }
 
 function sendHead(response: ServerResponse, head: LiveHead, lookup: ResponseLookup, nowMs: number): void {
   const { headers } = lookup.exchange.request
-  const isKnown = isNotModified(headers, head.status, head.fields, head.receivedMs)
+  const isKnown = isNotModified(headers, head.status, sentValidators(response, head), head.receivedMs)
   const cacheStatus = cacheStatusField({
     hit: false,
     forward: forwardReason(lookup, undefined),
