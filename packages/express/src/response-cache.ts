@@ -1,13 +1,9 @@
 import type { Application, Request, RequestHandler } from 'express'
-import {
-  checkOptions,
-  MemcacheOptionError,
-  RESPONSE_CACHE_HINTS,
-  RESPONSE_CACHE_OPTIONS,
-  ResponseCache,
-  ttlToSeconds,
-} from 'memcache-ts'
-import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, ttlToSeconds } from 'memcache-ts/adapter'
+import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS, ResponseCache } from 'memcache-ts/http'
+import type { Ttl } from 'memcache-ts'
+import type { ResponseCacheOptions } from 'memcache-ts/http'
 
 /** Options of `cacheResponse`. */
 export interface CacheResponseOptions extends ResponseCacheOptions {
@@ -19,7 +15,7 @@ export interface CacheResponseOptions extends ResponseCacheOptions {
   condition?: ((request: Request) => boolean) | undefined
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   ...RESPONSE_CACHE_OPTIONS,
   'tags',
   'key',
@@ -38,7 +34,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): Request
   return (request, response, next) => {
     // What changes something invalidates, whatever is answered from the cache.
     const isRead = request.method === 'GET' || request.method === 'HEAD'
-    if (condition !== undefined && isRead && !responses.isMadeUp(request) && !condition(request)) return next()
+    if (condition !== undefined && isRead && !responses.isBackground(request) && !condition(request)) return next()
     responses
       .answer({
         request,
@@ -63,7 +59,7 @@ function toOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
     ttlToSeconds(options)
     return { ttlSeconds: options }
   }
-  checkOptions('cacheResponse', options, KNOWN, RESPONSE_CACHE_HINTS)
+  checkOptions('cacheResponse', options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
   if (typeof options.tags === 'string')
     throw new MemcacheOptionError('tags must be a list, or a function that gives one')
   return options

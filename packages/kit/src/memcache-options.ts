@@ -10,13 +10,13 @@ import {
   ttlToSeconds,
 } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
-import { prefixText } from './cache-key.ts'
-import type { Servers } from './choose-servers.ts'
+import { prefixText } from './engine/cache-key.ts'
+import type { Servers } from './servers/choose-servers.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
-import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './cache/get-or-set-options.ts'
-import type { LoadingDefaults, LoadingOptions } from './cache/get-or-set-options.ts'
-import type { MemoryOptions } from './cache/memory-tier.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './engine/load/get-or-set-options.ts'
+import type { LoadingDefaults, LoadingOptions } from './engine/load/get-or-set-options.ts'
+import type { MemoryOptions } from './engine/memory/memory-tier.ts'
 
 /** Options of `memcache`. */
 export interface MemcacheOptions {

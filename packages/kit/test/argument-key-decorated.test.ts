@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { argumentParts } from '../src/argument-key.ts'
+import { argumentParts } from '../src/declare/argument-key.ts'
 
 class Tenants extends Map<string, number> {
   readonly #tenant: string

@@ -2,9 +2,9 @@ import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { describe, expect, it } from 'vitest'
-import { argumentParts } from '../src/argument-key.ts'
-import { keyText, userKey } from '../src/cache-key.ts'
-import { defineCache } from '../src/define-cache.ts'
+import { argumentParts } from '../src/declare/argument-key.ts'
+import { keyText, userKey } from '../src/engine/cache-key.ts'
+import { defineCache } from '../src/declare/define-cache.ts'
 import { openCache } from './open-cache.ts'
 
 /** Pairs of values a run: `npm run judge -- keys` has a million of them. */

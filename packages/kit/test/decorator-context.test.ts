@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Observable } from 'rxjs'
 import { CacheConfig, Cached, cached, CacheEvict, cacheOf, CachePut, defineCache } from '../src/index.ts'
-import { countParameters } from '../src/decorators/formal-parameters.ts'
+import { countParameters } from '../src/declare/decorators/formal-parameters.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import type { AdaptiveStore } from '../src/cache/adaptive-store.ts'
-import { LeaseKeeper } from '../src/cache/lease-keeper.ts'
+import type { AdaptiveStore } from '../src/engine/store/adaptive-store.ts'
+import { LeaseKeeper } from '../src/engine/load/lease-keeper.ts'
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Abandonment } from '../src/cache/abandonment.ts'
-import { LoadDeadlines } from '../src/cache/load-deadlines.ts'
+import { Abandonment } from '../src/engine/load/abandonment.ts'
+import { LoadDeadlines } from '../src/engine/load/load-deadlines.ts'
 
 describe('the time limits of loads', () => {
   beforeEach(() => void vi.useFakeTimers())

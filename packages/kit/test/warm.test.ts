@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { defineCache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
-import { HotKeys } from '../src/warming/hot-keys.ts'
-import { ProgressBar } from '../src/warming/progress-bar.ts'
+import { HotKeys } from '../src/declare/warm/hot-keys.ts'
+import { ProgressBar } from '../src/declare/warm/progress-bar.ts'
 import { openCache } from './open-cache.ts'
 
 const ids = Array.from({ length: 250 }, (_, index) => index)

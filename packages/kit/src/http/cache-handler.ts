@@ -49,7 +49,7 @@ export function cacheHandler<
     // The compatibility API of node:http2 has what is used of these.
     const raw = request as unknown as IncomingMessage
     const isRead = raw.method === 'GET' || raw.method === 'HEAD'
-    if (isRead && condition !== undefined && !responses.isMadeUp(raw) && !condition(request)) {
+    if (isRead && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
       handler(request, response)
       return
     }

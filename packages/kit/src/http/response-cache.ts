@@ -1,41 +1,41 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { ownKeyText } from '../cache-key.ts'
-import type { CacheCore } from '../cache/cache-core.ts'
-import { resolveLoading } from '../cache/get-or-set-options.ts'
-import type { LoadContext, ResolvedLoading } from '../cache/get-or-set-options.ts'
-import type { Fitness } from '../cache/read-through.ts'
-import type { Generations } from '../cache/tags.ts'
+import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, Generations, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
-import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { groupTags } from './cache-groups.ts'
+import { groupTags } from './policy/cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
 import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { lineOf } from './fields.ts'
-import { followLive } from './follow-live.ts'
-import type { LiveRun } from './follow-live.ts'
-import { HandlerRun, UnstoredError } from './handler-run.ts'
-import { madeUpExchange } from './made-up-exchange.ts'
-import { authorizedName, forwardReason, isValidatorFor, staleOf, variantQuestion } from './question.ts'
-import type { HttpExchange, Question } from './question.ts'
-import { RecordKeeper } from './record-keeper.ts'
-import { NO_DIRECTIVES, requestDirectives } from './request-directives.ts'
-import { bypassReason, isIdentified, requestKey, tellsUsersApart } from './request-key.ts'
+import { followLive } from './capture/follow-live.ts'
+import type { LiveRun } from './capture/follow-live.ts'
+import { HandlerRun, UnstoredError } from './capture/handler-run.ts'
+import type { RunPurpose } from './capture/handler-run.ts'
+import { relay } from './capture/relay.ts'
+import type { ClientOutput } from './capture/response-capture.ts'
+import { backgroundExchange } from './background-request.ts'
+import { authorizedName, forwardReason, isValidatorFor, staleOf, variantKey, variantLookup } from './response-lookup.ts'
+import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
+import { ResponseStore } from './records/response-store.ts'
+import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
+import { bypassReason, isIdentified, requestKey, tellsUsersApart } from './policy/request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
-import { beforeHead } from './response-head-hook.ts'
-import type { Lifetimes } from './response-policy.ts'
-import { isGoodOnError, judgeReuse, remainingSeconds } from './reuse.ts'
-import { needsBody, sendBy, sendStored } from './send-stored.ts'
-import { decodeRecord, unpackBody } from './stored-record.ts'
-import type { StoredRecord, StoredResponse } from './stored-record.ts'
+import { beforeHead } from './capture/response-head-hook.ts'
+import type { Lifetimes } from './policy/storage-policy.ts'
+import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
+import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness.ts'
+import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
+import { decodeRecord, unpackBody } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
 import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
-import { variantOf } from './vary.ts'
+import { preferredLanguage } from './policy/preferences.ts'
+import { variantOf } from './policy/vary.ts'
 import { Waiting } from './waiting.ts'
 
-/** What was found for a question, and whether it is what another request's handler has just given. */
-interface Asked {
+/** What was found for a lookup, and whether it is what another request's handler has just given. */
+interface Found {
   readonly record: StoredRecord | undefined
   readonly isJoined: boolean
   /** What is stored, and could not be served. */
@@ -45,10 +45,10 @@ interface Asked {
 /** How long nobody waits for another's answer where one could not be stored. */
 const PASS_SECONDS = 10
 /** How often a request waits again after an answer that was broken off. */
-const MOST_ATTEMPTS = 3
+const MAX_ATTEMPTS = 3
 /** How long a handler may take to revalidate in the background. */
-const LONGEST_IN_BACKGROUND_MS = 30_000
-const MOST_REMEMBERED = 10_000
+const MAX_IN_BACKGROUND_MS = 30_000
+const MAX_REMEMBERED = 10_000
 
 /** Runs whose responses are being captured, by their requests: a response cache inside another must not wait for itself. */
 const capturing = new WeakMap<IncomingMessage, HandlerRun>()
@@ -66,26 +66,32 @@ export class ResponseCache {
   readonly #options: ResponseCacheOptions
   readonly #resolved: ResolvedResponseCache
   readonly #loading: ResolvedLoading
-  /** Runs in the background, by the requests that were made up for them. */
+  /** Background requests that are given to the handler as if there were no cache. */
+  readonly #uncached = new WeakSet<IncomingMessage>()
+
+  /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
-  readonly #alone = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+  readonly #alone = new LRUCache<string, number>({ max: MAX_REMEMBERED })
 
   /** Handler calls that are under way under a lease, by key. */
   readonly #live = new Map<string, LiveRun>()
 
-  /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
-  readonly #ended = new LRUCache<string, number>({ max: MOST_REMEMBERED })
+  /** The keys of handler calls that are under way for a range or for a HEAD: others do not wait for them. */
+  readonly #aside = new Set<string>()
 
-  readonly #nameOf = (key: string): string => coreOf(this.cache).parts.storedKey(key)
+  /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
+  readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+
+  readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
-  readonly #keeper: RecordKeeper
+  readonly #store: ResponseStore
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
-    this.#keeper = new RecordKeeper(this.#resolved.vary, this.#nameOf, this.#nowMs)
+    this.#store = new ResponseStore(this.#resolved.vary, this.#nameOf, this.#nowMs)
     // How long a handler may take is the application's.
     const loading = resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS)
     this.#loading = { ...loading, staleSeconds: KEPT_STALE_SECONDS }
@@ -96,9 +102,9 @@ export class ResponseCache {
     return this.#options.cache ?? getDefaultMemcache()
   }
 
-  /** Whether this is a request that was made up here, to revalidate what others are served stale; it goes to `answer` whatever else is said of it. */
-  isMadeUp(request: IncomingMessage): boolean {
-    return this.#background.has(request)
+  /** Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer` whatever else holds of it. */
+  isBackground(request: IncomingMessage): boolean {
+    return this.#background.has(request) || this.#uncached.has(request)
   }
 
   /**
@@ -109,6 +115,7 @@ export class ResponseCache {
     const { request, response, url } = exchange
     const inBackground = this.#background.get(request)
     if (inBackground !== undefined) return this.#leadInBackground(exchange, inBackground)
+    if (this.#uncached.has(request)) return forward(response, { hit: false, forward: 'bypass' })
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
     const { rules, honoursRequests } = this.#resolved
     const reason = bypassReason(exchange, rules)
@@ -118,97 +125,113 @@ export class ResponseCache {
     const key = ownKeyText('http', this.#keyParts(exchange))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
-    const core = coreOf(this.cache)
-    return this.#answerFrom(core, {
+    const engine = engineOf(this.cache)
+    return this.#answerFrom(engine, {
       exchange,
       key,
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      purpose: purposeOf(request),
+      varyRules: this.#resolved.varyRules,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
-      askedMs: performance.now(),
-      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+      startedMs: performance.now(),
+      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
     })
   }
 
-  async #answerFrom(core: CacheCore, question: Question): Promise<boolean> {
-    const { request, response } = question.exchange
+  async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
+    const { request, response } = lookup.exchange
     const { headers } = request
-    const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || question.directives.onlyIfCached
-    if (!onlyLooks && !question.isAuthorized) return this.#share(core, question)
-    const found = await this.#look(core, question)
-    const fitness = found === undefined ? 'unfit' : this.#judge(found, question)
-    if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(core, question, found, undefined)
+    const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
+    if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
+    const { record: found, lookup: selected } = await this.#look(engine, lookup)
+    const freshness = found === undefined ? 'unusable' : this.#judge(found, selected)
+    if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
+      return this.#send(engine, selected, found, undefined)
     }
-    if (question.directives.onlyIfCached) {
+    if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
       sendBy(response)(504, undefined)
       return true
     }
-    if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isOthers = found?.kind === 'pass' || (found?.kind === 'response' && !found.lifetimes.isShared)
-    if (isOthers || this.#isAlone(authorizedName(question))) {
+    const isOthers = found?.kind === 'pass' || (isSendable(found) && !found.lifetimes.isShared)
+    if (lookup.isAuthorized && (isOthers || this.#isAlone(authorizedName(lookup)))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
     }
-    return this.#share(core, question)
+    if (onlyLooks && !mayLoad(lookup, found)) {
+      return forward(response, { hit: false, forward: forwardReason(selected, found) })
+    }
+    return this.#share(engine, lookup)
   }
 
   /** Answers by what one handler call gives for all that ask at once. */
-  async #share(core: CacheCore, question: Question): Promise<boolean> {
-    const { response } = question.exchange
+  async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
+    const { response } = lookup.exchange
     const waiting = new Waiting(response)
-    let waits = !this.#isAlone(question.name)
+    // A response to a range, or to a HEAD, is of no use to most others.
+    let waits = lookup.purpose === 'whole' && !this.#aside.has(lookup.name) && !this.#isAlone(lookup.name)
     let old: StoredResponse | undefined
     try {
-      for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-        const live = waits ? this.#live.get(question.name) : undefined
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const live = waits ? this.#live.get(lookup.name) : undefined
         const { signal } = waiting
         const followed =
           live === undefined
-            ? 'ask'
-            : await followLive(core, question, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+            ? 'retry'
+            : await followLive(engine, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const asked = await this.#ask(core, question, waits, waiting.signal)
-        if (asked === 'leading') return false
+        const result = await this.#readThrough(engine, lookup, waits, waiting.signal)
+        if (result === 'leading') return false
         if (waiting.isGone) return true
-        if (asked === 'aborted') {
+        if (result === 'aborted') {
           if (!waiting.signal.aborted) continue
           // It has waited as long as it may: those after it need not.
-          this.#leaveAlone(question.name)
+          this.#leaveAlone(lookup.name)
           break
         }
-        const { record, isJoined } = asked
-        const reason = forwardReason(question, asked.old)
-        old = asked.old
+        const { record, isJoined } = result
+        const reason = forwardReason(lookup, result.old)
+        old = result.old
         if (record === undefined) break
-        if (record.kind === 'variants') return await this.#share(core, variantQuestion(question, record, this.#nameOf))
+        if (record.kind === 'variants') {
+          const selected = variantLookup(lookup, record, this.#nameOf)
+          const inLanguage = await this.#findByLanguage(engine, lookup, record)
+          if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
+          return await this.#share(engine, selected)
+        }
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
-          this.#leaveAlone(question.name)
+          this.#leaveAlone(lookup.name)
           if (isJoined) break
           waits = false
           continue
         }
+        if (record.kind === 'partial' && this.#judge(record, lookup) !== 'fresh') {
+          // It was loaded for another's range, and may be completed now.
+          if (!waits) break
+          continue
+        }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
-          const fitness = this.#judge(record, { ...question, directives: NO_DIRECTIVES })
-          if (isValidatorFor(record, question)) old = record
-          if (fitness === 'unfit') break
-          if (fitness === 'stale') continue
+          const freshness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
+          if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
+          if (freshness === 'unusable') break
+          if (freshness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
-        const isCollapsed = isJoined && (this.#ended.get(question.name) ?? Infinity) > question.askedMs
-        return await this.#send(core, question, record, isCollapsed ? reason : undefined)
+        const isCollapsed = isJoined && (this.#ended.get(lookup.name) ?? Infinity) > lookup.startedMs
+        return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
     }
-    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+    if (old === undefined || lookup.purpose !== 'whole')
+      return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
-    return this.#lead(question.exchange.request, this.#runOf(question, question.exchange, await unpacked(old), false))
+    return this.#lead(lookup.exchange.request, this.#runOf(lookup, lookup.exchange, await unpacked(old), false))
   }
 
   #lead(request: IncomingMessage, run: HandlerRun): false {
@@ -217,7 +240,7 @@ export class ResponseCache {
     return false
   }
 
-  /** A request that was made up has nobody's credentials: where the key comes out as another one without, its answer is not for those who asked. */
+  /** A background request has no credentials. If its key differs without them, its response is not the one that is revalidated. */
   #leadInBackground(exchange: HttpExchange, run: HandlerRun): boolean {
     if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange.request, run)
     exchange.response.destroy()
@@ -226,11 +249,17 @@ export class ResponseCache {
 
   /** Lets others that ask for the same follow a handler call, while it is under way. */
   #offer(live: LiveRun, run: HandlerRun): void {
-    const { name } = live.question
+    const { name } = live.lookup
     this.#live.set(name, live)
     const end = (): void => {
       if (this.#live.get(name) === live) this.#live.delete(name)
     }
+    run.outcome.then(end, end)
+  }
+
+  #setAside({ name }: ResponseLookup, run: HandlerRun): void {
+    this.#aside.add(name)
+    const end = (): void => void this.#aside.delete(name)
     run.outcome.then(end, end)
   }
 
@@ -242,19 +271,19 @@ export class ResponseCache {
     this.#alone.set(name, this.#nowMs() + PASS_SECONDS * 1000)
   }
 
-  /** What there is for a question: stored, or just given to another; `leading`: this request's handler is to be run. */
-  async #ask(
-    core: CacheCore,
-    question: Question,
+  /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
+  async #readThrough(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
     waits: boolean,
     signal: AbortSignal,
-  ): Promise<Asked | 'leading' | 'aborted'> {
-    const { name, key, tagKeys, directives } = question
+  ): Promise<Found | 'leading' | 'aborted'> {
+    const { name, key, tagKeys, directives } = lookup
     let isJoined = true
     let generations: Generations | undefined
     let old: StoredResponse | undefined
     return new Promise((resolve, reject) => {
-      core
+      engine
         .getOrSet({
           name,
           required: [],
@@ -266,25 +295,26 @@ export class ResponseCache {
           waits,
           judge: (value) => {
             const record = decodeRecord(value, key)
-            if (record?.kind === 'response' && isValidatorFor(record, question)) old = record
+            if (record?.kind === 'response' && isValidatorFor(record, lookup)) old = record
             const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
-            const fitness = isOfUse ? this.#judge(record, question) : 'unfit'
+            const freshness = isOfUse ? this.#judge(record, lookup) : 'unusable'
             // What was found is judged, and what another has loaded is not.
-            isJoined = fitness === 'unfit'
-            return fitness
+            isJoined = freshness === 'unusable'
+            return freshness
           },
           onLease: (given) => void (generations = given),
           load: async (context) => {
-            const stale = await unpacked(staleOf(context, question))
+            const stale = await unpacked(staleOf(context, lookup))
             // The request has been given to its handler already.
             if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
-            const run = this.#runOf(question, question.exchange, stale)
-            this.#lead(question.exchange.request, run)
-            if (generations !== undefined) this.#offer({ response: run.live, question, generations }, run)
+            const run = this.#runOf(lookup, lookup.exchange, stale)
+            this.#lead(lookup.exchange.request, run)
+            if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
+            else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
             resolve('leading')
-            return this.#keep(core, question, run, context)
+            return this.#keep(engine, lookup, run, context)
           },
-          reload: (context) => this.#reload(core, question, context),
+          reload: (context) => this.#reload(engine, lookup, context),
         })
         .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
         .catch((error: unknown) => {
@@ -299,98 +329,127 @@ export class ResponseCache {
   }
 
   #runOf(
-    question: Question,
+    lookup: ResponseLookup,
     { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
-    stale: StoredResponse | undefined,
+    old: StoredResponse | StoredPartial | undefined,
     stores = true,
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun(request, response, {
-      key: question.variants?.key ?? question.key,
-      isAuthorized: isIdentified({ ...question.exchange, request, application }, vary),
+      key: lookup.variants?.key ?? lookup.key,
+      isAuthorized: isIdentified({ ...lookup.exchange, request, application }, vary),
       defaultSeconds,
       staleSeconds,
       targetedFields,
       maxBytes,
-      stale,
+      purpose: lookup.purpose,
+      stale: old?.kind === 'response' ? old : undefined,
+      partial: old?.kind === 'partial' ? old : undefined,
+      onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
-      directives: question.directives,
-      forward: forwardReason(question, stale),
+      directives: lookup.directives,
+      forward: forwardReason(lookup, old),
+      varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       application,
-      watchesIdentity: !tellsUsersApart(question.exchange, vary),
+      watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
       nowMs: this.#nowMs,
     })
   }
 
   /** Runs the handler while others are served the stale response. */
-  async #reload(core: CacheCore, question: Question, context: LoadContext): Promise<Buffer> {
-    const { exchange, variants } = question
+  async #reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
+    const { exchange, variants } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
-    const { request, response } = madeUpExchange(exchange.request, exchange.url, keyed)
-    const run = this.#runOf(question, { request, response }, await unpacked(staleOf(context, question)))
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
+    const run = this.#runOf(lookup, { request, response }, await unpacked(staleOf(context, lookup)))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
     // Nobody waits for it who could leave, and until it is over nobody else revalidates.
-    const limit = setTimeout(() => response.destroy(), LONGEST_IN_BACKGROUND_MS).unref()
+    const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
-    return this.#keep(core, question, run, context)
+    return this.#keep(engine, lookup, run, context)
   }
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
-  async #keep(core: CacheCore, question: Question, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+  async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
-      this.#ended.set(question.name, performance.now())
-      if (isReusable(fresh.lifetimes)) this.#alone.delete(question.name)
-      else this.#leaveAlone(question.name)
-      const groups = groupTags(question.exchange.request, fresh.fields, 'cache-groups')
+      this.#ended.set(lookup.name, performance.now())
+      if (isReusable(fresh.lifetimes)) this.#alone.delete(lookup.name)
+      else this.#leaveAlone(lookup.name)
+      const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      return await this.#keeper.response(core, question, fresh, context)
+      return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
-      if (question.isAuthorized) {
+      // It says nothing of the response to others, who find out for themselves.
+      if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
+      if (lookup.isAuthorized) {
         // Others may be given what this client's credentials forbid to share.
-        this.#leaveAlone(authorizedName(question))
+        this.#leaveAlone(authorizedName(lookup))
         throw error
       }
-      return this.#keeper.pass(question, context, PASS_SECONDS)
+      return this.#store.pass(lookup, context, PASS_SECONDS)
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized }: Question): Fitness {
+  #judge(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
-    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
-    if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
-    const reuse = judgeReuse(record, directives, nowMs)
-    return reuse === 'fresh' || reuse === 'stale' ? reuse : 'unfit'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+    if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
+    const freshness = freshnessOf(record, directives, nowMs)
+    if (record.kind === 'partial') {
+      const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
+      return isOfUse ? 'fresh' : 'unusable'
+    }
+    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
   }
 
-  /** What is stored for a question; takes no lease. */
-  async #look(core: CacheCore, question: Question): Promise<StoredRecord | undefined> {
-    const found = decodeRecord(await core.reads.get(question.name, []), question.key)
-    return found?.kind === 'variants' ? this.#look(core, variantQuestion(question, found, this.#nameOf)) : found
+  /** What is stored for a lookup; takes no lease. */
+  async #look(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+  ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
+    const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+    if (record?.kind === 'variants') return this.#look(engine, variantLookup(lookup, record, this.#nameOf))
+    return { record, lookup }
+  }
+
+  /** A fresh response in the language that the client prefers to all others; takes no lease. */
+  async #findByLanguage(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    list: StoredVariants,
+  ): Promise<StoredResponse | undefined> {
+    const { languages } = this.#resolved.varyRules
+    if (languages === undefined || !list.names.includes('accept-language')) return undefined
+    const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
+    if (language === undefined || !languages.includes(language)) return undefined
+    const key = variantKey(lookup, list, language)
+    const record = decodeRecord(await engine.get(this.#nameOf(key), []), key)
+    return record?.kind === 'response' && this.#judge(record, lookup) === 'fresh' ? record : undefined
   }
 
   async #send(
-    core: CacheCore,
-    question: Question,
-    stored: StoredResponse,
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
   ): Promise<boolean> {
-    const { request, response } = question.exchange
+    const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
-    const isBodySent = needsBody(stored, request.headers, isHead)
+    const isBodySent = needsBody(response, stored, request.headers, isHead)
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
-      await core.writes.delete(question.name)
-      return forward(response, { hit: false, forward: forwardReason(question, undefined) })
+      await engine.delete(lookup.name)
+      return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
     }
     if (response.headersSent || response.destroyed) return true
     const nowMs = this.#nowMs()
@@ -411,6 +470,14 @@ export class ResponseCache {
     return true
   }
 
+  /** Gives a client whose stored part could not be completed all of the response, by a request of its own. */
+  #loadUncached({ exchange }: ResponseLookup, client: ClientOutput): void {
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, this.#resolved.vary)
+    this.#uncached.add(request)
+    relay(response, client)
+    exchange.dispatch(request, response)
+  }
+
   #forwardOther({ request, response, url }: HttpExchange): boolean {
     const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
     if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
@@ -418,16 +485,42 @@ export class ResponseCache {
   }
 
   #keyParts(exchange: HttpExchange): readonly string[] {
-    const { vary, rules } = this.#resolved
+    const { vary, varyRules, rules } = this.#resolved
     const parts = requestKey(exchange, rules)
-    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers)]
+    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers, varyRules)]
   }
 }
 
 /** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
-async function unpacked(stored: StoredResponse | undefined): Promise<StoredResponse | undefined> {
+async function unpacked<Stored extends StoredResponse | StoredPartial>(
+  stored: Stored | undefined,
+): Promise<Stored | undefined> {
   const body = stored === undefined ? undefined : await unpackBody(stored)
   return stored === undefined || body === undefined ? undefined : { ...stored, compression: 'none', body }
+}
+
+/** What the handler is run for, where nothing is stored that answers the request. */
+function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
+  if (method === 'HEAD') return 'head'
+  return isSingleRange(headers) ? 'range' : 'whole'
+}
+
+/**
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
+ * combined with a stored part. What is stored whole is not given up for a part.
+ */
+function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
+  if (purpose === 'head') return found?.kind === 'response'
+  return purpose === 'range' && exchange.request.method === 'GET' && (found === undefined || found.kind === 'partial')
+}
+
+function isSendable(record: StoredRecord | undefined): record is StoredResponse | StoredPartial {
+  return record?.kind === 'response' || record?.kind === 'partial'
+}
+
+function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
+  const validators = sentValidators(response, { fields, removed })
+  return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }
 
 /** Whether a response is good for another request without asking for it. */

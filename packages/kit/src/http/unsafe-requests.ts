@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { deferResponse } from '../deferred/deferred-response.ts'
 import type { Memcache } from '../memcache.ts'
-import { groupTags } from './cache-groups.ts'
+import { groupTags } from './policy/cache-groups.ts'
 import { lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
-import { hostOf, pathOf } from './request-key.ts'
-import { beforeHead } from './response-head-hook.ts'
+import { hostOf, pathOf } from './policy/request-key.ts'
+import { beforeHead } from './capture/response-head-hook.ts'
 
 /** The tags of a path as it was requested, and as routers see it: a slash at its end and its case make no difference there. */
 export function urlTags(url: string): string[] {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 
 /** How long a request waits for the answer to another one before it runs the handler for itself. */
-const LONGEST_WAIT_MS = 10_000
+const MAX_WAIT_MS = 10_000
 
 /** A request that waits for another one's answer: for as long as its client does, and not for ever. */
 export class Waiting {
@@ -12,7 +12,7 @@ export class Waiting {
 
   constructor(response: ServerResponse) {
     this.#response = response
-    this.#timer = setTimeout(this.#leave, LONGEST_WAIT_MS)
+    this.#timer = setTimeout(this.#leave, MAX_WAIT_MS)
     response.once('close', this.#leave)
   }
 

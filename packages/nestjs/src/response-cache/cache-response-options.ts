@@ -1,14 +1,14 @@
 import {
   checkOptions,
-  RESPONSE_CACHE_HINTS,
   requireCacheChoice,
   requireOptions,
   requireTags,
   requireType,
-  RESPONSE_CACHE_OPTIONS,
   ttlToSeconds,
-} from 'memcache-ts'
-import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+} from 'memcache-ts/adapter'
+import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from 'memcache-ts/http'
+import type { Ttl } from 'memcache-ts'
+import type { ResponseCacheOptions } from 'memcache-ts/http'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from '../rate-limit/requester.ts'
@@ -37,7 +37,7 @@ type TagsOfRequest = { of(request: CacheableRequest): readonly string[] }['of']
 type KeyOfRequest = { of(request: CacheableRequest): string }['of']
 type ConditionOfRequest = { of(request: CacheableRequest): boolean }['of']
 
-const KNOWN = [
+const OPTION_NAMES = [
   ...RESPONSE_CACHE_OPTIONS,
   'tags',
   'key',
@@ -54,7 +54,7 @@ export function toCacheResponseOptions(options: Ttl | CacheResponseOptions): Cac
     return { ttlSeconds: options }
   }
   requireOptions('@CacheResponse', options)
-  checkOptions('@CacheResponse', options, KNOWN, RESPONSE_CACHE_HINTS)
+  checkOptions('@CacheResponse', options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
   const { key, condition, tags, cache } = options
   requireType('@CacheResponse', 'function', { key, condition })
   requireTags('@CacheResponse', tags)

@@ -1,0 +1,94 @@
+import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import type { CacheNamespace } from '../namespace.ts'
+import { ttlOf } from '../engine/load/get-or-set-options.ts'
+import type { LoadContext, LoadingOptions } from '../engine/load/get-or-set-options.ts'
+import type { BatchLoader } from '../engine/load/read-through-many.ts'
+import { warm } from './warm/warm.ts'
+import type { WarmOptions, WarmReport } from './warm/warm.ts'
+
+/** The cache behind a function, by its arguments. */
+export interface ArgumentCache<Args extends readonly unknown[], Value> {
+  /** The stored result for these arguments; `undefined` is a miss. */
+  get(args: Readonly<Args>): Promise<Value | undefined>
+  /** Stores a result for these arguments; resolves to whether that was confirmed. */
+  set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
+  /**
+   * Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed.
+   */
+  delete(args: Readonly<Args>): Promise<boolean>
+  /** Marks the stored result stale: one caller runs the function again; resolves to whether that was confirmed. */
+  markStale(args: Readonly<Args>): Promise<boolean>
+  /** @deprecated Use `markStale`. */
+  expire(args: Readonly<Args>): Promise<boolean>
+  /** Runs the function for those of many arguments whose results are not there yet, ahead of their need. */
+  warm(many: Iterable<Readonly<Args>> | AsyncIterable<Readonly<Args>>, options?: WarmOptions): Promise<WarmReport>
+}
+
+/** A function whose results are cached, as its `ArgumentCache` sees it. */
+export interface CachedCalls<Args extends readonly unknown[], Value> {
+  /** Where the results lie; `undefined`: there is no cache, and so nothing in it. */
+  readonly namespace: CacheNamespace | undefined
+  readonly loading: LoadingOptions
+  readonly keyOf: (args: Readonly<Args>) => readonly KeyPart[]
+  readonly tagsOf: (args: Readonly<Args>) => readonly string[] | undefined
+  /** Whether a call with these arguments is cached at all. */
+  readonly isCached: (args: Readonly<Args>) => boolean
+  readonly run: (args: Readonly<Args>, context: Pick<LoadContext, 'skipStore'>) => Promise<Value>
+}
+
+/** @param calls asked anew each time: which cache it is may be known late. */
+export function argumentCache<Args extends readonly unknown[], Value>(
+  calls: () => CachedCalls<Args, Value>,
+): ArgumentCache<Args, Value> {
+  return {
+    async get(args) {
+      const { namespace, keyOf, loading } = calls()
+      return namespace?.get<Value>(keyOf(args), { type: loading.type, revive: loading.revive })
+    },
+    async set(args, value, ttl) {
+      const { namespace, keyOf, tagsOf, loading } = calls()
+      const ttlSeconds = ttlOf(ttl ?? loading.ttlSeconds, value)
+      return namespace?.set(keyOf(args), value, { ttlSeconds, tags: tagsOf(args) }) ?? false
+    },
+    async delete(args) {
+      const { namespace, keyOf } = calls()
+      return namespace?.delete(keyOf(args)) ?? true
+    },
+    async markStale(args) {
+      const { namespace, keyOf } = calls()
+      return namespace?.markStale(keyOf(args)) ?? true
+    },
+    expire(args) {
+      return this.markStale(args)
+    },
+    async warm(many, options) {
+      const { namespace, loading, keyOf, tagsOf, isCached, run } = calls()
+      if (namespace === undefined) return { loaded: 0, skipped: 0, failed: 0 }
+      const load: BatchLoader<Readonly<Args>, Value> = async (batch) => {
+        const results = new Map<Readonly<Args>, Value>()
+        const loadOne = async (args: Readonly<Args>): Promise<void> => {
+          let isStored = true
+          const value = await run(args, { skipStore: () => void (isStored = false) })
+          if (isStored) results.set(args, value)
+        }
+        await Promise.all(batch.map(loadOne))
+        return results
+      }
+      const source = {
+        namespace,
+        load,
+        batches: false,
+        options: { ...loading, key: keyOf, tags: (args: Readonly<Args>) => tagsOf(args) ?? [] },
+      }
+      return warm(source, cachedOf(many, isCached), options)
+    },
+  }
+}
+
+/** Those of many arguments that are cached at all. */
+async function* cachedOf<Args>(
+  many: Iterable<Args> | AsyncIterable<Args>,
+  isCached: (args: Args) => boolean,
+): AsyncGenerator<Args, void> {
+  for await (const args of many) if (isCached(args)) yield args
+}

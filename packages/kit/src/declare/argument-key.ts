@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto'
+import { types } from 'node:util'
+import { isKeyPart, KeyTag, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { KeyPart } from 'memcache-ts-protocol'
+import { EncodedArgument } from '../engine/cache-key.ts'
+
+/** How many characters of a hash stand for an argument: 132 bits. */
+const HASH_LENGTH = 22
+const MAX_DEPTH = 200
+
+/**
+ * Arguments of a cached function as parts of a key: text, numbers, bigints and booleans as they are, everything else by a tag with a hash of what it
+ * holds. Arguments that hold the same give the same parts, in whatever order the keys of objects, maps and sets came; arguments that differ never do.
+ * @param owner what the arguments are for, for errors: a function, or a method.
+ * @param self the instance whose method it is.
+ * @throws MemcacheOptionError for an argument whose content cannot be told: a function, a symbol, a stream, an instance of a class that may hide some of
+ * its state, a circular value.
+ */
+export function argumentParts(args: readonly unknown[], owner: string, self?: object): readonly KeyPart[] {
+  const parts = args.map((argument, index): KeyPart | EncodedArgument => {
+    if (isKeyPart(argument)) return argument
+    if (argument === undefined || argument === null) return new EncodedArgument(`${KeyTag.literal}${argument}`)
+    const whole = self === undefined ? owner : `${self.constructor.name}.${owner}`
+    return new EncodedArgument(`${KeyTag.content}${hashOf(argument, `argument ${index + 1} of ${whole}`)}`)
+  })
+  // Typed as what it is for everybody else: `keyText` alone looks into it.
+  return parts as readonly KeyPart[]
+}
+
+function hashOf(value: unknown, described: string): string {
+  const hash = createHash('sha256')
+  new ContentWriter((part) => void hash.update(part), described).write(value, '', 0)
+  return hash.digest('base64url').slice(0, HASH_LENGTH)
+}
+
+/**
+ * Writes values into a hash so that two values write the same bytes only if they hold the same: each begins with a tag of its kind, and tells its
+ * length before its content.
+ */
+class ContentWriter {
+  readonly #put: (part: string | Uint8Array) => void
+  readonly #described: string
+  readonly #within: Set<object>
+
+  constructor(put: (part: string | Uint8Array) => void, described: string, within: Iterable<object> = []) {
+    this.#put = put
+    this.#described = described
+    this.#within = new Set(within)
+  }
+
+  write(value: unknown, path: string, depth: number): void {
+    switch (typeof value) {
+      case 'string':
+        if (!value.isWellFormed()) throw this.#error(path, 'is text with half of a surrogate pair')
+        return this.#text('s', value)
+      case 'number':
+        // -0 is 0, as it is everywhere in keys.
+        return this.#text('n', String(value))
+      case 'bigint':
+        return this.#text('i', String(value))
+      case 'boolean':
+        return this.#text('b', String(value))
+      case 'undefined':
+        return this.#text('u', '')
+      case 'object':
+        return value === null ? this.#text('z', '') : this.#object(value, path, depth)
+      default:
+        throw this.#error(path, `is ${kindOf(value)}`)
+    }
+  }
+
+  #object(value: object, path: string, depth: number): void {
+    if (this.#within.has(value)) throw this.#error(path, 'is circular')
+    if (depth > MAX_DEPTH) throw this.#error(path, `is nested over ${MAX_DEPTH} deep`)
+    this.#within.add(value)
+    this.#content(value, path, depth)
+    this.#within.delete(value)
+  }
+
+  #content(value: object, path: string, depth: number): void {
+    if (isDecorated(value)) throw this.#error(path, `is ${kindOf(value)} with properties or state of its own besides`)
+    if (Array.isArray(value)) return this.#array(value, path, depth)
+    if (types.isDate(value)) return this.#text('d', String(value.getTime()))
+    if (types.isRegExp(value)) return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
+    if (types.isMap(value)) {
+      const pairs = [...value].map(([key, item], index) => [key, item, `${path}[${index}]`] as const)
+      return this.#unordered('m', pairs, depth)
+    }
+    if (types.isSet(value)) {
+      return this.#unordered(
+        'S',
+        [...value].map((item, index) => [item, undefined, `${path}[${index}]`] as const),
+        depth,
+      )
+    }
+    if (ArrayBuffer.isView(value)) return this.#bytes(tagOf(value), value)
+    if (types.isAnyArrayBuffer(value)) return this.#bytes('ArrayBuffer', new Uint8Array(value))
+    if (value instanceof URL) return this.#text('U', value.href)
+    if (value instanceof URLSearchParams) return this.#text('P', value.toString())
+    const plain = isPlain(value)
+    const hidden = plain ? hiddenProperties(value) : hiddenState(value)
+    if (hidden !== undefined) throw this.#error(path, `is ${kindOf(value)}${hidden}`)
+    this.#record(plain ? 'o' : 'c', plain ? '' : value.constructor.name, value, path, depth)
+  }
+
+  #array(value: readonly unknown[], path: string, depth: number): void {
+    this.#text('a', String(value.length))
+    for (let index = 0; index < value.length; index++) {
+      if (index in value) this.write(value[index], `${path}[${index}]`, depth + 1)
+      else this.#text('h', '')
+    }
+  }
+
+  #record(tag: string, name: string, value: object, path: string, depth: number): void {
+    if (Object.getOwnPropertySymbols(value).length > 0) throw this.#error(path, 'has a symbol as a key')
+    const keys = Object.keys(value).toSorted()
+    this.#text(tag, name)
+    this.#text('l', String(keys.length))
+    for (const key of keys) {
+      this.write(key, path, depth)
+      this.write((value as Record<string, unknown>)[key], path === '' ? key : `${path}.${key}`, depth + 1)
+    }
+  }
+
+  /** Items whose order does not count: by the bytes that they write. */
+  #unordered(tag: string, items: readonly (readonly [unknown, unknown, string])[], depth: number): void {
+    const written = items.map(([key, item, path]) => {
+      const parts: Buffer[] = []
+      const put = (part: string | Uint8Array): void => {
+        parts.push(typeof part === 'string' ? Buffer.from(part) : Buffer.from(part))
+      }
+      const writer = new ContentWriter(put, this.#described, this.#within)
+      writer.write(key, path, depth + 1)
+      writer.write(item, path, depth + 1)
+      return Buffer.concat(parts)
+    })
+    this.#text(tag, String(items.length))
+    for (const bytes of written.toSorted((one, other) => Buffer.compare(one, other))) this.#bytes('item', bytes)
+  }
+
+  #text(tag: string, text: string): void {
+    this.#put(`${tag}${text.length}:${text}`)
+  }
+
+  #bytes(tag: string, { buffer, byteOffset, byteLength }: ArrayBufferView): void {
+    this.#text('B', tag)
+    this.#put(`${byteLength}:`)
+    this.#put(new Uint8Array(buffer, byteOffset, byteLength))
+  }
+
+  #error(path: string, problem: string): MemcacheOptionError {
+    const where = path === '' ? this.#described : `${this.#described}, at ${path},`
+    return new MemcacheOptionError(`${where} ${problem}: give \`key\`, a function that makes the key of the arguments`)
+  }
+}
+
+/** `Uint8Array`, `Buffer`, `DataView` …, also of another realm. */
+function tagOf(view: ArrayBufferView): string {
+  return Buffer.isBuffer(view) ? 'Buffer' : Object.prototype.toString.call(view).slice(8, -1)
+}
+
+/** Built-in kinds that are written by their content alone. */
+const BY_CONTENT: ReadonlySet<object | null> = new Set(
+  [Array, Date, RegExp, Map, Set, URL, URLSearchParams].map((Class) => Class.prototype as object),
+)
+
+/** Whether a value of a kind that is written by its content holds more than that: properties, or what a class made of it hides. */
+function isDecorated(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  const isByContent =
+    Array.isArray(value) ||
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    types.isMap(value) ||
+    types.isSet(value) ||
+    value instanceof URL ||
+    value instanceof URLSearchParams
+  if (!isByContent) return false
+  if (!BY_CONTENT.has(prototype)) {
+    const Class = prototype?.constructor
+    if (Class !== undefined && PRIVATE_STATE.test(Function.prototype.toString.call(Class))) return true
+  }
+  const names = Object.keys(value)
+  if (!Array.isArray(value)) return names.length > 0
+  // Indices come first, in order.
+  const last = names.at(-1)
+  return last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length)
+}
+
+/** Whether an object is no instance of a class: a literal, of whatever realm, or an object without a prototype. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  if (prototype === null) return true
+  return Object.getPrototypeOf(prototype) === null && Object.prototype.toString.call(value) === '[object Object]'
+}
+
+/** What a class may hide, by its source; looked at once a class. */
+const HIDING = new WeakMap<Function, boolean>()
+/** Private members, as they are written and as compilers write them for older targets. */
+const PRIVATE_STATE = /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|__classPrivateField|_classPrivate/u
+
+/**
+ * Why the properties of an instance may not be all that it holds; `undefined` where they are, as far as can be seen: data classes, whose state
+ * lies in properties of their own.
+ */
+function hiddenState(value: object): string | undefined {
+  const properties = hiddenProperties(value)
+  if (properties !== undefined) return properties
+  let hasMembers = false
+  for (let prototype = Object.getPrototypeOf(value) as object | null; prototype !== null;) {
+    const above = Object.getPrototypeOf(prototype) as object | null
+    if (above === null) break
+    const Class = (prototype as { constructor?: unknown }).constructor
+    if (typeof Class !== 'function' || hidesState(Class)) return ''
+    hasMembers ||= Object.getOwnPropertyNames(prototype).length > 1
+    prototype = above
+  }
+  return hasMembers && Object.keys(value).length === 0 ? ', which shows none of what it holds' : undefined
+}
+
+function hiddenProperties(value: object): string | undefined {
+  const isEveryShown = Object.getOwnPropertyNames(value).length === Object.keys(value).length
+  return isEveryShown ? undefined : ', which has properties that are not enumerable'
+}
+
+function hidesState(Class: Function): boolean {
+  let hides = HIDING.get(Class)
+  if (hides === undefined) {
+    const source = Function.prototype.toString.call(Class)
+    hides = source.includes('[native code]') || PRIVATE_STATE.test(source)
+    HIDING.set(Class, hides)
+  }
+  return hides
+}

@@ -1,0 +1,77 @@
+import { checkOptions } from 'memcache-ts-protocol'
+import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import { argumentCache } from './argument-cache.ts'
+import type { ArgumentCache, CachedCalls } from './argument-cache.ts'
+import { argumentParts } from './argument-key.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../engine/load/get-or-set-options.ts'
+import type { LoadingOptions } from '../engine/load/get-or-set-options.ts'
+import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
+import type { NamespaceDeclaration } from './declared-namespace.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../option-types.ts'
+import { tagsFor } from './tags-of.ts'
+import type { TagsOf } from './tags-of.ts'
+
+/** How a function's results are cached. */
+export interface CachedOptions<Args extends readonly unknown[]> extends NamespaceDeclaration, LoadingOptions {
+  /** The parts of the key for these arguments. Default: the arguments themselves, objects by a hash of what they hold. */
+  key?: ((...args: Args) => readonly KeyPart[]) | undefined
+  /** What a result belongs to, for `invalidateTags`. */
+  tags?: TagsOf<Args> | undefined
+}
+
+/** The cache behind a function that has a namespace of its own. */
+export interface FunctionCache<Args extends readonly unknown[], Value> extends ArgumentCache<Args, Value> {
+  /** Makes sure that no stored result is ever seen again, in one operation; resolves to whether that was confirmed. */
+  clear(): Promise<boolean>
+}
+
+/** A function whose results are cached. */
+export type CachedFunction<Args extends readonly unknown[], Value> = ((...args: Args) => Promise<Value>) & {
+  readonly cache: FunctionCache<Args, Value>
+}
+
+const KNOWN = [
+  ...LOADING_OPTIONS,
+  'name',
+  'version',
+  'cache',
+  'key',
+  'tags',
+] as const satisfies readonly (keyof CachedOptions<never>)[]
+
+/** What the cache has, which is not known yet. */
+const ANY_TTL: Ttl = 60
+
+/**
+ * A function with its results cached: concurrent calls with the same arguments share one run, over all processes.
+ * @throws MemcacheOptionError for an option that there is not.
+ */
+export function cached<Args extends readonly unknown[], Value>(
+  run: (...args: Args) => Promise<Value>,
+  options: CachedOptions<Args>,
+): CachedFunction<Args, Value> {
+  requireOptions('cached', options)
+  checkOptions('cached', options, KNOWN, OPTION_HINTS)
+  requireType('cached', 'function', { 'the first argument': run })
+  requireSync('cached', { key: options.key, tags: functionOf(options.tags) })
+  requireTags('cached', options.tags)
+  const title = `cached(${run.name || 'a function'}, { name: '${options.name}' })`
+  const declared = new DeclaredNamespace(declaredOwner(title, cached), options)
+  const { name: _, version: __, cache: ___, key, tags, ...loading } = options
+  resolveLoading(loading, ANY_TTL)
+  const keyOf = (args: Readonly<Args>): readonly KeyPart[] =>
+    key?.(...args) ?? argumentParts(args, `cached(${options.name})`)
+  const call = async (...args: Args): Promise<Value> =>
+    declared.namespace.getOrSet(keyOf(args), () => run(...args), { ...loading, tags: tagsFor(tags, args) })
+  const calls = (): CachedCalls<Args, Value> => ({
+    namespace: declared.namespace,
+    loading,
+    keyOf,
+    tagsOf: (given) => tagsFor(tags, given as Args),
+    isCached: () => true,
+    run: (given) => run(...(given as Args)),
+  })
+  return Object.assign(call, {
+    cache: { ...argumentCache(calls), clear: async () => declared.namespace.clear() },
+  })
+}

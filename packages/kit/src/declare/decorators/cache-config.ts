@@ -1,0 +1,111 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { CacheNamespace } from '../../namespace.ts'
+import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
+import { checkDeclaration, DeclaredNamespace } from '../declared-namespace.ts'
+import type { NamespaceDeclaration } from '../declared-namespace.ts'
+import type { Memcache } from '../../memcache.ts'
+import { describeValue, requireOptions } from '../../option-types.ts'
+import type { AnyClass } from '../../engine/values/reviver.ts'
+import { PROCESS_CACHE } from './cache-source.ts'
+import type { CacheSource } from './cache-source.ts'
+import { classOwner } from './class-owner.ts'
+import type { DeclaredMethod } from './class-owner.ts'
+
+/** Where the cached results of a class's methods are stored. */
+export interface CacheConfigOptions<Choice = Memcache> extends Partial<Pick<NamespaceDeclaration, 'name' | 'version'>> {
+  /** The cache that holds them. Default: this process's. */
+  cache?: Choice | undefined
+}
+
+const CONFIGS = new WeakMap<object, CacheConfigOptions<unknown>>()
+const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
+
+/** A decorator for classes, standard (TC39) and legacy in one. */
+export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
+
+/**
+ * Says where the cached results of a class's methods are stored: a name in place of the class's own, a version, a cache.
+ * Subclasses have it too, unless they have their own; a class and its subclass then share what they both cache.
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type.
+ */
+export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
+  requireOptions('@CacheConfig', config)
+  requireCacheChoice('@CacheConfig', PROCESS_CACHE, config.cache)
+  return configureClass(config)
+}
+
+/**
+ * `@CacheConfig`, whatever caches are known by. For adapters.
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type.
+ */
+export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
+  requireOptions('@CacheConfig', config)
+  checkOptions('@CacheConfig', config, ['name', 'version', 'cache'], OPTION_HINTS)
+  if (config.name === '') throw new MemcacheOptionError('@CacheConfig needs a name that is not empty')
+  const { name = 'default', version } = config
+  checkDeclaration('@CacheConfig', { name, version })
+  return (target) => void CONFIGS.set(target, config)
+}
+
+/** @throws MemcacheOptionError if a decorator's cache is neither a cache nor, where there are names, one of those. */
+export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Choice>, cache: unknown): void {
+  if (cache === undefined || (typeof cache === 'string' && cache !== '' && source.hasNames === true)) return
+  if (typeof cache === 'object' && typeof (cache as Memcache | null)?.namespace === 'function') return
+  const names = source.hasNames === true ? ', or the name of one' : ''
+  throw new MemcacheOptionError(`${owner}: cache must be a memcache()${names}, got ${describeValue(cache)}`)
+}
+
+/** What `@CacheConfig` says of a class, or of one that it extends. */
+export function configOf(constructor: Function): CacheConfigOptions<unknown> | undefined {
+  for (let at: object | null = constructor; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    const config = CONFIGS.get(at)
+    if (config !== undefined) return config
+  }
+  return undefined
+}
+
+/** The cache that the results of an object's methods are stored in; `undefined`: it has none. */
+export function cacheFor<Choice>(
+  source: CacheSource<Choice>,
+  self: object,
+  choice: Choice | undefined,
+): Memcache | undefined {
+  if (self === undefined || self === null) {
+    throw new MemcacheOptionError(
+      'a decorated method was called without its object: call it on the object, or bind it: (id) => cities.find(id)',
+    )
+  }
+  return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
+}
+
+/**
+ * The namespace of an object's class, which holds its results.
+ * @param method of the class, which is called.
+ * @throws MemcacheOptionError if the class has no name, or the name of another class that uses the cache.
+ */
+export function namespaceOf({ constructor }: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+  let namespaces = NAMESPACES.get(cache)
+  if (namespaces === undefined) NAMESPACES.set(cache, (namespaces = new WeakMap()))
+  let declared = namespaces.get(constructor)
+  if (declared === undefined) {
+    const { name = constructor.name, version } = configOf(constructor) ?? {}
+    if (name === '') {
+      throw new MemcacheOptionError(
+        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) on it, which is the namespace of its keys",
+      )
+    }
+    const isNamed = configOf(constructor)?.name !== undefined
+    declared = new DeclaredNamespace(classOwner(constructor, isNamed, method), { name, version, cache })
+    namespaces.set(constructor, declared)
+  }
+  return declared.namespace
+}
+
+/**
+ * Claims the namespace of a class before its methods are called, so that a name that another class has is told at the
+ * start of an application. For adapters.
+ * @throws MemcacheOptionError as `namespaceOf` does.
+ */
+export function claimClass(constructor: Function, cache: Memcache): void {
+  namespaceOf({ constructor }, cache)
+}

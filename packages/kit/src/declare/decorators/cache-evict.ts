@@ -1,0 +1,108 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { KeyPart } from 'memcache-ts-protocol'
+import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
+import type { Memcache } from '../../memcache.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../../option-types.ts'
+import type { TagsOf } from '../tags-of.ts'
+import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
+import { PROCESS_CACHE } from './cache-source.ts'
+import type { CacheSource } from './cache-source.ts'
+import { tagsWithObject, withObject } from './formal-parameters.ts'
+import { decorateMethod } from './method-decorator.ts'
+import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
+
+/** What a method makes invalid. `key`, `tags` and `condition` may take the object itself, as those of `@Cached`. */
+export interface CacheEvictOptions<Args extends readonly unknown[], Choice = Memcache> {
+  /** One key, by its parts in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
+  key?: ((...args: Args) => readonly KeyPart[]) | undefined
+  /** All that carries these tags. */
+  tags?: TagsOf<Args> | undefined
+  /** All in the class's namespace. Default false. */
+  all?: boolean | undefined
+  /** Make it stale instead of invalid: one caller loads it anew, while the others are served the old one. Not with `all`. Default false. */
+  soft?: boolean | undefined
+  /** `after` the method has succeeded, or `before` it runs. Default `after`. */
+  when?: 'after' | 'before' | undefined
+  /** Whether this call evicts at all. */
+  condition?: ((...args: Args) => boolean) | undefined
+  /** The cache that they lie in. Default: the class's, else this process's. */
+  cache?: Choice | undefined
+}
+
+const KNOWN = [
+  'key',
+  'tags',
+  'all',
+  'soft',
+  'when',
+  'condition',
+  'cache',
+] as const satisfies readonly (keyof CacheEvictOptions<never>)[]
+
+/**
+ * Makes cached results invalid when an async method is called: one key, all of some tags, or all of the class.
+ * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ */
+export function CacheEvict<Args extends readonly unknown[] = []>(
+  options: CacheEvictOptions<Args>,
+): MethodDecoratorOf<Args, unknown> {
+  return cacheEvictMethod(PROCESS_CACHE, options)
+}
+
+/**
+ * `@CacheEvict` by a source of caches. For adapters.
+ * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ */
+export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
+  source: CacheSource<Choice>,
+  options: CacheEvictOptions<Args, Choice>,
+): MethodDecoratorOf<Args, unknown> {
+  requireOptions('@CacheEvict', options)
+  checkOptions('@CacheEvict', options, KNOWN, {
+    ...OPTION_HINTS,
+    allEntries: 'all',
+    beforeInvocation: `when: 'before'`,
+  })
+  const { key, tags, all = false, soft = false, when = 'after', condition, cache } = options
+  requireSync('@CacheEvict', { key, tags: functionOf(tags), condition })
+  requireType('@CacheEvict', 'boolean', { all, soft })
+  requireTags('@CacheEvict', tags)
+  requireCacheChoice('@CacheEvict', source, cache)
+  if (key === undefined && tags === undefined && !all) {
+    throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)
+  }
+  if (when !== 'after' && when !== 'before') {
+    throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got '${String(when)}'`)
+  }
+  if (all && soft) throw new MemcacheOptionError('@CacheEvict: all has no soft form: give tags')
+  const kind = key === undefined && !all ? 'evictsTags' : 'evicts'
+  return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
+    const { parameters } = about
+    const keyFor = key === undefined ? undefined : withObject(key, parameters)
+    const tagsFor = tagsWithObject('@CacheEvict', tags, parameters)
+    const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
+    const evict = async (self: object, args: readonly unknown[]): Promise<void> => {
+      if (conditionFor !== undefined && !conditionFor(args, self)) return
+      const found = cacheFor(source, self, cache)
+      if (found === undefined) return
+      const namespace = namespaceOf(self, found, about)
+      const tagged = tagsFor(args, self) ?? []
+      await Promise.all([
+        keyFor === undefined
+          ? undefined
+          : soft
+            ? namespace.markStale(keyFor(args, self))
+            : namespace.delete(keyFor(args, self)),
+        tagged.length === 0 ? undefined : found.invalidateTags(tagged, { soft }),
+        all ? namespace.clear() : undefined,
+      ])
+    }
+    const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
+      if (when === 'before') await evict(this, args)
+      const value = await method.apply(this, args)
+      if (when === 'after') await evict(this, args)
+      return value
+    }
+    return replacement
+  })
+}

@@ -1,0 +1,108 @@
+import { requireTagList } from '../../option-types.ts'
+import type { TagsOf } from '../tags-of.ts'
+
+/** What reflect-metadata adds to `Reflect`, where it is loaded. */
+interface ReflectMetadata {
+  getMetadata?(key: string, target: object, property: string | symbol): unknown
+}
+
+const OPENING = '([{'
+const CLOSING = ')]}'
+
+/**
+ * How many parameters a method declares, optional ones and those with defaults among them, which its `length` does not
+ * count; `undefined` where that cannot be known: a rest parameter, a bound function.
+ */
+export function countParameters(method: Function, target?: object, name?: string | symbol): number | undefined {
+  const source = Function.prototype.toString.call(method)
+  const declared = source.includes('[native code]') ? undefined : countInSource(source)
+  if (declared === 'rest' || target === undefined || name === undefined)
+    return declared === 'rest' ? undefined : declared
+  // The compiler's metadata stay right where a decorator below has put another function in the method's place.
+  const types = (Reflect as ReflectMetadata).getMetadata?.('design:paramtypes', target, name)
+  return Array.isArray(types) ? types.length : declared
+}
+
+function countInSource(source: string): number | 'rest' | undefined {
+  let depth = 0
+  let count = 0
+  let isInside = false
+  let hasText = false
+  for (let at = 0; at < source.length; at++) {
+    const char = source[at]!
+    const skipped = skipText(source, at)
+    if (skipped !== at) {
+      if (isInside && source[at] !== '/') hasText = true
+      at = skipped - 1
+      continue
+    }
+    if (!isInside) {
+      if (char === '(' && depth === 0) isInside = true
+      else if (OPENING.includes(char)) depth++
+      else if (CLOSING.includes(char)) depth--
+      else if (char === '=' && source[at + 1] === '>' && depth === 0) return 1
+      continue
+    }
+    if (depth === 0 && char === ')') return hasText ? count + 1 : count
+    if (depth === 0 && char === ',') {
+      count++
+      hasText = false
+      continue
+    }
+    if (depth === 0 && source.startsWith('...', at)) return 'rest'
+    if (OPENING.includes(char)) depth++
+    else if (CLOSING.includes(char)) depth--
+    if (char.trim() !== '') hasText = true
+  }
+  return undefined
+}
+
+/** Where a comment, a string or a template that begins here ends; where none begins, here. */
+function skipText(source: string, at: number): number {
+  const char = source[at]!
+  if (char === '/' && source[at + 1] === '/') return endOf(source, '\n', at + 2)
+  if (char === '/' && source[at + 1] === '*') return endOf(source, '*/', at + 2)
+  if (char !== "'" && char !== '"' && char !== '`') return at
+  for (let next = at + 1; next < source.length; next++) {
+    if (source[next] === '\\') next++
+    else if (source[next] === char) return next + 1
+  }
+  return source.length
+}
+
+function endOf(source: string, mark: string, from: number): number {
+  const found = source.indexOf(mark, from)
+  return found === -1 ? source.length : found + mark.length
+}
+
+/**
+ * A function of a method's arguments that may take the object behind them, as its last parameter: it is handed over where
+ * the function names one parameter more than the method has.
+ * @param parameters of the method, as `countParameters` says.
+ */
+export function withObject<Result>(
+  // oxlint-disable-next-line typescript/no-explicit-any -- as many as it names
+  fn: (...args: any[]) => Result,
+  parameters: number | undefined,
+): (args: readonly unknown[], self: object) => Result {
+  if (parameters !== undefined && fn.length <= parameters) return (args) => fn(...args)
+  const at = parameters ?? Math.max(0, fn.length - 1)
+  return (args, self) => {
+    if (parameters === undefined && fn.length <= args.length) return fn(...args)
+    return fn(...Array.from({ length: at }, (_, index) => args[index]), self)
+  }
+}
+
+/**
+ * The tags of a call, by a list or by a function that may take the object behind the arguments.
+ * @throws MemcacheOptionError when a function returns no list of tags.
+ */
+export function tagsWithObject<Args extends readonly unknown[]>(
+  owner: string,
+  tags: TagsOf<Args> | undefined,
+  parameters: number | undefined,
+): (args: readonly unknown[], self: object) => readonly string[] | undefined {
+  if (typeof tags !== 'function') return () => tags
+  const tagsFor = withObject(tags, parameters)
+  return (args, self) => requireTagList(owner, tagsFor(args, self))
+}

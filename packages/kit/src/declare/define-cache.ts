@@ -1,0 +1,299 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import { argumentParts } from './argument-key.ts'
+import type { CacheNamespace } from '../namespace.ts'
+import {
+  LOADING_OPTIONS,
+  OPTION_HINTS,
+  resolveLoading,
+  toGetOrSetOptions,
+  ttlOf,
+} from '../engine/load/get-or-set-options.ts'
+import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from '../engine/load/get-or-set-options.ts'
+import type { BatchLoader, LoadedMany } from '../engine/load/read-through-many.ts'
+import type { Memcache } from '../memcache.ts'
+import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
+import type { NamespaceDeclaration } from './declared-namespace.ts'
+import type { NamespaceOwner } from './namespace-owners.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../option-types.ts'
+import type { RevivingOptions } from '../engine/values/reviver.ts'
+import { tagsFor } from './tags-of.ts'
+import type { TagsOf } from './tags-of.ts'
+import { HotKeys } from './warm/hot-keys.ts'
+import { warm } from './warm/warm.ts'
+import type { WarmOptions, WarmReport } from './warm/warm.ts'
+
+/** What all caches that are declared have in common. */
+export interface CacheDefinition<Id> extends NamespaceDeclaration, LoadingOptions {
+  /** The parts of an id's key. Default: the id itself, or a hash of what it holds. */
+  key?: ((id: Id) => KeyPart | readonly KeyPart[]) | undefined
+  /** What a value belongs to, for `invalidateTags`. */
+  tags?: TagsOf<[id: Id]> | undefined
+  /** How many of the ids that are asked for most are remembered, in memcached, so that they can be warmed at the next start. Default 0. */
+  hotKeys?: number | undefined
+}
+
+/** A cache that knows how to load. */
+export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
+  /** Fetches one value. */
+  load: (id: Id, context: LoadContext) => Value | Promise<Value>
+  /** Fetches many at once: a Map, or an array in the order of the ids. */
+  loadMany?:
+    | ((ids: readonly Id[], context: LoadContext) => LoadedMany<Id, Value> | Promise<LoadedMany<Id, Value>>)
+    | undefined
+}
+
+/** What a declared cache does without loading. */
+export interface DeclaredCacheMethods<Id, Value> {
+  /** As it was declared. */
+  readonly name: string
+  /** The value of an id; `undefined` is a miss. */
+  get(id: Id): Promise<Value | undefined>
+  /** The hits among many ids. */
+  getMany(ids: readonly Id[]): Promise<Map<Id, Value>>
+  /** Stores a value; resolves to whether that was confirmed. */
+  set(id: Id, value: Value, ttl?: Ttl): Promise<boolean>
+  /** Makes sure that the stored value is never seen again; resolves to whether that was confirmed. */
+  delete(id: Id): Promise<boolean>
+  /** Marks the stored value stale: one caller reloads it; resolves to whether that was confirmed. */
+  markStale(id: Id): Promise<boolean>
+  /** @deprecated Use `markStale`. */
+  expire(id: Id): Promise<boolean>
+  /** Makes sure that no value of it is ever seen again, in one operation; resolves to whether that was confirmed. */
+  clear(): Promise<boolean>
+  /** The ids that are asked for most, the hottest first, of all processes; none without `hotKeys`. */
+  hotKeys(): Promise<Id[]>
+}
+
+/** A declared cache without a loader: `getOrSet` takes one. */
+export interface CacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
+  /** The value of an id, loaded when it is not there. */
+  getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
+  /** Many values, those that are missing loaded by one call. */
+  getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options?: CallOptions): Promise<Map<Id, Value>>
+}
+
+/** A declared cache with a loader. */
+export interface LoadingCacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
+  /** The value of an id, loaded when it is not there. */
+  getOrSet(id: Id, options?: CallOptions): Promise<Value>
+  /** Many values, those that are missing loaded by one `loadMany`. */
+  getOrSetMany(ids: readonly Id[], options?: CallOptions): Promise<Map<Id, Value>>
+  /** Loads what is not there yet, ahead of its need. */
+  warm(ids: Iterable<Id> | AsyncIterable<Id>, options?: WarmOptions): Promise<WarmReport>
+}
+
+/** What a call of a declared cache may carry. */
+export type CallOptions = Pick<GetOrSetOptions, 'signal'>
+
+const KNOWN = [
+  ...LOADING_OPTIONS,
+  'name',
+  'version',
+  'cache',
+  'load',
+  'loadMany',
+  'key',
+  'tags',
+  'hotKeys',
+] as const satisfies readonly (keyof LoadingCacheDefinition<unknown, unknown>)[]
+
+/**
+ * Declares a cache once: its name, its lifetime, how its values are loaded. Nothing is connected; it may stand at the
+ * top of a module.
+ * @throws MemcacheOptionError for an option that there is not.
+ */
+export function defineCache<Id, Value>(definition: LoadingCacheDefinition<Id, Value>): LoadingCacheOf<Id, Value>
+export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>): CacheOf<Id, Value>
+export function defineCache<Id, Value>(
+  definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
+): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
+  requireOptions('defineCache', definition)
+  checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
+  const { load, loadMany, key, tags } = definition
+  requireType('defineCache', 'function', { load, loadMany })
+  requireSync('defineCache', { key, tags: functionOf(tags) })
+  requireTags('defineCache', tags)
+  return declare(definition, declaredOwner(`defineCache({ name: '${definition.name}' })`, defineCache))
+}
+
+function declare<Id, Value>(
+  definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
+  owner: NamespaceOwner,
+): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
+  const { load } = definition
+  const declared =
+    load === undefined
+      ? new PassiveCache<Id, Value>(definition, owner)
+      : new LoadingCache({ ...definition, load }, owner)
+  DEFINITIONS.set(declared, { definition, owner })
+  return declared
+}
+
+/** What the cache has, which is not known yet. */
+const ANY_TTL: Ttl = 60
+
+/** What declared caches were declared as, so that they can be had in another `Memcache`. */
+const DEFINITIONS = new WeakMap<object, { definition: CacheDefinition<never>; owner: NamespaceOwner }>()
+
+/**
+ * A declared cache as it lies in this `Memcache`: for applications that have their own and not the process's. One whose
+ * definition names a cache stays in that.
+ * @throws MemcacheOptionError for what `defineCache` did not make.
+ */
+export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {
+  const known = DEFINITIONS.get(declared)
+  if (known === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
+  const { definition, owner } = known
+  const bound = declare({ ...definition, cache: definition.cache ?? cache }, owner)
+  // A name that another declaration has is told now, and not at the first use.
+  claimName(bound)
+  return bound as object as Declared
+}
+
+let claimName: (declared: object) => void
+
+/** What caches with and without a loader share. */
+abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Value> {
+  readonly name: string
+  protected readonly loading: LoadingOptions
+  readonly #definition: CacheDefinition<Id>
+  readonly #declared: DeclaredNamespace
+  readonly #hotKeys: HotKeys<Id> | undefined
+  readonly #reviving: RevivingOptions
+
+  static {
+    claimName = (declared) => void (declared as DeclaredCache<unknown, unknown>).namespace
+  }
+
+  constructor(definition: CacheDefinition<Id>, owner: NamespaceOwner) {
+    this.name = definition.name
+    this.#definition = definition
+    this.#declared = new DeclaredNamespace(owner, definition)
+    this.loading = Object.fromEntries(LOADING_OPTIONS.map((name) => [name, definition[name]]))
+    resolveLoading(this.loading, ANY_TTL)
+    this.#reviving = { type: definition.type, revive: definition.revive }
+    const { hotKeys = 0 } = definition
+    if (hotKeys > 0) this.#hotKeys = new HotKeys(definition.name, hotKeys, () => this.#declared.cache)
+  }
+
+  async get(id: Id): Promise<Value | undefined> {
+    this.asked(id)
+    return this.namespace.get<Value>(this.keyOf(id), this.#reviving)
+  }
+
+  async getMany(ids: readonly Id[]): Promise<Map<Id, Value>> {
+    const keys = new Map(ids.map((id) => [this.keyOf(id), id]))
+    const hits = await this.namespace.getMany<Value, readonly KeyPart[]>([...keys.keys()], this.#reviving)
+    return new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
+  }
+
+  async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
+    const ttlSeconds = ttlOf(ttl ?? this.loading.ttlSeconds, value)
+    return this.namespace.set(this.keyOf(id), value, { ttlSeconds, tags: this.tagsOf(id) })
+  }
+
+  async delete(id: Id): Promise<boolean> {
+    return this.namespace.delete(this.keyOf(id))
+  }
+
+  async markStale(id: Id): Promise<boolean> {
+    return this.namespace.markStale(this.keyOf(id))
+  }
+
+  expire(id: Id): Promise<boolean> {
+    return this.markStale(id)
+  }
+
+  async clear(): Promise<boolean> {
+    return this.namespace.clear()
+  }
+
+  async hotKeys(): Promise<Id[]> {
+    return this.#hotKeys?.read() ?? []
+  }
+
+  protected get namespace(): CacheNamespace {
+    return this.#declared.namespace
+  }
+
+  /** The parts of an id's key, within the namespace. */
+  protected keyOf(id: Id): readonly KeyPart[] {
+    const parts = this.#definition.key?.(id)
+    if (parts === undefined) return argumentParts([id], `the cache ${this.#definition.name}`)
+    return Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart]
+  }
+
+  protected tagsOf(id: Id): readonly string[] | undefined {
+    return tagsFor(this.#definition.tags, [id])
+  }
+
+  protected asked(id: Id): void {
+    this.#hotKeys?.record(id)
+  }
+
+  protected get manyOptions() {
+    return { ...this.loading, key: (id: Id) => this.keyOf(id), tags: (id: Id) => this.tagsOf(id) ?? [] }
+  }
+}
+
+class PassiveCache<Id, Value> extends DeclaredCache<Id, Value> implements CacheOf<Id, Value> {
+  async getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
+    this.asked(id)
+    const own = withoutUndefined(toGetOrSetOptions(options))
+    return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags: this.tagsOf(id), ...own })
+  }
+
+  async getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options: CallOptions = {}) {
+    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
+    for (const id of ids) this.asked(id)
+    return this.namespace.getOrSetMany(ids, load, { ...this.manyOptions, ...options })
+  }
+}
+
+class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements LoadingCacheOf<Id, Value> {
+  readonly #load: LoadingCacheDefinition<Id, Value>['load']
+  readonly #loadMany: LoadingCacheDefinition<Id, Value>['loadMany']
+
+  constructor(definition: LoadingCacheDefinition<Id, Value>, owner: NamespaceOwner) {
+    super(definition, owner)
+    this.#load = definition.load
+    this.#loadMany = definition.loadMany
+  }
+
+  async getOrSet(id: Id, options: CallOptions = {}): Promise<Value> {
+    checkOptions('getOrSet', options, ['signal'], OPTION_HINTS)
+    this.asked(id)
+    return this.namespace.getOrSet(this.keyOf(id), (context) => this.#load(id, context), {
+      ...this.loading,
+      tags: this.tagsOf(id),
+      signal: options.signal,
+    })
+  }
+
+  async getOrSetMany(ids: readonly Id[], options: CallOptions = {}): Promise<Map<Id, Value>> {
+    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
+    if (this.#loadMany !== undefined) {
+      for (const id of ids) this.asked(id)
+      return this.namespace.getOrSetMany(ids, this.#loadMany, { ...this.manyOptions, ...options })
+    }
+    // Asked for in one tick, they are looked up in one pipeline all the same.
+    const values = await Promise.all(
+      [...new Set(ids)].map(async (id) => [id, await this.getOrSet(id, options)] as const),
+    )
+    return new Map(values.filter(([, value]) => value !== undefined))
+  }
+
+  async warm(ids: Iterable<Id> | AsyncIterable<Id>, options?: WarmOptions): Promise<WarmReport> {
+    const load = this.#loadMany ?? this.#loadEach
+    const source = { namespace: this.namespace, load, batches: this.#loadMany !== undefined, options: this.manyOptions }
+    return warm(source, ids, options)
+  }
+
+  readonly #loadEach: BatchLoader<Id, Value> = async (ids, context) =>
+    new Map(await Promise.all(ids.map(async (id) => [id, await this.#load(id, context)] as const)))
+}
+
+function withoutUndefined<Options extends object>(options: Options): Options {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+}

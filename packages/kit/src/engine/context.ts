@@ -1,0 +1,37 @@
+import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { AdaptiveStore } from './store/adaptive-store.ts'
+import type { ClassWarnings } from './values/class-warnings.ts'
+import type { CacheReport } from './observe/cache-report.ts'
+import type { LoadingDefaults } from './load/get-or-set-options.ts'
+import type { LoadDeadlines } from './load/load-deadlines.ts'
+import type { MemoryTier } from './memory/memory-tier.ts'
+import type { KitCodec } from './values/kit-codec.ts'
+import type { AmbiguousLeases } from './load/lost-leases.ts'
+import type { PendingInvalidations } from './invalidate/pending-invalidations.ts'
+import type { RootGeneration } from './invalidate/root-generation.ts'
+import type { Tags } from './invalidate/tags.ts'
+
+/** The parts of an engine that reading, writing and loading share. */
+export interface CacheContext {
+  readonly store: AdaptiveStore
+  readonly codec: KitCodec
+  readonly tags: Tags
+  readonly pending: PendingInvalidations
+  readonly root: RootGeneration
+  readonly ambiguous: AmbiguousLeases
+  /** The time limits of loads. */
+  readonly deadlines: LoadDeadlines
+  readonly memory: MemoryTier | undefined
+  readonly report: CacheReport
+  /** Makes plain data of what is stored, and warns of classes. */
+  readonly classes: ClassWarnings
+  readonly clock: Clock
+  readonly leaseSeconds: number
+  readonly ttlSeconds: Ttl
+  /** How values are loaded where nothing else is said. */
+  readonly loading: LoadingDefaults
+  /** A key of the kit's own as it is stored: hashed where memcached could not hold it. */
+  readonly storedKey: (text: string) => string
+  /** The key of a tag, as it is stored. */
+  readonly tagKey: (tag: string) => string
+}

@@ -1,0 +1,73 @@
+import type { AdaptiveStore } from '../store/adaptive-store.ts'
+
+/** The right to load a key. */
+export interface HeldLease {
+  readonly key: string
+  /** What the value is stored in place of; a renewal may change it. */
+  casUnique: bigint
+  /** Whether there is an old value under it. */
+  readonly filled: boolean
+}
+
+/** How often a lease is renewed in its time. */
+const RENEWALS = 3
+
+/**
+ * Renews the leases of loads that are under way, so that `leaseSeconds` is how long a dead process is waited for, not how
+ * long a loader may take. One timer for all, which runs while there are any.
+ */
+export class LeaseKeeper {
+  readonly #store: AdaptiveStore
+  readonly #intervalMs: number
+  readonly #leases = new Map<HeldLease, { readonly sinceMs: number; readonly untilMs: number }>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(store: AdaptiveStore, leaseSeconds: number) {
+    this.#store = store
+    this.#intervalMs = (leaseSeconds * 1000) / RENEWALS
+  }
+
+  /** @param forMs how long it is renewed, unless it is released: then other processes may try, for this load may hang. */
+  keep(lease: HeldLease, forMs: number): void {
+    const sinceMs = performance.now()
+    this.#leases.set(lease, { sinceMs, untilMs: sinceMs + forMs })
+    if (this.#timer !== undefined) return
+    this.#timer = setInterval(() => this.#renewDue(), this.#intervalMs)
+    this.#timer.unref()
+  }
+
+  release(lease: HeldLease): void {
+    this.#leases.delete(lease)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#leases.clear()
+  }
+
+  #renewDue(): void {
+    if (this.#leases.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+      return
+    }
+    // Those that are younger wait for the next round.
+    const nowMs = performance.now()
+    for (const [lease, { sinceMs, untilMs }] of this.#leases) {
+      if (nowMs > untilMs) this.#leases.delete(lease)
+      else if (sinceMs <= nowMs - this.#intervalMs / 2) void this.#renew(lease)
+    }
+  }
+
+  async #renew(lease: HeldLease): Promise<void> {
+    try {
+      const casUnique = await this.#store.use(lease.key, (store) =>
+        store.renew(lease.key, lease.casUnique, lease.filled),
+      )
+      if (casUnique === undefined) this.#leases.delete(lease)
+      else lease.casUnique = casUnique
+    } catch {
+      // The cache is away: the next round tries again, and the fill finds out.
+    }
+  }
+}

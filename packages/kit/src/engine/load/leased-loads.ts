@@ -1,0 +1,344 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Abandonment } from './abandonment.ts'
+import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import type { Filled } from '../store/cache-store.ts'
+import { surelyFreshUntilMs } from '../lifetime.ts'
+import { copyValue } from '../values/copy-value.ts'
+import type { EntryFacts } from '../values/kit-codec.ts'
+import { Flights } from './flights.ts'
+import type { Flight } from './flights.ts'
+import type { ResolvedLoading } from './get-or-set-options.ts'
+import { originalOf } from '../values/class-warnings.ts'
+import { LeaseKeeper } from './lease-keeper.ts'
+import type { HeldLease } from './lease-keeper.ts'
+import type { Loaded } from './load-run.ts'
+import { ttlOf } from './get-or-set-options.ts'
+import { lateSeconds, MAX_SECONDS } from '../lifetime.ts'
+import { currentLoad } from './load-chain.ts'
+import type { LoadNode } from './load-chain.ts'
+import { NO_GENERATIONS } from '../invalidate/tags.ts'
+import type { Generations } from '../invalidate/tags.ts'
+import { MAX_TAGS } from '../values/kit-codec.ts'
+import type { EncodedItem } from '../values/kit-codec.ts'
+
+/** What a load brought. */
+export interface LoadOutcome {
+  /** As every caller gets it; nobody's own where several wait. */
+  readonly value: unknown
+  /** Nothing was invalidated since it began, so that those who joined it meanwhile may have it too. */
+  readonly confirmed: boolean
+  /** It cannot be copied: those who joined run their own loaders. */
+  readonly isUnstorable?: boolean
+}
+
+/** What is loaded, and how it is stored. */
+export interface LoadTarget {
+  readonly name: string
+  readonly loading: ResolvedLoading
+  readonly l1: boolean
+}
+
+/** How a load is started. */
+export interface LoadStart {
+  readonly node: LoadNode
+  /** Without it the value is not stored, since nobody could refuse it. */
+  readonly right: LoadRight | undefined
+  /** Nobody waits for it. */
+  readonly background?: boolean
+  /** For how long others leave it alone, in milliseconds. Default: until it ends. */
+  readonly keptMs?: number
+}
+
+/** A value as every caller gets it, and as it is stored; `undefined`: it is not. */
+interface Prepared {
+  readonly value: unknown
+  readonly encoded: EncodedItem | undefined
+  /** Whether others may have a copy: not of what cannot be copied. */
+  readonly isCopied: boolean
+}
+
+/** The right to load a key, and the generations that its tags had when it was had. */
+export interface LoadRight {
+  readonly lease: HeldLease
+  readonly generations: Generations
+}
+
+/** How long a value is fresh, and how long it is kept. */
+interface Lifetime {
+  readonly freshSeconds: number
+  readonly keptSeconds: number
+}
+
+/** What a value is taken for that was never encoded. */
+const UNKNOWN_BYTES = 1024
+
+/**
+ * Loads that are under way in this process, and what becomes of their values: stored under their leases, refused when they
+ * were invalidated meanwhile, given back when there is nothing to store.
+ */
+export class LeasedLoads {
+  readonly #context: CacheContext
+  readonly #flights = new Flights<LoadOutcome>()
+  readonly #keeper: LeaseKeeper
+  #underWay = 0
+
+  constructor(context: CacheContext) {
+    this.#context = context
+    this.#keeper = new LeaseKeeper(context.store, context.leaseSeconds)
+  }
+
+  /** How many loads are under way, until their values are stored. */
+  get underWay(): number {
+    return this.#underWay
+  }
+
+  /** The load of a key that is under way. */
+  get(name: string): Flight<LoadOutcome> | undefined {
+    return this.#flights.get(name)
+  }
+
+  /** The load of a key that somebody waits for; one in the background is for those who come after. */
+  joinable(name: string): Flight<LoadOutcome> | undefined {
+    const flight = this.#flights.get(name)
+    return flight?.background === false ? flight : undefined
+  }
+
+  wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
+    return this.#flights.wait(name, flight, signal).then((outcome) => {
+      // One that is not confirmed is that of who loads it alone.
+      if (flight.waiters === 1 || !outcome.confirmed) return outcome
+      return { value: copyValue(outcome.value), confirmed: true }
+    })
+  }
+
+  start(
+    target: LoadTarget,
+    { node, right, background = false, keptMs = Infinity }: LoadStart,
+    run: (stop: Abandonment) => Promise<Loaded>,
+  ): Flight<LoadOutcome> {
+    const work = (stop: Abandonment): Promise<LoadOutcome> => {
+      this.#underWay++
+      return right === undefined
+        ? this.#loadUnleased(target, run(stop))
+        : this.#loadAndStore(target, { right, keptMs }, run(stop))
+    }
+    return this.#flights.start(target.name, work, { background, node })
+  }
+
+  /**
+   * Loads for one caller alone, as one who is part of the load that others wait for: nobody joins, and nothing is stored.
+   * @throws MemcacheOptionError for a loader that asks for its own value without end.
+   */
+  async runAlone({ name }: LoadTarget, node: LoadNode, run: () => Promise<Loaded>): Promise<unknown> {
+    node.checkNesting()
+    const waited = currentLoad()?.waitFor(node)
+    this.#underWay++
+    this.#context.report.stats.unleasedLoads++
+    try {
+      return this.#isolated(name, await run()).value
+    } finally {
+      waited?.()
+      this.#underWay--
+    }
+  }
+
+  /** Lets nobody join what is being loaded for a key: it was invalidated. */
+  detach(name: string): void {
+    this.#flights.detach(name)
+  }
+
+  detachAll(): void {
+    this.#flights.detachAll()
+  }
+
+  close(): void {
+    this.#keeper.close()
+  }
+
+  /** What cannot be stored is kept in memory, as long as nothing there has to be confirmed. */
+  async #loadUnleased({ name, l1, loading }: LoadTarget, run: Promise<Loaded>): Promise<LoadOutcome> {
+    const { memory, report } = this.#context
+    report.stats.unleasedLoads++
+    const stamp = memory?.stamp()
+    try {
+      const loaded = await run
+      const { value, isCopied } = this.#isolated(name, loaded)
+      if (!isCopied) return { value, confirmed: false, isUnstorable: true }
+      if (l1 && memory !== undefined && !loaded.skipsStore && value !== undefined) {
+        const lifetime = this.#lifetimeOf(name, loading, loaded)
+        const about = { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds: lifetime?.freshSeconds ?? 0 }
+        if (lifetime !== undefined) memory.put(name, value, { tags: {} }, about, stamp!)
+      }
+      return { value, confirmed: true }
+    } finally {
+      this.#underWay--
+    }
+  }
+
+  /** A loaded value as later callers would get it, and nobody else's: the loader may keep what it returned. */
+  #isolated(name: string, { value: given }: Loaded): Prepared {
+    if (isPrimitive(given)) return { value: given, encoded: undefined, isCopied: true }
+    try {
+      const value = copyValue(this.#context.classes.ofLoad(name, given))
+      return { value, encoded: undefined, isCopied: true }
+    } catch {
+      return { value: given, encoded: undefined, isCopied: false }
+    }
+  }
+
+  /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
+  #prepared(name: string, loaded: Loaded): Prepared {
+    const { codec, classes, report } = this.#context
+    const { value: given, skipsStore, fault } = loaded
+    // undefined is how a miss looks, so it cannot be stored as a value.
+    if (skipsStore || given === undefined) return this.#isolated(name, loaded)
+    if (fault !== undefined) {
+      report.unstorable(name, fault)
+      return this.#isolated(name, loaded)
+    }
+    try {
+      const plain = classes.ofLoad(name, given)
+      const encoded = codec.encode(plain)
+      return { value: isPrimitive(plain) ? plain : copyValue(plain), encoded, isCopied: true }
+    } catch (error) {
+      report.unstorable(name, error)
+      return { value: given, encoded: undefined, isCopied: false }
+    }
+  }
+
+  async #loadAndStore(
+    target: LoadTarget,
+    { right, keptMs }: { right: LoadRight; keptMs: number },
+    loading: Promise<Loaded>,
+  ): Promise<LoadOutcome> {
+    this.#keeper.keep(right.lease, keptMs)
+    try {
+      return await this.#store(target, right, await loading)
+    } catch (error) {
+      // The loader failed, or what it brought cannot be stored: the next caller is to try at once.
+      await this.#free(right.lease)
+      throw error
+    } finally {
+      this.#keeper.release(right.lease)
+      this.#underWay--
+    }
+  }
+
+  /** A function without `await`: mostly it only hands on what `#fill` returns. */
+  #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
+    const { value, encoded, isCopied } = this.#prepared(target.name, loaded)
+    const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
+    if (encoded === undefined || lifetime === undefined) {
+      // Whoever asks from now on finds out for himself.
+      this.#flights.detach(target.name)
+      return this.#free(lease).then((isHeld) =>
+        isCopied ? { value, confirmed: isHeld } : { value, confirmed: false, isUnstorable: true },
+      )
+    }
+    const fill = (all: Generations): Promise<LoadOutcome> => {
+      const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
+      return this.#fill(target, lease, { value, encoded, facts }, lifetime)
+    }
+    if (loaded.tags.length === 0) return fill(generations)
+    return this.#withLoadedTags(generations, loaded).then((all) => {
+      const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
+      if (all !== undefined && !isTooMuch) return fill(all)
+      this.#flights.detach(target.name)
+      const { report } = this.#context
+      if (!isTooMuch) report.stats.discarded++
+      else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
+      return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld }))
+    })
+  }
+
+  #fill(
+    { name, l1 }: LoadTarget,
+    lease: HeldLease,
+    { value, encoded, facts }: { value: unknown; encoded: EncodedItem; facts: EntryFacts },
+    { freshSeconds, keptSeconds }: Lifetime,
+  ): Promise<LoadOutcome> {
+    const { store, codec, report, tags, memory } = this.#context
+    const generations = facts.tags ?? NO_GENERATIONS
+    const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
+    const item = isBare ? encoded : codec.entry(encoded, facts)
+    // Whoever asks after the fill was sent must not be given what a later delete has taken away.
+    this.#flights.detach(name)
+    const stamp = memory?.stamp()
+    const { casUnique } = lease
+    const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
+      unavailable(error, report),
+    )
+    const filled = (given: Filled | typeof UNAVAILABLE, current: Generations | typeof UNAVAILABLE): LoadOutcome => {
+      if (given === UNAVAILABLE) return { value, confirmed: false }
+      if (given === undefined || current === UNAVAILABLE || tags.compare(generations, current) !== 'same') {
+        report.stats.discarded++
+        return { value, confirmed: false }
+      }
+      report.set(name)
+      if (l1) memory?.put(name, value, facts, { casUnique: given.casUnique, size: item.size, freshSeconds }, stamp!)
+      return { value, confirmed: true }
+    }
+    const tagKeys = Object.keys(generations)
+    if (tagKeys.length === 0) return filling.then((given) => filled(given, generations))
+    return Promise.all([filling, orUnavailable(tags.read(tagKeys), report)]).then(([given, current]) =>
+      filled(given, current),
+    )
+  }
+
+  /** The generations of all tags as they were when the load began; `undefined` when one may have changed since. */
+  async #withLoadedTags(known: Generations, { tags: named, beganMs }: Loaded): Promise<Generations | undefined> {
+    const { tags, report, tagKey } = this.#context
+    const unknown = [...new Set(named.map((tag) => tagKey(tag)))].filter((key) => known[key] === undefined)
+    if (unknown.length === 0) return known
+    const read = await orUnavailable(tags.readSince(unknown, beganMs), report)
+    return read === UNAVAILABLE || read === undefined ? undefined : { ...known, ...read }
+  }
+
+  #factsOf({ loading, name }: LoadTarget, loaded: Loaded, freshSeconds: number, tags: Generations): EntryFacts {
+    const { beta, staleSeconds } = loading
+    const { clock, store } = this.#context
+    // Where items do not tell how long they live, the entry says when it is stale.
+    const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl(name))) && freshSeconds !== Infinity
+    return {
+      tags: Object.keys(tags).length === 0 ? undefined : tags,
+      loadMs: needsEnd ? loaded.tookMs : undefined,
+      freshUntilMs: needsEnd ? Math.round(surelyFreshUntilMs(clock.nowMs(), freshSeconds)) : undefined,
+    }
+  }
+
+  /** `undefined`: it is not to be stored. */
+  #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
+    try {
+      const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)))
+      if (own === 0) return undefined
+      const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
+      const { staleSeconds } = loading
+      const most = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_SECONDS) : seconds
+      const freshSeconds = loading.vary(most)
+      return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
+    } catch (error) {
+      this.#context.report.unstorable(name, error)
+      return undefined
+    }
+  }
+
+  /**
+   * Gives a lease back without a value; whether it was still held. A stale value stays where it is, and is claimed anew
+   * when this claim is old enough.
+   */
+  async #free({ key, casUnique, filled }: HeldLease): Promise<boolean> {
+    if (filled) return false
+    const { store, report } = this.#context
+    return (
+      (await orUnavailable(
+        store.use(key, (using) => using.free(key, casUnique)),
+        report,
+      )) === true
+    )
+  }
+}
+
+function isPrimitive(value: unknown): boolean {
+  return (typeof value !== 'object' && typeof value !== 'function') || value === null
+}

@@ -1,0 +1,204 @@
+import { MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Ttl } from 'memcache-ts-protocol'
+import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
+import type { CacheContext } from '../context.ts'
+import { checkTags } from './get-or-set-options.ts'
+import type { LoadContext } from './get-or-set-options.ts'
+import { lateSeconds } from '../lifetime.ts'
+import type { LoadNode } from './load-chain.ts'
+import type { TimeLimited } from './load-deadlines.ts'
+
+/** What a loader brought, and said of it. */
+export interface Loaded {
+  readonly value: unknown
+  /** The lifetime that the loader gave it; `undefined`: the call's. */
+  readonly ttlSeconds: number | undefined
+  readonly tags: readonly string[]
+  readonly skipsStore: boolean
+  /** What the loader said of the value that cannot be, so that it is not stored. */
+  readonly fault: unknown
+  /** When it began, by `performance.now()`. */
+  readonly beganMs: number
+  readonly tookMs: number
+}
+
+/** How a loader is run. */
+export interface LoadConditions {
+  readonly name: string
+  readonly node: LoadNode
+  readonly stop: StopSource
+  readonly hardTimeoutMs: number
+  /** Makes a copy of the value that is being replaced, for a loader that asks for it. */
+  readonly stale: (() => unknown) | undefined
+}
+
+/** How long a loader may take that somebody waits for, where nothing else is said. */
+export const HARD_TIMEOUT_MS = 300_000
+
+/** What stands for the old value, which is still up to date. */
+const NOT_MODIFIED: unique symbol = Symbol('not modified')
+
+/**
+ * Runs a loader, for as long as it may take and somebody waits for it. One that goes on is left to itself.
+ * @throws what it throws; MemcacheLoaderTimeoutError when it takes longer; the reason for which nobody waits any more.
+ */
+export function runLoader(
+  load: (context: LoadContext) => unknown,
+  conditions: LoadConditions,
+  parts: Pick<CacheContext, 'report' | 'deadlines'>,
+): Promise<Loaded> {
+  return new Promise((resolve, reject) => new LoaderRun(conditions, parts, resolve, reject).start(load))
+}
+
+/** One run of a loader: it ends by its value, its error, its time limit, or because nobody waits any more. */
+class LoaderRun implements TimeLimited {
+  readonly deadlineMs: number
+  readonly #conditions: LoadConditions
+  readonly #context: Pick<CacheContext, 'report' | 'deadlines'>
+  readonly #resolve: (loaded: Loaded) => void
+  readonly #reject: (error: unknown) => void
+  readonly #stop = new Abandonment()
+  readonly #loaderContext: LoaderContext
+  readonly #beganMs = performance.now()
+  #hasEnded = false
+
+  constructor(
+    conditions: LoadConditions,
+    context: Pick<CacheContext, 'report' | 'deadlines'>,
+    resolve: (loaded: Loaded) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#conditions = conditions
+    this.#context = context
+    this.#resolve = resolve
+    this.#reject = reject
+    this.deadlineMs = this.#beganMs + conditions.hardTimeoutMs
+    this.#loaderContext = new LoaderContext(this.#stop, conditions.stale)
+  }
+
+  start(load: (context: LoadContext) => unknown): void {
+    const { node, stop } = this.#conditions
+    const { report, deadlines } = this.#context
+    report.stats.loads++
+    if (stop.aborted) {
+      this.#giveUp(stop.reason)
+      return
+    }
+    stop.addEventListener('abort', this.#abandoned, { once: true })
+    deadlines.add(this)
+    let loading: unknown
+    try {
+      loading = node.run(() => load(this.#loaderContext))
+    } catch (error) {
+      this.#failed(error)
+      return
+    }
+    Promise.resolve(loading).then(this.#loaded, this.#failed)
+  }
+
+  expire(): void {
+    const { name, hardTimeoutMs } = this.#conditions
+    const text = `the loader of ${name} took longer than ${hardTimeoutMs} ms`
+    this.#giveUp(new MemcacheLoaderTimeoutError(text, { key: name }))
+  }
+
+  readonly #abandoned = (): void => this.#giveUp(this.#conditions.stop.reason)
+
+  readonly #loaded = (loaded: unknown): void => {
+    if (!this.#end()) return
+    const { name, stale } = this.#conditions
+    const beganMs = this.#beganMs
+    const tookMs = performance.now() - beganMs
+    try {
+      const value = loaded === NOT_MODIFIED ? stale?.() : loaded
+      this.#context.report.loaded(name, tookMs)
+      const { ttlSeconds, tags, skipsStore, fault } = this.#loaderContext
+      this.#resolve({ value, ttlSeconds, tags, skipsStore, fault, beganMs, tookMs })
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  readonly #failed = (error: unknown): void => {
+    if (this.#end()) this.#fail(error)
+  }
+
+  #giveUp(reason: unknown): void {
+    if (!this.#end()) return
+    this.#fail(reason)
+    this.#stop.abort(reason)
+  }
+
+  #fail(error: unknown): void {
+    this.#context.report.loadFailed(this.#conditions.name, performance.now() - this.#beganMs, error)
+    this.#reject(error)
+  }
+
+  /** Whether this is its end, and not something that comes after it. */
+  #end(): boolean {
+    if (this.#hasEnded) return false
+    this.#hasEnded = true
+    const { node, stop } = this.#conditions
+    node.end()
+    this.#context.deadlines.delete(this)
+    stop.removeEventListener('abort', this.#abandoned)
+    return true
+  }
+}
+
+/** What a loader is told, and says. What it says wrongly fails no load: the value is returned, and not stored. */
+class LoaderContext implements LoadContext {
+  readonly #stop: { readonly signal: AbortSignal }
+  readonly #stale: (() => unknown) | undefined
+  ttlSeconds: number | undefined
+  readonly tags: string[] = []
+  skipsStore = false
+  fault: unknown
+
+  constructor(stop: { readonly signal: AbortSignal }, stale: (() => unknown) | undefined) {
+    this.#stop = stop
+    this.#stale = stale
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  get stale(): unknown {
+    return this.#stale?.()
+  }
+
+  // Properties, since loaders take them out of the context: ({ setTags }) => …
+  readonly notModified = (): never => {
+    if (this.#stale === undefined) {
+      throw new MemcacheOptionError('notModified() is for a loader that replaces a value: there is no stale one here')
+    }
+    return NOT_MODIFIED as never
+  }
+
+  readonly setTtlSeconds = (ttl: Ttl): void => {
+    // A response without `expires_in` says nothing of it.
+    if (ttl === undefined || ttl === null) return
+    try {
+      this.ttlSeconds = lateSeconds(ttl)
+    } catch (error) {
+      this.fault = error
+    }
+  }
+
+  readonly setTags = (more: readonly string[]): void => {
+    if (more === undefined || more === null) return
+    const given: unknown = typeof more === 'string' ? [more] : more
+    try {
+      checkTags(given)
+      for (const tag of given) this.tags.push(tag)
+    } catch (error) {
+      this.fault = error
+    }
+  }
+
+  readonly skipStore = (): void => {
+    this.skipsStore = true
+  }
+}

@@ -1,0 +1,314 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
+import type { CacheContext } from '../context.ts'
+import { wouldWaitForItself } from './flights.ts'
+import type { LoadContext } from './get-or-set-options.ts'
+import type { LeasedLoads, LoadRight } from './leased-loads.ts'
+import { currentLoad, LoadNode } from './load-chain.ts'
+import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
+import type { Loaded } from './load-run.ts'
+import { NO_LEASE } from '../read/lookups.ts'
+import type { Lookup, Lookups } from '../read/lookups.ts'
+import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
+import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
+
+/** What a loader of many brings: by id, or in the order of the ids, `undefined` for what there is not. */
+export type LoadedMany<Id, Value> = ReadonlyMap<Id, Value> | readonly (Value | undefined)[]
+
+/** Fetches many values that are not in the cache. */
+export type BatchLoader<Id, Value> = (
+  ids: readonly Id[],
+  context: LoadContext,
+) => LoadedMany<Id, Value> | Promise<LoadedMany<Id, Value>>
+
+/** One of many that are wanted. */
+export interface ManyItem<Id> {
+  readonly id: Id
+  readonly request: Omit<ReadThroughRequest, 'load'>
+}
+
+/** One that this call loads; without a right its value is not stored. */
+interface Ours<Id> {
+  readonly item: ManyItem<Id>
+  readonly right: LoadRight | undefined
+  readonly isAway?: boolean
+}
+
+/** How many values of a warming were loaded, were there already or under way, and could not be had. */
+export interface WarmCounts {
+  loaded: number
+  skipped: number
+  failed: number
+}
+
+const MAX_ROUNDS = 4
+const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
+const TO_JOIN = Promise.resolve(undefined)
+
+/**
+ * Many values at once: looked up in one pipeline, and those that are missing loaded by one call. What another process is
+ * loading is waited for, what this one is loading already is joined.
+ */
+export class ReadThroughMany<Id, Value> {
+  readonly #context: CacheContext
+  readonly #lookups: Lookups
+  readonly #loads: LeasedLoads
+  readonly #single: ReadThrough
+  readonly #load: BatchLoader<Id, Value>
+  readonly #signal: AbortSignal | undefined
+  readonly #values = new Map<Id, Value>()
+
+  constructor(
+    context: CacheContext,
+    { lookups, loads, single }: { lookups: Lookups; loads: LeasedLoads; single: ReadThrough },
+    load: BatchLoader<Id, Value>,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#context = context
+    this.#lookups = lookups
+    this.#loads = loads
+    this.#single = single
+    this.#load = load
+    this.#signal = signal
+  }
+
+  /** The values by their ids; those that the loader did not bring are missing. Rejects with its error. */
+  async get(items: readonly ManyItem<Id>[]): Promise<Map<Id, Value>> {
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
+    // Its own loader is not served what this load replaces.
+    const current = currentLoad()
+    const alone =
+      current === undefined ? [] : items.filter(({ request }) => current.isWithin(this.#context, request.name))
+    await Promise.all(alone.map((item) => this.#loadAlone(item)))
+    let open = this.#fromMemory(alone.length === 0 ? items : items.filter((item) => !alone.includes(item)))
+    let pauseMs = FIRST_POLL_MS
+    for (let round = 0; open.length > 0; round++) {
+      this.#signal?.throwIfAborted()
+      const isLast = round > 0 && (performance.now() >= deadline || round >= MAX_ROUNDS + this.#waits)
+      const { taken, again } = await this.#round(open, isLast)
+      if (round === 0) this.#context.report.stats.leasesLost += taken.length
+      if (taken.length > 0 && again.length === 0) {
+        await delay(pollDelayMs(pauseMs), undefined, { signal: this.#signal })
+        pauseMs = nextPollMs(pauseMs)
+        this.#waits++
+      }
+      open = [...taken, ...again]
+    }
+    return inOrder(items, this.#values)
+  }
+
+  /** Loads those that are not there and that nobody else is loading. */
+  async warm(items: readonly ManyItem<Id>[]): Promise<WarmCounts> {
+    this.#signal?.throwIfAborted()
+    const report: WarmCounts = { loaded: 0, skipped: 0, failed: 0 }
+    const lookups = await Promise.all(items.map(({ request }) => this.#lookups.find(request)))
+    const ours: { item: ManyItem<Id>; right: LoadRight }[] = []
+    for (const [index, found] of lookups.entries()) {
+      const item = items[index]!
+      // Without a cache there is nothing to warm.
+      if (found.kind === 'miss-without-lease') report.failed++
+      else if (found.kind === 'miss-with-lease' && found.lease.take()) ours.push({ item, right: found })
+      else report.skipped++
+      if (found.kind === 'stale') this.#reload(item, found)
+    }
+    const batch = this.#batchOf(ours.map(({ item }) => item))
+    await Promise.all(
+      ours.map(async ({ item, right }) => {
+        const { name } = item.request
+        const { node } = batch
+        const flight = this.#loads.start(item.request, { node, right, background: true }, (stop) =>
+          batch.load(item.id, stop),
+        )
+        const { value, confirmed } = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
+        if (confirmed && value !== undefined) report.loaded++
+        else report.failed++
+      }),
+    )
+    return report
+  }
+
+  /** Rounds that were spent waiting for other processes, which time bounds and not their number. */
+  #waits = 0
+
+  #fromMemory(items: readonly ManyItem<Id>[]): ManyItem<Id>[] {
+    const { memory, report } = this.#context
+    return items.filter(({ id, request }) => {
+      const item = request.l1 ? memory?.fresh(request.name) : undefined
+      if (item === undefined) return true
+      report.memoryHit(request.name)
+      this.#values.set(id, memory!.valueOf(item) as Value)
+      return false
+    })
+  }
+
+  /** Looks all up, and loads what is ours to load; returns what others are loading, and what has to be looked up again. */
+  async #round(open: readonly ManyItem<Id>[], isLast: boolean) {
+    const { report } = this.#context
+    const taken: ManyItem<Id>[] = []
+    const again: ManyItem<Id>[] = []
+    const join: ManyItem<Id>[] = []
+    const alone: ManyItem<Id>[] = []
+    const ours: Ours<Id>[] = []
+    const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
+    const lookups = await Promise.all(open.map(({ request }) => this.#lookUp(request, isLast)))
+    for (const [index, found] of lookups.entries()) {
+      const item = open[index]!
+      const { name } = item.request
+      if (found === undefined || (found.kind !== 'fresh' && found.kind !== 'stale' && this.#joins(item, found))) {
+        join.push(item)
+      } else if (found.kind === 'fresh') {
+        report.hit(name)
+        this.#values.set(item.id, found.value.take() as Value)
+      } else if (found.kind === 'stale') {
+        report.hit(name)
+        report.stale(name)
+        stale.push({ item, found })
+        this.#values.set(item.id, found.value.take() as Value)
+      } else if (found.kind === 'miss-locked') {
+        // The lease of a loader that asks for its own value is not waited for.
+        if (currentLoad()?.isWithin(this.#context, name) === true) alone.push(item)
+        else taken.push(item)
+      } else {
+        report.miss(name)
+        ours.push(
+          found.kind === 'miss-with-lease' ? { item, right: found } : { item, right: undefined, isAway: found.isAway },
+        )
+      }
+    }
+    for (const { item, found } of stale) this.#reload(item, found)
+    const loading = this.#startBatch(ours)
+    const joining = join.map((item) => this.#join(item, again))
+    await Promise.all([...loading, ...joining, ...alone.map((item) => this.#loadAlone(item))])
+    return { taken, again }
+  }
+
+  /** `undefined`: there is a load to be joined. */
+  #lookUp(request: ManyItem<Id>['request'], isLast: boolean): Promise<Lookup | undefined> {
+    if (isLast) return WITHOUT_LEASE
+    return this.#loads.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
+  }
+
+  /** Whether a load in this process is to be joined: it began while this one was looked up, or has its lease. */
+  #joins({ request }: ManyItem<Id>, found: Lookup): boolean {
+    if (found.kind === 'miss-with-lease') return !found.lease.take()
+    return this.#loads.joinable(request.name) !== undefined
+  }
+
+  async #join(item: ManyItem<Id>, again: ManyItem<Id>[]): Promise<void> {
+    const { name } = item.request
+    const running = this.#loads.joinable(name)
+    if (running === undefined) {
+      again.push(item)
+      return
+    }
+    if (wouldWaitForItself(running)) return this.#loadAlone(item)
+    this.#context.report.stats.coalesced++
+    const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, this.#signal)
+    if (isUnstorable) await this.#loadAlone(item)
+    else if (!confirmed) again.push(item)
+    else if (value !== undefined) this.#values.set(item.id, value as Value)
+  }
+
+  /** Loads all of these by one call; each is a load of its own to those who join. */
+  #startBatch(ours: readonly Ours<Id>[]): Promise<void>[] {
+    const batch = this.#batchOf(ours.map(({ item }) => item))
+    return ours.map(async ({ item, right, isAway }) => {
+      const { name } = item.request
+      // Nobody could refuse what it brings: only those who came to this at the same time may join it.
+      if (isAway === false) process.nextTick(() => this.#loads.detach(name))
+      const flight = this.#loads.start(item.request, { node: batch.node, right }, (stop) => batch.load(item.id, stop))
+      const { value } = await this.#loads.wait(name, flight, this.#signal)
+      if (value !== undefined) this.#values.set(item.id, value as Value)
+    })
+  }
+
+  /** Loads one that is part of the load that this call is made in: joining it would never end. */
+  async #loadAlone(item: ManyItem<Id>): Promise<void> {
+    const batch = this.#batchOf([item])
+    const value = await this.#loads.runAlone(item.request, batch.node, () =>
+      batch.load(item.id, this.#signal ?? new Abandonment()),
+    )
+    if (value !== undefined) this.#values.set(item.id, value as Value)
+  }
+
+  #reload(item: ManyItem<Id>, found: Extract<Lookup, { kind: 'stale' }>): void {
+    const load = async (context: LoadContext): Promise<unknown> =>
+      valuesById([item.id], await this.#load([item.id], context)).get(item.id)
+    this.#single.reload({ ...item.request, load, signal: undefined }, found)
+  }
+
+  #batchOf(items: readonly ManyItem<Id>[]): Batch<Id, Value> {
+    return new Batch(items, this.#load, this.#context)
+  }
+}
+
+/** One call for many values, which ends when nobody waits for any of them. */
+class Batch<Id, Value> {
+  readonly #items: readonly ManyItem<Id>[]
+  readonly #load: BatchLoader<Id, Value>
+  readonly #context: CacheContext
+  readonly #stop = new Abandonment()
+  /** The load of all of them, which runs one loader. */
+  readonly node: LoadNode
+  #left = 0
+  #loading: Promise<{ values: ReadonlyMap<Id, Value>; loaded: Loaded }> | undefined
+
+  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, context: CacheContext) {
+    this.#items = items
+    this.#load = load
+    this.#context = context
+    this.node = new LoadNode(
+      context,
+      items.map(({ request }) => request.name),
+    )
+  }
+
+  async load(id: Id, stop: StopSource): Promise<Loaded> {
+    stop.addEventListener('abort', () => {
+      this.#left++
+      if (this.#left === this.#items.length) this.#stop.abort(stop.reason)
+    })
+    this.#loading ??= this.#run()
+    const { values, loaded } = await this.#loading
+    return { ...loaded, value: values.get(id) }
+  }
+
+  async #run() {
+    const ids = this.#items.map((item) => item.id)
+    const { name, loading } = this.#items[0]!.request
+    const what = ids.length === 1 ? name : `${name} and ${ids.length - 1} more`
+    const loaded = await runLoader(
+      async (context) => valuesById(ids, await this.#load(ids, context)),
+      {
+        name: what,
+        node: this.node,
+        stop: this.#stop,
+        hardTimeoutMs: loading.hardTimeoutMs ?? HARD_TIMEOUT_MS,
+        stale: undefined,
+      },
+      this.#context,
+    )
+    return { values: loaded.value as ReadonlyMap<Id, Value>, loaded }
+  }
+}
+
+const NOTHING = { value: undefined, confirmed: false }
+
+/** What a loader of many brought, by id. @throws MemcacheOptionError for a list that does not fit the ids. */
+export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
+  if (loaded instanceof Map) return loaded as ReadonlyMap<Id, Value>
+  const values = loaded as readonly (Value | undefined)[]
+  if (!Array.isArray(values) || values.length !== ids.length) {
+    const got = Array.isArray(values) ? `${values.length} values for ${ids.length} ids` : typeof values
+    throw new MemcacheOptionError(`a loader of many returned ${got}: return a Map, or one value an id in their order`)
+  }
+  return new Map(ids.flatMap((id, index) => (values[index] === undefined ? [] : [[id, values[index]] as const])))
+}
+
+function inOrder<Id, Value>(items: readonly ManyItem<Id>[], values: ReadonlyMap<Id, Value>): Map<Id, Value> {
+  const ordered = new Map<Id, Value>()
+  for (const { id } of items) if (values.has(id)) ordered.set(id, values.get(id)!)
+  return ordered
+}

@@ -1,0 +1,415 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { LongTimer } from 'memcache-ts-protocol'
+import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
+import { AbandonedClaims } from './lost-leases.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { isDueEarly } from '../lifetime.ts'
+import { Flights, wouldWaitForItself } from './flights.ts'
+import type { Flight } from './flights.ts'
+import type { Loader } from './get-or-set-options.ts'
+import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
+import { currentLoad, LoadNode, runDetached } from './load-chain.ts'
+import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
+import type { Loaded } from './load-run.ts'
+import { NO_LEASE } from '../read/lookups.ts'
+import type { Lookup, LookupRequest, Lookups } from '../read/lookups.ts'
+import type { Generations } from '../invalidate/tags.ts'
+import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
+
+/** What a value is good for. */
+export type Freshness = 'fresh' | 'stale' | 'unusable'
+
+/** One value that is wanted, and how it is loaded. */
+export interface ReadThroughRequest extends LookupRequest, LoadTarget {
+  readonly load: Loader<unknown>
+  /** Loads a stale value anew while nobody waits for it. Default: `load`. */
+  readonly reload?: Loader<unknown> | undefined
+  /**
+   * What this caller may have a value for. One that is unfit for it is loaded anew, with the old one at hand, while the others that
+   * it is unfit for wait; one that is stale is served while it is loaded anew. Default: what memcached says.
+   */
+  readonly judge?: ((value: unknown) => Freshness) | undefined
+  /** Is told the generations that its tags have when this caller gets the right to load, just before the loader runs. */
+  readonly onLease?: ((generations: Generations) => void) | undefined
+  /** Whether this caller may be served what is stale. Default true. */
+  readonly takesStale?: boolean | undefined
+  /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
+  readonly waits?: boolean | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+type Stale = Extract<Lookup, { kind: 'stale' }>
+type Fresh = Extract<Lookup, { kind: 'fresh' }>
+
+/** How long a reload in the background may take. */
+const MAX_BACKGROUND_MS = 60_000
+/** How long the right to reload in the background is kept that has no limit of its own, in leases. */
+const BACKGROUND_LEASES = 2
+/** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
+const MAX_ROUNDS = 4
+
+/**
+ * Values that are loaded when they are not there: by one caller of all processes, while the others wait for it, or are
+ * served the stale one.
+ *
+ *   fresh ─────────────────────────────────→ its value; by XFetch one caller loads ahead
+ *   stale ─ claimed → load in the background ┐
+ *         └ not claimed ─────────────────────┴→ the stale value
+ *   either, but not for this caller ─ claimed → load → fill → the value
+ *                                   └ not claimed → stale: poll, fresh: load and keep it to ourselves
+ *   vacant → load → fill under the lease ────→ the value; refused when it was invalidated meanwhile
+ *   taken → poll, to a deadline ─────────────→ fresh, or vacant: the lease of who is too slow is filled for him
+ *   any, within its own load ────────────────→ load and keep it to ourselves: waiting would never end
+ *   unleased → load ─────────────────────────→ the value, not stored: the cache is away
+ *
+ * A caller who joins another one's load gets its value only if the fill was confirmed: an invalidation that came between
+ * the load's beginning and the joining refuses the fill, and the caller asks again.
+ */
+export class ReadThrough {
+  readonly #context: CacheContext
+  readonly #lookups: Lookups
+  readonly #loads: LeasedLoads
+  readonly #polls = new Flights<Lookup>()
+  readonly #abandoned: AbandonedClaims
+  /** Keys for which the right to load ahead is being asked for. */
+  readonly #claiming = new Set<string>()
+
+  constructor(context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
+    this.#context = context
+    this.#lookups = lookups
+    this.#loads = loads
+    this.#abandoned = new AbandonedClaims(context.leaseSeconds, context.clock)
+  }
+
+  /** A stale value was found: whoever has the right to loads it anew, in the background. */
+  reload(request: ReadThroughRequest, found: Stale): void {
+    const { name } = request
+    if (found.claimable) {
+      void this.#claim(request, found)
+    } else if (!found.claimed) {
+      this.#watchClaim(name, found.item.casUnique)
+    } else if (this.#loads.get(name) === undefined) {
+      const lease = { key: name, casUnique: found.item.casUnique!, filled: true }
+      this.#startReload(request, { lease, generations: found.generations }, found.value)
+    }
+  }
+
+  /** The value; rejects with the loader's error, or the signal's reason. */
+  async get(request: ReadThroughRequest): Promise<unknown> {
+    const { name, signal } = request
+    const { report } = this.#context
+    // What is stored is what this load replaces: served to its own loader, the old value would be stored as the new one.
+    if (currentLoad()?.isWithin(this.#context, name) === true) return this.#loadAlone(request)
+    let hasJoined = false
+    for (let round = 0; ; round++) {
+      signal?.throwIfAborted()
+      const mayJoin = round < MAX_ROUNDS
+      const running = mayJoin ? this.#loads.joinable(name) : undefined
+      if (running !== undefined) {
+        if (request.waits === false) return undefined
+        if (wouldWaitForItself(running)) return this.#loadAlone(request)
+        if (!hasJoined) report.stats.coalesced++
+        hasJoined = true
+        const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
+        if (confirmed) return value
+        if (isUnstorable) return this.#loadAlone(request)
+        continue
+      }
+      const looked = mayJoin ? await this.#look(request) : NO_LEASE
+      if (looked.kind === 'miss-locked' && request.waits === false) return undefined
+      if (looked.kind === 'miss-locked' && currentLoad()?.isWithin(this.#context, name) === true)
+        return this.#loadAlone(request)
+      const isElsewhere = looked.kind === 'miss-locked' && this.#loads.joinable(name) === undefined
+      const found = isElsewhere ? await this.#waitFor(request) : looked
+      const freshness = found.kind === 'fresh' || found.kind === 'stale' ? freshnessFor(request, found) : undefined
+      if ((found.kind === 'fresh' || found.kind === 'stale') && freshness === 'unusable') {
+        const replaced = await this.#replace(request, found)
+        if (replaced === undefined) continue
+        return replaced.value
+      }
+      switch (found.kind) {
+        case 'fresh':
+          report.hit(name)
+          if (freshness === 'stale') report.stale(name)
+          if (freshness === 'stale') void this.#claim(request, found)
+          else this.#refreshEarly(request, found)
+          return found.value.take()
+        case 'stale':
+          return this.#serveStale(request, found)
+        case 'miss-locked':
+          // Who loads it is in this process, and was not yet when it was looked for.
+          continue
+        case 'miss-with-lease':
+          // Another caller of this process, who was looking for it at the same time, has the lease.
+          if (!found.lease.take()) continue
+          report.miss(name)
+          return this.#lead(request, found)
+        case 'miss-without-lease':
+          if (mayJoin && this.#loads.joinable(name) !== undefined) continue
+          report.miss(name)
+          // Nobody could refuse what it brings: only those who came to this at the same time may join it.
+          if (!found.isAway) process.nextTick(() => this.#loads.detach(name))
+          return this.#lead(request, undefined)
+      }
+    }
+  }
+
+  /**
+   * The value in place of one that this caller may not be served: loaded by whoever has the right to. `undefined`: another has
+   * loaded it, or it was invalidated meanwhile, so that it is to be looked for again.
+   */
+  async #replace(request: ReadThroughRequest, found: Fresh | Stale): Promise<{ readonly value: unknown } | undefined> {
+    const { name, signal } = request
+    const right = this.#loads.get(name) === undefined ? await this.#rightTo(request, found) : undefined
+    const running = this.#loads.get(name)
+    if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
+    if (running !== undefined) {
+      if (wouldWaitForItself(running)) return { value: await this.#loadAlone(request) }
+      this.#context.report.stats.coalesced++
+      const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
+      if (isUnstorable) return { value: await this.#loadAlone(request) }
+      return confirmed ? { value } : undefined
+    }
+    this.#context.report.miss(name)
+    if (right !== undefined) return { value: await this.#leadReplacing(request, right, found) }
+    if (found.kind === 'fresh') return { value: await this.#leadUnleased(request) }
+    const awaited = `${name} replaced`
+    const polling =
+      this.#polls.get(awaited) ?? this.#polls.start(awaited, (stop) => this.#pollReplaced(request, found, stop))
+    const later = await this.#polls.wait(awaited, polling, signal)
+    return later.kind === 'miss-without-lease' ? { value: await this.#leadUnleased(request) } : undefined
+  }
+
+  #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
+    request.onLease?.(right.generations)
+    const { name, signal } = request
+    const { store, report } = this.#context
+    const node = new LoadNode(this.#context, [name])
+    const stale = (): unknown => found.value.copy()
+    // Who may be served the old value need not wait for this one, nor fail with it.
+    const background = request.takesStale === false
+    const flight = this.#loads.start(request, { node, right, background }, (stop) =>
+      this.#run(request, { node, stop, stale }),
+    )
+    // Those who wait are to try at once when this fails: the old value is of no use to them.
+    flight.result.catch(() =>
+      orUnavailable(
+        store.use(name, (using) => using.rearm(name, right.lease.casUnique)),
+        report,
+      ),
+    )
+    return this.#loads.wait(name, flight, signal).then((outcome) => this.#ledValue(request, right, outcome))
+  }
+
+  /** What this caller has loaded. If it wants no stale value left, and the new one could not be stored, the old one is taken away. */
+  #ledValue(
+    { name, takesStale }: ReadThroughRequest,
+    right: LoadRight | undefined,
+    { value, confirmed }: LoadOutcome,
+  ): unknown {
+    if (takesStale !== false || (right !== undefined && confirmed)) return value
+    const { store, report } = this.#context
+    const deleting = store.use(name, (using) => using.delete(name))
+    return orUnavailable(deleting, report).then(() => value)
+  }
+
+  #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
+    process.nextTick(() => this.#loads.detach(request.name))
+    return this.#lead(request, undefined)
+  }
+
+  /** The right to load a value anew; `undefined` when another caller has it, or the cache does not answer. */
+  async #rightTo(request: ReadThroughRequest, found: Fresh | Stale): Promise<LoadRight | undefined> {
+    const { name, tagKeys } = request
+    const { store, report, tags } = this.#context
+    if (found.kind === 'stale' && found.claimed) {
+      const { generations, item } = found
+      return { lease: { key: name, casUnique: item.casUnique!, filled: true }, generations }
+    }
+    if (found.kind === 'stale' && !found.claimable) return undefined
+    const [casUnique, generations] = await Promise.all([
+      orUnavailable(
+        store.use(name, (using) => using.claim(name, found.item)),
+        report,
+      ),
+      orUnavailable(tags.read(tagKeys), report),
+    ])
+    if (casUnique === UNAVAILABLE || casUnique === undefined || generations === UNAVAILABLE) return undefined
+    return { lease: { key: name, casUnique, filled: true }, generations }
+  }
+
+  /** Waits for another process to replace a stale value. */
+  async #pollReplaced(request: ReadThroughRequest, seen: Stale, stop: Abandonment): Promise<Lookup> {
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
+    for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
+      this.#watchClaim(request.name, seen.item.casUnique)
+      await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
+      const found = await this.#lookups.find(request)
+      const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
+      if (!isWaiting || freshnessFor(request, found) !== 'unusable') return found
+      if (performance.now() >= deadline) return NO_LEASE
+    }
+  }
+
+  #lead(request: ReadThroughRequest, right: LoadRight | undefined): Promise<unknown> {
+    if (right !== undefined) request.onLease?.(right.generations)
+    const node = new LoadNode(this.#context, [request.name])
+    const flight = this.#loads.start(request, { node, right }, (stop) => this.#run(request, { node, stop }))
+    return this.#loads
+      .wait(request.name, flight, request.signal)
+      .then((outcome) => this.#ledValue(request, right, outcome))
+  }
+
+  /** Looks a key up, or joins who is polling for it. */
+  #look(request: ReadThroughRequest): Promise<Lookup> {
+    const { name, signal } = request
+    const polling = request.waits === false ? undefined : this.#polls.get(name)
+    if (polling !== undefined) return this.#polls.wait(name, polling, signal)
+    return this.#lookups.find(request)
+  }
+
+  /** Waits for the value that another process is loading: one poller a process. */
+  #waitFor(request: ReadThroughRequest): Promise<Lookup> {
+    const { name, signal } = request
+    return this.#polls.wait(name, this.#polls.get(name) ?? this.#startPoll(request), signal)
+  }
+
+  #startPoll(request: ReadThroughRequest): Flight<Lookup> {
+    this.#context.report.stats.leasesLost++
+    const flight: Flight<Lookup> = this.#polls.start(request.name, (stop) => this.#poll(request, stop, () => flight))
+    return flight
+  }
+
+  /**
+   * Polls for a value. It is joined while it pauses alone: between an answer and those who are given it, an invalidation may be
+   * confirmed that the answer knows nothing of.
+   */
+  async #poll(request: ReadThroughRequest, stop: Abandonment, itself: () => Flight<Lookup>): Promise<Lookup> {
+    const { name } = request
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
+    for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
+      await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
+      this.#polls.detach(name, itself())
+      const found = await this.#lookups.find(request)
+      if (found.kind !== 'miss-locked') return found
+      if (performance.now() >= deadline) {
+        // The lease is filled in place of who has it: whoever is first stores, and a later invalidation refuses both.
+        const { lease, generations } = found
+        return lease === undefined ? NO_LEASE : { kind: 'miss-with-lease', lease, generations }
+      }
+      this.#polls.attach(name, itself())
+    }
+  }
+
+  async #serveStale(request: ReadThroughRequest, found: Stale): Promise<unknown> {
+    const { name, loading, signal } = request
+    const { report } = this.#context
+    report.hit(name)
+    report.stale(name)
+    this.reload(request, found)
+    const flight = this.#loads.get(name)
+    if (loading.softTimeoutMs === 0 || flight === undefined || wouldWaitForItself(flight)) return found.value.take()
+    const loaded = await withinMs(loading.softTimeoutMs, this.#loads.wait(name, flight, signal), signal)
+    const isOwn = loaded !== undefined && (loaded.confirmed || flight.waiters === 1)
+    return isOwn ? loaded.value : found.value.take()
+  }
+
+  /** Who has claimed the value may have died. */
+  #watchClaim(name: string, casUnique: bigint | undefined): void {
+    const { store, report } = this.#context
+    if (casUnique === undefined || this.#loads.get(name) !== undefined) return
+    if (!this.#abandoned.isAbandoned(name, casUnique)) return
+    void orUnavailable(
+      store.use(name, (using) => using.rearm(name, casUnique)),
+      report,
+    )
+  }
+
+  #refreshEarly(request: ReadThroughRequest, found: Fresh): void {
+    const { beta } = request.loading
+    const { loadMs = 0, freshUntilMs } = found.facts
+    if (beta === 0 || freshUntilMs === undefined) return
+    if (isDueEarly(loadMs, freshUntilMs, beta, this.#context.clock.nowMs())) void this.#claim(request, found)
+  }
+
+  /** Asks for the right to load a value anew of which memcached does not know that it is time, and does so with it. */
+  async #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<void> {
+    const { name } = request
+    if (this.#claiming.has(name) || this.#loads.get(name) !== undefined) return
+    this.#claiming.add(name)
+    try {
+      const right = await this.#rightTo(request, found)
+      if (right === undefined) {
+        this.#watchClaim(name, found.item.casUnique)
+      } else if (this.#loads.get(name) === undefined) {
+        if (found.kind === 'fresh') this.#context.report.stats.earlyRefreshes++
+        this.#startReload(request, right, found.value)
+      }
+    } finally {
+      this.#claiming.delete(name)
+    }
+  }
+
+  /** Loads a value anew in the background; an error leaves the old one where it is. */
+  #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
+    const load = request.reload ?? request.load
+    const stale = (): unknown => value.copy()
+    // It is waited for by nobody who could end it.
+    const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
+    runDetached(() => {
+      const node = new LoadNode(this.#context, [request.name])
+      // One that hangs is not to keep the others from it for as long as the value may be served.
+      const keptMs = request.loading.hardTimeoutMs ?? this.#context.leaseSeconds * BACKGROUND_LEASES * 1000
+      this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
+        this.#run({ ...request, load }, { node, stop, stale, hardTimeoutMs: endsMs }),
+      )
+    })
+  }
+
+  /** Runs the loader for this caller alone. */
+  async #loadAlone(request: ReadThroughRequest): Promise<unknown> {
+    this.#context.report.miss(request.name)
+    const node = new LoadNode(this.#context, [request.name])
+    const stop = request.signal ?? new Abandonment()
+    return this.#loads.runAlone(request, node, () => this.#run(request, { node, stop }))
+  }
+
+  #run(request: ReadThroughRequest, conditions: RunConditions): Promise<Loaded> {
+    const { name, load, loading } = request
+    const { node, stop, stale, hardTimeoutMs = loading.hardTimeoutMs ?? HARD_TIMEOUT_MS } = conditions
+    return runLoader(load, { name, node, stop, hardTimeoutMs, stale }, this.#context)
+  }
+}
+
+/** How a request's loader is run. */
+interface RunConditions {
+  readonly node: LoadNode
+  readonly stop: StopSource
+  readonly stale?: () => unknown
+  readonly hardTimeoutMs?: number
+}
+
+function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshness {
+  if (request.judge !== undefined) return request.judge(found.value.peek())
+  return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
+}
+
+/** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */
+async function withinMs(
+  milliseconds: number,
+  loading: Promise<LoadOutcome>,
+  signal: AbortSignal | undefined,
+): Promise<LoadOutcome | undefined> {
+  let timer: LongTimer | undefined
+  const pause = new Promise<undefined>((resolve) => (timer = new LongTimer(() => resolve(undefined), milliseconds)))
+  try {
+    return await Promise.race([loading, pause])
+  } catch {
+    signal?.throwIfAborted()
+    return undefined
+  } finally {
+    timer?.clear()
+  }
+}

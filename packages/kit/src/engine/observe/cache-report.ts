@@ -1,0 +1,180 @@
+import { channel } from 'node:diagnostics_channel'
+import type { EventEmitter } from 'node:events'
+import { emitSafely } from 'memcache-ts-client'
+import type { Logger } from '../../logger.ts'
+import type { CacheStats } from './cache-stats.ts'
+
+/** Reasons that differ each time must not fill the log. */
+const MAX_REASONS = 100
+
+/** Events of a `Memcache`; it never emits `error`. Keys are as stored, without the prefix. */
+export interface MemcacheEvents {
+  hit: [key: string]
+  miss: [key: string]
+  /** A stale value was served, while one caller loads it anew. */
+  stale: [key: string]
+  /** A loader has run, for so many milliseconds. */
+  load: [key: string, milliseconds: number]
+  /** A loader has thrown or exceeded its time limit, after so many milliseconds. */
+  loadError: [key: string, error: unknown, milliseconds: number]
+  set: [key: string]
+  delete: [key: string]
+  /** Tags were invalidated, or a namespace cleared; as given. */
+  invalidate: [tags: readonly string[]]
+  /** An operation of the cache failed, and the application went on without. */
+  cacheError: [error: unknown]
+  /** A server has begun to fail. */
+  degraded: [error: unknown]
+  /** It works again. */
+  recovered: [server: string]
+  /** No server answers any more: the application goes on without a cache. */
+  away: [error: unknown]
+  /** One of them answers again. */
+  back: [server: string]
+}
+
+/** All events of a `Memcache`. */
+export const CACHE_EVENTS = [
+  'hit',
+  'miss',
+  'stale',
+  'load',
+  'loadError',
+  'set',
+  'delete',
+  'invalidate',
+  'cacheError',
+  'degraded',
+  'recovered',
+  'away',
+  'back',
+] as const satisfies readonly (keyof MemcacheEvents)[]
+
+const CHANNELS = Object.fromEntries(
+  CACHE_EVENTS.map((name) => [name, channel(`memcache-ts:${name}`)]),
+) as unknown as Record<keyof MemcacheEvents, ReturnType<typeof channel>>
+
+/** What is counted as it happens; the rest of `CacheStats` is how things stand. */
+export type CountedStats = Omit<
+  CacheStats,
+  'pending' | 'health' | 'breaker' | 'loading' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'
+>
+
+/** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */
+export class CacheReport {
+  readonly #emitter: EventEmitter<MemcacheEvents>
+  readonly #logger: Logger
+  /** Why values were not stored, as far as it was told. */
+  readonly #reasons = new Set<string>()
+  readonly stats: CountedStats = {
+    hits: 0,
+    memoryHits: 0,
+    misses: 0,
+    stale: 0,
+    coalesced: 0,
+    loads: 0,
+    loadMs: 0,
+    loadErrors: 0,
+    earlyRefreshes: 0,
+    unleasedLoads: 0,
+    leasesLost: 0,
+    discarded: 0,
+    sets: 0,
+    invalidations: 0,
+    limited: 0,
+    cacheErrors: 0,
+  }
+
+  constructor(emitter: EventEmitter<MemcacheEvents>, logger: Logger) {
+    this.#emitter = emitter
+    this.#logger = logger
+  }
+
+  hit(key: string): void {
+    this.stats.hits++
+    this.#tell('hit', key)
+  }
+
+  memoryHit(key: string): void {
+    this.stats.memoryHits++
+    this.hit(key)
+  }
+
+  miss(key: string): void {
+    this.stats.misses++
+    this.#tell('miss', key)
+  }
+
+  stale(key: string): void {
+    this.stats.stale++
+    this.#tell('stale', key)
+  }
+
+  loaded(key: string, milliseconds: number): void {
+    this.stats.loadMs += milliseconds
+    this.#tell('load', key, milliseconds)
+  }
+
+  loadFailed(key: string, milliseconds: number, error: unknown): void {
+    this.stats.loadMs += milliseconds
+    this.stats.loadErrors++
+    this.#tell('loadError', key, error, milliseconds)
+  }
+
+  set(key: string): void {
+    this.stats.sets++
+    this.#tell('set', key)
+  }
+
+  deleted(key: string): void {
+    this.stats.invalidations++
+    this.#tell('delete', key)
+  }
+
+  invalidated(tags: readonly string[]): void {
+    this.stats.invalidations++
+    this.#tell('invalidate', tags)
+  }
+
+  limited(): void {
+    this.stats.limited++
+  }
+
+  /** A value is returned, and cannot be stored: that is counted, and told once for each reason. */
+  unstorable(key: string, error: unknown): void {
+    this.failed(error)
+    const reason = error instanceof Error ? error.message : String(error)
+    if (this.#reasons.has(reason) || this.#reasons.size >= MAX_REASONS) return
+    this.#reasons.add(reason)
+    this.#logger.warn(`memcache-ts: ${key} is loaded and not stored: ${reason}`)
+  }
+
+  failed(error: unknown): void {
+    this.stats.cacheErrors++
+    this.#tell('cacheError', error)
+  }
+
+  degraded(error: unknown): void {
+    this.#tell('degraded', error)
+  }
+
+  recovered(server: string): void {
+    this.#tell('recovered', server)
+  }
+
+  away(error: unknown): void {
+    this.#tell('away', error)
+  }
+
+  back(server: string): void {
+    this.#tell('back', server)
+  }
+
+  #tell<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {
+    const listened = CHANNELS[name]
+    if (listened.hasSubscribers) listened.publish({ cache: this.#emitter, details })
+    const emitter = this.#emitter as EventEmitter
+    // A listener that throws changes no call: Node reports what it threw.
+    if (emitter.listenerCount(name) > 0) emitSafely(emitter, name, ...details)
+  }
+}

@@ -1,0 +1,117 @@
+import { reportUncaught } from 'memcache-ts-client'
+import type { MemcachedClient } from 'memcache-ts-client'
+import type { Logger } from '../../logger.ts'
+import type { CacheHealth } from '../engine.ts'
+import type { CacheReport } from './cache-report.ts'
+
+/**
+ * How a cache's servers are: `up` if all of them answer, `degraded` if some do not or if missed invalidations are still being made up for, `down`
+ * if no server answers, so that the application goes on without a cache.
+ */
+export type MemcacheHealth = 'up' | 'degraded' | 'down'
+
+/** Is told of the outages of a cache, before the cache's events are emitted. */
+export interface OutageListener {
+  /** No server answers any more. */
+  away?(error: unknown): void
+  /** After that, a server answers again, or the list of servers has another one. */
+  back?(server: string): void
+  /** A server that had failed answers again, or is no longer one of the cache's. */
+  over?(server: string): void
+}
+
+/**
+ * Which servers are away: the one source for all that depends on an outage. The client itself is the circuit breaker, one a server: after the
+ * first operation that was not answered in time all others fail at once, and in the background one attempt at a time is made until the
+ * server answers.
+ */
+export class ServerHealth implements CacheHealth {
+  readonly #client: MemcachedClient
+  readonly #report: CacheReport
+  readonly #isCatchingUp: () => boolean
+  readonly #listeners = new Set<OutageListener>()
+  readonly #down = new Map<string, unknown>()
+  #isAway = false
+  #isClosed = false
+
+  /** @param isCatchingUp whether invalidations that a server missed are still waiting. */
+  constructor(
+    client: MemcachedClient,
+    { log, report, isCatchingUp }: { log: Logger; report: CacheReport; isCatchingUp: () => boolean },
+  ) {
+    this.#client = client
+    this.#report = report
+    this.#isCatchingUp = isCatchingUp
+    client.on('eject', (server, error) => {
+      if (this.#isClosed) return
+      this.#down.set(server, error)
+      log.warn(`memcache-ts: going on without the cache: ${error.message}`)
+      report.degraded(error)
+      this.#settle()
+    })
+    client.on('rejoin', (server) => {
+      if (this.#isClosed) return
+      this.#down.delete(server)
+      log.info(`memcache-ts: the cache works again: ${server}`)
+      report.recovered(server)
+      this.#tell('over', server)
+      this.#settle()
+    })
+    client.on('servers', (servers) => {
+      if (this.#isClosed) return
+      for (const server of this.#down.keys()) {
+        if (servers.includes(server)) continue
+        this.#down.delete(server)
+        this.#tell('over', server)
+      }
+      this.#settle()
+    })
+  }
+
+  get state(): MemcacheHealth {
+    if (this.#isAway) return 'down'
+    return this.#down.size > 0 || this.#isCatchingUp() ? 'degraded' : 'up'
+  }
+
+  /** Has a listener told of outages, from now on; of one under way at once. */
+  watch(listener: OutageListener): void {
+    this.#listeners.add(listener)
+    if (this.#isAway) listener.away?.(this.#down.values().next().value)
+  }
+
+  /** Ends all news: a cache that is closed neither goes away nor comes back. */
+  close(): void {
+    this.#isClosed = true
+    this.#listeners.clear()
+  }
+
+  /** Tells when the last server has gone, and when the first one is back. */
+  #settle(): void {
+    const { servers } = this.#client
+    const up = servers.find((server) => !this.#down.has(server))
+    const isAway = servers.length > 0 && up === undefined
+    if (isAway === this.#isAway) return
+    this.#isAway = isAway
+    if (isAway) {
+      const error = this.#down.values().next().value
+      this.#tell('away', error)
+      this.#report.away(error)
+    } else {
+      this.#tell('back', up ?? '')
+      this.#report.back(up ?? '')
+    }
+  }
+
+  #tell(name: 'back' | 'over', server: string): void
+  #tell(name: 'away', error: unknown): void
+  #tell(name: keyof OutageListener, detail: unknown): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener[name]?.(detail as string)
+      } catch (error) {
+        // As with events: what a listener throws changes nothing for the others.
+        reportUncaught(error)
+      }
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import type { MemcachedClient } from 'memcache-ts-client'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { factsOf, valueOf } from '../values/kit-codec.ts'
+import { LEASE_STUB } from '../values/kit-codec.ts'
+import type { Generations } from '../invalidate/tags.ts'
+
+/**
+ * Values that are only read, never loaded: by plain gets, which are the cheapest and take no lease away from those who
+ * load. What is stale counts as there: who wants to know, loads.
+ */
+export class Reads {
+  readonly #client: MemcachedClient
+  readonly #context: CacheContext
+
+  constructor(client: MemcachedClient, context: CacheContext) {
+    this.#client = client
+    this.#context = context
+  }
+
+  /** A value; `undefined` is a miss, or a cache that does not answer. */
+  async get(name: string, wanted: readonly string[]): Promise<unknown> {
+    const { memory, pending, report, root } = this.#context
+    const learning = root.known()
+    if (learning !== undefined) await learning
+    const required = root.with(wanted)
+    const item = memory?.fresh(name)
+    if (item !== undefined) {
+      report.memoryHit(name)
+      return memory!.valueOf(item)
+    }
+    if (pending.has(name)) return this.#missed(name)
+    const reading = this.#generations(required)
+    const stored = await orUnavailable(this.#client.get(name), report)
+    const generations = await reading
+    if (stored === UNAVAILABLE || stored === undefined || stored === LEASE_STUB) return this.#missed(name)
+    if (!(await this.#isValid(stored, required, generations))) return this.#missed(name)
+    report.hit(name)
+    return valueOf(stored)
+  }
+
+  /** The hits among many keys, in one round trip a server. */
+  async getMany(names: readonly string[], wanted: readonly string[]): Promise<Map<string, unknown>> {
+    const { memory, pending, report, root } = this.#context
+    const learning = root.known()
+    if (learning !== undefined) await learning
+    const required = root.with(wanted)
+    const hits = new Map<string, unknown>()
+    const asked: string[] = []
+    for (const name of names) {
+      const item = memory?.fresh(name)
+      if (item === undefined) {
+        if (pending.has(name)) this.#missed(name)
+        else asked.push(name)
+        continue
+      }
+      report.memoryHit(name)
+      hits.set(name, memory!.valueOf(item))
+    }
+    if (asked.length === 0) return hits
+    const reading = this.#generations(required)
+    const found = await orUnavailable(this.#client.getMulti<unknown, string>(asked), report)
+    const generations = await reading
+    if (found !== UNAVAILABLE) for (const error of found.errors.values()) report.failed(error)
+    const valid = await Promise.all(
+      asked.map(async (name) => {
+        const stored = found === UNAVAILABLE ? undefined : found.get(name)
+        const isThere = stored !== LEASE_STUB && found !== UNAVAILABLE && found.has(name)
+        return isThere && (await this.#isValid(stored, required, generations)) ? { name, stored } : undefined
+      }),
+    )
+    for (const [index, hit] of valid.entries()) {
+      if (hit === undefined) {
+        this.#missed(asked[index]!)
+        continue
+      }
+      report.hit(hit.name)
+      hits.set(hit.name, valueOf(hit.stored))
+    }
+    return hits
+  }
+
+  #missed(name: string): undefined {
+    this.#context.report.miss(name)
+  }
+
+  async #generations(tagKeys: readonly string[]): Promise<Generations | typeof UNAVAILABLE> {
+    if (tagKeys.length === 0) return {}
+    return orUnavailable(this.#context.tags.read(tagKeys), this.#context.report)
+  }
+
+  async #isValid(
+    stored: unknown,
+    required: readonly string[],
+    known: Generations | typeof UNAVAILABLE,
+  ): Promise<boolean> {
+    const state = await this.#context.tags.stateOf(factsOf(stored).tags, required, known, this.#context.report)
+    return state !== 'invalid' && state !== UNAVAILABLE
+  }
+}

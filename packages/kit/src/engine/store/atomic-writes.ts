@@ -1,0 +1,199 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { MemcachedClient } from 'memcache-ts-client'
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { factsOf, valueOf } from '../values/kit-codec.ts'
+import { LEASE_STUB } from '../values/kit-codec.ts'
+import type { LeasedLoads } from '../load/leased-loads.ts'
+import type { LookupRequest, Lookups } from '../read/lookups.ts'
+import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
+import { NO_GENERATIONS } from '../invalidate/tags.ts'
+import type { Generations } from '../invalidate/tags.ts'
+
+/** A key, what its value must carry, and what it is stored with. */
+export interface AtomicTarget extends Pick<LookupRequest, 'name' | 'required' | 'tagKeys'> {
+  readonly ttlSeconds: number
+}
+
+/** What a value is changed to, in place of the item with this cas unique. */
+interface Change {
+  readonly value: unknown
+  readonly casUnique: bigint
+  readonly generations: Generations
+  readonly ttlSeconds: number
+}
+
+/** How often a value is tried to be taken that others keep changing. */
+const MAX_ROUNDS = 20
+
+/**
+ * Changes that depend on what is stored, each by one compare-and-swap: of callers in all processes, one at a time succeeds, and none
+ * writes over an invalidation.
+ */
+export class AtomicWrites {
+  readonly #client: MemcachedClient
+  readonly #context: CacheContext
+  readonly #lookups: Lookups
+  readonly #loads: LeasedLoads
+  /** The last increment of each key that is under way here: they take turns, since together they would only be in each other's way. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+
+  constructor(client: MemcachedClient, context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
+    this.#client = client
+    this.#context = context
+    this.#lookups = lookups
+    this.#loads = loads
+  }
+
+  /** Stores a value where there is none; whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
+  async add(target: AtomicTarget, given: unknown): Promise<boolean> {
+    const { name, ttlSeconds } = target
+    const { codec, classes } = this.#context
+    const value = classes.ofSet(name, given)
+    codec.encode(value)
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const found = await this.#find(target)
+      if (found.kind === 'stale' && found.claimed) await this.#giveBack(name, found.item.casUnique)
+      if (found.kind !== 'miss-with-lease') return false
+      const { lease, generations } = found
+      if (!lease.take()) continue
+      const { casUnique } = lease
+      if (await this.#change(name, { value, casUnique, generations, ttlSeconds })) return true
+    }
+    return false
+  }
+
+  /** Takes a value away and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  async pull({ name, required: wanted }: Pick<AtomicTarget, 'name' | 'required'>): Promise<unknown> {
+    const { tags, report, pending, store, root } = this.#context
+    await root.known()
+    const required = root.with(wanted)
+    for (let round = 0; round < MAX_ROUNDS && !pending.has(name); round++) {
+      this.#forget(name)
+      const [found, generations] = await Promise.all([
+        orUnavailable(this.#client.gets(name), report),
+        required.length === 0 ? NO_GENERATIONS : orUnavailable(tags.read(required), report),
+      ])
+      if (found === UNAVAILABLE || found === undefined || found.value === LEASE_STUB) break
+      const state = await tags.stateOf(factsOf(found.value).tags, required, generations, report)
+      if (state === UNAVAILABLE || state === 'invalid') break
+      const dropped = await orUnavailable(
+        store.use(name, (using) => using.drop(name, found.casUnique)),
+        report,
+      )
+      this.#forget(name)
+      if (dropped === UNAVAILABLE) {
+        // It may have been taken away: nobody is to get it then.
+        pending.addDelete(name)
+        break
+      }
+      if (!dropped) continue
+      report.hit(name)
+      report.deleted(name)
+      return valueOf(found.value)
+    }
+    report.miss(name)
+    return undefined
+  }
+
+  /** Adds to a number, which is 0 where there is none; `undefined`: the cache does not answer. @throws MemcacheOptionError for what is no number. */
+  async increment(target: AtomicTarget, by: number): Promise<number | undefined> {
+    const { name } = target
+    const before = this.#turns.get(name)
+    const turn = (before ?? Promise.resolve()).then(
+      () => this.#increment(target, by),
+      () => this.#increment(target, by),
+    )
+    this.#turns.set(name, turn)
+    try {
+      return await turn
+    } finally {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name)
+    }
+  }
+
+  async #increment(target: AtomicTarget, by: number): Promise<number | undefined> {
+    const { name } = target
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
+    for (let pauseMs = FIRST_POLL_MS; performance.now() < deadline; pauseMs = nextPollMs(pauseMs)) {
+      const change = await this.#nextNumber(target, by)
+      if (change === UNAVAILABLE) return undefined
+      if (change !== undefined && (await this.#change(name, change))) return change.value
+      await delay(pollDelayMs(pauseMs))
+    }
+    return undefined
+  }
+
+  /** `undefined`: somebody is loading it. */
+  async #nextNumber(
+    target: AtomicTarget,
+    by: number,
+  ): Promise<(Change & { value: number }) | undefined | typeof UNAVAILABLE> {
+    const { name, ttlSeconds } = target
+    const found = await this.#find(target)
+    switch (found.kind) {
+      case 'miss-with-lease': {
+        const { lease, generations } = found
+        return lease.take() ? { value: by, casUnique: lease.casUnique, generations, ttlSeconds } : undefined
+      }
+      case 'stale': {
+        const { casUnique } = found.item
+        return casUnique === undefined
+          ? undefined
+          : { value: by, casUnique, generations: found.generations, ttlSeconds }
+      }
+      case 'fresh': {
+        const { item, facts } = found
+        const value = found.value.peek()
+        if (typeof value !== 'number') {
+          throw new MemcacheOptionError(`${name} holds ${kindOf(value)}: only a number can be incremented`)
+        }
+        if (item.casUnique === undefined) return undefined
+        // It keeps its lifetime, where the server tells.
+        const isTold = this.#context.store.tellsTtl(name)
+        return {
+          value: value + by,
+          casUnique: item.casUnique,
+          generations: facts.tags ?? NO_GENERATIONS,
+          ttlSeconds: isTold ? item.ttlSeconds : ttlSeconds,
+        }
+      }
+      case 'miss-locked':
+        return undefined
+      default:
+        return UNAVAILABLE
+    }
+  }
+
+  #find({ name, required, tagKeys }: AtomicTarget) {
+    return this.#lookups.find({ name, required, tagKeys, staleSeconds: 0, l1: false })
+  }
+
+  async #change(name: string, { value, casUnique, generations, ttlSeconds }: Change): Promise<boolean> {
+    const { codec, store, report } = this.#context
+    const encoded = codec.encode(value)
+    const hasTags = Object.keys(generations).length > 0
+    const item = hasTags ? codec.entry(encoded, { tags: generations }) : encoded
+    this.#forget(name)
+    const filled = await store.fill(name, { item, casUnique, ttlSeconds }, (error) => unavailable(error, report))
+    this.#forget(name)
+    if (filled === UNAVAILABLE || filled === undefined) return false
+    report.set(name)
+    return true
+  }
+
+  async #giveBack(name: string, casUnique: bigint | undefined): Promise<void> {
+    const { store, report } = this.#context
+    if (casUnique === undefined) return
+    await orUnavailable(
+      store.use(name, (using) => using.rearm(name, casUnique)),
+      report,
+    )
+  }
+
+  #forget(name: string): void {
+    this.#loads.detach(name)
+    this.#context.memory?.delete(name)
+  }
+}

@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { MemcachedClient } from 'memcache-ts-client'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { lifetime } from '../lifetime.ts'
+import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
+
+/** How a lock is asked for, resolved. */
+export interface LockRequest {
+  readonly key: string
+  readonly ttlSeconds: number
+  readonly waitMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * A lock that this caller holds, until it releases it or its lifetime ends. It lies in memcached, which may forget it: it keeps work
+ * from being done twice, and does not replace a database's constraints.
+ * @example
+ * await using lock = await cache.lock('nightly report', { ttlSeconds: 60 })
+ * if (lock !== undefined) await report()
+ */
+export class MemcacheLock implements AsyncDisposable {
+  readonly #client: MemcachedClient
+  readonly #context: CacheContext
+  readonly #key: string
+  readonly #token: string
+  readonly #ttlSeconds: number
+
+  /** Use `cache.lock(name)`. */
+  constructor(client: MemcachedClient, context: CacheContext, { key, ttlSeconds }: LockRequest, token: string) {
+    this.#client = client
+    this.#context = context
+    this.#key = key
+    this.#token = token
+    this.#ttlSeconds = ttlSeconds
+  }
+
+  /** Makes it last for its lifetime from now on; whether it was still held, and that is confirmed. */
+  async extend(): Promise<boolean> {
+    const { report } = this.#context
+    const held = await orUnavailable(this.#client.gets(this.#key), report)
+    if (held === UNAVAILABLE || held?.value !== this.#token) return false
+    const extending = this.#client.cas(this.#key, this.#token, held.casUnique, lifetime(this.#ttlSeconds))
+    return (await orUnavailable(extending, report)) === 'stored'
+  }
+
+  /** Lets the next caller have it; whether it was still held, and that is confirmed. If not, it ends by itself. */
+  async release(): Promise<boolean> {
+    const { report, store } = this.#context
+    const held = await orUnavailable(this.#client.gets(this.#key), report)
+    if (held === UNAVAILABLE || held?.value !== this.#token) return false
+    const dropped = await orUnavailable(
+      store.use(this.#key, (using) => using.drop(this.#key, held.casUnique)),
+      report,
+    )
+    return dropped === true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release()
+  }
+}
+
+/** The lock, when it is had within the time; `undefined`: another caller has it, or the cache does not answer. @throws the signal's reason. */
+export async function acquireLock(
+  client: MemcachedClient,
+  context: CacheContext,
+  request: LockRequest,
+): Promise<MemcacheLock | undefined> {
+  const { key, ttlSeconds, waitMs, signal } = request
+  const token = randomUUID()
+  const lock = new MemcacheLock(client, context, request, token)
+  const deadline = performance.now() + waitMs
+  for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
+    signal?.throwIfAborted()
+    const added = await orUnavailable(client.add(key, token, lifetime(ttlSeconds)), context.report)
+    if (added === true) return lock
+    // Its answer may have been lost on the way: nobody is to wait for a lock that nobody knows of.
+    if (added === UNAVAILABLE) void lock.release()
+    if (added === UNAVAILABLE || performance.now() >= deadline) return undefined
+    await delay(Math.min(pollDelayMs(pauseMs), Math.max(0, deadline - performance.now())), undefined, { signal }).catch(
+      () => signal?.throwIfAborted(),
+    )
+  }
+}

@@ -1,0 +1,74 @@
+import type { Logger } from '../../logger.ts'
+import { classesIn, toPlainData } from './plain-data.ts'
+import { isOfClass, isRevived } from './reviver.ts'
+import type { Reviver } from './reviver.ts'
+
+/** Classes that are made while the application runs must not fill the log. */
+const MAX_WARNINGS = 100
+
+/** The instances that loaders returned, by what is stored of them. */
+const ORIGINALS = new WeakMap<object, unknown>()
+
+/** What a loader returned, where it has been made plain data: for functions that are given the value. */
+export function originalOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && ORIGINALS.has(value) ? ORIGINALS.get(value) : value
+}
+
+/** Says once for each class that its instances come back as plain objects. */
+export class ClassWarnings {
+  readonly #logger: Logger
+  readonly #told = new Set<Function>()
+  /** The classes that a reviver was seen to make again, or was warned about. */
+  readonly #checked = new WeakMap<Reviver, Set<Function>>()
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  /** What a loader returned, as all callers get it. */
+  ofLoad(key: string, value: unknown): unknown {
+    return toPlainData(value, (constructor) => this.#tell(constructor, key))
+  }
+
+  /** What is stored by hand. Where it is read, and whether its class is made again there, is not known here. */
+  ofSet(key: string, value: unknown): unknown {
+    const classes: Function[] = []
+    const plain = toPlainData(value, (constructor) => classes.push(constructor))
+    if (!classes.some(isRevived)) for (const constructor of classes) this.#tell(constructor, key)
+    return plain
+  }
+
+  /** What a loader returned whose values are made again by `type`: warns of the classes that are not. */
+  async ofRevived(key: string, value: unknown, revive: Reviver): Promise<unknown> {
+    const classes = new Set<Function>()
+    const plain = toPlainData(value, (constructor) => void classes.add(constructor))
+    if (plain !== value) ORIGINALS.set(plain as object, value)
+    if (classes.size === 0 || !isOfClass(revive)) return plain
+    const checked = this.#checked.get(revive) ?? new Set()
+    this.#checked.set(revive, checked)
+    const unchecked = [...classes].filter((constructor) => !checked.has(constructor))
+    if (unchecked.length === 0) return plain
+    const made = classesIn(await revive(plain))
+    for (const constructor of unchecked) {
+      checked.add(constructor)
+      if (made.has(constructor)) continue
+      this.#warn(
+        `${key} holds an instance of ${constructor.name}, which comes back as something else: give its property @Type(() => ${constructor.name}) of class-transformer, or use revive in place of type`,
+      )
+    }
+    return plain
+  }
+
+  #tell(constructor: Function, key: string): void {
+    if (this.#told.has(constructor) || this.#told.size >= MAX_WARNINGS) return
+    this.#told.add(constructor)
+    const name = constructor.name === '' ? 'an instance of a class' : `an instance of ${constructor.name}`
+    this.#warn(
+      `${key}: ${name} is stored as plain data, and every caller gets a plain object, on a miss as on a hit: give the option type: ${constructor.name || 'the class'}, or revive, or return plain data`,
+    )
+  }
+
+  #warn(message: string): void {
+    this.#logger.warn(`memcache-ts: ${message}`)
+  }
+}

@@ -1,0 +1,181 @@
+import { typedCodec } from 'memcache-ts-client'
+import type { CompressionOptions, EncodedValue, ValueCodec } from 'memcache-ts-client'
+import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { KeyPrefix } from '../cache-key.ts'
+
+/** What a lease looks like that nobody has filled, to those who read without knowing of leases. */
+export const LEASE_STUB: unique symbol = Symbol('lease stub')
+
+/** What the kit knows of a value besides the value. */
+export interface EntryFacts {
+  /** How long the loader took, in milliseconds; kept for early refreshes. */
+  readonly loadMs?: number | undefined
+  /** Until when it is fresh, in milliseconds since 1970; where it is not told by the item's remaining time. */
+  readonly freshUntilMs?: number | undefined
+  /** The generations that its tags had when its load began, by the tags' keys. */
+  readonly tags?: Readonly<Record<string, number>> | undefined
+}
+
+/** A value that is stored with what the kit must know of it. */
+export class Entry {
+  readonly value: unknown
+  readonly facts: EntryFacts
+
+  constructor(value: unknown, facts: EntryFacts) {
+    this.value = value
+    this.facts = facts
+  }
+}
+
+/** An item's value, whether it lies in an entry or bare. */
+export function valueOf(stored: unknown): unknown {
+  return stored instanceof Entry ? stored.value : stored
+}
+
+const NOTHING: EntryFacts = {}
+
+/** What is known of an item's value; of a bare one nothing. */
+export function factsOf(stored: unknown): EntryFacts {
+  return stored instanceof Entry ? stored.facts : NOTHING
+}
+
+const NEWLINE = 10
+/** A value belongs to so many tags at most, those of its namespaces among them: each is asked for when it is read. */
+export const MAX_TAGS = 1000
+const TAG_SPACE = `${KeyPrefix.tag}:`
+
+/** Shared by all copies of this package in a process: sessions and the cache that they are in may be of two. */
+const PREPARED = Symbol.for('memcache-ts.prepared-value')
+
+/** An item's bytes and client flags, made ahead of storing them. */
+export class EncodedItem implements EncodedValue {
+  readonly bytes: Buffer | string
+  readonly clientFlags: number
+
+  constructor(bytes: Buffer | string, clientFlags: number) {
+    this.bytes = bytes
+    this.clientFlags = clientFlags
+  }
+
+  /** Its length in bytes, or for text a little less. */
+  get size(): number {
+    return this.bytes.length
+  }
+}
+
+/** A value that is JSON text already, nested no deeper than what may be read. */
+export class JsonText {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+Object.defineProperty(EncodedItem.prototype, PREPARED, { value: 'item' })
+Object.defineProperty(JsonText.prototype, PREPARED, { value: 'json' })
+
+/** The item of a lease that nobody has filled, as memcached itself makes it. */
+export const STUB_ITEM = new EncodedItem('', ClientFlags.bytes)
+
+/** The line before an entry's value. */
+type Header = readonly [
+  clientFlags: number,
+  loadMs: number,
+  freshUntilMs: number,
+  tags: Readonly<Record<string, number>>,
+]
+
+/**
+ * The kit's values: as the client's `typed`, but bytes have flags of their own, since an empty item with flags 0 is a
+ * lease's stub; and entries, which are a value behind a line of JSON.
+ */
+export class KitCodec implements ValueCodec {
+  readonly #typed: ReturnType<typeof typedCodec>
+  readonly #prefix: string
+  readonly #isCompressing: boolean
+
+  /** @param prefix what the client puts before every key, which counts for its length. */
+  constructor(compression: CompressionOptions | undefined, prefix: string) {
+    this.#prefix = prefix
+    this.#isCompressing = compression !== undefined
+    this.#typed = typedCodec({ bytesFlags: ClientFlags.kitBytes, compression })
+  }
+
+  /** @throws MemcacheOptionError for what cannot be turned into bytes. */
+  encode(value: unknown): EncodedItem {
+    if (value instanceof EncodedItem) return value
+    if (typeof value === 'object' && value !== null && PREPARED in value)
+      return this.#prepared(value as unknown as EncodedItem | JsonText)
+    if (value instanceof Entry) return this.entry(this.encode(value.value), value.facts)
+    const { bytes, clientFlags } = this.#typed.encode(value)
+    return new EncodedItem(bytes, clientFlags)
+  }
+
+  #prepared(value: EncodedItem | JsonText): EncodedItem {
+    if (!('text' in value)) return value
+    return this.#isCompressing ? this.encode(JSON.parse(value.text)) : new EncodedItem(value.text, ClientFlags.json)
+  }
+
+  /** An encoded value with what is known of it. */
+  entry({ bytes, clientFlags }: EncodedItem, { loadMs = 0, freshUntilMs = 0, tags = {} }: EntryFacts): EncodedItem {
+    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
+    const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
+    return new EncodedItem(
+      typeof bytes === 'string' ? header + bytes : Buffer.concat([Buffer.from(header), bytes]),
+      ClientFlags.entry,
+    )
+  }
+
+  readonly readsLeases = true
+
+  decode(bytes: Buffer, clientFlags: number): unknown {
+    return this.read(bytes, 0, bytes.length, clientFlags, true)
+  }
+
+  /** A value, an `Entry`, or `LEASE_STUB`. */
+  read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown {
+    if (clientFlags === ClientFlags.bytes && start === end) return LEASE_STUB
+    if (clientFlags !== ClientFlags.entry) return this.#typed.read(buffer, start, end, clientFlags, owned)
+    const newline = buffer.subarray(start, end).indexOf(NEWLINE)
+    const [flags, loadMs, freshUntilMs, tags] = parseHeader(
+      buffer.toString('utf8', start, start + Math.max(0, newline)),
+      this.#prefix,
+    )
+    const facts: EntryFacts = {
+      loadMs: loadMs === 0 ? undefined : loadMs,
+      freshUntilMs: freshUntilMs === 0 ? undefined : freshUntilMs,
+      tags,
+    }
+    return new Entry(this.#typed.read(buffer, start + newline + 1, end, flags, owned), facts)
+  }
+}
+
+/** @throws MemcacheDecodeError for what the kit did not write: what somebody else did must not be believed, nor cost much. */
+function parseHeader(text: string, prefix: string): Header {
+  try {
+    const header: unknown = JSON.parse(text)
+    if (isHeader(header, prefix)) return header
+  } catch {
+    // Said below.
+  }
+  throw new MemcacheDecodeError('a stored value is not the entry that its client flags say')
+}
+
+function isHeader(header: unknown, prefix: string): header is Header {
+  if (!Array.isArray(header) || header.length !== 4) return false
+  const [clientFlags, loadMs, freshUntilMs, tags] = header as unknown[]
+  if (!isCount(clientFlags) || !isCount(loadMs) || !isCount(freshUntilMs)) return false
+  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false
+  const generations = Object.entries(tags)
+  return generations.length <= MAX_TAGS && generations.every(([key, value]) => isTagKey(key, prefix) && isCount(value))
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** Whether a key is one of the kit's tags, so that nothing else is asked for, or made, for an entry's sake. */
+function isTagKey(key: string, prefix: string): boolean {
+  return key.startsWith(TAG_SPACE) && keyProblem(prefix + key) === undefined
+}

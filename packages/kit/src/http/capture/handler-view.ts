@@ -1,0 +1,140 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { ApplicationRequest } from '../policy/identity.ts'
+import { withoutParameters } from '../policy/request-key.ts'
+
+/** What a handler is not shown of a request, since it is in no key. */
+export interface HiddenParts {
+  /** Header fields that are left out. */
+  readonly fields: readonly string[]
+  /** Header fields that are put in their place: the validators of what is stored, what is missing of it, and preferences. */
+  readonly added: Readonly<Record<string, string>>
+  /** Whether cookies are left out. */
+  readonly cookies: boolean
+  /** Query parameters that are left out. */
+  readonly parameters: ReadonlySet<string>
+}
+
+/** What middleware makes of a request before the cache, and a handler finds there. */
+interface ParsedRequest {
+  url?: string
+  originalUrl?: string
+  query?: unknown
+  cookies?: unknown
+  signedCookies?: unknown
+  app?: { get?: (name: string) => unknown }
+}
+
+/**
+ * The request as its handler sees it: without the client's own conditions, and without the cookies and query parameters that make no
+ * difference, by whatever name the handler could look them up.
+ */
+export class HandlerView {
+  /** The header fields as the client sent them. */
+  readonly clientHeaders: IncomingHttpHeaders
+  readonly #restore: (() => void)[] = []
+  #isEnded = false
+
+  constructor(request: IncomingMessage, application: ApplicationRequest | undefined, hidden: HiddenParts) {
+    this.clientHeaders = request.headers
+    this.#hideFields(request, hidden)
+    const seen = application === undefined || application === request ? [request] : [request, application]
+    for (const one of seen) {
+      if (hidden.cookies) this.#hideCookies(one)
+      if (hidden.parameters.size > 0) this.#hideParameters(one, hidden.parameters)
+    }
+  }
+
+  /** Shows the request again as it came. */
+  end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    for (const restore of this.#restore.splice(0).toReversed()) restore()
+  }
+
+  #hideFields(request: IncomingMessage, { fields, added, cookies }: HiddenParts): void {
+    const hidden = new Set([...fields, ...Object.keys(added), ...(cookies ? ['cookie'] : [])])
+    const isShown = [...hidden].every((name) => this.clientHeaders[name] === undefined)
+    if (isShown && Object.keys(added).length === 0) return
+    const headers = { ...this.clientHeaders }
+    for (const name of hidden) delete headers[name]
+    const rawHeaders: string[] = []
+    const { rawHeaders: raw } = request
+    for (let index = 0; index + 1 < raw.length; index += 2) {
+      if (!hidden.has(raw[index]!.toLowerCase())) rawHeaders.push(raw[index]!, raw[index + 1]!)
+    }
+    for (const [name, value] of Object.entries(added)) rawHeaders.push(name, value)
+    // As properties of its own: a request of HTTP/2 has no setters for them, and Node counts the raw ones as they came.
+    this.#shadow(request, 'headers', { value: Object.assign(headers, added), writable: true })
+    this.#shadow(request, 'rawHeaders', { value: rawHeaders, writable: true })
+    this.#shadow(request, 'headersDistinct', { get: () => distinct(rawHeaders) })
+  }
+
+  #shadow(request: IncomingMessage, name: string, shown: PropertyDescriptor): void {
+    const own = Object.getOwnPropertyDescriptor(request, name)
+    Object.defineProperty(request, name, { configurable: true, enumerable: true, ...shown })
+    this.#restore.push(() => {
+      if (own === undefined) Reflect.deleteProperty(request, name)
+      else Object.defineProperty(request, name, own)
+    })
+  }
+
+  #hideCookies(request: ParsedRequest): void {
+    for (const name of ['cookies', 'signedCookies'] as const) {
+      if (isRecord(request[name])) this.#replace(request, name, Object.create(null))
+    }
+  }
+
+  #hideParameters(request: ParsedRequest, parameters: ReadonlySet<string>): void {
+    for (const name of ['url', 'originalUrl'] as const) {
+      const url = request[name]
+      if (typeof url === 'string') this.#replace(request, name, withoutParameters(url, parameters))
+    }
+    // Express 5 and Node parse anew what they are asked for; others have parsed it by now.
+    if (Object.hasOwn(request, 'query') && isRecord(request.query)) {
+      this.#replace(request, 'query', withoutIgnored(request, request.query, parameters))
+    }
+  }
+
+  #replace<Name extends keyof ParsedRequest>(request: ParsedRequest, name: Name, value: ParsedRequest[Name]): void {
+    const before = request[name]
+    if (!Reflect.set(request, name, value)) return
+    // What the application has changed since is left alone.
+    this.#restore.push(() => {
+      if (request[name] === value) request[name] = before
+    })
+  }
+}
+
+/** The parsed query without parameters that make no difference, those of a nested name included: `filter[page]`. */
+function withoutIgnored(
+  request: ParsedRequest,
+  query: Record<string, unknown>,
+  ignored: ReadonlySet<string>,
+): Record<string, unknown> {
+  const nested = new Set([...ignored].filter((name) => /.[[.]/.test(name)).map((name) => name.split(/[[.]/, 1)[0]!))
+  const kept = Object.entries(query).filter(
+    ([name, value]) => !ignored.has(name) && !(nested.has(name) && typeof value === 'object'),
+  )
+  const result = Object.fromEntries(kept)
+  if (nested.size === 0) return result
+  // Those beside a nested one are in the key: as the application parses them.
+  const parse = request.app?.get?.('query parser fn')
+  const { originalUrl = '' } = request
+  if (typeof parse !== 'function' || !originalUrl.includes('?')) return result
+  const parsed = (parse as (text: string) => Record<string, unknown>)(originalUrl.slice(originalUrl.indexOf('?') + 1))
+  for (const name of nested) if (Object.hasOwn(parsed, name)) result[name] = parsed[name]
+  return result
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The header fields with a list of values for each, as `headersDistinct` has them. */
+function distinct(rawHeaders: readonly string[]): NodeJS.Dict<string[]> {
+  const fields = Object.create(null) as Record<string, string[]>
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    ;(fields[rawHeaders[index]!.toLowerCase()] ??= []).push(rawHeaders[index + 1]!)
+  }
+  return fields
+}

@@ -1,0 +1,286 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ClientLeave } from './client-leave.ts'
+import { setHeadArguments, toFields } from '../fields.ts'
+import type { Fields, WriteHead } from '../fields.ts'
+import { reasonOf } from '../send-stored.ts'
+
+/** What becomes of a response whose head is known. */
+export type HeadAction =
+  /** It goes to the client as it is. */
+  | 'send'
+  /** The client has it already: it gets 304, and no body. */
+  | 'notModified'
+  /** The client gets something else, when the handler is done. */
+  | 'withhold'
+
+/** What the observer of a captured response says when its head is known. */
+export interface HeadDecision {
+  readonly action: HeadAction
+  /** Whether a copy of the body is wanted. */
+  readonly isBodyWanted: boolean
+}
+
+/** Observes a handler that answers. */
+export interface CaptureObserver {
+  /** The handler has told the head; the observer may still set header fields, which are not the handler's. */
+  onHead(status: number, fields: Fields): HeadDecision
+  /** A part of a wanted body was written. */
+  onPart(part: Buffer): void
+  /** The response is whole. `undefined`: its body was not wanted, or was more than `maxBytes`. */
+  onEnd(body: Buffer | undefined): void
+  /** The body is more than `maxBytes`. */
+  onOverflow(): void
+  /** The response ended before it was whole. */
+  onAbort(): void
+  /** Whether others wait for the response, so that its handler goes on when its own client has left. */
+  isFollowed(): boolean
+  /** Runs what lies outside of the captured layer: the response's own methods, and what middleware has put in their place. */
+  outside<Result>(run: () => Result): Result
+}
+
+/** The methods by which the client's response is written, below a handler whose response was withheld. */
+export interface ClientOutput {
+  readonly response: ServerResponse
+  readonly writeHead: (status: number) => void
+  readonly write: (chunk: unknown) => boolean
+  readonly end: (chunk?: unknown) => void
+}
+
+type Write = (...args: unknown[]) => boolean
+type End = (...args: unknown[]) => ServerResponse
+type Callback = () => void
+
+/** Content that a 304 does not have (RFC 9110, section 15.4.5). */
+const NOT_IN_304 = [
+  'content-length',
+  'content-type',
+  'content-encoding',
+  'content-language',
+  'content-range',
+  'transfer-encoding',
+]
+/** Statuses that have no content. */
+const WITHOUT_CONTENT = new Set([204, 205, 304])
+
+/** Stands for the parts of a body that is over `maxBytes`: none is kept. */
+const TOO_LARGE: Buffer[] = []
+
+/**
+ * Captures what a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body, both as they are told at this
+ * layer. What middleware outside of it makes of them, as it writes the head or compresses the body, is made of them for each client.
+ */
+export class ResponseCapture {
+  readonly #response: ServerResponse
+  readonly #observer: CaptureObserver
+  readonly #maxBytes: number
+  /** The methods of the layer outside. */
+  readonly #writeHead: WriteHead
+  readonly #write: Write
+  readonly #end: End
+  readonly #leave: ClientLeave
+  #action: HeadAction | undefined
+  #isWanted = false
+  #hasEnded = false
+  #isTakenOver = false
+  #chunks: Buffer[] = []
+  #size = 0
+
+  constructor(response: ServerResponse, observer: CaptureObserver, maxBytes: number) {
+    this.#response = response
+    this.#observer = observer
+    this.#maxBytes = maxBytes
+    this.#writeHead = Reflect.get(response, 'writeHead') as WriteHead
+    this.#write = Reflect.get(response, 'write') as Write
+    this.#end = Reflect.get(response, 'end') as End
+    response.writeHead = (status: number, ...rest: readonly unknown[]) => this.#onWriteHead(status, rest)
+    response.write = (...args: unknown[]) => this.#onWrite(args)
+    response.end = (...args: unknown[]) => this.#onEnd(args)
+    response.once('close', () => this.#onClose())
+    this.#leave = new ClientLeave(response, {
+      goesOn: () => !this.#hasEnded && this.#isOfUse && observer.isFollowed(),
+      onStopped: () => this.#leave.release(),
+    })
+  }
+
+  /** Whether the response goes to others than its client, as far as is known. */
+  get #isOfUse(): boolean {
+    return this.#action === undefined || this.#action === 'withhold' || this.#isWanted
+  }
+
+  /** The last of those who waited for the response has left. */
+  onUnfollowed(): void {
+    if (this.#leave.isHidden && this.#action !== 'withhold') this.#leave.release()
+  }
+
+  /** Sends what the client gets in place of a response that was withheld. */
+  replace(status: number, body: Buffer | undefined): void {
+    Reflect.deleteProperty(this.#response, 'headersSent')
+    this.#observer.outside(() => {
+      this.#writeHead.call(this.#response, status, ...reasonOf(this.#response, status))
+      this.#end.call(this.#response, body)
+    })
+  }
+
+  /** Has something else write what the client gets in place of a response that was withheld; the handler writes nothing of it any more. */
+  takeOver(): ClientOutput {
+    Reflect.deleteProperty(this.#response, 'headersSent')
+    this.#isTakenOver = true
+    const response = this.#response
+    const outside = <Result>(run: () => Result): Result => this.#observer.outside(run)
+    return {
+      response,
+      writeHead: (status) => void outside(() => this.#writeHead.call(response, status, ...reasonOf(response, status))),
+      write: (chunk) => outside(() => this.#write.call(response, chunk)),
+      end: (chunk) => void outside(() => this.#end.call(response, chunk)),
+    }
+  }
+
+  #onWriteHead(status: number, rest: readonly unknown[]): ServerResponse {
+    const response = this.#response
+    const outside = (run: () => unknown): unknown => this.#observer.outside(run)
+    if (this.#isTakenOver || this.#action === 'withhold') throw headersSentError()
+    if (this.#action !== undefined) {
+      outside(() => this.#writeHead.call(response, status, ...rest))
+      return response
+    }
+    const others = setHeadArguments(response, rest)
+    const { action, isBodyWanted } = this.#observer.onHead(status, toFields(response.getHeaders()))
+    this.#action = action
+    this.#isWanted = isBodyWanted
+    // For its handler the head is written, and cannot be changed any more.
+    if (action === 'withhold') Object.defineProperty(response, 'headersSent', { configurable: true, value: true })
+    if (action === 'send') {
+      try {
+        outside(() => this.#writeHead.call(response, status, ...others))
+      } catch (error) {
+        // What is sent instead, as a page that tells the error, is not what the observer was told of.
+        this.#giveUp()
+        throw error
+      }
+    }
+    if (action === 'notModified') {
+      for (const name of NOT_IN_304) response.removeHeader(name)
+      outside(() => this.#writeHead.call(response, 304, ...reasonOf(response, 304)))
+    }
+    // The response is of no use to those who waited for it.
+    if (this.#leave.isHidden && !this.#isOfUse) this.#leave.release()
+    return response
+  }
+
+  #onWrite(args: unknown[]): boolean {
+    const response = this.#response
+    if (this.#isTakenOver) return false
+    if (this.#hasEnded) return this.#observer.outside(() => this.#write.apply(response, args))
+    // Node throws for what is no chunk before it writes a head, so that the error can still be told.
+    if (this.#action === undefined && !isChunk(args[0]))
+      return this.#observer.outside(() => this.#write.apply(response, args))
+    // Where nobody has written the head, Node does, by the status and the fields that were set.
+    if (this.#action === undefined) response.writeHead(response.statusCode)
+    this.#take(args)
+    if (this.#leave.isHidden) this.#leave.touch()
+    else if (this.#action === 'send') {
+      const isTaken = this.#observer.outside(() => this.#write.apply(response, args))
+      // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else waiting.
+      return isTaken || (this.#isWanted && this.#chunks !== TOO_LARGE && !response.destroyed)
+    }
+    const callback = callbackOf(args)
+    if (callback !== undefined) process.nextTick(callback)
+    return true
+  }
+
+  #onEnd(args: unknown[]): ServerResponse {
+    const response = this.#response
+    if (this.#isTakenOver) return response
+    if (this.#hasEnded) return this.#observer.outside(() => this.#end.apply(response, args))
+    if (this.#action === undefined) {
+      const [chunk] = args
+      const isNone = chunk === undefined || chunk === null || typeof chunk === 'function'
+      if (!isNone && !isChunk(chunk)) return this.#observer.outside(() => this.#end.apply(response, args))
+      this.#tellLength(args)
+      response.writeHead(response.statusCode)
+    }
+    this.#hasEnded = true
+    this.#take(args)
+    if (this.#action === 'send' && !this.#leave.isHidden) {
+      this.#observer.outside(() => this.#end.apply(response, args))
+    } else {
+      if (this.#action === 'notModified' && !this.#leave.isHidden)
+        this.#observer.outside(() => this.#end.call(response))
+      const callback = callbackOf(args)
+      if (callback !== undefined) response.once('finish', callback)
+    }
+    const body = this.#isWanted && this.#chunks !== TOO_LARGE ? Buffer.concat(this.#chunks) : undefined
+    this.#chunks = []
+    this.#observer.onEnd(body)
+    this.#leave.release()
+    return response
+  }
+
+  /** A body that comes in one piece has a length, which Node itself tells only of a head that it writes with it. */
+  #tellLength([chunk, encoding]: unknown[]): void {
+    const response = this.#response
+    if (WITHOUT_CONTENT.has(response.statusCode) || response.statusCode < 200) return
+    if ((response as { req?: IncomingMessage }).req?.method === 'HEAD') return
+    if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) return
+    response.setHeader('Content-Length', String(lengthOf(chunk, encoding)))
+  }
+
+  #take([chunk, encoding]: unknown[]): void {
+    if (!this.#isWanted) return
+    const bytes = bytesOf(chunk, encoding)
+    if (bytes === undefined) return
+    this.#size += bytes.length
+    if (this.#size <= this.#maxBytes) {
+      // What a handler has written is its own again, and may be written over.
+      const part = typeof chunk === 'string' ? bytes : Buffer.from(bytes)
+      this.#chunks.push(part)
+      this.#observer.onPart(part)
+      return
+    }
+    if (this.#chunks !== TOO_LARGE) this.#observer.onOverflow()
+    this.#chunks = TOO_LARGE
+    this.#observer.onPart(Buffer.from(bytes))
+  }
+
+  #giveUp(): void {
+    this.#isWanted = false
+    this.#hasEnded = true
+    this.#chunks = []
+    this.#observer.onAbort()
+  }
+
+  #onClose(): void {
+    if (!this.#hasEnded) this.#giveUp()
+  }
+}
+
+/** As Node throws it. */
+function headersSentError(): Error {
+  const error = new Error('Cannot write headers after they are sent to the client')
+  return Object.assign(error, { code: 'ERR_HTTP_HEADERS_SENT' })
+}
+
+/** The bytes of a chunk as they are written; `undefined` where there is none. */
+function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
+  if (typeof chunk === 'string') {
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  }
+  if (!ArrayBuffer.isView(chunk)) return undefined
+  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
+
+/** Whether Node takes it as a part of a body. */
+function isChunk(chunk: unknown): boolean {
+  return typeof chunk === 'string' || chunk instanceof Uint8Array
+}
+
+function lengthOf(chunk: unknown, encoding: unknown): number {
+  if (typeof chunk === 'string') {
+    return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  }
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
+}
+
+function callbackOf(args: readonly unknown[]): Callback | undefined {
+  return args.find((argument) => typeof argument === 'function') as Callback | undefined
+}

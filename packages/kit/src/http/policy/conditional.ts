@@ -1,0 +1,46 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { lineOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
+import { parseHttpDate } from './http-date.ts'
+
+/** The request fields that make a request conditional, or ask for a part (RFC 9110, sections 13.1 and 14.2). */
+export const CONDITIONAL_FIELDS = [
+  'if-none-match',
+  'if-modified-since',
+  'if-match',
+  'if-unmodified-since',
+  'if-range',
+  'range',
+] as const
+
+/**
+ * Whether a client has this response already, so that 304 is the answer (RFC 9110, section 13.2.2; RFC 9111, section 4.3.2).
+ * @param receivedMs when it came, which counts where it does not say when it was modified.
+ */
+export function isNotModified(
+  request: IncomingHttpHeaders,
+  status: number,
+  fields: Fields,
+  receivedMs: number,
+): boolean {
+  if (status < 200 || status > 299) return false
+  const noneMatch = lineOf(request, 'if-none-match')
+  if (noneMatch !== undefined) return matchesTag(noneMatch, lineOf(fields, 'etag'))
+  const sinceMs = parseHttpDate(lineOf(request, 'if-modified-since'), receivedMs)
+  if (sinceMs === undefined) return false
+  const modified = lineOf(fields, 'last-modified') ?? lineOf(fields, 'date')
+  return (parseHttpDate(modified, receivedMs) ?? receivedMs) <= sinceMs
+}
+
+/** Whether an entity tag is in a list, by the weak comparison (RFC 9110, section 8.8.3.2). */
+function matchesTag(list: string, tag: string | undefined): boolean {
+  if (list.trim() === '*') return true
+  if (tag === undefined) return false
+  const wanted = opaque(tag)
+  const members = list.match(/(?:W\/)?"[^"]*"|[^\s,]+/g) ?? []
+  return members.some((member) => opaque(member) === wanted)
+}
+
+function opaque(tag: string): string {
+  return tag.startsWith('W/') ? tag.slice(2) : tag
+}

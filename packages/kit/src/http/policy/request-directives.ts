@@ -1,0 +1,50 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { CacheDirectives } from './cache-directives.ts'
+import { lineOf, listOf } from '../fields.ts'
+
+/** What a client asks of caches (RFC 9111, section 5.2.1). */
+export interface RequestDirectives {
+  readonly noStore: boolean
+  readonly noCache: boolean
+  readonly onlyIfCached: boolean
+  /** In seconds. */
+  readonly maxAge: number | undefined
+  readonly minFresh: number | undefined
+  /** `Infinity`: however stale. */
+  readonly maxStale: number | undefined
+  readonly staleIfError: number | undefined
+}
+
+/** A client that asks for nothing. */
+export const NO_DIRECTIVES: RequestDirectives = {
+  noStore: false,
+  noCache: false,
+  onlyIfCached: false,
+  maxAge: undefined,
+  minFresh: undefined,
+  maxStale: undefined,
+  staleIfError: undefined,
+}
+
+/**
+ * What a request asks of caches.
+ * @param honoured whether clients may ask for anything.
+ */
+export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {
+  if (!honoured) return NO_DIRECTIVES
+  const line = lineOf(headers, 'cache-control')
+  if (line === undefined) {
+    const noCache = headers.pragma !== undefined && listOf(lineOf(headers, 'pragma')).includes('no-cache')
+    return noCache ? { ...NO_DIRECTIVES, noCache } : NO_DIRECTIVES
+  }
+  const directives = CacheDirectives.of(line)
+  return {
+    noStore: directives.has('no-store'),
+    noCache: directives.has('no-cache'),
+    onlyIfCached: directives.has('only-if-cached'),
+    maxAge: directives.seconds('max-age'),
+    minFresh: directives.seconds('min-fresh'),
+    maxStale: directives.hasBare('max-stale') ? Infinity : directives.seconds('max-stale'),
+    staleIfError: directives.seconds('stale-if-error'),
+  }
+}

@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { lineOf, listOf } from '../fields.ts'
+import { hasClientCertificate, hasIdentity } from './identity.ts'
+import type { ApplicationRequest } from './identity.ts'
+
+/** How requests are told apart. */
+export interface KeyRules {
+  /** The hosts that are answered from the cache, in lower case; `undefined`: any, each by itself. */
+  readonly hosts: ReadonlySet<string> | undefined
+  /** Whether the order of query parameters makes no difference. */
+  readonly sortQuery: boolean
+  /** Query parameters that make no difference. */
+  readonly ignoreQuery: ReadonlySet<string>
+  /** Cookies that make no difference; `true`: none does. */
+  readonly ignoreCookies: ReadonlySet<string> | true
+}
+
+/** A request as it came to the server, whatever a framework has made of it since. */
+export interface RequestTarget {
+  readonly request: IncomingMessage
+  /** Path and query, as requested. */
+  readonly url: string
+  readonly scheme: string
+  /** What else tells its responses from others of the same URL: the version of an API that a request field asks for. */
+  readonly scope?: string | undefined
+  /** What stands in place of path and query. */
+  readonly key?: string | undefined
+  /** The request as the application sees it, where that is not Node's own object. */
+  readonly application?: ApplicationRequest | undefined
+  /** Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of Fastify). */
+  readonly trustsProxy?: boolean | undefined
+}
+
+/** The host that a request is for, in lower case. */
+export function hostOf(request: IncomingMessage): string | undefined {
+  return (lineOf(request.headers, ':authority') ?? request.headers.host)?.toLowerCase()
+}
+
+/** The path of a URL, without its query. */
+export function pathOf(url: string): string {
+  const end = url.search(/[?#]/)
+  return end === -1 ? url : url.slice(0, end)
+}
+
+/** Fields that say who sends a request, besides cookies: credentials, and what gateways write that have checked them. */
+export const CREDENTIAL_FIELDS = [
+  'authorization',
+  'x-api-key',
+  'x-auth-token',
+  'x-access-token',
+  'x-session-token',
+  'x-auth-request-user',
+  'x-auth-request-email',
+  'x-forwarded-user',
+  'x-forwarded-email',
+  'x-forwarded-preferred-username',
+  'x-forwarded-groups',
+  'x-forwarded-access-token',
+  'x-forwarded-client-cert',
+  'x-remote-user',
+  'remote-user',
+  'x-webauth-user',
+  'x-authenticated-user',
+  'x-ssl-client-cert',
+  'x-client-cert',
+  'x-amzn-oidc-data',
+  'x-amzn-oidc-identity',
+  'x-ms-client-principal',
+  'x-goog-authenticated-user-email',
+  'x-goog-iap-jwt-assertion',
+  'cf-access-jwt-assertion',
+] as const
+
+/** Whether a request says who sends it by a field that is not in its key. */
+function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
+  return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
+}
+
+/** Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found out. */
+export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
+  const { request, application = request } = target
+  if (hasCredentials(request, vary)) return true
+  return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || hasIdentity(request, application))
+}
+
+/** Whether the application has said what tells its users apart: by a key of its own, or by a field of their credentials. */
+export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
+  return key !== undefined || vary.includes('cookie') || CREDENTIAL_FIELDS.some((name) => vary.includes(name))
+}
+
+/** Fields by which proxies tell what the client asked for: applications use them in links and redirects. */
+const FORWARDING_FIELD =
+  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$)/
+/** Those that tell who the client is: another value for each. */
+const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
+  'x-forwarded-for',
+  'x-original-forwarded-for',
+  'x-forwarded',
+])
+
+/**
+ * The forwarding fields of a request, as text that differs where they do; `undefined` where there are none.
+ * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is not the client's word.
+ */
+function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
+  const found: [string, string][] = []
+  for (const name in headers) {
+    if (!FORWARDING_FIELD.test(name) || (CREDENTIAL_FIELDS as readonly string[]).includes(name)) continue
+    if (isTrusted && CLIENT_ADDRESS_FIELDS.has(name)) continue
+    // The host it names is that of the request: `bypassReason` lets no other one pass.
+    if (name === 'x-forwarded-host') continue
+    const value = lineOf(headers, name) ?? ''
+    const kept = name === 'forwarded' ? withoutParts(value, isTrusted ? NOT_IN_KEY_TRUSTED : NOT_IN_KEY) : value
+    if (kept !== '') found.push([name, kept])
+  }
+  if (found.length === 0) return undefined
+  return JSON.stringify(found.sort(([one], [other]) => compare(one, other)))
+}
+
+/** Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched for. */
+const NOT_IN_KEY: ReadonlySet<string> = new Set(['host'])
+const NOT_IN_KEY_TRUSTED: ReadonlySet<string> = new Set(['host', 'for', 'by'])
+
+function withoutParts(value: string, left: ReadonlySet<string>): string {
+  const parts = value.split(/[;,]/).map((part) => part.trim())
+  return parts.filter((part) => part !== '' && !left.has(part.split('=', 1)[0]!.toLowerCase())).join(';')
+}
+
+/** Fields by which some frameworks take a request for one of another method. */
+const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
+
+/**
+ * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key, and
+ * that the answer may depend on. `undefined` for one that is.
+ */
+export function bypassReason({ request, url }: RequestTarget, rules: KeyRules): string | undefined {
+  const { headers } = request
+  const host = hostOf(request)
+  if (host === undefined || !url.startsWith('/')) return 'host'
+  if (rules.hosts !== undefined && !rules.hosts.has(host)) return 'host'
+  if (namesAnotherHost(request, host)) return 'forwarded-host'
+  if (headers.cookie !== undefined && countsCookies(headers.cookie, rules.ignoreCookies)) return 'cookie'
+  // For the origin alone (RFC 9111, section 4.3.2).
+  if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
+  // A body may change the answer to a GET, and is in no key.
+  if (hasBody(request)) return 'body'
+  if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
+  const { originalMethod } = request as { originalMethod?: unknown }
+  return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const { headers } = request
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return true
+  // HTTP/2 needs no field for it.
+  const { stream } = request as { stream?: { endAfterHeaders?: boolean } }
+  return stream?.endAfterHeaders === false
+}
+
+/** Whether a proxy, or whoever plays one, names a host that is not in the key: the answer may have it in its links. */
+function namesAnotherHost({ headers }: IncomingMessage, host: string): boolean {
+  const forwarded = listOf(lineOf(headers, 'x-forwarded-host'))
+  for (const [, quoted, token] of (headers.forwarded ?? '').matchAll(/host=(?:"([^"]*)"|([^;,\s]*))/gi)) {
+    forwarded.push((quoted ?? token ?? '').toLowerCase())
+  }
+  return forwarded.some((name) => name !== host)
+}
+
+function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): boolean {
+  if (ignored === true) return false
+  return cookies.split(';').some((cookie) => !ignored.has(cookie.split('=', 1)[0]!.trim()))
+}
+
+/** What a request is stored under, in full. */
+export function requestKey(target: RequestTarget, rules: KeyRules): readonly string[] {
+  const { request, url, scheme, scope, key, trustsProxy } = target
+  const path = key === undefined ? normalisedUrl(url, rules) : `~${key}`
+  const forwarding = forwardingText(request, trustsProxy === true)
+  const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
+  return [
+    scheme,
+    hostOf(request)!,
+    ...(scope === undefined ? [] : [`=${scope}`]),
+    ...(rewritten === undefined ? [] : [`>${rewritten}`]),
+    ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
+    path,
+  ]
+}
+
+/**
+ * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is the one that was requested.
+ */
+function rewrittenUrl(request: IncomingMessage, url: string): string | undefined {
+  const { baseUrl = '' } = request as { baseUrl?: string }
+  const seen = `${baseUrl}${request.url}`
+  if (seen === url) return undefined
+  // A router has a slash for the path where it is mounted.
+  return request.url!.startsWith('/') && `${baseUrl}${request.url!.slice(1)}` === url ? undefined : seen
+}
+
+/** A URL without some of its query parameters. */
+export function withoutParameters(url: string, ignored: ReadonlySet<string>): string {
+  return normalisedUrl(url, { sortQuery: false, ignoreQuery: ignored })
+}
+
+function normalisedUrl(url: string, { sortQuery, ignoreQuery }: Pick<KeyRules, 'sortQuery' | 'ignoreQuery'>): string {
+  const start = url.indexOf('?')
+  if (start === -1 || (!sortQuery && ignoreQuery.size === 0)) return url
+  let parameters = url.slice(start + 1).split('&')
+  if (ignoreQuery.size > 0) parameters = parameters.filter((parameter) => !ignoreQuery.has(nameOf(parameter)))
+  // By the names alone, and stable: several values of one name are a list, whose order counts.
+  if (sortQuery) parameters.sort((one, other) => compare(nameOf(one), nameOf(other)))
+  return parameters.length === 0 ? url.slice(0, start) : `${url.slice(0, start)}?${parameters.join('&')}`
+}
+
+function nameOf(parameter: string): string {
+  const name = parameter.split('=', 1)[0]!
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}
+
+function compare(one: string, other: string): number {
+  if (one === other) return 0
+  return one < other ? -1 : 1
+}

@@ -1,0 +1,170 @@
+import { CacheDirectives } from './cache-directives.ts'
+import { lineOf, listOf } from '../fields.ts'
+import type { Fields } from '../fields.ts'
+import { hasContentRange } from './byte-ranges.ts'
+import { parseHttpDate } from './http-date.ts'
+
+/** Statuses that may be stored without being told for how long (RFC 9110, section 15.1). */
+const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501])
+/** A tenth of the time since it was last modified, as most caches do (RFC 9111, section 4.2.2), but a day at most. */
+const HEURISTIC_SHARE = 0.1
+const MAX_HEURISTIC_SECONDS = 86_400
+
+/** Fields that say what the content may do, and so belong to it, whoever has set them. */
+export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only', 'cache-groups']
+
+/** A response as a handler gave it. */
+export interface ResponseHead {
+  readonly status: number
+  readonly fields: Fields
+  /** When it came, in milliseconds since 1970. */
+  readonly receivedMs: number
+}
+
+/** What decides about a response besides itself. */
+export interface PolicyConditions {
+  /** Whether its request said who asks, as by `Authorization`. */
+  readonly isAuthorized: boolean
+  /** Whether the handler was shown the range that the client requests, so that a 206 may be stored as a part. */
+  readonly isRange?: boolean | undefined
+  /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
+  readonly defaultSeconds: number | undefined
+  /** How long one may be served stale that does not say so itself, in seconds. */
+  readonly staleSeconds: number
+  /** Fields that stand in place of `Cache-Control` and `Expires`, the first that is there (RFC 9213, section 2.2). */
+  readonly targetedFields: readonly string[]
+}
+
+/** How a response may be reused. */
+export interface Lifetimes {
+  /** How long it is fresh, from when it was made, in seconds. */
+  readonly freshSeconds: number
+  /** How old it was when it came, in seconds. */
+  readonly initialAgeSeconds: number
+  /** How long past that it may be served while it is loaded anew (RFC 5861, section 3). */
+  readonly whileRevalidateSeconds: number
+  /** How long past that it may be served when that fails (RFC 5861, section 4). */
+  readonly ifErrorSeconds: number
+  /** Whether it must never be served stale. */
+  readonly mustRevalidate: boolean
+  /** Whether it must be revalidated before each use. */
+  readonly alwaysRevalidate: boolean
+  /** Whether it may answer requests with `Authorization`. */
+  readonly isShared: boolean
+}
+
+/** Why a response is not stored, or how it may be reused. */
+export type StorageDecision =
+  | { readonly refused: string }
+  | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
+
+/**
+ * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is refused
+ * beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which nothing could be reused.
+ */
+export function storageOf(head: ResponseHead, conditions: PolicyConditions): StorageDecision {
+  const { status, fields } = head
+  const targeted = targetedDirectives(fields, conditions.targetedFields)
+  const directives = targeted ?? CacheDirectives.of(lineOf(fields, 'cache-control'))
+  // 416 is about the range that one client requested.
+  if (status < 200 || status === 304 || status === 416) return { refused: `status ${status}` }
+  if (status === 206 && !(conditions.isRange === true && hasContentRange(fields))) return { refused: 'status 206' }
+  if (fields['set-cookie'] !== undefined) return { refused: 'Set-Cookie' }
+  // must-understand says that no-store is for those who do not know the status (RFC 9111, section 5.2.2.3).
+  const isUnderstood = directives.has('must-understand') && HEURISTICALLY_CACHEABLE.has(status)
+  if (directives.has('no-store') && !isUnderstood) return { refused: 'no-store' }
+  if (directives.hasBare('private')) return { refused: 'private' }
+  if (listOf(lineOf(fields, 'vary')).includes('*')) return { refused: 'Vary: *' }
+  if (lineOf(fields, 'content-type')?.startsWith('text/event-stream') === true) return { refused: 'event stream' }
+  const isDefault = targeted === undefined && isPlatformDefault(fields)
+  const isShared =
+    !isDefault && (directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate'))
+  if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
+  if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
+  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions.defaultSeconds)
+  if (freshSeconds === undefined) return { refused: 'no lifetime' }
+  const alwaysRevalidate = directives.hasBare('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
+  const mustRevalidate =
+    directives.has('must-revalidate') || directives.has('proxy-revalidate') || directives.has('s-maxage')
+  const mayBeStale = !mustRevalidate && !alwaysRevalidate
+  const lifetimes: Lifetimes = {
+    freshSeconds,
+    initialAgeSeconds: initialAgeOf(head),
+    whileRevalidateSeconds: mayBeStale ? (directives.seconds('stale-while-revalidate') ?? conditions.staleSeconds) : 0,
+    ifErrorSeconds: mayBeStale ? (directives.seconds('stale-if-error') ?? conditions.staleSeconds) : 0,
+    mustRevalidate,
+    alwaysRevalidate,
+    isShared,
+  }
+  if (!isOfUse(lifetimes, fields)) return { refused: 'stale, and without a validator' }
+  return { lifetimes, unstored: [...directives.fields('no-cache'), ...directives.fields('private')] }
+}
+
+function targetedDirectives(fields: Fields, names: readonly string[]): CacheDirectives | undefined {
+  for (const name of names) {
+    const directives = CacheDirectives.ofTargeted(lineOf(fields, name))
+    if (directives !== undefined) return directives
+  }
+  return undefined
+}
+
+/** How long a response is fresh, in seconds; `undefined` where nothing says so. */
+function lifetimeOf(
+  { status, fields, receivedMs }: ResponseHead,
+  directives: CacheDirectives,
+  countsExpires: boolean,
+  defaultSeconds: number | undefined,
+): number | undefined {
+  const stated = directives.seconds('s-maxage') ?? directives.seconds('max-age')
+  if (stated !== undefined) return stated
+  const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
+  const expires = countsExpires ? lineOf(fields, 'expires') : undefined
+  if (expires !== undefined) {
+    // What is no date is the past (RFC 9111, section 5.3).
+    const expiresMs = parseHttpDate(expires, receivedMs) ?? 0
+    return Math.max(0, (expiresMs - dateMs) / 1000)
+  }
+  if (!HEURISTICALLY_CACHEABLE.has(status) && !directives.has('public')) return undefined
+  if (defaultSeconds !== undefined) return defaultSeconds
+  const modifiedMs = parseHttpDate(lineOf(fields, 'last-modified'), receivedMs)
+  if (modifiedMs !== undefined) {
+    return Math.min(MAX_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
+  }
+  return fields['etag'] === undefined ? undefined : 0
+}
+
+/** `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the application. */
+const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
+/** The entity tag that `send` makes of a file's size and time. */
+const FILE_TAG = /^W\/"[\da-f]+-[\da-f]+"$/
+
+function isPlatformDefault(fields: Fields): boolean {
+  const isFile = lineOf(fields, 'accept-ranges') === 'bytes' && FILE_TAG.test(lineOf(fields, 'etag') ?? '')
+  return isFile && PLATFORM_DEFAULT.test(lineOf(fields, 'cache-control') ?? '')
+}
+
+/** Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3, section 8.1). */
+function hasNonce(fields: Fields): boolean {
+  return POLICY_FIELDS.some((name) => lineOf(fields, name)?.includes("'nonce-") === true)
+}
+
+/** `Pragma: no-cache` where there is no `Cache-Control`: some still mean it. */
+function isPragmaNoCache(fields: Fields): boolean {
+  return fields['cache-control'] === undefined && listOf(lineOf(fields, 'pragma')).includes('no-cache')
+}
+
+/** RFC 9111, section 4.2.3. Of several ages the first counts; one that is no number is ignored (section 5.1). */
+function initialAgeOf({ fields, receivedMs }: ResponseHead): number {
+  const first = lineOf(fields, 'age')?.split(',')[0]!.trim() ?? ''
+  const stated = /^\d+$/.test(first) ? Number(first) : 0
+  const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
+  return Math.max(stated, (receivedMs - dateMs) / 1000, 0)
+}
+
+/** Whether there is anything to be had from storing a response. */
+function isOfUse(lifetimes: Lifetimes, fields: Fields): boolean {
+  if (fields['etag'] !== undefined || fields['last-modified'] !== undefined) return true
+  if (lifetimes.alwaysRevalidate) return false
+  const { freshSeconds, initialAgeSeconds, whileRevalidateSeconds, ifErrorSeconds } = lifetimes
+  return freshSeconds + Math.max(whileRevalidateSeconds, ifErrorSeconds) > initialAgeSeconds
+}

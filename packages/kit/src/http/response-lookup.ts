@@ -1,0 +1,99 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { LoadContext } from '../engine/engine.ts'
+import type { RunPurpose } from './capture/handler-run.ts'
+import type { ForwardReason } from './cache-status.ts'
+import type { RequestDirectives } from './policy/request-directives.ts'
+import type { RequestTarget } from './policy/request-key.ts'
+import { decodeRecord } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { VaryRules } from './policy/vary.ts'
+import { variantOf } from './policy/vary.ts'
+
+/**
+ * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others have set by
+ * now have to be on the response: they are not stored, and sent along with what is.
+ */
+export interface HttpExchange extends RequestTarget {
+  readonly response: ServerResponse
+  /** What the response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
+  readonly tags?: readonly string[] | undefined
+  /** Runs a request that nobody waits for through the application, to revalidate what others are served stale. */
+  readonly dispatch: (request: IncomingMessage, response: ServerResponse) => void
+}
+
+/** One lookup to the cache: what is looked for, for which request. */
+export interface ResponseLookup {
+  readonly exchange: HttpExchange
+  /** In full. */
+  readonly key: string
+  /** As it is stored. */
+  readonly name: string
+  /** For a variant: where the list of fields lies by which it was selected, and the list. */
+  readonly variants:
+    | { readonly key: string; readonly name: string; readonly id: string; readonly names: readonly string[] }
+    | undefined
+  readonly directives: RequestDirectives
+  /** What the handler is run for if there is nothing stored. */
+  readonly purpose: RunPurpose
+  /** Whether the request says who asks, otherwise than in the key. */
+  readonly isAuthorized: boolean
+  readonly tagKeys: readonly string[]
+  readonly varyRules: VaryRules
+  /** When it was asked, by `performance.now()`. */
+  readonly startedMs: number
+}
+
+type VariantList = Extract<StoredRecord, { kind: 'variants' }>
+
+/** The lookup for the variant that its request selects. */
+export function variantLookup(
+  lookup: ResponseLookup,
+  list: VariantList,
+  nameOf: (key: string) => string,
+): ResponseLookup {
+  const { names } = list
+  const key = variantKey(lookup, list)
+  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, id: list.id, names } }
+}
+
+/**
+ * The key of a variant.
+ * @param language that of a response that is looked for, or stored, whatever else the client accepts.
+ */
+export function variantKey(
+  { key, exchange, varyRules }: ResponseLookup,
+  { id, names }: Pick<VariantList, 'id' | 'names'>,
+  language?: string,
+): string {
+  return `${key}:${id}:${variantOf(names, exchange.request.headers, varyRules, language)}`
+}
+
+/** What stands for the key where requests that say who asks have to be told from the others. */
+export function authorizedName({ name }: ResponseLookup): string {
+  return `${name} authorized`
+}
+
+/** The response that a loader is to revalidate or replace. */
+export function staleOf({ stale }: LoadContext, lookup: ResponseLookup): StoredResponse | StoredPartial | undefined {
+  const record = stale === undefined ? undefined : decodeRecord(stale, lookup.key)
+  if (record?.kind !== 'response' && record?.kind !== 'partial') return undefined
+  return isValidatorFor(record, lookup) ? record : undefined
+}
+
+/**
+ * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is may have the validators
+ * of one that was made for nobody, and be another.
+ */
+export function isValidatorFor(
+  { lifetimes }: Pick<StoredResponse, 'lifetimes'>,
+  { isAuthorized }: ResponseLookup,
+): boolean {
+  return !isAuthorized || lifetimes.isShared
+}
+
+/** Why a lookup goes on to the handler. */
+export function forwardReason({ variants }: ResponseLookup, found: StoredRecord | undefined): ForwardReason {
+  if (found?.kind === 'partial') return 'partial'
+  if (found?.kind === 'response') return 'stale'
+  return variants === undefined ? 'uri-miss' : 'vary-miss'
+}

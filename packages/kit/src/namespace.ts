@@ -1,0 +1,441 @@
+import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import type { Key, Ttl } from 'memcache-ts-protocol'
+import { keyText, ownKeyText, storedKey, userKey } from './engine/cache-key.ts'
+import type { AtomicTarget } from './engine/store/atomic-writes.ts'
+import type { CacheEngine } from './engine/engine.ts'
+import {
+  checkCallOptions,
+  checkObject,
+  LOADING_OPTIONS,
+  OPTION_HINTS,
+  resolveLoading,
+  toGetOrSetOptions,
+} from './engine/load/get-or-set-options.ts'
+import type { MemcacheLock } from './engine/store/lock.ts'
+import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './engine/load/get-or-set-options.ts'
+import type { BatchLoader, ManyItem, WarmCounts } from './engine/load/read-through-many.ts'
+import { requireType } from './option-types.ts'
+import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
+import { reviverOf, toReviver } from './engine/values/reviver.ts'
+import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
+
+/** Options of `set`. */
+export interface SetOptions {
+  /** How long it stays. Default: the cache's. */
+  ttlSeconds?: Ttl | undefined
+  /** What it belongs to, for `invalidateTags`. */
+  tags?: readonly string[] | undefined
+}
+
+/** Options of `lock`. */
+export interface LockOptions {
+  /** When it ends by itself, should its holder die. Default 30. */
+  ttlSeconds?: Ttl | undefined
+  /** How long to wait for another caller to release it, in milliseconds. Default 0. */
+  waitMs?: number | undefined
+  /** Ends the wait. */
+  signal?: AbortSignal | undefined
+}
+
+/** Options of `getOrSetMany`. */
+export interface GetOrSetManyOptions<Id> extends LoadingOptions {
+  /** The key of an id. Default: the id itself. */
+  key?: ((id: Id) => Key) | undefined
+  /** What an id's value belongs to, for `invalidateTags`. */
+  tags?: ((id: Id) => readonly string[]) | undefined
+  /** Ends this caller's wait; the load ends when nobody waits for it any more. */
+  signal?: AbortSignal | undefined
+}
+
+const NO_OPTIONS: GetOrSetOptions = {}
+const LOCK_OPTIONS = ['ttlSeconds', 'waitMs', 'signal'] as const satisfies readonly (keyof LockOptions)[]
+const LOCK_HINTS = { ...OPTION_HINTS, timeout: 'waitMs', timeoutMs: 'waitMs', retry: 'waitMs' }
+const SET_OPTIONS = ['ttlSeconds', 'tags'] as const satisfies readonly (keyof SetOptions)[]
+const MANY_OPTIONS = [
+  ...LOADING_OPTIONS,
+  'key',
+  'tags',
+  'signal',
+] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
+
+/** What a `Memcache` and its namespaces can do with values. */
+export interface CacheMethods {
+  /** The key as it is stored, without the prefix: hashed where memcached could not hold it. */
+  key(key: Key): string
+  /** The value of a key; `undefined` is a miss, or a cache that does not answer. Never loads. */
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined>
+  /** The hits among many keys, by the keys as given; one round trip a server. */
+  getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>>
+  /**
+   * Stores a value; resolves to whether that was confirmed. If not, the key is deleted as soon as the server is back.
+   * @throws MemcacheOptionError for what cannot be stored, or an option that there is not.
+   */
+  set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
+  /**
+   * Makes sure that a value is never seen again: not from the cache, and not by a load that is under way.
+   * Resolves to whether that is confirmed; if not, it is done as soon as the server is back.
+   */
+  delete(key: Key): Promise<boolean>
+  /**
+   * Marks a value stale: one caller of `getOrSet` in all processes reloads it, while the others are served the old value.
+   * Resolves to whether that is confirmed.
+   */
+  markStale(key: Key): Promise<boolean>
+  /** @deprecated Use `markStale`. */
+  expire(key: Key): Promise<boolean>
+  /**
+   * The value of a key, loaded when it is not there: by one caller of all processes, while the others wait for it.
+   * A loader's error arrives as it was thrown, at all who wait, and is not stored.
+   */
+  getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
+  /**
+   * Many values by their ids, those that are missing loaded by one call; in the order of the ids. What the loader does not
+   * bring is missing in the result.
+   */
+  getOrSetMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options?: Ttl | GetOrSetManyOptions<Id>,
+  ): Promise<Map<Id, Value>>
+  /** Whether there is a value; `false` too if the cache does not answer. */
+  has(key: Key): Promise<boolean>
+  /**
+   * Stores a value where there is none; resolves to whether it did, confirmed.
+   * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
+   */
+  add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
+  /** Takes a value away and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  pull<Value = unknown>(key: Key): Promise<Value | undefined>
+  /**
+   * Adds to a number in one step, however many callers do; it is 0 where there is none, and keeps its lifetime. Resolves to the
+   * number that it is then; `undefined` if the cache does not answer, or others changed it for longer than `leaseSeconds`.
+   * @throws MemcacheOptionError if there is something else than a number, or an option is unknown or invalid.
+   */
+  increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined>
+  /**
+   * A lock of this name, which one caller of all processes holds; `undefined`: another caller has it, or the cache does not answer.
+   * Released by `await using`, or `release()`.
+   * @throws MemcacheOptionError if an option is unknown or invalid; the signal's reason, when that is aborted.
+   */
+  lock(name: Key, options?: LockOptions): Promise<MemcacheLock | undefined>
+  /** A part of this cache, whose keys begin with the name, and which can be cleared by itself. */
+  namespace(name: Key): CacheNamespace
+}
+
+/**
+ * A part of a cache: its keys begin with its name. All in it belongs to one tag, so that `clear` is one operation, however
+ * much there is.
+ */
+export class CacheNamespace implements CacheMethods {
+  readonly #engine: CacheEngine
+  readonly #prefix: string
+  readonly #path: string
+  /** The tags of this namespace and those that it is in. */
+  readonly #tagKeys: readonly string[]
+
+  /**
+   * Use `cache.namespace(name)`.
+   * @param place `prefix`: what the client puts before every key, which counts for its length; `path`: what its keys begin with;
+   * `tagKeys`: the tags of this namespace and of those around it.
+   */
+  constructor(
+    engine: CacheEngine,
+    { prefix, path, tagKeys }: { prefix: string; path: string; tagKeys: readonly string[] },
+  ) {
+    this.#engine = engine
+    this.#prefix = prefix
+    this.#path = path
+    this.#tagKeys = tagKeys
+  }
+
+  key(key: Key): string {
+    const isText = typeof key === 'string'
+    // The root has texts as they are written; in a namespace a text is one part, so that no two namespaces have a key in common.
+    if (isText && this.#path === '') return userKey(key, true, this.#prefix)
+    return userKey(this.#path + keyText(isText ? [key] : key), false, this.#prefix)
+  }
+
+  get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined> {
+    const found = options === undefined ? this.#get(key) : this.#getRevived(key, options)
+    return found as Promise<Value | undefined>
+  }
+
+  #get(key: Key): Promise<unknown> {
+    return this.#engine.get(this.key(key), this.#tagKeys)
+  }
+
+  async #getRevived(key: Key, options: RevivingOptions): Promise<unknown> {
+    const revive = toReviver('get', options)
+    const stored = await this.#get(key)
+    return revive === undefined ? stored : this.#revived(stored, revive)
+  }
+
+  async getMany<Value = unknown, Given extends Key = Key>(
+    keys: readonly Given[],
+    options?: RevivingOptions,
+  ): Promise<Map<Given, Value>> {
+    requireList('getMany', keys)
+    const names = keys.map((key) => this.key(key))
+    const revive = options === undefined ? undefined : toReviver('getMany', options)
+    const found = await this.#engine.getMany([...new Set(names)], this.#tagKeys)
+    const hits = new Map<Given, Value>()
+    for (const [index, key] of keys.entries()) {
+      const name = names[index]!
+      if (!found.has(name)) continue
+      const value = revive === undefined ? found.get(name) : await this.#revived(found.get(name), revive)
+      if (value !== undefined) hits.set(key, value as Value)
+    }
+    return hits
+  }
+
+  /** A value made of what is stored; `undefined` if its reviver cannot read that. */
+  async #revived(stored: unknown, revive: Reviver): Promise<unknown> {
+    try {
+      return await revive(stored)
+    } catch (error) {
+      this.#engine.host.report.failed(error)
+      return undefined
+    }
+  }
+
+  async set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
+    const { ttlSeconds = this.#engine.ttlSeconds, tags } = toSetOptions(options)
+    return this.#engine.set(this.key(key), { value, ttlSeconds, tagKeys: this.#withTags(tags) })
+  }
+
+  async delete(key: Key): Promise<boolean> {
+    return this.#engine.delete(this.key(key))
+  }
+
+  async markStale(key: Key): Promise<boolean> {
+    return this.#engine.markStale(this.key(key))
+  }
+
+  async expire(key: Key): Promise<boolean> {
+    return this.markStale(key)
+  }
+
+  getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
+    try {
+      const revive = typeof options === 'object' ? reviverOf(options) : undefined
+      if (revive === undefined) return this.#getOrSet(key, load, options)
+      const {
+        classes,
+        host: { report },
+      } = this.#engine
+      const value = revivedValue(load, {
+        name: this.key(key),
+        revive,
+        classes,
+        getOrSet: (loader) => this.#getOrSet(key, loader, options),
+        discard: (error) => {
+          report.failed(error)
+          return this.delete(key)
+        },
+      })
+      return value as Promise<Value>
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+      return Promise.reject(error)
+    }
+  }
+
+  #getOrSet<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
+    try {
+      requireLoader('getOrSet', load)
+      const name = this.key(key)
+      const inMemory = this.#engine.fromMemory(name, options)
+      if (inMemory !== undefined) return inMemory as Promise<Value>
+      const isTtl = typeof options !== 'object'
+      const { tags, signal, forceFresh, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
+      const loading = isTtl ? this.#engine.loadingFor(options) : resolveLoading(loadingOptions, this.#engine.loading)
+      const request = { ...this.#request(name, loading, tags, signal), load }
+      return (forceFresh === true ? this.#engine.forceFresh(request) : this.#engine.getOrSet(request)) as Promise<Value>
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+      return Promise.reject(error)
+    }
+  }
+
+  async getOrSetMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options?: Ttl | GetOrSetManyOptions<Id>,
+  ): Promise<Map<Id, Value>> {
+    requireLoader('getOrSetMany', load)
+    requireList('getOrSetMany', ids)
+    const revive = typeof options === 'object' ? reviverOf(options) : undefined
+    const { signal } = toManyOptions(options)
+    const getMany = (wanted: readonly Id[], loader: BatchLoader<Id, unknown>): Promise<Map<Id, unknown>> =>
+      this.#engine.getOrSetMany(this.#manyItems(wanted, options), loader, signal)
+    if (revive === undefined) return getMany(ids, load) as Promise<Map<Id, Value>>
+    const {
+      classes,
+      host: { report },
+    } = this.#engine
+    const { key = idItself } = toManyOptions(options)
+    const values = revivedValues(ids, load, {
+      name: this.#path,
+      revive,
+      classes,
+      getOrSet: getMany,
+      discard: async (reason, failed) => {
+        report.failed(reason)
+        await Promise.all(failed.map((id) => this.delete(key(id))))
+      },
+    })
+    return values as Promise<Map<Id, Value>>
+  }
+
+  async has(key: Key): Promise<boolean> {
+    return (await this.#engine.get(this.key(key), this.#tagKeys)) !== undefined
+  }
+
+  async add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
+    return this.#engine.add(this.#atomicTarget('add', key, options), value)
+  }
+
+  async pull<Value = unknown>(key: Key): Promise<Value | undefined> {
+    return this.#engine.pull({ name: this.key(key), required: this.#tagKeys }) as Promise<Value | undefined>
+  }
+
+  async increment(key: Key, by = 1, options?: Ttl | SetOptions): Promise<number | undefined> {
+    if (typeof by !== 'number' || !Number.isFinite(by)) {
+      throw new MemcacheOptionError(
+        `increment must be by a finite number, got ${typeof by === 'number' ? by : kindOf(by)}`,
+      )
+    }
+    return this.#engine.increment(this.#atomicTarget('increment', key, options), by)
+  }
+
+  async lock(name: Key, options: LockOptions = {}): Promise<MemcacheLock | undefined> {
+    checkObject('lock', options)
+    checkOptions('lock', options, LOCK_OPTIONS, LOCK_HINTS)
+    const { ttlSeconds = 30, waitMs = 0, signal } = options
+    if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
+      throw new MemcacheOptionError(
+        `waitMs must be a number of 0 or more, got ${typeof waitMs === 'number' ? waitMs : kindOf(waitMs)}`,
+      )
+    }
+    checkCallOptions({ signal })
+    const text = typeof name === 'string' ? name : keyText(name)
+    if (text === '') throw new MemcacheOptionError('a lock needs a name')
+    const key = storedKey(ownKeyText('mutex', [this.#path, text]), this.#prefix)
+    return this.#engine.lock({ key, ttlSeconds: ttlToSeconds(ttlSeconds), waitMs, signal })
+  }
+
+  #atomicTarget(owner: string, key: Key, options: Ttl | SetOptions | undefined): AtomicTarget {
+    const { ttlSeconds = this.#engine.ttlSeconds, tags } = toSetOptions(options, owner)
+    const required = this.#tagKeys
+    return { name: this.key(key), required, tagKeys: this.#withTags(tags), ttlSeconds: ttlToSeconds(ttlSeconds) }
+  }
+
+  namespace(name: Key): CacheNamespace {
+    const path = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
+    if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
+    const whole = this.#path + path
+    const tagKeys = [...this.#tagKeys, this.#engine.namespaceKey(whole)]
+    return new CacheNamespace(this.#engine, { prefix: this.#prefix, path: `${whole}:`, tagKeys })
+  }
+
+  /** Makes sure that nothing in it is ever seen again, in one operation; resolves to whether that is confirmed. */
+  async clear(): Promise<boolean> {
+    return this.#engine.invalidateTags(this.#tagKeys.slice(-1), {
+      soft: false,
+      given: [`namespace ${this.#path.slice(0, -1)}`],
+    })
+  }
+
+  /**
+   * Loads and stores those of many values that are not there. For `warm`.
+   * @param vary what becomes of a lifetime, in place of `jitter`.
+   */
+  warmMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options: GetOrSetManyOptions<Id>,
+    vary: (seconds: number) => number,
+  ): Promise<WarmCounts> {
+    const revive = reviverOf(options)
+    const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#engine.classes)
+    return this.#engine.warm(this.#manyItems(ids, options, vary), loader, options.signal)
+  }
+
+  #manyItems<Id>(
+    ids: readonly Id[],
+    options: Ttl | GetOrSetManyOptions<Id> | undefined,
+    vary?: (seconds: number) => number,
+  ): ManyItem<Id>[] {
+    const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
+    const resolved = resolveLoading(loadingOptions, this.#engine.loading)
+    const loading = vary === undefined ? resolved : { ...resolved, vary }
+    return [...new Set(ids)].map((id) => ({
+      id,
+      request: this.#request(this.key(key(id)), loading, tags?.(id), signal),
+    }))
+  }
+
+  #request(
+    name: string,
+    loading: ResolvedLoading,
+    tags: readonly string[] | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    const { staleSeconds, l1 } = loading
+    return {
+      name,
+      required: this.#tagKeys,
+      tagKeys: this.#withTags(tags),
+      staleSeconds,
+      l1,
+      loading,
+      signal,
+    }
+  }
+
+  #withTags(tags: readonly string[] | undefined): readonly string[] {
+    if (tags === undefined || tags.length === 0) return this.#tagKeys
+    return [...new Set([...this.#tagKeys, ...tags.map((tag) => this.#engine.tagKey(tag))])]
+  }
+}
+
+function requireLoader(owner: string, load: unknown): void {
+  if (typeof load === 'function') return
+  throw new MemcacheOptionError(`${owner} needs a loader, () => …, got ${kindOf(load)}`)
+}
+
+function requireList(owner: string, list: unknown): void {
+  if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${kindOf(list)}`)
+}
+
+function idItself<Id>(id: Id): Key {
+  if (typeof id === 'object' && !Array.isArray(id)) {
+    throw new MemcacheOptionError('getOrSetMany cannot make a key of an object: give key, (id) => [id.name]')
+  }
+  return Array.isArray(id) ? (id as Key) : [id as string]
+}
+
+function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set'): SetOptions {
+  if (options === undefined) return {}
+  if (typeof options === 'object') {
+    checkObject(owner, options)
+    checkOptions(owner, options, SET_OPTIONS, OPTION_HINTS)
+    checkCallOptions(options)
+    return options
+  }
+  ttlToSeconds(options)
+  return { ttlSeconds: options }
+}
+
+function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
+  if (options === undefined) return {}
+  if (typeof options !== 'object') return { ttlSeconds: options }
+  checkObject('getOrSetMany', options)
+  checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
+  requireType('getOrSetMany', 'function', { key: options.key, tags: options.tags })
+  checkCallOptions({ signal: options.signal })
+  return options
+}

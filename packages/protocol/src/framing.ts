@@ -1,0 +1,251 @@
+import { writeUint } from './uint64.ts'
+
+/** What a `FrameReader` hands its frames to. */
+export interface FrameHandler {
+  /**
+   * A whole line, without its `\n` or `\r\n`; `buffer` is only lent for the call.
+   * Returns how many bytes of data block follow (0 or more; -1 for none at all), or `STOP`: read no further until `resume()`.
+   */
+  line(buffer: Buffer, start: number, end: number): number
+  /** A piece of the data block, in order, at `offset` of it; `buffer` is only lent for the call. */
+  data(buffer: Buffer, start: number, end: number, offset: number): void
+  /** The data block has been read; `terminated` tells whether `\r\n` stood behind it. Returns `NONE` or `STOP`. */
+  dataEnd(terminated: boolean): number
+  /** This much of a line has come without its end. Returns whether to go on waiting for it. */
+  longLine(buffer: Buffer, start: number, end: number): boolean
+}
+
+/** No data block follows the line. */
+export const NONE = -1
+/** Read no further until `resume()`. */
+export const STOP = -2
+
+const LF = 10
+const CR = 13
+const SPACE = 32
+const MINUS = 45
+const EMPTY = Buffer.alloc(0)
+
+/**
+ * Cuts a stream of bytes into lines and data blocks, however the network split it; requests and replies have the same
+ * frame (protocol.txt, "Protocol"). Bytes are parsed where they lie: only an unfinished line, or what came behind a
+ * `STOP`, is copied. A data block is length + 2 bytes, whatever its last two are, as memcached reads it.
+ */
+export class FrameReader {
+  readonly #handler: FrameHandler
+  readonly #longLineBytes: number
+  /** An unfinished line, or bytes not yet looked at because of a `STOP`. */
+  #held: Buffer = EMPTY
+  #heldLength = 0
+  /** The bytes that are being gone through again after a `STOP`, which are this reader's own. */
+  #own: Buffer | undefined
+  /** Bytes of the data block still to come, its two of line end included; 0 between frames. */
+  #left = 0
+  #length = 0
+  #crSeen = false
+  #stopped = false
+  #ended = false
+
+  constructor(handler: FrameHandler, longLineBytes: number) {
+    this.#handler = handler
+    this.#longLineBytes = longLineBytes
+  }
+
+  /** Bytes that were received and not yet handled. */
+  get heldBytes(): number {
+    return this.#heldLength
+  }
+
+  /** Whether a `STOP` is in force. */
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  /** Whether the stream stands between two frames: nothing is half read. */
+  get atBoundary(): boolean {
+    return this.#left === 0 && this.#heldLength === 0
+  }
+
+  /** Takes received bytes; `buffer` may be used again afterwards. */
+  push(buffer: Buffer, start: number, end: number): void {
+    if (this.#ended) return
+    if (this.#stopped) {
+      this.#hold(buffer, start, end)
+    } else if (this.#heldLength > 0) {
+      this.#finishHeldLine(buffer, start, end)
+    } else {
+      this.#run(buffer, start, end)
+    }
+  }
+
+  /** Goes on behind a `STOP`, with what was held first. */
+  resume(): void {
+    if (!this.#stopped || this.#ended) return
+    this.#stopped = false
+    const held = this.#held
+    const length = this.#heldLength
+    this.#release()
+    if (length === 0) return
+    this.#own = held
+    this.#run(held, 0, length)
+    this.#own = undefined
+  }
+
+  /** Stops for good, and gives away what was held: another reader goes on with it. */
+  takeHeld(): Buffer {
+    const held = this.#held.subarray(0, this.#heldLength)
+    this.stop()
+    return held
+  }
+
+  /** Stops for good and forgets what was held: the connection is closed. */
+  stop(): void {
+    this.#ended = true
+    this.#stopped = true
+    this.#release()
+  }
+
+  /** Completes the held line with the bytes up to its end, handles it, and goes on behind it. */
+  #finishHeldLine(buffer: Buffer, start: number, end: number): void {
+    const newline = buffer.subarray(start, end).indexOf(LF)
+    const lineEnd = newline === -1 ? end : start + newline + 1
+    this.#hold(buffer, start, lineEnd)
+    const held = this.#held
+    const length = this.#heldLength
+    if (newline === -1) {
+      this.#checkLongLine(held, 0, length)
+      return
+    }
+    this.#release()
+    this.#run(held, 0, length)
+    if (lineEnd < end) this.push(buffer, lineEnd, end)
+  }
+
+  #run(buffer: Buffer, start: number, end: number): void {
+    let at = start
+    while (at < end) {
+      if (this.#left > 0) {
+        at = this.#readData(buffer, at, end)
+      } else {
+        const lineStart = at
+        while (at < end && buffer[at] !== LF) at++
+        if (at === end) {
+          this.#hold(buffer, lineStart, end)
+          this.#checkLongLine(this.#held, 0, this.#heldLength)
+          return
+        }
+        const lineEnd = at > lineStart && buffer[at - 1] === CR ? at - 1 : at
+        at++
+        const next = this.#handler.line(buffer, lineStart, lineEnd)
+        if (next >= 0) {
+          this.#length = next
+          this.#left = next + 2
+          this.#crSeen = false
+        } else if (next === STOP) {
+          this.#stopped = true
+        }
+      }
+      if (this.#stopped) {
+        if (!this.#ended) this.#keepRest(buffer, at, end)
+        return
+      }
+    }
+  }
+
+  /** Hands on what has come of the data block; returns the position behind it. */
+  #readData(buffer: Buffer, start: number, end: number): number {
+    let at = start
+    if (this.#left > 2) {
+      const offset = this.#length + 2 - this.#left
+      const take = Math.min(this.#left - 2, end - at)
+      this.#left -= take
+      at += take
+      this.#handler.data(buffer, at - take, at, offset)
+    }
+    if (this.#left === 2 && at < end) {
+      this.#crSeen = buffer[at++] === CR
+      this.#left = 1
+    }
+    if (this.#left === 1 && at < end) {
+      const terminated = buffer[at++] === LF && this.#crSeen
+      this.#left = 0
+      if (this.#handler.dataEnd(terminated) === STOP) this.#stopped = true
+    }
+    return at
+  }
+
+  #checkLongLine(buffer: Buffer, start: number, end: number): void {
+    if (end - start > this.#longLineBytes && !this.#handler.longLine(buffer, start, end)) this.stop()
+  }
+
+  /** Keeps what stands behind a `STOP`: bytes that are held already are not copied again each time. */
+  #keepRest(buffer: Buffer, start: number, end: number): void {
+    if (buffer !== this.#own) {
+      this.#hold(buffer, start, end)
+      return
+    }
+    this.#held = buffer.subarray(start, end)
+    this.#heldLength = end - start
+  }
+
+  #hold(buffer: Buffer, start: number, end: number): void {
+    const length = end - start
+    if (length === 0) return
+    const needed = this.#heldLength + length
+    if (needed > this.#held.length) {
+      // Doubled, so that a line that comes byte by byte is not copied once a byte.
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#held.length * 2))
+      this.#held.copy(grown, 0, 0, this.#heldLength)
+      this.#held = grown
+    }
+    buffer.copy(this.#held, this.#heldLength, start, end)
+    this.#heldLength = needed
+  }
+
+  #release(): void {
+    this.#held = EMPTY
+    this.#heldLength = 0
+  }
+}
+
+/** The bytes that a request's line needs at most: its key, its flags, its end. */
+export const MAX_REQUEST_LINE_BYTES = 1024
+
+/** Writes a command's word; returns the position behind it. */
+export function writeWord(out: Uint8Array, at: number, word: string): number {
+  for (let index = 0; index < word.length; index++) out[at + index] = word.charCodeAt(index)
+  return at + word.length
+}
+
+/** Writes ` <integer>`, which may be negative; returns the position behind it. */
+export function writeNumber(out: Uint8Array, at: number, value: number): number {
+  out[at] = SPACE
+  if (value >= 0) return writeUint(out, at + 1, value)
+  out[at + 1] = MINUS
+  return writeUint(out, at + 2, -value)
+}
+
+/** Writes `<c1><c2> `, a meta command's word; returns the position behind it. */
+export function writeMetaCommand(out: Buffer, at: number, letter: number): number {
+  out[at] = 109
+  out[at + 1] = letter
+  out[at + 2] = SPACE
+  return at + 3
+}
+
+/** Writes a key that was checked; returns the position behind it. */
+export function writeRequestKey(out: Buffer, at: number, key: string): number {
+  for (let index = 0; index < key.length; index++) {
+    const code = key.charCodeAt(index)
+    if (code > 126) return at + out.write(key, at, 'utf8')
+    out[at + index] = code
+  }
+  return at + key.length
+}
+
+/** Writes `\r\n`; returns the position behind it. */
+export function writeLineEnd(out: Buffer, at: number): number {
+  out[at] = CR
+  out[at + 1] = LF
+  return at + 2
+}
