@@ -8,6 +8,7 @@ import type {
   RequestRateLimitOptions,
 } from 'memcache-ts'
 import { ipKey } from './request-address.ts'
+import { shareShapes } from './shared-shape.ts'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- how @types/express is extended
@@ -58,6 +59,7 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   }
   // Express 4 does not look at a promise that middleware returns.
   const middleware: RequestHandler = (request, response, next) => {
+    shareShapes(request, response)
     admit(request, response, next).catch(next)
   }
   return Object.defineProperties(middleware, {
