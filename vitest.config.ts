@@ -1,12 +1,17 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { workspacePackages } from './build/packages.js'
 
-// Tests run from source: the export condition leads past dist/ to src/, so no build can be stale under them. The other
-// conditions each loader adds for itself: were `import` given here, a `require` of a dual package would get its ESM.
-const conditions = ['memcache-ts-source', 'node']
+// Tests run from source: what is built can be stale, the source cannot.
+const alias = workspacePackages().flatMap(({ name, folder, entries }) =>
+  entries.map(({ subpath, source }) => ({
+    find: new RegExp(`^${join(name, subpath)}$`),
+    replacement: join(folder, source),
+  })),
+)
 
 export default defineConfig({
-  resolve: { conditions },
-  ssr: { resolve: { conditions, externalConditions: conditions } },
+  resolve: { alias },
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
     include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts'],

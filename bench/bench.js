@@ -3,10 +3,11 @@
 import * as cache from './cache/compare.js'
 import * as client from './client/speed.js'
 import * as express from './express/cost.js'
+import * as install from './install/compare.js'
 import * as nest from './nest/overhead.js'
 import * as server from './server/pauses.js'
 
-const benches = { cache, client, express, nest, server }
+const benches = { cache, client, express, install, nest, server }
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const unknown = names.filter((name) => !Object.hasOwn(benches, name))
 

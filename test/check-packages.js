@@ -1,6 +1,6 @@
 /**
- * Looks at every public package as it would be published, with publint and attw (Are The Types Wrong), and at what lies
- * in it. Prints one line a check, and what is wrong; exits with 1 if anything is.
+ * Checks every public package as it would be published: with publint and attw (Are The Types Wrong), its files, and its size and dependencies by the table of
+ * README.md. Prints one line a check, and what is wrong; exits with 1 if anything is.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -16,6 +16,18 @@ const attw = join(
   'dist/index.js',
 )
 
+/** What the README's table of the packages says of one: the most bytes, and what it needs. */
+function rowOf(name) {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const row = readme.split('\n').find((line) => line.startsWith(`| [${name}](`))
+  if (row === undefined) throw new Error(`README.md: the table of the packages has no row of ${name}`)
+  const [megabytes, needs] = row.split('|').slice(3)
+  return {
+    maxBytes: Number(megabytes) * 1e6,
+    needs: needs.includes('(') ? [] : needs.split(',').map((need) => need.trim()),
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-pack-'))
 let failed = 0
 
@@ -26,7 +38,7 @@ function report(name, problems) {
 }
 
 try {
-  for (const { name, tarball, files } of await packPublicPackages(folder)) {
+  for (const { name, tarball, files, size } of await packPublicPackages(folder)) {
     const bytes = readFileSync(tarball)
     const tarballBuffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
     const { messages, pkg } = await publint({ pack: { tarball: tarballBuffer }, strict: true })
@@ -42,9 +54,23 @@ try {
     )
     report(`attw ${name}`, status === 0 ? [] : `${stdout}${stderr}`.trim().split('\n'))
 
+    const { maxBytes, needs } = rowOf(name)
+    const dependencies = Object.keys(pkg.dependencies ?? {})
+    report(`size ${name}`, [
+      ...(size <= maxBytes ? [] : [`${size} bytes unpacked: README.md promises at most ${maxBytes}`]),
+      ...(dependencies.toSorted().join() === needs.filter(Boolean).toSorted().join()
+        ? []
+        : [`it depends on ${dependencies.join(', ')}, README.md names ${needs.join(', ')}`]),
+      ...Object.entries({ ...pkg.dependencies, ...pkg.peerDependencies })
+        .filter(([, range]) => !range.startsWith('^'))
+        .map(([dependency, range]) => `${dependency} ${range} is no range, so that a project gets a second copy`),
+    ])
+
     const stray = files.filter(
       (file) =>
-        !/^(package\.json|README\.md|LICENSE|(bin|dist|page|src)\/[\w./-]+\.(m?js|m?ts|map|json|css|html))$/.test(file),
+        !/^(package\.json|README\.md|LICENSE|dist\/LICENSES\.md|(bin|dist|page)\/[\w./-]+\.(js|d\.ts|json|css|html))$/.test(
+          file,
+        ),
     )
     report(
       `files ${name}`,

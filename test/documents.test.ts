@@ -138,7 +138,7 @@ describe('what the documents name', () => {
 
   it('docs/format.md: every client flag and key prefix of the code is in its tables', async () => {
     const { ClientFlags } = await import('memcache-ts-protocol')
-    const { KeyPrefix } = await import('memcache-ts')
+    const { KeyPrefix } = await import('memcache-ts/adapter')
     for (const flags of Object.values(ClientFlags)) expect(read('docs/format.md')).toContain(`\n| ${flags} | `)
     for (const prefix of Object.values(KeyPrefix)) expect(read('docs/format.md')).toContain(`| \`${prefix}:`)
   })
@@ -176,7 +176,9 @@ describe('what the documents name', () => {
   })
 
   it('packages/nestjs/README.md: every option is in its tables', async () => {
-    const { MEMCACHE_OPTIONS, REQUEST_RATE_LIMIT_OPTIONS, RESPONSE_CACHE_OPTIONS } = await import('memcache-ts')
+    const { MEMCACHE_OPTIONS } = await import('memcache-ts/adapter')
+    const { REQUEST_RATE_LIMIT_OPTIONS } = await import('memcache-ts/rate-limit')
+    const { RESPONSE_CACHE_OPTIONS } = await import('memcache-ts/http')
     const readme = read('packages/nestjs/README.md')
     const table = (title: string): string => readme.slice(readme.indexOf(title)).split(/\n\n(?=[^|])/, 2)[0]!
     const tables = {
@@ -192,7 +194,7 @@ describe('what the documents name', () => {
 
   it('packages/kit/README.md: every option and counter of the cache is in its tables', async () => {
     const readme = read('packages/kit/README.md')
-    for (const file of ['memcache-options', 'cache/get-or-set-options', 'cache/memory-tier']) {
+    for (const file of ['memcache-options', 'engine/load/get-or-set-options', 'engine/memory/memory-tier']) {
       const source = read(`packages/kit/src/${file}.ts`)
       const lists = [...source.matchAll(/^(?:export )?const [A-Z_]+ = \[(.*?)\]/gms)].map((match) => match[1]!)
       const options = lists.flatMap((list) => [...list.matchAll(/'(\w+)'/g)].map((match) => match[1]!))

@@ -33,6 +33,8 @@ describe('the packages as they are published', () => {
     // Express and the types are what such a project has anyway; everything else has to come with the packages.
     const others = [
       'express@5.3.0',
+      '@types/express@5.0.6',
+      '@types/express-session@1.19.0',
       'keyv@5.6.0',
       '@types/node@20.19.43',
       'prom-client@15.1.3',

@@ -29,7 +29,7 @@ export function publicEntries() {
 /**
  * Packs the public packages as they would be published, into a folder.
  * @param {string} folder
- * @returns {Promise<{ name: string, tarball: string, files: string[] }[]>}
+ * @returns {Promise<{ name: string, tarball: string, files: string[], size: number }[]>}
  */
 export async function packPublicPackages(folder) {
   const workspaces = publicPackages().map((name) => `--workspace=${name}`)
@@ -38,9 +38,10 @@ export async function packPublicPackages(folder) {
     ['pack', '--json', '--ignore-scripts', '--pack-destination', folder, ...workspaces],
     { cwd: root, maxBuffer: 2 ** 26 },
   )
-  return JSON.parse(stdout).map(({ name, filename, files }) => ({
+  return JSON.parse(stdout).map(({ name, filename, files, unpackedSize }) => ({
     name,
     tarball: join(folder, filename),
     files: files.map((file) => file.path),
+    size: unpackedSize,
   }))
 }

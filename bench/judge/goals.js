@@ -5,6 +5,7 @@ import * as clientSpeed from './client-speed.js'
 import * as clientTracing from './client-tracing.js'
 import * as expressCost from './express-cost.js'
 import * as hotKey from './hot-key.js'
+import * as install from './install.js'
 import * as keys from './keys.js'
 import * as killedWinner from './killed-winner.js'
 import * as limitsAway from './limits-away.js'
@@ -43,4 +44,5 @@ export const goals = {
   clientSpeed,
   clientTracing,
   expressCost,
+  install,
 }

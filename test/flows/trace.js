@@ -16,7 +16,7 @@ export async function filesOf(call) {
   session.disconnect()
   const files = result
     .filter(({ functions }) => functions.some(({ ranges: [{ count }] }) => count > 0))
-    .map(({ url }) => /\/(packages\/[\w-]+)\/dist\/(.*)\.js$/.exec(url))
+    .map(({ url }) => /\/(packages\/[\w-]+)\/compiled\/(.*)\.js$/.exec(url))
     // An index only hands on what other files export.
     .filter((found) => found !== null && found[2] !== 'index')
   return files.map(([, of, file]) => `${of}/src/${file}.ts`).toSorted()

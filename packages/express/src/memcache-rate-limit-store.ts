@@ -1,4 +1,5 @@
-import { checkOptions, HitCounter } from 'memcache-ts'
+import { checkOptions } from 'memcache-ts/adapter'
+import { HitCounter } from 'memcache-ts/rate-limit'
 import type { Memcache } from 'memcache-ts'
 
 /** Options of `MemcacheRateLimitStore`. */

@@ -1,12 +1,7 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts'
-import type {
-  DeniedRequest,
-  RateLimiter,
-  RateLimitFramework,
-  RateLimitResult,
-  RequestRateLimitOptions,
-} from 'memcache-ts'
+import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
+import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import type { DeniedRequest, RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
 import { ipKey } from './request-address.ts'
 import { shareShapes } from './shared-shape.ts'
 

@@ -1,5 +1,6 @@
 import type { Request } from 'express'
-import { ipKey as keyOfAddress, MemcacheOptionError } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
+import { ipKey as keyOfAddress } from 'memcache-ts/rate-limit'
 
 let warnedOfProxy = false
 

@@ -1,13 +1,9 @@
 import type { Application, Request, RequestHandler } from 'express'
-import {
-  checkOptions,
-  MemcacheOptionError,
-  RESPONSE_CACHE_HINTS,
-  RESPONSE_CACHE_OPTIONS,
-  ResponseCache,
-  ttlToSeconds,
-} from 'memcache-ts'
-import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, ttlToSeconds } from 'memcache-ts/adapter'
+import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS, ResponseCache } from 'memcache-ts/http'
+import type { Ttl } from 'memcache-ts'
+import type { ResponseCacheOptions } from 'memcache-ts/http'
 
 /** Options of `cacheResponse`. */
 export interface CacheResponseOptions extends ResponseCacheOptions {

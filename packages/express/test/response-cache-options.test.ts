@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import express from 'express'
-import { MemcacheOptionError, RESPONSE_CACHE_OPTIONS } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
+import { RESPONSE_CACHE_OPTIONS } from 'memcache-ts/http'
 import type { Ttl } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import request from 'supertest'

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts'
-import type { RateLimiter, RateLimitFramework, RateLimitResult, RequestRateLimitOptions } from 'memcache-ts'
+import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
+import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import type { RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
 import { ipKey } from './request-address.ts'
 
 declare module 'fastify' {

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { markBackgroundRequest } from 'memcache-ts'
+import { markBackgroundRequest } from 'memcache-ts/rate-limit'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'

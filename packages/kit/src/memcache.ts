@@ -3,10 +3,12 @@ import { MemcachedClient, parseServers } from 'memcache-ts-client'
 import type { MemcachedClientOptions } from 'memcache-ts-client'
 import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
-import { ownKeyText, prefixText, storedKey } from './engine/cache-key.ts'
+import { prefixText, storedKey } from './engine/cache-key.ts'
 import { CacheNamespace } from './namespace.ts'
 import type { CacheMethods, GetOrSetManyOptions, LockOptions, SetOptions } from './namespace.ts'
-import { CacheCore } from './engine/engine.ts'
+import { ENGINE } from './engine/engine.ts'
+import type { CacheEngine } from './engine/engine.ts'
+import { MemcachedEngine } from './engine/memcached-engine.ts'
 import { CacheReport } from './engine/observe/cache-report.ts'
 import type { MemcacheEvents } from './engine/observe/cache-report.ts'
 import type { CacheStats } from './engine/observe/cache-stats.ts'
@@ -20,7 +22,7 @@ import type { BatchLoader } from './engine/load/read-through-many.ts'
 import { chooseServers } from './servers/choose-servers.ts'
 import type { Servers } from './servers/choose-servers.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
-import type { MemcacheOptions, ResolvedMemcacheOptions } from './memcache-options.ts'
+import type { MemcacheOptions } from './memcache-options.ts'
 import type { RevivingOptions } from './engine/values/reviver.ts'
 import { logForDebugging } from './telemetry/debug-log.ts'
 
@@ -36,9 +38,6 @@ export interface InvalidateOptions {
   soft?: boolean | undefined
 }
 
-/** What a cache is made of, for the parts of the kit that load in ways of their own. */
-export let coreOf: (cache: Memcache) => CacheCore
-
 /**
  * A cache that the application can rely on without relying on it: when memcached is away, values are loaded as if there
  * were no cache, and no error of it reaches the caller.
@@ -48,26 +47,19 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   readonly client: MemcachedClient
   /** Where the time comes from. */
   readonly clock: Clock
-  readonly #options: ResolvedMemcacheOptions
-  readonly #core: CacheCore
+  /** For the features of the kit; not part of the public API. */
+  readonly [ENGINE]: CacheEngine
   readonly #root: CacheNamespace
-  readonly #report: CacheReport
-  readonly #closing: (() => Promise<unknown>)[] = []
-
-  static {
-    coreOf = (cache) => cache.#core
-  }
 
   /** Use `memcache()`. */
   constructor(options: MemcacheOptions) {
     super()
-    this.#options = resolveMemcacheOptions(options, process.env)
-    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = this.#options
-    const { servers, embedded, credentials } = chooseServers(this.#options.servers, process.env, logger)
+    const resolved = resolveMemcacheOptions(options, process.env)
+    const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = resolved
+    const { servers, embedded, credentials } = chooseServers(resolved.servers, process.env, logger)
     // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
-    const prefix = prefixText(this.#options.prefix)
+    const prefix = prefixText(resolved.prefix)
     this.clock = clock
-    this.#report = new CacheReport(this, logger)
     const wirePrefix = prefix === '' ? '' : `${prefix}:`
     const codec = new KitCodec(compression, wirePrefix)
     const clientOptions: MemcachedClientOptions = {
@@ -82,23 +74,20 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       chunkBytes: CHUNK_BYTES,
     }
     this.client = new MemcachedClient(clientOptions)
-    const stored = (text: string): string => storedKey(text, wirePrefix)
-    this.#core = new CacheCore({
+    this[ENGINE] = new MemcachedEngine({
       client: this.client,
-      openAnotherClient: () => new MemcachedClient({ ...clientOptions, poolSize: 1 }),
+      openClient: () => new MemcachedClient({ ...clientOptions, poolSize: 1 }),
+      log: logger,
+      clock,
+      report: new CacheReport(this, logger),
       codec,
       memory: l1 === undefined ? undefined : new MemoryTier(l1, clock),
-      report: this.#report,
-      clock,
-      logger,
       leaseSeconds,
       ttlSeconds,
       loading,
-      storedKey: stored,
-      tagKey: (tag) => stored(ownKeyText('tag', [tag])),
-      namespaceKey: (path) => stored(ownKeyText('tag', ['', path])),
+      storedKey: (text) => storedKey(text, wirePrefix),
     })
-    this.#root = new CacheNamespace(this.#core, wirePrefix, '', [])
+    this.#root = new CacheNamespace(this[ENGINE], { prefix: wirePrefix, path: '', tagKeys: [] })
     logForDebugging(this)
   }
 
@@ -125,8 +114,13 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this.#root.delete(key)
   }
 
+  markStale(key: Key): Promise<boolean> {
+    return this.#root.markStale(key)
+  }
+
+  /** @deprecated Use `markStale`. */
   expire(key: Key): Promise<boolean> {
-    return this.#root.expire(key)
+    return this.#root.markStale(key)
   }
 
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
@@ -176,13 +170,13 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     if (options.soft !== undefined) booleanOption('soft', options.soft)
     const given = typeof tags === 'string' ? [tags] : tags
     checkTags(given)
-    const tagKeys = [...new Set(given)].map((tag) => this.#core.parts.tagKey(tag))
-    return this.#core.writes.invalidateTags(tagKeys, options.soft === true, given)
+    const tagKeys = [...new Set(given)].map((tag) => this[ENGINE].tagKey(tag))
+    return this[ENGINE].invalidateTags(tagKeys, { soft: options.soft === true, given })
   }
 
   /** What has been counted since this cache was made. */
   stats(): CacheStats {
-    return this.#core.stats()
+    return this[ENGINE].stats()
   }
 
   /**
@@ -190,38 +184,17 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
    * server answers. `away` is emitted when it becomes `down`, `back` when it is no longer.
    */
   get health(): MemcacheHealth {
-    return this.#core.health
+    return this[ENGINE].host.health.state
   }
 
   /** Whether no server answers (`health` is `down`): every request to one fails at once. */
   get isAway(): boolean {
-    return this.#core.health === 'down'
-  }
-
-  /** Says something to the operator, by the `logger`. */
-  warn(message: string): void {
-    this.#options.logger.warn(message)
-  }
-
-  /** As `warn`, where nothing is wrong. */
-  info(message: string): void {
-    this.#options.logger.info(message)
-  }
-
-  /** Counts and tells that an operation failed, and the application went on without. */
-  failed(error: unknown): void {
-    this.#report.failed(error)
-  }
-
-  /** Has something done before the connections are closed. */
-  beforeClose(task: () => Promise<unknown>): void {
-    this.#closing.push(task)
+    return this.health === 'down'
   }
 
   /** Lets operations under way finish, then closes the connections. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#closing.splice(0).map((task) => task()))
-    await this.#core.close()
+    await this[ENGINE].close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@ import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcach
 import type { Key, Ttl } from 'memcache-ts-protocol'
 import { keyText, ownKeyText, storedKey, userKey } from './engine/cache-key.ts'
 import type { AtomicTarget } from './engine/store/atomic-writes.ts'
-import type { CacheCore } from './engine/engine.ts'
+import type { CacheEngine } from './engine/engine.ts'
 import {
   checkCallOptions,
   checkObject,
@@ -80,9 +80,11 @@ export interface CacheMethods {
    */
   delete(key: Key): Promise<boolean>
   /**
-   * Makes a value stale: one caller of `getOrSet` in all processes loads it anew, while the others are served the old one.
+   * Marks a value stale: one caller of `getOrSet` in all processes reloads it, while the others are served the old value.
    * Resolves to whether that is confirmed.
    */
+  markStale(key: Key): Promise<boolean>
+  /** @deprecated Use `markStale`. */
   expire(key: Key): Promise<boolean>
   /**
    * The value of a key, loaded when it is not there: by one caller of all processes, while the others wait for it.
@@ -128,7 +130,7 @@ export interface CacheMethods {
  * much there is.
  */
 export class CacheNamespace implements CacheMethods {
-  readonly #core: CacheCore
+  readonly #engine: CacheEngine
   readonly #prefix: string
   readonly #path: string
   /** The tags of this namespace and those that it is in. */
@@ -136,10 +138,14 @@ export class CacheNamespace implements CacheMethods {
 
   /**
    * Use `cache.namespace(name)`.
-   * @param prefix what the client will put before every key, which counts for its length.
+   * @param place `prefix`: what the client puts before every key, which counts for its length; `path`: what its keys begin with;
+   * `tagKeys`: the tags of this namespace and of those around it.
    */
-  constructor(core: CacheCore, prefix: string, path: string, tagKeys: readonly string[]) {
-    this.#core = core
+  constructor(
+    engine: CacheEngine,
+    { prefix, path, tagKeys }: { prefix: string; path: string; tagKeys: readonly string[] },
+  ) {
+    this.#engine = engine
     this.#prefix = prefix
     this.#path = path
     this.#tagKeys = tagKeys
@@ -158,7 +164,7 @@ export class CacheNamespace implements CacheMethods {
   }
 
   #get(key: Key): Promise<unknown> {
-    return this.#core.reads.get(this.key(key), this.#tagKeys)
+    return this.#engine.get(this.key(key), this.#tagKeys)
   }
 
   async #getRevived(key: Key, options: RevivingOptions): Promise<unknown> {
@@ -174,7 +180,7 @@ export class CacheNamespace implements CacheMethods {
     requireList('getMany', keys)
     const names = keys.map((key) => this.key(key))
     const revive = options === undefined ? undefined : toReviver('getMany', options)
-    const found = await this.#core.reads.getMany([...new Set(names)], this.#tagKeys)
+    const found = await this.#engine.getMany([...new Set(names)], this.#tagKeys)
     const hits = new Map<Given, Value>()
     for (const [index, key] of keys.entries()) {
       const name = names[index]!
@@ -190,29 +196,36 @@ export class CacheNamespace implements CacheMethods {
     try {
       return await revive(stored)
     } catch (error) {
-      this.#core.parts.report.failed(error)
+      this.#engine.host.report.failed(error)
       return undefined
     }
   }
 
   async set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
-    const { ttlSeconds = this.#core.parts.ttlSeconds, tags } = toSetOptions(options)
-    return this.#core.writes.set(this.key(key), value, ttlSeconds, this.#withTags(tags))
+    const { ttlSeconds = this.#engine.ttlSeconds, tags } = toSetOptions(options)
+    return this.#engine.set(this.key(key), { value, ttlSeconds, tagKeys: this.#withTags(tags) })
   }
 
   async delete(key: Key): Promise<boolean> {
-    return this.#core.writes.delete(this.key(key))
+    return this.#engine.delete(this.key(key))
+  }
+
+  async markStale(key: Key): Promise<boolean> {
+    return this.#engine.markStale(this.key(key))
   }
 
   async expire(key: Key): Promise<boolean> {
-    return this.#core.writes.expire(this.key(key))
+    return this.markStale(key)
   }
 
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
     try {
       const revive = typeof options === 'object' ? reviverOf(options) : undefined
       if (revive === undefined) return this.#getOrSet(key, load, options)
-      const { classes, report } = this.#core.parts
+      const {
+        classes,
+        host: { report },
+      } = this.#engine
       const value = revivedValue(load, {
         name: this.key(key),
         revive,
@@ -234,13 +247,13 @@ export class CacheNamespace implements CacheMethods {
     try {
       requireLoader('getOrSet', load)
       const name = this.key(key)
-      const inMemory = this.#core.fromMemory(name, options)
+      const inMemory = this.#engine.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
       const isTtl = typeof options !== 'object'
       const { tags, signal, forceFresh, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
-      const loading = isTtl ? this.#core.loadingFor(options) : resolveLoading(loadingOptions, this.#core.parts.loading)
+      const loading = isTtl ? this.#engine.loadingFor(options) : resolveLoading(loadingOptions, this.#engine.loading)
       const request = { ...this.#request(name, loading, tags, signal), load }
-      return (forceFresh === true ? this.#core.forceFresh(request) : this.#core.getOrSet(request)) as Promise<Value>
+      return (forceFresh === true ? this.#engine.forceFresh(request) : this.#engine.getOrSet(request)) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
@@ -257,9 +270,12 @@ export class CacheNamespace implements CacheMethods {
     const revive = typeof options === 'object' ? reviverOf(options) : undefined
     const { signal } = toManyOptions(options)
     const getMany = (wanted: readonly Id[], loader: BatchLoader<Id, unknown>): Promise<Map<Id, unknown>> =>
-      this.#core.getOrSetMany(this.#manyItems(wanted, options), loader, signal)
+      this.#engine.getOrSetMany(this.#manyItems(wanted, options), loader, signal)
     if (revive === undefined) return getMany(ids, load) as Promise<Map<Id, Value>>
-    const { classes, report } = this.#core.parts
+    const {
+      classes,
+      host: { report },
+    } = this.#engine
     const { key = idItself } = toManyOptions(options)
     const values = revivedValues(ids, load, {
       name: this.#path,
@@ -275,15 +291,15 @@ export class CacheNamespace implements CacheMethods {
   }
 
   async has(key: Key): Promise<boolean> {
-    return (await this.#core.reads.get(this.key(key), this.#tagKeys)) !== undefined
+    return (await this.#engine.get(this.key(key), this.#tagKeys)) !== undefined
   }
 
   async add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean> {
-    return this.#core.atomic.add(this.#atomicTarget('add', key, options), value)
+    return this.#engine.add(this.#atomicTarget('add', key, options), value)
   }
 
   async pull<Value = unknown>(key: Key): Promise<Value | undefined> {
-    return this.#core.atomic.pull({ name: this.key(key), required: this.#tagKeys }) as Promise<Value | undefined>
+    return this.#engine.pull({ name: this.key(key), required: this.#tagKeys }) as Promise<Value | undefined>
   }
 
   async increment(key: Key, by = 1, options?: Ttl | SetOptions): Promise<number | undefined> {
@@ -292,7 +308,7 @@ export class CacheNamespace implements CacheMethods {
         `increment must be by a finite number, got ${typeof by === 'number' ? by : kindOf(by)}`,
       )
     }
-    return this.#core.atomic.increment(this.#atomicTarget('increment', key, options), by)
+    return this.#engine.increment(this.#atomicTarget('increment', key, options), by)
   }
 
   async lock(name: Key, options: LockOptions = {}): Promise<MemcacheLock | undefined> {
@@ -308,11 +324,11 @@ export class CacheNamespace implements CacheMethods {
     const text = typeof name === 'string' ? name : keyText(name)
     if (text === '') throw new MemcacheOptionError('a lock needs a name')
     const key = storedKey(ownKeyText('mutex', [this.#path, text]), this.#prefix)
-    return this.#core.lock({ key, ttlSeconds: ttlToSeconds(ttlSeconds), waitMs, signal })
+    return this.#engine.lock({ key, ttlSeconds: ttlToSeconds(ttlSeconds), waitMs, signal })
   }
 
   #atomicTarget(owner: string, key: Key, options: Ttl | SetOptions | undefined): AtomicTarget {
-    const { ttlSeconds = this.#core.parts.ttlSeconds, tags } = toSetOptions(options, owner)
+    const { ttlSeconds = this.#engine.ttlSeconds, tags } = toSetOptions(options, owner)
     const required = this.#tagKeys
     return { name: this.key(key), required, tagKeys: this.#withTags(tags), ttlSeconds: ttlToSeconds(ttlSeconds) }
   }
@@ -321,15 +337,16 @@ export class CacheNamespace implements CacheMethods {
     const path = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
     if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
     const whole = this.#path + path
-    return new CacheNamespace(this.#core, this.#prefix, `${whole}:`, [
-      ...this.#tagKeys,
-      this.#core.parts.namespaceKey(whole),
-    ])
+    const tagKeys = [...this.#tagKeys, this.#engine.namespaceKey(whole)]
+    return new CacheNamespace(this.#engine, { prefix: this.#prefix, path: `${whole}:`, tagKeys })
   }
 
   /** Makes sure that nothing in it is ever seen again, in one operation; resolves to whether that is confirmed. */
   async clear(): Promise<boolean> {
-    return this.#core.writes.invalidateTags(this.#tagKeys.slice(-1), false, [`namespace ${this.#path.slice(0, -1)}`])
+    return this.#engine.invalidateTags(this.#tagKeys.slice(-1), {
+      soft: false,
+      given: [`namespace ${this.#path.slice(0, -1)}`],
+    })
   }
 
   /**
@@ -343,8 +360,8 @@ export class CacheNamespace implements CacheMethods {
     vary: (seconds: number) => number,
   ): Promise<WarmCounts> {
     const revive = reviverOf(options)
-    const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#core.parts.classes)
-    return this.#core.warm(this.#manyItems(ids, options, vary), loader, options.signal)
+    const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#engine.classes)
+    return this.#engine.warm(this.#manyItems(ids, options, vary), loader, options.signal)
   }
 
   #manyItems<Id>(
@@ -353,7 +370,7 @@ export class CacheNamespace implements CacheMethods {
     vary?: (seconds: number) => number,
   ): ManyItem<Id>[] {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
-    const resolved = resolveLoading(loadingOptions, this.#core.parts.loading)
+    const resolved = resolveLoading(loadingOptions, this.#engine.loading)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
     return [...new Set(ids)].map((id) => ({
       id,
@@ -381,7 +398,7 @@ export class CacheNamespace implements CacheMethods {
 
   #withTags(tags: readonly string[] | undefined): readonly string[] {
     if (tags === undefined || tags.length === 0) return this.#tagKeys
-    return [...new Set([...this.#tagKeys, ...tags.map((tag) => this.#core.parts.tagKey(tag))])]
+    return [...new Set([...this.#tagKeys, ...tags.map((tag) => this.#engine.tagKey(tag))])]
   }
 }
 

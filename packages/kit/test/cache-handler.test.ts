@@ -6,7 +6,7 @@ import type { Server } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { passTime } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { cacheHandler } from '../src/index.ts'
+import { cacheHandler } from '../src/http/index.ts'
 import { openCache } from './open-cache.ts'
 
 interface Got {

@@ -2,7 +2,7 @@ import { launchServer } from 'memcache-ts-testing'
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { memcache } from '../src/index.ts'
 import type { Memcache, MemcacheHealth } from '../src/index.ts'
-import { coreOf } from '../src/memcache.ts'
+import { engineOf } from '../src/engine/engine.ts'
 import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
@@ -100,20 +100,20 @@ describe('health', () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news: string[] = []
-    const { outages } = coreOf(cache)
+    const { health } = engineOf(cache).host
     await server.stop()
     await until(async () => (await cache.get('k'), cache.isAway))
-    outages.watch({ away: (error) => news.push(String((error as { code?: string }).code)) })
+    health.watch({ away: (error) => news.push(String((error as { code?: string }).code)) })
     const thrown: unknown[] = []
     const listeners = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')
     process.once('uncaughtException', (error) => thrown.push(error))
-    outages.watch({
+    health.watch({
       back: () => {
         throw new Error('a listener’s own fault')
       },
     })
-    outages.watch({ back: () => news.push('back'), over: (name) => news.push(`over ${name}`) })
+    health.watch({ back: () => news.push('back'), over: (name) => news.push(`over ${name}`) })
     try {
       await server.start()
       await until(() => thrown.length > 0)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ipKey } from '../src/index.ts'
+import { ipKey } from '../src/rate-limit/index.ts'
 import { IdList } from '../src/rate-limit/id-list.ts'
 
 describe('allow and deny lists', () => {

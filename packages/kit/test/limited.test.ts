@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { limited, LIMITED_OPTIONS, MemcacheLimitError, rateLimiter } from '../src/index.ts'
+import { MemcacheLimitError, rateLimiter } from '../src/index.ts'
+import { limited, LIMITED_OPTIONS } from '../src/rate-limit/index.ts'
 import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 

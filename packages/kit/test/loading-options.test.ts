@@ -236,7 +236,7 @@ it('one old server among new ones is used without meta commands, and the others 
   for (const key of keys) expect(await cache.getOrSet(key, () => 'again', options)).toBe(key)
   expect(said).toEqual([expect.stringContaining(`${address} has no meta commands`)])
   // On servers with meta commands what is expired is stale, on others it is gone.
-  await Promise.all(keys.map((key) => cache.expire(key)))
+  await Promise.all(keys.map((key) => cache.markStale(key)))
   const left = await Promise.all(keys.map((key) => cache.get(key)))
   for (const [index, key] of keys.entries()) {
     expect(left[index]).toBe(cache.client.serverOf(key) === address ? undefined : key)
@@ -265,7 +265,7 @@ describe('loads within loads', () => {
     const override = () => test.cache.getOrSet('k', async () => `override of ${await base()}`, options)
     expect(await override()).toBe('override of base 1')
     version = 2
-    await test.cache.expire('k')
+    await test.cache.markStale('k')
     expect(await override()).toBe('override of base 1')
     await until(() => test.cache.stats().sets === 2)
     expect(await test.cache.get('k')).toBe('override of base 2')

@@ -93,7 +93,7 @@ describe('work in the background', () => {
     const seen: (string | undefined)[] = []
     const load = () => seen.push(requests.getStore())
     await requests.run('ann', () => cache.getOrSet('k', load, options))
-    await cache.expire('k')
+    await cache.markStale('k')
     await requests.run('bob', () => cache.getOrSet('k', load, options))
     await passTime(test.clock, cache, 0)
     expect(seen).toEqual(['ann', undefined])

@@ -57,7 +57,7 @@ describe('l1', () => {
     await test.cache.delete('k')
     expect(await test.cache.get('k')).toBeUndefined()
     await test.cache.getOrSet('k', () => 'old')
-    await test.cache.expire('k')
+    await test.cache.markStale('k')
     expect(await test.cache.getOrSet('k', () => 'new')).toBe('old')
   })
 

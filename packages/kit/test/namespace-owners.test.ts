@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { bindCache, CacheConfig, Cached, cached, CacheEvict, defineCache } from '../src/index.ts'
+import { CacheConfig, Cached, cached, CacheEvict, defineCache } from '../src/index.ts'
+import { bindCache } from '../src/adapter/index.ts'
 import type { Memcache } from '../src/index.ts'
 import type * as Declared from './fixtures/declared-again.ts'
 import { openCache } from './open-cache.ts'

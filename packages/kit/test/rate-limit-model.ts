@@ -1,4 +1,4 @@
-import type { RateLimitAlgorithm, RateLimitWindow } from '../src/index.ts'
+import type { RateLimitAlgorithm, RateLimitWindow } from '../src/rate-limit/index.ts'
 
 /** What was counted, and when. */
 interface Entry {

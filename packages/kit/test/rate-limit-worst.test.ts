@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { rateLimiter } from '../src/index.ts'
-import type { RateLimitAlgorithm } from '../src/index.ts'
+import type { RateLimitAlgorithm } from '../src/rate-limit/index.ts'
 import { openCache } from './open-cache.ts'
 
 const LIMIT = 100

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { memcache, RATE_LIMITER_OPTIONS, rateLimiter } from '../src/index.ts'
+import { memcache, rateLimiter } from '../src/index.ts'
+import { RATE_LIMITER_OPTIONS } from '../src/rate-limit/index.ts'
 import type { RateLimiter, RateLimiterOptions, RateLimitResult } from '../src/index.ts'
 import { ownKey } from '../src/own-key.ts'
 import { countWrites } from './count-writes.ts'

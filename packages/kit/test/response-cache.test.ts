@@ -3,8 +3,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { passTime } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { ResponseCache } from '../src/index.ts'
-import type { ResponseCacheOptions } from '../src/index.ts'
+import { ResponseCache } from '../src/http/index.ts'
+import type { ResponseCacheOptions } from '../src/http/index.ts'
 import { openCache } from './open-cache.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void

@@ -106,7 +106,7 @@ describe('expire', () => {
     await using test = await openCache()
     const other = test.another()
     await test.cache.getOrSet('k', () => 'old', 60)
-    expect(await test.cache.expire('k')).toBe(true)
+    expect(await test.cache.markStale('k')).toBe(true)
     const fresh = deferred<string>()
     let loads = 0
     const load = () => (loads++, fresh.promise)
@@ -124,7 +124,7 @@ describe('expire', () => {
   it('does not let a plain get take the right to load it away', async () => {
     await using test = await openCache()
     await test.cache.set('k', 'old')
-    await test.cache.expire('k')
+    await test.cache.markStale('k')
     expect(await test.cache.get('k')).toBe('old')
     expect((await test.cache.getMany(['k'])).get('k')).toBe('old')
     await test.cache.getOrSet('k', () => 'new')
@@ -137,7 +137,7 @@ describe('expire', () => {
     test.clock.advanceSeconds(61)
     const late = deferred<string>()
     expect(await test.cache.getOrSet('k', () => late.promise, STALE)).toBe('oldest')
-    await test.another().expire('k')
+    await test.another().markStale('k')
     late.resolve('old')
     await until(() => test.cache.stats().discarded === 1)
     await until(async () => (await test.cache.getOrSet('k', () => 'new', STALE)) === 'new')

@@ -1,7 +1,8 @@
 import { describeWithCommand, FakeClock, launchSaslMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
-import { defineCache, memcache, rateLimiter, SessionRepository } from '../src/index.ts'
+import { defineCache, memcache, rateLimiter } from '../src/index.ts'
+import { SessionRepository } from '../src/session/index.ts'
 import type { Memcache } from '../src/index.ts'
 import { deferred, until } from './deferred.ts'
 

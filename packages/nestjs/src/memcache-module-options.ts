@@ -1,4 +1,5 @@
-import { checkOptions, Memcache, MEMCACHE_OPTIONS, MemcacheOptionError, requireOptions } from 'memcache-ts'
+import { Memcache, MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, MEMCACHE_OPTIONS, requireOptions } from 'memcache-ts/adapter'
 import type { MemcacheOptions } from 'memcache-ts'
 import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
 

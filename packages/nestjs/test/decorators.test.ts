@@ -272,7 +272,7 @@ describe('without the module', () => {
     const cache = cacheOf(cities, 'find')
     expect(await cache.set([1], null)).toBe(false)
     expect(await cache.get([1])).toBeUndefined()
-    expect([await cache.delete([1]), await cache.expire([1])]).toEqual([true, true])
+    expect([await cache.delete([1]), await cache.markStale([1])]).toEqual([true, true])
     expect(await cache.warm([[1]])).toEqual({ loaded: 0, skipped: 0, failed: 0 })
     expect(process.cache.stats()).toMatchObject({ hits: 0, misses: 0, loads: 0 })
   })

@@ -1,5 +1,5 @@
 import type { Shared, SharedMetric, SharedView } from 'memcache-ts-server/dashboard'
-import { KeyPrefix } from '../engine/cache-key.ts'
+import { KeyPrefix } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { KIT_METRIC_PREFIX, KIT_METRICS } from '../telemetry/kit-metrics.ts'
 

@@ -2,7 +2,8 @@ import { MemcachedClient } from 'memcache-ts-client'
 import type { MemcachedClientOptions, ServerStream } from 'memcache-ts-client'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Shared, SharedMetric, WatchedServers } from 'memcache-ts-server/dashboard'
-import { coreOf, Memcache } from '../memcache.ts'
+import { engineOf } from '../engine/engine.ts'
+import { Memcache } from '../memcache.ts'
 import { metricsOf, viewsOf } from './cache-view.ts'
 import type { NamedCaches } from './cache-view.ts'
 import { serversOf } from './client-server.ts'
@@ -81,7 +82,7 @@ function open({ caches, servers, client }: DashboardOptions): OpenedSource {
   }
   const clients =
     servers === undefined
-      ? named.map(([, cache]) => coreOf(cache).parts.openAnotherClient())
+      ? named.map(([, cache]) => engineOf(cache).host.openClient())
       : [new MemcachedClient({ ...client, servers, failover: 'none' })]
   return { caches: named, servers: serversOf(clients), clients }
 }

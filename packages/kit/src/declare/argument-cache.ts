@@ -16,7 +16,9 @@ export interface ArgumentCache<Args extends readonly unknown[], Value> {
    * Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed.
    */
   delete(args: Readonly<Args>): Promise<boolean>
-  /** Makes the stored result stale: one caller runs the function anew; resolves to whether that was confirmed. */
+  /** Marks the stored result stale: one caller runs the function again; resolves to whether that was confirmed. */
+  markStale(args: Readonly<Args>): Promise<boolean>
+  /** @deprecated Use `markStale`. */
   expire(args: Readonly<Args>): Promise<boolean>
   /** Runs the function for those of many arguments whose results are not there yet, ahead of their need. */
   warm(many: Iterable<Readonly<Args>> | AsyncIterable<Readonly<Args>>, options?: WarmOptions): Promise<WarmReport>
@@ -52,9 +54,12 @@ export function argumentCache<Args extends readonly unknown[], Value>(
       const { namespace, keyOf } = calls()
       return namespace?.delete(keyOf(args)) ?? true
     },
-    async expire(args) {
+    async markStale(args) {
       const { namespace, keyOf } = calls()
-      return namespace?.expire(keyOf(args)) ?? true
+      return namespace?.markStale(keyOf(args)) ?? true
+    },
+    expire(args) {
+      return this.markStale(args)
     },
     async warm(many, options) {
       const { namespace, loading, keyOf, tagsOf, isCached, run } = calls()

@@ -55,7 +55,9 @@ export interface DeclaredCacheMethods<Id, Value> {
   set(id: Id, value: Value, ttl?: Ttl): Promise<boolean>
   /** Makes sure that the stored value is never seen again; resolves to whether that was confirmed. */
   delete(id: Id): Promise<boolean>
-  /** Makes the stored value stale: one caller loads it anew; resolves to whether that was confirmed. */
+  /** Marks the stored value stale: one caller reloads it; resolves to whether that was confirmed. */
+  markStale(id: Id): Promise<boolean>
+  /** @deprecated Use `markStale`. */
   expire(id: Id): Promise<boolean>
   /** Makes sure that no value of it is ever seen again, in one operation; resolves to whether that was confirmed. */
   clear(): Promise<boolean>
@@ -195,8 +197,12 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
     return this.namespace.delete(this.keyOf(id))
   }
 
-  async expire(id: Id): Promise<boolean> {
-    return this.namespace.expire(this.keyOf(id))
+  async markStale(id: Id): Promise<boolean> {
+    return this.namespace.markStale(this.keyOf(id))
+  }
+
+  expire(id: Id): Promise<boolean> {
+    return this.markStale(id)
   }
 
   async clear(): Promise<boolean> {

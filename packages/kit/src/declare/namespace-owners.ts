@@ -1,5 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { DeclarationSite } from './declaration-site.ts'
+import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 
 /** Who keeps values in a namespace: a class with decorated methods, a cached function, or a declared cache. */
@@ -85,7 +86,7 @@ function share({ cache, name, claim }: NameInUse, first: NamespaceOwner, owner: 
   if (isImplied(first) && isImplied(owner) && !isAgain) throw new MemcacheOptionError(message)
   if (claim.told.has(describe(owner)) || !mayMeet(first, owner)) return
   claim.told.add(describe(owner))
-  cache.warn(`memcache-ts: ${message}`)
+  engineOf(cache).host.log.warn(`memcache-ts: ${message}`)
 }
 
 /** Whether nobody has asked for the name: it is that of a class, declared where its site says. */

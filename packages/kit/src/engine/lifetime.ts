@@ -34,3 +34,22 @@ export function lateSeconds(ttl: Ttl): number {
   if (Number.isNaN(ttl)) throw new MemcacheOptionError('ttlSeconds must be a number of seconds, got NaN')
   return Math.max(0, ttl)
 }
+
+/** memcached counts whole seconds, so that up to one second of a lifetime is missing. */
+const GRAIN_SECONDS = 1
+
+/**
+ * Until when a value that is stored now is there for sure, in milliseconds since 1970: memcached's seconds are whole, so
+ * that up to one of them is missing.
+ */
+export function surelyFreshUntilMs(nowMs: number, ttlSeconds: number): number {
+  return nowMs + (ttlSeconds - Math.min(GRAIN_SECONDS, ttlSeconds / 2)) * 1000
+}
+
+/**
+ * XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015): whether this
+ * caller is to load a value before its end. The nearer the end, and the slower the loader, the likelier.
+ */
+export function isDueEarly(loadMs: number, freshUntilMs: number, beta: number, nowMs: number): boolean {
+  return nowMs - loadMs * beta * Math.log(Math.random()) >= freshUntilMs
+}

@@ -1,34 +1,38 @@
 import type { CacheReport } from './observe/cache-report.ts'
 
-/** What stands for the result of an operation that the cache could not do. */
-export const AWAY: unique symbol = Symbol('away')
+/** Stands for the result of an operation that the servers did not do. */
+export const UNAVAILABLE: unique symbol = Symbol('unavailable')
 
 /**
- * Waits for an operation of the cache; when that fails, the application goes on without.
- * @param failed is told why.
- * @throws what is the caller's mistake: wrong options, and keys that cannot be.
+ * The result of an operation, or `UNAVAILABLE` if it fails: the application goes on without the cache.
+ * @param failed is called with the error.
+ * @throws usage errors: invalid options and keys.
  */
-export function attempt<Result>(
+export function orUnavailable<Result>(
   operation: Promise<Result>,
   report: CacheReport,
   failed?: (error: unknown) => void,
-): Promise<Result | typeof AWAY> {
-  return operation.catch((error: unknown) => away(error, report, failed))
+): Promise<Result | typeof UNAVAILABLE> {
+  return operation.catch((error: unknown) => unavailable(error, report, failed))
 }
 
 /**
- * What an operation of the cache that failed comes to.
- * @throws the error if it is the caller's mistake.
+ * Counts the error of an operation that failed, and returns `UNAVAILABLE` for its result.
+ * @throws the error if it is a usage error.
  */
-export function away(error: unknown, report: CacheReport, failed?: (error: unknown) => void): typeof AWAY {
-  if (isCallersMistake(error)) throw error
+export function unavailable(
+  error: unknown,
+  report: CacheReport,
+  failed?: (error: unknown) => void,
+): typeof UNAVAILABLE {
+  if (isUsageError(error)) throw error
   report.failed(error)
   failed?.(error)
-  return AWAY
+  return UNAVAILABLE
 }
 
-/** Whether an error says that the caller has to change something. */
-export function isCallersMistake(error: unknown): boolean {
+/** Whether the caller made a mistake: an invalid option or key. */
+export function isUsageError(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
   return code === 'ERR_MEMCACHE_OPTION' || code === 'ERR_MEMCACHE_KEY'
 }

@@ -1,7 +1,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import { markBackgroundRequest } from '../rate-limit/background-request.ts'
+import { markBackgroundRequest } from '../background-request.ts'
 import { CONDITIONAL_FIELDS } from './policy/conditional.ts'
 import { CREDENTIAL_FIELDS, hostOf } from './policy/request-key.ts'
 

@@ -2,6 +2,7 @@ import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import type { KeyRules } from './policy/request-key.ts'
+import type { VaryRules } from './policy/vary.ts'
 
 /** Options of the response cache, which its adapters have in common. */
 export interface ResponseCacheOptions {
@@ -17,6 +18,13 @@ export interface ResponseCacheOptions {
   staleSeconds?: Ttl | undefined
   /** Request fields that responses depend on, besides those that their `Vary` names. */
   vary?: readonly string[] | undefined
+  /**
+   * The languages that the application has, as `['en', 'de']`: what else a request accepts makes no difference, and is not shown to the handler. A
+   * client is served a stored response in the language that it prefers (`Content-Language`). Default: each `Accept-Language` by itself.
+   */
+  languages?: readonly string[] | undefined
+  /** The content codings that the application applies, as `['br', 'gzip']`: what else a request accepts makes no difference, and is not shown to the handler. */
+  encodings?: readonly string[] | undefined
   /** The hosts that are answered from the cache, as in `Host`. Default: any, each by itself. */
   hosts?: readonly string[] | undefined
   /** Bodies over this are not stored, but sent as ever. Default 5 000 000. */
@@ -42,6 +50,8 @@ export const RESPONSE_CACHE_OPTIONS = [
   'ttlSeconds',
   'staleSeconds',
   'vary',
+  'languages',
+  'encodings',
   'hosts',
   'maxBytes',
   'sortQuery',
@@ -84,6 +94,7 @@ export interface ResolvedResponseCache {
   readonly vary: readonly string[]
   readonly maxBytes: number
   readonly honoursRequests: boolean
+  readonly varyRules: VaryRules
   readonly rules: KeyRules
 }
 
@@ -91,7 +102,7 @@ export interface ResolvedResponseCache {
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
-  const { targetedFields = DEFAULT_TARGETED_FIELDS } = options
+  const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
   if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be a day at most')
@@ -105,6 +116,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
     honoursRequests: requestDirectives,
+    varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
     rules: {
       hosts: hosts === undefined ? undefined : new Set(hosts.map((host) => host.toLowerCase())),
       sortQuery,
@@ -112,4 +124,13 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
       ignoreCookies: ignoreCookies === true ? true : new Set(ignoreCookies === false ? [] : ignoreCookies),
     },
   }
+}
+
+/** @throws MemcacheOptionError unless it is a list of tokens. */
+function lowerCase(option: string, names: readonly string[] | undefined): readonly string[] | undefined {
+  if (names === undefined) return undefined
+  const isList = Array.isArray(names) && names.length > 0
+  if (!isList || !names.every((name) => typeof name === 'string' && /^[\w-]+$/.test(name)))
+    throw new MemcacheOptionError(`${option} must be a list of names, got ${JSON.stringify(names)}`)
+  return names.map((name) => name.toLowerCase())
 }

@@ -1,13 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { ownKeyText } from '../engine/cache-key.ts'
-import type { CacheCore } from '../engine/engine.ts'
-import { resolveLoading } from '../engine/load/get-or-set-options.ts'
-import type { LoadContext, ResolvedLoading } from '../engine/load/get-or-set-options.ts'
-import type { Fitness } from '../engine/load/read-through.ts'
-import type { Generations } from '../engine/invalidate/tags.ts'
+import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, LedLoad, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
-import { coreOf } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -16,8 +11,11 @@ import { lineOf } from './fields.ts'
 import { followLive } from './capture/follow-live.ts'
 import type { LiveRun } from './capture/follow-live.ts'
 import { HandlerRun, UnstoredError } from './capture/handler-run.ts'
+import type { RunPurpose } from './capture/handler-run.ts'
+import { relay } from './capture/relay.ts'
+import type { ClientOutput } from './capture/response-capture.ts'
 import { backgroundExchange } from './background-request.ts'
-import { authorizedName, forwardReason, isValidatorFor, staleOf, variantLookup } from './response-lookup.ts'
+import { authorizedName, forwardReason, isValidatorFor, staleOf, variantKey, variantLookup } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
 import { ResponseStore } from './records/response-store.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
@@ -26,11 +24,13 @@ import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-optio
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
 import type { Lifetimes } from './policy/storage-policy.ts'
+import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness.ts'
-import { needsBody, sendBy, sendStored } from './send-stored.ts'
+import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
-import type { StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
 import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
+import { preferredLanguage } from './policy/preferences.ts'
 import { variantOf } from './policy/vary.ts'
 import { Waiting } from './waiting.ts'
 
@@ -66,6 +66,9 @@ export class ResponseCache {
   readonly #options: ResponseCacheOptions
   readonly #resolved: ResolvedResponseCache
   readonly #loading: ResolvedLoading
+  /** Background requests that are given to the handler as if there were no cache. */
+  readonly #uncached = new WeakSet<IncomingMessage>()
+
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
@@ -74,10 +77,13 @@ export class ResponseCache {
   /** Handler calls that are under way under a lease, by key. */
   readonly #live = new Map<string, LiveRun>()
 
+  /** The keys of handler calls that are under way for a range or for a HEAD: others do not wait for them. */
+  readonly #aside = new Set<string>()
+
   /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
   readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
 
-  readonly #nameOf = (key: string): string => coreOf(this.cache).parts.storedKey(key)
+  readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #store: ResponseStore
 
@@ -98,7 +104,7 @@ export class ResponseCache {
 
   /** Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer` whatever else holds of it. */
   isBackground(request: IncomingMessage): boolean {
-    return this.#background.has(request)
+    return this.#background.has(request) || this.#uncached.has(request)
   }
 
   /**
@@ -109,6 +115,7 @@ export class ResponseCache {
     const { request, response, url } = exchange
     const inBackground = this.#background.get(request)
     if (inBackground !== undefined) return this.#leadInBackground(exchange, inBackground)
+    if (this.#uncached.has(request)) return forward(response, { hit: false, forward: 'bypass' })
     if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
     const { rules, honoursRequests } = this.#resolved
     const reason = bypassReason(exchange, rules)
@@ -118,47 +125,52 @@ export class ResponseCache {
     const key = ownKeyText('http', this.#keyParts(exchange))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
-    const core = coreOf(this.cache)
-    return this.#answerFrom(core, {
+    const engine = engineOf(this.cache)
+    return this.#answerFrom(engine, {
       exchange,
       key,
       name: this.#nameOf(key),
       variants: undefined,
       directives,
+      purpose: purposeOf(request),
+      varyRules: this.#resolved.varyRules,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
-      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => core.parts.tagKey(tag)),
+      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
     })
   }
 
-  async #answerFrom(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
+  async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { request, response } = lookup.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
-    if (!onlyLooks && !lookup.isAuthorized) return this.#share(core, lookup)
-    const found = await this.#look(core, lookup)
-    const fitness = found === undefined ? 'unfit' : this.#judge(found, lookup)
-    if (found?.kind === 'response' && (fitness === 'fresh' || (fitness === 'stale' && onlyLooks))) {
-      return this.#send(core, lookup, found, undefined)
+    if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
+    const { record: found, lookup: selected } = await this.#look(engine, lookup)
+    const freshness = found === undefined ? 'unusable' : this.#freshnessFor(found, selected)
+    if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
+      return this.#send(engine, selected, found, undefined)
     }
     if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
       sendBy(response)(504, undefined)
       return true
     }
-    if (onlyLooks) return forward(response, { hit: false, forward: found === undefined ? 'uri-miss' : 'stale' })
-    const isOthers = found?.kind === 'pass' || (found?.kind === 'response' && !found.lifetimes.isShared)
-    if (isOthers || this.#isAlone(authorizedName(lookup))) {
+    const isOthers = found?.kind === 'pass' || (isSendable(found) && !found.lifetimes.isShared)
+    if (lookup.isAuthorized && (isOthers || this.#isAlone(authorizedName(lookup)))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
     }
-    return this.#share(core, lookup)
+    if (onlyLooks && !mayLoad(lookup, found)) {
+      return forward(response, { hit: false, forward: forwardReason(selected, found) })
+    }
+    return this.#share(engine, lookup)
   }
 
   /** Answers by what one handler call gives for all that ask at once. */
-  async #share(core: CacheCore, lookup: ResponseLookup): Promise<boolean> {
+  async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
-    let waits = !this.#isAlone(lookup.name)
+    // A response to a range, or to a HEAD, is of no use to most others.
+    let waits = lookup.purpose === 'whole' && !this.#aside.has(lookup.name) && !this.#isAlone(lookup.name)
     let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -167,10 +179,10 @@ export class ResponseCache {
         const followed =
           live === undefined
             ? 'retry'
-            : await followLive(core, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+            : await followLive(engine, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const result = await this.#readThrough(core, lookup, waits, waiting.signal)
+        const result = await this.#readThrough(engine, lookup, waits, waiting.signal)
         if (result === 'leading') return false
         if (waiting.isGone) return true
         if (result === 'aborted') {
@@ -183,7 +195,12 @@ export class ResponseCache {
         const reason = forwardReason(lookup, result.old)
         old = result.old
         if (record === undefined) break
-        if (record.kind === 'variants') return await this.#share(core, variantLookup(lookup, record, this.#nameOf))
+        if (record.kind === 'variants') {
+          const selected = variantLookup(lookup, record, this.#nameOf)
+          const inLanguage = await this.#findByLanguage(engine, lookup, record)
+          if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
+          return await this.#share(engine, selected)
+        }
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
@@ -192,21 +209,27 @@ export class ResponseCache {
           waits = false
           continue
         }
+        if (record.kind === 'partial' && this.#freshnessFor(record, lookup) !== 'fresh') {
+          // It was loaded for another's range, and may be completed now.
+          if (!waits) break
+          continue
+        }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
-          const fitness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
-          if (isValidatorFor(record, lookup)) old = record
-          if (fitness === 'unfit') break
-          if (fitness === 'stale') continue
+          const freshness = this.#freshnessFor(record, { ...lookup, directives: NO_DIRECTIVES })
+          if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
+          if (freshness === 'unusable') break
+          if (freshness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
         const isCollapsed = isJoined && (this.#ended.get(lookup.name) ?? Infinity) > lookup.startedMs
-        return await this.#send(core, lookup, record, isCollapsed ? reason : undefined)
+        return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
     }
-    if (old === undefined) return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
+    if (old === undefined || lookup.purpose !== 'whole')
+      return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
     return this.#lead(lookup.exchange.request, this.#runOf(lookup, lookup.exchange, await unpacked(old), false))
   }
@@ -234,6 +257,12 @@ export class ResponseCache {
     run.outcome.then(end, end)
   }
 
+  #setAside({ name }: ResponseLookup, run: HandlerRun): void {
+    this.#aside.add(name)
+    const end = (): void => void this.#aside.delete(name)
+    run.outcome.then(end, end)
+  }
+
   #isAlone(name: string): boolean {
     return (this.#alone.get(name) ?? 0) > this.#nowMs()
   }
@@ -244,64 +273,78 @@ export class ResponseCache {
 
   /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
   async #readThrough(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
     signal: AbortSignal,
   ): Promise<Found | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = lookup
-    let isJoined = true
-    let generations: Generations | undefined
-    let old: StoredResponse | undefined
-    return new Promise((resolve, reject) => {
-      core
-        .getOrSet({
-          name,
-          required: [],
-          tagKeys,
-          staleSeconds: KEPT_STALE_SECONDS,
-          l1: false,
-          loading: this.#loading,
-          signal,
-          waits,
-          judge: (value) => {
-            const record = decodeRecord(value, key)
-            if (record?.kind === 'response' && isValidatorFor(record, lookup)) old = record
-            const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
-            const fitness = isOfUse ? this.#judge(record, lookup) : 'unfit'
-            // What was found is judged, and what another has loaded is not.
-            isJoined = fitness === 'unfit'
-            return fitness
-          },
-          onLease: (given) => void (generations = given),
-          load: async (context) => {
-            const stale = await unpacked(staleOf(context, lookup))
-            // The request has been given to its handler already.
-            if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
-            const run = this.#runOf(lookup, lookup.exchange, stale)
-            this.#lead(lookup.exchange.request, run)
-            if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
-            resolve('leading')
-            return this.#keep(core, lookup, run, context)
-          },
-          reload: (context) => this.#reload(core, lookup, context),
-        })
-        .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
-        .catch((error: unknown) => {
-          if (signal.aborted) return resolve({ record: undefined, isJoined, old })
-          if (!(error instanceof UnstoredError)) return reject(error)
-          if (error.reason === 'aborted') return resolve('aborted')
-          const { stale } = error
-          const isGood = stale !== undefined && isGoodOnError(stale, directives, this.#nowMs())
-          resolve({ record: isGood ? stale : undefined, isJoined: false, old: undefined })
-        })
+    const answer = await engine.share({
+      name,
+      required: [],
+      tagKeys,
+      staleSeconds: KEPT_STALE_SECONDS,
+      l1: false,
+      loading: this.#loading,
+      signal,
+      waits,
+      freshnessOf: (value) => {
+        const record = decodeRecord(value, key)
+        const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
+        return isOfUse ? this.#freshnessFor(record, lookup) : 'unusable'
+      },
+      reload: (context) => this.#reload(engine, lookup, context),
     })
+    switch (answer.kind) {
+      case 'hit':
+        return { record: decodeRecord(answer.value, key), isJoined: false, old: undefined }
+      case 'joined':
+        return { record: decodeRecord(answer.value, key), isJoined: true, old: validatorOf(answer.unusable, lookup) }
+      case 'lead':
+        return this.#leadShared(engine, lookup, answer.load, signal)
+      case 'failed': {
+        const { error, unusable } = answer
+        if (signal.aborted) return { record: undefined, isJoined: true, old: validatorOf(unusable, lookup) }
+        if (!(error instanceof UnstoredError)) throw error
+        if (error.reason === 'aborted') return 'aborted'
+        const { stale } = error
+        const isGood = stale !== undefined && isGoodOnError(stale, directives, this.#nowMs())
+        return { record: isGood ? stale : undefined, isJoined: false, old: undefined }
+      }
+    }
+  }
+
+  /** Runs this request's handler for all that ask for the same. */
+  async #leadShared(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    load: LedLoad,
+    signal: AbortSignal,
+  ): Promise<Found | 'leading'> {
+    const { context, generations } = load
+    try {
+      const stale = await unpacked(staleOf(context, lookup))
+      if (signal.aborted) {
+        // The request has been given to its handler already.
+        load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
+        return { record: undefined, isJoined: true, old: undefined }
+      }
+      const run = this.#runOf(lookup, lookup.exchange, stale)
+      this.#lead(lookup.exchange.request, run)
+      if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
+      else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
+      load.end(this.#keep(engine, lookup, run, context))
+      return 'leading'
+    } catch (error) {
+      load.end(Promise.reject(error))
+      throw error
+    }
   }
 
   #runOf(
     lookup: ResponseLookup,
     { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
-    stale: StoredResponse | undefined,
+    old: StoredResponse | StoredPartial | undefined,
     stores = true,
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
@@ -312,10 +355,14 @@ export class ResponseCache {
       staleSeconds,
       targetedFields,
       maxBytes,
-      stale,
+      purpose: lookup.purpose,
+      stale: old?.kind === 'response' ? old : undefined,
+      partial: old?.kind === 'partial' ? old : undefined,
+      onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
       directives: lookup.directives,
-      forward: forwardReason(lookup, stale),
+      forward: forwardReason(lookup, old),
+      varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       application,
@@ -325,7 +372,7 @@ export class ResponseCache {
   }
 
   /** Runs the handler while others are served the stale response. */
-  async #reload(core: CacheCore, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
+  async #reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
     const { exchange, variants } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
@@ -337,11 +384,11 @@ export class ResponseCache {
     const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
-    return this.#keep(core, lookup, run, context)
+    return this.#keep(engine, lookup, run, context)
   }
 
   /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
-  async #keep(core: CacheCore, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+  async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
       this.#ended.set(lookup.name, performance.now())
@@ -350,9 +397,11 @@ export class ResponseCache {
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      return await this.#store.response(core, lookup, fresh, context)
+      return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
+      // It says nothing of the response to others, who find out for themselves.
+      if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
       if (lookup.isAuthorized) {
         // Others may be given what this client's credentials forbid to share.
         this.#leaveAlone(authorizedName(lookup))
@@ -362,34 +411,57 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized }: ResponseLookup): Fitness {
+  #freshnessFor(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
-    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unfit'
-    if (isAuthorized && !record.lifetimes.isShared) return 'unfit'
+    if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+    if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
     const freshness = freshnessOf(record, directives, nowMs)
-    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unfit'
+    if (record.kind === 'partial') {
+      const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
+      return isOfUse ? 'fresh' : 'unusable'
+    }
+    return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
   }
 
   /** What is stored for a lookup; takes no lease. */
-  async #look(core: CacheCore, lookup: ResponseLookup): Promise<StoredRecord | undefined> {
-    const found = decodeRecord(await core.reads.get(lookup.name, []), lookup.key)
-    return found?.kind === 'variants' ? this.#look(core, variantLookup(lookup, found, this.#nameOf)) : found
+  async #look(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+  ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
+    const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+    if (record?.kind === 'variants') return this.#look(engine, variantLookup(lookup, record, this.#nameOf))
+    return { record, lookup }
+  }
+
+  /** A fresh response in the language that the client prefers to all others; takes no lease. */
+  async #findByLanguage(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    list: StoredVariants,
+  ): Promise<StoredResponse | undefined> {
+    const { languages } = this.#resolved.varyRules
+    if (languages === undefined || !list.names.includes('accept-language')) return undefined
+    const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
+    if (language === undefined || !languages.includes(language)) return undefined
+    const key = variantKey(lookup, list, language)
+    const record = decodeRecord(await engine.get(this.#nameOf(key), []), key)
+    return record?.kind === 'response' && this.#freshnessFor(record, lookup) === 'fresh' ? record : undefined
   }
 
   async #send(
-    core: CacheCore,
+    engine: CacheEngine,
     lookup: ResponseLookup,
-    stored: StoredResponse,
+    stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
   ): Promise<boolean> {
     const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
-    const isBodySent = needsBody(stored, request.headers, isHead)
+    const isBodySent = needsBody(response, stored, request.headers, isHead)
     const body = isBodySent ? await unpackBody(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
-      await core.writes.delete(lookup.name)
+      await engine.delete(lookup.name)
       return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
     }
     if (response.headersSent || response.destroyed) return true
@@ -411,6 +483,14 @@ export class ResponseCache {
     return true
   }
 
+  /** Gives a client whose stored part could not be completed all of the response, by a request of its own. */
+  #loadUncached({ exchange }: ResponseLookup, client: ClientOutput): void {
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, this.#resolved.vary)
+    this.#uncached.add(request)
+    relay(response, client)
+    exchange.dispatch(request, response)
+  }
+
   #forwardOther({ request, response, url }: HttpExchange): boolean {
     const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
     if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
@@ -418,16 +498,48 @@ export class ResponseCache {
   }
 
   #keyParts(exchange: HttpExchange): readonly string[] {
-    const { vary, rules } = this.#resolved
+    const { vary, varyRules, rules } = this.#resolved
     const parts = requestKey(exchange, rules)
-    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers)]
+    return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers, varyRules)]
   }
 }
 
+/** The stored response that was of no use, if its validators may be sent with this request. */
+function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
+  const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
+  return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
+}
+
 /** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
-async function unpacked(stored: StoredResponse | undefined): Promise<StoredResponse | undefined> {
+async function unpacked<Stored extends StoredResponse | StoredPartial>(
+  stored: Stored | undefined,
+): Promise<Stored | undefined> {
   const body = stored === undefined ? undefined : await unpackBody(stored)
   return stored === undefined || body === undefined ? undefined : { ...stored, compression: 'none', body }
+}
+
+/** What the handler is run for, where nothing is stored that answers the request. */
+function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
+  if (method === 'HEAD') return 'head'
+  return isSingleRange(headers) ? 'range' : 'whole'
+}
+
+/**
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
+ * combined with a stored part. What is stored whole is not given up for a part.
+ */
+function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
+  if (purpose === 'head') return found?.kind === 'response'
+  return purpose === 'range' && exchange.request.method === 'GET' && (found === undefined || found.kind === 'partial')
+}
+
+function isSendable(record: StoredRecord | undefined): record is StoredResponse | StoredPartial {
+  return record?.kind === 'response' || record?.kind === 'partial'
+}
+
+function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
+  const validators = sentValidators(response, { fields, removed })
+  return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }
 
 /** Whether a response is good for another request without asking for it. */

@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { LoadContext } from '../engine/load/get-or-set-options.ts'
+import type { LoadContext } from '../engine/engine.ts'
+import type { RunPurpose } from './capture/handler-run.ts'
 import type { ForwardReason } from './cache-status.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
 import type { RequestTarget } from './policy/request-key.ts'
 import { decodeRecord } from './records/stored-record.ts'
-import type { StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { VaryRules } from './policy/vary.ts'
 import { variantOf } from './policy/vary.ts'
 
 /**
@@ -27,28 +29,43 @@ export interface ResponseLookup {
   /** As it is stored. */
   readonly name: string
   /** For a variant: where the list of fields lies by which it was selected, and the list. */
-  readonly variants: { readonly key: string; readonly name: string; readonly names: readonly string[] } | undefined
+  readonly variants:
+    | { readonly key: string; readonly name: string; readonly id: string; readonly names: readonly string[] }
+    | undefined
   readonly directives: RequestDirectives
+  /** What the handler is run for if there is nothing stored. */
+  readonly purpose: RunPurpose
   /** Whether the request says who asks, otherwise than in the key. */
   readonly isAuthorized: boolean
   readonly tagKeys: readonly string[]
+  readonly varyRules: VaryRules
   /** When it was asked, by `performance.now()`. */
   readonly startedMs: number
 }
 
+type VariantList = Extract<StoredRecord, { kind: 'variants' }>
+
 /** The lookup for the variant that its request selects. */
 export function variantLookup(
   lookup: ResponseLookup,
-  { id, names }: Extract<StoredRecord, { kind: 'variants' }>,
+  list: VariantList,
   nameOf: (key: string) => string,
 ): ResponseLookup {
-  const key = variantKey(lookup, id, names)
-  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, names } }
+  const { names } = list
+  const key = variantKey(lookup, list)
+  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, id: list.id, names } }
 }
 
-/** The key of a variant; the id is that of the list of fields that it was selected by. */
-export function variantKey({ key, exchange }: ResponseLookup, id: string, names: readonly string[]): string {
-  return `${key}:${id}:${variantOf(names, exchange.request.headers)}`
+/**
+ * The key of a variant.
+ * @param language that of a response that is looked for, or stored, whatever else the client accepts.
+ */
+export function variantKey(
+  { key, exchange, varyRules }: ResponseLookup,
+  { id, names }: Pick<VariantList, 'id' | 'names'>,
+  language?: string,
+): string {
+  return `${key}:${id}:${variantOf(names, exchange.request.headers, varyRules, language)}`
 }
 
 /** What stands for the key where requests that say who asks have to be told from the others. */
@@ -57,21 +74,26 @@ export function authorizedName({ name }: ResponseLookup): string {
 }
 
 /** The response that a loader is to revalidate or replace. */
-export function staleOf({ stale }: LoadContext, lookup: ResponseLookup): StoredResponse | undefined {
+export function staleOf({ stale }: LoadContext, lookup: ResponseLookup): StoredResponse | StoredPartial | undefined {
   const record = stale === undefined ? undefined : decodeRecord(stale, lookup.key)
-  return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
+  if (record?.kind !== 'response' && record?.kind !== 'partial') return undefined
+  return isValidatorFor(record, lookup) ? record : undefined
 }
 
 /**
  * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is may have the validators
  * of one that was made for nobody, and be another.
  */
-export function isValidatorFor({ lifetimes }: StoredResponse, { isAuthorized }: ResponseLookup): boolean {
+export function isValidatorFor(
+  { lifetimes }: Pick<StoredResponse, 'lifetimes'>,
+  { isAuthorized }: ResponseLookup,
+): boolean {
   return !isAuthorized || lifetimes.isShared
 }
 
 /** Why a lookup goes on to the handler. */
-export function forwardReason({ variants }: ResponseLookup, stale: StoredResponse | undefined): ForwardReason {
-  if (stale !== undefined) return 'stale'
+export function forwardReason({ variants }: ResponseLookup, found: StoredRecord | undefined): ForwardReason {
+  if (found?.kind === 'partial') return 'partial'
+  if (found?.kind === 'response') return 'stale'
   return variants === undefined ? 'uri-miss' : 'vary-miss'
 }

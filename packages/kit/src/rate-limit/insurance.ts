@@ -1,4 +1,4 @@
-import { isCallersMistake } from '../engine/or-unavailable.ts'
+import { isUsageError } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { OutageLog } from './outage-log.ts'
 
@@ -20,7 +20,7 @@ export class Insurance {
 
   /** Notes that memcached failed. @throws what is the caller's mistake. */
   note(cache: Memcache, error: unknown): void {
-    if (isCallersMistake(error)) throw error
+    if (isUsageError(error)) throw error
     this.noteAll(cache, error)
   }
 

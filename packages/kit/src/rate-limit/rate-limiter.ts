@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
-import { coreOf } from '../memcache.ts'
+import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
 import { CounterLayout } from './counter-layout.ts'
@@ -175,7 +175,7 @@ export class RateLimiter {
 
   /** Denials are counted in the cache's `stats()`. */
   #counted(result: RateLimitResult): RateLimitResult {
-    if (!result.allowed) coreOf(this.#opened()).parts.report.limited()
+    if (!result.allowed) engineOf(this.#opened()).host.report.limited()
     return result
   }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import { isBackgroundRequest } from './background-request.ts'
+import { isBackgroundRequest } from '../background-request.ts'
 import { CountedCall } from './counted-call.ts'
 import { checkIpv6Subnet } from './ip-key.ts'
 import { rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers.ts'

@@ -1,7 +1,7 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import { coreOf } from '../memcache.ts'
+import { engineOf } from '../engine/engine.ts'
 import { HeldSession } from './held-session.ts'
 import { cookieChanged } from './session-cookie.ts'
 import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
@@ -389,7 +389,7 @@ export class MemcacheStore extends Store {
   #watch(): void {
     if (this.#isWatching) return
     this.#isWatching = true
-    coreOf(this.#sessions.cache).outages.watch({
+    engineOf(this.#sessions.cache).host.health.watch({
       away: () => this.emit('disconnect'),
       back: () => this.emit('connect'),
     })

@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { ClientFlags } from 'memcache-ts-protocol'
-import { EncodedItem, JsonText } from '../engine/values/kit-codec.ts'
+import { EncodedItem, JsonText } from '../engine/engine.ts'
 import { SessionEncryption } from './session-encryption.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { SessionData } from './session-merge.ts'

@@ -1,6 +1,6 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
-import { KeyPrefix } from '../engine/cache-key.ts'
+import { KeyPrefix } from '../engine/engine.ts'
 import { GENERATION_KEY } from './session-generations.ts'
 import type { SessionGenerations } from './session-generations.ts'
 

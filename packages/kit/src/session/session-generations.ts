@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { ownKeyText } from '../engine/cache-key.ts'
+import { ownKeyText } from '../engine/engine.ts'
 
 /** Under this key each server has the generation of its sessions; no session has it, since their ids are escaped. */
 export const GENERATION_KEY = ownKeyText('session', ['', 'generation'])

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
+import { engineOf } from '../engine/engine.ts'
 import { CacheDown } from './cache-down.ts'
 import type { OnCacheDown } from './cache-down.ts'
 import type { CookieOptions } from './cookie.ts'
@@ -109,7 +110,7 @@ export function sessionSettings<Request>(
   if (skip !== undefined && typeof skip !== 'function') {
     throw new MemcacheOptionError('skip must be a function of the request')
   }
-  const down = new CacheDown(onCacheDown, (message) => (cache ?? getDefaultMemcache()).warn(message))
+  const down = new CacheDown(onCacheDown, (message) => engineOf(cache ?? getDefaultMemcache()).host.log.warn(message))
   const store = options.store ?? openStore(options)
   const isOurs = options.store === undefined || store instanceof MemcacheStore
   store.generate = generateFor

@@ -10,6 +10,7 @@ import {
 } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
+import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
 import { SessionCodec, TOMBSTONE } from './session-codec.ts'
@@ -470,7 +471,7 @@ export class SessionRepository {
   #unreadable(): typeof UNREADABLE {
     if (this.#hasWarned) return UNREADABLE
     this.#hasWarned = true
-    this.#opened.cache.warn(
+    engineOf(this.#opened.cache).host.log.warn(
       'memcache-ts: a stored session cannot be opened, so its owner is a stranger: it was changed, or written with other encryptionKeys',
     )
     return UNREADABLE

@@ -1,5 +1,5 @@
 import { debuglog, inspect } from 'node:util'
-import { CACHE_EVENTS } from '../engine/observe/cache-report.ts'
+import { CACHE_EVENTS } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 
 const debug = debuglog('memcache-ts')

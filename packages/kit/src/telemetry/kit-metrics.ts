@@ -1,4 +1,4 @@
-import type { CacheStats } from '../engine/observe/cache-stats.ts'
+import type { CacheStats } from '../engine/engine.ts'
 
 /** A metric of a cache, as every exporter has it. */
 export interface KitMetric {

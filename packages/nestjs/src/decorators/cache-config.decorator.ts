@@ -1,4 +1,4 @@
-import { configureClass, requireCacheChoice } from 'memcache-ts'
+import { configureClass, requireCacheChoice } from 'memcache-ts/adapter'
 import type { CacheConfigOptions as KitOptions, ClassDecoratorOf } from 'memcache-ts'
 import { INJECTED_CACHE, injectConfigured } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'

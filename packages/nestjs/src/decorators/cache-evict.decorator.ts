@@ -1,4 +1,4 @@
-import { cacheEvictMethod } from 'memcache-ts'
+import { cacheEvictMethod } from 'memcache-ts/adapter'
 import type { CacheEvictOptions as KitOptions, MethodDecoratorOf } from 'memcache-ts'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'

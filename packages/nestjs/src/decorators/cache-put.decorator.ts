@@ -1,4 +1,4 @@
-import { cachePutMethod } from 'memcache-ts'
+import { cachePutMethod } from 'memcache-ts/adapter'
 import type { CachePutOptions as KitOptions, MethodDecoratorOf } from 'memcache-ts'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'

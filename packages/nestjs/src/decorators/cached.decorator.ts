@@ -1,4 +1,4 @@
-import { cachedMethod } from 'memcache-ts'
+import { cachedMethod } from 'memcache-ts/adapter'
 import type { CachedMethodOptions as KitOptions, MethodDecoratorOf, Ttl } from 'memcache-ts'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common'
-import { checkOptions, Memcache, MemcacheOptionError, requireOptions, requireType } from 'memcache-ts'
+import { Memcache, MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, requireOptions, requireType } from 'memcache-ts/adapter'
 
 /** Options of `MemcacheHealthIndicator.check`. */
 export interface MemcacheHealthOptions {

@@ -1,4 +1,4 @@
-import type { DecoratorKind } from 'memcache-ts'
+import type { DecoratorKind } from 'memcache-ts/adapter'
 import type { CacheChoice } from './injected-source.ts'
 
 /** A method with a decorator of this package. */

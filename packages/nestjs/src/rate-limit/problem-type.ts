@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { PROBLEM_JSON } from 'memcache-ts'
+import { PROBLEM_JSON } from 'memcache-ts/rate-limit'
 
 /** What Express's response, which is Node's, and Fastify's reply have, of what is needed. */
 type AnyResponse =

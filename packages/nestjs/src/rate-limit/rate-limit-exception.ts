@@ -1,6 +1,7 @@
 import { HttpException } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
-import type { QuotaProblem, RateLimitResult } from 'memcache-ts'
+import type { RateLimitResult } from 'memcache-ts'
+import type { QuotaProblem } from 'memcache-ts/rate-limit'
 
 /** A request that a rate limit denied: 429 with a problem document (RFC 9457). */
 export class RateLimitException extends HttpException {

@@ -1,16 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
-import {
-  checkIpv6Subnet,
-  checkOptions,
-  MemcacheOptionError,
-  RATE_LIMITER_HINTS,
-  REQUEST_RATE_LIMIT_OPTIONS,
-  requireCacheChoice,
-  requireOptions,
-  requireType,
-} from 'memcache-ts'
-import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
+import { checkOptions, requireCacheChoice, requireOptions, requireType } from 'memcache-ts/adapter'
+import { checkIpv6Subnet, RATE_LIMITER_HINTS, REQUEST_RATE_LIMIT_OPTIONS } from 'memcache-ts/rate-limit'
+import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts/rate-limit'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from './requester.ts'

@@ -1,17 +1,18 @@
 import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
+import { MemcacheOptionError } from 'memcache-ts'
 import {
   CountedCall,
   ipKey,
   isBackgroundRequest,
-  MemcacheOptionError,
   onResponseOver,
   quotaProblem,
   rateLimitHeaders,
   RequestLimiters,
   retryAfterSeconds,
-} from 'memcache-ts'
-import type { Memcache, RateLimiter, RateLimitResult, WriteRateLimitHeaders } from 'memcache-ts'
+} from 'memcache-ts/rate-limit'
+import type { Memcache, RateLimiter, RateLimitResult } from 'memcache-ts'
+import type { WriteRateLimitHeaders } from 'memcache-ts/rate-limit'
 import { sendAsProblem } from './problem-type.ts'
 import { denial } from './rate-limit-exception.ts'
 import { checkRateLimitOptions } from './rate-limit-options.ts'

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { Logger } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
-import type { HeaderTarget } from 'memcache-ts'
+import type { HeaderTarget } from 'memcache-ts/rate-limit'
 
 /** Who asks: the request of Express or Fastify, a WebSocket's client, or a message. */
 export interface Requester {

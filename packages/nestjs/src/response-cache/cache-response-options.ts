@@ -1,14 +1,14 @@
 import {
   checkOptions,
-  RESPONSE_CACHE_HINTS,
   requireCacheChoice,
   requireOptions,
   requireTags,
   requireType,
-  RESPONSE_CACHE_OPTIONS,
   ttlToSeconds,
-} from 'memcache-ts'
-import type { ResponseCacheOptions, Ttl } from 'memcache-ts'
+} from 'memcache-ts/adapter'
+import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from 'memcache-ts/http'
+import type { Ttl } from 'memcache-ts'
+import type { ResponseCacheOptions } from 'memcache-ts/http'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from '../rate-limit/requester.ts'

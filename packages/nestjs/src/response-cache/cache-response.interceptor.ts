@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common'
 import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
-import { ResponseCache } from 'memcache-ts'
+import { ResponseCache } from 'memcache-ts/http'
 import type { Memcache } from 'memcache-ts'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpServer } from '@nestjs/common'
-import type { HttpExchange } from 'memcache-ts'
+import type { HttpExchange } from 'memcache-ts/http'
 import { silence } from './answered-response.ts'
 import type { CacheableRequest } from './cache-response-options.ts'
 

@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
-import { claimClass, configOf } from 'memcache-ts'
+import { claimClass, configOf } from 'memcache-ts/adapter'
 import type { Memcache } from 'memcache-ts'
 import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'

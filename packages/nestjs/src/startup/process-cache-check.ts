@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
-import { configOf, peekDefaultMemcache, processMethodsOf } from 'memcache-ts'
+import { configOf, peekDefaultMemcache, processMethodsOf } from 'memcache-ts/adapter'
 import { cachesOf, providersOf } from './providers.ts'
 
 /**

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common'
-import { BlockingHitCounter, Memcache } from 'memcache-ts'
+import { Memcache } from 'memcache-ts'
+import { BlockingHitCounter } from 'memcache-ts/rate-limit'
 
 /** What @nestjs/throttler is told of one request; times are in seconds. */
 export interface ThrottlerRecord {

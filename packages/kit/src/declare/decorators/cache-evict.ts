@@ -91,7 +91,7 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
         keyFor === undefined
           ? undefined
           : soft
-            ? namespace.expire(keyFor(args, self))
+            ? namespace.markStale(keyFor(args, self))
             : namespace.delete(keyFor(args, self)),
         tagged.length === 0 ? undefined : found.invalidateTags(tagged, { soft }),
         all ? namespace.clear() : undefined,

@@ -1,5 +1,6 @@
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
+import { engineOf } from '../../engine/engine.ts'
 import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import type { CacheNamespace } from '../../namespace.ts'
 import type { Memcache } from '../../memcache.ts'
@@ -107,7 +108,7 @@ async function put(
     await namespace.set(parts, value, { ttlSeconds, tags })
   } catch (error) {
     // The method has done what it does: its caller is not to take it for failed.
-    cache.failed(error)
+    engineOf(cache).host.report.failed(error)
     await namespace.delete(parts)
   }
 }

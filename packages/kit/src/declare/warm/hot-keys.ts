@@ -1,5 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { coreOf } from '../../memcache.ts'
+import { engineOf } from '../../engine/engine.ts'
 import type { Memcache } from '../../memcache.ts'
 import { ownKey } from '../../own-key.ts'
 
@@ -51,12 +51,19 @@ export class HotKeys<Id> {
     const merged = await this.#merged()
     // Half of a count is left each time, so that what is no longer asked for is forgotten.
     const fading = merged.map(([id, count]) => [id, count / 2] as const).filter(([, count]) => count >= 1 / 2)
-    if (await coreOf(cache).writes.set(ownKey(cache, 'hot', [this.#name]), fading, Infinity, [])) this.#counts.clear()
+    if (
+      await engineOf(cache).set(ownKey(cache, 'hot', [this.#name]), {
+        value: fading,
+        ttlSeconds: Infinity,
+        tagKeys: [],
+      })
+    )
+      this.#counts.clear()
   }
 
   async #merged(): Promise<(readonly [Id, number])[]> {
     const cache = this.#cache()
-    const stored = (await coreOf(cache).reads.get(ownKey(cache, 'hot', [this.#name]), [])) as [Id, number][] | undefined
+    const stored = (await engineOf(cache).get(ownKey(cache, 'hot', [this.#name]), [])) as [Id, number][] | undefined
     // Ids that are objects are the same when they hold the same.
     const byText = new Map<string, readonly [Id, number]>()
     for (const [id, count] of [...(stored ?? []), ...this.#counts]) {
@@ -69,7 +76,7 @@ export class HotKeys<Id> {
   #register(): void {
     this.#isRegistered = true
     this.#savedAtMs = performance.now()
-    this.#cache().beforeClose(() => this.save())
+    engineOf(this.#cache()).host.onClose(() => this.save())
   }
 
   /** Where all counters are taken, the smallest goes to the newcomer, with its count: he may have been there before. */

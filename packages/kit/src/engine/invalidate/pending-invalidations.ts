@@ -1,7 +1,7 @@
 /** Most that is remembered; beyond that, everything under the prefix has to go. */
-const MOST = 100_000
+const MAX_KEYS = 100_000
 const FIRST_RETRY_MS = 100
-const LONGEST_RETRY_MS = 1000
+const MAX_RETRY_MS = 1000
 
 /** What carries out an invalidation; rejects when the cache does not confirm it. */
 export interface Invalidator {
@@ -102,7 +102,7 @@ export class PendingInvalidations {
   }
 
   #added(): void {
-    if (this.#keys.size + this.#tags.size > MOST) {
+    if (this.#keys.size + this.#tags.size > MAX_KEYS) {
       this.#keys.clear()
       this.#tags.clear()
       this.#raisesRoot = true
@@ -119,6 +119,6 @@ export class PendingInvalidations {
       void this.run()
     }, this.#retryMs)
     this.#timer.unref()
-    this.#retryMs = Math.min(LONGEST_RETRY_MS, this.#retryMs * 2)
+    this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 2)
   }
 }

@@ -1,5 +1,5 @@
 import type { MemcachedClient } from 'memcache-ts-client'
-import { attempt, AWAY } from '../or-unavailable.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheReport } from '../observe/cache-report.ts'
 
 /** How long a process believes that the root generation was not raised since it looked. */
@@ -43,8 +43,8 @@ export class RootGeneration {
   }
 
   async #look(): Promise<void> {
-    const found = await attempt(this.#client.get(this.tagKey), this.#report)
+    const found = await orUnavailable(this.#client.get(this.tagKey), this.#report)
     this.#lookedAtMs = performance.now()
-    if (found !== AWAY && found !== undefined) this.#isRaised = true
+    if (found !== UNAVAILABLE && found !== undefined) this.#isRaised = true
   }
 }

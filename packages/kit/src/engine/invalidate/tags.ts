@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
-import { attempt, AWAY } from '../or-unavailable.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
 import type { CacheReport } from '../observe/cache-report.ts'
 import type { CacheStore, TagGeneration } from '../store/cache-store.ts'
@@ -10,11 +10,11 @@ import type { PendingInvalidations } from './pending-invalidations.ts'
 /** Generations by the tags' keys. */
 export type Generations = Readonly<Record<string, number>>
 
-/** What became of an entry; `AWAY` where its tags cannot be asked for. */
-export type Verdict = 'same' | 'stale' | 'invalid' | typeof AWAY
+/** What became of an entry; `UNAVAILABLE` where its tags cannot be asked for. */
+export type EntryState = 'same' | 'stale' | 'invalid' | typeof UNAVAILABLE
 
 export const NO_GENERATIONS: Generations = {}
-const MOST_REMEMBERED = 10_000
+const MAX_REMEMBERED = 10_000
 /** memcached's seconds are whole, and its and ours do not begin together. */
 const GRAIN_SECONDS = 2
 
@@ -27,7 +27,7 @@ export class Tags {
   readonly #pending: PendingInvalidations
   #asked = new Map<string, Promise<TagGeneration>>()
   /** The generation that a tag was last seen with, and when. */
-  readonly #seen = new LRUCache<string, { generation: number; atMs: number }>({ max: MOST_REMEMBERED })
+  readonly #seen = new LRUCache<string, { generation: number; atMs: number }>({ max: MAX_REMEMBERED })
 
   constructor(store: AdaptiveStore, pending: PendingInvalidations) {
     this.#store = store
@@ -61,15 +61,15 @@ export class Tags {
   }
 
   /** What became of an entry, given the generations that its tags have now. */
-  judge(carried: Generations, current: Generations): 'same' | 'stale' | 'invalid' {
-    let verdict: 'same' | 'stale' = 'same'
+  compare(carried: Generations, current: Generations): 'same' | 'stale' | 'invalid' {
+    let state: 'same' | 'stale' = 'same'
     for (const tagKey in carried) {
       const now = current[tagKey]
       const one = now === undefined ? 'invalid' : compareGenerations(carried[tagKey]!, now)
       if (one === 'invalid') return 'invalid'
-      if (one === 'stale') verdict = 'stale'
+      if (one === 'stale') state = 'stale'
     }
-    return verdict
+    return state
   }
 
   /**
@@ -77,19 +77,19 @@ export class Tags {
    * @param carried `undefined` for a bare value.
    * @param required the tags that it has to carry.
    */
-  verdict(
+  stateOf(
     carried: Generations | undefined,
     required: readonly string[],
-    known: Generations | typeof AWAY,
+    known: Generations | typeof UNAVAILABLE,
     report: CacheReport,
-  ): Verdict | Promise<Verdict> {
-    if (known === AWAY) return AWAY
+  ): EntryState | Promise<EntryState> {
+    if (known === UNAVAILABLE) return UNAVAILABLE
     if (carried === undefined) return required.length === 0 ? 'same' : 'invalid'
     if (required.some((tagKey) => carried[tagKey] === undefined)) return 'invalid'
     const unknown = Object.keys(carried).filter((tagKey) => known[tagKey] === undefined)
-    if (unknown.length === 0) return this.judge(carried, known)
-    return attempt(this.read(unknown), report).then((read) =>
-      read === AWAY ? AWAY : this.judge(carried, { ...known, ...read }),
+    if (unknown.length === 0) return this.compare(carried, known)
+    return orUnavailable(this.read(unknown), report).then((read) =>
+      read === UNAVAILABLE ? UNAVAILABLE : this.compare(carried, { ...known, ...read }),
     )
   }
 

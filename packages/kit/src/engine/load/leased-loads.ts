@@ -1,11 +1,11 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Abandonment } from './abandonment.ts'
-import { attempt, away, AWAY } from '../or-unavailable.ts'
-import type { CacheParts } from '../context.ts'
+import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
 import type { Filled } from '../store/cache-store.ts'
-import { surelyFreshUntilMs } from './early-refresh.ts'
+import { surelyFreshUntilMs } from '../lifetime.ts'
 import { copyValue } from '../values/copy-value.ts'
-import type { EntryFacts } from '../values/entry.ts'
+import type { EntryFacts } from '../values/kit-codec.ts'
 import { Flights } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { ResolvedLoading } from './get-or-set-options.ts'
@@ -78,14 +78,14 @@ const UNKNOWN_BYTES = 1024
  * were invalidated meanwhile, given back when there is nothing to store.
  */
 export class LeasedLoads {
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #flights = new Flights<LoadOutcome>()
   readonly #keeper: LeaseKeeper
   #underWay = 0
 
-  constructor(parts: CacheParts) {
-    this.#parts = parts
-    this.#keeper = new LeaseKeeper(parts.store, parts.leaseSeconds)
+  constructor(context: CacheContext) {
+    this.#context = context
+    this.#keeper = new LeaseKeeper(context.store, context.leaseSeconds)
   }
 
   /** How many loads are under way, until their values are stored. */
@@ -134,7 +134,7 @@ export class LeasedLoads {
     node.checkNesting()
     const waited = currentLoad()?.waitFor(node)
     this.#underWay++
-    this.#parts.report.stats.unleasedLoads++
+    this.#context.report.stats.unleasedLoads++
     try {
       return this.#isolated(name, await run()).value
     } finally {
@@ -158,7 +158,7 @@ export class LeasedLoads {
 
   /** What cannot be stored is kept in memory, as long as nothing there has to be confirmed. */
   async #loadUnleased({ name, l1, loading }: LoadTarget, run: Promise<Loaded>): Promise<LoadOutcome> {
-    const { memory, report } = this.#parts
+    const { memory, report } = this.#context
     report.stats.unleasedLoads++
     const stamp = memory?.stamp()
     try {
@@ -180,7 +180,7 @@ export class LeasedLoads {
   #isolated(name: string, { value: given }: Loaded): Prepared {
     if (isPrimitive(given)) return { value: given, encoded: undefined, isCopied: true }
     try {
-      const value = copyValue(this.#parts.classes.ofLoad(name, given))
+      const value = copyValue(this.#context.classes.ofLoad(name, given))
       return { value, encoded: undefined, isCopied: true }
     } catch {
       return { value: given, encoded: undefined, isCopied: false }
@@ -189,7 +189,7 @@ export class LeasedLoads {
 
   /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
   #prepared(name: string, loaded: Loaded): Prepared {
-    const { codec, classes, report } = this.#parts
+    const { codec, classes, report } = this.#context
     const { value: given, skipsStore, fault } = loaded
     // undefined is how a miss looks, so it cannot be stored as a value.
     if (skipsStore || given === undefined) return this.#isolated(name, loaded)
@@ -245,7 +245,7 @@ export class LeasedLoads {
       const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
       if (all !== undefined && !isTooMuch) return fill(all)
       this.#flights.detach(target.name)
-      const { report } = this.#parts
+      const { report } = this.#context
       if (!isTooMuch) report.stats.discarded++
       else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
       return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld }))
@@ -258,7 +258,7 @@ export class LeasedLoads {
     { value, encoded, facts }: { value: unknown; encoded: EncodedItem; facts: EntryFacts },
     { freshSeconds, keptSeconds }: Lifetime,
   ): Promise<LoadOutcome> {
-    const { store, codec, report, tags, memory } = this.#parts
+    const { store, codec, report, tags, memory } = this.#context
     const generations = facts.tags ?? NO_GENERATIONS
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, facts)
@@ -266,12 +266,12 @@ export class LeasedLoads {
     this.#flights.detach(name)
     const stamp = memory?.stamp()
     const { casUnique } = lease
-    const filling = store.fill<typeof AWAY>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
-      away(error, report),
+    const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
+      unavailable(error, report),
     )
-    const filled = (given: Filled | typeof AWAY, current: Generations | typeof AWAY): LoadOutcome => {
-      if (given === AWAY) return { value, confirmed: false }
-      if (given === undefined || current === AWAY || tags.judge(generations, current) !== 'same') {
+    const filled = (given: Filled | typeof UNAVAILABLE, current: Generations | typeof UNAVAILABLE): LoadOutcome => {
+      if (given === UNAVAILABLE) return { value, confirmed: false }
+      if (given === undefined || current === UNAVAILABLE || tags.compare(generations, current) !== 'same') {
         report.stats.discarded++
         return { value, confirmed: false }
       }
@@ -281,23 +281,23 @@ export class LeasedLoads {
     }
     const tagKeys = Object.keys(generations)
     if (tagKeys.length === 0) return filling.then((given) => filled(given, generations))
-    return Promise.all([filling, attempt(tags.read(tagKeys), report)]).then(([given, current]) =>
+    return Promise.all([filling, orUnavailable(tags.read(tagKeys), report)]).then(([given, current]) =>
       filled(given, current),
     )
   }
 
   /** The generations of all tags as they were when the load began; `undefined` when one may have changed since. */
   async #withLoadedTags(known: Generations, { tags: named, beganMs }: Loaded): Promise<Generations | undefined> {
-    const { tags, report, tagKey } = this.#parts
+    const { tags, report, tagKey } = this.#context
     const unknown = [...new Set(named.map((tag) => tagKey(tag)))].filter((key) => known[key] === undefined)
     if (unknown.length === 0) return known
-    const read = await attempt(tags.readSince(unknown, beganMs), report)
-    return read === AWAY || read === undefined ? undefined : { ...known, ...read }
+    const read = await orUnavailable(tags.readSince(unknown, beganMs), report)
+    return read === UNAVAILABLE || read === undefined ? undefined : { ...known, ...read }
   }
 
   #factsOf({ loading, name }: LoadTarget, loaded: Loaded, freshSeconds: number, tags: Generations): EntryFacts {
     const { beta, staleSeconds } = loading
-    const { clock, store } = this.#parts
+    const { clock, store } = this.#context
     // Where items do not tell how long they live, the entry says when it is stale.
     const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl(name))) && freshSeconds !== Infinity
     return {
@@ -318,7 +318,7 @@ export class LeasedLoads {
       const freshSeconds = loading.vary(most)
       return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
     } catch (error) {
-      this.#parts.report.unstorable(name, error)
+      this.#context.report.unstorable(name, error)
       return undefined
     }
   }
@@ -329,9 +329,9 @@ export class LeasedLoads {
    */
   async #free({ key, casUnique, filled }: HeldLease): Promise<boolean> {
     if (filled) return false
-    const { store, report } = this.#parts
+    const { store, report } = this.#context
     return (
-      (await attempt(
+      (await orUnavailable(
         store.use(key, (using) => using.free(key, casUnique)),
         report,
       )) === true

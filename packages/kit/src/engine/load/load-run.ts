@@ -2,7 +2,7 @@ import { MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-pro
 import type { Ttl } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
-import type { CacheParts } from '../context.ts'
+import type { CacheContext } from '../context.ts'
 import { checkTags } from './get-or-set-options.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import { lateSeconds } from '../lifetime.ts'
@@ -46,7 +46,7 @@ const NOT_MODIFIED: unique symbol = Symbol('not modified')
 export function runLoader(
   load: (context: LoadContext) => unknown,
   conditions: LoadConditions,
-  parts: Pick<CacheParts, 'report' | 'deadlines'>,
+  parts: Pick<CacheContext, 'report' | 'deadlines'>,
 ): Promise<Loaded> {
   return new Promise((resolve, reject) => new LoaderRun(conditions, parts, resolve, reject).start(load))
 }
@@ -55,31 +55,31 @@ export function runLoader(
 class LoaderRun implements TimeLimited {
   readonly deadlineMs: number
   readonly #conditions: LoadConditions
-  readonly #parts: Pick<CacheParts, 'report' | 'deadlines'>
+  readonly #context: Pick<CacheContext, 'report' | 'deadlines'>
   readonly #resolve: (loaded: Loaded) => void
   readonly #reject: (error: unknown) => void
   readonly #stop = new Abandonment()
-  readonly #context: LoaderContext
+  readonly #loaderContext: LoaderContext
   readonly #beganMs = performance.now()
   #hasEnded = false
 
   constructor(
     conditions: LoadConditions,
-    parts: Pick<CacheParts, 'report' | 'deadlines'>,
+    context: Pick<CacheContext, 'report' | 'deadlines'>,
     resolve: (loaded: Loaded) => void,
     reject: (error: unknown) => void,
   ) {
     this.#conditions = conditions
-    this.#parts = parts
+    this.#context = context
     this.#resolve = resolve
     this.#reject = reject
     this.deadlineMs = this.#beganMs + conditions.hardTimeoutMs
-    this.#context = new LoaderContext(this.#stop, conditions.stale)
+    this.#loaderContext = new LoaderContext(this.#stop, conditions.stale)
   }
 
   start(load: (context: LoadContext) => unknown): void {
     const { node, stop } = this.#conditions
-    const { report, deadlines } = this.#parts
+    const { report, deadlines } = this.#context
     report.stats.loads++
     if (stop.aborted) {
       this.#giveUp(stop.reason)
@@ -89,7 +89,7 @@ class LoaderRun implements TimeLimited {
     deadlines.add(this)
     let loading: unknown
     try {
-      loading = node.run(() => load(this.#context))
+      loading = node.run(() => load(this.#loaderContext))
     } catch (error) {
       this.#failed(error)
       return
@@ -112,8 +112,8 @@ class LoaderRun implements TimeLimited {
     const tookMs = performance.now() - beganMs
     try {
       const value = loaded === NOT_MODIFIED ? stale?.() : loaded
-      this.#parts.report.loaded(name, tookMs)
-      const { ttlSeconds, tags, skipsStore, fault } = this.#context
+      this.#context.report.loaded(name, tookMs)
+      const { ttlSeconds, tags, skipsStore, fault } = this.#loaderContext
       this.#resolve({ value, ttlSeconds, tags, skipsStore, fault, beganMs, tookMs })
     } catch (error) {
       this.#fail(error)
@@ -131,7 +131,7 @@ class LoaderRun implements TimeLimited {
   }
 
   #fail(error: unknown): void {
-    this.#parts.report.loadFailed(this.#conditions.name, performance.now() - this.#beganMs, error)
+    this.#context.report.loadFailed(this.#conditions.name, performance.now() - this.#beganMs, error)
     this.#reject(error)
   }
 
@@ -141,7 +141,7 @@ class LoaderRun implements TimeLimited {
     this.#hasEnded = true
     const { node, stop } = this.#conditions
     node.end()
-    this.#parts.deadlines.delete(this)
+    this.#context.deadlines.delete(this)
     stop.removeEventListener('abort', this.#abandoned)
     return true
   }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
-import type { CacheParts } from '../context.ts'
+import type { CacheContext } from '../context.ts'
 import { wouldWaitForItself } from './flights.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadRight } from './leased-loads.ts'
@@ -43,7 +43,7 @@ export interface WarmCounts {
   failed: number
 }
 
-const MOST_ROUNDS = 4
+const MAX_ROUNDS = 4
 const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
 const TO_JOIN = Promise.resolve(undefined)
 
@@ -52,7 +52,7 @@ const TO_JOIN = Promise.resolve(undefined)
  * loading is waited for, what this one is loading already is joined.
  */
 export class ReadThroughMany<Id, Value> {
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
   readonly #single: ReadThrough
@@ -61,12 +61,12 @@ export class ReadThroughMany<Id, Value> {
   readonly #values = new Map<Id, Value>()
 
   constructor(
-    parts: CacheParts,
+    context: CacheContext,
     { lookups, loads, single }: { lookups: Lookups; loads: LeasedLoads; single: ReadThrough },
     load: BatchLoader<Id, Value>,
     signal: AbortSignal | undefined,
   ) {
-    this.#parts = parts
+    this.#context = context
     this.#lookups = lookups
     this.#loads = loads
     this.#single = single
@@ -76,19 +76,19 @@ export class ReadThroughMany<Id, Value> {
 
   /** The values by their ids; those that the loader did not bring are missing. Rejects with its error. */
   async get(items: readonly ManyItem<Id>[]): Promise<Map<Id, Value>> {
-    const deadline = performance.now() + this.#parts.leaseSeconds * 1000
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
     // Its own loader is not served what this load replaces.
     const current = currentLoad()
     const alone =
-      current === undefined ? [] : items.filter(({ request }) => current.isWithin(this.#parts, request.name))
+      current === undefined ? [] : items.filter(({ request }) => current.isWithin(this.#context, request.name))
     await Promise.all(alone.map((item) => this.#loadAlone(item)))
     let open = this.#fromMemory(alone.length === 0 ? items : items.filter((item) => !alone.includes(item)))
     let pauseMs = FIRST_POLL_MS
     for (let round = 0; open.length > 0; round++) {
       this.#signal?.throwIfAborted()
-      const isLast = round > 0 && (performance.now() >= deadline || round >= MOST_ROUNDS + this.#waits)
+      const isLast = round > 0 && (performance.now() >= deadline || round >= MAX_ROUNDS + this.#waits)
       const { taken, again } = await this.#round(open, isLast)
-      if (round === 0) this.#parts.report.stats.leasesLost += taken.length
+      if (round === 0) this.#context.report.stats.leasesLost += taken.length
       if (taken.length > 0 && again.length === 0) {
         await delay(pollDelayMs(pauseMs), undefined, { signal: this.#signal })
         pauseMs = nextPollMs(pauseMs)
@@ -108,8 +108,8 @@ export class ReadThroughMany<Id, Value> {
     for (const [index, found] of lookups.entries()) {
       const item = items[index]!
       // Without a cache there is nothing to warm.
-      if (found.kind === 'unleased') report.failed++
-      else if (found.kind === 'vacant' && found.lease.take()) ours.push({ item, right: found })
+      if (found.kind === 'miss-without-lease') report.failed++
+      else if (found.kind === 'miss-with-lease' && found.lease.take()) ours.push({ item, right: found })
       else report.skipped++
       if (found.kind === 'stale') this.#reload(item, found)
     }
@@ -133,7 +133,7 @@ export class ReadThroughMany<Id, Value> {
   #waits = 0
 
   #fromMemory(items: readonly ManyItem<Id>[]): ManyItem<Id>[] {
-    const { memory, report } = this.#parts
+    const { memory, report } = this.#context
     return items.filter(({ id, request }) => {
       const item = request.l1 ? memory?.fresh(request.name) : undefined
       if (item === undefined) return true
@@ -145,7 +145,7 @@ export class ReadThroughMany<Id, Value> {
 
   /** Looks all up, and loads what is ours to load; returns what others are loading, and what has to be looked up again. */
   async #round(open: readonly ManyItem<Id>[], isLast: boolean) {
-    const { report } = this.#parts
+    const { report } = this.#context
     const taken: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
     const join: ManyItem<Id>[] = []
@@ -166,13 +166,15 @@ export class ReadThroughMany<Id, Value> {
         report.stale(name)
         stale.push({ item, found })
         this.#values.set(item.id, found.value.take() as Value)
-      } else if (found.kind === 'taken') {
+      } else if (found.kind === 'miss-locked') {
         // The lease of a loader that asks for its own value is not waited for.
-        if (currentLoad()?.isWithin(this.#parts, name) === true) alone.push(item)
+        if (currentLoad()?.isWithin(this.#context, name) === true) alone.push(item)
         else taken.push(item)
       } else {
         report.miss(name)
-        ours.push(found.kind === 'vacant' ? { item, right: found } : { item, right: undefined, isAway: found.isAway })
+        ours.push(
+          found.kind === 'miss-with-lease' ? { item, right: found } : { item, right: undefined, isAway: found.isAway },
+        )
       }
     }
     for (const { item, found } of stale) this.#reload(item, found)
@@ -190,7 +192,7 @@ export class ReadThroughMany<Id, Value> {
 
   /** Whether a load in this process is to be joined: it began while this one was looked up, or has its lease. */
   #joins({ request }: ManyItem<Id>, found: Lookup): boolean {
-    if (found.kind === 'vacant') return !found.lease.take()
+    if (found.kind === 'miss-with-lease') return !found.lease.take()
     return this.#loads.joinable(request.name) !== undefined
   }
 
@@ -202,7 +204,7 @@ export class ReadThroughMany<Id, Value> {
       return
     }
     if (wouldWaitForItself(running)) return this.#loadAlone(item)
-    this.#parts.report.stats.coalesced++
+    this.#context.report.stats.coalesced++
     const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, this.#signal)
     if (isUnstorable) await this.#loadAlone(item)
     else if (!confirmed) again.push(item)
@@ -238,7 +240,7 @@ export class ReadThroughMany<Id, Value> {
   }
 
   #batchOf(items: readonly ManyItem<Id>[]): Batch<Id, Value> {
-    return new Batch(items, this.#load, this.#parts)
+    return new Batch(items, this.#load, this.#context)
   }
 }
 
@@ -246,19 +248,19 @@ export class ReadThroughMany<Id, Value> {
 class Batch<Id, Value> {
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #stop = new Abandonment()
   /** The load of all of them, which runs one loader. */
   readonly node: LoadNode
   #left = 0
   #loading: Promise<{ values: ReadonlyMap<Id, Value>; loaded: Loaded }> | undefined
 
-  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, parts: CacheParts) {
+  constructor(items: readonly ManyItem<Id>[], load: BatchLoader<Id, Value>, context: CacheContext) {
     this.#items = items
     this.#load = load
-    this.#parts = parts
+    this.#context = context
     this.node = new LoadNode(
-      parts,
+      context,
       items.map(({ request }) => request.name),
     )
   }
@@ -286,7 +288,7 @@ class Batch<Id, Value> {
         hardTimeoutMs: loading.hardTimeoutMs ?? HARD_TIMEOUT_MS,
         stale: undefined,
       },
-      this.#parts,
+      this.#context,
     )
     return { values: loaded.value as ReadonlyMap<Id, Value>, loaded }
   }

@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { LongTimer } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
-import { AbandonedClaims } from './abandoned-claims.ts'
-import { attempt, AWAY } from '../or-unavailable.ts'
-import type { CacheParts } from '../context.ts'
-import { isDueEarly } from './early-refresh.ts'
+import { AbandonedClaims } from './lost-leases.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { isDueEarly } from '../lifetime.ts'
 import { Flights, wouldWaitForItself } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
@@ -19,7 +19,7 @@ import type { Generations } from '../invalidate/tags.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
 /** What a value is good for. */
-export type Fitness = 'fresh' | 'stale' | 'unfit'
+export type Freshness = 'fresh' | 'stale' | 'unusable'
 
 /** One value that is wanted, and how it is loaded. */
 export interface ReadThroughRequest extends LookupRequest, LoadTarget {
@@ -27,10 +27,10 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   /** Loads a stale value anew while nobody waits for it. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
-   * What this caller may have a value for. One that is unfit for it is loaded anew, with the old one at hand, while the others that
-   * it is unfit for wait; one that is stale is served while it is loaded anew. Default: what memcached says.
+   * What this caller may use a stored value for. An unusable one is reloaded, with the old value in the loader's context, while other callers that
+   * cannot use it wait; a stale one is served while it is reloaded. Default: what memcached says.
    */
-  readonly judge?: ((value: unknown) => Fitness) | undefined
+  readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
   /** Is told the generations that its tags have when this caller gets the right to load, just before the loader runs. */
   readonly onLease?: ((generations: Generations) => void) | undefined
   /** Whether this caller may be served what is stale. Default true. */
@@ -48,7 +48,7 @@ const MAX_BACKGROUND_MS = 60_000
 /** How long the right to reload in the background is kept that has no limit of its own, in leases. */
 const BACKGROUND_LEASES = 2
 /** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
-const MOST_ROUNDS = 4
+const MAX_ROUNDS = 4
 
 /**
  * Values that are loaded when they are not there: by one caller of all processes, while the others wait for it, or are
@@ -68,7 +68,7 @@ const MOST_ROUNDS = 4
  * the load's beginning and the joining refuses the fill, and the caller asks again.
  */
 export class ReadThrough {
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
   readonly #polls = new Flights<Lookup>()
@@ -76,11 +76,11 @@ export class ReadThrough {
   /** Keys for which the right to load ahead is being asked for. */
   readonly #claiming = new Set<string>()
 
-  constructor(parts: CacheParts, lookups: Lookups, loads: LeasedLoads) {
-    this.#parts = parts
+  constructor(context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
+    this.#context = context
     this.#lookups = lookups
     this.#loads = loads
-    this.#abandoned = new AbandonedClaims(parts.leaseSeconds, parts.clock)
+    this.#abandoned = new AbandonedClaims(context.leaseSeconds, context.clock)
   }
 
   /** A stale value was found: whoever has the right to loads it anew, in the background. */
@@ -99,13 +99,13 @@ export class ReadThrough {
   /** The value; rejects with the loader's error, or the signal's reason. */
   async get(request: ReadThroughRequest): Promise<unknown> {
     const { name, signal } = request
-    const { report } = this.#parts
+    const { report } = this.#context
     // What is stored is what this load replaces: served to its own loader, the old value would be stored as the new one.
-    if (currentLoad()?.isWithin(this.#parts, name) === true) return this.#loadAlone(request)
+    if (currentLoad()?.isWithin(this.#context, name) === true) return this.#loadAlone(request)
     let hasJoined = false
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
-      const mayJoin = round < MOST_ROUNDS
+      const mayJoin = round < MAX_ROUNDS
       const running = mayJoin ? this.#loads.joinable(name) : undefined
       if (running !== undefined) {
         if (request.waits === false) return undefined
@@ -118,13 +118,13 @@ export class ReadThrough {
         continue
       }
       const looked = mayJoin ? await this.#look(request) : NO_LEASE
-      if (looked.kind === 'taken' && request.waits === false) return undefined
-      if (looked.kind === 'taken' && currentLoad()?.isWithin(this.#parts, name) === true)
+      if (looked.kind === 'miss-locked' && request.waits === false) return undefined
+      if (looked.kind === 'miss-locked' && currentLoad()?.isWithin(this.#context, name) === true)
         return this.#loadAlone(request)
-      const isElsewhere = looked.kind === 'taken' && this.#loads.joinable(name) === undefined
+      const isElsewhere = looked.kind === 'miss-locked' && this.#loads.joinable(name) === undefined
       const found = isElsewhere ? await this.#waitFor(request) : looked
-      const fitness = found.kind === 'fresh' || found.kind === 'stale' ? fitnessFor(request, found) : undefined
-      if ((found.kind === 'fresh' || found.kind === 'stale') && fitness === 'unfit') {
+      const freshness = found.kind === 'fresh' || found.kind === 'stale' ? freshnessFor(request, found) : undefined
+      if ((found.kind === 'fresh' || found.kind === 'stale') && freshness === 'unusable') {
         const replaced = await this.#replace(request, found)
         if (replaced === undefined) continue
         return replaced.value
@@ -132,21 +132,21 @@ export class ReadThrough {
       switch (found.kind) {
         case 'fresh':
           report.hit(name)
-          if (fitness === 'stale') report.stale(name)
-          if (fitness === 'stale') void this.#claim(request, found)
+          if (freshness === 'stale') report.stale(name)
+          if (freshness === 'stale') void this.#claim(request, found)
           else this.#refreshEarly(request, found)
           return found.value.take()
         case 'stale':
           return this.#serveStale(request, found)
-        case 'taken':
+        case 'miss-locked':
           // Who loads it is in this process, and was not yet when it was looked for.
           continue
-        case 'vacant':
+        case 'miss-with-lease':
           // Another caller of this process, who was looking for it at the same time, has the lease.
           if (!found.lease.take()) continue
           report.miss(name)
           return this.#lead(request, found)
-        case 'unleased':
+        case 'miss-without-lease':
           if (mayJoin && this.#loads.joinable(name) !== undefined) continue
           report.miss(name)
           // Nobody could refuse what it brings: only those who came to this at the same time may join it.
@@ -167,26 +167,26 @@ export class ReadThrough {
     if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
     if (running !== undefined) {
       if (wouldWaitForItself(running)) return { value: await this.#loadAlone(request) }
-      this.#parts.report.stats.coalesced++
+      this.#context.report.stats.coalesced++
       const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
       if (isUnstorable) return { value: await this.#loadAlone(request) }
       return confirmed ? { value } : undefined
     }
-    this.#parts.report.miss(name)
+    this.#context.report.miss(name)
     if (right !== undefined) return { value: await this.#leadReplacing(request, right, found) }
     if (found.kind === 'fresh') return { value: await this.#leadUnleased(request) }
     const awaited = `${name} replaced`
     const polling =
       this.#polls.get(awaited) ?? this.#polls.start(awaited, (stop) => this.#pollReplaced(request, found, stop))
     const later = await this.#polls.wait(awaited, polling, signal)
-    return later.kind === 'unleased' ? { value: await this.#leadUnleased(request) } : undefined
+    return later.kind === 'miss-without-lease' ? { value: await this.#leadUnleased(request) } : undefined
   }
 
   #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
     request.onLease?.(right.generations)
     const { name, signal } = request
-    const { store, report } = this.#parts
-    const node = new LoadNode(this.#parts, [name])
+    const { store, report } = this.#context
+    const node = new LoadNode(this.#context, [name])
     const stale = (): unknown => found.value.copy()
     // Who may be served the old value need not wait for this one, nor fail with it.
     const background = request.takesStale === false
@@ -195,7 +195,7 @@ export class ReadThrough {
     )
     // Those who wait are to try at once when this fails: the old value is of no use to them.
     flight.result.catch(() =>
-      attempt(
+      orUnavailable(
         store.use(name, (using) => using.rearm(name, right.lease.casUnique)),
         report,
       ),
@@ -210,9 +210,9 @@ export class ReadThrough {
     { value, confirmed }: LoadOutcome,
   ): unknown {
     if (takesStale !== false || (right !== undefined && confirmed)) return value
-    const { store, report } = this.#parts
+    const { store, report } = this.#context
     const deleting = store.use(name, (using) => using.delete(name))
-    return attempt(deleting, report).then(() => value)
+    return orUnavailable(deleting, report).then(() => value)
   }
 
   #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
@@ -223,39 +223,39 @@ export class ReadThrough {
   /** The right to load a value anew; `undefined` when another caller has it, or the cache does not answer. */
   async #rightTo(request: ReadThroughRequest, found: Fresh | Stale): Promise<LoadRight | undefined> {
     const { name, tagKeys } = request
-    const { store, report, tags } = this.#parts
+    const { store, report, tags } = this.#context
     if (found.kind === 'stale' && found.claimed) {
       const { generations, item } = found
       return { lease: { key: name, casUnique: item.casUnique!, filled: true }, generations }
     }
     if (found.kind === 'stale' && !found.claimable) return undefined
     const [casUnique, generations] = await Promise.all([
-      attempt(
+      orUnavailable(
         store.use(name, (using) => using.claim(name, found.item)),
         report,
       ),
-      attempt(tags.read(tagKeys), report),
+      orUnavailable(tags.read(tagKeys), report),
     ])
-    if (casUnique === AWAY || casUnique === undefined || generations === AWAY) return undefined
+    if (casUnique === UNAVAILABLE || casUnique === undefined || generations === UNAVAILABLE) return undefined
     return { lease: { key: name, casUnique, filled: true }, generations }
   }
 
   /** Waits for another process to replace a stale value. */
   async #pollReplaced(request: ReadThroughRequest, seen: Stale, stop: Abandonment): Promise<Lookup> {
-    const deadline = performance.now() + this.#parts.leaseSeconds * 1000
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
       this.#watchClaim(request.name, seen.item.casUnique)
       await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
       const found = await this.#lookups.find(request)
       const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
-      if (!isWaiting || fitnessFor(request, found) !== 'unfit') return found
+      if (!isWaiting || freshnessFor(request, found) !== 'unusable') return found
       if (performance.now() >= deadline) return NO_LEASE
     }
   }
 
   #lead(request: ReadThroughRequest, right: LoadRight | undefined): Promise<unknown> {
     if (right !== undefined) request.onLease?.(right.generations)
-    const node = new LoadNode(this.#parts, [request.name])
+    const node = new LoadNode(this.#context, [request.name])
     const flight = this.#loads.start(request, { node, right }, (stop) => this.#run(request, { node, stop }))
     return this.#loads
       .wait(request.name, flight, request.signal)
@@ -277,7 +277,7 @@ export class ReadThrough {
   }
 
   #startPoll(request: ReadThroughRequest): Flight<Lookup> {
-    this.#parts.report.stats.leasesLost++
+    this.#context.report.stats.leasesLost++
     const flight: Flight<Lookup> = this.#polls.start(request.name, (stop) => this.#poll(request, stop, () => flight))
     return flight
   }
@@ -288,16 +288,16 @@ export class ReadThrough {
    */
   async #poll(request: ReadThroughRequest, stop: Abandonment, itself: () => Flight<Lookup>): Promise<Lookup> {
     const { name } = request
-    const deadline = performance.now() + this.#parts.leaseSeconds * 1000
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
       await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
       this.#polls.detach(name, itself())
       const found = await this.#lookups.find(request)
-      if (found.kind !== 'taken') return found
+      if (found.kind !== 'miss-locked') return found
       if (performance.now() >= deadline) {
         // The lease is filled in place of who has it: whoever is first stores, and a later invalidation refuses both.
         const { lease, generations } = found
-        return lease === undefined ? NO_LEASE : { kind: 'vacant', lease, generations }
+        return lease === undefined ? NO_LEASE : { kind: 'miss-with-lease', lease, generations }
       }
       this.#polls.attach(name, itself())
     }
@@ -305,7 +305,7 @@ export class ReadThrough {
 
   async #serveStale(request: ReadThroughRequest, found: Stale): Promise<unknown> {
     const { name, loading, signal } = request
-    const { report } = this.#parts
+    const { report } = this.#context
     report.hit(name)
     report.stale(name)
     this.reload(request, found)
@@ -318,10 +318,10 @@ export class ReadThrough {
 
   /** Who has claimed the value may have died. */
   #watchClaim(name: string, casUnique: bigint | undefined): void {
-    const { store, report } = this.#parts
+    const { store, report } = this.#context
     if (casUnique === undefined || this.#loads.get(name) !== undefined) return
     if (!this.#abandoned.isAbandoned(name, casUnique)) return
-    void attempt(
+    void orUnavailable(
       store.use(name, (using) => using.rearm(name, casUnique)),
       report,
     )
@@ -331,7 +331,7 @@ export class ReadThrough {
     const { beta } = request.loading
     const { loadMs = 0, freshUntilMs } = found.facts
     if (beta === 0 || freshUntilMs === undefined) return
-    if (isDueEarly(loadMs, freshUntilMs, beta, this.#parts.clock.nowMs())) void this.#claim(request, found)
+    if (isDueEarly(loadMs, freshUntilMs, beta, this.#context.clock.nowMs())) void this.#claim(request, found)
   }
 
   /** Asks for the right to load a value anew of which memcached does not know that it is time, and does so with it. */
@@ -344,7 +344,7 @@ export class ReadThrough {
       if (right === undefined) {
         this.#watchClaim(name, found.item.casUnique)
       } else if (this.#loads.get(name) === undefined) {
-        if (found.kind === 'fresh') this.#parts.report.stats.earlyRefreshes++
+        if (found.kind === 'fresh') this.#context.report.stats.earlyRefreshes++
         this.#startReload(request, right, found.value)
       }
     } finally {
@@ -359,9 +359,9 @@ export class ReadThrough {
     // It is waited for by nobody who could end it.
     const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
     runDetached(() => {
-      const node = new LoadNode(this.#parts, [request.name])
+      const node = new LoadNode(this.#context, [request.name])
       // One that hangs is not to keep the others from it for as long as the value may be served.
-      const keptMs = request.loading.hardTimeoutMs ?? this.#parts.leaseSeconds * BACKGROUND_LEASES * 1000
+      const keptMs = request.loading.hardTimeoutMs ?? this.#context.leaseSeconds * BACKGROUND_LEASES * 1000
       this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
         this.#run({ ...request, load }, { node, stop, stale, hardTimeoutMs: endsMs }),
       )
@@ -370,8 +370,8 @@ export class ReadThrough {
 
   /** Runs the loader for this caller alone. */
   async #loadAlone(request: ReadThroughRequest): Promise<unknown> {
-    this.#parts.report.miss(request.name)
-    const node = new LoadNode(this.#parts, [request.name])
+    this.#context.report.miss(request.name)
+    const node = new LoadNode(this.#context, [request.name])
     const stop = request.signal ?? new Abandonment()
     return this.#loads.runAlone(request, node, () => this.#run(request, { node, stop }))
   }
@@ -379,7 +379,7 @@ export class ReadThrough {
   #run(request: ReadThroughRequest, conditions: RunConditions): Promise<Loaded> {
     const { name, load, loading } = request
     const { node, stop, stale, hardTimeoutMs = loading.hardTimeoutMs ?? HARD_TIMEOUT_MS } = conditions
-    return runLoader(load, { name, node, stop, hardTimeoutMs, stale }, this.#parts)
+    return runLoader(load, { name, node, stop, hardTimeoutMs, stale }, this.#context)
   }
 }
 
@@ -391,9 +391,9 @@ interface RunConditions {
   readonly hardTimeoutMs?: number
 }
 
-function fitnessFor(request: ReadThroughRequest, found: Fresh | Stale): Fitness {
-  if (request.judge !== undefined) return request.judge(found.value.peek())
-  return found.kind === 'stale' && request.takesStale === false ? 'unfit' : found.kind
+function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshness {
+  if (request.freshnessOf !== undefined) return request.freshnessOf(found.value.peek())
+  return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
 }
 
 /** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */

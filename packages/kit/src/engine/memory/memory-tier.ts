@@ -3,7 +3,7 @@ import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-pro
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { CacheStats } from '../observe/cache-stats.ts'
 import { canFreeze, copyValue, freezeValue } from '../values/copy-value.ts'
-import type { EntryFacts } from '../values/entry.ts'
+import type { EntryFacts } from '../values/kit-codec.ts'
 
 /** Options of values in memory, in front of memcached. */
 export interface MemoryOptions {
@@ -48,7 +48,7 @@ export interface MemoryStamp {
 /** How long a value in memory is believed without asking: no value is staler than that. */
 const FRESH_MS = 1000
 /** Deleted keys that are remembered, for as long as older answers may be under way. */
-const MOST_DELETIONS = 10_000
+const MAX_DELETIONS = 10_000
 /** What an item takes besides its bytes. */
 const OVERHEAD_BYTES = 200
 
@@ -153,7 +153,7 @@ export class MemoryTier {
     this.#items.delete(key)
     this.#deletions++
     this.#deleted.set(key, this.#deletions)
-    if (this.#deleted.size <= MOST_DELETIONS) return
+    if (this.#deleted.size <= MAX_DELETIONS) return
     this.#deleted = new Map()
     this.#forgotten = this.#deletions
   }

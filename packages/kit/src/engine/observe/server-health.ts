@@ -1,6 +1,7 @@
 import { reportUncaught } from 'memcache-ts-client'
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { Logger } from '../../logger.ts'
+import type { CacheHealth } from '../engine.ts'
 import type { CacheReport } from './cache-report.ts'
 
 /**
@@ -24,28 +25,34 @@ export interface OutageListener {
  * first operation that was not answered in time all others fail at once, and in the background one attempt at a time is made until the
  * server answers.
  */
-export class ServerHealth {
+export class ServerHealth implements CacheHealth {
   readonly #client: MemcachedClient
   readonly #report: CacheReport
+  readonly #isCatchingUp: () => boolean
   readonly #listeners = new Set<OutageListener>()
   readonly #down = new Map<string, unknown>()
   #isAway = false
   #isClosed = false
 
-  constructor(client: MemcachedClient, report: CacheReport, logger: Logger) {
+  /** @param isCatchingUp whether invalidations that a server missed are still waiting. */
+  constructor(
+    client: MemcachedClient,
+    { log, report, isCatchingUp }: { log: Logger; report: CacheReport; isCatchingUp: () => boolean },
+  ) {
     this.#client = client
     this.#report = report
+    this.#isCatchingUp = isCatchingUp
     client.on('eject', (server, error) => {
       if (this.#isClosed) return
       this.#down.set(server, error)
-      logger.warn(`memcache-ts: going on without the cache: ${error.message}`)
+      log.warn(`memcache-ts: going on without the cache: ${error.message}`)
       report.degraded(error)
       this.#settle()
     })
     client.on('rejoin', (server) => {
       if (this.#isClosed) return
       this.#down.delete(server)
-      logger.info(`memcache-ts: the cache works again: ${server}`)
+      log.info(`memcache-ts: the cache works again: ${server}`)
       report.recovered(server)
       this.#tell('over', server)
       this.#settle()
@@ -61,10 +68,9 @@ export class ServerHealth {
     })
   }
 
-  /** Without regard to invalidations that wait. */
-  get servers(): MemcacheHealth {
+  get state(): MemcacheHealth {
     if (this.#isAway) return 'down'
-    return this.#down.size > 0 ? 'degraded' : 'up'
+    return this.#down.size > 0 || this.#isCatchingUp() ? 'degraded' : 'up'
   }
 
   /** Has a listener told of outages, from now on; of one under way at once. */

@@ -1,7 +1,7 @@
 import type { MemcachedClient } from 'memcache-ts-client'
-import { attempt, AWAY } from '../or-unavailable.ts'
-import type { CacheParts } from '../context.ts'
-import { factsOf, valueOf } from '../values/entry.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { factsOf, valueOf } from '../values/kit-codec.ts'
 import { LEASE_STUB } from '../values/kit-codec.ts'
 import type { Generations } from '../invalidate/tags.ts'
 
@@ -11,16 +11,16 @@ import type { Generations } from '../invalidate/tags.ts'
  */
 export class Reads {
   readonly #client: MemcachedClient
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
 
-  constructor(client: MemcachedClient, parts: CacheParts) {
+  constructor(client: MemcachedClient, context: CacheContext) {
     this.#client = client
-    this.#parts = parts
+    this.#context = context
   }
 
   /** A value; `undefined` is a miss, or a cache that does not answer. */
   async get(name: string, wanted: readonly string[]): Promise<unknown> {
-    const { memory, pending, report, root } = this.#parts
+    const { memory, pending, report, root } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const required = root.with(wanted)
@@ -31,9 +31,9 @@ export class Reads {
     }
     if (pending.has(name)) return this.#missed(name)
     const reading = this.#generations(required)
-    const stored = await attempt(this.#client.get(name), report)
+    const stored = await orUnavailable(this.#client.get(name), report)
     const generations = await reading
-    if (stored === AWAY || stored === undefined || stored === LEASE_STUB) return this.#missed(name)
+    if (stored === UNAVAILABLE || stored === undefined || stored === LEASE_STUB) return this.#missed(name)
     if (!(await this.#isValid(stored, required, generations))) return this.#missed(name)
     report.hit(name)
     return valueOf(stored)
@@ -41,7 +41,7 @@ export class Reads {
 
   /** The hits among many keys, in one round trip a server. */
   async getMany(names: readonly string[], wanted: readonly string[]): Promise<Map<string, unknown>> {
-    const { memory, pending, report, root } = this.#parts
+    const { memory, pending, report, root } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const required = root.with(wanted)
@@ -59,13 +59,13 @@ export class Reads {
     }
     if (asked.length === 0) return hits
     const reading = this.#generations(required)
-    const found = await attempt(this.#client.getMulti<unknown, string>(asked), report)
+    const found = await orUnavailable(this.#client.getMulti<unknown, string>(asked), report)
     const generations = await reading
-    if (found !== AWAY) for (const error of found.errors.values()) report.failed(error)
+    if (found !== UNAVAILABLE) for (const error of found.errors.values()) report.failed(error)
     const valid = await Promise.all(
       asked.map(async (name) => {
-        const stored = found === AWAY ? undefined : found.get(name)
-        const isThere = stored !== LEASE_STUB && found !== AWAY && found.has(name)
+        const stored = found === UNAVAILABLE ? undefined : found.get(name)
+        const isThere = stored !== LEASE_STUB && found !== UNAVAILABLE && found.has(name)
         return isThere && (await this.#isValid(stored, required, generations)) ? { name, stored } : undefined
       }),
     )
@@ -81,16 +81,20 @@ export class Reads {
   }
 
   #missed(name: string): undefined {
-    this.#parts.report.miss(name)
+    this.#context.report.miss(name)
   }
 
-  async #generations(tagKeys: readonly string[]): Promise<Generations | typeof AWAY> {
+  async #generations(tagKeys: readonly string[]): Promise<Generations | typeof UNAVAILABLE> {
     if (tagKeys.length === 0) return {}
-    return attempt(this.#parts.tags.read(tagKeys), this.#parts.report)
+    return orUnavailable(this.#context.tags.read(tagKeys), this.#context.report)
   }
 
-  async #isValid(stored: unknown, required: readonly string[], known: Generations | typeof AWAY): Promise<boolean> {
-    const verdict = await this.#parts.tags.verdict(factsOf(stored).tags, required, known, this.#parts.report)
-    return verdict !== 'invalid' && verdict !== AWAY
+  async #isValid(
+    stored: unknown,
+    required: readonly string[],
+    known: Generations | typeof UNAVAILABLE,
+  ): Promise<boolean> {
+    const state = await this.#context.tags.stateOf(factsOf(stored).tags, required, known, this.#context.report)
+    return state !== 'invalid' && state !== UNAVAILABLE
   }
 }

@@ -82,7 +82,7 @@ export class AdaptiveStore {
     if (server === undefined || this.#old.has(server)) return
     this.#old.add(server)
     this.#logger.warn(
-      `memcache-ts: ${server} has no meta commands: leases there by add and cas, expire() deletes, a miss takes two more round trips; memcached 1.6 has them`,
+      `memcache-ts: ${server} has no meta commands: leases there by add and cas, markStale() deletes, a miss takes two more round trips; memcached 1.6 has them`,
     )
   }
 }

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
-import { attempt, away, AWAY } from '../or-unavailable.ts'
-import type { CacheParts } from '../context.ts'
-import { factsOf, valueOf } from '../values/entry.ts'
+import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
+import { factsOf, valueOf } from '../values/kit-codec.ts'
 import { LEASE_STUB } from '../values/kit-codec.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 import type { LookupRequest, Lookups } from '../read/lookups.ts'
@@ -33,15 +33,15 @@ const MAX_ROUNDS = 20
  */
 export class AtomicWrites {
   readonly #client: MemcachedClient
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
   /** The last increment of each key that is under way here: they take turns, since together they would only be in each other's way. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
-  constructor(client: MemcachedClient, parts: CacheParts, lookups: Lookups, loads: LeasedLoads) {
+  constructor(client: MemcachedClient, context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
     this.#client = client
-    this.#parts = parts
+    this.#context = context
     this.#lookups = lookups
     this.#loads = loads
   }
@@ -49,13 +49,13 @@ export class AtomicWrites {
   /** Stores a value where there is none; whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
   async add(target: AtomicTarget, given: unknown): Promise<boolean> {
     const { name, ttlSeconds } = target
-    const { codec, classes } = this.#parts
+    const { codec, classes } = this.#context
     const value = classes.ofSet(name, given)
     codec.encode(value)
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const found = await this.#find(target)
       if (found.kind === 'stale' && found.claimed) await this.#giveBack(name, found.item.casUnique)
-      if (found.kind !== 'vacant') return false
+      if (found.kind !== 'miss-with-lease') return false
       const { lease, generations } = found
       if (!lease.take()) continue
       const { casUnique } = lease
@@ -66,24 +66,24 @@ export class AtomicWrites {
 
   /** Takes a value away and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
   async pull({ name, required: wanted }: Pick<AtomicTarget, 'name' | 'required'>): Promise<unknown> {
-    const { tags, report, pending, store, root } = this.#parts
+    const { tags, report, pending, store, root } = this.#context
     await root.known()
     const required = root.with(wanted)
     for (let round = 0; round < MAX_ROUNDS && !pending.has(name); round++) {
       this.#forget(name)
       const [found, generations] = await Promise.all([
-        attempt(this.#client.gets(name), report),
-        required.length === 0 ? NO_GENERATIONS : attempt(tags.read(required), report),
+        orUnavailable(this.#client.gets(name), report),
+        required.length === 0 ? NO_GENERATIONS : orUnavailable(tags.read(required), report),
       ])
-      if (found === AWAY || found === undefined || found.value === LEASE_STUB) break
-      const verdict = await tags.verdict(factsOf(found.value).tags, required, generations, report)
-      if (verdict === AWAY || verdict === 'invalid') break
-      const dropped = await attempt(
+      if (found === UNAVAILABLE || found === undefined || found.value === LEASE_STUB) break
+      const state = await tags.stateOf(factsOf(found.value).tags, required, generations, report)
+      if (state === UNAVAILABLE || state === 'invalid') break
+      const dropped = await orUnavailable(
         store.use(name, (using) => using.drop(name, found.casUnique)),
         report,
       )
       this.#forget(name)
-      if (dropped === AWAY) {
+      if (dropped === UNAVAILABLE) {
         // It may have been taken away: nobody is to get it then.
         pending.addDelete(name)
         break
@@ -115,10 +115,10 @@ export class AtomicWrites {
 
   async #increment(target: AtomicTarget, by: number): Promise<number | undefined> {
     const { name } = target
-    const deadline = performance.now() + this.#parts.leaseSeconds * 1000
+    const deadline = performance.now() + this.#context.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; performance.now() < deadline; pauseMs = nextPollMs(pauseMs)) {
       const change = await this.#nextNumber(target, by)
-      if (change === AWAY) return undefined
+      if (change === UNAVAILABLE) return undefined
       if (change !== undefined && (await this.#change(name, change))) return change.value
       await delay(pollDelayMs(pauseMs))
     }
@@ -126,11 +126,14 @@ export class AtomicWrites {
   }
 
   /** `undefined`: somebody is loading it. */
-  async #nextNumber(target: AtomicTarget, by: number): Promise<(Change & { value: number }) | undefined | typeof AWAY> {
+  async #nextNumber(
+    target: AtomicTarget,
+    by: number,
+  ): Promise<(Change & { value: number }) | undefined | typeof UNAVAILABLE> {
     const { name, ttlSeconds } = target
     const found = await this.#find(target)
     switch (found.kind) {
-      case 'vacant': {
+      case 'miss-with-lease': {
         const { lease, generations } = found
         return lease.take() ? { value: by, casUnique: lease.casUnique, generations, ttlSeconds } : undefined
       }
@@ -148,7 +151,7 @@ export class AtomicWrites {
         }
         if (item.casUnique === undefined) return undefined
         // It keeps its lifetime, where the server tells.
-        const isTold = this.#parts.store.tellsTtl(name)
+        const isTold = this.#context.store.tellsTtl(name)
         return {
           value: value + by,
           casUnique: item.casUnique,
@@ -156,10 +159,10 @@ export class AtomicWrites {
           ttlSeconds: isTold ? item.ttlSeconds : ttlSeconds,
         }
       }
-      case 'taken':
+      case 'miss-locked':
         return undefined
       default:
-        return AWAY
+        return UNAVAILABLE
     }
   }
 
@@ -168,22 +171,22 @@ export class AtomicWrites {
   }
 
   async #change(name: string, { value, casUnique, generations, ttlSeconds }: Change): Promise<boolean> {
-    const { codec, store, report } = this.#parts
+    const { codec, store, report } = this.#context
     const encoded = codec.encode(value)
     const hasTags = Object.keys(generations).length > 0
     const item = hasTags ? codec.entry(encoded, { tags: generations }) : encoded
     this.#forget(name)
-    const filled = await store.fill(name, { item, casUnique, ttlSeconds }, (error) => away(error, report))
+    const filled = await store.fill(name, { item, casUnique, ttlSeconds }, (error) => unavailable(error, report))
     this.#forget(name)
-    if (filled === AWAY || filled === undefined) return false
+    if (filled === UNAVAILABLE || filled === undefined) return false
     report.set(name)
     return true
   }
 
   async #giveBack(name: string, casUnique: bigint | undefined): Promise<void> {
-    const { store, report } = this.#parts
+    const { store, report } = this.#context
     if (casUnique === undefined) return
-    await attempt(
+    await orUnavailable(
       store.use(name, (using) => using.rearm(name, casUnique)),
       report,
     )
@@ -191,6 +194,6 @@ export class AtomicWrites {
 
   #forget(name: string): void {
     this.#loads.detach(name)
-    this.#parts.memory?.delete(name)
+    this.#context.memory?.delete(name)
   }
 }

@@ -26,13 +26,13 @@ export type Fetched =
       readonly unclaimed?: boolean
     }
   /** Nothing, and this caller is the one to load: a lease was made that only its cas unique fills. */
-  | { readonly kind: 'vacant'; readonly casUnique: bigint }
+  | { readonly kind: 'miss-with-lease'; readonly casUnique: bigint }
   /** Nothing, and another caller is loading it: there is a lease with this cas unique. */
-  | { readonly kind: 'taken'; readonly casUnique: bigint | undefined }
+  | { readonly kind: 'miss-locked'; readonly casUnique: bigint | undefined }
   /** Something that the kit did not write and cannot read. */
   | { readonly kind: 'unreadable'; readonly error: unknown }
   /** Nothing, and no lease could be made: load, but keep it to yourself. */
-  | { readonly kind: 'unheld' }
+  | { readonly kind: 'miss-without-lease' }
 
 /** How an item is asked for. */
 export interface FetchRequest {
@@ -104,7 +104,7 @@ export interface CacheStore {
   /** Deletes an item if it still has this cas unique; whether it did. */
   drop(key: string, casUnique: bigint | undefined): Promise<boolean>
   /** Marks an item stale, so that one caller loads it anew while the others are served the old value. */
-  expire(key: string): Promise<void>
+  markStale(key: string): Promise<void>
   /** A tag's generation, which is made if there is none. */
   generation(tagKey: string): Promise<TagGeneration>
   /** Raises a tag's generation; the one that it has then. */

@@ -2,7 +2,7 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix, storedKey } from '../cache-key.ts'
 import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
-import { factsOf } from '../values/entry.ts'
+import { factsOf } from '../values/kit-codec.ts'
 import { LEASE_STUB, STUB_ITEM } from '../values/kit-codec.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
 import { lifetime } from '../lifetime.ts'
@@ -37,14 +37,14 @@ export class ClassicStore implements CacheStore {
   async #fetch(key: string, { staleSeconds }: FetchRequest): Promise<Fetched> {
     const found = await this.#client.gets(key)
     if (found !== undefined && found.value !== LEASE_STUB) return this.#found(key, found, staleSeconds)
-    if (found !== undefined) return { kind: 'taken', casUnique: found.casUnique }
+    if (found !== undefined) return { kind: 'miss-locked', casUnique: found.casUnique }
     const won = await this.#client.add(key, STUB_ITEM, this.#leaseSeconds)
-    if (!won) return { kind: 'taken', casUnique: undefined }
+    if (!won) return { kind: 'miss-locked', casUnique: undefined }
     const stub = await this.#client.gets(key)
     // Deleted, or filled by another, in between.
     return stub?.value === LEASE_STUB
-      ? { kind: 'vacant', casUnique: stub.casUnique }
-      : { kind: 'taken', casUnique: undefined }
+      ? { kind: 'miss-with-lease', casUnique: stub.casUnique }
+      : { kind: 'miss-locked', casUnique: undefined }
   }
 
   async claim(key: string, { casUnique }: StoredItem): Promise<bigint | undefined> {
@@ -103,7 +103,7 @@ export class ClassicStore implements CacheStore {
     return isOurs
   }
 
-  async expire(key: string): Promise<void> {
+  async markStale(key: string): Promise<void> {
     await this.#client.delete(key)
   }
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { attempt, AWAY } from '../or-unavailable.ts'
-import type { CacheParts } from '../context.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
 import { lifetime } from '../lifetime.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
 
@@ -23,15 +23,15 @@ export interface LockRequest {
  */
 export class MemcacheLock implements AsyncDisposable {
   readonly #client: MemcachedClient
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #key: string
   readonly #token: string
   readonly #ttlSeconds: number
 
   /** Use `cache.lock(name)`. */
-  constructor(client: MemcachedClient, parts: CacheParts, { key, ttlSeconds }: LockRequest, token: string) {
+  constructor(client: MemcachedClient, context: CacheContext, { key, ttlSeconds }: LockRequest, token: string) {
     this.#client = client
-    this.#parts = parts
+    this.#context = context
     this.#key = key
     this.#token = token
     this.#ttlSeconds = ttlSeconds
@@ -39,19 +39,19 @@ export class MemcacheLock implements AsyncDisposable {
 
   /** Makes it last for its lifetime from now on; whether it was still held, and that is confirmed. */
   async extend(): Promise<boolean> {
-    const { report } = this.#parts
-    const held = await attempt(this.#client.gets(this.#key), report)
-    if (held === AWAY || held?.value !== this.#token) return false
+    const { report } = this.#context
+    const held = await orUnavailable(this.#client.gets(this.#key), report)
+    if (held === UNAVAILABLE || held?.value !== this.#token) return false
     const extending = this.#client.cas(this.#key, this.#token, held.casUnique, lifetime(this.#ttlSeconds))
-    return (await attempt(extending, report)) === 'stored'
+    return (await orUnavailable(extending, report)) === 'stored'
   }
 
   /** Lets the next caller have it; whether it was still held, and that is confirmed. If not, it ends by itself. */
   async release(): Promise<boolean> {
-    const { report, store } = this.#parts
-    const held = await attempt(this.#client.gets(this.#key), report)
-    if (held === AWAY || held?.value !== this.#token) return false
-    const dropped = await attempt(
+    const { report, store } = this.#context
+    const held = await orUnavailable(this.#client.gets(this.#key), report)
+    if (held === UNAVAILABLE || held?.value !== this.#token) return false
+    const dropped = await orUnavailable(
       store.use(this.#key, (using) => using.drop(this.#key, held.casUnique)),
       report,
     )
@@ -66,20 +66,20 @@ export class MemcacheLock implements AsyncDisposable {
 /** The lock, when it is had within the time; `undefined`: another caller has it, or the cache does not answer. @throws the signal's reason. */
 export async function acquireLock(
   client: MemcachedClient,
-  parts: CacheParts,
+  context: CacheContext,
   request: LockRequest,
 ): Promise<MemcacheLock | undefined> {
   const { key, ttlSeconds, waitMs, signal } = request
   const token = randomUUID()
-  const lock = new MemcacheLock(client, parts, request, token)
+  const lock = new MemcacheLock(client, context, request, token)
   const deadline = performance.now() + waitMs
   for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
     signal?.throwIfAborted()
-    const added = await attempt(client.add(key, token, lifetime(ttlSeconds)), parts.report)
+    const added = await orUnavailable(client.add(key, token, lifetime(ttlSeconds)), context.report)
     if (added === true) return lock
     // Its answer may have been lost on the way: nobody is to wait for a lock that nobody knows of.
-    if (added === AWAY) void lock.release()
-    if (added === AWAY || performance.now() >= deadline) return undefined
+    if (added === UNAVAILABLE) void lock.release()
+    if (added === UNAVAILABLE || performance.now() >= deadline) return undefined
     await delay(Math.min(pollDelayMs(pauseMs), Math.max(0, deadline - performance.now())), undefined, { signal }).catch(
       () => signal?.throwIfAborted(),
     )

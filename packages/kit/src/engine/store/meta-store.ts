@@ -106,7 +106,7 @@ export class MetaStore implements CacheStore {
     return (await this.#client.meta.delete(key, { compareCas: casUnique })) === 'deleted'
   }
 
-  async expire(key: string): Promise<void> {
+  async markStale(key: string): Promise<void> {
     await this.#client.meta.delete(key, { invalidate: true })
   }
 
@@ -131,7 +131,7 @@ export class MetaStore implements CacheStore {
   async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
     await this.delete(key)
     const found = await this.#get(key, request)
-    return found === undefined ? { kind: 'unheld' } : this.#read(found, request.staleSeconds)
+    return found === undefined ? { kind: 'miss-without-lease' } : this.#read(found, request.staleSeconds)
   }
 
   #get(key: string, { staleSeconds, value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
@@ -147,7 +147,9 @@ export class MetaStore implements CacheStore {
     const { casUnique, won, stale, size, ttlSeconds } = item
     if (item.clientFlags === 0 && size === 0) {
       // A lease ends: an empty item that does not is another program's, and is filled as one.
-      return won || ttlSeconds === Infinity ? { kind: 'vacant', casUnique } : { kind: 'taken', casUnique }
+      return won || ttlSeconds === Infinity
+        ? { kind: 'miss-with-lease', casUnique }
+        : { kind: 'miss-locked', casUnique }
     }
     const isPastEnd = staleSeconds > 0 && ttlSeconds <= staleSeconds
     return {

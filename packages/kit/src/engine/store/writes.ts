@@ -1,44 +1,52 @@
 import type { Ttl } from 'memcache-ts-protocol'
 import { ttlToSeconds } from 'memcache-ts-protocol'
-import { attempt, AWAY } from '../or-unavailable.ts'
-import type { CacheParts } from '../context.ts'
+import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import type { CacheContext } from '../context.ts'
 import type { CacheStore } from './cache-store.ts'
-import { Entry } from '../values/entry.ts'
+import { Entry } from '../values/kit-codec.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
+
+/** A value to store. */
+export interface StoredValue {
+  readonly value: unknown
+  readonly ttlSeconds: Ttl
+  /** The tags that it carries; those of its namespace among them. */
+  readonly tagKeys: readonly string[]
+}
 
 /**
  * What is stored and invalidated by hand. An invalidation that is not confirmed is remembered: nobody here is served what it is about,
  * and it is done as soon as the server is back.
  */
 export class Writes {
-  readonly #parts: CacheParts
+  readonly #context: CacheContext
   readonly #loads: LeasedLoads
 
-  constructor(parts: CacheParts, loads: LeasedLoads) {
-    this.#parts = parts
+  constructor(context: CacheContext, loads: LeasedLoads) {
+    this.#context = context
     this.#loads = loads
   }
 
   /** Stores a value; resolves to whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
-  async set(name: string, given: unknown, ttl: Ttl, wanted: readonly string[]): Promise<boolean> {
-    const { store, codec, tags, memory, pending, report, classes, root } = this.#parts
+  async set(name: string, { value: given, ttlSeconds, tagKeys: wanted }: StoredValue): Promise<boolean> {
+    const { store, codec, tags, memory, pending, report, classes, root } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const tagKeys = root.with(wanted)
     const value = classes.ofSet(name, given)
-    const seconds = ttlToSeconds(ttl)
-    const generations = tagKeys.length === 0 ? {} : await attempt(tags.read(tagKeys), report)
-    if (generations === AWAY) return this.#unconfirmed(name)
+    const seconds = ttlToSeconds(ttlSeconds)
+    const generations = tagKeys.length === 0 ? {} : await orUnavailable(tags.read(tagKeys), report)
+    if (generations === UNAVAILABLE) return this.#unconfirmed(name)
     const entry = new Entry(value, { tags: tagKeys.length === 0 ? undefined : generations })
     const item = codec.encode(tagKeys.length === 0 ? value : entry)
     this.#forget(name)
     const stamp = memory?.stamp()
-    const stored = await attempt(
+    const stored = await orUnavailable(
       store.use(name, (using) => using.set(name, item, seconds)),
       report,
     )
     this.#loads.detach(name)
-    if (stored === AWAY) return this.#unconfirmed(name)
+    if (stored === UNAVAILABLE) return this.#unconfirmed(name)
     pending.settle(name)
     const about = { casUnique: stored.casUnique, size: item.size, freshSeconds: seconds }
     memory?.put(name, value, entry.facts, about, stamp!)
@@ -51,17 +59,20 @@ export class Writes {
     return this.#invalidate(name, (store) => store.delete(name))
   }
 
-  /** Makes a value stale: one caller loads it anew, while the others are served the old one; resolves to whether that is confirmed. */
-  expire(name: string): Promise<boolean> {
-    return this.#invalidate(name, (store) => store.expire(name))
+  /** Makes a value stale: one caller reloads it, while the others are served the old value; resolves to whether that is confirmed. */
+  markStale(name: string): Promise<boolean> {
+    return this.#invalidate(name, (store) => store.markStale(name))
   }
 
   /**
    * Makes all that carries one of these tags invalid, or just stale: one operation a tag, however many values there are.
    * Resolves to whether that is confirmed.
    */
-  async invalidateTags(tagKeys: readonly string[], soft: boolean, given: readonly string[]): Promise<boolean> {
-    const { tags, memory, report } = this.#parts
+  async invalidateTags(
+    tagKeys: readonly string[],
+    { soft, given }: { soft: boolean; given: readonly string[] },
+  ): Promise<boolean> {
+    const { tags, memory, report } = this.#context
     memory?.tagsChanged()
     const failed = (error: unknown): void => report.failed(error)
     const confirmed = await Promise.all(tagKeys.map((tagKey) => tags.invalidate(tagKey, soft, failed)))
@@ -72,11 +83,11 @@ export class Writes {
   }
 
   async #invalidate(name: string, task: (store: CacheStore) => Promise<void>): Promise<boolean> {
-    const { store, pending, report } = this.#parts
+    const { store, pending, report } = this.#context
     this.#forget(name)
-    const done = await attempt(store.use(name, task), report)
+    const done = await orUnavailable(store.use(name, task), report)
     this.#forget(name)
-    if (done === AWAY) return this.#unconfirmed(name)
+    if (done === UNAVAILABLE) return this.#unconfirmed(name)
     pending.settle(name)
     report.deleted(name)
     return true
@@ -84,12 +95,12 @@ export class Writes {
 
   #forget(name: string): void {
     this.#loads.detach(name)
-    this.#parts.memory?.delete(name)
+    this.#context.memory?.delete(name)
   }
 
   #unconfirmed(name: string): false {
     this.#forget(name)
-    this.#parts.pending.addDelete(name)
+    this.#context.pending.addDelete(name)
     return false
   }
 }

@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { attempt, AWAY } from '../../engine/or-unavailable.ts'
-import type { CacheCore } from '../../engine/engine.ts'
-import type { Generations } from '../../engine/invalidate/tags.ts'
+import { UNAVAILABLE } from '../../engine/engine.ts'
+import type { CacheEngine, Generations } from '../../engine/engine.ts'
 import { groupTags } from '../policy/cache-groups.ts'
 import { cacheStatusField } from '../cache-status.ts'
 import { isNotModified } from '../policy/conditional.ts'
@@ -10,7 +9,7 @@ import { forwardReason } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { freshnessOf, remainingSeconds } from '../policy/freshness.ts'
 import { NO_DIRECTIVES } from '../policy/request-directives.ts'
-import { sendBy, setStoredFields } from '../send-stored.ts'
+import { sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
 import { variantOf } from '../policy/vary.ts'
 
 /** A handler call of this process that is under way, which others may follow. */
@@ -30,22 +29,22 @@ export type Followed = 'sent' | NotShared
  * @param vary the request fields that are in every key.
  */
 export async function followLive(
-  core: CacheCore,
+  engine: CacheEngine,
   lookup: ResponseLookup,
   run: LiveRun,
   { signal, vary, nowMs }: { signal: AbortSignal; vary: readonly string[]; nowMs: () => number },
 ): Promise<Followed> {
   const { response, request } = lookup.exchange
-  const { tags, report } = core.parts
-  report.stats.coalesced++
-  const reading = attempt(tags.read(Object.keys(run.generations)), report)
+  const { tags, host } = engine
+  host.report.stats.coalesced++
+  const reading = tags.read(Object.keys(run.generations))
   const head = await run.response.head(signal)
   const current = await reading
   if (signal.aborted || response.destroyed || response.headersSent) return response.destroyed ? 'sent' : 'alone'
   if (typeof head === 'string') return head
   // What was invalidated after the handler began must not reach a client that asked after the invalidation.
-  if (current === AWAY || tags.judge(run.generations, current) !== 'same') return 'alone'
-  if (!(await areGroupsUnchanged(core, run, head))) return 'alone'
+  if (current === UNAVAILABLE || !tags.areSame(run.generations, current)) return 'alone'
+  if (!(await areGroupsUnchanged(engine, run, head))) return 'alone'
   if (!isSameVariant(head, lookup, run, vary)) return head.length === undefined ? 'alone' : 'retry'
   if (lookup.isAuthorized && !head.lifetimes.isShared) return 'alone'
   if (freshnessOf(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
@@ -53,7 +52,7 @@ export async function followLive(
   const still = run.response.now
   if (typeof still === 'string') return still
   sendHead(response, head, lookup, nowMs())
-  if (isNotModified(request.headers, head.status, head.fields, head.receivedMs)) {
+  if (isNotModified(request.headers, head.status, sentValidators(response, head), head.receivedMs)) {
     sendBy(response)(304, undefined)
     return 'sent'
   }
@@ -64,26 +63,26 @@ export async function followLive(
 }
 
 /** Whether none of the groups that the head names can have been invalidated since the handler began. */
-async function areGroupsUnchanged(core: CacheCore, run: LiveRun, head: LiveHead): Promise<boolean> {
+async function areGroupsUnchanged(engine: CacheEngine, run: LiveRun, head: LiveHead): Promise<boolean> {
   const { request } = run.lookup.exchange
   const groups = groupTags(request, head.fields, 'cache-groups')
   if (groups.length === 0) return true
-  const { tags, report, tagKey } = core.parts
-  const keys = groups.map((group) => tagKey(group))
-  const since = await attempt(tags.readSince(keys, run.lookup.startedMs), report)
-  return since !== AWAY && since !== undefined
+  const keys = groups.map((group) => engine.tagKey(group))
+  return engine.tags.areUnchangedSince(keys, run.lookup.startedMs)
 }
 
 function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun, vary: readonly string[]): boolean {
   const selecting = names.filter((name) => !vary.includes(name))
   if (selecting.length === 0) return true
-  const [own, others] = [lookup, run.lookup].map(({ exchange }) => variantOf(selecting, exchange.request.headers))
+  const [own, others] = [lookup, run.lookup].map(({ exchange }) =>
+    variantOf(selecting, exchange.request.headers, lookup.varyRules),
+  )
   return own === others
 }
 
 function sendHead(response: ServerResponse, head: LiveHead, lookup: ResponseLookup, nowMs: number): void {
   const { headers } = lookup.exchange.request
-  const isKnown = isNotModified(headers, head.status, head.fields, head.receivedMs)
+  const isKnown = isNotModified(headers, head.status, sentValidators(response, head), head.receivedMs)
   const cacheStatus = cacheStatusField({
     hit: false,
     forward: forwardReason(lookup, undefined),

@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { cacheStatusField } from '../cache-status.ts'
 import type { CacheStatus, ForwardReason } from '../cache-status.ts'
+import { contentPartOf, hasContentRange } from '../policy/byte-ranges.ts'
+import type { ContentPart } from '../policy/byte-ranges.ts'
 import { CONDITIONAL_FIELDS, isNotModified } from '../policy/conditional.ts'
 import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
@@ -10,14 +12,17 @@ import { IdentityWatch } from '../policy/identity.ts'
 import type { ApplicationRequest } from '../policy/identity.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
-import type { CaptureObserver, HeadDecision } from './response-capture.ts'
+import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
 import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
 import type { Lifetimes, PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
 import { sendStored } from '../send-stored.ts'
-import type { StoredResponse } from '../records/stored-record.ts'
-import { variedFields } from '../policy/vary.ts'
+import { combineParts, missingPart } from '../records/combine-parts.ts'
+import type { MissingPart } from '../records/combine-parts.ts'
+import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
+import type { VaryRules } from '../policy/vary.ts'
+import { reducedPreferences, variedFields } from '../policy/vary.ts'
 
 /** A response that may be stored, as the handler gave it. */
 export interface FreshResponse {
@@ -29,6 +34,8 @@ export interface FreshResponse {
   readonly lifetimes: Lifetimes
   /** The request fields that it was selected by. */
   readonly names: readonly string[]
+  /** Which part of the representation the body is; `undefined`: all of it. */
+  readonly part?: ContentPart | undefined
   readonly body: Buffer
 }
 
@@ -46,6 +53,15 @@ export class UnstoredError extends Error {
   }
 }
 
+/** What a handler is run for. */
+export type RunPurpose =
+  /** All of the response. */
+  | 'whole'
+  /** The range that the client requests. */
+  | 'range'
+  /** The head of the response, for a HEAD: it may freshen what is stored. */
+  | 'head'
+
 /** How a handler is run. */
 export interface RunConditions extends PolicyConditions {
   /** What the response is stored under. */
@@ -53,8 +69,15 @@ export interface RunConditions extends PolicyConditions {
   readonly directives: RequestDirectives
   readonly forward: ForwardReason
   readonly maxBytes: number
+  readonly purpose: RunPurpose
   /** The stored response that this run is to revalidate or replace, its body unpacked. */
   readonly stale: StoredResponse | undefined
+  /** The part that is stored, its body unpacked: to be completed, or to be combined with the range that the client requests. */
+  readonly partial: StoredPartial | undefined
+  /** Called if the handler's 206 does not complete the stored part, so that the client has no response yet. */
+  readonly onIncomplete?: ((client: ClientOutput) => void) | undefined
+  /** What the application can choose from; the handler is shown no other preferences. */
+  readonly varyRules: VaryRules
   /** Whether cookies make no difference, so that the handler gets none. */
   readonly hidesCookies: boolean
   /** Query parameters that make no difference, so that the handler gets none of them. */
@@ -66,6 +89,21 @@ export interface RunConditions extends PolicyConditions {
   /** Whether what the handler gives is to be stored. */
   readonly stores: boolean
   readonly nowMs: () => number
+}
+
+/** A client's conditions that a handler is not shown: they are evaluated here. */
+const HIDDEN_CONDITIONS = {
+  whole: CONDITIONAL_FIELDS,
+  head: CONDITIONAL_FIELDS,
+  range: CONDITIONAL_FIELDS.filter((name) => name !== 'range' && name !== 'if-range'),
+} as const satisfies Record<RunPurpose, readonly string[]>
+
+/** What a response is withheld for, and what the handler said of itself. */
+interface Withheld {
+  readonly status: number
+  readonly fields: Fields
+  /** Whether it is the missing part of what is stored, and not what stands for a stored response. */
+  readonly isMissingPart: boolean
 }
 
 /** Fields of a 304 that say nothing about the stored content (RFC 9111, section 3.2). */
@@ -95,7 +133,8 @@ export class HandlerRun implements CaptureObserver {
   #reject!: (error: UnstoredError) => void
   #fresh: Omit<FreshResponse, 'body'> | undefined
   #expectedLength: string | undefined
-  #withheld: { status: number; fields: Fields } | undefined
+  #withheld: Withheld | undefined
+  #missing: MissingPart | undefined
 
   constructor(request: IncomingMessage, response: ServerResponse, conditions: RunConditions) {
     this.#request = request
@@ -112,14 +151,20 @@ export class HandlerRun implements CaptureObserver {
   /** Captures the response from now on; the handler is to be run next. */
   begin(): void {
     const { stale, maxBytes, hidesCookies, hiddenParameters, application, watchesIdentity } = this.#conditions
+    const { purpose, partial } = this.#conditions
+    if (purpose === 'whole' && stale === undefined && partial !== undefined)
+      this.#missing = missingPart(partial, maxBytes)
     this.#before = toFields(this.#response.getHeaders())
-    const etag = stale && lineOf(stale.fields, 'etag')
-    const modified = stale && lineOf(stale.fields, 'last-modified')
+    const revalidated = purpose === 'whole' ? stale : undefined
+    const etag = revalidated && lineOf(revalidated.fields, 'etag')
+    const modified = revalidated && lineOf(revalidated.fields, 'last-modified')
     this.#view = new HandlerView(this.#request, application, {
-      fields: CONDITIONAL_FIELDS,
+      fields: HIDDEN_CONDITIONS[purpose],
       added: {
         ...(etag === undefined ? {} : { 'if-none-match': etag }),
         ...(modified === undefined ? {} : { 'if-modified-since': modified }),
+        ...reducedPreferences(this.#request.headers, this.#conditions.varyRules),
+        ...(this.#missing === undefined ? {} : { range: this.#missing.range, 'if-range': this.#missing.ifRange }),
       },
       cookies: hidesCookies,
       parameters: hiddenParameters,
@@ -186,9 +231,15 @@ export class HandlerRun implements CaptureObserver {
       const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
       if (status === 304 || isGood) {
         this.live.fail('retry')
-        this.#withheld = { status, fields }
+        this.#withheld = { status, fields, isMissingPart: false }
         return { action: 'withhold', isBodyWanted: false }
       }
+    }
+    // Without the client's having requested a range, neither 206 nor 416 is a response to it.
+    if (this.#missing !== undefined && (status === 206 || status === 416)) {
+      this.live.fail('retry')
+      this.#withheld = { status, fields, isMissingPart: true }
+      return { action: 'withhold', isBodyWanted: status === 206 && hasContentRange(fields) }
     }
     const isBodyWanted = this.#decideStoring(status, fields)
     const { forward } = this.#conditions
@@ -206,6 +257,7 @@ export class HandlerRun implements CaptureObserver {
   #decideStoring(status: number, fields: Fields): boolean {
     const { maxBytes, nowMs, stores } = this.#conditions
     if (!stores) return false
+    if (this.#conditions.purpose === 'head') return this.#freshenByHead(status, fields)
     const decision = this.#storageOf(status, fields)
     if ('refused' in decision) {
       this.#fail(status >= 500 ? 'failed' : 'refused', decision.refused)
@@ -231,7 +283,8 @@ export class HandlerRun implements CaptureObserver {
     }
     this.#expectedLength = length
     // What others have begun to get cannot be taken back: where it may yet turn out to be one user's, they wait for all of it.
-    if (lifetimes.isShared || this.#identity?.maySee !== true) this.#beginLive()
+    const isWhole = status !== 206
+    if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true
   }
 
@@ -243,9 +296,8 @@ export class HandlerRun implements CaptureObserver {
   onEnd(body: Buffer | undefined): void {
     const isIdentified = this.#isIdentified
     this.#endView()
-    if (this.#withheld !== undefined) {
-      return this.#sendInstead(this.#withheld)
-    }
+    if (this.#withheld?.isMissingPart === true) return this.#sendCompleted(this.#withheld, body)
+    if (this.#withheld !== undefined) return this.#sendInstead(this.#withheld)
     const fresh = this.#fresh
     if (this.live.isRelayed) return this.live.end()
     if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not seen')
@@ -254,9 +306,46 @@ export class HandlerRun implements CaptureObserver {
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
       return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
     }
+    if (fresh.status === 206) return this.#endPart(fresh, body)
     this.#beginLive()
     this.live.end()
     this.#resolve({ ...fresh, body })
+  }
+
+  /** What the handler gave is a part: it is kept as such, together with what is stored where they touch. */
+  #endPart(fresh: Omit<FreshResponse, 'body'>, body: Buffer): void {
+    const { partial, maxBytes } = this.#conditions
+    const { 'content-range': contentRange, ...fields } = fresh.fields
+    const part = contentPartOf({ 'content-range': contentRange ?? '' }, body.length)
+    if (part === undefined) return this.#fail('refused', 'its body does not fit its Content-Range')
+    this.live.fail('retry')
+    const combined = combineParts(partial, { fields, receivedMs: fresh.receivedMs, part, body }, maxBytes)
+    const status = combined.part === undefined ? 200 : 206
+    this.#resolve({ ...fresh, status, fields, ...combined })
+  }
+
+  /** The client gets the stored part and the missing one, which the handler gave, as one response. */
+  #sendCompleted({ status, fields }: Withheld, body: Buffer | undefined): void {
+    const { partial, maxBytes, nowMs } = this.#conditions
+    const part = body === undefined ? undefined : contentPartOf(fields, body.length)
+    const fresh = part === undefined ? undefined : { fields, receivedMs: nowMs(), part, body: body! }
+    const whole = fresh === undefined ? undefined : combineParts(partial, fresh, maxBytes)
+    if (whole === undefined || whole.part !== undefined) {
+      this.#fail('refused', 'its handler does not give the missing part of the stored version')
+      this.#restoreFields()
+      this.#conditions.onIncomplete?.(this.#capture!.takeOver())
+      return
+    }
+    const { kind: _, part: __, ...told } = partial!
+    const base: StoredResponse = {
+      ...told,
+      kind: 'response',
+      status: 200,
+      compression: 'none',
+      ...whole,
+      length: whole.body.length,
+    }
+    this.#answerInstead(this.#freshen(base, fields, whole.body), whole.body, { status, fields })
   }
 
   #storageOf(status: number, fields: Fields) {
@@ -267,6 +356,7 @@ export class HandlerRun implements CaptureObserver {
       staleSeconds,
       targetedFields,
       isAuthorized: isAuthorized || this.#isIdentified,
+      isRange: this.#conditions.purpose === 'range',
     }
     return storageOf({ status, fields, receivedMs: nowMs() }, conditions)
   }
@@ -290,33 +380,55 @@ export class HandlerRun implements CaptureObserver {
   }
 
   /** The handler said that the stored response is still right, or it failed: the client gets the stored one. */
-  #sendInstead({ status, fields }: { status: number; fields: Fields }): void {
-    const { stale, nowMs } = this.#conditions
+  #sendInstead({ status, fields }: Withheld): void {
+    const { stale } = this.#conditions
     const { body } = stale!
     const kept = status === 304 ? this.#freshen(stale!, fields, body) : stale!
     if (status !== 304) this.#fail('failed', `status ${status}`)
+    this.#answerInstead(kept, body, { status, fields })
+  }
+
+  /** Takes away what the handler has set. */
+  #restoreFields(): void {
     const response = this.#response
     for (const name of response.getHeaderNames()) response.removeHeader(name)
     for (const [name, value] of Object.entries(this.#before)) response.setHeader(name, value)
+  }
+
+  /** Sends the client a response in place of the handler's. */
+  #answerInstead(kept: StoredResponse, body: Buffer, { status, fields }: Pick<Withheld, 'status' | 'fields'>): void {
+    const { nowMs } = this.#conditions
+    const response = this.#response
+    this.#restoreFields()
+    const isGood = status < 400
     // A cookie is this client's own, and never part of what is stored.
-    if (status === 304 && fields['set-cookie'] !== undefined) response.setHeader('Set-Cookie', fields['set-cookie'])
+    if (isGood && fields['set-cookie'] !== undefined) response.setHeader('Set-Cookie', fields['set-cookie'])
     const about: CacheStatus = {
       hit: false,
       forward: this.#conditions.forward,
       forwardStatus: status,
       ttlSeconds: remainingSeconds(kept, nowMs()),
-      stored: this.#conditions.stores && status === 304,
+      stored: this.#conditions.stores && isGood,
     }
     sendStored(response, kept, body, {
       headers: this.#clientHeaders,
-      isHead: false,
+      isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
       nowMs: nowMs(),
       send: (status, body) => this.#capture!.replace(status, body),
     })
   }
 
-  /** The stored response with what a 304 says of it (RFC 9111, section 4.3.4). */
+  /** A HEAD of the same version tells how long what is stored is fresh (RFC 9111, section 4.3.5). */
+  #freshenByHead(status: number, fields: Fields): false {
+    const { stale } = this.#conditions
+    if (stale !== undefined && status === stale.status && isHeadOf(fields, stale))
+      this.#freshen(stale, fields, stale.body)
+    else this.#fail('refused', 'its head is not of what is stored')
+    return false
+  }
+
+  /** The stored response with what a 304, or the head of the same version, says of it (RFC 9111, section 4.3.4). */
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
     const receivedMs = this.#conditions.nowMs()
     const told = Object.entries(storableFields(fields, [])).filter(
@@ -341,4 +453,12 @@ export class HandlerRun implements CaptureObserver {
     this.#resolve({ ...stored, names: variedFields(evaluated, []), body })
     return { ...stale, ...stored }
   }
+}
+
+/** Whether a response to HEAD is of the stored version, as far as it tells: by a validator of the stored one, and its length. */
+function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
+  const length = lineOf(fields, 'content-length')
+  if (length !== undefined && Number(length) !== stored.length) return false
+  const validators = ['etag', 'last-modified'].filter((name) => stored.fields[name] !== undefined)
+  return validators.length > 0 && validators.every((name) => lineOf(fields, name) === lineOf(stored.fields, name))
 }

@@ -6,7 +6,7 @@ import { withoutParameters } from '../policy/request-key.ts'
 export interface HiddenParts {
   /** Header fields that are left out. */
   readonly fields: readonly string[]
-  /** Header fields that are put in their place: the validators of what is stored. */
+  /** Header fields that are put in their place: the validators of what is stored, what is missing of it, and preferences. */
   readonly added: Readonly<Record<string, string>>
   /** Whether cookies are left out. */
   readonly cookies: boolean
@@ -52,7 +52,7 @@ export class HandlerView {
   }
 
   #hideFields(request: IncomingMessage, { fields, added, cookies }: HiddenParts): void {
-    const hidden = new Set([...fields, ...(cookies ? ['cookie'] : [])])
+    const hidden = new Set([...fields, ...Object.keys(added), ...(cookies ? ['cookie'] : [])])
     const isShown = [...hidden].every((name) => this.clientHeaders[name] === undefined)
     if (isShown && Object.keys(added).length === 0) return
     const headers = { ...this.clientHeaders }

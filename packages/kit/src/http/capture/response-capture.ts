@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ClientLeave } from './client-leave.ts'
 import { setHeadArguments, toFields } from '../fields.ts'
 import type { Fields, WriteHead } from '../fields.ts'
@@ -38,6 +38,14 @@ export interface CaptureObserver {
   outside<Result>(run: () => Result): Result
 }
 
+/** The methods by which the client's response is written, below a handler whose response was withheld. */
+export interface ClientOutput {
+  readonly response: ServerResponse
+  readonly writeHead: (status: number) => void
+  readonly write: (chunk: unknown) => boolean
+  readonly end: (chunk?: unknown) => void
+}
+
 type Write = (...args: unknown[]) => boolean
 type End = (...args: unknown[]) => ServerResponse
 type Callback = () => void
@@ -73,6 +81,7 @@ export class ResponseCapture {
   #action: HeadAction | undefined
   #isWanted = false
   #hasEnded = false
+  #isTakenOver = false
   #chunks: Buffer[] = []
   #size = 0
 
@@ -112,10 +121,24 @@ export class ResponseCapture {
     })
   }
 
+  /** Has something else write what the client gets in place of a response that was withheld; the handler writes nothing of it any more. */
+  takeOver(): ClientOutput {
+    Reflect.deleteProperty(this.#response, 'headersSent')
+    this.#isTakenOver = true
+    const response = this.#response
+    const outside = <Result>(run: () => Result): Result => this.#observer.outside(run)
+    return {
+      response,
+      writeHead: (status) => void outside(() => this.#writeHead.call(response, status, ...reasonOf(response, status))),
+      write: (chunk) => outside(() => this.#write.call(response, chunk)),
+      end: (chunk) => void outside(() => this.#end.call(response, chunk)),
+    }
+  }
+
   #onWriteHead(status: number, rest: readonly unknown[]): ServerResponse {
     const response = this.#response
     const outside = (run: () => unknown): unknown => this.#observer.outside(run)
-    if (this.#action === 'withhold') throw headersSentError()
+    if (this.#isTakenOver || this.#action === 'withhold') throw headersSentError()
     if (this.#action !== undefined) {
       outside(() => this.#writeHead.call(response, status, ...rest))
       return response
@@ -146,6 +169,7 @@ export class ResponseCapture {
 
   #onWrite(args: unknown[]): boolean {
     const response = this.#response
+    if (this.#isTakenOver) return false
     if (this.#hasEnded) return this.#observer.outside(() => this.#write.apply(response, args))
     // Node throws for what is no chunk before it writes a head, so that the error can still be told.
     if (this.#action === undefined && !isChunk(args[0]))
@@ -166,6 +190,7 @@ export class ResponseCapture {
 
   #onEnd(args: unknown[]): ServerResponse {
     const response = this.#response
+    if (this.#isTakenOver) return response
     if (this.#hasEnded) return this.#observer.outside(() => this.#end.apply(response, args))
     if (this.#action === undefined) {
       const [chunk] = args
@@ -195,6 +220,7 @@ export class ResponseCapture {
   #tellLength([chunk, encoding]: unknown[]): void {
     const response = this.#response
     if (WITHOUT_CONTENT.has(response.statusCode) || response.statusCode < 200) return
+    if ((response as { req?: IncomingMessage }).req?.method === 'HEAD') return
     if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) return
     response.setHeader('Content-Length', String(lengthOf(chunk, encoding)))
   }

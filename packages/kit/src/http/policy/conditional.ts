@@ -44,39 +44,3 @@ function matchesTag(list: string, tag: string | undefined): boolean {
 function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag
 }
-
-/** A part of a body: where it begins, and its last byte. */
-export interface ByteRange {
-  readonly first: number
-  readonly last: number
-}
-
-/**
- * The part that a request asks for (RFC 9110, section 14.1.2); `undefined` for all of it, which is also the answer to several
- * parts at once, and to a range of another version.
- */
-export function byteRangeOf(
-  request: IncomingHttpHeaders,
-  fields: Fields,
-  size: number,
-): ByteRange | 'unsatisfiable' | undefined {
-  const range = /^bytes=(\d*)-(\d*)$/.exec(request.range?.trim() ?? '')
-  if (range === null || !isSameVersion(lineOf(request, 'if-range'), fields)) return undefined
-  const [, from = '', to = ''] = range
-  if (from === '') {
-    if (to === '') return undefined
-    const length = Number(to)
-    return length === 0 || size === 0 ? 'unsatisfiable' : { first: Math.max(0, size - length), last: size - 1 }
-  }
-  const first = Number(from)
-  if (to !== '' && Number(to) < first) return undefined
-  return first >= size ? 'unsatisfiable' : { first, last: to === '' ? size - 1 : Math.min(Number(to), size - 1) }
-}
-
-/** `If-Range`: by the strong comparison, or the exact date (RFC 9110, section 13.1.5). */
-function isSameVersion(condition: string | undefined, fields: Fields): boolean {
-  if (condition === undefined) return true
-  const isTag = condition.startsWith('"') || condition.startsWith('W/')
-  if (isTag) return !condition.startsWith('W/') && condition === lineOf(fields, 'etag')
-  return condition === lineOf(fields, 'last-modified')
-}

@@ -1,10 +1,11 @@
 import { CacheDirectives } from './cache-directives.ts'
 import { lineOf, listOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
+import { hasContentRange } from './byte-ranges.ts'
 import { parseHttpDate } from './http-date.ts'
 
-/** Statuses that may be stored without being told for how long (RFC 9110, section 15.1); 206 is not understood here. */
-const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
+/** Statuses that may be stored without being told for how long (RFC 9110, section 15.1). */
+const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501])
 /** A tenth of the time since it was last modified, as most caches do (RFC 9111, section 4.2.2), but a day at most. */
 const HEURISTIC_SHARE = 0.1
 const MAX_HEURISTIC_SECONDS = 86_400
@@ -24,6 +25,8 @@ export interface ResponseHead {
 export interface PolicyConditions {
   /** Whether its request said who asks, as by `Authorization`. */
   readonly isAuthorized: boolean
+  /** Whether the handler was shown the range that the client requests, so that a 206 may be stored as a part. */
+  readonly isRange?: boolean | undefined
   /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
   readonly defaultSeconds: number | undefined
   /** How long one may be served stale that does not say so itself, in seconds. */
@@ -63,7 +66,9 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
   const { status, fields } = head
   const targeted = targetedDirectives(fields, conditions.targetedFields)
   const directives = targeted ?? CacheDirectives.of(lineOf(fields, 'cache-control'))
-  if (status < 200 || status === 206 || status === 304) return { refused: `status ${status}` }
+  // 416 is about the range that one client requested.
+  if (status < 200 || status === 304 || status === 416) return { refused: `status ${status}` }
+  if (status === 206 && !(conditions.isRange === true && hasContentRange(fields))) return { refused: 'status 206' }
   if (fields['set-cookie'] !== undefined) return { refused: 'Set-Cookie' }
   // must-understand says that no-store is for those who do not know the status (RFC 9111, section 5.2.2.3).
   const isUnderstood = directives.has('must-understand') && HEURISTICALLY_CACHEABLE.has(status)

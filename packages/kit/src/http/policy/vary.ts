@@ -2,6 +2,15 @@ import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { lineOf, listOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
+import { reducedEncodings, reducedLanguages } from './preferences.ts'
+
+/** What an application can choose from, so that whatever else clients accept makes no difference. */
+export interface VaryRules {
+  /** Its languages, in lower case; `undefined`: not known. */
+  readonly languages: readonly string[] | undefined
+  /** Its content codings, in lower case; `undefined`: not known. */
+  readonly encodings: readonly string[] | undefined
+}
 
 /** Fields whose members are a preference, whatever their order and case (RFC 9110, section 12.5). */
 const PREFERENCES = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language'])
@@ -11,10 +20,41 @@ export function variedFields(fields: Fields, more: readonly string[]): string[] 
   return [...new Set([...listOf(lineOf(fields, 'vary')), ...more])].sort()
 }
 
-/** Which variant a request selects, by its values of these fields: a hash, so that no value can be made up to hit another's. */
-export function variantOf(names: readonly string[], headers: IncomingHttpHeaders): string {
-  const values = names.map((name) => [name, normalised(name, lineOf(headers, name))])
+/**
+ * Which variant a request selects, by its values of these fields: a hash, so that no value can be chosen to match another's.
+ * @param language the language of a response that is looked for, whatever else the client accepts.
+ */
+export function variantOf(
+  names: readonly string[],
+  headers: IncomingHttpHeaders,
+  rules: VaryRules,
+  language?: string,
+): string {
+  const values = names.map((name) => [
+    name,
+    name === 'accept-language' && language !== undefined
+      ? { language }
+      : normalised(name, reducedField(name, lineOf(headers, name), rules)),
+  ])
   return createHash('sha256').update(JSON.stringify(values)).digest('base64url')
+}
+
+/** The preferences of a request, without what the application cannot choose: what is in its key, and what its handler sees. */
+export function reducedPreferences(headers: IncomingHttpHeaders, rules: VaryRules): Record<string, string> {
+  const reduced: Record<string, string> = {}
+  for (const name of ['accept-language', 'accept-encoding']) {
+    const line = lineOf(headers, name)
+    const left = reducedField(name, line, rules)
+    if (left !== undefined && left !== line) reduced[name] = left
+  }
+  return reduced
+}
+
+function reducedField(name: string, line: string | undefined, { languages, encodings }: VaryRules): string | undefined {
+  if (line === undefined) return undefined
+  if (name === 'accept-language' && languages !== undefined) return reducedLanguages(line, languages)
+  if (name === 'accept-encoding' && encodings !== undefined) return reducedEncodings(line, encodings)
+  return line
 }
 
 /** A value without what makes no difference: space around its commas, and the order of preferences. */

@@ -1,8 +1,9 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { noFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
+import type { ContentPart } from '../policy/byte-ranges.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
-import type { StoredRecord } from './stored-record.ts'
+import type { StoredRecord, StoredResponse } from './stored-record.ts'
 
 const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 
@@ -13,8 +14,16 @@ const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord | undefined {
   if (!isObject(head) || head['key'] !== key) return undefined
   switch (head['kind']) {
-    case 'response':
-      return asResponse(head, key, body)
+    case 'response': {
+      const told = asResponse(head, body)
+      // A 206 is no response to a request for the whole.
+      return told === undefined || told.status === 206 ? undefined : { kind: 'response', key, ...told }
+    }
+    case 'partial': {
+      const told = asResponse(head, body)
+      const part = told && asPart(head['part'], told.length)
+      return part === undefined || told?.status !== 206 ? undefined : { kind: 'partial', key, ...told, part }
+    }
     case 'variants': {
       const { names, id } = head
       if (!isListOf(names, (name) => TOKEN.test(name)) || typeof id !== 'string' || id === '') return undefined
@@ -29,7 +38,7 @@ export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord
   }
 }
 
-function asResponse(head: Record<string, unknown>, key: string, body: Buffer): StoredRecord | undefined {
+function asResponse(head: Record<string, unknown>, body: Buffer): Omit<StoredResponse, 'kind' | 'key'> | undefined {
   const { status, removed, receivedMs, compression, length } = head
   const fields = asFields(head['fields'])
   const lifetimes = asLifetimes(head['lifetimes'])
@@ -38,8 +47,17 @@ function asResponse(head: Record<string, unknown>, key: string, body: Buffer): S
   if (!isListOf(removed, (name) => TOKEN.test(name))) return undefined
   if (compression !== 'none' && compression !== 'gzip') return undefined
   if (compression === 'none' && length !== body.length) return undefined
-  const told = { status: status as number, fields, removed, receivedMs, lifetimes }
-  return { kind: 'response', key, ...told, compression, length, body }
+  return { status: status as number, fields, removed, receivedMs, lifetimes, compression, length, body }
+}
+
+function asPart(given: unknown, length: number): ContentPart | undefined {
+  if (!isObject(given)) return undefined
+  const { first, total, isTail } = given
+  if (!Number.isSafeInteger(first) || (first as number) < 0 || typeof isTail !== 'boolean') return undefined
+  const end = (first as number) + length
+  if (total === undefined) return { first: first as number, total, isTail }
+  if (!Number.isSafeInteger(total) || (total as number) < end || isTail !== (total === end)) return undefined
+  return { first: first as number, total: total as number, isTail }
 }
 
 function asFields(given: unknown): Fields | undefined {

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheCore } from '../../engine/engine.ts'
-import type { LoadContext } from '../../engine/load/get-or-set-options.ts'
+import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
+import { lineOf, listOf } from '../fields.ts'
 import { variantKey } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
-import type { StoredResponse } from './stored-record.ts'
+import type { StoredPartial, StoredResponse } from './stored-record.ts'
 
 /** How long it is remembered that the responses of a URL vary: as long as memcached counts. */
 const VARIANTS_TTL: Ttl = '30d'
@@ -33,13 +33,22 @@ export class ResponseStore {
     this.#nowMs = nowMs
   }
 
-  async response(core: CacheCore, lookup: ResponseLookup, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
+  async response(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    fresh: FreshResponse,
+    context: LoadContext,
+  ): Promise<Buffer> {
     const { key, variants, tagKeys } = lookup
     const { status, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const stored: StoredResponse = { kind: 'response', key, status, fields, removed, receivedMs, lifetimes, ...packed }
+    const told = { key, status, fields, removed, receivedMs, lifetimes, ...packed }
+    const { part } = fresh
+    const stored: StoredResponse | StoredPartial =
+      part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
     const seconds = secondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
+    if (variants !== undefined) await this.#storeByLanguage(engine, { ...lookup, key: variants.key }, variants, stored)
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
     if (names.every((name) => known.includes(name))) {
       context.setTtlSeconds(`${seconds}s`)
@@ -50,14 +59,36 @@ export class ResponseStore {
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
       // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new list.
-      await core.writes.set(variants.name, list, VARIANTS_TTL, tagKeys)
+      await engine.set(variants.name, { value: list, ttlSeconds: VARIANTS_TTL, tagKeys })
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
-    const own = variantKey(lookup, id, all)
+    const own = variantKey(lookup, { id, names: all })
     const kept: Ttl = `${seconds + KEPT_STALE_SECONDS}s`
-    await core.writes.set(this.#nameOf(own), encodeRecord({ ...stored, key: own }), kept, tagKeys)
+    await engine.set(this.#nameOf(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
+    await this.#storeByLanguage(engine, lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
     return list
+  }
+
+  /** Stores a response for those too who prefer its language, whatever else they accept. */
+  async #storeByLanguage(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    list: { readonly id: string; readonly names: readonly string[] },
+    stored: StoredResponse | StoredPartial,
+  ): Promise<void> {
+    const languages = listOf(lineOf(stored.fields, 'content-language'))
+    const isOneOf = languages.length === 1 && lookup.varyRules.languages?.includes(languages[0]!) === true
+    if (!isOneOf || stored.kind !== 'response' || !list.names.includes('accept-language')) return
+    const key = variantKey(lookup, list, languages[0])
+    const seconds = secondsLeft(stored.lifetimes)
+    if (seconds > 0) {
+      await engine.set(this.#nameOf(key), {
+        value: encodeRecord({ ...stored, key }),
+        ttlSeconds: `${seconds}s`,
+        tagKeys: lookup.tagKeys,
+      })
+    }
   }
 
   /** That nobody is to wait for another's answer, for so long. */

@@ -2,6 +2,7 @@ import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
+import type { ContentPart } from '../policy/byte-ranges.ts'
 import { asRecord } from './record-shape.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 
@@ -25,8 +26,14 @@ export interface StoredResponse {
   readonly body: Buffer
 }
 
+/** One part of a representation: a 206 as it is kept. It answers requests for ranges within it, and never one for the whole. */
+export interface StoredPartial extends Omit<StoredResponse, 'kind'> {
+  readonly kind: 'partial'
+  readonly part: ContentPart
+}
+
 /** That the responses to a URL vary, by which request fields, and where its variants lie. */
-interface StoredVariants {
+export interface StoredVariants {
   readonly kind: 'variants'
   readonly key: string
   readonly names: readonly string[]
@@ -43,7 +50,7 @@ interface HitForPass {
 }
 
 /** What lies under a key of the response cache. */
-export type StoredRecord = StoredResponse | StoredVariants | HitForPass
+export type StoredRecord = StoredResponse | StoredPartial | StoredVariants | HitForPass
 
 const HEAD_LENGTH_BYTES = 4
 const WORTH_COMPRESSING_BYTES = 1024
@@ -88,7 +95,7 @@ export async function packBody(fields: Fields, body: Buffer): Promise<Packed> {
 }
 
 /** The body as its handler gave it; `undefined` if it cannot be unpacked, or not to the length that is told. */
-export async function unpackBody({ compression, length, body }: StoredResponse): Promise<Buffer | undefined> {
+export async function unpackBody({ compression, length, body }: Packed): Promise<Buffer | undefined> {
   if (compression === 'none') return body
   try {
     const unpacked = await decompress(body, { maxOutputLength: Math.max(1, length) })

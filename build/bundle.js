@@ -1,0 +1,131 @@
+/**
+ * Makes `dist`, which is published, of what `tsc -b` has compiled: a few files in place of hundreds, since a process that imports hundreds of small files waits
+ * for them. docs/decisions/0023-commonjs-beside-esm.md says what is in `dist`, and why.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { rolldown } from 'rolldown'
+import { bundledLicences } from './bundled-licences.js'
+import { writeDeclarations } from './declarations.js'
+import { entryFields, publicPackages } from './packages.js'
+
+/** The command lines: not exported, and started by the files in `bin`. */
+const COMMAND_LINES = { 'memcache-ts': 'cli/main.js', 'memcache-ts-server': 'cli.js' }
+
+/**
+ * Dependencies of which a package uses a small part: that part is bundled, and they are not installed. lru-cache alone is larger than all packages of ours.
+ */
+const BUNDLED =
+  /^(lru-cache|structured-headers|commander|cli-table3|string-width|strip-ansi|ansi-regex|emoji-regex|is-fullwidth-code-point)(\/|$)/
+
+const FORMATS = {
+  // Readable: this is what Node loads, and what a debugger shows.
+  esm: { dir: 'dist', minify: { compress: false, mangle: false, codegen: { removeWhitespace: false } } },
+  // Small: jest and other tools that cannot load ESM take it. The names of functions and classes stay.
+  cjs: {
+    dir: 'dist/cjs',
+    minify: { compress: { keepNames: { function: true, class: true } }, mangle: { keepNames: true } },
+  },
+}
+
+/** CommonJS has no `import.meta`, and is one folder deeper. */
+const packageFolderOfCommonJs = {
+  name: 'package-folder',
+  load(id) {
+    if (!id.endsWith('/package-folder.js')) return undefined
+    return `import { join } from 'node:path'\nexport const PACKAGE_FOLDER = join(__dirname, '../..')\n`
+  },
+}
+
+const BUILDER = versionOfBuilder()
+for (const each of publicPackages()) {
+  checkEntryFields(each)
+  if (!isUpToDate(each.folder)) await bundle(each)
+}
+
+/** @param {import('./packages.js').Package} of */
+async function bundle({ name, folder, manifest, entries }) {
+  rmSync(join(folder, 'dist'), { recursive: true, force: true })
+  const input = Object.fromEntries(entries.map(({ file, source }) => [file, compiledOf(folder, source)]))
+  const commandLine = COMMAND_LINES[name]
+  const modules = new Set()
+  for (const [format, { dir, minify }] of Object.entries(FORMATS)) {
+    if (commandLine !== undefined && format === 'esm') input.cli = join(folder, 'compiled', commandLine)
+    else delete input.cli
+    const build = await rolldown({
+      input,
+      platform: 'node',
+      external: (id) => !id.startsWith('.') && !id.startsWith('/') && !BUNDLED.test(id),
+      plugins: format === 'cjs' ? [packageFolderOfCommonJs] : [],
+      onLog(level, log) {
+        throw new Error(`${name}: ${level}: ${log.message}`)
+      },
+    })
+    const { output } = await build.write({
+      dir: join(folder, dir),
+      format,
+      minify,
+      comments: false,
+      // Flat, so that the package's folder is one above every file: package-folder.ts relies on it.
+      entryFileNames: '[name].js',
+      chunkFileNames: '[name].js',
+      keepNames: true,
+      esModule: true,
+      exports: 'named',
+      externalLiveBindings: false,
+      generatedCode: { symbols: false },
+      // jest can `require`, and has no `import()`.
+      dynamicImportInCjs: false,
+    })
+    await build.close()
+    for (const file of output) for (const module of file.moduleIds ?? []) modules.add(module)
+  }
+  writeFileSync(join(folder, 'dist/cjs/package.json'), '{ "type": "commonjs" }\n')
+  writeDeclarations(folder, entries, manifest)
+  const licences = bundledLicences([...modules])
+  if (licences !== '') writeFileSync(join(folder, 'dist/LICENSES.md'), licences)
+  writeFileSync(stampOf(folder), versionOf(folder))
+}
+
+/** @param {string} folder @param {string} source */
+function compiledOf(folder, source) {
+  return join(folder, source.replace(/^src\//, 'compiled/').replace(/\.ts$/, '.js'))
+}
+
+/** @param {import('./packages.js').Package} of */
+function checkEntryFields(of) {
+  for (const [field, expected] of Object.entries(entryFields(of))) {
+    if (JSON.stringify(of.manifest[field]) === JSON.stringify(expected)) continue
+    const path = relative(process.cwd(), join(of.folder, 'package.json'))
+    throw new Error(`${path}: "${field}" does not name the files that are built; npm run entries writes it`)
+  }
+}
+
+/** How this build bundles, as a hash. */
+function versionOfBuilder() {
+  const hash = createHash('sha256')
+  for (const file of ['bundle.js', 'bundled-licences.js', 'declarations.js', 'packages.js'])
+    hash.update(readFileSync(new URL(file, import.meta.url)))
+  return hash.digest('hex')
+}
+
+/** What is bundled: `tsc -b` writes its file when it has compiled something. @param {string} folder */
+function versionOf(folder) {
+  const read = (file) => readFileSync(join(folder, file), 'utf8')
+  return `${BUILDER}\n${read('package.json')}\n${read('compiled/.tsbuildinfo')}`
+}
+
+/** @param {string} folder */
+function stampOf(folder) {
+  return join(folder, 'compiled/.bundled')
+}
+
+/** @param {string} folder */
+function isUpToDate(folder) {
+  return (
+    existsSync(join(folder, 'dist/types')) &&
+    existsSync(stampOf(folder)) &&
+    readFileSync(stampOf(folder), 'utf8') === versionOf(folder)
+  )
+}

@@ -1,0 +1,18 @@
+/**
+ * For packages that connect the kit to a framework, as memcache-ts-nestjs does: what is behind the decorators and the option checks. Not for
+ * applications; it may change with each version.
+ */
+export { peekDefaultMemcache } from '../default-memcache.ts'
+export { MEMCACHE_OPTIONS } from '../memcache-options.ts'
+export { KeyPrefix } from '../engine/cache-key.ts'
+export { requireOptions, requireTags, requireType } from '../option-types.ts'
+export { bindCache } from '../declare/define-cache.ts'
+export { claimClass, configOf, configureClass, requireCacheChoice } from '../declare/decorators/cache-config.ts'
+export { processMethodsOf } from '../declare/decorators/class-owner.ts'
+export { cacheEvictMethod } from '../declare/decorators/cache-evict.ts'
+export { cachePutMethod } from '../declare/decorators/cache-put.ts'
+export { cachedMethod } from '../declare/decorators/cached.ts'
+export type { CacheSource, DecoratorKind } from '../declare/decorators/cache-source.ts'
+export { deferResponse, isDiscarded, withdrawField } from '../deferred/deferred-response.ts'
+export type { AnyResponse, DeferredFailure } from '../deferred/deferred-response.ts'
+export { checkOptions, exptimeOf, joinKey, systemClock, ttlToSeconds } from 'memcache-ts-protocol'

@@ -1,0 +1,6 @@
+export { cacheHandler } from './cache-handler.ts'
+export type { CacheHandlerOptions } from './cache-handler.ts'
+export { ResponseCache } from './response-cache.ts'
+export type { HttpExchange } from './response-lookup.ts'
+export { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './response-cache-options.ts'
+export type { ResponseCacheOptions } from './response-cache-options.ts'
