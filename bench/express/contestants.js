@@ -50,17 +50,20 @@ function redisSessions({ redis }) {
   })
 }
 
+/** A middleware that waits for a page's data. */
+function reading(read) {
+  return async (req, res, next) => {
+    JSON.parse(await read())
+    next()
+  }
+}
+
 /** What every session in memcached takes at least: Express, and one get. */
 async function oneGet({ memcached }) {
   const { memcache } = await import('memcache-ts')
   const { client } = memcache({ servers: memcached, timeoutMs: 5000 })
   await client.set('page', JSON.stringify({ user: USER }))
-  return plainApp((req, res, next) => {
-    client.get('page').then((value) => {
-      JSON.parse(value)
-      next()
-    }, next)
-  })
+  return plainApp(reading(() => client.get('page')))
 }
 
 /** The same of redis. */
@@ -69,12 +72,7 @@ async function oneRedisGet({ redis }) {
   const client = createClient({ url: `redis://${redis}` })
   await client.connect()
   await client.set('page', JSON.stringify({ user: USER }))
-  return plainApp((req, res, next) => {
-    client.get('page').then((value) => {
-      JSON.parse(value)
-      next()
-    }, next)
-  })
+  return plainApp(reading(() => client.get('page')))
 }
 
 /** The applications that are measured, each with its peers' documented settings; opened with the servers' addresses. */
