@@ -8,7 +8,8 @@ const { MemcachedClient } = await import('memcache-ts-client')
 
 // In a process of its own: what the server runs is no part of the flow.
 const server = await launchServer()
-const client = new MemcachedClient(server.address)
+// A time limit that does not end here: only the first call on a connection sets its timer.
+const client = new MemcachedClient({ servers: server.address, timeoutMs: 60_000 })
 await client.set('key', 'value', 60)
 await client.get('key')
 const files = await filesOf(() => client.get('key'))

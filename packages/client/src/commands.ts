@@ -9,7 +9,7 @@ import { Chunks, LIST } from './chunks.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ItemLimits } from './item-limits.ts'
 import { fragmentOf, Joins } from './joins.ts'
-import { nameOf } from './key-name.ts'
+import { nameOf } from './client-key.ts'
 import { KeyOrder } from './key-order.ts'
 import { MultiGet } from './multi-get.ts'
 import type { MultiGetWish } from './multi-get.ts'
@@ -17,7 +17,7 @@ import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
 import type { ArithmeticRequest, CounterAnswer } from './operations/arithmetic-operation.ts'
 import { DeleteOperation } from './operations/delete-operation.ts'
 import type { DeleteRequest, DeleteStatus } from './operations/delete-operation.ts'
-import type { GetCall } from './operations/get-batch.ts'
+import type { GetCall } from './operations/key-list-operation.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import type { MultiResult } from './operations/multi-result.ts'
@@ -77,7 +77,7 @@ export class Commands {
 
   /** A value alone; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
-    if (isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
+    if (typeof key !== 'string' && isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
     if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
     return new Promise((resolve, reject) => {
       checkCall(options)

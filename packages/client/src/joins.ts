@@ -5,12 +5,13 @@ import type { StepOptions } from './call-deadline.ts'
 import { isBytes } from './client-key.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { WireKey } from './client-key.ts'
+import { readValue } from './operations/operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
 import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
-import { messageOf } from './values/value-codec.ts'
+import { messageOf } from './errors.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
 /** The lifetime of a value that had to be restored: its own is not told by the classic text protocol. */
@@ -133,7 +134,7 @@ export class Joins {
 
   #isReadable(bytes: Buffer, clientFlags: number): boolean {
     try {
-      this.#values.read(bytes, 0, bytes.length, clientFlags, false)
+      readValue(this.#values, bytes, 0, bytes.length, clientFlags, false)
       return true
     } catch {
       return false

@@ -14,14 +14,11 @@ import type { Waiter } from './operations/waiter.ts'
 export class KeyOrder {
   /** The calls that wait, by the key on which a call of several steps is under way. */
   readonly #lanes = new Map<string, Turn[]>()
+  /** Whether no call of several steps is under way. */
+  isIdle = true
   readonly #timer = new DeadlineTimer(() => this.#expire())
   readonly #idle: (() => void)[] = []
   readonly #borrowed = new BorrowedReads()
-
-  /** Whether no call of several steps is under way. */
-  get isIdle(): boolean {
-    return this.#lanes.size === 0
-  }
 
   /** Whether calls on a key have to wait. A write asks `isBusyForWrite`. */
   isBusy(key: WireKey): boolean {
@@ -60,7 +57,7 @@ export class KeyOrder {
       }
     }
     if (waiting === undefined) {
-      this.#lanes.set(lane, [])
+      this.#begin(lane)
       return steps()
     }
     return new Promise((resolve, reject) => {
@@ -77,8 +74,13 @@ export class KeyOrder {
   #waitFor(reads: Promise<unknown>, lane: string): void {
     // The first of the calls that are waiting already waits for them: batches leave out a key that is busy.
     if (this.#lanes.has(lane)) return
-    this.#lanes.set(lane, [])
+    this.#begin(lane)
     void reads.then(() => this.#next(lane))
+  }
+
+  #begin(lane: string): void {
+    this.#lanes.set(lane, [])
+    this.isIdle = false
   }
 
   #wait(waiting: Turn[], turn: Turn): void {
@@ -94,7 +96,8 @@ export class KeyOrder {
       if (turn.begin() && turn.isAlone) return
     }
     this.#lanes.delete(lane)
-    if (this.#lanes.size > 0) return
+    this.isIdle = this.#lanes.size === 0
+    if (!this.isIdle) return
     this.#timer.clear()
     for (const resolve of this.#idle.splice(0)) resolve()
   }

@@ -31,7 +31,7 @@ import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts
 import { ServerCommands } from './server-commands.ts'
 import { readStatistics } from './server-statistics.ts'
 import type { ServerStatistics } from './server-statistics.ts'
-import { Tracing } from './tracing.ts'
+import { operationChannel, Tracing } from './tracing.ts'
 
 /** Events of a `MemcachedClient`; it never emits `error`. */
 export interface MemcachedClientEvents {
@@ -104,11 +104,16 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#options.prefix
   }
 
+  /** Whether operations may begin at once, without `Tracing.run`. */
+  get #isDirect(): boolean {
+    return this.#opening.isOpen && !operationChannel.hasSubscribers
+  }
+
   // Retrieval
 
   /** The value of a key; `undefined` is a miss, `null` a stored null. */
   get<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<Value | undefined> {
-    if (this.#tracing.isIdle) return this.#commands.get(key, options)
+    if (this.#isDirect) return this.#commands.get(key, options)
     return this.#tracing.run('get', key, options, (options) => this.#commands.get(key, options))
   }
 
@@ -144,7 +149,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiGetResult<Given, Value>> {
-    if (this.#tracing.isIdle) return this.#commands.getMulti(keys, options)
+    if (this.#isDirect) return this.#commands.getMulti(keys, options)
     return this.#tracing.run(
       'getMulti',
       keys,
@@ -173,7 +178,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Stores a value. Without a lifetime it stays until it is evicted. */
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
-    if (this.#tracing.isIdle) {
+    if (this.#isDirect) {
       return this.#answered(commands.store(key, value, 'set', ttl, undefined, options, nothing), options)
     }
     const set = this.#tracing.run('set', key, options, (options) =>

@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { startCall } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
-import { nameOf } from './key-name.ts'
+import { nameOf } from './client-key.ts'
 import type { Opening } from './discovery/opening.ts'
 import type { Dispatcher } from './dispatcher.ts'
 
@@ -25,7 +25,7 @@ export interface OperationContext {
 export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
 
 /** For any tracer; nothing is made while nobody listens. */
-const channel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
+export const operationChannel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
 /**
  * The way of every operation into the client: past those who listen, and, where servers are still being found, after that. A
@@ -42,11 +42,6 @@ export class Tracing {
     this.#defaultTimeoutMs = defaultTimeoutMs
   }
 
-  /** Whether operations may begin at once, without `run`. */
-  get isIdle(): boolean {
-    return this.#opening.isOpen && !channel.hasSubscribers
-  }
-
   /**
    * Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too.
    * @param begin is handed the options of the call, less the time that it has waited.
@@ -59,10 +54,10 @@ export class Tracing {
     many = false,
   ): Promise<Result> {
     if (!this.#opening.isOpen) return this.#afterOpening(operation, keys, options, begin, many)
-    if (!channel.hasSubscribers) return beginOrReject(begin, options)
+    if (!operationChannel.hasSubscribers) return beginOrReject(begin, options)
     const list = keys === undefined ? [] : ((many ? keys : [keys]) as readonly ClientKey[])
     const context: OperationContext = { operation, keys: namesOf(list), server: this.#serverOf(list, options) }
-    return channel.tracePromise(() => beginOrReject(begin, options), context)
+    return operationChannel.tracePromise(() => beginOrReject(begin, options), context)
   }
 
   async #afterOpening<Result, Options extends CallOptions>(

@@ -21,8 +21,8 @@ export {
 } from './errors.ts'
 export type { MemcacheErrorCode, MemcacheErrorDetails } from './errors.ts'
 export { blockMemory } from './block-memory.ts'
-export { FrameReader, NONE, STOP } from './frame-reader.ts'
-export type { FrameHandler } from './frame-reader.ts'
+export { FrameReader, NONE, STOP } from './framing.ts'
+export type { FrameHandler } from './framing.ts'
 export {
   DEFAULT_ITEM_MAX_BYTES,
   DEFAULT_PORT,
@@ -69,7 +69,7 @@ export {
   writeNumber,
   writeRequestKey,
   writeWord,
-} from './line-writer.ts'
+} from './framing.ts'
 export { writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag-writer.ts'
 export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
 export { formatAuth, formatFlushAll, formatStats, formatVerbosity, formatVersion } from './text/request-formatter.ts'

@@ -34,6 +34,8 @@ export interface ReplyTarget {
 export class ReplyWriter {
   /** Replies are written here, from `at` on; `room` makes sure that a line fits. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  /** The bytes of `buffer`. */
+  view: DataView = viewOf(this.buffer)
   at = 0
   /** Bytes written to streams. */
   bytesWritten = 0
@@ -126,7 +128,7 @@ export class ReplyWriter {
     const length = this.#store.valueLength(item)
     if (length <= COPY_BYTES && !this.#store.isChained(item)) {
       if (this.buffer.length - this.at < length + 2) this.#startBuffer()
-      this.#store.copyValue(item, this.buffer, this.at)
+      this.#store.copyValue(item, this, this.at)
       this.at += length
     } else if (this.#canPin) {
       this.#store.pin(item)
@@ -152,7 +154,7 @@ export class ReplyWriter {
   /** Forgets the replies since `mark`: an error takes their place. */
   rewind(mark: ReplyMark): void {
     for (const item of this.#pinned.splice(mark.pinned)) this.#store.unpin(item)
-    this.buffer = mark.buffer
+    this.#useBuffer(mark.buffer)
     this.at = mark.at
     this.#from = mark.from
     this.#parts.length = mark.parts
@@ -204,7 +206,7 @@ export class ReplyWriter {
     })
     stream.uncork()
     // Unless the kernel took it all, the buffer is part of a write that is still to come.
-    if (!target.copiesOnWrite || stream.writableLength > 0) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    if (!target.copiesOnWrite || stream.writableLength > 0) this.#useBuffer(Buffer.allocUnsafeSlow(BUFFER_BYTES))
   }
 
   #flushBuffer({ stream, copiesOnWrite }: ReplyTarget): void {
@@ -217,7 +219,7 @@ export class ReplyWriter {
     }
     this.at = 0
     stream.write(buffer.subarray(0, at))
-    if (stream.writableLength > 0) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    if (stream.writableLength > 0) this.#useBuffer(Buffer.allocUnsafeSlow(BUFFER_BYTES))
   }
 
   #appendPart(part: Buffer): void {
@@ -233,12 +235,21 @@ export class ReplyWriter {
     this.#from = this.at
   }
 
+  #useBuffer(buffer: Buffer): void {
+    this.buffer = buffer
+    this.view = viewOf(buffer)
+  }
+
   #startBuffer(): void {
     this.#finishPart()
-    this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    this.#useBuffer(Buffer.allocUnsafeSlow(BUFFER_BYTES))
     this.at = 0
     this.#from = 0
   }
+}
+
+function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length)
 }
 
 /** See `ReplyWriter.mark`. */

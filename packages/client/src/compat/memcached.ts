@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { MemcacheKeyError, MemcacheTooLargeError } from 'memcache-ts-protocol'
-import { hashedKey } from '../hashed-key.ts'
+import { hashedKey } from '../client-key.ts'
 import { MemcachedClient } from '../memcached-client.ts'
 import { npmMemcachedCodec } from '../values/presets/npm-memcached.ts'
 import { cannotWrite } from '../values/presets/preset.ts'

@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream'
 // Not the global one, which fake timers replace.
 import { setImmediate } from 'node:timers'
 import {
@@ -12,27 +11,24 @@ import {
   MemcacheQueueError,
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
-import { textOf } from '../as-memcache-error.ts'
+import { errorForKey, messageOf } from '../errors.ts'
+import { GetBatch } from '../operations/key-list-operation.ts'
+import type { GetCall } from '../operations/key-list-operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
-import { errorForKey } from '../operations/error-for-key.ts'
-import { GetBatch } from '../operations/get-batch.ts'
-import type { GetCall } from '../operations/get-batch.ts'
 import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
+import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState } from './connection-contract.ts'
-
 import { DeadlineTimer } from './deadline-timer.ts'
-import { Drain, PendingOperations } from './pending-operations.ts'
-import { isReactionToResponse, RequestBuffer, responseComes } from './request-buffer.ts'
 import { Retries } from './retries.ts'
 import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import type { HandshakeFailure } from './handshake-plan.ts'
-import { IdleTimer } from './idle-timer.ts'
-import { endStream, keepAlive, openStream } from './open-stream.ts'
+import { Drain, IdleTimer } from './idle.ts'
+import { isReactionToResponse, Link, responseComes } from './link.ts'
 
 /** A turn of the loop that took longer than this is no part of an operation's time. */
 const LONG_TURN_MS = 5
@@ -52,12 +48,10 @@ export class Connection implements ResponseSink {
   readonly #address: ServerAddress
   readonly #options: ConnectionOptions
   readonly #observer: ConnectionObserver
-  readonly #requests = new RequestBuffer()
   readonly #pending: PendingOperations
   #openBatch: GetBatch | undefined
   #state: ConnectionState = 'idle'
-  #stream: Duplex | undefined
-  #copiesOnWrite = false
+  #link: Link | undefined
   #protocol: Protocol
   #reader: ResponseReader | undefined
   #flushScheduled = false
@@ -199,7 +193,7 @@ export class Connection implements ResponseSink {
     }
     this.#state = 'closed'
     this.#retries.stop()
-    this.#dropStream()
+    this.#dropLink()
     this.#failAll(new MemcacheClosedError('this client was closed', { server: this.server }))
   }
 
@@ -214,43 +208,27 @@ export class Connection implements ResponseSink {
     this.#reader = reader
     // The handshake is part of connecting: a server that accepts a connection and says nothing is away.
     this.#limitConnecting(this.#options.connectTimeoutMs)
-    const opened = (): void => {
-      if (this.#reader === reader) void this.#shakeHands(reader)
-    }
-    const received = (buffer: Buffer, length: number): void => {
-      if (this.#reader === reader) this.#receive(buffer, length)
-    }
     try {
-      const { stream, copiesOnWrite } = openStream(this.#address, this.#options.tls, opened, received)
-      this.#adoptStream(stream)
-      this.#copiesOnWrite = copiesOnWrite
+      this.#link = new Link(this.#address, this.#options.tls, {
+        opened: () => void this.#shakeHands(reader),
+        received: (buffer, length) => this.#receive(buffer, length),
+        gone: (cause) => this.#lost(cause),
+      })
     } catch (cause) {
-      this.#fail(new MemcacheConnectionError(`${server} cannot be reached: ${textOf(cause)}`, { server, cause }))
+      this.#fail(new MemcacheConnectionError(`${server} cannot be reached: ${messageOf(cause)}`, { server, cause }))
       return
     }
     // Where it is tried in the background, nobody waits for it.
     if (this.#state === 'down') {
       this.#connectTimer?.unref()
-      keepAlive(this.#stream, false)
+      this.#link.keepAlive(false)
     }
-  }
-
-  #adoptStream(stream: Duplex): void {
-    this.#stream = stream
-    const gone = (cause?: Error): void => {
-      if (this.#stream === stream) this.#lost(cause)
-    }
-    stream.once('error', gone)
-    // A second error of a stream that is already given up must not crash anybody.
-    stream.on('error', () => {})
-    stream.once('end', () => gone())
-    stream.once('close', () => gone())
   }
 
   async #shakeHands(reader: ResponseReader): Promise<void> {
     try {
       const protocol = await this.#plan.shakeHands({
-        request: (request) => this.#ask(request),
+        request: (request) => this.#ask(request, reader),
         asksForMeta: () => this.#limitConnecting(Math.min(META_ANSWER_MS, this.#options.connectTimeoutMs)),
         redact: (said) => this.redact(said),
       })
@@ -291,17 +269,19 @@ export class Connection implements ResponseSink {
       this.#fail(error, isRefused)
       return
     }
-    this.#dropStream()
+    this.#dropLink()
     this.#pending.failWritten(error)
     this.#open()
   }
 
-  /** Sends a request of the handshake. */
-  #ask(request: LinesRequest): Promise<string[]> {
+  /** Sends a request of the handshake, unless its stream is gone: the next one has a handshake of its own. */
+  #ask(request: LinesRequest, reader: ResponseReader): Promise<string[]> {
+    const { server } = this
     return new Promise((resolve, reject) => {
+      if (this.#reader !== reader) throw new MemcacheConnectionError(`${server} closed the connection`, { server })
       const operation = new LinesOperation(request, undefined, resolve, reject)
       operation.deadline = Infinity
-      this.#protocol.write(operation, this.#requests)
+      this.#protocol.write(operation, this.#link!.requests)
       this.#pending.addWritten(operation)
       this.#pending.addCallers(1)
       this.#flush()
@@ -340,7 +320,7 @@ export class Connection implements ResponseSink {
     }
     const isMidResponse = this.#reader!.isMidResponse
     const wasAwaited = this.#pending.callers > 0
-    this.#dropStream()
+    this.#dropLink()
     this.#state = 'idle'
     if (this.#closing) this.#failAll(error)
     else this.#pending.repeatReads(error, isMidResponse)
@@ -355,7 +335,7 @@ export class Connection implements ResponseSink {
 
   /** Drops the connection; the next operation makes a new one. */
   #drop(error: MemcacheError | undefined): void {
-    this.#dropStream()
+    this.#dropLink()
     if (this.#state === 'ready') this.#state = 'idle'
     if (error !== undefined) this.#failAll(error)
     this.#observer.disconnected(error)
@@ -369,7 +349,7 @@ export class Connection implements ResponseSink {
   #fail(error: MemcacheError, isRefused = false): void {
     if (this.#state === 'closed') return
     const wasDown = this.#state === 'down'
-    this.#dropStream()
+    this.#dropLink()
     this.#retries.reason = error
     this.#isRefused = isRefused
     this.#state = 'down'
@@ -408,16 +388,15 @@ export class Connection implements ResponseSink {
     }
   }
 
-  #dropStream(): void {
+  #dropLink(): void {
     this.#connectTimer?.clear()
     this.#idleTimer.stop()
-    const stream = this.#stream
-    this.#stream = undefined
+    const link = this.#link
+    this.#link = undefined
     this.#reader?.stop()
     this.#reader = undefined
-    this.#requests.clear()
     this.#openBatch = undefined
-    if (stream !== undefined) endStream(stream)
+    link?.end()
   }
 
   #failAll(error: MemcacheError): void {
@@ -430,8 +409,8 @@ export class Connection implements ResponseSink {
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number, callers: number): void {
-    if (this.#pending.addCallers(callers)) keepAlive(this.#stream, true)
-    this.#deadlines.by(deadline)
+    if (this.#pending.addCallers(callers)) this.#link?.keepAlive(true)
+    if (deadline < this.#deadlines.deadline) this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
       if (!this.#flushScheduled) this.#scheduleFlush()
     } else if (this.#state === 'idle') {
@@ -441,7 +420,7 @@ export class Connection implements ResponseSink {
 
   /** Writes an operation's request; returns false, the operation having failed, where there are no words for it. */
   #write(operation: Operation): boolean {
-    const requests = this.#requests
+    const { requests } = this.#link!
     requests.begin()
     try {
       this.#protocol.write(operation, requests)
@@ -452,7 +431,7 @@ export class Connection implements ResponseSink {
       operation.fail(
         error instanceof MemcacheError
           ? errorForKey(error, key, false)
-          : new MemcacheOptionError(`the request cannot be written: ${textOf(error)}`, { key, cause: error }),
+          : new MemcacheOptionError(`the request cannot be written: ${messageOf(error)}`, { key, cause: error }),
       )
       return false
     }
@@ -477,12 +456,11 @@ export class Connection implements ResponseSink {
     this.#flushScheduled = false
     this.#postpone()
     if (this.#state === 'ready') this.#closeBatch()
-    if (this.#stream === undefined || this.#requests.isEmpty || this.#stream.destroyed) return
     try {
-      this.#requests.flush(this.#stream, this.#copiesOnWrite)
+      this.#link?.flush()
     } catch (error) {
       // A stream of the caller's making.
-      this.#lost(error instanceof Error ? error : new Error(textOf(error)))
+      this.#lost(error instanceof Error ? error : new Error(messageOf(error)))
     }
   }
 
@@ -494,7 +472,7 @@ export class Connection implements ResponseSink {
     try {
       this.#reader!.push(buffer, 0, length)
     } catch (error) {
-      this.desync(`${this.server} sent what cannot be read: ${textOf(error)}`)
+      this.desync(`${this.server} sent what cannot be read: ${messageOf(error)}`)
     }
     if (this.#pending.callers === 0) this.#rest()
     else if (this.#drain.isAwaited) this.#endDrainUnlessAwaited()
@@ -521,7 +499,7 @@ export class Connection implements ResponseSink {
 
   /** Nobody waits: the connection no longer keeps the process alive. */
   #rest(): void {
-    keepAlive(this.#stream, false)
+    this.#link?.keepAlive(false)
     if (this.#drain.isAwaited) this.#drain.end()
   }
 

@@ -9,7 +9,8 @@ const MAX_GRACE_MS = 1000
 export class DeadlineTimer {
   readonly #expire: () => void
   #timer: LongTimer | undefined
-  #deadline = Infinity
+  /** The next deadline; a later one need not be handed to `by`. */
+  deadline = Infinity
 
   /** @param expire is called when a deadline may have passed; what still waits is to be handed to `by` again. */
   constructor(expire: () => void) {
@@ -18,9 +19,9 @@ export class DeadlineTimer {
 
   /** Something is to be looked at by this time, in the milliseconds of `performance.now()`. */
   by(deadline: number): void {
-    if (deadline >= this.#deadline) return
+    if (deadline >= this.deadline) return
     this.#timer?.clear()
-    this.#deadline = deadline
+    this.deadline = deadline
     this.#wait(deadline)
   }
 
@@ -28,7 +29,7 @@ export class DeadlineTimer {
   clear(): void {
     this.#timer?.clear()
     this.#timer = undefined
-    this.#deadline = Infinity
+    this.deadline = Infinity
   }
 
   #wait(until: number): void {
@@ -42,12 +43,12 @@ export class DeadlineTimer {
   #fire(due: number): void {
     const now = performance.now()
     const lateMs = now - due
-    const graceMs = Math.min(lateMs, this.#deadline + MAX_GRACE_MS - now)
+    const graceMs = Math.min(lateMs, this.deadline + MAX_GRACE_MS - now)
     if (lateMs >= BLOCKED_MS && graceMs > 0) {
       this.#wait(now + graceMs)
       return
     }
-    this.#deadline = Infinity
+    this.deadline = Infinity
     this.#expire()
   }
 }

@@ -10,16 +10,12 @@ import type { Waiter } from '../operations/waiter.ts'
  * response, each for its own time, and are rejected with its error while it fails. Once closed, it rejects every call.
  */
 export class Opening {
-  #isOpen = false
+  /** Whether calls may begin. */
+  isOpen = false
   /** Why calls are rejected at once; `undefined` while they may wait. */
   #refusal: MemcacheError | undefined
   readonly #waiters = new Set<OpeningWaiter>()
   readonly #timer = new DeadlineTimer(() => this.#expire())
-
-  /** Whether calls may begin. */
-  get isOpen(): boolean {
-    return this.#isOpen
-  }
 
   /** Discovery asks: calls wait for it. */
   wait(): void {
@@ -30,14 +26,14 @@ export class Opening {
   open(): void {
     if (this.#refusal instanceof MemcacheClosedError) return
     this.#refusal = undefined
-    this.#isOpen = true
+    this.isOpen = true
     for (const waiter of this.#waiters) waiter.pass()
     this.#clear()
   }
 
   /** Discovery has failed: those that wait are rejected, and later calls too until it asks again. */
   fail(error: MemcacheError): void {
-    if (this.#isOpen || this.#refusal instanceof MemcacheClosedError) return
+    if (this.isOpen || this.#refusal instanceof MemcacheClosedError) return
     this.#refusal = error
     for (const waiter of this.#waiters) waiter.fail(error)
     this.#clear()
@@ -45,7 +41,7 @@ export class Opening {
 
   /** The client was closed: calls that wait are rejected, and so are all later ones. */
   close(): void {
-    this.#isOpen = false
+    this.isOpen = false
     this.fail(new MemcacheClosedError('this client was closed'))
   }
 

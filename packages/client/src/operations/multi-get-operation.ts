@@ -1,8 +1,9 @@
 import { CallDeadline } from '../call-deadline.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import { decodeError, stepError } from './decode-error.ts'
+import { decodeError, stepError } from '../errors.ts'
 import { KeyListOperation } from './key-list-operation.ts'
+import { readValue } from './operation.ts'
 
 /** What becomes of the answer to a list of keys. */
 export interface MultiGetSink<Given> {
@@ -52,7 +53,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     const given = this.given[index]!
     const { casUnique } = this
     try {
-      const value = this.#reader.read(buffer, start, end, clientFlags, owned)
+      const value = readValue(this.#reader, buffer, start, end, clientFlags, owned)
       if (!(value instanceof ValueInChunks)) this.#sink.hit(given, value, clientFlags, casUnique)
       else this.#step(index, this.#gather(given, value, clientFlags, casUnique))
     } catch (error) {

@@ -1,7 +1,7 @@
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { asMemcacheError } from '../as-memcache-error.ts'
+import { asMemcacheError } from '../errors.ts'
 import type { CallOptions, ClientKey } from '../call-options.ts'
-import { nameOrKindOf } from '../key-name.ts'
+import { nameOrKindOf } from '../client-key.ts'
 
 /** The results of a call on many keys, by the keys as they were given. What failed for one key costs the others nothing. */
 export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Result> {

@@ -1,5 +1,9 @@
+import { ClientFlags, MemcacheTimeoutError } from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
 import type { CallDeadline } from '../call-deadline.ts'
+import { errorForKey } from '../errors.ts'
 import type { LineCodec } from '../protocols/line/line-codec.ts'
+import type { ValueReader } from '../values/value-codec.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
@@ -77,5 +81,245 @@ export abstract class Operation implements Waiter {
     this.settled = true
     if (this.signal !== undefined) unwatch(this)
     return true
+  }
+}
+
+/** Reads a value where it was received; one that lies in chunks is a `ValueInChunks`. Parameters as those of `ValueReader.read`. */
+export function readValue(
+  reader: ValueReader,
+  buffer: Buffer,
+  start: number,
+  end: number,
+  clientFlags: number,
+  owned: boolean,
+): unknown {
+  if (clientFlags === ClientFlags.chunks && reader.readChunks !== undefined)
+    return reader.readChunks(buffer, start, end)
+  return reader.read(buffer, start, end, clientFlags, owned)
+}
+
+/** The result of a look at the deadlines. */
+export interface Expiry {
+  /** The next deadline; `Infinity` when nothing waits. */
+  readonly next: number
+  /** Why the connection is to be given up, if it is. */
+  readonly reason: MemcacheTimeoutError | undefined
+  /** Whether not a byte has come in a whole timeout, rather than the answers of other operations. */
+  readonly isSilent: boolean
+}
+
+/** What waits on a connection: the operations that were written, in the order of their responses, and those that the handshake holds back. */
+export class PendingOperations {
+  readonly #server: string
+  readonly #timeoutMs: number
+  readonly #written = new OperationQueue()
+  readonly #unwritten = new OperationQueue()
+  #callers = 0
+  #writes = 0
+
+  /** @param timeoutMs how long a server may be silent while it is asked. */
+  constructor(server: string, timeoutMs: number) {
+    this.#server = server
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** How many callers wait, or have given up without an answer having come yet. */
+  get callers(): number {
+    return this.#callers
+  }
+
+  /** Whether a write is under way, or may be: one that was given up may still be carried out. */
+  get isWriting(): boolean {
+    return this.#writes > 0
+  }
+
+  /** Whether a caller waits who has not given up. */
+  get isAwaited(): boolean {
+    for (const operation of this.#written) if (!operation.settled) return true
+    for (const operation of this.#unwritten) if (!operation.settled) return true
+    return false
+  }
+
+  /** Whether a caller waits who has no time limit. */
+  get isAwaitedForEver(): boolean {
+    for (const operation of this.#written) if (!operation.settled && operation.deadline === Infinity) return true
+    for (const operation of this.#unwritten) if (!operation.settled && operation.deadline === Infinity) return true
+    return false
+  }
+
+  /** More callers wait; an operation may have several. Returns whether they are the first. */
+  addCallers(count: number): boolean {
+    const before = this.#callers
+    this.#callers = before + count
+    return before === 0
+  }
+
+  addWritten(operation: Operation): void {
+    this.#written.push(operation)
+    if (operation.writes) this.#writes++
+  }
+
+  addUnwritten(operation: Operation): void {
+    this.#unwritten.push(operation)
+    if (operation.writes) this.#writes++
+  }
+
+  /** The operation that the next answer belongs to. */
+  first(): Operation | undefined {
+    return this.#written.first()
+  }
+
+  /** The first operation has its answer. */
+  shift(): void {
+    this.#left(this.#written.shift()!)
+  }
+
+  /**
+   * Writes what was held back, in its order.
+   * @param write returns whether there were words for it; it has failed otherwise.
+   */
+  release(write: (operation: Operation) => boolean): void {
+    for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
+      if (!operation.settled && write(operation)) this.#written.push(operation)
+      else this.#left(operation)
+    }
+  }
+
+  /** Takes away what was held back, in its order, so that another connection can serve it. */
+  *takeUnwritten(): Iterable<Operation> {
+    for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
+      this.#left(operation)
+      if (!operation.settled) yield operation
+    }
+  }
+
+  /** Fails what was written: the connection is gone. */
+  failWritten(error: MemcacheError): void {
+    for (let operation = this.#written.shift(); operation !== undefined; operation = this.#written.shift()) {
+      this.#failOne(operation, error)
+    }
+  }
+
+  /**
+   * The connection is gone: reads without a byte of an answer wait for the next one, once; the rest fails.
+   * @param isMidResponse whether some of the first answer has come.
+   */
+  repeatReads(error: MemcacheError, isMidResponse: boolean): void {
+    const { length } = this.#written
+    for (let index = 0; index < length; index++) {
+      const operation = this.#written.shift()!
+      const mayRepeat = operation.mayRepeat && !operation.settled && !(index === 0 && isMidResponse)
+      if (mayRepeat) {
+        operation.mayRepeat = false
+        this.#unwritten.push(operation)
+      } else {
+        this.#failOne(operation, error)
+      }
+    }
+  }
+
+  failAll(error: MemcacheError): void {
+    this.failWritten(error)
+    for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
+      this.#left(operation)
+      if (!operation.settled) operation.fail(errorForKey(error, operation.key, false))
+    }
+  }
+
+  /** Moves what was asked at a time so much later: it leaves only now. */
+  postpone(askedAt: number, byMs: number): void {
+    for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(byMs)
+  }
+
+  /**
+   * Fails what has waited too long. What was sent keeps its place in the queue, since the answer may still come and must
+   * not be taken for the next one's. When the server has been silent for a whole timeout, or an answer stays out for
+   * twice its time, the connection is to be given up.
+   */
+  expire(now: number, lastReceived: number): Expiry {
+    let next = Infinity
+    let reason: MemcacheTimeoutError | undefined
+    let isSilent = false
+    for (const operation of this.#unwritten) {
+      if (operation.settled) continue
+      if (operation.deadline <= now) operation.expire(now, (key, ms) => this.#timeout(key, ms, false))
+      if (!operation.settled) next = Math.min(next, operation.deadline)
+    }
+    for (const operation of this.#written) {
+      if (operation.deadline <= now) {
+        operation.expire(now, (key, ms) => this.#timeout(key, ms, operation.writes))
+        const silentMs = now - Math.max(lastReceived, operation.sentAt)
+        if (silentMs >= this.#timeoutMs) isSilent = true
+        if (isSilent || operation.isOverdue) reason ??= this.#timeout(undefined, operation.timeoutMs, false)
+        if (operation.settled) {
+          operation.isOverdue = true
+          operation.deadline = now + Math.max(this.#timeoutMs, operation.timeoutMs)
+        }
+      }
+      next = Math.min(next, operation.deadline)
+    }
+    return { next, reason, isSilent }
+  }
+
+  #left(operation: Operation): void {
+    this.#callers -= operation.size
+    if (operation.writes) this.#writes--
+  }
+
+  #failOne(operation: Operation, error: MemcacheError): void {
+    this.#left(operation)
+    // Whether a write was carried out, nobody knows.
+    if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
+  }
+
+  #timeout(key: string | undefined, timeoutMs: number, ambiguous: boolean): MemcacheTimeoutError {
+    const server = this.#server
+    return new MemcacheTimeoutError(`${server} did not answer in ${timeoutMs} ms`, { server, key, ambiguous })
+  }
+}
+
+const INITIAL_CAPACITY = 64
+
+/** The operations whose answers are still to come, in the order of their requests: a ring, so that neither end moves memory. */
+class OperationQueue {
+  #slots: (Operation | undefined)[] = Array.from({ length: INITIAL_CAPACITY })
+  #head = 0
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** The operation that the next answer belongs to. */
+  first(): Operation | undefined {
+    return this.#slots[this.#head]
+  }
+
+  push(operation: Operation): void {
+    if (this.#length === this.#slots.length) this.#grow()
+    this.#slots[(this.#head + this.#length) & (this.#slots.length - 1)] = operation
+    this.#length++
+  }
+
+  shift(): Operation | undefined {
+    const operation = this.#slots[this.#head]
+    if (operation === undefined) return undefined
+    this.#slots[this.#head] = undefined
+    this.#head = (this.#head + 1) & (this.#slots.length - 1)
+    this.#length--
+    return operation
+  }
+
+  *[Symbol.iterator](): IterableIterator<Operation> {
+    for (let index = 0; index < this.#length; index++) {
+      yield this.#slots[(this.#head + index) & (this.#slots.length - 1)]!
+    }
+  }
+
+  #grow(): void {
+    const slots: (Operation | undefined)[] = [...this]
+    slots.length = this.#slots.length * 2
+    this.#slots = slots
+    this.#head = 0
   }
 }

@@ -4,8 +4,8 @@ import type { Uint64 } from 'memcache-ts-protocol'
 import { CallDeadline } from '../call-deadline.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import { decodeError } from './decode-error.ts'
-import { Operation } from './operation.ts'
+import { decodeError } from '../errors.ts'
+import { Operation, readValue } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 
 /** What is asked of one item. */
@@ -62,7 +62,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
   take(item: ItemResponse, buffer: Buffer, start: number, end: number, owned: boolean): void {
     if (this.settled || isLease(item, end - start)) return
     try {
-      this.#value = this.#reader.read(buffer, start, end, item.clientFlags, owned)
+      this.#value = readValue(this.#reader, buffer, start, end, item.clientFlags, owned)
     } catch (error) {
       this.#unreadable(error)
     }

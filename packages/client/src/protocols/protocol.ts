@@ -1,5 +1,5 @@
 import type { MemcacheError } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../connection/request-buffer.ts'
+import type { RequestBuffer } from '../connection/link.ts'
 import type { Operation } from '../operations/operation.ts'
 
 /** The protocols that a server may be spoken to in. */

@@ -1,6 +1,6 @@
 import { ClientFlags } from 'memcache-ts-protocol'
 import type { CallDeadline } from '../call-deadline.ts'
-import { decodeError } from '../operations/decode-error.ts'
+import { decodeError } from '../errors.ts'
 import { ChunkList } from './chunk-list.ts'
 import { readerOf } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
@@ -41,6 +41,8 @@ export class ValueInChunks {
 export class ChunkedValues implements ValueReader {
   /** What reading a value that cannot be decoded is, where the call does not say. */
   readonly unreadable: 'error' | 'miss'
+  /** The codec's own, without a call between: values are read more often than anything else is done. */
+  readonly read: ValueReader['read']
   readonly #codec: ValueCodec
   readonly #reader: ValueReader
   readonly #chunkBytes: number
@@ -52,6 +54,7 @@ export class ChunkedValues implements ValueReader {
   constructor(codec: ValueCodec, chunkBytes: number, unreadable: 'error' | 'miss', fetch: FetchChunks) {
     this.#codec = codec
     this.#reader = readerOf(codec)
+    this.read = this.#reader.read.bind(this.#reader)
     this.#chunkBytes = chunkBytes
     this.unreadable = unreadable
     this.#fetch = fetch
@@ -72,9 +75,8 @@ export class ChunkedValues implements ValueReader {
     return this.#codec.encode(value)
   }
 
-  read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown {
-    if (clientFlags === ClientFlags.chunks) return new ValueInChunks(ChunkList.read(buffer, start, end), this)
-    return this.#reader.read(buffer, start, end, clientFlags, owned)
+  readChunks(buffer: Buffer, start: number, end: number): ValueInChunks {
+    return new ValueInChunks(ChunkList.read(buffer, start, end), this)
   }
 
   /** The value that lies in chunks; `undefined` when one of them has gone. */

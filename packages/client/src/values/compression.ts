@@ -1,6 +1,6 @@
 import * as zlib from 'node:zlib'
 import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
-import { messageOf } from './value-codec.ts'
+import { messageOf } from '../errors.ts'
 
 /** How values are compressed. */
 export type CompressionAlgorithm = 'gzip' | 'brotli' | 'zstd'

@@ -1,7 +1,7 @@
 import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { createCompression, decompress, DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
 import type { CompressionOptions } from './compression.ts'
-import { messageOf } from './value-codec.ts'
+import { messageOf } from '../errors.ts'
 import { isPlainJson } from './plain-json.ts'
 import { decodeJson, decodeTaggedJson } from './tagged-json-decoder.ts'
 import { encodeTaggedJson, isDetached } from './tagged-json-encoder.ts'

@@ -1,4 +1,5 @@
 import { kindOf, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
 
 /** A value as bytes, and which kind it is. */
 export interface EncodedValue {
@@ -35,6 +36,8 @@ export interface ValueReader {
   /** Whether an empty value with client flags 0 is a lease that nobody has filled, where the protocol does not tell. */
   readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
+  /** Reads the list of the chunks that a value lies in, if it has the client flags of one. Without it, `read` is handed such a list, too. */
+  readChunks?(buffer: Buffer, start: number, end: number): unknown
 }
 
 /** A codec of the user's as a reader. */
@@ -92,13 +95,4 @@ function checkEncoded(encoded: EncodedValue): EncodedValue {
     throw new MemcacheOptionError(`a codec's clientFlags must be a whole number below 2^32, got ${String(clientFlags)}`)
   }
   return encoded
-}
-
-/** What an error says, whatever was thrown. Never throws. */
-export function messageOf(error: unknown): string {
-  try {
-    return error instanceof Error ? error.message : String(error)
-  } catch {
-    return 'an error that cannot be read'
-  }
 }

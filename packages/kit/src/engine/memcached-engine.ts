@@ -19,6 +19,8 @@ import { ReadThroughMany } from './load/read-through-many.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
 import { ReadThrough } from './load/read-through.ts'
 import type { ReadThroughRequest } from './load/read-through.ts'
+import { shareLoad } from './load/shared-load.ts'
+import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
 import type { MemoryStats, MemoryTier } from './memory/memory-tier.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
@@ -194,6 +196,10 @@ export class MemcachedEngine implements CacheEngine {
 
   getOrSet(request: ReadThroughRequest): Promise<unknown> {
     return this.#single.get(request)
+  }
+
+  share(request: ShareRequest): Promise<SharedAnswer> {
+    return shareLoad(this.#single, request)
   }
 
   /**

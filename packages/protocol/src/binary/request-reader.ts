@@ -1,4 +1,4 @@
-import { STOP } from '../frame-reader.ts'
+import { STOP } from '../framing.ts'
 import { MAX_KEY_BYTES } from '../limits.ts'
 import { Uint64 } from '../uint64.ts'
 import { BINARY_HEADER_BYTES } from './request-formatter.ts'

@@ -1,4 +1,4 @@
-import { writeLineEnd } from '../line-writer.ts'
+import { writeLineEnd } from '../framing.ts'
 import { writeUint } from '../uint64.ts'
 import type { Uint64 } from '../uint64.ts'
 

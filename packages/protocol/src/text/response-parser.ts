@@ -1,5 +1,9 @@
-import { parseUint53, tokenEnd } from '../tokens.ts'
 import { Uint64 } from '../uint64.ts'
+
+const SPACE = 32
+const DIGIT_ZERO = 48
+/** More digits than any client flags or length have; so many are exact. */
+const MAX_DIGITS = 15
 
 /** A `VALUE` line, read in place; refilled by each. */
 export class ValueLine {
@@ -7,22 +11,50 @@ export class ValueLine {
   keyEnd = 0
   clientFlags = 0
   valueLength = 0
+  /** Whether the line has a cas unique. */
+  hasCas = false
   /** Zero where the line has none. */
   readonly casUnique = new Uint64()
 }
 
-/** Reads `VALUE <key> <flags> <bytes> [<cas unique>]`; returns false for any other line. */
+/**
+ * Reads `VALUE <key> <flags> <bytes> [<cas unique>]` (protocol.txt, "Retrieval command"); returns false for any other line. In one pass: no line
+ * is read more often.
+ */
 export function parseValueLine(into: ValueLine, buffer: Buffer, start: number, end: number): boolean {
-  if (buffer[start] !== 86 || buffer[start + 1] !== 65 || buffer[start + 5] !== 32) return false
-  into.keyStart = start + 6
-  into.keyEnd = tokenEnd(buffer, into.keyStart, end)
-  const flagsEnd = tokenEnd(buffer, into.keyEnd + 1, end)
-  const lengthEnd = tokenEnd(buffer, flagsEnd + 1, end)
-  into.clientFlags = parseUint53(buffer, into.keyEnd + 1, flagsEnd)
-  into.valueLength = parseUint53(buffer, flagsEnd + 1, lengthEnd)
-  if (lengthEnd === end) into.casUnique.set(0, 0)
-  else if (!into.casUnique.parse(buffer, lengthEnd + 1, end)) return false
-  return into.clientFlags >= 0 && into.valueLength >= 0
+  if (buffer[start] !== 86 || buffer[start + 1] !== 65 || buffer[start + 5] !== SPACE) return false
+  let at = start + 6
+  into.keyStart = at
+  while (at < end && buffer[at] !== SPACE) at++
+  into.keyEnd = at
+
+  const flagsStart = ++at
+  let clientFlags = 0
+  while (at < end && buffer[at] !== SPACE) {
+    const digit = buffer[at++]! - DIGIT_ZERO
+    if (digit < 0 || digit > 9) return false
+    clientFlags = clientFlags * 10 + digit
+  }
+  if (at <= flagsStart || at - flagsStart > MAX_DIGITS) return false
+  into.clientFlags = clientFlags
+
+  const lengthStart = ++at
+  let valueLength = 0
+  while (at < end && buffer[at] !== SPACE) {
+    const digit = buffer[at++]! - DIGIT_ZERO
+    if (digit < 0 || digit > 9) return false
+    valueLength = valueLength * 10 + digit
+  }
+  if (at <= lengthStart || at - lengthStart > MAX_DIGITS) return false
+  into.valueLength = valueLength
+
+  if (at < end) {
+    into.hasCas = true
+    return into.casUnique.parse(buffer, at + 1, end)
+  }
+  if (into.hasCas) into.casUnique.set(0, 0)
+  into.hasCas = false
+  return true
 }
 
 /** Whether the line is `END`. */

@@ -118,7 +118,8 @@ class SnapshotWriter {
     store.bytes(item).copy(buffer, at + RECORD_BYTES, keyStart, keyStart + keyLength)
     this.#at = at + RECORD_BYTES + keyLength
     if (!store.isChained(item) && store.valueLength(item) <= BUFFER_BYTES - this.#at) {
-      store.copyValue(item, buffer, this.#at)
+      const valueStart = store.valueStart(item)
+      store.bytes(item).copy(buffer, this.#at, valueStart, valueStart + store.valueLength(item))
       this.#at += store.valueLength(item)
     } else {
       this.#flush()

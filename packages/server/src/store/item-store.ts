@@ -1,4 +1,6 @@
 import { Uint64 } from 'memcache-ts-protocol'
+import { COPY_WORDS_BYTES, copyShort } from './copy-short.ts'
+import type { ByteTarget } from './copy-short.ts'
 import { HashIndex } from './hash-index.ts'
 import {
   CAS_HIGH,
@@ -459,9 +461,11 @@ export class ItemStore {
   }
 
   /** Copies the value to `target`; not for a chained item. */
-  copyValue(item: number, target: Buffer, at: number): void {
+  copyValue(item: number, target: ByteTarget, at: number): void {
     const start = this.valueStart(item)
-    copyBytes(this.memory.bytes(item), start, start + this.valueLength(item), target, at)
+    const end = start + this.valueLength(item)
+    if (end - start <= COPY_WORDS_BYTES) copyShort(this.memory.view(item), start, end, target.view, at)
+    else this.memory.bytes(item).copy(target.buffer, at, start, end)
   }
 
   /** The value where it lies, in order: views that hold only while the item is linked or pinned. */

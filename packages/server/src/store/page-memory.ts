@@ -21,6 +21,7 @@ export const MAX_MEMORY_MB = MAX_PAGES - 64
 
 const NO_BYTES = Buffer.alloc(0)
 const NO_WORDS = new Int32Array(0)
+const NO_VIEW = new DataView(new ArrayBuffer(0))
 
 /**
  * Item memory outside the JavaScript heap, page by page, addressed by a reference in units of 8 bytes. Each page is a
@@ -31,6 +32,7 @@ export class PageMemory {
   /** Page 0 is never handed out, so that reference 0 means "none". */
   readonly #bytes: Buffer[] = [NO_BYTES]
   readonly #words: Int32Array[] = [NO_WORDS]
+  readonly #views: DataView[] = [NO_VIEW]
   /** Numbers of pages that were given back, to be used again. */
   readonly #vacant: number[] = []
 
@@ -44,6 +46,11 @@ export class PageMemory {
     return this.#words[reference >>> PAGE_UNIT_BITS]!
   }
 
+  /** The page of a reference, as a view for `copyShort`. */
+  view(reference: number): DataView {
+    return this.#views[reference >>> PAGE_UNIT_BITS]!
+  }
+
   /**
    * A fresh page's reference, zeroed; 0 if the system has no memory, or references cannot speak of more. The caller keeps
    * count of how many it may have.
@@ -55,6 +62,7 @@ export class PageMemory {
     const number = this.#vacant.pop() ?? this.#bytes.length
     this.#bytes[number] = Buffer.from(memory, PAGE_OFFSET, PAGE_BYTES)
     this.#words[number] = new Int32Array(memory, PAGE_OFFSET, PAGE_BYTES / 4)
+    this.#views[number] = new DataView(memory, PAGE_OFFSET, PAGE_BYTES)
     return number * UNITS_PER_PAGE
   }
 
@@ -63,6 +71,7 @@ export class PageMemory {
     const number = page >>> PAGE_UNIT_BITS
     this.#bytes[number] = NO_BYTES
     this.#words[number] = NO_WORDS
+    this.#views[number] = NO_VIEW
     this.#vacant.push(number)
   }
 }

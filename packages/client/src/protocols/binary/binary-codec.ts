@@ -1,5 +1,5 @@
 import type { BinaryPacket } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { OperationOf } from '../../operations/operation-kinds.ts'
 import type { OperationKind } from '../../operations/operation.ts'
 import { readArithmetic, readDelete, readKeyList, readLines, readRetrieval, readStore } from './binary-responses.ts'

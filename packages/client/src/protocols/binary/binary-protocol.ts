@@ -1,4 +1,4 @@
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { Operation } from '../../operations/operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocol.ts'
 import { binaryCodecs } from './binary-codec.ts'

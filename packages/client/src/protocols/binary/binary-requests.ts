@@ -1,5 +1,5 @@
 import { Opcode, Uint64, writeBinaryHeader } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
 import type { DeleteOperation } from '../../operations/delete-operation.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'

@@ -1,5 +1,5 @@
 import type { ValueLine } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { ClassicItemResponse } from '../../operations/item-response.ts'
 import type { MetaResponse } from '../meta/meta-response.ts'
 

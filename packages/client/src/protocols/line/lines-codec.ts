@@ -1,5 +1,5 @@
 import { isEnd, MemcacheUnsupportedError, parseErrorLine } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { LinesOperation } from '../../operations/lines-operation.ts'
 import { DESYNC, DONE, MORE } from './line-codec.ts'
 import type { LineCodec, LineResponses } from './line-codec.ts'

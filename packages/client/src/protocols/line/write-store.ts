@@ -1,4 +1,4 @@
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { KeyListCodec } from '../line/key-list-codec.ts'
+import { KeyListCodec } from '../line/line-protocol.ts'
 import { LineProtocol } from '../line/line-protocol.ts'
 import { LinesCodec } from '../line/lines-codec.ts'
 import { metaArithmetic } from './arithmetic-codec.ts'

@@ -1,5 +1,5 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint64Flag } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import { DONE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'

@@ -1,5 +1,5 @@
 import { parseOutcome } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import { NO_COUNTER } from '../../operations/arithmetic-operation.ts'
 import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
 import { DESYNC, DONE, MORE } from '../line/line-codec.ts'

@@ -1,5 +1,5 @@
 import { parseOutcome } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { DeleteOperation } from '../../operations/delete-operation.ts'
 import { DONE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'

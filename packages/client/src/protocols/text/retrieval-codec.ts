@@ -7,7 +7,7 @@ import {
   writeRequestKey,
   writeWord,
 } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import { DESYNC, DONE, MORE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'

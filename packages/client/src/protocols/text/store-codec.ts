@@ -1,5 +1,5 @@
 import { parseOutcome, Uint64, writeLineEnd, writeNumber, writeRequestKey, writeWord } from 'memcache-ts-protocol'
-import type { RequestBuffer } from '../../connection/request-buffer.ts'
+import type { RequestBuffer } from '../../connection/link.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
 import { DONE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'

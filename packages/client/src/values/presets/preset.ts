@@ -4,7 +4,7 @@ import { decompressBy } from '../compression.ts'
 import { isPlainJson } from '../plain-json.ts'
 import { decodeJson } from '../tagged-json-decoder.ts'
 import { isDetached } from '../tagged-json-encoder.ts'
-import { messageOf } from '../value-codec.ts'
+import { messageOf } from '../../errors.ts'
 import type { EncodedValue } from '../value-codec.ts'
 
 /** Options of a codec that reads and writes what another client does. */

@@ -34,3 +34,29 @@ export class IdleTimer {
     }, delayMs).unref()
   }
 }
+
+/** Callers that wait until nothing is under way on a connection. */
+export class Drain {
+  readonly #waiting: (() => void)[] = []
+  /** Whether a caller waits. */
+  isAwaited = false
+
+  /**
+   * Resolves at the next `end`, or after a limit.
+   * @param mayEnd whether the limit ends the wait.
+   */
+  async wait(limitMs: number, mayEnd: () => boolean): Promise<void> {
+    const limit = new LongTimer(() => {
+      if (mayEnd()) this.end()
+    }, limitMs)
+    this.isAwaited = true
+    await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    limit.clear()
+  }
+
+  /** Nothing is under way. */
+  end(): void {
+    this.isAwaited = false
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+}

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FrameReader, NONE, STOP } from '../src/frame-reader.ts'
-import type { FrameHandler } from '../src/frame-reader.ts'
+import { FrameReader, NONE, STOP } from '../src/framing.ts'
+import type { FrameHandler } from '../src/framing.ts'
 
 /** Writes down what it is handed; a line `block N` is followed by a data block, a line `stop` asks for a halt. */
 class Recorder implements FrameHandler {

@@ -1,5 +1,136 @@
+import { connect as connectTcp, Socket } from 'node:net'
+import type { OnReadOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { MAX_REQUEST_LINE_BYTES } from 'memcache-ts-protocol'
+import { connect as connectTls } from 'node:tls'
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { kindOf, MAX_REQUEST_LINE_BYTES, writeLineEnd } from 'memcache-ts-protocol'
+import type { ServerAddress } from '../server-address.ts'
+
+const RECEIVE_BUFFER_BYTES = 256 * 1024
+
+/**
+ * All plain connections read into this one buffer: what is read is handled before anything else is, and what is kept is
+ * copied.
+ */
+const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
+
+/** What a link tells its connection, until it is ended. */
+export interface LinkEvents {
+  /** Bytes may be sent. It is not called before the constructor has returned. */
+  opened(): void
+  /** Takes received bytes, which are only lent for the call. */
+  received(buffer: Buffer, length: number): void
+  /** The stream has ended, by itself or with an error. */
+  gone(cause: Error | undefined): void
+}
+
+/** One stream to a server (TCP, TLS, a unix socket, or one of the caller's making), and the requests that are gathered for it. */
+export class Link {
+  /** Codecs write here; `flush` sends what was gathered in one write. */
+  readonly requests = new RequestBuffer()
+  readonly #stream: Duplex
+  /** Whether a write that leaves nothing queued in the stream has been copied by the kernel. */
+  readonly #copiesOnWrite: boolean
+  #isEnded = false
+
+  /** Opens the stream; host names are resolved each time. It throws what `connect` of a custom stream throws. */
+  constructor(address: ServerAddress, tls: TlsOptions | undefined, events: LinkEvents) {
+    const received = (buffer: Buffer, length: number): void => {
+      if (!this.#isEnded) events.received(buffer, length)
+    }
+    const opened = (): void => {
+      if (!this.#isEnded) events.opened()
+    }
+    const stream = openStream(address, tls, opened, received)
+    const gone = (cause?: Error): void => {
+      if (!this.#isEnded) events.gone(cause)
+    }
+    stream.once('error', gone)
+    // A second error of a stream that is already given up must not end the process.
+    stream.on('error', () => {})
+    stream.once('end', () => gone())
+    stream.once('close', () => gone())
+    this.#stream = stream
+    this.#copiesOnWrite = address.stream === undefined && tls === undefined
+  }
+
+  /** Sends the gathered requests in one write. It throws what a custom stream throws. */
+  flush(): void {
+    const { requests } = this
+    if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream, this.#copiesOnWrite)
+  }
+
+  /** Sets whether the stream keeps the process alive. One of the caller's making decides that itself. */
+  keepAlive(isNeeded: boolean): void {
+    const stream = this.#stream
+    if (!(stream instanceof Socket)) return
+    if (isNeeded) stream.ref()
+    else stream.unref()
+  }
+
+  /** Ends the stream, and tells nothing more. */
+  end(): void {
+    this.#isEnded = true
+    const stream = this.#stream
+    try {
+      if (stream instanceof Socket) stream.destroy()
+      // A stream in memory tells its other end that it ended, but not that it was destroyed.
+      else stream.end(() => stream.destroy())
+    } catch {
+      // A stream of the caller's making, which is of no more use.
+    }
+  }
+}
+
+function openStream(
+  address: ServerAddress,
+  tls: TlsOptions | undefined,
+  opened: () => void,
+  received: (buffer: Buffer, length: number) => void,
+): Duplex {
+  if (address.stream !== undefined) {
+    const stream = address.stream.connect()
+    stream.on('data', (chunk: unknown) => {
+      const bytes = bytesOf(chunk)
+      received(bytes, bytes.length)
+    })
+    process.nextTick(opened)
+    return stream
+  }
+  if (tls !== undefined) {
+    const stream = connectTls({ ...tls, ...endpoint(address), ...serverName(address, tls) })
+    stream.on('data', (chunk: Buffer) => received(chunk, chunk.length))
+    stream.once('secureConnect', opened)
+    return stream
+  }
+  const onread: OnReadOpts = {
+    buffer: receiveBuffer,
+    callback: (length) => {
+      received(receiveBuffer, length)
+      return true
+    },
+  }
+  const stream = connectTcp({ ...endpoint(address), onread })
+  stream.once('connect', opened)
+  return stream
+}
+
+/** What a stream of the caller's making hands over: not all such streams keep to bytes. */
+function bytesOf(chunk: unknown): Buffer {
+  if (Buffer.isBuffer(chunk)) return chunk
+  if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  return Buffer.from(typeof chunk === 'string' ? chunk : `a stream's ${kindOf(chunk)}`)
+}
+
+function endpoint({ host, ip, port, path }: ServerAddress) {
+  if (path !== undefined) return { path }
+  return { host: ip ?? host!, port: port!, noDelay: true, keepAlive: true }
+}
+
+/** The name that the certificate is checked against; an address has none to be asked for. */
+function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: string; host?: string } {
+  return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
+}
 
 let isReacting = false
 const resolved = Promise.resolve()
@@ -32,8 +163,6 @@ export function isReactionToResponse(): boolean {
 const BUFFER_BYTES = 64 * 1024
 /** Values up to this size are copied in; larger ones become a part of the write by themselves. */
 const COPY_BYTES = 16 * 1024
-const CR = 13
-const LF = 10
 
 /** Gathers the requests of one turn of the loop, so that they leave in one write. */
 export class RequestBuffer {
@@ -85,9 +214,7 @@ export class RequestBuffer {
     const { buffer } = this
     const end = this.at + buffer.write(text, this.at, 'utf8')
     if (end - this.at !== text.length) return false
-    buffer[end] = CR
-    buffer[end + 1] = LF
-    this.at = end + 2
+    this.at = writeLineEnd(buffer, end)
     return true
   }
 
@@ -95,9 +222,7 @@ export class RequestBuffer {
   appendValue(value: Buffer | string, length: number): void {
     this.appendBytes(value, length)
     this.reserve(2)
-    this.buffer[this.at] = CR
-    this.buffer[this.at + 1] = LF
-    this.at += 2
+    this.at = writeLineEnd(this.buffer, this.at)
   }
 
   appendBytes(value: Buffer | string, length: number): void {

@@ -1,0 +1,38 @@
+import { MemcacheConnectionError, MemcacheDecodeError, MemcacheError } from 'memcache-ts-protocol'
+
+/** An error of ours as it is, anything else as the cause of one. */
+export function asMemcacheError(error: unknown): MemcacheError {
+  return error instanceof MemcacheError ? error : new MemcacheConnectionError(messageOf(error), { cause: error })
+}
+
+/** The message of an error, or the text of whatever else was thrown. Never throws. */
+export function messageOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? thrown.message : String(thrown)
+  } catch {
+    return 'an error that cannot be read'
+  }
+}
+
+/** The error of a connection, as the one of an operation that waited on it. */
+export function errorForKey(error: MemcacheError, key: string | undefined, ambiguous: boolean): MemcacheError {
+  const Kind = error.constructor as new (message: string, details: object) => MemcacheError
+  return new Kind(error.message, {
+    server: error.server,
+    key,
+    retryable: error.retryable,
+    ambiguous,
+    cause: error.cause ?? error,
+  })
+}
+
+/** What a codec threw, as the error of a key. */
+export function decodeError(error: unknown, key: string | undefined): MemcacheDecodeError {
+  const reason = messageOf(error)
+  return new MemcacheDecodeError(key === undefined ? reason : `${key}: ${reason}`, { key, cause: error })
+}
+
+/** Why a later step of reading a value failed: what is no fault of the value stays as it is. */
+export function stepError(error: unknown, key: string | undefined): unknown {
+  return error instanceof MemcacheDecodeError ? decodeError(error, key) : error
+}
