@@ -49,7 +49,7 @@ async function settledSoon<Value>(promise: Promise<Value>): Promise<Value | unde
     (value) => (settled.value = value),
     () => {},
   )
-  for (let turn = 0; turn < WHOLE_BODY_TURNS && settled.value === undefined; turn++) await undefined
+  for (let turn = 0; turn < WHOLE_BODY_TURNS && settled.value === undefined; turn++) await Promise.resolve()
   return settled.value
 }
 
