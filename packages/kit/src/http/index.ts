@@ -1,3 +1,5 @@
+export { cacheFetch } from './cache-fetch.ts'
+export type { CacheFetchOptions, FetchHandler } from './cache-fetch.ts'
 export { cacheHandler } from './cache-handler.ts'
 export type { CacheHandlerOptions } from './cache-handler.ts'
 export { ResponseCache } from './response-cache.ts'
