@@ -3,17 +3,21 @@ import { metrics, SpanKind, SpanStatusCode, trace, ValueType } from '@openteleme
 import type { Attributes, Histogram, MeterProvider, Span, Tracer, TracerProvider } from '@opentelemetry/api'
 import { checkOptions } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
+import { observeConnections } from './observe-connections.ts'
 import { OPERATION_CHANNEL } from '../tracing.ts'
 import type { OperationContext } from '../tracing.ts'
+import type { MemcachedClient } from '../memcached-client.ts'
 
 const SCOPE = 'memcache-ts-client'
 /** Seconds, as the semantic conventions advise for `db.client.operation.duration`. */
 const DURATION_BOUNDARIES = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
 /** From here on an operation on several keys is a batch. */
-const LEAST_BATCH = 2
+const MIN_BATCH = 2
 
 /** Options of `instrumentMemcachedClients`. */
 export interface InstrumentationOptions {
+  /** Clients whose connections are reported as `db.client.connection.*`. Default: none. */
+  clients?: readonly MemcachedClient[] | undefined
   /** Where spans go. Default: the global one. */
   tracerProvider?: TracerProvider | undefined
   /** Where metrics go. Default: the global one. */
@@ -23,6 +27,7 @@ export interface InstrumentationOptions {
 }
 
 const OPTION_NAMES = [
+  'clients',
   'tracerProvider',
   'meterProvider',
   'queryText',
@@ -36,16 +41,18 @@ interface Running {
 }
 
 /**
- * Makes a span of every operation of every client in this process, and counts its duration in the metric
+ * Records a span for every operation of every client in this process, and its duration in the metric
  * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients).
  * @returns a function that ends it.
- * @throws MemcacheOptionError for an option that there is not.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {
   checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
-  const { tracerProvider = trace, meterProvider = metrics, queryText = false } = options
+  const { tracerProvider = trace, meterProvider = metrics, queryText = false, clients = [] } = options
   const tracer = tracerProvider.getTracer(SCOPE)
-  const duration = meterProvider.getMeter(SCOPE).createHistogram('db.client.operation.duration', {
+  const meter = meterProvider.getMeter(SCOPE)
+  const endConnections = observeConnections(meter, clients)
+  const duration = meter.createHistogram('db.client.operation.duration', {
     description: 'Duration of database client operations.',
     unit: 's',
     valueType: ValueType.DOUBLE,
@@ -61,7 +68,10 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
     error() {},
   }
   channel.subscribe(subscribers)
-  return () => channel.unsubscribe(subscribers)
+  return () => {
+    channel.unsubscribe(subscribers)
+    endConnections()
+  }
 }
 
 function start(tracer: Tracer, context: OperationContext, queryText: boolean): Running {
@@ -69,7 +79,7 @@ function start(tracer: Tracer, context: OperationContext, queryText: boolean): R
   const attributes: Attributes = { 'db.system.name': 'memcached', 'db.operation.name': operation }
   if (server?.host !== undefined) attributes['server.address'] = server.host
   if (server?.port !== undefined) attributes['server.port'] = server.port
-  if (keys.length >= LEAST_BATCH) attributes['db.operation.batch.size'] = keys.length
+  if (keys.length >= MIN_BATCH) attributes['db.operation.batch.size'] = keys.length
   const spanAttributes = queryText ? { ...attributes, 'db.query.text': [operation, ...keys].join(' ') } : attributes
   const name = server === undefined ? operation : `${operation} ${server.name}`
   const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes: spanAttributes })

@@ -20,6 +20,7 @@ function providers() {
       meterProvider: new MeterProvider({ readers: [reader] }),
     },
     loads: () => spans.getFinishedSpans().filter(({ name }) => name === 'memcache load'),
+    reads: () => spans.getFinishedSpans().filter(({ name }) => name.startsWith('memcache getOrSet')),
     operations: () => spans.getFinishedSpans().filter(({ kind }) => kind === SpanKind.CLIENT),
     async metric(name: string) {
       exporter.reset()
@@ -27,6 +28,13 @@ function providers() {
       const found = exporter.getMetrics()[0]?.scopeMetrics.flatMap((scope) => scope.metrics)
       const metric = found?.find(({ descriptor }) => descriptor.name === name)
       return metric?.dataPoints.map(({ attributes, value }) => [attributes['memcache.cache.name'], value])
+    },
+    async points(name: string) {
+      exporter.reset()
+      await reader.forceFlush()
+      const found = exporter.getMetrics()[0]?.scopeMetrics.flatMap((scope) => scope.metrics) ?? []
+      const points = found.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? []
+      return points.map(({ attributes, value }) => ({ attributes, value }))
     },
   }
 }
@@ -92,5 +100,47 @@ describe('the instrumentation for OpenTelemetry', () => {
     expect(() => instrumentMemcache({} as never)).toThrow(/needs a cache/)
     expect(() => instrumentMemcache({ a: {} } as never)).toThrow(/a is no cache/)
     expect(() => instrumentMemcache({ a: {} } as never, { tracer: 1 } as never)).toThrow(/tracer/)
+  })
+
+  it('makes a span of each getOrSet and getOrSetMany, hits and failures among them', async () => {
+    await using test = await openCache()
+    const { options, reads } = providers()
+    const end = instrumentMemcache(test.cache, options)
+    const { cache } = test
+    await cache.getOrSet('k', () => 1, 60)
+    await cache.getOrSet('k', () => 1, 60)
+    await cache.namespace('n').getOrSetMany([1, 2], (ids) => new Map(ids.map((id) => [id, id])), 60)
+    await expect(cache.getOrSet('bad', () => Promise.reject(new Error('no rows')), 60)).rejects.toThrow('no rows')
+    await expect(cache.getOrSet('k', 'no loader' as never)).rejects.toThrow('needs a loader')
+    expect(reads().map(({ name, status }) => [name, status.code])).toEqual([
+      ['memcache getOrSet', SpanStatusCode.UNSET],
+      ['memcache getOrSet', SpanStatusCode.UNSET],
+      ['memcache getOrSetMany', SpanStatusCode.UNSET],
+      ['memcache getOrSet', SpanStatusCode.ERROR],
+      ['memcache getOrSet', SpanStatusCode.ERROR],
+    ])
+    expect(reads()[0]!.attributes).toEqual({ 'memcache.cache.name': 'default' })
+    end()
+    await cache.getOrSet('k', () => 1, 60)
+    expect(reads()).toHaveLength(5)
+  })
+
+  it('reports the connections of each server, open and waiting', async () => {
+    await using test = await openCache()
+    const { options, points } = providers()
+    const end = instrumentMemcache(test.cache, options)
+    const server = test.cache.client.servers[0]!
+    expect(await points('db.client.connection.max')).toEqual([
+      { attributes: { 'db.client.connection.pool.name': server }, value: test.cache.client.connections().length },
+    ])
+    await test.cache.set('k', 1)
+    expect(await points('db.client.connection.count')).toContainEqual({
+      attributes: { 'db.client.connection.pool.name': server, 'db.client.connection.state': 'idle' },
+      value: test.cache.client.connections().filter(({ state }) => state === 'ready').length,
+    })
+    expect(await points('db.client.connection.pending_requests')).toEqual([
+      { attributes: { 'db.client.connection.pool.name': server }, value: 0 },
+    ])
+    end()
   })
 })
