@@ -13,7 +13,7 @@ import type { CallOptions, ClientKey } from './call-options.ts'
 import { binaryKey, hashedKey, isBytes, looksHashed, textOfBytes } from './client-key.ts'
 import type { WireKey } from './client-key.ts'
 import { Connection } from './connection/connection.ts'
-import type { ConnectionOptions } from './connection/connection-contract.ts'
+import type { ConnectionOptions, ConnectionReport } from './connection/connection-contract.ts'
 import { errorForKey } from './errors.ts'
 import { refuseUnhosted } from './hosted-profile.ts'
 import { GetCall } from './operations/key-list-operation.ts'
@@ -241,6 +241,10 @@ export class ServerPool {
       if (!connection.isRefused) isAway = true
     }
     return isAway || down === this.#connections.length
+  }
+
+  report(): ConnectionReport[] {
+    return this.#connections.map((connection) => connection.report())
   }
 
   /** How many connections there are. */
