@@ -22,6 +22,10 @@ export interface ConnectionOwner extends AdminActions {
   readonly verbosity: number
   /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean
+  /** Requests of one connection before the others have their turn. */
+  readonly maxRequestsPerTurn: number
+  /** Whether a connection that runs so many in one turn has more responses pending than it may. */
+  readonly limitsResponses: boolean
   log(line: string): void
   /** Who has more to do. */
   readonly turns: TurnQueue
@@ -133,7 +137,7 @@ export class Connection implements ReplyTarget, SessionHost {
   }
 
   get isPipelining(): boolean {
-    return this.context.replies.pendingBytes > 0 || this.#requestsLeft < this.owner.options.maxRequestsPerEvent
+    return this.context.replies.pendingBytes > 0 || this.#requestsLeft < this.owner.maxRequestsPerTurn
   }
 
   countRequest(): boolean {
@@ -209,6 +213,7 @@ export class Connection implements ReplyTarget, SessionHost {
   #finishReplies(): boolean {
     const { stream } = this
     const session = this.#session
+    if (this.#requestsLeft <= 0) this.#checkPendingResponses()
     this.context.replies.flush(this)
     if (this.#closing) {
       this.#uncork()
@@ -243,8 +248,17 @@ export class Connection implements ReplyTarget, SessionHost {
     return true
   }
 
+  /** As memcached, closes a connection that has pipelined more requests than their responses may wait. */
+  #checkPendingResponses(): void {
+    const { replies, counters } = this.context
+    if (this.#hasEndedTurn || !this.owner.limitsResponses) return
+    counters.responseObjOom++
+    replies.discard()
+    this.close('error')
+  }
+
   #beginTurn(): void {
-    this.#requestsLeft = this.owner.options.maxRequestsPerEvent
+    this.#requestsLeft = this.owner.maxRequestsPerTurn
     this.#hasEndedTurn = false
     this.context.replies.begin(this)
     this.context.events.connectionId = this.ends.id

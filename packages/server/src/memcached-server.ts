@@ -115,6 +115,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, prefixDelimiter !== ''),
       clock,
       longLines: { bytes: 0 },
+      maxKeys: this.#options.maxPendingResponses,
       events: new EventLog(store, clock, () => this.#updateLogging(context)),
     }
     this.#maintenance = new Maintenance({
@@ -513,7 +514,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #makeOwner(context: CommandContext): ConnectionOwner & StatisticsSource {
     const { store, clock } = context
     const verbosity = (): number => this.#verbosity
+    const { maxRequestsPerEvent, maxPendingResponses } = this.#options
+    const limitsResponses = maxPendingResponses > 0 && maxPendingResponses < maxRequestsPerEvent
     return {
+      maxRequestsPerTurn: limitsResponses ? maxPendingResponses + 1 : maxRequestsPerEvent,
+      limitsResponses,
       context,
       options: this.#options,
       maintenance: this.#maintenance,

@@ -20,6 +20,8 @@ export interface CommandContext {
   readonly clock: ServerClock
   readonly events: EventLog
   readonly longLines: LongLineBudget
+  /** Keys that one `get` may look up before its responses are sent; 0 if they may be sent in several turns. */
+  readonly maxKeys: number
 }
 
 /** The live item with the request's key, or 0. */

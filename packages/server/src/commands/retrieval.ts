@@ -20,6 +20,8 @@ import { countFetch } from './fetch-counting.ts'
 /** Keys looked up before the other connections have their turn. */
 const MAX_KEYS_PER_TURN = 512
 
+const OUT_OF_MEMORY_WRITING = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
+
 const casUnique = new Uint64()
 
 /**
@@ -33,8 +35,10 @@ export function retrieve(context: CommandContext, request: Request, isResumed: b
   const touches = command === Command.gat || command === Command.gats
   const expiry = touches ? clock.expiry(request.exptime, store.now) : 0
   // A key that is too long takes back the values before it, so only a long line has to remember where it began.
-  const mark = !isResumed && request.end - request.start > MAX_KEY_BYTES ? replies.mark() : undefined
-  let keysLeft = MAX_KEYS_PER_TURN
+  const isLimited = context.maxKeys > 0 && context.maxKeys < MAX_KEYS_PER_TURN
+  const mark =
+    !isResumed && (isLimited || request.end - request.start > MAX_KEY_BYTES) ? replies.mark() : undefined
+  let keysLeft = isLimited ? context.maxKeys : MAX_KEYS_PER_TURN
   while (nextKey(request)) {
     if (request.keyLength > MAX_KEY_BYTES) return refuseKey(context, mark)
     const item = findItem(context, request)
@@ -57,6 +61,7 @@ export function retrieve(context: CommandContext, request: Request, isResumed: b
     }
     if (--keysLeft > 0 && replies.pendingBytes <= MAX_PENDING_REPLY_BYTES) continue
     if (!hasKeyLeft(request)) break
+    if (isLimited && keysLeft <= 0) return refuseForMemory(context, mark)
     // What leaves now cannot be taken back: the other keys are looked at first.
     if (mark !== undefined && hasLongKeyLeft(request)) return refuseKey(context, mark)
     return false
@@ -68,6 +73,14 @@ export function retrieve(context: CommandContext, request: Request, isResumed: b
 function refuseKey({ replies }: CommandContext, mark: ReplyMark | undefined): true {
   if (mark !== undefined) replies.rewind(mark)
   replies.append(Reply.badRetrievalKey)
+  return true
+}
+
+/** As memcached whose response buffers are used up (`-o read_buf_mem_limit`). */
+function refuseForMemory({ replies, counters }: CommandContext, mark: ReplyMark | undefined): true {
+  if (mark !== undefined) replies.rewind(mark)
+  counters.responseObjOom++
+  replies.append(OUT_OF_MEMORY_WRITING)
   return true
 }
 
