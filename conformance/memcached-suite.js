@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const NOT_CORE = /^proxy|extstore|^whitespace\.t$/
+const NOT_CORE = /^proxy|extstore|^(?:whitespace|line-lengths)\.t$/
 const COMMAND = fileURLToPath(new URL('../packages/server/bin/memcache-ts-server.js', import.meta.url))
 
 const { values, positionals } = parseArgs({

@@ -1,12 +1,10 @@
 import type { Credentials } from './auth/credentials.ts'
 import type { PasswordDatabase } from './auth/password-database.ts'
 import type { AdminActions } from './commands/admin/admin-actions.ts'
-import type { CommandContext } from './commands/command-context.ts'
 import type { TurnQueue } from './turn-queue.ts'
 
 /** What a connection, and the sessions that speak over it, need of the server. */
 export interface ConnectionOwner extends AdminActions {
-  readonly context: CommandContext
   readonly verbosity: number
   /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
   logsCommands: boolean

@@ -219,7 +219,7 @@ export class TextSession implements Session, FrameHandler {
       case Command.touch:
         return touchItem(this.#context, request)
       case Command.admin:
-        this.#finishAdmin(administer(this.#context, this.#host.owner, request, this.#host.isPipelining))
+        return this.#administer(request)
     }
   }
 
@@ -228,6 +228,11 @@ export class TextSession implements Session, FrameHandler {
     // The line is only lent for this turn.
     request.keep()
     this.#host.beginLongReply(new PausedRetrieval(this.#context, request))
+  }
+
+  #administer(request: Request): void {
+    const { owner, isPipelining } = this.#host
+    this.#finishAdmin(administer(owner, { words: request.words(), isPipelining }))
   }
 
   #finishAdmin(result: AdminResult): void {

@@ -13,16 +13,19 @@ function limitedServer(): MemcachedServer {
 }
 
 describe('a get of more keys than maxPendingResponses', () => {
-  it.each(['get', 'gets', 'gat 0', 'gats 0'])('is refused as a whole by %s, and the connection goes on', async (words) => {
-    await using server = limitedServer()
-    const exchange = new Exchange(server)
-    await exchange.send('set a 0 0 1\r\n1\r\n')
-    expect(await exchange.send(`${words}${' a'.repeat(LIMIT + 1)}\r\n`)).toBe(REFUSED)
-    expect(server.stats()['response_obj_oom']).toBe(1)
-    const answered = await exchange.send(`${words}${' a'.repeat(LIMIT)}\r\n`)
-    expect(answered.match(/VALUE a/g)).toHaveLength(LIMIT)
-    expect(answered.endsWith('END\r\n')).toBe(true)
-  })
+  it.each(['get', 'gets', 'gat 0', 'gats 0'])(
+    'is refused as a whole by %s, and the connection goes on',
+    async (words) => {
+      await using server = limitedServer()
+      const exchange = new Exchange(server)
+      await exchange.send('set a 0 0 1\r\n1\r\n')
+      expect(await exchange.send(`${words}${' a'.repeat(LIMIT + 1)}\r\n`)).toBe(REFUSED)
+      expect(server.stats()['response_obj_oom']).toBe(1)
+      const answered = await exchange.send(`${words}${' a'.repeat(LIMIT)}\r\n`)
+      expect(answered.match(/VALUE a/g)).toHaveLength(LIMIT)
+      expect(answered.endsWith('END\r\n')).toBe(true)
+    },
+  )
 
   it('takes back large values that are sent from where they are stored', async () => {
     await using server = limitedServer()

@@ -43,7 +43,10 @@ describe('the dashboard of servers behind TLS and passwords', () => {
   it('says why a server that it cannot trust is away, without the password', async () => {
     await using server = new MemcachedServer({ port: 0, tls, authFile: passwords })
     const { port } = await server.listen()
-    await using started = await startDashboard({ servers: `memcaches://watcher:secret-word@localhost:${port}`, port: 0 })
+    await using started = await startDashboard({
+      servers: `memcaches://watcher:secret-word@localhost:${port}`,
+      port: 0,
+    })
     expect((await fetch(new URL('healthz', started.url))).status).toBe(503)
     const metrics = await (await fetch(new URL('metrics', started.url))).text()
     expect(metrics).toContain('memcached_up 0')

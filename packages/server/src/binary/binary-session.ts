@@ -369,7 +369,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
   #stat({ buffer, keyStart, keyLength }: BinaryRequest): void {
     const form = buffer.toString('latin1', keyStart, keyStart + keyLength)
     this.#host.endTurn()
-    const reply = binaryStatistics(this.#context, this.#host.owner, this.#replies, form)
+    const reply = binaryStatistics(this.#host.owner, this.#replies, form)
     if (reply === undefined) this.#replies.error(Status.notFound)
     else if (reply.next() !== Progress.done) this.#host.beginLongReply(reply)
   }

@@ -36,8 +36,7 @@ export function retrieve(context: CommandContext, request: Request, isResumed: b
   const expiry = touches ? clock.expiry(request.exptime, store.now) : 0
   // A key that is too long takes back the values before it, so only a long line has to remember where it began.
   const isLimited = context.maxKeys > 0 && context.maxKeys < MAX_KEYS_PER_TURN
-  const mark =
-    !isResumed && (isLimited || request.end - request.start > MAX_KEY_BYTES) ? replies.mark() : undefined
+  const mark = !isResumed && (isLimited || request.end - request.start > MAX_KEY_BYTES) ? replies.mark() : undefined
   let keysLeft = isLimited ? context.maxKeys : MAX_KEYS_PER_TURN
   while (nextKey(request)) {
     if (request.keyLength > MAX_KEY_BYTES) return refuseKey(context, mark)

@@ -10,12 +10,8 @@ const held = new WeakMap<CommandContext, Map<string, number[]>>()
  * What memcached's debug build has for its tests: `debugtime <seconds>` lets so many seconds pass, and
  * `debugitem lock|ref|unlock|unref <key>` keeps an item where it is, as a reply does that is being sent.
  */
-export function debug(
-  context: CommandContext,
-  actions: AdminActions,
-  word: string,
-  args: readonly string[],
-): AdminResult {
+export function debug(actions: AdminActions, word: string, args: readonly string[]): AdminResult {
+  const { context } = actions
   if (word === 'debugitem') return holdItem(context, args)
   const seconds = integer(args[0])
   if (seconds === undefined) return Reply.error
