@@ -99,16 +99,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (authFile !== '') this.#credentials = new Credentials(authFile)
     if (saslPasswordFile !== '') this.#passwords = new PasswordDatabase(saslPasswordFile)
     const { tuning, prefixDelimiter } = this.#options
-    const store = new ItemStore(
-      {
-        ...tuning,
-        memoryLimitBytes: this.#options.memoryLimitMb * 1024 * 1024,
-        itemMaxBytes: this.#options.itemMaxBytes,
-        disableEvictions: this.#options.disableEvictions,
-        cas: !this.#options.disableCas,
-      },
-      tuning.trackSizes,
-    )
+    const store = new ItemStore({
+      ...tuning,
+      memoryLimitBytes: this.#options.memoryLimitMb * 1024 * 1024,
+      itemMaxBytes: this.#options.itemMaxBytes,
+      disableEvictions: this.#options.disableEvictions,
+      cas: !this.#options.disableCas,
+    })
     const clock = new ServerClock(options.clock ?? systemClock)
     const context: CommandContext = {
       store,

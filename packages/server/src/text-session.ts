@@ -224,7 +224,7 @@ export class TextSession implements Session, FrameHandler {
   }
 
   #retrieve(request: Request): void {
-    if (retrieve(this.#context, request, false)) return
+    if (retrieve(this.#context, request)) return
     // The line is only lent for this turn.
     request.keep()
     this.#host.beginLongReply(new PausedRetrieval(this.#context, request))

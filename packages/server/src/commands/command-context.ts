@@ -27,7 +27,7 @@ export interface CommandContext {
 /** The live item with the request's key, or 0. */
 export function findItem(context: CommandContext, request: Request): number {
   const { store, events } = context
-  const item = store.find(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash)
-  if (events.streams !== 0) events.fetched(request.keyBuffer, request.keyStart, request.keyLength, item)
+  const item = store.find(request)
+  if (events.streams !== 0) events.fetched(request, item)
   return item
 }

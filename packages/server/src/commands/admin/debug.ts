@@ -32,8 +32,9 @@ function holdItem(context: CommandContext, [action, key]: readonly string[]): Ad
     return Reply.ok
   }
   if (action !== 'lock' && action !== 'ref') return Reply.error
-  const bytes = Buffer.from(key, 'latin1')
-  const item = context.store.find(bytes, 0, bytes.length, hashKey(bytes, 0, bytes.length))
+  const keyBuffer = Buffer.from(key, 'latin1')
+  const keyLength = keyBuffer.length
+  const item = context.store.find({ keyBuffer, keyStart: 0, keyLength, keyHash: hashKey(keyBuffer, 0, keyLength) })
   if (item === 0) return 'MISS'
   context.store.pin(item)
   items.set(key, [...ofKey, item])
