@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
 import { bundledLicences } from './bundled-licences.js'
 import { writeDeclarations } from './declarations.js'
@@ -48,6 +48,7 @@ for (const each of publicPackages()) {
 async function bundle({ name, folder, manifest, entries }) {
   rmSync(join(folder, 'dist'), { recursive: true, force: true })
   const input = Object.fromEntries(entries.map(({ file, source }) => [file, compiledOf(folder, source)]))
+  const shared = importedBy(input.index)
   const commandLine = COMMAND_LINES[name]
   const modules = new Set()
   for (const [format, { dir, minify }] of Object.entries(FORMATS)) {
@@ -77,6 +78,8 @@ async function bundle({ name, folder, manifest, entries }) {
       generatedCode: { symbols: false },
       // jest can `require`, and has no `import()`.
       dynamicImportInCjs: false,
+      // One file for what the main entry loads: each further file is one more to find, open and read at the start.
+      codeSplitting: entries.length === 1 ? undefined : { groups: [{ name: 'shared', test: (id) => shared.has(id) }] },
     })
     await build.close()
     for (const file of output) for (const module of file.moduleIds ?? []) modules.add(module)
@@ -86,6 +89,15 @@ async function bundle({ name, folder, manifest, entries }) {
   const licences = bundledLicences([...modules])
   if (licences !== '') writeFileSync(join(folder, 'dist/LICENSES.md'), licences)
   writeFileSync(stampOf(folder), versionOf(folder))
+}
+
+/** A compiled file, and all of its package that it imports. @param {string} file @returns {Set<string>} */
+function importedBy(file, files = new Set()) {
+  if (files.has(file)) return files
+  files.add(file)
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(/\bfrom ['"](\.[^'"]+)['"]/g))
+    importedBy(join(dirname(file), path), files)
+  return files
 }
 
 /** @param {string} folder @param {string} source */

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -74,6 +74,20 @@ describe('the packages as they are published', () => {
     const { stdout } = await run(process.execPath, [join(project, 'both.cjs')], { cwd: project })
     expect(JSON.parse(stdout)).toEqual([])
     expect(entries.length).toBeGreaterThan(10)
+  })
+
+  it('load neither the server nor the `fetch` of Node by the import of memcache-ts', async () => {
+    const server = join(project, 'node_modules/memcache-ts-server')
+    await rename(server, `${server}-away`)
+    try {
+      const script = `await import('memcache-ts'); console.log(JSON.stringify(process.moduleLoadList))`
+      const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', script], { cwd: project })
+      const builtins = JSON.parse(stdout) as string[]
+      expect(builtins).toContain('NativeModule net')
+      expect(builtins.filter((name) => /undici|http2/.test(name))).toEqual([])
+    } finally {
+      await rename(`${server}-away`, server)
+    }
   })
 
   it.each([

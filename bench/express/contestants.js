@@ -50,9 +50,37 @@ function redisSessions({ redis }) {
   })
 }
 
+/** A middleware that waits for a page's data. */
+function reading(read) {
+  return async (req, res, next) => {
+    JSON.parse(await read())
+    next()
+  }
+}
+
+/** What every session in memcached takes at least: Express, and one get. */
+async function oneGet({ memcached }) {
+  const { memcache } = await import('memcache-ts')
+  const { client } = memcache({ servers: memcached, timeoutMs: 5000 })
+  await client.set('page', JSON.stringify({ user: USER }))
+  return plainApp(reading(() => client.get('page')))
+}
+
+/** The same of redis. */
+async function oneRedisGet({ redis }) {
+  const { createClient } = await import('redis')
+  const client = createClient({ url: `redis://${redis}` })
+  await client.connect()
+  await client.set('page', JSON.stringify({ user: USER }))
+  return plainApp(reading(() => client.get('page')))
+}
+
 /** The applications that are measured, each with its peers' documented settings; opened with the servers' addresses. */
 export const contestants = {
   'Express alone': { make: async () => plainApp() },
+
+  'Express and one get, memcache-ts': { make: oneGet },
+  'Express and one get, redis': { make: oneRedisGet },
 
   'session, in memory': { visits: true, make: () => engine((session) => new session.MemoryStore()) },
   'session, memcache-ts': { visits: true, make: memcacheSessions },

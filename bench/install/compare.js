@@ -29,7 +29,8 @@ npm run bench -- install --save
 \`\`\`
 
 Each is installed by npm into a project of its own, ours from packed tarballs, without the framework (Express) and without types. MB are the bytes of
-all files in \`node_modules\`, in millions. The time is that of \`import\` in a process that has imported nothing before: medians of 15 processes, which take turns.
+all files in \`node_modules\`, in millions. The time is that of \`import\` in a process that has imported nothing before: the shortest of 15 processes, which take turns, since what else the machine
+does only adds to it.
 
 ${table}
 

@@ -3,6 +3,7 @@ import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-l
 import type { RateLimiter, RateLimitResult } from 'memcache-ts'
 import type { DeniedRequest, RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
 import { ipKey } from './request-address.ts'
+import { shareShapes } from './shared-shape.ts'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- how @types/express is extended
@@ -53,6 +54,7 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   }
   // Express 4 does not look at a promise that middleware returns.
   const middleware: RequestHandler = (request, response, next) => {
+    shareShapes(request, response)
     admit(request, response, next).catch(next)
   }
   return Object.defineProperties(middleware, {

@@ -3,6 +3,7 @@ import type { SessionOptions as ExpressSessionOptions, Store } from 'express-ses
 import { MemcacheOptionError } from 'memcache-ts'
 import { sessionMiddleware, sessionSettings } from 'memcache-ts/session'
 import type { LockOptions, OnCacheDown, SessionLock, SessionOptions, SessionSettings } from 'memcache-ts/session'
+import { shareShapes } from '../shared-shape.ts'
 import type { MemcacheStore, MemcacheStoreOptions } from './memcache-store.ts'
 
 /** Options of `memcacheSession`: the store's, and those of express-session, of which none is needed. */
@@ -50,6 +51,10 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheS
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '') throw new MemcacheOptionError('property must be a name')
   const settings = sessionSettings('memcacheSession', rest as SessionOptions<Request>, false)
-  const middleware = sessionMiddleware(settings as SessionSettings, property) as unknown as RequestHandler
+  const openSession = sessionMiddleware(settings as SessionSettings, property)
+  const middleware: RequestHandler = (request, response, next) => {
+    shareShapes(request, response)
+    openSession(request, response, next)
+  }
   return Object.assign(middleware, { store: settings.store as unknown as MemcacheStore })
 }

@@ -5,6 +5,7 @@ import type { Generations } from './invalidate/tags.ts'
 import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
 import type { ReadThroughRequest } from './load/read-through.ts'
+import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
 import type { MemcacheHealth, OutageListener } from './observe/server-health.ts'
@@ -20,7 +21,9 @@ export type { Generations } from './invalidate/tags.ts'
 export { resolveLoading } from './load/get-or-set-options.ts'
 export type { LoadContext, ResolvedLoading } from './load/get-or-set-options.ts'
 export type { Freshness } from './load/read-through.ts'
-export { CACHE_EVENTS } from './observe/cache-report.ts'
+export type { LedLoad } from './load/shared-load.ts'
+export { CACHE_EVENTS, READ_CHANNEL } from './observe/cache-report.ts'
+export type { ReadContext } from './observe/cache-report.ts'
 export type { CacheStats } from './observe/cache-stats.ts'
 export { isUsageError, UNAVAILABLE } from './or-unavailable.ts'
 export { EncodedItem, JsonText } from './values/kit-codec.ts'
@@ -95,6 +98,8 @@ export interface CacheEngine {
   /** How values are loaded if only their lifetime is given. */
   loadingFor(ttl: Ttl | undefined): ResolvedLoading
   getOrSet(request: ReadThroughRequest): Promise<unknown>
+  /** As `getOrSet`, for a caller that carries out the load by itself. */
+  share(request: ShareRequest): Promise<SharedAnswer>
   /** Loads a value whatever is stored. */
   forceFresh(request: ReadThroughRequest): Promise<unknown>
   getOrSetMany<Id, Value>(

@@ -6,19 +6,20 @@ import type { CacheContext } from './context.ts'
 import type { CacheEngine, TagReader } from './engine.ts'
 import { MemcacheHost } from './host.ts'
 import { PendingInvalidations } from './invalidate/pending-invalidations.ts'
-import { RootGeneration } from './invalidate/root-generation.ts'
+import { RootGeneration, Tags } from './invalidate/tags.ts'
 import { HARD_STEP } from './invalidate/tag-generation.ts'
-import { Tags } from './invalidate/tags.ts'
 import { AmbiguousLeases } from './load/lost-leases.ts'
 import { resolveLoading } from './load/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './load/get-or-set-options.ts'
 import { LeasedLoads } from './load/leased-loads.ts'
-import { currentLoad } from './load/load-chain.ts'
+import { currentLoad } from './load/flights.ts'
 import { LoadDeadlines } from './load/load-deadlines.ts'
 import { ReadThroughMany } from './load/read-through-many.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
 import { ReadThrough } from './load/read-through.ts'
 import type { ReadThroughRequest } from './load/read-through.ts'
+import { shareLoad } from './load/shared-load.ts'
+import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
 import type { MemoryStats, MemoryTier } from './memory/memory-tier.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
@@ -194,6 +195,10 @@ export class MemcachedEngine implements CacheEngine {
 
   getOrSet(request: ReadThroughRequest): Promise<unknown> {
     return this.#single.get(request)
+  }
+
+  share(request: ShareRequest): Promise<SharedAnswer> {
+    return shareLoad(this.#single, request)
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
-import type { CacheEngine, Freshness, Generations, LoadContext, ResolvedLoading } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, LedLoad, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
@@ -146,7 +146,7 @@ export class ResponseCache {
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
     const { record: found, lookup: selected } = await this.#look(engine, lookup)
-    const freshness = found === undefined ? 'unusable' : this.#judge(found, selected)
+    const freshness = found === undefined ? 'unusable' : this.#freshnessFor(found, selected)
     if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
       return this.#send(engine, selected, found, undefined)
     }
@@ -209,14 +209,14 @@ export class ResponseCache {
           waits = false
           continue
         }
-        if (record.kind === 'partial' && this.#judge(record, lookup) !== 'fresh') {
+        if (record.kind === 'partial' && this.#freshnessFor(record, lookup) !== 'fresh') {
           // It was loaded for another's range, and may be completed now.
           if (!waits) break
           continue
         }
         if (isJoined) {
           // What another request's handler has just given is not reused where it would not be a moment later.
-          const freshness = this.#judge(record, { ...lookup, directives: NO_DIRECTIVES })
+          const freshness = this.#freshnessFor(record, { ...lookup, directives: NO_DIRECTIVES })
           if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
           if (freshness === 'unusable') break
           if (freshness === 'stale') continue
@@ -231,18 +231,19 @@ export class ResponseCache {
     if (old === undefined || lookup.purpose !== 'whole')
       return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
-    return this.#lead(lookup.exchange.request, this.#runOf(lookup, lookup.exchange, await unpacked(old), false))
+    return this.#lead(lookup.exchange, this.#runOf(lookup, await unpacked(old), false))
   }
 
-  #lead(request: IncomingMessage, run: HandlerRun): false {
+  #lead(exchange: HttpExchange, run: HandlerRun): false {
+    const { request, response, application, isOutside } = exchange
     capturing.set(request, run)
-    run.begin()
+    run.begin({ request, response, application, isOutside, isAuthorized: isIdentified(exchange, this.#resolved.vary) })
     return false
   }
 
   /** A background request has no credentials. If its key differs without them, its response is not the one that is revalidated. */
   #leadInBackground(exchange: HttpExchange, run: HandlerRun): boolean {
-    if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange.request, run)
+    if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange, run)
     exchange.response.destroy()
     return true
   }
@@ -279,65 +280,72 @@ export class ResponseCache {
     signal: AbortSignal,
   ): Promise<Found | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = lookup
-    let isJoined = true
-    let generations: Generations | undefined
-    let old: StoredResponse | undefined
-    return new Promise((resolve, reject) => {
-      engine
-        .getOrSet({
-          name,
-          required: [],
-          tagKeys,
-          staleSeconds: KEPT_STALE_SECONDS,
-          l1: false,
-          loading: this.#loading,
-          signal,
-          waits,
-          judge: (value) => {
-            const record = decodeRecord(value, key)
-            if (record?.kind === 'response' && isValidatorFor(record, lookup)) old = record
-            const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
-            const freshness = isOfUse ? this.#judge(record, lookup) : 'unusable'
-            // What was found is judged, and what another has loaded is not.
-            isJoined = freshness === 'unusable'
-            return freshness
-          },
-          onLease: (given) => void (generations = given),
-          load: async (context) => {
-            const stale = await unpacked(staleOf(context, lookup))
-            // The request has been given to its handler already.
-            if (signal.aborted) throw new UnstoredError('aborted', 'nobody waits for it')
-            const run = this.#runOf(lookup, lookup.exchange, stale)
-            this.#lead(lookup.exchange.request, run)
-            if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
-            else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
-            resolve('leading')
-            return this.#keep(engine, lookup, run, context)
-          },
-          reload: (context) => this.#reload(engine, lookup, context),
-        })
-        .then((value) => resolve({ record: decodeRecord(value, key), isJoined, old }))
-        .catch((error: unknown) => {
-          if (signal.aborted) return resolve({ record: undefined, isJoined, old })
-          if (!(error instanceof UnstoredError)) return reject(error)
-          if (error.reason === 'aborted') return resolve('aborted')
-          const { stale } = error
-          const isGood = stale !== undefined && isGoodOnError(stale, directives, this.#nowMs())
-          resolve({ record: isGood ? stale : undefined, isJoined: false, old: undefined })
-        })
+    const answer = await engine.share({
+      name,
+      required: [],
+      tagKeys,
+      staleSeconds: KEPT_STALE_SECONDS,
+      l1: false,
+      loading: this.#loading,
+      signal,
+      waits,
+      freshnessOf: (value) => {
+        const record = decodeRecord(value, key)
+        const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
+        return isOfUse ? this.#freshnessFor(record, lookup) : 'unusable'
+      },
+      reload: (context) => this.#reload(engine, lookup, context),
     })
+    switch (answer.kind) {
+      case 'hit':
+        return { record: decodeRecord(answer.value, key), isJoined: false, old: undefined }
+      case 'joined':
+        return { record: decodeRecord(answer.value, key), isJoined: true, old: validatorOf(answer.unusable, lookup) }
+      case 'lead':
+        return this.#leadShared(engine, lookup, answer.load, signal)
+      case 'failed': {
+        const { error, unusable } = answer
+        if (signal.aborted) return { record: undefined, isJoined: true, old: validatorOf(unusable, lookup) }
+        if (!(error instanceof UnstoredError)) throw error
+        if (error.reason === 'aborted') return 'aborted'
+        const { stale } = error
+        const isGood = stale !== undefined && isGoodOnError(stale, directives, this.#nowMs())
+        return { record: isGood ? stale : undefined, isJoined: false, old: undefined }
+      }
+    }
   }
 
-  #runOf(
+  /** Runs this request's handler for all that ask for the same. */
+  async #leadShared(
+    engine: CacheEngine,
     lookup: ResponseLookup,
-    { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
-    old: StoredResponse | StoredPartial | undefined,
-    stores = true,
-  ): HandlerRun {
+    load: LedLoad,
+    signal: AbortSignal,
+  ): Promise<Found | 'leading'> {
+    const { context, generations } = load
+    try {
+      const stale = await unpacked(staleOf(context, lookup))
+      if (signal.aborted) {
+        // The request has been given to its handler already.
+        load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
+        return { record: undefined, isJoined: true, old: undefined }
+      }
+      const run = this.#runOf(lookup, stale)
+      this.#lead(lookup.exchange, run)
+      if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
+      else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
+      load.end(this.#keep(engine, lookup, run, context))
+      return 'leading'
+    } catch (error) {
+      load.end(Promise.reject(error))
+      throw error
+    }
+  }
+
+  #runOf(lookup: ResponseLookup, old: StoredResponse | StoredPartial | undefined, stores = true): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
-    return new HandlerRun(request, response, {
+    return new HandlerRun({
       key: lookup.variants?.key ?? lookup.key,
-      isAuthorized: isIdentified({ ...lookup.exchange, request, application }, vary),
       defaultSeconds,
       staleSeconds,
       targetedFields,
@@ -352,7 +360,6 @@ export class ResponseCache {
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
-      application,
       watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
       nowMs: this.#nowMs,
     })
@@ -363,7 +370,7 @@ export class ResponseCache {
     const { exchange, variants } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
-    const run = this.#runOf(lookup, { request, response }, await unpacked(staleOf(context, lookup)))
+    const run = this.#runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(context, lookup)))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
@@ -398,7 +405,7 @@ export class ResponseCache {
     }
   }
 
-  #judge(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Freshness {
+  #freshnessFor(record: StoredRecord, { directives, isAuthorized, purpose, exchange }: ResponseLookup): Freshness {
     const nowMs = this.#nowMs()
     if (record.kind === 'variants') return 'fresh'
     if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
@@ -433,7 +440,7 @@ export class ResponseCache {
     if (language === undefined || !languages.includes(language)) return undefined
     const key = variantKey(lookup, list, language)
     const record = decodeRecord(await engine.get(this.#nameOf(key), []), key)
-    return record?.kind === 'response' && this.#judge(record, lookup) === 'fresh' ? record : undefined
+    return record?.kind === 'response' && this.#freshnessFor(record, lookup) === 'fresh' ? record : undefined
   }
 
   async #send(
@@ -478,9 +485,10 @@ export class ResponseCache {
     exchange.dispatch(request, response)
   }
 
-  #forwardOther({ request, response, url }: HttpExchange): boolean {
+  #forwardOther(exchange: HttpExchange): boolean {
+    const { request, response } = exchange
     const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
-    if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
+    if (!isSafe) invalidateOnSuccess(exchange, () => this.cache)
     return forward(response, { hit: false, forward: 'method' })
   }
 
@@ -489,6 +497,12 @@ export class ResponseCache {
     const parts = requestKey(exchange, rules)
     return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers, varyRules)]
   }
+}
+
+/** The stored response that was of no use, if its validators may be sent with this request. */
+function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
+  const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
+  return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
 }
 
 /** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */

@@ -6,11 +6,10 @@ import { AbandonedClaims } from './lost-leases.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import { isDueEarly } from '../lifetime.ts'
-import { Flights, wouldWaitForItself } from './flights.ts'
+import { Flights, wouldWaitForItself, currentLoad, LoadNode, runDetached } from './flights.ts'
 import type { Flight } from './flights.ts'
 import type { Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
-import { currentLoad, LoadNode, runDetached } from './load-chain.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from '../read/lookups.ts'
@@ -27,10 +26,10 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   /** Loads a stale value anew while nobody waits for it. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
-   * What this caller may have a value for. One that is unfit for it is loaded anew, with the old one at hand, while the others that
-   * it is unfit for wait; one that is stale is served while it is loaded anew. Default: what memcached says.
+   * What this caller may use a stored value for. An unusable one is reloaded, with the old value in the loader's context, while other callers that
+   * cannot use it wait; a stale one is served while it is reloaded. Default: what memcached says.
    */
-  readonly judge?: ((value: unknown) => Freshness) | undefined
+  readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
   /** Is told the generations that its tags have when this caller gets the right to load, just before the loader runs. */
   readonly onLease?: ((generations: Generations) => void) | undefined
   /** Whether this caller may be served what is stale. Default true. */
@@ -392,7 +391,7 @@ interface RunConditions {
 }
 
 function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshness {
-  if (request.judge !== undefined) return request.judge(found.value.peek())
+  if (request.freshnessOf !== undefined) return request.freshnessOf(found.value.peek())
   return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
 }
 

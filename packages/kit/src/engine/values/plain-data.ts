@@ -79,11 +79,16 @@ function isStoredAsIs(value: object): boolean {
 
 /** Whether the content of a class's instances is no property of theirs, as of `Headers` and promises. */
 function isOpaque(constructor: Function): boolean {
-  return Function.prototype.toString.call(constructor).includes('[native code]') || OPAQUE.has(constructor)
+  return Function.prototype.toString.call(constructor).includes('[native code]') || isOpaqueOfNode(constructor)
 }
 
-/** What Node writes in JavaScript, and keeps in private fields. */
-const OPAQUE: ReadonlySet<Function> = new Set([Headers, FormData, Blob, URLSearchParams, Request, Response])
+/** Classes of Node that are written in JavaScript and keep their content in private fields, by their names: Node loads its `fetch` when one of them is first touched. */
+const OPAQUE_OF_NODE = new Set(['Headers', 'FormData', 'Blob', 'URLSearchParams', 'Request', 'Response'])
+
+function isOpaqueOfNode(constructor: Function): boolean {
+  const { name } = constructor
+  return OPAQUE_OF_NODE.has(name) && (globalThis as Record<string, unknown>)[name] === constructor
+}
 
 function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   if (typeof value !== 'object' || value === null) return value

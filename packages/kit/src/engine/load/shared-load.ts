@@ -1,0 +1,56 @@
+import type { Generations } from '../invalidate/tags.ts'
+import type { LoadContext } from './get-or-set-options.ts'
+import type { Freshness, ReadThrough, ReadThroughRequest } from './read-through.ts'
+
+/** A load that its caller carries out by itself, while others wait for it. */
+export interface LedLoad {
+  /** What a loader is given: the stale value, and the ways to set tags and the lifetime. */
+  readonly context: LoadContext
+  /** The generations of its tags when it began; `undefined` for a load without a lease, whose value is not stored. */
+  readonly generations: Generations | undefined
+  /** Ends the load with the value to store, or with an error. The others wait until then, so it must be called. */
+  end(value: Promise<unknown>): void
+}
+
+/** What becomes of a request that may have to produce the value itself. */
+export type SharedAnswer =
+  /** A stored value that this caller may use. */
+  | { readonly kind: 'hit'; readonly value: unknown }
+  /** What another caller's load has brought, of which nobody has said whether this caller may use it; `undefined` if the caller did not wait. */
+  | { readonly kind: 'joined'; readonly value: unknown; readonly unusable: unknown }
+  /** Nothing usable is stored, and this caller is the one to produce it. */
+  | { readonly kind: 'lead'; readonly load: LedLoad }
+  /** Another caller's load has failed, or the signal ended the wait. */
+  | { readonly kind: 'failed'; readonly error: unknown; readonly unusable: unknown }
+
+/** A request of a caller that produces the value itself if it has to lead. */
+export interface ShareRequest extends Omit<ReadThroughRequest, 'load' | 'reload' | 'onLease' | 'freshnessOf'> {
+  readonly freshnessOf: (value: unknown) => Freshness
+  /** Reloads a stale value in the background, in place of the caller. */
+  readonly reload: (context: LoadContext) => Promise<unknown>
+}
+
+/**
+ * Reads through as `getOrSet` does, but hands the load to the caller instead of calling a loader: for work that has a course of its own, such as an
+ * HTTP response that is sent while it is captured. `unusable` is the stored value that `freshnessOf` refused, if there was one.
+ */
+export function shareLoad(readThrough: ReadThrough, request: ShareRequest): Promise<SharedAnswer> {
+  let generations: Generations | undefined
+  let unusable: unknown
+  let isHit = false
+  return new Promise((resolve) => {
+    const freshnessOf = (value: unknown): Freshness => {
+      const freshness = request.freshnessOf(value)
+      isHit = freshness !== 'unusable'
+      if (!isHit) unusable = value
+      return freshness
+    }
+    const lead = (context: LoadContext): Promise<unknown> =>
+      new Promise((end) => resolve({ kind: 'lead', load: { context, generations, end } }))
+    const onLease = (given: Generations): void => void (generations = given)
+    readThrough.get({ ...request, freshnessOf, onLease, load: lead }).then(
+      (value) => resolve(isHit ? { kind: 'hit', value } : { kind: 'joined', value, unusable }),
+      (error: unknown) => resolve({ kind: 'failed', error, unusable }),
+    )
+  })
+}
