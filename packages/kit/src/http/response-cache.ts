@@ -235,9 +235,9 @@ export class ResponseCache {
   }
 
   #lead(exchange: HttpExchange, run: HandlerRun): false {
-    const { request, response, application } = exchange
+    const { request, response, application, isOutside } = exchange
     capturing.set(request, run)
-    run.begin({ request, response, application, isAuthorized: isIdentified(exchange, this.#resolved.vary) })
+    run.begin({ request, response, application, isOutside, isAuthorized: isIdentified(exchange, this.#resolved.vary) })
     return false
   }
 

@@ -110,6 +110,8 @@ export interface RunExchange {
   readonly response: ServerResponse
   /** The request as the application sees it, where that is not Node's own object. */
   readonly application: ApplicationRequest | undefined
+  /** Whether what runs now is not the handler, but what a framework does with its response. */
+  readonly isOutside: (() => boolean) | undefined
   /** Whether the request is known to be somebody's. */
   readonly isAuthorized: boolean
 }
@@ -156,7 +158,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   /** Captures the response from now on; the handler is to be run next. */
-  begin({ request, response, application, isAuthorized }: RunExchange): void {
+  begin({ request, response, application, isOutside, isAuthorized }: RunExchange): void {
     this.#request = request
     this.#response = response
     this.#isAuthorized = isAuthorized
@@ -179,7 +181,7 @@ export class HandlerRun implements CaptureObserver {
       cookies: hidesCookies,
       parameters: hiddenParameters,
     })
-    if (watchesIdentity) this.#identity = new IdentityWatch(this.#request, application)
+    if (watchesIdentity) this.#identity = new IdentityWatch(this.#request, application, isOutside)
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 

@@ -14,7 +14,7 @@ export class VirtualRequest extends EventEmitter {
   readonly socket: { readonly encrypted: boolean }
   readonly httpVersion = '1.1'
   readonly complete = true
-  aborted = false
+  readonly aborted = false
 
   constructor(request: Request) {
     super()
@@ -30,7 +30,6 @@ export class VirtualRequest extends EventEmitter {
       headers[name] = value
       this.rawHeaders.push(name, value)
     })
-    // A request that is not GET or HEAD may have a body without saying how long it is.
     this.headers = headers
     headers['host'] ??= host
   }

@@ -52,6 +52,8 @@ export class VirtualResponse<Body> extends EventEmitter {
   #reject!: (error: Error) => void
   #isHeadWritten = false
   #isTold = false
+  #isRead = false
+  readonly #onBegun: (() => void)[] = []
   #writer: BodyWriter | undefined
 
   constructor(request: IncomingMessage, open: OpenBody<Body>) {
@@ -117,6 +119,22 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.#works.push(work)
   }
 
+  /** Resolves when the reader of the body begins to read, or when nobody will: there is no body, or something else is sent instead. */
+  begun(): Promise<void> {
+    if (this.#isRead || this.destroyed) return Promise.resolve()
+    const begun = new Promise<void>((resolve) => this.#onBegun.push(resolve))
+    this.once('close', () => this.#begin())
+    setImmediate(() => {
+      if (this.#writer === undefined) this.#begin()
+    })
+    return begun
+  }
+
+  #begin(): void {
+    this.#isRead = true
+    for (const resolve of this.#onBegun.splice(0)) resolve()
+  }
+
   writeHead(status: number, ...rest: readonly unknown[]): this {
     if (this.#isHeadWritten) throw headersSentError()
     const [message] = setHeadArguments(this.asServerResponse, rest)
@@ -171,13 +189,8 @@ export class VirtualResponse<Body> extends EventEmitter {
   /** The client has left: whoever writes is told, as by a socket that was closed. */
   leave(): void {
     if (this.destroyed || this.writableEnded) return
-    const { req } = this as { req: { aborted: boolean } & EventEmitter }
     this.destroyed = true
     if (!this.#isTold) this.#reject(abortedError())
-    if (!req.aborted) {
-      req.aborted = true
-      req.emit('aborted')
-    }
     this.emit('close')
   }
 
@@ -187,7 +200,10 @@ export class VirtualResponse<Body> extends EventEmitter {
 
   #stream(): Body {
     const { body, writer } = this.#open({
-      onDrain: () => void this.emit('drain'),
+      onDrain: () => {
+        if (!this.#isRead) this.#begin()
+        this.emit('drain')
+      },
       onCancel: () => this.leave(),
     })
     this.#writer = writer
