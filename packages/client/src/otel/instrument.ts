@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { metrics, SpanKind, SpanStatusCode, trace, ValueType } from '@opentelemetry/api'
+import { context as activeContext, metrics, SpanKind, SpanStatusCode, trace, ValueType } from '@opentelemetry/api'
 import type { Attributes, Histogram, MeterProvider, Span, Tracer, TracerProvider } from '@opentelemetry/api'
-import { checkOptions } from 'memcache-ts-protocol'
+import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { observeConnections } from './observe-connections.ts'
 import { OPERATION_CHANNEL } from '../tracing.ts'
@@ -24,6 +24,8 @@ export interface InstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether a span's `db.query.text` tells the keys, which may hold what is not for every eye. Default false. */
   queryText?: boolean | undefined
+  /** Whether only operations within a span of the application get one, so that those of background work cost less. Default false. */
+  requireParentSpan?: boolean | undefined
 }
 
 const OPTION_NAMES = [
@@ -31,11 +33,12 @@ const OPTION_NAMES = [
   'tracerProvider',
   'meterProvider',
   'queryText',
+  'requireParentSpan',
 ] as const satisfies readonly (keyof InstrumentationOptions)[]
 
 /** A running operation. */
 interface Running {
-  readonly span: Span
+  readonly span: Span | undefined
   readonly attributes: Attributes
   readonly startedAt: number
 }
@@ -49,6 +52,7 @@ interface Running {
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {
   checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
   const { tracerProvider = trace, meterProvider = metrics, queryText = false, clients = [] } = options
+  const requireParentSpan = booleanOption('requireParentSpan', options.requireParentSpan ?? false)
   const tracer = tracerProvider.getTracer(SCOPE)
   const meter = meterProvider.getMeter(SCOPE)
   const endConnections = observeConnections(meter, clients)
@@ -61,7 +65,8 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
   const running = new WeakMap<object, Running>()
   const channel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
   const subscribers = {
-    start: (context: OperationContext) => running.set(context, start(tracer, context, queryText)),
+    start: (context: OperationContext) =>
+      running.set(context, start(tracer, context, { queryText, requireParentSpan })),
     end() {},
     asyncStart() {},
     asyncEnd: (context: OperationContext) => finish(running.get(context), context, duration),
@@ -74,16 +79,23 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
   }
 }
 
-function start(tracer: Tracer, context: OperationContext, queryText: boolean): Running {
+function start(
+  tracer: Tracer,
+  context: OperationContext,
+  { queryText, requireParentSpan }: { queryText: boolean; requireParentSpan: boolean },
+): Running {
   const { operation, keys, server } = context
   const attributes: Attributes = { 'db.system.name': 'memcached', 'db.operation.name': operation }
   if (server?.host !== undefined) attributes['server.address'] = server.host
   if (server?.port !== undefined) attributes['server.port'] = server.port
   if (keys.length >= MIN_BATCH) attributes['db.operation.batch.size'] = keys.length
+  const startedAt = performance.now()
+  if (requireParentSpan && trace.getSpan(activeContext.active()) === undefined)
+    return { span: undefined, attributes, startedAt }
   const spanAttributes = queryText ? { ...attributes, 'db.query.text': [operation, ...keys].join(' ') } : attributes
   const name = server === undefined ? operation : `${operation} ${server.name}`
   const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes: spanAttributes })
-  return { span, attributes, startedAt: performance.now() }
+  return { span, attributes, startedAt }
 }
 
 function finish(operation: Running | undefined, context: OperationContext, duration: Histogram): void {
@@ -93,9 +105,9 @@ function finish(operation: Running | undefined, context: OperationContext, durat
   if (context.error !== undefined) {
     const error = context.error as Partial<MemcacheError> & Error
     measured['error.type'] = error.code ?? error.name
-    span.setAttribute('error.type', measured['error.type'])
-    span.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
+    span?.setAttribute('error.type', measured['error.type'])
+    span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
   }
-  span.end()
+  span?.end()
   duration.record((performance.now() - startedAt) / 1000, measured)
 }

@@ -1,5 +1,5 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
-import { metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { context as activeContext, metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import type { Meter, MeterProvider, Span, Tracer, TracerProvider } from '@opentelemetry/api'
 import { booleanOption, checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { instrumentMemcachedClients } from 'memcache-ts-client/otel'
@@ -17,6 +17,8 @@ export interface MemcacheInstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether spans have the keys, which may hold personal data. Default false. */
   keys?: boolean | undefined
+  /** Whether only calls within a span of the application get one, so that those of background work cost less. Default false. */
+  requireParentSpan?: boolean | undefined
 }
 
 const SCOPE = 'memcache-ts'
@@ -24,6 +26,7 @@ const OPTION_NAMES = [
   'tracerProvider',
   'meterProvider',
   'keys',
+  'requireParentSpan',
 ] as const satisfies readonly (keyof MemcacheInstrumentationOptions)[]
 const CACHE_ATTRIBUTE = 'memcache.cache.name'
 const KEY_ATTRIBUTE = 'memcache.key'
@@ -52,14 +55,16 @@ export function instrumentMemcache(
   const { tracerProvider = trace, meterProvider = metrics } = options
   const withKeys = booleanOption('keys', options.keys ?? false)
   const names = namesOf(caches)
+  const requireParentSpan = booleanOption('requireParentSpan', options.requireParentSpan ?? false)
   const endMetrics = observe(meterProvider.getMeter(SCOPE), names)
   const tracer = tracerProvider.getTracer(SCOPE)
-  const endReads = traceReads(tracer, names, withKeys)
+  const endReads = traceReads(tracer, names, { withKeys, requireParentSpan })
   const endLoads = traceLoads(tracer, names, withKeys)
   const endClients = instrumentMemcachedClients({
     tracerProvider,
     meterProvider,
     queryText: withKeys,
+    requireParentSpan,
     clients: [...names.keys()].map(({ client }) => client),
   })
   return () => {
@@ -107,7 +112,11 @@ function instrumentOf(meter: Meter, { name, type, help }: KitMetric) {
 }
 
 /** A span for each `getOrSet` and `getOrSetMany`, from its call to its end. */
-function traceReads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKeys: boolean): () => void {
+function traceReads(
+  tracer: Tracer,
+  names: ReadonlyMap<Memcache, string>,
+  { withKeys, requireParentSpan }: { withKeys: boolean; requireParentSpan: boolean },
+): () => void {
   const spans = new WeakMap<ReadContext, Span>()
   const end = (context: ReadContext): void => {
     const span = spans.get(context)
@@ -119,7 +128,7 @@ function traceReads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKe
   const subscribers = {
     start: (context: ReadContext): void => {
       const name = names.get(context.cache as Memcache)
-      if (name === undefined) return
+      if (name === undefined || (requireParentSpan && trace.getSpan(activeContext.active()) === undefined)) return
       const { operation, key } = context
       const keyed = withKeys && key !== undefined ? { [KEY_ATTRIBUTE]: key } : {}
       const attributes = { [CACHE_ATTRIBUTE]: name, ...keyed }

@@ -1,4 +1,6 @@
-import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import type { Context, ContextManager } from '@opentelemetry/api'
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
@@ -9,6 +11,37 @@ import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '
 import { describe, expect, it } from 'vitest'
 import { instrumentMemcache } from '../../src/otel/index.ts'
 import { openCache } from '../open-cache.ts'
+
+/** What an application's SDK sets up: the active context follows the asynchronous calls. */
+class StorageContextManager implements ContextManager {
+  readonly #storage = new AsyncLocalStorage<Context>()
+
+  active(): Context {
+    return this.#storage.getStore() ?? ROOT_CONTEXT
+  }
+
+  with<Args extends unknown[], Call extends (...args: Args) => ReturnType<Call>>(
+    active: Context,
+    call: Call,
+    self?: ThisParameterType<Call>,
+    ...args: Args
+  ): ReturnType<Call> {
+    return this.#storage.run(active, () => call.call(self, ...args))
+  }
+
+  bind<Target>(_active: Context, target: Target): Target {
+    return target
+  }
+
+  enable(): this {
+    return this
+  }
+
+  disable(): this {
+    this.#storage.disable()
+    return this
+  }
+}
 
 function providers() {
   const spans = new InMemorySpanExporter()
@@ -141,6 +174,25 @@ describe('the instrumentation for OpenTelemetry', () => {
     expect(await points('db.client.connection.pending_requests')).toEqual([
       { attributes: { 'db.client.connection.pool.name': server }, value: 0 },
     ])
+    end()
+  })
+
+  it('makes no span outside of one of the application if it is asked to', async () => {
+    await using test = await openCache()
+    const { options, reads, operations } = providers()
+    const end = instrumentMemcache(test.cache, { ...options, requireParentSpan: true })
+    await test.cache.getOrSet('k', () => 1, 60)
+    expect([...reads(), ...operations()]).toEqual([])
+    const contexts = new StorageContextManager()
+    context.setGlobalContextManager(contexts)
+    try {
+      const parent = options.tracerProvider.getTracer('test').startSpan('request')
+      await context.with(trace.setSpan(context.active(), parent), () => test.cache.getOrSet('k', () => 1, 60))
+    } finally {
+      context.disable()
+    }
+    expect(reads()).toHaveLength(1)
+    expect(operations().length).toBeGreaterThan(0)
     end()
   })
 })
