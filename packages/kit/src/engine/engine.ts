@@ -56,6 +56,8 @@ export interface TagReader {
   areUnchangedSince(tagKeys: readonly string[], sinceMs: number): Promise<boolean>
   /** Whether nothing that carries the first generations was invalidated or made stale, now that the tags have the others. */
   areSame(carried: Generations, current: Generations): boolean
+  /** Whether exactly one invalidation came between the two of each tag in `raised`, and none of the others. */
+  areInvalidatedOnce(before: Generations, now: Generations, raised: readonly string[]): boolean
 }
 
 /**
