@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
+import { classOf } from 'memcache-ts/adapter'
 
 /** The applications that have a `MemcacheModule` and have not ended. */
 const RUNNING = new Set<ModulesContainer>()
@@ -19,7 +20,8 @@ export function applicationEnded(modules: ModulesContainer): void {
  * A decorated method was called on an object that has no cache, and that Nest has not made: it was made by `new`, or is
  * a Proxy of one that has a cache. In a test that is as it should be; in an application it is told once for a class.
  */
-export function warnOfOutsider({ constructor }: object): void {
+export function warnOfOutsider(self: object): void {
+  const constructor = classOf(self)
   if (RUNNING.size === 0 || TOLD.has(constructor)) return
   TOLD.add(constructor)
   new Logger('Memcache').warn(

@@ -8,7 +8,7 @@ import { describeValue, requireOptions } from '../../option-types.ts'
 import type { AnyClass } from '../../engine/values/reviver.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
-import { classOwner } from './class-owner.ts'
+import { classOf, classOwner } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
 
 /** Where the cached results of a class's methods are stored. */
@@ -75,7 +75,7 @@ export function cacheFor<Choice>(
       'a decorated method was called without its object: call it on the object, or bind it: (id) => cities.find(id)',
     )
   }
-  return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
+  return source.cacheFor(self, choice ?? (configOf(classOf(self))?.cache as Choice | undefined))
 }
 
 /**
@@ -83,7 +83,11 @@ export function cacheFor<Choice>(
  * @param method of the class, which is called.
  * @throws MemcacheOptionError if the class has no name, or the name of another class that uses the cache.
  */
-export function namespaceOf({ constructor }: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+export function namespaceOf(self: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+  return namespaceOfClass(classOf(self), cache, method)
+}
+
+function namespaceOfClass(constructor: Function, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
   let namespaces = NAMESPACES.get(cache)
   if (namespaces === undefined) NAMESPACES.set(cache, (namespaces = new WeakMap()))
   let declared = namespaces.get(constructor)
@@ -107,5 +111,5 @@ export function namespaceOf({ constructor }: object, cache: Memcache, method?: D
  * @throws MemcacheOptionError as `namespaceOf` does.
  */
 export function claimClass(constructor: Function, cache: Memcache): void {
-  namespaceOf({ constructor }, cache)
+  namespaceOfClass(constructor, cache)
 }

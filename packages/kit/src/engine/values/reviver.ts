@@ -25,7 +25,7 @@ export type Revive = { of(stored: never): unknown }['of']
 export type Reviver = (stored: unknown) => unknown
 
 const BY_CLASS = new WeakMap<AnyClass, Reviver>()
-const OF_CLASSES = new WeakSet<Reviver>()
+const CLASSES = new WeakMap<Reviver, AnyClass>()
 
 /**
  * What makes values of what is stored; `undefined` where the options say nothing of it.
@@ -67,14 +67,14 @@ function reviverOfClass(type: AnyClass): Reviver {
     const typeOf = (): Function => type
     reviver = async (stored) => (isObject(stored) ? instancesOf(typeOf, stored, await typeMetadataStorage()) : stored)
     BY_CLASS.set(type, reviver)
-    OF_CLASSES.add(reviver)
+    CLASSES.set(reviver, type)
   }
   return reviver
 }
 
-/** Whether a reviver is one of a `type`, so that it changes nothing of what it is given. */
-export function isOfClass(revive: Reviver): boolean {
-  return OF_CLASSES.has(revive)
+/** The class of a reviver that is one of a `type`, and so changes nothing of what it is given. */
+export function classOfReviver(revive: Reviver): AnyClass | undefined {
+  return CLASSES.get(revive)
 }
 
 /** Whether instances of a class are made again somewhere in this process. */
