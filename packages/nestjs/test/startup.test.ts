@@ -57,7 +57,7 @@ function cities() {
 describe('two classes of one name', () => {
   it('keep the application from starting, with both places', async () => {
     await expect(open({ providers: [repository('user'), repository('order')] })).rejects.toThrow(
-      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both keep their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
+      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both store their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
     )
   })
 

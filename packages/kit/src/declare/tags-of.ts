@@ -1,9 +1,9 @@
 import { requireTagList } from '../option-types.ts'
 
-/** Tags: the same for all, or by what a value is asked for by. */
+/** Tags of a value: a fixed list, or a function of the arguments. */
 export type TagsOf<Args extends readonly unknown[]> = readonly string[] | ((...args: Args) => readonly string[])
 
-/** The tags for these arguments. @throws MemcacheOptionError if a function returns no list of tags. */
+/** Returns the tags for these arguments. @throws MemcacheOptionError if a function does not return a list of tags. */
 export function tagsFor<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,
   args: Args,
