@@ -47,3 +47,4 @@ export {
   MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
 export type { Key, KeyPart, MemcacheErrorCode, MemcacheErrorDetails, Ttl } from 'memcache-ts-protocol'
+export type { ConnectionReport, ConnectionState } from './connection/connection-contract.ts'
