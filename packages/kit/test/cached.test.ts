@@ -155,7 +155,7 @@ describe('@Cached, as a standard decorator', () => {
     expect(answersOf('more')).toEqual({
       found: ['a 1 10 1', 'b 1 10 1', 'a 1 10 1'],
       stored: 'a 1 10 1',
-      overridden: 'Overrides.find does not have @Cached',
+      overridden: 'Overrides.find does not have @Cached: add the decorator to the method',
       hidden: [2, 3],
       repositories: [
         'user 1',

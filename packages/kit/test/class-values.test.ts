@@ -207,7 +207,7 @@ describe('type', () => {
 
   it.each<[LoadingOptions, string]>([
     [{ type: 'User' as never }, 'type must be a class, or a function of the stored value, got string'],
-    [{ revive: User as never }, 'a class is given as type'],
+    [{ revive: User as never }, 'pass a class as type'],
     [{ revive: {} as never }, 'revive must be a function'],
     [{ type: User, revive: () => 1 }, 'type and revive exclude each other'],
     [{ types: User } as never, '`types` is `type` here'],

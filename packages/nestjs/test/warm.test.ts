@@ -195,7 +195,7 @@ describe('@Warm', () => {
       'Cities.find is not warm: @Warm of Cities.find: return the argument lists in an array, or yield them',
       'Cities.find is not warm: the database is away',
       expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 1 failed in/),
-      'Cities.plain is not warm: Cities.plain does not have @Cached',
+      'Cities.plain is not warm: Cities.plain does not have @Cached: add the decorator to the method',
     ])
     expect(await test.cache.get(['Cities', 'find', 3])).toBe(3)
   })
@@ -210,7 +210,7 @@ describe('@Warm', () => {
     await using _ = await openApp({ providers: [Cities] })
     await until(() => said.length === 1)
     expect(said).toEqual([
-      'Cities.all: @Warm needs a provider of which there is one: not request-scoped, not transient',
+      'Cities.all: @Warm needs a provider with a single instance: not request-scoped, not transient',
     ])
   })
 

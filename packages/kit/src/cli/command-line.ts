@@ -143,15 +143,12 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
   program
     .command('doctor [servers...]')
     .summary('checks a running set-up and says what to change')
-    .description('Checks versions, memory, evictions, limits, lifetimes, hot keys and the placement of keys. It only reads.')
+    .description(
+      'Checks versions, memory, evictions, limits, lifetimes, hot keys and the placement of keys. It only reads.',
+    )
     .option('--slow-ms <ms>', 'the median round trip that is too slow', positiveNumber, 5)
     .option('--sample <keys>', 'how many keys of each server to look at', wholeNumber(0), 10_000)
-    .option(
-      '--watch-seconds <seconds>',
-      'how long to watch fetches for hot keys; 0 disables it',
-      nonNegativeNumber,
-      2,
-    )
+    .option('--watch-seconds <seconds>', 'how long to watch fetches for hot keys; 0 disables it', nonNegativeNumber, 2)
     .action((names: string[], _: unknown, command: Command) =>
       run<DoctorOptions>(
         (context, options) => doctor(context, { ...options, prefix: options.prefix ?? '' }),
@@ -163,7 +160,7 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
     .command('get <keys...>')
     .summary('prints values')
     .description(
-      'Prints values of the kit and the client, and the bytes of other clients' values. Reading does not count as use (no bump).',
+      'Prints values of the kit and the client, and the bytes of values of other clients. Reading does not count as use (no bump).',
     )
     .option('-m, --meta', 'also print lifetime, size, client flags and server')
     .action((names: string[], _: unknown, command: Command) =>
@@ -220,9 +217,7 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
   program
     .command('bench [servers...]')
     .summary('a load test with latencies')
-    .description(
-      'Runs a load test with its own keys, which expire by themselves, and prints throughput and latencies.',
-    )
+    .description('Runs a load test with its own keys, which expire by themselves, and prints throughput and latencies.')
     .option('--seconds <seconds>', 'how long', positiveNumber, 5)
     .option('-c, --callers <count>', 'how many requests are in flight at once', wholeNumber(1), 50)
     .option('-k, --keys <count>', 'how many keys', wholeNumber(1), 10_000)

@@ -92,7 +92,7 @@ export function namespaceOf({ constructor }: object, cache: Memcache, method?: D
     const { name = constructor.name, version } = configOf(constructor) ?? {}
     if (name === '') {
       throw new MemcacheOptionError(
-        "a class without a name has @Cached methods: add @CacheConfig({ name: 'cities' }) to it; the name is the namespace of its keys",
+        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) above it; the name is the namespace of its keys",
       )
     }
     const isNamed = configOf(constructor)?.name !== undefined
