@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { KeyvStoreAdapter, StoredData } from 'keyv'
+import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from '../namespace.ts'
 import type { Servers } from '../servers/choose-servers.ts'
@@ -104,7 +105,7 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
 
 /** Returns a lifetime in memcached's whole seconds, rounded up. */
 function lifetime(ttlMs: number | undefined): Ttl {
-  return ttlMs === undefined || ttlMs === Infinity ? Infinity : `${Math.max(1, Math.ceil(ttlMs / 1000))}s`
+  return secondsToTtl(ttlMs === undefined ? Infinity : Math.max(1, Math.ceil(ttlMs / 1000)))
 }
 
 /** Returns whether the value has expired by Keyv's milliseconds; memcached's whole seconds end slightly later. */
