@@ -1,4 +1,4 @@
-import { requireTagList } from '../../option-types.ts'
+import { oneTagOrMany } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
 
 /** The methods that reflect-metadata adds to `Reflect`. */
@@ -93,17 +93,20 @@ export function withObject<Result>(
   }
 }
 
+<<<<<<< HEAD
 /**
  * Returns a function for the tags of a call, given by a list or by a function that may take the object after the
  * arguments.
  * @throws MemcacheOptionError if a function does not return a list of tags.
  */
+=======
+/** The tags of a call, by a list or by a function that may take the object behind the arguments; `oneTagOrMany` makes them. */
+>>>>>>> main
 export function tagsWithObject<Args extends readonly unknown[]>(
-  owner: string,
   tags: TagsOf<Args> | undefined,
   parameters: number | undefined,
 ): (args: readonly unknown[], self: object) => readonly string[] | undefined {
   if (typeof tags !== 'function') return () => tags
   const tagsFor = withObject(tags, parameters)
-  return (args, self) => requireTagList(owner, tagsFor(args, self))
+  return (args, self) => oneTagOrMany(tagsFor(args, self))
 }
