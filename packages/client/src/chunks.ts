@@ -108,7 +108,11 @@ export class Chunks {
       const operation =
         typeof wireKey === 'string'
           ? new MultiGetOperation<WireKey>(sink, LIST, () => resolve(found), reject)
-          : new RetrievalOperation(wireKey, { value: true }, '', LIST, valueOf<ChunkList>, resolve, reject)
+          : new RetrievalOperation(
+              { wireKey, name: '', request: { value: true }, reader: LIST, build: valueOf<ChunkList> },
+              resolve,
+              reject,
+            )
       if (operation instanceof MultiGetOperation) operation.add(wireKey as string, wireKey)
       // Repeated on another connection, it would read what was stored later.
       operation.mayRepeat = false
@@ -158,7 +162,11 @@ export class Chunks {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
       this.#dispatcher.send(
-        new StoreOperation(wireKey, 'set', chunk, ClientFlags.bytes, exptime, undefined, key, ignore, resolve, reject),
+        new StoreOperation(
+          { wireKey, name: key, mode: 'set', bytes: chunk, clientFlags: ClientFlags.bytes, exptime, build: ignore },
+          resolve,
+          reject,
+        ),
         wireKey,
         step,
       )
@@ -182,7 +190,7 @@ export class Chunks {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
       const request = { value, touchExptime }
-      const operation = new RetrievalOperation(wireKey, request, key, CHUNK, build, resolve, reject)
+      const operation = new RetrievalOperation({ wireKey, name: key, request, reader: CHUNK, build }, resolve, reject)
       this.#dispatcher.send(operation, wireKey, step)
     })
   }

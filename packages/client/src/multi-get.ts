@@ -189,11 +189,7 @@ export class MultiGet {
     const request = { value: true, casUnique: wish.withCas, details: exactly || typeof wireKey !== 'string' }
     return new Promise<Hit | undefined>((resolve, reject) => {
       const operation = new RetrievalOperation(
-        wireKey,
-        { ...request, unreadable: 'error' },
-        nameOf(given),
-        reader,
-        hitOf,
+        { wireKey, name: nameOf(given), request: { ...request, unreadable: 'error' }, reader, build: hitOf },
         resolve,
         reject,
       )

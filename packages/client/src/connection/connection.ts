@@ -434,7 +434,7 @@ export class Connection implements ResponseSink {
       const { key } = operation
       operation.fail(
         error instanceof MemcacheError
-          ? errorForKey(error, key, false)
+          ? errorForKey(error, { key })
           : new MemcacheOptionError(`the request cannot be written: ${messageOf(error)}`, { key, cause: error }),
       )
       return false

@@ -230,7 +230,7 @@ export class PendingOperations {
     this.failWritten(error)
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
       this.#left(operation)
-      if (!operation.settled) operation.fail(errorForKey(error, operation.key, false))
+      if (!operation.settled) operation.fail(errorForKey(error, { key: operation.key }))
     }
   }
 
@@ -277,7 +277,7 @@ export class PendingOperations {
   #failOne(operation: Operation, error: MemcacheError): void {
     this.#left(operation)
     // Whether a write was carried out, nobody knows.
-    if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
+    if (!operation.settled) operation.fail(errorForKey(error, { key: operation.key, ambiguous: operation.writes }))
   }
 
   #timeout(key: string | undefined, timeoutMs: number, ambiguous: boolean): MemcacheTimeoutError {
