@@ -25,7 +25,7 @@ export default {
       ],
       project: ['bench/**/*.js', 'conformance/*.js', 'test/**/*.ts', '!test/fixtures/nest-app/**'],
       ignoreDependencies: ['tslib', '@arethetypeswrong/cli'],
-      ignoreBinaries: ['taskset', 'redis-server'],
+      ignoreBinaries: ['taskset', 'redis-server', 'prove'],
     },
     'packages/server': {
       entry: [...entriesOf('server'), 'src/cli.ts', 'bin/*.js', 'page/*.js', 'test/**/*.test.ts'],
