@@ -95,13 +95,8 @@ export function argumentCache<Args extends readonly unknown[], Value>(
   }
 }
 
-<<<<<<< HEAD
 /** Yields the arguments whose calls are cached. */
-async function* cachedOf<Args>(
-=======
-/** Those of many arguments that are cached at all. */
 async function* cachedOf<Args extends readonly unknown[]>(
->>>>>>> main
   many: Iterable<Args> | AsyncIterable<Args>,
   isCached: (args: Args) => boolean,
 ): AsyncGenerator<Args, void> {

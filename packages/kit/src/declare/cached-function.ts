@@ -54,17 +54,12 @@ export function cached<Args extends readonly unknown[], Value>(
   options: CachedOptions<Args>,
 ): CachedFunction<Args, Value> {
   requireOptions('cached', options)
-<<<<<<< HEAD
   checkOptions('cached', options, OPTION_NAMES, OPTION_HINTS)
-  requireType('cached', 'function', { 'the first argument': run })
-=======
-  checkOptions('cached', options, KNOWN, OPTION_HINTS)
   if (typeof run !== 'function') {
     throw new MemcacheOptionError(
       `cached: the first argument must be a function, async (id) => …; got ${describeValue(run)}`,
     )
   }
->>>>>>> main
   requireSync('cached', { key: options.key, tags: functionOf(options.tags) })
   requireTags('cached', options.tags)
   const title = `cached(${run.name || 'a function'}, { name: ${describeValue(options.name)} })`

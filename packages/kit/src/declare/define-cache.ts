@@ -259,14 +259,9 @@ class PassiveCache<Id, Value> extends DeclaredCache<Id, Value> implements CacheO
   }
 
   async getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options: CallOptions = {}) {
-<<<<<<< HEAD
-    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
-    for (const id of ids) this.recordRequest(id)
-=======
     checkCall('getOrSetMany', options)
     requireList('getOrSetMany', ids)
-    for (const id of ids) this.asked(id)
->>>>>>> main
+    for (const id of ids) this.recordRequest(id)
     return this.namespace.getOrSetMany(ids, load, { ...this.manyOptions, ...options })
   }
 }
@@ -282,20 +277,10 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
   }
 
   async getOrSet(id: Id, options: CallOptions = {}): Promise<Value> {
-<<<<<<< HEAD
-    checkOptions('getOrSet', options, ['signal'], OPTION_HINTS)
-    this.recordRequest(id)
-    return this.namespace.getOrSet(this.keyOf(id), (context) => this.#load(id, context), {
-      ...this.loading,
-      tags: this.tagsOf(id),
-      signal: options.signal,
-    })
-=======
     checkCall('getOrSet', options)
-    this.asked(id)
+    this.recordRequest(id)
     const { load, tags } = taggedLoad<Value>(this.tagsOf(id), (context) => this.#load(id, context))
     return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags, signal: options.signal })
->>>>>>> main
   }
 
   async getOrSetMany(ids: readonly Id[], options: CallOptions = {}): Promise<Map<Id, Value>> {

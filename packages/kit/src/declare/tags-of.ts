@@ -4,11 +4,7 @@ import type { Loader } from '../engine/load/get-or-set-options.ts'
 /** Tags of a value: a fixed list, or a function of the arguments. */
 export type TagsOf<Args extends readonly unknown[]> = readonly string[] | ((...args: Args) => readonly string[])
 
-<<<<<<< HEAD
-/** Returns the tags for these arguments. @throws MemcacheOptionError if a function does not return a list of tags. */
-=======
-/** The tags for these arguments, as `oneTagOrMany` makes them. */
->>>>>>> main
+/** Returns the tags for these arguments, as `oneTagOrMany` makes them. */
 export function tagsFor<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,
   args: Args,

@@ -93,15 +93,10 @@ export function withObject<Result>(
   }
 }
 
-<<<<<<< HEAD
 /**
  * Returns a function for the tags of a call, given by a list or by a function that may take the object after the
- * arguments.
- * @throws MemcacheOptionError if a function does not return a list of tags.
+ * arguments; `oneTagOrMany` makes them.
  */
-=======
-/** The tags of a call, by a list or by a function that may take the object behind the arguments; `oneTagOrMany` makes them. */
->>>>>>> main
 export function tagsWithObject<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,
   parameters: number | undefined,

@@ -68,16 +68,12 @@ export async function warm<Id, Value>(
   ids: Iterable<Id> | AsyncIterable<Id>,
   options: WarmOptions = {},
 ): Promise<WarmReport> {
-<<<<<<< HEAD
-  checkOptions('warm', options, OPTION_NAMES, OPTION_HINTS)
-=======
   requireOptions('warm', options)
-  checkOptions('warm', options, KNOWN, OPTION_HINTS)
+  checkOptions('warm', options, OPTION_NAMES, OPTION_HINTS)
   requireType('warm', 'boolean', { progress: options.progress })
   requireType('warm', 'function', { onProgress: options.onProgress })
   checkCallOptions({ signal: options.signal })
   requireSource(ids)
->>>>>>> main
   const { concurrency = 8, batchSize = source.batches ? 100 : 1, progress = false, onProgress, signal } = options
   requireCount('concurrency', concurrency)
   requireCount('batchSize', batchSize)

@@ -206,12 +206,9 @@ export function checkTags(tags: unknown): asserts tags is readonly string[] {
   }
 }
 
-<<<<<<< HEAD
-/** @throws MemcacheOptionError if the options are not an object. */
-=======
 /**
- * Tags that a function or a loader gives. A text is one tag. Tags that cannot be used are a `fault`, which keeps the value from being stored, and not
- * from its caller.
+ * Returns the tags that a function or a loader gives; a string is one tag. Invalid tags are a `fault`: the value is
+ * returned to its caller, but not stored.
  */
 export function lateTags(given: unknown): { readonly tags: readonly string[]; readonly fault: unknown } {
   if (given === undefined || given === null) return { tags: [], fault: undefined }
@@ -224,8 +221,7 @@ export function lateTags(given: unknown): { readonly tags: readonly string[]; re
   }
 }
 
-/** @throws MemcacheOptionError if options are no object. */
->>>>>>> main
+/** @throws MemcacheOptionError if the options are not an object. */
 export function checkObject(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes a lifetime or an object of options, got ${kindOf(options)}`)

@@ -188,22 +188,14 @@ export class LeasedLoads {
     }
   }
 
-<<<<<<< HEAD
   /**
    * Like `#isolated`, and encodes the value. A value that cannot be encoded is returned unchanged to the caller that
    * loads it.
    */
-  #prepared(name: string, loaded: Loaded): Prepared {
-    const { codec, classes, report } = this.#context
-    const { value: given, skipsStore, fault } = loaded
-    // undefined means a miss, so it cannot be stored as a value.
-=======
-  /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
   #prepared({ name, fault: known }: LoadTarget, loaded: Loaded): Prepared {
     const { codec, classes, report } = this.#context
     const { value: given, skipsStore, fault = known } = loaded
-    // undefined is how a miss looks, so it cannot be stored as a value.
->>>>>>> main
+    // undefined means a miss, so it cannot be stored as a value.
     if (skipsStore || given === undefined) return this.#isolated(name, loaded)
     if (fault !== undefined) {
       report.unstorable(name, fault)
