@@ -6,8 +6,9 @@ import * as express from './express/cost.js'
 import * as install from './install/compare.js'
 import * as nest from './nest/overhead.js'
 import * as server from './server/pauses.js'
+import * as telemetry from './telemetry/cost.js'
 
-const benches = { cache, client, express, install, nest, server }
+const benches = { cache, client, express, install, nest, server, telemetry }
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const unknown = names.filter((name) => !Object.hasOwn(benches, name))
 

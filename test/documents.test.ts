@@ -149,7 +149,7 @@ describe('what the documents name', () => {
     const options = [...source.matchAll(/^ {2}'(\w+)',$/gm)].map((match) => match[1]!)
     expect(options.length).toBeGreaterThan(15)
     for (const option of options) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
-    const presets = /const PRESETS = \{(.*?)\}/s.exec(read('packages/client/src/values/create-codec.ts'))![1]!
+    const presets = /const PRESETS = \{(.*?)\}/s.exec(read('packages/client/src/compat/presets/preset-codec.ts'))![1]!
     for (const [, preset] of presets.matchAll(/^ {2}'?([\w-]+)'?:/gm)) expect(readme).toContain(`\`'${preset}'\``)
     const routers = /const ROUTERS = \{(.*?)\}/s.exec(read('packages/client/src/routing/create-router.ts'))![1]!
     for (const [, hash] of routers.matchAll(/^ {2}'?([\w-]+)'?:/gm)) expect(readme).toContain(`\`'${hash}'\``)

@@ -2,6 +2,7 @@ import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { launch } from '../judge/launch.js'
 import { chartOf } from './chart.js'
@@ -13,15 +14,22 @@ export const description =
 
 const OURS = 'memcache-ts-client'
 const ROUNDS = Number(process.env.ROUNDS ?? 5)
-const MILLISECONDS = Number(process.env.MILLISECONDS ?? 1000)
+const MILLISECONDS = Number(process.env.MILLISECONDS ?? 500)
 const SERVER_CPU = 0
 const CLIENT_CPU = 1
 
+/** A turn takes well under two seconds: a client that has not come to an end after so long never will. */
+const PATIENCE_MS = MILLISECONDS + 5000
+/** No round begins later than this. */
+const TOTAL_MS = 200_000
+
 /**
  * Every client in a process of its own, all on one processor and memcached on the other; in each round every client has
- * its turn at every workload, and the medians of the rounds are compared.
+ * its turn at every workload, and the medians of the rounds are compared. A client that crashes, or does not come to an end, has no further turn
+ * at that workload.
  */
 export async function measureClients({ only = () => true } = {}) {
+  const began = performance.now()
   const server = await launch({ realMemcached: true, memoryLimitMb: 256 })
   pin(server.pid, SERVER_CPU)
   const workers = new Map()
@@ -29,26 +37,35 @@ export async function measureClients({ only = () => true } = {}) {
     for (const name of Object.keys(clients)) workers.set(name, await startWorker(name, server.address))
     const chosen = Object.keys(workloads).filter(only)
     const floors = {}
+    const failures = {}
     const measured = Object.fromEntries(chosen.map((workload) => [workload, {}]))
-    for (let round = 1; round <= ROUNDS; round++) {
+    let rounds = 0
+    while (rounds < ROUNDS && (rounds === 0 || performance.now() - began < TOTAL_MS)) {
+      rounds++
       for (const workload of chosen) {
-        for (const name of rotated([...workers.keys()], round)) {
+        for (const name of rotated([...workers.keys()], rounds)) {
+          const failed = (failures[workload] ??= {})
+          if (failed[name] !== undefined) continue
           const worker = workers.get(name)
           const figure = await askWorker(worker, { workload })
-          if (figure.failed === undefined) (measured[workload][name] ??= []).push(figure)
-          else {
-            console.log(`  ${name}, ${workload}: ${figure.failed}`)
-            worker.kill('SIGKILL')
-            workers.set(name, await startWorker(name, server.address))
+          if (figure.failed === undefined) {
+            ;(measured[workload][name] ??= []).push(figure)
+            continue
           }
+          console.log(`  ${name}, ${workload}: ${figure.failed}`)
+          failed[name] = figure.failed
+          worker.kill('SIGKILL')
+          workers.set(name, await startWorker(name, server.address))
         }
         if (workloads[workload].floor === undefined) continue
         const { perSecond } = await askWorker(workers.get(OURS), { workload, bare: true })
-        ;(floors[workload] ??= []).push(perSecond)
+        if (perSecond !== undefined) (floors[workload] ??= []).push(perSecond)
       }
-      console.log(`  round ${round} of ${ROUNDS}`)
+      console.log(`  round ${rounds} of ${ROUNDS}`)
     }
-    return chosen.map((workload) => summary(workload, measured[workload], floors[workload]))
+    return chosen.map((workload) =>
+      summary(workload, { figures: measured[workload], floors: floors[workload], failed: failures[workload], rounds }),
+    )
   } finally {
     for (const worker of workers.values()) worker.kill('SIGKILL')
     server.stop()
@@ -60,26 +77,36 @@ export async function run({ save }) {
   const table = tableOf(summaries)
   console.log(table)
   if (!save) return
-  writeFileSync(new URL('../results/client.md', import.meta.url), document(table))
+  writeFileSync(new URL('../results/client.md', import.meta.url), document(table, summaries[0].rounds))
   writeFileSync(new URL('../../docs/images/client-speed.svg', import.meta.url), chartOf(summaries))
 }
 
-/** A client that has not come to an end after this long never will. */
-const PATIENCE_MS = 20_000
-
 async function askWorker(worker, question) {
   worker.send({ ...question, milliseconds: MILLISECONDS })
+  return messageOf(worker)
+}
+
+/** The next message of a worker, or why there is none. */
+async function messageOf(worker) {
+  const ended = new AbortController()
+  const { signal } = ended
   try {
-    const [figure] = await once(worker, 'message', { signal: AbortSignal.timeout(PATIENCE_MS) })
-    return figure
-  } catch {
-    return { failed: `no end after ${PATIENCE_MS / 1000} s` }
+    return await Promise.race([
+      once(worker, 'message', { signal }).then(([message]) => message),
+      once(worker, 'exit', { signal }).then(([code, by]) => ({ failed: `crashed (${by ?? `exit ${code}`})` })),
+      setTimeout(PATIENCE_MS, undefined, { signal }).then(() => ({ failed: `no end in ${PATIENCE_MS / 1000} s` })),
+    ])
+  } finally {
+    ended.abort()
   }
 }
 
 async function startWorker(name, address) {
   const worker = fork(fileURLToPath(new URL('worker.js', import.meta.url)), [name, address])
-  await once(worker, 'message')
+  // A worker that was killed in the middle of a message.
+  worker.on('error', () => {})
+  const started = await messageOf(worker)
+  if (started.failed !== undefined) throw new Error(`${name} cannot be started: ${started.failed}`)
   pin(worker.pid, CLIENT_CPU)
   return worker
 }
@@ -89,7 +116,7 @@ function pin(pid, cpu) {
   execFileSync('taskset', ['-a', '-p', '-c', String(cpu), String(pid)], { stdio: 'ignore' })
 }
 
-function summary(workload, figures, floors) {
+function summary(workload, { figures, floors, failed, rounds }) {
   const medians = Object.fromEntries(
     Object.entries(figures).map(([name, rounds]) => [
       name,
@@ -103,7 +130,7 @@ function summary(workload, figures, floors) {
   const { goal } = workloads[workload]
   const ours = medians[OURS]
   const floor = floors && median(floors)
-  return { workload, goal, medians, floor, ratio: ours.perSecond / best, cpu: ours.cpuMicroseconds }
+  return { workload, goal, medians, floor, failed, rounds, ratio: ours.perSecond / best, cpu: ours.cpuMicroseconds }
 }
 
 export function tableOf(summaries) {
@@ -111,8 +138,8 @@ export function tableOf(summaries) {
   return [
     `| operations a second (µs of processor each) | ${names.join(' | ')} | a bare socket | ours to the best other | goal |`,
     `| --- | ${names.map(() => '---').join(' | ')} | --- | --- | --- |`,
-    ...summaries.map(({ workload, medians, floor, ratio, goal }) => {
-      const cells = names.map((name) => figureOf(medians[name]))
+    ...summaries.map(({ workload, medians, floor, failed, ratio, goal }) => {
+      const cells = names.map((name) => failed[name] ?? figureOf(medians[name]))
       const bare = floor === undefined ? '' : `${(floor / 1000).toFixed(1)} k`
       return `| ${workload} | ${cells.join(' | ')} | ${bare} | ${ratio.toFixed(2)} | ${goal} |`
     }),
@@ -120,7 +147,6 @@ export function tableOf(summaries) {
 }
 
 function figureOf(figure) {
-  // It failed in every round.
   if (figure === undefined) return '–'
   const { perSecond, cpuMicroseconds } = figure
   return `${(perSecond / 1000).toFixed(1)} k (${cpuMicroseconds.toFixed(1)})`
@@ -136,7 +162,7 @@ function median(numbers) {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
 }
 
-function document(table) {
+function document(table, rounds) {
   return `# The client beside its peers
 
 ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} shared cores of a virtual machine.
@@ -146,7 +172,8 @@ npm run bench -- client --save
 \`\`\`
 
 Debian's memcached \`-t 1\` on one core, all clients on the other, each in a process of its own and with its public
-defaults; texts of 100 characters are stored and read back as texts. Medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the clients take turns.
+defaults; texts of 100 characters are stored and read back as texts. Medians of ${rounds} rounds of ${MILLISECONDS} ms, in which the clients take turns.
+A client that crashed in a round, or did not come to an end, is said to have, and had no further turn at that workload.
 
 ${table}
 

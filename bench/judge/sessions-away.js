@@ -20,7 +20,7 @@ const TIMER_MS = 15
 const MOST_BACK_MS = 2000
 
 /** What clients may be answered while the server is away; those that were under way may still be answered 200. */
-const ANSWERS = { error: [200, 500], anonymous: [200], skip: [200] }
+const ANSWERS = { error: [200, 503], anonymous: [200], skip: [200] }
 
 export async function run({ realMemcached }) {
   const figures = []

@@ -41,7 +41,7 @@ describe('the login', () => {
     const app = await createLoginApp({ cache: test.cache, secret: 'test' })
     app.set('env', 'test')
     await test.server.stop()
-    const { headers } = await request(app).post('/login').send(ANN).expect(500)
+    const { headers } = await request(app).post('/login').send(ANN).expect(503)
     expect(headers['set-cookie']).toBeUndefined()
   })
 })

@@ -95,7 +95,13 @@ export function checkCall(options: CallOptions | undefined): void {
   }
 }
 
+/** Why a signal was aborted. Old polyfills do not say. */
+export function reasonOf(signal: AbortSignal): unknown {
+  const { reason } = signal
+  return reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : reason
+}
+
 /** As the signal's own method, which not every polyfill has. */
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw signal.reason
+  if (signal?.aborted === true) throw reasonOf(signal)
 }

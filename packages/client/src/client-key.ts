@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { joinKey, KeyTag, keyTextProblem, kindOf, MAX_KEY_BYTES, MemcacheKeyError } from 'memcache-ts-protocol'
 import type { ClientKey } from './call-options.ts'
 
-/** A key as it goes over the wire: text, or bytes that text could not hold. */
+/** A key as it is sent: text, or bytes that no text has. */
 export type WireKey = string | Buffer
 
 /** Whether a key is bytes, rather than text or parts. Asks no property of the key, which may be anything, and never throws. */
@@ -42,6 +42,12 @@ export function nameOrKindOf(key: ClientKey): string {
   } catch {
     return `(${kindOf(key)})`
   }
+}
+
+/** The text whose UTF-8 these bytes are, if it can be a key as it is; else `undefined`. */
+export function textOfBytes(bytes: Buffer): string | undefined {
+  const text = bytes.toString()
+  return keyTextProblem(text) === undefined && Buffer.from(text).equals(bytes) ? text : undefined
 }
 
 /** How much of a key that is hashed stays readable in front. */

@@ -353,6 +353,12 @@ export class Commands {
     const join = { wireKey, name, mode, fragment: fragmentOf(mode, value), conditions }
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(wireKey, step.deadline!, async () => {
+      const { fragment } = join
+      // A server that refuses the fragment drops the stored value.
+      const limits = this.#limits
+      if (limits.mayExceed(wireKey, fragment) && !limits.isChecked(wireKey, fragment, step)) {
+        await limits.ask(wireKey, fragment, step)
+      }
       const { status, casUnique } = await this.#joins.join(join, step)
       return storing.build(status, casUnique)
     })

@@ -10,10 +10,10 @@ import {
 import type { Key, MemcacheError } from 'memcache-ts-protocol'
 import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
-import { binaryKey, hashedKey, isBytes, looksHashed } from './client-key.ts'
+import { binaryKey, hashedKey, isBytes, looksHashed, textOfBytes } from './client-key.ts'
 import type { WireKey } from './client-key.ts'
 import { Connection } from './connection/connection.ts'
-import type { ConnectionOptions } from './connection/connection-contract.ts'
+import type { ConnectionOptions, ConnectionReport } from './connection/connection-contract.ts'
 import { errorForKey } from './errors.ts'
 import { refuseUnhosted } from './hosted-profile.ts'
 import { GetCall } from './operations/key-list-operation.ts'
@@ -82,9 +82,11 @@ export class Dispatcher {
     return wireKey
   }
 
+  /** Bytes that text can hold are that text, which is the same item: calls with either keep their order, and go to the same server. */
   #binaryKey(key: Uint8Array): WireKey {
     const bytes = binaryKey(this.#options.prefix, key)
-    return this.#options.longKeys === 'hash' && looksHashed(bytes.toString('latin1')) ? hashedKey(bytes) : bytes
+    const wireKey = textOfBytes(bytes) ?? bytes
+    return this.#options.longKeys === 'hash' && looksHashed(bytes.toString('latin1')) ? hashedKey(bytes) : wireKey
   }
 
   /** The server of a key, or the one that the call says; where `failover` says so, the next one while it is away. */
@@ -239,6 +241,10 @@ export class ServerPool {
       if (!connection.isRefused) isAway = true
     }
     return isAway || down === this.#connections.length
+  }
+
+  report(): ConnectionReport[] {
+    return this.#connections.map((connection) => connection.report())
   }
 
   /** How many connections there are. */

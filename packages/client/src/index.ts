@@ -26,7 +26,7 @@ export type { ServerStatistics } from './server-statistics.ts'
 export type { OperationContext } from './tracing.ts'
 export { parseServers } from './server-address.ts'
 export type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
-export type { PresetName } from './values/create-codec.ts'
+export type { PresetName } from './compat/presets/preset-codec.ts'
 export { typedCodec } from './values/typed-codec.ts'
 export type { TypedCodecOptions } from './values/typed-codec.ts'
 export type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
@@ -47,3 +47,4 @@ export {
   MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
 export type { Key, KeyPart, MemcacheErrorCode, MemcacheErrorDetails, Ttl } from 'memcache-ts-protocol'
+export type { ConnectionReport, ConnectionState } from './connection/connection-contract.ts'

@@ -1,5 +1,12 @@
 import type { ItemResponse } from './operations/item-response.ts'
-import { ClientFlags, kindOf, MemcacheOptionError, MemcacheUnsupportedError, Uint64 } from 'memcache-ts-protocol'
+import {
+  ClientFlags,
+  kindOf,
+  MemcacheOptionError,
+  MemcacheTooLargeError,
+  MemcacheUnsupportedError,
+  Uint64,
+} from 'memcache-ts-protocol'
 import { CallDeadline } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import { isBytes } from './client-key.ts'
@@ -63,9 +70,10 @@ export class Joins {
   /**
    * Joins bytes to a stored value; to be called while no other call is made on the key.
    * @throws MemcacheOptionError if the stored value is not plain text or bytes; it stays.
+   * @throws MemcacheTooLargeError if the joined value would be over the server's item limit; the stored value stays.
    */
   async join(join: Join, options: StepOptions): Promise<Joined> {
-    const { conditions, name } = join
+    const { conditions, mode, name } = join
     const { compareCas } = conditions
     for (;;) {
       const base = await this.#base(join, options)
@@ -81,8 +89,13 @@ export class Joins {
       if (compareCas !== undefined && !base.casUnique.equals(compareCas) && conditions.invalidate !== true) {
         return { status: 'exists', casUnique: ZERO }
       }
-      if (!this.#values.isPlain(base.clientFlags)) throw notPlain(name, join.mode)
+      if (!this.#values.isPlain(base.clientFlags)) throw notPlain(name, mode)
       const joined = await this.#joinTo(base, join, options)
+      if (joined.status === 'notStored') {
+        // Servers say this of a missing item, and of a joined value that is too large.
+        const left = await this.#base(join, options)
+        if (left !== undefined && !left.isUnfilled) throw tooLarge(name, mode)
+      }
       // Another client has changed it meanwhile: its new value may be of another kind.
       if (joined.status !== 'exists' || compareCas !== undefined) return joined
       options.deadline?.check()
@@ -231,6 +244,13 @@ function notPlain(key: string, mode: 'append' | 'prepend'): MemcacheOptionError 
   const to = mode === 'append' ? 'to' : 'before'
   return new MemcacheOptionError(
     `${key}: bytes cannot be joined ${to} a stored value that is not plain text or bytes (it is compressed, in chunks, JSON or typed): read it with gets and store the joined value with cas`,
+    { key },
+  )
+}
+
+function tooLarge(key: string, mode: 'append' | 'prepend'): MemcacheTooLargeError {
+  return new MemcacheTooLargeError(
+    `${key}: the server cannot store the value that ${mode} would make, and keeps the stored one: raise its item limit (-I), or go on with another key`,
     { key },
   )
 }

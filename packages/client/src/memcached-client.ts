@@ -16,6 +16,7 @@ import { Commands } from './commands.ts'
 import { VERSION_REQUEST } from './connection/handshake.ts'
 import { Discovery } from './discovery/discovery.ts'
 import { Opening } from './discovery/opening.ts'
+import type { ConnectionReport } from './connection/connection-contract.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { emitSafely } from './emit-safely.ts'
 import { casStatus, hitValue, isStored, itemWithCas, withCas } from './item-results.ts'
@@ -97,6 +98,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** The servers' names, in their order. */
   get servers(): string[] {
     return this.#dispatcher.pools.map((pool) => pool.address.name)
+  }
+
+  /** The connections to all servers: their states, and how many callers wait on each. */
+  connections(): ConnectionReport[] {
+    return this.#dispatcher.pools.flatMap((pool) => pool.report())
   }
 
   /** What is put before every key, `:` included. */

@@ -2,7 +2,7 @@ import type { ItemResponse } from './operations/item-response.ts'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { asMemcacheError } from './errors.ts'
-import { checkCall, deadlineOf, startCall } from './call-deadline.ts'
+import { checkCall, deadlineOf, reasonOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
@@ -104,7 +104,7 @@ export class MultiGet {
       }
     }
     await (requests.length === 1 ? settle(requests[0]!) : Promise.all(requests.map(settle)))
-    if (options?.signal?.aborted === true && call.wasAborted) throw options.signal.reason
+    if (options?.signal?.aborted === true && call.wasAborted) throw reasonOf(options.signal)
     const { result } = call
     const nothingCame = failures === requests.length && result.hasErrors
     if (nothingCame) throw result.errors.values().next().value!

@@ -22,7 +22,7 @@ import { tlsOptionsOf } from './tls-options.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
 import { createCodec } from './values/create-codec.ts'
 import type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
-import type { PresetName } from './values/create-codec.ts'
+import type { PresetName } from './compat/presets/preset-codec.ts'
 import type { ValueCodec } from './values/value-codec.ts'
 
 /** Options of a `MemcachedClient`. */

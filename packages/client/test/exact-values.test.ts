@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { MemcacheDecodeError, MemcacheOptionError } from '../src/index.ts'
 import { createCodec } from '../src/values/create-codec.ts'
-import type { PresetName } from '../src/values/create-codec.ts'
+import type { PresetName } from '../src/compat/presets/preset-codec.ts'
 import type { CompressionOptions } from '../src/values/compression.ts'
 
 type Values = 'typed' | PresetName

@@ -3,7 +3,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { describeWithMemcached, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
-import type { CallOptions, MemcachedClientOptions, MemcacheError } from '../src/index.ts'
+import type { CallOptions, ClientKey, MemcachedClientOptions, MemcacheError } from '../src/index.ts'
 
 const CHUNK_BYTES = 100
 const KEYS = ['a', 'b']
@@ -19,7 +19,7 @@ type Item = { readonly text: string; readonly isPlain: boolean } | undefined
 /** A call: what it is to resolve to ('ERR_…' is a rejection), and what the key has afterwards. */
 interface Call {
   readonly name: string
-  readonly make: (client: MemcachedClient, key: string, options: CallOptions) => Promise<unknown>
+  readonly make: (client: MemcachedClient, key: ClientKey, options: CallOptions) => Promise<unknown>
   readonly model: (item: Item) => { readonly result: unknown; readonly item: Item }
   readonly needsMeta?: boolean
 }
@@ -68,7 +68,7 @@ function join(mode: 'append' | 'prepend', added: string, byMeta: boolean): Call 
 
 function read(
   name: string,
-  make: (client: MemcachedClient, key: string, options: CallOptions) => Promise<unknown>,
+  make: (client: MemcachedClient, key: ClientKey, options: CallOptions) => Promise<unknown>,
 ): Call {
   return {
     name,
@@ -167,19 +167,32 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
   },
 )
 
-const programs = fc.array(fc.tuple(fc.constantFrom(...KEYS), calls), { minLength: 2, maxLength: 25 })
+/** The ways to write a key. All are the same item. */
+const ways: fc.Arbitrary<(key: string) => ClientKey> = fc.constantFrom(
+  (key) => key,
+  (key) => [key],
+  (key) => Buffer.from(key),
+)
+
+const programs = fc.array(fc.tuple(fc.constantFrom(...KEYS), calls, ways), { minLength: 2, maxLength: 25 })
 
 /** Calls all at once, in order; each finds what those before it on its key have left. */
-async function runAtOnce(client: MemcachedClient, program: readonly (readonly [string, Call])[], speaksMeta: boolean) {
+async function runAtOnce(
+  client: MemcachedClient,
+  program: readonly (readonly [string, Call, (key: string) => ClientKey])[],
+  speaksMeta: boolean,
+) {
   const items = new Map<string, Item>()
   const made = program
     .filter(([, call]) => speaksMeta || call.needsMeta !== true)
-    .map(([key, call]) => {
+    .map(([key, call, written]) => {
       const { result, item } = call.model(items.get(key))
       items.set(key, item)
       // Of one key, all calls are of its group.
       const options = key === 'b' ? { groupKey: 'group' } : {}
-      const came = call.make(client, key, options).catch((error: unknown) => (error as MemcacheError).code ?? error)
+      const came = call
+        .make(client, written(key), options)
+        .catch((error: unknown) => (error as MemcacheError).code ?? error)
       return { step: `${call.name} of ${key}`, came, result }
     })
   const came = await Promise.all(made.map(async ({ step, came }) => ({ step, result: await came })))
@@ -200,7 +213,7 @@ function describeOrder(name: string, speaksMeta: boolean, start: () => Promise<S
     })
     afterAll(() => started.stop())
 
-    it('take effect in their order, whatever they are', async () => {
+    it('take effect in their order, whatever they are and however their keys are written', async () => {
       await fc.assert(
         fc.asyncProperty(programs, async (program) => {
           const options = { chunkBytes: CHUNK_BYTES, timeoutMs: 20_000, connectTimeoutMs: 20_000, ...started.options }

@@ -4,7 +4,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheDecodeError, MemcacheError, MemcacheOptionError } from '../src/index.ts'
 import { createCodec } from '../src/values/create-codec.ts'
-import type { PresetName } from '../src/values/create-codec.ts'
+import type { PresetName } from '../src/compat/presets/preset-codec.ts'
 
 /** What anybody may have stored: no bytes under no client flags end the process, stall it, or become too many. */
 

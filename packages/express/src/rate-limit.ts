@@ -1,5 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
+import { checkRequestRateLimit, PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
 import type { RateLimiter, RateLimitResult } from 'memcache-ts'
 import type { DeniedRequest, RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
 import { ipKey } from './request-address.ts'
@@ -44,6 +44,7 @@ const EXPRESS: RateLimitFramework<Request, Response> = {
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHandler {
+  checkRequestRateLimit(options)
   const limit = new RequestRateLimit(options, EXPRESS)
   const { handler } = options
 

@@ -9,15 +9,23 @@ import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
 import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
 import request from 'supertest'
-import { describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcacheStore, memcacheSession } from '../src/index.ts'
 import type { MemcacheSessionOptions, OnCacheDown } from '../src/index.ts'
 import { EXPRESSES, listen } from './open-app.ts'
 
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
+
 const MODES: readonly OnCacheDown[] = ['error', 'anonymous', 'skip']
 
 /** A site with a page for everyone, one that writes, a login and a logout. */
-function site(express: (typeof EXPRESSES)[0][1], options: MemcacheSessionOptions, errors: unknown[] = []): Express {
+function site(
+  express: (typeof EXPRESSES)[0][1],
+  options: MemcacheSessionOptions,
+  errors: unknown[] | null = [],
+): Express {
   const app = express()
   app.set('env', 'test')
   app.use(memcacheSession({ secret: 'test', ...options }))
@@ -48,6 +56,7 @@ function site(express: (typeof EXPRESSES)[0][1], options: MemcacheSessionOptions
     res.end('last')
   })
   app.use((error: unknown, _req: Request, res: Response, next: NextFunction) => {
+    if (errors === null) return next(error)
     errors.push(error)
     if (res.headersSent) return next(error)
     res.status(500).json({ failed: (error as Error).name })
@@ -88,6 +97,48 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     expect(unsaved.headers['set-cookie']).toBeUndefined()
     expect(unsaved.headers['cache-control']).toBeUndefined()
     expect(errors).toHaveLength(2)
+  })
+
+  it.each(['/page', '/note', '/login'])('error: %s is answered 503, and the error says why', async (path) => {
+    await using test = await testMemcache()
+    const errors: unknown[] = []
+    const app = express()
+    app.set('env', 'test')
+    app.use(site(express, { cache: test.cache }, null))
+    app.use((error: Error, _req: Request, _res: Response, next: NextFunction) => {
+      errors.push(error)
+      next(error)
+    })
+    await using server = await listen(app)
+    const cookie = await login(server)
+    await stop(test)
+    const { headers } = await request(server)
+      .get(path)
+      .set('Cookie', path === '/note' ? '' : cookie)
+      .expect(503)
+    expect(headers['set-cookie']).toBeUndefined()
+    const step = path === '/note' ? 'saved' : 'read'
+    expect(errors).toEqual([
+      expect.objectContaining({
+        code: 'ERR_MEMCACHE_CONNECTION',
+        message: expect.stringMatching(
+          new RegExp(`^the session could not be ${step}: memcached at \\S+ is down; the option onCacheDown decides`),
+        ) as string,
+      }),
+    ])
+  })
+
+  it('tells no address in production, where frameworks send messages to clients', async () => {
+    vi.stubEnv('NODE_ENV', 'production')
+    await using test = await testMemcache()
+    const errors: Error[] = []
+    await using server = await listen(site(express, { cache: test.cache }, errors))
+    const cookie = await login(server)
+    await stop(test)
+    await request(server).get('/page').set('Cookie', cookie)
+    const [{ message, server: address }] = errors as [Error & { server: string }]
+    expect(message).toContain('memcached is down')
+    expect(message).not.toContain(address)
   })
 
   it('anonymous: a session of nobody’s is not kept, and the visitor’s cookie is left alone', async () => {
@@ -164,7 +215,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     })
     await using server = await listen(app)
     const { headers } = await request(server).get('/in').expect(200)
-    await request(server).get('/out').set('Cookie', headers['set-cookie']![0]!).expect(500)
+    await request(server).get('/out').set('Cookie', headers['set-cookie']![0]!).expect(503)
   })
 
   it.each(MODES)('%s: works again without a restart', async (onCacheDown) => {

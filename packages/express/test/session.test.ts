@@ -304,7 +304,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     await request(server)
       .get('/read/now')
       .set('Cookie', await cookieOfAnotherDay())
-      .expect(500)
+      .expect(503)
     expect(errors).toHaveLength(1)
     // Without a cookie there is nothing to read; that the new session could not be stored is told all the same, where
     // express-session tells it: it has sent the head by then.

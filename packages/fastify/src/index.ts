@@ -1,5 +1,7 @@
 export { rateLimit } from './rate-limit.ts'
 export type { RateLimitHook, RateLimitOptions } from './rate-limit.ts'
+export { cacheResponses } from './response-cache.ts'
+export type { CacheResponsesOptions } from './response-cache.ts'
 export { ipKey } from './request-address.ts'
 export { memcacheSession } from './session.ts'
 export type { MemcacheSessionOptions, SessionData } from './session.ts'

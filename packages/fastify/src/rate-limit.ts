@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
+import { checkRequestRateLimit, PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
 import type { RateLimiter, RateLimitResult } from 'memcache-ts'
 import type { RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
 import { ipKey } from './request-address.ts'
@@ -48,6 +48,7 @@ const FASTIFY: RateLimitFramework<FastifyRequest, FastifyReply> = {
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHook {
+  checkRequestRateLimit(options)
   const limit = new RequestRateLimit(options, FASTIFY)
   const { handler } = options
 

@@ -125,7 +125,7 @@ describe('memcacheSession of Fastify', () => {
   })
 
   describe.each(['returned', 'sent', 'streamed', 'thrown'] as const)('when a session cannot be saved: %s', (way) => {
-    it('answers 500 with nothing of what the handler answered, and no cookie', async () => {
+    it('answers 503 with nothing of what the handler answered, and no cookie', async () => {
       let stream: Readable | undefined
       const app = await open((app) => {
         app.get('/', async (request, reply) => {
@@ -141,7 +141,7 @@ describe('memcacheSession of Fastify', () => {
       })
       const response = await app.inject('/')
       // The status of an error that was thrown stays.
-      expect(response.statusCode).toBe(way === 'thrown' ? 418 : 500)
+      expect(response.statusCode).toBe(way === 'thrown' ? 418 : 503)
       expect(response.headers['set-cookie']).toBeUndefined()
       expect(response.body).not.toContain('secret')
       if (stream !== undefined) expect(stream.destroyed).toBe(true)
@@ -167,7 +167,7 @@ describe('memcacheSession of Fastify', () => {
     const visitor = new Visitor(app)
     await visitor.get('/')
     const response = await visitor.get(`/${way}`)
-    if (way === 'unattended') expect(response.statusCode).toBe(500)
+    if (way === 'unattended') expect(response.statusCode).toBe(503)
     else expect(response.json()).toEqual({ failed: true })
   })
 
@@ -197,7 +197,7 @@ describe('memcacheSession of Fastify', () => {
 
   it('goes on as onCacheDown says', async () => {
     for (const [onCacheDown, status, body] of [
-      ['error', 500, undefined],
+      ['error', 503, undefined],
       ['anonymous', 200, { views: 1 }],
       ['skip', 200, { views: null }],
     ] as const) {

@@ -220,27 +220,35 @@ export class CacheNamespace implements CacheMethods {
 
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
     try {
-      const revive = typeof options === 'object' ? reviverOf(options) : undefined
-      if (revive === undefined) return this.#getOrSet(key, load, options)
-      const {
-        classes,
-        host: { report },
-      } = this.#engine
-      const value = revivedValue(load, {
-        name: this.key(key),
-        revive,
-        classes,
-        getOrSet: (loader) => this.#getOrSet(key, loader, options),
-        discard: (error) => {
-          report.failed(error)
-          return this.delete(key)
-        },
-      })
-      return value as Promise<Value>
+      const { report } = this.#engine.host
+      return report.isTraced
+        ? report.trace('getOrSet', this.key(key), () => this.#getOrSetRevived(key, load, options))
+        : this.#getOrSetRevived(key, load, options)
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
     }
+  }
+
+  /** With `type` or `revive`, values are instances again. */
+  #getOrSetRevived<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
+    const revive = typeof options === 'object' ? reviverOf(options) : undefined
+    if (revive === undefined) return this.#getOrSet(key, load, options)
+    const {
+      classes,
+      host: { report },
+    } = this.#engine
+    const value = revivedValue(load, {
+      name: this.key(key),
+      revive,
+      classes,
+      getOrSet: (loader) => this.#getOrSet(key, loader, options),
+      discard: (error) => {
+        report.failed(error)
+        return this.delete(key)
+      },
+    })
+    return value as Promise<Value>
   }
 
   #getOrSet<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
@@ -264,6 +272,17 @@ export class CacheNamespace implements CacheMethods {
     ids: readonly Id[],
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
+  ): Promise<Map<Id, Value>> {
+    const { report } = this.#engine.host
+    return report.isTraced
+      ? report.trace('getOrSetMany', undefined, () => this.#getOrSetMany(ids, load, options))
+      : this.#getOrSetMany(ids, load, options)
+  }
+
+  async #getOrSetMany<Id, Value>(
+    ids: readonly Id[],
+    load: BatchLoader<Id, Value>,
+    options: Ttl | GetOrSetManyOptions<Id> | undefined,
   ): Promise<Map<Id, Value>> {
     requireLoader('getOrSetMany', load)
     requireList('getOrSetMany', ids)

@@ -47,6 +47,15 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     @CacheResponse(60) @Get('city/:id') city(@Param('id') id: string) {
       return { id, call: ++this.calls }
     }
+    @CacheResponse(60) @Header('ETag', '"fixed"') @Get('versioned') versioned() {
+      return { call: ++this.calls }
+    }
+    @CacheResponse(60)
+    @Header('Last-Modified', 'Thu, 01 Jan 2015 00:00:00 GMT')
+    @Get('dated')
+    dated() {
+      return { call: ++this.calls }
+    }
     @CacheResponse(60) @Get('slow') async slow() {
       const call = ++this.calls
       await new Promise((resolve) => setImmediate(resolve))
@@ -101,6 +110,25 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
   }
 
   const open = () => openApp({ platform, controllers: [Shows] })
+
+  it.each([
+    ['versioned', { 'If-None-Match': '"fixed"' }, { 'If-None-Match': '"other"' }],
+    [
+      'dated',
+      { 'If-Modified-Since': 'Thu, 01 Jan 2015 00:00:00 GMT' },
+      { 'If-Modified-Since': 'Wed, 31 Dec 2014 00:00:00 GMT' },
+    ],
+  ])('evaluates conditions by a static validator on a hit as on a miss: %s', async (path, same, other) => {
+    await using test = await open()
+    // Left to itself, fetch would ask for a newer one.
+    const get = (headers: Record<string, string>) =>
+      test.fetch(`/${path}`, { headers: { ...headers, 'Cache-Control': 'max-age=3600' } })
+    expect((await get(same)).status).toBe(304)
+    const hit = await get(same)
+    expect([hit.status, status(hit)]).toEqual([304, expect.stringContaining('hit')])
+    const changed = await get(other)
+    expect([changed.status, await changed.json()]).toEqual([200, { call: 1 }])
+  })
 
   it('answers the second request without the handler, with Age, ETag and 304', async () => {
     await using test = await open()

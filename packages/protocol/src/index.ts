@@ -33,7 +33,7 @@ export {
   MAX_VALUE_BYTES,
   MAX_RELATIVE_EXPTIME_SECONDS,
 } from './limits.ts'
-export { exptimeOf, ttlToSeconds } from './ttl.ts'
+export { exptimeOf, secondsToTtl, ttlToSeconds } from './ttl.ts'
 export type { Ttl } from './ttl.ts'
 export { Command } from './command.ts'
 export { errorReply } from './error-reply.ts'

@@ -36,6 +36,14 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
 }
 
 /**
+ * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may not. Every part that hands a computed
+ * lifetime to the client or the kit uses this.
+ */
+export function secondsToTtl(seconds: number): Ttl {
+  return seconds <= MAX_RELATIVE_EXPTIME_SECONDS || seconds === Infinity ? seconds : `${seconds}s`
+}
+
+/**
  * The exptime that memcached wants for a lifetime: 0 for `Infinity`, seconds up to 30 days, else a Unix time
  * (protocol.txt, "Expiration times"). Fractions are rounded up, so that nothing expires early.
  */

@@ -1,6 +1,7 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { MemcacheOptionError } from '../src/errors.ts'
-import { exptimeOf, ttlToSeconds } from '../src/ttl.ts'
+import { exptimeOf, secondsToTtl, ttlToSeconds } from '../src/ttl.ts'
 import type { Ttl } from '../src/ttl.ts'
 
 describe('ttlToSeconds', () => {
@@ -41,5 +42,19 @@ describe('exptimeOf', () => {
 
   it('rounds up, so that nothing lives shorter than asked', () => {
     expect(exptimeOf(0.2, 0)).toBe(1)
+  })
+})
+
+describe('seconds as a lifetime', () => {
+  it('come back as the same seconds, whatever they are', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.integer({ min: 1, max: 10 ** 9 }), fc.constant(Infinity)), (seconds) => {
+        expect(ttlToSeconds(secondsToTtl(seconds))).toBe(seconds)
+      }),
+    )
+  })
+
+  it('have their unit only over 30 days, where a bare number is refused', () => {
+    expect([secondsToTtl(2_592_000), secondsToTtl(2_592_001)]).toEqual([2_592_000, '2592001s'])
   })
 })

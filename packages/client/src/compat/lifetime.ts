@@ -1,3 +1,4 @@
+import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 
 const SECONDS_A_DAY = 86_400
@@ -7,7 +8,7 @@ const MAX_RELATIVE_SECONDS = 30 * SECONDS_A_DAY
 export function toTtl(seconds: number): Ttl {
   if (seconds === 0) return Infinity
   if (seconds <= MAX_RELATIVE_SECONDS) return seconds
-  return `${seconds - nowSeconds()}s`
+  return secondsToTtl(seconds - nowSeconds())
 }
 
 /** Whether such a lifetime is over at once: a negative one, or a Unix time that has passed. */

@@ -51,3 +51,13 @@ export interface ConnectionObserver {
  *   any → closed                    by `close`
  */
 export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
+
+/** One connection of a client, as `client.connections()` reports it. */
+export interface ConnectionReport {
+  /** The server's name. */
+  readonly server: string
+  /** `idle` is not connected now: the next operation connects. */
+  readonly state: ConnectionState
+  /** How many callers wait for a response on it. */
+  readonly waiting: number
+}

@@ -21,7 +21,7 @@ import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import type { ConnectionObserver, ConnectionOptions, ConnectionState } from './connection-contract.ts'
+import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { Retries } from './retries.ts'
 import { isFull, VERSION_REQUEST } from './handshake.ts'
@@ -94,6 +94,10 @@ export class Connection implements ResponseSink {
 
   get server(): string {
     return this.#address.name
+  }
+
+  report(): ConnectionReport {
+    return { server: this.server, state: this.#state, waiting: this.#pending.callers }
   }
 
   /** Whether operations fail at once. */

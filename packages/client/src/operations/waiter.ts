@@ -1,3 +1,4 @@
+import { reasonOf } from '../call-deadline.ts'
 import type { CallDeadline } from '../call-deadline.ts'
 
 /** A caller that waits: an operation, one of those that share an operation, or a call that waits for discovery. */
@@ -39,7 +40,7 @@ class SignalWatch {
 
   #end(): void {
     this.#stop()
-    for (const waiter of this.waiters) waiter.fail(this.#signal.reason)
+    for (const waiter of this.waiters) waiter.fail(reasonOf(this.#signal))
   }
 }
 
@@ -47,7 +48,7 @@ class SignalWatch {
 export function watch(signal: AbortSignal, waiter: Waiter): void {
   if (waiter.settled) return
   if (signal.aborted) {
-    waiter.fail(signal.reason)
+    waiter.fail(reasonOf(signal))
     return
   }
   let watched = watches.get(signal)

@@ -1,6 +1,5 @@
 import type { ValueCodec } from 'memcache-ts-client'
-import { KitCodec, LEASE_STUB } from '../engine/values/kit-codec.ts'
-import { valueOf } from '../engine/values/kit-codec.ts'
+import { KitCodec, LEASE_STUB, valueOf } from '../engine/values/kit-codec.ts'
 
 /** Stored bytes that neither the kit nor the client has written: another client's format. */
 export class ForeignValue {

@@ -1,4 +1,4 @@
-import { kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, secondsToTtl, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 
 /**
@@ -21,7 +21,7 @@ export function checkJitter(jitter: unknown): void {
 
 /** Seconds as a lifetime for the client, whole ones: over 30 days they have to be said with their unit. */
 export function lifetime(seconds: number): Ttl {
-  return seconds === Infinity ? Infinity : `${Math.max(1, Math.floor(seconds))}s`
+  return secondsToTtl(Math.max(1, Math.floor(seconds)))
 }
 
 /**

@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import { toHandlerOptions } from './handler-options.ts'
+import type { HandlerOptions } from './handler-options.ts'
 import { ResponseCache } from './response-cache.ts'
-import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './response-cache-options.ts'
-import type { ResponseCacheOptions } from './response-cache-options.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */
 type AnyRequest = IncomingMessage | Http2ServerRequest
@@ -13,21 +12,7 @@ type AnyRequest = IncomingMessage | Http2ServerRequest
 type AnyResponse = ServerResponse | Http2ServerResponse
 
 /** Options of `cacheHandler`. */
-export interface CacheHandlerOptions<Request extends AnyRequest = IncomingMessage> extends ResponseCacheOptions {
-  /** The tags of a response, for `cache.invalidateTags`, besides `url:<path>`. */
-  tags?: readonly string[] | ((request: Request) => readonly string[]) | undefined
-  /** Replaces path and query in the key. The key must contain everything in the request that the response depends on. */
-  key?: ((request: Request) => string) | undefined
-  /** Selects the requests that are answered from the cache. Default: all that can be. */
-  condition?: ((request: Request) => boolean) | undefined
-}
-
-const OPTION_NAMES = [
-  ...RESPONSE_CACHE_OPTIONS,
-  'tags',
-  'key',
-  'condition',
-] as const satisfies readonly (keyof CacheHandlerOptions)[]
+export type CacheHandlerOptions<Request extends AnyRequest = IncomingMessage> = HandlerOptions<Request>
 
 /**
  * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler for `createServer`, `createSecureServer`
@@ -43,7 +28,7 @@ export function cacheHandler<
   handler: (request: Request, response: Response) => unknown,
   options: Ttl | CacheHandlerOptions<Request> = {},
 ): (request: Request, response: Response) => void {
-  const { tags, key, condition, ...shared } = toOptions(options)
+  const { tags, key, condition, ...shared } = toHandlerOptions('cacheHandler', options)
   const responses = new ResponseCache(shared)
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has what is used of these.
@@ -76,17 +61,4 @@ export function cacheHandler<
       })
   }
   return cached
-}
-
-function toOptions<Request extends AnyRequest>(
-  options: Ttl | CacheHandlerOptions<Request>,
-): CacheHandlerOptions<Request> {
-  if (typeof options !== 'object') {
-    ttlToSeconds(options)
-    return { ttlSeconds: options }
-  }
-  checkOptions('cacheHandler', options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
-  if (typeof options.tags === 'string')
-    throw new MemcacheOptionError('tags must be a list, or a function that returns a list')
-  return options
 }

@@ -231,18 +231,19 @@ export class ResponseCache {
     if (old === undefined || lookup.purpose !== 'whole')
       return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
-    return this.#lead(lookup.exchange.request, this.#runOf(lookup, lookup.exchange, await unpacked(old), false))
+    return this.#lead(lookup.exchange, this.#runOf(lookup, await unpacked(old), false))
   }
 
-  #lead(request: IncomingMessage, run: HandlerRun): false {
+  #lead(exchange: HttpExchange, run: HandlerRun): false {
+    const { request, response, application, isOutside } = exchange
     capturing.set(request, run)
-    run.begin()
+    run.begin({ request, response, application, isOutside, isAuthorized: isIdentified(exchange, this.#resolved.vary) })
     return false
   }
 
   /** A background request has no credentials. If its key differs without them, its response is not the one that is revalidated. */
   #leadInBackground(exchange: HttpExchange, run: HandlerRun): boolean {
-    if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange.request, run)
+    if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange, run)
     exchange.response.destroy()
     return true
   }
@@ -329,8 +330,8 @@ export class ResponseCache {
         load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
         return { record: undefined, isJoined: true, old: undefined }
       }
-      const run = this.#runOf(lookup, lookup.exchange, stale)
-      this.#lead(lookup.exchange.request, run)
+      const run = this.#runOf(lookup, stale)
+      this.#lead(lookup.exchange, run)
       if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
       else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
       load.end(this.#keep(engine, lookup, run, context))
@@ -341,16 +342,10 @@ export class ResponseCache {
     }
   }
 
-  #runOf(
-    lookup: ResponseLookup,
-    { request, response, application }: Pick<HttpExchange, 'request' | 'response' | 'application'>,
-    old: StoredResponse | StoredPartial | undefined,
-    stores = true,
-  ): HandlerRun {
+  #runOf(lookup: ResponseLookup, old: StoredResponse | StoredPartial | undefined, stores = true): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
-    return new HandlerRun(request, response, {
+    return new HandlerRun({
       key: lookup.variants?.key ?? lookup.key,
-      isAuthorized: isIdentified({ ...lookup.exchange, request, application }, vary),
       defaultSeconds,
       staleSeconds,
       targetedFields,
@@ -365,7 +360,6 @@ export class ResponseCache {
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
-      application,
       watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
       nowMs: this.#nowMs,
     })
@@ -376,7 +370,7 @@ export class ResponseCache {
     const { exchange, variants } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
-    const run = this.#runOf(lookup, { request, response }, await unpacked(staleOf(context, lookup)))
+    const run = this.#runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(context, lookup)))
     this.#background.set(request, run)
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
@@ -491,9 +485,10 @@ export class ResponseCache {
     exchange.dispatch(request, response)
   }
 
-  #forwardOther({ request, response, url }: HttpExchange): boolean {
+  #forwardOther(exchange: HttpExchange): boolean {
+    const { request, response } = exchange
     const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
-    if (!isSafe) invalidateOnSuccess(request, response, url, () => this.cache)
+    if (!isSafe) invalidateOnSuccess(exchange, () => this.cache)
     return forward(response, { hit: false, forward: 'method' })
   }
 

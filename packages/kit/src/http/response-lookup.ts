@@ -17,6 +17,10 @@ export interface HttpExchange extends RequestTarget {
   readonly response: ServerResponse
   /** What the response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
   readonly tags?: readonly string[] | undefined
+  /** Whether what runs now is not the handler, but what a framework does with its response. Default: never. */
+  readonly isOutside?: (() => boolean) | undefined
+  /** Delays the response until work is done. Default: by holding what `node:http` or `node:http2` sends. */
+  readonly defer?: ((work: Promise<unknown>) => void) | undefined
   /** Runs a request that nobody waits for through the application, to revalidate what others are served stale. */
   readonly dispatch: (request: IncomingMessage, response: ServerResponse) => void
 }

@@ -1,10 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { deferResponse } from '../deferred/deferred-response.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
 import { lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { hostOf, pathOf } from './policy/request-key.ts'
+import type { HttpExchange } from './response-lookup.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
 
 /** The tags of a path as it was requested, and as routers see it: a slash at its end and its case make no difference there. */
@@ -19,12 +20,7 @@ export function urlTags(url: string): string[] {
  * name on the same host, is invalid (RFC 9111, section 4.4), and so are the groups of `Cache-Group-Invalidation` (RFC 9875). The response is sent when that is done, so that a client that has it never sees what
  * was before; to the application it looks sent as soon as it is written.
  */
-export function invalidateOnSuccess(
-  request: IncomingMessage,
-  response: ServerResponse,
-  url: string,
-  cache: () => Memcache,
-): void {
+export function invalidateOnSuccess({ request, response, url, defer }: HttpExchange, cache: () => Memcache): void {
   let isTold = false
   beforeHead(response, (status, fields) => {
     if (isTold || status < 200 || status >= 400) return
@@ -33,7 +29,8 @@ export function invalidateOnSuccess(
     const invalidating = cache()
       .invalidateTags(changedTags(request, url, fields))
       .catch(() => false)
-    deferResponse(response, invalidating, () => {})
+    if (defer === undefined) deferResponse(response, invalidating, () => {})
+    else defer(invalidating)
   })
 }
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { KeyvStoreAdapter, StoredData } from 'keyv'
+import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from '../namespace.ts'
 import type { Servers } from '../servers/choose-servers.ts'
@@ -98,7 +99,7 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
 
 /** memcached's seconds: whole ones, rounded up. */
 function lifetime(ttlMs: number | undefined): Ttl {
-  return ttlMs === undefined || ttlMs === Infinity ? Infinity : `${Math.max(1, Math.ceil(ttlMs / 1000))}s`
+  return secondsToTtl(ttlMs === undefined ? Infinity : Math.max(1, Math.ceil(ttlMs / 1000)))
 }
 
 /** Whether Keyv's own time has come, which memcached's whole seconds come a little after. */

@@ -1,8 +1,10 @@
-import { channel } from 'node:diagnostics_channel'
-import { metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
-import type { Meter, MeterProvider, Tracer, TracerProvider } from '@opentelemetry/api'
+import { channel, tracingChannel } from 'node:diagnostics_channel'
+import { context as activeContext, metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import type { Meter, MeterProvider, Span, Tracer, TracerProvider } from '@opentelemetry/api'
 import { booleanOption, checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { instrumentMemcachedClients } from 'memcache-ts-client/otel'
+import { READ_CHANNEL } from '../engine/engine.ts'
+import type { ReadContext } from '../engine/engine.ts'
 import { Memcache } from '../memcache.ts'
 import { KIT_METRICS } from '../telemetry/kit-metrics.ts'
 import type { KitMetric } from '../telemetry/kit-metrics.ts'
@@ -15,6 +17,8 @@ export interface MemcacheInstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether spans have the keys, which may hold personal data. Default false. */
   keys?: boolean | undefined
+  /** Whether only calls within a span of the application get one, so that those of background work cost less. Default false. */
+  requireParentSpan?: boolean | undefined
 }
 
 const SCOPE = 'memcache-ts'
@@ -22,6 +26,7 @@ const OPTION_NAMES = [
   'tracerProvider',
   'meterProvider',
   'keys',
+  'requireParentSpan',
 ] as const satisfies readonly (keyof MemcacheInstrumentationOptions)[]
 const CACHE_ATTRIBUTE = 'memcache.cache.name'
 const KEY_ATTRIBUTE = 'memcache.key'
@@ -33,8 +38,9 @@ interface LoadMessage {
 }
 
 /**
- * Reports caches to OpenTelemetry: their figures as metrics `memcache.…`, which are read at each export; a span `memcache load` for each run of a
- * loader; and every operation of the memcached client as `instrumentMemcachedClients` does. Nothing is spent on hits.
+ * Reports caches to OpenTelemetry: their figures as metrics `memcache.…` and their connections as `db.client.connection.…`, which are read at each
+ * export; a span `memcache getOrSet` or `memcache getOrSetMany` for each call, a span `memcache load` for each run of a loader; and every
+ * operation of the memcached client as `instrumentMemcachedClients` does.
  * @param caches a cache, whose name is `default`, or caches by their names.
  * @returns a function that ends it.
  * @throws MemcacheOptionError if an option is unknown or invalid.
@@ -49,11 +55,21 @@ export function instrumentMemcache(
   const { tracerProvider = trace, meterProvider = metrics } = options
   const withKeys = booleanOption('keys', options.keys ?? false)
   const names = namesOf(caches)
+  const requireParentSpan = booleanOption('requireParentSpan', options.requireParentSpan ?? false)
   const endMetrics = observe(meterProvider.getMeter(SCOPE), names)
-  const endLoads = traceLoads(tracerProvider.getTracer(SCOPE), names, withKeys)
-  const endClients = instrumentMemcachedClients({ tracerProvider, meterProvider, queryText: withKeys })
+  const tracer = tracerProvider.getTracer(SCOPE)
+  const endReads = traceReads(tracer, names, { withKeys, requireParentSpan })
+  const endLoads = traceLoads(tracer, names, withKeys)
+  const endClients = instrumentMemcachedClients({
+    tracerProvider,
+    meterProvider,
+    queryText: withKeys,
+    requireParentSpan,
+    clients: [...names.keys()].map(({ client }) => client),
+  })
   return () => {
     endMetrics()
+    endReads()
     endLoads()
     endClients()
   }
@@ -95,6 +111,45 @@ function instrumentOf(meter: Meter, { name, type, help }: KitMetric) {
     : meter.createObservableGauge(otelName, options)
 }
 
+/** A span for each `getOrSet` and `getOrSetMany`, from its call to its end. */
+function traceReads(
+  tracer: Tracer,
+  names: ReadonlyMap<Memcache, string>,
+  { withKeys, requireParentSpan }: { withKeys: boolean; requireParentSpan: boolean },
+): () => void {
+  const spans = new WeakMap<ReadContext, Span>()
+  const end = (context: ReadContext): void => {
+    const span = spans.get(context)
+    if (span === undefined) return
+    spans.delete(context)
+    if ('error' in context) fail(span, context.error)
+    span.end()
+  }
+  const subscribers = {
+    start: (context: ReadContext): void => {
+      const name = names.get(context.cache as Memcache)
+      if (name === undefined || (requireParentSpan && trace.getSpan(activeContext.active()) === undefined)) return
+      const { operation, key } = context
+      const keyed = withKeys && key !== undefined ? { [KEY_ATTRIBUTE]: key } : {}
+      const attributes = { [CACHE_ATTRIBUTE]: name, ...keyed }
+      spans.set(context, tracer.startSpan(`memcache ${operation}`, { kind: SpanKind.INTERNAL, attributes }))
+    },
+    // A call that throws at once has no asynchronous end.
+    end: (context: ReadContext): void => void ('error' in context && end(context)),
+    asyncStart() {},
+    asyncEnd: end,
+    error() {},
+  }
+  const reads = tracingChannel<ReadContext, ReadContext>(READ_CHANNEL)
+  reads.subscribe(subscribers)
+  return () => reads.unsubscribe(subscribers)
+}
+
+function fail(span: Span, error: unknown): void {
+  if (error instanceof Error) span.recordException(error)
+  span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) })
+}
+
 /** A span is made when a loader has run, in the context of the call that caused it. */
 function traceLoads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKeys: boolean): () => void {
   const started = (message: LoadMessage, milliseconds: number) => {
@@ -112,10 +167,9 @@ function traceLoads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKe
   }
   const failed = (message: unknown): void => {
     const span = started(message as LoadMessage, Number((message as LoadMessage).details[2] ?? 0))
-    const error = (message as LoadMessage).details[1]
-    if (error instanceof Error) span?.recordException(error)
-    span?.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) })
-    span?.end()
+    if (span === undefined) return
+    fail(span, (message as LoadMessage).details[1])
+    span.end()
   }
   const load = channel('memcache-ts:load')
   const loadError = channel('memcache-ts:loadError')

@@ -1,4 +1,4 @@
-import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError } from 'memcache-ts-protocol'
+import { MemcacheOptionError, secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 
 /** How much is allowed in how long. */
@@ -69,8 +69,7 @@ export function windowIndex(windowMs: number, nowMs: number): number {
 /** A lifetime that reaches over so many milliseconds; memcached's seconds are coarse, and an item of 1 s may live for 21 ms. */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1
-  if (seconds > LONGEST_SECONDS) return Infinity
-  return seconds > MAX_RELATIVE_EXPTIME_SECONDS ? `${seconds}s` : seconds
+  return secondsToTtl(seconds > LONGEST_SECONDS ? Infinity : seconds)
 }
 
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {

@@ -1,5 +1,7 @@
-import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { WriteKind } from './request-session.ts'
+import { isDown, sessionUnavailable } from './session-unavailable.ts'
+import type { SessionStep } from './session-unavailable.ts'
 
 /**
  * What becomes of a request while memcached does not answer:
@@ -13,15 +15,7 @@ export type OnCacheDown = 'error' | 'anonymous' | 'skip'
 const CHOICES: readonly string[] = ['error', 'anonymous', 'skip'] satisfies readonly OnCacheDown[]
 const WARN_EVERY_MS = 60_000
 
-/** The errors of a cache that is away or broken, rather than of what it was asked. */
-const DOWN: readonly string[] = [
-  'ERR_MEMCACHE_CONNECTION',
-  'ERR_MEMCACHE_TIMEOUT',
-  'ERR_MEMCACHE_QUEUE',
-  'ERR_MEMCACHE_AUTH',
-  'ERR_MEMCACHE_SERVER',
-  'ERR_MEMCACHE_PROTOCOL',
-]
+const ADVICE = "; the option onCacheDown decides what becomes of such requests: 'error' (this), 'anonymous' or 'skip'"
 
 /** Goes by `onCacheDown`. */
 export class CacheDown {
@@ -41,6 +35,12 @@ export class CacheDown {
   /** Whether a request goes on although its session could not be read. */
   isForgivenRead(error: unknown): boolean {
     return this.#choice !== 'error' && isDown(error)
+  }
+
+  /** The error that an application is given, with status 503 if memcached is down. */
+  explain(error: unknown, step: SessionStep): unknown {
+    const isChoice = this.#choice === 'error' && (step === 'read' || step === 'saved')
+    return sessionUnavailable(error, step, isChoice ? ADVICE : '')
   }
 
   /** Whether requests have no session while all servers are away. */
@@ -68,8 +68,4 @@ export class CacheDown {
     }
     return true
   }
-}
-
-function isDown(error: unknown): boolean {
-  return error instanceof MemcacheError && DOWN.includes(error.code)
 }

@@ -40,7 +40,7 @@ export class FetchSessions<Data extends object> {
 
   /**
    * Opens the session of a request, or begins one, which is stored if something is put into it.
-   * @throws MemcacheError if memcached does not answer, unless `onCacheDown` says otherwise.
+   * @throws MemcacheError with `statusCode` 503 if memcached is down, unless `onCacheDown` says otherwise.
    */
   async open(request: Request): Promise<OpenedSession<Data>> {
     const { skip, secrets, cookie, isAvailable } = this.#settings
@@ -98,7 +98,7 @@ export class OpenedSession<Data extends object> {
     })
     return new Promise((resolve, reject) => {
       session.open((error) => {
-        if (error !== undefined) return reject(error)
+        if (error !== undefined) return reject(withResponse(error))
         this.#request = session
         resolve()
       })
@@ -128,7 +128,7 @@ export class OpenedSession<Data extends object> {
   }
 
   #fail(error: unknown, kind: WriteKind): void {
-    if (this.#settings.down?.forgives(error, kind) !== true) throw error
+    if (this.#settings.down?.forgives(error, kind) !== true) throw withResponse(error)
   }
 }
 
@@ -142,6 +142,16 @@ function carrierOf({ headers }: Request, { protocol }: URL): SessionCarrier {
     },
     secure: protocol === 'https:',
   }
+}
+
+/** Gives the error of a session that is unavailable the response that Hono sends for it; other frameworks go by its `statusCode`. */
+function withResponse(error: unknown): unknown {
+  const status = (error as { statusCode?: number } | undefined)?.statusCode
+  if (status === undefined) return error
+  return Object.defineProperty(error, 'getResponse', {
+    value: () => new Response('Service Unavailable', { status }),
+    configurable: true,
+  })
 }
 
 function withCookie(response: Response, cookie: string): Response {

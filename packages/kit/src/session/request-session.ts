@@ -11,6 +11,7 @@ import type { SessionSettings } from './session-options.ts'
 import { exposeSession, inflate, isError, loadInto, promised, Session, setActions } from './session.ts'
 import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
 import { textOf } from './session-text.ts'
+import type { SessionStep } from './session-unavailable.ts'
 
 /** What of a request its session is found and its cookie is made by. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier
@@ -144,7 +145,8 @@ export class RequestSession implements SessionActions {
 
   reload(session: Session, callback: Callback): void {
     const { holder } = this
-    loadInto(holder, session.id, (error) => {
+    loadInto(holder, session.id, (cause) => {
+      const error = this.#explained(cause, 'read')
       if (!isError(error)) {
         const loaded = holder.session
         this.#expose()
@@ -188,7 +190,9 @@ export class RequestSession implements SessionActions {
     const locks = (this.#locks ??= new Map())
     // A request that has the lock already would wait for itself.
     if (locks.has(id)) return lockOf(() => this.#saveNow())
-    const lock = await store.lock(id, options)
+    const lock = await store.lock(id, options).catch((error: unknown) => {
+      throw this.#explained(error, 'locked')
+    })
     locks.set(id, lock)
     // Nobody else knows a session that was not stored yet.
     const isNew = id !== this.#cookieId && this.#savedText === undefined
@@ -304,7 +308,8 @@ export class RequestSession implements SessionActions {
   #opened(error: unknown, data: StoredData | null | undefined, done: (error?: unknown) => void): void {
     const { down } = this.#settings
     if (isError(error) && (error as { code?: unknown }).code !== 'ENOENT') {
-      if (down === undefined || !down.isForgivenRead(error)) return done(error)
+      if (down === undefined) return done(error)
+      if (!down.isForgivenRead(error)) return done(down.explain(error, 'read'))
       if (down.makesAnonymous) {
         this.generate()
         withoutStore(this.session!, error)
@@ -325,6 +330,12 @@ export class RequestSession implements SessionActions {
       return done(problem)
     }
     done()
+  }
+
+  /** An error as the application is told of it; a store of another kind has errors of its own. */
+  #explained(error: unknown, step: SessionStep): unknown {
+    const { down } = this.#settings
+    return down === undefined || !isError(error) ? error : down.explain(error, step)
   }
 
   /** What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by express-session. */
@@ -385,7 +396,8 @@ export class RequestSession implements SessionActions {
     let settled: { error: unknown } | undefined
     const isAttended = callback === undefined || this.#isSavingAtEnd ? never : isTold
     let settle: ((error: unknown) => void) | undefined
-    start((error) => {
+    start((cause) => {
+      const error = this.#explained(cause, STEPS[kind])
       settled = { error }
       if (kind === 'save') this.#hasFailed = isError(error)
       if (write !== undefined && (!isError(error) || isAttended())) this.#writes!.delete(write)
@@ -466,6 +478,12 @@ export class RequestSession implements SessionActions {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
 }
+
+/** What a write does, as messages call it. */
+const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } as const satisfies Record<
+  WriteKind,
+  SessionStep
+>
 
 function lockOf(release: () => Promise<void>): SessionLock {
   return { release, [Symbol.asyncDispose]: release }

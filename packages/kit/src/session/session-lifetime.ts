@@ -1,7 +1,7 @@
+import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { SessionData } from './session-merge.ts'
 
-const MAX_NUMBER_SECONDS = 30 * 86_400
 /** memcached's clock ticks once a second: an item of 1 second may be gone after 21 ms. */
 const LEAST_SECONDS = 2
 /** What express-session's `originalMaxAge` and a clock read twice may differ by without anything having changed. */
@@ -73,9 +73,9 @@ export class SessionLifetime {
   }
 }
 
-/** Seconds as a lifetime for memcached, of which over 30 days have to be said with their unit. */
+/** Seconds as a lifetime for memcached. */
 export function ttl(seconds: number): Ttl {
-  return seconds > MAX_NUMBER_SECONDS ? `${seconds}s` : Math.max(LEAST_SECONDS, seconds)
+  return secondsToTtl(Math.max(LEAST_SECONDS, seconds))
 }
 
 /** The part of a session's cookie that its lifetime hangs on, as it is stored. */

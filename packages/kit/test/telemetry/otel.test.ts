@@ -1,4 +1,6 @@
-import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import type { Context, ContextManager } from '@opentelemetry/api'
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
@@ -10,6 +12,37 @@ import { describe, expect, it } from 'vitest'
 import { instrumentMemcache } from '../../src/otel/index.ts'
 import { openCache } from '../open-cache.ts'
 
+/** What an application's SDK sets up: the active context follows the asynchronous calls. */
+class StorageContextManager implements ContextManager {
+  readonly #storage = new AsyncLocalStorage<Context>()
+
+  active(): Context {
+    return this.#storage.getStore() ?? ROOT_CONTEXT
+  }
+
+  with<Args extends unknown[], Call extends (...args: Args) => ReturnType<Call>>(
+    active: Context,
+    call: Call,
+    self?: ThisParameterType<Call>,
+    ...args: Args
+  ): ReturnType<Call> {
+    return this.#storage.run(active, () => call.call(self, ...args))
+  }
+
+  bind<Target>(_active: Context, target: Target): Target {
+    return target
+  }
+
+  enable(): this {
+    return this
+  }
+
+  disable(): this {
+    this.#storage.disable()
+    return this
+  }
+}
+
 function providers() {
   const spans = new InMemorySpanExporter()
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
@@ -20,6 +53,7 @@ function providers() {
       meterProvider: new MeterProvider({ readers: [reader] }),
     },
     loads: () => spans.getFinishedSpans().filter(({ name }) => name === 'memcache load'),
+    reads: () => spans.getFinishedSpans().filter(({ name }) => name.startsWith('memcache getOrSet')),
     operations: () => spans.getFinishedSpans().filter(({ kind }) => kind === SpanKind.CLIENT),
     async metric(name: string) {
       exporter.reset()
@@ -27,6 +61,13 @@ function providers() {
       const found = exporter.getMetrics()[0]?.scopeMetrics.flatMap((scope) => scope.metrics)
       const metric = found?.find(({ descriptor }) => descriptor.name === name)
       return metric?.dataPoints.map(({ attributes, value }) => [attributes['memcache.cache.name'], value])
+    },
+    async points(name: string) {
+      exporter.reset()
+      await reader.forceFlush()
+      const found = exporter.getMetrics()[0]?.scopeMetrics.flatMap((scope) => scope.metrics) ?? []
+      const points = found.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? []
+      return points.map(({ attributes, value }) => ({ attributes, value }))
     },
   }
 }
@@ -92,5 +133,66 @@ describe('the instrumentation for OpenTelemetry', () => {
     expect(() => instrumentMemcache({} as never)).toThrow(/needs a cache/)
     expect(() => instrumentMemcache({ a: {} } as never)).toThrow(/a is no cache/)
     expect(() => instrumentMemcache({ a: {} } as never, { tracer: 1 } as never)).toThrow(/tracer/)
+  })
+
+  it('makes a span of each getOrSet and getOrSetMany, hits and failures among them', async () => {
+    await using test = await openCache()
+    const { options, reads } = providers()
+    const end = instrumentMemcache(test.cache, options)
+    const { cache } = test
+    await cache.getOrSet('k', () => 1, 60)
+    await cache.getOrSet('k', () => 1, 60)
+    await cache.namespace('n').getOrSetMany([1, 2], (ids) => new Map(ids.map((id) => [id, id])), 60)
+    await expect(cache.getOrSet('bad', () => Promise.reject(new Error('no rows')), 60)).rejects.toThrow('no rows')
+    await expect(cache.getOrSet('k', 'no loader' as never)).rejects.toThrow('needs a loader')
+    expect(reads().map(({ name, status }) => [name, status.code])).toEqual([
+      ['memcache getOrSet', SpanStatusCode.UNSET],
+      ['memcache getOrSet', SpanStatusCode.UNSET],
+      ['memcache getOrSetMany', SpanStatusCode.UNSET],
+      ['memcache getOrSet', SpanStatusCode.ERROR],
+      ['memcache getOrSet', SpanStatusCode.ERROR],
+    ])
+    expect(reads()[0]!.attributes).toEqual({ 'memcache.cache.name': 'default' })
+    end()
+    await cache.getOrSet('k', () => 1, 60)
+    expect(reads()).toHaveLength(5)
+  })
+
+  it('reports the connections of each server, open and waiting', async () => {
+    await using test = await openCache()
+    const { options, points } = providers()
+    const end = instrumentMemcache(test.cache, options)
+    const server = test.cache.client.servers[0]!
+    expect(await points('db.client.connection.max')).toEqual([
+      { attributes: { 'db.client.connection.pool.name': server }, value: test.cache.client.connections().length },
+    ])
+    await test.cache.set('k', 1)
+    expect(await points('db.client.connection.count')).toContainEqual({
+      attributes: { 'db.client.connection.pool.name': server, 'db.client.connection.state': 'idle' },
+      value: test.cache.client.connections().filter(({ state }) => state === 'ready').length,
+    })
+    expect(await points('db.client.connection.pending_requests')).toEqual([
+      { attributes: { 'db.client.connection.pool.name': server }, value: 0 },
+    ])
+    end()
+  })
+
+  it('makes no span outside of one of the application if it is asked to', async () => {
+    await using test = await openCache()
+    const { options, reads, operations } = providers()
+    const end = instrumentMemcache(test.cache, { ...options, requireParentSpan: true })
+    await test.cache.getOrSet('k', () => 1, 60)
+    expect([...reads(), ...operations()]).toEqual([])
+    const contexts = new StorageContextManager()
+    context.setGlobalContextManager(contexts)
+    try {
+      const parent = options.tracerProvider.getTracer('test').startSpan('request')
+      await context.with(trace.setSpan(context.active(), parent), () => test.cache.getOrSet('k', () => 1, 60))
+    } finally {
+      context.disable()
+    }
+    expect(reads()).toHaveLength(1)
+    expect(operations().length).toBeGreaterThan(0)
+    end()
   })
 })

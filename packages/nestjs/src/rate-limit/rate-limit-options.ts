@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
 import { MemcacheOptionError } from 'memcache-ts'
-import { checkOptions, requireCacheChoice, requireOptions, requireType } from 'memcache-ts/adapter'
-import { checkIpv6Subnet, RATE_LIMITER_HINTS, REQUEST_RATE_LIMIT_OPTIONS } from 'memcache-ts/rate-limit'
+import { checkOptions, requireCacheChoice, requireOptions } from 'memcache-ts/adapter'
+import { checkRequestValues, RATE_LIMITER_HINTS, REQUEST_RATE_LIMIT_OPTIONS } from 'memcache-ts/rate-limit'
 import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts/rate-limit'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
@@ -67,23 +67,10 @@ const HINTS = {
 export function checkRateLimitOptions(owner: string, options: RateLimitOptions): void {
   requireOptions(owner, options)
   checkOptions(owner, options, RATE_LIMIT_OPTIONS, HINTS)
-  const { skipSuccessfulRequests, skipFailedRequests } = options
-  requireType(owner, 'boolean', { skipSuccessfulRequests, skipFailedRequests })
+  checkRequestValues(options, owner)
   requireCacheChoice(owner, INJECTED_CACHE, options.cache)
-  const { key = 'ip', cost = 1 } = options
+  const { key = 'ip' } = options
   if (typeof key !== 'function' && key !== 'ip' && key !== 'user') {
     throw new MemcacheOptionError(`${owner}: key must be 'ip', 'user' or a function, got '${String(key)}'`)
   }
-  if (typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
-    throw new MemcacheOptionError(
-      `${owner}: cost must be a whole number from 0 on, or a function of the request, got ${String(cost)}`,
-    )
-  }
-  for (const name of ['skip', 'requestWasSuccessful'] as const) {
-    const given: unknown = options[name]
-    if (given !== undefined && typeof given !== 'function') {
-      throw new MemcacheOptionError(`${owner}: ${name} must be a function of the request, got ${typeof given}`)
-    }
-  }
-  if (options.ipv6Subnet !== undefined) checkIpv6Subnet(options.ipv6Subnet)
 }

@@ -16,6 +16,8 @@ export interface Requester {
 /** A call as a rate limit sees it. */
 export interface Call {
   readonly request: Requester
+  /** Nest's context of the call, which the functions among the options are given. */
+  readonly context: ExecutionContext
   /** Where headers can be written; `undefined` where there are none. */
   readonly headers: HeaderTarget | undefined
   /** The address of who asks; `undefined` where it cannot be known. */
@@ -57,33 +59,35 @@ export function callOf(context: ExecutionContext): Call | undefined {
     case 'http': {
       const response = context.switchToHttp().getResponse<AnyResponse>()
       const raw = response.raw ?? (response as ServerResponse)
-      return { ...httpCall(context.switchToHttp().getRequest(), response), response: raw }
+      return { ...httpCall(context, context.switchToHttp().getRequest(), response), response: raw }
     }
     case 'graphql': {
       const graphql = context.getArgByIndex<GraphqlContext | undefined>(2)
       const request = graphql?.req ?? graphql?.request ?? graphql?.reply?.request
-      return request === undefined ? undefined : httpCall(request, graphql?.res ?? graphql?.reply ?? graphql?.req?.res)
+      if (request === undefined) return undefined
+      return httpCall(context, request, graphql?.res ?? graphql?.reply ?? graphql?.req?.res)
     }
     case 'ws': {
       const client = context.switchToWs().getClient<SocketClient>()
       const address = client.handshake?.address ?? client._socket?.remoteAddress
-      return { request: client, headers: undefined, address, user: client.user, response: undefined }
+      return { request: client, context, headers: undefined, address, user: client.user, response: undefined }
     }
     case 'rpc': {
       const request = context.switchToRpc().getData<Requester>()
-      return { request, headers: undefined, address: undefined, user: undefined, response: undefined }
+      return { request, context, headers: undefined, address: undefined, user: undefined, response: undefined }
     }
     default:
       return undefined
   }
 }
 
-function httpCall(request: Requester, response: AnyResponse | undefined): Call {
+function httpCall(context: ExecutionContext, request: Requester, response: AnyResponse | undefined): Call {
   const address = request.ip ?? request.socket?.remoteAddress
   if (!warnedOfProxy && request.headers?.['x-forwarded-for'] !== undefined) checkProxy(request, address)
   const { user } = request
   return {
     request,
+    context,
     headers: headersOf(response),
     address: address === '' ? undefined : address,
     user,

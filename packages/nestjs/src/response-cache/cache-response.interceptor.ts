@@ -56,7 +56,8 @@ export function interceptorFor(
       const { method } = exchange.request
       // What changes something invalidates, whoever has sent it, and whatever is answered from the cache.
       if (method === 'GET' || method === 'HEAD') {
-        if (condition !== undefined && !condition(request)) return next.handle()
+        const isBackground = this.#responses?.isBackground(exchange.request) === true
+        if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
         // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
         if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       }

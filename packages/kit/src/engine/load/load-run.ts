@@ -6,7 +6,7 @@ import type { CacheContext } from '../context.ts'
 import { checkTags } from './get-or-set-options.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import { lateSeconds } from '../lifetime.ts'
-import type { LoadNode } from './load-chain.ts'
+import type { LoadNode } from './flights.ts'
 import type { TimeLimited } from './load-deadlines.ts'
 
 /** What a loader brought, and said of it. */

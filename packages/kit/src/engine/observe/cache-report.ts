@@ -1,4 +1,4 @@
-import { channel } from 'node:diagnostics_channel'
+import { channel, tracingChannel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
 import { emitSafely } from 'memcache-ts-client'
 import type { Logger } from '../../logger.ts'
@@ -54,6 +54,23 @@ const CHANNELS = Object.fromEntries(
   CACHE_EVENTS.map((name) => [name, channel(`memcache-ts:${name}`)]),
 ) as unknown as Record<keyof MemcacheEvents, ReturnType<typeof channel>>
 
+/** What subscribers of `tracing:memcache-ts:read:*` are told of a call of `getOrSet` or `getOrSetMany`. */
+export interface ReadContext {
+  readonly cache: unknown
+  readonly operation: 'getOrSet' | 'getOrSetMany'
+  /** As stored, without the prefix; of `getOrSetMany` none. */
+  readonly key: string | undefined
+  /** What it resolved to, in `asyncEnd`. */
+  result?: unknown
+  /** What it rejected with, in `error`. */
+  error?: unknown
+}
+
+/** The name of the tracing channel of reads. */
+export const READ_CHANNEL = 'memcache-ts:read'
+
+const reads = tracingChannel<ReadContext, ReadContext>(READ_CHANNEL)
+
 /** What is counted as it happens; the rest of `CacheStats` is how things stand. */
 export type CountedStats = Omit<
   CacheStats,
@@ -88,6 +105,20 @@ export class CacheReport {
   constructor(emitter: EventEmitter<MemcacheEvents>, logger: Logger) {
     this.#emitter = emitter
     this.#logger = logger
+  }
+
+  /** Whether a tracer wants to know of each read; without one a read pays for this comparison only. */
+  get isTraced(): boolean {
+    return reads.start.hasSubscribers
+  }
+
+  /** Tells tracers of a read, from its call to its end. */
+  trace<Result>(
+    operation: ReadContext['operation'],
+    key: string | undefined,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    return reads.tracePromise(work, { cache: this.#emitter, operation, key })
   }
 
   hit(key: string): void {

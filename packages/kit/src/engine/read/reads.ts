@@ -1,8 +1,7 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
-import { factsOf, valueOf } from '../values/kit-codec.ts'
-import { LEASE_STUB } from '../values/kit-codec.ts'
+import { factsOf, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
 import type { Generations } from '../invalidate/tags.ts'
 
 /**

@@ -63,7 +63,7 @@ export type RunPurpose =
   | 'head'
 
 /** How a handler is run. */
-export interface RunConditions extends PolicyConditions {
+export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   /** What the response is stored under. */
   readonly key: string
   readonly directives: RequestDirectives
@@ -82,8 +82,6 @@ export interface RunConditions extends PolicyConditions {
   readonly hidesCookies: boolean
   /** Query parameters that make no difference, so that the handler gets none of them. */
   readonly hiddenParameters: ReadonlySet<string>
-  /** The request as the application sees it, where that is not Node's own object. */
-  readonly application: ApplicationRequest | undefined
   /** Whether a response is its client's own where the handler looks at who that is. */
   readonly watchesIdentity: boolean
   /** Whether what the handler gives is to be stored. */
@@ -106,6 +104,18 @@ interface Withheld {
   readonly isMissingPart: boolean
 }
 
+/** The request and the response of a run. */
+export interface RunExchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** The request as the application sees it, where that is not Node's own object. */
+  readonly application: ApplicationRequest | undefined
+  /** Whether what runs now is not the handler, but what a framework does with its response. */
+  readonly isOutside: (() => boolean) | undefined
+  /** Whether the request is known to be somebody's. */
+  readonly isAuthorized: boolean
+}
+
 /** Fields of a 304 that say nothing about the stored content (RFC 9111, section 3.2). */
 const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-range'])
 
@@ -119,9 +129,10 @@ export class HandlerRun implements CaptureObserver {
   readonly outcome: Promise<FreshResponse>
   /** The response as it is being written, for others that ask for the same. */
   readonly live: LiveResponse
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
   readonly #conditions: RunConditions
+  #request!: IncomingMessage
+  #response!: ServerResponse
+  #isAuthorized = false
   /** What others had set before the handler ran: theirs to set again for the next client. */
   #before: Fields = {}
   #capture: ResponseCapture | undefined
@@ -136,9 +147,7 @@ export class HandlerRun implements CaptureObserver {
   #withheld: Withheld | undefined
   #missing: MissingPart | undefined
 
-  constructor(request: IncomingMessage, response: ServerResponse, conditions: RunConditions) {
-    this.#request = request
-    this.#response = response
+  constructor(conditions: RunConditions) {
     this.#conditions = conditions
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -149,8 +158,11 @@ export class HandlerRun implements CaptureObserver {
   }
 
   /** Captures the response from now on; the handler is to be run next. */
-  begin(): void {
-    const { stale, maxBytes, hidesCookies, hiddenParameters, application, watchesIdentity } = this.#conditions
+  begin({ request, response, application, isOutside, isAuthorized }: RunExchange): void {
+    this.#request = request
+    this.#response = response
+    this.#isAuthorized = isAuthorized
+    const { stale, maxBytes, hidesCookies, hiddenParameters, watchesIdentity } = this.#conditions
     const { purpose, partial } = this.#conditions
     if (purpose === 'whole' && stale === undefined && partial !== undefined)
       this.#missing = missingPart(partial, maxBytes)
@@ -169,7 +181,7 @@ export class HandlerRun implements CaptureObserver {
       cookies: hidesCookies,
       parameters: hiddenParameters,
     })
-    if (watchesIdentity) this.#identity = new IdentityWatch(this.#request, application)
+    if (watchesIdentity) this.#identity = new IdentityWatch(this.#request, application, isOutside)
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
@@ -349,13 +361,13 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #storageOf(status: number, fields: Fields) {
-    const { isAuthorized, nowMs, targetedFields } = this.#conditions
+    const { nowMs, targetedFields } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
       defaultSeconds,
       staleSeconds,
       targetedFields,
-      isAuthorized: isAuthorized || this.#isIdentified,
+      isAuthorized: this.#isAuthorized || this.#isIdentified,
       isRange: this.#conditions.purpose === 'range',
     }
     return storageOf({ status, fields, receivedMs: nowMs() }, conditions)

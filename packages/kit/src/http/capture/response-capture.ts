@@ -211,6 +211,8 @@ export class ResponseCapture {
     }
     const body = this.#isWanted && this.#chunks !== TOO_LARGE ? Buffer.concat(this.#chunks) : undefined
     this.#chunks = []
+    // For whoever is told now that the client has left, the handler is done.
+    if (this.#leave.isHidden) Object.defineProperty(response, 'writableEnded', { configurable: true, value: true })
     this.#observer.onEnd(body)
     this.#leave.release()
     return response

@@ -46,8 +46,14 @@ export class IdentityWatch {
   #isPaused = false
   #usesSession = false
 
-  /** @param requests the request as Node has it, and as the application sees it. */
-  constructor(request: IncomingMessage, application: ApplicationRequest | undefined) {
+  readonly #isOutside: (() => boolean) | undefined
+
+  /**
+   * @param application the request as the application sees it, if that is another object.
+   * @param isOutside whether what runs now is not the handler.
+   */
+  constructor(request: IncomingMessage, application: ApplicationRequest | undefined, isOutside?: () => boolean) {
+    this.#isOutside = isOutside
     this.#requests = application === undefined || application === request ? [request] : [request, application]
     for (const watched of this.#requests) {
       for (const name of SESSION_PROPERTIES) this.#watch(watched, name)
@@ -75,6 +81,10 @@ export class IdentityWatch {
     }
   }
 
+  get #isHandler(): boolean {
+    return !this.#isPaused && this.#isOutside?.() !== true
+  }
+
   end(): void {
     this.#isPaused = true
     for (const restore of this.#restore.splice(0)) restore()
@@ -89,11 +99,11 @@ export class IdentityWatch {
       configurable: true,
       enumerable: own.enumerable ?? true,
       get: (): unknown => {
-        this.#usesSession ||= !this.#isPaused
+        this.#usesSession ||= this.#isHandler
         return isAccessor ? (own.get?.call(request) as unknown) : own.value
       },
       set: (value: unknown) => {
-        this.#usesSession ||= !this.#isPaused
+        this.#usesSession ||= this.#isHandler
         if (isAccessor) own.set?.call(request, value)
         else own.value = value
       },

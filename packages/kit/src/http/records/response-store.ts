@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
@@ -51,7 +52,7 @@ export class ResponseStore {
     if (variants !== undefined) await this.#storeByLanguage(engine, { ...lookup, key: variants.key }, variants, stored)
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
     if (names.every((name) => known.includes(name))) {
-      context.setTtlSeconds(`${seconds}s`)
+      context.setTtlSeconds(secondsToTtl(seconds))
       return encodeRecord(stored)
     }
     const all = [...new Set([...known, ...names])].sort()
@@ -63,7 +64,7 @@ export class ResponseStore {
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
     const own = variantKey(lookup, { id, names: all })
-    const kept: Ttl = `${seconds + KEPT_STALE_SECONDS}s`
+    const kept = secondsToTtl(seconds + KEPT_STALE_SECONDS)
     await engine.set(this.#nameOf(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
     await this.#storeByLanguage(engine, lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
@@ -85,7 +86,7 @@ export class ResponseStore {
     if (seconds > 0) {
       await engine.set(this.#nameOf(key), {
         value: encodeRecord({ ...stored, key }),
-        ttlSeconds: `${seconds}s`,
+        ttlSeconds: secondsToTtl(seconds),
         tagKeys: lookup.tagKeys,
       })
     }

@@ -10,7 +10,7 @@ import {
   writeText,
 } from './preset.ts'
 import type { PresetOptions } from './preset.ts'
-import type { EncodedValue, ValueCodec } from '../value-codec.ts'
+import type { EncodedValue, ValueCodec } from '../../values/value-codec.ts'
 
 /** The flags that python-memcached had, and its successors took over. */
 const PICKLE = 1

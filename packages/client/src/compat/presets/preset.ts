@@ -1,11 +1,11 @@
 import { constants, deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 import { kindOf, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
-import { decompressBy } from '../compression.ts'
-import { isPlainJson } from '../plain-json.ts'
-import { decodeJson } from '../tagged-json-decoder.ts'
-import { isDetached } from '../tagged-json-encoder.ts'
+import { decompressBy } from '../../values/compression.ts'
+import { isPlainJson } from '../../values/plain-json.ts'
+import { decodeJson } from '../../values/tagged-json-decoder.ts'
+import { isDetached } from '../../values/tagged-json-encoder.ts'
 import { messageOf } from '../../errors.ts'
-import type { EncodedValue } from '../value-codec.ts'
+import type { EncodedValue } from '../../values/value-codec.ts'
 
 /** Options of a codec that reads and writes what another client does. */
 export interface PresetOptions {

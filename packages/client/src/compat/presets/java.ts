@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { MemcacheDecodeError } from 'memcache-ts-protocol'
-import type { EncodedValue, ValueCodec } from '../value-codec.ts'
+import type { EncodedValue, ValueCodec } from '../../values/value-codec.ts'
 import {
   cannotWrite,
   compressOver,

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import { deflateSync } from 'node:zlib'
 import { MemcacheDecodeError } from 'memcache-ts-protocol'
-import { decompressZstd, tooManyBytes } from '../compression.ts'
-import type { EncodedValue, ValueCodec } from '../value-codec.ts'
+import { decompressZstd, tooManyBytes } from '../../values/compression.ts'
+import type { EncodedValue, ValueCodec } from '../../values/value-codec.ts'
 import { decompressFastlz } from './fastlz.ts'
 import {
   cannotWrite,

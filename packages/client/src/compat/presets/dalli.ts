@@ -1,6 +1,6 @@
 import { compressOver, decompressAny, nativeFormat, readJson, unknownFlags, writeBytes, writeJson } from './preset.ts'
 import type { PresetOptions } from './preset.ts'
-import type { EncodedValue, ValueCodec } from '../value-codec.ts'
+import type { EncodedValue, ValueCodec } from '../../values/value-codec.ts'
 
 const SERIALIZED = 1
 const COMPRESSED = 2

@@ -1,4 +1,4 @@
-import type { ValueCodec } from '../value-codec.ts'
+import type { ValueCodec } from '../../values/value-codec.ts'
 import { readJson, readNumber, unknownFlags, writeBytes, writeJson, writeText } from './preset.ts'
 
 const CLIENT = 'memcached'

@@ -1,0 +1,209 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Ttl } from 'memcache-ts'
+import { openNodeStream, ResponseCache, toHandlerOptions, VirtualResponse, writeBody } from 'memcache-ts/http'
+import type { BodySource, HandlerOptions } from 'memcache-ts/http'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a lifetime; `false`: not at all. */
+    cacheResponse?: Ttl | CacheResponsesOptions | false | undefined
+  }
+}
+
+/** Options of `cacheResponses`, and of a route's `config.cacheResponse`. */
+export type CacheResponsesOptions = HandlerOptions<FastifyRequest>
+
+/** The cache of a route, with the options that depend on its requests. */
+interface RouteCache extends Pick<CacheResponsesOptions, 'tags' | 'key' | 'condition'> {
+  readonly responses: ResponseCache
+}
+
+/** A handler that is running, whose reply the cache takes. */
+interface Running {
+  readonly response: VirtualResponse<Readable>
+  /** Whether the hooks of others are at work on its reply, and not the handler. */
+  isInHooks: boolean
+}
+
+const RUNNING: unique symbol = Symbol('memcache-ts.response-cache')
+type CachedRequest = FastifyRequest & { [RUNNING]?: Running | null }
+
+async function openCache(app: FastifyInstance, options: CacheResponsesOptions): Promise<void> {
+  const ofAll = routeCache('cacheResponses', options)
+  const ofRoutes = new Map<object, RouteCache | false>()
+  app.decorateRequest(RUNNING, null)
+
+  // Wrong options are told when the route is added.
+  app.addHook('onRoute', ({ url, config }) => {
+    if (config?.cacheResponse === undefined || ofRoutes.has(config)) return
+    const { cacheResponse } = config
+    ofRoutes.set(config, cacheResponse === false ? false : ofRoute(url, cacheResponse))
+  })
+
+  app.addHook('preHandler', async (request, reply) => {
+    const { config } = request.routeOptions
+    const option = config.cacheResponse
+    const cache = option === undefined ? ofAll : findCache(request, option)
+    if (cache === false) return undefined
+    const { method } = request
+    const isRead = method === 'GET' || method === 'HEAD'
+    const { responses, tags, key, condition } = cache
+    if (isRead && condition !== undefined && !responses.isBackground(request.raw) && !condition(request))
+      return undefined
+    const response = new VirtualResponse(request.raw, openNodeStream)
+    const leave = (): void => response.leave()
+    reply.raw.once('close', leave)
+    response.once('close', () => reply.raw.off('close', leave))
+    for (const [name, value] of Object.entries(reply.getHeaders()))
+      if (value !== undefined) response.setHeader(name, value)
+    const running: Running = { response, isInHooks: false }
+    const isAnswered = await responses.answer({
+      request: request.raw,
+      response: response.asServerResponse,
+      url: request.originalUrl,
+      scheme: request.protocol,
+      application: request,
+      // Fastify knows the addresses on the way where it trusts its proxy.
+      trustsProxy: (request.ips as readonly string[] | undefined) !== undefined,
+      key: key?.(request),
+      tags: typeof tags === 'function' ? tags(request) : tags,
+      isOutside: () => running.isInHooks,
+      defer: (work) => response.waitFor(work),
+      dispatch: (made, answer) => app.routing(made, answer),
+    })
+    if (isAnswered) return sendResult(reply, response)
+    ;(request as CachedRequest)[RUNNING] = running
+    // What a handler sends without Fastify does not pass here.
+    const hijack: FastifyReply['hijack'] = Reflect.get(reply, 'hijack')
+    reply.hijack = () => {
+      ;(request as CachedRequest)[RUNNING] = null
+      response.destroy()
+      return hijack.call(reply)
+    }
+    return undefined
+  })
+
+  app.addHook('onSend', async (request, reply, payload) => {
+    const running = (request as CachedRequest)[RUNNING]
+    if (running === null || running === undefined) return payload
+    ;(request as CachedRequest)[RUNNING] = null
+    const sent = payload as SentPayload
+    write(running, reply, sent)
+    const { status, body } = await takeResult(reply, running.response)
+    if (request.method !== 'HEAD') return body
+    // The handlers of HEAD that Fastify adds take the length from the payload.
+    return status === 304 ? emptyStream() : payload
+  })
+
+  /** What a route says, and for the rest what the plugin was given. */
+  function ofRoute(url: string | undefined, own: Ttl | CacheResponsesOptions): RouteCache {
+    return routeCache('cacheResponses', {
+      ...options,
+      ...toHandlerOptions<FastifyRequest>(`config.cacheResponse of ${url}`, own),
+    })
+  }
+
+  /** A route of an application that was there before the plugin. */
+  function findCache(request: FastifyRequest, option: Ttl | CacheResponsesOptions | false): RouteCache | false {
+    const { config, url } = request.routeOptions
+    let cache = ofRoutes.get(config)
+    if (cache === undefined) {
+      cache = option === false ? false : ofRoute(url, option)
+      ofRoutes.set(config, cache)
+    }
+    return cache
+  }
+}
+
+function routeCache(owner: string, options: Ttl | CacheResponsesOptions): RouteCache {
+  const { tags, key, condition, ...shared } = toHandlerOptions(owner, options)
+  return { responses: new ResponseCache(shared), tags, key, condition }
+}
+
+/** What reaches `onSend`. */
+type SentPayload = string | Buffer | Readable | ReadableStream<Uint8Array> | Response | null | undefined
+
+/** Writes what a handler has sent to the cache's response, as a handler of `node:http` would. */
+function write(running: Running, reply: FastifyReply, payload: SentPayload): void {
+  const { response } = running
+  const content = payload instanceof Response ? takeResponse(reply, payload) : payload
+  const headers = reply.getHeaders()
+  for (const name of response.getHeaderNames()) if (headers[name] === undefined) response.removeHeader(name)
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value)
+  if (content === null || content === undefined || reply.request.method === 'HEAD') {
+    response.writeHead(reply.statusCode)
+    response.end()
+  } else if (typeof content === 'string' || Buffer.isBuffer(content)) {
+    response.statusCode = reply.statusCode
+    response.end(content)
+  } else {
+    response.statusCode = reply.statusCode
+    void writeStream(running, content)
+  }
+}
+
+/**
+ * Writes a stream when its reader begins to read, or at once if there will be none since something else is sent instead: until then the hooks
+ * of others are at work on the reply.
+ */
+async function writeStream(running: Running, content: BodySource): Promise<void> {
+  const { response } = running
+  response.asServerResponse.writeHead(response.statusCode)
+  running.isInHooks = true
+  await response.begun()
+  running.isInHooks = false
+  await writeBody(response.asServerResponse, content)
+}
+
+/** Has a reply say what a `Response` says; returns its body. */
+function takeResponse(reply: FastifyReply, { status, headers, body }: Response): ReadableStream<Uint8Array> | null {
+  reply.code(status)
+  headers.forEach((value, name) => {
+    if (name !== 'set-cookie') reply.header(name, value)
+  })
+  const cookies = headers.getSetCookie()
+  if (cookies.length > 0) reply.header('set-cookie', cookies)
+  return body
+}
+
+/** Has a reply say what the cache's response says. */
+async function takeResult(reply: FastifyReply, response: VirtualResponse<Readable>) {
+  const { status, headers, body } = await response.result
+  reply.code(status)
+  for (const name of Object.keys(reply.getHeaders())) if (headers[name] === undefined) reply.removeHeader(name)
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) continue
+    // A header that is there already would be added to.
+    if (name === 'set-cookie') reply.removeHeader(name)
+    reply.header(name, value)
+  }
+  return { status, body }
+}
+
+async function sendResult(reply: FastifyReply, response: VirtualResponse<Readable>): Promise<FastifyReply> {
+  const { body } = await takeResult(reply, response)
+  if (reply.request.method === 'HEAD') return reply.send(emptyStream())
+  // Of a Buffer without a type Fastify says that it is any bytes.
+  const isUntyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
+  return reply.send(isUntyped ? Readable.from([body], { objectMode: false }) : body)
+}
+
+/** Stands for no payload: of none at all, the handlers of HEAD that Fastify adds say that its length is 0. */
+function emptyStream(): Readable {
+  return Readable.from([])
+}
+
+/**
+ * Caches responses as a Fastify plugin: `app.register(cacheResponses, { ttlSeconds: 60 })`, a shared HTTP cache (RFC 9111) in front of the handlers. Each route
+ * may have options of its own, or `false`, as `config.cacheResponse`. Responses are stored as `cacheResponse` in Express stores them: what hooks of `onSend`
+ * add that were registered after the plugin (compression, sessions) is added to each reply again. Hooks of `onRequest`, and those of `preHandler` that were
+ * registered before the plugin, run before the cache is asked.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+export const cacheResponses: FastifyPluginAsync<CacheResponsesOptions> = Object.assign(openCache, {
+  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its own.
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
+  [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },
+})

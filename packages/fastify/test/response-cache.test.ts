@@ -1,0 +1,279 @@
+import { createGzip } from 'node:zlib'
+import { Readable } from 'node:stream'
+import Fastify from 'fastify'
+import type { FastifyInstance, FastifyServerOptions, InjectOptions } from 'fastify'
+import { passTime } from 'memcache-ts-testing'
+import { testMemcache } from 'memcache-ts/testing'
+import { describe, expect, it } from 'vitest'
+import { Gate } from '../../express/test/gate.ts'
+import { until } from '../../kit/test/deferred.ts'
+import { cacheResponses, memcacheSession } from '../src/index.ts'
+import type { CacheResponsesOptions } from '../src/index.ts'
+
+async function open(
+  routes: (app: FastifyInstance) => void,
+  options: CacheResponsesOptions = { ttlSeconds: 60 },
+  { before, server }: { before?: (app: FastifyInstance) => unknown; server?: FastifyServerOptions } = {},
+) {
+  const test = await testMemcache({ timeoutMs: 5000 })
+  const app = Fastify(server)
+  await before?.(app)
+  await app.register(cacheResponses, { ...options, cache: test.cache })
+  routes(app)
+  return {
+    app,
+    cache: test.cache,
+    get: (url: string, more: InjectOptions = {}) => app.inject({ url, ...more }),
+    pass: (seconds: number) => passTime(test.clock, test.cache, seconds),
+    async [Symbol.asyncDispose]() {
+      await app.close()
+      await test[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe('cacheResponses', () => {
+  it('answers what was stored, with Age, 304, HEAD and ranges', async () => {
+    let calls = 0
+    await using site = await open((app) =>
+      app.get('/', async (_request, reply) => {
+        reply.header('ETag', `"${++calls}"`)
+        return { call: calls }
+      }),
+    )
+    const first = await site.get('/')
+    expect([first.headers['cache-status'], first.json()]).toEqual(['memcache-ts; fwd=uri-miss; stored', { call: 1 }])
+    await site.pass(20)
+    const hit = await site.get('/')
+    expect([hit.headers['cache-status'], hit.json(), hit.headers.age]).toEqual([
+      'memcache-ts; hit; ttl=40',
+      { call: 1 },
+      '20',
+    ])
+    expect(hit.headers['content-type']).toBe(first.headers['content-type'])
+    const known = await site.get('/', { headers: { 'If-None-Match': '"1"' } })
+    expect([known.statusCode, known.body]).toEqual([304, ''])
+    const part = await site.get('/', { headers: { Range: 'bytes=0-3' } })
+    expect([part.statusCode, part.body, part.headers['content-range']]).toEqual([206, '{"ca', 'bytes 0-3/10'])
+    const head = await site.get('/', { method: 'HEAD' })
+    expect([head.statusCode, head.body, head.headers['content-length']]).toEqual([200, '', '10'])
+    const knownHead = await site.get('/', { method: 'HEAD', headers: { 'If-None-Match': '"1"' } })
+    expect([knownHead.statusCode, knownHead.headers['content-length']]).toEqual([304, undefined])
+    expect(calls).toBe(1)
+  })
+
+  it('leaves HEAD to the handler where nothing is stored', async () => {
+    await using site = await open((app) => {
+      app.get('/text', () => Promise.resolve('text'))
+      app.get('/stream', (_request, reply) => reply.send(Readable.from(['a', 'b'])))
+    })
+    const head = await site.get('/text', { method: 'HEAD' })
+    expect([head.statusCode, head.headers['content-length']]).toEqual([200, '4'])
+    expect((await site.get('/stream', { method: 'HEAD' })).statusCode).toBe(200)
+  })
+
+  it('runs one handler for all that miss at once', async () => {
+    const gate = new Gate()
+    let calls = 0
+    await using site = await open((app) =>
+      app.get('/', async () => {
+        await gate.pass()
+        return { call: ++calls }
+      }),
+    )
+    const asked = Array.from({ length: 20 }, () => site.get('/'))
+    await gate.arrived
+    gate.open()
+    for (const got of await Promise.all(asked)) expect(got.json()).toEqual({ call: 1 })
+    expect(calls).toBe(1)
+  })
+
+  it.each([
+    ['a string', () => 'whole'],
+    ['a Buffer', () => Buffer.from('whole')],
+    ['a stream', () => Readable.from(['who', 'le'])],
+    ['a Web stream', () => new Blob(['whole']).stream()],
+    ['a Response', () => new Response('whole', { status: 203, headers: { 'X-Made': '1' } })],
+  ])('stores what is sent as %s', async (name, payload) => {
+    let calls = 0
+    await using site = await open((app) =>
+      app.get('/', (_request, reply) => {
+        calls++
+        return reply.send(payload())
+      }),
+    )
+    const [first, hit] = [await site.get('/'), await site.get('/')]
+    expect([first.body, hit.body, hit.headers['cache-status']]).toEqual(['whole', 'whole', 'memcache-ts; hit; ttl=60'])
+    expect(hit.statusCode).toBe(name === 'a Response' ? 203 : 200)
+    expect(hit.headers['content-type']).toBe(first.headers['content-type'])
+    expect(hit.headers['x-made']).toBe(first.headers['x-made'])
+    expect(calls).toBe(1)
+  })
+
+  it('has what hooks add added to each reply: headers, compression, sessions', async () => {
+    let calls = 0
+    let replies = 0
+    await using site = await open(
+      (app) => {
+        app.register(memcacheSession, { secret: 'of the tests' })
+        app.addHook('onSend', (request, reply, payload, done) => {
+          reply.header('X-Reply', String(++replies))
+          if (request.headers['accept-encoding'] !== 'gzip' || typeof payload === 'object') return done(null, payload)
+          reply.header('Content-Encoding', 'gzip').removeHeader('Content-Length')
+          return done(null, Readable.from([payload]).pipe(createGzip()))
+        })
+        app.get('/', async () => `call ${++calls}`)
+      },
+      { ttlSeconds: 60 },
+      {
+        before: (app) =>
+          app.addHook('onRequest', async (_request, reply) => void reply.header('X-Before', String(replies))),
+      },
+    )
+    const plain = await site.get('/')
+    const packed = await site.get('/', { headers: { 'Accept-Encoding': 'gzip' } })
+    expect([plain.body, plain.headers['x-reply'], plain.headers['x-before']]).toEqual(['call 1', '1', '0'])
+    expect([packed.headers['x-reply'], packed.headers['x-before']]).toEqual(['2', '1'])
+    expect(String(packed.headers['cache-status'])).toContain('hit')
+    const third = await site.get('/')
+    expect([third.body, third.headers['content-encoding'], calls]).toEqual(['call 1', undefined, 1])
+  })
+
+  it('shares nothing of users: sessions that the handler reads, request.user, cookies, Set-Cookie', async () => {
+    let calls = 0
+    await using site = await open(
+      (app) => {
+        app.register(memcacheSession, { secret: 'of the tests' })
+        app.get('/session', async (request) => `${++calls} ${String(request.session.id !== undefined)}`)
+        app.get('/stream', (request, reply) =>
+          reply.send(
+            Readable.from(
+              (async function* () {
+                yield `${++calls} `
+                yield String(request.session.id !== undefined)
+              })(),
+            ),
+          ),
+        )
+        app.get('/user', async (request) => `${++calls} ${request.headers['x-name'] as string}`)
+        app.get('/cookie', async (_request, reply) => {
+          reply.header('Set-Cookie', [`a=${++calls}`, 'b=1'])
+          return 'cookie'
+        })
+        app.get('/public', async () => `${++calls}`)
+      },
+      { ttlSeconds: 60 },
+      {
+        before: (app) =>
+          app.addHook('onRequest', async (request) => {
+            if (request.headers['x-name'] !== undefined) Object.assign(request, { user: request.headers['x-name'] })
+          }),
+      },
+    )
+    expect((await site.get('/session')).body).not.toBe((await site.get('/session')).body)
+    expect((await site.get('/stream')).body).not.toBe((await site.get('/stream')).body)
+    expect((await site.get('/user', { headers: { 'X-Name': 'ann' } })).body).toContain('ann')
+    expect((await site.get('/user', { headers: { 'X-Name': 'bob' } })).body).toContain('bob')
+    const [one, other] = [await site.get('/cookie'), await site.get('/cookie')]
+    expect(one.headers['set-cookie']).not.toEqual(other.headers['set-cookie'])
+    expect(one.headers['set-cookie']).toHaveLength(2)
+    // The session that nobody looks at makes no difference.
+    expect((await site.get('/public')).body).toBe((await site.get('/public')).body)
+  })
+
+  it('has options for a route, or none of it', async () => {
+    let calls = 0
+    await using site = await open((app) => {
+      app.get(
+        '/short',
+        { config: { cacheResponse: { ttlSeconds: 5, tags: (request) => [`at:${request.url}`] } } },
+        async () => ++calls + '',
+      )
+      app.get('/never', { config: { cacheResponse: false } }, async () => ++calls + '')
+    })
+    expect((await site.get('/short')).headers['cache-status']).toContain('stored')
+    expect((await site.get('/short')).headers['cache-status']).toBe('memcache-ts; hit; ttl=5')
+    await site.cache.invalidateTags(['at:/short'])
+    expect((await site.get('/short')).headers['cache-status']).toContain('uri-miss')
+    expect((await site.get('/never')).headers['cache-status']).toBeUndefined()
+    await using wrong = await open(() => {})
+    expect(() => wrong.app.get('/x', { config: { cacheResponse: { ttl: 5 } as never } }, async () => '')).toThrow(
+      'ttlSeconds',
+    )
+  })
+
+  it('invalidates before a changing request is answered', async () => {
+    let text = 'old'
+    await using site = await open((app) => {
+      app.get('/a', async () => text)
+      app.put('/a', async () => (text = 'new'))
+    })
+    expect((await site.get('/a')).body).toBe('old')
+    expect((await site.get('/a', { method: 'PUT' })).body).toBe('new')
+    expect((await site.get('/a')).body).toBe('new')
+  })
+
+  it('revalidates in the background, through the hooks of the application', async () => {
+    let calls = 0
+    const hooked: (string | undefined)[] = []
+    await using site = await open(
+      (app) => {
+        app.addHook('onRequest', async (request) => void hooked.push(request.headers.authorization))
+        app.get('/', async () => `call ${++calls}`)
+      },
+      { ttlSeconds: 60, staleSeconds: 60 },
+    )
+    await site.get('/')
+    await site.pass(61)
+    expect((await site.get('/')).body).toBe('call 1')
+    await until(() => calls === 2)
+    await site.pass(1)
+    expect((await site.get('/')).body).toBe('call 2')
+    expect(hooked).toHaveLength(4)
+  })
+
+  it('has a stale response confirmed by a 304, and served in place of an error', async () => {
+    let status = 200
+    await using site = await open(
+      (app) =>
+        app.get('/', async (_request, reply) => {
+          reply.code(status).header('ETag', '"1"').header('Cache-Control', 'max-age=60, stale-if-error=60')
+          return status === 304 ? null : status === 200 ? 'old' : 'broken'
+        }),
+      {},
+    )
+    await site.get('/')
+    await site.pass(61)
+    status = 500
+    const kept = await site.get('/')
+    expect([kept.statusCode, kept.body]).toEqual([200, 'old'])
+    status = 304
+    expect((await site.get('/')).body).toBe('old')
+    expect(String((await site.get('/')).headers['cache-status'])).toContain('hit')
+  })
+
+  it('leaves errors, hijacked replies and what cannot be shared to the handler', async () => {
+    await using site = await open((app) => {
+      app.get('/error', async () => {
+        throw new Error('no')
+      })
+      app.get('/hijacked', (_request, reply) => {
+        reply.hijack()
+        reply.raw.end('raw')
+      })
+    })
+    for (let time = 0; time < 2; time++) {
+      expect((await site.get('/error')).statusCode).toBe(500)
+      expect((await site.get('/hijacked')).body).toBe('raw')
+    }
+  })
+
+  it('hides what makes no difference from the handler', async () => {
+    await using site = await open((app) => app.get('/', async ({ url, query }) => ({ url, query })), {
+      ttlSeconds: 60,
+      ignoreQuery: ['utm_source'],
+    })
+    expect((await site.get('/?utm_source=x&a=1')).json()).toEqual({ url: '/?a=1', query: { a: '1' } })
+    expect((await site.get('/?a=1&utm_source=y')).headers['cache-status']).toContain('hit')
+  })
+})

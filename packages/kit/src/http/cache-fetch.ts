@@ -1,0 +1,126 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Ttl } from 'memcache-ts-protocol'
+import { toHandlerOptions } from './handler-options.ts'
+import type { HandlerOptions } from './handler-options.ts'
+import { ResponseCache } from './response-cache.ts'
+import { VirtualRequest } from './virtual/virtual-request.ts'
+import { VirtualResponse } from './virtual/virtual-response.ts'
+import { openWebStream, toWebResponse } from './virtual/web-response.ts'
+import { writeBody } from './virtual/write-body.ts'
+
+/** Options of `cacheFetch`. */
+export type CacheFetchOptions = HandlerOptions<Request>
+
+/** A handler of the Fetch standard; what it gets besides the request is its framework's. */
+export type FetchHandler<Rest extends readonly unknown[]> = (
+  request: Request,
+  ...rest: Rest
+) => Response | Promise<Response>
+
+/**
+ * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`: `app.fetch` of Hono, handlers of tRPC, Yoga,
+ * React Router and others. GET and HEAD are answered from the cache; a request that changes something invalidates what is stored of its URL. Responses
+ * are stored as by `cacheHandler` and `cacheResponse`: all of them can share a cache.
+ * @param handler is given a request of its own if its response may be stored: without the client's conditions, with a signal that is not aborted while others
+ * wait for the response. What it throws arrives as without the cache.
+ * @param options or just the lifetime of responses that do not state their own.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
+ */
+export function cacheFetch<Rest extends readonly unknown[]>(
+  handler: FetchHandler<Rest>,
+  options: Ttl | CacheFetchOptions = {},
+): (request: Request, ...rest: Rest) => Promise<Response> {
+  const { tags, key, condition, ...shared } = toHandlerOptions('cacheFetch', options)
+  const responses = new ResponseCache(shared)
+
+  return async (request, ...rest) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (isRead && condition !== undefined && !condition(request)) return handler(request, ...rest)
+    const virtual = new VirtualRequest(request)
+    const response = new VirtualResponse(virtual.asIncomingMessage, openWebStream)
+    const { signal } = request
+    if (signal.aborted) throw signal.reason
+    const leave = (): void => response.leave()
+    signal.addEventListener('abort', leave, { once: true })
+    response.once('close', () => signal.removeEventListener('abort', leave))
+    try {
+      const unshown = await serve(virtual.asIncomingMessage, response.asServerResponse)
+      return unshown ?? toWebResponse(await response.result)
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error
+    }
+
+    /** Answers a request, this one or one that revalidates for it in the background, on a response. */
+    async function serve(message: IncomingMessage, out: ServerResponse): Promise<Response | undefined> {
+      const isOwn = message === virtual.asIncomingMessage
+      const isAnswered = await responses.answer({
+        request: message,
+        response: out,
+        url: virtual.url,
+        scheme: virtual.scheme,
+        scope: hostScope(virtual),
+        key: key?.(request),
+        tags: typeof tags === 'function' ? tags(request) : tags,
+        defer: (work) => response.waitFor(work),
+        dispatch: (made, answer) => {
+          serve(made, answer).catch(() => answer.destroy())
+        },
+      })
+      if (isAnswered) return undefined
+      const shown = isOwn && !isRead ? request : shownRequest(request, message, out)
+      let handled: Response
+      try {
+        handled = await handler(shown, ...rest)
+        if (!(handled instanceof Response) && typeof (handled as Response | undefined)?.status !== 'number')
+          throw new TypeError(`the handler of cacheFetch must return a Response, got ${typeof handled}`)
+      } catch (error) {
+        out.destroy(error as Error)
+        throw error
+      }
+      if (handled.status < 200) {
+        // `Response.error()`, and a switch to another protocol: no response that could be written.
+        out.destroy()
+        return handled
+      }
+      send(handled, out)
+      return undefined
+    }
+  }
+}
+
+/** The host of a request's `Host` field, where its URL names another one: handlers see both. */
+function hostScope({ headers, host, scheme }: VirtualRequest): string | undefined {
+  return headers.host?.toLowerCase() === host ? undefined : `${scheme}://${host}`
+}
+
+/** The request as its handler sees it: the fields and the URL that are left of it, and a signal that tells when its client has left. */
+function shownRequest(request: Request, { url, rawHeaders, method }: IncomingMessage, out: ServerResponse): Request {
+  const controller = new AbortController()
+  out.once('close', () => {
+    if (!out.writableEnded) controller.abort()
+  })
+  const fields: [string, string][] = []
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2)
+    fields.push([rawHeaders[index]!, rawHeaders[index + 1]!])
+  return new Request(new URL(url!, request.url), { method: method!, headers: fields, signal: controller.signal })
+}
+
+/** Writes a handler's response as a handler of `node:http` would. */
+function send(handled: Response, out: ServerResponse): void {
+  const { status, statusText, headers, body } = handled
+  headers.forEach((value, name) => {
+    if (name !== 'set-cookie') out.setHeader(name, value)
+  })
+  const cookies = headers.getSetCookie()
+  if (cookies.length > 0) out.setHeader('Set-Cookie', cookies)
+  if (statusText !== '') out.statusMessage = statusText
+  if (body === null) {
+    out.writeHead(status)
+    out.end()
+    return
+  }
+  out.statusCode = status
+  void writeBody(out, body)
+}

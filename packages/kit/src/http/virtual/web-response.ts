@@ -1,0 +1,49 @@
+import type { BodyWriter, OpenBody, VirtualResult } from './virtual-response.ts'
+
+/** How many bytes wait for a reader before the writer is asked to wait. */
+const HIGH_WATER_MARK = 65_536
+
+/** A stream of the Fetch standard, whose parts are its reader's own. */
+export const openWebStream: OpenBody<ReadableStream<Uint8Array>> = ({ onDrain, onCancel }) => {
+  let controller!: ReadableStreamDefaultController<Uint8Array>
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start: (given) => void (controller = given),
+      pull: onDrain,
+      cancel: onCancel,
+    },
+    { highWaterMark: HIGH_WATER_MARK, size: (chunk) => chunk.byteLength },
+  )
+  const writer: BodyWriter = {
+    push(chunk) {
+      // Others may be sent the same bytes, and a reader may write over its own.
+      if (chunk.length > 0) controller.enqueue(new Uint8Array(chunk))
+      return (controller.desiredSize ?? 0) > 0
+    },
+    end: () => controller.close(),
+    fail: (error) => controller.error(error),
+    get pendingBytes() {
+      return HIGH_WATER_MARK - (controller.desiredSize ?? HIGH_WATER_MARK)
+    },
+  }
+  return { body, writer }
+}
+
+/** A response that was written without a socket, as a `Response`. */
+export function toWebResponse({
+  status,
+  statusMessage,
+  headers,
+  body,
+}: VirtualResult<ReadableStream<Uint8Array>>): Response {
+  const fields: [string, string][] = []
+  for (const [name, value] of Object.entries(headers)) {
+    if (Array.isArray(value)) for (const line of value) fields.push([name, line])
+    else if (value !== undefined) fields.push([name, String(value)])
+  }
+  return new Response(body as ConstructorParameters<typeof Response>[0], {
+    status,
+    statusText: statusMessage,
+    headers: fields,
+  })
+}

@@ -1,0 +1,130 @@
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkIpv6Subnet } from './ip-key.ts'
+import type { QuotaUnit, RateLimitHeaderFormat } from './rate-limit-headers.ts'
+import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
+import type { RequestLimiterOptions } from './request-limiters.ts'
+
+/** Options of a `rateLimit` that web frameworks share; its limits and times may be functions of the request. */
+export interface RequestRateLimitOptions<Request, Response> extends RequestLimiterOptions<[Request, Response]> {
+  /** Whom a request counts for. Default: its address, IPv6 by its /56. */
+  key?: ((request: Request) => string | Promise<string>) | undefined
+  /** How many bits of an IPv6 address are one client, with the default `key`. Default 56. */
+  ipv6Subnet?: number | undefined
+  /** How many units a request counts; with 0 it is not counted, and its response says what is left. Default 1. */
+  cost?: number | ((request: Request, response: Response) => number | Promise<number>) | undefined
+  /** Requests that do not count. */
+  skip?: ((request: Request, response: Response) => boolean | Promise<boolean>) | undefined
+  /** Gives a request back once it was successful, so that failures alone count. Default false. */
+  skipSuccessfulRequests?: boolean | undefined
+  /** Gives a request back once it has failed. Default false. */
+  skipFailedRequests?: boolean | undefined
+  /** Whether a request that was answered was successful; one whose client left early never is. Default: a status below 400. */
+  requestWasSuccessful?: ((request: Request, response: Response) => boolean | Promise<boolean>) | undefined
+  /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
+  headers?: RateLimitHeaderFormat | false | undefined
+  /** With `draft-10`: what is counted. Default `requests`. */
+  quotaUnit?: QuotaUnit | undefined
+  /** With `draft-10`: tell clients by a hash of the key which of them are counted together. Default false. */
+  partitionKey?: boolean | undefined
+}
+
+/** The names of `RequestRateLimitOptions`. */
+export const REQUEST_RATE_LIMIT_OPTIONS = [
+  ...RATE_LIMITER_OPTIONS,
+  'key',
+  'ipv6Subnet',
+  'cost',
+  'skip',
+  'skipSuccessfulRequests',
+  'skipFailedRequests',
+  'requestWasSuccessful',
+  'headers',
+  'quotaUnit',
+  'partitionKey',
+] as const satisfies readonly (keyof RequestRateLimitOptions<unknown, unknown>)[]
+
+/** What other libraries call these options. */
+const HINTS = {
+  ...RATE_LIMITER_HINTS,
+  keyGenerator: 'key',
+  identifier: 'name',
+  store: 'cache',
+  message: 'handler',
+  statusCode: 'handler',
+  onLimitReached: 'handler',
+  standardHeaders: 'headers',
+  legacyHeaders: "headers: 'legacy'",
+  draft_polli_ratelimit_headers: 'headers',
+  requestPropertyName: 'request.rateLimit',
+  passOnStoreError: "onCacheDown: 'open'",
+  validate: 'always on',
+}
+
+/** The answer to denied requests, which frameworks have in forms of their own. */
+const HANDLER = 'handler'
+
+/** The options whose values all frameworks check alike. */
+interface RequestValues {
+  readonly cost?: number | Function | undefined
+  readonly skip?: unknown
+  readonly requestWasSuccessful?: unknown
+  readonly skipSuccessfulRequests?: unknown
+  readonly skipFailedRequests?: unknown
+  readonly ipv6Subnet?: number | undefined
+}
+
+/**
+ * Checks what an application of Express or Fastify writes. The options of the limiter itself are checked where it is made.
+ * @param options may have a `handler` besides, which is the framework's.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+export function checkRequestRateLimit<Request, Response>(options: RequestRateLimitOptions<Request, Response>): void {
+  checkOptions('rateLimit', options, [...REQUEST_RATE_LIMIT_OPTIONS, HANDLER], HINTS)
+  const { key, [HANDLER]: handler } = options as { [HANDLER]?: unknown } & typeof options
+  requireFunctions({ key, [HANDLER]: handler }, '')
+  checkRequestValues(options)
+  if (options.ipv6Subnet !== undefined && key !== undefined) {
+    throw new MemcacheOptionError(
+      'ipv6Subnet goes with the default key: give it to ipKey(request, 64) in a key of your own',
+    )
+  }
+}
+
+/**
+ * Checks the values that are the same for all frameworks.
+ * @param owner whose options they are, for the messages.
+ * @throws MemcacheOptionError if a value is invalid.
+ */
+export function checkRequestValues(options: RequestValues, owner?: string): void {
+  const label = owner === undefined ? '' : `${owner}: `
+  const { cost, skip, requestWasSuccessful, skipSuccessfulRequests, skipFailedRequests, ipv6Subnet } = options
+  if (cost !== undefined && typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
+    throw new MemcacheOptionError(
+      `${label}cost must be a whole number from 0 on, or a function of the request, got ${cost}`,
+    )
+  }
+  requireFunctions({ skip, requestWasSuccessful }, label)
+  for (const [name, given] of Object.entries({ skipSuccessfulRequests, skipFailedRequests })) {
+    if (given !== undefined && typeof given !== 'boolean') {
+      throw new MemcacheOptionError(`${label}${name} must be a boolean, got ${typeof given}`)
+    }
+  }
+  if (ipv6Subnet !== undefined) checkIpv6Subnet(ipv6Subnet)
+}
+
+function requireFunctions(options: Record<string, unknown>, label: string): void {
+  for (const [name, given] of Object.entries(options)) {
+    if (given !== undefined && typeof given !== 'function') {
+      throw new MemcacheOptionError(`${label}${name} must be a function of the request, got ${typeof given}`)
+    }
+  }
+}
+
+/** The options of the limiter itself. */
+export function limiterOptionsOf<Request, Response>(
+  options: RequestRateLimitOptions<Request, Response>,
+): RequestLimiterOptions<[Request, Response]> {
+  const limiterOptions: Record<string, unknown> = {}
+  for (const name of RATE_LIMITER_OPTIONS) if (Object.hasOwn(options, name)) limiterOptions[name] = options[name]
+  return limiterOptions
+}
