@@ -16,8 +16,8 @@ const MODULES = [
   { module: 'esnext', moduleResolution: 'bundler' },
 ]
 
-/** The settings of decorators, of which both work. */
-const DECORATORS = [{}, { experimentalDecorators: true, emitDecoratorMetadata: true }]
+/** Both kinds of decorators work: in a CommonJS package the legacy ones are taken, in an ESM package those of the standard. */
+const DECORATORS = { commonjs: { experimentalDecorators: true, emitDecoratorMetadata: true }, module: {} }
 
 /** @type {import('./project.js').Cell[]} */
 export const typeScriptCells = ['5.4', '5.6', '5.8', '5.9', '6.0', '7.0'].map((version) => ({
@@ -32,30 +32,26 @@ export const typeScriptCells = ['5.4', '5.6', '5.8', '5.9', '6.0', '7.0'].map((v
       if (Math.floor(Number(version)) > until || Number(version) < from) continue
       for (const type of ['commonjs', 'module']) {
         if (type === 'module' && options.module === 'commonjs') continue
-        for (const [index, decorators] of DECORATORS.entries()) {
-          const folder = folderIn(project, `types-${version}-${options.module}-${type}-${index}`)
-          const compilerOptions = {
-            ...options,
-            ...decorators,
-            target: 'es2022',
-            lib: ['es2022', 'esnext.disposable', 'dom'],
-            types: ['node'],
-            strict: true,
-            esModuleInterop: true,
-            skipLibCheck: true,
-            noEmit: true,
-          }
-          write(folder, {
-            'package.json': JSON.stringify({ type }),
-            'tsconfig.json': JSON.stringify({ compilerOptions, files: ['service.ts'] }),
-          })
-          cpSync(SERVICE, join(folder, 'service.ts'))
-          await execute(process.execPath, [compiler, '--project', folder], folder).catch((error) => {
-            throw new Error(
-              `module ${options.module} in a ${type} package, ${JSON.stringify(decorators)}: ${error.message}`,
-            )
-          })
+        const folder = folderIn(project, `types-${version}-${options.module}-${type}`)
+        const compilerOptions = {
+          ...options,
+          ...DECORATORS[type],
+          target: 'es2022',
+          lib: ['es2022', 'esnext.disposable', 'dom'],
+          types: ['node'],
+          strict: true,
+          esModuleInterop: true,
+          skipLibCheck: true,
+          noEmit: true,
         }
+        write(folder, {
+          'package.json': JSON.stringify({ type }),
+          'tsconfig.json': JSON.stringify({ compilerOptions, files: ['service.ts'] }),
+        })
+        cpSync(SERVICE, join(folder, 'service.ts'))
+        await execute(process.execPath, [compiler, '--project', folder], folder).catch((error) => {
+          throw new Error(`module ${options.module} in a ${type} package: ${error.message}`)
+        })
       }
     }
   },
