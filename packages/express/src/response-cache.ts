@@ -3,7 +3,7 @@ import { MemcacheOptionError } from 'memcache-ts'
 import { checkOptions, ttlToSeconds } from 'memcache-ts/adapter'
 import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS, ResponseCache } from 'memcache-ts/http'
 import type { Ttl } from 'memcache-ts'
-import type { ResponseCacheOptions } from 'memcache-ts/http'
+import type { Purge, ResponseCacheOptions } from 'memcache-ts/http'
 
 /** Options of `cacheResponse`. */
 export interface CacheResponseOptions extends ResponseCacheOptions {
@@ -22,16 +22,22 @@ const OPTION_NAMES = [
   'condition',
 ] as const satisfies readonly (keyof CacheResponseOptions)[]
 
+/** What `cacheResponse` returns. */
+export interface CacheResponseHandler extends RequestHandler {
+  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  readonly purge: Purge
+}
+
 /**
  * Answers GET and HEAD from the cache: RFC 9111 as a shared cache in front of what is mounted after it. Responses are sent as ever
  * while a copy is taken.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
-export function cacheResponse(options: Ttl | CacheResponseOptions = {}): RequestHandler {
+export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
   const { tags, key, condition, ...shared } = toOptions(options)
   const responses = new ResponseCache(shared)
-  return (request, response, next) => {
+  const handler: RequestHandler = (request, response, next) => {
     // What changes something invalidates, whatever is answered from the cache.
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (condition !== undefined && isRead && !responses.isBackground(request) && !condition(request)) return next()
@@ -52,6 +58,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): Request
       })
       .catch(next)
   }
+  return Object.assign(handler, { purge: responses.purge })
 }
 
 function toOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
