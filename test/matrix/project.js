@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
  * @typedef {{ name: string, run(context: Context): Promise<void> }} Cell
  */
 
-export const PROGRAMS = fileURLToPath(new URL('programs', import.meta.url))
+export const PROGRAMS = fileURLToPath(new URL('../fixtures/matrix', import.meta.url))
 const TIMEOUT_MS = 300_000
 
 /** What a project with everything of ours has besides. */
@@ -70,7 +70,7 @@ export function write(folder, files) {
   }
 }
 
-/** Copies one of `programs` into a folder. @param {string} name @param {string} folder @param {string} [as] */
+/** Copies a program of test/fixtures/matrix into a folder. @param {string} name @param {string} folder @param {string} [as] */
 export function program(name, folder, as = name) {
   if (!existsSync(join(folder, as))) cpSync(join(PROGRAMS, name), join(folder, as))
   return join(folder, as)
