@@ -63,8 +63,15 @@ const PROGRESS_SYMBOLS = new Set([
   'kNeedDrain',
 ])
 
+/**
+ * Deno and Bun have these fields too, but do not use them for sending: held output would never be sent in Deno, and
+ * immediately in Bun.
+ */
+const IS_NODE = process.versions['deno'] === undefined && process.versions['bun'] === undefined
+
 /** Returns whether a response is one of `node:http` that can be held. */
 export function isHttp1(response: AnyResponse): response is ServerResponse {
+  if (!IS_NODE) return false
   const { _writeRaw, _flush, outputData } = response as unknown as Partial<Internals>
   return typeof _writeRaw === 'function' && typeof _flush === 'function' && Array.isArray(outputData)
 }
