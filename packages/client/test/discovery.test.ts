@@ -128,6 +128,27 @@ describe('auto discovery', () => {
     expect(moved.stats()['curr_items']).toBe(1)
   })
 
+  it('has one server of a node that is named twice, and closes all connections', async () => {
+    await using test = await cluster(1, 5)
+    const [port] = test.ports
+    test.endpoint.nodes = [`a.invalid|127.0.0.1|${port}`, `a.invalid|127.0.0.1|${port}`, `a.invalid|127.0.0.1|0${port}`]
+    await test.client.set('k', 'v')
+    expect(test.client.servers).toEqual([`a.invalid:${port}`])
+    const changed = once(test.client, 'servers')
+    test.endpoint.nodes.reverse()
+    await changed
+    expect(await test.client.get('k')).toBe('v')
+    await test.client.close()
+    await expect.poll(() => test.servers[0]!.stats()['curr_connections']).toBe(0)
+  })
+
+  it.each(['0', '65536', '1e3', '11211.5', '-1', 'x', ''])('refuses a node with the port %j', async (port) => {
+    await using endpoint = await ConfigurationEndpoint.start()
+    endpoint.nodes = [`a.invalid|127.0.0.1|${port}`]
+    await using client = new MemcachedClient({ servers: endpoint.address, discovery: true })
+    await expect(client.get('k')).rejects.toThrow('told of a node that cannot be')
+  })
+
   it('keeps what it knows while the endpoint is away', async () => {
     await using test = await cluster(2, 5)
     await test.client.set('k', 'v')

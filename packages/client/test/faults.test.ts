@@ -160,6 +160,23 @@ describe('a proxy that says the same twice', () => {
   })
 })
 
+describe('a value with client flags of over 32 bits, as memcached can be built for', () => {
+  it('is one that cannot be decoded, and costs no other its connection', async () => {
+    await using test = await behindProxy({ timeoutMs: 5000, poolSize: 1 })
+    await test.client.get('k')
+    const { connections } = test.proxy
+    const flags = 2 ** 32 + 1
+    test.proxy.fault = { kind: 'answer', bytes: `VALUE a ${flags} 1\r\nx\r\nVALUE b 1 1\r\ny\r\nEND\r\n` }
+    const [a, b] = await Promise.allSettled([test.client.get('a'), test.client.get('b')])
+    expect(a).toMatchObject({ reason: { code: 'ERR_MEMCACHE_DECODE' } })
+    expect(b).toMatchObject({ value: 'y' })
+    const found = await test.client.getMulti(['a', 'b'])
+    expect([...found]).toEqual([['b', 'y']])
+    expect(found.keyErrors.get('a')).toMatchObject({ code: 'ERR_MEMCACHE_DECODE' })
+    expect(test.proxy.connections).toBe(connections)
+  })
+})
+
 describe('a server that is slow', () => {
   it('is understood byte by byte', async () => {
     await using test = await behindProxy({ timeoutMs: 10_000 })

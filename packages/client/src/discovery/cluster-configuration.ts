@@ -7,6 +7,9 @@ export const CONFIGURATION_REQUEST: LinesRequest = { text: 'config get cluster\r
 /** What an older ElastiCache is asked, which has the configuration as an item. */
 export const OLD_CONFIGURATION_REQUEST: LinesRequest = { text: 'get AmazonElastiCache:cluster\r\n', untilEnd: true }
 
+/** How much of an answer that makes no sense an error shows. */
+const EXCERPT_LENGTH = 200
+
 /** A cluster as its configuration endpoint tells it. */
 export interface ClusterConfiguration {
   /** The line of nodes as it was sent: what tells a change, since a node's address can change without the version. */
@@ -26,16 +29,20 @@ export function parseConfiguration(lines: readonly string[], endpoint: string): 
     !/^\d+$/.test(version) ||
     nodes.length === 0
   ) {
-    throw new MemcacheProtocolError(`${endpoint} is no configuration endpoint: it answered ${JSON.stringify(lines)}`)
+    const answered = JSON.stringify(lines).slice(0, EXCERPT_LENGTH)
+    throw new MemcacheProtocolError(`${endpoint} is no configuration endpoint: it answered ${answered}`)
   }
-  return { text, servers: nodes.map((node) => parseNode(node, endpoint)) }
+  const servers = nodes.map((node) => parseNode(node, endpoint))
+  // A node that is named twice is one server.
+  return { text, servers: [...new Map(servers.map((server) => [`${server.name} ${server.ip}`, server])).values()] }
 }
 
 function parseNode(node: string, endpoint: string): ServerAddress {
   const [host = '', ip = '', port = ''] = node.split('|')
   const name = host === '' ? ip : host
-  if (name === '' || !(Number(port) >= 1 && Number(port) <= 65_535)) {
+  const isPort = /^\d+$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535
+  if (name === '' || !isPort) {
     throw new MemcacheProtocolError(`${endpoint} told of a node that cannot be: ${JSON.stringify(node)}`)
   }
-  return { name: `${name}:${port}`, host: name, port: Number(port), weight: 1, ...(ip === '' ? {} : { ip }) }
+  return { name: `${name}:${Number(port)}`, host: name, port: Number(port), weight: 1, ...(ip === '' ? {} : { ip }) }
 }

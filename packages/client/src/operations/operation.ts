@@ -1,4 +1,4 @@
-import { ClientFlags, MemcacheTimeoutError } from 'memcache-ts-protocol'
+import { ClientFlags, MemcacheDecodeError, MemcacheTimeoutError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import type { CallDeadline } from '../call-deadline.ts'
 import { errorForKey } from '../errors.ts'
@@ -6,6 +6,9 @@ import type { LineCodec } from '../protocols/line/line-codec.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
+
+/** memcached's client flags have 32 bits; it can be built for more. */
+const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 
 /** The kinds of operations (`OperationOf`): each protocol has a codec for each. */
 export type OperationKind = 'keyList' | 'retrieval' | 'store' | 'delete' | 'arithmetic' | 'lines'
@@ -84,7 +87,10 @@ export abstract class Operation implements Waiter {
   }
 }
 
-/** Reads a value where it was received; one that lies in chunks is a `ValueInChunks`. Parameters as those of `ValueReader.read`. */
+/**
+ * Reads a value where it was received; one that lies in chunks is a `ValueInChunks`. Parameters as those of `ValueReader.read`.
+ * @throws MemcacheDecodeError for client flags that no codec can tell apart, and what the reader throws.
+ */
 export function readValue(
   reader: ValueReader,
   buffer: Buffer,
@@ -95,6 +101,8 @@ export function readValue(
 ): unknown {
   if (clientFlags === ClientFlags.chunks && reader.readChunks !== undefined)
     return reader.readChunks(buffer, start, end)
+  if (clientFlags > MAX_CLIENT_FLAGS)
+    throw new MemcacheDecodeError(`a value has client flags ${clientFlags}, which have over 32 bits`)
   return reader.read(buffer, start, end, clientFlags, owned)
 }
 
