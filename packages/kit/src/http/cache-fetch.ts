@@ -32,7 +32,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   handler: FetchHandler<Rest>,
   options: Ttl | CacheFetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const { tags, key, condition, ...shared } = toHandlerOptions('cacheFetch', options)
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheFetchOptions>('cacheFetch', options)
   const responses = new ResponseCache(shared)
 
   return async (request, ...rest) => {
