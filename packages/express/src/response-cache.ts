@@ -1,10 +1,16 @@
 import type { Application, Request, RequestHandler } from 'express'
 import type { Ttl } from 'memcache-ts'
 import { ResponseCache, toHandlerOptions } from 'memcache-ts/http'
-import type { HandlerOptions } from 'memcache-ts/http'
+import type { HandlerOptions, Purge } from 'memcache-ts/http'
 
 /** Options of `cacheResponse`. */
 export type CacheResponseOptions = HandlerOptions<Request>
+
+/** What `cacheResponse` returns. */
+export interface CacheResponseHandler extends RequestHandler {
+  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  readonly purge: Purge
+}
 
 /**
  * Answers GET and HEAD from the cache: RFC 9111 as a shared cache in front of what is mounted after it. Responses are sent as ever
@@ -12,10 +18,10 @@ export type CacheResponseOptions = HandlerOptions<Request>
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
-export function cacheResponse(options: Ttl | CacheResponseOptions = {}): RequestHandler {
+export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)
   const responses = new ResponseCache(shared)
-  return (request, response, next) => {
+  const handler: RequestHandler = (request, response, next) => {
     // What changes something invalidates, whatever is answered from the cache.
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (condition !== undefined && isRead && !responses.isBackground(request) && !condition(request)) return next()
@@ -36,6 +42,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): Request
       })
       .catch(next)
   }
+  return Object.assign(handler, { purge: responses.purge })
 }
 
 /** Whether the application trusts the other end of a request's connection as a proxy. `true` trusts anybody, and vouches for nothing. */

@@ -12,6 +12,7 @@ import {
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { prefixText } from './engine/cache-key.ts'
 import type { Servers } from './servers/choose-servers.ts'
+import { describeValue } from './option-types.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './engine/load/get-or-set-options.ts'
@@ -91,6 +92,7 @@ const HINTS = {
 }
 /** The options of all loads: what a value is made of is said where it is loaded. */
 const LOADING_NAMES = LOADING_OPTIONS.filter((name) => name !== 'ttlSeconds' && name !== 'type' && name !== 'revive')
+const COMPRESSION_OPTIONS = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
 const SILENT: Logger = { info: () => {}, warn: () => {} }
 const MIN_LEASE_SECONDS = 3
 const MAX_LEASE_SECONDS = 3600
@@ -108,15 +110,15 @@ export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.Pro
   const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, l1 = false, compression = false, logger = console } = options
   ttlToSeconds(ttlSeconds)
   return {
-    servers: options.servers,
-    prefix: prefixOf(options.prefix ?? env['MEMCACHE_PREFIX'] ?? ''),
+    servers: serversOf(options.servers),
+    prefix: prefixOf(options.prefix !== undefined ? options.prefix : (env['MEMCACHE_PREFIX'] ?? '')),
     ttlSeconds,
     timeoutMs: timeoutMs === undefined ? undefined : positiveOption('timeoutMs', timeoutMs),
     leaseSeconds: leaseOf(leaseSeconds),
     loading: loadingOf(options.loading, ttlSeconds),
     l1: optional('l1', l1),
     // `false` and names of algorithms are the client's to refuse.
-    compression: optional('compression', compression),
+    compression: compressionOf(compression),
     logger: loggerOf(logger),
     clock: clockOf(options.clock),
   }
@@ -153,6 +155,29 @@ function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
   checkOptions('loading', loading, LOADING_NAMES, OPTION_HINTS)
   resolveLoading(loading, ttlSeconds)
   return { ...loading, ttlSeconds }
+}
+
+function compressionOf(given: boolean | CompressionOptions): CompressionOptions | undefined {
+  const compression = optional('compression', given)
+  if (compression === undefined) return undefined
+  checkOptions('compression', compression, COMPRESSION_OPTIONS, {
+    minBytes: 'overBytes',
+    threshold: 'overBytes',
+    type: 'algorithm',
+  })
+  const { overBytes, level } = compression
+  if (overBytes !== undefined && overBytes !== 0) positiveOption('compression.overBytes', overBytes)
+  if (level !== undefined && !Number.isSafeInteger(level)) {
+    throw new MemcacheOptionError(`compression.level must be a whole number, got ${describeValue(level)}`)
+  }
+  return compression
+}
+
+/** `null`, as of a value that is missing elsewhere, is not taken for the default servers. */
+function serversOf(given: Servers | undefined | null): Servers | undefined {
+  if (given === null)
+    throw new MemcacheOptionError("servers must be a text such as 'localhost:11211', or a list of such, got null")
+  return given
 }
 
 function optional<Options extends object>(name: string, given: boolean | Options): Options | undefined {

@@ -6,6 +6,7 @@ import type { CacheEngine } from './engine/engine.ts'
 import {
   checkCallOptions,
   checkObject,
+  lateTags,
   LOADING_OPTIONS,
   OPTION_HINTS,
   resolveLoading,
@@ -14,7 +15,7 @@ import {
 import type { MemcacheLock } from './engine/store/lock.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './engine/load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './engine/load/read-through-many.ts'
-import { requireType } from './option-types.ts'
+import { requireList, requireType } from './option-types.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
 import { reviverOf, toReviver } from './engine/values/reviver.ts'
 import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
@@ -232,6 +233,7 @@ export class CacheNamespace implements CacheMethods {
 
   /** With `type` or `revive`, values are instances again. */
   #getOrSetRevived<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
+    if (options === null) checkObject('getOrSet', options)
     const revive = typeof options === 'object' ? reviverOf(options) : undefined
     if (revive === undefined) return this.#getOrSet(key, load, options)
     const {
@@ -286,8 +288,9 @@ export class CacheNamespace implements CacheMethods {
   ): Promise<Map<Id, Value>> {
     requireLoader('getOrSetMany', load)
     requireList('getOrSetMany', ids)
-    const revive = typeof options === 'object' ? reviverOf(options) : undefined
-    const { signal } = toManyOptions(options)
+    const given = toManyOptions(options)
+    const revive = reviverOf(given)
+    const { signal } = given
     const getMany = (wanted: readonly Id[], loader: BatchLoader<Id, unknown>): Promise<Map<Id, unknown>> =>
       this.#engine.getOrSetMany(this.#manyItems(wanted, options), loader, signal)
     if (revive === undefined) return getMany(ids, load) as Promise<Map<Id, Value>>
@@ -295,7 +298,7 @@ export class CacheNamespace implements CacheMethods {
       classes,
       host: { report },
     } = this.#engine
-    const { key = idItself } = toManyOptions(options)
+    const { key = idItself } = given
     const values = revivedValues(ids, load, {
       name: this.#path,
       revive,
@@ -391,10 +394,10 @@ export class CacheNamespace implements CacheMethods {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
     const resolved = resolveLoading(loadingOptions, this.#engine.loading)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
-    return [...new Set(ids)].map((id) => ({
-      id,
-      request: this.#request(this.key(key(id)), loading, tags?.(id), signal),
-    }))
+    return [...new Set(ids)].map((id) => {
+      const { tags: known, fault } = lateTags(tags?.(id))
+      return { id, request: { ...this.#request(this.key(key(id)), loading, known, signal), fault } }
+    })
   }
 
   #request(
@@ -424,10 +427,6 @@ export class CacheNamespace implements CacheMethods {
 function requireLoader(owner: string, load: unknown): void {
   if (typeof load === 'function') return
   throw new MemcacheOptionError(`${owner} needs a loader, () => …, got ${kindOf(load)}`)
-}
-
-function requireList(owner: string, list: unknown): void {
-  if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${kindOf(list)}`)
 }
 
 function idItself<Id>(id: Id): Key {

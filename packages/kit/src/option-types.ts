@@ -32,6 +32,11 @@ export function requireOptions(owner: string, options: unknown): asserts options
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
 }
 
+/** @throws MemcacheOptionError if what is wanted many times over is no array. */
+export function requireList(owner: string, list: unknown): asserts list is readonly unknown[] {
+  if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${describeValue(list)}`)
+}
+
 /** An option that may be a function, if it is one. */
 export function functionOf(option: unknown): unknown {
   return typeof option === 'function' ? option : undefined

@@ -296,7 +296,7 @@ describe('options of a wrong type', () => {
 
   it('are told at the call where a function returns them', async () => {
     class Rows {
-      @CacheEvict({ tags: (() => 'row:1') as never })
+      @CacheEvict({ tags: (() => ['']) as never })
       async remove(): Promise<void> {}
     }
     await expect(new Rows().remove()).rejects.toThrow('@CacheEvict: tags must be a list of texts')

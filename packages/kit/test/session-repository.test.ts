@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
 import { MemcachedServer } from 'memcache-ts-server'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
@@ -163,6 +164,41 @@ describe('a session repository', () => {
     const { data } = (await repositories[0]!.read('a'))!
     expect(data['counts']).toEqual(Object.fromEntries(Array.from({ length: 50 }, (_, writer) => [writer, 20])))
     await Promise.all(caches.map(async (cache) => cache.close()))
+  })
+
+  it('keeps a destroyed session destroyed, whatever is read and written afterwards, and however short sessions live', async () => {
+    const step = fc.record({ afterSeconds: fc.integer({ min: 0, max: 400 }), kind: fc.constantFrom('read', 'write') })
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(5, 60, 3600), fc.array(step, { maxLength: 8 }), async (ttl, steps) => {
+        await using test = await testMemcache()
+        const { cache, clock } = test
+        const sessions = new SessionRepository({ cache })
+        await sessions.write('a', { n: 1 }, undefined, ttl)
+        const base = await sessions.read('a', ttl)
+        await sessions.destroy('a')
+        for (const { afterSeconds, kind } of steps) {
+          clock.advanceSeconds(afterSeconds)
+          if (kind === 'write') await sessions.write('a', { n: 2 }, base, ttl)
+          expect(await sessions.read('a', ttl)).toBeUndefined()
+        }
+      }),
+    )
+  })
+
+  it('forgets ended sessions of a user, and looks at each about twice, however many there are', async () => {
+    await using test = await testMemcache()
+    const sessions = new SessionRepository({ cache: test.cache })
+    const gets = () => Number(test.server.memcached.stats()['cmd_get'])
+    const before = gets()
+    for (let n = 0; n < 200; n++) {
+      if (n >= 100) await sessions.write(`living${n}`, { n }, undefined, 600)
+      await sessions.addId('ann', `${n < 100 ? 'ended' : 'living'}${n}`)
+    }
+    // Each id needs one look at the list, and a missing session one at the generation.
+    expect(gets() - before).toBeLessThan(200 * 5)
+    const ids = await sessions.idsOf('ann')
+    expect(ids.filter((id) => id.startsWith('living'))).toHaveLength(100)
+    expect(ids.filter((id) => id.startsWith('ended')).length).toBeLessThan(30)
   })
 
   it('takes what is no session for none, with one warning', async () => {

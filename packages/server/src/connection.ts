@@ -1,53 +1,21 @@
 import type { Duplex } from 'node:stream'
 import { BINARY_REQUEST_MAGIC } from 'memcache-ts-protocol'
-import type { AdminActions } from './commands/admin/admin-actions.ts'
 import { AuthSession } from './auth/auth-session.ts'
-import type { Credentials } from './auth/credentials.ts'
-import type { PasswordDatabase } from './auth/password-database.ts'
 import { BinarySession } from './binary/binary-session.ts'
 import type { CommandContext } from './commands/command-context.ts'
+import type { ConnectionEnds } from './connection-ends.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
 import type { ReplyTarget } from './reply-writer.ts'
 import { MAX_PENDING_REPLY_BYTES } from './reply-writer.ts'
 import type { CloseReason, Session, SessionHost } from './session.ts'
 import { TextSession } from './text-session.ts'
-import type { TurnQueue } from './turn-queue.ts'
 import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
 
-/** What a connection needs of its server. */
-export interface ConnectionOwner extends AdminActions {
-  readonly context: CommandContext
-  readonly verbosity: number
-  /** Whether every command is logged (`-vv`, `watch rawcmds`); a field, since every command looks at it. */
-  logsCommands: boolean
-  log(line: string): void
-  /** Who has more to do. */
-  readonly turns: TurnQueue
-  /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
-  readonly credentials: Credentials | undefined
-  /** Whom SASL lets in (`-S`); `undefined` where the binary protocol asks nobody. */
-  readonly passwords: PasswordDatabase | undefined
-  /** A client has sent wrong credentials; `user` is empty if they name nobody. */
-  refusedCredentials(user: Buffer): void
-  /** Running a request has thrown: a fault of ours. */
-  failed(error: unknown, peer: string): void
-}
-
 /** A plain socket, one of TLS, or a stream within this process. */
 export type StreamKind = 'socket' | 'tls' | 'memory'
-
-/** Where a connection comes from, and to where, as `stats conns` names them. */
-export interface ConnectionEnds {
-  /** Tells it from the others in `stats conns`. */
-  readonly id: number
-  readonly peer: string
-  readonly listenAddress: string
-  /** Both `undefined` for what does not come over the network. */
-  readonly remoteAddress: string | undefined
-  readonly remotePort: number | undefined
-}
 
 /**
  * One client's stream: bytes in, replies out. All the replies to one read leave in one write. The connection pauses
@@ -133,7 +101,7 @@ export class Connection implements ReplyTarget, SessionHost {
   }
 
   get isPipelining(): boolean {
-    return this.context.replies.pendingBytes > 0 || this.#requestsLeft < this.owner.options.maxRequestsPerEvent
+    return this.context.replies.pendingBytes > 0 || this.#requestsLeft < this.owner.maxRequestsPerTurn
   }
 
   countRequest(): boolean {
@@ -209,6 +177,7 @@ export class Connection implements ReplyTarget, SessionHost {
   #finishReplies(): boolean {
     const { stream } = this
     const session = this.#session
+    if (this.#requestsLeft <= 0) this.#checkPendingResponses()
     this.context.replies.flush(this)
     if (this.#closing) {
       this.#uncork()
@@ -243,8 +212,17 @@ export class Connection implements ReplyTarget, SessionHost {
     return true
   }
 
+  /** As memcached, closes a connection that has pipelined more requests than their responses may wait. */
+  #checkPendingResponses(): void {
+    const { replies, counters } = this.context
+    if (this.#hasEndedTurn || !this.owner.limitsResponses) return
+    counters.responseObjOom++
+    replies.discard()
+    this.close('error')
+  }
+
   #beginTurn(): void {
-    this.#requestsLeft = this.owner.options.maxRequestsPerEvent
+    this.#requestsLeft = this.owner.maxRequestsPerTurn
     this.#hasEndedTurn = false
     this.context.replies.begin(this)
     this.context.events.connectionId = this.ends.id

@@ -4,6 +4,7 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import { once } from 'node:events'
 import { isMainThread } from 'node:worker_threads'
 import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { peerText } from './connection-ends.ts'
 import type { PeerVerification } from './tls/tls-acceptor.ts'
 
 /** How a listener differs from what the options say of TLS: plain, without client certificates, or requiring them. */
@@ -80,12 +81,6 @@ export class Listener {
     const listener = new Listener(id, server, verification)
     return listener
   }
-}
-
-/** An address as `stats conns` names it. */
-export function peerText(host: string | undefined, port: number | undefined): string {
-  if (host === undefined) return 'unix:'
-  return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`
 }
 
 /**

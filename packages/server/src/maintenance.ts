@@ -96,7 +96,7 @@ export class Maintenance {
 
   /** Orders a page to be moved; returns a `MoveOrder`. */
   orderMove(source: number, target: number): number {
-    const order = this.mover.order(source, target, true)
+    const order = this.mover.order({ source, target, evicts: true })
     if (order === MoveOrder.ok) this.#wake()
     return order
   }
@@ -104,8 +104,10 @@ export class Maintenance {
   /** Orders a search for expired items; returns false while another crawl is under way. */
   crawlExpired(lists: readonly number[]): boolean {
     const { settings } = this.#store
-    const crawl = new ListCrawl(this.#store, lists, settings.lruCrawlerTocrawl, (item, list) => {
-      reclaimDead(this.#store, item, list)
+    const crawl = new ListCrawl(this.#store, {
+      lists,
+      maxItems: settings.lruCrawlerTocrawl,
+      visit: (item, list) => void reclaimDead(this.#store, item, list),
     })
     return this.#begin('ordered', crawl)
   }
@@ -123,7 +125,7 @@ export class Maintenance {
       if (buckets === 0) return 'growing'
       this.#begin('dump', new HashCrawl(this.#store, buckets, visit))
     } else {
-      this.#begin('dump', new ListCrawl(this.#store, lists, 0, visit))
+      this.#begin('dump', new ListCrawl(this.#store, { lists, maxItems: 0, visit }))
     }
     this.#dumpVisitor = visitor
     this.#dumpDeadline = this.#store.now + DUMP_SECONDS
@@ -186,7 +188,7 @@ export class Maintenance {
   #decideMove(isNewSecond: boolean): boolean {
     const move = this.#automover.decide(isNewSecond)
     if (move === undefined || (!isNewSecond && move.target !== PAGE_POOL)) return false
-    const isOrdered = this.mover.order(move.source, move.target, move.evicts) === MoveOrder.ok
+    const isOrdered = this.mover.order(move) === MoveOrder.ok
     this.#options.report(`type=slab_move src=${move.source} dst=${move.target} state=${isOrdered ? 'ok' : 'fail'}`)
     return isOrdered
   }

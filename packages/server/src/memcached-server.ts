@@ -9,10 +9,12 @@ import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
-import type { ConnectionEnds, ConnectionOwner } from './connection.ts'
+import { peerText } from './connection-ends.ts'
+import type { ConnectionEnds } from './connection-ends.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
 import type { ListeningDashboard } from './dashboard/listen.ts'
 import type { OwnServerAccess } from './dashboard/own-server.ts'
-import { Listener, peerText, readListenAddress } from './listener.ts'
+import { Listener, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
 import { NO_UDP, resolveServerOptions } from './options.ts'
@@ -97,16 +99,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (authFile !== '') this.#credentials = new Credentials(authFile)
     if (saslPasswordFile !== '') this.#passwords = new PasswordDatabase(saslPasswordFile)
     const { tuning, prefixDelimiter } = this.#options
-    const store = new ItemStore(
-      {
-        ...tuning,
-        memoryLimitBytes: this.#options.memoryLimitMb * 1024 * 1024,
-        itemMaxBytes: this.#options.itemMaxBytes,
-        disableEvictions: this.#options.disableEvictions,
-        cas: !this.#options.disableCas,
-      },
-      tuning.trackSizes,
-    )
+    const store = new ItemStore({
+      ...tuning,
+      memoryLimitBytes: this.#options.memoryLimitMb * 1024 * 1024,
+      itemMaxBytes: this.#options.itemMaxBytes,
+      disableEvictions: this.#options.disableEvictions,
+      cas: !this.#options.disableCas,
+    })
     const clock = new ServerClock(options.clock ?? systemClock)
     const context: CommandContext = {
       store,
@@ -115,6 +114,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, prefixDelimiter !== ''),
       clock,
       longLines: { bytes: 0 },
+      maxKeys: this.#options.maxPendingResponses,
       events: new EventLog(store, clock, () => this.#updateLogging(context)),
     }
     this.#maintenance = new Maintenance({
@@ -513,7 +513,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #makeOwner(context: CommandContext): ConnectionOwner & StatisticsSource {
     const { store, clock } = context
     const verbosity = (): number => this.#verbosity
+    const { maxRequestsPerEvent, maxPendingResponses } = this.#options
+    const limitsResponses = maxPendingResponses > 0 && maxPendingResponses < maxRequestsPerEvent
     return {
+      maxRequestsPerTurn: limitsResponses ? maxPendingResponses + 1 : maxRequestsPerEvent,
+      limitsResponses,
       context,
       options: this.#options,
       maintenance: this.#maintenance,

@@ -42,6 +42,12 @@ export interface MemcachedServerOptions {
   backlog?: number | undefined
   /** Requests of one connection before the others have their turn (`-R`). Default 20. */
   maxRequestsPerEvent?: number | undefined
+  /**
+   * Responses that may wait in memory before they are sent; 0 for no limit (`-o read_buf_mem_limit`). A `get` with more keys is
+   * refused, and a connection that pipelines more requests is closed. No effect from `maxRequestsPerEvent` and from 512 keys on,
+   * because then the responses are sent first. Default 0.
+   */
+  maxPendingResponses?: number | undefined
   /** Connections that send nothing for so long are closed; 0 for never (`-o idle_timeout`). Default 0. */
   idleTimeoutSeconds?: number | undefined
   /** Whether items have no cas uniques (`-C`). Default false. */
@@ -125,6 +131,7 @@ const DEFAULTS: ResolvedServerOptions = {
   maxConnections: 1024,
   backlog: 1024,
   maxRequestsPerEvent: 20,
+  maxPendingResponses: 0,
   idleTimeoutSeconds: 0,
   disableCas: false,
   disableFlushAll: false,
@@ -174,6 +181,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   requireInteger('maxConnections', base.maxConnections, 1, Number.MAX_SAFE_INTEGER)
   requireInteger('backlog', base.backlog, 1, 0x7fff_ffff)
   requireInteger('maxRequestsPerEvent', base.maxRequestsPerEvent, 1, Number.MAX_SAFE_INTEGER)
+  requireInteger('maxPendingResponses', base.maxPendingResponses, 0, Number.MAX_SAFE_INTEGER)
   requireInteger('idleTimeoutSeconds', base.idleTimeoutSeconds, 0, Number.MAX_SAFE_INTEGER)
   requireInteger('watcherBufferBytes', base.watcherBufferBytes, 2048, 1024 * 1024 * 1024)
   requireInteger('unixSocketMode', base.unixSocketMode, 0, 0o777)

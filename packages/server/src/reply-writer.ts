@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { MAX_REPLY_LINE_BYTES } from 'memcache-ts-protocol'
+import { viewOf } from './store/copy-short.ts'
 import type { ItemStore } from './store/item-store.ts'
 
 const BUFFER_BYTES = 64 * 1024
@@ -246,10 +247,6 @@ export class ReplyWriter {
     this.at = 0
     this.#from = 0
   }
-}
-
-function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
-  return new DataView(buffer, byteOffset, length)
 }
 
 /** See `ReplyWriter.mark`. */

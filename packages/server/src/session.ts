@@ -1,5 +1,5 @@
 import type { CommandContext } from './commands/command-context.ts'
-import type { ConnectionOwner } from './connection.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
 import type { LongReply } from './long-reply.ts'
 
 /**

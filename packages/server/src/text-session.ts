@@ -219,15 +219,20 @@ export class TextSession implements Session, FrameHandler {
       case Command.touch:
         return touchItem(this.#context, request)
       case Command.admin:
-        this.#finishAdmin(administer(this.#context, this.#host.owner, request, this.#host.isPipelining))
+        return this.#administer(request)
     }
   }
 
   #retrieve(request: Request): void {
-    if (retrieve(this.#context, request, false)) return
+    if (retrieve(this.#context, request)) return
     // The line is only lent for this turn.
     request.keep()
     this.#host.beginLongReply(new PausedRetrieval(this.#context, request))
+  }
+
+  #administer(request: Request): void {
+    const { owner, isPipelining } = this.#host
+    this.#finishAdmin(administer(owner, { words: request.words(), isPipelining }))
   }
 
   #finishAdmin(result: AdminResult): void {

@@ -5,12 +5,10 @@ import type { StoreSettings } from './store/store-settings.ts'
 
 type StoreTuning = Omit<StoreSettings, 'memoryLimitBytes' | 'itemMaxBytes' | 'disableEvictions' | 'cas'>
 
-/** The engine's own screws: memcached's `-f`, `-n` and the words of `-o`. */
+/** The settings of the engine: memcached's `-f`, `-n` and the words of `-o`. */
 export interface ServerTuning extends Readonly<StoreTuning> {
   /** Whether items flow between the segments of the LRU in the background (`-o no_lru_maintainer`). */
   readonly lruMaintainer: boolean
-  /** Whether `stats sizes` counts (`-o track_sizes`). */
-  readonly trackSizes: boolean
 }
 
 const {
@@ -21,7 +19,7 @@ const {
   ...storeDefaults
 } = DEFAULT_STORE_SETTINGS
 
-export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: true, trackSizes: false }
+export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: true }
 
 /**
  * Fills in memcached's defaults.

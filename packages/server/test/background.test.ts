@@ -111,11 +111,12 @@ describe('crawls', () => {
     const maintainer = new LruMaintainer(driver.store)
     for (let index = 0; index < 3000; index++) driver.set(`k${index}`, valueOf('v', index % 900))
     const seen = new Map<string, number>()
-    const crawl = new ListCrawl(driver.store, ALL_LISTS, 0, (item) => {
+    const visit = (item: number): void => {
       const start = driver.store.keyStart(item)
       const key = driver.store.bytes(item).toString('latin1', start, start + driver.store.keyLength(item))
       seen.set(key, (seen.get(key) ?? 0) + 1)
-    })
+    }
+    const crawl = new ListCrawl(driver.store, { lists: ALL_LISTS, maxItems: 0, visit })
     let round = 0
     while (crawl.step(100)) {
       driver.delete(`k${round * 7}`)
@@ -151,7 +152,7 @@ describe('crawls', () => {
     const driver = new StoreDriver(64 * MIB)
     for (let index = 0; index < 100; index++) driver.set(`k${index}`, valueOf('v', 10))
     let seen = 0
-    const crawl = new ListCrawl(driver.store, ALL_LISTS, 30, () => seen++)
+    const crawl = new ListCrawl(driver.store, { lists: ALL_LISTS, maxItems: 30, visit: () => seen++ })
     while (crawl.step(1000));
     expect(seen).toBe(30)
   })
@@ -172,11 +173,11 @@ describe('PageMover', () => {
 
   it('refuses what cannot be', () => {
     const { mover, source } = fill(4)
-    expect(mover.order(source, source, true)).toBe(MoveOrder.same)
-    expect(mover.order(source, 99, true)).toBe(MoveOrder.badClass)
-    expect(mover.order(3, source, true)).toBe(MoveOrder.noSpare)
-    expect(mover.order(source, 3, true)).toBe(MoveOrder.ok)
-    expect(mover.order(source, 3, true)).toBe(MoveOrder.running)
+    expect(mover.order({ source, target: source, evicts: true })).toBe(MoveOrder.same)
+    expect(mover.order({ source, target: 99, evicts: true })).toBe(MoveOrder.badClass)
+    expect(mover.order({ source: 3, target: source, evicts: true })).toBe(MoveOrder.noSpare)
+    expect(mover.order({ source, target: 3, evicts: true })).toBe(MoveOrder.ok)
+    expect(mover.order({ source, target: 3, evicts: true })).toBe(MoveOrder.running)
   })
 
   it('takes what lives on the page to free chunks of its class, cas unique and place in the LRU with it', () => {
@@ -191,7 +192,7 @@ describe('PageMover', () => {
       store.bytes(item).toString('latin1', store.keyStart(item), store.valueStart(item))
     const oldestKey = text(oldest)
     const evicted = total(store.statistics.evicted)
-    expect(mover.order(source, 3, true)).toBe(MoveOrder.ok)
+    expect(mover.order({ source, target: 3, evicts: true })).toBe(MoveOrder.ok)
     finish(mover)
     expect(store.counters).toMatchObject({ pagesMoved: 1, currItems: before })
     expect(store.counters.rescues).toBeGreaterThan(50)
@@ -207,7 +208,7 @@ describe('PageMover', () => {
 
   it('evicts the oldest for them when there are none free', () => {
     const { driver, mover, source } = fill(4)
-    mover.order(source, 0, true)
+    mover.order({ source, target: 0, evicts: true })
     finish(mover)
     const { store } = driver
     expect(store.counters.pagesMoved).toBe(1)
@@ -221,7 +222,7 @@ describe('PageMover', () => {
     const mover = new PageMover(driver.store)
     for (let index = 0; index < 300; index++) driver.set(`k${index}`, valueOf(`k${index}`, 30_000))
     for (let index = 100; index < 200; index++) driver.delete(`k${index}`)
-    mover.order(driver.store.slabs.largestClass, 0, true)
+    mover.order({ source: driver.store.slabs.largestClass, target: 0, evicts: true })
     finish(mover)
     expect(driver.store.counters.chunkRescues).toBeGreaterThan(20)
     for (let index = 0; index < 100; index++) {
@@ -237,7 +238,7 @@ describe('PageMover', () => {
     const pinned = driver.find('k5')
     const slices = store.valueSlices(pinned)
     store.pin(pinned)
-    mover.order(source, 0, true)
+    mover.order({ source, target: 0, evicts: true })
     for (let steps = 0; steps < 100; steps++) mover.step()
     expect(mover.isRunning).toBe(true)
     // It lives on elsewhere already; only the bytes that are being sent are still here.
@@ -254,7 +255,7 @@ describe('PageMover', () => {
     const driver = new StoreDriver(8 * MIB)
     for (let index = 0; index < 30_000; index++) driver.set(`k${index}`, Buffer.from('v'))
     const mover = new PageMover(driver.store)
-    mover.order(1, 0, false)
+    mover.order({ source: 1, target: 0, evicts: false })
     let steps = 0
     while (mover.isRunning && steps < 1000) {
       mover.step()

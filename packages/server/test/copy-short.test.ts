@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { COPY_WORDS_BYTES, copyShort } from '../src/store/copy-short.ts'
+import { COPY_WORDS_BYTES, copyShort, viewOf } from '../src/store/copy-short.ts'
 
 const BYTES = 512
 
@@ -23,7 +23,3 @@ test('copies exactly the bytes asked for, at any alignment of either side', () =
     ),
   )
 })
-
-function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
-  return new DataView(buffer, byteOffset, length)
-}

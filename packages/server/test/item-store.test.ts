@@ -36,7 +36,7 @@ const step = fc.oneof(
 
 /** Moves a page of any class that has two to the pool, as far as it goes without waiting. */
 function movePage(mover: PageMover, evicts: boolean): void {
-  mover.order(-1, 0, evicts)
+  mover.order({ source: -1, target: 0, evicts })
   for (let steps = 0; steps < 50; steps++) mover.step()
 }
 
@@ -85,7 +85,11 @@ describe('ItemStore', () => {
               maintainer.step()
               break
             case 'crawl': {
-              const crawl = new ListCrawl(store, ALL_LISTS, 0, (item, list) => void reclaimDead(store, item, list))
+              const crawl = new ListCrawl(store, {
+                lists: ALL_LISTS,
+                maxItems: 0,
+                visit: (item, list) => void reclaimDead(store, item, list),
+              })
               while (crawl.step(10));
               break
             }
@@ -249,7 +253,7 @@ describe('ItemStore', () => {
   })
 
   it('counts items by size when told so', () => {
-    const driver = new StoreDriver(2 * MIB, {}, true)
+    const driver = new StoreDriver(2 * MIB, { trackSizes: true })
     driver.set('a', Buffer.alloc(1))
     driver.set('b', Buffer.alloc(1))
     driver.set('c', Buffer.alloc(200))

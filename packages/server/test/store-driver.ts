@@ -10,13 +10,15 @@ export class StoreDriver {
   readonly store: ItemStore
   readonly #cas = new Uint64()
 
-  constructor(memoryLimitBytes: number, settings: Partial<StoreSettings> = {}, trackSizes = false) {
-    this.store = new ItemStore({ ...DEFAULT_STORE_SETTINGS, ...settings, memoryLimitBytes }, trackSizes)
+  constructor(memoryLimitBytes: number, settings: Partial<StoreSettings> = {}) {
+    this.store = new ItemStore({ ...DEFAULT_STORE_SETTINGS, ...settings, memoryLimitBytes })
   }
 
   reserve(key: string, length: number, clientFlags = 0, exptime = 0): number {
-    const bytes = Buffer.from(key)
-    return this.store.reserve(bytes, 0, bytes.length, hashKey(bytes, 0, bytes.length), clientFlags, exptime, length)
+    const keyBuffer = Buffer.from(key)
+    const keyLength = keyBuffer.length
+    const newItem = { keyBuffer, keyStart: 0, keyLength, keyHash: hashKey(keyBuffer, 0, keyLength), clientFlags }
+    return this.store.reserve(newItem, exptime, length)
   }
 
   /** Writes the value in pieces, as it comes from a network. */
@@ -34,8 +36,9 @@ export class StoreDriver {
   }
 
   find(key: string): number {
-    const bytes = Buffer.from(`..${key}`)
-    return this.store.find(bytes, 2, bytes.length - 2, hashKey(bytes, 2, bytes.length - 2))
+    const keyBuffer = Buffer.from(`..${key}`)
+    const keyLength = keyBuffer.length - 2
+    return this.store.find({ keyBuffer, keyStart: 2, keyLength, keyHash: hashKey(keyBuffer, 2, keyLength) })
   }
 
   get(key: string): Buffer | undefined {

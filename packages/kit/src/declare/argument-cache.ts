@@ -1,9 +1,11 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from '../namespace.ts'
-import { ttlOf } from '../engine/load/get-or-set-options.ts'
+import { setWithLateTtl } from './late-ttl.ts'
 import type { LoadContext, LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import type { BatchLoader } from '../engine/load/read-through-many.ts'
-import { warm } from './warm/warm.ts'
+import { describeValue } from '../option-types.ts'
+import { requireSource, warm } from './warm/warm.ts'
 import type { WarmOptions, WarmReport } from './warm/warm.ts'
 
 /** The cache behind a function, by its arguments. */
@@ -42,19 +44,23 @@ export function argumentCache<Args extends readonly unknown[], Value>(
 ): ArgumentCache<Args, Value> {
   return {
     async get(args) {
+      requireArguments('get', args)
       const { namespace, keyOf, loading } = calls()
       return namespace?.get<Value>(keyOf(args), { type: loading.type, revive: loading.revive })
     },
     async set(args, value, ttl) {
+      requireArguments('set', args)
       const { namespace, keyOf, tagsOf, loading } = calls()
-      const ttlSeconds = ttlOf(ttl ?? loading.ttlSeconds, value)
-      return namespace?.set(keyOf(args), value, { ttlSeconds, tags: tagsOf(args) }) ?? false
+      if (namespace === undefined) return false
+      return setWithLateTtl(namespace, { key: keyOf(args), value, ttl: ttl ?? loading.ttlSeconds, tags: tagsOf(args) })
     },
     async delete(args) {
+      requireArguments('delete', args)
       const { namespace, keyOf } = calls()
       return namespace?.delete(keyOf(args)) ?? true
     },
     async markStale(args) {
+      requireArguments('markStale', args)
       const { namespace, keyOf } = calls()
       return namespace?.markStale(keyOf(args)) ?? true
     },
@@ -80,15 +86,26 @@ export function argumentCache<Args extends readonly unknown[], Value>(
         batches: false,
         options: { ...loading, key: keyOf, tags: (args: Readonly<Args>) => tagsOf(args) ?? [] },
       }
+      requireSource(many)
       return warm(source, cachedOf(many, isCached), options)
     },
   }
 }
 
 /** Those of many arguments that are cached at all. */
-async function* cachedOf<Args>(
+async function* cachedOf<Args extends readonly unknown[]>(
   many: Iterable<Args> | AsyncIterable<Args>,
   isCached: (args: Args) => boolean,
 ): AsyncGenerator<Args, void> {
-  for await (const args of many) if (isCached(args)) yield args
+  for await (const args of many) {
+    requireArguments('warm', args)
+    if (isCached(args)) yield args
+  }
+}
+
+/** @throws MemcacheOptionError for the argument itself in place of the list of all. */
+function requireArguments(owner: string, args: unknown): void {
+  if (Array.isArray(args)) return
+  const got = describeValue(args)
+  throw new MemcacheOptionError(`${owner} takes the arguments of a call as an array, as in ${owner}([42]), got ${got}`)
 }

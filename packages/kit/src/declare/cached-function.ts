@@ -1,4 +1,4 @@
-import { checkOptions } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from './argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from './argument-cache.ts'
@@ -7,8 +7,8 @@ import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../engine/load/ge
 import type { LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
-import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../option-types.ts'
-import { tagsFor } from './tags-of.ts'
+import { describeValue, functionOf, requireOptions, requireSync, requireTags } from '../option-types.ts'
+import { taggedLoad, tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
 
 /** How a function's results are cached. */
@@ -52,17 +52,23 @@ export function cached<Args extends readonly unknown[], Value>(
 ): CachedFunction<Args, Value> {
   requireOptions('cached', options)
   checkOptions('cached', options, KNOWN, OPTION_HINTS)
-  requireType('cached', 'function', { 'the first argument': run })
+  if (typeof run !== 'function') {
+    throw new MemcacheOptionError(
+      `cached: the first argument must be a function, async (id) => …; got ${describeValue(run)}`,
+    )
+  }
   requireSync('cached', { key: options.key, tags: functionOf(options.tags) })
   requireTags('cached', options.tags)
-  const title = `cached(${run.name || 'a function'}, { name: '${options.name}' })`
+  const title = `cached(${run.name || 'a function'}, { name: ${describeValue(options.name)} })`
   const declared = new DeclaredNamespace(declaredOwner(title, cached), options)
   const { name: _, version: __, cache: ___, key, tags, ...loading } = options
   resolveLoading(loading, ANY_TTL)
   const keyOf = (args: Readonly<Args>): readonly KeyPart[] =>
     key?.(...args) ?? argumentParts(args, `cached(${options.name})`)
-  const call = async (...args: Args): Promise<Value> =>
-    declared.namespace.getOrSet(keyOf(args), () => run(...args), { ...loading, tags: tagsFor(tags, args) })
+  const call = async (...args: Args): Promise<Value> => {
+    const { load, tags: own } = taggedLoad(tagsFor(tags, args), () => run(...args))
+    return declared.namespace.getOrSet(keyOf(args), load, { ...loading, tags: own })
+  }
   const calls = (): CachedCalls<Args, Value> => ({
     namespace: declared.namespace,
     loading,

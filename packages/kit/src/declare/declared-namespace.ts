@@ -63,6 +63,8 @@ export function checkDeclaration(owner: string, { name, version, cache }: Partia
       `${owner} needs a name that is a text and not empty, got ${name === '' ? "''" : typeof name}: it is the namespace of its keys`,
     )
   }
+  if (!name.isWellFormed())
+    throw new MemcacheOptionError(`${owner}: the name has half of a surrogate pair: ${JSON.stringify(name)}`)
   if (version !== undefined && !(Number.isSafeInteger(version) && version >= 0)) {
     throw new MemcacheOptionError(`${owner}: version must be a whole number, got ${String(version)}`)
   }

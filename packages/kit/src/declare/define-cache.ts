@@ -1,23 +1,26 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './argument-key.ts'
+import { setWithLateTtl } from './late-ttl.ts'
 import type { CacheNamespace } from '../namespace.ts'
-import {
-  LOADING_OPTIONS,
-  OPTION_HINTS,
-  resolveLoading,
-  toGetOrSetOptions,
-  ttlOf,
-} from '../engine/load/get-or-set-options.ts'
+import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from '../engine/load/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from '../engine/load/read-through-many.ts'
 import type { Memcache } from '../memcache.ts'
 import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import type { NamespaceOwner } from './namespace-owners.ts'
-import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../option-types.ts'
+import {
+  describeValue,
+  functionOf,
+  requireList,
+  requireOptions,
+  requireSync,
+  requireTags,
+  requireType,
+} from '../option-types.ts'
 import type { RevivingOptions } from '../engine/values/reviver.ts'
-import { tagsFor } from './tags-of.ts'
+import { taggedLoad, tagsFor } from './tags-of.ts'
 import type { TagsOf } from './tags-of.ts'
 import { HotKeys } from './warm/hot-keys.ts'
 import { warm } from './warm/warm.ts'
@@ -114,7 +117,7 @@ export function defineCache<Id, Value>(
   requireType('defineCache', 'function', { load, loadMany })
   requireSync('defineCache', { key, tags: functionOf(tags) })
   requireTags('defineCache', tags)
-  return declare(definition, declaredOwner(`defineCache({ name: '${definition.name}' })`, defineCache))
+  return declare(definition, declaredOwner(`defineCache({ name: ${describeValue(definition.name)} })`, defineCache))
 }
 
 function declare<Id, Value>(
@@ -174,6 +177,11 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
     resolveLoading(this.loading, ANY_TTL)
     this.#reviving = { type: definition.type, revive: definition.revive }
     const { hotKeys = 0 } = definition
+    if (!Number.isSafeInteger(hotKeys) || hotKeys < 0) {
+      throw new MemcacheOptionError(
+        `${owner.title}: hotKeys must be a whole number of 0 or more, got ${describeValue(hotKeys)}`,
+      )
+    }
     if (hotKeys > 0) this.#hotKeys = new HotKeys(definition.name, hotKeys, () => this.#declared.cache)
   }
 
@@ -183,14 +191,15 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   }
 
   async getMany(ids: readonly Id[]): Promise<Map<Id, Value>> {
+    requireList('getMany', ids)
     const keys = new Map(ids.map((id) => [this.keyOf(id), id]))
     const hits = await this.namespace.getMany<Value, readonly KeyPart[]>([...keys.keys()], this.#reviving)
     return new Map([...hits].map(([key, value]) => [keys.get(key)!, value]))
   }
 
   async set(id: Id, value: Value, ttl?: Ttl): Promise<boolean> {
-    const ttlSeconds = ttlOf(ttl ?? this.loading.ttlSeconds, value)
-    return this.namespace.set(this.keyOf(id), value, { ttlSeconds, tags: this.tagsOf(id) })
+    const key = this.keyOf(id)
+    return setWithLateTtl(this.namespace, { key, value, ttl: ttl ?? this.loading.ttlSeconds, tags: this.tagsOf(id) })
   }
 
   async delete(id: Id): Promise<boolean> {
@@ -241,11 +250,13 @@ class PassiveCache<Id, Value> extends DeclaredCache<Id, Value> implements CacheO
   async getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
     this.asked(id)
     const own = withoutUndefined(toGetOrSetOptions(options))
-    return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags: this.tagsOf(id), ...own })
+    const tagged = own.tags === undefined ? taggedLoad(this.tagsOf(id), load) : { load, tags: own.tags }
+    return this.namespace.getOrSet(this.keyOf(id), tagged.load, { ...this.loading, ...own, tags: tagged.tags })
   }
 
   async getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options: CallOptions = {}) {
-    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
+    checkCall('getOrSetMany', options)
+    requireList('getOrSetMany', ids)
     for (const id of ids) this.asked(id)
     return this.namespace.getOrSetMany(ids, load, { ...this.manyOptions, ...options })
   }
@@ -262,17 +273,15 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
   }
 
   async getOrSet(id: Id, options: CallOptions = {}): Promise<Value> {
-    checkOptions('getOrSet', options, ['signal'], OPTION_HINTS)
+    checkCall('getOrSet', options)
     this.asked(id)
-    return this.namespace.getOrSet(this.keyOf(id), (context) => this.#load(id, context), {
-      ...this.loading,
-      tags: this.tagsOf(id),
-      signal: options.signal,
-    })
+    const { load, tags } = taggedLoad<Value>(this.tagsOf(id), (context) => this.#load(id, context))
+    return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags, signal: options.signal })
   }
 
   async getOrSetMany(ids: readonly Id[], options: CallOptions = {}): Promise<Map<Id, Value>> {
-    checkOptions('getOrSetMany', options, ['signal'], OPTION_HINTS)
+    checkCall('getOrSetMany', options)
+    requireList('getOrSetMany', ids)
     if (this.#loadMany !== undefined) {
       for (const id of ids) this.asked(id)
       return this.namespace.getOrSetMany(ids, this.#loadMany, { ...this.manyOptions, ...options })
@@ -292,6 +301,12 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
 
   readonly #loadEach: BatchLoader<Id, Value> = async (ids, context) =>
     new Map(await Promise.all(ids.map(async (id) => [id, await this.#load(id, context)] as const)))
+}
+
+/** @throws MemcacheOptionError if an option of a call is unknown or invalid. */
+function checkCall(owner: string, options: CallOptions): void {
+  requireOptions(owner, options)
+  checkOptions(owner, options, ['signal'], OPTION_HINTS)
 }
 
 function withoutUndefined<Options extends object>(options: Options): Options {

@@ -34,8 +34,8 @@ const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
 const MAX_LOCK_PAUSE_MS = 32
 const TOKEN_BYTES = 12
-/** From how many sessions of one user on those that have ended are looked for when another one begins. */
-const MANY_IDS = 20
+/** The least number of sessions of one user from which on ended ones are looked for. */
+const MANY_IDS = 16
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
@@ -63,6 +63,8 @@ export interface SessionSnapshot extends Place {
   readonly casUnique: bigint
   /** When that was, in milliseconds of the cache's clock. */
   readonly atMs: number
+  /** The same, of a clock that never jumps. */
+  readonly monotonicMs: number
 }
 
 /** A session that was found. */
@@ -206,7 +208,7 @@ export class SessionRepository {
       let outcome
       if (found === undefined) {
         // Evicted, not destroyed, which would have left its tombstone: it is made again, unless all were cleared.
-        if (this.#opened.cache.clock.nowMs() - base.atMs > RECREATE_WITHIN_SECONDS * 1000) return undefined
+        if (this.#ageMsOf(base) > RECREATE_WITHIN_SECONDS * 1000) return undefined
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
         outcome = await this.#compareAndSwap(change, wanted, await this.#casOfUnreadable(base))
       } else outcome = await this.#compareAndSwap(change, this.#merge(base, text, found.seen.whole), found.casUnique)
@@ -244,9 +246,12 @@ export class SessionRepository {
     await withoutKey(this.#inCurrentPlace(id, (place) => this.#bury(place)))
   }
 
-  /** Sets the lifetime of a session that was read anew; returns whether it is still there. */
-  async touch({ key, groupKey }: SessionSnapshot, ttl: Ttl): Promise<boolean> {
-    return withoutKey(this.#opened.client.touch(key, ttl, { groupKey }))
+  /** Sets the lifetime of a session that was read; returns whether it is still there. A tombstone keeps its own. */
+  async touch(place: SessionSnapshot, ttl: Ttl): Promise<boolean> {
+    const found = isFound(await withoutKey(this.#find(place, ttl)))
+    if (found === undefined) return false
+    const { key, groupKey } = place
+    return found.touched || withoutKey(this.#opened.client.touch(key, ttl, { groupKey }))
   }
 
   /**
@@ -287,7 +292,7 @@ export class SessionRepository {
   async addId(name: string, id: string): Promise<void> {
     await this.#changeIds(name, async (ids) => {
       if (ids.includes(id)) return undefined
-      return [...(ids.length < MANY_IDS ? ids : await this.#living(ids)), id]
+      return [...(isCheckDue(ids.length) ? await this.#living(ids) : ids), id]
     })
   }
 
@@ -421,12 +426,14 @@ export class SessionRepository {
     }
     if (item === undefined) return undefined
     const { value, casUnique, ttlSeconds } = item
-    if (value === TOMBSTONE) return DESTROYED
+    if (value === TOMBSTONE) {
+      await this.#keepTombstone(place, touchTtl)
+      return DESTROYED
+    }
     const data = this.#codec.decode(key, value)
     if (data === undefined) return this.#unreadable()
     const text = SessionText.of(data)
-    const atMs = this.#opened.cache.clock.nowMs()
-    return { key, groupKey, data, seen: text, stored: text, casUnique, atMs, ttlSeconds, touched }
+    return { key, groupKey, data, seen: text, stored: text, casUnique, ...this.#now(), ttlSeconds, touched }
   }
 
   // oxlint-disable-next-line max-params -- a place, and what is there now
@@ -438,8 +445,18 @@ export class SessionRepository {
       seen: text,
       stored: seen === stored ? text : SessionText.ofJson(stored),
       casUnique,
-      atMs: this.#opened.cache.clock.nowMs(),
+      ...this.#now(),
     }
+  }
+
+  #now(): Pick<SessionSnapshot, 'atMs' | 'monotonicMs'> {
+    return { atMs: this.#opened.cache.clock.nowMs(), monotonicMs: performance.now() }
+  }
+
+  /** The age of a base, at least: if the clock was set back it would look younger than the tombstone that it must not outlive. */
+  #ageMsOf({ atMs, monotonicMs }: SessionSnapshot): number {
+    const now = this.#now()
+    return Math.max(now.atMs - atMs, now.monotonicMs - monotonicMs)
   }
 
   #store({ key, groupKey }: Place, text: string, options: { ttl: Ttl; mode?: 'add'; compareCas?: bigint }) {
@@ -460,6 +477,12 @@ export class SessionRepository {
 
   async #bury({ key, groupKey }: Place): Promise<void> {
     await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS, groupKey })
+  }
+
+  /** Undoes what reading has done to a tombstone: with the lifetime of a session it could end before the bases that it has to outlive. */
+  async #keepTombstone({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<void> {
+    if (typeof touchTtl !== 'number' || touchTtl >= TOMBSTONE_SECONDS) return
+    await this.#opened.client.touch(key, TOMBSTONE_SECONDS, { groupKey })
   }
 
   #merge(base: SessionSnapshot, mine: string, theirs: string): string {
@@ -534,6 +557,11 @@ function isFound(found: Found): FoundSession | undefined {
 function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
   if (typeof lifetime !== 'function') return lifetime
   return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
+}
+
+/** Whether ended sessions are looked for: each time that the list has doubled, so that a session is looked at about once, however many there are. */
+function isCheckDue(count: number): boolean {
+  return count >= MANY_IDS && (count & (count - 1)) === 0
 }
 
 function toIds(value: unknown): string[] {

@@ -1,8 +1,9 @@
-import { FakeClock } from 'memcache-ts-protocol'
+import { booleanOption, FakeClock, MemcacheOptionError } from 'memcache-ts-protocol'
 import { replaceDefaultMemcache } from '../default-memcache.ts'
 import { memcache } from '../memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import type { MemcacheOptions } from '../memcache-options.ts'
+import { requireOptions } from '../option-types.ts'
 import { TestServer } from './test-server.ts'
 
 /** Options of `testMemcache`: those of `memcache`, but for the server and the clock. */
@@ -32,7 +33,12 @@ const TIMEOUT_MS = 250
  * test.clock.advanceSeconds(61)
  */
 export async function testMemcache(options: TestMemcacheOptions = {}): Promise<TestMemcache> {
+  requireOptions('testMemcache', options)
+  for (const name of ['servers', 'clock'] as const) {
+    if (name in options) throw new MemcacheOptionError(`testMemcache has ${name} of its own: use what it returns`)
+  }
   const { asDefault = false, loading, ...own } = options
+  booleanOption('asDefault', asDefault)
   const clock = new FakeClock()
   const server = new TestServer(clock)
   const cache = memcache({

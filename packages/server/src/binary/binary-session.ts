@@ -5,7 +5,7 @@ import { isSaslCommand, SaslExchange } from '../auth/sasl-exchange.ts'
 import { addDelta, AddOutcome, AddResult } from '../commands/arithmetic.ts'
 import { findItem } from '../commands/command-context.ts'
 import type { CommandContext } from '../commands/command-context.ts'
-import { countFetch } from '../commands/fetch-counting.ts'
+import { countGet, countTouch } from '../commands/fetch-counting.ts'
 import { dropOld, reserveFor, storeItem, StoreOrder, StoreOutcome } from '../commands/storage.ts'
 import { Progress } from '../long-reply.ts'
 import type { Session, SessionHost } from '../session.ts'
@@ -225,7 +225,8 @@ export class BinarySession implements Session, BinaryRequestHandler {
     const opcode = loud(packet.opcode)
     const withKey = opcode === Opcode.getKey || opcode === Opcode.getAndTouchKey
     const item = findItem(this.#context, this.#request)
-    countFetch(this.#context, this.#request, item, touches)
+    if (touches) countTouch(this.#context, this.#request, item)
+    else countGet(this.#context, this.#request, item)
     if (item === 0) {
       if (this.#isQuiet) return
       if (withKey) this.#replies.missWithKey(packet.buffer, packet.keyStart, packet.keyLength)
@@ -369,7 +370,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
   #stat({ buffer, keyStart, keyLength }: BinaryRequest): void {
     const form = buffer.toString('latin1', keyStart, keyStart + keyLength)
     this.#host.endTurn()
-    const reply = binaryStatistics(this.#context, this.#host.owner, this.#replies, form)
+    const reply = binaryStatistics(this.#host.owner, this.#replies, form)
     if (reply === undefined) this.#replies.error(Status.notFound)
     else if (reply.next() !== Progress.done) this.#host.beginLongReply(reply)
   }

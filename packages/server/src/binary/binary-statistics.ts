@@ -1,6 +1,5 @@
 import type { AdminActions } from '../commands/admin/admin-actions.ts'
 import { LineReply } from '../commands/admin/line-reply.ts'
-import type { CommandContext } from '../commands/command-context.ts'
 import type { LongReply } from '../long-reply.ts'
 import type { BinaryReplies } from './binary-replies.ts'
 
@@ -8,22 +7,13 @@ import type { BinaryReplies } from './binary-replies.ts'
  * `stat`: a packet for each statistic, and an empty one at the end. As memcached: `reset` and `detail on|off` are answered
  * by that one alone, `detail dump` is one packet. `undefined` for a form that there is not.
  */
-export function binaryStatistics(
-  context: CommandContext,
-  actions: AdminActions,
-  replies: BinaryReplies,
-  form: string,
-): LongReply | undefined {
-  const packets = packetsOf(context, actions, replies, form)
-  return packets === undefined ? undefined : new LineReply(context.replies, packets, replies.statistic('', ''))
+export function binaryStatistics(actions: AdminActions, replies: BinaryReplies, form: string): LongReply | undefined {
+  const packets = packetsOf(actions, replies, form)
+  return packets === undefined ? undefined : new LineReply(actions.context.replies, packets, replies.statistic('', ''))
 }
 
-function packetsOf(
-  { prefixes }: CommandContext,
-  actions: AdminActions,
-  replies: BinaryReplies,
-  form: string,
-): Iterable<string> | undefined {
+function packetsOf(actions: AdminActions, replies: BinaryReplies, form: string): Iterable<string> | undefined {
+  const { prefixes } = actions.context
   if (form === 'reset') {
     actions.resetStatistics()
     return []

@@ -1,5 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
+import { pendingResponses } from '../read-buffer-limit.ts'
 import type { ServerTlsOptions } from '../tls/tls-options.ts'
 import { extendedHelp, readExtendedWords } from './extended-words.ts'
 import type { Extended } from './extended-words.ts'
@@ -65,11 +66,12 @@ const TLS_PREFIX = /^(?:notls|btls|mtls):/
 /** The flags read so far. */
 class Reading {
   readonly #options: MemcachedServerOptions = {}
-  readonly #extended: Extended = { tuning: {}, options: {}, tls: {}, ignored: [] }
+  readonly #extended: Extended = { tuning: {}, options: {}, tls: {}, readBufferMegabytes: 0, ignored: [] }
   readonly #warnings: string[] = []
   readonly #hosts: string[] = []
   #tcpPort: number | undefined
   #udpPort: number | undefined
+  #threads = 1
   /** Whether `-B` allows more than text. */
   #hasOtherProtocol = false
   #hasSasl = false
@@ -146,7 +148,8 @@ class Reading {
         options.prefixDelimiter = value[0]
         break
       case 'threads':
-        if (readWhole(text, value, 1) > 1) this.#warnings.push(`${text} ${value} has no effect: there is one thread`)
+        this.#threads = readWhole(text, value, 1)
+        if (this.#threads > 1) this.#warnings.push(`${text} ${value} has no effect: there is one thread`)
         break
       case 'maxRequests':
         options.maxRequestsPerEvent = readWhole(text, value, 1)
@@ -203,7 +206,7 @@ class Reading {
   }
 
   finish(environment: NodeJS.ProcessEnv): ServeOrder {
-    const { tuning, options: extended, ignored } = this.#extended
+    const { tuning, options: extended, ignored, readBufferMegabytes } = this.#extended
     if (this.#hasSasl) this.#requireSaslAlone(environment)
     if (this.#options.authFile !== undefined) {
       // As memcached: what the file protects must not be open by another protocol.
@@ -217,6 +220,9 @@ class Reading {
     const allocated = environment['T_MEMD_INITIAL_MALLOC']
     // Tests of a memory that they do not have, as memcached's own.
     if (this.#options.debugCommands === true && allocated !== undefined) tuning.reservedBytes = Number(allocated)
+    if (readBufferMegabytes > 0) {
+      extended.maxPendingResponses = pendingResponses(readBufferMegabytes * 1024 * 1024, this.#threads)
+    }
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
     // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
     const udpPort = this.#udpPort ?? 0

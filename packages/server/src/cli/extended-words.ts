@@ -7,8 +7,10 @@ import type { ServerTuning } from '../tuning.ts'
 /** What the words of `-o` say, gathered. */
 export interface Extended {
   readonly tuning: { -readonly [Name in keyof ServerTuning]?: ServerTuning[Name] }
-  readonly options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds' | 'watcherBufferBytes'>
+  readonly options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds' | 'watcherBufferBytes' | 'maxPendingResponses'>
   readonly tls: Partial<ServerTlsOptions>
+  /** The share of one of `-t` threads limits the responses that wait. */
+  readBufferMegabytes: number
   /** Words that can have no effect here. */
   readonly ignored: string[]
 }
@@ -52,7 +54,13 @@ const WORDS: Readonly<Record<string, Word>> = {
     help: 'most items that one crawl looks at in a list (default: 0, all)',
     apply: tuneWhole('lruCrawlerTocrawl', 0, 0xffff_ffff),
   },
-  read_buf_mem_limit: { value: '<megabytes>' },
+  read_buf_mem_limit: {
+    value: '<megabytes>',
+    help: 'refuse to gather more responses than memcached does under this limit (default: 0, none)',
+    apply: (extended, value, word) => {
+      extended.readBufferMegabytes = whole(word, value, 0, 4095)
+    },
+  },
   resp_obj_mem_limit: { value: '<megabytes>' },
   lru_maintainer: {
     help: 'LRU in segments, kept in the background (default; no_ for off)',

@@ -80,15 +80,7 @@ export function addDelta(
 function replaceNumber(context: CommandContext, item: number, length: number, into: AddResult): number {
   const { store } = context
   store.pin(item)
-  const fresh = store.reserve(
-    store.bytes(item),
-    store.keyStart(item),
-    store.keyLength(item),
-    store.keyHash(item),
-    store.clientFlags(item),
-    store.exptime(item),
-    length,
-  )
+  const fresh = store.reserve(store.keyOf(item), store.exptime(item), length)
   const binaryKey = store.hasFlag(item, ItemFlag.binaryKey)
   if (fresh === TOO_LARGE || fresh === OUT_OF_MEMORY) {
     store.unpin(item)

@@ -20,12 +20,14 @@ export interface CommandContext {
   readonly clock: ServerClock
   readonly events: EventLog
   readonly longLines: LongLineBudget
+  /** Keys that one `get` may look up before its responses are sent; 0 if they may be sent in several turns. */
+  readonly maxKeys: number
 }
 
 /** The live item with the request's key, or 0. */
 export function findItem(context: CommandContext, request: Request): number {
   const { store, events } = context
-  const item = store.find(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash)
-  if (events.streams !== 0) events.fetched(request.keyBuffer, request.keyStart, request.keyLength, item)
+  const item = store.find(request)
+  if (events.streams !== 0) events.fetched(request, item)
   return item
 }

@@ -1,21 +1,18 @@
 import type { Request } from 'memcache-ts-protocol'
 import type { CommandContext } from './command-context.ts'
 
-/** A fetch that also sets the lifetime counts as a touch, not as a get, as in memcached. */
-export function countFetch(
-  { store, counters, prefixes }: CommandContext,
-  request: Request,
-  item: number,
-  touches: boolean,
-): void {
+/** Counts a fetch, whose item is 0 for a miss. */
+export function countGet({ store, counters, prefixes }: CommandContext, request: Request, item: number): void {
   if (prefixes.enabled) prefixes.get(request, item !== 0)
-  if (touches) {
-    counters.cmdTouch++
-    if (item === 0) counters.touchMisses++
-    else counters.touchHits[store.classOf(item)]!++
-  } else {
-    counters.cmdGet++
-    if (item === 0) counters.getMisses++
-    else store.statistics.hits[store.listOf(item)]!++
-  }
+  counters.cmdGet++
+  if (item === 0) counters.getMisses++
+  else store.statistics.hits[store.listOf(item)]!++
+}
+
+/** Counts a fetch that also sets the lifetime: as a touch and not as a get, as in memcached. */
+export function countTouch({ store, counters, prefixes }: CommandContext, request: Request, item: number): void {
+  if (prefixes.enabled) prefixes.get(request, item !== 0)
+  counters.cmdTouch++
+  if (item === 0) counters.touchMisses++
+  else counters.touchHits[store.classOf(item)]!++
 }

@@ -61,7 +61,7 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   const { store } = context
   result.value.copy(request.initial)
   const length = result.value.write(digits, 0)
-  const item = store.reserve(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash, 0, 0, length)
+  const item = store.reserve(request, 0, length)
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return false
   markKeyEncoding(context, item, request)
   store.write(item, 0, digits, 0, length)
@@ -69,8 +69,7 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   store.link(item, given ? request.newCas : store.nextCas(casUnique), 0)
   result.item = item
   // memcached looks once more before it stores.
-  if (context.events.streams !== 0)
-    context.events.fetched(store.bytes(item), store.keyStart(item), store.keyLength(item), 0)
+  if (context.events.streams !== 0) context.events.fetched(request, 0)
   logStored(context, item, 'stored', 'add')
   return true
 }

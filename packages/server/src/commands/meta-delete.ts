@@ -55,21 +55,15 @@ function replaceByEmpty(context: CommandContext, request: Request, item: number)
   const { store, clock, events } = context
   store.readCas(item, casUnique)
   store.pin(item)
-  const empty = store.reserve(
-    store.bytes(item),
-    store.keyStart(item),
-    store.keyLength(item),
-    store.keyHash(item),
-    request.clientFlags,
-    clock.expiry(request.exptime, store.now),
-    0,
-  )
+  const { clientFlags } = request
+  const exptime = clock.expiry(request.exptime, store.now)
+  const empty = store.reserve({ ...store.keyOf(item), clientFlags }, exptime, 0)
   const made = empty !== TOO_LARGE && empty !== OUT_OF_MEMORY
   if (made) {
     markKeyEncoding(context, empty, request)
     store.link(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique, item)
     // memcached looks once more before it stores.
-    if (events.streams !== 0) events.fetched(store.bytes(item), store.keyStart(item), store.keyLength(item), item)
+    if (events.streams !== 0) events.fetched(store.keyOf(item), item)
     logStored(context, empty, 'stored', 'set')
   }
   store.unpin(item)

@@ -17,7 +17,7 @@ import type { Request } from 'memcache-ts-protocol'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { findItem } from './command-context.ts'
-import { countFetch } from './fetch-counting.ts'
+import { countGet, countTouch } from './fetch-counting.ts'
 import type { CommandContext } from './command-context.ts'
 import { markKeyEncoding } from './storage.ts'
 
@@ -46,7 +46,8 @@ export function metaGet(context: CommandContext, request: Request): void {
   let item = findItem(context, request)
   const vivified = item === 0 && (request.capitalFlags & CapitalFlag.vivify) !== 0
   if (vivified) item = vivify(context, request)
-  countFetch(context, request, item, (request.capitalFlags & CapitalFlag.exptime) !== 0)
+  if ((request.capitalFlags & CapitalFlag.exptime) !== 0) countTouch(context, request, item)
+  else countGet(context, request, item)
   if (item === 0) {
     if ((request.flags & Flag.quiet) === 0) writeMiss(context, request)
     return
@@ -87,7 +88,7 @@ export function metaGet(context: CommandContext, request: Request): void {
 /** An empty item for a miss with N, which sets its lifetime where it stands; the caller has won the right to fill it. */
 function vivify(context: CommandContext, request: Request): number {
   const { store } = context
-  const item = store.reserve(request.keyBuffer, request.keyStart, request.keyLength, request.keyHash, 0, 0, 0)
+  const item = store.reserve(request, 0, 0)
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return 0
   markKeyEncoding(context, item, request)
   const given = (request.capitalFlags & CapitalFlag.newCas) !== 0

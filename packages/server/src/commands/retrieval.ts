@@ -15,10 +15,12 @@ import { MAX_PENDING_REPLY_BYTES } from '../reply-writer.ts'
 import type { ReplyMark } from '../reply-writer.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
-import { countFetch } from './fetch-counting.ts'
+import { countGet, countTouch } from './fetch-counting.ts'
 
 /** Keys looked up before the other connections have their turn. */
 const MAX_KEYS_PER_TURN = 512
+
+const OUT_OF_MEMORY_WRITING = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 
 const casUnique = new Uint64()
 
@@ -26,19 +28,26 @@ const casUnique = new Uint64()
  * get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). Returns false where
  * it has paused before the next key, since one line may ask for more than memory holds: `PausedRetrieval` goes on.
  */
-export function retrieve(context: CommandContext, request: Request, isResumed: boolean): boolean {
+export function retrieve(context: CommandContext, request: Request): boolean {
+  // A key that is too long takes back the values before it, so only a long line has to remember where it began.
+  const isLong = request.end - request.start > MAX_KEY_BYTES || context.maxKeys > 0
+  return writeValues(context, request, isLong ? context.replies.mark() : undefined)
+}
+
+/** Answers the keys that are left, until it pauses. */
+function writeValues(context: CommandContext, request: Request, mark: ReplyMark | undefined): boolean {
   const { store, replies, clock } = context
   const { command } = request
   const withCas = command === Command.gets || command === Command.gats
   const touches = command === Command.gat || command === Command.gats
   const expiry = touches ? clock.expiry(request.exptime, store.now) : 0
-  // A key that is too long takes back the values before it, so only a long line has to remember where it began.
-  const mark = !isResumed && request.end - request.start > MAX_KEY_BYTES ? replies.mark() : undefined
-  let keysLeft = MAX_KEYS_PER_TURN
+  const isLimited = context.maxKeys > 0 && context.maxKeys < MAX_KEYS_PER_TURN
+  let keysLeft = isLimited ? context.maxKeys : MAX_KEYS_PER_TURN
   while (nextKey(request)) {
     if (request.keyLength > MAX_KEY_BYTES) return refuseKey(context, mark)
     const item = findItem(context, request)
-    countFetch(context, request, item, touches)
+    if (touches) countTouch(context, request, item)
+    else countGet(context, request, item)
     if (item !== 0) {
       if (touches) store.setExptime(item, expiry)
       replies.room()
@@ -57,6 +66,7 @@ export function retrieve(context: CommandContext, request: Request, isResumed: b
     }
     if (--keysLeft > 0 && replies.pendingBytes <= MAX_PENDING_REPLY_BYTES) continue
     if (!hasKeyLeft(request)) break
+    if (isLimited && keysLeft <= 0) return refuseForMemory(context, mark)
     // What leaves now cannot be taken back: the other keys are looked at first.
     if (mark !== undefined && hasLongKeyLeft(request)) return refuseKey(context, mark)
     return false
@@ -68,6 +78,14 @@ export function retrieve(context: CommandContext, request: Request, isResumed: b
 function refuseKey({ replies }: CommandContext, mark: ReplyMark | undefined): true {
   if (mark !== undefined) replies.rewind(mark)
   replies.append(Reply.badRetrievalKey)
+  return true
+}
+
+/** As memcached whose response buffers are used up (`-o read_buf_mem_limit`). */
+function refuseForMemory({ replies, counters }: CommandContext, mark: ReplyMark | undefined): true {
+  if (mark !== undefined) replies.rewind(mark)
+  counters.responseObjOom++
+  replies.append(OUT_OF_MEMORY_WRITING)
   return true
 }
 
@@ -83,7 +101,7 @@ export class PausedRetrieval implements LongReply {
   }
 
   next(): Progress {
-    return retrieve(this.#context, this.#request, true) ? Progress.done : Progress.more
+    return writeValues(this.#context, this.#request, undefined) ? Progress.done : Progress.more
   }
 
   end(): void {}

@@ -50,15 +50,7 @@ const itemCas = new Uint64()
 /** Reserves an item for the data block of a storage request: a reference, `TOO_LARGE` or `OUT_OF_MEMORY`. */
 export function reserveFor(context: CommandContext, request: Request, exptime: number): number {
   const { store, counters, clock } = context
-  const item = store.reserve(
-    request.keyBuffer,
-    request.keyStart,
-    request.keyLength,
-    request.keyHash,
-    request.clientFlags,
-    clock.expiry(exptime, store.now),
-    request.valueLength,
-  )
+  const item = store.reserve(request, clock.expiry(exptime, store.now), request.valueLength)
   if (item === TOO_LARGE) counters.storeTooLarge++
   else if (item === OUT_OF_MEMORY) counters.storeNoMemory++
   if (item <= OUT_OF_MEMORY && context.events.streams !== 0) logRefused(context, request, item)
@@ -106,10 +98,8 @@ export function storeItem(context: CommandContext, item: number, order: StoreOrd
   order.storedCas.set(0, 0)
   order.storedLength = store.valueLength(item)
   if (!order.hasNewCas) store.nextCas(order.newCas)
-  const old = store.find(store.bytes(item), store.keyStart(item), store.keyLength(item), store.keyHash(item))
-  if (context.events.streams !== 0) {
-    context.events.fetched(store.bytes(item), store.keyStart(item), store.keyLength(item), old)
-  }
+  const old = store.findSameKey(item)
+  if (context.events.streams !== 0) context.events.fetched(store.keyOf(item), old)
   const outcome = decide(context, item, old, order)
   if (outcome !== StoreOutcome.stored) {
     logStored(context, item, STATUS_WORDS[outcome]!, COMMAND_WORDS[order.command]!)
@@ -175,15 +165,7 @@ function extend(context: CommandContext, item: number, old: number, order: Store
   // Pinned, since reserving the new item may evict the old one.
   store.pin(old)
   const length = store.valueLength(old) + store.valueLength(item)
-  const joined = store.reserve(
-    store.bytes(old),
-    store.keyStart(old),
-    store.keyLength(old),
-    store.keyHash(old),
-    store.clientFlags(old),
-    store.exptime(old),
-    length,
-  )
+  const joined = store.reserve(store.keyOf(old), store.exptime(old), length)
   if (joined === TOO_LARGE || joined === OUT_OF_MEMORY) {
     store.unpin(old)
     return StoreOutcome.notStored

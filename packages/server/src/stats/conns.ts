@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { ConnectionEnds } from '../connection.ts'
-import { peerText } from '../listener.ts'
+import { peerText } from '../connection-ends.ts'
+import type { ConnectionEnds } from '../connection-ends.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /** `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */

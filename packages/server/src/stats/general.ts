@@ -27,7 +27,7 @@ export function generalStatistics(source: StatisticsSource): Statistic[] {
     ['total_connections', counters.totalConnections],
     ['rejected_connections', counters.rejectedConnections],
     ['connection_structures', counters.currConnections],
-    ['response_obj_oom', 0],
+    ['response_obj_oom', counters.responseObjOom],
     ['response_obj_count', 0],
     ['response_obj_bytes', 0],
     ['read_buf_count', 1],

@@ -19,6 +19,8 @@ export class ServerCounters {
   authCommands = 0
   authErrors = 0
   connYields = 0
+  /** Requests refused and connections closed by `maxPendingResponses`. */
+  responseObjOom = 0
   sslNewSessions = 0
   sslHandshakeErrors = 0
   sslProtoErrors = 0

@@ -1,4 +1,5 @@
 import { DEFAULT_HASH_POWER } from '../store/hash-index.ts'
+import { readBufferLimit } from '../read-buffer-limit.ts'
 import { TLS_KEY_FORMATS, TLS_VERSIONS } from '../tls/tls-options.ts'
 import type { ResolvedTlsOptions, TlsVerifyMode } from '../tls/tls-options.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
@@ -64,7 +65,7 @@ export function settingStatistics({
     ['idle_timeout', options.idleTimeoutSeconds],
     ['watcher_logbuf_size', options.watcherBufferBytes],
     ['worker_logbuf_size', 65_536],
-    ['read_buf_mem_limit', 0],
+    ['read_buf_mem_limit', readBufferLimit(options.maxPendingResponses)],
     ['track_sizes', yesNo(tuning.trackSizes)],
     ['inline_ascii_response', 'no'],
     ...tlsSettings(options.tls),

@@ -7,6 +7,11 @@ export interface ByteTarget {
   readonly view: DataView
 }
 
+/** The bytes of a buffer as a view. */
+export function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length)
+}
+
 /** Copies bytes in words of 32 bits, which need no alignment. */
 export function copyShort(source: DataView, start: number, end: number, target: DataView, at: number): void {
   let from = start

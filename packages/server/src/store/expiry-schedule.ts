@@ -55,13 +55,12 @@ export class ExpirySchedule {
       this.#findings.set(list, new Findings(now))
     }
     if (lists.length === 0) return undefined
-    return new ListCrawl(
-      this.#store,
+    return new ListCrawl(this.#store, {
       lists,
-      settings.lruCrawlerTocrawl,
-      (item, list) => this.#visit(item, list),
-      (list) => this.#plan(list),
-    )
+      maxItems: settings.lruCrawlerTocrawl,
+      visit: (item, list) => this.#visit(item, list),
+      finishedList: (list) => this.#plan(list),
+    })
   }
 
   #visit(item: number, list: number): void {

@@ -265,10 +265,9 @@ class SnapshotReader {
     const keyStart = at + RECORD_BYTES
     const isExpired = exptime !== 0 && exptime <= store.now
     const clientFlags = buffer.readUInt32LE(at + 4)
-    const hash = hashKey(buffer, keyStart, keyLength)
-    const item = isExpired
-      ? TOO_LARGE
-      : store.reserve(buffer, keyStart, keyLength, hash, clientFlags, exptime, valueLength)
+    const keyHash = hashKey(buffer, keyStart, keyLength)
+    const newItem = { keyBuffer: buffer, keyStart, keyLength, keyHash, clientFlags }
+    const item = isExpired ? TOO_LARGE : store.reserve(newItem, exptime, valueLength)
     casUnique.set(buffer.readUInt32LE(at + 12), buffer.readUInt32LE(at + 8))
     const flags = (buffer.readUInt16LE(at + 2) << FLAG_SHIFT) & KEPT_FLAGS
     const segment = buffer[at + 1]! & Segment.temp
@@ -276,7 +275,7 @@ class SnapshotReader {
     this.#at = keyStart + keyLength
     const isWritten = this.#readValue(store, item, valueLength)
     if (item === TOO_LARGE || item === OUT_OF_MEMORY) return
-    if (isWritten) store.linkRestored(item, casUnique, segment, flags, lastAccess)
+    if (isWritten) store.linkRestored(item, { cas: casUnique, segment, flags, lastAccess })
     else store.release(item)
   }
 

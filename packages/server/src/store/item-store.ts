@@ -1,5 +1,5 @@
 import { Uint64 } from 'memcache-ts-protocol'
-import { COPY_WORDS_BYTES, copyShort } from './copy-short.ts'
+import { COPY_WORDS_BYTES, copyShort, viewOf } from './copy-short.ts'
 import type { ByteTarget } from './copy-short.ts'
 import { HashIndex } from './hash-index.ts'
 import {
@@ -47,9 +47,29 @@ export const TOO_LARGE = -1
 const BUMP_INTERVAL_SECONDS = 60
 /** How often memory is looked for before a class is said to have none. */
 const ALLOCATION_TRIES = 10
-/** Up to this many bytes a loop copies faster than a call into the engine. */
-const COPY_LOOP_BYTES = 64
 const BYTE_MASK = 0xff
+
+/** A key where its bytes are, and its hash (`hashKey`). A `Request` is one. */
+export interface StoredKey {
+  readonly keyBuffer: Buffer
+  readonly keyStart: number
+  readonly keyLength: number
+  readonly keyHash: number
+}
+
+/** What an item is reserved with. A `Request` is one. */
+export interface NewItem extends StoredKey {
+  readonly clientFlags: number
+}
+
+/** What an item was in an earlier life of the cache. */
+export interface RestoredState {
+  readonly cas: Uint64
+  readonly segment: number
+  /** Its `ItemFlag`s. */
+  readonly flags: number
+  readonly lastAccess: number
+}
 
 /**
  * The items: in slab pages outside the JavaScript heap, found by a hash index, evicted by a segmented LRU.
@@ -77,23 +97,35 @@ export class ItemStore {
   /** How many items there are of each size, when that is to be known (`-o track_sizes`). */
   readonly sizes: SizeHistogram | undefined
   readonly #lastCas = new Uint64()
+  #source: Buffer | undefined
+  #sourceView: DataView | undefined
   #generation = 1
   #lastDeath = 0
 
-  constructor(settings: StoreSettings, trackSizes = false) {
+  constructor(settings: StoreSettings) {
     this.settings = settings
     const { memoryLimitBytes, reservedBytes } = settings
     this.slabs = new SlabAllocator(this.memory, slabClassSizes(settings), memoryLimitBytes - reservedBytes)
     this.index = new HashIndex(this.memory, settings.hashPower)
     this.lru = new Lru(this.memory)
     this.tails = new TailPuller(this)
-    this.sizes = trackSizes ? new SizeHistogram() : undefined
+    this.sizes = settings.trackSizes ? new SizeHistogram() : undefined
   }
 
   // Finding
 
   /** The live item with this key, or 0. One that has expired or was flushed is removed on the way. */
-  find(buffer: Buffer, keyStart: number, keyLength: number, keyHash: number): number {
+  find(key: StoredKey): number {
+    return this.#find(key.keyBuffer, key.keyStart, key.keyLength, key.keyHash)
+  }
+
+  /** The live item with the key of an item that is reserved and not linked, or 0. */
+  findSameKey(item: number): number {
+    return this.#find(this.memory.bytes(item), this.keyStart(item), this.keyLength(item), this.keyHash(item))
+  }
+
+  /** Without a record of the key, of which there would be several shapes: that costs a set 10 %. */
+  #find(buffer: Buffer, keyStart: number, keyLength: number, keyHash: number): number {
     let item = this.index.first(keyHash)
     while (item !== 0) {
       const words = this.memory.words(item)
@@ -142,15 +174,8 @@ export class ItemStore {
    * Memory for an item, its key written, not yet to be found: its reference, or `TOO_LARGE`, or `OUT_OF_MEMORY`.
    * Give it back with `release` when it is not linked.
    */
-  reserve(
-    buffer: Buffer,
-    keyStart: number,
-    keyLength: number,
-    keyHash: number,
-    clientFlags: number,
-    exptime: number,
-    valueLength: number,
-  ): number {
+  reserve(newItem: NewItem, exptime: number, valueLength: number): number {
+    const { keyBuffer, keyStart, keyLength, keyHash, clientFlags } = newItem
     const size = itemBytes(keyLength, clientFlags, valueLength)
     if (size > this.settings.itemMaxBytes) return TOO_LARGE
     const { slabs } = this
@@ -174,7 +199,7 @@ export class ItemStore {
     words[at + FIRST_PIECE] = 0
     const bytes = this.memory.bytes(item)
     const start = byteOffset(item) + HEADER_BYTES
-    for (let index = 0; index < keyLength; index++) bytes[start + index] = buffer[keyStart + index]!
+    for (let index = 0; index < keyLength; index++) bytes[start + index] = keyBuffer[keyStart + index]!
     if (chained && !this.#addPiece(item, valueLength)) {
       this.#freeChunks(item)
       return OUT_OF_MEMORY
@@ -199,7 +224,9 @@ export class ItemStore {
     const at = wordOffset(item)
     if (words[at + FIRST_PIECE] === 0) {
       const target = byteOffset(item) + HEADER_BYTES + (words[at + INFO]! & BYTE_MASK) + offset
-      copyBytes(source, start, end, this.memory.bytes(item), target)
+      const view = end - start <= COPY_WORDS_BYTES ? this.#viewOf(source) : undefined
+      if (view === undefined) source.copy(this.memory.bytes(item), target, start, end)
+      else copyShort(view, start, end, this.memory.view(item), target)
       return true
     }
     let position = start
@@ -219,6 +246,14 @@ export class ItemStore {
       position += take
     }
     return true
+  }
+
+  /** A view of a buffer that values came from before: sockets share one, and for another it is not worth making. */
+  #viewOf(source: Buffer): DataView | undefined {
+    if (source === this.#source) return (this.#sourceView ??= viewOf(source))
+    this.#source = source
+    this.#sourceView = undefined
+    return undefined
   }
 
   /**
@@ -241,7 +276,7 @@ export class ItemStore {
   }
 
   /** Makes an item of an earlier life of the cache findable: as it was, in its part of the LRU. */
-  linkRestored(item: number, cas: Uint64, segment: number, flags: number, lastAccess: number): void {
+  linkRestored(item: number, { cas, segment, flags, lastAccess }: RestoredState): void {
     const words = this.memory.words(item)
     const at = wordOffset(item)
     const info = words[at + INFO]!
@@ -438,6 +473,17 @@ export class ItemStore {
     return this.memory.bytes(item)
   }
 
+  /** An item's key and client flags, to find or reserve another one with them. */
+  keyOf(item: number): NewItem {
+    return {
+      keyBuffer: this.memory.bytes(item),
+      keyStart: this.keyStart(item),
+      keyLength: this.keyLength(item),
+      keyHash: this.keyHash(item),
+      clientFlags: this.clientFlags(item),
+    }
+  }
+
   keyStart(item: number): number {
     return byteOffset(item) + HEADER_BYTES
   }
@@ -551,13 +597,4 @@ export class ItemStore {
     }
     this.slabs.free(item, headerClassOf(words[at + INFO]!))
   }
-}
-
-function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): void {
-  if (end - start > COPY_LOOP_BYTES) {
-    source.copy(target, at, start, end)
-    return
-  }
-  let position = at
-  for (let index = start; index < end; index++) target[position++] = source[index]!
 }

@@ -11,6 +11,15 @@ const BUCKETS_PER_ITEM = 16
 /** What a crawl does with an item; it may unlink this one, and no other. */
 export type VisitItem = (item: number, list: number) => void
 
+/** What a `ListCrawl` walks over, and what it does. */
+export interface ListCrawlOptions {
+  readonly lists: readonly number[]
+  /** Items of each list; 0 is all. */
+  readonly maxItems: number
+  readonly visit: VisitItem
+  readonly finishedList?: ((list: number) => void) | undefined
+}
+
 /**
  * Walks LRU lists from their tails to their heads, a bounded number of items a step, while the server goes on. One walk
  * at a time, since each list has one cursor.
@@ -19,22 +28,15 @@ export class ListCrawl {
   readonly #store: ItemStore
   readonly #visit: VisitItem
   readonly #lists: number[]
-  readonly #mostItems: number
+  readonly #maxItems: number
   readonly #finishedList: ((list: number) => void) | undefined
   #seen = 0
 
-  /** @param mostItems of each list; 0 is all. */
-  constructor(
-    store: ItemStore,
-    lists: readonly number[],
-    mostItems: number,
-    visit: VisitItem,
-    finishedList?: (list: number) => void,
-  ) {
+  constructor(store: ItemStore, { lists, maxItems, visit, finishedList }: ListCrawlOptions) {
     this.#store = store
     this.#visit = visit
     this.#lists = lists.toReversed()
-    this.#mostItems = mostItems
+    this.#maxItems = maxItems
     this.#finishedList = finishedList
     const first = this.#lists.at(-1)
     if (first !== undefined) store.lru.startWalk(first)
@@ -46,7 +48,7 @@ export class ListCrawl {
     for (let left = items; left > 0; left--) {
       const list = this.#lists.at(-1)
       if (list === undefined) return false
-      const item = this.#mostItems > 0 && this.#seen >= this.#mostItems ? 0 : lru.walk(list)
+      const item = this.#maxItems > 0 && this.#seen >= this.#maxItems ? 0 : lru.walk(list)
       if (item === 0) {
         this.#lists.pop()
         this.#seen = 0

@@ -1,5 +1,6 @@
 import { Segment } from './item-layout.ts'
 import type { ItemStore } from './item-store.ts'
+import type { PageMove } from './page-mover.ts'
 import { PAGE_POOL } from './slab-allocator.ts'
 
 /** A class with more pages than this in free chunks gives them back to the pool. */
@@ -24,14 +25,6 @@ interface ClassHistory {
   outOfMemory: number
   pages: number
   readonly seconds: Second[]
-}
-
-/** A page to be moved. */
-export interface PageMove {
-  readonly source: number
-  readonly target: number
-  /** Whether others are evicted at once for what lives on the page. */
-  readonly evicts: boolean
 }
 
 /**

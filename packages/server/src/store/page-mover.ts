@@ -39,6 +39,17 @@ interface Move {
   passes: number
 }
 
+/** A page to be moved. */
+export interface PageMove {
+  readonly source: number
+  readonly target: number
+  /**
+   * Whether others are evicted at once for what lives on the page and finds no free memory; else only if the page does not
+   * come free by itself.
+   */
+  readonly evicts: boolean
+}
+
 /**
  * Moves pages between classes, or to the pool of pages that belong to none, a few chunks a step while the server goes
  * on: free chunks are withdrawn, the dead removed, and what lives is copied to other chunks of its class, in whose
@@ -60,11 +71,9 @@ export class PageMover {
   }
 
   /**
-   * Orders a page to be moved; -1 as `from` is any class that has two. Where there is no free memory for what lives on
-   * it, `evicts` says whether others are evicted for it at once, or only when it did not come free by itself. Returns a
-   * `MoveOrder`.
+   * Orders a page to be moved; -1 as source is any class that has two. Returns a `MoveOrder`.
    */
-  order(from: number, target: number, evicts: boolean): number {
+  order({ source: from, target, evicts }: PageMove): number {
     const { slabs } = this.#store
     if (from === target) return MoveOrder.same
     if (this.#move !== undefined) return MoveOrder.running

@@ -8,6 +8,8 @@ export interface StoreSettings extends SlabClassSettings {
   memoryLimitBytes: number
   /** Bytes that count as allocated from the start, for tests of a large memory (memcached's `T_MEMD_INITIAL_MALLOC`). */
   readonly reservedBytes: number
+  /** Whether items are counted by size, for `stats sizes` (`-o track_sizes`). */
+  readonly trackSizes: boolean
   /** The largest item, in bytes (`-I`). */
   readonly itemMaxBytes: number
   /** Whether a full memory refuses new items instead of evicting old ones (`-M`). */
@@ -48,6 +50,7 @@ export interface StoreSettings extends SlabClassSettings {
 export const DEFAULT_STORE_SETTINGS: StoreSettings = {
   memoryLimitBytes: 64 * 1024 * 1024,
   reservedBytes: 0,
+  trackSizes: false,
   itemMaxBytes: DEFAULT_ITEM_MAX_BYTES,
   disableEvictions: false,
   cas: true,

@@ -1,9 +1,25 @@
 import { INFO, ItemFlag, LAST_ACCESS, EXPTIME, PINS, Segment } from './item-layout.ts'
-import type { ItemStore } from './item-store.ts'
+import type { LruStatistics } from './lru-statistics.ts'
+import type { Lru } from './lru.ts'
 import { wordOffset } from './page-memory.ts'
+import type { PageMemory } from './page-memory.ts'
+import type { StoreSettings } from './store-settings.ts'
 
 /** How many items from a tail on are looked at in one pull. */
 const PULL_DEPTH = 5
+
+/** What is pulled at: the store's lists, and how an item leaves it. */
+export interface PulledStore {
+  /** The current second. */
+  readonly now: number
+  readonly settings: StoreSettings
+  readonly memory: PageMemory
+  readonly lru: Lru
+  readonly statistics: LruStatistics
+  /** Whether an item has expired or was flushed. */
+  isDead(item: number): boolean
+  unlink(item: number): void
+}
 
 /**
  * What happens at the tail of an LRU list: the dead are removed, HOT and WARM items that were used move to WARM and the
@@ -12,10 +28,10 @@ const PULL_DEPTH = 5
 export class TailPuller {
   /** Told of each eviction, for `slab_automove=2`. */
   onEviction: ((classId: number) => void) | undefined
-  readonly #store: ItemStore
+  readonly #store: PulledStore
   #beforeEviction: ((item: number) => void) | undefined
 
-  constructor(store: ItemStore) {
+  constructor(store: PulledStore) {
     this.#store = store
   }
 

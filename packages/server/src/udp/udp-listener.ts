@@ -3,7 +3,7 @@ import type { RemoteInfo, Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { MemcacheConnectionError } from 'memcache-ts-protocol'
-import type { ConnectionOwner } from '../connection.ts'
+import type { ConnectionOwner } from '../connection-owner.ts'
 import { datagramCount, frameReply, isRequest, UDP_HEADER_BYTES } from './udp-frame.ts'
 import { UdpRequest } from './udp-request.ts'
 

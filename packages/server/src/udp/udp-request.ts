@@ -1,7 +1,7 @@
 import { BINARY_REQUEST_MAGIC, Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
 import { BinarySession } from '../binary/binary-session.ts'
 import type { CommandContext } from '../commands/command-context.ts'
-import type { ConnectionOwner } from '../connection.ts'
+import type { ConnectionOwner } from '../connection-owner.ts'
 import { Progress } from '../long-reply.ts'
 import type { LongReply } from '../long-reply.ts'
 import type { SessionHost } from '../session.ts'

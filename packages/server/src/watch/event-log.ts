@@ -1,6 +1,6 @@
 import { percentEncode } from '../percent-encode.ts'
 import type { ServerClock } from '../server-clock.ts'
-import type { ItemStore } from '../store/item-store.ts'
+import type { ItemStore, StoredKey } from '../store/item-store.ts'
 import { ItemFlag } from '../store/item-layout.ts'
 import { EventStream } from './streams.ts'
 import type { Watcher } from './watcher.ts'
@@ -94,7 +94,7 @@ export class EventLog {
   }
 
   /** A lookup, whose item is 0 when there is none. */
-  fetched(key: Buffer, keyStart: number, keyLength: number, item: number): void {
+  fetched({ keyBuffer, keyStart, keyLength }: StoredKey, item: number): void {
     const death = this.#store.takeDeath()
     if ((this.streams & EventStream.fetchers) === 0) return
     const status = item === 0 ? FetchStatus[death]! : 'found'
@@ -103,7 +103,7 @@ export class EventLog {
     this.#tell(
       EventStream.fetchers,
       () =>
-        `type=item_get key=${percentEncode(key, keyStart, keyLength)} status=${status} clsid=${classId}` +
+        `type=item_get key=${percentEncode(keyBuffer, keyStart, keyLength)} status=${status} clsid=${classId}` +
         ` cfd=${this.connectionId} size=${size}`,
     )
   }

@@ -2,7 +2,14 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
 import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
-import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../../option-types.ts'
+import {
+  functionOf,
+  requireOptions,
+  requireSync,
+  requireTagList,
+  requireTags,
+  requireType,
+} from '../../option-types.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
@@ -79,14 +86,14 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
     const { parameters } = about
     const keyFor = key === undefined ? undefined : withObject(key, parameters)
-    const tagsFor = tagsWithObject('@CacheEvict', tags, parameters)
+    const tagsFor = tagsWithObject(tags, parameters)
     const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
     const evict = async (self: object, args: readonly unknown[]): Promise<void> => {
       if (conditionFor !== undefined && !conditionFor(args, self)) return
       const found = cacheFor(source, self, cache)
       if (found === undefined) return
       const namespace = namespaceOf(self, found, about)
-      const tagged = tagsFor(args, self) ?? []
+      const tagged = requireTagList('@CacheEvict', tagsFor(args, self)) ?? []
       await Promise.all([
         keyFor === undefined
           ? undefined

@@ -72,7 +72,7 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   return decorateMethod<Args, Value, Choice>('@CachePut', 'puts', source, cache, (method, about) => {
     const { parameters } = about
     const keyFor = withObject(key, parameters)
-    const tagsFor = tagsWithObject('@CachePut', tags, parameters)
+    const tagsFor = tagsWithObject(tags, parameters)
     const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
     const unlessFor =
       unless === undefined ? undefined : withObject(unless, parameters === undefined ? undefined : parameters + 1)

@@ -7,6 +7,7 @@ import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../../engine/load
 import type { LoadContext, LoadingOptions } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
 import { functionOf, requireOptions, requireSync, requireTags } from '../../option-types.ts'
+import { taggedLoad } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
@@ -76,7 +77,7 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
     (method, about) => {
       const { name, parameters } = about
       const keyFor = key === undefined ? undefined : withObject(key, parameters)
-      const tagsFor = tagsWithObject('@Cached', tags, parameters)
+      const tagsFor = tagsWithObject(tags, parameters)
       const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
       const unlessFor =
         unless === undefined ? undefined : withObject(unless, parameters === undefined ? undefined : parameters + 1)
@@ -94,10 +95,8 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
       const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
         const found = cacheFor(source, this, cache)
         if (found === undefined || !isCached(args, this)) return method.apply(this, args)
-        return namespaceOf(this, found, about).getOrSet(keyOf(args, this), (context) => run(this, args, context), {
-          ...loading,
-          tags: tagsFor(args, this),
-        })
+        const { load, tags } = taggedLoad(tagsFor(args, this), (context) => run(this, args, context))
+        return namespaceOf(this, found, about).getOrSet(keyOf(args, this), load, { ...loading, tags })
       }
       registerCachedMethod(replacement, about, (self) => {
         const found = cacheFor(source, self, cache)

@@ -1,4 +1,4 @@
-import { requireTagList } from '../../option-types.ts'
+import { oneTagOrMany } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
 
 /** What reflect-metadata adds to `Reflect`, where it is loaded. */
@@ -93,16 +93,12 @@ export function withObject<Result>(
   }
 }
 
-/**
- * The tags of a call, by a list or by a function that may take the object behind the arguments.
- * @throws MemcacheOptionError when a function returns no list of tags.
- */
+/** The tags of a call, by a list or by a function that may take the object behind the arguments; `oneTagOrMany` makes them. */
 export function tagsWithObject<Args extends readonly unknown[]>(
-  owner: string,
   tags: TagsOf<Args> | undefined,
   parameters: number | undefined,
 ): (args: readonly unknown[], self: object) => readonly string[] | undefined {
   if (typeof tags !== 'function') return () => tags
   const tagsFor = withObject(tags, parameters)
-  return (args, self) => requireTagList(owner, tagsFor(args, self))
+  return (args, self) => oneTagOrMany(tagsFor(args, self))
 }

@@ -1,7 +1,8 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace, GetOrSetManyOptions } from '../../namespace.ts'
-import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
+import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
+import { describeValue, requireOptions, requireType } from '../../option-types.ts'
 import type { BatchLoader } from '../../engine/load/read-through-many.ts'
 import { LifetimeSpread } from './lifetime-spread.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -67,7 +68,12 @@ export async function warm<Id, Value>(
   ids: Iterable<Id> | AsyncIterable<Id>,
   options: WarmOptions = {},
 ): Promise<WarmReport> {
+  requireOptions('warm', options)
   checkOptions('warm', options, KNOWN, OPTION_HINTS)
+  requireType('warm', 'boolean', { progress: options.progress })
+  requireType('warm', 'function', { onProgress: options.onProgress })
+  checkCallOptions({ signal: options.signal })
+  requireSource(ids)
   const { concurrency = 8, batchSize = source.batches ? 100 : 1, progress = false, onProgress, signal } = options
   requireCount('concurrency', concurrency)
   requireCount('batchSize', batchSize)
@@ -147,6 +153,13 @@ async function* inBatches<Id>(ids: Iterable<Id> | AsyncIterable<Id>, size: numbe
 function knownLength(ids: object): number | undefined {
   if (Array.isArray(ids)) return ids.length
   return ids instanceof Set || ids instanceof Map ? ids.size : undefined
+}
+
+/** @throws MemcacheOptionError if ids are neither iterable nor async iterable; a text is one id. */
+export function requireSource(ids: unknown): void {
+  const isSource = typeof ids === 'object' && ids !== null && (Symbol.iterator in ids || Symbol.asyncIterator in ids)
+  if (!isSource)
+    throw new MemcacheOptionError(`warm takes a list of ids, or an async iterable, got ${describeValue(ids)}`)
 }
 
 function requireCount(name: string, value: number): void {

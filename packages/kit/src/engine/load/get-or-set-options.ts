@@ -195,6 +195,21 @@ export function checkTags(tags: unknown): asserts tags is readonly string[] {
   }
 }
 
+/**
+ * Tags that a function or a loader gives. A text is one tag. Tags that cannot be used are a `fault`, which keeps the value from being stored, and not
+ * from its caller.
+ */
+export function lateTags(given: unknown): { readonly tags: readonly string[]; readonly fault: unknown } {
+  if (given === undefined || given === null) return { tags: [], fault: undefined }
+  const tags: unknown = typeof given === 'string' ? [given] : given
+  try {
+    checkTags(tags)
+    return { tags, fault: undefined }
+  } catch (fault) {
+    return { tags: [], fault }
+  }
+}
+
 /** @throws MemcacheOptionError if options are no object. */
 export function checkObject(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return

@@ -4,7 +4,7 @@ import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Filled } from '../store/cache-store.ts'
 import { surelyFreshUntilMs, lateSeconds, MAX_SECONDS } from '../lifetime.ts'
-import { copyValue } from '../values/copy-value.ts'
+import { copyValue, isCopiedWhole } from '../values/copy-value.ts'
 import type { EntryFacts, EncodedItem } from '../values/kit-codec.ts'
 import { Flights, currentLoad } from './flights.ts'
 import type { Flight, LoadNode } from './flights.ts'
@@ -26,6 +26,8 @@ export interface LoadOutcome {
   readonly confirmed: boolean
   /** It cannot be copied: those who joined run their own loaders. */
   readonly isUnstorable?: boolean
+  /** It is not to be stored, as its loader or its lifetime says. */
+  readonly isKeptBack?: boolean
 }
 
 /** What is loaded, and how it is stored. */
@@ -33,6 +35,8 @@ export interface LoadTarget {
   readonly name: string
   readonly loading: ResolvedLoading
   readonly l1: boolean
+  /** Why the value cannot be stored, as far as that is known before it is loaded. */
+  readonly fault?: unknown
 }
 
 /** How a load is started. */
@@ -104,7 +108,7 @@ export class LeasedLoads {
     return this.#flights.wait(name, flight, signal).then((outcome) => {
       // One that is not confirmed is that of who loads it alone.
       if (flight.waiters === 1 || !outcome.confirmed) return outcome
-      return { value: copyValue(outcome.value), confirmed: true }
+      return { ...outcome, value: copyValue(outcome.value) }
     })
   }
 
@@ -176,17 +180,18 @@ export class LeasedLoads {
   #isolated(name: string, { value: given }: Loaded): Prepared {
     if (isPrimitive(given)) return { value: given, encoded: undefined, isCopied: true }
     try {
-      const value = copyValue(this.#context.classes.ofLoad(name, given))
-      return { value, encoded: undefined, isCopied: true }
+      const plain = this.#context.classes.ofLoad(name, given)
+      if (!isCopiedWhole(plain)) return { value: given, encoded: undefined, isCopied: false }
+      return { value: copyValue(plain), encoded: undefined, isCopied: true }
     } catch {
       return { value: given, encoded: undefined, isCopied: false }
     }
   }
 
   /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
-  #prepared(name: string, loaded: Loaded): Prepared {
+  #prepared({ name, fault: known }: LoadTarget, loaded: Loaded): Prepared {
     const { codec, classes, report } = this.#context
-    const { value: given, skipsStore, fault } = loaded
+    const { value: given, skipsStore, fault = known } = loaded
     // undefined is how a miss looks, so it cannot be stored as a value.
     if (skipsStore || given === undefined) return this.#isolated(name, loaded)
     if (fault !== undefined) {
@@ -223,13 +228,13 @@ export class LeasedLoads {
 
   /** A function without `await`: mostly it only hands on what `#fill` returns. */
   #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
-    const { value, encoded, isCopied } = this.#prepared(target.name, loaded)
+    const { value, encoded, isCopied } = this.#prepared(target, loaded)
     const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
     if (encoded === undefined || lifetime === undefined) {
       // Whoever asks from now on finds out for himself.
       this.#flights.detach(target.name)
       return this.#free(lease).then((isHeld) =>
-        isCopied ? { value, confirmed: isHeld } : { value, confirmed: false, isUnstorable: true },
+        isCopied ? { value, confirmed: isHeld, isKeptBack: true } : { value, confirmed: false, isUnstorable: true },
       )
     }
     const fill = (all: Generations): Promise<LoadOutcome> => {
@@ -244,7 +249,7 @@ export class LeasedLoads {
       const { report } = this.#context
       if (!isTooMuch) report.stats.discarded++
       else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
-      return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld }))
+      return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld, isKeptBack: true }))
     })
   }
 
@@ -306,7 +311,8 @@ export class LeasedLoads {
   /** `undefined`: it is not to be stored. */
   #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
     try {
-      const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)))
+      // A function that returns nothing, as for a token without `expires_in`, leaves it to the cache.
+      const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)) ?? this.#context.ttlSeconds)
       if (own === 0) return undefined
       const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
       const { staleSeconds } = loading

@@ -3,7 +3,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import type { CacheContext } from '../context.ts'
-import { checkTags } from './get-or-set-options.ts'
+import { lateTags } from './get-or-set-options.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import { lateSeconds } from '../lifetime.ts'
 import type { LoadNode } from './flights.ts'
@@ -188,14 +188,9 @@ class LoaderContext implements LoadContext {
   }
 
   readonly setTags = (more: readonly string[]): void => {
-    if (more === undefined || more === null) return
-    const given: unknown = typeof more === 'string' ? [more] : more
-    try {
-      checkTags(given)
-      for (const tag of given) this.tags.push(tag)
-    } catch (error) {
-      this.fault = error
-    }
+    const { tags, fault } = lateTags(more)
+    for (const tag of tags) this.tags.push(tag)
+    if (fault !== undefined) this.fault = fault
   }
 
   readonly skipStore = (): void => {

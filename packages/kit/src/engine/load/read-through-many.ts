@@ -5,7 +5,7 @@ import type { StopSource } from './abandonment.ts'
 import type { CacheContext } from '../context.ts'
 import { wouldWaitForItself, currentLoad, LoadNode } from './flights.ts'
 import type { LoadContext } from './get-or-set-options.ts'
-import type { LeasedLoads, LoadRight } from './leased-loads.ts'
+import type { LeasedLoads, LoadOutcome, LoadRight } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
 import { NO_LEASE } from '../read/lookups.ts'
@@ -120,8 +120,9 @@ export class ReadThroughMany<Id, Value> {
         const flight = this.#loads.start(item.request, { node, right, background: true }, (stop) =>
           batch.load(item.id, stop),
         )
-        const { value, confirmed } = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
-        if (confirmed && value !== undefined) report.loaded++
+        const outcome = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
+        const { value, confirmed, isKeptBack = false } = outcome
+        if (confirmed && value !== undefined && !isKeptBack) report.loaded++
         else report.failed++
       }),
     )
@@ -293,7 +294,7 @@ class Batch<Id, Value> {
   }
 }
 
-const NOTHING = { value: undefined, confirmed: false }
+const NOTHING: LoadOutcome = { value: undefined, confirmed: false }
 
 /** What a loader of many brought, by id. @throws MemcacheOptionError for a list that does not fit the ids. */
 export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {

@@ -4,6 +4,7 @@ import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import { factsOf, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
+import { currentLoad } from '../load/flights.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 import type { LookupRequest, Lookups } from '../read/lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
@@ -159,7 +160,8 @@ export class AtomicWrites {
         }
       }
       case 'miss-locked':
-        return undefined
+        // Its own loader would wait for itself.
+        return currentLoad()?.isWithin(this.#context, name) === true ? UNAVAILABLE : undefined
       default:
         return UNAVAILABLE
     }

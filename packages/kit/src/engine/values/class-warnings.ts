@@ -42,7 +42,8 @@ export class ClassWarnings {
   async ofRevived(key: string, value: unknown, revive: Reviver): Promise<unknown> {
     const classes = new Set<Function>()
     const plain = toPlainData(value, (constructor) => void classes.add(constructor))
-    if (plain !== value) ORIGINALS.set(plain as object, value)
+    // What `toJSON` returns may be a text, which is its own original.
+    if (plain !== value && typeof plain === 'object' && plain !== null) ORIGINALS.set(plain, value)
     if (classes.size === 0 || !isOfClass(revive)) return plain
     const checked = this.#checked.get(revive) ?? new Set()
     this.#checked.set(revive, checked)

@@ -33,7 +33,7 @@ function copyObject(value: object): unknown {
   if (value instanceof Set) return new Set([...value].map((item) => copyValue(item)))
   if (Buffer.isBuffer(value)) return Buffer.from(value)
   if (value instanceof DataView) return new DataView(copyBytes(value))
-  if (ArrayBuffer.isView(value)) return (value as Uint8Array).slice()
+  if (ArrayBuffer.isView(value)) return copyTypedArray(value as Uint8Array)
   // Errors, RegExps, URLs and the like are too rare to be known here.
   const { bytes, clientFlags } = codec.encode(value)
   return codec.decode(typeof bytes === 'string' ? Buffer.from(bytes) : bytes, clientFlags)
@@ -48,6 +48,37 @@ function copyPlain(value: Record<string, unknown>, into: object): Record<string,
     else copy[key] = typeof item === 'string' || typeof item === 'number' ? item : copyValue(item)
   }
   return copy
+}
+
+/** As it comes back from memcached: an instance of a subclass is one of the language's own kind. */
+function copyTypedArray(value: Uint8Array): Uint8Array {
+  const TypedArray = (globalThis as unknown as Record<string, typeof Uint8Array>)[value[Symbol.toStringTag]]!
+  return new TypedArray(value)
+}
+
+/**
+ * Whether a copy has all that the value has. If not, memcached refuses the value too: an array with holes or with properties besides its
+ * items, an object with symbols as keys.
+ */
+export function isCopiedWhole(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (Array.isArray(value)) {
+    if (Object.keys(value).length !== value.length || hasSymbols(value)) return false
+    return value.every(isCopiedWhole)
+  }
+  if (value instanceof Map) return [...value].every(([key, item]) => isCopiedWhole(key) && isCopiedWhole(item))
+  if (value instanceof Set) return [...value].every(isCopiedWhole)
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return true
+  return (
+    !hasSymbols(value) &&
+    Object.prototype.toString.call(value) === '[object Object]' &&
+    Object.values(value).every(isCopiedWhole)
+  )
+}
+
+function hasSymbols(value: object): boolean {
+  return Object.getOwnPropertySymbols(value).some((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
 }
 
 function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): ArrayBufferLike {

@@ -1,4 +1,5 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { requireOptions } from '../../option-types.ts'
 import { nestedTypeOf, typeMetadataStorage } from './type-metadata.ts'
 import type { TypeMetadataStorage } from './type-metadata.ts'
 
@@ -51,6 +52,7 @@ export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefine
 
 /** The reviver of a call's options. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function toReviver(owner: string, options: RevivingOptions): Reviver | undefined {
+  requireOptions(owner, options)
   checkOptions(owner, options, ['type', 'revive'], { class: 'type', transform: 'revive' })
   return reviverOf(options)
 }

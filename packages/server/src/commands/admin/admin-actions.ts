@@ -1,10 +1,12 @@
+import type { CommandContext } from '../command-context.ts'
 import type { LongReply } from '../../long-reply.ts'
 import type { Maintenance } from '../../maintenance.ts'
 import type { ResolvedServerOptions } from '../../options.ts'
 import type { Statistic } from '../../stats/statistics-source.ts'
 
-/** What the rare commands may do to the server, beyond its items. */
+/** The server as the rare commands see it: its items, and what they may do beyond those. */
 export interface AdminActions {
+  readonly context: CommandContext
   readonly options: ResolvedServerOptions
   readonly maintenance: Maintenance
   /** Brings the store's clock up to date. */
@@ -19,6 +21,14 @@ export interface AdminActions {
   refreshCertificates(): string
   /** Ends the server, once the reply has left. */
   shutDown(graceful: boolean): void
+}
+
+/** A rare command as it was sent. */
+export interface AdminCommand {
+  /** The words of its line, the command's own first. */
+  readonly words: readonly string[]
+  /** Whether another request was run in the same turn, which dumps and watchers exclude. */
+  readonly isPipelining: boolean
 }
 
 /** What the connection does after an admin command that has no reply. */

@@ -1,12 +1,9 @@
 import { errorReply, Reply, RequestError } from 'memcache-ts-protocol'
-import type { Request } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from '../../store/page-memory.ts'
 import { PROTOCOL_VERSION } from '../../version.ts'
 import { readStreams } from '../../watch/streams.ts'
-import type { CommandContext } from '../command-context.ts'
-import type { AdminActions } from './admin-actions.ts'
 import { AfterAdmin } from './admin-actions.ts'
-import type { AdminResult } from './admin-actions.ts'
+import type { AdminActions, AdminCommand, AdminResult } from './admin-actions.ts'
 import { debug } from './debug.ts'
 import { changeLru } from './lru.ts'
 import { commandLruCrawler } from './lru-crawler.ts'
@@ -19,55 +16,45 @@ const MIN_MEMORY_MB = 8
 const MAX_PLAUSIBLE_MB = 1_000_000_000
 
 /** The rare commands, read as words (protocol.txt, "Other commands" and those for operators). */
-export function administer(
-  context: CommandContext,
-  actions: AdminActions,
-  request: Request,
-  isPipelining: boolean,
-): AdminResult {
-  const words = request.words()
-  const args = words.slice(1)
-  switch (words[0]) {
+export function administer(actions: AdminActions, command: AdminCommand): AdminResult {
+  const [word, ...args] = command.words
+  switch (word) {
     case 'version':
       return `VERSION ${PROTOCOL_VERSION}`
     case 'stats':
-      return replyWithStatistics(context, actions, args)
+      return replyWithStatistics(actions, args)
     case 'quit':
       return AfterAdmin.close
     case 'refresh_certs':
       return refreshCertificates(actions, args)
     case 'watch':
-      return watch(context, actions, args, isPipelining)
+      return watch(actions, args, command)
   }
   const noreply = args.at(-1) === 'noreply'
-  const result = operate(context, actions, words, isPipelining)
+  const result = operate(actions, command)
   return noreply && (typeof result === 'string' || Buffer.isBuffer(result)) ? AfterAdmin.goOn : result
 }
 
-function operate(
-  context: CommandContext,
-  actions: AdminActions,
-  [word = '', ...args]: readonly string[],
-  isPipelining: boolean,
-): AdminResult {
+function operate(actions: AdminActions, command: AdminCommand): AdminResult {
+  const [word = '', ...args] = command.words
   switch (word) {
     case 'flush_all':
-      return flushAll(context, actions, args)
+      return flushAll(actions, args)
     case 'verbosity':
       return setVerbosity(actions, args)
     case 'cache_memlimit':
-      return setMemoryLimit(context, args)
+      return setMemoryLimit(actions, args)
     case 'lru':
-      return changeLru(actions, context.store.settings, args)
+      return changeLru(actions, args)
     case 'lru_crawler':
-      return commandLruCrawler(context, actions, args, isPipelining)
+      return commandLruCrawler(actions, args, command)
     case 'slabs':
-      return commandSlabs(context, actions, args)
+      return commandSlabs(actions, args)
     case 'shutdown':
       return shutDown(actions, args)
     case 'debugtime':
     case 'debugitem':
-      return actions.options.debugCommands ? debug(context, actions, word, args) : Reply.error
+      return actions.options.debugCommands ? debug(actions, word, args) : Reply.error
     default:
       return Reply.error
   }
@@ -79,8 +66,8 @@ function refreshCertificates(actions: AdminActions, args: readonly string[]): Ad
   return line === 'OK' && args.at(-1) === 'noreply' ? AfterAdmin.goOn : line
 }
 
-function flushAll({ counters }: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
-  counters.cmdFlush++
+function flushAll(actions: AdminActions, args: readonly string[]): AdminResult {
+  actions.context.counters.cmdFlush++
   if (actions.options.disableFlushAll) return 'CLIENT_ERROR flush_all not allowed'
   const delayed = args.length > (args.at(-1) === 'noreply' ? 1 : 0)
   const delay = delayed ? integer(args[0]) : 0
@@ -96,13 +83,13 @@ function setVerbosity(actions: AdminActions, args: readonly string[]): AdminResu
   return Reply.ok
 }
 
-function setMemoryLimit({ store }: CommandContext, args: readonly string[]): AdminResult {
+function setMemoryLimit({ context }: AdminActions, args: readonly string[]): AdminResult {
   const megabytes = unsigned(args[0])
   if (megabytes === undefined) return Reply.error
   if (megabytes < MIN_MEMORY_MB) return 'MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m'
   if (megabytes > MAX_PLAUSIBLE_MB) return 'MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes'
   if (megabytes > MAX_MEMORY_MB) return 'MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust'
-  store.setMemoryLimit(megabytes * 1024 * 1024)
+  context.store.setMemoryLimit(megabytes * 1024 * 1024)
   return Reply.ok
 }
 
@@ -115,14 +102,13 @@ function shutDown(actions: AdminActions, args: readonly string[]): AdminResult {
 }
 
 function watch(
-  { events }: CommandContext,
-  actions: AdminActions,
+  { context, options }: AdminActions,
   args: readonly string[],
-  isPipelining: boolean,
+  { isPipelining }: AdminCommand,
 ): AdminResult {
-  if (actions.options.disableWatch) return 'CLIENT_ERROR watch commands not allowed'
+  if (options.disableWatch) return 'CLIENT_ERROR watch commands not allowed'
   if (isPipelining) return 'ERROR cannot pipeline other commands before watch'
   const streams = readStreams(args)
   if (streams === undefined) return Reply.error
-  return events.isFull ? 'WATCHER_TOO_MANY log watcher limit reached' : { streams }
+  return context.events.isFull ? 'WATCHER_TOO_MANY log watcher limit reached' : { streams }
 }

@@ -10,12 +10,8 @@ const held = new WeakMap<CommandContext, Map<string, number[]>>()
  * What memcached's debug build has for its tests: `debugtime <seconds>` lets so many seconds pass, and
  * `debugitem lock|ref|unlock|unref <key>` keeps an item where it is, as a reply does that is being sent.
  */
-export function debug(
-  context: CommandContext,
-  actions: AdminActions,
-  word: string,
-  args: readonly string[],
-): AdminResult {
+export function debug(actions: AdminActions, word: string, args: readonly string[]): AdminResult {
+  const { context } = actions
   if (word === 'debugitem') return holdItem(context, args)
   const seconds = integer(args[0])
   if (seconds === undefined) return Reply.error
@@ -36,8 +32,9 @@ function holdItem(context: CommandContext, [action, key]: readonly string[]): Ad
     return Reply.ok
   }
   if (action !== 'lock' && action !== 'ref') return Reply.error
-  const bytes = Buffer.from(key, 'latin1')
-  const item = context.store.find(bytes, 0, bytes.length, hashKey(bytes, 0, bytes.length))
+  const keyBuffer = Buffer.from(key, 'latin1')
+  const keyLength = keyBuffer.length
+  const item = context.store.find({ keyBuffer, keyStart: 0, keyLength, keyHash: hashKey(keyBuffer, 0, keyLength) })
   if (item === 0) return 'MISS'
   context.store.pin(item)
   items.set(key, [...ofKey, item])

@@ -1,4 +1,4 @@
-import { Uint64 } from 'memcache-ts-protocol'
+import { Reply, Uint64 } from 'memcache-ts-protocol'
 import { ItemFlag } from '../../store/item-layout.ts'
 import { Progress } from '../../long-reply.ts'
 import type { LongReply } from '../../long-reply.ts'
@@ -11,8 +11,12 @@ const ITEMS_PER_WRITE = 500
 const OK = Buffer.from('OK\r\n')
 const casUnique = new Uint64()
 
-/** One item's line in a dump. */
-export type FormatLine = (context: CommandContext, item: number) => string
+/** How a dump looks. */
+export interface DumpFormat {
+  /** One item's line. */
+  readonly line: (context: CommandContext, item: number) => string
+  readonly end: Buffer
+}
 
 /**
  * `lru_crawler metadump` and `mgdump`: a line for each live item, while the server goes on, no faster than the client
@@ -22,16 +26,14 @@ export class ItemDump implements LongReply, DumpVisitor {
   readonly state = 'conn_watch'
   readonly #context: CommandContext
   readonly #maintenance: Maintenance
-  readonly #format: FormatLine
-  readonly #end: Buffer
+  readonly #format: DumpFormat
   #started = false
   #isCutOff = false
 
-  constructor(context: CommandContext, maintenance: Maintenance, format: FormatLine, end: Buffer) {
+  constructor(context: CommandContext, maintenance: Maintenance, format: DumpFormat) {
     this.#context = context
     this.#maintenance = maintenance
     this.#format = format
-    this.#end = end
   }
 
   next(): Progress {
@@ -40,7 +42,7 @@ export class ItemDump implements LongReply, DumpVisitor {
     if (!this.#started) replies.append(OK)
     this.#started = true
     if (this.#maintenance.stepDump(this, ITEMS_PER_WRITE)) return Progress.more
-    replies.append(this.#end)
+    replies.append(this.#format.end)
     return Progress.done
   }
 
@@ -50,7 +52,7 @@ export class ItemDump implements LongReply, DumpVisitor {
 
   visit(item: number): void {
     const { store, replies } = this.#context
-    if (!store.isDead(item)) replies.appendText(this.#format(this.#context, item))
+    if (!store.isDead(item)) replies.appendText(this.#format.line(this.#context, item))
   }
 
   cutOff(): void {
@@ -58,8 +60,14 @@ export class ItemDump implements LongReply, DumpVisitor {
   }
 }
 
+/** `lru_crawler metadump`. */
+export const METADUMP: DumpFormat = { line: metadataLine, end: Reply.end }
+
+/** `lru_crawler mgdump`. */
+export const MGDUMP: DumpFormat = { line: keyLine, end: Buffer.from('EN\r\n') }
+
 /** `metadump`: what `me` tells of an item, with times since 1970 and the key percent-encoded. */
-export function metadataLine({ store, clock }: CommandContext, item: number): string {
+function metadataLine({ store, clock }: CommandContext, item: number): string {
   const exptime = store.exptime(item)
   return (
     `key=${percentEncode(store.bytes(item), store.keyStart(item), store.keyLength(item))}` +
@@ -70,7 +78,7 @@ export function metadataLine({ store, clock }: CommandContext, item: number): st
 }
 
 /** `mgdump`: the `mg` that fetches the item. */
-export function keyLine({ store }: CommandContext, item: number): string {
+function keyLine({ store }: CommandContext, item: number): string {
   const start = store.keyStart(item)
   const binary = store.hasFlag(item, ItemFlag.binaryKey)
   const key = store.bytes(item).toString(binary ? 'base64' : 'latin1', start, start + store.keyLength(item))

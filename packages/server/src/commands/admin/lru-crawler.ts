@@ -1,24 +1,22 @@
 import { Reply } from 'memcache-ts-protocol'
 import { Segment } from '../../store/item-layout.ts'
 import { ALL_LISTS } from '../../store/lru-crawler.ts'
-import type { CommandContext } from '../command-context.ts'
-import type { AdminActions, AdminResult } from './admin-actions.ts'
-import { ItemDump, keyLine, metadataLine } from './item-dump.ts'
+import type { AdminActions, AdminCommand, AdminResult } from './admin-actions.ts'
+import { ItemDump, METADUMP, MGDUMP } from './item-dump.ts'
 import { unsigned } from './words.ts'
 
-const LONGEST_SLEEP_MICROSECONDS = 1_000_000
-const MOST_CLASSES = 64
+const MAX_SLEEP_MICROSECONDS = 1_000_000
+const MAX_CLASSES = 64
 const BUSY = 'BUSY currently processing crawler request'
 const BAD_CLASS = 'BADCLASS invalid class id'
 
 /** lru_crawler (protocol.txt, "LRU Crawler"). */
 export function commandLruCrawler(
-  context: CommandContext,
   actions: AdminActions,
   args: readonly string[],
-  isPipelining: boolean,
+  { isPipelining }: AdminCommand,
 ): AdminResult {
-  const { settings } = context.store
+  const { settings } = actions.context.store
   const [word, argument] = args
   if (args.length === 1 && (word === 'enable' || word === 'disable')) {
     if (word === 'enable' && settings.lruCrawler) return 'ERROR failed to start lru crawler thread'
@@ -30,7 +28,7 @@ export function commandLruCrawler(
     case 'sleep': {
       const microseconds = unsigned(argument)
       if (microseconds === undefined) return Reply.badFormat
-      if (microseconds > LONGEST_SLEEP_MICROSECONDS) return 'CLIENT_ERROR sleep must be one second or less'
+      if (microseconds > MAX_SLEEP_MICROSECONDS) return 'CLIENT_ERROR sleep must be one second or less'
       settings.lruCrawlerSleep = microseconds
       return Reply.ok
     }
@@ -41,37 +39,34 @@ export function commandLruCrawler(
       return Reply.ok
     }
     case 'crawl':
-      return crawl(context, actions, argument!)
+      return crawl(actions, argument!)
     case 'metadump':
     case 'mgdump':
       if (!settings.lruCrawler) return 'CLIENT_ERROR lru crawler disabled'
       if (actions.options.disableDumping) return `ERROR ${word === 'metadump' ? 'metadump' : 'key dump'} not allowed`
       if (isPipelining) return `ERROR cannot pipeline other commands before ${word}`
-      return dump(context, actions, word, argument!)
+      return dump(actions, word, argument!)
     default:
       return Reply.error
   }
 }
 
-function crawl(context: CommandContext, actions: AdminActions, selection: string): AdminResult {
+function crawl({ context, maintenance }: AdminActions, selection: string): AdminResult {
   if (!context.store.settings.lruCrawler) return 'CLIENT_ERROR lru crawler disabled'
   if (selection === 'hash') return 'ERROR an unknown error happened'
   const lists = selectedLists(selection)
   if (lists === undefined) return BAD_CLASS
-  return actions.maintenance.crawlExpired(lists) ? Reply.ok : BUSY
+  return maintenance.crawlExpired(lists) ? Reply.ok : BUSY
 }
 
-function dump(context: CommandContext, actions: AdminActions, word: string, selection: string): AdminResult {
+function dump({ context, maintenance }: AdminActions, word: string, selection: string): AdminResult {
   const lists = selection === 'hash' ? 'hash' : selectedLists(selection)
   if (lists === undefined) return BAD_CLASS
-  const format = word === 'metadump' ? metadataLine : keyLine
-  const itemDump = new ItemDump(context, actions.maintenance, format, word === 'metadump' ? Reply.end : EN)
-  const begun = actions.maintenance.beginDump(lists, itemDump)
+  const itemDump = new ItemDump(context, maintenance, word === 'metadump' ? METADUMP : MGDUMP)
+  const begun = maintenance.beginDump(lists, itemDump)
   if (begun === 'busy') return BUSY
   return begun === 'growing' ? 'ERROR locked try again later' : itemDump
 }
-
-const EN = Buffer.from('EN\r\n')
 
 /** The LRU lists of `all` or of a list of classes; `undefined` for a class that cannot be. */
 function selectedLists(selection: string): readonly number[] | undefined {
@@ -79,7 +74,7 @@ function selectedLists(selection: string): readonly number[] | undefined {
   const lists: number[] = []
   for (const word of selection.split(',')) {
     const id = unsigned(word)
-    if (id === undefined || id < 1 || id >= MOST_CLASSES) return undefined
+    if (id === undefined || id < 1 || id >= MAX_CLASSES) return undefined
     for (const segment of Object.values(Segment)) lists.push(id | segment)
   }
   return lists

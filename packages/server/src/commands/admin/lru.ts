@@ -4,8 +4,9 @@ import type { AdminActions, AdminResult } from './admin-actions.ts'
 import { decimal, integer, unsigned } from './words.ts'
 
 /** lru tune, mode, temp_ttl (protocol.txt, "LRU tuning"). */
-export function changeLru(actions: AdminActions, settings: StoreSettings, args: readonly string[]): AdminResult {
-  const { lruMaintainer } = actions.options.tuning
+export function changeLru({ context, options }: AdminActions, args: readonly string[]): AdminResult {
+  const { settings } = context.store
+  const { lruMaintainer } = options.tuning
   if (args[0] === 'tune' && args.length >= 5) return tune(settings, args)
   if (args[0] === 'mode' && args.length >= 2 && lruMaintainer) {
     if (args[1] !== 'flat' && args[1] !== 'segmented') return Reply.error

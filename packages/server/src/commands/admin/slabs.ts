@@ -1,7 +1,6 @@
 import { Reply } from 'memcache-ts-protocol'
 import { MoveOrder } from '../../store/page-mover.ts'
 import type { StoreSettings } from '../../store/store-settings.ts'
-import type { CommandContext } from '../command-context.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
 import { decimal, integer, unsigned } from './words.ts'
 
@@ -14,8 +13,8 @@ const MOVE_REPLIES: Readonly<Record<number, Buffer | string>> = {
 }
 
 /** slabs reassign, slabs automove (protocol.txt, "Slabs Reassign", "Slabs Automove"). */
-export function commandSlabs(context: CommandContext, actions: AdminActions, args: readonly string[]): AdminResult {
-  const { settings } = context.store
+export function commandSlabs(actions: AdminActions, args: readonly string[]): AdminResult {
+  const { settings } = actions.context.store
   if (args[0] === 'automove' && args.length >= 2) return setAutomove(settings, args)
   if (args[0] !== 'reassign' || args.length !== 3) return Reply.error
   if (!settings.slabReassign) return 'CLIENT_ERROR slab reassignment disabled'

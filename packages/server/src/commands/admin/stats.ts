@@ -1,32 +1,27 @@
 import { Reply } from 'memcache-ts-protocol'
 import type { Statistic } from '../../stats/statistics-source.ts'
 import { ItemFlag, Segment } from '../../store/item-layout.ts'
-import type { CommandContext } from '../command-context.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
 import { LineReply } from './line-reply.ts'
 import { unsigned } from './words.ts'
 
-const MOST_CLASSES = 64
+const MAX_CLASSES = 64
 /** What `stats cachedump` may answer at most. */
 const MAX_DUMPED_BYTES = 2 * 1024 * 1024
 /** Items that `stats cachedump` looks at: those with base64 keys are passed over, however many there are. */
 const MAX_DUMP_VISITS = 8192
 
 /** stats, in all its forms (protocol.txt, "Statistics"). */
-export function replyWithStatistics(
-  context: CommandContext,
-  actions: AdminActions,
-  args: readonly string[],
-): AdminResult {
+export function replyWithStatistics(actions: AdminActions, args: readonly string[]): AdminResult {
   const form = args[0] ?? ''
   if (form === 'reset') {
     actions.resetStatistics()
     return Reply.reset
   }
-  if (form === 'detail') return detail(context, actions, args[1])
-  if (form === 'cachedump') return cacheDump(context, actions, args)
+  if (form === 'detail') return detail(actions, args[1])
+  if (form === 'cachedump') return cacheDump(actions, args)
   const statistics = actions.statistics(form)
-  return statistics === undefined ? Reply.error : new LineReply(context.replies, statisticLines(statistics))
+  return statistics === undefined ? Reply.error : new LineReply(actions.context.replies, statisticLines(statistics))
 }
 
 function* statisticLines(statistics: readonly Statistic[]): Generator<string> {
@@ -34,8 +29,9 @@ function* statisticLines(statistics: readonly Statistic[]): Generator<string> {
 }
 
 /** stats detail: counts by key prefix. */
-function detail({ prefixes, replies }: CommandContext, actions: AdminActions, word: string | undefined): AdminResult {
-  if (actions.options.disableDumping) return 'CLIENT_ERROR stats detail not allowed'
+function detail({ context, options }: AdminActions, word: string | undefined): AdminResult {
+  const { prefixes, replies } = context
+  if (options.disableDumping) return 'CLIENT_ERROR stats detail not allowed'
   switch (word) {
     case 'on':
       prefixes.enabled = true
@@ -51,17 +47,14 @@ function detail({ prefixes, replies }: CommandContext, actions: AdminActions, wo
 }
 
 /** stats cachedump <class> <limit>: keys of a class's COLD items, newest first, as memcached lists them. */
-function cacheDump(
-  { store, clock, replies }: CommandContext,
-  actions: AdminActions,
-  args: readonly string[],
-): AdminResult {
-  if (actions.options.disableDumping) return 'CLIENT_ERROR stats cachedump not allowed'
+function cacheDump({ context, options }: AdminActions, args: readonly string[]): AdminResult {
+  const { store, clock, replies } = context
+  if (options.disableDumping) return 'CLIENT_ERROR stats cachedump not allowed'
   if (args.length < 3) return 'CLIENT_ERROR bad command line'
   const classId = unsigned(args[1])
   const limit = unsigned(args[2])
   if (classId === undefined || limit === undefined) return Reply.badFormat
-  if (classId >= MOST_CLASSES) return 'CLIENT_ERROR Illegal slab id'
+  if (classId >= MAX_CLASSES) return 'CLIENT_ERROR Illegal slab id'
   const lines: string[] = []
   let bytes = 0
   let visited = 0

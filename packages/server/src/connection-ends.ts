@@ -1,0 +1,16 @@
+/** Where a connection comes from, and to where, as `stats conns` names them. */
+export interface ConnectionEnds {
+  /** Tells it from the others in `stats conns`. */
+  readonly id: number
+  readonly peer: string
+  readonly listenAddress: string
+  /** Both `undefined` for what does not come over the network. */
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+}
+
+/** An address as `stats conns` names it. */
+export function peerText(host: string | undefined, port: number | undefined): string {
+  if (host === undefined) return 'unix:'
+  return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`
+}
