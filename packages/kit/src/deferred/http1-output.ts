@@ -63,8 +63,12 @@ const PROGRESS_SYMBOLS = new Set([
   'kNeedDrain',
 ])
 
+/** Deno and Bun have these fields too, but do not send by them: what is held would never be sent in Deno, and is sent at once in Bun. */
+const IS_NODE = process.versions['deno'] === undefined && process.versions['bun'] === undefined
+
 /** Whether a response is one of `node:http` as far as it can be held. */
 export function isHttp1(response: AnyResponse): response is ServerResponse {
+  if (!IS_NODE) return false
   const { _writeRaw, _flush, outputData } = response as unknown as Partial<Internals>
   return typeof _writeRaw === 'function' && typeof _flush === 'function' && Array.isArray(outputData)
 }
