@@ -295,7 +295,7 @@ describe('a plain object around instances of type', () => {
         expect(value).not.toBeInstanceOf(Account)
       }
       expect(said).toEqual([
-        expect.stringMatching(/is loaded and not stored: type: Account is the class of the value itself.*@Type/),
+        expect.stringMatching(/is loaded but not stored: type: Account is the class of the value itself.*@Type/),
       ])
     },
   )

@@ -244,7 +244,7 @@ describe('what Nest does not make', () => {
     expect(await isCached(test.get('received'))).toBe(true)
     expect(said).toEqual([])
     expect(await isCached(test.get('bound'))).toBe(false)
-    expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not made is called/)])
+    expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
   })
 
   it('is told with what it does not do where it cannot have it', async () => {

@@ -67,7 +67,7 @@ export class ClassWarnings {
     const wrappers = countWrappers(value)
     // An instance of the type would be made of the wrapper, and plain objects of the instances in it, of which no serializer hides anything.
     if (wrappers > 0 && countOf(type, await revive(plain)) < countOf(type, value) + wrappers)
-      return new UnrevivableValue(value, wrapperError(key, type))
+      return new UnrevivableValue(value, wrapperError(type))
     const checked = this.#checked.get(revive) ?? new Set()
     this.#checked.set(revive, checked)
     const unchecked = [...classes].filter((constructor) => !checked.has(constructor))
@@ -119,9 +119,9 @@ function countOf(type: AnyClass, value: unknown): number {
   return count
 }
 
-function wrapperError(key: string, type: AnyClass): MemcacheOptionError {
+function wrapperError(type: AnyClass): MemcacheOptionError {
   const { name } = type
   return new MemcacheOptionError(
-    `type: ${name} is the class of the value itself, or of the items of an array, a Map or a Set, and ${key} is a plain object that holds a ${name}: give it a class of its own with @Type of class-transformer, or use revive in place of type`,
+    `type: ${name} is the class of the value itself, or of the items of an array, a Map or a Set, but the value is a plain object with instances of ${name} in it: make it an instance of a class with @Type of class-transformer, or use revive in place of type`,
   )
 }
