@@ -3,7 +3,7 @@ import { kindOf } from './kind-of.ts'
 
 /**
  * Refuses options that there are not: a misspelt one would be ignored in silence.
- * @param hints what people write who come from elsewhere, and what it is called here.
+ * @param hints names of these options in other tools, and their names here.
  * @throws MemcacheOptionError that names the option and, where there is one, the name that was meant.
  */
 export function checkOptions(

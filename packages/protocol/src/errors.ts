@@ -133,7 +133,7 @@ export class MemcacheClosedError extends MemcacheError {
   }
 }
 
-/** An option or argument that cannot be; the message says what to write. */
+/** An unknown or invalid option or argument; the message says what to write. */
 export class MemcacheOptionError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_OPTION', message, details)

@@ -28,7 +28,7 @@ export function textOption(name: string, value: unknown): string {
   throw new MemcacheOptionError(`${name} must be text, got ${kindOf(value)}`)
 }
 
-/** @throws MemcacheOptionError for what is none of the choices. */
+/** @throws MemcacheOptionError if the value is none of the choices. */
 export function choiceOption<Choice extends string>(name: string, value: unknown, choices: readonly Choice[]): Choice {
   if (choices.includes(value as Choice)) return value as Choice
   const listed = choices.map((choice) => `'${choice}'`)

@@ -27,7 +27,7 @@ export const RequestError = {
 } as const
 
 /**
- * One parsed request of the text or meta protocol. There is one record a connection, filled anew by each line: no
+ * One parsed request of the text or meta protocol. There is one record a connection, refilled by each line: no
  * object or string is made for a request. Keys, opaques and flags are positions in `buffer`, which is only lent until
  * the request has been answered; a base64 key is decoded into `keyBuffer`.
  */
