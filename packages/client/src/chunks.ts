@@ -158,7 +158,7 @@ export class Chunks {
         keys.map((key) => this.#retrieve({ key, value: true, touchExptime, build: valueOf<Buffer> }, step)),
       )
     }
-    const found = await this.#multiGet.get(keys, step, CHUNK, CHUNKS)
+    const found = await this.#multiGet.get<string, Buffer>(keys, step, CHUNK, CHUNKS)
     // Chunks that could not be asked for are no miss.
     for (const error of found.errors.values()) throw error
     return keys.map((key) => found.get(key))
@@ -223,7 +223,7 @@ const CHUNK: ValueReader = {
   },
 }
 
-const CHUNKS = { withCas: false, build: (value: unknown): Buffer => value as Buffer }
+const CHUNKS = { withCas: false }
 
 /** A list of chunks; any other value is nothing. */
 export const LIST: ValueReader = {

@@ -116,14 +116,14 @@ export class Commands {
     keys: readonly Given[],
     options: CallOptions | undefined,
   ): Promise<MultiResult<Given, Value>> {
-    return this.#multiGet.get(keys, options, this.#values, BARE as MultiGetWish<Value>)
+    return this.#multiGet.get<Given, Value>(keys, options, this.#values, BARE)
   }
 
   /** As `getMulti`, with a result of each hit of the caller's making. */
   getsMulti<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    build: MultiGetWish<Result>['build'],
+    build: NonNullable<MultiGetWish<Result>['build']>,
   ): Promise<MultiResult<Given, Result>> {
     return this.#multiGet.get(keys, options, this.#values, { withCas: true, build })
   }
@@ -429,4 +429,4 @@ function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
 }
 
 /** The values alone. */
-const BARE: MultiGetWish<unknown> = { withCas: false, build: (value) => value }
+const BARE = { withCas: false }

@@ -21,7 +21,8 @@ import type { ValueReader } from './values/value-codec.ts'
 export interface MultiGetWish<Result> {
   /** Whether the cas uniques are wanted. */
   readonly withCas: boolean
-  build(value: unknown, clientFlags: number, casUnique: bigint): Result
+  /** Makes the result; without it, the result is the value. */
+  build?(value: unknown, clientFlags: number, casUnique: bigint): Result
 }
 
 /** A request for some of the keys: where it goes, and how it ends. */
@@ -237,7 +238,8 @@ class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Give
   }
 
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void {
-    this.result.set(given, this.wish.build(value, clientFlags, casUnique))
+    const { wish } = this
+    this.result.set(given, wish.build === undefined ? (value as Result) : wish.build(value, clientFlags, casUnique))
   }
 
   failed(given: Given, error: unknown): void {
