@@ -17,6 +17,8 @@ export default defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is waited for comes; how long it takes on a busy machine says nothing.
+    expect: { poll: { timeout: 20_000 } },
     // Many tests wait for timers and processes: three workers keep two cores busy.
     maxWorkers: 3,
   },

@@ -101,7 +101,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     expect(new Set(all).size).toBe(all.length)
     const ofUser = said.filter((message) => message.includes('an instance of User '))
     expect(ofUser).toHaveLength(1)
-    expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*give the option type: User/)
+    expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*set the option type: User/)
   })
 
   it('with type gives everybody an instance of their own, and says nothing', async () => {
@@ -206,8 +206,8 @@ describe('type', () => {
   })
 
   it.each<[LoadingOptions, string]>([
-    [{ type: 'User' as never }, 'type must be a class, or a function of what is stored, got string'],
-    [{ revive: User as never }, 'a class is given as type'],
+    [{ type: 'User' as never }, 'type must be a class, or a function of the stored value, got string'],
+    [{ revive: User as never }, 'pass a class as type'],
     [{ revive: {} as never }, 'revive must be a function'],
     [{ type: User, revive: () => 1 }, 'type and revive exclude each other'],
     [{ types: User } as never, '`types` is `type` here'],

@@ -57,7 +57,7 @@ function cities() {
 describe('two classes of one name', () => {
   it('keep the application from starting, with both places', async () => {
     await expect(open({ providers: [repository('user'), repository('order')] })).rejects.toThrow(
-      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both keep their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
+      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both store their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
     )
   })
 
@@ -232,7 +232,9 @@ describe('what Nest does not make', () => {
     await using _ = await open({ providers: [{ provide: 'value', useValue: value }] })
     await using _other = await open({ providers: [{ provide: 'value', useValue: value }, named] })
     expect(said).toEqual([
-      expect.stringMatching(/^Cities\.change evicts nothing.*'value'.*another application in this process has it/),
+      expect.stringMatching(
+        /^Cities\.change evicts nothing.*'value'.*another application in this process already uses it/,
+      ),
       expect.stringMatching(/^Cities\.change evicts nothing.*'named'.*there is no cache of the name/),
     ])
   })
@@ -301,7 +303,7 @@ describe('what Nest does not make', () => {
       await test.fetch('/')
     }
     expect(said).toEqual(
-      ['Cities', 'PerRequest'].map((name) => expect.stringMatching(`^a ${name} that Nest has not made`)),
+      ['Cities', 'PerRequest'].map((name) => expect.stringMatching(`^a ${name} that Nest has not created`)),
     )
   })
 

@@ -32,19 +32,27 @@ export interface MemcacheErrorDetails {
 /** The base of all errors of the kit; catch it to catch them all, match `code` to tell them apart. */
 export class MemcacheError extends Error {
   readonly code: MemcacheErrorCode
-  readonly server: string | undefined
-  readonly key: string | undefined
-  readonly retryable: boolean
-  readonly ambiguous: boolean
+  // Only what is known is a field of its own, so that an error prints no empty ones.
+  declare readonly server: string | undefined
+  declare readonly key: string | undefined
+  declare readonly retryable: boolean
+  declare readonly ambiguous: boolean
+
+  static {
+    Object.assign(this.prototype, { server: undefined, key: undefined, retryable: false, ambiguous: false })
+  }
 
   constructor(code: MemcacheErrorCode, message: string, details: MemcacheErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
     this.name = new.target.name
     this.code = code
-    this.server = details.server
-    this.key = details.key
-    this.retryable = details.retryable ?? false
-    this.ambiguous = details.ambiguous ?? false
+    const { server, key, retryable, ambiguous } = details
+    Object.assign(this, {
+      ...(server !== undefined && { server }),
+      ...(key !== undefined && { key }),
+      ...(retryable === true && { retryable }),
+      ...(ambiguous === true && { ambiguous }),
+    })
   }
 }
 

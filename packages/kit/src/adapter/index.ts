@@ -1,6 +1,6 @@
 /**
- * For packages that connect the kit to a framework, as memcache-ts-nestjs does: what is behind the decorators and the option checks. Not for
- * applications; it may change with each version.
+ * For packages that connect the kit to a framework, such as memcache-ts-nestjs: the implementation of the decorators
+ * and the option checks. It is not for applications, and may change in any version.
  */
 export { peekDefaultMemcache } from '../default-memcache.ts'
 export { MEMCACHE_OPTIONS } from '../memcache-options.ts'

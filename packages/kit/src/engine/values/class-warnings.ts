@@ -3,34 +3,40 @@ import { classesIn, toPlainData } from './plain-data.ts'
 import { isOfClass, isRevived } from './reviver.ts'
 import type { Reviver } from './reviver.ts'
 
-/** Classes that are made while the application runs must not fill the log. */
+/** The number of classes that are logged: classes that are created at run time must not fill the log. */
 const MAX_WARNINGS = 100
 
-/** The instances that loaders returned, by what is stored of them. */
+/** The instances that loaders returned, by the plain data that is stored for them. */
 const ORIGINALS = new WeakMap<object, unknown>()
 
-/** What a loader returned, where it has been made plain data: for functions that are given the value. */
+/**
+ * Returns the value as the loader returned it, for an option function that takes the value; the value itself if it was
+ * not converted.
+ */
 export function originalOf(value: unknown): unknown {
   return typeof value === 'object' && value !== null && ORIGINALS.has(value) ? ORIGINALS.get(value) : value
 }
 
-/** Says once for each class that its instances come back as plain objects. */
+/** Warns once per class that its instances come back as plain objects. */
 export class ClassWarnings {
   readonly #logger: Logger
   readonly #told = new Set<Function>()
-  /** The classes that a reviver was seen to make again, or was warned about. */
+  /** The classes that were checked for each reviver: it creates them, or a warning was logged. */
   readonly #checked = new WeakMap<Reviver, Set<Function>>()
 
   constructor(logger: Logger) {
     this.#logger = logger
   }
 
-  /** What a loader returned, as all callers get it. */
+  /** Returns a loaded value as all callers get it. */
   ofLoad(key: string, value: unknown): unknown {
     return toPlainData(value, (constructor) => this.#tell(constructor, key))
   }
 
-  /** What is stored by hand. Where it is read, and whether its class is made again there, is not known here. */
+  /**
+   * Returns an explicitly stored value as plain data. It warns unless one of its classes is the `type` of a cache in
+   * this process, since the readers are not known here.
+   */
   ofSet(key: string, value: unknown): unknown {
     const classes: Function[] = []
     const plain = toPlainData(value, (constructor) => classes.push(constructor))
@@ -38,7 +44,7 @@ export class ClassWarnings {
     return plain
   }
 
-  /** What a loader returned whose values are made again by `type`: warns of the classes that are not. */
+  /** Returns a loaded value as plain data, and warns about classes that its reviver does not create again. */
   async ofRevived(key: string, value: unknown, revive: Reviver): Promise<unknown> {
     const classes = new Set<Function>()
     const plain = toPlainData(value, (constructor) => void classes.add(constructor))
@@ -65,7 +71,7 @@ export class ClassWarnings {
     this.#told.add(constructor)
     const name = constructor.name === '' ? 'an instance of a class' : `an instance of ${constructor.name}`
     this.#warn(
-      `${key}: ${name} is stored as plain data, and every caller gets a plain object, on a miss as on a hit: give the option type: ${constructor.name || 'the class'}, or revive, or return plain data`,
+      `${key}: ${name} is stored as plain data, and every caller gets a plain object, on a miss as on a hit: set the option type: ${constructor.name || 'the class'}, or revive, or return plain data`,
     )
   }
 

@@ -5,23 +5,24 @@ import type { BatchLoader } from '../load/read-through-many.ts'
 import type { ClassWarnings } from './class-warnings.ts'
 import type { Reviver } from './reviver.ts'
 
-/** How values are loaded, stored as plain data, and made again. */
+/** How values are loaded, stored as plain data, and revived. */
 interface Revival<Load, Found, Discarded extends readonly unknown[]> {
-  /** For warnings. */
+  /** The name in warnings. */
   readonly name: string
   readonly revive: Reviver
   readonly classes: ClassWarnings
-  /** What is stored, loaded where it is not. */
+  /** Returns the stored value, or loads it. */
   readonly getOrSet: (load: Load) => Promise<Found>
-  /** Takes away what is stored and cannot be read. */
+  /** Deletes stored values that cannot be revived. */
   readonly discard: (error: unknown, ...which: Discarded) => Promise<unknown>
 }
 
 const NOTHING = Symbol('nothing')
 
 /**
- * A value that is stored as plain data, made for this caller. What its reviver cannot read is loaded again.
- * @throws what the reviver throws for a value that was just loaded.
+ * Returns a value that is stored as plain data, revived for this caller. A stored value that its reviver refuses is
+ * loaded again.
+ * @throws the reviver's error for a value that was just loaded.
  */
 export async function revivedValue(
   load: Loader<unknown>,
@@ -36,14 +37,14 @@ export async function revivedValue(
   try {
     return await revive(stored)
   } catch (error) {
-    // Every caller's value is a copy.
+    // The values are compared by content, since every caller's value is a copy.
     if (isDeepStrictEqual(stored, loaded)) throw error
     await discard(error)
   }
   return revive(await getOrSet(loader))
 }
 
-/** As `revivedValue`, for many at once. */
+/** Like `revivedValue`, for many values. */
 export async function revivedValues<Id>(
   ids: readonly Id[],
   load: BatchLoader<Id, unknown>,
@@ -65,7 +66,7 @@ export async function revivedValues<Id>(
     try {
       values.set(id, await revive(stored))
     } catch (error) {
-      // Its place among the others.
+      // Keeps its position among the others.
       values.set(id, undefined)
       failed.push(id)
       reason = error
@@ -81,7 +82,7 @@ export async function revivedValues<Id>(
   return values
 }
 
-/** A loader of many that are stored as plain data. */
+/** Wraps a batch loader whose values are stored as plain data. */
 export function revivedBatchLoader<Id, Value>(
   path: string,
   load: BatchLoader<Id, Value>,
