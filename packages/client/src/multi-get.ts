@@ -81,7 +81,7 @@ export class MultiGet {
     this.#timeoutMs = timeoutMs
   }
 
-  /** The hits; rejects only when nothing was answered at all. */
+  /** The hits. Rejects only if all requests failed. */
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
@@ -112,7 +112,7 @@ export class MultiGet {
     return result
   }
 
-  /** Sends the requests for the keys; keys that are bytes are asked for one by one. */
+  /** Sends the requests for the keys. Each key that is bytes has a request of its own. */
   #ask<Given extends ClientKey, Result>(call: MultiGetCall<Given, Result>): Request<Given>[] {
     const { options } = call
     const dispatcher = this.#dispatcher
@@ -155,7 +155,7 @@ export class MultiGet {
     }
   }
 
-  /** A key that cannot be costs the others nothing. */
+  /** The key on the wire. An invalid key is an entry in the errors, and costs the others nothing. */
   #wireKeyOf<Given extends ClientKey>(key: Given, call: MultiGetCall<Given, unknown>): WireKey | undefined {
     try {
       return this.#dispatcher.wireKey(key)
@@ -202,7 +202,7 @@ export class MultiGet {
 interface SingleKey<Given> {
   readonly given: Given
   readonly wireKey: WireKey
-  /** Whether a meta command is used, which tells a lease that nobody has filled from an empty value. */
+  /** Whether a meta command is used, which tells an unfilled lease from an empty value. */
   readonly isExact: boolean
 }
 
@@ -212,7 +212,7 @@ interface Hit {
   readonly casUnique: bigint
 }
 
-/** A hit's value in a box: it may be a stored `undefined`. A lease that nobody has filled is a miss. */
+/** A hit's value in an object, since the value may be a stored `undefined`. An unfilled lease is a miss. */
 function hitOf(item: ItemResponse, value: unknown): Hit | undefined {
   const isUnfilled = value === undefined && (item.won || item.lost) && item.size === 0
   if (!item.isFound || isUnfilled) return undefined
