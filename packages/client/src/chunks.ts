@@ -77,7 +77,9 @@ export class Chunks {
   async touch(list: ChunkList, exptime: number, options: StepOptions): Promise<boolean> {
     const step = onOwnServer(options)
     for (const keys of list.rounds(ROUND)) {
-      const found = await Promise.all(keys.map((key) => this.#retrieve(key, false, exptime, step, isFound)))
+      const found = await Promise.all(
+        keys.map((key) => this.#retrieve({ key, value: false, touchExptime: exptime, build: isFound }, step)),
+      )
       if (found.includes(false)) return false
     }
     return true
@@ -93,7 +95,9 @@ export class Chunks {
 
   /** Lets the chunks of a value that was replaced expire soon. */
   retire(list: ChunkList): void {
-    this.#cleanUp(list, (key, step) => this.#retrieve(key, false, REPLACED_SECONDS, step, ignore))
+    this.#cleanUp(list, (key, step) =>
+      this.#retrieve({ key, value: false, touchExptime: REPLACED_SECONDS, build: ignore }, step),
+    )
   }
 
   /**
@@ -108,7 +112,11 @@ export class Chunks {
       const operation =
         typeof wireKey === 'string'
           ? new MultiGetOperation<WireKey>(sink, LIST, () => resolve(found), reject)
-          : new RetrievalOperation(wireKey, { value: true }, '', LIST, valueOf<ChunkList>, resolve, reject)
+          : new RetrievalOperation(
+              { wireKey, name: '', request: { value: true }, reader: LIST, build: valueOf<ChunkList> },
+              resolve,
+              reject,
+            )
       if (operation instanceof MultiGetOperation) operation.add(wireKey as string, wireKey)
       // Repeated on another connection, it would read what was stored later.
       operation.mayRepeat = false
@@ -146,7 +154,9 @@ export class Chunks {
     touchExptime: number | undefined,
   ): Promise<(Buffer | undefined)[]> {
     if (touchExptime !== undefined) {
-      return Promise.all(keys.map((key) => this.#retrieve(key, true, touchExptime, step, valueOf<Buffer>)))
+      return Promise.all(
+        keys.map((key) => this.#retrieve({ key, value: true, touchExptime, build: valueOf<Buffer> }, step)),
+      )
     }
     const found = await this.#multiGet.get(keys, step, CHUNK, CHUNKS)
     // Chunks that could not be asked for are no miss.
@@ -158,7 +168,11 @@ export class Chunks {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
       this.#dispatcher.send(
-        new StoreOperation(wireKey, 'set', chunk, ClientFlags.bytes, exptime, undefined, key, ignore, resolve, reject),
+        new StoreOperation(
+          { wireKey, name: key, mode: 'set', bytes: chunk, clientFlags: ClientFlags.bytes, exptime, build: ignore },
+          resolve,
+          reject,
+        ),
         wireKey,
         step,
       )
@@ -172,17 +186,11 @@ export class Chunks {
     })
   }
 
-  #retrieve<Result>(
-    key: string,
-    value: boolean,
-    touchExptime: number,
-    step: StepOptions,
-    build: (item: ItemResponse, value: unknown) => Result,
-  ): Promise<Result> {
+  #retrieve<Result>({ key, value, touchExptime, build }: ChunkRead<Result>, step: StepOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
       const request = { value, touchExptime }
-      const operation = new RetrievalOperation(wireKey, request, key, CHUNK, build, resolve, reject)
+      const operation = new RetrievalOperation({ wireKey, name: key, request, reader: CHUNK, build }, resolve, reject)
       this.#dispatcher.send(operation, wireKey, step)
     })
   }
@@ -196,6 +204,14 @@ export class Chunks {
     this.#cleanups.add(cleanup)
     void cleanup.finally(() => this.#cleanups.delete(cleanup))
   }
+}
+
+/** A chunk whose lifetime is set, and that is read if its value is wanted. */
+interface ChunkRead<Result> {
+  readonly key: string
+  readonly value: boolean
+  readonly touchExptime: number
+  readonly build: (item: ItemResponse, value: unknown) => Result
 }
 
 /** The bytes of a chunk, as they are. A list of chunks, or whatever else lies there, is none. */

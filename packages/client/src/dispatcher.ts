@@ -189,7 +189,7 @@ function identity({ name, ip }: ServerAddress): string {
 /** @throws MemcacheError when the server cannot be asked now. */
 function checkOpen(connection: Connection, key: Key | undefined): void {
   const refusal = connection.refusal()
-  if (refusal !== undefined) throw errorForKey(refusal, key === undefined ? undefined : joinKey(key), false)
+  if (refusal !== undefined) throw errorForKey(refusal, { key: key === undefined ? undefined : joinKey(key) })
 }
 
 /** Where a connection was silent for a whole timeout, the others have this part of one to show that theirs are not dead. */

@@ -6,8 +6,7 @@ import { checkCall, deadlineOf, reasonOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
-import type { ServerPool } from './dispatcher.ts'
-import type { Dispatcher } from './dispatcher.ts'
+import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { nameOf, nameOrKindOf } from './client-key.ts'
 import type { KeyOrder } from './key-order.ts'
 import { KEYS_PER_REQUEST } from './operations/key-list-operation.ts'
@@ -90,7 +89,8 @@ export class MultiGet {
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
     if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const askAgain = (given: Given): Promise<void> => this.#askOne(given, this.#dispatcher.wireKey(given), call, true)
+    const askAgain = (given: Given): Promise<void> =>
+      this.#askOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
     const call = new MultiGetCall({ keys, options, reader, wish, askAgain })
     const requests = this.#ask(call)
     let failures = 0
@@ -170,7 +170,7 @@ export class MultiGet {
     wireKey: WireKey,
     call: MultiGetCall<Given, unknown>,
   ): Promise<unknown> {
-    const ask = (): Promise<void> => this.#askOne(key, wireKey, call, false)
+    const ask = (): Promise<void> => this.#askOne(call, { given: key, wireKey, isExact: false })
     if (!this.#order.isBusy(wireKey)) return ask()
     return new Promise((resolve, reject) => {
       const deadline = deadlineOf(startCall(call.options, this.#timeoutMs))!
@@ -178,22 +178,15 @@ export class MultiGet {
     })
   }
 
-  /** @param exactly by a meta command, which tells a lease that nobody has filled from an empty value. */
   #askOne<Given extends ClientKey>(
-    given: Given,
-    wireKey: WireKey,
     call: MultiGetCall<Given, unknown>,
-    exactly: boolean,
+    { given, wireKey, isExact }: SingleKey<Given>,
   ): Promise<void> {
     const { options, reader, wish } = call
-    const request = { value: true, casUnique: wish.withCas, details: exactly || typeof wireKey !== 'string' }
+    const request = { value: true, casUnique: wish.withCas, details: isExact || typeof wireKey !== 'string' }
     return new Promise<Hit | undefined>((resolve, reject) => {
       const operation = new RetrievalOperation(
-        wireKey,
-        { ...request, unreadable: 'error' },
-        nameOf(given),
-        reader,
-        hitOf,
+        { wireKey, name: nameOf(given), request: { ...request, unreadable: 'error' }, reader, build: hitOf },
         resolve,
         reject,
       )
@@ -202,6 +195,14 @@ export class MultiGet {
       if (hit !== undefined) call.hit(given, hit.value, hit.clientFlags, hit.casUnique)
     })
   }
+}
+
+/** A key that is read by a request of its own. */
+interface SingleKey<Given> {
+  readonly given: Given
+  readonly wireKey: WireKey
+  /** Whether a meta command is used, which tells a lease that nobody has filled from an empty value. */
+  readonly isExact: boolean
 }
 
 interface Hit {

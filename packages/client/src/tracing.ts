@@ -27,6 +27,15 @@ export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
 /** For any tracer; nothing is made while nobody listens. */
 export const operationChannel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
+/** An operation as subscribers are told of it: on a key, on several, or on servers. */
+interface TracedCall<Options extends CallOptions> {
+  /** The method's name. */
+  readonly operation: string
+  readonly key?: ClientKey | undefined
+  readonly keys?: readonly ClientKey[]
+  readonly options: Options | undefined
+}
+
 /**
  * The way of every operation into the client: past those who listen, and, where servers are still being found, after that. A
  * subscriber that throws disturbs nothing: Node reports its exception as uncaught.
@@ -47,29 +56,24 @@ export class Tracing {
    * @param begin is handed the options of the call, less the time that it has waited.
    */
   run<Result, Options extends CallOptions>(
-    operation: string,
-    keys: ClientKey | readonly ClientKey[] | undefined,
-    options: Options | undefined,
+    call: TracedCall<Options>,
     begin: (options: Options | undefined) => Promise<Result>,
-    many = false,
   ): Promise<Result> {
-    if (!this.#opening.isOpen) return this.#afterOpening(operation, keys, options, begin, many)
+    const { operation, key, options } = call
+    if (!this.#opening.isOpen) return this.#afterOpening(call, begin)
     if (!operationChannel.hasSubscribers) return beginOrReject(begin, options)
-    const list = keys === undefined ? [] : ((many ? keys : [keys]) as readonly ClientKey[])
-    const context: OperationContext = { operation, keys: namesOf(list), server: this.#serverOf(list, options) }
+    const { keys = key === undefined ? [] : [key] } = call
+    const context: OperationContext = { operation, keys: namesOf(keys), server: this.#serverOf(keys, options) }
     return operationChannel.tracePromise(() => beginOrReject(begin, options), context)
   }
 
   async #afterOpening<Result, Options extends CallOptions>(
-    operation: string,
-    keys: ClientKey | readonly ClientKey[] | undefined,
-    options: Options | undefined,
+    call: TracedCall<Options>,
     begin: (options: Options | undefined) => Promise<Result>,
-    many: boolean,
   ): Promise<Result> {
-    const step = startCall(options, this.#defaultTimeoutMs)
+    const step = startCall(call.options, this.#defaultTimeoutMs)
     await this.#opening.pass(step.deadline!)
-    return this.run(operation, keys, step as Options, begin, many)
+    return this.run({ ...call, options: step as Options }, begin)
   }
 
   #serverOf(keys: readonly ClientKey[], options: CallOptions | undefined): OperationContext['server'] {

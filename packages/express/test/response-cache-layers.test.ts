@@ -9,7 +9,8 @@ import helmet from 'helmet'
 import onHeaders from 'on-headers'
 import responseTime from 'response-time'
 import { describe, expect, it } from 'vitest'
-import { cacheResponse } from '../src/index.ts'
+import type { Memcache } from 'memcache-ts'
+import { cacheResponse, MemcacheStore, memcacheSession, rateLimit } from '../src/index.ts'
 import { openSite } from './cache-areas/open-site.ts'
 import { EXPRESSES, listen, TestFleet } from './open-app.ts'
 
@@ -24,12 +25,14 @@ const stamp: RequestHandler = (request, response, next) => {
   next()
 }
 
-const MIDDLEWARES: Record<string, () => RequestHandler> = {
+const MIDDLEWARES: Record<string, (cache: Memcache) => RequestHandler> = {
   compression: () => compression({ threshold: 0 }) as RequestHandler,
   stamp: () => stamp,
   responseTime: () => responseTime() as RequestHandler,
   helmet: () => helmet(),
   cors: () => cors(),
+  session: (cache) => memcacheSession({ secret: 'of the tests', store: new MemcacheStore({ cache }) }),
+  limit: (cache) => rateLimit({ perMinute: 1_000_000, cache, key: () => 'everybody' }),
 }
 
 const HANDLERS: Record<string, RequestHandler> = {
@@ -56,9 +59,10 @@ describe.each(EXPRESSES)('middleware around the cache, on %s', (_name, create) =
     for (const [what, handler] of Object.entries(HANDLERS)) {
       await using fleet = new TestFleet()
       const app: Express = create()
-      for (const name of outside) app.use(MIDDLEWARES[name]!())
-      app.use(cacheResponse({ ttlSeconds: 60, cache: fleet.cache() }))
-      for (const name of inside) app.use(MIDDLEWARES[name]!())
+      const cache = fleet.cache()
+      for (const name of outside) app.use(MIDDLEWARES[name]!(cache))
+      app.use(cacheResponse({ ttlSeconds: 60, cache }))
+      for (const name of inside) app.use(MIDDLEWARES[name]!(cache))
       let calls = 0
       app.use((request, response, next) => {
         calls++
@@ -140,6 +144,9 @@ const CHANGING = new Set([
   'transfer-encoding',
   'connection',
   'keep-alive',
+  // What limits say is about the one request, and is never stored.
+  'ratelimit',
+  'ratelimit-policy',
 ])
 
 async function rawGet(port: number, headers: Record<string, string>) {

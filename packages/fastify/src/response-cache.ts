@@ -2,9 +2,13 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Ttl } from 'memcache-ts'
 import { openNodeStream, ResponseCache, toHandlerOptions, VirtualResponse, writeBody } from 'memcache-ts/http'
-import type { BodySource, HandlerOptions } from 'memcache-ts/http'
+import type { BodySource, HandlerOptions, Purge } from 'memcache-ts/http'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+    purgeResponses: Purge
+  }
   interface FastifyContextConfig {
     /** How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a lifetime; `false`: not at all. */
     cacheResponse?: Ttl | CacheResponsesOptions | false | undefined
@@ -33,6 +37,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
   const ofAll = routeCache('cacheResponses', options)
   const ofRoutes = new Map<object, RouteCache | false>()
   app.decorateRequest(RUNNING, null)
+  app.decorate('purgeResponses', ofAll.responses.purge)
 
   // Wrong options are told when the route is added.
   app.addHook('onRoute', ({ url, config }) => {
@@ -100,7 +105,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
   function ofRoute(url: string | undefined, own: Ttl | CacheResponsesOptions): RouteCache {
     return routeCache('cacheResponses', {
       ...options,
-      ...toHandlerOptions<FastifyRequest>(`config.cacheResponse of ${url}`, own),
+      ...toHandlerOptions<CacheResponsesOptions>(`config.cacheResponse of ${url}`, own),
     })
   }
 
@@ -117,7 +122,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
 }
 
 function routeCache(owner: string, options: Ttl | CacheResponsesOptions): RouteCache {
-  const { tags, key, condition, ...shared } = toHandlerOptions(owner, options)
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponsesOptions>(owner, options)
   return { responses: new ResponseCache(shared), tags, key, condition }
 }
 

@@ -100,3 +100,46 @@ it('is isolated without a cache too', async () => {
   expect(one).toEqual(kept)
   expect(new Set([one, two, kept]).size).toBe(3)
 })
+
+describe('a value that memcached would not bring back as it is', () => {
+  class Marks extends Uint8Array {}
+  const odd: Readonly<Record<string, () => unknown>> = {
+    'an array with a hole': () => [1, , 3], // oxlint-disable-line no-sparse-arrays -- it is what this is about
+    'an array with a property': () => Object.assign([1, 2], { total: 3 }),
+    'an object with a symbol as a key': () => ({ [Symbol.for('note')]: 1, a: 1 }),
+    'one of those within another value': () => ({ rows: new Map([['a', Object.assign([1], { more: true })]]) }),
+    arguments: () =>
+      (function () {
+        return arguments // oxlint-disable-line prefer-rest-params -- it is what this is about
+      })(),
+    'a typed array of a subclass': () => new Marks([1, 2]),
+    'what toJSON makes of it': () => ({ toJSON: () => 'text' }),
+    'a NaN': () => Number.NaN,
+  }
+  const ways = {
+    getOrSet: {},
+    'with tags': { tags: ['tag'] },
+    'with a reviver': { revive: (stored: unknown) => stored },
+    'loaded fresh': { forceFresh: true },
+  }
+
+  describe.each(Object.keys(odd))('%s', (kind) => {
+    it.each(Object.keys(ways) as (keyof typeof ways)[])('is the same for every caller: %s', async (way) => {
+      for (const l1 of [false, true]) {
+        await using test = await openCache({ l1 })
+        const make = odd[kind]!
+        const get = (): Promise<unknown> => test.cache.getOrSet('key', make, ways[way])
+        const together = await Promise.all([get(), get(), get()])
+        const later = [await get(), await get()]
+        await test.server.stop()
+        const alone = await test.cache.getOrSet('another key', make)
+        const [first, ...others] = [...together, ...later, alone]
+        for (const other of others) {
+          expect(other).toStrictEqual(first)
+          if (typeof first === 'object')
+            expect(Reflect.ownKeys(other as object)).toEqual(Reflect.ownKeys(first as object))
+        }
+      }
+    })
+  })
+})

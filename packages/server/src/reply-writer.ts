@@ -114,6 +114,11 @@ export class ReplyWriter {
     return this.#store.isPinned(item) || this.#sending.subarray(0, this.#sendingCount).includes(item)
   }
 
+  /** The items of the replies so far count as sent, but for large values, which are sent from where they are stored. */
+  forgetItems(): void {
+    this.#sendingCount = 0
+  }
+
   /** An item's value and the line end behind it. */
   appendValue(item: number): void {
     this.appendValueBytes(item)

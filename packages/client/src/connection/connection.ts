@@ -183,7 +183,8 @@ export class Connection implements ResponseSink {
     try {
       await this.#askVersion(timeoutMs)
     } catch (error) {
-      if (error instanceof MemcacheTimeoutError && this.#reader === reader) this.#giveUp(error, true)
+      if (error instanceof MemcacheTimeoutError && this.#reader === reader)
+        this.#giveUp({ reason: error, isSilent: true })
     }
   }
 
@@ -225,7 +226,7 @@ export class Connection implements ResponseSink {
     // Where it is tried in the background, nobody waits for it.
     if (this.#state === 'down') {
       this.#connectTimer?.unref()
-      this.#link.keepAlive(false)
+      this.#link.unref()
     }
   }
 
@@ -380,7 +381,7 @@ export class Connection implements ResponseSink {
   }
 
   /** No answer in time: those who have more of it go on waiting, on this connection, and others get a new one. */
-  #giveUp(reason: MemcacheError, isSilent: boolean): void {
+  #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
     if (this.#pending.isAwaited) {
       this.#closing = true
       this.#observer.retired(reason, isSilent)
@@ -413,7 +414,7 @@ export class Connection implements ResponseSink {
 
   /** What follows an operation's place in a queue. */
   #took(deadline: number, callers: number): void {
-    if (this.#pending.addCallers(callers)) this.#link?.keepAlive(true)
+    if (this.#pending.addCallers(callers)) this.#link?.ref()
     if (deadline < this.#deadlines.deadline) this.#deadlines.by(deadline)
     if (this.#state === 'ready') {
       if (!this.#flushScheduled) this.#scheduleFlush()
@@ -434,7 +435,7 @@ export class Connection implements ResponseSink {
       const { key } = operation
       operation.fail(
         error instanceof MemcacheError
-          ? errorForKey(error, key, false)
+          ? errorForKey(error, { key })
           : new MemcacheOptionError(`the request cannot be written: ${messageOf(error)}`, { key, cause: error }),
       )
       return false
@@ -503,7 +504,7 @@ export class Connection implements ResponseSink {
 
   /** Nobody waits: the connection no longer keeps the process alive. */
   #rest(): void {
-    this.#link?.keepAlive(false)
+    this.#link?.unref()
     if (this.#drain.isAwaited) this.#drain.end()
   }
 
@@ -533,6 +534,6 @@ export class Connection implements ResponseSink {
     const { next, reason, isSilent } = this.#pending.expire(performance.now(), this.#lastReceived)
     if (next < Infinity) this.#deadlines.by(next)
     if (this.#closing) this.#endDrainUnlessAwaited()
-    else if (reason !== undefined) this.#giveUp(reason, isSilent)
+    else if (reason !== undefined) this.#giveUp({ reason, isSilent })
   }
 }

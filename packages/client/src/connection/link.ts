@@ -60,12 +60,14 @@ export class Link {
     if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream, this.#copiesOnWrite)
   }
 
-  /** Sets whether the stream keeps the process alive. One of the caller's making decides that itself. */
-  keepAlive(isNeeded: boolean): void {
-    const stream = this.#stream
-    if (!(stream instanceof Socket)) return
-    if (isNeeded) stream.ref()
-    else stream.unref()
+  /** The stream keeps the process alive, unless it is one of the caller's making, which decides that itself. */
+  ref(): void {
+    if (this.#stream instanceof Socket) this.#stream.ref()
+  }
+
+  /** The stream does not keep the process alive. */
+  unref(): void {
+    if (this.#stream instanceof Socket) this.#stream.unref()
   }
 
   /** Ends the stream, and tells nothing more. */

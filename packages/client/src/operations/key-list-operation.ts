@@ -155,7 +155,7 @@ export class GetBatch extends KeyListOperation {
   override fail(error: unknown): void {
     if (!this.settle()) return
     for (const call of all(this.#calls)) {
-      if (!call.settled) call.fail(error instanceof MemcacheError ? errorForKey(error, call.name, false) : error)
+      if (!call.settled) call.fail(error instanceof MemcacheError ? errorForKey(error, { key: call.name }) : error)
     }
   }
 

@@ -116,6 +116,12 @@ export interface Expiry {
   readonly isSilent: boolean
 }
 
+interface TimeoutOf {
+  readonly key?: string | undefined
+  readonly timeoutMs: number
+  readonly ambiguous?: boolean
+}
+
 /** What waits on a connection: the operations that were written, in the order of their responses, and those that the handshake holds back. */
 export class PendingOperations {
   readonly #server: string
@@ -230,7 +236,7 @@ export class PendingOperations {
     this.failWritten(error)
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
       this.#left(operation)
-      if (!operation.settled) operation.fail(errorForKey(error, operation.key, false))
+      if (!operation.settled) operation.fail(errorForKey(error, { key: operation.key }))
     }
   }
 
@@ -250,15 +256,15 @@ export class PendingOperations {
     let isSilent = false
     for (const operation of this.#unwritten) {
       if (operation.settled) continue
-      if (operation.deadline <= now) operation.expire(now, (key, ms) => this.#timeout(key, ms, false))
+      if (operation.deadline <= now) operation.expire(now, (key, timeoutMs) => this.#timeout({ key, timeoutMs }))
       if (!operation.settled) next = Math.min(next, operation.deadline)
     }
     for (const operation of this.#written) {
       if (operation.deadline <= now) {
-        operation.expire(now, (key, ms) => this.#timeout(key, ms, operation.writes))
+        operation.expire(now, (key, timeoutMs) => this.#timeout({ key, timeoutMs, ambiguous: operation.writes }))
         const silentMs = now - Math.max(lastReceived, operation.sentAt)
         if (silentMs >= this.#timeoutMs) isSilent = true
-        if (isSilent || operation.isOverdue) reason ??= this.#timeout(undefined, operation.timeoutMs, false)
+        if (isSilent || operation.isOverdue) reason ??= this.#timeout({ timeoutMs: operation.timeoutMs })
         if (operation.settled) {
           operation.isOverdue = true
           operation.deadline = now + Math.max(this.#timeoutMs, operation.timeoutMs)
@@ -277,10 +283,10 @@ export class PendingOperations {
   #failOne(operation: Operation, error: MemcacheError): void {
     this.#left(operation)
     // Whether a write was carried out, nobody knows.
-    if (!operation.settled) operation.fail(errorForKey(error, operation.key, operation.writes))
+    if (!operation.settled) operation.fail(errorForKey(error, { key: operation.key, ambiguous: operation.writes }))
   }
 
-  #timeout(key: string | undefined, timeoutMs: number, ambiguous: boolean): MemcacheTimeoutError {
+  #timeout({ key, timeoutMs, ambiguous = false }: TimeoutOf): MemcacheTimeoutError {
     const server = this.#server
     return new MemcacheTimeoutError(`${server} did not answer in ${timeoutMs} ms`, { server, key, ambiguous })
   }

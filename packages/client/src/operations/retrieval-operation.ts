@@ -28,6 +28,17 @@ export interface RetrievalRequest {
   readonly unreadable?: 'error' | 'miss' | undefined
 }
 
+/** An item to be read: how, and what becomes of the response. */
+export interface Retrieval<Result> {
+  readonly wireKey: WireKey
+  /** The key, for errors. */
+  readonly name: string
+  readonly request: RetrievalRequest
+  readonly reader: ValueReader
+  /** Makes the result of the response; what it throws fails the operation. */
+  readonly build: (item: ItemResponse, value: unknown) => Result
+}
+
 /** One item, or what is known of it. */
 export class RetrievalOperation<Result = unknown> extends Operation {
   readonly kind = 'retrieval'
@@ -38,17 +49,12 @@ export class RetrievalOperation<Result = unknown> extends Operation {
   readonly #resolve: (result: Result | Promise<Result>) => void
   #value: unknown
 
-  /** @param build makes the result of the answer; what it throws fails the operation. */
   constructor(
-    wireKey: WireKey,
-    request: RetrievalRequest,
-    key: string,
-    reader: ValueReader,
-    build: (item: ItemResponse, value: unknown) => Result,
+    { wireKey, name, request, reader, build }: Retrieval<Result>,
     resolve: (result: Result | Promise<Result>) => void,
     reject: (error: unknown) => void,
   ) {
-    super(key, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
+    super(name, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
     // What is asked with the details may have taken the right to recache a stale item.
     if (request.recacheSeconds !== undefined || request.details === true) this.mayRepeat = false
     this.wireKey = wireKey

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ttl } from 'memcache-ts-protocol'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
+import type { Purge } from './purge.ts'
 import { ResponseCache } from './response-cache.ts'
 import { VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
@@ -17,6 +18,13 @@ export type FetchHandler<Rest extends readonly unknown[]> = (
   ...rest: Rest
 ) => Response | Promise<Response>
 
+/** What `cacheFetch` returns. */
+export interface CachedFetch<Rest extends readonly unknown[]> {
+  (request: Request, ...rest: Rest): Promise<Response>
+  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  readonly purge: Purge
+}
+
 /**
  * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`: `app.fetch` of Hono, handlers of tRPC, Yoga,
  * React Router and others. GET and HEAD are answered from the cache; a request that changes something invalidates what is stored of its URL. Responses
@@ -31,11 +39,11 @@ export type FetchHandler<Rest extends readonly unknown[]> = (
 export function cacheFetch<Rest extends readonly unknown[]>(
   handler: FetchHandler<Rest>,
   options: Ttl | CacheFetchOptions = {},
-): (request: Request, ...rest: Rest) => Promise<Response> {
-  const { tags, key, condition, ...shared } = toHandlerOptions('cacheFetch', options)
+): CachedFetch<Rest> {
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheFetchOptions>('cacheFetch', options)
   const responses = new ResponseCache(shared)
 
-  return async (request, ...rest) => {
+  const cached = async (request: Request, ...rest: Rest): Promise<Response> => {
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (isRead && condition !== undefined && !condition(request)) return handler(request, ...rest)
     const virtual = new VirtualRequest(request)
@@ -88,6 +96,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
       return undefined
     }
   }
+  return Object.assign(cached, { purge: responses.purge })
 }
 
 /** The host of a request's `Host` field, where its URL names another one: handlers see both. */

@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Ttl } from 'memcache-ts-protocol'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
+import type { Purge } from './purge.ts'
 import { ResponseCache } from './response-cache.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */
@@ -13,6 +14,13 @@ type AnyResponse = ServerResponse | Http2ServerResponse
 
 /** Options of `cacheHandler`. */
 export type CacheHandlerOptions<Request extends AnyRequest = IncomingMessage> = HandlerOptions<Request>
+
+/** What `cacheHandler` returns. */
+export interface CachedHandler<Request, Response> {
+  (request: Request, response: Response): void
+  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  readonly purge: Purge
+}
 
 /**
  * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler for `createServer`, `createSecureServer`
@@ -27,8 +35,8 @@ export function cacheHandler<
 >(
   handler: (request: Request, response: Response) => unknown,
   options: Ttl | CacheHandlerOptions<Request> = {},
-): (request: Request, response: Response) => void {
-  const { tags, key, condition, ...shared } = toHandlerOptions('cacheHandler', options)
+): CachedHandler<Request, Response> {
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheHandlerOptions<Request>>('cacheHandler', options)
   const responses = new ResponseCache(shared)
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has what is used of these.
@@ -60,5 +68,5 @@ export function cacheHandler<
         })
       })
   }
-  return cached
+  return Object.assign(cached, { purge: responses.purge })
 }

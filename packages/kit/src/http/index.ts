@@ -1,7 +1,9 @@
 export { cacheFetch } from './cache-fetch.ts'
-export type { CacheFetchOptions, FetchHandler } from './cache-fetch.ts'
+export type { CachedFetch, CacheFetchOptions, FetchHandler } from './cache-fetch.ts'
+export { purgeHandler } from './purge.ts'
+export type { Purge, PurgeHandlerOptions } from './purge.ts'
 export { cacheHandler } from './cache-handler.ts'
-export type { CacheHandlerOptions } from './cache-handler.ts'
+export type { CachedHandler, CacheHandlerOptions } from './cache-handler.ts'
 // For adapters to frameworks that do not write to a response of node:http.
 export { toHandlerOptions } from './handler-options.ts'
 export type { HandlerOptions } from './handler-options.ts'

@@ -35,6 +35,11 @@ export interface ResponseCacheOptions {
   ignoreQuery?: readonly string[] | undefined
   /** Cookies that make no difference, or `true` for all: the handler gets none of them. Default: a request with cookies is not answered from the cache. */
   ignoreCookies?: boolean | readonly string[] | undefined
+  /**
+   * Whether what is stored can be purged by wildcards, as `purge('/cities/*')`: each directory of a path is then a tag, of which the first eight count, and the generation of
+   * each is read for a hit. Default false.
+   */
+  wildcards?: boolean | undefined
   /** Whether clients may ask for newer responses by `Cache-Control: no-cache`, `max-age` and the like. Default true. */
   requestDirectives?: boolean | undefined
   /**
@@ -57,6 +62,7 @@ export const RESPONSE_CACHE_OPTIONS = [
   'sortQuery',
   'ignoreQuery',
   'ignoreCookies',
+  'wildcards',
   'requestDirectives',
   'targetedFields',
   'cache',
@@ -93,6 +99,7 @@ export interface ResolvedResponseCache {
   readonly targetedFields: readonly string[]
   readonly vary: readonly string[]
   readonly maxBytes: number
+  readonly hasWildcards: boolean
   readonly honoursRequests: boolean
   readonly varyRules: VaryRules
   readonly rules: KeyRules
@@ -102,6 +109,7 @@ export interface ResolvedResponseCache {
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
+  const { wildcards = false } = options
   const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
@@ -115,6 +123,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
+    hasWildcards: wildcards,
     honoursRequests: requestDirectives,
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
     rules: {

@@ -29,8 +29,13 @@ import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness
 import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
-import { invalidateOnSuccess, urlTags } from './unsafe-requests.ts'
+import { directoryTags, tagsOfPattern } from './purge.ts'
+import { SearchRules } from './records/search-rules.ts'
+import { invalidateOnSuccess } from './unsafe-requests.ts'
 import { preferredLanguage } from './policy/preferences.ts'
+import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
+import type { SearchRule } from './policy/no-vary-search.ts'
+import { urlTags } from './policy/url-tags.ts'
 import { variantOf } from './policy/vary.ts'
 import { Waiting } from './waiting.ts'
 
@@ -42,6 +47,8 @@ interface Found {
   readonly old: StoredResponse | undefined
 }
 
+/** Methods that change nothing, besides GET and HEAD (RFC 9110, section 9.2.1; RFC 10008). */
+const SAFE_METHODS: ReadonlySet<string> = new Set(['OPTIONS', 'TRACE', 'QUERY', 'PROPFIND', 'REPORT', 'SEARCH'])
 /** How long nobody waits for another's answer where one could not be stored. */
 const PASS_SECONDS = 10
 /** How often a request waits again after an answer that was broken off. */
@@ -70,7 +77,7 @@ export class ResponseCache {
   readonly #uncached = new WeakSet<IncomingMessage>()
 
   /** Runs in the background, by their requests. */
-  readonly #background = new WeakMap<IncomingMessage, HandlerRun>()
+  readonly #background = new WeakMap<IncomingMessage, { readonly run: HandlerRun; readonly lookup: ResponseLookup }>()
   /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
   readonly #alone = new LRUCache<string, number>({ max: MAX_REMEMBERED })
 
@@ -86,11 +93,13 @@ export class ResponseCache {
   readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #store: ResponseStore
+  readonly #searchRules: SearchRules
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
+    this.#searchRules = new SearchRules(() => engineOf(this.cache), this.#nowMs)
     this.#store = new ResponseStore(this.#resolved.vary, this.#nameOf, this.#nowMs)
     // How long a handler may take is the application's.
     const loading = resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS)
@@ -122,7 +131,10 @@ export class ResponseCache {
     if (reason !== undefined) return forward(response, { hit: false, forward: 'bypass', detail: reason })
     const directives = requestDirectives(request.headers, honoursRequests)
     if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
-    const key = ownKeyText('http', this.#keyParts(exchange))
+    // Only a query can have parts that make no difference.
+    const hasQuery = exchange.key === undefined && url.includes('?')
+    const searchRule = hasQuery ? await this.#searchRules.of(exchange) : undefined
+    const key = ownKeyText('http', this.#keyParts(exchange, searchRule))
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const engine = engineOf(this.cache)
@@ -134,10 +146,25 @@ export class ResponseCache {
       directives,
       purpose: purposeOf(request),
       varyRules: this.#resolved.varyRules,
+      searchRule,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
-      tagKeys: [...new Set([...urlTags(url), ...(exchange.tags ?? [])])].map((tag) => engine.tagKey(tag)),
+      tagKeys: this.#tagsOf(exchange).map((tag) => engine.tagKey(tag)),
     })
+  }
+
+  /**
+   * Makes what is stored of a path invalid, or of a pattern as `/cities/*`: of everything under the last directory before the first `*`. Resolves to whether that is
+   * confirmed.
+   * @throws MemcacheOptionError if it is no path, or a pattern without the option `wildcards`.
+   */
+  // A property, so that it can be handed on by itself.
+  readonly purge = async (pattern: string): Promise<boolean> =>
+    this.cache.invalidateTags(tagsOfPattern(pattern, this.#resolved.hasWildcards))
+
+  #tagsOf({ url, tags = [] }: HttpExchange): string[] {
+    const directories = this.#resolved.hasWildcards ? directoryTags(url) : []
+    return [...new Set([...urlTags(url), ...directories, ...tags])]
   }
 
   async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
@@ -242,8 +269,11 @@ export class ResponseCache {
   }
 
   /** A background request has no credentials. If its key differs without them, its response is not the one that is revalidated. */
-  #leadInBackground(exchange: HttpExchange, run: HandlerRun): boolean {
-    if (ownKeyText('http', this.#keyParts(exchange)) === run.key) return this.#lead(exchange, run)
+  #leadInBackground(
+    exchange: HttpExchange,
+    { run, lookup }: { readonly run: HandlerRun; readonly lookup: ResponseLookup },
+  ): boolean {
+    if (ownKeyText('http', this.#keyParts(exchange, lookup.searchRule)) === run.key) return this.#lead(exchange, run)
     exchange.response.destroy()
     return true
   }
@@ -371,7 +401,7 @@ export class ResponseCache {
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
     const run = this.#runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(context, lookup)))
-    this.#background.set(request, run)
+    this.#background.set(request, { run, lookup })
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())
     // Nobody waits for it who could leave, and until it is over nobody else revalidates.
@@ -391,6 +421,12 @@ export class ResponseCache {
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
+      const told = searchRuleOf(fresh.fields)
+      if (!isSameRule(told, lookup.searchRule) && lookup.exchange.key === undefined) {
+        await this.#searchRules.learn(lookup.exchange, told, lookup.tagKeys)
+        // The key was made by another rule: others who have it may want another response.
+        if (lookup.searchRule !== undefined) return this.#store.pass(lookup, context, 1)
+      }
       return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
@@ -487,14 +523,14 @@ export class ResponseCache {
 
   #forwardOther(exchange: HttpExchange): boolean {
     const { request, response } = exchange
-    const isSafe = request.method === 'OPTIONS' || request.method === 'TRACE'
+    const isSafe = request.method !== undefined && SAFE_METHODS.has(request.method)
     if (!isSafe) invalidateOnSuccess(exchange, () => this.cache)
     return forward(response, { hit: false, forward: 'method' })
   }
 
-  #keyParts(exchange: HttpExchange): readonly string[] {
+  #keyParts(exchange: HttpExchange, searchRule: SearchRule | undefined): readonly string[] {
     const { vary, varyRules, rules } = this.#resolved
-    const parts = requestKey(exchange, rules)
+    const parts = requestKey(exchange, rules, searchRule)
     return vary.length === 0 ? parts : [...parts, variantOf(vary, exchange.request.headers, varyRules)]
   }
 }

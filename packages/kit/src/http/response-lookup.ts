@@ -6,6 +6,7 @@ import type { RequestDirectives } from './policy/request-directives.ts'
 import type { RequestTarget } from './policy/request-key.ts'
 import { decodeRecord } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
+import type { SearchRule } from './policy/no-vary-search.ts'
 import type { VaryRules } from './policy/vary.ts'
 import { variantOf } from './policy/vary.ts'
 
@@ -43,6 +44,8 @@ export interface ResponseLookup {
   readonly isAuthorized: boolean
   readonly tagKeys: readonly string[]
   readonly varyRules: VaryRules
+  /** What in the query makes no difference, as an earlier response of the path said; part of the key. */
+  readonly searchRule: SearchRule | undefined
   /** When it was asked, by `performance.now()`. */
   readonly startedMs: number
 }

@@ -4,16 +4,10 @@ import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
 import { lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
-import { hostOf, pathOf } from './policy/request-key.ts'
+import { hostOf } from './policy/request-key.ts'
+import { urlTags } from './policy/url-tags.ts'
 import type { HttpExchange } from './response-lookup.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
-
-/** The tags of a path as it was requested, and as routers see it: a slash at its end and its case make no difference there. */
-export function urlTags(url: string): string[] {
-  const path = pathOf(url)
-  const routed = (path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path).toLowerCase()
-  return routed === path ? [`url:${path}`] : [`url:${path}`, `url:${routed}`]
-}
 
 /**
  * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and `Content-Location`

@@ -9,16 +9,16 @@ const MAX_KEPT_LENGTH = 64 * 1024 * 1024
 
 /** Commands whose answer is text: `version`, `stats`, `me` and their like. */
 export class LinesCodec implements LineCodec<LinesOperation> {
-  readonly #meta: boolean
+  readonly #hasMeta: boolean
 
-  /** @param meta whether the server has the meta commands. */
-  constructor(meta: boolean) {
-    this.#meta = meta
+  /** @param hasMeta whether the server has the meta commands. */
+  constructor({ hasMeta }: { readonly hasMeta: boolean }) {
+    this.#hasMeta = hasMeta
   }
 
   write(operation: LinesOperation, requests: RequestBuffer): void {
     const { text, meta } = operation.request
-    if (meta === true && !this.#meta) {
+    if (meta === true && !this.#hasMeta) {
       throw new MemcacheUnsupportedError(`the server has no meta commands: '${text.slice(0, 2)}' needs memcached 1.6`)
     }
     requests.append(text)

@@ -3,8 +3,8 @@ import { typedCodec } from 'memcache-ts-client'
 const codec = typedCodec()
 
 /**
- * A copy of a value of the kinds that a cache can hold, as it would come back from there, so that who changes it changes no
- * one else's.
+ * Returns a copy of a value as it would come back from memcached, so that a caller that changes it does not change
+ * another caller's.
  * @throws TypeError for functions and symbols, RangeError for circular values.
  */
 export function copyValue<Value>(value: Value): Value {
@@ -33,8 +33,8 @@ function copyObject(value: object): unknown {
   if (value instanceof Set) return new Set([...value].map((item) => copyValue(item)))
   if (Buffer.isBuffer(value)) return Buffer.from(value)
   if (value instanceof DataView) return new DataView(copyBytes(value))
-  if (ArrayBuffer.isView(value)) return (value as Uint8Array).slice()
-  // Errors, RegExps, URLs and the like are too rare to be known here.
+  if (ArrayBuffer.isView(value)) return copyTypedArray(value as Uint8Array)
+  // Errors, RegExps, URLs and the like are rare, so the codec copies them.
   const { bytes, clientFlags } = codec.encode(value)
   return codec.decode(typeof bytes === 'string' ? Buffer.from(bytes) : bytes, clientFlags)
 }
@@ -50,18 +50,49 @@ function copyPlain(value: Record<string, unknown>, into: object): Record<string,
   return copy
 }
 
+/** As it comes back from memcached: an instance of a subclass is one of the language's own kind. */
+function copyTypedArray(value: Uint8Array): Uint8Array {
+  const TypedArray = (globalThis as unknown as Record<string, typeof Uint8Array>)[value[Symbol.toStringTag]]!
+  return new TypedArray(value)
+}
+
+/**
+ * Whether a copy has all that the value has. If not, memcached refuses the value too: an array with holes or with properties besides its
+ * items, an object with symbols as keys.
+ */
+export function isCopiedWhole(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (Array.isArray(value)) {
+    if (Object.keys(value).length !== value.length || hasSymbols(value)) return false
+    return value.every(isCopiedWhole)
+  }
+  if (value instanceof Map) return [...value].every(([key, item]) => isCopiedWhole(key) && isCopiedWhole(item))
+  if (value instanceof Set) return [...value].every(isCopiedWhole)
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return true
+  return (
+    !hasSymbols(value) &&
+    Object.prototype.toString.call(value) === '[object Object]' &&
+    Object.values(value).every(isCopiedWhole)
+  )
+}
+
+function hasSymbols(value: object): boolean {
+  return Object.getOwnPropertySymbols(value).some((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
+}
+
 function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): ArrayBufferLike {
   return buffer.slice(byteOffset, byteOffset + byteLength)
 }
 
-/** Freezes plain objects and arrays, all the way down; returns the value. */
+/** Freezes plain objects and arrays recursively, and returns the value. */
 export function freezeValue<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value
   for (const item of Object.values(value)) freezeValue(item)
   return Object.freeze(value)
 }
 
-/** Whether freezing keeps a value from being changed: plain data through and through. */
+/** Returns whether freezing protects a value from changes: it holds only plain data. */
 export function canFreeze(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -8,6 +8,7 @@ import type { LiveHead, LiveResponse, NotShared } from './live-response.ts'
 import { forwardReason } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { freshnessOf, remainingSeconds } from '../policy/freshness.ts'
+import { isSameRule, searchRuleOf } from '../policy/no-vary-search.ts'
 import { NO_DIRECTIVES } from '../policy/request-directives.ts'
 import { sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
 import { variantOf } from '../policy/vary.ts'
@@ -47,6 +48,8 @@ export async function followLive(
   if (!(await areGroupsUnchanged(engine, run, head))) return 'alone'
   if (!isSameVariant(head, lookup, run, vary)) return head.length === undefined ? 'alone' : 'retry'
   if (lookup.isAuthorized && !head.lifetimes.isShared) return 'alone'
+  // Its key was made by a rule that this response does not have any more.
+  if (lookup.searchRule !== undefined && !isSameRule(searchRuleOf(head.fields), lookup.searchRule)) return 'alone'
   if (freshnessOf(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
   // It may have failed or grown too large since; from here to `follow` nothing happens in between.
   const still = run.response.now

@@ -3,6 +3,9 @@ import type { IncomingMessage } from 'node:http'
 import { lineOf, listOf } from '../fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
+import { searchedUrl } from './no-vary-search.ts'
+import { parameterName } from './parameter-name.ts'
+import type { SearchRule } from './no-vary-search.ts'
 
 /** How requests are told apart. */
 export interface KeyRules {
@@ -173,9 +176,10 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 }
 
 /** What a request is stored under, in full. */
-export function requestKey(target: RequestTarget, rules: KeyRules): readonly string[] {
+export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: SearchRule): readonly string[] {
   const { request, url, scheme, scope, key, trustsProxy } = target
-  const path = key === undefined ? normalisedUrl(url, rules) : `~${key}`
+  const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
+  const path = key === undefined ? normalisedUrl(searched, rules) : `~${key}`
   const forwarding = forwardingText(request, trustsProxy === true)
   const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
@@ -184,6 +188,8 @@ export function requestKey(target: RequestTarget, rules: KeyRules): readonly str
     ...(scope === undefined ? [] : [`=${scope}`]),
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
+    // What another rule leaves of a query is not the same.
+    ...(searchRule === undefined ? [] : [`?${JSON.stringify(searchRule)}`]),
     path,
   ]
 }
@@ -208,19 +214,10 @@ function normalisedUrl(url: string, { sortQuery, ignoreQuery }: Pick<KeyRules, '
   const start = url.indexOf('?')
   if (start === -1 || (!sortQuery && ignoreQuery.size === 0)) return url
   let parameters = url.slice(start + 1).split('&')
-  if (ignoreQuery.size > 0) parameters = parameters.filter((parameter) => !ignoreQuery.has(nameOf(parameter)))
+  if (ignoreQuery.size > 0) parameters = parameters.filter((parameter) => !ignoreQuery.has(parameterName(parameter)))
   // By the names alone, and stable: several values of one name are a list, whose order counts.
-  if (sortQuery) parameters.sort((one, other) => compare(nameOf(one), nameOf(other)))
+  if (sortQuery) parameters.sort((one, other) => compare(parameterName(one), parameterName(other)))
   return parameters.length === 0 ? url.slice(0, start) : `${url.slice(0, start)}?${parameters.join('&')}`
-}
-
-function nameOf(parameter: string): string {
-  const name = parameter.split('=', 1)[0]!
-  try {
-    return decodeURIComponent(name)
-  } catch {
-    return name
-  }
 }
 
 function compare(one: string, other: string): number {

@@ -1,0 +1,169 @@
+import express from 'express'
+import { purgeHandler } from 'memcache-ts/http'
+import { describe, expect, it } from 'vitest'
+import { openSite, sendRequest } from './cache-areas/open-site.ts'
+import { listen, TestFleet } from './open-app.ts'
+import { cacheResponse } from '../src/index.ts'
+
+const TOKEN = 'a-token-of-these-tests'
+
+async function open(options: Parameters<typeof cacheResponse>[0] = { ttlSeconds: 60, wildcards: true }) {
+  const fleet = new TestFleet()
+  const cached = cacheResponse({ ...(options as object), cache: fleet.cache() })
+  const app = express()
+  app.use(purgeHandler(cached.purge, { token: TOKEN }))
+  app.use(cached)
+  let calls = 0
+  app.use((_request, response) => response.send(String(++calls)))
+  const server = await listen(app)
+  const { port } = server.address() as { port: number }
+  return {
+    purge: cached.purge,
+    send: (method: string, path: string, headers = {}) => sendRequest(port, method, path, headers),
+    async isHit(path: string): Promise<boolean> {
+      return (await sendRequest(port, 'GET', path)).isHit
+    },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]()
+      await fleet[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const PATHS = ['/', '/cities', '/cities/', '/cities/oslo', '/Cities/Oslo/map?a=1', '/cities/%6Fslo', '/rivers/rhine']
+
+async function hitsAfter(pattern: string): Promise<string[]> {
+  await using site = await open()
+  for (const path of PATHS) await site.isHit(path)
+  for (const path of PATHS) expect(await site.isHit(path), path).toBe(true)
+  expect(await site.purge(pattern)).toBe(true)
+  const hits: string[] = []
+  for (const path of PATHS) if (await site.isHit(path)) hits.push(path)
+  return hits
+}
+
+describe('purge', () => {
+  it.each([
+    ['/cities/oslo', ['/', '/cities', '/cities/', '/Cities/Oslo/map?a=1', '/rivers/rhine']],
+    ['/cities/', ['/', '/cities/oslo', '/Cities/Oslo/map?a=1', '/cities/%6Fslo', '/rivers/rhine']],
+    ['/cities/*', ['/', '/rivers/rhine']],
+    // At least what matches: everything under the last directory before the wildcard.
+    ['/cities/osl*', ['/', '/rivers/rhine']],
+    ['/cities/*/map', ['/', '/rivers/rhine']],
+    ['/cities/oslo/*', ['/', '/cities', '/cities/', '/rivers/rhine']],
+    ['/*', []],
+    ['/nothing/*', PATHS],
+  ])('of %s leaves the others', async (pattern, left) => {
+    expect(await hitsAfter(pattern)).toEqual(left)
+  })
+
+  it('reaches paths of any depth', async () => {
+    await using site = await open()
+    const path = '/a/b/c/d/e/f/g/h/i/j/k/l'
+    await site.isHit(path)
+    await site.purge('/a/b/c/d/e/f/g/h/i/j/*')
+    expect(await site.isHit(path)).toBe(false)
+  })
+
+  it('refuses what is no path, and wildcards that no response has tags for', async () => {
+    await using site = await open()
+    for (const pattern of ['cities', '', '/a?b=1', undefined as never]) {
+      await expect(site.purge(pattern)).rejects.toThrow('purge takes a path')
+    }
+    await using plain = await open({ ttlSeconds: 60 })
+    await expect(plain.purge('/cities/*')).rejects.toThrow('wildcards: true')
+    expect(await plain.purge('/cities')).toBe(true)
+  })
+})
+
+describe('purgeHandler', () => {
+  it('purges for whoever has the token, and for nobody else', async () => {
+    await using site = await open()
+    await site.isHit('/cities/oslo')
+    for (const authorization of [undefined, 'Bearer', 'Bearer wrong', `Basic ${TOKEN}`, `Bearer ${TOKEN}x`]) {
+      const denied = await site.send('PURGE', '/cities/oslo', authorization === undefined ? {} : { authorization })
+      expect([denied.status, denied.headers['www-authenticate']]).toEqual([401, 'Bearer'])
+    }
+    expect(await site.isHit('/cities/oslo')).toBe(true)
+    const purged = await site.send('PURGE', '/cities/*', { authorization: `Bearer ${TOKEN}` })
+    expect([purged.status, purged.body]).toEqual([200, '{"purged":"/cities/*"}'])
+    expect(await site.isHit('/cities/oslo')).toBe(false)
+  })
+
+  it('answers what it purged, and 400 for what it cannot', async () => {
+    await using fleet = new TestFleet()
+    const cached = cacheResponse({ ttlSeconds: 60, cache: fleet.cache() })
+    const app = express()
+    app.use(purgeHandler(cached.purge, { authorize: (request) => request.headers['x-let'] === 'me' }))
+    app.use(cached)
+    app.use((_request, response) => response.send('page'))
+    await using server = await listen(app)
+    const { port } = server.address() as { port: number }
+    const send = (method: string, path: string, headers = { 'x-let': 'me' }) => sendRequest(port, method, path, headers)
+    await send('GET', '/a')
+    expect((await send('GET', '/a')).isHit).toBe(true)
+    expect(await send('PURGE', '/a?ignored=1')).toMatchObject({ status: 200, body: '{"purged":"/a"}' })
+    expect((await send('GET', '/a')).isHit).toBe(false)
+    expect(await send('PURGE', '/a/*')).toMatchObject({ status: 400 })
+    expect((await send('PURGE', '/a', { 'x-let': 'him' })).status).toBe(401)
+  })
+
+  it('refuses to let anybody purge', () => {
+    const purge = () => Promise.resolve(true)
+    expect(() => purgeHandler(purge, {})).toThrow('anybody could purge')
+    expect(() => purgeHandler(purge, { token: 'short' })).toThrow('16 characters')
+    expect(() => purgeHandler(purge, { token: 'with a space in the middle' })).toThrow('no spaces')
+    expect(() => purgeHandler(purge, { secret: 'x' } as never)).toThrow('token')
+  })
+})
+
+describe('No-Vary-Search', () => {
+  const host = { Host: 'shop.test' }
+
+  it.each([
+    ['params=("utm")', '/p?a=1&utm=x', ['/p?a=1&utm=y', '/p?utm=&a=1', '/p?a=1'], ['/p?a=2&utm=x', '/p?b=1']],
+    ['params', '/p?a=1', ['/p?b=2', '/p?'], []],
+    ['params, except=("a")', '/p?a=1&b=1', ['/p?a=1&c=2', '/p?a=1'], ['/p?a=2', '/p?b=1']],
+    ['key-order', '/p?a=1&b=2', ['/p?b=2&a=1'], ['/p?a=2&b=1', '/p?a=1&b=2&c=3']],
+    ['key-order, params=("c")', '/p?a=1&b=2&c=1', ['/p?c=4&b=2&a=1'], ['/p?a=1&c=1']],
+  ])('%s makes the same of what it says, and of nothing else', async (field, first, same, others) => {
+    await using site = await openSite({ ttlSeconds: 60 })
+    site.answers((request, response) => response.set('No-Vary-Search', field).send(`for ${request.originalUrl}`))
+    // The first tells the rule, and the second is stored by it.
+    for (const _ of [1, 2]) await site.get(first, host)
+    for (const url of same) expect(await site.get(url, host), url).toMatchObject({ isHit: true, body: `for ${first}` })
+    for (const url of others) expect((await site.get(url, host)).body, url).toBe(`for ${url}`)
+  })
+
+  it.each(['params=1', 'params=(1)', 'except=("a")', 'key-order=2', 'params="a"', '(', 'params=("a"), except=("b")'])(
+    'without a meaning has none: %s',
+    async (field) => {
+      await using site = await openSite({ ttlSeconds: 60 })
+      site.answers((request, response) => response.set('No-Vary-Search', field).send(request.originalUrl))
+      for (const url of ['/?a=1', '/?a=1', '/?a=2', '/?a=2', '/?b=1&a=1']) expect((await site.get(url)).body).toBe(url)
+    },
+  )
+
+  it('that a handler does not send any more shares nothing that was not sent with it', async () => {
+    await using site = await openSite({ ttlSeconds: 60 })
+    site.answers((request, response) => response.set('No-Vary-Search', 'params').send(request.originalUrl))
+    for (const url of ['/?a=1', '/?a=2', '/?a=3']) await site.get(url)
+    await site.cache.invalidateTags(['url:/'])
+    site.answers((request, response) => response.send(request.originalUrl))
+    const urls = ['/?a=1', '/?a=2', '/?a=3', '/?a=1']
+    const bodies = await Promise.all(urls.map(async (url) => (await site.get(url)).body))
+    expect(bodies).toEqual(urls)
+    for (const url of urls) expect((await site.get(url)).body).toBe(url)
+  })
+
+  it('holds for all processes', async () => {
+    await using fleet = new TestFleet()
+    await using one = await openSite({ fleet, ttlSeconds: 60 })
+    await using other = await openSite({ fleet, ttlSeconds: 60 })
+    for (const site of [one, other]) {
+      site.answers((request, response) => response.set('No-Vary-Search', 'params').send(request.originalUrl))
+    }
+    for (const url of ['/?a=1', '/?a=2']) await one.get(url, host)
+    expect(await other.get('/?a=3', host)).toMatchObject({ isHit: true, body: '/?a=2' })
+  })
+})

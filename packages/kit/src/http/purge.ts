@@ -1,0 +1,117 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { pathOf } from './policy/request-key.ts'
+import { urlTags } from './policy/url-tags.ts'
+
+/** Directories deeper than this are purged together. */
+const MAX_DIRECTORIES = 8
+
+/**
+ * The tags of the directories that a path is in, for caches with the option `wildcards`: `under:/` and `under:/cities/` for `/cities`, since routers take
+ * `/cities` and `/cities/` for the same.
+ */
+export function directoryTags(url: string): string[] {
+  const segments = routedSegments(pathOf(url))
+  const tags: string[] = []
+  let directory = '/'
+  for (let depth = 0; ; depth++) {
+    tags.push(`under:${directory}`)
+    if (depth >= segments.length || depth >= MAX_DIRECTORIES) return tags
+    directory += `${segments[depth]}/`
+  }
+}
+
+/**
+ * The tags to invalidate for a pattern: a path, or one with wildcards, which stands for everything under the last directory before the first `*`.
+ * @throws MemcacheOptionError if it is neither, or has wildcards where responses have no tags for them.
+ */
+export function tagsOfPattern(pattern: string, hasWildcards: boolean): string[] {
+  if (typeof pattern !== 'string' || !pattern.startsWith('/') || /[?#]/.test(pattern))
+    throw new MemcacheOptionError(
+      `purge takes a path without a query, as '/cities/42' or '/cities/*', got ${JSON.stringify(pattern)}`,
+    )
+  const star = pattern.indexOf('*')
+  if (star === -1) return urlTags(pattern)
+  if (!hasWildcards)
+    throw new MemcacheOptionError(`purge('${pattern}') needs the option wildcards: true where the responses are cached`)
+  const before = pattern.slice(0, star)
+  return directoryTags(before.slice(0, before.lastIndexOf('/') + 1)).slice(-1)
+}
+
+function routedSegments(path: string): string[] {
+  return urlTags(path)
+    .at(-1)!
+    .slice('url:'.length)
+    .split('/')
+    .filter((segment) => segment !== '')
+}
+
+/** Purges what is stored of a path, or of a pattern as `/cities/*`; resolves to whether that is confirmed. */
+export type Purge = (pattern: string) => Promise<boolean>
+
+/** Who may purge: whoever has a token, or whom a function lets. */
+export interface PurgeHandlerOptions {
+  /** The token that clients send as `Authorization: Bearer …`: 16 characters at least. */
+  token?: string | undefined
+  /** Decides about a request in place of a token. */
+  authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined
+}
+
+const MIN_TOKEN_LENGTH = 16
+
+/**
+ * A handler for `PURGE /cities/42` and `PURGE /cities/*`, of `node:http` or to be mounted by `app.use` before the cache: 200 when it is purged, 202 if memcached did not
+ * confirm it yet, 401 without the token. Requests of other methods go on, or get 405 where there is nothing to go on to.
+ * @param purge the `purge` of what caches the responses.
+ * @throws MemcacheOptionError if an option is unknown or invalid, and without both token and authorize.
+ */
+export function purgeHandler(
+  purge: Purge,
+  options: PurgeHandlerOptions,
+): (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void {
+  checkOptions('purgeHandler', options, ['token', 'authorize'], { secret: 'token', key: 'token' })
+  const { token, authorize } = options
+  if (token === undefined && authorize === undefined)
+    throw new MemcacheOptionError(
+      'purgeHandler needs a token, or a function authorize: without one anybody could purge',
+    )
+  if (token !== undefined && (typeof token !== 'string' || token.length < MIN_TOKEN_LENGTH || /\s/.test(token)))
+    throw new MemcacheOptionError(`token must have ${MIN_TOKEN_LENGTH} characters at least, and no spaces`)
+  const isAllowed = async (request: IncomingMessage): Promise<boolean> =>
+    (token !== undefined && isBearer(request.headers.authorization, token)) || (await authorize?.(request)) === true
+
+  return (request, response, next) => {
+    if (request.method !== 'PURGE') {
+      if (next !== undefined) return next()
+      return send(response, 405, { error: 'PURGE only' }, { Allow: 'PURGE' })
+    }
+    const { originalUrl } = request as { originalUrl?: string }
+    answer(originalUrl ?? request.url!).catch((error: unknown) => {
+      if (error instanceof MemcacheOptionError) send(response, 400, { error: error.message })
+      else if (next === undefined) send(response, 500, { error: 'purge failed' })
+      else next(error)
+    })
+
+    async function answer(url: string): Promise<void> {
+      if (!(await isAllowed(request))) {
+        return send(response, 401, { error: 'not allowed' }, { 'WWW-Authenticate': 'Bearer' })
+      }
+      const pattern = pathOf(url)
+      const isConfirmed = await purge(pattern)
+      send(response, isConfirmed ? 200 : 202, { purged: pattern })
+    }
+  }
+}
+
+function isBearer(field: string | undefined, token: string): boolean {
+  const given = /^Bearer +(\S+)$/i.exec(field ?? '')?.[1]
+  if (given === undefined) return false
+  const [one, other] = [given, token].map((text) => createHash('sha256').update(text).digest())
+  return timingSafeEqual(one!, other!)
+}
+
+function send(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers })
+  response.end(JSON.stringify(body))
+}

@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cached, defineCache, memcache } from '../src/index.ts'
+import { testMemcache } from '../src/testing/index.ts'
+import { openCache } from './open-cache.ts'
+import type { TestCaches } from './open-cache.ts'
+
+// oxlint-disable typescript/no-explicit-any, typescript/no-unsafe-return, typescript/no-unsafe-call, typescript/no-unsafe-member-access -- what no type allows is what these tests are about
+
+let test: TestCaches
+let round = 0
+beforeAll(async () => {
+  test = await openCache({ asDefault: true })
+})
+afterAll(() => test.close())
+
+const load = async (): Promise<number> => 1
+const declared = (): any => defineCache({ name: `declared ${round++}`, load, loadMany: (ids) => ids.map(() => 1) })
+const passive = (): any => defineCache({ name: `passive ${round++}` })
+const called = (): any => cached(load, { name: `cached ${round++}` })
+const open = (): any => test.cache
+
+/** Every call that takes options, with these. */
+const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
+  getOrSet: (options) => open().getOrSet(`k${round++}`, load, options),
+  getOrSetMany: (options) => open().getOrSetMany([`k${round++}`], () => [1], options),
+  set: (options) => open().set('k', 1, options),
+  add: (options) => open().add('k', 1, options),
+  increment: (options) => open().increment(`n${round++}`, 1, options),
+  get: (options) => open().get('k', options),
+  getMany: (options) => open().getMany(['k'], options),
+  lock: (options) => open().lock('k', options),
+  invalidateTags: (options) => open().invalidateTags('tag', options),
+  'getOrSet of a declared cache': (options) => declared().getOrSet(1, options),
+  'getOrSetMany of a declared cache': (options) => declared().getOrSetMany([1], options),
+  'getOrSet with its loader': (options) => passive().getOrSet(1, load, options),
+  'getOrSetMany with its loader': (options) => passive().getOrSetMany([1], () => [1], options),
+  warm: (options) => declared().warm([1], options),
+  'warm of a function': (options) => called().cache.warm([[]], options),
+}
+
+/** Whatever a call makes of it: its error. */
+async function errorOf(call: () => unknown): Promise<unknown> {
+  try {
+    return await call()
+  } catch (error) {
+    return error
+  }
+}
+const refused = expect.objectContaining({ code: 'ERR_MEMCACHE_OPTION' })
+
+describe.each(Object.entries(CALLS))('%s', (_, call) => {
+  it.each([null, [], true, { tll: 60 }])('refuses %j as its options', async (options) => {
+    expect(await errorOf(() => call(options))).toEqual(refused)
+  })
+})
+
+describe('ids and arguments', () => {
+  it.each([null, undefined, 5, 'abc', {}])('that are %j are refused where many are wanted', async (ids: any) => {
+    for (const call of [
+      () => open().getMany(ids),
+      () => open().getOrSetMany(ids, () => []),
+      () => declared().getMany(ids),
+      () => declared().getOrSetMany(ids),
+      () => passive().getOrSetMany(ids, () => []),
+      () => declared().warm(ids),
+      () => called().cache.warm(ids),
+      () => called().cache.get(ids),
+      () => called().cache.set(ids, 1),
+      () => called().cache.delete(ids),
+      () => called().cache.markStale(ids),
+      () => called().cache.warm([ids]),
+    ]) {
+      expect(await errorOf(call), String(call)).toEqual(refused)
+    }
+  })
+
+  it('of cacheOf and cached say how they are written', async () => {
+    await expect(called().cache.get(42)).rejects.toThrow(
+      'get takes the arguments of a call as an array, as in get([42]), got 42',
+    )
+  })
+})
+
+it.each<[string, () => unknown]>([
+  ['a signal that is none', () => declared().warm([1], { signal: {} })],
+  ['progress as a text', () => declared().warm([1], { progress: 'true' })],
+  ['onProgress as a text', () => declared().warm([1], { onProgress: 'log' })],
+  ['a name with half of a character', () => defineCache({ name: 'a\uD800', load })],
+  ['a name that is a symbol', () => defineCache({ name: Symbol('a') as never, load })],
+  ['hotKeys under 0', () => defineCache({ name: 'a', load, hotKeys: -1 })],
+  ['hotKeys as NaN', () => defineCache({ name: 'a', load, hotKeys: Number.NaN })],
+  ['hotKeys as null', () => defineCache({ name: 'a', load, hotKeys: null as never })],
+  ['no function to cache', () => cached(undefined as never, { name: 'a' })],
+  ['a prefix of null', () => memcache({ prefix: null as never })],
+  ['servers of null', () => memcache({ servers: null as never })],
+  ['an unknown option of compression', () => memcache({ compression: { minBytes: 5 } as never })],
+  ['a limit of compression as a text', () => memcache({ compression: { overBytes: '5' as never } })],
+  ['a level of compression as a text', () => memcache({ compression: { level: '5' as never } })],
+  ['testMemcache with servers', () => testMemcache({ servers: 'localhost' } as never)],
+  ['testMemcache with a text for asDefault', () => testMemcache({ asDefault: 'true' as never })],
+])('refuses %s', async (_, call) => {
+  expect(await errorOf(call)).toEqual(refused)
+})
