@@ -44,6 +44,12 @@ export interface SnapshotState {
   events: number
 }
 
+/** Where saved items come from. */
+export interface SavedStore {
+  readonly store: ItemStore
+  readonly clock: ServerClock
+}
+
 /** A file that is no whole snapshot of ours. */
 class SnapshotError extends Error {}
 
@@ -53,7 +59,8 @@ const casUnique = new Uint64()
  * Writes all live items to a file, from the tail of each LRU list to its head, so that reading it makes the same lists.
  * The file has its name only when it is whole, and can be read by its owner alone.
  */
-export function saveItems(path: string, store: ItemStore, clock: ServerClock, state: SnapshotState): number {
+export function saveItems(path: string, saved: SavedStore, state: SnapshotState): number {
+  const { store } = saved
   const unfinished = `${path}.tmp`
   const descriptor = openSync(unfinished, 'w', 0o600)
   try {
@@ -63,7 +70,7 @@ export function saveItems(path: string, store: ItemStore, clock: ServerClock, st
     for (const list of LISTS) {
       for (let item = store.lru.tail(list); item !== 0; item = store.lru.previous(item)) {
         if (store.isDead(item)) continue
-        writer.record(store, clock, item, list)
+        writer.record(saved, item, list)
         items++
       }
     }
@@ -98,7 +105,7 @@ class SnapshotWriter {
     this.#at = at + STATE_BYTES
   }
 
-  record(store: ItemStore, clock: ServerClock, item: number, list: number): void {
+  record({ store, clock }: SavedStore, item: number, list: number): void {
     const keyLength = store.keyLength(item)
     if (BUFFER_BYTES - this.#at < RECORD_BYTES + keyLength) this.#flush()
     const buffer = this.#buffer
