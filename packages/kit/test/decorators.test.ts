@@ -192,3 +192,23 @@ describe('@CachePut and @CacheEvict', () => {
     expect(new Plain()).toBeDefined()
   })
 })
+
+it('finds the class of an object behind a Proxy that wraps every function, as those that trace do', async () => {
+  class Traced {
+    loads = 0
+    @Cached(60) async find(id: number): Promise<number> {
+      return id + ++this.loads
+    }
+  }
+  await using test = await openCache({ asDefault: true })
+  const traced = new Proxy(new Traced(), {
+    get(target, key, receiver) {
+      const value: unknown = Reflect.get(target, key, target)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]): unknown => Reflect.apply(value, receiver, args)
+    },
+  })
+  expect([await traced.find(1), await traced.find(1)]).toEqual([2, 2])
+  expect(await test.cache.namespace('Traced').get(['find', 1])).toBe(2)
+  expect(await cacheOf(new Traced(), 'find').get([1])).toBe(2)
+})

@@ -224,6 +224,29 @@ describe('what Nest does not make', () => {
     expect(said).toEqual([])
   })
 
+  it('has the cache behind a Proxy that wraps every function, `constructor` among them', async () => {
+    const [Bound, Received] = [cities(), cities()]
+    CacheConfig({ name: 'received' })(Received)
+    const wrapping = (object: object, isBound: boolean): object =>
+      new Proxy(object, {
+        get(target, key, receiver) {
+          const value: unknown = Reflect.get(target, key, target)
+          if (typeof value !== 'function') return value
+          return (...args: unknown[]): unknown => Reflect.apply(value, isBound ? target : receiver, args)
+        },
+      })
+    await using test = await open({
+      providers: [
+        { provide: 'bound', useFactory: () => wrapping(new Bound(), true) },
+        { provide: 'received', useFactory: () => wrapping(new Received(), false) },
+      ],
+    })
+    expect(await isCached(test.get('received'))).toBe(true)
+    expect(said).toEqual([])
+    expect(await isCached(test.get('bound'))).toBe(false)
+    expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
+  })
+
   it('is told with what it does not do where it cannot have it', async () => {
     const [Shared, Named] = [cities(), cities()]
     CacheConfig({ cache: 'reports' })(Named)

@@ -2,15 +2,15 @@ import { MemcacheOptionError } from './errors.ts'
 import { kindOf } from './kind-of.ts'
 import { MAX_RELATIVE_EXPTIME_SECONDS } from './limits.ts'
 
-/** A lifetime: a number of seconds, or a number with its unit. `Infinity` is forever. */
+/** A lifetime: a number of seconds, or a number with its unit. `Infinity` means that it does not expire. */
 export type Ttl = number | `${number}s` | `${number}m` | `${number}h` | `${number}d`
 
 const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 /**
- * The lifetime in seconds; `Infinity` stays.
- * @throws MemcacheOptionError for 0, negatives, what is no number, and bare numbers over 30 days, which were meant as
- * milliseconds more often than not: write `'31d'`.
+ * Returns the lifetime in seconds; `Infinity` stays.
+ * @throws MemcacheOptionError if it is not a number over 0, or a number over 30 days without a unit, which is usually
+ * meant as milliseconds: write `'31d'`.
  */
 export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   if (typeof ttl === 'number') {
@@ -44,8 +44,8 @@ export function secondsToTtl(seconds: number): Ttl {
 }
 
 /**
- * The exptime that memcached wants for a lifetime: 0 for `Infinity`, seconds up to 30 days, else a Unix time
- * (protocol.txt, "Expiration times"). Fractions are rounded up, so that nothing expires early.
+ * Returns the exptime for a lifetime: 0 for `Infinity`, seconds up to 30 days, otherwise a Unix time (protocol.txt,
+ * "Expiration times"). Fractions are rounded up, so that nothing expires early.
  */
 export function exptimeOf(seconds: number, nowMs: number): number {
   if (seconds === Infinity) return 0

@@ -21,7 +21,7 @@ export function argumentParts(args: readonly unknown[], owner: string, self?: ob
   const parts = args.map((argument, index): KeyPart | EncodedArgument => {
     if (isKeyPart(argument)) return argument
     if (argument === undefined || argument === null) return new EncodedArgument(`${KeyTag.literal}${argument}`)
-    const whole = self === undefined ? owner : `${self.constructor.name}.${owner}`
+    const whole = self === undefined ? owner : `${(Object.getPrototypeOf(self) as object).constructor.name}.${owner}`
     return new EncodedArgument(`${KeyTag.content}${hashOf(argument, `argument ${index + 1} of ${whole}`)}`)
   })
   // The type hides `EncodedArgument`, since only `keyText` reads it.

@@ -1,5 +1,5 @@
 import type { ModuleRef } from '@nestjs/core'
-import { configOf } from 'memcache-ts/adapter'
+import { classOf, configOf } from 'memcache-ts/adapter'
 import type { Memcache } from 'memcache-ts'
 import type { CacheSource } from 'memcache-ts/adapter'
 import { warnOfOutsider } from '../startup/running-applications.ts'
@@ -40,8 +40,8 @@ export function choiceOf(constructor: Function, own: CacheChoice | undefined): C
 /** @throws MemcacheOptionError if Nest has no cache for a method of an object. */
 function verify(self: object, module: ModuleRef): void {
   for (const { name, choice: own } of decoratedMethodsOf(self)) {
-    const choice = choiceOf(self.constructor, own)
+    const choice = choiceOf(classOf(self), own)
     if (typeof choice === 'object' || isInjected(self, choice)) continue
-    withoutCache(`${self.constructor.name}.${String(name)}`, choice, module)
+    withoutCache(`${classOf(self).name}.${String(name)}`, choice, module)
   }
 }

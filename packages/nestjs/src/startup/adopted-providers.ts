@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
+import { classOf } from 'memcache-ts/adapter'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
 import { isDecoratedElsewhere } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
@@ -20,13 +21,13 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
     if (isForeign(instance)) {
       new Logger('Memcache').warn(
-        `${instance.constructor.name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators come from another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
+        `${classOf(instance).name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators come from another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
       )
       continue
     }
     const methods = methodsOfObject(instance)
     const names = methods
-      .map(({ choice }) => choiceOf(instance.constructor, choice))
+      .map(({ choice }) => choiceOf(classOf(instance), choice))
       .filter((choice) => typeof choice !== 'object')
     if (names.every((name) => injectedCache(instance, name) === caches.get(name) && caches.has(name))) continue
     if (isMadeByNest(instance)) {
@@ -38,7 +39,7 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
       )
     } else if (!names.every((name) => caches.has(name))) {
       warn(instance, nameOfToken(token), methods, 'there is no cache of the name in its decorators')
-    } else if (several.has(instance.constructor) && methods.some(({ kind }) => kind === 'caches')) {
+    } else if (several.has(classOf(instance)) && methods.some(({ kind }) => kind === 'caches')) {
       const why =
         'there are several objects of the class, which may differ while their keys do not: set a key for its @Cached methods that contains the difference'
       warn(instance, nameOfToken(token), methods, why)
@@ -53,7 +54,7 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
 function isForeign(instance: object): boolean {
   try {
     // A Proxy may have any property, so its constructor is checked too.
-    return isDecoratedElsewhere(instance) && typeof instance.constructor === 'function'
+    return isDecoratedElsewhere(instance) && typeof classOf(instance) === 'function'
   } catch {
     return false
   }
@@ -76,7 +77,7 @@ export function forgetProviders(adopted: readonly object[]): void {
 
 function warn(instance: object, token: string, methods: readonly DecoratedMethod[], why: string): void {
   const evicting = methods.find(({ kind }) => kind === 'evicts' || kind === 'evictsTags')
-  const method = `${instance.constructor.name}.${String((evicting ?? methods[0]!).name)}`
+  const method = `${classOf(instance).name}.${String((evicting ?? methods[0]!).name)}`
   const what = evicting === undefined ? 'caches nothing' : 'evicts nothing, so that old values are served'
   new Logger('Memcache').warn(
     `${method} ${what}: its object is provided as '${token}' by useFactory or useValue, and ${why}. Provide the class itself, so that Nest creates the object`,

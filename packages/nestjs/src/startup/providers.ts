@@ -1,6 +1,7 @@
 import type { InjectionToken } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
+import { classOf } from 'memcache-ts/adapter'
 import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { getMemcacheToken } from '../memcache-token.ts'
@@ -51,7 +52,7 @@ export function decoratedClassOf({ constructor, instance }: Provided): Function 
   if (constructor !== undefined)
     return decoratedMethodsOf(constructor.prototype as object).length > 0 ? constructor : undefined
   return typeof instance === 'object' && instance !== null && methodsOfObject(instance).length > 0
-    ? instance.constructor
+    ? classOf(instance)
     : undefined
 }
 

@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
+import { classOf } from 'memcache-ts/adapter'
 
 /** The applications that have a `MemcacheModule` and have not ended. */
 const RUNNING = new Set<ModulesContainer>()
@@ -19,7 +20,8 @@ export function applicationEnded(modules: ModulesContainer): void {
  * Reports a decorated method that was called on an object without a cache: the object was created with `new`, or is a
  * Proxy of an object that has a cache. In a test this is normal; in a running application it is logged once per class.
  */
-export function warnOfOutsider({ constructor }: object): void {
+export function warnOfOutsider(self: object): void {
+  const constructor = classOf(self)
   if (RUNNING.size === 0 || TOLD.has(constructor)) return
   TOLD.add(constructor)
   new Logger('Memcache').warn(

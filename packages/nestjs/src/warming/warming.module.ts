@@ -3,6 +3,7 @@ import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/
 import { ModulesContainer } from '@nestjs/core'
 import { cacheOf, MemcacheOptionError } from 'memcache-ts'
 import type { WarmReport } from 'memcache-ts'
+import { classOf } from 'memcache-ts/adapter'
 import { providersOf } from '../startup/providers.ts'
 import { warmingsOf } from './warm.decorator.ts'
 
@@ -64,7 +65,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   async #run({ instance, source, warmed }: Warming): Promise<void> {
-    const who = `${instance.constructor.name}.${warmed ?? source}`
+    const who = `${classOf(instance).name}.${warmed ?? source}`
     const beganMs = performance.now()
     try {
       const given = await Promise.race([instance[source]!(), this.#stopped])

@@ -8,7 +8,7 @@ import { describeValue, requireOptions } from '../../option-types.ts'
 import type { AnyClass } from '../../engine/values/reviver.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
-import { classOwner } from './class-owner.ts'
+import { classOf, classOwner } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
 
 /** Options of `@CacheConfig`: where the cached results of a class's methods are stored. */
@@ -76,7 +76,7 @@ export function cacheFor<Choice>(
       'a decorated method was called without its object: call it on the object, or bind it: (id) => cities.find(id)',
     )
   }
-  return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
+  return source.cacheFor(self, choice ?? (configOf(classOf(self))?.cache as Choice | undefined))
 }
 
 /**
@@ -84,7 +84,11 @@ export function cacheFor<Choice>(
  * @param method the called method of the class.
  * @throws MemcacheOptionError if the class has no name, or the name of another class that uses the cache.
  */
-export function namespaceOf({ constructor }: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+export function namespaceOf(self: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+  return namespaceOfClass(classOf(self), cache, method)
+}
+
+function namespaceOfClass(constructor: Function, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
   let namespaces = NAMESPACES.get(cache)
   if (namespaces === undefined) NAMESPACES.set(cache, (namespaces = new WeakMap()))
   let declared = namespaces.get(constructor)
@@ -108,5 +112,5 @@ export function namespaceOf({ constructor }: object, cache: Memcache, method?: D
  * @throws MemcacheOptionError like `namespaceOf`.
  */
 export function claimClass(constructor: Function, cache: Memcache): void {
-  namespaceOf({ constructor }, cache)
+  namespaceOfClass(constructor, cache)
 }

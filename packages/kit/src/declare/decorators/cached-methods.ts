@@ -45,7 +45,7 @@ export function cachedMethodOf(target: object, name: MethodName): CachedMethod |
   const { value } = Object.getOwnPropertyDescriptor(nearest, name)!
   const declared = BY_PROTOTYPE.get(nearest)?.get(name) ?? BY_FUNCTION.get(Object(value) as object)
   if (declared !== undefined) return declared
-  const seen = BY_CLASS.get(target.constructor)?.get(name)
+  const seen = BY_CLASS.get((Object.getPrototypeOf(target) as object).constructor)?.get(name)
   // It is only clear which class's method is decorated if the methods of all classes are.
   return seen?.length === owners.length ? seen.at(-1) : undefined
 }

@@ -13,6 +13,7 @@ import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
 import { cachedMethodOf, registerCachedMethod } from './cached-methods.ts'
+import { classOf } from './class-owner.ts'
 import { tagsWithObject, withObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, DecoratedMethod, MethodDecoratorOf } from './method-decorator.ts'
@@ -148,7 +149,7 @@ function refuseObservable(value: unknown, self: object, name: string | symbol): 
   if (typeof value !== 'object' || value === null || !('subscribe' in value)) return
   if (typeof value.subscribe !== 'function' || !('pipe' in value)) return
   throw new MemcacheOptionError(
-    `@Cached: ${self.constructor.name}.${String(name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
+    `@Cached: ${classOf(self).name}.${String(name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
   )
 }
 
@@ -170,7 +171,7 @@ export function cacheOf<Target extends object, Name extends AsyncMethodName<Targ
   const method = cachedMethodOf(target, name as string | symbol)
   if (method === undefined) {
     throw new MemcacheOptionError(
-      `${target.constructor.name}.${String(name)} does not have @Cached: add the decorator to the method`,
+      `${classOf(target).name}.${String(name)} does not have @Cached: add the decorator to the method`,
     )
   }
   return argumentCache(() => method(target) as CachedCalls<ArgumentsOf<Target[Name]>, ResultOf<Target[Name]>>)

@@ -15,6 +15,15 @@ const PROCESS_METHODS = new WeakMap<object, (string | symbol)[]>()
 const OWNERS = new WeakMap<Function, NamespaceOwner>()
 
 /**
+ * The class of an object. Its prototype knows it, and not its property `constructor`: a Proxy that wraps every function, as for traces, returns another
+ * function for that.
+ */
+export function classOf(self: object): Function {
+  const { constructor } = (Object.getPrototypeOf(self) ?? self) as object
+  return typeof constructor === 'function' && typeof constructor.prototype === 'object' ? constructor : self.constructor
+}
+
+/**
  * Returns the place of a class with decorated methods, taken at its first one.
  * @param decorator the decorator that is being called.
  */

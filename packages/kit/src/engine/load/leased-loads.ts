@@ -9,7 +9,7 @@ import type { EntryFacts, EncodedItem } from '../values/kit-codec.ts'
 import { Flights, currentLoad } from './flights.ts'
 import type { Flight, LoadNode } from './flights.ts'
 import type { ResolvedLoading } from './get-or-set-options.ts'
-import { originalOf } from '../values/class-warnings.ts'
+import { originalOf, UnrevivableValue } from '../values/class-warnings.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { HeldLease } from './lease-keeper.ts'
 import type { Loaded } from './load-run.ts'
@@ -179,6 +179,7 @@ export class LeasedLoads {
   /** Returns a loaded value as later callers would get it, and as a copy: the loader may keep what it returned. */
   #isolated(name: string, { value: given }: Loaded): Prepared {
     if (isPrimitive(given)) return { value: given, encoded: undefined, isCopied: true }
+    if (given instanceof UnrevivableValue) return { value: given, encoded: undefined, isCopied: false }
     try {
       const plain = this.#context.classes.ofLoad(name, given)
       if (!isCopiedWhole(plain)) return { value: given, encoded: undefined, isCopied: false }
@@ -197,8 +198,9 @@ export class LeasedLoads {
     const { value: given, skipsStore, fault = known } = loaded
     // undefined means a miss, so it cannot be stored as a value.
     if (skipsStore || given === undefined) return this.#isolated(name, loaded)
-    if (fault !== undefined) {
-      report.unstorable(name, fault)
+    const refused = given instanceof UnrevivableValue ? given.reason : fault
+    if (refused !== undefined) {
+      report.unstorable(name, refused)
       return this.#isolated(name, loaded)
     }
     try {

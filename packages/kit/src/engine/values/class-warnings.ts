@@ -1,7 +1,8 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
-import { classesIn, toPlainData } from './plain-data.ts'
-import { isOfClass, isRevived } from './reviver.ts'
-import type { Reviver } from './reviver.ts'
+import { classesIn, forEachInstance, toPlainData } from './plain-data.ts'
+import { classOfReviver, isRevived } from './reviver.ts'
+import type { AnyClass, Reviver } from './reviver.ts'
 
 /** The number of classes that are logged: classes that are created at run time must not fill the log. */
 const MAX_WARNINGS = 100
@@ -15,6 +16,17 @@ const ORIGINALS = new WeakMap<object, unknown>()
  */
 export function originalOf(value: unknown): unknown {
   return typeof value === 'object' && value !== null && ORIGINALS.has(value) ? ORIGINALS.get(value) : value
+}
+
+/** What a loader returned, of which nothing is stored: it could not be made again. Its caller gets it. */
+export class UnrevivableValue {
+  readonly value: unknown
+  readonly reason: MemcacheOptionError
+
+  constructor(value: unknown, reason: MemcacheOptionError) {
+    this.value = value
+    this.reason = reason
+  }
 }
 
 /** Warns once per class that its instances come back as plain objects. */
@@ -50,7 +62,12 @@ export class ClassWarnings {
     const plain = toPlainData(value, (constructor) => void classes.add(constructor))
     // What `toJSON` returns may be a text, which is its own original.
     if (plain !== value && typeof plain === 'object' && plain !== null) ORIGINALS.set(plain, value)
-    if (classes.size === 0 || !isOfClass(revive)) return plain
+    const type = classOfReviver(revive)
+    if (classes.size === 0 || type === undefined) return plain
+    const wrappers = countWrappers(value)
+    // An instance of the type would be made of the wrapper, and plain objects of the instances in it, of which no serializer hides anything.
+    if (wrappers > 0 && countOf(type, await revive(plain)) < countOf(type, value) + wrappers)
+      return new UnrevivableValue(value, wrapperError(type))
     const checked = this.#checked.get(revive) ?? new Set()
     this.#checked.set(revive, checked)
     const unchecked = [...classes].filter((constructor) => !checked.has(constructor))
@@ -78,4 +95,33 @@ export class ClassWarnings {
   #warn(message: string): void {
     this.#logger.warn(`memcache-ts: ${message}`)
   }
+}
+
+/** How many plain objects there are where `type` says an instance: the value itself, or the items of arrays, Maps and Sets. */
+function countWrappers(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const items = value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : undefined
+  if (items === undefined) {
+    const prototype: unknown = Object.getPrototypeOf(value)
+    return prototype === Object.prototype || prototype === null ? 1 : 0
+  }
+  let count = 0
+  for (const item of items as Iterable<unknown>) count += countWrappers(item)
+  return count
+}
+
+/** How many instances of a class, or of one that extends it, a value holds. */
+function countOf(type: AnyClass, value: unknown): number {
+  let count = 0
+  forEachInstance(value, (constructor) => {
+    if (constructor === type || constructor.prototype instanceof type) count++
+  })
+  return count
+}
+
+function wrapperError(type: AnyClass): MemcacheOptionError {
+  const { name } = type
+  return new MemcacheOptionError(
+    `type: ${name} is the class of the value itself, or of the items of an array, a Map or a Set, but the value is a plain object with instances of ${name} in it: make it an instance of a class with @Type of class-transformer, or use revive in place of type`,
+  )
 }

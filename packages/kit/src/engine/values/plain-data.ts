@@ -30,12 +30,17 @@ export function toPlainData(value: unknown, onClass: OnClass): unknown {
 /** Returns the classes of all instances in a value, except the kinds that memcached brings back. */
 export function classesIn(value: unknown): Set<Function> {
   const classes = new Set<Function>()
+  forEachInstance(value, (constructor) => void classes.add(constructor))
+  return classes
+}
+
+/** Calls a function with the class of each instance in a value. */
+export function forEachInstance(value: unknown, onInstance: OnClass): void {
   try {
-    collect(value, 0, classes)
+    collect(value, 0, onInstance)
   } catch {
     // The value is too deep, or a property throws; such a value is not stored.
   }
-  return classes
 }
 
 class TooDeepError extends Error {}
@@ -115,24 +120,24 @@ function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   return Object.getPrototypeOf(value) === null ? (Object.setPrototypeOf(plain, null) as object) : plain
 }
 
-function collect(value: unknown, depth: number, classes: Set<Function>): void {
+function collect(value: unknown, depth: number, onInstance: OnClass): void {
   if (typeof value !== 'object' || value === null) return
   if (depth > MAX_DEPTH) throw new TooDeepError()
   if (value instanceof Map) {
     for (const [key, item] of value) {
-      collect(key, depth + 1, classes)
-      collect(item, depth + 1, classes)
+      collect(key, depth + 1, onInstance)
+      collect(item, depth + 1, onInstance)
     }
     return
   }
   if (Array.isArray(value) || value instanceof Set) {
-    for (const item of value) collect(item, depth + 1, classes)
+    for (const item of value) collect(item, depth + 1, onInstance)
     return
   }
   if (isStoredAsIs(value)) return
   const constructor = classOf(value)
-  if (constructor !== undefined) classes.add(constructor)
-  for (const item of Object.values(value)) collect(item, depth + 1, classes)
+  if (constructor !== undefined) onInstance(constructor)
+  for (const item of Object.values(value)) collect(item, depth + 1, onInstance)
 }
 
 /** Returns the class of an instance; `undefined` for plain objects. */

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Loader } from '../load/get-or-set-options.ts'
 import { valuesById } from '../load/read-through-many.ts'
 import type { BatchLoader } from '../load/read-through-many.ts'
+import { UnrevivableValue } from './class-warnings.ts'
 import type { ClassWarnings } from './class-warnings.ts'
 import type { Reviver } from './reviver.ts'
 
@@ -35,13 +36,13 @@ export async function revivedValue(
   }
   const stored = await getOrSet(loader)
   try {
-    return await revive(stored)
+    return await revived(stored, revive)
   } catch (error) {
     // The values are compared by content, since every caller's value is a copy.
     if (isDeepStrictEqual(stored, loaded)) throw error
     await discard(error)
   }
-  return revive(await getOrSet(loader))
+  return revived(await getOrSet(loader), revive)
 }
 
 /** Like `revivedValue`, for many values. */
@@ -64,7 +65,7 @@ export async function revivedValues<Id>(
   let reason: unknown
   for (const [id, stored] of await getOrSet(ids, loader)) {
     try {
-      values.set(id, await revive(stored))
+      values.set(id, await revived(stored, revive))
     } catch (error) {
       // Keeps its position among the others.
       values.set(id, undefined)
@@ -76,7 +77,7 @@ export async function revivedValues<Id>(
   await discard(reason, failed)
   const again = await getOrSet(failed, loader)
   for (const id of failed) {
-    if (again.has(id)) values.set(id, await revive(again.get(id)))
+    if (again.has(id)) values.set(id, await revived(again.get(id), revive))
     else values.delete(id)
   }
   return values
@@ -96,4 +97,8 @@ export function revivedBatchLoader<Id, Value>(
     }
     return loaded
   }
+}
+
+function revived(stored: unknown, revive: Reviver): unknown {
+  return stored instanceof UnrevivableValue ? stored.value : revive(stored)
 }

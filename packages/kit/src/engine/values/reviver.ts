@@ -25,7 +25,7 @@ export type Revive = { of(stored: never): unknown }['of']
 export type Reviver = (stored: unknown) => unknown
 
 const BY_CLASS = new WeakMap<AnyClass, Reviver>()
-const OF_CLASSES = new WeakSet<Reviver>()
+const CLASSES = new WeakMap<Reviver, AnyClass>()
 
 /**
  * Returns the reviver of the options; `undefined` if they have none.
@@ -67,14 +67,14 @@ function reviverOfClass(type: AnyClass): Reviver {
     const typeOf = (): Function => type
     reviver = async (stored) => (isObject(stored) ? instancesOf(typeOf, stored, await typeMetadataStorage()) : stored)
     BY_CLASS.set(type, reviver)
-    OF_CLASSES.add(reviver)
+    CLASSES.set(reviver, type)
   }
   return reviver
 }
 
-/** Returns whether a reviver comes from `type`, so that it does not change the value that it is given. */
-export function isOfClass(revive: Reviver): boolean {
-  return OF_CLASSES.has(revive)
+/** Returns the class of a reviver that comes from `type`, so that it does not change the value that it is given. */
+export function classOfReviver(revive: Reviver): AnyClass | undefined {
+  return CLASSES.get(revive)
 }
 
 /** Returns whether a class is the `type` of a cache in this process. */
