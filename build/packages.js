@@ -60,8 +60,9 @@ export function entryFields({ entries }) {
 function conditionsOf(entry) {
   return {
     import: { types: `./dist/${entry.file}.d.ts`, default: `./dist/${entry.file}.js` },
-    // Node's own condition, for `import` and `require` alike, so that a process has one copy: docs/decisions/0023-commonjs-beside-esm.md.
+    // What Node and Bun take for `import` and `require` alike, so that a process has one copy: docs/decisions/0023-commonjs-beside-esm.md.
     'module-sync': `./dist/${entry.file}.js`,
+    bun: `./dist/${entry.file}.js`,
     require: { types: typesOf(entry), default: `./dist/cjs/${entry.file}.js` },
   }
 }

@@ -45,6 +45,23 @@ const examples = documents.flatMap((document) =>
   ),
 )
 
+/** What an example says that it prints. */
+function saidBy(code: string): string[] {
+  return [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
+}
+
+/** What an example prints; it has to end by itself. */
+function printedBy(file: string): string[] {
+  const { PATH } = process.env
+  const out = execFileSync(process.execPath, [file], {
+    encoding: 'utf8',
+    timeout: 20_000,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: { PATH },
+  })
+  return out.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
+}
+
 describe('the examples in the documents', () => {
   beforeAll(() => {
     rmSync(FOLDER, { recursive: true, force: true })
@@ -103,17 +120,49 @@ describe('the examples in the documents', () => {
   })
 
   it.each(examples)('$name prints what it says, and ends', ({ folder, file, code }) => {
-    const said = [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
+    const said = saidBy(code)
     expect(said.length).toBeGreaterThan(0)
-    const { PATH } = process.env
-    const out = execFileSync(process.execPath, [join(folder, 'dist', `${file}.js`)], {
-      encoding: 'utf8',
-      timeout: 20_000,
-      stdio: ['ignore', 'pipe', 'ignore'],
-      env: { PATH },
+    expect(printedBy(join(folder, 'dist', `${file}.js`))).toEqual(said)
+  })
+})
+
+/** What a reader meets first runs in every project: here in one of CommonJS, as TypeScript and Nest 11 make them. */
+describe('the first example of each README', () => {
+  const folder = join(ROOT, 'test', '.first-examples')
+  const firsts = documents
+    .filter((document) => document.endsWith('README.md'))
+    .flatMap((document) => {
+      const code = /^```ts[ a-z]*\n(.*?)^```/ms.exec(read(document))?.[1]
+      return code === undefined ? [] : [{ document, file: document.replaceAll(/\W/g, '-'), code }]
     })
-    const printed = out.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
-    expect(printed).toEqual(said)
+
+  beforeAll(() => {
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    const compilerOptions = {
+      target: 'es2022',
+      lib: ['es2023', 'dom'],
+      module: 'commonjs',
+      moduleResolution: 'bundler',
+      esModuleInterop: true,
+      experimentalDecorators: true,
+      emitDecoratorMetadata: true,
+      types: ['node'],
+      strict: true,
+      skipLibCheck: true,
+      rootDir: '.',
+      outDir: 'dist',
+    }
+    writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n')
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+    for (const { file, code } of firsts) writeFileSync(join(folder, `${file}.ts`), code)
+    const { stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
+    expect(stdout).toBe('')
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  it.each(firsts)('$document: runs in a CommonJS project', ({ file, code }) => {
+    expect(printedBy(join(folder, 'dist', `${file}.js`))).toEqual(saidBy(code))
   })
 })
 

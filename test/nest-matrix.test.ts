@@ -63,7 +63,7 @@ const SCENARIOS = {
   traced: [1, 1],
   factory: [1, true],
   sameName: expect.stringMatching(
-    /^class Rows \(.*\) and class Rows \(.*\) both keep their values under the name 'Rows'/,
+    /^class Rows \(.*\) and class Rows \(.*\) both store their values under the name 'Rows'/,
   ),
   limits: [200, 429, 200, CALLED_APART],
   missing:

@@ -13,7 +13,7 @@ import { ChunkList } from './values/chunk-list.ts'
 import type { CutValue } from './values/chunked-values.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** So many chunks are asked for, or sent, at once. */
+/** How many chunks are requested, or sent, at once. */
 const ROUND = 200
 /** How long the chunks of a value that was replaced stay, for other clients that have read its list already. */
 const REPLACED_SECONDS = 5
@@ -77,7 +77,9 @@ export class Chunks {
   async touch(list: ChunkList, exptime: number, options: StepOptions): Promise<boolean> {
     const step = onOwnServer(options)
     for (const keys of list.rounds(ROUND)) {
-      const found = await Promise.all(keys.map((key) => this.#retrieve(key, false, exptime, step, isFound)))
+      const found = await Promise.all(
+        keys.map((key) => this.#retrieve({ key, value: false, touchExptime: exptime, build: isFound }, step)),
+      )
       if (found.includes(false)) return false
     }
     return true
@@ -93,22 +95,28 @@ export class Chunks {
 
   /** Lets the chunks of a value that was replaced expire soon. */
   retire(list: ChunkList): void {
-    this.#cleanUp(list, (key, step) => this.#retrieve(key, false, REPLACED_SECONDS, step, ignore))
+    this.#cleanUp(list, (key, step) =>
+      this.#retrieve({ key, value: false, touchExptime: REPLACED_SECONDS, build: ignore }, step),
+    )
   }
 
   /**
-   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` when it has none, or nobody can tell.
+   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` if it has none, or the request failed.
    * Never rejects.
    */
   listOf(wireKey: WireKey, options: StepOptions): Promise<ChunkList | undefined> {
     return new Promise<ChunkList | undefined>((resolve, reject) => {
       let found: ChunkList | undefined
       const sink = { hit: (_: WireKey, value: unknown) => (found = value as ChunkList | undefined), failed: ignore }
-      // A classic get where it can be: unlike mg it leaves the right to recache a stale item to those who ask for it.
+      // A classic get if the key is text: unlike mg, it never takes the right to recache a stale item.
       const operation =
         typeof wireKey === 'string'
           ? new MultiGetOperation<WireKey>(sink, LIST, () => resolve(found), reject)
-          : new RetrievalOperation(wireKey, { value: true }, '', LIST, valueOf<ChunkList>, resolve, reject)
+          : new RetrievalOperation(
+              { wireKey, name: '', request: { value: true }, reader: LIST, build: valueOf<ChunkList> },
+              resolve,
+              reject,
+            )
       if (operation instanceof MultiGetOperation) operation.add(wireKey as string, wireKey)
       // Repeated on another connection, it would read what was stored later.
       operation.mayRepeat = false
@@ -146,10 +154,12 @@ export class Chunks {
     touchExptime: number | undefined,
   ): Promise<(Buffer | undefined)[]> {
     if (touchExptime !== undefined) {
-      return Promise.all(keys.map((key) => this.#retrieve(key, true, touchExptime, step, valueOf<Buffer>)))
+      return Promise.all(
+        keys.map((key) => this.#retrieve({ key, value: true, touchExptime, build: valueOf<Buffer> }, step)),
+      )
     }
-    const found = await this.#multiGet.get(keys, step, CHUNK, CHUNKS)
-    // Chunks that could not be asked for are no miss.
+    const found = await this.#multiGet.get<string, Buffer>(keys, step, CHUNK, CHUNKS)
+    // A failed request for chunks is not a miss.
     for (const error of found.errors.values()) throw error
     return keys.map((key) => found.get(key))
   }
@@ -158,7 +168,11 @@ export class Chunks {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
       this.#dispatcher.send(
-        new StoreOperation(wireKey, 'set', chunk, ClientFlags.bytes, exptime, undefined, key, ignore, resolve, reject),
+        new StoreOperation(
+          { wireKey, name: key, mode: 'set', bytes: chunk, clientFlags: ClientFlags.bytes, exptime, build: ignore },
+          resolve,
+          reject,
+        ),
         wireKey,
         step,
       )
@@ -172,22 +186,16 @@ export class Chunks {
     })
   }
 
-  #retrieve<Result>(
-    key: string,
-    value: boolean,
-    touchExptime: number,
-    step: StepOptions,
-    build: (item: ItemResponse, value: unknown) => Result,
-  ): Promise<Result> {
+  #retrieve<Result>({ key, value, touchExptime, build }: ChunkRead<Result>, step: StepOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
       const request = { value, touchExptime }
-      const operation = new RetrievalOperation(wireKey, request, key, CHUNK, build, resolve, reject)
+      const operation = new RetrievalOperation({ wireKey, name: key, request, reader: CHUNK, build }, resolve, reject)
       this.#dispatcher.send(operation, wireKey, step)
     })
   }
 
-  /** Nobody waits for it: what cannot be reached expires, or is evicted. */
+  /** No caller waits for the clean-up: chunks on a server that is away expire, or are evicted. */
   #cleanUp(list: ChunkList, each: (key: string, step: StepOptions) => Promise<unknown>): void {
     const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
     const cleanup = (async (): Promise<void> => {
@@ -198,7 +206,15 @@ export class Chunks {
   }
 }
 
-/** The bytes of a chunk, as they are. A list of chunks, or whatever else lies there, is none. */
+/** A chunk whose lifetime is set, and that is read if its value is wanted. */
+interface ChunkRead<Result> {
+  readonly key: string
+  readonly value: boolean
+  readonly touchExptime: number
+  readonly build: (item: ItemResponse, value: unknown) => Result
+}
+
+/** The bytes of a chunk, as they are. Any other value under its key is no chunk. */
 const CHUNK: ValueReader = {
   read: (buffer, start, end, clientFlags, owned) => {
     if (clientFlags !== ClientFlags.bytes) return undefined
@@ -207,7 +223,7 @@ const CHUNK: ValueReader = {
   },
 }
 
-const CHUNKS = { withCas: false, build: (value: unknown): Buffer => value as Buffer }
+const CHUNKS = { withCas: false }
 
 /** A list of chunks; any other value is nothing. */
 export const LIST: ValueReader = {

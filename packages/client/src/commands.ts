@@ -26,7 +26,7 @@ import type { Operation } from './operations/operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
-import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
+import type { StoreConditions, StoreMode, StoreRequest, StoreStatus } from './operations/store-operation.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import type { ChunkList } from './values/chunk-list.ts'
 import { ChunkedValues } from './values/chunked-values.ts'
@@ -36,18 +36,21 @@ const MAX_EXPTIME = 2 ** 31 - 1
 
 type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
 
-/** A value on its way to be stored: where, how, and what becomes of the answer. */
-interface Storing<Result> {
-  readonly wireKey: WireKey
-  /** The key, for errors. */
-  readonly name: string
+/** A value to be stored, before it is encoded. */
+type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags'>
+
+/** How a value is stored. */
+interface StoreWish<Result> {
   readonly mode: StoreMode
-  readonly exptime: number
-  readonly conditions: StoreConditions | undefined
+  /** Without it, the item does not expire. */
+  readonly ttl?: Ttl | undefined
+  readonly conditions?: StoreConditions | undefined
+  readonly options: CallOptions | undefined
+  /** Makes the result; the cas unique, zero where it is not told, is only lent for the call. */
   readonly build: (status: StoreStatus, casUnique: Uint64) => Result
 }
 
-/** What the client can ask, each thing once: the text protocol's and the meta commands are made of these. */
+/** The primitive commands; the text and meta APIs are built on these. */
 export class Commands {
   readonly #dispatcher: Dispatcher
   readonly #values: ChunkedValues
@@ -102,39 +105,33 @@ export class Commands {
       const wireKey = this.#dispatcher.wireKey(key)
       const { unreadable } = options ?? {}
       const asked = unreadable === undefined ? request : { ...request, unreadable }
-      const operation = new RetrievalOperation(wireKey, asked, nameOf(key), reader, build, resolve, reject)
+      const name = nameOf(key)
+      const operation = new RetrievalOperation({ wireKey, name, request: asked, reader, build }, resolve, reject)
       this.#send(operation, wireKey, options, reject)
     })
   }
 
-  /** The hits among many keys, in one round trip a server, those of all that answer. */
+  /** The hits among many keys, from all servers that respond, in one round trip each. */
   getMulti<Value, Given extends ClientKey>(
     keys: readonly Given[],
     options: CallOptions | undefined,
   ): Promise<MultiResult<Given, Value>> {
-    return this.#multiGet.get(keys, options, this.#values, BARE as MultiGetWish<Value>)
+    return this.#multiGet.get<Given, Value>(keys, options, this.#values, BARE)
   }
 
   /** As `getMulti`, with a result of each hit of the caller's making. */
   getsMulti<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    build: MultiGetWish<Result>['build'],
+    build: NonNullable<MultiGetWish<Result>['build']>,
   ): Promise<MultiResult<Given, Result>> {
     return this.#multiGet.get(keys, options, this.#values, { withCas: true, build })
   }
 
   /** Stores a value, with a result of the caller's making; one over the chunks' size is stored in chunks. */
-  store<Result>(
-    key: ClientKey,
-    value: unknown,
-    mode: StoreMode,
-    ttl: Ttl | undefined,
-    conditions: StoreConditions | undefined,
-    options: CallOptions | undefined,
-    build: (status: StoreStatus, casUnique: Uint64) => Result,
-  ): Promise<Result> {
+  store<Result>(key: ClientKey, value: unknown, wish: StoreWish<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
+      const { mode, ttl, conditions, options, build } = wish
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const name = nameOf(key)
@@ -149,7 +146,7 @@ export class Commands {
       const isLarge = this.#values.isLarge(bytes)
       if (!isLarge && (!this.#limits.mayExceed(wireKey, bytes) || this.#limits.isChecked(wireKey, bytes, options))) {
         this.#send(
-          new StoreOperation(wireKey, mode, bytes, clientFlags, exptime, conditions, name, build, resolve, reject),
+          new StoreOperation({ wireKey, name, mode, bytes, clientFlags, exptime, conditions, build }, resolve, reject),
           wireKey,
           options,
           reject,
@@ -161,7 +158,7 @@ export class Commands {
     })
   }
 
-  /** Sets an item's lifetime anew, and that of its chunks; whether there was one. */
+  /** Sets the lifetime of an item and of its chunks; returns whether there was an item. */
   async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
     const item = await this.retrieveAndTouch(
       key,
@@ -173,8 +170,8 @@ export class Commands {
   }
 
   /**
-   * What is known of an item whose lifetime is set anew, and that of its chunks, without its value. A value whose chunks are not all
-   * there is a miss: `undefined`.
+   * Sets the lifetime of an item and of its chunks; returns what is known of the item, without its value. A value that lacks a chunk is a
+   * miss: `undefined`.
    */
   async retrieveAndTouch<Result>(
     key: ClientKey,
@@ -292,7 +289,8 @@ export class Commands {
     step: StepOptions,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#dispatcher.send(storeOperation(storing, encoded, build, resolve, reject), storing.wireKey, step)
+      const operation = new StoreOperation({ ...storing, ...encoded, build }, resolve, reject)
+      this.#dispatcher.send(operation, storing.wireKey, step)
     })
   }
 
@@ -404,14 +402,16 @@ export class Commands {
     return exptime <= MAX_EXPTIME ? exptime : 0
   }
 
-  /** Asks by a meta command, which tells a lease that nobody has filled from an empty value. */
+  /** Reads a key by a meta command, which tells an unfilled lease from an empty value. */
   #getExactly(call: GetCall): void {
     const operation = new RetrievalOperation(
-      call.wireKey,
-      { value: true, details: true, unreadable: call.options?.unreadable },
-      call.name,
-      this.#values,
-      valueOf,
+      {
+        wireKey: call.wireKey,
+        name: call.name,
+        request: { value: true, details: true, unreadable: call.options?.unreadable },
+        reader: this.#values,
+        build: valueOf,
+      },
       (value) => call.resolve(value),
       (error) => call.fail(error),
     )
@@ -429,14 +429,4 @@ function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
 }
 
 /** The values alone. */
-const BARE: MultiGetWish<unknown> = { withCas: false, build: (value) => value }
-
-function storeOperation<Result>(
-  { wireKey, mode, exptime, conditions, name }: Storing<unknown>,
-  { bytes, clientFlags }: EncodedValue,
-  build: (status: StoreStatus, casUnique: Uint64) => Result,
-  resolve: (result: Result) => void,
-  reject: (error: unknown) => void,
-): StoreOperation<Result> {
-  return new StoreOperation(wireKey, mode, bytes, clientFlags, exptime, conditions, name, build, resolve, reject)
-}
+const BARE = { withCas: false }

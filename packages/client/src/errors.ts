@@ -14,8 +14,11 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
-/** The error of a connection, as the one of an operation that waited on it. */
-export function errorForKey(error: MemcacheError, key: string | undefined, ambiguous: boolean): MemcacheError {
+/** The error of a connection, as that of an operation that waited on the connection; `ambiguous` if the operation may have been carried out. */
+export function errorForKey(
+  error: MemcacheError,
+  { key, ambiguous = false }: { readonly key: string | undefined; readonly ambiguous?: boolean },
+): MemcacheError {
   const Kind = error.constructor as new (message: string, details: object) => MemcacheError
   return new Kind(error.message, {
     server: error.server,

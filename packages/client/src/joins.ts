@@ -16,7 +16,7 @@ import { readValue } from './operations/operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import { StoreOperation } from './operations/store-operation.ts'
-import type { StoreConditions, StoreMode, StoreStatus } from './operations/store-operation.ts'
+import type { StoreConditions, StoreRequest, StoreStatus } from './operations/store-operation.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
 import { messageOf } from './errors.ts'
 import type { ValueReader } from './values/value-codec.ts'
@@ -34,11 +34,14 @@ export interface Join {
   readonly conditions: StoreConditions
 }
 
+/** What `Joins` stores under the key of a join. */
+type JoinStore = Omit<StoreRequest<Joined>, 'wireKey' | 'name' | 'build'>
+
 /** What is known of the stored value. */
 interface Base {
   readonly casUnique: Uint64
   readonly clientFlags: number
-  /** Whether it is a lease that nobody has filled, as far as the server tells. */
+  /** Whether it is an unfilled lease, as far as the server tells. */
   readonly isUnfilled: boolean
   /** Its bytes, where they had to be read. */
   readonly bytes: Buffer | undefined
@@ -77,7 +80,7 @@ export class Joins {
     const { compareCas } = conditions
     for (;;) {
       const base = await this.#base(join, options)
-      // A lease that nobody has filled is a miss for this call, too.
+      // An unfilled lease is a miss for this call, too.
       if (base === undefined || (base.isUnfilled && conditions.vivifyExptime === undefined)) {
         if (conditions.vivifyExptime === undefined) {
           return { status: compareCas === undefined ? 'notStored' : 'notFound', casUnique: ZERO }
@@ -107,12 +110,14 @@ export class Joins {
     // A server with -C has no cas uniques to compare.
     const compareCas = conditions.compareCas ?? (base.casUnique.isZero ? undefined : base.casUnique)
     const { vivifyExptime: _, ...rest } = conditions
+    // Client flags and lifetime stay those of the stored value.
+    const joining = { mode, bytes: join.fragment, clientFlags: 0, exptime: 0 } as const
     try {
-      return await this.#store(join, mode, join.fragment, 0, 0, { ...rest, compareCas }, options)
+      return await this.#store(join, { ...joining, conditions: { ...rest, compareCas } }, options)
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError) || conditions.compareCas !== undefined) throw error
     }
-    const joined = await this.#store(join, mode, join.fragment, 0, 0, rest, options)
+    const joined = await this.#store(join, { ...joining, conditions: rest }, options)
     const isJoined = joined.status !== 'stored' || (await this.#restore(join, options))
     return isJoined ? joined : { status: 'notStored', casUnique: ZERO }
   }
@@ -133,7 +138,8 @@ export class Joins {
     const before = join.mode === 'append' ? bytes.subarray(0, bytes.length - length) : bytes.subarray(length)
     // It may have been stored after the bytes were joined, too.
     if (this.#isReadable(bytes, clientFlags) || !this.#isReadable(before, clientFlags)) return true
-    await this.#store(join, 'set', before, clientFlags, RESTORED_SECONDS, { compareCas }, options)
+    const restored = { mode: 'set', bytes: before, clientFlags, exptime: RESTORED_SECONDS } as const
+    await this.#store(join, { ...restored, conditions: { compareCas } }, options)
     throw notPlain(join.name, join.mode)
   }
 
@@ -141,7 +147,8 @@ export class Joins {
   async #emptyLease({ bytes, clientFlags, casUnique }: Base, join: Join, options: StepOptions): Promise<boolean> {
     const isAlone = clientFlags === ClientFlags.bytes && bytes!.length === Buffer.byteLength(join.fragment)
     if (!isAlone || !this.#values.takesEmptyForLease) return false
-    await this.#store(join, 'set', '', ClientFlags.bytes, RESTORED_SECONDS, { compareCas: casUnique }, options)
+    const emptied = { mode: 'set', bytes: '', clientFlags: ClientFlags.bytes, exptime: RESTORED_SECONDS } as const
+    await this.#store(join, { ...emptied, conditions: { compareCas: casUnique } }, options)
     return true
   }
 
@@ -157,7 +164,8 @@ export class Joins {
   #vivify(join: Join, exptime: number, options: StepOptions): Promise<Joined> {
     const { newCas, returnCas = false } = join.conditions
     const clientFlags = this.#values.plainFlags(join.fragment)
-    return this.#store(join, 'add', join.fragment, clientFlags, exptime, { newCas, returnCas }, options)
+    const made = { mode: 'add', bytes: join.fragment, clientFlags, exptime } as const
+    return this.#store(join, { ...made, conditions: { newCas, returnCas } }, options)
   }
 
   /** What is stored; `undefined` when nothing is. */
@@ -174,7 +182,7 @@ export class Joins {
   #retrieve({ wireKey, name }: Join, request: RetrievalRequest, options: StepOptions): Promise<Base | undefined> {
     return new Promise((resolve, reject) => {
       const build = (item: ItemResponse, value: unknown): Base | undefined => this.#baseOf(item, value)
-      const operation = new RetrievalOperation(wireKey, request, name, BYTES, build, resolve, reject)
+      const operation = new RetrievalOperation({ wireKey, name, request, reader: BYTES, build }, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
     })
   }
@@ -189,28 +197,10 @@ export class Joins {
     return { casUnique: copyOf(item.casUnique), clientFlags, isUnfilled, bytes }
   }
 
-  #store(
-    { wireKey, name }: Join,
-    mode: StoreMode,
-    bytes: Buffer | string,
-    clientFlags: number,
-    exptime: number,
-    conditions: StoreConditions,
-    options: StepOptions,
-  ): Promise<Joined> {
+  #store(join: Join, store: JoinStore, options: StepOptions): Promise<Joined> {
+    const { wireKey, name } = join
     return new Promise((resolve, reject) => {
-      const operation = new StoreOperation(
-        wireKey,
-        mode,
-        bytes,
-        clientFlags,
-        exptime,
-        conditions,
-        name,
-        joinedOf,
-        resolve,
-        reject,
-      )
+      const operation = new StoreOperation({ ...store, wireKey, name, build: joinedOf }, resolve, reject)
       this.#dispatcher.send(operation, wireKey, options)
     })
   }

@@ -38,11 +38,11 @@ export class KeyOrder {
   }
 
   /**
-   * Begins a call of one step after the earlier calls on its key. To be asked only while the key is busy.
+   * Begins a call of one step after the earlier calls on its key. Must be called only while the key is busy.
    * @param begin hands the request to its connection at once; what it throws is the call's rejection.
    */
   after(key: WireKey, call: CallDeadline, begin: () => void, reject: (error: unknown) => void): void {
-    this.#wait(this.#lanes.get(laneOf(key))!, new Turn(call, false, begin, reject))
+    this.#wait(this.#lanes.get(laneOf(key))!, new Turn({ call, isAlone: false, begin, reject }))
   }
 
   /** Begins a call of several steps, after the earlier calls on its key and before all later ones. */
@@ -61,7 +61,7 @@ export class KeyOrder {
       return steps()
     }
     return new Promise((resolve, reject) => {
-      this.#wait(waiting, new Turn(call, true, () => resolve(steps()), reject))
+      this.#wait(waiting, new Turn({ call, isAlone: true, begin: () => resolve(steps()), reject }))
     })
   }
 
@@ -115,6 +115,14 @@ export class KeyOrder {
   }
 }
 
+interface WaitingCall {
+  readonly call: CallDeadline
+  /** Whether it has several steps, so that later calls wait for it. */
+  readonly isAlone: boolean
+  readonly begin: () => void
+  readonly reject: (error: unknown) => void
+}
+
 /** A call that waits for an earlier one on its key. */
 class Turn implements Waiter {
   signal: AbortSignal | undefined
@@ -124,7 +132,7 @@ class Turn implements Waiter {
   readonly #begin: () => void
   readonly #reject: (error: unknown) => void
 
-  constructor(call: CallDeadline, isAlone: boolean, begin: () => void, reject: (error: unknown) => void) {
+  constructor({ call, isAlone, begin, reject }: WaitingCall) {
     this.call = call
     this.isAlone = isAlone
     this.#begin = begin

@@ -37,19 +37,19 @@ import { operationChannel, Tracing } from './tracing.ts'
 /** Events of a `MemcachedClient`; it never emits `error`. */
 export interface MemcachedClientEvents {
   connect: [server: string]
-  /** With an error unless the server closed a connection that nobody waited on. */
+  /** With an error, unless the server closed a connection without pending operations. */
   disconnect: [server: string, error: MemcacheError | undefined]
   reconnecting: [server: string, delayMs: number]
-  /** The server does not answer; its keys go where `failover` says. */
+  /** The server does not respond; its keys go where `failover` says. */
   eject: [server: string, error: MemcacheError]
-  /** It answers again. */
+  /** The server responds again. */
   rejoin: [server: string]
   /** Discovery found that these are the servers now. */
   servers: [servers: string[]]
 }
 
 /**
- * A memcached client: pipelined on few connections, one write a turn of the loop, answers never mixed up. Faults reject with a
+ * A memcached client: pipelined on few connections, with one write per turn of the loop; a response never reaches another request. Faults reject with a
  * `MemcacheError`; a miss is `undefined`.
  *
  * @example
@@ -68,7 +68,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #tracing: Tracing
   readonly #discovery: Discovery | undefined
 
-  /** @throws MemcacheOptionError for options that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: string | MemcachedClientOptions = {}) {
     super()
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
@@ -120,28 +120,28 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** The value of a key; `undefined` is a miss, `null` a stored null. */
   get<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<Value | undefined> {
     if (this.#isDirect) return this.#commands.get(key, options)
-    return this.#tracing.run('get', key, options, (options) => this.#commands.get(key, options))
+    return this.#tracing.run({ operation: 'get', key, options }, (options) => this.#commands.get(key, options))
   }
 
   /** The value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     const request = { value: true, casUnique: true }
-    return this.#tracing.run('gets', key, options, (options) =>
+    return this.#tracing.run({ operation: 'gets', key, options }, (options) =>
       this.#commands.retrieve(key, request, options, withCas<Value>),
     )
   }
 
-  /** The value, its lifetime set anew; `undefined` is a miss. */
+  /** Returns the value and sets its lifetime; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
-    return this.#tracing.run('gat', key, options, async (options) => {
+    return this.#tracing.run({ operation: 'gat', key, options }, async (options) => {
       const request = { value: true, touchExptime: this.#commands.exptime(ttl) }
       return this.#commands.retrieve(key, request, options, hitValue<Value>)
     })
   }
 
-  /** The value with its cas unique, its lifetime set anew; `undefined` is a miss. */
+  /** Returns the value with its cas unique, and sets its lifetime; `undefined` is a miss. */
   gats<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    return this.#tracing.run('gats', key, options, async (options) => {
+    return this.#tracing.run({ operation: 'gats', key, options }, async (options) => {
       const request = { value: true, casUnique: true, touchExptime: this.#commands.exptime(ttl) }
       return this.#commands.retrieve(key, request, options, withCas<Value>)
     })
@@ -156,12 +156,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CallOptions,
   ): Promise<MultiGetResult<Given, Value>> {
     if (this.#isDirect) return this.#commands.getMulti(keys, options)
-    return this.#tracing.run(
-      'getMulti',
-      keys,
-      options,
-      (options) => this.#commands.getMulti<Value, Given>(keys, options),
-      true,
+    return this.#tracing.run({ operation: 'getMulti', keys, options }, (options) =>
+      this.#commands.getMulti<Value, Given>(keys, options),
     )
   }
 
@@ -170,12 +166,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiGetResult<Given, ItemWithCas<Value>>> {
-    return this.#tracing.run(
-      'getsMulti',
-      keys,
-      options,
-      (options) => this.#commands.getsMulti(keys, options, itemWithCas<Value>),
-      true,
+    return this.#tracing.run({ operation: 'getsMulti', keys, options }, (options) =>
+      this.#commands.getsMulti(keys, options, itemWithCas<Value>),
     )
   }
 
@@ -185,10 +177,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
     if (this.#isDirect) {
-      return this.#answered(commands.store(key, value, 'set', ttl, undefined, options, nothing), options)
+      return this.#answered(commands.store(key, value, { mode: 'set', ttl, options, build: nothing }), options)
     }
-    const set = this.#tracing.run('set', key, options, (options) =>
-      commands.store(key, value, 'set', ttl, undefined, options, nothing),
+    const set = this.#tracing.run({ operation: 'set', key, options }, (options) =>
+      commands.store(key, value, { mode: 'set', ttl, options, build: nothing }),
     )
     return this.#answered(set, options)
   }
@@ -204,7 +196,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CallOptions,
   ): Promise<MultiResult<Given, true>> {
     return this.#forEach('setMulti', pairsOf(items), options, ([key, value], options) =>
-      this.#commands.store(key, value, 'set', ttl, undefined, options, yes),
+      this.#commands.store(key, value, { mode: 'set', ttl, options, build: yes }),
     )
   }
 
@@ -260,15 +252,15 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: CallOptions,
   ): Promise<'stored' | 'exists' | 'notFound'> {
-    return this.#tracing.run('cas', key, options, async (options) => {
+    return this.#tracing.run({ operation: 'cas', key, options }, async (options) => {
       const conditions = { compareCas: toUint64('casUnique', casUnique) }
-      return this.#commands.store(key, value, 'set', ttl, conditions, options, casStatus)
+      return this.#commands.store(key, value, { mode: 'set', ttl, conditions, options, build: casStatus })
     })
   }
 
   /** Sets the lifetime of an item; returns whether there was one. */
   touch<Options extends WriteOptions>(key: ClientKey, ttl: Ttl, options?: Options): Promise<Written<Options, boolean>> {
-    const touched = this.#tracing.run('touch', key, options, async (options) =>
+    const touched = this.#tracing.run({ operation: 'touch', key, options }, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
     )
     return this.#answered(touched, options)
@@ -277,7 +269,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Deletes an item; returns whether there was one. */
   delete<Options extends WriteOptions>(key: ClientKey, options?: Options): Promise<Written<Options, boolean>> {
     return this.#answered(
-      this.#tracing.run('delete', key, options, (options) => this.#delete(key, options)),
+      this.#tracing.run({ operation: 'delete', key, options }, (options) => this.#delete(key, options)),
       options,
     )
   }
@@ -304,7 +296,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
     return this.#answered(
-      this.#tracing.run('incr', key, options, (options) => this.#count('incr', key, delta, options)),
+      this.#tracing.run({ operation: 'incr', key, options }, (options) => this.#count('incr', key, delta, options)),
       options,
     )
   }
@@ -316,7 +308,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
     return this.#answered(
-      this.#tracing.run('decr', key, options, (options) => this.#count('decr', key, delta, options)),
+      this.#tracing.run({ operation: 'decr', key, options }, (options) => this.#count('decr', key, delta, options)),
       options,
     )
   }
@@ -328,21 +320,21 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
     const extra = delay > 0 ? { extra: delay } : {}
     const request = { text: formatFlushAll(delay), writes: true, binary: { opcode: Opcode.flush, ...extra } }
-    await this.#tracing.run('flushAll', undefined, options, (options) => this.#servers.onAll(request, options))
+    await this.#tracing.run({ operation: 'flushAll', options }, (options) => this.#servers.onAll(request, options))
   }
 
   /** Each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
-    const lines = await this.#tracing.run('version', undefined, options, (options) =>
+    const lines = await this.#tracing.run({ operation: 'version', options }, (options) =>
       this.#servers.onAll(VERSION_REQUEST, options),
     )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
 
-  /** Whether each server answers: `undefined` if so, else why not. Never rejects. */
+  /** Whether each server responds: `undefined` if so, else the error. Never rejects. */
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
-      return await this.#tracing.run('version', undefined, options, (options) =>
+      return await this.#tracing.run({ operation: 'version', options }, (options) =>
         this.#servers.failuresOn(VERSION_REQUEST, options),
       )
     } catch (error) {
@@ -358,14 +350,14 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
     if (form !== undefined) checkStatsForm(form)
     const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
-    const lines = await this.#tracing.run('stats', undefined, options, (options) =>
+    const lines = await this.#tracing.run({ operation: 'stats', options }, (options) =>
       this.#servers.onAll({ text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }, options),
     )
     return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
   }
 
   /**
-   * What lies in the servers, item by item (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of their own
+   * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of their own
    * that others need not wait for. The servers go on meanwhile: what comes or goes in that time may be missed.
    * @throws MemcacheServerError where a server refuses, `retryable` while it is busy with another one.
    * @throws MemcacheUnsupportedError on a server that demands SASL.
@@ -374,13 +366,13 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     checkCall(options)
     if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
     const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
-    await this.#tracing.run('metadump', undefined, limited, async (options) => {
+    await this.#tracing.run({ operation: 'metadump', options: limited }, async (options) => {
       const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]
       await Promise.all(pools.map(({ address }) => metadump(address, this.#options, visit, options)))
     })
   }
 
-  /** The name of the server that a key lies on; `undefined` while servers are still being discovered. */
+  /** The name of the server of a key; `undefined` while discovery is pending. */
   serverOf(key: ClientKey): string | undefined {
     const { pools } = this.#dispatcher
     if (pools.length === 0) return undefined
@@ -392,7 +384,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async verbosity(level: number, options?: CallOptions): Promise<void> {
     wholeNumber('level', level)
     const request = { text: formatVerbosity(level), writes: true, binary: { opcode: Opcode.verbosity, extra: level } }
-    await this.#tracing.run('verbosity', undefined, options, (options) => this.#servers.onAll(request, options))
+    await this.#tracing.run({ operation: 'verbosity', options }, (options) => this.#servers.onAll(request, options))
   }
 
   /** Lets operations under way finish, then closes the connections. */
@@ -421,7 +413,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * With `noreply`, nothing is waited for but what is known at once: a call that cannot be is still told. The request has a response all the
+   * With `noreply`, the promise resolves when the request is handed to its connection; an invalid call still rejects. The request has a response all the
    * same, which is read like any other, so that the order of responses never depends on which errors a server reports.
    */
   #answered<Result, Options extends WriteOptions>(
@@ -440,8 +432,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl: Ttl | undefined,
     options: Options | undefined,
   ): Promise<Written<Options, boolean>> {
-    const stored = this.#tracing.run(mode, key, options, (options) =>
-      this.#commands.store(key, value, mode, ttl, undefined, options, isStored),
+    const stored = this.#tracing.run({ operation: mode, key, options }, (options) =>
+      this.#commands.store(key, value, { mode, ttl, options, build: isStored }),
     )
     return this.#answered(stored, options)
   }
@@ -458,12 +450,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     begin: (item: readonly [Given, unknown], options: CallOptions) => Promise<Result>,
   ): Promise<MultiResult<Given, Result>> {
     const keys = items.map(([key]) => key)
-    return this.#tracing.run(
-      operation,
-      keys,
-      options,
-      (options) => MultiResult.ofEach(items, startCall(options, this.#options.timeoutMs), begin),
-      true,
+    return this.#tracing.run({ operation, keys, options }, (options) =>
+      MultiResult.ofEach(items, startCall(options, this.#options.timeoutMs), begin),
     )
   }
 

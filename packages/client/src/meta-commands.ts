@@ -45,31 +45,34 @@ export class MetaCommands {
 
   /** mg: an item with all that is known of it; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
-    return this.#tracing.run('meta.get', key, options, (options): Promise<MetaItem<Value> | undefined> => {
-      const compareCas = uint64Option('compareCas', options?.compareCas)
-      const request = {
-        value: options?.value !== false,
-        casUnique: true,
-        details: true,
-        access: options?.access === true,
-        noBump: options?.noBump === true,
-        touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
-        vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
-        recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
-        newCas: uint64Option('newCas', options?.newCas),
-        compareCas,
-      }
-      const item = request.access ? itemWithAccess<Value> : itemOf<Value>
-      const build = compareCas === undefined ? item : unlessUnchanged(item, compareCas)
-      const { touchExptime, value } = request
-      if (touchExptime === undefined || value) return this.#commands.retrieve(key, request, options, build)
-      return this.#commands.retrieveAndTouch(key, { ...request, touchExptime }, options, build)
-    })
+    return this.#tracing.run(
+      { operation: 'meta.get', key, options },
+      (options): Promise<MetaItem<Value> | undefined> => {
+        const compareCas = uint64Option('compareCas', options?.compareCas)
+        const request = {
+          value: options?.value !== false,
+          casUnique: true,
+          details: true,
+          access: options?.access === true,
+          noBump: options?.noBump === true,
+          touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
+          vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
+          recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
+          newCas: uint64Option('newCas', options?.newCas),
+          compareCas,
+        }
+        const item = request.access ? itemWithAccess<Value> : itemOf<Value>
+        const build = compareCas === undefined ? item : unlessUnchanged(item, compareCas)
+        const { touchExptime, value } = request
+        if (touchExptime === undefined || value) return this.#commands.retrieve(key, request, options, build)
+        return this.#commands.retrieveAndTouch(key, { ...request, touchExptime }, options, build)
+      },
+    )
   }
 
   /** ms: stores a value. */
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
-    return this.#tracing.run('meta.set', key, options, (options) => {
+    return this.#tracing.run({ operation: 'meta.set', key, options }, (options) => {
       const mode = choiceOption('mode', options?.mode ?? 'set', STORE_MODES)
       const conditions = {
         returnCas: true,
@@ -78,13 +81,13 @@ export class MetaCommands {
         invalidate: options?.invalidate,
         vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
       }
-      return this.#commands.store(key, value, mode, options?.ttl, conditions, options, setResult)
+      return this.#commands.store(key, value, { mode, ttl: options?.ttl, conditions, options, build: setResult })
     })
   }
 
   /** md: deletes an item, marks it stale, or empties it. */
   delete(key: ClientKey, options?: MetaDeleteOptions): Promise<'deleted' | 'exists' | 'notFound'> {
-    return this.#tracing.run('meta.delete', key, options, (options) => {
+    return this.#tracing.run({ operation: 'meta.delete', key, options }, (options) => {
       const request = {
         compareCas: uint64Option('compareCas', options?.compareCas),
         newCas: uint64Option('newCas', options?.newCas),
@@ -104,7 +107,7 @@ export class MetaCommands {
     key: ClientKey,
     options?: MetaArithmeticOptions<Amount>,
   ): Promise<MetaCounter<Widened<Amount>> | undefined> {
-    return this.#tracing.run('meta.arithmetic', key, options, async (options) => {
+    return this.#tracing.run({ operation: 'meta.arithmetic', key, options }, async (options) => {
       const exact = typeof options?.delta === 'bigint' || typeof options?.initial === 'bigint'
       const request = {
         mode: choiceOption('mode', options?.mode ?? 'incr', COUNTER_MODES),
@@ -127,7 +130,7 @@ export class MetaCommands {
    * `undefined` is a miss. For people to read, not for programs to rely on.
    */
   debug(key: ClientKey, options?: CallOptions): Promise<Record<string, string> | undefined> {
-    return this.#tracing.run('meta.debug', key, options, async (options) => {
+    return this.#tracing.run({ operation: 'meta.debug', key, options }, async (options) => {
       const [line = ''] = await this.#commands.lines(
         key,
         (wireKey) => ({
@@ -141,9 +144,9 @@ export class MetaCommands {
     })
   }
 
-  /** mn: resolves when every server has answered. */
+  /** mn: resolves when every server has responded. */
   noop(options?: CallOptions): Promise<void> {
-    return this.#tracing.run('meta.noop', undefined, options, async (options) => {
+    return this.#tracing.run({ operation: 'meta.noop', options }, async (options) => {
       await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)
     })
   }

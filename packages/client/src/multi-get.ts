@@ -6,8 +6,7 @@ import { checkCall, deadlineOf, reasonOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import type { Connection } from './connection/connection.ts'
-import type { ServerPool } from './dispatcher.ts'
-import type { Dispatcher } from './dispatcher.ts'
+import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { nameOf, nameOrKindOf } from './client-key.ts'
 import type { KeyOrder } from './key-order.ts'
 import { KEYS_PER_REQUEST } from './operations/key-list-operation.ts'
@@ -22,7 +21,8 @@ import type { ValueReader } from './values/value-codec.ts'
 export interface MultiGetWish<Result> {
   /** Whether the cas uniques are wanted. */
   readonly withCas: boolean
-  build(value: unknown, clientFlags: number, casUnique: bigint): Result
+  /** Makes the result; without it, the result is the value. */
+  build?(value: unknown, clientFlags: number, casUnique: bigint): Result
 }
 
 /** A request for some of the keys: where it goes, and how it ends. */
@@ -81,7 +81,7 @@ export class MultiGet {
     this.#timeoutMs = timeoutMs
   }
 
-  /** The hits; rejects only when nothing was answered at all. */
+  /** The hits. Rejects only if all requests failed. */
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
@@ -90,7 +90,8 @@ export class MultiGet {
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
     if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const askAgain = (given: Given): Promise<void> => this.#askOne(given, this.#dispatcher.wireKey(given), call, true)
+    const askAgain = (given: Given): Promise<void> =>
+      this.#askOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
     const call = new MultiGetCall({ keys, options, reader, wish, askAgain })
     const requests = this.#ask(call)
     let failures = 0
@@ -111,7 +112,7 @@ export class MultiGet {
     return result
   }
 
-  /** Sends the requests for the keys; keys that are bytes are asked for one by one. */
+  /** Sends the requests for the keys. Each key that is bytes has a request of its own. */
   #ask<Given extends ClientKey, Result>(call: MultiGetCall<Given, Result>): Request<Given>[] {
     const { options } = call
     const dispatcher = this.#dispatcher
@@ -154,7 +155,7 @@ export class MultiGet {
     }
   }
 
-  /** A key that cannot be costs the others nothing. */
+  /** The key on the wire. An invalid key is an entry in the errors, and costs the others nothing. */
   #wireKeyOf<Given extends ClientKey>(key: Given, call: MultiGetCall<Given, unknown>): WireKey | undefined {
     try {
       return this.#dispatcher.wireKey(key)
@@ -170,7 +171,7 @@ export class MultiGet {
     wireKey: WireKey,
     call: MultiGetCall<Given, unknown>,
   ): Promise<unknown> {
-    const ask = (): Promise<void> => this.#askOne(key, wireKey, call, false)
+    const ask = (): Promise<void> => this.#askOne(call, { given: key, wireKey, isExact: false })
     if (!this.#order.isBusy(wireKey)) return ask()
     return new Promise((resolve, reject) => {
       const deadline = deadlineOf(startCall(call.options, this.#timeoutMs))!
@@ -178,22 +179,15 @@ export class MultiGet {
     })
   }
 
-  /** @param exactly by a meta command, which tells a lease that nobody has filled from an empty value. */
   #askOne<Given extends ClientKey>(
-    given: Given,
-    wireKey: WireKey,
     call: MultiGetCall<Given, unknown>,
-    exactly: boolean,
+    { given, wireKey, isExact }: SingleKey<Given>,
   ): Promise<void> {
     const { options, reader, wish } = call
-    const request = { value: true, casUnique: wish.withCas, details: exactly || typeof wireKey !== 'string' }
+    const request = { value: true, casUnique: wish.withCas, details: isExact || typeof wireKey !== 'string' }
     return new Promise<Hit | undefined>((resolve, reject) => {
       const operation = new RetrievalOperation(
-        wireKey,
-        { ...request, unreadable: 'error' },
-        nameOf(given),
-        reader,
-        hitOf,
+        { wireKey, name: nameOf(given), request: { ...request, unreadable: 'error' }, reader, build: hitOf },
         resolve,
         reject,
       )
@@ -204,13 +198,21 @@ export class MultiGet {
   }
 }
 
+/** A key that is read by a request of its own. */
+interface SingleKey<Given> {
+  readonly given: Given
+  readonly wireKey: WireKey
+  /** Whether a meta command is used, which tells an unfilled lease from an empty value. */
+  readonly isExact: boolean
+}
+
 interface Hit {
   readonly value: unknown
   readonly clientFlags: number
   readonly casUnique: bigint
 }
 
-/** A hit's value in a box: it may be a stored `undefined`. A lease that nobody has filled is a miss. */
+/** A hit's value in an object, since the value may be a stored `undefined`. An unfilled lease is a miss. */
 function hitOf(item: ItemResponse, value: unknown): Hit | undefined {
   const isUnfilled = value === undefined && (item.won || item.lost) && item.size === 0
   if (!item.isFound || isUnfilled) return undefined
@@ -236,7 +238,8 @@ class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Give
   }
 
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void {
-    this.result.set(given, this.wish.build(value, clientFlags, casUnique))
+    const { wish } = this
+    this.result.set(given, wish.build === undefined ? (value as Result) : wish.build(value, clientFlags, casUnique))
   }
 
   failed(given: Given, error: unknown): void {

@@ -1,7 +1,6 @@
 import { checkCall } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
-import type { ServerPool } from './dispatcher.ts'
-import type { Dispatcher } from './dispatcher.ts'
+import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 

@@ -24,12 +24,21 @@ export interface OperationContext {
 /** The name of the tracing channel: its channels are `tracing:memcache-ts-client:operation:start` and so on. */
 export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
 
-/** For any tracer; nothing is made while nobody listens. */
+/** The channel that tracers subscribe to. Without a subscriber, no context is made. */
 export const operationChannel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
+/** An operation as subscribers are told of it: on a key, on several, or on servers. */
+interface TracedCall<Options extends CallOptions> {
+  /** The method's name. */
+  readonly operation: string
+  readonly key?: ClientKey | undefined
+  readonly keys?: readonly ClientKey[]
+  readonly options: Options | undefined
+}
+
 /**
- * The way of every operation into the client: past those who listen, and, where servers are still being found, after that. A
- * subscriber that throws disturbs nothing: Node reports its exception as uncaught.
+ * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits for it. If a subscriber
+ * throws, the operation goes on, and Node reports the exception as uncaught.
  */
 export class Tracing {
   readonly #dispatcher: Dispatcher
@@ -47,29 +56,24 @@ export class Tracing {
    * @param begin is handed the options of the call, less the time that it has waited.
    */
   run<Result, Options extends CallOptions>(
-    operation: string,
-    keys: ClientKey | readonly ClientKey[] | undefined,
-    options: Options | undefined,
+    call: TracedCall<Options>,
     begin: (options: Options | undefined) => Promise<Result>,
-    many = false,
   ): Promise<Result> {
-    if (!this.#opening.isOpen) return this.#afterOpening(operation, keys, options, begin, many)
+    const { operation, key, options } = call
+    if (!this.#opening.isOpen) return this.#afterOpening(call, begin)
     if (!operationChannel.hasSubscribers) return beginOrReject(begin, options)
-    const list = keys === undefined ? [] : ((many ? keys : [keys]) as readonly ClientKey[])
-    const context: OperationContext = { operation, keys: namesOf(list), server: this.#serverOf(list, options) }
+    const { keys = key === undefined ? [] : [key] } = call
+    const context: OperationContext = { operation, keys: namesOf(keys), server: this.#serverOf(keys, options) }
     return operationChannel.tracePromise(() => beginOrReject(begin, options), context)
   }
 
   async #afterOpening<Result, Options extends CallOptions>(
-    operation: string,
-    keys: ClientKey | readonly ClientKey[] | undefined,
-    options: Options | undefined,
+    call: TracedCall<Options>,
     begin: (options: Options | undefined) => Promise<Result>,
-    many: boolean,
   ): Promise<Result> {
-    const step = startCall(options, this.#defaultTimeoutMs)
+    const step = startCall(call.options, this.#defaultTimeoutMs)
     await this.#opening.pass(step.deadline!)
-    return this.run(operation, keys, step as Options, begin, many)
+    return this.run({ ...call, options: step as Options }, begin)
   }
 
   #serverOf(keys: readonly ClientKey[], options: CallOptions | undefined): OperationContext['server'] {
@@ -85,13 +89,13 @@ export class Tracing {
       ]
       return { name: address.name, host: address.host ?? address.path, port: address.port }
     } catch {
-      // A key that cannot be is told of by the operation itself.
+      // The operation itself rejects an invalid key.
       return undefined
     }
   }
 }
 
-/** The keys as they stand in errors; none that cannot be, which the operation itself tells of. */
+/** The keys as they stand in errors; none if one is invalid, which the operation itself rejects. */
 function namesOf(keys: readonly ClientKey[]): string[] {
   try {
     return keys.map(nameOf)

@@ -1,26 +1,10 @@
 import type { Application, Request, RequestHandler } from 'express'
-import { MemcacheOptionError } from 'memcache-ts'
-import { checkOptions, ttlToSeconds } from 'memcache-ts/adapter'
-import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS, ResponseCache } from 'memcache-ts/http'
 import type { Ttl } from 'memcache-ts'
-import type { Purge, ResponseCacheOptions } from 'memcache-ts/http'
+import { ResponseCache, toHandlerOptions } from 'memcache-ts/http'
+import type { HandlerOptions, Purge } from 'memcache-ts/http'
 
 /** Options of `cacheResponse`. */
-export interface CacheResponseOptions extends ResponseCacheOptions {
-  /** What a response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
-  tags?: readonly string[] | ((request: Request) => readonly string[]) | undefined
-  /** What stands in the key in place of path and query. Whatever of a request the response depends on has to be in it. */
-  key?: ((request: Request) => string) | undefined
-  /** Which requests are answered from the cache, of those that can be. Default: all. */
-  condition?: ((request: Request) => boolean) | undefined
-}
-
-const OPTION_NAMES = [
-  ...RESPONSE_CACHE_OPTIONS,
-  'tags',
-  'key',
-  'condition',
-] as const satisfies readonly (keyof CacheResponseOptions)[]
+export type CacheResponseOptions = HandlerOptions<Request>
 
 /** What `cacheResponse` returns. */
 export interface CacheResponseHandler extends RequestHandler {
@@ -35,7 +19,7 @@ export interface CacheResponseHandler extends RequestHandler {
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
  */
 export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
-  const { tags, key, condition, ...shared } = toOptions(options)
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)
   const responses = new ResponseCache(shared)
   const handler: RequestHandler = (request, response, next) => {
     // What changes something invalidates, whatever is answered from the cache.
@@ -59,17 +43,6 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
       .catch(next)
   }
   return Object.assign(handler, { purge: responses.purge })
-}
-
-function toOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
-  if (typeof options !== 'object') {
-    ttlToSeconds(options)
-    return { ttlSeconds: options }
-  }
-  checkOptions('cacheResponse', options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
-  if (typeof options.tags === 'string')
-    throw new MemcacheOptionError('tags must be a list, or a function that gives one')
-  return options
 }
 
 /** Whether the application trusts the other end of a request's connection as a proxy. `true` trusts anybody, and vouches for nothing. */

@@ -105,7 +105,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
   function ofRoute(url: string | undefined, own: Ttl | CacheResponsesOptions): RouteCache {
     return routeCache('cacheResponses', {
       ...options,
-      ...toHandlerOptions<FastifyRequest>(`config.cacheResponse of ${url}`, own),
+      ...toHandlerOptions<CacheResponsesOptions>(`config.cacheResponse of ${url}`, own),
     })
   }
 
@@ -122,7 +122,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
 }
 
 function routeCache(owner: string, options: Ttl | CacheResponsesOptions): RouteCache {
-  const { tags, key, condition, ...shared } = toHandlerOptions(owner, options)
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponsesOptions>(owner, options)
   return { responses: new ResponseCache(shared), tags, key, condition }
 }
 

@@ -2,14 +2,17 @@
 const BACKGROUND = Symbol.for('memcache-ts.background-request')
 
 /**
- * Marks a request that the application makes to itself, such as the revalidation of a cached response: it is no client's, and rate
- * limits do not count it. The mark is a property of the object; nothing that a client sends makes one.
+ * Marks a request that the application makes to itself, such as the revalidation of a cached response, so that rate
+ * limits do not count it. The mark is a property of the object, which no client can send.
  */
 export function markBackgroundRequest(request: object): void {
   Object.defineProperty(request, BACKGROUND, { value: true })
 }
 
-/** Whether a request was marked by `markBackgroundRequest`; a request of Fastify is, if Node's request in it is. */
+/**
+ * Returns whether a request was marked by `markBackgroundRequest`, or, for a request of Fastify, whether the Node
+ * request in it was.
+ */
 export function isBackgroundRequest(request: object): boolean {
   if (BACKGROUND in request) return true
   const { raw } = request as { readonly raw?: unknown }

@@ -1,16 +1,18 @@
 /**
- * A map that has room for so many entries; those that were not used for longest go. For what is asked for again where it is gone: an `LRUCache` of the
- * same size takes all its memory at once, and an application may have hundreds of limiters.
+ * A map with a maximum number of entries that drops the entries that were not used for longest. It is for data that can
+ * be read again. An `LRUCache` of the same size allocates all its memory at once, and an application may have hundreds
+ * of limiters.
  *
- * It has two generations: entries that are set or found are in the young one, and once that is half of the map, the old one is forgotten as a whole. Deleting
- * the first entry of a `Map` for each new one would be far slower: it steps over all that was deleted there before.
+ * The map has two generations. Entries that are set or found go to the young one; when that holds half of the maximum,
+ * it becomes the old one, and the old one is dropped as a whole. Deleting the first entry of a `Map` for each new one
+ * would be far slower, since it steps over all entries that were deleted before.
  */
 export class BoundedMap<Value extends object | string | number> {
   readonly #maxYoung: number
   #young = new Map<string, Value>()
   #old = new Map<string, Value>()
 
-  /** @param maxEntries from 2 on. */
+  /** @param maxEntries at least 2. */
   constructor(maxEntries: number) {
     this.#maxYoung = Math.max(1, Math.floor(maxEntries / 2))
   }

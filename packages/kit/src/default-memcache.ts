@@ -2,23 +2,23 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { memcache } from './memcache.ts'
 import type { Memcache } from './memcache.ts'
 
-/** One a process, even where the package is installed twice. */
+/** There is one per process, even if the package is installed twice. */
 const DEFAULT = Symbol.for('memcache-ts.default')
 const holder = globalThis as { [DEFAULT]?: Memcache }
 
-/** The cache of this process: the one that `setDefaultMemcache` gave, else `memcache()`, made at its first use. */
+/** Returns the cache of this process: that of `setDefaultMemcache`, or `memcache()`, created at its first use. */
 export function getDefaultMemcache(): Memcache {
   return (holder[DEFAULT] ??= memcache())
 }
 
-/** The cache of this process, if there is one yet. */
+/** Returns the cache of this process, if it exists already. */
 export function peekDefaultMemcache(): Memcache | undefined {
   return holder[DEFAULT]
 }
 
 /**
- * Makes a cache the one of this process.
- * @throws MemcacheOptionError when the default one is already in use: then some already talk to another.
+ * Sets the cache of this process.
+ * @throws MemcacheOptionError if another one is already in use: its users could not be switched.
  */
 export function setDefaultMemcache(cache: Memcache): void {
   if (holder[DEFAULT] !== undefined && holder[DEFAULT] !== cache) {
@@ -29,7 +29,7 @@ export function setDefaultMemcache(cache: Memcache): void {
   holder[DEFAULT] = cache
 }
 
-/** Puts a cache in the place of this process's, whatever that is, for a test; returns what puts it back. */
+/** Replaces the cache of this process for a test, and returns a function that restores the previous one. */
 export function replaceDefaultMemcache(cache: Memcache): () => void {
   const before = holder[DEFAULT]
   holder[DEFAULT] = cache

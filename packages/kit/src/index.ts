@@ -70,7 +70,7 @@ export {
 export type { Clock, Key, KeyPart, MemcacheErrorCode, Ttl } from 'memcache-ts-protocol'
 export type { MemcachedClient, MemcachedClientOptions, MetaItem, ServerStream } from 'memcache-ts-client'
 
-// Names that have moved to entries of their own; they go on working here in this version.
+// Names that have moved to their own entries; they keep working here in this version.
 export {
   /** @deprecated Import it from `memcache-ts/http`. */
   cacheHandler,

@@ -1,12 +1,12 @@
 import { reportUncaught } from 'memcache-ts-client'
 
-/** Where the kit says what an operator should know; `console` is one. */
+/** The operator's log; `console` is one. */
 export interface Logger {
   info(message: string): void
   warn(message: string): void
 }
 
-/** A logger that throws changes no call: Node reports what it threw. */
+/** Wraps a logger so that its errors do not disturb a call: they become uncaught exceptions. */
 export function guardedLogger(logger: Logger): Logger {
   const guarded =
     (level: keyof Logger) =>

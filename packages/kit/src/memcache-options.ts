@@ -21,28 +21,34 @@ import type { MemoryOptions } from './engine/memory/memory-tier.ts'
 
 /** Options of `memcache`. */
 export interface MemcacheOptions {
-  /** The servers, as in `MEMCACHE_SERVERS`, which is the default; else `'embedded'`. */
+  /** The servers, as in `MEMCACHE_SERVERS`. Default: `MEMCACHE_SERVERS`, or `'embedded'` if it is not set. */
   servers?: Servers | undefined
-  /** Put before every key, with a `:` between. Default: `MEMCACHE_PREFIX`. */
+  /** The prefix of every key, separated by `:`. Default: `MEMCACHE_PREFIX`. */
   prefix?: string | undefined
-  /** The lifetime of what is stored without one of its own. Default 300. */
+  /** The lifetime of values that are stored without one. Default 300. */
   ttlSeconds?: Ttl | undefined
-  /** How long an operation of the cache may take, in milliseconds, before the application goes on without. Default 100. */
+  /**
+   * How long a cache operation may take, in milliseconds, before the application continues without its result. Default
+   * 100.
+   */
   timeoutMs?: number | undefined
-  /** How long a process that died while it loaded is waited for. At least 3, since memcached's seconds are coarse. Default 5. */
+  /**
+   * How long other processes wait for a process that died during a load. From 3 to 3600, since memcached counts whole
+   * seconds. Default 5.
+   */
   leaseSeconds?: number | undefined
-  /** How values are loaded and kept where a call says nothing of it: the options of `getOrSet`, but for its lifetime. */
+  /** The loading options of calls that give none: the options of `getOrSet` except the lifetime. */
   loading?: Omit<LoadingOptions, 'ttlSeconds' | 'type' | 'revive'> | undefined
-  /** Keep values in memory in front of memcached: `true`, or its bounds. Default false. */
+  /** Whether to keep values in memory in front of memcached: `true`, or its limits. Default false. */
   l1?: boolean | MemoryOptions | undefined
   /**
-   * Compress what is stored, as the client's option: `true` for gzip over 1 kB. Programs in other languages then have to
-   * know of it. Default false.
+   * Whether to compress values, like the client's option: `true` for gzip over 1 kB. Programs in other languages must
+   * then support it. Default false.
    */
   compression?: boolean | CompressionOptions | undefined
-  /** Where to say what an operator should know; `false` for nowhere. Default `console`. */
+  /** The operator's log; `false` for none. Default `console`. */
   logger?: Logger | false | undefined
-  /** Where the time comes from; for tests. */
+  /** The source of time, for tests. */
   clock?: Clock | undefined
 }
 
@@ -51,10 +57,10 @@ export interface ResolvedMemcacheOptions {
   readonly servers: Servers | undefined
   readonly prefix: string
   readonly ttlSeconds: Ttl
-  /** `undefined`: what the servers' URL says, else 100. */
+  /** `undefined`: the timeout of the servers' URL, or 100. */
   readonly timeoutMs: number | undefined
   readonly leaseSeconds: number
-  /** How values are loaded by default. */
+  /** The loading options of calls that give none. */
   readonly loading: LoadingDefaults
   readonly l1: MemoryOptions | undefined
   readonly compression: CompressionOptions | undefined
@@ -62,7 +68,7 @@ export interface ResolvedMemcacheOptions {
   readonly clock: Clock
 }
 
-/** The names of the options, for adapters that take them among their own. */
+/** The names of the options, for adapters that accept them among their own. */
 export const MEMCACHE_OPTIONS = [
   'servers',
   'prefix',
@@ -90,13 +96,13 @@ const HINTS = {
   nullTtlSeconds: 'loading: { nullTtlSeconds }',
   earlyRefresh: 'loading: { earlyRefresh }',
 }
-/** The options of all loads: what a value is made of is said where it is loaded. */
+/** The loading options of a cache: `type` and `revive` belong to the values of one call. */
 const LOADING_NAMES = LOADING_OPTIONS.filter((name) => name !== 'ttlSeconds' && name !== 'type' && name !== 'revive')
 const COMPRESSION_OPTIONS = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
 const SILENT: Logger = { info: () => {}, warn: () => {} }
 const MIN_LEASE_SECONDS = 3
 const MAX_LEASE_SECONDS = 3600
-/** A hashed key of the kit's has up to 145 bytes, and memcached's keys 250. */
+/** A hashed key of the kit has up to 145 bytes, and a key of memcached up to 250. */
 const MAX_PREFIX_BYTES = 100
 
 /** @throws MemcacheOptionError if an option is unknown or invalid. */
@@ -117,7 +123,7 @@ export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.Pro
     leaseSeconds: leaseOf(leaseSeconds),
     loading: loadingOf(options.loading, ttlSeconds),
     l1: optional('l1', l1),
-    // `false` and names of algorithms are the client's to refuse.
+    // The client refuses `false` and names of algorithms.
     compression: compressionOf(compression),
     logger: loggerOf(logger),
     clock: clockOf(options.clock),
@@ -127,7 +133,7 @@ export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.Pro
 function prefixOf(given: unknown): string {
   const prefix = textOption('prefix', given)
   const quoted = JSON.stringify(prefix.length > 40 ? `${prefix.slice(0, 40)}…` : prefix)
-  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
+  // oxlint-disable-next-line no-control-regex -- the expression finds control characters
   if (/[\u0000- \u007f]/.test(prefix)) {
     throw new MemcacheOptionError(`prefix must not contain spaces or control characters, got ${quoted}`)
   }
@@ -143,7 +149,7 @@ function prefixOf(given: unknown): string {
 function leaseOf(seconds: number): number {
   if (positiveOption('leaseSeconds', seconds) >= MIN_LEASE_SECONDS && seconds <= MAX_LEASE_SECONDS) return seconds
   throw new MemcacheOptionError(
-    `leaseSeconds must be ${MIN_LEASE_SECONDS} to ${MAX_LEASE_SECONDS}, since memcached's seconds are coarse, got ${seconds}`,
+    `leaseSeconds must be ${MIN_LEASE_SECONDS} to ${MAX_LEASE_SECONDS}, since memcached counts whole seconds, got ${seconds}`,
   )
 }
 
@@ -185,7 +191,7 @@ function optional<Options extends object>(name: string, given: boolean | Options
   return booleanOption(name, given) ? ({} as Options) : undefined
 }
 
-/** The logger, which is called where nothing may throw. */
+/** Returns the logger, guarded so that its errors do not disturb the cache. */
 function loggerOf(given: Logger | false): Logger {
   if (given === false) return SILENT
   if (typeof given?.info !== 'function' || typeof given.warn !== 'function') {

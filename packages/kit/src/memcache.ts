@@ -27,25 +27,28 @@ import type { RevivingOptions } from './engine/values/reviver.ts'
 import { logForDebugging } from './telemetry/debug-log.ts'
 
 const DEFAULT_TIMEOUT_MS = 100
-/** The server in this process cannot be away, only slow to start: giving it up early would help nobody. */
+/** The server in this process cannot be away, only slow to start, so its timeout is long. */
 const EMBEDDED_TIMEOUT_MS = 5000
 /** Below memcached's default item limit of 1 MiB, with room for the key and the item's header. */
 const CHUNK_BYTES = 1_000_000
 
 /** Options of `invalidateTags`. */
 export interface InvalidateOptions {
-  /** Make what carries the tags stale instead of invalid: one caller loads it anew, while the others are served the old one. Default false. */
+  /**
+   * Whether to mark the values with the tags stale instead of invalid, so that one caller reloads a value while the
+   * others are served the old one. Default false.
+   */
   soft?: boolean | undefined
 }
 
 /**
- * A cache that the application can rely on without relying on it: when memcached is away, values are loaded as if there
- * were no cache, and no error of it reaches the caller.
+ * A cache that an application does not depend on: if memcached is away, values are loaded as if there were no cache,
+ * and no error of it reaches the caller.
  */
 export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMethods, AsyncDisposable {
-  /** The client underneath, for everything that memcached can do; its faults reject. */
+  /** The client of this cache, for every memcached command. Unlike the cache, it rejects if a server fails. */
   readonly client: MemcachedClient
-  /** Where the time comes from. */
+  /** The source of time. */
   readonly clock: Clock
   /** For the features of the kit; not part of the public API. */
   readonly [ENGINE]: CacheEngine
@@ -57,7 +60,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     const resolved = resolveMemcacheOptions(options, process.env)
     const { timeoutMs, leaseSeconds, logger, clock, l1, compression, ttlSeconds, loading } = resolved
     const { servers, embedded, credentials } = chooseServers(resolved.servers, process.env, logger)
-    // Up to the first `:`, so that the prefixes `a` and `a:b` have no key in common.
+    // The prefix is escaped up to its first `:`, so that the prefixes `a` and `a:b` share no key.
     const prefix = prefixText(resolved.prefix)
     this.clock = clock
     const wirePrefix = prefix === '' ? '' : `${prefix}:`
@@ -67,8 +70,11 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       ...credentials,
       prefix,
       clock,
+      // The server in this process is loaded first, which may take a while on a busy machine; and it is known what it speaks.
+      ...(embedded && { protocol: 'meta', connectTimeoutMs: EMBEDDED_TIMEOUT_MS }),
       timeoutMs: embedded ? EMBEDDED_TIMEOUT_MS : (timeoutMs ?? urlTimeoutMs(servers) ?? DEFAULT_TIMEOUT_MS),
-      // A value on the next server would be stale when its own comes back: a miss is better.
+      // Without failover: a value stored on the next server would be stale when the key's own server is back, so a miss
+      // is better.
       failover: 'none',
       values: codec,
       chunkBytes: CHUNK_BYTES,
@@ -160,9 +166,9 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   }
 
   /**
-   * Makes sure that nothing that carries one of these tags is ever seen again: one operation a tag, however many values
-   * there are. Resolves to whether that is confirmed; if not, it is done as soon as the server is back.
-   * @throws MemcacheOptionError for an option that there is not.
+   * Invalidates all values that carry one of these tags: one operation per tag, however many values there are. Resolves
+   * to whether that is confirmed; if not, it is done as soon as the server is back.
+   * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<boolean> {
     checkObject('invalidateTags', options)
@@ -174,25 +180,26 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
     return this[ENGINE].invalidateTags(tagKeys, { soft: options.soft === true, given })
   }
 
-  /** What has been counted since this cache was made. */
+  /** Returns the counters since this cache was created, and its current state. */
   stats(): CacheStats {
     return this[ENGINE].stats()
   }
 
   /**
-   * How the servers are, as far as their answers have shown: `up`, `degraded` if some do not answer or missed invalidations still wait, `down` if no
-   * server answers. `away` is emitted when it becomes `down`, `back` when it is no longer.
+   * The health of the servers, as their responses have shown it: `up`; `degraded` if some do not answer or
+   * invalidations are pending; `down` if no server answers. `away` is emitted when it becomes `down`, and `back` when a
+   * server answers again.
    */
   get health(): MemcacheHealth {
     return this[ENGINE].host.health.state
   }
 
-  /** Whether no server answers (`health` is `down`): every request to one fails at once. */
+  /** Whether no server answers (`health` is `down`), so that every request fails immediately. */
   get isAway(): boolean {
     return this.health === 'down'
   }
 
-  /** Lets operations under way finish, then closes the connections. */
+  /** Lets running operations finish, then closes the connections. */
   async close(): Promise<void> {
     await this[ENGINE].close()
   }
@@ -203,15 +210,15 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
 }
 
 /**
- * Opens a cache. Without options: the servers of `MEMCACHE_SERVERS`, else a memcached in this process.
- * Nothing is connected before the first call.
- * @throws MemcacheOptionError for options that cannot be.
+ * Opens a cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this process. It connects
+ * at the first call.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)
 }
 
-/** The timeout that a `memcache://…?timeoutMs=` brings. */
+/** Returns the timeout of a URL `memcache://…?timeoutMs=`. */
 function urlTimeoutMs(servers: Servers): number | undefined {
   return typeof servers === 'string' ? parseServers(servers).options.timeoutMs : undefined
 }

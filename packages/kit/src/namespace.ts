@@ -22,29 +22,29 @@ import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
 
 /** Options of `set`. */
 export interface SetOptions {
-  /** How long it stays. Default: the cache's. */
+  /** The lifetime of the value. Default: the cache's. */
   ttlSeconds?: Ttl | undefined
-  /** What it belongs to, for `invalidateTags`. */
+  /** The tags of the value, for `invalidateTags`. */
   tags?: readonly string[] | undefined
 }
 
 /** Options of `lock`. */
 export interface LockOptions {
-  /** When it ends by itself, should its holder die. Default 30. */
+  /** When the lock expires if its holder dies. Default 30. */
   ttlSeconds?: Ttl | undefined
   /** How long to wait for another caller to release it, in milliseconds. Default 0. */
   waitMs?: number | undefined
-  /** Ends the wait. */
+  /** Ends the wait for the lock. */
   signal?: AbortSignal | undefined
 }
 
 /** Options of `getOrSetMany`. */
 export interface GetOrSetManyOptions<Id> extends LoadingOptions {
-  /** The key of an id. Default: the id itself. */
+  /** Returns the key of an id. Default: the id itself. */
   key?: ((id: Id) => Key) | undefined
-  /** What an id's value belongs to, for `invalidateTags`. */
+  /** Returns the tags of an id's value, for `invalidateTags`. */
   tags?: ((id: Id) => readonly string[]) | undefined
-  /** Ends this caller's wait; the load ends when nobody waits for it any more. */
+  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
   signal?: AbortSignal | undefined
 }
 
@@ -59,88 +59,90 @@ const MANY_OPTIONS = [
   'signal',
 ] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
 
-/** What a `Memcache` and its namespaces can do with values. */
+/** The operations of a `Memcache` and its namespaces. */
 export interface CacheMethods {
-  /** The key as it is stored, without the prefix: hashed where memcached could not hold it. */
+  /** Returns the key as it is stored, without the prefix: hashed if memcached could not hold it. */
   key(key: Key): string
-  /** The value of a key; `undefined` is a miss, or a cache that does not answer. Never loads. */
+  /** Returns the value of a key without loading; `undefined` is a miss, or a cache that does not answer. */
   get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined>
-  /** The hits among many keys, by the keys as given; one round trip a server. */
+  /** Returns the hits among many keys, by the given keys; one round trip per server. */
   getMany<Value = unknown, Given extends Key = Key>(
     keys: readonly Given[],
     options?: RevivingOptions,
   ): Promise<Map<Given, Value>>
   /**
-   * Stores a value; resolves to whether that was confirmed. If not, the key is deleted as soon as the server is back.
-   * @throws MemcacheOptionError for what cannot be stored, or an option that there is not.
+   * Stores a value, and resolves to whether that was confirmed. If not, the key is deleted as soon as the server is
+   * back.
+   * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */
   set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
   /**
-   * Makes sure that a value is never seen again: not from the cache, and not by a load that is under way.
-   * Resolves to whether that is confirmed; if not, it is done as soon as the server is back.
+   * Deletes a value, also for loads that are running: they cannot store theirs. Resolves to whether that is confirmed;
+   * if not, it is done as soon as the server is back.
    */
   delete(key: Key): Promise<boolean>
   /**
-   * Marks a value stale: one caller of `getOrSet` in all processes reloads it, while the others are served the old value.
-   * Resolves to whether that is confirmed.
+   * Marks a value stale, so that one caller of `getOrSet` in all processes reloads it while the others are served the
+   * old value. Resolves to whether that is confirmed; if not, the value is deleted as soon as the server is back.
    */
   markStale(key: Key): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(key: Key): Promise<boolean>
   /**
-   * The value of a key, loaded when it is not there: by one caller of all processes, while the others wait for it.
-   * A loader's error arrives as it was thrown, at all who wait, and is not stored.
+   * Returns the value of a key. A missing value is loaded by one caller of all processes, while the others wait for it.
+   * A loader's error rejects all callers of its process that wait, and is not stored.
    */
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
   /**
-   * Many values by their ids, those that are missing loaded by one call; in the order of the ids. What the loader does not
-   * bring is missing in the result.
+   * Returns many values by id, in the order of the ids; the missing ones are loaded by one call. Values that the loader
+   * does not return are missing from the result.
    */
   getOrSetMany<Id, Value>(
     ids: readonly Id[],
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>>
-  /** Whether there is a value; `false` too if the cache does not answer. */
+  /** Returns whether there is a value; `false` also if the cache does not answer. */
   has(key: Key): Promise<boolean>
   /**
-   * Stores a value where there is none; resolves to whether it did, confirmed.
+   * Stores a value if there is none, and resolves to whether it did and the server confirmed it.
    * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */
   add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
-  /** Takes a value away and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
   pull<Value = unknown>(key: Key): Promise<Value | undefined>
   /**
-   * Adds to a number in one step, however many callers do; it is 0 where there is none, and keeps its lifetime. Resolves to the
-   * number that it is then; `undefined` if the cache does not answer, or others changed it for longer than `leaseSeconds`.
-   * @throws MemcacheOptionError if there is something else than a number, or an option is unknown or invalid.
+   * Adds to a number atomically, whatever other callers do. A missing number counts as 0; an existing one keeps its
+   * remaining lifetime. Resolves to the new number, or to `undefined` if the cache does not answer, or others kept
+   * changing the number for longer than `leaseSeconds`.
+   * @throws MemcacheOptionError if the stored value is not a number, or an option is unknown or invalid.
    */
   increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined>
   /**
-   * A lock of this name, which one caller of all processes holds; `undefined`: another caller has it, or the cache does not answer.
-   * Released by `await using`, or `release()`.
-   * @throws MemcacheOptionError if an option is unknown or invalid; the signal's reason, when that is aborted.
+   * Acquires the lock of this name, which one caller of all processes can hold; `undefined` if another caller holds it,
+   * or the cache does not answer. `await using` or `release()` releases it.
+   * @throws MemcacheOptionError if an option is unknown or invalid; the signal's reason if it is aborted.
    */
   lock(name: Key, options?: LockOptions): Promise<MemcacheLock | undefined>
-  /** A part of this cache, whose keys begin with the name, and which can be cleared by itself. */
+  /** Returns a part of this cache whose keys begin with the name, and which can be cleared on its own. */
   namespace(name: Key): CacheNamespace
 }
 
 /**
- * A part of a cache: its keys begin with its name. All in it belongs to one tag, so that `clear` is one operation, however
- * much there is.
+ * A part of a cache whose keys begin with its name. All its values carry one tag, so that `clear` is one operation,
+ * however many values there are.
  */
 export class CacheNamespace implements CacheMethods {
   readonly #engine: CacheEngine
   readonly #prefix: string
   readonly #path: string
-  /** The tags of this namespace and those that it is in. */
+  /** The tags of this namespace and of those that contain it. */
   readonly #tagKeys: readonly string[]
 
   /**
    * Use `cache.namespace(name)`.
-   * @param place `prefix`: what the client puts before every key, which counts for its length; `path`: what its keys begin with;
-   * `tagKeys`: the tags of this namespace and of those around it.
+   * @param place `prefix`: the client's key prefix, which counts towards the length of keys; `path`: the beginning of
+   * its keys; `tagKeys`: the tags of this namespace and of those that contain it.
    */
   constructor(
     engine: CacheEngine,
@@ -154,7 +156,8 @@ export class CacheNamespace implements CacheMethods {
 
   key(key: Key): string {
     const isText = typeof key === 'string'
-    // The root has texts as they are written; in a namespace a text is one part, so that no two namespaces have a key in common.
+    // In the root, a string is a whole key as written; in a namespace it is one part, so that no two namespaces share a
+    // key.
     if (isText && this.#path === '') return userKey(key, true, this.#prefix)
     return userKey(this.#path + keyText(isText ? [key] : key), false, this.#prefix)
   }
@@ -192,7 +195,7 @@ export class CacheNamespace implements CacheMethods {
     return hits
   }
 
-  /** A value made of what is stored; `undefined` if its reviver cannot read that. */
+  /** Returns a value revived from the stored one; `undefined` if its reviver throws. */
   async #revived(stored: unknown, revive: Reviver): Promise<unknown> {
     try {
       return await revive(stored)
@@ -357,13 +360,13 @@ export class CacheNamespace implements CacheMethods {
 
   namespace(name: Key): CacheNamespace {
     const path = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
-    if (path === '') throw new MemcacheOptionError('a namespace needs a name: it is what its keys begin with')
+    if (path === '') throw new MemcacheOptionError('a namespace needs a name: its keys begin with it')
     const whole = this.#path + path
     const tagKeys = [...this.#tagKeys, this.#engine.namespaceKey(whole)]
     return new CacheNamespace(this.#engine, { prefix: this.#prefix, path: `${whole}:`, tagKeys })
   }
 
-  /** Makes sure that nothing in it is ever seen again, in one operation; resolves to whether that is confirmed. */
+  /** Invalidates all values of this namespace in one operation; resolves to whether that is confirmed. */
   async clear(): Promise<boolean> {
     return this.#engine.invalidateTags(this.#tagKeys.slice(-1), {
       soft: false,
@@ -372,8 +375,8 @@ export class CacheNamespace implements CacheMethods {
   }
 
   /**
-   * Loads and stores those of many values that are not there. For `warm`.
-   * @param vary what becomes of a lifetime, in place of `jitter`.
+   * Loads and stores the values that are not stored yet. For `warm`.
+   * @param vary returns the lifetime to store a value with, in place of `jitter`.
    */
   warmMany<Id, Value>(
     ids: readonly Id[],
@@ -431,7 +434,7 @@ function requireLoader(owner: string, load: unknown): void {
 
 function idItself<Id>(id: Id): Key {
   if (typeof id === 'object' && !Array.isArray(id)) {
-    throw new MemcacheOptionError('getOrSetMany cannot make a key of an object: give key, (id) => [id.name]')
+    throw new MemcacheOptionError('getOrSetMany cannot use an object as a key: set key: (id) => [id.name]')
   }
   return Array.isArray(id) ? (id as Key) : [id as string]
 }

@@ -2,10 +2,10 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
-/** What to write instead, by what is wanted. */
+/** An example for each kind. */
 const EXAMPLES: Readonly<Record<Kind, string>> = { function: '(id) => …', boolean: 'true or false' }
 
-/** @throws MemcacheOptionError if one of the options is there and of another type. */
+/** @throws MemcacheOptionError if one of the options is set and of another type. */
 export function requireType(owner: string, kind: Kind, options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || typeof value === kind) continue
@@ -14,8 +14,8 @@ export function requireType(owner: string, kind: Kind, options: Readonly<Record<
 }
 
 /**
- * Functions that are called before anything is awaited: what an async one returns would always be true.
- * @throws MemcacheOptionError if one of them is no function, or async.
+ * Checks functions that are called synchronously: the promise of an async function would always count as true.
+ * @throws MemcacheOptionError if one of them is not a function, or is async.
  */
 export function requireSync(owner: string, options: Readonly<Record<string, unknown>>): void {
   requireType(owner, 'function', options)
@@ -26,29 +26,32 @@ export function requireSync(owner: string, options: Readonly<Record<string, unkn
   }
 }
 
-/** @throws MemcacheOptionError if options are no object, as where a list or a function stands in their place. */
+/** @throws MemcacheOptionError if the options are not an object, for example a list or a function. */
 export function requireOptions(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
 }
 
-/** @throws MemcacheOptionError if what is wanted many times over is no array. */
+/** @throws MemcacheOptionError if a list is not an array. */
 export function requireList(owner: string, list: unknown): asserts list is readonly unknown[] {
   if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${describeValue(list)}`)
 }
 
-/** An option that may be a function, if it is one. */
+/** Returns an option if it is a function. */
 export function functionOf(option: unknown): unknown {
   return typeof option === 'function' ? option : undefined
 }
 
-/** @throws MemcacheOptionError if tags are neither a list of texts that are not empty nor a function. */
+/** @throws MemcacheOptionError if the tags are neither a list of non-empty strings nor a function. */
 export function requireTags(owner: string, tags: unknown): void {
   if (tags === undefined || typeof tags === 'function') return
   if (!isTagList(tags)) throw notTags(owner, tags)
 }
 
-/** The tags that a function has returned. @throws MemcacheOptionError if they are no list of texts. */
+/**
+ * Returns the tags that a function has returned. @throws MemcacheOptionError if they are not a list of non-empty
+ * strings.
+ */
 export function requireTagList(owner: string, tags: unknown): readonly string[] | undefined {
   if (tags !== undefined && !isTagList(tags)) throw notTags(owner, tags)
   return tags
@@ -65,7 +68,7 @@ function notTags(owner: string, tags: unknown): MemcacheOptionError {
   )
 }
 
-/** A value as an error message shows it. */
+/** Describes a value for an error message. */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'

@@ -5,12 +5,12 @@ import { engineOf } from './engine/engine.ts'
 import type { Memcache } from './memcache.ts'
 import { CacheNamespace } from './namespace.ts'
 
-/** A key in one of the kit's own spaces as it is stored: no user's key is in one. */
+/** Returns a key in one of the kit's key spaces as it is stored; no user's key is in one. */
 export function ownKey(cache: Memcache, space: KeySpace, parts: readonly KeyPart[]): string {
   return storedKey(ownKeyText(space, parts), cache.client.prefix)
 }
 
-/** All of one of the kit's own spaces, as a namespace. */
+/** Returns one of the kit's key spaces as a namespace. */
 export function ownNamespace(cache: Memcache, space: KeySpace): CacheNamespace {
   const engine = engineOf(cache)
   const path = KeyPrefix[space]

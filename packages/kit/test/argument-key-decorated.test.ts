@@ -20,7 +20,7 @@ describe('an argument that holds more than its content', () => {
     ['a map of a class that hides its state', new Tenants('a')],
     ['a pattern with a property', Object.assign(/a/, { tenant: 'a' })],
   ])('is refused: %s', (_, argument) => {
-    expect(() => argumentParts([argument], 'find')).toThrow(/argument 1 of find .* give `key`/)
+    expect(() => argumentParts([argument], 'find')).toThrow(/argument 1 of find .* set `key`/)
   })
 
   it('is what it is where it holds nothing more', () => {

@@ -225,7 +225,7 @@ describe('keys of arguments', () => {
     expect(() => keyOf('a', value)).toThrow(MemcacheOptionError)
     expect(() => keyOf('a', value)).toThrow(/^argument 2 of Cities\.search,? /)
     expect(() => keyOf('a', value)).toThrow(problem)
-    expect(() => keyOf('a', value)).toThrow('give `key`')
+    expect(() => keyOf('a', value)).toThrow('set `key`')
     expect(() => keyOf({ filter: [value] })).toThrow('argument 1 of Cities.search, at filter[0]')
   })
 

@@ -121,7 +121,7 @@ describe('@Cached, as a legacy decorator', () => {
         return 1
       }
     }
-    expect(() => cacheOf(new Bare(), 'find')).toThrow('Bare.find does not carry @Cached')
+    expect(() => cacheOf(new Bare(), 'find')).toThrow('Bare.find does not have @Cached')
     // @ts-expect-error 'min' is no unit
     expect(() => Cached('5min')).toThrow('got 5min')
     expect(() => Cached({ ttl: 5 } as never)).toThrow('`ttl` is `ttlSeconds` here')
@@ -155,7 +155,7 @@ describe('@Cached, as a standard decorator', () => {
     expect(answersOf('more')).toEqual({
       found: ['a 1 10 1', 'b 1 10 1', 'a 1 10 1'],
       stored: 'a 1 10 1',
-      overridden: 'Overrides.find does not carry @Cached',
+      overridden: 'Overrides.find does not have @Cached: add the decorator to the method',
       hidden: [2, 3],
       repositories: [
         'user 1',

@@ -101,7 +101,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     expect(new Set(all).size).toBe(all.length)
     const ofUser = said.filter((message) => message.includes('an instance of User '))
     expect(ofUser).toHaveLength(1)
-    expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*give the option type: User/)
+    expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*set the option type: User/)
   })
 
   it('with type gives everybody an instance of their own, and says nothing', async () => {
@@ -206,8 +206,8 @@ describe('type', () => {
   })
 
   it.each<[LoadingOptions, string]>([
-    [{ type: 'User' as never }, 'type must be a class, or a function of what is stored, got string'],
-    [{ revive: User as never }, 'a class is given as type'],
+    [{ type: 'User' as never }, 'type must be a class, or a function of the stored value, got string'],
+    [{ revive: User as never }, 'pass a class as type'],
     [{ revive: {} as never }, 'revive must be a function'],
     [{ type: User, revive: () => 1 }, 'type and revive exclude each other'],
     [{ types: User } as never, '`types` is `type` here'],
@@ -265,5 +265,51 @@ describe('what is stored by hand', () => {
   it('that has a form of its own comes back as it is', async () => {
     const url = new URL('http://a/')
     for (const _ of ['miss', 'hit']) expect(await test.cache.getOrSet('url', () => ({ url }))).toEqual({ url })
+  })
+})
+
+describe('a plain object around instances of type', () => {
+  class Account {
+    id: number
+    constructor(id: number) {
+      this.id = id
+    }
+  }
+  class Node {
+    name: string
+    @Type(() => Node) parent: Node | undefined
+    constructor(name: string, parent?: Node) {
+      this.name = name
+      this.parent = parent
+    }
+  }
+  const page = async (id: number) => ({ items: [new Account(id)], total: 1 })
+
+  it.each(Object.keys(WAYS))(
+    'reaches every caller as it was loaded, is not stored, and is told once: %s',
+    async (way) => {
+      const get = WAYS[way]!(test.cache, page, { type: Account })
+      for (const value of [...(await Promise.all([get(1), get(1)])), await get(1)]) {
+        expect(value).toEqual({ items: [{ id: 1 }], total: 1 })
+        expect((value as Awaited<ReturnType<typeof page>>).items[0]).toBeInstanceOf(Account)
+        expect(value).not.toBeInstanceOf(Account)
+      }
+      expect(said).toEqual([
+        expect.stringMatching(/is loaded but not stored: type: Account is the class of the value itself.*@Type/),
+      ])
+    },
+  )
+
+  it('is stored where the class says with @Type what it holds, or the objects around are rows', async () => {
+    const row = async (): Promise<unknown> => ({ name: 'leaf', parent: new Node('root') })
+    const nodes = cached(row, { name: 'nodes', type: Node })
+    const rows = cached(async () => [{ id: 1 }, new Account(2)], { name: 'rows', type: Account })
+    for (let call = 0; call < 2; call++) {
+      expect(await nodes()).toBeInstanceOf(Node)
+      expect(((await nodes()) as Node).parent).toBeInstanceOf(Node)
+      expect((await rows()).every((each) => each instanceof Account)).toBe(true)
+    }
+    expect(test.cache.stats()).toMatchObject({ loads: 2 })
+    expect(said).toEqual([])
   })
 })

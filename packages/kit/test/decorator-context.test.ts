@@ -181,8 +181,8 @@ describe('cacheOf', () => {
     }
     const cities = Object.assign(new Cities(), { wrapped: async () => 7 })
     expect(await cacheOf<Cities, 'wrapped'>(cities, 'wrapped').get([1])).toBeUndefined()
-    expect(() => cacheOf(new Towns(), 'wrapped')).toThrow('Towns.wrapped does not carry @Cached')
-    expect(() => cacheOf(new Cities(), 'plain')).toThrow('Cities.plain does not carry @Cached')
+    expect(() => cacheOf(new Towns(), 'wrapped')).toThrow('Towns.wrapped does not have @Cached')
+    expect(() => cacheOf(new Cities(), 'plain')).toThrow('Cities.plain does not have @Cached')
   })
 })
 
@@ -213,7 +213,7 @@ describe('a method that cannot be cached', () => {
       },
     ],
     [
-      'is named by a symbol, which is no key: give key',
+      'is named by a symbol, which cannot be part of a key: set key',
       () => {
         const find = Symbol('find')
         class Rows {

@@ -167,7 +167,7 @@ describe('@CachePut and @CacheEvict', () => {
 
   it('refuses what cannot be', () => {
     expect(() => CacheEvict({})).toThrow('nothing to evict')
-    expect(() => CacheEvict({ all: true, soft: true })).toThrow('all has no soft form')
+    expect(() => CacheEvict({ all: true, soft: true })).toThrow('all cannot be soft')
     expect(() => CacheEvict({ all: true, when: 'during' as never })).toThrow(`'after' or 'before'`)
     expect(() => CacheEvict({ allEntries: true } as never)).toThrow('`allEntries` is `all` here')
     // @ts-expect-error it has to be known where it is stored
@@ -191,4 +191,24 @@ describe('@CachePut and @CacheEvict', () => {
     }
     expect(new Plain()).toBeDefined()
   })
+})
+
+it('finds the class of an object behind a Proxy that wraps every function, as those that trace do', async () => {
+  class Traced {
+    loads = 0
+    @Cached(60) async find(id: number): Promise<number> {
+      return id + ++this.loads
+    }
+  }
+  await using test = await openCache({ asDefault: true })
+  const traced = new Proxy(new Traced(), {
+    get(target, key, receiver) {
+      const value: unknown = Reflect.get(target, key, target)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]): unknown => Reflect.apply(value, receiver, args)
+    },
+  })
+  expect([await traced.find(1), await traced.find(1)]).toEqual([2, 2])
+  expect(await test.cache.namespace('Traced').get(['find', 1])).toBe(2)
+  expect(await cacheOf(new Traced(), 'find').get([1])).toBe(2)
 })

@@ -47,7 +47,7 @@ describe('the default cache of a process', () => {
       status: 0,
     })
     expect(run(USE, { MEMCACHED_SERVERS: 'a:11211' }).errors).toContain(
-      'MEMCACHED_SERVERS is set and not read: the variable is MEMCACHE_SERVERS',
+      'MEMCACHED_SERVERS is set, but not used: set MEMCACHE_SERVERS instead',
     )
   })
 

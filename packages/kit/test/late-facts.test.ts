@@ -74,7 +74,7 @@ describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_,
     expect(await stored()).toBeUndefined()
     expect(test.cache.stats().cacheErrors).toBe(errors + 1)
     // A reason is told once.
-    expect(warnings.slice(said).every((warning) => warning.includes('loaded and not stored'))).toBe(true)
+    expect(warnings.slice(said).every((warning) => warning.includes('loaded but not stored'))).toBe(true)
   })
 
   it('and are a text are one tag', async () => {

@@ -242,7 +242,7 @@ describe('without its server', () => {
     expect(await cache.delete('k')).toBe(false)
     expect((await cache.getMany(['k'])).size).toBe(0)
     expect(warnings).toHaveLength(1)
-    expect(warnings[0]).toContain('going on without the cache')
+    expect(warnings[0]).toContain('continuing without the cache')
     expect(cache.stats().cacheErrors).toBeGreaterThan(4)
   })
 })

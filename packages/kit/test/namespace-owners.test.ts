@@ -58,7 +58,7 @@ describe('a name that was written down', () => {
       expect(said).toEqual([])
       for (const call of [other, one, other]) await call()
       expect(said).toHaveLength(1)
-      expect(said[0]).toMatch(/both keep their values under the name 'towns'.*: (write|give)/)
+      expect(said[0]).toMatch(/both store their values under the name 'towns'.*: (write|give)/)
       expect(said[0]?.match(/namespace-owners\.test\.ts:\d+/g)).toHaveLength(2)
     },
   )
@@ -135,7 +135,7 @@ describe('a class’s own name', () => {
     expect(await new Users().find(1)).toBe('user 1')
     for (const _ of [1, 2]) {
       await expect(new Orders().find(1)).rejects.toThrow(
-        /^class Repository \(.*namespace-owners\.test\.ts:\d+\) and class Repository \(.*\) both keep their values under the name 'Repository', and would be given each other's: write @CacheConfig/,
+        /^class Repository \(.*namespace-owners\.test\.ts:\d+\) and class Repository \(.*\) both store their values under the name 'Repository', and would get each other's values: write @CacheConfig/,
       )
     }
     expect(await new Users().find(2)).toBe('user 2')

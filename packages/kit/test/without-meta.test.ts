@@ -176,7 +176,7 @@ describe('on a memcached without meta commands', () => {
     const cache = server.open({ info: () => {}, warn: (message) => said.push(message) })
     await Promise.all(['a', 'b', 'c'].map((key) => cache.getOrSet(key, () => 1)))
     await rateLimiter({ perMinute: 5, cache }).consume('id')
-    expect(said).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 has them/)])
+    expect(said).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
   })
 })
 

@@ -2,20 +2,20 @@ import { Inject } from '@nestjs/common'
 import { MemcacheOptionError } from 'memcache-ts'
 import type { CacheOf as Passive, LoadingCacheOf } from 'memcache-ts'
 
-/** A cache that `defineCache` declared, as the application has it. */
+/** The type of a declared cache, for injected parameters and properties. */
 // oxlint-disable-next-line typescript/no-explicit-any -- whatever it is asked by and holds
 export type CacheOf<Declared extends Passive<any, any> | LoadingCacheOf<any, any>> = Declared
 
 const TOKENS = new WeakMap<object, symbol>()
 
 /**
- * The injection token of a declared cache. Nest shows its text when nobody provides it.
- * @throws MemcacheOptionError for what is no declared cache.
+ * Returns the injection token of a declared cache. Nest shows its description if no module provides it.
+ * @throws MemcacheOptionError if the argument is not a declared cache.
  */
 export function getCacheToken(declared: object): symbol {
   if (typeof declared !== 'object' || declared === null) {
     throw new MemcacheOptionError(
-      `@InjectCache and forFeature take what defineCache returned, got ${String(declared)}: two files that import each other may find it undefined`,
+      `@InjectCache and forFeature take what defineCache returned, got ${String(declared)}: it may be undefined if two files import each other`,
     )
   }
   let token = TOKENS.get(declared)
@@ -28,7 +28,7 @@ export function getCacheToken(declared: object): symbol {
 }
 
 /**
- * Injects a declared cache that `MemcacheModule.forFeature` has bound to the application's, for parameters and
+ * Injects a declared cache that `MemcacheModule.forFeature` has bound to the application's cache, for parameters and
  * properties.
  */
 export function InjectCache(declared: object): ParameterDecorator & PropertyDecorator {

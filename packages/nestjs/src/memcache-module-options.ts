@@ -3,29 +3,36 @@ import { checkOptions, MEMCACHE_OPTIONS, requireOptions } from 'memcache-ts/adap
 import type { MemcacheOptions } from 'memcache-ts'
 import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
 
-/** Options of `MemcacheModule.forRoot`: those of `memcache`, or a cache that is there already. */
+/** Options of `MemcacheModule.forRoot`: those of `memcache`, or an existing cache. */
 export interface MemcacheModuleOptions extends MemcacheOptions {
-  /** A cache that was opened elsewhere, and that is closed there. */
+  /** A cache that was opened elsewhere; the module does not close it. */
   cache?: Memcache | undefined
-  /**
-   * How often a client may call: counted on all routes. Of the cache without a name alone. Default: as often as it
-   * likes.
-   */
+  /** How often a client may call, counted on all routes. Only for the cache without a name. Default: no limit. */
   rateLimit?: RateLimitOptions | undefined
 }
 
-/** What makes a module's options, for `forRootAsync({ useClass })`. */
+/** A provider of the module's options, for `forRootAsync({ useClass })`. */
 export interface MemcacheOptionsFactory {
   createMemcacheOptions(): MemcacheModuleOptions | Promise<MemcacheModuleOptions>
 }
 
-const KNOWN = [...MEMCACHE_OPTIONS, 'cache', 'rateLimit'] as const satisfies readonly (keyof MemcacheModuleOptions)[]
+const OPTION_NAMES = [
+  ...MEMCACHE_OPTIONS,
+  'cache',
+  'rateLimit',
+] as const satisfies readonly (keyof MemcacheModuleOptions)[]
 const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', namespace: 'prefix', hosts: 'servers' }
 
-/** @throws MemcacheOptionError for an option that there is not, or for options of a cache that is there already. */
+/**
+ * @throws MemcacheOptionError if an option is unknown or invalid, or `cache` is combined with options of `memcache`.
+ */
 export function checkModuleOptions(options: MemcacheModuleOptions): void {
   requireOptions('MemcacheModule.forRoot', options)
-  checkOptions('MemcacheModule.forRoot', options, KNOWN, { ...HINTS, global: 'isGlobal', throttlers: 'rateLimit' })
+  checkOptions('MemcacheModule.forRoot', options, OPTION_NAMES, {
+    ...HINTS,
+    global: 'isGlobal',
+    throttlers: 'rateLimit',
+  })
   const { cache } = options
   if (cache === undefined) return
   if (!(cache instanceof Memcache)) {
@@ -39,7 +46,7 @@ export function checkModuleOptions(options: MemcacheModuleOptions): void {
   const own = MEMCACHE_OPTIONS.find((name) => options[name] !== undefined)
   if (own !== undefined) {
     throw new MemcacheOptionError(
-      `MemcacheModule.forRoot: ${own} is an option of the cache that is given: write memcache({ ${own}: … })`,
+      `MemcacheModule.forRoot: ${own} is an option of the given cache: write memcache({ ${own}: … })`,
     )
   }
 }

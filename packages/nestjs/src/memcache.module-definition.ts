@@ -6,14 +6,14 @@ import { MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './module-tokens.ts
 import { StartupModule } from './startup/startup.module.ts'
 import { WarmingModule } from './warming/warming.module.ts'
 
-/** What has to be known before the options are, and so is said beside `useFactory`. */
+/** Options that must be known before the others, so that `forRootAsync` takes them next to `useFactory`. */
 export interface MemcacheModuleExtras {
   /**
-   * Another cache beside the application's: `@InjectMemcache(name)`, `@Cached({ cache: name })`. Default: the
-   * application's.
+   * The name of a further cache next to the application's: `@InjectMemcache(name)`, `@Cached({ cache: name })`.
+   * Default: the application's cache.
    */
   name?: string | undefined
-  /** Whether all modules have it without importing it. Default true. */
+  /** Whether all modules can inject it without importing it. Default true. */
   isGlobal?: boolean | undefined
 }
 

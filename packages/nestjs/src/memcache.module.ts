@@ -16,7 +16,7 @@ import { isOpenedHere } from './open-memcache.ts'
 import { APPLICATION_LIMIT, ApplicationLimitGuard } from './rate-limit/rate-limit.guard.ts'
 import { MemcacheThrottlerStorage } from './throttler/memcache-throttler-storage.ts'
 
-/** What only the cache without a name brings: there is one of each an application. */
+/** Adds the providers that exist once per application, with the cache without a name. */
 function withDefaults(definition: DynamicModule): DynamicModule {
   return {
     ...definition,
@@ -54,7 +54,9 @@ function checkExtras({ name, isGlobal }: MemcacheModuleExtras): void {
   requireType('MemcacheModule.forRoot', 'boolean', { isGlobal })
 }
 
-/** @throws MemcacheOptionError if an option is unknown, or nothing says where the options come from. */
+/**
+ * @throws MemcacheOptionError if an option is unknown or invalid, or not exactly one source of the options is given.
+ */
 function checkAsyncOptions(options: typeof ASYNC_OPTIONS_TYPE): void {
   const owner = 'MemcacheModule.forRootAsync'
   requireOptions(owner, options)
@@ -67,19 +69,22 @@ function checkAsyncOptions(options: typeof ASYNC_OPTIONS_TYPE): void {
   )
 }
 
-/** The declared caches of a feature. */
+/** Provides the declared caches of a feature. */
 @Module({})
 class MemcacheFeatureModule {}
 
 /**
- * Gives an application its cache: `Memcache` is the injection token. It is closed behind the application's own end,
- * when the last request is answered, unless it was handed in.
+ * Provides an application's cache, with `Memcache` as its injection token. A cache that it opened is closed on
+ * shutdown, after the last request was answered.
  */
 @Module({})
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
   readonly #cache: Memcache
 
-  /** @throws MemcacheOptionError if `forRoot` is missing, the application has two caches of one name, or limits by one with a name. */
+  /**
+   * @throws MemcacheOptionError if `forRoot` is missing, the application has two caches of one name, or a named cache
+   * has the option `rateLimit`.
+   */
   constructor(
     @Optional() @Inject(MODULE_MEMCACHE) cache: Memcache | undefined,
     @Optional() @Inject(MODULE_NAME) name: string | undefined,
@@ -89,13 +94,13 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
     super()
     if (cache === undefined || name === undefined) {
       throw new MemcacheOptionError(
-        'MemcacheModule is imported without a cache: write imports: [MemcacheModule.forRoot()], or forRootAsync, where it says MemcacheModule',
+        'MemcacheModule is imported without a cache: write imports: [MemcacheModule.forRoot()], or forRootAsync, in place of MemcacheModule',
       )
     }
     this.#cache = cache
     if (name !== '' && options?.rateLimit !== undefined) {
       throw new MemcacheOptionError(
-        `MemcacheModule.forRoot({ name: '${name}' }): rateLimit limits the whole application, and belongs to the forRoot without a name: write rateLimit: { …, cache: '${name}' } there`,
+        `MemcacheModule.forRoot({ name: '${name}' }): rateLimit limits the whole application, so it belongs to the forRoot without a name: write rateLimit: { …, cache: '${name}' } there`,
       )
     }
     const same = [...modules.values()].filter(({ providers }) => providers.get(MODULE_NAME)?.instance === name)
@@ -107,8 +112,9 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
   }
 
   /**
-   * The application's cache. Without options: the servers of `MEMCACHE_SERVERS`, else a memcached in this process.
-   * @throws MemcacheOptionError for options that cannot be, when the application starts.
+   * Provides the application's cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this
+   * process.
+   * @throws MemcacheOptionError when the application starts, if an option is unknown or invalid.
    */
   static override forRoot(options: MemcacheModuleOptions & MemcacheModuleExtras = {}): DynamicModule {
     requireOptions('MemcacheModule.forRoot', options)
@@ -117,10 +123,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
     return options.name === undefined ? withDefaults(definition) : definition
   }
 
-  /**
-   * The application's cache, whose options something else knows: `useFactory` with `inject`, `useClass` or
-   * `useExisting`.
-   */
+  /** Provides the application's cache with options from `useFactory` with `inject`, `useClass` or `useExisting`. */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     checkAsyncOptions(options)
     checkExtras(options)
@@ -129,15 +132,13 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
   }
 
   /**
-   * Caches that `defineCache` declared, as they lie in the application's cache, for `@InjectCache(cities)`.
-   * @param name of the cache that they lie in, as in `forRoot({ name })`. Default: the one without a name.
-   * @throws MemcacheOptionError for what `defineCache` did not make, when the application starts.
+   * Provides caches that `defineCache` declared, bound to the application's cache, for `@InjectCache(cities)`.
+   * @param name the name of another cache, as in `forRoot({ name })`. Default: the cache without a name.
+   * @throws MemcacheOptionError when the application starts, if `defineCache` did not return an argument.
    */
   static forFeature(caches: readonly object[], name?: string): DynamicModule {
     if (!Array.isArray(caches)) {
-      throw new MemcacheOptionError(
-        'MemcacheModule.forFeature takes a list of what defineCache returned: forFeature([cities])',
-      )
+      throw new MemcacheOptionError('MemcacheModule.forFeature takes a list of declared caches: forFeature([cities])')
     }
     return {
       module: MemcacheFeatureModule,

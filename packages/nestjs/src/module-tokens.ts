@@ -1,4 +1,4 @@
-/** The cache of a module, by whatever name others know it. */
+/** The cache of a module, whatever its name is. */
 export const MODULE_MEMCACHE = Symbol('the cache of this MemcacheModule')
 
 /** The name of a module's cache. */

@@ -7,8 +7,8 @@ import type { MemcacheModuleOptions } from './memcache-module-options.ts'
 const OPENED = new WeakSet<Memcache>()
 
 /**
- * The cache that a module's options say: opened, where it was not handed in.
- * @throws MemcacheOptionError for wrong options.
+ * Returns the cache of a module's options, and opens it unless the options contain one.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function openMemcache(options: MemcacheModuleOptions = {}): Memcache {
   checkModuleOptions(options)
@@ -19,12 +19,12 @@ export function openMemcache(options: MemcacheModuleOptions = {}): Memcache {
   return opened
 }
 
-/** Whether a module opened this cache, and so has to close it. */
+/** Returns whether a module opened this cache and must close it. */
 export function isOpenedHere(cache: Memcache): boolean {
   return OPENED.has(cache)
 }
 
-/** What an operator should know is said by Nest's logger, as everything else that the application says. */
+/** Returns a logger that writes to Nest's. */
 function nestLogger(): MemcacheLogger {
   const logger = new Logger('Memcache')
   return { info: (message) => logger.log(message), warn: (message) => logger.warn(message) }

@@ -228,7 +228,7 @@ describe('what is wrong is one sentence at the start', () => {
   it('options beside a cache that is there already', async () => {
     await using test = await testMemcache()
     await expect(start(MemcacheModule.forRoot({ cache: test.cache, prefix: 'x' }))).rejects.toThrow(
-      'prefix is an option of the cache that is given: write memcache({ prefix: … })',
+      'prefix is an option of the given cache: write memcache({ prefix: … })',
     )
   })
 

@@ -62,9 +62,9 @@ describe('options that cannot be', () => {
     ["has no option 'usefactory': `usefactory` is `useFactory` here", () => forRootAsync({ usefactory: () => ({}) })],
     ['`servers` is `useFactory` here', () => forRootAsync({ servers: 'a' })],
     ['MemcacheModule.forRootAsync: useFactory must be a function', () => forRootAsync({ useFactory: {} })],
-    ['takes a list of what defineCache returned', () => MemcacheModule.forFeature(defineCache({ name: 'a' }) as never)],
+    ['takes a list of declared caches', () => MemcacheModule.forFeature(defineCache({ name: 'a' }) as never)],
     [
-      'take what defineCache returned, got undefined: two files that import each other',
+      'take what defineCache returned, got undefined: it may be undefined if two files import each other',
       () => InjectCache(undefined as never),
     ],
     ['take what defineCache returned, got cities', () => getCacheToken('cities' as never)],

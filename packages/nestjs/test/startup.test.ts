@@ -57,7 +57,7 @@ function cities() {
 describe('two classes of one name', () => {
   it('keep the application from starting, with both places', async () => {
     await expect(open({ providers: [repository('user'), repository('order')] })).rejects.toThrow(
-      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both keep their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
+      /class Repository \(.*startup\.test\.ts:\d+\) and class Repository \(.*\) both store their values under the name 'Repository'.*write @CacheConfig\(\{ name: 'another' \}\)/,
     )
   })
 
@@ -224,6 +224,29 @@ describe('what Nest does not make', () => {
     expect(said).toEqual([])
   })
 
+  it('has the cache behind a Proxy that wraps every function, `constructor` among them', async () => {
+    const [Bound, Received] = [cities(), cities()]
+    CacheConfig({ name: 'received' })(Received)
+    const wrapping = (object: object, isBound: boolean): object =>
+      new Proxy(object, {
+        get(target, key, receiver) {
+          const value: unknown = Reflect.get(target, key, target)
+          if (typeof value !== 'function') return value
+          return (...args: unknown[]): unknown => Reflect.apply(value, isBound ? target : receiver, args)
+        },
+      })
+    await using test = await open({
+      providers: [
+        { provide: 'bound', useFactory: () => wrapping(new Bound(), true) },
+        { provide: 'received', useFactory: () => wrapping(new Received(), false) },
+      ],
+    })
+    expect(await isCached(test.get('received'))).toBe(true)
+    expect(said).toEqual([])
+    expect(await isCached(test.get('bound'))).toBe(false)
+    expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
+  })
+
   it('is told with what it does not do where it cannot have it', async () => {
     const [Shared, Named] = [cities(), cities()]
     CacheConfig({ cache: 'reports' })(Named)
@@ -232,7 +255,9 @@ describe('what Nest does not make', () => {
     await using _ = await open({ providers: [{ provide: 'value', useValue: value }] })
     await using _other = await open({ providers: [{ provide: 'value', useValue: value }, named] })
     expect(said).toEqual([
-      expect.stringMatching(/^Cities\.change evicts nothing.*'value'.*another application in this process has it/),
+      expect.stringMatching(
+        /^Cities\.change evicts nothing.*'value'.*another application in this process already uses it/,
+      ),
       expect.stringMatching(/^Cities\.change evicts nothing.*'named'.*there is no cache of the name/),
     ])
   })
@@ -301,7 +326,7 @@ describe('what Nest does not make', () => {
       await test.fetch('/')
     }
     expect(said).toEqual(
-      ['Cities', 'PerRequest'].map((name) => expect.stringMatching(`^a ${name} that Nest has not made`)),
+      ['Cities', 'PerRequest'].map((name) => expect.stringMatching(`^a ${name} that Nest has not created`)),
     )
   })
 

@@ -60,7 +60,7 @@ describe('@Warm', () => {
     const loads = test.get(Cities).loads.length
     await test.get(Cities).find(1)
     expect(test.get(Cities).loads).toHaveLength(loads)
-    expect(said).toContainEqual(expect.stringMatching(/^Cities\.find: 2 loaded, 0 there already, 0 failed in \d+ ms$/))
+    expect(said).toContainEqual(expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 0 failed in \d+ ms$/))
   })
 
   it('warms in a cache with a name, once, also where that is the only one', async () => {
@@ -97,7 +97,7 @@ describe('@Warm', () => {
     }
     await using _ = await openApp({ providers: [Cities] })
     await until(() => said.length === 2)
-    expect(said).toContainEqual(expect.stringMatching(/^Cities\.all: 7 loaded, 1 there already, 0 failed in/))
+    expect(said).toContainEqual(expect.stringMatching(/^Cities\.all: 7 loaded, 1 already stored, 0 failed in/))
     expect(said).toContainEqual(expect.stringMatching(/^Cities\.nothing: done in/))
   })
 
@@ -194,8 +194,8 @@ describe('@Warm', () => {
     expect(said.toSorted()).toEqual([
       'Cities.find is not warm: @Warm of Cities.find: return the argument lists in an array, or yield them',
       'Cities.find is not warm: the database is away',
-      expect.stringMatching(/^Cities\.find: 2 loaded, 0 there already, 1 failed in/),
-      'Cities.plain is not warm: Cities.plain does not carry @Cached',
+      expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 1 failed in/),
+      'Cities.plain is not warm: Cities.plain does not have @Cached: add the decorator to the method',
     ])
     expect(await test.cache.get(['Cities', 'find', 3])).toBe(3)
   })
@@ -210,7 +210,7 @@ describe('@Warm', () => {
     await using _ = await openApp({ providers: [Cities] })
     await until(() => said.length === 1)
     expect(said).toEqual([
-      'Cities.all: @Warm needs a provider of which there is one: not request-scoped, not transient',
+      'Cities.all: @Warm needs a provider with a single instance: not request-scoped, not transient',
     ])
   })
 

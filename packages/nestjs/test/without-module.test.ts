@@ -80,13 +80,13 @@ describe('an application without the module', () => {
     class Inner {}
     const local = MemcacheModule.forRoot({ cache, isGlobal: false })
     await expect(start({ imports: [local, Inner] })).rejects.toThrow(
-      'its module does not see the one of MemcacheModule.forRoot(): leave out isGlobal: false, or import that module there',
+      'its module does not see the one of MemcacheModule.forRoot(): remove isGlobal: false, or import that module there',
     )
     await expect(start({ imports: [otherCopy()], providers: [Cities] })).rejects.toThrow(
-      'MemcacheModule is of another copy of memcache-ts-nestjs or memcache-ts',
+      'MemcacheModule comes from another copy of memcache-ts-nestjs or memcache-ts',
     )
     await expect(start({ imports: [MemcacheModule], providers: [Cities] })).rejects.toThrow(
-      'Cities.find needs a cache, and there is none: MemcacheModule is imported as it is: write MemcacheModule.forRoot()',
+      'Cities.find needs a cache, and there is none: MemcacheModule is imported without forRoot: write MemcacheModule.forRoot()',
     )
     await expect(start({ imports: [MemcacheModule] })).rejects.toThrow(
       'MemcacheModule is imported without a cache: write imports: [MemcacheModule.forRoot()]',

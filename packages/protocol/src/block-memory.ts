@@ -2,10 +2,11 @@
 const FIRST_BYTES = 1024 * 1024
 
 /**
- * Memory for a data block whose length was announced: that of `block` or, where it is too short, larger memory with its bytes.
- * It grows with what has come, so that an announced length alone costs nothing.
- * @param neededBytes how many bytes it has to hold now.
- * @param totalBytes how many it will hold in the end; the memory is exactly that long once all have come.
+ * Returns memory for a data block of an announced length: `block`, or, if that is too short, larger memory with its
+ * content. Memory grows with the bytes received, so that an announced length alone costs nothing.
+ * @param neededBytes how many bytes it must hold now.
+ * @param totalBytes how many bytes it will hold in the end; the memory has exactly that length once all bytes have
+ * arrived.
  */
 export function blockMemory(block: Buffer | undefined, neededBytes: number, totalBytes: number): Buffer {
   if (block !== undefined && neededBytes <= block.length) return block

@@ -2,9 +2,9 @@ import { MemcacheOptionError } from './errors.ts'
 import { kindOf } from './kind-of.ts'
 
 /**
- * Refuses options that there are not: a misspelt one would be ignored in silence.
- * @param hints what people write who come from elsewhere, and what it is called here.
- * @throws MemcacheOptionError that names the option and, where there is one, the name that was meant.
+ * Refuses unknown options, since a misspelt one would be ignored silently.
+ * @param hints option names of other libraries, and the name here.
+ * @throws MemcacheOptionError that names the option and, if there is a similar one, the right name.
  */
 export function checkOptions(
   owner: string,
@@ -12,7 +12,7 @@ export function checkOptions(
   known: readonly string[],
   hints: Readonly<Record<string, string>> = {},
 ): void {
-  // Callers without TypeScript forget options, and write `app.use(rateLimit)`.
+  // Without TypeScript, callers may forget the options, and write `app.use(rateLimit)`.
   const given: unknown = options
   if (typeof given !== 'object' || given === null) {
     throw new MemcacheOptionError(`${owner} takes its options as an object, got ${kindOf(given)}`)
@@ -30,7 +30,7 @@ export function checkOptions(
   }
 }
 
-/** The known name that a name was most likely meant to be. */
+/** Returns the known name that is most similar to a name, if one is similar enough. */
 function nearest(name: string, known: readonly string[]): string | undefined {
   const lower = name.toLowerCase()
   const close = known.map((candidate) => ({ candidate, distance: editDistance(lower, candidate.toLowerCase()) }))
@@ -40,7 +40,7 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return known.find((candidate) => candidate.toLowerCase().startsWith(lower))
 }
 
-/** How many letters have to be changed, put in or left out (Levenshtein). */
+/** Returns the Levenshtein distance: how many letters must be changed, inserted or deleted. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {

@@ -1,8 +1,8 @@
-/** Where the time comes from; tests put their own in. */
+/** A source of time; tests use their own. */
 export interface Clock {
   /** Milliseconds since 1970. */
   nowMs(): number
 }
 
-/** The machine's time. */
+/** The time of the machine. */
 export const systemClock: Clock = { nowMs: () => Date.now() }

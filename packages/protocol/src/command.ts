@@ -21,7 +21,7 @@ export const Command = {
   metaArithmetic: 18,
   metaDebug: 19,
   metaNoop: 20,
-  /** Every other word, from `version` to `lru_crawler`: rare, read as words. */
+  /** All other commands, from `version` to `lru_crawler`: they are rare, and parsed as words. */
   admin: 21,
 } as const
 

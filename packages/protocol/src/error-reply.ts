@@ -23,7 +23,7 @@ const REPLIES: Readonly<Record<number, Buffer>> = {
   [RequestError.badDelta]: line('CLIENT_ERROR invalid numeric delta value'),
 }
 
-/** The reply to a request that `parseRequest` refused; `undefined` where nothing is said. */
+/** Returns the reply to a request that `parseRequest` refused; `undefined` if there is no reply. */
 export function errorReply(error: number): Buffer | undefined {
   return REPLIES[error]
 }

@@ -1,4 +1,4 @@
-/** What went wrong, for `switch`: every error of the kit carries one of these in `code`. */
+/** The `code` of an error, for `switch`; every error of the kit has one. */
 export type MemcacheErrorCode =
   | 'ERR_MEMCACHE_CONNECTION'
   | 'ERR_MEMCACHE_TIMEOUT'
@@ -15,103 +15,111 @@ export type MemcacheErrorCode =
   | 'ERR_MEMCACHE_LOADER_TIMEOUT'
   | 'ERR_MEMCACHE_LIMIT'
 
-/** What an error tells besides its message. */
+/** The details of an error. */
 export interface MemcacheErrorDetails {
-  /** The server that it happened on, as `host:port` or a socket's path. */
+  /** The server that the error came from or concerns, as `host:port` or the path of a socket. */
   server?: string | undefined
-  /** The key of the operation, as the caller gave it. */
+  /** The key of the operation as the caller gave it. */
   key?: string | undefined
-  /** Whether the same call may succeed when it is made again. */
+  /** Whether the same call may succeed if it is repeated. */
   retryable?: boolean | undefined
-  /** Whether the server may have carried the operation out although no answer came. */
+  /** Whether the server may have executed the operation although no response arrived. */
   ambiguous?: boolean | undefined
-  /** The error underneath. */
+  /** The underlying error. */
   cause?: unknown
 }
 
-/** The base of all errors of the kit; catch it to catch them all, match `code` to tell them apart. */
+/** The base class of all errors of the kit; `code` tells them apart. */
 export class MemcacheError extends Error {
   readonly code: MemcacheErrorCode
-  readonly server: string | undefined
-  readonly key: string | undefined
-  readonly retryable: boolean
-  readonly ambiguous: boolean
+  // Only what is known is a field of its own, so that an error prints no empty ones.
+  declare readonly server: string | undefined
+  declare readonly key: string | undefined
+  declare readonly retryable: boolean
+  declare readonly ambiguous: boolean
+
+  static {
+    Object.assign(this.prototype, { server: undefined, key: undefined, retryable: false, ambiguous: false })
+  }
 
   constructor(code: MemcacheErrorCode, message: string, details: MemcacheErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
     this.name = new.target.name
     this.code = code
-    this.server = details.server
-    this.key = details.key
-    this.retryable = details.retryable ?? false
-    this.ambiguous = details.ambiguous ?? false
+    const { server, key, retryable, ambiguous } = details
+    Object.assign(this, {
+      ...(server !== undefined && { server }),
+      ...(key !== undefined && { key }),
+      ...(retryable === true && { retryable }),
+      ...(ambiguous === true && { ambiguous }),
+    })
   }
 }
 
-/** No connection could be made, or it was lost before the answer. */
+/** The connection could not be established, or was lost before the response. */
 export class MemcacheConnectionError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_CONNECTION', message, { retryable: true, ...details })
   }
 }
 
-/** No answer within the time allowed. */
+/** No response arrived within the time limit. */
 export class MemcacheTimeoutError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_TIMEOUT', message, { retryable: true, ...details })
   }
 }
 
-/** The queue of waiting operations is full: the caller asks for more than the servers answer. */
+/** The queue of waiting operations is full: there are more requests than the servers can handle. */
 export class MemcacheQueueError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_QUEUE', message, { retryable: true, ...details })
   }
 }
 
-/** The server wants credentials, or refused those it got. */
+/** The server requires credentials, or refused the given ones. */
 export class MemcacheAuthError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_AUTH', message, details)
   }
 }
 
-/** A key that memcached cannot hold: empty, over 250 bytes, or with a space or control character. */
+/** The key is not valid in memcached: it is empty, over 250 bytes, or has a space or control character. */
 export class MemcacheKeyError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_KEY', message, details)
   }
 }
 
-/** A value over the item limit of the server (`-I`). */
+/** The value exceeds the server's item limit (`-I`). */
 export class MemcacheTooLargeError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_TOO_LARGE', message, details)
   }
 }
 
-/** A stored value that could not be turned back: other client flags than ours, or broken bytes. */
+/** A stored value cannot be decoded: it has unknown client flags or damaged bytes. */
 export class MemcacheDecodeError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_DECODE', message, details)
   }
 }
 
-/** The server answered SERVER_ERROR, CLIENT_ERROR or ERROR. */
+/** The server responded SERVER_ERROR, CLIENT_ERROR or ERROR. */
 export class MemcacheServerError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_SERVER', message, details)
   }
 }
 
-/** Bytes that are no answer to what was asked; the connection is dropped with it. */
+/** The received bytes are not a response to the request; the connection is closed. */
 export class MemcacheProtocolError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_PROTOCOL', message, { retryable: true, ...details })
   }
 }
 
-/** The server is too old, or a proxy too simple, for what was asked. */
+/** The server is too old, or a proxy too simple, for the request. */
 export class MemcacheUnsupportedError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_UNSUPPORTED', message, details)
@@ -125,7 +133,7 @@ export class MemcacheClosedError extends MemcacheError {
   }
 }
 
-/** An option or argument that cannot be; the message says what to write. */
+/** An option or argument is invalid; the message says what to write. */
 export class MemcacheOptionError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {
     super('ERR_MEMCACHE_OPTION', message, details)
@@ -139,13 +147,13 @@ export class MemcacheLoaderTimeoutError extends MemcacheError {
   }
 }
 
-/** What a `MemcacheLimitError` tells besides its message. */
+/** The details of a `MemcacheLimitError`. */
 export interface MemcacheLimitErrorDetails extends MemcacheErrorDetails {
-  /** Milliseconds until there is room, if that is known. */
+  /** Milliseconds until the call may succeed, if that is known. */
   retryAfterMs?: number | undefined
 }
 
-/** A limit that is used up: of calls in a time, or of how many may run at once. */
+/** A limit is exhausted: of calls in a time, or of concurrent calls. */
 export class MemcacheLimitError extends MemcacheError {
   readonly retryAfterMs: number | undefined
 

@@ -1,10 +1,10 @@
 import type { Clock } from './clock.ts'
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that stands still until it is advanced. */
 export class FakeClock implements Clock {
   #nowMs: number
 
-  /** @param startMs milliseconds since 1970; by default the middle of a second, where rounding shows. */
+  /** @param startMs milliseconds since 1970. Default: the middle of a second, which reveals rounding errors. */
   constructor(startMs = 1_800_000_000_500) {
     this.#nowMs = startMs
   }

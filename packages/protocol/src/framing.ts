@@ -1,17 +1,17 @@
 import { writeUint } from './uint64.ts'
 
-/** What a `FrameReader` hands its frames to. */
+/** Handles the frames of a `FrameReader`. */
 export interface FrameHandler {
   /**
-   * A whole line, without its `\n` or `\r\n`; `buffer` is only lent for the call.
-   * Returns how many bytes of data block follow (0 or more; -1 for none at all), or `STOP`: read no further until `resume()`.
+   * Handles a line without its `\n` or `\r\n`; `buffer` is valid only during the call. Returns the length of the data
+   * block that follows, `NONE` (-1) without one, or `STOP`: read no further until `resume()`.
    */
   line(buffer: Buffer, start: number, end: number): number
-  /** A piece of the data block, in order, at `offset` of it; `buffer` is only lent for the call. */
+  /** Handles a piece of the data block, in order, at `offset` of it; `buffer` is valid only during the call. */
   data(buffer: Buffer, start: number, end: number, offset: number): void
-  /** The data block has been read; `terminated` tells whether `\r\n` stood behind it. Returns `NONE` or `STOP`. */
+  /** Called at the end of the data block; `terminated` is whether `\r\n` followed it. Returns `NONE` or `STOP`. */
   dataEnd(terminated: boolean): number
-  /** This much of a line has come without its end. Returns whether to go on waiting for it. */
+  /** Called when a long line has not ended yet. Returns whether to go on waiting for its end. */
   longLine(buffer: Buffer, start: number, end: number): boolean
 }
 
@@ -27,19 +27,19 @@ const MINUS = 45
 const EMPTY = Buffer.alloc(0)
 
 /**
- * Cuts a stream of bytes into lines and data blocks, however the network split it; requests and replies have the same
- * frame (protocol.txt, "Protocol"). Bytes are parsed where they lie: only an unfinished line, or what came behind a
- * `STOP`, is copied. A data block is length + 2 bytes, whatever its last two are, as memcached reads it.
+ * Splits a stream of bytes into lines and data blocks, however the network has divided it; requests and responses have
+ * the same frames (protocol.txt, "Protocol"). Bytes are parsed in place: only an unfinished line, or bytes after a
+ * `STOP`, are copied. A data block takes length + 2 bytes, whatever its last two are, as in memcached.
  */
 export class FrameReader {
   readonly #handler: FrameHandler
   readonly #longLineBytes: number
-  /** An unfinished line, or bytes not yet looked at because of a `STOP`. */
+  /** An unfinished line, or bytes not yet parsed because of a `STOP`. */
   #held: Buffer = EMPTY
   #heldLength = 0
-  /** The bytes that are being gone through again after a `STOP`, which are this reader's own. */
+  /** The held bytes that are being parsed after a `STOP`; they belong to this reader. */
   #own: Buffer | undefined
-  /** Bytes of the data block still to come, its two of line end included; 0 between frames. */
+  /** The remaining bytes of the data block, including its two of line end; 0 between frames. */
   #left = 0
   #length = 0
   #crSeen = false
@@ -51,22 +51,22 @@ export class FrameReader {
     this.#longLineBytes = longLineBytes
   }
 
-  /** Bytes that were received and not yet handled. */
+  /** The number of bytes that were received but not handled yet. */
   get heldBytes(): number {
     return this.#heldLength
   }
 
-  /** Whether a `STOP` is in force. */
+  /** Whether reading is stopped. */
   get stopped(): boolean {
     return this.#stopped
   }
 
-  /** Whether the stream stands between two frames: nothing is half read. */
+  /** Whether the stream is between two frames, so that nothing is half read. */
   get atBoundary(): boolean {
     return this.#left === 0 && this.#heldLength === 0
   }
 
-  /** Takes received bytes; `buffer` may be used again afterwards. */
+  /** Parses received bytes; `buffer` may be reused afterwards. */
   push(buffer: Buffer, start: number, end: number): void {
     if (this.#ended) return
     if (this.#stopped) {
@@ -78,7 +78,7 @@ export class FrameReader {
     }
   }
 
-  /** Goes on behind a `STOP`, with what was held first. */
+  /** Continues after a `STOP`, with the held bytes first. */
   resume(): void {
     if (!this.#stopped || this.#ended) return
     this.#stopped = false
@@ -91,21 +91,21 @@ export class FrameReader {
     this.#own = undefined
   }
 
-  /** Stops for good, and gives away what was held: another reader goes on with it. */
+  /** Stops permanently, and returns the held bytes for another reader. */
   takeHeld(): Buffer {
     const held = this.#held.subarray(0, this.#heldLength)
     this.stop()
     return held
   }
 
-  /** Stops for good and forgets what was held: the connection is closed. */
+  /** Stops permanently and drops the held bytes, since the connection is closed. */
   stop(): void {
     this.#ended = true
     this.#stopped = true
     this.#release()
   }
 
-  /** Completes the held line with the bytes up to its end, handles it, and goes on behind it. */
+  /** Completes the held line with the bytes up to its end, handles it, and continues after it. */
   #finishHeldLine(buffer: Buffer, start: number, end: number): void {
     const newline = buffer.subarray(start, end).indexOf(LF)
     const lineEnd = newline === -1 ? end : start + newline + 1
@@ -152,7 +152,7 @@ export class FrameReader {
     }
   }
 
-  /** Hands on what has come of the data block; returns the position behind it. */
+  /** Handles the received part of the data block; returns the position after it. */
   #readData(buffer: Buffer, start: number, end: number): number {
     let at = start
     if (this.#left > 2) {
@@ -178,7 +178,7 @@ export class FrameReader {
     if (end - start > this.#longLineBytes && !this.#handler.longLine(buffer, start, end)) this.stop()
   }
 
-  /** Keeps what stands behind a `STOP`: bytes that are held already are not copied again each time. */
+  /** Keeps the bytes after a `STOP`; bytes that are held already are not copied again. */
   #keepRest(buffer: Buffer, start: number, end: number): void {
     if (buffer !== this.#own) {
       this.#hold(buffer, start, end)
@@ -193,7 +193,7 @@ export class FrameReader {
     if (length === 0) return
     const needed = this.#heldLength + length
     if (needed > this.#held.length) {
-      // Doubled, so that a line that comes byte by byte is not copied once a byte.
+      // Doubled, so that a line that arrives byte by byte is not copied for each byte.
       const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#held.length * 2))
       this.#held.copy(grown, 0, 0, this.#heldLength)
       this.#held = grown
@@ -208,16 +208,16 @@ export class FrameReader {
   }
 }
 
-/** The bytes that a request's line needs at most: its key, its flags, its end. */
+/** The maximum length of a request's line: its key, its flags and its end. */
 export const MAX_REQUEST_LINE_BYTES = 1024
 
-/** Writes a command's word; returns the position behind it. */
+/** Writes a command's word; returns the position after it. */
 export function writeWord(out: Uint8Array, at: number, word: string): number {
   for (let index = 0; index < word.length; index++) out[at + index] = word.charCodeAt(index)
   return at + word.length
 }
 
-/** Writes ` <integer>`, which may be negative; returns the position behind it. */
+/** Writes ` <integer>`, which may be negative; returns the position after it. */
 export function writeNumber(out: Uint8Array, at: number, value: number): number {
   out[at] = SPACE
   if (value >= 0) return writeUint(out, at + 1, value)
@@ -225,7 +225,7 @@ export function writeNumber(out: Uint8Array, at: number, value: number): number 
   return writeUint(out, at + 2, -value)
 }
 
-/** Writes `<c1><c2> `, a meta command's word; returns the position behind it. */
+/** Writes `<c1><c2> `, a meta command's word; returns the position after it. */
 export function writeMetaCommand(out: Buffer, at: number, letter: number): number {
   out[at] = 109
   out[at + 1] = letter
@@ -233,7 +233,7 @@ export function writeMetaCommand(out: Buffer, at: number, letter: number): numbe
   return at + 3
 }
 
-/** Writes a key that was checked; returns the position behind it. */
+/** Writes a key that was checked; returns the position after it. */
 export function writeRequestKey(out: Buffer, at: number, key: string): number {
   for (let index = 0; index < key.length; index++) {
     const code = key.charCodeAt(index)
@@ -243,7 +243,7 @@ export function writeRequestKey(out: Buffer, at: number, key: string): number {
   return at + key.length
 }
 
-/** Writes `\r\n`; returns the position behind it. */
+/** Writes `\r\n`; returns the position after it. */
 export function writeLineEnd(out: Buffer, at: number): number {
   out[at] = CR
   out[at + 1] = LF

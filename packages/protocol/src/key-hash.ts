@@ -1,23 +1,21 @@
-/**
- * The secret of this process: 64 random bits, so that nobody can prepare keys that meet in one bucket of an index.
- */
+/** The secret of this process: 64 random bits, so that nobody can construct keys that collide in an index. */
 const [SECRET_LOW, SECRET_HIGH] = crypto.getRandomValues(new Int32Array(2)) as unknown as [number, number]
 
 /** Stands for "no delimiter" in `scanKey`: no byte is equal to it. */
 const NO_DELIMITER = -1
 const END_MARK = 0x80
 
-/** Where `scanKey` puts the hash. */
+/** The result of `scanKey`. */
 export interface HashedKey {
   keyHash: number
 }
 
 /**
  * Finds the end of the key that starts at `start`, by its delimiter or at `end`, and hashes the key in the same pass.
- * Returns the position behind the key; the hash is `into.keyHash`, a signed integer of 32 bits.
+ * Returns the position after the key; the hash is `into.keyHash`, a signed integer of 32 bits.
  *
- * The hash is Marvin32, which .NET uses for its strings against prepared collisions: 64 bits of secret state, into which
- * four bytes at a time are mixed by additions, rotations and exclusive ors, the last ones with a mark behind them
+ * The hash is Marvin32, which .NET uses for its strings against constructed collisions: 64 bits of secret state, into
+ * which four bytes at a time are mixed by additions, rotations and exclusive ors, the last ones followed by an end mark
  * (docs/decisions/0012-keys-are-hashed-with-a-secret.md).
  */
 export function scanKey(into: HashedKey, buffer: Uint8Array, start: number, end: number, delimiter: number): number {
@@ -60,7 +58,7 @@ export function scanKey(into: HashedKey, buffer: Uint8Array, start: number, end:
 
 const hashed: HashedKey = { keyHash: 0 }
 
-/** The hash of a key in a buffer, whatever bytes it has: the same that a parsed request carries in `keyHash`. */
+/** Returns the hash of a key with any bytes: the same that a parsed request has in `keyHash`. */
 export function hashKey(buffer: Uint8Array, start: number, length: number): number {
   scanKey(hashed, buffer, start, start + length, NO_DELIMITER)
   return hashed.keyHash

@@ -4,7 +4,9 @@ import { MAX_KEY_BYTES } from './limits.ts'
 
 /** One part of a key. */
 export type KeyPart = string | number | bigint | boolean
-/** A key: as it is, or parts that are escaped and joined by `:`, so that `['city', 42]` is `city:42`. */
+/**
+ * A key: a string, used unchanged, or parts that are escaped and joined by `:`, so that `['city', 42]` is `city:42`.
+ */
 export type Key = string | readonly KeyPart[]
 
 /*
@@ -26,28 +28,32 @@ const TILDE = 126
 const DELETE = 127
 const FIRST_SURROGATE = 0xd800
 const LAST_SURROGATE = 0xdfff
-/** What may not stand in a part as it is: the separator, the escape itself, spaces, controls, and `~` at the beginning. */
+/**
+ * The characters that are escaped in a part: the separator, the escape itself, spaces, controls, and `~` at the
+ * beginning.
+ */
 // oxlint-disable-next-line no-control-regex -- control characters are what it is about
 const UNSAFE_IN_PART = /^~|[:%\u0000- \u007f]/g
-/** A `%` that no escape of text begins with. */
+/** A `%` that does not begin an escape of text. */
 const TAG = /%(?![\dA-F]{2})/
-/** All tags: those of joined parts and of the client's hashed keys, and the kit's. */
+/** All tags: those of joined parts, of the client's hashed keys, and of the kit. */
 export const KeyTag = {
   /** Before a value as JavaScript writes it. */
   literal: '%3d',
   /** Before the SHA-256 of a key in base64url. */
   hash: '%7e',
-  /** Before a hash of what an argument of a cached function holds. */
+  /** Before a hash of the content of a cached function's argument. */
   content: '%7b',
-  /** Before a text of the user's that could be taken for a key that the kit has made. */
+  /** Before a user's key that could be taken for one of the kit's keys. */
   text: '%5f',
 } as const
 const NO_PARTS = `${KeyTag.literal}none`
 
 /**
- * The key as one text. A text is the key as it is; parts that differ never give the same key.
- * @param encodeOther makes a tag of a part that is no `KeyPart`. Default: such a part is refused.
- * @throws MemcacheKeyError for a part that is no `KeyPart` or no well-formed Unicode, and for a key that is no text or array.
+ * Returns the key as one string. A string is used unchanged; different lists of parts never give the same key.
+ * @param encodeOther returns a tag for a part that is not a `KeyPart`. Default: such a part is refused.
+ * @throws MemcacheKeyError if a part is not a `KeyPart` or not well-formed Unicode, or the key is neither a string nor
+ * an array.
  */
 export function joinKey(key: Key): string
 export function joinKey(key: string | readonly unknown[], encodeOther: (part: unknown) => string): string
@@ -56,7 +62,7 @@ export function joinKey(key: string | readonly unknown[], encodeOther?: (part: u
   try {
     return joinParts(key, encodeOther)
   } catch (cause) {
-    // A key of a wrong type may run code of its own: getters, a proxy's traps.
+    // Reading a value of another type may run user code: getters, a proxy's traps.
     if (cause instanceof MemcacheError) throw cause
     throw new MemcacheKeyError('the parts of a key cannot be read', { cause })
   }
@@ -78,7 +84,7 @@ function joinParts(parts: readonly unknown[], encodeOther: ((part: unknown) => s
   return joined
 }
 
-/** Whether a value can be a part of any key. */
+/** Returns whether a value can be a part of a key. */
 export function isKeyPart(value: unknown): value is KeyPart {
   const type = typeof value
   return type === 'string' || type === 'number' || type === 'bigint' || type === 'boolean'
@@ -92,16 +98,16 @@ function encodePart(part: KeyPart): string {
 
 function partError(part: unknown, index: number): MemcacheKeyError {
   return new MemcacheKeyError(
-    `part ${index} of a key is ${kindOf(part)}: give text, a number, a bigint or a boolean, such as its id`,
+    `part ${index} of a key is ${kindOf(part)}: use text, a number, a bigint or a boolean, such as its id`,
   )
 }
 
 /**
- * A text as it stands in a key as a part.
- * @throws MemcacheKeyError for text that is no well-formed Unicode.
+ * Returns a string as an escaped part of a key.
+ * @throws MemcacheKeyError if it is not well-formed Unicode.
  */
 export function escapeKeyPart(text: string): string {
-  // Most parts have nothing to escape, and looking is a tenth of what replacing costs.
+  // Most parts have nothing to escape, and checking takes a tenth of the time of replacing.
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
     if (code <= SPACE || code === COLON || code === PERCENT || code === DELETE || (code === TILDE && index === 0)) {
@@ -121,17 +127,20 @@ function checkWellFormed(text: string): string {
   return text
 }
 
-/** Whether a text has a tag in it, which no part that is text can have: a `%` without two upper-case hexadecimal digits. */
+/**
+ * Returns whether a string contains a tag, which no part that is text can contain: a `%` without two upper-case
+ * hexadecimal digits.
+ */
 export function hasKeyTag(text: string): boolean {
   return text.includes('%') && TAG.test(text)
 }
 
 const NOT_WELL_FORMED =
-  'a key must be well-formed Unicode, this one has half of a surrogate pair: cut text by characters, [...text].slice(0, 10).join("")'
+  'a key must be well-formed Unicode, this one has half of a surrogate pair: split text by characters, [...text].slice(0, 10).join("")'
 
 /**
- * What is wrong with the text of a key of whatever length, or `undefined`: no space or control character, well-formed
- * Unicode, so that its bytes are those of no other text.
+ * Returns the problem of a key of any length, or `undefined`: it must have no space or control character, and be
+ * well-formed Unicode, so that no other string has the same bytes.
  */
 export function keyTextProblem(key: string): string | undefined {
   if (key.length === 0) return 'a key must not be empty'
@@ -148,8 +157,8 @@ export function keyTextProblem(key: string): string | undefined {
 }
 
 /**
- * What is wrong with a key for memcached, or `undefined`: 1 to 250 bytes of UTF-8, no space or control character
- * (protocol.txt, "Keys").
+ * Returns the problem of a key in memcached, or `undefined`: it must have 1 to 250 bytes of UTF-8 and no space or
+ * control character (protocol.txt, "Keys").
  */
 export function keyProblem(key: string): string | undefined {
   const problem = keyTextProblem(key)
@@ -160,9 +169,9 @@ export function keyProblem(key: string): string | undefined {
 }
 
 /**
- * Checks what is put before keys.
- * @throws MemcacheKeyError for text that is no well-formed Unicode.
- * @throws MemcacheOptionError for what leaves no room for a key, or has a space or control character.
+ * Checks a key prefix.
+ * @throws MemcacheKeyError if it is not well-formed Unicode.
+ * @throws MemcacheOptionError if it leaves no room for a key, or has a space or control character.
  */
 export function checkKeyPrefix(prefix: string): void {
   if (typeof prefix !== 'string') throw new MemcacheOptionError(`prefix must be text, got ${kindOf(prefix)}`)
@@ -177,7 +186,7 @@ export function checkKeyPrefix(prefix: string): void {
   }
 }
 
-/** @throws MemcacheKeyError for a key that memcached cannot hold. */
+/** @throws MemcacheKeyError if memcached cannot hold the key. */
 export function checkKey(key: string): void {
   const problem = keyProblem(key)
   if (problem !== undefined) throw new MemcacheKeyError(problem, { key })

@@ -1,4 +1,4 @@
-/** The kind of a value in the words of an error message: `null`, `text`, `an array`, `a Date`. Never throws. */
+/** Returns the kind of a value for an error message: `null`, `text`, `an array`, `a Date`. It never throws. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null'
   switch (typeof value) {
@@ -20,7 +20,7 @@ function kindOfObject(value: object): string {
     if (typeof constructor !== 'function' || constructor.name === '' || constructor === Object) return 'an object'
     return `${/^[AEIOU]/.test(constructor.name) ? 'an' : 'a'} ${constructor.name}`
   } catch {
-    // A getter or a proxy that throws.
+    // A getter or a proxy has thrown.
     return 'an object'
   }
 }

@@ -1,9 +1,9 @@
-/** The longest delay that Node's timers can hold; they take a longer one for a millisecond. */
+/** The longest delay of Node's timers; a longer one would fire after 1 ms. */
 const MAX_TIMER_MS = 0x7fff_ffff
 
 /**
- * A timer for delays of any length: Node's own become 1 ms above 2^31 - 1 ms (24.8 days). `Infinity` never fires. A delay that is
- * no number counts as 0.
+ * A timer for delays of any length: Node's own fire after 1 ms if the delay exceeds 2^31 - 1 ms (24.8 days). `Infinity`
+ * never fires. A delay that is not a number counts as 0.
  */
 export class LongTimer {
   readonly #callback: () => void
@@ -15,14 +15,14 @@ export class LongTimer {
     if (delayMs !== Infinity) this.#wait(delayMs)
   }
 
-  /** Does not keep the process alive. */
+  /** Lets the process end while the timer is running. */
   unref(): this {
     this.#keepsAlive = false
     this.#timer?.unref()
     return this
   }
 
-  /** Never fires; has no effect on a timer that has fired. */
+  /** Cancels the timer; it has no effect after the timer has fired. */
   clear(): void {
     clearTimeout(this.#timer)
   }

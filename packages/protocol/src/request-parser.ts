@@ -18,8 +18,8 @@ const CR = 13
 const MIN_LINE_BYTES = 4
 
 /**
- * Reads one request line of the text or meta protocol into `request`, in place. Never throws: what is wrong with the
- * line is in `request.error`. `buffer[end]` must be the line's `\r` or `\n`.
+ * Parses one request line of the text or meta protocol into `request`, in place. It never throws: errors are in
+ * `request.error`. `buffer[end]` must be the line's `\r` or `\n`.
  */
 export function parseRequest(request: Request, buffer: Buffer, start: number, end: number): void {
   request.error = RequestError.none
@@ -69,7 +69,7 @@ export function parseRequest(request: Request, buffer: Buffer, start: number, en
   parseOther(request, wordEnd)
 }
 
-/** The meta command of the letter behind `m`. */
+/** Parses the meta command with this letter after `m`. */
 function parseMeta(request: Request, letter: number): void {
   request.flags = 0
   request.capitalFlags = 0
@@ -99,7 +99,9 @@ function parseMeta(request: Request, letter: number): void {
   }
 }
 
-/** get, set, gat, add, cas: the hottest words, told apart by their bytes. Returns whether it was one of them. */
+/**
+ * Parses get, set, gat, add and cas, the most frequent commands, compared by bytes. Returns whether it was one of them.
+ */
 function parseThreeLetters(request: Request, buffer: Buffer, start: number): boolean {
   const first = buffer[start]!
   const second = buffer[start + 1]!
@@ -122,7 +124,7 @@ function parseThreeLetters(request: Request, buffer: Buffer, start: number): boo
   return true
 }
 
-/** gets, incr, decr, gats. Returns whether it was one of them. */
+/** Parses gets, incr, decr and gats. Returns whether it was one of them. */
 function parseFourLetters(request: Request, buffer: Buffer, start: number): boolean {
   const end = start + 4
   if (tokenIs(buffer, start, end, 'gets')) {

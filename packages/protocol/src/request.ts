@@ -4,7 +4,7 @@ import { Uint64 } from './uint64.ts'
 
 const NO_BYTES = Buffer.alloc(0)
 
-/** What is wrong with a request; `NONE` when nothing is. Their texts are in `error-reply.ts`. */
+/** The error of a request; `none` if it is valid. The messages are in `error-reply.ts`. */
 export const RequestError = {
   none: 0,
   unknownCommand: 1,
@@ -22,50 +22,50 @@ export const RequestError = {
   badArithmeticMode: 13,
   badInitial: 14,
   badDelta: 15,
-  /** Somebody speaks HTTP to us: close without a word. */
+  /** The client speaks HTTP: close the connection without a reply. */
   http: 16,
 } as const
 
 /**
- * One parsed request of the text or meta protocol. There is one record a connection, filled anew by each line: no
- * object or string is made for a request. Keys, opaques and flags are positions in `buffer`, which is only lent until
- * the request has been answered; a base64 key is decoded into `keyBuffer`.
+ * One parsed request of the text or meta protocol. Each connection reuses one record for all lines, so that no object
+ * or string is allocated per request. Keys, opaques and flags are positions in `buffer`, which is valid only until the
+ * request was answered; a base64 key is decoded into `keyBuffer`.
  */
 export class Request {
   command: Command = Command.unknown
-  /** One of `RequestError`. A storage command with an error and a `valueLength` still has its data block behind it. */
+  /** One of `RequestError`. A storage command with an error and a `valueLength` is still followed by its data block. */
   error: number = RequestError.none
-  /** Whether the reply is to be left out (`noreply`); meta commands have the flag `q` instead. */
+  /** Whether the reply is omitted (`noreply`); meta commands use the flag `q` instead. */
   noreply = false
 
   buffer: Buffer = NO_BYTES
   /** The line, without its end. */
   start = 0
   end = 0
-  /** Where reading goes on: behind the last key of a `get`, behind the command's word of an admin command. */
+  /** Where parsing continues: after the last key of a `get`, or after the name of an admin command. */
   cursor = 0
 
   keyBuffer: Buffer = NO_BYTES
   keyStart = 0
   keyLength = 0
-  /** `hashKey` of the key, found while it was scanned. */
+  /** The `hashKey` of the key, computed while it was scanned. */
   keyHash = 0
 
   clientFlags = 0
-  /** As sent: seconds from now up to 30 days, else a Unix time; negative is expired, 0 is never. */
+  /** The exptime as sent: seconds from now up to 30 days, or a Unix time; negative means expired, 0 never. */
   exptime = 0
-  /** Bytes of the data block; -1 where the command has none. */
+  /** The length of the data block; -1 if the command has none. */
   valueLength = -1
-  /** Whether a cas unique has to match: `cas`, or the meta flag C. */
+  /** Whether a cas unique must match: `cas`, or the meta flag C. */
   hasCas = false
   readonly cas = new Uint64()
   readonly delta = new Uint64()
 
   // Meta commands only.
-  /** Flags sent, small letters and capitals: see `Flag` and `CapitalFlag`. */
+  /** The flags that were sent, small letters and capitals: see `Flag` and `CapitalFlag`. */
   flags = 0
   capitalFlags = 0
-  /** Flags in the order they came, as positions of their letters, for the reply; the token's end beside it. */
+  /** The flags in their order, as positions of their letters, for the reply; `flagEnd` holds the ends of the tokens. */
   flagCount = 0
   readonly flagStart = new Int32Array(MAX_META_TOKENS)
   readonly flagEnd = new Int32Array(MAX_META_TOKENS)
@@ -75,11 +75,12 @@ export class Request {
   recacheExptime = 0
   readonly newCas = new Uint64()
   readonly initial = new Uint64()
-  /** Where a base64 key is decoded to, made at the first one. */
+  /** The memory of decoded base64 keys, allocated at the first one. */
   decodedKey: Buffer | undefined
 
   /**
-   * Copies the line out of the lent buffer, for a command whose data block comes later: flags and opaque stay readable.
+   * Copies the line out of the buffer, for a command whose data block arrives later, so that flags and opaque stay
+   * readable.
    */
   keep(): void {
     const length = this.end - this.start
@@ -99,7 +100,7 @@ export class Request {
     this.end = length
   }
 
-  /** The words of the line as strings, for the rare commands. */
+  /** Returns the words of the line as strings, for rare commands. */
   words(): string[] {
     return this.buffer
       .toString('latin1', this.start, this.end)
@@ -107,7 +108,7 @@ export class Request {
       .filter((word) => word !== '')
   }
 
-  /** The key as a string, for logs and stats. */
+  /** Returns the key as a string, for logs and stats. */
   keyText(): string {
     return this.keyBuffer.toString('latin1', this.keyStart, this.keyStart + this.keyLength)
   }

@@ -1,14 +1,14 @@
-/** From here on the meta commands have the form that protocol.txt describes, and answer a miss with its opaque. */
+/** From this patch on, meta commands have the form of protocol.txt, and a miss is answered with its opaque. */
 const FIRST_PATCH_WITH_META = 13
 
-/** Whether a server of this version, as `version` tells it, is memcached from before its leases (meta get's N flag): 1.4 and 1.5. */
+/** Returns whether this `version` is of a memcached before leases (flag N of meta get): 1.4 and 1.5. */
 export function isBeforeLeases(version: string): boolean {
   return /^1\.[0-5]\./.test(version)
 }
 
 /**
- * Whether a server of this version, as `version` tells it, has meta commands of an early form, which the question for them (`mn`)
- * does not tell from today's: memcached 1.6.0 to 1.6.12.
+ * Returns whether this `version` is of a memcached with an early form of meta commands, 1.6.0 to 1.6.12, which the
+ * probe for them (`mn`) cannot distinguish.
  */
 export function hasEarlyMeta(version: string): boolean {
   const patch = /^1\.6\.(\d+)/.exec(version)?.[1]

@@ -6,24 +6,24 @@ const DIGIT_ZERO = 48
 const DIGIT_NINE = 57
 const MINUS = 45
 
-/** What `parseInt32` and `parseUint53` return for what is no such number. */
+/** The result of `parseInt32` and `parseUint53` if the token is not such a number. */
 const NOT_A_NUMBER = NaN
 
-/** The first position from `at` on that is no space. */
+/** Returns the first position from `at` on that is not a space. */
 export function skipSpaces(buffer: Uint8Array, at: number, end: number): number {
   let position = at
   while (position < end && buffer[position] === SPACE) position++
   return position
 }
 
-/** The end of the token that starts at `at`. */
+/** Returns the end of the token that starts at `at`. */
 export function tokenEnd(buffer: Uint8Array, at: number, end: number): number {
   let position = at
   while (position < end && buffer[position] !== SPACE) position++
   return position
 }
 
-/** A decimal number under 2^53 from a whole token, else NaN. */
+/** Parses a decimal number of up to 15 digits from a whole token; NaN if it is not one. */
 export function parseUint53(buffer: Uint8Array, start: number, end: number): number {
   if (start >= end || end - start > 15) return NOT_A_NUMBER
   let value = 0
@@ -35,7 +35,10 @@ export function parseUint53(buffer: Uint8Array, start: number, end: number): num
   return value
 }
 
-/** A decimal number that fits a signed 32-bit integer from a whole token, else NaN; a minus alone is 0, as in memcached. */
+/**
+ * Parses a decimal number that fits a signed 32-bit integer from a whole token; NaN if it is not one. A minus alone is
+ * 0, as in memcached.
+ */
 export function parseInt32(buffer: Uint8Array, start: number, end: number): number {
   const signed = start < end && buffer[start] === MINUS
   const value = parseUint53(buffer, signed ? start + 1 : start, end)
@@ -46,9 +49,10 @@ export function parseInt32(buffer: Uint8Array, start: number, end: number): numb
 const magnitude = new Uint64()
 
 /**
- * The lower 32 bits of a number as C's `strtol` and `strtoul` read it, which memcached uses for the flags and the exptime
- * of storage commands: white space and a sign may stand before the digits, and white space or a NUL byte ends them. NaN
- * for what is no number of 64 bits. An unsigned one may be negative as long as its two's complement is not.
+ * Returns the lower 32 bits of a number as C's `strtol` and `strtoul` read it, which memcached uses for the flags and
+ * the exptime of storage commands: white space and a sign may precede the digits, and white space or a NUL byte ends
+ * them. NaN if it is not a number of 64 bits. An unsigned number may be negative as long as its two's complement is
+ * not.
  */
 export function parseLong(buffer: Uint8Array, start: number, end: number, isSigned: boolean): number {
   let at = start
@@ -70,17 +74,17 @@ export function parseLong(buffer: Uint8Array, start: number, end: number, isSign
   return isSigned ? (isNegative ? -low : low) | 0 : (isNegative ? -low : low) >>> 0
 }
 
-/** Whether minus the number, in two's complement of 64 bits, has its highest bit set. */
+/** Returns whether the negated number, in two's complement of 64 bits, has its highest bit set. */
 function isMinusNegative(high: number, low: number): boolean {
   return high < 0x8000_0000 ? high !== 0 || low !== 0 : high === 0x8000_0000 && low === 0
 }
 
-/** What C's `isspace` takes. */
+/** Returns whether a byte is white space for C's `isspace`. */
 function isWhiteSpace(byte: number): boolean {
   return byte === SPACE || (byte >= 9 && byte <= 13)
 }
 
-/** Whether the token is this word of ASCII letters. */
+/** Returns whether the token is this word of ASCII letters. */
 export function tokenIs(buffer: Uint8Array, start: number, end: number, word: string): boolean {
   if (end - start !== word.length) return false
   for (let index = 0; index < word.length; index++) {
@@ -89,11 +93,11 @@ export function tokenIs(buffer: Uint8Array, start: number, end: number, word: st
   return true
 }
 
-/** Whether the last token of the line is `noreply`. */
+/** Returns whether the last token of the line is `noreply`. */
 export function endsWithNoreply(buffer: Uint8Array, start: number, end: number): boolean {
   let last = end
   while (last > start && buffer[last - 1] === SPACE) last--
-  // The letter y in last place rules out nearly every line at once.
+  // Checking the last letter first excludes nearly every line.
   return (
     last - start >= 8 &&
     buffer[last - 1] === 121 &&

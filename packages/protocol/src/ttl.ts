@@ -2,15 +2,15 @@ import { MemcacheOptionError } from './errors.ts'
 import { kindOf } from './kind-of.ts'
 import { MAX_RELATIVE_EXPTIME_SECONDS } from './limits.ts'
 
-/** A lifetime: a number of seconds, or a number with its unit. `Infinity` is forever. */
+/** A lifetime: a number of seconds, or a number with its unit. `Infinity` means that it does not expire. */
 export type Ttl = number | `${number}s` | `${number}m` | `${number}h` | `${number}d`
 
 const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 /**
- * The lifetime in seconds; `Infinity` stays.
- * @throws MemcacheOptionError for 0, negatives, what is no number, and bare numbers over 30 days, which were meant as
- * milliseconds more often than not: write `'31d'`.
+ * Returns the lifetime in seconds; `Infinity` stays.
+ * @throws MemcacheOptionError if it is not a number over 0, or a number over 30 days without a unit, which is usually
+ * meant as milliseconds: write `'31d'`.
  */
 export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   if (typeof ttl === 'number') {
@@ -23,6 +23,7 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
         `${name} is in seconds and ${ttl} is over 30 days; write '${Math.ceil(ttl / 86_400)}d' if that is meant, or ${ttl / 1000} if it was milliseconds`,
       )
     }
+    if (ttl % 1000 === 0 && looksLikeMilliseconds(ttl)) warnOfMilliseconds(ttl, name)
     return ttl
   }
   const match = typeof ttl === 'string' ? /^(\d+(?:\.\d+)?)([smhd])$/.exec(ttl) : null
@@ -35,17 +36,39 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   return seconds
 }
 
-/**
- * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may not. Every part that hands a computed
- * lifetime to the client or the kit uses this.
- */
-export function secondsToTtl(seconds: number): Ttl {
-  return seconds <= MAX_RELATIVE_EXPTIME_SECONDS || seconds === Infinity ? seconds : `${seconds}s`
+/** Whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole hours, or over a day and none of whole days. */
+function looksLikeMilliseconds(ttl: number): boolean {
+  return (ttl >= 60_000 && ttl % 3600 !== 0) || (ttl > 86_400 && ttl % 86_400 !== 0)
+}
+
+/** The lifetimes that were warned of: each is told once, and not more than these. */
+const warned = new Set<number>()
+const MAX_WARNED = 10
+
+function warnOfMilliseconds(ttl: number, name: string): void {
+  if (warned.has(ttl) || warned.size === MAX_WARNED) return
+  warned.add(ttl)
+  const hours = ttl / 3600
+  const length = hours > 24 ? `${(hours / 24).toFixed(1)} days` : `${hours.toFixed(1)} hours`
+  process.emitWarning(
+    `${name} is in seconds, and ${ttl} is ${length}: write ${ttl / 1000} if it was milliseconds, or '${ttl}s' if that is meant`,
+    'MemcacheWarning',
+  )
 }
 
 /**
- * The exptime that memcached wants for a lifetime: 0 for `Infinity`, seconds up to 30 days, else a Unix time
- * (protocol.txt, "Expiration times"). Fractions are rounded up, so that nothing expires early.
+ * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may not, and
+ * are not warned of. Every part that hands a computed
+ * lifetime to the client or the kit uses this.
+ */
+export function secondsToTtl(seconds: number): Ttl {
+  const isBare = seconds <= MAX_RELATIVE_EXPTIME_SECONDS && !(seconds % 1000 === 0 && looksLikeMilliseconds(seconds))
+  return isBare || seconds === Infinity ? seconds : `${seconds}s`
+}
+
+/**
+ * Returns the exptime for a lifetime: 0 for `Infinity`, seconds up to 30 days, otherwise a Unix time (protocol.txt,
+ * "Expiration times"). Fractions are rounded up, so that nothing expires early.
  */
 export function exptimeOf(seconds: number, nowMs: number): number {
   if (seconds === Infinity) return 0

@@ -5,8 +5,8 @@ const TWO_32 = 0x1_0000_0000
 const EXACT_TIMES_TEN = 900_719_925_474_098
 
 /**
- * An unsigned 64-bit number as two halves, so that counters and cas uniques are exact without a BigInt, and so without
- * an allocation, an operation. Instances are made once and refilled.
+ * An unsigned 64-bit number as two halves, so that counters and cas uniques are exact without allocating a BigInt per
+ * operation. Instances are created once and reused.
  */
 export class Uint64 {
   high = 0
@@ -34,14 +34,14 @@ export class Uint64 {
     return this.high < other.high || (this.high === other.high && this.low < other.low)
   }
 
-  /** Adds, wrapping at 2^64 as memcached's incr does. */
+  /** Adds, and wraps at 2^64 like memcached's incr. */
   add(other: Uint64): void {
     const low = this.low + other.low
     this.high = (this.high + other.high + (low >= TWO_32 ? 1 : 0)) >>> 0
     this.low = low >>> 0
   }
 
-  /** Subtracts, stopping at 0 as memcached's decr does. */
+  /** Subtracts, and stops at 0 like memcached's decr. */
   subtract(other: Uint64): void {
     if (this.isLessThan(other)) {
       this.set(0, 0)
@@ -66,7 +66,7 @@ export class Uint64 {
     return (BigInt(this.high) << 32n) | BigInt(this.low)
   }
 
-  /** Reads decimal digits; returns false, and leaves 0, unless all of it is a number under 2^64. */
+  /** Parses decimal digits; returns false, and leaves 0, unless all of them are a number under 2^64. */
   parse(buffer: Uint8Array, start: number, end: number): boolean {
     this.high = 0
     this.low = 0
@@ -94,11 +94,11 @@ export class Uint64 {
     return true
   }
 
-  /** Writes the decimal digits at `at`; returns the position behind them. At most 20 bytes. */
+  /** Writes the decimal digits at `at`, at most 20 bytes; returns the position after them. */
   write(buffer: Uint8Array, at: number): number {
     if (this.high === 0) return writeUint(buffer, at, this.low)
     if (this.high < 0x20_0000) return writeUint(buffer, at, this.high * TWO_32 + this.low)
-    // Two divisions by 10^10 in halves: what is left is exact in doubles.
+    // Divides by 10 in two halves, so that every remainder is exact in a double.
     let high = this.high
     let low = this.low
     let scale = at + decimalDigits(this)
@@ -114,7 +114,7 @@ export class Uint64 {
   }
 }
 
-/** How many digits a number from 2^53 on has. */
+/** Returns the number of digits of a number from 2^53 on. */
 function decimalDigits(value: Uint64): number {
   // 10^16, 10^17, 10^18 and 10^19 as halves.
   if (value.high > 2_328_306_436 || (value.high === 2_328_306_436 && value.low >= 2_313_682_944)) return 20
@@ -124,7 +124,7 @@ function decimalDigits(value: Uint64): number {
   return 16
 }
 
-/** Writes a whole number under 2^53 in decimal at `at`; returns the position behind it. */
+/** Writes a whole number under 2^53 in decimal at `at`; returns the position after it. */
 export function writeUint(buffer: Uint8Array, at: number, value: number): number {
   if (value < 10) {
     buffer[at] = DIGIT_ZERO + value
@@ -134,7 +134,7 @@ export function writeUint(buffer: Uint8Array, at: number, value: number): number
   for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) end++
   let rest = value
   let position = end
-  // The integer path is several times as fast, and nearly all numbers take it.
+  // The integer path is several times faster, and nearly all numbers take it.
   while (rest > 0x7fff_ffff) {
     const quotient = Math.floor(rest / 10)
     buffer[--position] = DIGIT_ZERO + (rest - quotient * 10)

@@ -74,5 +74,5 @@ it('stops at bytes that are no response', () => {
   const text = Buffer.from('ERROR this is a line of the text protocol\r\n')
   reader.push(text, 0, text.length)
   reader.push(text, 0, text.length)
-  expect(broken).toEqual(['bytes that are no binary response'])
+  expect(broken).toEqual(['the bytes are not a binary response'])
 })

@@ -1,10 +1,10 @@
 import { EventEmitter, once } from 'node:events'
-import { rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
+import { RefusalLog } from './auth/refusal-log.ts'
 import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
@@ -14,6 +14,7 @@ import type { ConnectionEnds } from './connection-ends.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { ListeningDashboard } from './dashboard/listen.ts'
 import type { OwnServerAccess } from './dashboard/own-server.ts'
+import { FlushSchedule } from './flush-schedule.ts'
 import { Listener, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
@@ -23,11 +24,9 @@ import { ReplyWriter } from './reply-writer.ts'
 import { ServerClock } from './server-clock.ts'
 import { statisticsOf } from './stats/forms.ts'
 import { generalStatistics } from './stats/general.ts'
-import { printable } from './printable.ts'
 import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
-import { isCutOffMetadata, isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 import { ItemStore } from './store/item-store.ts'
 import type { CloseReason } from './session.ts'
 import { TlsAcceptor } from './tls/tls-acceptor.ts'
@@ -36,13 +35,12 @@ import { TurnQueue } from './turn-queue.ts'
 import { UdpListener } from './udp/udp-listener.ts'
 import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
+import { WarmRestart } from './warm-restart.ts'
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
 const DEFAULT_PREFIX_DELIMITER = ':'
 const MAX_VERBOSITY = 3
-/** What is logged of a user's name whose credentials were wrong. */
-const MAX_LOGGED_USER_BYTES = 64
 /** Standard input, output and error have the numbers before. */
 const FIRST_CONNECTION_ID = 3
 
@@ -54,7 +52,7 @@ export interface MemcachedServerEvents {
   disconnect: [peer: string]
   /** A line about what goes on, as much as `verbosity` asks for. */
   log: [line: string]
-  /** A client has sent `shutdown`, which `enableShutdown` allows: whoever owns the server is to close it. */
+  /** A client has sent `shutdown`, which `enableShutdown` allows. Close the server then. */
   shutdown: [graceful: boolean]
 }
 
@@ -71,6 +69,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #passwords: PasswordDatabase | undefined
   readonly #owner: ConnectionOwner & StatisticsSource
   readonly #maintenance: Maintenance
+  readonly #flushes: FlushSchedule
+  readonly #restart: WarmRestart | undefined
   readonly #tls: TlsAcceptor | undefined
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
@@ -80,17 +80,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #nextId = FIRST_CONNECTION_ID
   #idleTimer: NodeJS.Timeout | undefined
   #dashboard: ListeningDashboard | undefined
-  #flushAt = 0
   #verbosity: number
   #closed = false
-  /** Whether the file of an earlier life was looked for, and whether items came of it. */
-  #isRestored = false
-  #hasRestored = false
-  /** The second in which wrong credentials were last told of, and how many were not. */
-  #refusalTold = 0
-  #refusalsUntold = 0
 
-  /** @throws MemcacheOptionError for options that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcachedServerOptions = {}) {
     super()
     this.#options = resolveServerOptions(options)
@@ -117,15 +110,17 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       maxKeys: this.#options.maxPendingResponses,
       events: new EventLog(store, clock, () => this.#updateLogging(context)),
     }
+    this.#flushes = new FlushSchedule(store, clock)
     this.#maintenance = new Maintenance({
       store,
       lruMaintainer: tuning.lruMaintainer,
-      tick: () => this.#tick(context),
+      tick: () => this.#flushes.tick(),
       report: (text) => context.events.system(text),
     })
     const { tls } = this.#options
     if (tls !== undefined) this.#tls = new TlsAcceptor(tls, this.#handshakeOwner(context))
     this.#owner = this.#makeOwner(context)
+    if (this.#options.memoryFile !== '') this.#restart = this.#makeRestart(context, this.#options.memoryFile)
   }
 
   /**
@@ -139,7 +134,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
-    this.#restore()
+    this.#restart?.restore()
     this.#listens = true
     const { backlog } = this.#options
     const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
@@ -158,13 +153,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       for (const listener of this.#udpListeners.splice(0)) listener.close()
       throw error
     }
-    this.#removeSaved()
+    this.#restart?.removeSaved()
     this.#begin()
     const { host, port = 0 } = this.#listeners[0] ?? this.#udpListeners[0]!
     return { host, port }
   }
 
-  /** Speaks memcached with whoever holds the other end of the stream. */
+  /** Serves memcached's protocols over a stream. */
   handle(stream: Duplex): void {
     this.#handle(stream, this.#owner)
   }
@@ -224,62 +219,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#tls?.close()
     await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
     await Promise.all(closed)
-    this.#save()
-  }
-
-  /** Reads the items of an earlier life. A file that cannot be used is told of, and the cache begins empty. */
-  #restore(): void {
-    const { memoryFile } = this.#options
-    if (memoryFile === '' || this.#isRestored) return
-    if (isCutOffMetadata(memoryFile)) {
-      throw new MemcacheOptionError(
-        `${memoryFile}.meta is empty: a memcached that used ${memoryFile} did not end well. Remove both files, or name another one`,
-      )
-    }
-    this.#isRestored = true
-    const { store, clock, events } = this.#owner.context
-    this.#owner.tick()
-    try {
-      const state = restoreItems(memoryFile, store, clock)
-      if (state === undefined) return
-      this.#hasRestored = true
-      events.skipEvents(state.events)
-      this.#flushAt = state.flushAt === 0 ? 0 : clock.fromUnix(state.flushAt)
-      if (state.flushAt !== 0 && this.#flushAt <= store.now) {
-        // It was due while nothing ran.
-        this.#flushAt = 0
-        store.removeAll()
-      }
-      if (this.#verbosity > 0) this.#tell('log', `restored ${store.counters.currItems} items from ${memoryFile}`)
-    } catch (error) {
-      this.#tell('log', `cannot restore items from ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
-    }
-  }
-
-  /** A later start must not find what is deleted from now on: where the file cannot be removed, its items are not served. */
-  #removeSaved(): void {
-    const { memoryFile } = this.#options
-    if (memoryFile === '' || !this.#hasRestored) return
-    try {
-      rmSync(memoryFile)
-    } catch (error) {
-      this.#owner.context.store.removeAll()
-      this.#tell('log', `cannot remove ${memoryFile}, the cache begins empty: ${(error as Error).message}`)
-    }
-  }
-
-  #save(): void {
-    const { memoryFile } = this.#options
-    if (memoryFile === '' || !this.#isRestored) return
-    const { store, clock, events } = this.#owner.context
-    this.#owner.tick()
-    try {
-      if (!isSnapshotOrNothing(memoryFile)) throw new Error('there is a file of another kind')
-      const flushAt = this.#flushAt === 0 ? 0 : clock.toUnix(this.#flushAt)
-      saveItems(memoryFile, store, clock, { flushAt, events: events.nextEvent() })
-    } catch (error) {
-      this.#tell('log', `cannot save items to ${memoryFile}: ${(error as Error).message}`)
-    }
+    this.#restart?.save()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -299,7 +239,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #dashboardAccess(): OwnServerAccess {
     const first = this.#listeners[0] ?? this.#udpListeners[0]!
-    // Whoever may act has given the dashboard's token, and speaks text, whatever the others have to speak.
+    // The dashboard has checked its token before it acts, and speaks text, whatever protocol clients have to speak.
     const trusting = Object.create(this.#owner, {
       credentials: { value: undefined },
       passwords: { value: undefined },
@@ -432,7 +372,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return {
       counters,
       now: () => {
-        this.#tick(context)
+        this.#flushes.tick()
         return store.now
       },
       secured: (stream, ends) => {
@@ -481,39 +421,25 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** At most one line a second, so that guessing passwords does not fill the log; never with the password. */
-  #logRefusedCredentials(user: Buffer): void {
-    this.#refusalsUntold++
-    const { now } = this.#owner.context.store
-    if (now === this.#refusalTold) return
-    this.#refusalTold = now
-    const attempts = `attempts since the last such line: ${this.#refusalsUntold}`
-    const whose = user.length === 0 ? '' : ` of user '${printable(user.toString('latin1', 0, MAX_LOGGED_USER_BYTES))}'`
-    this.#tell('log', `refused wrong credentials${whose} (${attempts})`)
-    this.#refusalsUntold = 0
-  }
-
-  /** What every command and eviction looks at, so that it costs nothing while nobody is told of them. */
+  /** Sets the flags that commands and evictions check, so that logging and watching cost nothing while they are off. */
   #updateLogging({ events, store }: CommandContext): void {
     this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
     const tellsEvictions = (events.streams & EventStream.evictions) !== 0
     store.tails.tellEvictions(tellsEvictions ? (item) => events.evicted(item) : undefined)
   }
 
-  #tick({ store, clock }: CommandContext): void {
-    const now = clock.now()
-    if (now === store.now) return
-    store.now = now
-    if (this.#flushAt !== 0 && now >= this.#flushAt) {
-      this.#flushAt = 0
-      store.flush()
+  #makeRestart(context: CommandContext, path: string): WarmRestart {
+    const log = (line: string, verbosity = 0): void => {
+      if (this.#verbosity >= verbosity) this.#tell('log', line)
     }
+    return new WarmRestart({ path, context, flushes: this.#flushes, log })
   }
 
   #makeOwner(context: CommandContext): ConnectionOwner & StatisticsSource {
-    const { store, clock } = context
+    const { store } = context
     const verbosity = (): number => this.#verbosity
     const { maxRequestsPerEvent, maxPendingResponses } = this.#options
+    const refusals = new RefusalLog((line) => this.#tell('log', line))
     const limitsResponses = maxPendingResponses > 0 && maxPendingResponses < maxRequestsPerEvent
     return {
       maxRequestsPerTurn: limitsResponses ? maxPendingResponses + 1 : maxRequestsPerEvent,
@@ -527,17 +453,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       get verbosity() {
         return verbosity()
       },
-      tick: () => this.#tick(context),
-      flushAll: (delaySeconds) => {
-        if (delaySeconds > 0) {
-          this.#flushAt = clock.expiry(delaySeconds, store.now)
-          clock.oldestLive = this.#flushAt - 1
-        } else {
-          this.#flushAt = 0
-          clock.oldestLive = store.now - 1
-          store.flush()
-        }
-      },
+      tick: () => this.#flushes.tick(),
+      flushAll: (delaySeconds) => this.#flushes.flushAll(delaySeconds),
       setVerbosity: (level) => {
         this.#verbosity = Math.min(level, MAX_VERBOSITY)
         this.#updateLogging(context)
@@ -548,7 +465,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       turns: new TurnQueue(),
       credentials: this.#credentials,
       passwords: this.#passwords,
-      refusedCredentials: (user) => this.#logRefusedCredentials(user),
+      refusedCredentials: (user) => refusals.refused(user, store.now),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
         this.#tell('log', `a request from ${peer} failed, its connection is closed: ${told}`)

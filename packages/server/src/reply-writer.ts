@@ -114,6 +114,11 @@ export class ReplyWriter {
     return this.#store.isPinned(item) || this.#sending.subarray(0, this.#sendingCount).includes(item)
   }
 
+  /** The items of the replies so far count as sent, but for large values, which are sent from where they are stored. */
+  forgetItems(): void {
+    this.#sendingCount = 0
+  }
+
   /** An item's value and the line end behind it. */
   appendValue(item: number): void {
     this.appendValueBytes(item)
@@ -213,7 +218,7 @@ export class ReplyWriter {
   #flushBuffer({ stream, copiesOnWrite }: ReplyTarget): void {
     const { buffer, at } = this
     if (!copiesOnWrite || stream.writableLength > 0) {
-      // Whoever reads slowly gets a copy just as long as its replies, and the buffer stays.
+      // A client that reads slowly gets a copy as long as its replies, and the buffer stays.
       this.at = 0
       stream.write(Buffer.from(buffer.subarray(0, at)))
       return

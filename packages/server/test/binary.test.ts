@@ -37,6 +37,28 @@ describe('the binary protocol', () => {
     }
   })
 
+  it.each([
+    ['no other response is pending', [], '0 '],
+    ['a response with the value is pending', [packet(Opcode.get, { key: 'n' })], '0'],
+    [
+      'the response was sent with an error',
+      [packet(Opcode.get, { key: 'n' }), packet(Opcode.get, { key: 'no' })],
+      '0 ',
+    ],
+    [
+      'an error was not sent, because it is quiet',
+      [packet(Opcode.get, { key: 'n' }), packet(Opcode.getQuietly, { key: 'no' })],
+      '0',
+    ],
+  ])('changes a number in place, with its length, if %s', async (_name, between, expected) => {
+    await using server = new MemcachedServer()
+    const exchange = new Exchange(server)
+    const delta = Buffer.from('ffffffffffffffff0000000000000001ffffffff', 'hex')
+    const decrement = packet(Opcode.decrementQuietly, { key: 'n', extras: delta })
+    const requests = [set('n', '5 '), ...between, decrement, packet(Opcode.get, { key: 'n' })]
+    expect(responses(await exchange.send(Buffer.concat(requests))).at(-1)!.value).toBe(expected)
+  })
+
   it('is spoken beside text on one port, by the first byte, on the same items', async () => {
     await using server = new MemcachedServer()
     const [binary, text] = [new Exchange(server), new Exchange(server)]

@@ -2,49 +2,52 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 
-/** What a `FaultProxy` does to the answers of the server behind it. */
+/** What a `FaultProxy` does to the responses of the server behind it. */
 export type Fault =
-  /** Hands everything on. */
+  /** Forwards everything. */
   | { readonly kind: 'none' }
-  /** Hands answers on one byte a write. */
+  /** Forwards responses with one write per byte. */
   | { readonly kind: 'byteByByte' }
-  /** Accepts, reads, and never answers. */
+  /** Accepts connections and reads, but never responds. */
   | { readonly kind: 'silent' }
-  /** Closes the connection once so many bytes of answers have been handed on. */
+  /** Closes the connection after this many bytes of responses. */
   | { readonly kind: 'cutAfter'; readonly bytes: number }
-  /** Hands so many bytes of answers on, and then nothing more. */
+  /** Forwards this many bytes of responses, and then nothing more. */
   | { readonly kind: 'stallAfter'; readonly bytes: number }
-  /** Hands so many bytes of answers on, then an error line instead of what was next, and goes on behind it. */
+  /** Forwards this many bytes of responses, then inserts an error line, and then forwards the rest. */
   | { readonly kind: 'errorAfter'; readonly bytes: number }
-  /** Gives meta answers another's opaque. */
+  /** Replaces the opaque of meta responses. */
   | { readonly kind: 'wrongOpaque' }
-  /** Leaves out what was answered to each second piece of requests, as a proxy that lost it. */
+  /** Drops every second piece of responses, like a proxy that loses some. */
   | { readonly kind: 'loseAnswers' }
-  /** Resets every connection when its next request comes. */
+  /** Resets every connection at its next request. */
   | { readonly kind: 'reset' }
-  /** Closes every connection when its next request comes. */
+  /** Closes every connection at its next request. */
   | { readonly kind: 'closeOnRequest' }
-  /** Says that there are too many connections and closes every one as soon as it is made, as memcached does at its `-c`. */
+  /**
+   * Sends the error for too many connections and closes every connection as soon as it is accepted, like memcached at
+   * its `-c`.
+   */
   | { readonly kind: 'refuse' }
-  /** Keeps answers until `release` hands them on. */
+  /** Holds responses until `release`. */
   | { readonly kind: 'hold' }
-  /** Closes every connection as soon as it is made. */
+  /** Closes every connection as soon as it is accepted. */
   | { readonly kind: 'closeOnConnect' }
-  /** Answers every request with these bytes, whatever it was. */
+  /** Responds to every request with these bytes. */
   | { readonly kind: 'answer'; readonly bytes: string }
 
 const REFUSAL = 'ERROR Too many open connections\r\n'
 const ERROR_LINE = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
 
-/** A TCP proxy in front of a server that misbehaves as told. */
+/** A TCP proxy in front of a server that injects faults. */
 export class FaultProxy implements AsyncDisposable {
-  /** How connections behave from now on; those that are open change with it. */
+  /** The fault of all connections, including open ones, from now on. */
   fault: Fault = { kind: 'none' }
-  /** How one connection behaves, by its number from 1 on; `undefined` is as all others. */
+  /** Returns the fault of one connection, by its number from 1; `undefined` means that of all others. */
   faultOf: (connection: number) => Fault | undefined = () => undefined
-  /** Connections made so far. */
+  /** The number of connections accepted so far. */
   connections = 0
-  /** What is kept back, in its order. */
+  /** The held responses, in order. */
   readonly #held: { client: Socket; chunk: Buffer }[] = []
   readonly #target: { host: string; port: number }
   readonly #server: Server
@@ -68,17 +71,17 @@ export class FaultProxy implements AsyncDisposable {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Connections that are open. */
+  /** The number of open connections. */
   get openConnections(): number {
     return this.#sockets.size
   }
 
-  /** Closes all connections, as a server that is restarted does. */
+  /** Closes all connections, like a server that is restarted. */
   cutAll(): void {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  /** Hands on what was kept back, or so many bytes of it. */
+  /** Forwards the held responses, or this many bytes of them. */
   release(bytes = Infinity): void {
     let rest = bytes
     for (
@@ -95,7 +98,7 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
-  /** Bytes of answers that are kept back. */
+  /** The number of held bytes. */
   get heldBytes(): number {
     return this.#held.reduce((sum, { chunk }) => sum + chunk.length, 0)
   }
@@ -131,7 +134,7 @@ export class FaultProxy implements AsyncDisposable {
     client.on('data', (chunk: Buffer) => this.#request(faultNow(), client, server, chunk))
     let behaved = faultNow()
     server.on('data', (chunk: Buffer) => {
-      // What is counted is counted from when the fault began.
+      // Bytes are counted from the start of the fault.
       const fault = faultNow()
       if (fault !== behaved) handedOn = 0
       behaved = fault
@@ -147,7 +150,7 @@ export class FaultProxy implements AsyncDisposable {
     else if (fault.kind !== 'silent') server.write(chunk)
   }
 
-  /** Hands an answer on, or what the fault leaves of it; returns how many bytes. */
+  /** Forwards a response, or the part that the fault leaves of it; returns the number of forwarded bytes. */
   #reply(fault: Fault, client: Socket, chunk: Buffer, handedOn: number): number {
     switch (fault.kind) {
       case 'none':

@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { freePort } from './free-port.ts'
 import { launchMemcached } from './launched-server.ts'
 
-/** A server or proxy that is memcached for its clients, there until it is disposed of. */
+/** A running server or proxy that speaks memcached's protocol, until it is disposed of. */
 export interface LaunchedProxy extends AsyncDisposable {
   /** `host:port`. */
   readonly address: string
-  /** `host:port` of the memcached behind it; its own where there is none. */
+  /** `host:port` of the memcached behind it; its own address if there is none. */
   readonly behind: string
 }
 
@@ -61,9 +61,9 @@ export async function launchYrmcds(): Promise<LaunchedProxy> {
   }
 }
 
-/** Starts a command and waits until it answers `version` on a port; returns what ends it. */
+/** Starts a command and waits until it responds to `version` on a port; returns a function that ends it. */
 async function launch(command: string, args: readonly string[], port: number): Promise<() => Promise<void>> {
-  // Debian puts daemons where a user's PATH does not look.
+  // Debian installs daemons in folders that are not on a user's PATH.
   const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
   let said = ''

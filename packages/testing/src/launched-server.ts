@@ -10,17 +10,20 @@ import { freePort } from './free-port.ts'
 export interface LaunchOptions {
   /** Item memory in MiB. Default 64. */
   memoryLimitMb?: number
-  /** More of the command line. */
+  /** Further arguments of the command line. */
   args?: readonly string[]
-  /** Variables of its environment, besides those of this process. */
+  /** Environment variables in addition to those of this process. */
   env?: Readonly<Record<string, string>>
-  /** Whether it answers `version` as text; one that does not is there when it accepts connections. Default true. */
+  /**
+   * Whether it responds to `version` in the text protocol; otherwise it counts as started once it accepts connections.
+   * Default true.
+   */
   speaksText?: boolean
 }
 
 const CLI = fileURLToPath(new URL('../../server/bin/memcache-ts-server.js', import.meta.url))
 
-/** Both servers want to be told to run as root, which tests in a container do. */
+/** Both servers refuse to run as root, as tests in a container do, unless `-u root` says so. */
 const ROOT_ARGS = process.getuid?.() === 0 ? ['-u', 'root'] : []
 
 /** Starts Debian's memcached on a free port. */
@@ -33,7 +36,7 @@ export function launchServer(options: LaunchOptions = {}): Promise<LaunchedServe
   return LaunchedServer.start(process.execPath, [CLI, ...ROOT_ARGS], options)
 }
 
-/** A server process, there until it is disposed of. */
+/** A server process, until it is disposed of. */
 export class LaunchedServer implements AsyncDisposable {
   readonly host = '127.0.0.1'
   readonly port: number
@@ -52,7 +55,7 @@ export class LaunchedServer implements AsyncDisposable {
 
   static async start(command: string, args: readonly string[], options: LaunchOptions): Promise<LaunchedServer> {
     const { memoryLimitMb = 64, args: more = [] } = options
-    // Between finding a port free and listening on it another test may take it: then another one is found.
+    // Another test may take the port before the server listens on it; then another port is tried.
     for (let attempt = 0; ; attempt++) {
       const all = [...args, '-m', String(memoryLimitMb), ...more]
       const server = new LaunchedServer(command, all, options, await freePort())
@@ -70,7 +73,7 @@ export class LaunchedServer implements AsyncDisposable {
     return `${this.host}:${this.port}`
   }
 
-  /** What it has written to standard output and standard error since its start. */
+  /** The output on standard output and standard error since its start. */
   get said(): string {
     return this.#said
   }
@@ -80,7 +83,7 @@ export class LaunchedServer implements AsyncDisposable {
     return this.#process.pid
   }
 
-  /** Starts it on its port, empty. */
+  /** Starts it on its port, without data. */
   async restart(): Promise<void> {
     const child = spawn(this.#command, [...this.#args, '-p', String(this.port)], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -98,10 +101,10 @@ export class LaunchedServer implements AsyncDisposable {
     gone.catch(() => {})
   }
 
-  /** Stops it without letting it notice: it accepts connections and says nothing. */
+  /** Freezes it: the kernel still accepts connections, but it does not respond. */
   async pause(): Promise<void> {
     process.kill(this.pid, 'SIGSTOP')
-    // The signal is on its way when kill returns: every thread has to have stopped.
+    // The signal may still be under way when kill returns, so every thread is checked.
     while (!this.#isStopped()) await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -109,7 +112,7 @@ export class LaunchedServer implements AsyncDisposable {
     process.kill(this.pid, 'SIGCONT')
   }
 
-  /** Ends it at once. */
+  /** Kills it immediately. */
   async kill(): Promise<void> {
     const child = this.#process
     this.#process = undefined
@@ -137,10 +140,10 @@ export class LaunchedServer implements AsyncDisposable {
         if (this.#options.speaksText === false) return
         socket.write('version\r\n')
         const [answer] = (await once(socket, 'data')) as [Buffer]
-        // One that wants credentials first says that it does.
+        // A server that requires authentication responds with an error.
         if (/^(VERSION|CLIENT_ERROR unauthenticated)/.test(answer.toString())) return
       } catch {
-        // Not yet: asked again when the loop has turned.
+        // Not yet: try again after a pause.
         await new Promise((resolve) => setTimeout(resolve, 10))
       } finally {
         socket.destroy()

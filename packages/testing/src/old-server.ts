@@ -4,20 +4,20 @@ import type { AddressInfo } from 'node:net'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 
-/** A server without meta commands, as `listenAsOldServer` made it. */
+/** A server without meta commands. */
 export interface OldServer {
   /** `host:port`. */
   readonly address: string
-  /** What was asked of it in meta commands, and refused. */
+  /** The meta commands that it has refused. */
   readonly metaCommands: readonly string[]
-  /** Takes no more connections; the server behind it is the caller's. */
+  /** Accepts no more connections; the caller closes the server behind it. */
   close(): void
 }
 
 /**
- * Lets a server be one that is older than the meta commands: it tells its version, and answers `ERROR` to what begins with
- * one, as 1.4.39 does. Where a meta command comes with a value, that value would be its next command.
- * @param server what else is asked goes to; its port is not used.
+ * Makes a server behave like one without meta commands: it reports this version, and responds `ERROR` to meta commands,
+ * like 1.4.39. The value of a refused meta command would be its next command.
+ * @param server handles all other requests; its port is not used.
  */
 export async function listenAsOldServer(
   server: { handle(stream: Duplex): void },
@@ -35,7 +35,7 @@ export async function listenAsOldServer(
       if (text === 'version\r\n') {
         socket.write(`VERSION ${version}\r\n`)
       } else if (text === 'mn\r\n') {
-        // So a client finds out whether there are meta commands.
+        // Clients probe for meta commands with `mn`.
         socket.write('ERROR\r\n')
       } else if (/^m[gsdane] /.test(text)) {
         metaCommands.push(text)

@@ -16,7 +16,10 @@ export function describeWithChromium(name: string, body: (executablePath: string
   describeIf(isExecutable(CHROMIUM), missing, name, () => body(CHROMIUM))
 }
 
-/** A `describe` for tests that need a command of a Debian package, which runs to its end without an error when it is there. */
+/**
+ * A `describe` for tests that need a command of a Debian package. The command must exit without an error if the package
+ * is installed.
+ */
 export function describeWithCommand(
   command: readonly string[],
   debianPackage: string,
@@ -28,7 +31,9 @@ export function describeWithCommand(
   describeIf(available, `${debianPackage} is not installed (apt-get install ${debianPackage})`, name, body)
 }
 
-/** Skipped by name where something is missing; with `CI` set that is a failure: what CI skips, nobody runs. */
+/**
+ * Skips the tests if something is missing. With `CI` set, that is a failure, since tests that CI skips are never run.
+ */
 function describeIf(available: boolean, missing: string, name: string, body: () => void): void {
   if (available) describe(name, body)
   else if (process.env['CI'] === undefined) describe.skip(`${name} (skipped: ${missing})`, body)

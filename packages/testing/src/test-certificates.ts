@@ -10,15 +10,15 @@ export interface CertificateFiles {
 }
 
 /**
- * Certificates for `localhost` and 127.0.0.1 in a folder of their own, made by Debian's openssl: `node:crypto` cannot sign
- * any. The folder is removed with `dispose`.
+ * Certificates for `localhost` and 127.0.0.1 in a temporary folder, created with Debian's openssl, since `node:crypto`
+ * cannot sign certificates. `dispose` removes the folder.
  */
 export class TestCertificates {
   readonly folder = mkdtempSync(join(tmpdir(), 'memcache-ts-tls-'))
   /** The authority that signed the others. */
   readonly ca = this.#make('ca')
 
-  /** Makes a certificate with this common name, signed by `ca` or by itself. */
+  /** Creates a certificate with this common name, signed by `ca` or by itself. */
   issue(name: string, options: { readonly selfSigned?: boolean } = {}): CertificateFiles {
     return this.#make(name, options.selfSigned === true ? undefined : this.ca)
   }

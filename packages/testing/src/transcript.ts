@@ -1,17 +1,17 @@
 import { readFileSync } from 'node:fs'
 
-/** One exchange of a transcript: what was sent, in its packets, and what came back after each. */
+/** One exchange of a transcript: the packets sent, and the response to each. */
 export interface RecordedExchange {
   readonly sent: readonly string[]
   readonly received: readonly string[]
 }
 
-/** How far apart two times in seconds may be: a second may have ended between the two. */
+/** The tolerance of times, in seconds: a second may have ended between the two. */
 const CLOCK_SECONDS = 2
 
 /**
- * Reads a transcript: `> ` is what was sent, ` || ` between packets, and the lines that begin with `  < ` what came back
- * for each. Requests alone, one a line without `> `, are exchanges without answers.
+ * Reads a transcript: `> ` begins what was sent, ` || ` separates packets, and lines that begin with `  < ` are the
+ * responses. Lines without `> ` are requests without recorded responses.
  */
 export function readTranscript(file: URL | string): RecordedExchange[] {
   const exchanges: { sent: string[]; received: string[] }[] = []
@@ -22,7 +22,7 @@ export function readTranscript(file: URL | string): RecordedExchange[] {
   return exchanges
 }
 
-/** The bytes, as latin1, that a packet of a transcript stands for: `\r\n`, `\x01`, `{k}x250`. */
+/** Returns the bytes of a packet in a transcript, as latin1: `\r\n`, `\x01`, `{k}x250`. */
 export function unescapeBytes(text: string): string {
   return text
     .replaceAll(/\{([^}]+)\}x(\d+)/g, (_, unit: string, count: string) => unit.repeat(Number(count)))
@@ -31,7 +31,7 @@ export function unescapeBytes(text: string): string {
     )
 }
 
-/** The other way: bytes as a transcript shows them. */
+/** Returns bytes as a transcript shows them; the reverse of `unescapeBytes`. */
 export function escapeBytes(bytes: string): string {
   return bytes
     .replaceAll('\\', '\\x5c')
@@ -41,15 +41,17 @@ export function escapeBytes(bytes: string): string {
 }
 
 /**
- * Whether an answer is the recorded one. Cas uniques count what happened before, and times pass: the first are compared
- * as numbers only, the others within a second or two; everything else byte for byte.
+ * Returns whether a response equals the recorded one. Cas uniques depend on earlier requests, and times pass, so the
+ * former only need to be numbers, and the latter may differ by two seconds; everything else must be equal.
  */
 export function sameAnswer(recorded: string, received: string): boolean {
   const [expected, actual] = [tokens(recorded), tokens(received)]
   return expected.length === actual.length && expected.every((token, index) => sameToken(token, actual[index]!))
 }
 
-/** Splits out the cas uniques and the times: ` c5`, ` cas=5`, ` t100`, ` l0`, `la=1`, `exp=100`, and Unix times. */
+/**
+ * Splits a response at its cas uniques and times: ` c5`, ` cas=5`, ` t100`, ` l0`, `la=1`, `exp=100`, and Unix times.
+ */
 function tokens(text: string): string[] {
   return text.split(/(\b(?:c(?:as=)?|t-?|l|la=|exp=)\d+\b|\b1[78]\d{8}\b)/)
 }
@@ -59,7 +61,7 @@ function sameToken(expected: string, actual: string): boolean {
   const name = /^([a-z]+=?-?)?\d+$/.exec(expected)
   if (name === null || /^([a-z]+=?-?)?\d+$/.exec(actual)?.[1] !== name[1]) return false
   if (name[1] === 'c' || name[1] === 'cas=') return true
-  // A time since 1970, or what is left of one that has passed, which wraps around.
+  // A Unix time, or the remaining time of an expired item, which wraps around.
   const [first, second] = [Number(expected.slice(name[1]?.length ?? 0)), Number(actual.slice(name[1]?.length ?? 0))]
   return Math.abs(first - second) <= CLOCK_SECONDS || (first > 1e9 && second > 1e9)
 }

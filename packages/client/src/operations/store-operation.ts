@@ -18,6 +18,20 @@ export interface StoreConditions {
   readonly vivifyExptime?: number | undefined
 }
 
+/** A value to be stored: where, how, and what becomes of the response. */
+export interface StoreRequest<Result> {
+  readonly wireKey: WireKey
+  /** The key, for errors. */
+  readonly name: string
+  readonly mode: StoreMode
+  readonly bytes: Buffer | string
+  readonly clientFlags: number
+  readonly exptime: number
+  readonly conditions?: StoreConditions | undefined
+  /** Makes the result; the cas unique, zero where it is not told, is only lent for the call. */
+  readonly build: (status: StoreStatus, casUnique: Uint64) => Result
+}
+
 const NONE: StoreConditions = {}
 
 /** A value on its way to the server. */
@@ -32,27 +46,15 @@ export class StoreOperation<Result = unknown> extends Operation {
   readonly #build: (status: StoreStatus, casUnique: Uint64) => Result
   readonly #resolve: (result: Result) => void
 
-  /** @param build makes the result; the cas unique, zero where it is not told, is only lent for the call. */
-  constructor(
-    wireKey: WireKey,
-    mode: StoreMode,
-    bytes: Buffer | string,
-    clientFlags: number,
-    exptime: number,
-    conditions: StoreConditions | undefined,
-    key: string,
-    build: (status: StoreStatus, casUnique: Uint64) => Result,
-    resolve: (result: Result) => void,
-    reject: (error: unknown) => void,
-  ) {
-    super(key, true, reject)
-    this.wireKey = wireKey
-    this.mode = mode
-    this.bytes = bytes
-    this.clientFlags = clientFlags
-    this.exptime = exptime
-    this.conditions = conditions ?? NONE
-    this.#build = build
+  constructor(store: StoreRequest<Result>, resolve: (result: Result) => void, reject: (error: unknown) => void) {
+    super(store.name, true, reject)
+    this.wireKey = store.wireKey
+    this.mode = store.mode
+    this.bytes = store.bytes
+    this.clientFlags = store.clientFlags
+    this.exptime = store.exptime
+    this.conditions = store.conditions ?? NONE
+    this.#build = store.build
     this.#resolve = resolve
   }
 

@@ -1,6 +1,6 @@
 /**
- * For packages that connect the kit to a framework, as memcache-ts-nestjs does: what is behind the decorators and the option checks. Not for
- * applications; it may change with each version.
+ * For packages that connect the kit to a framework, such as memcache-ts-nestjs: the implementation of the decorators
+ * and the option checks. It is not for applications, and may change in any version.
  */
 export { peekDefaultMemcache } from '../default-memcache.ts'
 export { MEMCACHE_OPTIONS } from '../memcache-options.ts'
@@ -8,7 +8,7 @@ export { KeyPrefix } from '../engine/cache-key.ts'
 export { requireOptions, requireTags, requireType } from '../option-types.ts'
 export { bindCache } from '../declare/define-cache.ts'
 export { claimClass, configOf, configureClass, requireCacheChoice } from '../declare/decorators/cache-config.ts'
-export { processMethodsOf } from '../declare/decorators/class-owner.ts'
+export { classOf, processMethodsOf } from '../declare/decorators/class-owner.ts'
 export { cacheEvictMethod } from '../declare/decorators/cache-evict.ts'
 export { cachePutMethod } from '../declare/decorators/cache-put.ts'
 export { cachedMethod } from '../declare/decorators/cached.ts'

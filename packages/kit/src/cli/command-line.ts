@@ -63,10 +63,10 @@ function createProgram(terminal: Terminal, end: (status: ExitStatus) => void): C
     .helpOption('-h, --help', 'print the help')
     .option(
       '-s, --servers <list>',
-      'the servers: host:port,… or a memcache:// URL (default: MEMCACHE_SERVERS, else 127.0.0.1:11211)',
+      'the servers: host:port,… or a memcache:// URL (default: MEMCACHE_SERVERS, or 127.0.0.1:11211)',
     )
-    .option('--prefix <prefix>', 'the prefix of the application’s keys; it is put before each key')
-    .option('--hash <strategy>', 'how keys are spread over the servers (default: ketama)')
+    .option('--prefix <prefix>', 'the prefix of the application’s keys; it is added to each key')
+    .option('--hash <strategy>', 'how keys are distributed to the servers (default: ketama)')
     .option('--timeout-ms <ms>', 'how long a server may take for a response', wholeNumber(1), 2000)
     .option('--tls', 'speak TLS')
     .option('--tls-ca <file>', 'the authorities to trust, in PEM')
@@ -82,7 +82,7 @@ function createProgram(terminal: Terminal, end: (status: ExitStatus) => void): C
 Examples:
   memcache-ts top                             the five figures of each server, live
   memcache-ts doctor a:11211,b:11211          what to change in a running set-up
-  memcache-ts get city:42 --meta              a value, and what memcached knows of it
+  memcache-ts get city:42 --meta              a value and its metadata
   memcache-ts keys --starts-with city: --sort size
 
 Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no server responds.`,
@@ -114,14 +114,14 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
     .summary('the five figures of each server, live')
     .description('Shows hit ratio, memory, evictions, network traffic and connections of each server, again and again.')
     .option('-i, --interval-seconds <seconds>', 'how often', positiveNumber, 1)
-    .option('-n, --count <tables>', 'end after so many', wholeNumber(1))
+    .option('-n, --count <tables>', 'how many tables to print, then end', wholeNumber(1))
     .action((names: string[], _: unknown, command: Command) => run<TopOptions>(top, names)(command))
 
   program
     .command('dashboard [servers...]')
     .summary('a page in the browser, and metrics for Prometheus')
     .description(
-      'Serves a dashboard of all servers over HTTP, with /metrics and /healthz, until it is told to end. It is read-only; with a token (MEMCACHE_DASHBOARD_TOKEN, or --token-file) it deletes keys and flushes too.',
+      'Serves a dashboard of all servers over HTTP, with /metrics and /healthz, until it is interrupted. It is read-only; with a token (MEMCACHE_DASHBOARD_TOKEN, or --token-file) it deletes keys and flushes too.',
     )
     .option(
       '-l, --listen <address>',
@@ -143,15 +143,12 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
   program
     .command('doctor [servers...]')
     .summary('checks a running set-up and says what to change')
-    .description('Checks versions, memory, evictions, limits, lifetimes, hot keys and where keys are. It only reads.')
+    .description(
+      'Checks versions, memory, evictions, limits, lifetimes, hot keys and the placement of keys. It only reads.',
+    )
     .option('--slow-ms <ms>', 'the median round trip that is too slow', positiveNumber, 5)
     .option('--sample <keys>', 'how many keys of each server to look at', wholeNumber(0), 10_000)
-    .option(
-      '--watch-seconds <seconds>',
-      'how long to watch fetches for hot keys; 0 is not at all',
-      nonNegativeNumber,
-      2,
-    )
+    .option('--watch-seconds <seconds>', 'how long to watch fetches for hot keys; 0 disables it', nonNegativeNumber, 2)
     .action((names: string[], _: unknown, command: Command) =>
       run<DoctorOptions>(
         (context, options) => doctor(context, { ...options, prefix: options.prefix ?? '' }),
@@ -163,7 +160,7 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
     .command('get <keys...>')
     .summary('prints values')
     .description(
-      'Prints values: of the kit, of the client, and the bytes of other clients. Reading does not count as use (no bump).',
+      'Prints values of the kit and the client, and the bytes of values of other clients. Reading does not count as use (no bump).',
     )
     .option('-m, --meta', 'also print lifetime, size, client flags and server')
     .action((names: string[], _: unknown, command: Command) =>
@@ -199,20 +196,20 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
 
   program
     .command('flush [servers...]')
-    .summary('invalidates everything, after a question')
-    .description('Invalidates everything on all servers of the list, after a question.')
-    .option('-y, --yes', 'do not ask')
+    .summary('invalidates everything, after a confirmation')
+    .description('Invalidates everything on all servers of the list, after a confirmation.')
+    .option('-y, --yes', 'do not ask for a confirmation')
     .action((names: string[], _: unknown, command: Command) => run<FlushOptions>(flush, names)(command))
 
   program
     .command('warm <file>')
-    .summary('stores what a file holds')
+    .summary('stores the items of a file')
     .description(
-      'Stores what a file holds, a line for each item: {"key": "city:1", "value": {…}, "ttl": "1h"}. - is the standard input.',
+      'Stores the items of a file, one per line: {"key": "city:1", "value": {…}, "ttl": "1h"}. - means the standard input.',
     )
     .option('-t, --ttl <ttl>', 'the lifetime of items without one (default: they do not expire)')
     .option('-c, --concurrency <count>', 'how many items at once', wholeNumber(1), 100)
-    .option('--only-missing', 'keep what is there')
+    .option('--only-missing', 'keep stored items')
     .action((file: string, _: unknown, command: Command) =>
       run<WarmFileOptions>((context, options) => warmFile(context, file, options))(command),
     )
@@ -220,11 +217,9 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
   program
     .command('bench [servers...]')
     .summary('a load test with latencies')
-    .description(
-      'Runs a load test on keys of its own, which expire by themselves, and prints throughput and latencies.',
-    )
+    .description('Runs a load test with its own keys, which expire by themselves, and prints throughput and latencies.')
     .option('--seconds <seconds>', 'how long', positiveNumber, 5)
-    .option('-c, --callers <count>', 'how many wait for a response at once', wholeNumber(1), 50)
+    .option('-c, --callers <count>', 'how many requests are in flight at once', wholeNumber(1), 50)
     .option('-k, --keys <count>', 'how many keys', wholeNumber(1), 10_000)
     .option('-b, --size <bytes>', 'the size of a value', wholeNumber(1), 100)
     .option('-w, --writes <percent>', 'the share of writes', percent, 10)
@@ -247,11 +242,11 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version
 }
 
-function wholeNumber(least: number): (text: string) => number {
+function wholeNumber(min: number): (text: string) => number {
   return (text) => {
     const number = Number(text)
-    if (!Number.isSafeInteger(number) || number < least)
-      throw new InvalidArgumentError(`It must be a whole number from ${least} on.`)
+    if (!Number.isSafeInteger(number) || number < min)
+      throw new InvalidArgumentError(`It must be a whole number of at least ${min}.`)
     return number
   }
 }
@@ -264,7 +259,7 @@ function positiveNumber(text: string): number {
 
 function nonNegativeNumber(text: string): number {
   const number = Number(text)
-  if (!(number >= 0) || number === Infinity) throw new InvalidArgumentError('It must be a number from 0 on.')
+  if (!(number >= 0) || number === Infinity) throw new InvalidArgumentError('It must be a number of at least 0.')
   return number
 }
 

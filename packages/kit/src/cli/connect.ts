@@ -23,7 +23,7 @@ export interface SharedOptions {
 
 const DEFAULT_SERVERS = '127.0.0.1:11211'
 
-/** The list of servers: the arguments, `--servers`, `MEMCACHE_SERVERS`, or memcached's own default. */
+/** Returns the list of servers: the arguments, `--servers`, `MEMCACHE_SERVERS`, or memcached's own default. */
 export function serversOf(names: readonly string[], options: SharedOptions, env: NodeJS.ProcessEnv): string {
   if (names.length > 0) return names.join(',')
   const fromEnvironment = env['MEMCACHE_SERVERS']?.trim()
@@ -33,8 +33,8 @@ export function serversOf(names: readonly string[], options: SharedOptions, env:
 }
 
 /**
- * A client of the whole list, which finds a key where an application with the same list does. Keys of a server that is away are not asked of
- * another one.
+ * Opens a client of the whole list. It looks for a key on the same server as an application with the same list; if that
+ * server is away, it does not try another one.
  */
 export function openClient(servers: string, options: SharedOptions, env: NodeJS.ProcessEnv): MemcachedClient {
   return new MemcachedClient({ ...clientOptions(servers, options, env), values: anyValueCodec(), failover: 'none' })
@@ -60,7 +60,7 @@ function credentialsOf(servers: string, options: SharedOptions, env: NodeJS.Proc
   const password =
     options.passwordFile === undefined ? env['MEMCACHE_PASSWORD'] : readFile(options.passwordFile).trimEnd()
   if (password === undefined || password === '') {
-    throw new CommandError('a user needs a password: set MEMCACHE_PASSWORD, or give --password-file FILE')
+    throw new CommandError('a user needs a password: set MEMCACHE_PASSWORD, or use --password-file FILE')
   }
   return { username, password }
 }

@@ -10,12 +10,12 @@ export interface Server {
   readonly fault: Error | undefined
 }
 
-/** What a command runs with. */
+/** The context of a command. */
 export class CommandContext {
   readonly terminal: Terminal
   readonly client: MemcachedClient
   readonly json: boolean
-  /** The list, as it was given. */
+  /** The list of servers as it was given. */
   readonly servers: string
 
   constructor(terminal: Terminal, options: SharedOptions, names: readonly string[]) {
@@ -25,15 +25,15 @@ export class CommandContext {
     this.json = options.json === true
   }
 
-  /** All servers of the list, those that do not respond among them. */
+  /** Returns all servers of the list, including those that do not respond. */
   async ping(): Promise<Server[]> {
     const faults = await this.client.ping()
     return [...faults].map(([name, fault]) => ({ name, fault }))
   }
 
   /**
-   * The servers that respond; the others are named on the error stream.
-   * @throws CommandError if there is none.
+   * Returns the servers that respond, and reports the others on standard error.
+   * @throws CommandError if no server responds.
    */
   async reachable(): Promise<Server[]> {
     const servers = await this.ping()

@@ -1,4 +1,4 @@
-/** How the command `memcache-ts` ends; its help lists them. */
+/** The exit statuses of the command `memcache-ts`; its help lists them. */
 export const ExitStatus = {
   ok: 0,
   /** A key was not found, a check of `doctor` failed, or a part of the work could not be done. */
@@ -11,7 +11,7 @@ export const ExitStatus = {
 
 export type ExitStatus = (typeof ExitStatus)[keyof typeof ExitStatus]
 
-/** An error whose message is all that the user needs to see. */
+/** An error of which the user sees only the message. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
   readonly status: ExitStatus

@@ -1,12 +1,12 @@
 import type { ServerStatistics } from 'memcache-ts-client'
 
-/** What `top` shows of a server at one moment. */
+/** The statistics of a server at one moment. */
 export interface ServerSample {
   readonly atMs: number
   readonly statistics: ServerStatistics
 }
 
-/** What happened on a server between two samples, a second. */
+/** The rates of a server between two samples, per second. */
 export interface ServerRates {
   readonly gets: number
   readonly sets: number
@@ -28,7 +28,7 @@ const OTHERS = [
   'decr_misses',
 ] as const
 
-/** Rates between two samples; `undefined` if the server was restarted in between. */
+/** Returns the rates between two samples; `undefined` if the server was restarted in between. */
 export function ratesBetween(before: ServerSample, after: ServerSample): ServerRates | undefined {
   const seconds = (after.atMs - before.atMs) / 1000
   if (seconds <= 0 || after.statistics.uptime < before.statistics.uptime) return undefined
@@ -46,7 +46,7 @@ export function ratesBetween(before: ServerSample, after: ServerSample): ServerR
   }
 }
 
-/** A statistic as a number; 0 if the server does not have it. */
+/** Returns a statistic as a number; 0 if the server does not have it. */
 export function number(statistics: ServerStatistics, name: string): number {
   const value = statistics[name]
   return typeof value === 'number' ? value : Number(value ?? 0) || 0

@@ -1,7 +1,7 @@
 import type { ValueCodec } from 'memcache-ts-client'
 import { KitCodec, LEASE_STUB, valueOf } from '../engine/values/kit-codec.ts'
 
-/** Stored bytes that neither the kit nor the client has written: another client's format. */
+/** A value in another client's format, which neither the kit nor the client has written. */
 export class ForeignValue {
   readonly bytes: Buffer
   readonly clientFlags: number
@@ -12,7 +12,10 @@ export class ForeignValue {
   }
 }
 
-/** Reads everything: values of the kit and the client, and of others their bytes. Writes text and JSON. */
+/**
+ * Returns a codec that reads values of the kit and the client, and the bytes of other values. It writes strings and
+ * JSON.
+ */
 export function anyValueCodec(): ValueCodec {
   const kit = new KitCodec(undefined, '')
   return {

@@ -25,7 +25,7 @@ const NO_LINES = {
   middle: '  ',
 }
 
-/** Lines of columns under their titles. */
+/** Returns a table without lines. */
 export function tableText(
   terminal: Terminal,
   columns: readonly Column[],
@@ -41,7 +41,7 @@ export function tableText(
   return table.toString().replaceAll(/ +$/gm, '')
 }
 
-/** Text from a server or a user, without the characters that would steer a terminal. */
+/** Returns text from a server or a user with control characters escaped, so that it cannot control the terminal. */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) => {

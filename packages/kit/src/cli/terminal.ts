@@ -19,7 +19,7 @@ export type Style = Parameters<typeof styleText>[0]
 const DEFAULT_COLUMNS = 80
 const DEFAULT_ROWS = 24
 
-/** What a command writes to and reads from. Colours are used on a terminal only, and never if `NO_COLOR` is set. */
+/** The input and output of a command. Colours are used on a terminal only, and never if `NO_COLOR` is set. */
 export class Terminal {
   readonly output: OutputStream
   readonly errors: OutputStream
@@ -50,7 +50,7 @@ export class Terminal {
   }
 
   get columns(): number {
-    // A pseudo-terminal without a size says 0.
+    // A pseudo-terminal without a size reports 0.
     return this.output.columns || DEFAULT_COLUMNS
   }
 
@@ -75,7 +75,7 @@ export class Terminal {
     this.output.write(`${text}\n`)
   }
 
-  /** One value, as JSON on one line. */
+  /** Writes one value as JSON on one line. */
   json(value: unknown): void {
     this.line(JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}` : jsonNumber(item))))
   }
@@ -84,19 +84,19 @@ export class Terminal {
     this.errors.write(`${text}\n`)
   }
 
-  /** Asks a question; `undefined` if nobody can answer it. */
-  async ask(question: string): Promise<string | undefined> {
+  /** Prompts for a line; `undefined` if the input and output are not terminals. */
+  async prompt(text: string): Promise<string | undefined> {
     if (!this.isInteractive) return undefined
     const lines = createInterface({ input: this.input, output: this.output })
     try {
-      return await lines.question(question)
+      return await lines.question(text)
     } finally {
       lines.close()
     }
   }
 }
 
-/** JSON has no word for the lifetime of an item that does not expire. */
+/** JSON has no number for the lifetime of an item that does not expire, so it becomes null. */
 function jsonNumber(item: unknown): unknown {
   return item === Infinity ? null : item
 }

@@ -3,23 +3,23 @@ const BYTE_STEP = 1024
 const COUNT_UNITS = ['', 'k', 'M', 'G', 'T'] as const
 const COUNT_STEP = 1000
 
-/** Bytes for people: `64 MB`, in steps of 1024 as memcached's `-m` counts. */
+/** Formats bytes: `64 MB`, in steps of 1024 like memcached's `-m`. */
 export function bytesText(bytes: number): string {
   const [value, unit] = scaled(bytes, BYTE_STEP, BYTE_UNITS)
   return `${value} ${unit}`
 }
 
-/** A count for people: `12.3k`. */
+/** Formats a count: `12.3k`. */
 export function countText(count: number): string {
   return scaled(count, COUNT_STEP, COUNT_UNITS).join('')
 }
 
-/** A share for people: `98.4 %`; `–` if there is nothing to divide by. */
+/** Formats a share: `98.4 %`; `–` if the whole is 0. */
 export function shareText(part: number, whole: number): string {
   return whole === 0 ? '–' : `${((100 * part) / whole).toFixed(1)} %`
 }
 
-/** Seconds for people: the two largest units, `3 d 4 h`. */
+/** Formats seconds in the two largest units: `3 d 4 h`. */
 export function durationText(seconds: number): string {
   if (seconds === Infinity) return 'never'
   const parts = [
@@ -37,7 +37,7 @@ export function durationText(seconds: number): string {
     .join(' ')
 }
 
-/** A time for people: `0.42 ms`. */
+/** Formats milliseconds: `0.42 ms`. */
 export function latencyText(ms: number): string {
   if (ms < 1) return `${ms.toFixed(2)} ms`
   return ms < 100 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`

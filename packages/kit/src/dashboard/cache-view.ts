@@ -3,10 +3,10 @@ import { KeyPrefix } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { KIT_METRIC_PREFIX, KIT_METRICS } from '../telemetry/kit-metrics.ts'
 
-/** Caches by the names that the page and the label `cache` give them. */
+/** Caches by the names that the page and the label `cache` use. */
 export type NamedCaches = readonly (readonly [name: string, cache: Memcache])[]
 
-/** The section of each cache on the page, from its `stats()`. */
+/** Returns the section of each cache on the page, from its `stats()`. */
 export function viewsOf(caches: NamedCaches, servers: Parameters<Shared>[0]): SharedView[] {
   return caches.map(([name, cache]) => {
     const stats = cache.stats()
@@ -41,8 +41,9 @@ export function viewsOf(caches: NamedCaches, servers: Parameters<Shared>[0]): Sh
 }
 
 /**
- * How many sessions the servers hold, estimated as all key prefixes are: memcached has no list of them, and a dump each second would read
- * every key. None is shown where there are none, or where prefixes are counted by `stats detail`, which knows no numbers of items.
+ * Returns how many sessions the servers hold, estimated like all key prefixes: memcached has no list of them, and a
+ * dump each second would read every key. It returns no figure if there are no sessions, or if prefixes are counted by
+ * `stats detail`, which has no numbers of items.
  */
 function sessionsOf(cache: Memcache, servers: Parameters<Shared>[0]): SharedView['figures'] {
   const prefix = `${cache.client.prefix}${KeyPrefix.session}:`
@@ -51,7 +52,7 @@ function sessionsOf(cache: Memcache, servers: Parameters<Shared>[0]): SharedView
   return sessions === 0 ? [] : [{ name: 'Sessions, about', value: sessions }]
 }
 
-/** The metrics `memcache_ts_…` of caches, with the label `cache`, as `memcache-ts/prometheus` has them. */
+/** Returns the metrics `memcache_ts_…` of caches with the label `cache`, the same as `memcache-ts/prometheus`. */
 export function metricsOf(caches: NamedCaches): SharedMetric[] {
   const all = caches.map(([name, cache]) => [name, cache.stats()] as const)
   return KIT_METRICS.map(({ name, type, help, read }) => ({

@@ -1,10 +1,13 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { DumpedKey, Statistics, WatchedServer, WatchedServers } from 'memcache-ts-server/dashboard'
 
-/** How long a server may take, whatever the client's own timeout is: the dashboard has more time than a request. */
+/**
+ * The timeout of a dashboard's requests, whatever the client's own timeout is: the dashboard has more time than an
+ * application's request.
+ */
 const TIMEOUT_MS = 2000
 
-/** A memcached behind a client: any of its servers, with the client's credentials and TLS. */
+/** One server of a client, with the client's credentials and TLS. */
 class ClientServer implements WatchedServer {
   readonly name: string
   readonly prefix: string
@@ -55,10 +58,12 @@ class ClientServer implements WatchedServer {
   }
 
   delete(key: string): Promise<boolean> {
-    // Dumps list keys as they are stored; the client puts its prefix before.
+    // Dumps list keys with their prefix; the client adds the prefix itself.
     const { prefix } = this
     if (!key.startsWith(prefix)) {
-      return Promise.reject(new Error(`the key does not begin with '${prefix}': it is not one of this application`))
+      return Promise.reject(
+        new Error(`the key does not begin with '${prefix}': it does not belong to this application`),
+      )
     }
     return this.#client.delete(key.slice(prefix.length), this.#options)
   }
@@ -73,7 +78,7 @@ class ClientServer implements WatchedServer {
   }
 }
 
-/** The servers of clients, as discovery changes them. A server that several clients have is watched once. */
+/** Returns the current servers of clients. A server that several clients share is watched once. */
 export function serversOf(clients: readonly MemcachedClient[]): WatchedServers {
   const known = new Map<string, ClientServer>()
   return () => {

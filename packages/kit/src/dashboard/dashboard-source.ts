@@ -10,13 +10,16 @@ import { serversOf } from './client-server.ts'
 
 /** Options that `dashboard` and `startDashboard` share. */
 export interface DashboardOptions {
-  /** Caches of this application: their servers are watched, and their own view is shown. A cache, or caches by their names. */
+  /** Caches of this application, by name, or one cache: their servers are watched, and their statistics are shown. */
   caches?: Memcache | Readonly<Record<string, Memcache>> | undefined
   /** Servers to watch instead, as in `MEMCACHE_SERVERS`: `'a:11211,b:11211'`. */
   servers?: string | readonly (string | ServerStream)[] | undefined
-  /** Of the connections to `servers`: credentials, TLS and the like. */
+  /** Options of the connections to `servers`: credentials, TLS and the like. */
   client?: Omit<MemcachedClientOptions, 'servers' | 'prefix'> | undefined
-  /** Opens the key browser and actions (delete a key, flush); 8 characters or more. Default: none, the dashboard is read-only. */
+  /**
+   * Enables the key browser and actions (delete a key, flush); at least 8 characters. Default: none, so that the
+   * dashboard is read-only.
+   */
   token?: string | undefined
 }
 
@@ -43,14 +46,14 @@ export interface DashboardSource {
   readonly servers: WatchedServers
   readonly shared: Shared
   readonly sharedMetrics: () => readonly SharedMetric[]
-  /** Closes the connections that the dashboard has opened itself. */
+  /** Closes the connections that the dashboard has opened. */
   close(): Promise<void>
 }
 
 /**
  * Opens the servers and caches that the options name.
- * @param fallback the options instead, if these name neither servers nor caches; called at the first request.
- * @throws MemcacheOptionError if a server or a cache is none.
+ * @param fallback returns other options if these name neither servers nor caches; called at the first request.
+ * @throws MemcacheOptionError if a server or a cache is invalid.
  */
 export function openSource(options: DashboardOptions, fallback: () => DashboardOptions): DashboardSource {
   let opened = options.caches === undefined && options.servers === undefined ? undefined : open(options)
@@ -68,17 +71,21 @@ export function openSource(options: DashboardOptions, fallback: () => DashboardO
 interface OpenedSource {
   readonly caches: NamedCaches
   readonly servers: WatchedServers
-  /** Clients of the dashboard alone: its requests must not delay the application's, and a proxy that hangs up on `stats` must not end them. */
+  /**
+   * The dashboard's own clients: its requests must not delay the application's, and a proxy that closes the connection
+   * on `stats` must not end them.
+   */
   readonly clients: readonly MemcachedClient[]
 }
 
 function open({ caches, servers, client }: DashboardOptions): OpenedSource {
   const named = Object.entries(caches === undefined ? {} : caches instanceof Memcache ? { default: caches } : caches)
   for (const [name, cache] of named) {
-    if (!(cache instanceof Memcache)) throw new MemcacheOptionError(`${name} is no cache: give what memcache() returns`)
+    if (!(cache instanceof Memcache))
+      throw new MemcacheOptionError(`${name} is not a cache: pass the result of memcache()`)
   }
   if (servers === undefined && named.length === 0) {
-    throw new MemcacheOptionError('caches is empty: give a cache, or servers to watch')
+    throw new MemcacheOptionError('caches is empty: set a cache, or servers to watch')
   }
   const clients =
     servers === undefined

@@ -8,7 +8,7 @@ import type { DashboardOptions } from './dashboard-source.ts'
 /** A middleware for Express, Connect, Nest, or any router of `node:http`. */
 export interface DashboardMiddleware extends AsyncDisposable {
   (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void): void
-  /** Ends the streams of all viewers, and closes the connections that the dashboard has opened itself. */
+  /** Ends the streams of all viewers, and closes the connections that the dashboard has opened. */
   close(): Promise<void>
 }
 
@@ -18,12 +18,12 @@ type MountedRequest = IncomingMessage & { readonly originalUrl?: string }
 const LOOPBACK = '127.0.0.1'
 
 /**
- * A dashboard in an application's own admin area, under any path: of the application's default cache, unless the options say otherwise. **Mount it
- * behind the application's own authentication**: the figures, `metrics` and `healthz` need no token. A `token` opens the key browser and
- * actions besides.
+ * Returns a dashboard for an application's own admin area, under any path; without options, of the process's cache.
+ * **Mount it behind the application's own authentication**: the figures, `metrics` and `healthz` need no token. A
+ * `token` also enables the key browser and actions.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  * @example
- * app.use('/admin/cache', onlyAdmins, dashboard())
+ *   app.use('/admin/cache', onlyAdmins, dashboard())
  */
 export function dashboard(options: DashboardOptions = {}): DashboardMiddleware {
   checkOptions('dashboard', options, DASHBOARD_OPTION_NAMES, DASHBOARD_HINTS)
@@ -51,13 +51,16 @@ export function dashboard(options: DashboardOptions = {}): DashboardMiddleware {
   return Object.assign(middleware, { close, [Symbol.asyncDispose]: close })
 }
 
-/** The page's own links are relative: `/admin/cache` has to become `/admin/cache/`. */
+/**
+ * Returns whether the path needs a slash at its end: the page's links are relative, so `/admin/cache` must become
+ * `/admin/cache/`.
+ */
 function isFolderWithoutSlash({ method, url = '/', originalUrl = url }: MountedRequest): boolean {
   const isRead = method === 'GET' || method === 'HEAD'
   return isRead && pathOf(url) === '/' && !pathOf(originalUrl).endsWith('/')
 }
 
-/** Relative to the request's own address, which a proxy before the application may have changed. */
+/** Redirects relative to the request's own address, since a proxy before the application may have changed the path. */
 function redirectToFolder({ originalUrl = '/' }: MountedRequest, response: ServerResponse): void {
   const name = pathOf(originalUrl).split('/').at(-1)!
   response.writeHead(302, { Location: `./${name}/`, 'Cache-Control': 'no-store' }).end()

@@ -5,15 +5,18 @@ import type { DashboardOptions } from './dashboard-source.ts'
 
 /** Options of `startDashboard`. */
 export interface StartDashboardOptions extends DashboardOptions {
-  /** The address to listen on. One that other machines reach needs a `token`, which is then asked for first. Default 127.0.0.1. */
+  /**
+   * The address to listen on. An address that other machines can reach requires a `token`, for the page too. Default
+   * 127.0.0.1.
+   */
   host?: string | undefined
-  /** The port; 0 is a free one. Default 11212. */
+  /** The port; 0 means a free one. Default 11212. */
   port?: number | undefined
 }
 
-/** A dashboard that listens. */
+/** A listening dashboard. */
 export interface Dashboard extends AsyncDisposable {
-  /** Where the page is: `http://127.0.0.1:11212/`. `metrics` and `healthz` are beside it. */
+  /** The address of the page, such as `http://127.0.0.1:11212/`. `metrics` and `healthz` are next to it. */
   readonly url: string
   /** Stops listening, ends the streams of all viewers, and closes the dashboard's connections. */
   close(): Promise<void>
@@ -23,12 +26,13 @@ const MAX_PORT = 65_535
 const DEFAULT_SERVERS = '127.0.0.1:11211'
 
 /**
- * Serves a dashboard for any memcached servers, ours and others, on a port of its own. Without `servers` and `caches` it watches those of
- * `MEMCACHE_SERVERS`, else 127.0.0.1:11211. Servers that do not respond are shown as away.
- * @throws MemcacheOptionError if an option is unknown or invalid, or the dashboard would be open to other machines without a token.
+ * Serves a dashboard for any memcached servers on its own port. Without `servers` and `caches` it watches the servers
+ * of `MEMCACHE_SERVERS`, or 127.0.0.1:11211. Servers that do not respond are shown as away.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or the dashboard would be open to other machines
+ * without a token.
  * @throws MemcacheConnectionError if it cannot listen.
  * @example
- * const { url } = await startDashboard({ servers: 'a:11211,b:11211' })
+ *   const { url } = await startDashboard({ servers: 'a:11211,b:11211' })
  */
 export async function startDashboard(options: StartDashboardOptions = {}): Promise<Dashboard> {
   checkOptions('startDashboard', options, [...DASHBOARD_OPTION_NAMES, 'host', 'port'], DASHBOARD_HINTS)

@@ -8,37 +8,40 @@ import { describeValue } from '../option-types.ts'
 import { requireSource, warm } from './warm/warm.ts'
 import type { WarmOptions, WarmReport } from './warm/warm.ts'
 
-/** The cache behind a function, by its arguments. */
+/** The cached results of a function, by its arguments. */
 export interface ArgumentCache<Args extends readonly unknown[], Value> {
-  /** The stored result for these arguments; `undefined` is a miss. */
+  /** Returns the stored result for these arguments; `undefined` is a miss. */
   get(args: Readonly<Args>): Promise<Value | undefined>
-  /** Stores a result for these arguments; resolves to whether that was confirmed. */
+  /** Stores a result for these arguments, and resolves to whether that was confirmed. */
   set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
-  /**
-   * Makes sure that the stored result for these arguments is never seen again; resolves to whether that was confirmed.
-   */
+  /** Deletes the stored result for these arguments, and resolves to whether that was confirmed. */
   delete(args: Readonly<Args>): Promise<boolean>
-  /** Marks the stored result stale: one caller runs the function again; resolves to whether that was confirmed. */
+  /**
+   * Marks the stored result stale, so that one caller runs the function again; resolves to whether that was confirmed.
+   */
   markStale(args: Readonly<Args>): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(args: Readonly<Args>): Promise<boolean>
-  /** Runs the function for those of many arguments whose results are not there yet, ahead of their need. */
+  /** Runs the function for all arguments whose results are not stored yet, before they are needed. */
   warm(many: Iterable<Readonly<Args>> | AsyncIterable<Readonly<Args>>, options?: WarmOptions): Promise<WarmReport>
 }
 
-/** A function whose results are cached, as its `ArgumentCache` sees it. */
+/** The calls of a cached function, as its `ArgumentCache` needs them. */
 export interface CachedCalls<Args extends readonly unknown[], Value> {
-  /** Where the results lie; `undefined`: there is no cache, and so nothing in it. */
+  /** The namespace of the results; `undefined` if there is no cache, and so nothing stored. */
   readonly namespace: CacheNamespace | undefined
   readonly loading: LoadingOptions
   readonly keyOf: (args: Readonly<Args>) => readonly KeyPart[]
   readonly tagsOf: (args: Readonly<Args>) => readonly string[] | undefined
-  /** Whether a call with these arguments is cached at all. */
+  /** Returns whether a call with these arguments is cached. */
   readonly isCached: (args: Readonly<Args>) => boolean
   readonly run: (args: Readonly<Args>, context: Pick<LoadContext, 'skipStore'>) => Promise<Value>
 }
 
-/** @param calls asked anew each time: which cache it is may be known late. */
+/**
+ * Returns the `ArgumentCache` of a function.
+ * @param calls called for each operation, since the cache may only be known later.
+ */
 export function argumentCache<Args extends readonly unknown[], Value>(
   calls: () => CachedCalls<Args, Value>,
 ): ArgumentCache<Args, Value> {
@@ -92,7 +95,7 @@ export function argumentCache<Args extends readonly unknown[], Value>(
   }
 }
 
-/** Those of many arguments that are cached at all. */
+/** Yields the arguments whose calls are cached. */
 async function* cachedOf<Args extends readonly unknown[]>(
   many: Iterable<Args> | AsyncIterable<Args>,
   isCached: (args: Args) => boolean,

@@ -4,26 +4,27 @@ import { isKeyPart, KeyTag, kindOf, MemcacheOptionError } from 'memcache-ts-prot
 import type { KeyPart } from 'memcache-ts-protocol'
 import { EncodedArgument } from '../engine/cache-key.ts'
 
-/** How many characters of a hash stand for an argument: 132 bits. */
+/** The number of characters of an argument's hash: 132 bits. */
 const HASH_LENGTH = 22
 const MAX_DEPTH = 200
 
 /**
- * Arguments of a cached function as parts of a key: text, numbers, bigints and booleans as they are, everything else by a tag with a hash of what it
- * holds. Arguments that hold the same give the same parts, in whatever order the keys of objects, maps and sets came; arguments that differ never do.
- * @param owner what the arguments are for, for errors: a function, or a method.
- * @param self the instance whose method it is.
- * @throws MemcacheOptionError for an argument whose content cannot be told: a function, a symbol, a stream, an instance of a class that may hide some of
- * its state, a circular value.
+ * Returns the arguments of a cached function as parts of a key: strings, numbers, bigints and booleans unchanged,
+ * everything else as a tag with a hash of its content. Equal content gives equal parts, in whatever order the keys of
+ * objects, Maps and Sets were added; different content gives different parts.
+ * @param owner the function or method, for errors.
+ * @param self the instance, if it is a method.
+ * @throws MemcacheOptionError if an argument's content cannot be read completely: a function, a symbol, a stream, an
+ * instance of a class that may hide state, a circular value.
  */
 export function argumentParts(args: readonly unknown[], owner: string, self?: object): readonly KeyPart[] {
   const parts = args.map((argument, index): KeyPart | EncodedArgument => {
     if (isKeyPart(argument)) return argument
     if (argument === undefined || argument === null) return new EncodedArgument(`${KeyTag.literal}${argument}`)
-    const whole = self === undefined ? owner : `${self.constructor.name}.${owner}`
+    const whole = self === undefined ? owner : `${(Object.getPrototypeOf(self) as object).constructor.name}.${owner}`
     return new EncodedArgument(`${KeyTag.content}${hashOf(argument, `argument ${index + 1} of ${whole}`)}`)
   })
-  // Typed as what it is for everybody else: `keyText` alone looks into it.
+  // The type hides `EncodedArgument`, since only `keyText` reads it.
   return parts as readonly KeyPart[]
 }
 
@@ -34,8 +35,8 @@ function hashOf(value: unknown, described: string): string {
 }
 
 /**
- * Writes values into a hash so that two values write the same bytes only if they hold the same: each begins with a tag of its kind, and tells its
- * length before its content.
+ * Writes values into a hash so that two values write the same bytes only if their content is equal: each begins with a
+ * tag of its kind, and its length precedes its content.
  */
 class ContentWriter {
   readonly #put: (part: string | Uint8Array) => void
@@ -122,7 +123,7 @@ class ContentWriter {
     }
   }
 
-  /** Items whose order does not count: by the bytes that they write. */
+  /** Writes items whose order does not matter, sorted by their bytes. */
   #unordered(tag: string, items: readonly (readonly [unknown, unknown, string])[], depth: number): void {
     const written = items.map(([key, item, path]) => {
       const parts: Buffer[] = []
@@ -150,21 +151,25 @@ class ContentWriter {
 
   #error(path: string, problem: string): MemcacheOptionError {
     const where = path === '' ? this.#described : `${this.#described}, at ${path},`
-    return new MemcacheOptionError(`${where} ${problem}: give \`key\`, a function that makes the key of the arguments`)
+    return new MemcacheOptionError(
+      `${where} ${problem}: set \`key\`, a function that returns the parts of the key for the arguments`,
+    )
   }
 }
 
-/** `Uint8Array`, `Buffer`, `DataView` …, also of another realm. */
+/** Returns `Uint8Array`, `Buffer`, `DataView` …, also for another realm's views. */
 function tagOf(view: ArrayBufferView): string {
   return Buffer.isBuffer(view) ? 'Buffer' : Object.prototype.toString.call(view).slice(8, -1)
 }
 
-/** Built-in kinds that are written by their content alone. */
+/** The prototypes of the built-in kinds that are written by their content alone. */
 const BY_CONTENT: ReadonlySet<object | null> = new Set(
   [Array, Date, RegExp, Map, Set, URL, URLSearchParams].map((Class) => Class.prototype as object),
 )
 
-/** Whether a value of a kind that is written by its content holds more than that: properties, or what a class made of it hides. */
+/**
+ * Returns whether a value of such a kind has more than that content: own properties, or state that a subclass may hide.
+ */
 function isDecorated(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   const isByContent =
@@ -187,21 +192,23 @@ function isDecorated(value: object): boolean {
   return last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length)
 }
 
-/** Whether an object is no instance of a class: a literal, of whatever realm, or an object without a prototype. */
+/**
+ * Returns whether an object is not an instance of a class: a literal of any realm, or an object without a prototype.
+ */
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   if (prototype === null) return true
   return Object.getPrototypeOf(prototype) === null && Object.prototype.toString.call(value) === '[object Object]'
 }
 
-/** What a class may hide, by its source; looked at once a class. */
+/** Whether a class may hide state, by its source; checked once per class. */
 const HIDING = new WeakMap<Function, boolean>()
-/** Private members, as they are written and as compilers write them for older targets. */
+/** Private members in JavaScript, and as compilers emit them for older targets. */
 const PRIVATE_STATE = /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|__classPrivateField|_classPrivate/u
 
 /**
- * Why the properties of an instance may not be all that it holds; `undefined` where they are, as far as can be seen: data classes, whose state
- * lies in properties of their own.
+ * Returns why the properties of an instance may not be its whole state; `undefined` for data classes, whose state is in
+ * their own properties.
  */
 function hiddenState(value: object): string | undefined {
   const properties = hiddenProperties(value)
@@ -215,7 +222,7 @@ function hiddenState(value: object): string | undefined {
     hasMembers ||= Object.getOwnPropertyNames(prototype).length > 1
     prototype = above
   }
-  return hasMembers && Object.keys(value).length === 0 ? ', which shows none of what it holds' : undefined
+  return hasMembers && Object.keys(value).length === 0 ? ', which has no readable properties' : undefined
 }
 
 function hiddenProperties(value: object): string | undefined {

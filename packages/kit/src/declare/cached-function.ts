@@ -13,15 +13,18 @@ import type { TagsOf } from './tags-of.ts'
 
 /** How a function's results are cached. */
 export interface CachedOptions<Args extends readonly unknown[]> extends NamespaceDeclaration, LoadingOptions {
-  /** The parts of the key for these arguments. Default: the arguments themselves, objects by a hash of what they hold. */
+  /**
+   * Returns the parts of the key for these arguments. Default: the arguments themselves, with objects by a hash of
+   * their content.
+   */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
-  /** What a result belongs to, for `invalidateTags`. */
+  /** The tags of a result, for `invalidateTags`. */
   tags?: TagsOf<Args> | undefined
 }
 
-/** The cache behind a function that has a namespace of its own. */
+/** The cached results of a function that has its own namespace. */
 export interface FunctionCache<Args extends readonly unknown[], Value> extends ArgumentCache<Args, Value> {
-  /** Makes sure that no stored result is ever seen again, in one operation; resolves to whether that was confirmed. */
+  /** Invalidates all stored results in one operation; resolves to whether that was confirmed. */
   clear(): Promise<boolean>
 }
 
@@ -30,7 +33,7 @@ export type CachedFunction<Args extends readonly unknown[], Value> = ((...args: 
   readonly cache: FunctionCache<Args, Value>
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   ...LOADING_OPTIONS,
   'name',
   'version',
@@ -39,19 +42,19 @@ const KNOWN = [
   'tags',
 ] as const satisfies readonly (keyof CachedOptions<never>)[]
 
-/** What the cache has, which is not known yet. */
+/** A placeholder for the cache's default lifetime, which is not known at the declaration. */
 const ANY_TTL: Ttl = 60
 
 /**
- * A function with its results cached: concurrent calls with the same arguments share one run, over all processes.
- * @throws MemcacheOptionError for an option that there is not.
+ * Returns a function whose results are cached: concurrent calls with the same arguments in all processes share one run.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function cached<Args extends readonly unknown[], Value>(
   run: (...args: Args) => Promise<Value>,
   options: CachedOptions<Args>,
 ): CachedFunction<Args, Value> {
   requireOptions('cached', options)
-  checkOptions('cached', options, KNOWN, OPTION_HINTS)
+  checkOptions('cached', options, OPTION_NAMES, OPTION_HINTS)
   if (typeof run !== 'function') {
     throw new MemcacheOptionError(
       `cached: the first argument must be a function, async (id) => …; got ${describeValue(run)}`,

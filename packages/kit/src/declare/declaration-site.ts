@@ -1,7 +1,7 @@
-/** Frames of the machinery that applies decorators, which say nothing of who wrote them. */
+/** Stack frames of code that applies decorators, which do not belong to the user's declaration. */
 const HELPER = /decorat|applyDecs|_apply|<static_initializer>|^new Promise/i
 const HELPER_FILE = /[/\\]node_modules[/\\]|[/\\]tslib[./\\]/
-/** Functions that stand for the code of a module: they have no name, or the bundler's name of the module. */
+/** Functions that stand for a module's top-level code: they have no name, or the bundler's name of the module. */
 const MODULE_CODE =
   /^(?:Object|Module|async Module|async Object)?\.?(?:<anonymous>|\.\/.*|eval)?$|^eval$|^\S*\/\S*$|__TURBOPACK__|static_initializer/
 const LOADER_FILE = /^node:|[/\\]node_modules[/\\]|^webpack\/|^internal\//
@@ -14,7 +14,10 @@ interface Frame {
   readonly position: string
 }
 
-/** Declarations of one synchronous run: a loop declares several at one place, a module that is evaluated again one. */
+/**
+ * Identifies a synchronous run: a loop makes several declarations at one place in one run; a module that is evaluated
+ * again makes them in another.
+ */
 let run: object | undefined
 
 function currentRun(): object {
@@ -25,13 +28,13 @@ function currentRun(): object {
   return run
 }
 
-/** Where in the user's code something was declared. Its stack is read when somebody asks. */
+/** The place in the user's code where something was declared. Its stack is parsed only when it is read. */
 export class DeclarationSite {
   readonly #run = currentRun()
   readonly #error: { stack?: string } = {}
   #frames: readonly Frame[] | undefined
 
-  /** @param above the function of ours that the user has called: frames from it on are left out. */
+  /** @param above the function of this package that the user called: frames above it are omitted. */
   constructor(above: Function) {
     const { stackTraceLimit } = Error
     const isWritable = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')?.writable === true
@@ -40,7 +43,7 @@ export class DeclarationSite {
     if (isWritable) Error.stackTraceLimit = stackTraceLimit
   }
 
-  /** `file:line`, for a message; `undefined` where the stack says nothing. */
+  /** `file:line` for a message; `undefined` if the stack does not tell it. */
   get place(): string | undefined {
     const [frame] = this.#userFrames()
     return frame?.file === undefined
@@ -49,8 +52,8 @@ export class DeclarationSite {
   }
 
   /**
-   * Whether this is the same declaration as another one, evaluated once more: a module that was loaded again by hot
-   * reloading or by a test runner. A function that declares something each time it is called makes several.
+   * Returns whether this is the same declaration as another one, evaluated again: its module was reloaded by hot
+   * reloading or by a test runner. A function that declares something on each call makes several declarations.
    */
   isEvaluatedAgain(before: DeclarationSite): boolean {
     const [own] = this.#userFrames()
@@ -59,7 +62,7 @@ export class DeclarationSite {
     return this.#run !== before.#run && this.#isModuleCode()
   }
 
-  /** Whether no function of the user's stands between the declaration and the loader of its module. */
+  /** Returns whether the declaration is in a module's top-level code, not within a function. */
   #isModuleCode(): boolean {
     for (const { name, file } of this.#userFrames()) {
       if (file !== undefined && LOADER_FILE.test(file)) return true
@@ -68,7 +71,7 @@ export class DeclarationSite {
     return true
   }
 
-  /** The frames from the declaration on. */
+  /** Returns the frames from the declaration on. */
   #userFrames(): readonly Frame[] {
     if (this.#frames === undefined) {
       const all = parseStack(this.#error.stack ?? '')

@@ -6,25 +6,25 @@ import type { Memcache } from '../memcache.ts'
 import { claimNamespace } from './namespace-owners.ts'
 import type { NamespaceClaim, NamespaceOwner } from './namespace-owners.ts'
 
-/** Where the values of something are stored that is declared before there is a cache. */
+/** The namespace of something that is declared before its cache exists. */
 export interface NamespaceDeclaration {
   /** The namespace of its keys. */
   name: string
-  /** Part of the namespace: raise it when what is stored changes its shape. */
+  /** Part of the namespace: raise it when the shape of the stored values changes. */
   version?: number | undefined
-  /** The cache that holds them. Default: this process's. */
+  /** The cache that holds the values. Default: this process's. */
   cache?: Memcache | undefined
 }
 
-/** A namespace in the cache that is the process's when it is used. */
+/** A namespace of a declaration. Its cache is looked up when it is used. */
 export class DeclaredNamespace {
   readonly owner: NamespaceOwner
   readonly #declaration: NamespaceDeclaration
   #found: { cache: Memcache; namespace: CacheNamespace; claim: NamespaceClaim; changes: number } | undefined
 
   /**
-   * @param owner who keeps values in it, to tell apart from others of the same name.
-   * @throws MemcacheOptionError if the name, the version or the cache is none.
+   * @param owner the declaration that stores values in it, to tell it apart from others of the same name.
+   * @throws MemcacheOptionError if the name, the version or the cache is invalid.
    */
   constructor(owner: NamespaceOwner, declaration: NamespaceDeclaration) {
     checkDeclaration(owner.title, declaration)
@@ -36,7 +36,7 @@ export class DeclaredNamespace {
     return this.#declaration.cache ?? getDefaultMemcache()
   }
 
-  /** @throws MemcacheOptionError if a class that has the same name by itself uses it too. */
+  /** @throws MemcacheOptionError if another class uses the same name, and both only by their class names. */
   get namespace(): CacheNamespace {
     const { cache } = this
     const found = this.#found
@@ -51,12 +51,12 @@ export class DeclaredNamespace {
   }
 }
 
-/** The owner that a call of `cached` or `defineCache` makes. */
+/** Returns the owner for a call of `cached` or `defineCache`. */
 export function declaredOwner(title: string, above: Function): NamespaceOwner {
   return { title, site: new DeclarationSite(above), naming: 'written' }
 }
 
-/** @throws MemcacheOptionError if the name, the version or the cache is none. */
+/** @throws MemcacheOptionError if the name, the version or the cache is invalid. */
 export function checkDeclaration(owner: string, { name, version, cache }: Partial<NamespaceDeclaration>): void {
   if (typeof name !== 'string' || name === '') {
     throw new MemcacheOptionError(

@@ -26,17 +26,20 @@ import { HotKeys } from './warm/hot-keys.ts'
 import { warm } from './warm/warm.ts'
 import type { WarmOptions, WarmReport } from './warm/warm.ts'
 
-/** What all caches that are declared have in common. */
+/** The options that all declared caches have in common. */
 export interface CacheDefinition<Id> extends NamespaceDeclaration, LoadingOptions {
-  /** The parts of an id's key. Default: the id itself, or a hash of what it holds. */
+  /** Returns the parts of an id's key. Default: the id itself, or a hash of its content. */
   key?: ((id: Id) => KeyPart | readonly KeyPart[]) | undefined
-  /** What a value belongs to, for `invalidateTags`. */
+  /** The tags of a value, for `invalidateTags`. */
   tags?: TagsOf<[id: Id]> | undefined
-  /** How many of the ids that are asked for most are remembered, in memcached, so that they can be warmed at the next start. Default 0. */
+  /**
+   * How many of the most requested ids are stored in memcached, so that they can be warmed at the next start. Default
+   * 0.
+   */
   hotKeys?: number | undefined
 }
 
-/** A cache that knows how to load. */
+/** The options of a declared cache with a loader. */
 export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
   /** Fetches one value. */
   load: (id: Id, context: LoadContext) => Value | Promise<Value>
@@ -46,50 +49,50 @@ export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
     | undefined
 }
 
-/** What a declared cache does without loading. */
+/** The methods of a declared cache that do not load. */
 export interface DeclaredCacheMethods<Id, Value> {
-  /** As it was declared. */
+  /** The declared name. */
   readonly name: string
-  /** The value of an id; `undefined` is a miss. */
+  /** Returns the value of an id; `undefined` is a miss. */
   get(id: Id): Promise<Value | undefined>
-  /** The hits among many ids. */
+  /** Returns the hits among many ids. */
   getMany(ids: readonly Id[]): Promise<Map<Id, Value>>
-  /** Stores a value; resolves to whether that was confirmed. */
+  /** Stores a value, and resolves to whether that was confirmed. */
   set(id: Id, value: Value, ttl?: Ttl): Promise<boolean>
-  /** Makes sure that the stored value is never seen again; resolves to whether that was confirmed. */
+  /** Deletes the stored value, and resolves to whether that was confirmed. */
   delete(id: Id): Promise<boolean>
-  /** Marks the stored value stale: one caller reloads it; resolves to whether that was confirmed. */
+  /** Marks the stored value stale, so that one caller reloads it; resolves to whether that was confirmed. */
   markStale(id: Id): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(id: Id): Promise<boolean>
-  /** Makes sure that no value of it is ever seen again, in one operation; resolves to whether that was confirmed. */
+  /** Invalidates all values of this cache in one operation; resolves to whether that was confirmed. */
   clear(): Promise<boolean>
-  /** The ids that are asked for most, the hottest first, of all processes; none without `hotKeys`. */
+  /** Returns the most requested ids of all processes, the hottest first; an empty list without the option `hotKeys`. */
   hotKeys(): Promise<Id[]>
 }
 
 /** A declared cache without a loader: `getOrSet` takes one. */
 export interface CacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
-  /** The value of an id, loaded when it is not there. */
+  /** Returns the value of an id; a missing one is loaded. */
   getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
-  /** Many values, those that are missing loaded by one call. */
+  /** Returns many values; the missing ones are loaded by one call. */
   getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options?: CallOptions): Promise<Map<Id, Value>>
 }
 
 /** A declared cache with a loader. */
 export interface LoadingCacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
-  /** The value of an id, loaded when it is not there. */
+  /** Returns the value of an id; a missing one is loaded. */
   getOrSet(id: Id, options?: CallOptions): Promise<Value>
-  /** Many values, those that are missing loaded by one `loadMany`. */
+  /** Returns many values; the missing ones are loaded by one `loadMany` call. */
   getOrSetMany(ids: readonly Id[], options?: CallOptions): Promise<Map<Id, Value>>
-  /** Loads what is not there yet, ahead of its need. */
+  /** Loads the values that are not stored yet, before they are needed. */
   warm(ids: Iterable<Id> | AsyncIterable<Id>, options?: WarmOptions): Promise<WarmReport>
 }
 
-/** What a call of a declared cache may carry. */
+/** The options of a call of a declared cache. */
 export type CallOptions = Pick<GetOrSetOptions, 'signal'>
 
-const KNOWN = [
+const OPTION_NAMES = [
   ...LOADING_OPTIONS,
   'name',
   'version',
@@ -102,9 +105,9 @@ const KNOWN = [
 ] as const satisfies readonly (keyof LoadingCacheDefinition<unknown, unknown>)[]
 
 /**
- * Declares a cache once: its name, its lifetime, how its values are loaded. Nothing is connected; it may stand at the
- * top of a module.
- * @throws MemcacheOptionError for an option that there is not.
+ * Declares a cache: its name, its lifetime, and how its values are loaded. It opens no connection, so it can be called
+ * at the top of a module.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function defineCache<Id, Value>(definition: LoadingCacheDefinition<Id, Value>): LoadingCacheOf<Id, Value>
 export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>): CacheOf<Id, Value>
@@ -112,7 +115,7 @@ export function defineCache<Id, Value>(
   definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   requireOptions('defineCache', definition)
-  checkOptions('defineCache', definition, KNOWN, OPTION_HINTS)
+  checkOptions('defineCache', definition, OPTION_NAMES, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
   requireType('defineCache', 'function', { load, loadMany })
   requireSync('defineCache', { key, tags: functionOf(tags) })
@@ -133,30 +136,30 @@ function declare<Id, Value>(
   return declared
 }
 
-/** What the cache has, which is not known yet. */
+/** A placeholder for the cache's default lifetime, which is not known at the declaration. */
 const ANY_TTL: Ttl = 60
 
-/** What declared caches were declared as, so that they can be had in another `Memcache`. */
+/** The definitions of declared caches, so that they can be bound to another `Memcache`. */
 const DEFINITIONS = new WeakMap<object, { definition: CacheDefinition<never>; owner: NamespaceOwner }>()
 
 /**
- * A declared cache as it lies in this `Memcache`: for applications that have their own and not the process's. One whose
- * definition names a cache stays in that.
- * @throws MemcacheOptionError for what `defineCache` did not make.
+ * Returns a declared cache that uses this `Memcache`, for applications that do not use the process's cache. A
+ * definition with its own `cache` keeps it.
+ * @throws MemcacheOptionError if `defineCache` did not return the argument.
  */
 export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {
   const known = DEFINITIONS.get(declared)
   if (known === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
   const { definition, owner } = known
   const bound = declare({ ...definition, cache: definition.cache ?? cache }, owner)
-  // A name that another declaration has is told now, and not at the first use.
+  // Reports a name that another declaration uses now, not at the first use.
   claimName(bound)
   return bound as object as Declared
 }
 
 let claimName: (declared: object) => void
 
-/** What caches with and without a loader share. */
+/** The common part of caches with and without a loader. */
 abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Value> {
   readonly name: string
   protected readonly loading: LoadingOptions
@@ -186,7 +189,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
   }
 
   async get(id: Id): Promise<Value | undefined> {
-    this.asked(id)
+    this.recordRequest(id)
     return this.namespace.get<Value>(this.keyOf(id), this.#reviving)
   }
 
@@ -226,7 +229,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
     return this.#declared.namespace
   }
 
-  /** The parts of an id's key, within the namespace. */
+  /** Returns the parts of an id's key within the namespace. */
   protected keyOf(id: Id): readonly KeyPart[] {
     const parts = this.#definition.key?.(id)
     if (parts === undefined) return argumentParts([id], `the cache ${this.#definition.name}`)
@@ -237,7 +240,8 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
     return tagsFor(this.#definition.tags, [id])
   }
 
-  protected asked(id: Id): void {
+  /** Counts a request for an id, for `hotKeys`. */
+  protected recordRequest(id: Id): void {
     this.#hotKeys?.record(id)
   }
 
@@ -248,7 +252,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
 
 class PassiveCache<Id, Value> extends DeclaredCache<Id, Value> implements CacheOf<Id, Value> {
   async getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value> {
-    this.asked(id)
+    this.recordRequest(id)
     const own = withoutUndefined(toGetOrSetOptions(options))
     const tagged = own.tags === undefined ? taggedLoad(this.tagsOf(id), load) : { load, tags: own.tags }
     return this.namespace.getOrSet(this.keyOf(id), tagged.load, { ...this.loading, ...own, tags: tagged.tags })
@@ -257,7 +261,7 @@ class PassiveCache<Id, Value> extends DeclaredCache<Id, Value> implements CacheO
   async getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options: CallOptions = {}) {
     checkCall('getOrSetMany', options)
     requireList('getOrSetMany', ids)
-    for (const id of ids) this.asked(id)
+    for (const id of ids) this.recordRequest(id)
     return this.namespace.getOrSetMany(ids, load, { ...this.manyOptions, ...options })
   }
 }
@@ -274,7 +278,7 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
 
   async getOrSet(id: Id, options: CallOptions = {}): Promise<Value> {
     checkCall('getOrSet', options)
-    this.asked(id)
+    this.recordRequest(id)
     const { load, tags } = taggedLoad<Value>(this.tagsOf(id), (context) => this.#load(id, context))
     return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags, signal: options.signal })
   }
@@ -283,10 +287,10 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
     checkCall('getOrSetMany', options)
     requireList('getOrSetMany', ids)
     if (this.#loadMany !== undefined) {
-      for (const id of ids) this.asked(id)
+      for (const id of ids) this.recordRequest(id)
       return this.namespace.getOrSetMany(ids, this.#loadMany, { ...this.manyOptions, ...options })
     }
-    // Asked for in one tick, they are looked up in one pipeline all the same.
+    // The lookups of one tick still share one pipeline.
     const values = await Promise.all(
       [...new Set(ids)].map(async (id) => [id, await this.getOrSet(id, options)] as const),
     )

@@ -3,35 +3,35 @@ import type { DeclarationSite } from './declaration-site.ts'
 import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 
-/** Who keeps values in a namespace: a class with decorated methods, a cached function, or a declared cache. */
+/** The owner of a namespace: a class with decorated methods, a cached function, or a declared cache. */
 export interface NamespaceOwner {
-  /** What it is, for a message: `class Cities`. */
+  /** Its description in messages: `class Cities`. */
   readonly title: string
   readonly site: DeclarationSite | undefined
-  /** `implied`: a class's own name, which nobody wrote down as the name of a namespace. */
+  /** `written`: the name was given as an option. `implied`: it is the name of the class. */
   readonly naming: 'written' | 'implied'
-  /** Whether the site is that of a class which it extends. */
+  /** Whether the site is that of a superclass. */
   readonly isInherited?: boolean
-  /** The methods of a class that are cached; `undefined` for a function or a declared cache, which is one thing. */
+  /** Returns the cached methods of a class; `undefined` for a function or a declared cache. */
   readonly methods?: (() => ReadonlySet<string>) | undefined
 }
 
-/** The name of a namespace in a cache, and who has it. */
+/** A namespace name in a cache, and its owner. */
 export interface NamespaceClaim {
   /**
-   * Who used it first, or the same declaration once it was evaluated again. A function that is no longer there gives its
-   * name back.
+   * The first owner, or the same declaration after it was evaluated again. The reference is weak: a declaration that
+   * was collected no longer owns the name.
    */
   owner: WeakRef<NamespaceOwner>
-  /** How often that has changed. */
+  /** How often the owner has changed. */
   changes: number
-  /** All who have used it. */
+  /** All owners that have used the name. */
   readonly users: WeakSet<NamespaceOwner>
-  /** What was told about, by its title and place: an object may declare the same each time that it is made. */
+  /** The owners that were reported, by title and place: code may make the same declaration many times. */
   readonly told: Set<string>
 }
 
-/** A name that is asked for while somebody has it. */
+/** A name that is claimed although it has an owner. */
 interface NameInUse {
   readonly cache: Memcache
   readonly name: string
@@ -41,10 +41,10 @@ interface NameInUse {
 const CLAIMS = new WeakMap<Memcache, Map<string, NamespaceClaim>>()
 
 /**
- * Claims the name of a namespace. A second owner of one name is told once, with both places: their values would be
- * taken for each other's.
- * @throws MemcacheOptionError if both are classes whose own names are the same. Nobody has asked for that, and it gives
- * wrong values.
+ * Claims the name of a namespace. If a second owner claims it, a warning with both places is logged once, since each
+ * would get the other's values.
+ * @throws MemcacheOptionError if both owners are classes that use it only because it is their class name: nobody has
+ * chosen to share it, and it gives wrong values.
  */
 export function claimNamespace(
   cache: Memcache,
@@ -73,11 +73,11 @@ export function claimNamespace(
   return claim
 }
 
-/** A name is used by another owner than the one that has it. */
+/** Handles a claim of a name that another owner has. */
 function share({ cache, name, claim }: NameInUse, first: NamespaceOwner, owner: NamespaceOwner): void {
   const isAgain = owner.site !== undefined && first.site !== undefined && owner.site.isEvaluatedAgain(first.site)
   if (isAgain && !claim.users.has(owner)) {
-    // The one before is told about if it turns out to be still in use.
+    // The previous owner is reported if it turns out to be still in use.
     claim.owner = new WeakRef(owner)
     claim.changes++
     return
@@ -89,12 +89,15 @@ function share({ cache, name, claim }: NameInUse, first: NamespaceOwner, owner: 
   engineOf(cache).host.log.warn(`memcache-ts: ${message}`)
 }
 
-/** Whether nobody has asked for the name: it is that of a class, declared where its site says. */
+/** Returns whether nobody has chosen the name: it is the name of a class, declared at its own site. */
 function isImplied({ naming, isInherited }: NamespaceOwner): boolean {
   return naming === 'implied' && isInherited !== true
 }
 
-/** Two classes may share a name on purpose, one that reads and one that writes, but not two methods of one name. */
+/**
+ * Returns whether two owners use the same keys. Two classes may share a name on purpose, for example one that reads and
+ * one that writes, but not with methods of the same name.
+ */
 function mayMeet(first: NamespaceOwner, second: NamespaceOwner): boolean {
   if (first.methods === undefined || second.methods === undefined) return true
   const methods = second.methods()
@@ -102,7 +105,7 @@ function mayMeet(first: NamespaceOwner, second: NamespaceOwner): boolean {
 }
 
 function sharing(name: string, first: NamespaceOwner, second: NamespaceOwner): string {
-  return `${describe(first)} and ${describe(second)} both keep their values under the name '${name}', and would be given each other's`
+  return `${describe(first)} and ${describe(second)} both store their values under the name '${name}', and would get each other's values`
 }
 
 function advice(first: NamespaceOwner, second: NamespaceOwner): string {

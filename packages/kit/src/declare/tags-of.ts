@@ -1,10 +1,10 @@
 import { lateTags } from '../engine/load/get-or-set-options.ts'
 import type { Loader } from '../engine/load/get-or-set-options.ts'
 
-/** Tags: the same for all, or by what a value is asked for by. */
+/** Tags of a value: a fixed list, or a function of the arguments. */
 export type TagsOf<Args extends readonly unknown[]> = readonly string[] | ((...args: Args) => readonly string[])
 
-/** The tags for these arguments, as `oneTagOrMany` makes them. */
+/** Returns the tags for these arguments, as `oneTagOrMany` makes them. */
 export function tagsFor<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,
   args: Args,

@@ -6,28 +6,28 @@ import { Http2Output, isHttp2 } from './http2-output.ts'
 /** A response of `node:http` or of the compatibility API of `node:http2`. */
 export type AnyResponse = ServerResponse | Http2ServerResponse
 
-/** What a response sends, below everything that the application can see of it. */
+/** The output of a response, below everything that the application can see of it. */
 export interface ResponseOutput {
-  /** Whether the head has been handed to the connection already, and cannot be taken back. */
+  /** Whether the head was passed to the connection, so that it cannot be withdrawn. */
   readonly isHeadSent: boolean
-  /** Holds what is sent from now on. */
+  /** Holds everything that is sent from now on. */
   hold(): void
-  /** Sends what was held, and everything that comes after it. */
+  /** Sends the held output, and everything that follows. */
   release(): void
-  /** Forgets what was held, and everything that comes after it, and calls back when the application has ended the response. */
+  /** Drops the held output and everything that follows, and calls back when the application has ended the response. */
   drop(onEnded: () => void): void
-  /** Forgets what was held; afterwards the response is as if nothing had been written to it. */
+  /** Drops the held output; afterwards the response is as if nothing had been written to it. */
   discard(): void
-  /** Takes one value of a field out of a head that is held. */
+  /** Removes one value of a field from a held head. */
   withdraw(name: string, value: string): void
-  /** Ends the connection, or in HTTP/2 the stream, without a complete response. */
+  /** Ends the connection, or the stream in HTTP/2, without a complete response. */
   abort(): void
 }
 
-/** Called with the error of work that failed. The response is fresh again, or, if its head had been sent, aborted. */
+/** Called with the error of failed work. The response is fresh again, or aborted if its head had been sent. */
 export type DeferredFailure = (error: unknown) => void
 
-/** How long a response that has to be taken back may still be written to, before its connection is closed. */
+/** How long the application may still write to a response that is being discarded, before its connection is closed. */
 const MAX_DROPPING_MS = 1000
 
 /** Fields that describe the body of a response that was discarded. */
@@ -51,7 +51,7 @@ const BODY_FIELDS = [
   'Transfer-Encoding',
 ]
 
-/** Methods through which Node's response is written to; middlewares put their own in front of them. */
+/** The methods that write to a Node response; middlewares replace them with their own. */
 const WRITING_METHODS = [
   'addListener',
   'addTrailers',
@@ -67,16 +67,18 @@ const WRITING_METHODS = [
 const deferredResponses = new WeakMap<AnyResponse, DeferredResponse>()
 
 /**
- * Sends nothing more of a response until some work is done. The application may go on: it sees a response that was written and
- * ended, as Node has it (`headersSent`, `writableEnded`, a `setHeader` that throws), while the bytes wait in front of the
- * connection, after those of earlier responses on it. Several pieces of work may be waited for; they are not waited for by turns.
+ * Holds a response until some work is done. The application may go on: it sees a response that was written and ended,
+ * as Node reports it (`headersSent`, `writableEnded`, a `setHeader` that throws), while the bytes wait in front of the
+ * connection, after those of earlier responses on it. Several pieces of work run concurrently, and the response waits
+ * for all of them.
  *
- * If one fails and the head has not been sent, the response is discarded: its status, its body and the fields that describe the body
- * never reach the client, the methods that middlewares have wrapped are Node's again, and `onFailure` answers. A producer that still writes
- * is waited for, a second at most. If the head has been sent, the connection is closed, so that the client does not take what it has for
- * all, and `onFailure` is called too.
+ * If one fails and the head has not been sent, the response is discarded: its status, its body and the fields that
+ * describe the body never reach the client, the methods that middlewares have wrapped are Node's again, and `onFailure`
+ * sends the response. The application may go on writing for a second; then the connection is closed. If the head has
+ * been sent, the connection is closed, so that the client does not take a part of the response for the whole, and
+ * `onFailure` is called too.
  *
- * Nothing is held of a response that is of neither kind, a mock of one for example: `onFailure` is called as soon as the work fails.
+ * Other kinds of responses, for example mocks, are not held: `onFailure` is called as soon as the work fails.
  */
 export function deferResponse(response: AnyResponse, work: PromiseLike<unknown>, onFailure: DeferredFailure): void {
   let deferred = deferredResponses.get(response)
@@ -87,12 +89,14 @@ export function deferResponse(response: AnyResponse, work: PromiseLike<unknown>,
   deferred.waitFor(work, onFailure)
 }
 
-/** Takes one value of a field out of the head of a response that is being deferred: a cookie that must not be set after all. */
+/** Removes one value of a field from the head of a deferred response, such as a cookie that must not be set. */
 export function withdrawField(response: AnyResponse, name: string, value: string): void {
   deferredResponses.get(response)?.withdraw(name, value)
 }
 
-/** Whether a response was discarded because work that it had to wait for failed: what was written to it is not what the client got. */
+/**
+ * Returns whether a response was discarded because its work failed: then the client did not get what was written to it.
+ */
 export function isDiscarded(response: AnyResponse): boolean {
   return deferredResponses.get(response)?.isDiscarded === true
 }
@@ -139,7 +143,7 @@ class DeferredResponse {
       return onFailure(error)
     }
     if (this.#response.writableEnded) return this.#discard(output, error, onFailure)
-    // Somebody still writes: an error response in between would be mixed with the rest.
+    // The application is still writing: an error response now would be mixed with the rest.
     let isOver = false
     const once = (finish: () => void) => () => {
       clearTimeout(timer)

@@ -4,14 +4,14 @@ import type { AnyResponse, ResponseOutput } from './deferred-response.ts'
 
 type WriteCallback = (error?: Error | null) => void
 
-/** A write that waits in an `OutgoingMessage`, as Node itself keeps it until the response's turn on the connection comes. */
+/** A queued write of an `OutgoingMessage`; Node queues writes until it is the response's turn on the connection. */
 interface QueuedWrite {
   data: string | Uint8Array
   encoding: string | null | undefined
   callback: WriteCallback | null | undefined
 }
 
-/** What `OutgoingMessage` has besides its documented API; the same in Node 20 to 26. */
+/** The undocumented parts of `OutgoingMessage` that are used here; the same in Node 20 to 26. */
 interface Internals extends Omit<ServerResponse, 'finished' | 'socket'> {
   socket: ServerResponse['socket'] & { _httpMessage?: unknown }
   finished: boolean
@@ -36,7 +36,7 @@ interface Internals extends Omit<ServerResponse, 'finished' | 'socket'> {
   _flush(): void
 }
 
-/** Fields of a response that tell how far it was written; `restart` sets them as in one that is new. */
+/** The fields of a response that hold how far it was written; `restart` resets them. */
 const PROGRESS_FIELDS = [
   '_contentLength',
   '_hasBody',
@@ -51,7 +51,7 @@ const PROGRESS_FIELDS = [
   'finished',
 ] as const satisfies readonly (keyof Internals)[]
 
-/** The same, of those that have symbols; which of them there are depends on the version of Node. */
+/** The same for fields with symbols; which of them exist depends on the version of Node. */
 const PROGRESS_SYMBOLS = new Set([
   'corked',
   'errored',
@@ -63,16 +63,24 @@ const PROGRESS_SYMBOLS = new Set([
   'kNeedDrain',
 ])
 
-/** Whether a response is one of `node:http` as far as it can be held. */
+/**
+ * Deno and Bun have these fields too, but do not use them for sending: held output would never be sent in Deno, and
+ * immediately in Bun.
+ */
+const IS_NODE = process.versions['deno'] === undefined && process.versions['bun'] === undefined
+
+/** Returns whether a response is one of `node:http` that can be held. */
 export function isHttp1(response: AnyResponse): response is ServerResponse {
+  if (!IS_NODE) return false
   const { _writeRaw, _flush, outputData } = response as unknown as Partial<Internals>
   return typeof _writeRaw === 'function' && typeof _flush === 'function' && Array.isArray(outputData)
 }
 
 /**
- * The output of a response of `node:http`. All that it sends passes its `_writeRaw`, and what has to wait for an earlier response of the connection
- * waits in its `outputData` until `_flush`. Both are shadowed while the output is held, so that its bytes wait there too: the socket
- * still belongs to the response, so that those of later requests wait in turn, and the response's own state is Node's.
+ * The output of a response of `node:http`. Everything that it sends passes its `_writeRaw`, and output that must wait
+ * for an earlier response of the connection stays in its `outputData` until `_flush`. Both methods are shadowed while
+ * the output is held, so that its bytes stay in `outputData` too: the socket still belongs to the response, so later
+ * responses wait, and Node manages the response's state.
  */
 export class Http1Output implements ResponseOutput {
   readonly #response: Internals
@@ -83,7 +91,7 @@ export class Http1Output implements ResponseOutput {
 
   constructor(response: ServerResponse) {
     this.#response = response as unknown as Internals
-    // oxlint-disable-next-line typescript/unbound-method -- they are put back
+    // oxlint-disable-next-line typescript/unbound-method -- they are restored later
     const { _writeRaw, _flush } = this.#response
     this.#writeRaw = _writeRaw
     this.#flush = _flush
@@ -91,7 +99,7 @@ export class Http1Output implements ResponseOutput {
 
   hold(): void {
     const response = this.#response
-    // What is queued for want of a socket has not been sent.
+    // Without a socket, the head is only queued and has not been sent.
     this.isHeadSent ||= response._headerSent && response.socket !== null
     this.#isHolding = true
     response._writeRaw = queueWrite
@@ -102,7 +110,7 @@ export class Http1Output implements ResponseOutput {
     if (!this.#isHolding) return
     this.#letGo()
     const response = this.#response
-    // Otherwise Node flushes when it is the response's turn.
+    // If it is not its turn, Node flushes it later.
     if (response.socket?._httpMessage === response) response._flush()
   }
 
@@ -110,13 +118,13 @@ export class Http1Output implements ResponseOutput {
     const response = this.#response
     const held = response.outputData
     this.#forget()
-    // While something is queued, Node takes no end for the end of the output.
+    // While output is queued, Node does not finish the response.
     response.outputData.push({ data: ' ', encoding: 'latin1', callback: null })
     response.outputSize = 1
     response._onPendingData(1)
     response._writeRaw = function (_data, encoding, callback) {
       process.nextTick(() => {
-        // The last callback of a response's is that of its end, which has not come.
+        // After the end, this callback belongs to the end of the response, which the client has not got.
         if (response.finished) return onEnded()
         const written = typeof encoding === 'function' ? encoding : callback
         written?.()
@@ -164,13 +172,13 @@ export class Http1Output implements ResponseOutput {
 
   #letGo(): void {
     this.#isHolding = false
-    // Put back, and not deleted, which would make the response slow.
+    // Restored and not deleted, since deleting properties would make the response slow.
     this.#response._writeRaw = this.#writeRaw
     this.#response._flush = this.#flush
   }
 }
 
-/** `_writeRaw` of a response that is held. */
+/** Replaces `_writeRaw` of a held response. */
 function queueWrite(
   this: Internals,
   data: string | Uint8Array,
@@ -188,7 +196,7 @@ function queueWrite(
 
 function doNothing(): void {}
 
-/** Makes a response as if nothing had been written to it; its fields stay. */
+/** Resets a response as if nothing had been written to it; its fields stay. */
 function restart(response: Internals): void {
   const fresh = new ServerResponse((response as unknown as { req: IncomingMessage }).req) as unknown as Internals
   for (const field of PROGRESS_FIELDS) (response as unknown as Record<string, unknown>)[field] = fresh[field]

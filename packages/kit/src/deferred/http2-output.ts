@@ -1,13 +1,13 @@
 import type { Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { AnyResponse, ResponseOutput } from './deferred-response.ts'
 
-/** As much as may be held before a writer is asked to wait. */
+/** How many bytes are held before the writer is told to wait. */
 const HIGH_WATER_MARK = 65_536
 
 type Step = { readonly method: 'respond' | 'write' | 'end'; readonly args: unknown[] }
 type AnyStream = Omit<ServerHttp2Stream, Step['method']> & Record<Step['method'], (...args: unknown[]) => unknown>
 
-/** Whether a response is one of the compatibility API of `node:http2`, on an open stream. */
+/** Returns whether a response is one of the compatibility API of `node:http2`, on an open stream. */
 export function isHttp2(response: AnyResponse): response is Http2ServerResponse {
   const stream = (response as Partial<Http2ServerResponse>).stream as Partial<ServerHttp2Stream> | undefined
   return (
@@ -17,8 +17,9 @@ export function isHttp2(response: AnyResponse): response is Http2ServerResponse 
 }
 
 /**
- * The output of a response of `node:http2`: what the response calls on its stream is written down while it is held, and called when it is
- * released. The stream says meanwhile that its head has been sent, from which the response draws its own state.
+ * The output of a response of `node:http2`. While it is held, the calls of the response on its stream are recorded;
+ * they are repeated when it is released. Meanwhile the stream reports that its head was sent, which the response uses
+ * for its own state.
  */
 export class Http2Output implements ResponseOutput {
   readonly #response: Http2ServerResponse
@@ -116,7 +117,7 @@ export class Http2Output implements ResponseOutput {
   }
 }
 
-/** Calls the callback of a write back as if it had been done. */
+/** Calls the callback of a write as if it had been done. */
 function callBack(args: readonly unknown[]): void {
   const callback = args.at(-1)
   if (typeof callback === 'function') process.nextTick(callback)

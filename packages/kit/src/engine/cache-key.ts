@@ -3,9 +3,9 @@ import { escapeKeyPart, hasKeyTag, joinKey, keyProblem, KeyTag } from 'memcache-
 import type { Key, KeyPart } from 'memcache-ts-protocol'
 
 /**
- * What the keys begin with that the kit itself makes. No key of a user begins with `~`: at the beginning of a part it is escaped, and a text
- * that begins with it is hashed. Sessions lie where they have always been, so that those that are stored go on; a key of a user that would be
- * among them has a tag before it (docs/format.md).
+ * The prefixes of the keys that the kit makes. No key of a user begins with `~`: a part that begins with it is escaped,
+ * and a whole key that begins with it is hashed. Sessions keep the prefix of earlier versions, so that stored sessions
+ * stay valid; a user's key that would be among them gets a tag in front (docs/format.md).
  */
 export const KeyPrefix = {
   session: 'session',
@@ -18,40 +18,43 @@ export const KeyPrefix = {
   http: '~http',
 } as const
 
-/** A space of keys that are the kit's own. */
+/** The name of one of the kit's key spaces. */
 export type KeySpace = keyof typeof KeyPrefix
 
 const OWN = '~'
 
-/** An argument as it stands in a key where it is no `KeyPart`. */
+/** An argument of a function that is not a `KeyPart`, encoded for a key. */
 export class EncodedArgument {
   readonly text: string
 
-  /** @param text a tag (protocol's key.ts), which no part of another kind can be. */
+  /** @param text begins with a tag (protocol's key.ts) that no other kind of part begins with. */
   constructor(text: string) {
     this.text = text
   }
 }
 
-/** A user's key as one text, of whatever length. @throws MemcacheKeyError for a part that can be no part of a key. */
+/**
+ * Returns a user's key as one string of any length. @throws MemcacheKeyError if a part has the wrong type or cannot be
+ * encoded.
+ */
 export function keyText(key: Key): string {
   return joinKey(key, encodedText)
 }
 
 function encodedText(part: unknown): string {
-  // What is no part of any key is refused by its kind.
+  // joinKey refuses values that are not key parts, and names their type.
   return part instanceof EncodedArgument ? part.text : joinKey([part as KeyPart])
 }
 
 /**
- * A user's key as memcached can hold it: as it is, or, where it is too long, has bytes that may not be in one, or could be taken for a key that the
- * kit has made, its readable beginning and a hash of all of it.
- * @param text as `keyText` makes it, or as the user has written it.
- * @param isWritten whether the user has written all of it as one text, which may look like anything.
- * @param prefix what the client will put before it, which counts.
+ * Returns a user's key as memcached can hold it. A key that is too long, has bytes that memcached refuses, or could be
+ * taken for one of the kit's keys becomes its readable beginning and a hash of the whole key.
+ * @param text as `keyText` returns it, or as the user wrote it.
+ * @param isWritten whether the user wrote the whole key as one string, which may have any content.
+ * @param prefix the client's key prefix; it counts towards the maximum length.
  */
 export function userKey(text: string, isWritten: boolean, prefix: string): string {
-  // With a tag before it, so that its hash is not that of a key of the kit's either.
+  // The tag keeps the hash apart from the hashes of the kit's own keys.
   if (isWritten && (text.startsWith(OWN) || (text.includes('%') && (hasKeyTag(text) || looksHashed(text))))) {
     return hashedKey(KeyTag.text + text)
   }
@@ -65,17 +68,20 @@ function isAmongSessions(text: string): boolean {
   )
 }
 
-/** A prefix as it stands before keys: one part, so that no two prefixes have a key in common, nor one with the sessions of a cache without any. */
+/**
+ * Returns a prefix as one escaped part of a key, so that no two prefixes share a key, and no prefix shares one with the
+ * sessions of a cache without a prefix.
+ */
 export function prefixText(prefix: string): string {
   return prefix === KeyPrefix.session ? KeyTag.text + prefix : escapeKeyPart(prefix)
 }
 
-/** A key of the kit's own as memcached can hold it. */
+/** Returns one of the kit's keys as memcached can hold it: hashed if it is too long or has refused bytes. */
 export function storedKey(text: string, prefix: string): string {
   return keyProblem(prefix + text) === undefined ? text : hashedKey(text)
 }
 
-/** A key in one of the kit's own spaces, of whatever length. */
+/** Returns a key in one of the kit's key spaces, of any length. */
 export function ownKeyText(space: KeySpace, parts: readonly KeyPart[]): string {
   return `${KeyPrefix[space]}:${joinKey(parts)}`
 }

@@ -22,15 +22,15 @@ export interface CacheContext {
   readonly deadlines: LoadDeadlines
   readonly memory: MemoryTier | undefined
   readonly report: CacheReport
-  /** Makes plain data of what is stored, and warns of classes. */
+  /** Turns values into plain data, and warns about classes. */
   readonly classes: ClassWarnings
   readonly clock: Clock
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
-  /** How values are loaded where nothing else is said. */
+  /** The loading options of calls that give none. */
   readonly loading: LoadingDefaults
-  /** A key of the kit's own as it is stored: hashed where memcached could not hold it. */
+  /** Returns one of the kit's keys as it is stored: hashed if memcached could not hold it. */
   readonly storedKey: (text: string) => string
-  /** The key of a tag, as it is stored. */
+  /** Returns the stored key of a tag. */
   readonly tagKey: (tag: string) => string
 }

@@ -15,7 +15,7 @@ import type { LockRequest, MemcacheLock } from './store/lock.ts'
 import type { StoredValue } from './store/writes.ts'
 import type { ClassWarnings } from './values/class-warnings.ts'
 
-// The contract in one place: what features (http, rate limits, sessions …) use of the engine, they import from here.
+// The contract in one place: features (http, rate limits, sessions …) import the engine from here only.
 export { KeyPrefix, ownKeyText } from './cache-key.ts'
 export type { Generations } from './invalidate/tags.ts'
 export { resolveLoading } from './load/get-or-set-options.ts'
@@ -28,64 +28,73 @@ export type { CacheStats } from './observe/cache-stats.ts'
 export { isUsageError, UNAVAILABLE } from './or-unavailable.ts'
 export { EncodedItem, JsonText } from './values/kit-codec.ts'
 
-/** What surrounds a cache: its log, its clock, its counters, the state of its servers, and its end. */
+/** The surroundings of a cache: its log, its clock, its counters, the state of its servers, and its end. */
 export interface CacheHost {
-  /** Tells the operator; a logger that throws changes nothing. */
+  /** The operator's log. A logger that throws does not disturb the cache. */
   readonly log: Logger
   readonly clock: Clock
   readonly report: CacheReport
   readonly health: CacheHealth
   /** Runs a task before the connections are closed. */
   onClose(task: () => Promise<unknown>): void
-  /** Opens connections of their own to the same servers, for requests that must not delay the application's; the caller closes them. */
+  /**
+   * Opens separate connections to the same servers, for requests that must not delay the application's; the caller
+   * closes them.
+   */
   openClient(): MemcachedClient
 }
 
-/** The state of a cache's servers: the one source for everything that depends on an outage. */
+/** The state of a cache's servers. Everything that depends on an outage uses this one source. */
 export interface CacheHealth {
   readonly state: MemcacheHealth
-  /** Tells a listener of outages from now on, and at once of one that is under way. */
+  /** Notifies a listener of outages from now on, and immediately if an outage is in progress. */
   watch(listener: OutageListener): void
 }
 
 /** The generations of tags, for features that follow a load while it runs. */
 export interface TagReader {
-  /** The generations that tags have now; `UNAVAILABLE` if one cannot be read. */
+  /** Returns the current generations of tags; `UNAVAILABLE` if one cannot be read. */
   read(tagKeys: readonly string[]): Promise<Generations | typeof UNAVAILABLE>
-  /** Whether none of the tags can have been invalidated since that time, by `performance.now()`. */
+  /**
+   * Returns whether certainly no tag was invalidated since that time, by `performance.now()`; false if it is not known.
+   */
   areUnchangedSince(tagKeys: readonly string[], sinceMs: number): Promise<boolean>
-  /** Whether nothing that carries the first generations was invalidated or made stale, now that the tags have the others. */
+  /**
+   * Returns whether an entry with the carried generations is neither invalid nor stale, given the current generations
+   * of its tags.
+   */
   areSame(carried: Generations, current: Generations): boolean
   /** Whether exactly one invalidation came between the two of each tag in `raised`, and none of the others. */
   areInvalidatedOnce(before: Generations, now: Generations, raised: readonly string[]): boolean
 }
 
 /**
- * The engine of a cache: every operation by the key as it is stored. `Memcache` and its namespaces translate an application's keys and options for
- * it; features build on it. Faults of the servers never reject: a read is a miss, and a write resolves to false.
+ * The engine of a cache. Its operations take keys as they are stored; `Memcache` and its namespaces translate an
+ * application's keys and options, and features build on it. If a server fails, operations do not reject: a read is a
+ * miss, and a write resolves to false.
  */
 export interface CacheEngine {
   readonly host: CacheHost
   readonly tags: TagReader
-  /** Turns values into plain data, and warns of classes that do not come back. */
+  /** Turns values into plain data, and warns about classes whose instances come back as plain objects. */
   readonly classes: ClassWarnings
-  /** The lifetime of a value that is stored without one. */
+  /** The lifetime of values that are stored without one. */
   readonly ttlSeconds: Ttl
-  /** How values are loaded where nothing else is said. */
+  /** The loading options of calls that give none. */
   readonly loading: LoadingDefaults
 
-  /** A key of the kit as it is stored: hashed if memcached could not hold it. */
+  /** Returns one of the kit's keys as it is stored: hashed if memcached could not hold it. */
   storedKey(text: string): string
-  /** The key of a tag. */
+  /** Returns the stored key of a tag. */
   tagKey(tag: string): string
-  /** The key of the tag that everything in a namespace carries. */
+  /** Returns the stored key of the tag that every value of a namespace carries. */
   namespaceKey(path: string): string
 
-  /** A value; `undefined` is a miss. @param required the tags that it must carry. */
+  /** Returns a value; `undefined` is a miss. @param required the tags that the value must carry. */
   get(name: string, required: readonly string[]): Promise<unknown>
-  /** The hits among many keys. */
+  /** Returns the hits among many keys. */
   getMany(names: readonly string[], required: readonly string[]): Promise<Map<string, unknown>>
-  /** Stores a value; whether that is confirmed. */
+  /** Stores a value, and resolves to whether the server confirmed it. */
   set(name: string, stored: StoredValue): Promise<boolean>
   delete(name: string): Promise<boolean>
   markStale(name: string): Promise<boolean>
@@ -95,21 +104,21 @@ export interface CacheEngine {
     { soft, given }: { soft: boolean; given: readonly string[] },
   ): Promise<boolean>
 
-  /** The value if memory has it: before anything else is made of the call. */
+  /** Returns the value if memory has a fresh one. It is tried first, before a request is built. */
   fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined
-  /** How values are loaded if only their lifetime is given. */
+  /** Returns the loading options of a call that gives only a lifetime. */
   loadingFor(ttl: Ttl | undefined): ResolvedLoading
   getOrSet(request: ReadThroughRequest): Promise<unknown>
-  /** As `getOrSet`, for a caller that carries out the load by itself. */
+  /** Like `getOrSet`, for a caller that produces the value itself instead of passing a loader. */
   share(request: ShareRequest): Promise<SharedAnswer>
-  /** Loads a value whatever is stored. */
+  /** Loads and stores a value, even if a fresh one is stored. */
   forceFresh(request: ReadThroughRequest): Promise<unknown>
   getOrSetMany<Id, Value>(
     items: readonly ManyItem<Id>[],
     load: BatchLoader<Id, Value>,
     signal: AbortSignal | undefined,
   ): Promise<Map<Id, Value>>
-  /** Loads and stores those of many values that are not stored yet. */
+  /** Loads and stores the values that are not stored yet. */
   warm<Id, Value>(
     items: readonly ManyItem<Id>[],
     load: BatchLoader<Id, Value>,
@@ -125,10 +134,13 @@ export interface CacheEngine {
   close(): Promise<void>
 }
 
-/** Where a cache has its engine. A registered symbol, since the cache may be of another copy of this package. */
+/**
+ * The property that holds a cache's engine. The symbol is registered, since the cache may come from another copy of
+ * this package.
+ */
 export const ENGINE: unique symbol = Symbol.for('memcache-ts.engine')
 
-/** The engine of a cache, for the features of the kit. */
+/** Returns the engine of a cache, for the kit's features. */
 export function engineOf(cache: { readonly [ENGINE]: CacheEngine }): CacheEngine {
   return cache[ENGINE]
 }

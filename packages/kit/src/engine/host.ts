@@ -4,7 +4,7 @@ import type { Logger } from '../logger.ts'
 import type { CacheHealth, CacheHost } from './engine.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 
-/** The surroundings of one `Memcache`. */
+/** The host of one `Memcache`. */
 export class MemcacheHost implements CacheHost {
   readonly log: Logger
   readonly clock: Clock
@@ -25,7 +25,7 @@ export class MemcacheHost implements CacheHost {
     this.#closing.push(task)
   }
 
-  /** Runs the tasks that wait for the end; one that fails does not keep the others back. */
+  /** Runs the tasks that were registered with `onClose`. A task that fails does not stop the others. */
   async runClosing(): Promise<void> {
     await Promise.allSettled(this.#closing.splice(0).map((task) => task()))
   }

@@ -37,10 +37,10 @@ import type { StoredValue } from './store/writes.ts'
 import { ClassWarnings } from './values/class-warnings.ts'
 import type { KitCodec } from './values/kit-codec.ts'
 
-/** Only lifetimes that the application writes down are worth remembering; it may compute any number of them. */
+/** The number of remembered lifetimes: literals of an application are few, but it may compute any number of them. */
 const MAX_LIFETIMES = 100
 
-/** The deprecated words for each health. */
+/** The deprecated `breaker` word for each health. */
 const BREAKERS = { up: 'closed', degraded: 'half-open', down: 'open' } as const
 
 const NOTHING_IN_MEMORY: MemoryStats = { memoryItems: 0, memoryBytes: 0, memoryEvictions: 0 }
@@ -57,11 +57,11 @@ export interface EngineOptions {
   readonly leaseSeconds: number
   readonly ttlSeconds: Ttl
   readonly loading: LoadingDefaults
-  /** A key of the kit as it is stored: hashed if memcached could not hold it. */
+  /** Returns one of the kit's keys as it is stored: hashed if memcached could not hold it. */
   readonly storedKey: (text: string) => string
 }
 
-/** The engine on memcached: puts the parts together, and hands each operation to one of them. */
+/** The engine on memcached. It creates the parts and delegates each operation to one of them. */
 export class MemcachedEngine implements CacheEngine {
   readonly host: MemcacheHost
   readonly tags: TagReader
@@ -95,7 +95,7 @@ export class MemcachedEngine implements CacheEngine {
       () => {
         root.raised()
         log.warn(
-          'memcache-ts: over 100 000 invalidations wait for memcached: everything under the prefix will be invalid when it is back',
+          'memcache-ts: over 100 000 invalidations wait for memcached: everything under the prefix will be invalidated when it answers again',
         )
       },
     )
@@ -139,7 +139,7 @@ export class MemcachedEngine implements CacheEngine {
     this.#writes = new Writes(this.#context, this.#loads)
     this.#atomic = new AtomicWrites(client, this.#context, this.#lookups, this.#loads)
     client.on('connect', () => {
-      // A server that was restarted counts its cas uniques from 1 again.
+      // After a restart, a server counts its cas uniques from 1 again.
       memory?.clear()
       void pending.run()
       ambiguous.run()
@@ -206,8 +206,9 @@ export class MemcachedEngine implements CacheEngine {
   }
 
   /**
-   * Marks the stored value stale first: loads that are under way can no longer store theirs, and of the calls that follow one load
-   * is enough. Until then, and if the load fails, other callers are served the stale value.
+   * Marks the stored value stale first: loads that are already running can then no longer store their values, and the
+   * calls that follow share one load. Until the new value is stored, and if the load fails, other callers are served
+   * the stale value.
    */
   async forceFresh(request: ReadThroughRequest): Promise<unknown> {
     await this.#writes.markStale(request.name)
@@ -259,7 +260,7 @@ export class MemcachedEngine implements CacheEngine {
     }
   }
 
-  /** Runs the features' last tasks, ends work of its own, then the connections. */
+  /** Runs the features' closing tasks, stops the engine's own work, then closes the connections. */
   async close(): Promise<void> {
     await this.host.runClosing()
     this.#context.pending.close()
@@ -274,12 +275,12 @@ export class MemcachedEngine implements CacheEngine {
   }
 }
 
-/** Whether no option of the call has to be read first. */
+/** Returns whether the call's options allow a value from memory without further checks. */
 function mayBeFromMemory({ l1, signal, forceFresh }: GetOrSetOptions): boolean {
   return l1 !== false && signal === undefined && forceFresh !== true
 }
 
-/** No tag of an application is this one: its first part is empty. */
+/** The tag of a namespace; its first part is empty, so it differs from every tag of an application. */
 function namespaceKeyText(path: string): string {
   return ownKeyText('tag', ['', path])
 }

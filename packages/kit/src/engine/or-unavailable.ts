@@ -1,6 +1,6 @@
 import type { CacheReport } from './observe/cache-report.ts'
 
-/** Stands for the result of an operation that the servers did not do. */
+/** Stands for the result of an operation that failed because of a server. */
 export const UNAVAILABLE: unique symbol = Symbol('unavailable')
 
 /**

@@ -40,7 +40,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   handler: FetchHandler<Rest>,
   options: Ttl | CacheFetchOptions = {},
 ): CachedFetch<Rest> {
-  const { tags, key, condition, ...shared } = toHandlerOptions('cacheFetch', options)
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheFetchOptions>('cacheFetch', options)
   const responses = new ResponseCache(shared)
 
   const cached = async (request: Request, ...rest: Rest): Promise<Response> => {

@@ -36,7 +36,7 @@ export function cacheHandler<
   handler: (request: Request, response: Response) => unknown,
   options: Ttl | CacheHandlerOptions<Request> = {},
 ): CachedHandler<Request, Response> {
-  const { tags, key, condition, ...shared } = toHandlerOptions('cacheHandler', options)
+  const { tags, key, condition, ...shared } = toHandlerOptions<CacheHandlerOptions<Request>>('cacheHandler', options)
   const responses = new ResponseCache(shared)
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has what is used of these.

@@ -1,5 +1,6 @@
-import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import { requireOptions, requireTags, requireType } from '../option-types.ts'
 import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './response-cache-options.ts'
 import type { ResponseCacheOptions } from './response-cache-options.ts'
 
@@ -25,16 +26,15 @@ const OPTION_NAMES = [
  * @param owner what the options are given to, for errors.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
-export function toHandlerOptions<Request>(
-  owner: string,
-  options: Ttl | HandlerOptions<Request>,
-): HandlerOptions<Request> {
-  if (typeof options !== 'object') {
+export function toHandlerOptions<Options extends object>(owner: string, options: Ttl | Options): Options {
+  if (typeof options === 'number' || typeof options === 'string') {
     ttlToSeconds(options)
-    return { ttlSeconds: options }
+    return { ttlSeconds: options } as unknown as Options
   }
+  requireOptions(owner, options)
   checkOptions(owner, options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
-  if (typeof options.tags === 'string')
-    throw new MemcacheOptionError('tags must be a list, or a function that returns a list')
+  const { tags, key, condition } = options as Partial<HandlerOptions<never>>
+  requireType(owner, 'function', { key, condition })
+  requireTags(owner, tags)
   return options
 }

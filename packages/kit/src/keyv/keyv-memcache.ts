@@ -10,26 +10,29 @@ import type { MemcacheOptions } from '../memcache-options.ts'
 import { ownNamespace } from '../own-key.ts'
 
 /**
- * A Keyv store in memcached, for Keyv 5 and what stands on it: cache-manager, cacheable, Nest's `CacheModule`. Each
- * Keyv needs one of its own, since Keyv tells its namespace to its store. Lifetimes are exact: memcached's whole
- * seconds are rounded up, and Keyv keeps the milliseconds; what is stored for ever stays for thirty days, as the
- * namespaces of a cache do that nobody clears. There is no `iterator`: memcached cannot list keys, and Keyv asks for it
- * of the stores on its own list alone.
+ * A Keyv store in memcached, for Keyv 5 and the packages that build on it: cache-manager, cacheable, Nest's
+ * `CacheModule`. Each Keyv needs its own store, since Keyv sets its namespace on the store. Lifetimes are exact:
+ * memcached's whole seconds are rounded up, and Keyv checks the milliseconds. A value without a lifetime stays for at
+ * most 30 days, since the namespace's tag expires then. There is no `iterator`, since memcached cannot list keys; Keyv
+ * only uses it with stores that it knows.
  * @example
- * const keyv = new Keyv({ store: new KeyvMemcache(cache), namespace: 'cities' })
+ *   const keyv = new Keyv({ store: new KeyvMemcache(cache), namespace: 'cities' })
  */
 export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
-  /** What Keyv reads of a store's options; nothing is needed. */
+  /** The options that Keyv reads from a store; none are needed. */
   readonly opts: Record<string, unknown> = {}
-  /** Set by Keyv: what `clear` clears. Without one, all that any Keyv has stored here. */
+  /**
+   * The namespace that `clear` clears, set by Keyv. Without one, `clear` clears the values of every Keyv in this cache.
+   */
   namespace?: string | undefined
   readonly #given: Memcache | undefined
   readonly #opened: Memcache | undefined
   #found: { cache: Memcache; name: string | undefined; values: CacheNamespace } | undefined
 
   /**
-   * @param cache a cache, which stays open; or what to open one by, which `disconnect` closes. Default: this process's.
-   * @throws MemcacheOptionError for options that cannot be.
+   * @param cache a cache, which `disconnect` leaves open; or servers or options to open one, which `disconnect` closes.
+   * Default: this process's cache.
+   * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   constructor(cache?: Memcache | Servers | MemcacheOptions) {
     super()
@@ -47,17 +50,20 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
     return parts.map((part) => hits.get(part))
   }
 
-  /** Resolves to whether it is confirmed. @param ttlMs none is for ever. */
+  /**
+   * Stores a value, and resolves to whether that is confirmed. @param ttlMs the lifetime in milliseconds; `undefined`
+   * means none.
+   */
   async set(key: string, value: unknown, ttlMs?: number): Promise<boolean> {
     return this.#values.set([key], value, lifetime(ttlMs))
   }
 
-  /** Resolves to whether it was there, and is confirmed to be gone. */
+  /** Deletes a value, and resolves to whether it was there and the delete is confirmed. */
   async delete(key: string): Promise<boolean> {
     return this.deleteMany([key])
   }
 
-  /** Resolves to whether all were there, and are confirmed to be gone. */
+  /** Deletes values, and resolves to whether all were there and the deletes are confirmed. */
   async deleteMany(keys: string[]): Promise<boolean> {
     const values = this.#values
     const parts = keys.map((key) => [key] as const)
@@ -76,12 +82,12 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
     return stored.map((value) => value !== undefined && !isExpired(value))
   }
 
-  /** Makes sure that nothing of the namespace is ever seen again, in one operation. */
+  /** Invalidates all values of the namespace in one operation. */
   async clear(): Promise<void> {
     await this.#values.clear()
   }
 
-  /** Closes the cache that was opened here; one that was handed in is closed by who opened it. */
+  /** Closes the cache if this store opened it. */
   async disconnect(): Promise<void> {
     await this.#opened?.close()
   }
@@ -97,19 +103,19 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
   }
 }
 
-/** memcached's seconds: whole ones, rounded up. */
+/** Returns a lifetime in memcached's whole seconds, rounded up. */
 function lifetime(ttlMs: number | undefined): Ttl {
   return secondsToTtl(ttlMs === undefined ? Infinity : Math.max(1, Math.ceil(ttlMs / 1000)))
 }
 
-/** Whether Keyv's own time has come, which memcached's whole seconds come a little after. */
+/** Returns whether the value has expired by Keyv's milliseconds; memcached's whole seconds end slightly later. */
 function isExpired(stored: unknown): boolean {
   const entry = typeof stored === 'string' ? parsed(stored) : stored
   if (typeof entry !== 'object' || entry === null || !('expires' in entry)) return false
   return typeof entry.expires === 'number' && entry.expires < Date.now()
 }
 
-/** An entry as Keyv writes it, unless it is told to write otherwise. */
+/** Parses an entry as Keyv's default serializer writes it. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text)

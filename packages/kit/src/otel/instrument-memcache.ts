@@ -11,13 +11,15 @@ import type { KitMetric } from '../telemetry/kit-metrics.ts'
 
 /** Options of `instrumentMemcache`. */
 export interface MemcacheInstrumentationOptions {
-  /** Where spans go. Default: the global provider. */
+  /** The provider of spans. Default: the global one. */
   tracerProvider?: TracerProvider | undefined
-  /** Where metrics go. Default: the global provider. */
+  /** The provider of metrics. Default: the global one. */
   meterProvider?: MeterProvider | undefined
-  /** Whether spans have the keys, which may hold personal data. Default false. */
+  /** Whether spans contain the keys, which may hold personal data. Default false. */
   keys?: boolean | undefined
-  /** Whether only calls within a span of the application get one, so that those of background work cost less. Default false. */
+  /**
+   * Whether only calls within a span of the application get a span, so that background work costs less. Default false.
+   */
   requireParentSpan?: boolean | undefined
 }
 
@@ -31,21 +33,22 @@ const OPTION_NAMES = [
 const CACHE_ATTRIBUTE = 'memcache.cache.name'
 const KEY_ATTRIBUTE = 'memcache.key'
 
-/** What the channels `memcache-ts:load` and `memcache-ts:loadError` say. */
+/** A message of the channels `memcache-ts:load` and `memcache-ts:loadError`. */
 interface LoadMessage {
   readonly cache: unknown
   readonly details: readonly unknown[]
 }
 
 /**
- * Reports caches to OpenTelemetry: their figures as metrics `memcache.…` and their connections as `db.client.connection.…`, which are read at each
- * export; a span `memcache getOrSet` or `memcache getOrSetMany` for each call, a span `memcache load` for each run of a loader; and every
- * operation of the memcached client as `instrumentMemcachedClients` does.
- * @param caches a cache, whose name is `default`, or caches by their names.
- * @returns a function that ends it.
+ * Reports caches to OpenTelemetry: their statistics as metrics `memcache.…`, and their connections as
+ * `db.client.connection.…`, which are read at each export; a span `memcache getOrSet` or `memcache getOrSetMany` for each
+ * call; a span `memcache load` for each run of a loader; and every operation of memcached clients as
+ * `instrumentMemcachedClients` does.
+ * @param caches a cache, whose name is `default`, or caches by name.
+ * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  * @example
- * instrumentMemcache({ sessions, reports })
+ *   instrumentMemcache({ sessions, reports })
  */
 export function instrumentMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,
@@ -81,12 +84,12 @@ function namesOf(caches: Memcache | Readonly<Record<string, Memcache>>): Map<Mem
   return new Map(
     named.map(([name, cache]) => {
       if (cache instanceof Memcache) return [cache, name]
-      throw new MemcacheOptionError(`${name} is no cache: give what memcache() returns`)
+      throw new MemcacheOptionError(`${name} is not a cache: pass the result of memcache()`)
     }),
   )
 }
 
-/** One callback for all instruments, so that each cache is asked once an export. */
+/** Registers one callback for all instruments, so that each cache is read once per export. */
 function observe(meter: Meter, names: ReadonlyMap<Memcache, string>): () => void {
   const instruments = KIT_METRICS.map((metric) => [metric, instrumentOf(meter, metric)] as const)
   const observables = instruments.map(([, instrument]) => instrument)
@@ -111,7 +114,7 @@ function instrumentOf(meter: Meter, { name, type, help }: KitMetric) {
     : meter.createObservableGauge(otelName, options)
 }
 
-/** A span for each `getOrSet` and `getOrSetMany`, from its call to its end. */
+/** Creates a span for each `getOrSet` and `getOrSetMany`, from its call to its end. */
 function traceReads(
   tracer: Tracer,
   names: ReadonlyMap<Memcache, string>,
@@ -134,7 +137,7 @@ function traceReads(
       const attributes = { [CACHE_ATTRIBUTE]: name, ...keyed }
       spans.set(context, tracer.startSpan(`memcache ${operation}`, { kind: SpanKind.INTERNAL, attributes }))
     },
-    // A call that throws at once has no asynchronous end.
+    // A call that throws synchronously has no asynchronous end.
     end: (context: ReadContext): void => void ('error' in context && end(context)),
     asyncStart() {},
     asyncEnd: end,
@@ -150,7 +153,7 @@ function fail(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof Error ? error.message : String(error) })
 }
 
-/** A span is made when a loader has run, in the context of the call that caused it. */
+/** Creates a span when a loader has ended, in the context of the call that caused it. */
 function traceLoads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKeys: boolean): () => void {
   const started = (message: LoadMessage, milliseconds: number) => {
     const name = names.get(message.cache as Memcache)

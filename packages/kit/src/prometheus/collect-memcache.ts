@@ -15,14 +15,14 @@ const DEFAULT_NAME = 'default'
 const LABEL = 'cache'
 
 /**
- * Adds the figures of caches to a registry of prom-client, as `memcache_ts_…` with the label `cache`. They are read when the registry is
- * scraped, so that nothing is spent in between. Keys are in no label.
- * @param caches a cache, whose label is `default`, or caches by their labels.
+ * Adds the statistics of caches to a registry of prom-client, as `memcache_ts_…` with the label `cache`. They are read
+ * only when the registry is scraped. No label contains keys.
+ * @param caches a cache, whose label is `default`, or caches by label.
  * @returns a function that removes the metrics.
- * @throws MemcacheOptionError if an option is unknown or invalid, or if the registry has these metrics already.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or the registry already has these metrics.
  * @example
- * collectMemcache({ sessions, reports })
- * app.get('/metrics', async (_req, res) => res.type(register.contentType).send(await register.metrics()))
+ *   collectMemcache({ sessions, reports })
+ *   app.get('/metrics', async (_req, res) => res.type(register.contentType).send(await register.metrics()))
  */
 export function collectMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,
@@ -33,13 +33,14 @@ export function collectMemcache(
   const named = Object.entries(caches instanceof Memcache ? { [DEFAULT_NAME]: caches } : caches)
   if (named.length === 0) throw new MemcacheOptionError('collectMemcache needs a cache: collectMemcache(cache)')
   for (const [name, cache] of named) {
-    if (!(cache instanceof Memcache)) throw new MemcacheOptionError(`${name} is no cache: give what memcache() returns`)
+    if (!(cache instanceof Memcache))
+      throw new MemcacheOptionError(`${name} is not a cache: pass the result of memcache()`)
   }
   const names = KIT_METRICS.map((metric) => KIT_METRIC_PREFIX + metric.name)
-  const taken = names.find((name) => register.getSingleMetric(name) !== undefined)
-  if (taken !== undefined) {
+  const existing = names.find((name) => register.getSingleMetric(name) !== undefined)
+  if (existing !== undefined) {
     throw new MemcacheOptionError(
-      `the registry has ${taken} already: call collectMemcache once, with all caches, collectMemcache({ a, b })`,
+      `the registry already has ${existing}: call collectMemcache once with all caches: collectMemcache({ a, b })`,
     )
   }
   for (const { type, name, help, read } of KIT_METRICS) {

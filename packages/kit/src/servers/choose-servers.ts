@@ -4,21 +4,21 @@ import type { ServerStream } from 'memcache-ts-client'
 import { embeddedServer } from './embedded-server.ts'
 import type { Logger } from '../logger.ts'
 
-/** The servers of a `Memcache`: a list as in `MEMCACHE_SERVERS`, or `'embedded'` for the one in this process. */
+/** The servers of a `Memcache`: a list as in `MEMCACHE_SERVERS`, or `'embedded'` for the server in this process. */
 export type Servers = string | readonly (string | ServerStream)[]
 
-/** The servers that are used, and whether they are the one in this process. */
+/** The servers that are used, and whether that is the server in this process. */
 export interface ChosenServers {
   readonly servers: string | readonly (string | ServerStream)[]
   readonly embedded: boolean
-  /** `MEMCACHE_USERNAME` and `MEMCACHE_PASSWORD`, for servers of the environment that come without credentials. */
+  /** `MEMCACHE_USERNAME` and `MEMCACHE_PASSWORD`, if the servers come from the environment without credentials. */
   readonly credentials: { readonly username?: string | undefined; readonly password?: string | undefined }
 }
 
 /**
- * The option, else `MEMCACHE_SERVERS`, else the server in this process, which is said in one line: with a warning where
- * it can hardly be meant.
- * @throws MemcacheOptionError for a list of servers that cannot be read.
+ * Returns the servers of the option, or of `MEMCACHE_SERVERS`, or the server in this process. The last is logged once:
+ * as a warning in production, or in a cluster, whose workers would each have their own server.
+ * @throws MemcacheOptionError if a list of servers cannot be parsed.
  */
 export function chooseServers(option: Servers | undefined, env: NodeJS.ProcessEnv, logger: Logger): ChosenServers {
   if (option === 'embedded') return { servers: [embeddedServer], embedded: true, credentials: {} }
@@ -40,7 +40,7 @@ function nonEmpty(text: string | undefined): string | undefined {
   return text === undefined || text.trim() === '' ? undefined : text
 }
 
-/** Names that are taken for `MEMCACHE_SERVERS`. */
+/** Names that are commonly mistaken for `MEMCACHE_SERVERS`. */
 const MISTAKEN_NAMES = [
   'MEMCACHED_SERVERS',
   'MEMCACHE_SERVER',
@@ -55,13 +55,12 @@ function announceEmbedded(env: NodeJS.ProcessEnv, logger: Logger): void {
   if (announced) return
   announced = true
   const mistaken = MISTAKEN_NAMES.find((name) => nonEmpty(env[name]) !== undefined)
-  if (mistaken !== undefined)
-    logger.warn(`memcache-ts: ${mistaken} is set and not read: the variable is MEMCACHE_SERVERS`)
+  if (mistaken !== undefined) logger.warn(`memcache-ts: ${mistaken} is set, but not used: set MEMCACHE_SERVERS instead`)
   const what = 'memcache-ts: MEMCACHE_SERVERS is not set: using a memcached in this process (64 MB, gone when it ends)'
   if (cluster.isWorker || env['NODE_APP_INSTANCE'] !== undefined || env['pm_id'] !== undefined) {
     logger.warn(`${what}. Each worker of the cluster has its own: sessions and limits are not shared between them`)
   } else if (env['NODE_ENV'] === 'production') {
-    logger.warn(`${what}. In production set MEMCACHE_SERVERS, or say servers: 'embedded' if this is meant`)
+    logger.warn(`${what}. In production set MEMCACHE_SERVERS, or servers: 'embedded' if this is intended`)
   } else {
     logger.info(what)
   }

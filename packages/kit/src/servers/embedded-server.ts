@@ -5,7 +5,7 @@ import type { ServerStream } from 'memcache-ts-client'
 
 let server: Promise<MemcachedServer> | undefined
 
-/** The memcached in this process: one, shared by all who ask for it, loaded when the first of them does. */
+/** The memcached in this process. All caches share it; its module is loaded when the first of them connects. */
 export const embeddedServer: ServerStream = {
   name: 'embedded',
   connect(): Duplex {

@@ -7,8 +7,8 @@ const debug = debuglog('memcache-ts')
 const CLIENT_EVENTS = ['connect', 'disconnect', 'reconnecting', 'eject', 'rejoin', 'servers'] as const
 
 /**
- * Writes what a cache and its client do to the error stream, a line an event, in a process with `NODE_DEBUG=memcache-ts`. Otherwise no listener is
- * added, and nothing is spent.
+ * Writes the events of a cache and its client to standard error, one line per event, if `NODE_DEBUG` contains
+ * `memcache-ts`. Otherwise it adds no listener and costs nothing.
  */
 export function logForDebugging(cache: Memcache): void {
   if (!debug.enabled) return

@@ -1,20 +1,22 @@
 import type { CacheStats } from '../engine/engine.ts'
 
-/** A metric of a cache, as every exporter has it. */
+/** A metric of a cache, the same in every exporter. */
 export interface KitMetric {
-  /** Without the prefix `memcache_ts_`. A counter's ends with `_total` (Prometheus naming conventions). */
+  /**
+   * The name without the prefix `memcache_ts_`. A counter's name ends with `_total` (Prometheus naming conventions).
+   */
   readonly name: string
   readonly type: 'counter' | 'gauge'
   readonly help: string
   readonly read: (stats: CacheStats) => number
 }
 
-/** What the name of every metric of the kit begins with. */
+/** The prefix of the kit's metric names. */
 export const KIT_METRIC_PREFIX = 'memcache_ts_'
 
 const MS_PER_SECOND = 1000
 
-/** The metrics of a cache, made of `cache.stats()`; one table for Prometheus, OpenTelemetry and the dashboard. */
+/** The metrics of a cache, computed from `cache.stats()`; one table for Prometheus, OpenTelemetry and the dashboard. */
 export const KIT_METRICS: readonly KitMetric[] = [
   counter('hits_total', 'Values found, in memory or in memcached.', ({ hits }) => hits),
   counter('memory_hits_total', 'Values found in memory (l1).', ({ memoryHits }) => memoryHits),

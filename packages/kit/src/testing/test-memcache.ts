@@ -6,31 +6,35 @@ import type { MemcacheOptions } from '../memcache-options.ts'
 import { requireOptions } from '../option-types.ts'
 import { TestServer } from './test-server.ts'
 
-/** Options of `testMemcache`: those of `memcache`, but for the server and the clock. */
+/** Options of `testMemcache`: those of `memcache`, except the servers and the clock. */
 export interface TestMemcacheOptions extends Omit<MemcacheOptions, 'servers' | 'clock'> {
-  /** Make it the cache of this process, until it is closed: that of `@Cached`, `defineCache` and the adapters. Default false. */
+  /**
+   * Whether to use it as the cache of this process until it is closed: for `@Cached`, `defineCache` and the adapters.
+   * Default false.
+   */
   asDefault?: boolean | undefined
 }
 
-/** A cache of a test's own. */
+/** The cache of one test. */
 export interface TestMemcache extends AsyncDisposable {
   readonly cache: Memcache
-  /** The time of the cache and its server, which stands still until it is told to go on. */
+  /** The clock of the cache and its server; it stands still until it is advanced. */
   readonly clock: FakeClock
-  /** The server, with faults to order. */
+  /** The server; its methods simulate faults. */
   readonly server: TestServer
-  /** Closes the cache and the server; `await using` does it by itself. */
+  /** Closes the cache and the server; `await using` calls it. */
   close(): Promise<void>
 }
 
 const TIMEOUT_MS = 250
 
 /**
- * Opens a cache for a test: a memcached of its own in this process, no port, a clock that stands still, no jitter, and a silent logger.
- * @throws MemcacheOptionError for options that cannot be.
+ * Opens a cache for a test, with its own memcached in this process, no port, a clock that stands still, no jitter, and
+ * a silent logger.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  * @example
- * await using test = await testMemcache({ asDefault: true })
- * test.clock.advanceSeconds(61)
+ *   await using test = await testMemcache({ asDefault: true })
+ *   test.clock.advanceSeconds(61)
  */
 export async function testMemcache(options: TestMemcacheOptions = {}): Promise<TestMemcache> {
   requireOptions('testMemcache', options)

@@ -4,13 +4,13 @@ import type { ServerStream } from 'memcache-ts-client'
 import type { Clock } from 'memcache-ts-protocol'
 import { MemcachedServer } from 'memcache-ts-server'
 
-/** A connection to the server of a test, of which the server's side can be held up. */
+/** A connection to the server of a test, whose server side can be paused. */
 interface Link {
   readonly end: () => void
   readonly flow: () => void
 }
 
-/** A memcached of a test's own, in its process, with faults to order. */
+/** The memcached of one test, in its process; its methods simulate faults. */
 export class TestServer {
   readonly #clock: Clock
   readonly #links = new Set<Link>()
@@ -23,40 +23,40 @@ export class TestServer {
     this.#server = new MemcachedServer({ clock })
   }
 
-  /** The server itself: its statistics, for instance. It is another one after `stop` and `start`. */
+  /** The server itself, for example for its statistics. `start` creates a new one after `stop`. */
   get memcached(): MemcachedServer {
     return this.#server
   }
 
-  /** How caches reach it, for `memcache({ servers })`: a second one is what another process would be. */
+  /** The connection for `memcache({ servers })`. A second cache on it behaves like one in another process. */
   readonly servers: readonly ServerStream[] = [{ name: 'test', connect: () => this.#connect() }]
 
-  /** It hangs: connections stay, what is asked is not answered until `resume`. */
+  /** Makes the server hang: connections stay open, and requests get no response until `resume`. */
   async pause(): Promise<void> {
     this.#isPaused = true
   }
 
-  /** It goes on, with what was asked meanwhile. */
+  /** Lets the server answer again, beginning with the requests made meanwhile. */
   async resume(): Promise<void> {
     this.#isPaused = false
     for (const link of this.#links) link.flow()
   }
 
-  /** It is gone: connections end, new ones are refused, and what it had is forgotten. */
+  /** Stops the server: connections end, new ones are refused, and its data is lost. */
   async stop(): Promise<void> {
     this.#isStopped = true
     this.disconnect()
     await this.#server.close()
   }
 
-  /** It is there again, empty. */
+  /** Starts the server again after `stop`, without data. */
   async start(): Promise<void> {
     if (!this.#isStopped) return
     this.#server = new MemcachedServer({ clock: this.#clock })
     this.#isStopped = false
   }
 
-  /** All connections are cut; new ones are taken, and nothing is forgotten. */
+  /** Cuts all connections; new ones are accepted, and no data is lost. */
   disconnect(): void {
     for (const link of this.#links) link.end()
     this.#links.clear()
@@ -83,7 +83,7 @@ export class TestServer {
     const link: Link = {
       flow,
       end: () => {
-        // A stream in memory tells its other end of an end, but not of being destroyed.
+        // A stream in memory forwards an end to its other side, but not a destroy.
         far.end()
         near.destroy()
         client.destroy(new Error('read ECONNRESET: the test cut the connection'))

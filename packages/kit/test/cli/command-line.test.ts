@@ -86,7 +86,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     expect(await run('stats', '--form', 'reset')).toMatchObject({ status: 2 })
   })
 
-  it('flushes with --yes, and elsewhere only after a question', async () => {
+  it('flushes with --yes, and elsewhere only after a confirmation', async () => {
     await client.set('k', 'v')
     expect(await run('flush')).toMatchObject({ status: 2, output: '' })
     expect(await client.get('k')).toBe('v')
@@ -114,7 +114,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
       expect(report.json).toEqual([{ stored: 1, skipped: 1, failed: 4 }])
       expect(report.errors).toMatch(/line 4: not JSON/)
       expect(report.errors).toMatch(/line 5: a key must not contain a space/)
-      expect(report.errors).toMatch(/line 6: 'kee' is no field/)
+      expect(report.errors).toMatch(/line 6: 'kee' is not a known field/)
       expect(await client.get('w:1')).toBe('older')
       expect(await client.get('w:2')).toEqual({ x: [1] })
       const item = await client.meta.get('w:2')

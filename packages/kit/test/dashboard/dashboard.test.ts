@@ -183,7 +183,7 @@ describe('startDashboard', () => {
     [{ token: 'short' }, 'at least 8 characters'],
     [{ cache: 1 }, 'caches'],
     [{ caches: {} }, 'caches is empty'],
-    [{ caches: { main: {} } }, 'main is no cache'],
+    [{ caches: { main: {} } }, 'main is not a cache'],
     [{ servers: 'a:b:c' }, 'cannot be read: write host'],
   ])('refuses %j', async (options, message) => {
     await expect(startDashboard(options as object)).rejects.toThrow(message)

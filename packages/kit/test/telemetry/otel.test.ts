@@ -129,9 +129,9 @@ describe('the instrumentation for OpenTelemetry', () => {
     end()
   })
 
-  it('refuses what is no cache', () => {
+  it('refuses values that are not a cache', () => {
     expect(() => instrumentMemcache({} as never)).toThrow(/needs a cache/)
-    expect(() => instrumentMemcache({ a: {} } as never)).toThrow(/a is no cache/)
+    expect(() => instrumentMemcache({ a: {} } as never)).toThrow(/a is not a cache/)
     expect(() => instrumentMemcache({ a: {} } as never, { tracer: 1 } as never)).toThrow(/tracer/)
   })
 

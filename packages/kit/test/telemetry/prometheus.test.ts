@@ -62,9 +62,9 @@ describe('the collector for prom-client', () => {
     expect(await register.metrics()).toContain('cache="default"')
   })
 
-  it('refuses what is no cache', () => {
+  it('refuses values that are not a cache', () => {
     expect(() => collectMemcache({} as never)).toThrow(/needs a cache/)
-    expect(() => collectMemcache({ a: {} } as never)).toThrow(/a is no cache/)
+    expect(() => collectMemcache({ a: {} } as never)).toThrow(/a is not a cache/)
     expect(() => collectMemcache({ a: {} } as never, { registry: 1 } as never)).toThrow(/registry/)
   })
 })

@@ -3,13 +3,16 @@ import type { CacheConfigOptions as KitOptions, ClassDecoratorOf } from 'memcach
 import { INJECTED_CACHE, injectConfigured } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 
-/** The kit's, but `cache` may be the name of `MemcacheModule.forRoot({ name })`, and is by default the application's. */
+/**
+ * The kit's options, but `cache` may also be the name of `MemcacheModule.forRoot({ name })`. Default: the application's
+ * cache.
+ */
 export type CacheConfigOptions = KitOptions<CacheChoice>
 
 /**
- * Says where the cached results of a class's methods lie: a name in place of the class's own, a version, a cache.
- * Subclasses have it too, unless they have their own.
- * @throws MemcacheOptionError for an option that there is not.
+ * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache.
+ * Subclasses without their own `@CacheConfig` inherit it.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   const configure = configureClass(config)

@@ -3,13 +3,16 @@ import type { CacheEvictOptions as KitOptions, MethodDecoratorOf } from 'memcach
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 
-/** The kit's, but `cache` may be the name of `MemcacheModule.forRoot({ name })`, and is by default the application's. */
+/**
+ * The kit's options, but `cache` may also be the name of `MemcacheModule.forRoot({ name })`. Default: the application's
+ * cache.
+ */
 export type CacheEvictOptions<Args extends readonly unknown[]> = KitOptions<Args, CacheChoice>
 
 /**
- * Makes cached results invalid when an async method of a provider is called: one key, all of some tags, or all of the
- * class.
- * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ * Invalidates cached results when an async method of a provider is called: one key, all values with some tags, or all
+ * of the class.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(
   options: CacheEvictOptions<Args>,

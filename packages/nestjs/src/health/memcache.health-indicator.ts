@@ -4,30 +4,33 @@ import { checkOptions, requireOptions, requireType } from 'memcache-ts/adapter'
 
 /** Options of `MemcacheHealthIndicator.check`. */
 export interface MemcacheHealthOptions {
-  /** An application that goes on without its cache is degraded, not down, when no server answers. Default false. */
+  /**
+   * Whether the application can do without its cache, so that it is degraded, not down, if no server answers. Default
+   * false.
+   */
   optional?: boolean | undefined
-  /** How long a server may take to answer, in milliseconds. Default: the cache's `timeoutMs`. */
+  /** The time limit for a server's response, in milliseconds. Default: the cache's `timeoutMs`. */
   timeoutMs?: number | undefined
 }
 
-/** What terminus is told of a cache, under the key that it was asked by. */
+/** The result for terminus, under the key of the check. */
 export type MemcacheHealthResult<Key extends string = string> = Record<
   Key,
   {
-    /** With terminus 12 also `degraded`, which the types of terminus 11 would not take. */
+    /** The status; with terminus 12 also `degraded`, which the types of terminus 11 do not allow. */
     status: 'up' | 'down'
-    /** Whether some servers do not answer, for terminus 11, which knows up and down alone. */
+    /** Whether some servers do not answer, for terminus 11, which has no status `degraded`. */
     degraded?: true
-    /** Each server, and whether it answers. */
+    /** The status of each server. */
     servers: Record<string, 'up' | 'down'>
-    /** Why those that do not answer do not. */
+    /** The errors of the servers that do not answer. */
     message?: string
   }
 >
 
 /**
- * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` when all of them answer, `degraded` when some
- * do or missed invalidations still wait, `down` when none does. In terminus 11, which has no `degraded`, that is `up` with `degraded: true`.
+ * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` if all of them answer; `degraded` if some do
+ * not, or invalidations are pending; `down` if none answers. In terminus 11, `degraded` is `up` with `degraded: true`.
  * @example
  * this.health.check([() => this.memcache.check('memcache')])
  */
@@ -40,8 +43,8 @@ export class MemcacheHealthIndicator {
   }
 
   /**
-   * Asks each server whether it is there. Never rejects for one that is not.
-   * @throws MemcacheOptionError for an option that there is not, or without @nestjs/terminus.
+   * Pings each server. It does not reject if a server does not answer.
+   * @throws MemcacheOptionError if an option is unknown or invalid, or @nestjs/terminus is not installed.
    */
   async check<const Key extends string>(
     key: Key,
@@ -57,7 +60,8 @@ export class MemcacheHealthIndicator {
     const servers = Object.fromEntries(
       [...failures].map(([server, failure]) => [server, failure === undefined ? 'up' : 'down'] as const),
     )
-    // The servers were asked just now; of the cache's own health counts what they cannot know, such as invalidations that wait.
+    // The servers were pinged just now. The cache's own health adds what a ping cannot show, such as pending
+    // invalidations.
     if (away.length === 0 && this.#cache.health === 'up') return session.up({ servers }) as MemcacheHealthResult<Key>
     const reasons = [...new Set(away.map(({ message }) => message))]
     const data = { servers, message: reasons.length > 0 ? reasons.join('; ') : RECOVERING }
@@ -68,17 +72,17 @@ export class MemcacheHealthIndicator {
   }
 }
 
-/** Why a cache is degraded though all its servers answer. */
+/** The message of a degraded cache whose servers all answer. */
 const RECOVERING = 'all servers answer again; invalidations that were missed are still being made up for'
 
-/** What terminus makes results by; `degraded` came with version 12. */
+/** The part of terminus that creates results; `degraded` exists since version 12. */
 interface TerminusSession {
   up(data: object): object
   down(data: object): object
   degraded?(data: object): object
 }
 
-/** Loaded at its first use: who has no health checks needs no terminus. */
+/** Loads terminus at the first use, so that applications without health checks do not need it. */
 async function terminusSession(key: string): Promise<TerminusSession> {
   try {
     const { HealthIndicatorService } = await import('@nestjs/terminus')

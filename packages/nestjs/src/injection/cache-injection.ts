@@ -4,29 +4,29 @@ import { Memcache } from 'memcache-ts'
 import { getMemcacheToken } from '../memcache-token.ts'
 
 /**
- * How classes get their cache from Nest without a line of their own: by properties that are declared on the prototype
- * and that Nest fills behind the constructor, in every scope, and in subclasses. They are setters, so that nothing of
- * it is seen on the object itself.
+ * How classes get their cache from Nest without code of their own: by properties on the prototype, which Nest sets
+ * after the constructor, in every scope and in subclasses. They are setters, so that the object itself gets no
+ * property.
  *
- * A cache is injected as optional, and behind it something that every Nest application has. An object that is given
- * that, but no cache, was made by Nest in an application without the module. One that is given neither was made by
- * `new`.
+ * A cache is injected as optional, followed by a provider that every Nest application has. An object that gets the
+ * provider but no cache was created by Nest in an application without the module. An object that gets neither was
+ * created with `new`.
  */
 interface Injection {
-  /** The names of the caches that the class has injected itself; `undefined` is the one without a name. */
+  /** The names of the caches that the class itself injects; `undefined` is the cache without a name. */
   readonly names: Set<string | undefined>
-  /** The property that Nest fills last. */
+  /** The property that Nest sets last. */
   last: symbol
 }
 
-/** Told when Nest has filled the properties of an object. @throws when a cache that it needs is not there. */
+/** Called when Nest has set the properties of an object. @throws if a cache that it needs is missing. */
 type Verify = (self: object, module: ModuleRef) => void
 
 const INJECTIONS = new WeakMap<object, Injection>()
-/** What was injected, by name; `undefined` is what a test gave in the place of a cache, and is none. */
+/** The injected caches by name; `undefined` if a test has replaced a cache by something else. */
 const INJECTED = new WeakMap<object, Map<string | undefined, Memcache | undefined>>()
 
-/** Has Nest give the cache of a name to every object of a class. */
+/** Makes Nest inject the cache of a name into every object of a class. */
 export function injectCache(prototype: object, name: string | undefined, verify: Verify): void {
   if (chain(prototype).some((injection) => injection.names.has(name))) return
   const cache = Symbol(`memcache-ts-nestjs ${name ?? 'default'}`)
@@ -41,7 +41,7 @@ export function injectCache(prototype: object, name: string | undefined, verify:
   })
   Optional()(prototype, cache)
   Inject(getMemcacheToken(name))(prototype, cache)
-  // Every module has one of its own, so that it is found at once.
+  // Every module provides its own ModuleRef, so Nest finds it immediately.
   Inject(ModuleRef)(prototype, last)
   const own = INJECTIONS.get(prototype)
   if (own === undefined) INJECTIONS.set(prototype, { names: new Set([name]), last })
@@ -51,34 +51,34 @@ export function injectCache(prototype: object, name: string | undefined, verify:
   }
 }
 
-/** Whether an object was made by Nest, or was given a cache at the start of the application. */
+/** Returns whether an object was created by Nest, or got a cache when the application started. */
 export function isMadeByNest(self: object): boolean {
   return INJECTED.has(self)
 }
 
-/** Whether Nest had something to give for the cache of a name. */
+/** Returns whether Nest injected something for the cache of a name. */
 export function isInjected(self: object, name: string | undefined): boolean {
   return INJECTED.get(self)?.has(name) === true
 }
 
-/** The cache of a name that Nest has given to an object; `undefined`: it was made by `new`. */
+/** Returns the cache of a name that an object got; `undefined` if it was created with `new`. */
 export function injectedCache(self: object, name: string | undefined): Memcache | undefined {
   return INJECTED.get(self)?.get(name)
 }
 
-/** Gives an object a cache. */
+/** Assigns a cache to an object. */
 export function giveCache(self: object, name: string | undefined, cache: Memcache | undefined): void {
   const caches = INJECTED.get(self)
   if (caches === undefined) INJECTED.set(self, new Map([[name, cache]]))
   else caches.set(name, cache)
 }
 
-/** Takes from an object what `giveCache` gave. */
+/** Removes all caches from an object. */
 export function takeCaches(self: object): void {
   INJECTED.delete(self)
 }
 
-/** What an object's classes inject, its own class first. */
+/** Returns the injections of an object's classes, its own class first. */
 function chain(from: object): Injection[] {
   const found: Injection[] = []
   for (let at: object | null = from; at !== null; at = Object.getPrototypeOf(at) as object | null) {

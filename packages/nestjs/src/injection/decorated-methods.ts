@@ -5,16 +5,19 @@ import type { CacheChoice } from './injected-source.ts'
 export interface DecoratedMethod {
   readonly name: string | symbol
   readonly kind: DecoratorKind
-  /** The cache that the decorator says; `undefined`: that of the class, else the application's. */
+  /** The decorator's `cache` option; `undefined` means that of the class, or the application's. */
   readonly choice: CacheChoice | undefined
 }
 
 const METHODS = new WeakMap<object, DecoratedMethod[]>()
 
-/** Which copy of this package has decorated a class, where it is installed several times: that copy's registry. */
+/**
+ * The property that holds the registry of the package copy that decorated a class, since the package may be installed
+ * several times.
+ */
 const COPY = Symbol.for('memcache-ts-nestjs.decorated')
 
-/** Remembers a decorator on a method. */
+/** Registers a decorated method. */
 export function addDecoratedMethod(prototype: object, method: DecoratedMethod): void {
   const methods = METHODS.get(prototype)
   if (methods === undefined) {
@@ -25,13 +28,13 @@ export function addDecoratedMethod(prototype: object, method: DecoratedMethod): 
   }
 }
 
-/** Whether the class of an object was decorated by another copy of this package. */
+/** Returns whether the class of an object was decorated by another copy of this package. */
 export function isDecoratedElsewhere(target: object): boolean {
   const copy = (target as { [COPY]?: unknown })[COPY]
   return copy instanceof WeakMap && copy !== METHODS
 }
 
-/** The decorated methods of an object or a prototype, with those that it inherits and does not override. */
+/** Returns the decorated methods of an object or a prototype, including inherited ones that are not overridden. */
 export function decoratedMethodsOf(target: object): DecoratedMethod[] {
   const found: DecoratedMethod[] = []
   const nearer: object[] = []

@@ -1,5 +1,5 @@
 import type { ModuleRef } from '@nestjs/core'
-import { configOf } from 'memcache-ts/adapter'
+import { classOf, configOf } from 'memcache-ts/adapter'
 import type { Memcache } from 'memcache-ts'
 import type { CacheSource } from 'memcache-ts/adapter'
 import { warnOfOutsider } from '../startup/running-applications.ts'
@@ -7,10 +7,10 @@ import { injectCache, injectedCache, isInjected, isMadeByNest } from './cache-in
 import { addDecoratedMethod, decoratedMethodsOf } from './decorated-methods.ts'
 import { withoutCache } from './missing-cache.ts'
 
-/** A cache: by the name of `MemcacheModule.forRoot({ name })`, or itself. */
+/** A cache, or the name of `MemcacheModule.forRoot({ name })`. */
 export type CacheChoice = string | Memcache
 
-/** The caches that Nest has injected: the application's, and on what was made by `new` none. */
+/** The source of the caches that Nest has injected; an object that was created with `new` has none. */
 export const INJECTED_CACHE: CacheSource<CacheChoice> = {
   hasNames: true,
   cacheFor(self, choice) {
@@ -25,21 +25,23 @@ export const INJECTED_CACHE: CacheSource<CacheChoice> = {
   },
 }
 
-/** Has the cache injected that `@CacheConfig` says. */
+/** Makes Nest inject the cache of `@CacheConfig`. */
 export function injectConfigured(prototype: object, choice: CacheChoice | undefined): void {
   if (typeof choice === 'string') injectCache(prototype, choice, verify)
 }
 
-/** The cache that a method's decorators say: its own, else that of its class; `undefined` is the application's. */
+/**
+ * Returns the `cache` option for a method: its own, or that of its class; `undefined` means the application's cache.
+ */
 export function choiceOf(constructor: Function, own: CacheChoice | undefined): CacheChoice | undefined {
   return own ?? (configOf(constructor)?.cache as CacheChoice | undefined)
 }
 
-/** @throws MemcacheOptionError when Nest had no cache for a method of an object. */
+/** @throws MemcacheOptionError if Nest has no cache for a method of an object. */
 function verify(self: object, module: ModuleRef): void {
   for (const { name, choice: own } of decoratedMethodsOf(self)) {
-    const choice = choiceOf(self.constructor, own)
+    const choice = choiceOf(classOf(self), own)
     if (typeof choice === 'object' || isInjected(self, choice)) continue
-    withoutCache(`${self.constructor.name}.${String(name)}`, choice, module)
+    withoutCache(`${classOf(self).name}.${String(name)}`, choice, module)
   }
 }

@@ -4,63 +4,65 @@ import type { ModuleRef } from '@nestjs/core'
 import { MemcacheOptionError } from 'memcache-ts'
 import { MODULE_NAME } from '../module-tokens.ts'
 
-/** What of `MemcacheModule` an application has imported. */
+/** How an application has imported `MemcacheModule`. */
 interface Imported {
-  /** The names of the caches; `undefined` is the one without a name. */
+  /** The names of the caches; `undefined` is the cache without a name. */
   readonly names: readonly (string | undefined)[]
-  /** A module of another copy of this package. */
+  /** Whether it has imported a module of another copy of this package. */
   readonly hasOtherCopy: boolean
-  /** Whether the class itself is imported, without `forRoot`. */
+  /** Whether it has imported the class itself, without `forRoot`. */
   readonly isBare: boolean
 }
 
 type Module = ModulesContainer extends Map<string, infer Found> ? Found : never
 
-/** Applications whose tests were told that they have no cache. */
+/** The applications under test for which the missing cache was logged. */
 const TOLD = new WeakSet<ModulesContainer>()
 
 /**
- * Nest had no cache for something that it has made. In a test's module that imports no `MemcacheModule` at all, as Nest
- * generates them, methods are then just called, as on an object made by `new`.
- * @throws MemcacheOptionError everywhere else.
+ * Handles a missing cache of an object that Nest has created. In a test's module without any `MemcacheModule`, as
+ * Nest's generators write it, methods are called without a cache, as on an object that was created with `new`.
+ * @throws MemcacheOptionError in all other cases.
  */
-export function withoutCache(who: string, name: string | undefined, module: ModuleRef): void {
+export function withoutCache(method: string, name: string | undefined, module: ModuleRef): void {
   const modules = module.get(ModulesContainer, { strict: false })
   const { names, hasOtherCopy, isBare } = importedBy(modules)
-  if (names.length > 0 || hasOtherCopy || isBare || !isTest(modules)) throw missingCache(who, name, modules)
+  if (names.length > 0 || hasOtherCopy || isBare || !isTest(modules)) throw missingCache(method, name, modules)
   if (TOLD.has(modules)) return
   TOLD.add(modules)
   new Logger('Memcache').warn(
-    `${who} is called without a cache in this test, which imports no MemcacheModule: imports: [MemcacheModule.forRoot()] gives it one`,
+    `${method} is called without a cache in this test, which imports no MemcacheModule: add imports: [MemcacheModule.forRoot()] for a cache`,
   )
 }
 
-/** What to write where a cache is needed that the application does not have. */
-export function missingCache(who: string, name: string | undefined, modules: ModulesContainer): MemcacheOptionError {
+/** Returns the error for a missing cache, with the line to write. */
+export function missingCache(owner: string, name: string | undefined, modules: ModulesContainer): MemcacheOptionError {
   const { names, hasOtherCopy, isBare } = importedBy(modules)
   const options = name === undefined ? '' : `{ name: '${name}' }`
-  const lacks = `${who} needs a cache, and there is none${name === undefined ? '' : ` named '${name}'`}`
+  const problem = `${owner} needs a cache, and there is none${name === undefined ? '' : ` named '${name}'`}`
   const write = `write imports: [MemcacheModule.forRoot(${options})] in the application's root module`
   if (names.includes(name)) {
     return new MemcacheOptionError(
-      `${who} needs a cache, and its module does not see the one of MemcacheModule.forRoot(${options}): leave out isGlobal: false, or import that module there`,
+      `${owner} needs a cache, and its module does not see the one of MemcacheModule.forRoot(${options}): remove isGlobal: false, or import that module there`,
     )
   }
   if (hasOtherCopy) {
     return new MemcacheOptionError(
-      `${lacks} that it knows: the application's MemcacheModule is of another copy of memcache-ts-nestjs or memcache-ts; install one version of each (npm ls memcache-ts memcache-ts-nestjs)`,
+      `${problem} that it can use: the application's MemcacheModule comes from another copy of memcache-ts-nestjs or memcache-ts; install one version of each (npm ls memcache-ts memcache-ts-nestjs)`,
     )
   }
   if (isBare) {
     return new MemcacheOptionError(
-      `${lacks}: MemcacheModule is imported as it is: write MemcacheModule.forRoot(${options})`,
+      `${problem}: MemcacheModule is imported without forRoot: write MemcacheModule.forRoot(${options})`,
     )
   }
-  return new MemcacheOptionError(names.length === 0 ? `${lacks}: ${write}` : `${lacks}, but ${listOf(names)}: ${write}`)
+  return new MemcacheOptionError(
+    names.length === 0 ? `${problem}: ${write}` : `${problem}, but ${listOf(names)}: ${write}`,
+  )
 }
 
 function importedBy(modules: ModulesContainer): Imported {
-  // One that extends ours may have another name.
+  // A module that extends ours may have another name.
   const own = [...modules.values()].filter(({ providers }) => providers.has(MODULE_NAME))
   const others = [...modules.values()].filter(
     (module) => module.metatype?.name === 'MemcacheModule' && !own.includes(module),
@@ -72,7 +74,7 @@ function importedBy(modules: ModulesContainer): Imported {
   }
 }
 
-/** Whether a module has what a `MemcacheModule.forRoot` has, by other symbols than ours. */
+/** Returns whether a module has the tokens of another copy's `MemcacheModule.forRoot`. */
 function hasTokens({ providers }: Module): boolean {
   return [...providers.keys()].some(
     (token) => typeof token === 'symbol' && token.description === MODULE_NAME.description,

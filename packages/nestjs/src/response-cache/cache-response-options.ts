@@ -1,12 +1,5 @@
-import {
-  checkOptions,
-  requireCacheChoice,
-  requireOptions,
-  requireTags,
-  requireType,
-  ttlToSeconds,
-} from 'memcache-ts/adapter'
-import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from 'memcache-ts/http'
+import { requireCacheChoice } from 'memcache-ts/adapter'
+import { toHandlerOptions } from 'memcache-ts/http'
 import type { Ttl } from 'memcache-ts'
 import type { ResponseCacheOptions } from 'memcache-ts/http'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
@@ -37,27 +30,12 @@ type TagsOfRequest = { of(request: CacheableRequest): readonly string[] }['of']
 type KeyOfRequest = { of(request: CacheableRequest): string }['of']
 type ConditionOfRequest = { of(request: CacheableRequest): boolean }['of']
 
-const OPTION_NAMES = [
-  ...RESPONSE_CACHE_OPTIONS,
-  'tags',
-  'key',
-  'condition',
-] as const satisfies readonly (keyof CacheResponseOptions)[]
-
 /**
  * A lifetime or options, as options.
- * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
-export function toCacheResponseOptions(options: Ttl | CacheResponseOptions): CacheResponseOptions {
-  if (typeof options === 'number' || typeof options === 'string') {
-    ttlToSeconds(options)
-    return { ttlSeconds: options }
-  }
-  requireOptions('@CacheResponse', options)
-  checkOptions('@CacheResponse', options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
-  const { key, condition, tags, cache } = options
-  requireType('@CacheResponse', 'function', { key, condition })
-  requireTags('@CacheResponse', tags)
-  requireCacheChoice('@CacheResponse', INJECTED_CACHE, cache)
+export function toCacheResponseOptions(given: Ttl | CacheResponseOptions): CacheResponseOptions {
+  const options = toHandlerOptions<CacheResponseOptions>('@CacheResponse', given)
+  requireCacheChoice('@CacheResponse', INJECTED_CACHE, options.cache)
   return options
 }

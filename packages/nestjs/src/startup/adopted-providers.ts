@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
+import { classOf } from 'memcache-ts/adapter'
 import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
 import { isDecoratedElsewhere } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
@@ -7,10 +8,10 @@ import { choiceOf } from '../injection/injected-source.ts'
 import { cachesOf, decoratedClassOf, methodsOfObject, nameOfToken, providersOf } from './providers.ts'
 
 /**
- * Gives the application's cache to the objects with decorated methods that Nest has not made itself: what factories return
- * and what is provided as a value. They have it from the start of the application on; before that, and where they cannot
- * have it, nothing of theirs is cached or evicted.
- * @returns the objects, to be forgotten when the application ends.
+ * Assigns the application's cache to objects with decorated methods that Nest has not created itself: the results of
+ * factories, and provided values. They use it from the start of the application on; before that, and if they cannot
+ * have it, their methods neither cache nor evict.
+ * @returns the objects, whose caches are removed when the application ends.
  */
 export function adoptProviders(modules: ModulesContainer): readonly object[] {
   const caches = cachesOf(modules)
@@ -20,22 +21,27 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
     if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
     if (isForeign(instance)) {
       new Logger('Memcache').warn(
-        `${instance.constructor.name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators are of another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
+        `${classOf(instance).name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators come from another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
       )
       continue
     }
     const methods = methodsOfObject(instance)
     const names = methods
-      .map(({ choice }) => choiceOf(instance.constructor, choice))
+      .map(({ choice }) => choiceOf(classOf(instance), choice))
       .filter((choice) => typeof choice !== 'object')
     if (names.every((name) => injectedCache(instance, name) === caches.get(name) && caches.has(name))) continue
     if (isMadeByNest(instance)) {
-      warn(instance, nameOfToken(token), methods, 'another application in this process has it, with its own cache')
+      warn(
+        instance,
+        nameOfToken(token),
+        methods,
+        'another application in this process already uses it with its own cache',
+      )
     } else if (!names.every((name) => caches.has(name))) {
-      warn(instance, nameOfToken(token), methods, 'there is no cache of the name that its decorators say')
-    } else if (several.has(instance.constructor) && methods.some(({ kind }) => kind === 'caches')) {
+      warn(instance, nameOfToken(token), methods, 'there is no cache of the name in its decorators')
+    } else if (several.has(classOf(instance)) && methods.some(({ kind }) => kind === 'caches')) {
       const why =
-        'there are several objects of the class, which may differ while their keys do not: give its @Cached methods a key with what differs'
+        'there are several objects of the class, which may differ while their keys do not: set a key for its @Cached methods that contains the difference'
       warn(instance, nameOfToken(token), methods, why)
     } else {
       for (const name of names) giveCache(instance, name, caches.get(name))
@@ -47,14 +53,14 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
 
 function isForeign(instance: object): boolean {
   try {
-    // A Proxy that answers everything is none of ours.
-    return isDecoratedElsewhere(instance) && typeof instance.constructor === 'function'
+    // A Proxy may have any property, so its constructor is checked too.
+    return isDecoratedElsewhere(instance) && typeof classOf(instance) === 'function'
   } catch {
     return false
   }
 }
 
-/** The classes of which an application has several objects. */
+/** Returns the classes of which an application has several objects. */
 function classesOfSeveral(modules: ModulesContainer): ReadonlySet<Function> {
   const objects = new Map<Function, Set<unknown>>()
   for (const provided of providersOf(modules)) {
@@ -71,9 +77,9 @@ export function forgetProviders(adopted: readonly object[]): void {
 
 function warn(instance: object, token: string, methods: readonly DecoratedMethod[], why: string): void {
   const evicting = methods.find(({ kind }) => kind === 'evicts' || kind === 'evictsTags')
-  const method = `${instance.constructor.name}.${String((evicting ?? methods[0]!).name)}`
+  const method = `${classOf(instance).name}.${String((evicting ?? methods[0]!).name)}`
   const what = evicting === undefined ? 'caches nothing' : 'evicts nothing, so that old values are served'
   new Logger('Memcache').warn(
-    `${method} ${what}: its object is provided as '${token}' by useFactory or useValue, and ${why}. Provide the class itself, so that Nest makes the object`,
+    `${method} ${what}: its object is provided as '${token}' by useFactory or useValue, and ${why}. Provide the class itself, so that Nest creates the object`,
   )
 }

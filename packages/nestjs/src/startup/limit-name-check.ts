@@ -2,7 +2,9 @@ import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { sharedCounterNames } from '../rate-limit/limit-names.ts'
 
-/** Says which classes of one name have `@RateLimit`s without one, and what their counters are named instead. */
+/**
+ * Warns about classes with the same name that have `@RateLimit`s without a name, and tells the names of their counters.
+ */
 export function checkLimitNames(modules: ModulesContainer): void {
   for (const [name, counters] of sharedCounterNames(modules)) {
     new Logger('RateLimit').warn(

@@ -8,9 +8,9 @@ import { choiceOf } from '../injection/injected-source.ts'
 import { cachesOf, decoratedClassOf, providersOf } from './providers.ts'
 
 /**
- * Claims the namespaces of all classes with decorated methods, and warns of methods that evict from a namespace in which
- * nothing is stored.
- * @throws MemcacheOptionError if two classes have the same name by themselves, or one has none.
+ * Claims the namespaces of all classes with decorated methods, and warns about methods that evict from a namespace in
+ * which nothing is stored.
+ * @throws MemcacheOptionError if two classes have the same name without `@CacheConfig`, or a class has no name.
  */
 export function checkNamespaces(modules: ModulesContainer): void {
   const caches = cachesOf(modules)
@@ -24,7 +24,7 @@ export function checkNamespaces(modules: ModulesContainer): void {
   }
 }
 
-/** The classes of an application that have decorated methods. */
+/** Returns the classes of an application that have decorated methods. */
 function decoratedClasses(modules: ModulesContainer): Map<Function, readonly DecoratedMethod[]> {
   const found = new Map<Function, readonly DecoratedMethod[]>()
   for (const provided of providersOf(modules)) {
@@ -43,7 +43,7 @@ function cacheOfChoice(
   return typeof choice === 'object' ? choice : caches.get(choice)
 }
 
-/** Whether a method of a class stores something, one that a subclass has overridden among them. */
+/** Returns whether a method of a class stores something, including methods that a subclass has overridden. */
 function storesSomething(constructor: Function): boolean {
   const parent = Object.getPrototypeOf(constructor) as Function | null
   const methods = decoratedMethodsOf(constructor.prototype as object)
@@ -56,7 +56,10 @@ function namespaceNameOf(constructor: Function): string {
   return JSON.stringify([name, version])
 }
 
-/** What is stored under a name that was written down may be stored elsewhere; the class's own name is that of the class. */
+/**
+ * Warns about methods that evict from an empty namespace. It ignores a name from `@CacheConfig`, since code outside the
+ * application may store under it.
+ */
 function warnOfEmptyNamespace(constructor: Function, methods: readonly DecoratedMethod[]): void {
   const evicting = methods.find(({ kind }) => kind === 'evicts')
   if (evicting === undefined || configOf(constructor)?.name !== undefined) return

@@ -1,6 +1,7 @@
 import type { InjectionToken } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
+import { classOf } from 'memcache-ts/adapter'
 import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
 import { getMemcacheToken } from '../memcache-token.ts'
@@ -9,19 +10,19 @@ import { MODULE_NAME } from '../module-tokens.ts'
 type NestModule = ModulesContainer extends Map<string, infer Found> ? Found : never
 type Wrapper = NestModule['providers'] extends Map<unknown, infer Found> ? Found : never
 
-/** Something that Nest provides, as the checks at the start see it. */
+/** A provider, as the checks at the start need it. */
 export interface Provided {
   readonly token: InjectionToken
   readonly module: NestModule
-  /** The class, where Nest makes the object; `undefined` for what a factory or a value provides. */
+  /** The class, if Nest creates the object; `undefined` if a factory or a value provides it. */
   readonly constructor: Function | undefined
-  /** The object, where there is one for the whole application. */
+  /** The object, if there is one for the whole application. */
   readonly instance: unknown
-  /** Whether there is one object for each request. */
+  /** Whether there is one object per request. */
   readonly isPerRequest: boolean
 }
 
-/** All providers, controllers, guards and interceptors of an application, without aliases. */
+/** Yields all providers, controllers, guards and interceptors of an application, without aliases. */
 export function* providersOf(modules: ModulesContainer): Generator<Provided, void> {
   for (const module of modules.values()) {
     for (const wrapper of [
@@ -34,7 +35,7 @@ export function* providersOf(modules: ModulesContainer): Generator<Provided, voi
   }
 }
 
-/** The caches of an application, by their names; `undefined` is the one without a name. */
+/** Returns the caches of an application by name; `undefined` is the cache without a name. */
 export function cachesOf(modules: ModulesContainer): Map<string | undefined, Memcache> {
   const caches = new Map<string | undefined, Memcache>()
   for (const { providers } of modules.values()) {
@@ -46,16 +47,16 @@ export function cachesOf(modules: ModulesContainer): Map<string | undefined, Mem
   return caches
 }
 
-/** The class of what is provided; `undefined` where it has no decorated methods, or cannot be looked at yet. */
+/** Returns the class of a provider; `undefined` if it has no decorated methods, or cannot be read yet. */
 export function decoratedClassOf({ constructor, instance }: Provided): Function | undefined {
   if (constructor !== undefined)
     return decoratedMethodsOf(constructor.prototype as object).length > 0 ? constructor : undefined
   return typeof instance === 'object' && instance !== null && methodsOfObject(instance).length > 0
-    ? instance.constructor
+    ? classOf(instance)
     : undefined
 }
 
-/** The decorated methods of an object that somebody else made; none where it is a Proxy that may not be asked yet. */
+/** Returns the decorated methods of a provided object; an empty list if it is a Proxy that cannot be read yet. */
 export function methodsOfObject(instance: object): DecoratedMethod[] {
   try {
     return decoratedMethodsOf(instance)
@@ -64,14 +65,14 @@ export function methodsOfObject(instance: object): DecoratedMethod[] {
   }
 }
 
-/** A provider's token, as a message shows it. */
+/** Returns a provider's token for a message. */
 export function nameOfToken(token: InjectionToken): string {
   return typeof token === 'function' ? token.name : String(token)
 }
 
 function describeProvider(wrapper: Wrapper, module: NestModule): Provided {
   const { token, metatype } = wrapper
-  // For a factory the metatype is the factory; for a value there is none.
+  // For a factory, the metatype is the factory; a value has none.
   const isClass = typeof metatype === 'function' && !wrapper.isNotMetatype
   const isOne = wrapper.isDependencyTreeStatic() && !wrapper.isTransient
   return {

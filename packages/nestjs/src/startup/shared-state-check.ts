@@ -6,8 +6,8 @@ import { nameOfToken, providersOf } from './providers.ts'
 import type { Provided } from './providers.ts'
 
 /**
- * Warns of classes of which there are several objects that may differ, while the keys of their methods do not: each would
- * be given the values of the others.
+ * Warns about classes with several objects that may differ while the keys of their methods do not: each would get the
+ * values of the others.
  */
 export function checkSharedState(modules: ModulesContainer): void {
   const byClass = new Map<Function, Provided[]>()
@@ -22,7 +22,7 @@ export function checkSharedState(modules: ModulesContainer): void {
   }
 }
 
-/** The name of a method whose key is its arguments alone. */
+/** Returns the name of a method whose key consists of its arguments only. */
 function methodOf(constructor: Function): string | undefined {
   const method = decoratedMethodsOf(constructor.prototype as object).find(({ kind }) => kind === 'caches')
   return method === undefined ? undefined : String(method.name)
@@ -38,7 +38,7 @@ function whyTheyDiffer(provided: readonly Provided[]): string | undefined {
   return differs ? 'is provided in several modules, by objects with different settings' : undefined
 }
 
-/** What can be seen of an object's own settings; the objects that it uses are taken for equal. */
+/** Returns an object's visible settings; the objects that it uses are considered equal. */
 function settingsOf(instance: unknown): Record<string, unknown> {
   const properties = typeof instance === 'object' && instance !== null ? Object.getOwnPropertyDescriptors(instance) : {}
   const entries = Object.entries<PropertyDescriptor>(properties)
@@ -54,6 +54,6 @@ function isData(value: unknown): boolean {
 function warn(constructor: Function, why: string): void {
   const method = methodOf(constructor)!
   new Logger('Memcache').warn(
-    `${constructor.name} ${why}, while the key of ${constructor.name}.${method} is its arguments alone: take what differs into the key, which gets the object behind the arguments: @Cached({ key: (id, self) => ['${method}', self.tenant, id] })`,
+    `${constructor.name} ${why}, while the key of ${constructor.name}.${method} consists of its arguments only: add the difference to the key, whose function gets the object after the arguments: @Cached({ key: (id, self) => ['${method}', self.tenant, id] })`,
   )
 }

@@ -8,7 +8,7 @@ import { checkNamespaces } from './namespace-check.ts'
 import { checkProcessCache } from './process-cache-check.ts'
 import { checkSharedState } from './shared-state-check.ts'
 
-/** Looks at all providers when an application starts, so that what would not be cached, or mixed up, is told then. */
+/** Checks all providers when an application starts, so that missing or mixed-up caches are reported then. */
 @Module({})
 export class StartupModule implements OnModuleInit, OnApplicationShutdown {
   readonly #modules: ModulesContainer
@@ -18,7 +18,7 @@ export class StartupModule implements OnModuleInit, OnApplicationShutdown {
     this.#modules = modules
   }
 
-  /** @throws MemcacheOptionError if two classes have one name, and so would be given each other's values. */
+  /** @throws MemcacheOptionError if two classes have the same name, so that each would get the other's values. */
   onModuleInit(): void {
     this.#adopted = adoptProviders(this.#modules)
     checkNamespaces(this.#modules)

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common'
 import { Memcache } from 'memcache-ts'
 import { BlockingHitCounter } from 'memcache-ts/rate-limit'
 
-/** What @nestjs/throttler is told of one request; times are in seconds. */
+/** The result of one request for @nestjs/throttler; times are in seconds. */
 export interface ThrottlerRecord {
   totalHits: number
   timeToExpire: number
@@ -11,9 +11,9 @@ export interface ThrottlerRecord {
 }
 
 /**
- * The storage of @nestjs/throttler 6 in memcached: exact for parallel requests in all processes, each in one round trip. As in
- * that library's own storage, a window starts at the first hit, a block ends when its denial said, and the hits begin at 1
- * again after it. When memcached is away it rejects.
+ * A storage for @nestjs/throttler 6 in memcached. It is exact for concurrent requests in all processes, and takes one
+ * round trip per request. As in that library's own storage, a window starts at the first hit, a block ends at the time
+ * that its denial announced, and hits start at 1 again after it. If memcached is away, it rejects.
  * @example
  * ThrottlerModule.forRootAsync({
  *   inject: [MemcacheThrottlerStorage],
@@ -31,7 +31,7 @@ export class MemcacheThrottlerStorage {
   /**
    * Counts a request.
    * @param ttl the window in milliseconds.
-   * @param blockDuration in milliseconds; 0 is until the window ends.
+   * @param blockDuration in milliseconds; 0 means until the window ends.
    */
   async increment(
     key: string,
@@ -44,7 +44,7 @@ export class MemcacheThrottlerStorage {
     if (!(windowMs >= 1)) return { totalHits: 1, timeToExpire: 0, isBlocked: false, timeToBlockExpire: 0 }
     const { hits, resetMs, blockedMs } = await this.#counter.increment([throttlerName, key], {
       windowMs,
-      // None at all, as 0, denies every hit.
+      // A limit of 0 denies every hit.
       limit: Math.max(0, Math.floor(limit)),
       blockMs: blockDuration > 0 ? Math.ceil(blockDuration) : 0,
     })

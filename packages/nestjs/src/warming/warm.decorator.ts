@@ -1,17 +1,17 @@
 import { MemcacheOptionError } from 'memcache-ts'
 
-/** The methods of a class that say what to warm, and which method they warm; `undefined`: they do it themselves. */
+/** The methods of a class with `@Warm`, and the method that each warms; `undefined` if it warms by itself. */
 const WARMINGS = new WeakMap<object, Map<string, string | undefined>>()
 
 // oxlint-disable-next-line typescript/no-explicit-any -- the parameters of a method, whatever they are
 type Warmable<Name extends string> = Record<Name, (...args: any[]) => Promise<unknown>>
 
 /**
- * Warms a `@Cached` method of the class when the application has started: with the argument lists that the decorated
- * method yields, in an array or as it goes on; an argument that is no list is one. Each value is loaded by one process
- * of a fleet. Errors are logged: they neither keep the application from starting nor end it.
- * @param name of the method to warm. Without one the decorated method warms what it likes, and may return `warm`'s
- * report for the log.
+ * Warms a `@Cached` method of the class when the application has started, with the argument lists that the decorated
+ * method returns in an array or yields; a value that is not an array is a single argument. Each value is loaded by one
+ * process of a fleet. Errors are logged: they neither prevent the application from starting nor end it.
+ * @param name the method to warm. Without a name, the decorated method warms by itself, and may return the report of
+ * `warm` for the log.
  * @example
  * @Warm('find') top() { return this.table.largestIds(1000) }
  */
@@ -30,7 +30,7 @@ export function Warm<const Name extends string = never>(
   }
 }
 
-/** What a class, and what it extends, wants to be warmed. */
+/** Returns the methods with `@Warm` of a class and its superclasses. */
 export function warmingsOf(prototype: object): Map<string, string | undefined> {
   const parent = Object.getPrototypeOf(prototype) as object | null
   return new Map([...(parent === null ? [] : warmingsOf(parent)), ...(WARMINGS.get(prototype) ?? [])])

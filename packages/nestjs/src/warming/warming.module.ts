@@ -3,26 +3,27 @@ import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/
 import { ModulesContainer } from '@nestjs/core'
 import { cacheOf, MemcacheOptionError } from 'memcache-ts'
 import type { WarmReport } from 'memcache-ts'
+import { classOf } from 'memcache-ts/adapter'
 import { providersOf } from '../startup/providers.ts'
 import { warmingsOf } from './warm.decorator.ts'
 
-/** How often the log says how far a long warming is. */
+/** How often the progress of a long run is logged, in milliseconds. */
 const PROGRESS_EVERY_MS = 5000
 
-/** A method that says what to warm. */
+/** A method with `@Warm`. */
 interface Warming {
   readonly instance: Record<string, (...args: never[]) => unknown>
   readonly source: string
   readonly warmed: string | undefined
 }
 
-/** Runs what `@Warm` says, beside the application, which does not wait for it. */
+/** Runs the methods with `@Warm` in the background; the application does not wait for them. */
 @Module({})
 export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #modules: ModulesContainer
   readonly #logger = new Logger('Warm')
   readonly #stop = new AbortController()
-  /** Rejects when the application ends: what never yields is not waited for. */
+  /** Rejects when the application ends, so that a method that never yields is not waited for. */
   readonly #stopped: Promise<never>
   #running: Promise<unknown> = Promise.resolve()
 
@@ -39,7 +40,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
     this.#running = Promise.all([...this.#warmings()].map((warming) => this.#run(warming)))
   }
 
-  /** Caches are closed after this: what was loaded stays, and is skipped at the next start. */
+  /** Caches are closed after this. Loaded values stay, and are skipped at the next start. */
   async beforeApplicationShutdown(): Promise<void> {
     this.#stop.abort()
     await this.#running
@@ -53,7 +54,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
       for (const [source, warmed] of prototype === undefined ? [] : warmingsOf(prototype)) {
         if (!isOne) {
           this.#logger.error(
-            `${constructor!.name}.${source}: @Warm needs a provider of which there is one: not request-scoped, not transient`,
+            `${constructor!.name}.${source}: @Warm needs a provider with a single instance: not request-scoped, not transient`,
           )
         } else if (!seen.has(instance)) {
           yield { instance: instance as Warming['instance'], source, warmed }
@@ -64,7 +65,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   async #run({ instance, source, warmed }: Warming): Promise<void> {
-    const who = `${instance.constructor.name}.${warmed ?? source}`
+    const who = `${classOf(instance).name}.${warmed ?? source}`
     const beganMs = performance.now()
     try {
       const given = await Promise.race([instance[source]!(), this.#stopped])
@@ -91,7 +92,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
     )
   }
 
-  /** What a method yielded, as lists of arguments, until the application ends. */
+  /** Yields the argument lists of a method, until the application ends. */
   async *#argumentLists(given: unknown, who: string): AsyncGenerator<readonly unknown[], void> {
     const iterator = iteratorOf(given)
     if (iterator === undefined) {
@@ -105,7 +106,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   }
 }
 
-/** The prototype of an object that somebody else made; `undefined` where it is a Proxy that may not be asked yet. */
+/** Returns the prototype of a provided object; `undefined` if it is a Proxy that cannot be read yet. */
 function prototypeOf(instance: unknown): object | undefined {
   try {
     return typeof instance === 'object' && instance !== null
@@ -119,7 +120,7 @@ function prototypeOf(instance: unknown): object | undefined {
 function describe(report: unknown): string {
   if (typeof report !== 'object' || report === null || !('loaded' in report)) return 'done'
   const { loaded, skipped, failed } = report as WarmReport
-  return `${loaded} loaded, ${skipped} there already, ${failed} failed`
+  return `${loaded} loaded, ${skipped} already stored, ${failed} failed`
 }
 
 function iteratorOf(given: unknown): Iterator<unknown> | AsyncIterator<unknown> | undefined {

@@ -1,4 +1,7 @@
-/** The commands of the binary protocol (protocol-binary, "Command Opcodes"). The quiet ones say nothing of success, or of a miss. */
+/**
+ * The commands of the binary protocol (protocol-binary, "Command Opcodes"). The quiet ones have no response to a
+ * success, or to a miss.
+ */
 export const Opcode = {
   get: 0x00,
   set: 0x01,
@@ -13,7 +16,7 @@ export const Opcode = {
   noop: 0x0a,
   version: 0x0b,
   getKey: 0x0c,
-  /** A `get` that answers only a hit, with its key. */
+  /** A `get` that responds only to a hit, with its key. */
   getKeyQuietly: 0x0d,
   append: 0x0e,
   prepend: 0x0f,
@@ -39,7 +42,7 @@ export const Opcode = {
   getAndTouchKeyQuietly: 0x24,
 } as const
 
-/** The answers' status (protocol-binary, "Response Status"). */
+/** The status of responses (protocol-binary, "Response Status"). */
 export const Status = {
   ok: 0x00,
   notFound: 0x01,

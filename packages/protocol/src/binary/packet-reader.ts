@@ -4,11 +4,11 @@ import { Uint64 } from '../uint64.ts'
 import { BINARY_HEADER_BYTES } from './request-formatter.ts'
 
 const RESPONSE_MAGIC = 0x81
-/** A key and extras stand before the value. */
+/** A body also has a key and extras before the value. */
 const MAX_BODY_BYTES = MAX_VALUE_BYTES + 0x1_00ff
 const NOTHING = Buffer.alloc(0)
 
-/** A response of the binary protocol, whole; refilled by each. `body` is only lent for the call. */
+/** A complete response of the binary protocol. The record is reused; `body` is valid only during the call. */
 export class BinaryPacket {
   opcode = 0
   status = 0
@@ -18,25 +18,25 @@ export class BinaryPacket {
   extrasLength = 0
   keyLength = 0
 
-  /** Where the value begins in `body`. */
+  /** The start of the value in `body`. */
   get valueStart(): number {
     return this.extrasLength + this.keyLength
   }
 
-  /** The value as text, such as an error's message. */
+  /** Returns the value as a string, such as an error message. */
   text(): string {
     return this.body.toString('utf8', this.valueStart)
   }
 
-  /** The key as text. */
+  /** Returns the key as a string. */
   key(): string {
     return this.body.toString('utf8', this.extrasLength, this.valueStart)
   }
 }
 
 /**
- * Cuts a stream of bytes into binary responses, however the network split it. A body's memory is allocated when its header has
- * come, for large ones in steps, and filled across pieces.
+ * Splits a stream of bytes into binary responses, however the network has divided it. A body's memory is allocated when
+ * its header has arrived, for large bodies in steps.
  */
 export class PacketReader {
   readonly #handle: (packet: BinaryPacket) => void
@@ -48,13 +48,13 @@ export class PacketReader {
   #receivedLength = 0
   #ended = false
 
-  /** @param broken is called when the bytes are no response; nothing is read after it. */
+  /** @param broken is called if the bytes are not a response; reading stops then. */
   constructor(handle: (packet: BinaryPacket) => void, broken: (reason: string) => void) {
     this.#handle = handle
     this.#broken = broken
   }
 
-  /** Takes received bytes; `buffer` may be used again afterwards. */
+  /** Parses received bytes; `buffer` may be reused afterwards. */
   push(buffer: Buffer, start: number, end: number): void {
     let at = start
     while (at < end && !this.#ended) {
@@ -75,13 +75,13 @@ export class PacketReader {
     }
   }
 
-  /** Reads no further. */
+  /** Stops reading permanently. */
   stop(): void {
     this.#ended = true
     this.#packet.body = NOTHING
   }
 
-  /** Whether the stream stands between two responses: nothing is half read. */
+  /** Whether the stream is between two responses, so that nothing is half read. */
   get atBoundary(): boolean {
     return this.#headerLength === 0
   }
@@ -102,7 +102,7 @@ export class PacketReader {
     packet.casUnique.set(header.readUInt32BE(16), header.readUInt32BE(20))
     if (header[0] !== RESPONSE_MAGIC || packet.valueStart > bodyLength || bodyLength > MAX_BODY_BYTES) {
       this.#ended = true
-      this.#broken('bytes that are no binary response')
+      this.#broken('the bytes are not a binary response')
       return
     }
     packet.body = NOTHING
@@ -115,7 +115,7 @@ export class PacketReader {
     if (this.#receivedLength < this.#bodyLength) return
     this.#headerLength = 0
     this.#handle(this.#packet)
-    // The last value is not kept until the next one comes.
+    // The value is released, and not kept until the next response.
     this.#packet.body = NOTHING
   }
 }

@@ -1,13 +1,10 @@
 import type { Uint64 } from '../uint64.ts'
 
-/** Bytes of every packet's header. */
+/** The length of every packet's header. */
 export const BINARY_HEADER_BYTES = 24
 const REQUEST_MAGIC = 0x80
 
-/**
- * Writes a request's header and leaves the rest to the caller; returns the position behind it (protocol-binary, "Request
- * header").
- */
+/** Writes a request's header without its body; returns the position after it (protocol-binary, "Request header"). */
 export function writeBinaryHeader(
   out: Buffer,
   at: number,

@@ -4,13 +4,16 @@ import { Uint64 } from '../uint64.ts'
 import { BINARY_HEADER_BYTES } from './request-formatter.ts'
 
 export const BINARY_REQUEST_MAGIC = 0x80
-/** A longer body is refused, as memcached does (its largest item). */
+/** Longer bodies are refused, as in memcached (its largest item). */
 const MAX_BINARY_BODY_BYTES = 1024 * 1024 * 1024
-/** The value that follows is for the handler; otherwise it is passed over. */
+/** The handler's result that asks for the value; otherwise the value is skipped. */
 export const VALUE = 1
 const EMPTY = Buffer.alloc(0)
 
-/** A request's header, and where its extras and its key are; refilled by each. `buffer` is only lent for the call. */
+/**
+ * A request's header, and the positions of its extras and its key. The record is reused; `buffer` is valid only during
+ * the call.
+ */
 export class BinaryRequest {
   opcode = 0
   opaque = 0
@@ -26,36 +29,36 @@ export class BinaryRequest {
     return this.bodyLength - this.extrasLength - this.keyLength
   }
 
-  /** Whether no request can have such lengths; then there are neither extras nor a key. */
+  /** Whether the lengths are invalid; then extras and key are not available. */
   get isMalformed(): boolean {
     return this.valueLength < 0 || this.keyLength > MAX_KEY_BYTES || this.bodyLength > MAX_BINARY_BODY_BYTES
   }
 }
 
-/** What a `BinaryRequestReader` hands its requests to. */
+/** Handles the requests of a `BinaryRequestReader`. */
 export interface BinaryRequestHandler {
   /**
-   * A request with its extras and its key. Returns `VALUE` to be given the value, `NONE`, or `STOP`: read no further until
-   * `resume()`.
+   * Handles a request with its extras and its key. Returns `VALUE` to get the value, `NONE`, or `STOP`: read no further
+   * until `resume()`.
    */
   request(request: BinaryRequest): number
-  /** A piece of the value, in order, at `offset` of it; `buffer` is only lent for the call. */
+  /** Handles a piece of the value, in order, at `offset` of it; `buffer` is valid only during the call. */
   data(buffer: Buffer, start: number, end: number, offset: number): void
-  /** The value has been read. Returns `NONE` or `STOP`. */
+  /** Called at the end of the value. Returns `NONE` or `STOP`. */
   dataEnd(): number
-  /** Bytes that are no binary request: nothing is read after them. */
+  /** Called if the bytes are not a binary request; reading stops then. */
   badMagic(): void
 }
 
 /**
- * Cuts a stream of bytes into binary requests, however the network split it (protocol-binary). Only what comes before a
- * whole key, and what stands behind a `STOP`, is copied.
+ * Splits a stream of bytes into binary requests, however the network has divided it (protocol-binary). Only bytes
+ * before a complete key, and bytes after a `STOP`, are copied.
  */
 export class BinaryRequestReader {
   readonly #handler: BinaryRequestHandler
   readonly #request = new BinaryRequest()
   #held: Buffer = EMPTY
-  /** Bytes of the value still to come, and how many it has. */
+  /** The remaining bytes of the value. */
   #left = 0
   #valueLength = 0
   #isWanted = false
@@ -79,7 +82,7 @@ export class BinaryRequestReader {
     return this.#left > 0
   }
 
-  /** Takes received bytes; `buffer` may be used again afterwards. */
+  /** Parses received bytes; `buffer` may be reused afterwards. */
   push(buffer: Buffer, start: number, end: number): void {
     if (this.#ended) return
     const isWhole = !this.#stopped && this.#held.length === 0
@@ -91,14 +94,14 @@ export class BinaryRequestReader {
     if (!this.#stopped) this.#runHeld()
   }
 
-  /** Goes on behind a `STOP`. */
+  /** Continues after a `STOP`. */
   resume(): void {
     if (!this.#stopped || this.#ended) return
     this.#stopped = false
     this.#runHeld()
   }
 
-  /** Stops for good. */
+  /** Stops permanently. */
   stop(): void {
     this.#ended = true
     this.#stopped = true
@@ -122,7 +125,7 @@ export class BinaryRequestReader {
     this.#held = isOwn ? buffer.subarray(at, end) : Buffer.from(buffer.subarray(at, end))
   }
 
-  /** Reads a header, extras and key; returns the position behind them, or `at` if they have not come whole. */
+  /** Parses a header, extras and key; returns the position after them, or `at` if they are incomplete. */
   #readHead(buffer: Buffer, at: number, end: number): number {
     if (buffer[at] !== BINARY_REQUEST_MAGIC) {
       this.#handler.badMagic()

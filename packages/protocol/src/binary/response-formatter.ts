@@ -3,17 +3,17 @@ import { BINARY_HEADER_BYTES } from './request-formatter.ts'
 
 const RESPONSE_MAGIC = 0x81
 
-/** What a response's header says besides its lengths. */
+/** The fields of a response's header besides its lengths. */
 export interface BinaryResponse {
   readonly opcode: number
   readonly status: number
-  /** The request's, as it came. */
+  /** The opaque of the request. */
   readonly opaque: number
-  /** `undefined` for none. */
+  /** The cas unique; `undefined` for none. */
   readonly cas: Uint64 | undefined
 }
 
-/** Writes a response's header; returns the position behind it (protocol-binary, "Response header"). */
+/** Writes a response's header; returns the position after it (protocol-binary, "Response header"). */
 export function writeBinaryResponseHeader(
   out: Buffer,
   at: number,

@@ -1,6 +1,6 @@
 /**
  * The flags of the meta commands as bits (protocol.txt, "Meta Commands"): small letters in one set, capitals in the
- * other, a letter's bit being its place in the alphabet.
+ * other. A letter's bit is its place in the alphabet.
  */
 export const Flag = {
   /** The key is base64. */
@@ -15,7 +15,7 @@ export const Flag = {
   returnKey: 1 << 11,
   /** Return the seconds since the last access. */
   returnLastAccess: 1 << 12,
-  /** Say nothing of the nominal outcome. */
+  /** Suppress the response to the normal outcome. */
   quiet: 1 << 17,
   /** Return the value's size. */
   returnSize: 1 << 19,
@@ -25,17 +25,17 @@ export const Flag = {
   noBump: 1 << 21,
   /** Return the value. */
   returnValue: 1 << 22,
-  /** Empty the item, keep it. */
+  /** Remove the value, but keep the item. */
   removeValue: 1 << 24,
 } as const
 
-/** The capitals: what carries an argument, and `I`. */
+/** The capital letters: flags with an argument, and `I`. */
 export const CapitalFlag = {
   /** C: compare the cas unique. */
   compareCas: 1 << 3,
   /** D: the delta. */
   delta: 1 << 4,
-  /** E: the cas unique to give. */
+  /** E: the new cas unique. */
   newCas: 1 << 5,
   /** F: the client flags. */
   clientFlags: 1 << 6,
@@ -45,18 +45,18 @@ export const CapitalFlag = {
   initial: 1 << 10,
   /** M: the mode. */
   mode: 1 << 13,
-  /** N: make the item on a miss. */
+  /** N: create the item on a miss. */
   vivify: 1 << 14,
   /** O: the opaque. */
   opaque: 1 << 15,
-  /** R: win the right to recache under this many seconds. */
+  /** R: win the right to recache if fewer seconds are left. */
   recache: 1 << 18,
   /** T: the lifetime. */
   exptime: 1 << 20,
 } as const
 
-/** All letters that memcached takes, as bits; P and L are for proxies and ignored. */
-export const KNOWN_FLAGS =
+/** All letters that memcached accepts, as bits; P and L are for proxies and ignored. */
+export const FLAG_LETTERS =
   Flag.base64 |
   Flag.returnCas |
   Flag.returnClientFlags |
@@ -70,7 +70,7 @@ export const KNOWN_FLAGS =
   Flag.returnValue |
   Flag.removeValue
 
-export const KNOWN_CAPITAL_FLAGS =
+export const CAPITAL_FLAG_LETTERS =
   CapitalFlag.compareCas |
   CapitalFlag.delta |
   CapitalFlag.newCas |

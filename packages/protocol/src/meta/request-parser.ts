@@ -6,7 +6,7 @@ import type { Request } from '../request.ts'
 import { nextKey } from '../text/request-parser.ts'
 import { parseInt32, skipSpaces, tokenEnd } from '../tokens.ts'
 import { Uint64 } from '../uint64.ts'
-import { CapitalFlag, Flag, KNOWN_CAPITAL_FLAGS, KNOWN_FLAGS } from './flag.ts'
+import { CAPITAL_FLAG_LETTERS, CapitalFlag, Flag, FLAG_LETTERS } from './flag.ts'
 
 const LETTER_BITS = 31
 const IS_SMALL = 0x20
@@ -42,19 +42,19 @@ export function parseMetaSet(request: Request): void {
 function finishMeta(request: Request): void {
   const { command } = request
   let error: number = request.keyLength > MAX_KEY_BYTES ? RequestError.badFormat : parseFlags(request)
-  // ma tells no more than this of its flags; the others name the kind.
+  // ma reports only this error of its flags; the others name the kind.
   if (error !== RequestError.none && command === Command.metaArithmetic) error = RequestError.invalidOrDuplicateFlag
   if (error === RequestError.none && request.mode !== 0) error = checkMode(request)
   if (error === RequestError.none && isOpaqueTooLong(request)) error = RequestError.opaqueTooLong
   if (error !== RequestError.none && hasOddFlag(request)) {
-    // It is no meta command at all then: nothing is known of a data block either.
+    // Then it is not a meta command, and whether a data block follows is unknown.
     error = RequestError.badFormat
     request.valueLength = -1
   }
   request.error = error
 }
 
-/** me: `<key> [b <anything>]`. As memcached 1.6.45, which reads the key as base64 only with another word behind the b. */
+/** me: `<key> [b <anything>]`. Like memcached 1.6.45, it reads the key as base64 only if another word follows the b. */
 function parseMetaDebugFlags(request: Request): number {
   const { buffer, cursor, end } = request
   const at = skipSpaces(buffer, cursor, end)
@@ -64,8 +64,8 @@ function parseMetaDebugFlags(request: Request): number {
 }
 
 /**
- * Reads the flags into the record; returns what is wrong. A bad argument is told after the last flag was read, the last
- * one if there are several.
+ * Parses the flags into the record; returns the error. A bad argument is reported after all flags were read; of
+ * several, the last one.
  */
 function parseFlags(request: Request): number {
   if (request.command === Command.metaDebug)
@@ -84,14 +84,14 @@ function parseFlags(request: Request): number {
     const bit = 1 << (letter & LETTER_BITS)
     if ((letter & IS_SMALL) === 0) {
       if ((request.capitalFlags & bit) !== 0) return RequestError.duplicateFlag
-      if (letter < 65 || letter > 90 || (KNOWN_CAPITAL_FLAGS & bit) === 0) return RequestError.invalidFlag
+      if (letter < 65 || letter > 90 || (CAPITAL_FLAG_LETTERS & bit) === 0) return RequestError.invalidFlag
       request.capitalFlags |= bit
       const wrong = parseArgument(request, bit, at + 1, flagEnd)
-      // Bad client flags say no more than that the line is bad, which takes no other error's place.
+      // Bad client flags are only reported as a bad line, which does not replace another error.
       if (wrong !== RequestError.none && (error === RequestError.none || wrong !== RequestError.badFormat))
         error = wrong
     } else {
-      if (letter < 97 || letter > 122 || (KNOWN_FLAGS & bit) === 0) return RequestError.invalidFlag
+      if (letter < 97 || letter > 122 || (FLAG_LETTERS & bit) === 0) return RequestError.invalidFlag
       if ((request.flags & bit) !== 0) return RequestError.duplicateFlag
       request.flags |= bit
       if (bit === Flag.base64) error = decodeKey(request) || error
@@ -104,7 +104,7 @@ function parseFlags(request: Request): number {
   return error
 }
 
-/** Whether a flag begins with a byte with which none can. */
+/** Returns whether a flag begins with a byte that no flag can begin with. */
 function hasOddFlag({ buffer, cursor, end }: Request): boolean {
   for (let at = skipSpaces(buffer, cursor, end); at < end; at = skipSpaces(buffer, tokenEnd(buffer, at, end), end)) {
     const letter = buffer[at]!
@@ -113,18 +113,18 @@ function hasOddFlag({ buffer, cursor, end }: Request): boolean {
   return false
 }
 
-/** Told before a repeated flag is, as memcached does. */
+/** Returns whether there are too many flags; like memcached, this is reported before a repeated flag. */
 function hasTooManyFlags(request: Request, start: number): boolean {
   const { buffer, end } = request
-  const most = request.command === Command.metaSet ? MAX_META_TOKENS - 3 : MAX_META_TOKENS - 2
-  // A flag and its space are two bytes: nearly every line is too short to be looked at.
-  if (end - start < most * 2) return false
+  const maxFlags = request.command === Command.metaSet ? MAX_META_TOKENS - 3 : MAX_META_TOKENS - 2
+  // A flag and its space take two bytes, so nearly every line is too short to be checked.
+  if (end - start < maxFlags * 2) return false
   let count = 0
   for (let at = start; at < end; at = skipSpaces(buffer, tokenEnd(buffer, at, end), end)) count++
-  return count > most
+  return count > maxFlags
 }
 
-/** Reads the argument of a capital flag; returns what is wrong with it. */
+/** Parses the argument of a capital flag; returns its error. */
 function parseArgument(request: Request, bit: number, start: number, end: number): number {
   const { buffer } = request
   switch (bit) {
@@ -159,7 +159,7 @@ function parseArgument(request: Request, bit: number, start: number, end: number
     case CapitalFlag.delta:
       return request.delta.parse(buffer, start, end) ? RequestError.none : RequestError.badDelta
     case CapitalFlag.mode:
-      // The first letter alone, as in memcached; without one there is no mode.
+      // Only the first letter counts, as in memcached; without one, there is no mode.
       request.mode = start < end ? buffer[start]! : -1
       return RequestError.none
     default:
@@ -167,7 +167,7 @@ function parseArgument(request: Request, bit: number, start: number, end: number
   }
 }
 
-/** Told where nothing else is wrong. */
+/** Returns whether the opaque is too long; it is only reported if there is no other error. */
 function isOpaqueTooLong(request: Request): boolean {
   if ((request.capitalFlags & CapitalFlag.opaque) === 0) return false
   for (let index = 0; index < request.flagCount; index++) {
@@ -180,7 +180,7 @@ function isOpaqueTooLong(request: Request): boolean {
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 const NOT_BASE64 = /[^A-Za-z0-9+/=]/g
 
-/** Decodes a base64 key; the decoded bytes are the key from then on. */
+/** Decodes a base64 key, whose bytes are the key from then on; returns the error. */
 function decodeKey(request: Request): number {
   const sent = request.buffer.toString('latin1', request.keyStart, request.keyStart + request.keyLength)
   const text = BASE64.test(sent) ? sent : tidyBase64(sent)
@@ -193,7 +193,10 @@ function decodeKey(request: Request): number {
   return RequestError.none
 }
 
-/** What memcached's decoder makes of a text that is not quite base64: it skips other bytes, and ends behind the first padding. */
+/**
+ * Returns text that is not exact base64 as memcached's decoder reads it: it skips other bytes, and ends after the first
+ * padding.
+ */
 function tidyBase64(sent: string): string | undefined {
   const text = sent.replaceAll(NOT_BASE64, '')
   if (text === '' || text.length % 4 !== 0) return undefined
@@ -202,7 +205,7 @@ function tidyBase64(sent: string): string | undefined {
   const last = text.slice(end - 4, end)
   const pads = last.split('=').length - 1
   if (pads > 2) return undefined
-  // A padding that does not stand last counts as a zero.
+  // Padding that is not at the end counts as zero.
   return text.slice(0, end - 4) + last.replaceAll('=', 'A').slice(0, 4 - pads) + '='.repeat(pads)
 }
 

@@ -18,14 +18,14 @@ export const MetaCode = {
   ME: 0x4d45,
 } as const
 
-/** Writes a result code; returns the position behind it. */
+/** Writes a result code; returns the position after it. */
 export function writeMetaCode(out: Buffer, at: number, code: number): number {
   out[at] = code >>> 8
   out[at + 1] = code & 0xff
   return at + 2
 }
 
-/** Writes ` <letter>-1`, a lifetime without end; returns the position behind it. */
+/** Writes ` <letter>-1`, the lifetime of an item that does not expire; returns the position after it. */
 export function writeMetaForever(out: Buffer, at: number, letter: number): number {
   out[at] = SPACE
   out[at + 1] = letter
@@ -34,7 +34,7 @@ export function writeMetaForever(out: Buffer, at: number, letter: number): numbe
   return at + 4
 }
 
-/** Writes ` ` and a flag as it was sent, as for the opaque; returns the position behind it. */
+/** Writes ` ` and a flag as it was sent, such as the opaque; returns the position after it. */
 export function writeMetaEcho(out: Buffer, at: number, source: Buffer, start: number, end: number): number {
   out[at] = SPACE
   let position = at + 1
@@ -42,7 +42,7 @@ export function writeMetaEcho(out: Buffer, at: number, source: Buffer, start: nu
   return position
 }
 
-/** Writes ` k<key>`, and ` b` behind it when the key is binary and so goes as base64; returns the position behind it. */
+/** Writes ` k<key>`, followed by ` b` if the key is binary and written as base64; returns the position after it. */
 export function writeMetaKey(
   out: Buffer,
   at: number,

@@ -2,23 +2,23 @@ import { parseInt32, parseUint53, skipSpaces, tokenEnd } from '../tokens.ts'
 import { Uint64 } from '../uint64.ts'
 import { MetaCode } from './response-formatter.ts'
 
-/** The answer to a meta command, read in place; refilled by each. */
+/** A reply to a meta command, parsed in place. The record is reused. */
 export class MetaReply {
   /** One of `MetaCode`. */
   code = 0
-  /** Bytes of the data block; -1 without one. */
+  /** The length of the data block; -1 without one. */
   valueLength = -1
   clientFlags = 0
   /** The value's size, from the flag s. */
   size = 0
-  /** Seconds left to live; -1 for ever. */
+  /** The remaining lifetime in seconds; -1 if it does not expire. */
   ttlSeconds = -1
   readonly casUnique = new Uint64()
   /** W: this caller has the right to recache. */
   won = false
   /** X: the item is stale. */
   stale = false
-  /** Z: somebody else has the right to recache. */
+  /** Z: another caller has the right to recache. */
   lost = false
   /** Whether the item was fetched before, from the flag h. */
   hitBefore = false
@@ -30,7 +30,7 @@ export class MetaReply {
 
 const CODES: ReadonlySet<number> = new Set(Object.values(MetaCode))
 
-/** Reads a meta reply's line; returns false for a line that is none. */
+/** Parses the line of a meta reply; returns false if it is not one. */
 export function parseMetaReply(into: MetaReply, buffer: Buffer, start: number, end: number): boolean {
   const code = (buffer[start]! << 8) | buffer[start + 1]!
   if (end - start < 2 || !CODES.has(code)) return false
@@ -54,7 +54,7 @@ export function parseMetaReply(into: MetaReply, buffer: Buffer, start: number, e
     if (!(into.valueLength >= 0)) return false
     at = lengthEnd
   }
-  // A code is a word of its own: HDX is none.
+  // A code is a whole word: HDX is not a code.
   if (at < end && buffer[at] !== 32) return false
   if (code === MetaCode.ME) return true
   while ((at = skipSpaces(buffer, at, end)) < end) {
@@ -86,7 +86,7 @@ function readFlag(into: MetaReply, buffer: Buffer, at: number, end: number): boo
       return into.size >= 0
     case 116: // t
       into.ttlSeconds = parseInt32(buffer, at + 1, end)
-      // An item that is about to go can show a lifetime below zero, as an unsigned number.
+      // An item that is about to expire can have a lifetime below zero, sent as an unsigned number.
       if (Number.isNaN(into.ttlSeconds)) into.ttlSeconds = 0
       return true
     case 104: // h
@@ -100,7 +100,7 @@ function readFlag(into: MetaReply, buffer: Buffer, at: number, end: number): boo
       into.opaqueEnd = end
       return true
     default:
-      // k, b and whatever a later server may add.
+      // k, b, and flags of later servers.
       return true
   }
 }

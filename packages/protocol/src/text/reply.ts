@@ -2,7 +2,7 @@ function line(text: string): Buffer {
   return Buffer.from(`${text}\r\n`, 'latin1')
 }
 
-/** The fixed replies of the text protocol and of its errors, ready to be sent. */
+/** The fixed replies and errors of the text protocol, ready to be sent. */
 export const Reply = {
   stored: line('STORED'),
   notStored: line('NOT_STORED'),
@@ -20,6 +20,6 @@ export const Reply = {
   tooLarge: line('SERVER_ERROR object too large for cache'),
   outOfMemoryStoring: line('SERVER_ERROR out of memory storing object'),
   outOfMemory: line('SERVER_ERROR out of memory'),
-  // memcached 1.6.45 sends an empty line behind this one error.
+  // memcached 1.6.45 sends an empty line after this one error.
   badRetrievalKey: line('CLIENT_ERROR bad command line format\r\n'),
 } as const

@@ -19,17 +19,19 @@ export function formatStats(form: string | undefined): string {
 }
 
 const SET_AUTH = 'set auth '
-/** What a request of the binary protocol has at least (protocol_binary.txt, "Packet Structure"). */
+/** The minimum length of a request of the binary protocol (protocol_binary.txt, "Packet Structure"). */
 const BINARY_HEADER_BYTES = 24
 
 /**
- * The first command of a connection where the server has an auth file: a `set` with any key, and `<user> <password>` as its
- * data block (protocol.txt, "Authentication"). With an exptime that has passed: a server without authentication keeps nothing.
+ * Returns the first command on a connection to a server with an auth file: a `set` with any key, and `<user>
+ * <password>` as its data block (protocol.txt, "Authentication"). Its exptime has passed, so that a server without
+ * authentication stores nothing.
  */
 export function formatAuth(username: string, password: string): string {
   const credentials = `${username} ${password}`
   const rest = ` -1 ${Buffer.byteLength(credentials)}\r\n${credentials}\r\n`
-  // Zeros before the client flags, as many as it takes for a server that speaks binary alone to see a whole header and hang up.
+  // The client flags are padded with zeros, so that a server that speaks only the binary protocol sees a complete
+  // header and closes the connection.
   const flags = '0'.repeat(Math.max(1, BINARY_HEADER_BYTES - SET_AUTH.length - Buffer.byteLength(rest)))
   return SET_AUTH + flags + rest
 }

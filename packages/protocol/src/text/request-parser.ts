@@ -10,8 +10,8 @@ const SPACE = 32
 const MAX_VALUE_LENGTH = 0x7fff_fffd
 
 /**
- * Moves `request` to the next key of its line. Returns false when there is none; the key may still be too long.
- * The key is hashed in the same pass that finds its end.
+ * Moves `request` to the next key of its line. Returns false if there is none; the key may still be too long. The key
+ * is hashed in the same pass that finds its end.
  */
 export function nextKey(request: Request): boolean {
   const buffer = request.buffer
@@ -25,12 +25,12 @@ export function nextKey(request: Request): boolean {
   return at > start
 }
 
-/** Whether `nextKey` finds another key in the line. */
+/** Returns whether `nextKey` will find another key in the line. */
 export function hasKeyLeft({ buffer, cursor, end }: Request): boolean {
   return skipSpaces(buffer, cursor, end) < end
 }
 
-/** Whether a key that is too long is among those that `nextKey` has not come to yet. */
+/** Returns whether one of the keys that `nextKey` has not read yet is too long. */
 export function hasLongKeyLeft({ buffer, cursor, end }: Request): boolean {
   for (let at = skipSpaces(buffer, cursor, end); at < end;) {
     const keyEnd = tokenEnd(buffer, at, end)
@@ -74,7 +74,7 @@ export function parseStorage(request: Request): void {
   const lengthStart = skipSpaces(buffer, exptimeEnd, end)
   const lengthEnd = tokenEnd(buffer, lengthStart, end)
   const length = parseInt32(buffer, lengthStart, lengthEnd)
-  // Without a length nobody knows where the next command starts: the data block is not waited for.
+  // Without a valid length, the start of the next command is unknown, so no data block is awaited.
   if (!(length >= 0 && length <= MAX_VALUE_LENGTH)) {
     request.error = RequestError.badFormat
     return
@@ -88,10 +88,10 @@ export function parseStorage(request: Request): void {
   let clientFlags = parseUint53(buffer, flagsStart, flagsEnd)
   if (Number.isNaN(clientFlags)) clientFlags = parseLong(buffer, flagsStart, flagsEnd, false)
   let exptime = parseInt32(buffer, exptimeStart, exptimeEnd)
-  // What `strtol` reads otherwise: a minus alone is no number for it.
+  // `strtol` differs here: a minus alone is not a number.
   if (exptime === 0 || Number.isNaN(exptime)) exptime = parseLong(buffer, exptimeStart, exptimeEnd, true)
   if (Number.isNaN(clientFlags) || Number.isNaN(exptime)) request.error = RequestError.badFormat
-  // As memcached: a 64-bit number, of which it keeps 32 bits.
+  // Like memcached, it keeps 32 bits of a 64-bit number.
   request.clientFlags = clientFlags >>> 0
   request.exptime = exptime
   if (request.command === Command.cas) parseCasUnique(request, lengthEnd)
@@ -104,7 +104,7 @@ function parseCasUnique(request: Request, at: number): void {
   if (!request.cas.parse(request.buffer, start, end)) request.error = RequestError.badFormat
 }
 
-/** delete: `<key> [anything] [noreply]`. The last word says noreply, also where it is the key. */
+/** delete: `<key> [anything] [noreply]`. A last word `noreply` counts even if it is the key. */
 export function parseDelete(request: Request): void {
   const { buffer, cursor, end } = request
   parseKey(request)
@@ -133,7 +133,7 @@ function parseKey(request: Request): void {
   if (!nextKey(request) || request.keyLength > MAX_KEY_BYTES) request.error = RequestError.badFormat
 }
 
-/** Reads a key; returns where the argument behind it starts, or -1 when the line is malformed. */
+/** Reads a key; returns the start of the argument after it, or -1 if the line is malformed. */
 function parseKeyAndArgument(request: Request): number {
   const found = nextKey(request)
   const start = skipSpaces(request.buffer, request.cursor, request.end)
@@ -149,7 +149,7 @@ function parseKeyAndArgument(request: Request): number {
   return start
 }
 
-/** A word that is none of the above: an admin command, somebody's HTTP, or nothing that we know. */
+/** Parses any other line: an admin command, HTTP, or an unknown command. */
 export function parseOther(request: Request, wordEnd: number): void {
   const { buffer, start, end } = request
   for (const word of ADMIN_WORDS) {
@@ -167,7 +167,7 @@ export function parseOther(request: Request, wordEnd: number): void {
   request.error = isHttp ? RequestError.http : RequestError.unknownCommand
 }
 
-/** The commands that are rare enough to be read as words. */
+/** The rare commands that are parsed as words. */
 const ADMIN_WORDS = [
   'version',
   'stats',

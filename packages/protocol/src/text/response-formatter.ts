@@ -4,12 +4,12 @@ import type { Uint64 } from '../uint64.ts'
 
 const SPACE = 32
 
-/** The most bytes that one line of a reply takes, of whatever command. */
+/** The maximum length of a reply's line, for any command. */
 export const MAX_REPLY_LINE_BYTES = 1024
 
 /**
  * Writes `VALUE <key> <flags> <bytes> [<cas unique>]\r\n` at `at` (protocol.txt, "Retrieval command"); returns the
- * position behind it.
+ * position after it.
  */
 export function writeValueLine(
   out: Buffer,

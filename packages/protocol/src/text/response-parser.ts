@@ -2,10 +2,10 @@ import { Uint64 } from '../uint64.ts'
 
 const SPACE = 32
 const DIGIT_ZERO = 48
-/** More digits than any client flags or length have; so many are exact. */
+/** Client flags and lengths have fewer digits than this, and numbers with so many are exact. */
 const MAX_DIGITS = 15
 
-/** A `VALUE` line, read in place; refilled by each. */
+/** A parsed `VALUE` line. The record is reused. */
 export class ValueLine {
   keyStart = 0
   keyEnd = 0
@@ -13,13 +13,13 @@ export class ValueLine {
   valueLength = 0
   /** Whether the line has a cas unique. */
   hasCas = false
-  /** Zero where the line has none. */
+  /** The cas unique; zero if the line has none. */
   readonly casUnique = new Uint64()
 }
 
 /**
- * Reads `VALUE <key> <flags> <bytes> [<cas unique>]` (protocol.txt, "Retrieval command"); returns false for any other line. In one pass: no line
- * is read more often.
+ * Parses `VALUE <key> <flags> <bytes> [<cas unique>]` (protocol.txt, "Retrieval command") in one pass; returns false
+ * for any other line.
  */
 export function parseValueLine(into: ValueLine, buffer: Buffer, start: number, end: number): boolean {
   if (buffer[start] !== 86 || buffer[start + 1] !== 65 || buffer[start + 5] !== SPACE) return false
@@ -57,12 +57,12 @@ export function parseValueLine(into: ValueLine, buffer: Buffer, start: number, e
   return true
 }
 
-/** Whether the line is `END`. */
+/** Returns whether the line is `END`. */
 export function isEnd(buffer: Buffer, start: number, end: number): boolean {
   return end - start === 3 && buffer[start] === 69 && buffer[start + 1] === 78 && buffer[start + 2] === 68
 }
 
-/** The outcomes that the text protocol tells in one word, by their words. */
+/** The one-word outcomes of the text protocol. */
 const OUTCOMES = {
   STORED: 'stored',
   NOT_STORED: 'notStored',
@@ -72,12 +72,12 @@ const OUTCOMES = {
   TOUCHED: 'touched',
 } as const
 
-/** How a storage command, `delete` or `touch` ended. */
+/** The outcome of a storage command, `delete` or `touch`. */
 export type TextOutcome = (typeof OUTCOMES)[keyof typeof OUTCOMES]
 
 const OUTCOME_BY_WORD: ReadonlyMap<string, TextOutcome> = new Map(Object.entries(OUTCOMES))
 
-/** The outcome that a line tells, or `undefined` for any other line. */
+/** Returns the outcome of a line; `undefined` for any other line. */
 export function parseOutcome(buffer: Buffer, start: number, end: number): TextOutcome | undefined {
   return end - start > 10 ? undefined : OUTCOME_BY_WORD.get(buffer.toString('latin1', start, end))
 }
@@ -85,14 +85,14 @@ export function parseOutcome(buffer: Buffer, start: number, end: number): TextOu
 /** The kinds of error lines (protocol.txt, "Error strings"). */
 export type ErrorLineKind = 'ERROR' | 'CLIENT_ERROR' | 'SERVER_ERROR'
 
-/** What an error line says, or `undefined` for a line that is none. */
+/** Parses an error line; `undefined` for any other line. */
 export function parseErrorLine(
   buffer: Buffer,
   start: number,
   end: number,
 ): { kind: ErrorLineKind; message: string } | undefined {
   const first = buffer[start]
-  // E, C, S: nothing else begins an error, and of the good replies only a few do.
+  // Errors begin with E, C or S, and few other lines do.
   if (first !== 69 && first !== 67 && first !== 83) return undefined
   const match = /^(ERROR|CLIENT_ERROR|SERVER_ERROR):?(?: (.*))?$/s.exec(buffer.toString('latin1', start, end))
   return match === null ? undefined : { kind: match[1] as ErrorLineKind, message: match[2] ?? '' }

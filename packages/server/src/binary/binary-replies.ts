@@ -33,9 +33,11 @@ export class BinaryReplies {
     this.opaque = opaque
   }
 
+  /** An error. memcached sends it at once with all replies before it, after which their items may change in place. */
   error(status: number, text = TEXTS[status] ?? NOTHING): void {
     this.header(status, undefined, 0, 0, text.length)
     this.#replies.append(text)
+    this.#replies.forgetItems()
   }
 
   success(cas?: Uint64): void {

@@ -40,8 +40,14 @@ const FLAG_SHIFT = 16
 export interface SnapshotState {
   /** Seconds since 1970 at which a delayed `flush_all` fires; 0 for none. */
   flushAt: number
-  /** How many events watchers have been told of. */
+  /** How many events were sent to watchers. */
   events: number
+}
+
+/** Where saved items come from. */
+export interface SavedStore {
+  readonly store: ItemStore
+  readonly clock: ServerClock
 }
 
 /** A file that is no whole snapshot of ours. */
@@ -53,7 +59,8 @@ const casUnique = new Uint64()
  * Writes all live items to a file, from the tail of each LRU list to its head, so that reading it makes the same lists.
  * The file has its name only when it is whole, and can be read by its owner alone.
  */
-export function saveItems(path: string, store: ItemStore, clock: ServerClock, state: SnapshotState): number {
+export function saveItems(path: string, saved: SavedStore, state: SnapshotState): number {
+  const { store } = saved
   const unfinished = `${path}.tmp`
   const descriptor = openSync(unfinished, 'w', 0o600)
   try {
@@ -63,7 +70,7 @@ export function saveItems(path: string, store: ItemStore, clock: ServerClock, st
     for (const list of LISTS) {
       for (let item = store.lru.tail(list); item !== 0; item = store.lru.previous(item)) {
         if (store.isDead(item)) continue
-        writer.record(store, clock, item, list)
+        writer.record(saved, item, list)
         items++
       }
     }
@@ -98,7 +105,7 @@ class SnapshotWriter {
     this.#at = at + STATE_BYTES
   }
 
-  record(store: ItemStore, clock: ServerClock, item: number, list: number): void {
+  record({ store, clock }: SavedStore, item: number, list: number): void {
     const keyLength = store.keyLength(item)
     if (BUFFER_BYTES - this.#at < RECORD_BYTES + keyLength) this.#flush()
     const buffer = this.#buffer
@@ -153,7 +160,7 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
 }
 
 /**
- * Reads a file of `saveItems` into an empty store. Whoever serves the items removes the file first: a later start must
+ * Reads a file of `saveItems` into an empty store. Remove the file before the items are served: a later start must
  * not find what was deleted since. What has expired meanwhile is left out; where memory is less than it was, the items
  * used last stay. Returns `undefined` if there is no file.
  * @throws SnapshotError for a file that is not whole, or not ours; then the store holds nothing.
@@ -185,7 +192,7 @@ export function isSnapshotOrNothing(path: string): boolean {
 
 /**
  * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither of them starts
- * then, so that whoever operates it decides what becomes of the files.
+ * then, so that its operator decides what becomes of the files.
  */
 export function isCutOffMetadata(path: string): boolean {
   const stats = statSync(`${path}.meta`, { throwIfNoEntry: false })

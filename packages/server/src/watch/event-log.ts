@@ -1,6 +1,7 @@
 import { percentEncode } from '../percent-encode.ts'
 import type { ServerClock } from '../server-clock.ts'
-import type { ItemStore, StoredKey } from '../store/item-store.ts'
+import type { StoredKey } from '../store/item-fields.ts'
+import type { ItemStore } from '../store/item-store.ts'
 import { ItemFlag } from '../store/item-layout.ts'
 import { EventStream } from './streams.ts'
 import type { Watcher } from './watcher.ts'

@@ -1,5 +1,4 @@
-import { KeyListCodec } from '../line/line-protocol.ts'
-import { LineProtocol } from '../line/line-protocol.ts'
+import { KeyListCodec, LineProtocol } from '../line/line-protocol.ts'
 import { LinesCodec } from '../line/lines-codec.ts'
 import { metaArithmetic } from './arithmetic-codec.ts'
 import { metaDelete } from './delete-codec.ts'
@@ -13,5 +12,5 @@ export const metaProtocol = new LineProtocol('meta', {
   store: metaStore,
   delete: metaDelete,
   arithmetic: metaArithmetic,
-  lines: new LinesCodec(true),
+  lines: new LinesCodec({ hasMeta: true }),
 })

@@ -1,24 +1,23 @@
-import { KeyListCodec } from '../line/line-protocol.ts'
-import { LineProtocol } from '../line/line-protocol.ts'
+import { KeyListCodec, LineProtocol } from '../line/line-protocol.ts'
 import { LinesCodec } from '../line/lines-codec.ts'
 import { textArithmetic } from './arithmetic-codec.ts'
 import { textDelete } from './delete-codec.ts'
 import { textRetrieval } from './retrieval-codec.ts'
 import { textStore } from './store-codec.ts'
 
-function textWith(mayHaveLeases: boolean): LineProtocol {
+function textWith({ mayHaveLeases }: { readonly mayHaveLeases: boolean }): LineProtocol {
   return new LineProtocol('text', {
     keyList: new KeyListCodec(mayHaveLeases ? 'untold' : 'none'),
     retrieval: textRetrieval(mayHaveLeases),
     store: textStore,
     delete: textDelete,
     arithmetic: textArithmetic,
-    lines: new LinesCodec(false),
+    lines: new LinesCodec({ hasMeta: false }),
   })
 }
 
-/** The classic text protocol, for servers that are asked without meta commands although they may have them, and leases with them. */
-export const textProtocol = textWith(true)
+/** The classic text protocol, for servers that may have meta commands, and leases with them, although the client does not use them. */
+export const textProtocol = textWith({ mayHaveLeases: true })
 
 /** The classic text protocol, for servers that are too old for leases. */
-export const oldTextProtocol = textWith(false)
+export const oldTextProtocol = textWith({ mayHaveLeases: false })

@@ -17,11 +17,11 @@ export interface BenchOptions {
 const PERCENTILES = [50, 90, 99, 99.9, 100] as const
 const BUCKETS_MS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, Infinity] as const
 const BAR_COLUMNS = 40
-/** Lifetime of what a run stores, beyond the run. */
+/** How long the stored items live after the run, in seconds. */
 const SLACK_SECONDS = 60
 const NS_PER_MS = 1e6
 
-/** What a run measured of one command. */
+/** The measurements of one command. */
 interface Measured {
   readonly histogram: RecordableHistogram
   readonly buckets: number[]
@@ -29,8 +29,8 @@ interface Measured {
 }
 
 /**
- * `memcache-ts bench`: a load test. So many callers in this process each wait for a response before the next request. It uses keys of its own
- * under `memcache-ts-bench:`, which expire by themselves.
+ * `memcache-ts bench`: a load test. The callers in this process each wait for a response before their next request. It
+ * uses its own keys under `memcache-ts-bench:`, which expire by themselves.
  */
 export async function bench(context: CommandContext, options: BenchOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
@@ -136,7 +136,7 @@ function latencyTexts({ histogram }: Measured): string[] {
   return PERCENTILES.map((percentile) => latencyText(histogram.percentile(percentile) / NS_PER_MS))
 }
 
-/** The latencies of all operations, a bar for each range. */
+/** Prints the latencies of all operations as a bar per range. */
 function writeBuckets({ terminal }: CommandContext, buckets: readonly number[], count: number): void {
   const most = Math.max(1, ...buckets)
   const first = buckets.findIndex((bucket) => bucket > 0)

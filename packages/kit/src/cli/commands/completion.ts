@@ -3,7 +3,7 @@ import { CommandError } from '../exit-status.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 
-/** `memcache-ts completion`: a script that completes commands and options, made of the program itself. */
+/** `memcache-ts completion`: prints a script that completes commands and options, generated from the program itself. */
 export function completion(program: Command, shell: string): string {
   const commands = program.commands.map((command) => ({
     name: command.name(),
@@ -14,12 +14,12 @@ export function completion(program: Command, shell: string): string {
     case 'bash':
       return bash(commands)
     case 'zsh':
-      // zsh runs the completions of bash.
+      // zsh can run bash's completions.
       return `autoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`
     case 'fish':
       return fish(commands)
     default:
-      throw new CommandError(`completion is made for ${SHELLS.join(', ')}, not for '${shell}'`)
+      throw new CommandError(`completion supports ${SHELLS.join(', ')}, not '${shell}'`)
   }
 }
 

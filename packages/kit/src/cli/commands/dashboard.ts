@@ -8,7 +8,7 @@ export interface DashboardCommandOptions {
   tokenFile?: string | undefined
 }
 
-/** `memcache-ts dashboard`: serves the dashboard of the list until it is told to end. */
+/** `memcache-ts dashboard`: serves the dashboard of the list until it is interrupted. */
 export async function dashboardCommand(
   context: CommandContext,
   { listen, tokenFile }: DashboardCommandOptions,

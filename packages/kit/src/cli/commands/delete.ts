@@ -2,7 +2,7 @@ import type { CommandContext } from '../context.ts'
 import { ExitStatus } from '../exit-status.ts'
 import { printable } from '../table.ts'
 
-/** `memcache-ts delete`: deletes keys, and says which of them were there. */
+/** `memcache-ts delete`: deletes keys, and prints which of them existed. */
 export async function deleteKeys(
   { client, json, terminal }: CommandContext,
   keys: readonly string[],

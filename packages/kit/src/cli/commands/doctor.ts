@@ -20,7 +20,7 @@ const MARKS: Readonly<Record<FindingLevel, readonly [mark: string, style: Style]
   fault: ['✗', 'red'],
 }
 
-/** `memcache-ts doctor`: checks a running set-up, and says what to change. It only reads. */
+/** `memcache-ts doctor`: checks running servers, and prints what to change. It only reads. */
 export async function doctor(
   context: CommandContext,
   options: DoctorOptions & { prefix: string },

@@ -6,7 +6,7 @@ export interface FlushOptions {
   yes?: boolean | undefined
 }
 
-/** `memcache-ts flush`: invalidates everything on all servers of the list, after a question. */
+/** `memcache-ts flush`: invalidates everything on all servers of the list, after a confirmation. */
 export async function flush(context: CommandContext, { yes }: FlushOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
   const servers = await context.reachable()
@@ -16,9 +16,9 @@ export async function flush(context: CommandContext, { yes }: FlushOptions): Pro
     )
     const lines = servers.map(({ name }, index) => `  ${name}: ${countText(items[index]?.curr_items ?? 0)} items`)
     terminal.note(`This invalidates everything on\n${lines.join('\n')}\nSessions and rate limits are lost too.`)
-    const answer = await terminal.ask('Type flush to go on: ')
-    if (answer === undefined) throw new CommandError('flush asks on a terminal; elsewhere say --yes')
-    if (answer.trim() !== 'flush') {
+    const typed = await terminal.prompt('Type flush to continue: ')
+    if (typed === undefined) throw new CommandError('flush needs a confirmation on a terminal: without one, use --yes')
+    if (typed.trim() !== 'flush') {
       terminal.note('nothing was changed')
       return ExitStatus.incomplete
     }

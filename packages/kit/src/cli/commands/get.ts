@@ -10,7 +10,9 @@ export interface GetOptions {
   meta?: boolean | undefined
 }
 
-/** `memcache-ts get`: values, and with `--meta` what memcached knows of them. It does not change an item's place in the LRU. */
+/**
+ * `memcache-ts get`: prints values, and with `--meta` their metadata. It does not change an item's place in the LRU.
+ */
 export async function get(context: CommandContext, keys: readonly string[], { meta }: GetOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
   let missed = 0
@@ -48,9 +50,9 @@ function writeValue({ terminal }: CommandContext, { value }: MetaItem<unknown>):
   if (value instanceof ForeignValue || value instanceof Uint8Array) {
     const bytes = value instanceof ForeignValue ? value.bytes : Buffer.from(value)
     if (value instanceof ForeignValue) {
-      terminal.note(`client flags ${value.clientFlags} are another client's: these are the stored bytes`)
+      terminal.note(`client flags ${value.clientFlags} belong to another client: these are the stored bytes`)
     }
-    // On a terminal, bytes could be commands to it.
+    // On a terminal, the bytes could contain control sequences.
     if (terminal.output.isTTY === true) terminal.line(printable(bytes.toString('latin1')))
     else terminal.write(bytes)
   } else if (typeof value === 'string') {

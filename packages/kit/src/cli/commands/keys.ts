@@ -10,7 +10,7 @@ export interface KeysOptions {
   sort?: 'size' | 'expiry' | 'access' | undefined
 }
 
-/** How many items are gathered beyond twice the limit before they are sorted, so that small limits sort rarely. */
+/** How many items are collected beyond twice the limit before they are sorted, so that small limits sort rarely. */
 const SORT_SLACK = 1000
 
 const ORDERS = {
@@ -19,7 +19,7 @@ const ORDERS = {
   access: (a: DumpedItem, b: DumpedItem) => b.accessedAt - a.accessedAt,
 }
 
-/** `memcache-ts keys`: the keys that the servers hold (`lru_crawler metadump`), as they are on the wire. */
+/** `memcache-ts keys`: lists the keys that the servers hold (`lru_crawler metadump`), prefix included. */
 export async function keys(
   context: CommandContext,
   { startsWith = '', limit, sort }: KeysOptions,
@@ -33,7 +33,7 @@ export async function keys(
     if (!item.key.startsWith(startsWith)) return
     found++
     if (sort === undefined && items.length === limit) {
-      // In no order the first keys are as good as any: the rest of the dump is not needed.
+      // Without an order, any keys will do: the rest of the dump is not needed.
       stop.abort()
       return
     }

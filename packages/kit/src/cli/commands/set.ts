@@ -28,7 +28,7 @@ export async function set(
   return ExitStatus.ok
 }
 
-/** `60`, `5m` and the like; without one an item does not expire. */
+/** Parses a lifetime such as `60` or `5m`; without one, an item does not expire. */
 export function ttlSecondsOf(text: string | undefined): number {
   if (text === undefined) return Infinity
   return ttlToSeconds((/^\d+$/.test(text) ? Number(text) : text) as Ttl, '--ttl')
@@ -38,7 +38,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new CommandError(`--value-json wants JSON: ${(error as Error).message}`)
+    throw new CommandError(`--value-json needs JSON: ${(error as Error).message}`)
   }
 }
 

@@ -2,23 +2,23 @@ import type { CommandContext } from '../context.ts'
 import { ExitStatus } from '../exit-status.ts'
 import { printable, tableText } from '../table.ts'
 
-/** The forms of `stats` that change something or list keys. */
+/** The forms of `stats` that change the server or list keys. */
 const REFUSED = new Set(['reset', 'cachedump', 'detail'])
 
 export interface StatsOptions {
   form?: string | undefined
 }
 
-/** `memcache-ts stats`: the statistics of all servers side by side. */
+/** `memcache-ts stats`: prints the statistics of all servers side by side. */
 export async function stats(context: CommandContext, { form }: StatsOptions): Promise<ExitStatus> {
   const { client, terminal, json } = context
   const servers = await context.reachable()
-  const answers = await Promise.all(
+  const statistics = await Promise.all(
     servers.map(({ name }) =>
       form === undefined ? client.stats(undefined, { server: name }) : client.stats(form, { server: name }),
     ),
   )
-  const columns = servers.map(({ name }, index) => ({ name, figures: answers[index]!.get(name) ?? {} }))
+  const columns = servers.map(({ name }, index) => ({ name, figures: statistics[index]!.get(name) ?? {} }))
   if (json) {
     terminal.json(Object.fromEntries(columns.map(({ name, figures }) => [name, figures])))
     return ExitStatus.ok
@@ -36,7 +36,7 @@ export async function stats(context: CommandContext, { form }: StatsOptions): Pr
   return ExitStatus.ok
 }
 
-/** Whether a form of `stats` only reads. */
+/** Returns whether a form of `stats` only reads. */
 export function isReading(form: string): boolean {
   return !REFUSED.has(form.split(' ')[0]!)
 }

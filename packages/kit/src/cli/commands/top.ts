@@ -18,7 +18,7 @@ const SPARKS = '▁▂▃▄▅▆▇█'
 const HISTORY = 60
 const CTRL_C = '\u0003'
 
-/** What is known of a server. */
+/** The state of a watched server. */
 interface Watched {
   readonly name: string
   sample?: ServerSample | undefined
@@ -27,8 +27,8 @@ interface Watched {
 }
 
 /**
- * `memcache-ts top`: the five figures of each server, again and again: hit ratio, memory, evictions, network traffic, connections. Where the
- * output is no terminal, it prints as many tables as `--count` says, one by default.
+ * `memcache-ts top`: shows five figures of each server repeatedly: hit ratio, memory, evictions, network traffic,
+ * connections. If the output is not a terminal, it prints `--count` tables, 1 by default.
  */
 export async function top(context: CommandContext, { intervalSeconds, count }: TopOptions): Promise<ExitStatus> {
   const { terminal } = context
@@ -132,7 +132,7 @@ function linesOf({ terminal }: CommandContext, watched: readonly Watched[], hist
 }
 
 function hitRatio(rates: ServerRates | undefined, statistics: ServerSample['statistics']): string {
-  // Without traffic the ratio since the start says more than none.
+  // Without traffic, the ratio since the server's start is shown.
   if (rates !== undefined && rates.lookups > 0) return shareText(rates.hits, rates.lookups)
   const hits = number(statistics, 'get_hits')
   return shareText(hits, hits + number(statistics, 'get_misses'))
@@ -155,12 +155,12 @@ function draw(
   const title = `${terminal.styled('bold', 'memcache-ts top')}  ${new Date().toLocaleTimeString()}  every ${intervalSeconds} s  ${terminal.styled('dim', 'p pauses, q ends')}`
   const lines = [title, '', ...linesOf(context, watched, history).flatMap((block) => block.split('\n'))]
   cursorTo(terminal.output, 0, 0)
-  // A line that is wider than the terminal would be wrapped, and push the others out.
+  // A line wider than the terminal would wrap, and push other lines out.
   for (const line of lines.slice(0, terminal.rows - 1)) terminal.write(`${cut(line, terminal.columns)}\u001b[K\n`)
   clearScreenDown(terminal.output)
 }
 
-/** The first so many columns of a line, which may hold colours. */
+/** Cuts a line, which may contain colour codes, to a number of columns. */
 function cut(line: string, columns: number): string {
   let shown = 0
   let text = ''

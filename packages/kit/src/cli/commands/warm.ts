@@ -21,19 +21,19 @@ interface WarmLine {
   readonly ttlSeconds: number
 }
 
-/** How many faults are shown one by one. */
+/** How many errors are shown individually. */
 const SHOWN_FAULTS = 5
 
 /**
- * `memcache-ts warm`: stores what a file holds, a line of JSON for each item: `{"key": "city:1", "value": {…}, "ttl": "1h"}`. Lines that cannot be
- * read or stored are counted and the first of them shown; the others are stored.
+ * `memcache-ts warm`: stores the items of a file, one JSON object per line: `{"key": "city:1", "value": {…}, "ttl":
+ * "1h"}`. Lines that cannot be read or stored are counted, and the first of them shown; the others are stored.
  */
 export async function warmFile(context: CommandContext, path: string, options: WarmFileOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
   const defaultSeconds = ttlSecondsOf(options.ttl)
   await context.reachable()
   const { input, bytes } = await open(context, path)
-  // The length of the file is known, the number of its lines is not.
+  // The progress is counted in bytes, since the number of lines is not known.
   const progress = new ProgressBar(
     'warming, kB',
     bytes === undefined ? undefined : Math.ceil(bytes / 1024),
@@ -97,7 +97,7 @@ async function open(
   }
 }
 
-/** @throws CommandError that says what is wrong with the line. */
+/** @throws CommandError if the line is invalid. */
 function parseLine(line: string, defaultSeconds: number): WarmLine {
   let item: unknown
   try {
@@ -109,7 +109,7 @@ function parseLine(line: string, defaultSeconds: number): WarmLine {
   if (typeof item !== 'object' || item === null || Array.isArray(item)) throw new CommandError(wanted)
   const { key, value, ttl, ...others } = item as { key?: unknown; value?: unknown; ttl?: unknown }
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new CommandError(`'${unknown}' is no field: ${wanted}`)
+  if (unknown !== undefined) throw new CommandError(`'${unknown}' is not a known field: ${wanted}`)
   if (typeof key !== 'string' || value === undefined) throw new CommandError(wanted)
   return { key, value, ttlSeconds: ttl === undefined ? defaultSeconds : ttlToSeconds(ttl as Ttl, 'ttl') }
 }

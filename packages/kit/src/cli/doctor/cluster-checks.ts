@@ -3,10 +3,10 @@ import type { Examination, Finding } from './finding.ts'
 
 const MIN_SAMPLE = 100
 const MISPLACED_SHARE = 0.05
-/** A guess at what another client does has to explain nearly all keys. */
+/** A guess at another client's strategy must explain nearly all keys. */
 const EXPLAINED_SHARE = 0.98
 const OTHER_STRATEGIES = ['ketama', 'modula', 'ketama-spy', 'rendezvous', 'jump'] as const
-/** Keys that their writer places by another key, or of another client's making. */
+/** Keys that are placed by another key, or by another client. */
 const PLACED_OTHERWISE = /^(?:~|session:|chunk:)/
 
 type Check = (examination: Examination) => Omit<Finding, 'check' | 'server'>
@@ -19,7 +19,7 @@ export const CLUSTER_CHECKS: Readonly<Record<string, Check>> = {
     return {
       level: 'note',
       text: `the servers have different versions: ${versions.join(', ')}`,
-      advice: 'upgrade the older ones when it suits',
+      advice: 'upgrade the older ones at the next opportunity',
     }
   },
 
@@ -43,14 +43,14 @@ export const CLUSTER_CHECKS: Readonly<Record<string, Check>> = {
     }
   },
 
-  /** Whether keys are where this list looks for them. */
+  /** Checks whether keys are on the servers where this list looks for them. */
   ring(examination) {
     const { servers, client, complete } = examination
     // While a server is away, clients with failover write its keys to others.
-    if (!complete) return { level: 'note', text: 'a server is away: where keys are was not checked' }
-    if (servers.length < 2) return { level: 'ok', text: 'one server: every key is on it' }
+    if (!complete) return { level: 'note', text: 'a server is away: the placement of keys was not checked' }
+    if (servers.length < 2) return { level: 'ok', text: 'there is only one server' }
     const placed = placedKeys(examination)
-    if (placed.length < MIN_SAMPLE) return { level: 'ok', text: `${placed.length} keys: too few to judge` }
+    if (placed.length < MIN_SAMPLE) return { level: 'ok', text: `${placed.length} keys: too few to check` }
     const wrong = placed.filter(({ key, server }) => client.serverOf(key) !== server)
     const text = `${shareText(wrong.length, placed.length)} of ${placed.length} sampled keys are on another server than this list looks on`
     if (wrong.length / placed.length < MISPLACED_SHARE) return { level: 'ok', text }
@@ -73,12 +73,12 @@ function placedKeys({ servers, prefix }: Examination): PlacedKey[] {
   )
 }
 
-/** What would explain where the keys are: another strategy, or a prefix that is not hashed. */
+/** Returns what would explain the placement of the keys: another strategy, or a prefix that is not hashed. */
 function explain({ clientWith, prefix }: Examination, placed: readonly PlacedKey[]): string {
   for (const hash of OTHER_STRATEGIES) {
     const client = clientWith(hash)
     if (shareOf(placed, ({ key, server }) => client.serverOf(key) === server) >= EXPLAINED_SHARE) {
-      return `they are where the strategy ${hash} puts them: use hash: '${hash}' here, or change the other clients`
+      return `the strategy ${hash} places them there: use hash: '${hash}' here, or change the other clients`
     }
     const withoutFirst = placed.filter(({ key }) => key.includes(':'))
     if (
@@ -87,10 +87,10 @@ function explain({ clientWith, prefix }: Examination, placed: readonly PlacedKey
       shareOf(withoutFirst, ({ key, server }) => client.serverOf(key.slice(key.indexOf(':') + 1)) === server) >=
         EXPLAINED_SHARE
     ) {
-      return `they are where ${hash} puts them without the part before the first colon, a prefix: give it by --prefix`
+      return `${hash} places them there if the part before the first colon is a prefix: set it with --prefix`
     }
   }
-  return 'the clients’ lists differ in order, weights or names, or servers were replaced lately: use one list, letter for letter, everywhere'
+  return 'the clients’ lists differ in order, weights or names, or servers were replaced recently: use exactly the same list everywhere'
 }
 
 function shareOf<Item>(items: readonly Item[], holds: (item: Item) => boolean): number {

@@ -7,17 +7,17 @@ import { watchFetches } from './watch-fetches.ts'
 const PINGS = 11
 
 export interface ExamineOptions {
-  /** How many keys of each server are looked at. */
+  /** How many keys of each server are sampled. */
   readonly sample: number
-  /** How long fetches are watched. 0 is not at all. */
+  /** How long fetches are watched, in seconds; 0 disables it. */
   readonly watchSeconds: number
   readonly prefix: string
   readonly slowMs: number
-  /** Whether `names` are all servers of the list. */
+  /** Whether all servers of the list respond. */
   readonly complete: boolean
 }
 
-/** Gathers what the checks need, all servers at once. Nothing is changed on a server. */
+/** Collects the data for the checks from all servers concurrently. It changes nothing on a server. */
 export async function examine(
   context: CommandContext,
   names: readonly string[],

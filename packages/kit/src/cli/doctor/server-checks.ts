@@ -14,7 +14,7 @@ const MIN_SAMPLE = 100
 const MANY_WITHOUT_TTL_SHARE = 0.2
 const HOT_SHARE = 0.2
 const HOT_PER_SECOND = 1000
-/** Before it, meta commands have another form. */
+/** The first version with the final form of the meta commands. */
 const FIRST_META_VERSION = [1, 6, 13] as const
 
 type Check = (server: Examined) => Omit<Finding, 'check' | 'server'>
@@ -34,7 +34,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   version({ version }) {
     const parts = /^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number)
     if (parts === undefined)
-      return { level: 'note', text: `the version is '${version}', no memcached's: a proxy, perhaps` }
+      return { level: 'note', text: `the version is '${version}', which is not a memcached version: it may be a proxy` }
     if (compare(parts, FIRST_META_VERSION) >= 0) return { level: 'ok', text: `memcached ${version}` }
     return {
       level: 'warning',
@@ -46,7 +46,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   uptime({ statistics }) {
     const text = `up for ${durationText(statistics.uptime)}`
     if (statistics.uptime >= SHORT_UPTIME_SECONDS) return { level: 'ok', text }
-    return { level: 'note', text: `${text}: figures since the start say little yet` }
+    return { level: 'note', text: `${text}: its figures are not representative yet` }
   },
 
   clock({ statistics, nowSeconds }) {
@@ -62,14 +62,14 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   hitRatio({ statistics }) {
     const hits = statistics.get_hits
     const lookups = hits + statistics.get_misses
-    if (lookups < MIN_LOOKUPS) return { level: 'ok', text: `${countText(lookups)} lookups: too few to judge` }
+    if (lookups < MIN_LOOKUPS) return { level: 'ok', text: `${countText(lookups)} lookups: too few to check` }
     const text = `${shareText(hits, lookups)} of ${countText(lookups)} lookups hit`
     if (hits / lookups >= LOW_HIT_SHARE) return { level: 'ok', text }
     return {
       level: 'warning',
       text,
       advice:
-        'lifetimes are short, keys differ where they need not (a time, an order of parameters), or items are evicted: see evictions',
+        'lifetimes are short, keys differ unnecessarily (a time, an order of parameters), or items are evicted: see evictions',
     }
   },
 
@@ -86,7 +86,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
     return {
       level: 'warning',
       text,
-      advice: 'items go while they are in use: raise -m, add a server, or shorten lifetimes',
+      advice: 'items are evicted while they are in use: raise -m, add a server, or shorten lifetimes',
     }
   },
 
@@ -97,7 +97,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
       return {
         level: 'warning',
         text: `${text}, and items are evicted`,
-        advice: '-m 64 is only memcached’s default: give it what the machine can spare',
+        advice: '-m 64 is only memcached’s default: raise it as far as the machine allows',
       }
     }
     if (limit >= SPARE_MEMORY_BYTES && bytes < limit / 10 && statistics.uptime > 24 * SHORT_UPTIME_SECONDS) {
@@ -112,7 +112,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
     if (noMemory > 0) {
       return {
         level: 'warning',
-        text: `${countText(noMemory)} values were refused for want of memory`,
+        text: `${countText(noMemory)} values were refused because memory was full`,
         advice: 'raise -m, and do not run with -M',
       }
     }
@@ -130,17 +130,17 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
     if (settings['evictions'] !== 'off') return { level: 'ok', text: 'the oldest items make room for new ones' }
     return {
       level: 'warning',
-      text: 'with -M stores fail once memory is full',
+      text: 'with -M, stores fail once memory is full',
       advice: 'start it without -M, unless it is a store and not a cache',
     }
   },
 
   connections({ statistics, settings }) {
-    const most = Number(statistics['max_connections'] ?? settings['maxconns'] ?? 0)
+    const max = Number(statistics['max_connections'] ?? settings['maxconns'] ?? 0)
     const now = statistics.curr_connections
     const refusedTimes = number(statistics, 'listen_disabled_num')
     const rejected = number(statistics, 'rejected_connections')
-    const text = `${countText(now)} of ${countText(most)} connections`
+    const text = `${countText(now)} of ${countText(max)} connections`
     if (refusedTimes > 0 || rejected > 0) {
       return {
         level: 'warning',
@@ -148,7 +148,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
         advice: 'raise -c, or lower poolSize times processes',
       }
     }
-    if (most > 0 && now / most > FULL_SHARE) return { level: 'warning', text, advice: 'raise -c before it is reached' }
+    if (max > 0 && now / max > FULL_SHARE) return { level: 'warning', text, advice: 'raise -c before it is reached' }
     return { level: 'ok', text }
   },
 
@@ -158,19 +158,20 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
         level: 'note',
         text: 'the server does not list keys (lru_crawler): lifetimes and placement were not checked',
       }
-    if (sample.length < MIN_SAMPLE) return { level: 'ok', text: `${sample.length} keys: too few to judge` }
-    const forEver = sample.filter(({ expires }) => !expires)
-    const text = `${shareText(forEver.length, sample.length)} of ${countText(sample.length)} sampled keys never expire`
-    if (forEver.length / sample.length < MANY_WITHOUT_TTL_SHARE) return { level: 'ok', text }
+    if (sample.length < MIN_SAMPLE) return { level: 'ok', text: `${sample.length} keys: too few to check` }
+    const unlimited = sample.filter(({ expires }) => !expires)
+    const text = `${shareText(unlimited.length, sample.length)} of ${countText(sample.length)} sampled keys never expire`
+    if (unlimited.length / sample.length < MANY_WITHOUT_TTL_SHARE) return { level: 'ok', text }
     return {
       level: 'warning',
-      text: `${text}, such as ${forEver[0]!.key.slice(0, 60)}`,
-      advice: 'give every value a lifetime: a missed invalidation is otherwise wrong until it is evicted',
+      text: `${text}, such as ${unlimited[0]!.key.slice(0, 60)}`,
+      advice:
+        'set a lifetime for every value: otherwise a value whose invalidation was missed stays wrong until it is evicted',
     }
   },
 
   hotKeys({ fetches }) {
-    if (fetches === undefined) return { level: 'note', text: 'fetches were not watched: hot keys were not looked for' }
+    if (fetches === undefined) return { level: 'note', text: 'fetches were not watched, so hot keys are unknown' }
     const total = [...fetches.values()].reduce((sum, rate) => sum + rate, 0)
     const [key, rate] = [...fetches].toSorted(([, a], [, b]) => b - a)[0] ?? ['', 0]
     if (rate < HOT_PER_SECOND || rate / total < HOT_SHARE)
@@ -178,7 +179,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
     return {
       level: 'warning',
       text: `${key.slice(0, 60)} is fetched ${countText(rate)} times a second, ${shareText(rate, total)} of all`,
-      advice: 'keep it in memory: getOrSet with l1, or an L1 for its declared cache',
+      advice: 'keep it in memory: memcache({ l1: true })',
     }
   },
 }

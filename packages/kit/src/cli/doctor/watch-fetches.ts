@@ -8,8 +8,8 @@ import { parseServers } from 'memcache-ts-client'
 const CONNECT_MS = 1000
 
 /**
- * How often each key is fetched a second, from `watch fetchers` (protocol.txt, "Watchers") on a connection of its own; `undefined` if the server
- * cannot be watched in plain text: over TLS, behind authentication, or with `-W`.
+ * Returns how often each key is fetched per second, from `watch fetchers` (protocol.txt, "Watchers") on its own
+ * connection; `undefined` if the server cannot be watched in plain text: with TLS, authentication, or `-W`.
  */
 export async function watchFetches(
   list: string,

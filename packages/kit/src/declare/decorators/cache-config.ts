@@ -8,24 +8,25 @@ import { describeValue, requireOptions } from '../../option-types.ts'
 import type { AnyClass } from '../../engine/values/reviver.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
-import { classOwner } from './class-owner.ts'
+import { classOf, classOwner } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
 
-/** Where the cached results of a class's methods are stored. */
+/** Options of `@CacheConfig`: where the cached results of a class's methods are stored. */
 export interface CacheConfigOptions<Choice = Memcache> extends Partial<Pick<NamespaceDeclaration, 'name' | 'version'>> {
-  /** The cache that holds them. Default: this process's. */
+  /** The cache that holds the results. Default: this process's. */
   cache?: Choice | undefined
 }
 
 const CONFIGS = new WeakMap<object, CacheConfigOptions<unknown>>()
 const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
 
-/** A decorator for classes, standard (TC39) and legacy in one. */
+/** A class decorator that works as a standard (TC39) and as a legacy decorator. */
 export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
 
 /**
- * Says where the cached results of a class's methods are stored: a name in place of the class's own, a version, a cache.
- * Subclasses have it too, unless they have their own; a class and its subclass then share what they both cache.
+ * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache.
+ * Subclasses without their own `@CacheConfig` inherit it; a class and such a subclass share the results that both
+ * cache.
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
@@ -35,7 +36,7 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
 }
 
 /**
- * `@CacheConfig`, whatever caches are known by. For adapters.
+ * `@CacheConfig` for adapters, whose caches may be chosen by another type than `Memcache`.
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
@@ -47,7 +48,7 @@ export function configureClass<Choice>(config: CacheConfigOptions<Choice>): Clas
   return (target) => void CONFIGS.set(target, config)
 }
 
-/** @throws MemcacheOptionError if a decorator's cache is neither a cache nor, where there are names, one of those. */
+/** @throws MemcacheOptionError if a decorator's `cache` is neither a cache nor, if the source knows names, a name. */
 export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Choice>, cache: unknown): void {
   if (cache === undefined || (typeof cache === 'string' && cache !== '' && source.hasNames === true)) return
   if (typeof cache === 'object' && typeof (cache as Memcache | null)?.namespace === 'function') return
@@ -55,7 +56,7 @@ export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Ch
   throw new MemcacheOptionError(`${owner}: cache must be a memcache()${names}, got ${describeValue(cache)}`)
 }
 
-/** What `@CacheConfig` says of a class, or of one that it extends. */
+/** Returns the `@CacheConfig` options of a class or its nearest superclass that has some. */
 export function configOf(constructor: Function): CacheConfigOptions<unknown> | undefined {
   for (let at: object | null = constructor; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     const config = CONFIGS.get(at)
@@ -64,7 +65,7 @@ export function configOf(constructor: Function): CacheConfigOptions<unknown> | u
   return undefined
 }
 
-/** The cache that the results of an object's methods are stored in; `undefined`: it has none. */
+/** Returns the cache of an object's results; `undefined` if it has none. */
 export function cacheFor<Choice>(
   source: CacheSource<Choice>,
   self: object,
@@ -75,15 +76,19 @@ export function cacheFor<Choice>(
       'a decorated method was called without its object: call it on the object, or bind it: (id) => cities.find(id)',
     )
   }
-  return source.cacheFor(self, choice ?? (configOf(self.constructor)?.cache as Choice | undefined))
+  return source.cacheFor(self, choice ?? (configOf(classOf(self))?.cache as Choice | undefined))
 }
 
 /**
- * The namespace of an object's class, which holds its results.
- * @param method of the class, which is called.
+ * Returns the namespace of an object's class, which holds its results.
+ * @param method the called method of the class.
  * @throws MemcacheOptionError if the class has no name, or the name of another class that uses the cache.
  */
-export function namespaceOf({ constructor }: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+export function namespaceOf(self: object, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
+  return namespaceOfClass(classOf(self), cache, method)
+}
+
+function namespaceOfClass(constructor: Function, cache: Memcache, method?: DeclaredMethod): CacheNamespace {
   let namespaces = NAMESPACES.get(cache)
   if (namespaces === undefined) NAMESPACES.set(cache, (namespaces = new WeakMap()))
   let declared = namespaces.get(constructor)
@@ -91,7 +96,7 @@ export function namespaceOf({ constructor }: object, cache: Memcache, method?: D
     const { name = constructor.name, version } = configOf(constructor) ?? {}
     if (name === '') {
       throw new MemcacheOptionError(
-        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) on it, which is the namespace of its keys",
+        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) above it; the name is the namespace of its keys",
       )
     }
     const isNamed = configOf(constructor)?.name !== undefined
@@ -102,10 +107,10 @@ export function namespaceOf({ constructor }: object, cache: Memcache, method?: D
 }
 
 /**
- * Claims the namespace of a class before its methods are called, so that a name that another class has is told at the
- * start of an application. For adapters.
- * @throws MemcacheOptionError as `namespaceOf` does.
+ * Claims the namespace of a class before its methods are called, so that a name conflict is reported when the
+ * application starts. For adapters.
+ * @throws MemcacheOptionError like `namespaceOf`.
  */
 export function claimClass(constructor: Function, cache: Memcache): void {
-  namespaceOf({ constructor }, cache)
+  namespaceOfClass(constructor, cache)
 }

@@ -18,25 +18,28 @@ import { tagsWithObject, withObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
-/** What a method makes invalid. `key`, `tags` and `condition` may take the object itself, as those of `@Cached`. */
+/** Options of `@CacheEvict`. As with `@Cached`, `key`, `tags` and `condition` may take the object itself. */
 export interface CacheEvictOptions<Args extends readonly unknown[], Choice = Memcache> {
-  /** One key, by its parts in the class's namespace: `['find', id]` is where `@Cached find(id)` looks. */
+  /** One key, by its parts in the class's namespace: `@Cached find(id)` stores under `['find', id]`. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
-  /** All that carries these tags. */
+  /** All values that carry these tags. */
   tags?: TagsOf<Args> | undefined
-  /** All in the class's namespace. Default false. */
+  /** All values of the class's namespace. Default false. */
   all?: boolean | undefined
-  /** Make it stale instead of invalid: one caller loads it anew, while the others are served the old one. Not with `all`. Default false. */
+  /**
+   * Whether to mark values stale instead of invalid, so that one caller reloads a value while the others are served the
+   * old one. Not with `all`. Default false.
+   */
   soft?: boolean | undefined
   /** `after` the method has succeeded, or `before` it runs. Default `after`. */
   when?: 'after' | 'before' | undefined
-  /** Whether this call evicts at all. */
+  /** Returns whether this call evicts. */
   condition?: ((...args: Args) => boolean) | undefined
-  /** The cache that they lie in. Default: the class's, else this process's. */
+  /** The cache that holds the values. Default: the class's, or this process's. */
   cache?: Choice | undefined
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   'key',
   'tags',
   'all',
@@ -47,8 +50,8 @@ const KNOWN = [
 ] as const satisfies readonly (keyof CacheEvictOptions<never>)[]
 
 /**
- * Makes cached results invalid when an async method is called: one key, all of some tags, or all of the class.
- * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ * Invalidates cached results when an async method is called: one key, all values with some tags, or all of the class.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(
   options: CacheEvictOptions<Args>,
@@ -57,15 +60,15 @@ export function CacheEvict<Args extends readonly unknown[] = []>(
 }
 
 /**
- * `@CacheEvict` by a source of caches. For adapters.
- * @throws MemcacheOptionError for an option that there is not, or when there is nothing to evict.
+ * `@CacheEvict` for adapters, with their own source of caches.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   source: CacheSource<Choice>,
   options: CacheEvictOptions<Args, Choice>,
 ): MethodDecoratorOf<Args, unknown> {
   requireOptions('@CacheEvict', options)
-  checkOptions('@CacheEvict', options, KNOWN, {
+  checkOptions('@CacheEvict', options, OPTION_NAMES, {
     ...OPTION_HINTS,
     allEntries: 'all',
     beforeInvocation: `when: 'before'`,
@@ -81,7 +84,7 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   if (when !== 'after' && when !== 'before') {
     throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got '${String(when)}'`)
   }
-  if (all && soft) throw new MemcacheOptionError('@CacheEvict: all has no soft form: give tags')
+  if (all && soft) throw new MemcacheOptionError('@CacheEvict: all cannot be soft: use tags instead of all')
   const kind = key === undefined && !all ? 'evictsTags' : 'evicts'
   return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
     const { parameters } = about

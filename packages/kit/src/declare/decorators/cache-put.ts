@@ -13,26 +13,26 @@ import { tagsWithObject, withObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
-/** Where a method's result is stored. `key`, `tags`, `condition` and `unless` may take the object itself, as those of `@Cached`. */
+/** Options of `@CachePut`. As with `@Cached`, `key`, `tags`, `condition` and `unless` may take the object itself. */
 export interface CachePutOptions<Args extends readonly unknown[], Value, Choice = Memcache> {
   /**
-   * The parts of the key for these arguments, in the class's namespace: `['find', id]` is where `@Cached find(id)`
-   * looks.
+   * Returns the parts of the key for these arguments, in the class's namespace: `@Cached find(id)` stores under
+   * `['find', id]`.
    */
   key: (...args: Args) => readonly KeyPart[]
-  /** How long it stays. Default: the cache's. */
+  /** The lifetime of the result. Default: the cache's. */
   ttlSeconds?: Ttl | undefined
-  /** What it belongs to, for `invalidateTags` and `@CacheEvict`. */
+  /** The tags of the result, for `invalidateTags` and `@CacheEvict`. */
   tags?: TagsOf<Args> | undefined
-  /** Whether the result of this call is stored. */
+  /** Returns whether the result of this call is stored. */
   condition?: ((...args: Args) => boolean) | undefined
-  /** Whether this result is not to be stored: what was there is deleted then. */
+  /** Returns whether not to store this result; then the stored value is deleted. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that it lies in. Default: the class's, else this process's. */
+  /** The cache that holds the result. Default: the class's, or this process's. */
   cache?: Choice | undefined
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   'key',
   'ttlSeconds',
   'tags',
@@ -42,8 +42,8 @@ const KNOWN = [
 ] as const satisfies readonly (keyof CachePutOptions<never, never>)[]
 
 /**
- * Stores what an async method returns, each time that it is called, so that a `@Cached` method finds it.
- * @throws MemcacheOptionError for an option that there is not, or without a key.
+ * Stores the result of an async method on each call, so that a `@Cached` method finds it.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */
 export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
   options: CachePutOptions<Args, Value>,
@@ -52,15 +52,15 @@ export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
 }
 
 /**
- * `@CachePut` by a source of caches. For adapters.
- * @throws MemcacheOptionError for an option that there is not, or without a key.
+ * `@CachePut` for adapters, with their own source of caches.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */
 export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   source: CacheSource<Choice>,
   options: CachePutOptions<Args, Value, Choice>,
 ): MethodDecoratorOf<Args, Value> {
   requireOptions('@CachePut', options)
-  checkOptions('@CachePut', options, KNOWN, OPTION_HINTS)
+  checkOptions('@CachePut', options, OPTION_NAMES, OPTION_HINTS)
   const { key, ttlSeconds, tags, condition, unless, cache } = options
   if (typeof key !== 'function') {
     throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
@@ -92,7 +92,7 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   })
 }
 
-/** Stores a result; where it cannot be stored, what was there before is out of date all the same. */
+/** Stores a result. If it cannot be stored, the stored value is deleted, since it is out of date. */
 async function put(
   cache: Memcache,
   namespace: CacheNamespace,
@@ -107,7 +107,7 @@ async function put(
   try {
     await namespace.set(parts, value, { ttlSeconds, tags })
   } catch (error) {
-    // The method has done what it does: its caller is not to take it for failed.
+    // The method itself has succeeded, so its caller must not get this error.
     engineOf(cache).host.report.failed(error)
     await namespace.delete(parts)
   }

@@ -2,31 +2,32 @@ import { getDefaultMemcache } from '../../default-memcache.ts'
 import type { Memcache } from '../../memcache.ts'
 
 /**
- * What a decorator does: caches by the arguments, or by a key of its own; stores; evicts what is in the class's namespace,
- * or what carries a tag.
+ * What a decorator does: `caches` by the arguments, `cachesByKey` by its own key, `puts` a result, `evicts` from the
+ * class's namespace, or `evictsTags` by tags.
  */
 export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evictsTags'
 
 /**
- * Where decorated methods get their cache from. The kit's take the process's; a framework's adapter has its own, which
- * may know caches by something else than themselves (`Choice`).
+ * The source of decorated methods' caches. The kit's decorators use the process's cache; a framework's adapter has its
+ * own source, which may choose caches by another type than `Memcache` (`Choice`).
  */
 export interface CacheSource<Choice> {
-  /** Whether caches may also be said by a name. */
+  /** Whether a cache may also be chosen by name. */
   readonly hasNames?: boolean
   /**
-   * The cache that the results of an object's methods lie in, by what its decorators say; `undefined`: there is none,
-   * and the methods are just called.
+   * Returns the cache for the results of an object's methods; `undefined` if there is none, and the methods are called
+   * without a cache.
+   * @param choice the `cache` option of the decorator or of `@CacheConfig`.
    */
   cacheFor(self: object, choice: Choice | undefined): Memcache | undefined
   /**
-   * Told of each decorated method of a class. Without it, standard decorators, which do not know their class, are taken
-   * too.
+   * Called for each decorated method of a class. A source with this method needs legacy decorators, since standard
+   * decorators do not know their class.
    */
   decorated?(prototype: object, method: string | symbol, choice: Choice | undefined, kind: DecoratorKind): void
 }
 
-/** The caches that are named themselves, else this process's. */
+/** The source of the kit's decorators: the chosen cache, or this process's. */
 export const PROCESS_CACHE: CacheSource<Memcache> = {
   cacheFor: (_, choice) => choice ?? getDefaultMemcache(),
 }

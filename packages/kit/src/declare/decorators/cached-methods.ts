@@ -1,19 +1,19 @@
 import type { CachedCalls } from '../argument-cache.ts'
 import type { DecoratedMethod } from './method-decorator.ts'
 
-/** The cached calls of a method, on an object of its class. */
+/** Returns the cached calls of a method for an object of its class. */
 export type CachedMethod = (self: object) => CachedCalls<readonly unknown[], unknown>
 
 type MethodName = string | symbol
 
-/** By what `@Cached` has put in a method's place; another decorator may have put something else in its place again. */
+/** By the function that `@Cached` put in a method's place; another decorator may have replaced that function again. */
 const BY_FUNCTION = new WeakMap<object, CachedMethod>()
-/** By the prototype that a legacy decorator was told of. */
+/** By the prototype that a legacy decorator got. */
 const BY_PROTOTYPE = new WeakMap<object, Map<MethodName, CachedMethod>>()
-/** By the class of the objects that standard decorators have seen: what it inherits first. */
+/** By the class of the objects that standard decorators have seen; inherited methods come first. */
 const BY_CLASS = new WeakMap<Function, Map<MethodName, CachedMethod[]>>()
 
-/** Remembers a method that carries `@Cached`, so that it is found whatever other decorators do with it. */
+/** Registers a method with `@Cached`, so that it is found even if other decorators replace it. */
 export function registerCachedMethod(
   replacement: object,
   { name, prototype, onObject }: DecoratedMethod,
@@ -33,24 +33,24 @@ export function registerCachedMethod(
   })
 }
 
-/** The method of an object, or of a class's prototype, if it carries `@Cached`, above or below other decorators. */
+/** Returns the method of an object or of a class's prototype if it has `@Cached`, above or below other decorators. */
 export function cachedMethodOf(target: object, name: MethodName): CachedMethod | undefined {
   const method: unknown = (target as Record<MethodName, unknown>)[name]
   const direct = typeof method === 'function' ? BY_FUNCTION.get(method) : undefined
   if (direct !== undefined) return direct
   const owners = prototypesOf(target).filter((prototype) => Object.hasOwn(prototype, name))
   const [nearest] = owners
-  // A method of the object's own, as a test's spy, stands in front of that of its class.
+  // The object's own method, such as a test's spy, hides that of its class.
   if (nearest === undefined) return undefined
   const { value } = Object.getOwnPropertyDescriptor(nearest, name)!
   const declared = BY_PROTOTYPE.get(nearest)?.get(name) ?? BY_FUNCTION.get(Object(value) as object)
   if (declared !== undefined) return declared
-  const seen = BY_CLASS.get(target.constructor)?.get(name)
-  // Which class's method is decorated is known where all are.
+  const seen = BY_CLASS.get((Object.getPrototypeOf(target) as object).constructor)?.get(name)
+  // It is only clear which class's method is decorated if the methods of all classes are.
   return seen?.length === owners.length ? seen.at(-1) : undefined
 }
 
-/** The names of the methods of a class that carry `@Cached`, inherited ones among them. */
+/** Returns the names of a class's methods that have `@Cached`, including inherited ones. */
 export function cachedMethodNames(constructor: Function): ReadonlySet<string> {
   const prototype = constructor.prototype as object
   const names = new Set<MethodName>(BY_CLASS.get(constructor)?.keys())

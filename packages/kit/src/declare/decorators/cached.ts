@@ -13,28 +13,33 @@ import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
 import { cachedMethodOf, registerCachedMethod } from './cached-methods.ts'
+import { classOf } from './class-owner.ts'
 import { tagsWithObject, withObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, DecoratedMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /**
- * How a method's results are cached. `key`, `tags`, `condition` and `unless` get the method's arguments, and behind all
- * parameters that the method declares the object itself, where they name one more: for what differs by tenant or request.
+ * Options of `@Cached`. `key`, `tags`, `condition` and `unless` get the method's arguments. If such a function declares
+ * one parameter more than the method, that parameter gets the object itself: for results that differ by tenant or
+ * request.
  */
 export interface CachedMethodOptions<Args extends readonly unknown[], Value, Choice = Memcache> extends LoadingOptions {
-  /** The parts of the key for these arguments, in the class's namespace. Default: the method's name and the arguments, objects by a hash of what they hold. */
+  /**
+   * Returns the parts of the key for these arguments, in the class's namespace. Default: the method's name and the
+   * arguments, with objects by a hash of their content.
+   */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
-  /** What a result belongs to, for `invalidateTags` and `@CacheEvict`. */
+  /** The tags of a result, for `invalidateTags` and `@CacheEvict`. */
   tags?: TagsOf<Args> | undefined
-  /** Whether this call is cached at all. */
+  /** Returns whether this call is cached. */
   condition?: ((...args: Args) => boolean) | undefined
-  /** Whether this result is not to be stored. */
+  /** Returns whether not to store this result. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that holds them. Default: the class's, else this process's. */
+  /** The cache that holds the results. Default: the class's, or this process's. */
   cache?: Choice | undefined
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   ...LOADING_OPTIONS,
   'key',
   'tags',
@@ -43,14 +48,14 @@ const KNOWN = [
   'cache',
 ] as const satisfies readonly (keyof CachedMethodOptions<never, never>)[]
 
-/** What the cache has, which is not known yet. */
+/** A placeholder for the cache's default lifetime, which is not known at the declaration. */
 const ANY_TTL: Ttl = 60
 
 /**
- * Caches the results of an async method: concurrent calls with the same arguments share one run, over all processes.
- * Works as a standard decorator and as a legacy one. Keys are in the class's namespace, by default under the method's
- * name and the arguments.
- * @throws MemcacheOptionError if an option is unknown or of a wrong type, or for a method that cannot be cached.
+ * Caches the results of an async method: concurrent calls with the same arguments in all processes share one run. It
+ * works as a standard and as a legacy decorator. Keys are in the class's namespace, by default the method's name and
+ * the arguments.
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
   options: Ttl | CachedMethodOptions<Args, Value> = {},
@@ -59,8 +64,8 @@ export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
 }
 
 /**
- * `@Cached` by a source of caches. For adapters.
- * @throws MemcacheOptionError if an option is unknown or of a wrong type, or for a method that cannot be cached.
+ * `@Cached` for adapters, with their own source of caches.
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
  */
 export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
   source: CacheSource<Choice>,
@@ -119,29 +124,32 @@ function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
 ): CachedMethodOptions<Args, Value, Choice> {
   const resolved = typeof options === 'number' || typeof options === 'string' ? { ttlSeconds: options } : options
   requireOptions('@Cached', resolved)
-  checkOptions('@Cached', resolved, KNOWN, OPTION_HINTS)
+  checkOptions('@Cached', resolved, OPTION_NAMES, OPTION_HINTS)
   const { key, tags, condition, unless, cache: _, ...loading } = resolved
   requireSync('@Cached', { key, tags: functionOf(tags), condition, unless })
   requireTags('@Cached', tags)
-  // A lifetime that cannot be is told where it is written, not at the first call.
+  // An invalid lifetime throws at the declaration, not at the first call.
   resolveLoading(loading, ANY_TTL)
   return resolved
 }
 
-/** A method's name as the first part of its keys. @throws MemcacheOptionError for a symbol, whose text others may have. */
+/**
+ * Returns a method's name as the first part of its keys. @throws MemcacheOptionError for a symbol, since its text is
+ * not unique.
+ */
 function ownKeyPart({ name }: DecoratedMethod): string {
   if (typeof name === 'string') return name
   throw new MemcacheOptionError(
-    `@Cached: the method ${String(name)} is named by a symbol, which is no key: give key: (id) => ['find', id]`,
+    `@Cached: the method ${String(name)} is named by a symbol, which cannot be part of a key: set key: (id) => ['find', id]`,
   )
 }
 
-/** @throws MemcacheOptionError for a stream of values, of which a cache could keep none. */
+/** @throws MemcacheOptionError for an Observable: a cache could not store its values. */
 function refuseObservable(value: unknown, self: object, name: string | symbol): void {
   if (typeof value !== 'object' || value === null || !('subscribe' in value)) return
   if (typeof value.subscribe !== 'function' || !('pipe' in value)) return
   throw new MemcacheOptionError(
-    `@Cached: ${self.constructor.name}.${String(name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache what it is made of`,
+    `@Cached: ${classOf(self).name}.${String(name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
   )
 }
 
@@ -153,8 +161,8 @@ type ArgumentsOf<Method> = Method extends (...args: infer Args) => unknown ? Arg
 type ResultOf<Method> = Method extends (...args: never[]) => Promise<infer Value> ? Value : never
 
 /**
- * The cache behind a method that carries `@Cached`, by its arguments, whatever decorators stand above or below.
- * @throws MemcacheOptionError for a method that does not carry it.
+ * Returns the cached results of a method with `@Cached`, by its arguments, whatever decorators are above or below it.
+ * @throws MemcacheOptionError if the method does not have `@Cached`.
  */
 export function cacheOf<Target extends object, Name extends AsyncMethodName<Target>>(
   target: Target,
@@ -162,7 +170,9 @@ export function cacheOf<Target extends object, Name extends AsyncMethodName<Targ
 ): ArgumentCache<ArgumentsOf<Target[Name]>, ResultOf<Target[Name]>> {
   const method = cachedMethodOf(target, name as string | symbol)
   if (method === undefined) {
-    throw new MemcacheOptionError(`${target.constructor.name}.${String(name)} does not carry @Cached`)
+    throw new MemcacheOptionError(
+      `${classOf(target).name}.${String(name)} does not have @Cached: add the decorator to the method`,
+    )
   }
   return argumentCache(() => method(target) as CachedCalls<ArgumentsOf<Target[Name]>, ResultOf<Target[Name]>>)
 }

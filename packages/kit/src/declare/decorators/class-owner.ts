@@ -2,21 +2,30 @@ import { DeclarationSite } from '../declaration-site.ts'
 import type { NamespaceOwner } from '../namespace-owners.ts'
 import { cachedMethodNames } from './cached-methods.ts'
 
-/** A method of a class, of whatever decorator. */
+/** A decorated method of a class. */
 export interface DeclaredMethod {
   readonly name: string | symbol
   readonly site: DeclarationSite
 }
 
-/** Where the first decorated method of a class was declared, by the class's prototype. */
+/** The place of the first decorated method of each class, by the class's prototype. */
 const SITES = new WeakMap<object, DeclarationSite>()
-/** The methods whose decorators take the process's cache, by the class's prototype. */
+/** The methods whose decorators use the process's cache, by the class's prototype. */
 const PROCESS_METHODS = new WeakMap<object, (string | symbol)[]>()
 const OWNERS = new WeakMap<Function, NamespaceOwner>()
 
 /**
- * Where a class is declared whose methods are decorated, taken at its first method.
- * @param decorator that is being called.
+ * The class of an object. Its prototype knows it, and not its property `constructor`: a Proxy that wraps every function, as for traces, returns another
+ * function for that.
+ */
+export function classOf(self: object): Function {
+  const { constructor } = (Object.getPrototypeOf(self) ?? self) as object
+  return typeof constructor === 'function' && typeof constructor.prototype === 'object' ? constructor : self.constructor
+}
+
+/**
+ * Returns the place of a class with decorated methods, taken at its first one.
+ * @param decorator the decorator that is being called.
  */
 export function declareClass(prototype: object, decorator: Function): DeclarationSite {
   let site = SITES.get(prototype)
@@ -24,14 +33,14 @@ export function declareClass(prototype: object, decorator: Function): Declaratio
   return site
 }
 
-/** Remembers a method whose decorator takes the process's cache. */
+/** Registers a method whose decorator uses the process's cache. */
 export function declareProcessMethod(prototype: object, name: string | symbol): void {
   PROCESS_METHODS.set(prototype, [...(PROCESS_METHODS.get(prototype) ?? []), name])
 }
 
 /**
- * The methods of a class, inherited ones among them, whose legacy decorators take the process's cache, where
- * `@CacheConfig` says none. For adapters that have a cache of their own.
+ * Returns the methods of a class, including inherited ones, whose legacy decorators use the process's cache unless
+ * `@CacheConfig` sets one. For adapters with their own cache.
  */
 export function processMethodsOf(constructor: Function): readonly (string | symbol)[] {
   const found: (string | symbol)[] = []
@@ -43,9 +52,9 @@ export function processMethodsOf(constructor: Function): readonly (string | symb
 }
 
 /**
- * A class as the owner of its namespace.
- * @param isNamed whether `@CacheConfig` says the name, of it or of a class that it extends.
- * @param method a standard decorator's, which is not told of its class.
+ * Returns a class as the owner of its namespace.
+ * @param isNamed whether `@CacheConfig` of the class or a superclass sets the name.
+ * @param method the method of a standard decorator, which does not know its class.
  */
 export function classOwner(
   constructor: Function,

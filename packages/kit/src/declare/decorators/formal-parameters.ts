@@ -1,7 +1,7 @@
 import { oneTagOrMany } from '../tags-of.ts'
 import type { TagsOf } from '../tags-of.ts'
 
-/** What reflect-metadata adds to `Reflect`, where it is loaded. */
+/** The methods that reflect-metadata adds to `Reflect`. */
 interface ReflectMetadata {
   getMetadata?(key: string, target: object, property: string | symbol): unknown
 }
@@ -10,15 +10,15 @@ const OPENING = '([{'
 const CLOSING = ')]}'
 
 /**
- * How many parameters a method declares, optional ones and those with defaults among them, which its `length` does not
- * count; `undefined` where that cannot be known: a rest parameter, a bound function.
+ * Returns how many parameters a method declares, including optional ones and those with defaults, which its `length`
+ * does not count; `undefined` if that cannot be known, as with a rest parameter or a bound function.
  */
 export function countParameters(method: Function, target?: object, name?: string | symbol): number | undefined {
   const source = Function.prototype.toString.call(method)
   const declared = source.includes('[native code]') ? undefined : countInSource(source)
   if (declared === 'rest' || target === undefined || name === undefined)
     return declared === 'rest' ? undefined : declared
-  // The compiler's metadata stay right where a decorator below has put another function in the method's place.
+  // The compiler's metadata is correct even if a decorator below has replaced the method.
   const types = (Reflect as ReflectMetadata).getMetadata?.('design:paramtypes', target, name)
   return Array.isArray(types) ? types.length : declared
 }
@@ -57,7 +57,7 @@ function countInSource(source: string): number | 'rest' | undefined {
   return undefined
 }
 
-/** Where a comment, a string or a template that begins here ends; where none begins, here. */
+/** Returns the end of a comment, string or template that begins here; the same position if none begins. */
 function skipText(source: string, at: number): number {
   const char = source[at]!
   if (char === '/' && source[at + 1] === '/') return endOf(source, '\n', at + 2)
@@ -76,9 +76,9 @@ function endOf(source: string, mark: string, from: number): number {
 }
 
 /**
- * A function of a method's arguments that may take the object behind them, as its last parameter: it is handed over where
- * the function names one parameter more than the method has.
- * @param parameters of the method, as `countParameters` says.
+ * Wraps a function of a method's arguments. If it declares one parameter more than the method, that last parameter gets
+ * the object.
+ * @param parameters the number of the method's parameters, by `countParameters`.
  */
 export function withObject<Result>(
   // oxlint-disable-next-line typescript/no-explicit-any -- as many as it names
@@ -93,7 +93,10 @@ export function withObject<Result>(
   }
 }
 
-/** The tags of a call, by a list or by a function that may take the object behind the arguments; `oneTagOrMany` makes them. */
+/**
+ * Returns a function for the tags of a call, given by a list or by a function that may take the object after the
+ * arguments; `oneTagOrMany` makes them.
+ */
 export function tagsWithObject<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,
   parameters: number | undefined,

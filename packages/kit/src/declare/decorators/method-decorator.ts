@@ -4,11 +4,13 @@ import type { CacheSource, DecoratorKind } from './cache-source.ts'
 import { declareClass, declareProcessMethod } from './class-owner.ts'
 import { countParameters } from './formal-parameters.ts'
 
-/** A method that may be cached: async, since a cache is never asked synchronously. */
+/** A method that can be cached. It is async, since a cache lookup is. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, whatever they are
 export type AsyncMethod<Args extends readonly unknown[], Value> = (...args: [...Args, ...any[]]) => Promise<Value>
 
-/** A decorator for async methods, standard (TC39) and legacy (`experimentalDecorators`) in one. */
+/**
+ * A decorator for async methods that works as a standard (TC39) and as a legacy (`experimentalDecorators`) decorator.
+ */
 export interface MethodDecoratorOf<Args extends readonly unknown[], Value> {
   <Method extends AsyncMethod<Args, Value>>(method: Method, context: ClassMethodDecoratorContext): Method
   <Method extends AsyncMethod<Args, Value>>(
@@ -18,28 +20,30 @@ export interface MethodDecoratorOf<Args extends readonly unknown[], Value> {
   ): void
 }
 
-/** What of a decorated method is known where it is decorated. */
+/** A decorated method, as far as it is known at its declaration. */
 export interface DecoratedMethod {
   readonly name: string | symbol
-  /** How many parameters it declares; `undefined` where that cannot be known. */
+  /** How many parameters it declares; `undefined` if that cannot be known. */
   readonly parameters: number | undefined
   readonly site: DeclarationSite
-  /** The class's prototype; `undefined` for a standard decorator, which is not told of its class. */
+  /** The class's prototype; `undefined` for a standard decorator, which does not know its class. */
   readonly prototype: object | undefined
-  /** Has something done with each object of the class of a standard decorator, and so with its class. */
+  /**
+   * Runs a task for each new object, if the decorator is a standard one. This is how such a decorator learns its class.
+   */
   readonly onObject: (task: (self: object) => void) => void
 }
 
-/** What takes a method's place. */
+/** Returns the replacement of a method. */
 type Replace<Args extends readonly unknown[], Value> = (
   method: AsyncMethod<Args, Value>,
   about: DecoratedMethod,
 ) => AsyncMethod<Args, Value>
 
 /**
- * Makes both kinds of decorator from what takes a method's place; name, length and Reflect metadata are kept.
- * @param owner of the decorator's messages: `@Cached`.
- * @param choice which cache the decorator says, for a source that wants to know of each method.
+ * Returns a decorator of both kinds from the replacement of a method; name, length and Reflect metadata are kept.
+ * @param owner the decorator's name in messages: `@Cached`.
+ * @param choice the decorator's `cache` option, for a source that registers methods.
  */
 export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
   owner: string,
@@ -67,7 +71,13 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
         context.addInitializer(function (this: unknown) {
           task(this as object)
         })
-      return dress(method, replace, { name, parameters: countParameters(method), site, prototype: undefined, onObject })
+      return withIdentity(method, replace, {
+        name,
+        parameters: countParameters(method),
+        site,
+        prototype: undefined,
+        onObject,
+      })
     }
     const method = requireMethod<Args, Value>(owner, context, descriptor?.value)
     if (typeof target === 'function') throw staticMethod(owner, context)
@@ -76,7 +86,7 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
     if (source.decorated === undefined && choice === undefined) declareProcessMethod(target, context)
     const parameters = countParameters(method, target, context)
     const about = { name: context, parameters, site, prototype: target, onObject: () => {} }
-    descriptor!.value = dress(method, replace, about)
+    descriptor!.value = withIdentity(method, replace, about)
     return undefined
   }
   return decorator as MethodDecoratorOf<Args, Value>
@@ -88,12 +98,12 @@ function requireMethod<Args extends readonly unknown[], Value>(
   method: unknown,
 ): AsyncMethod<Args, Value> {
   if (typeof method !== 'function') {
-    throw new MemcacheOptionError(`${owner}: ${String(name)} is no method: only async methods can be cached`)
+    throw new MemcacheOptionError(`${owner}: ${String(name)} is not a method: only async methods can be cached`)
   }
   const kind = String((method as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag])
   if (kind.endsWith('GeneratorFunction')) {
     throw new MemcacheOptionError(
-      `${owner}: ${String(name)} is a generator, which cannot be cached: return all of it in an array from an async method`,
+      `${owner}: ${String(name)} is a generator, which cannot be cached: return an array from an async method`,
     )
   }
   return method as AsyncMethod<Args, Value>
@@ -105,14 +115,15 @@ function staticMethod(owner: string, name: string | symbol): MemcacheOptionError
   )
 }
 
-/** A standard decorator's second argument is an object that says what kind of thing is decorated. */
+/** Returns whether the second argument is that of a standard decorator: an object that says what is decorated. */
 function isStandardContext(
   context: ClassMethodDecoratorContext | string | symbol | undefined,
 ): context is ClassMethodDecoratorContext {
   return typeof context === 'object' && typeof context.kind === 'string'
 }
 
-function dress<Args extends readonly unknown[], Value>(
+/** Returns the replacement with the method's name, length and metadata. */
+function withIdentity<Args extends readonly unknown[], Value>(
   method: AsyncMethod<Args, Value>,
   replace: Replace<Args, Value>,
   about: DecoratedMethod,
@@ -124,14 +135,14 @@ function dress<Args extends readonly unknown[], Value>(
   return replacement
 }
 
-/** What reflect-metadata adds to `Reflect`, where it is loaded. */
+/** The methods that reflect-metadata adds to `Reflect`. */
 interface ReflectMetadata {
   getOwnMetadataKeys?(target: object): unknown[]
   getOwnMetadata(key: unknown, target: object): unknown
   defineMetadata(key: unknown, value: unknown, target: object): void
 }
 
-/** Nest's decorators leave their metadata on the method itself. */
+/** Copies the metadata that other decorators, such as Nest's, have stored on the method itself. */
 function copyMetadata(from: object, to: object): void {
   const reflect = Reflect as unknown as ReflectMetadata
   for (const key of reflect.getOwnMetadataKeys?.(from) ?? []) {

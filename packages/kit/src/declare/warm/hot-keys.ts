@@ -3,30 +3,30 @@ import { engineOf } from '../../engine/engine.ts'
 import type { Memcache } from '../../memcache.ts'
 import { ownKey } from '../../own-key.ts'
 
-/** How often what was counted is stored at most. */
+/** The shortest time between two saves, in milliseconds. */
 const SAVE_EVERY_MS = 60_000
-/** Counters for each key that is remembered: the more, the surer the order. */
+/** Counters per remembered key: more counters make the order more reliable. */
 const COUNTERS_PER_KEY = 4
 
 /**
- * Which ids are asked for most: counted in this process, in bounded memory (Space-Saving; Metwally, Agrawal, El Abbadi, ICDT
- * 2005), and stored in the cache from time to time and at its close, together with what other processes counted. Old counts
- * fade, so that yesterday's do not stay for ever.
+ * Finds the most requested ids. It counts in this process, in bounded memory (Space-Saving; Metwally, Agrawal, El
+ * Abbadi, ICDT 2005), and merges the counts into the cache regularly and when the cache is closed. Counts decay, so
+ * that old hot keys do not stay forever.
  */
 export class HotKeys<Id> {
   readonly #name: string
-  readonly #most: number
+  readonly #maxIds: number
   readonly #cache: () => Memcache
   readonly #counts = new Map<Id, number>()
   #savedAtMs = 0
   #isRegistered = false
 
-  /** @param most how many are remembered. */
-  constructor(name: string, most: number, cache: () => Memcache) {
-    if (!Number.isInteger(most) || most < 1)
-      throw new MemcacheOptionError(`hotKeys must be a whole number, got ${most}`)
+  /** @param maxIds how many ids are remembered. */
+  constructor(name: string, maxIds: number, cache: () => Memcache) {
+    if (!Number.isInteger(maxIds) || maxIds < 1)
+      throw new MemcacheOptionError(`hotKeys must be a whole number, got ${maxIds}`)
     this.#name = name
-    this.#most = most
+    this.#maxIds = maxIds
     this.#cache = cache
   }
 
@@ -38,18 +38,18 @@ export class HotKeys<Id> {
     if (performance.now() - this.#savedAtMs > SAVE_EVERY_MS) void this.save()
   }
 
-  /** The hottest ids, the hottest first: what is stored, and what was counted here since. */
+  /** Returns the hottest ids, the hottest first: the stored counts and those of this process since its last save. */
   async read(): Promise<Id[]> {
     return [...(await this.#merged()).values()].map(([id]) => id)
   }
 
-  /** Stores what was counted, added to what is stored. */
+  /** Adds this process's counts to the stored ones. */
   async save(): Promise<void> {
     this.#savedAtMs = performance.now()
     const cache = this.#cache()
     if (this.#counts.size === 0) return
     const merged = await this.#merged()
-    // Half of a count is left each time, so that what is no longer asked for is forgotten.
+    // Counts are halved at each save, so that ids that are no longer requested are forgotten.
     const fading = merged.map(([id, count]) => [id, count / 2] as const).filter(([, count]) => count >= 1 / 2)
     if (
       await engineOf(cache).set(ownKey(cache, 'hot', [this.#name]), {
@@ -64,13 +64,13 @@ export class HotKeys<Id> {
   async #merged(): Promise<(readonly [Id, number])[]> {
     const cache = this.#cache()
     const stored = (await engineOf(cache).get(ownKey(cache, 'hot', [this.#name]), [])) as [Id, number][] | undefined
-    // Ids that are objects are the same when they hold the same.
+    // Ids that are objects are compared by content.
     const byText = new Map<string, readonly [Id, number]>()
     for (const [id, count] of [...(stored ?? []), ...this.#counts]) {
       const text = JSON.stringify(id) ?? String(id)
       byText.set(text, [id, count + (byText.get(text)?.[1] ?? 0)])
     }
-    return [...byText.values()].toSorted(([, a], [, b]) => b - a).slice(0, this.#most)
+    return [...byText.values()].toSorted(([, a], [, b]) => b - a).slice(0, this.#maxIds)
   }
 
   #register(): void {
@@ -79,21 +79,24 @@ export class HotKeys<Id> {
     engineOf(this.#cache()).host.onClose(() => this.save())
   }
 
-  /** Where all counters are taken, the smallest goes to the newcomer, with its count: he may have been there before. */
+  /**
+   * Adds a new id. If all counters are used, it takes over the smallest one with its count, since the id may have been
+   * counted before.
+   */
   #admit(id: Id): void {
-    if (this.#counts.size < this.#most * COUNTERS_PER_KEY) {
+    if (this.#counts.size < this.#maxIds * COUNTERS_PER_KEY) {
       this.#counts.set(id, 1)
       return
     }
-    let least: Id | undefined
-    let leastCount = Infinity
+    let smallest: Id | undefined
+    let smallestCount = Infinity
     for (const [other, count] of this.#counts) {
-      if (count >= leastCount) continue
-      least = other
-      leastCount = count
+      if (count >= smallestCount) continue
+      smallest = other
+      smallestCount = count
       if (count === 1) break
     }
-    this.#counts.delete(least as Id)
-    this.#counts.set(id, leastCount + 1)
+    this.#counts.delete(smallest as Id)
+    this.#counts.set(id, smallestCount + 1)
   }
 }

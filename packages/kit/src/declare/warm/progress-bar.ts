@@ -6,13 +6,13 @@ export interface ProgressStream {
   write(text: string): unknown
 }
 
-/** Shows how far long work has come: a bar on a terminal, elsewhere a line at the end. */
+/** Shows the progress of long work: a bar on a terminal, otherwise one line at the end. */
 export class ProgressBar {
   readonly #label: string
   readonly #total: number | undefined
   readonly #stream: ProgressStream
 
-  /** @param total how much there is to do, where that is known. */
+  /** @param total the number of steps, if it is known. */
   constructor(label: string, total: number | undefined, stream: ProgressStream) {
     this.#label = label
     this.#total = total

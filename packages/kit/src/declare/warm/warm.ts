@@ -3,48 +3,48 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace, GetOrSetManyOptions } from '../../namespace.ts'
 import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { describeValue, requireOptions, requireType } from '../../option-types.ts'
-import type { BatchLoader } from '../../engine/load/read-through-many.ts'
+import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-many.ts'
 import { LifetimeSpread } from './lifetime-spread.ts'
 import { ProgressBar } from './progress-bar.ts'
 
-/** Options of warming. */
+/** Options of `warm`. */
 export interface WarmOptions {
   /** How many loads run at once. Default 8. */
   concurrency?: number | undefined
-  /** Ids of one `loadMany`. Default 100. */
+  /** The number of ids of one `loadMany` call. Default 100; 1 without `loadMany`. */
   batchSize?: number | undefined
-  /** How long what is loaded is fresh. Default: as declared. */
+  /** How long the loaded values are fresh. Default: as declared. */
   ttlSeconds?: Ttl | undefined
-  /** See `getOrSet`; warmed values are spread over 40 seconds at least. Default: as declared. */
+  /** See `getOrSet`; lifetimes of warmed values are spread over at least 40 seconds. Default: as declared. */
   jitter?: number | undefined
-  /** Show a progress bar on standard error. Default false. */
+  /** Whether to show a progress bar on standard error. Default false. */
   progress?: boolean | undefined
-  /** Called as it goes on. */
+  /** Called after each batch. */
   onProgress?: ((report: WarmReport) => void) | undefined
-  /** Stops it; what was loaded stays, and is skipped when it is begun again. */
+  /** Stops warming. Values that were loaded stay, and the next run skips them. */
   signal?: AbortSignal | undefined
 }
 
-/** What warming has done. */
+/** The result of `warm`. */
 export interface WarmReport {
-  /** Loaded and stored. */
+  /** Values that were loaded and stored. */
   loaded: number
-  /** There already, or being loaded by another process. */
+  /** Values that were stored already, or that another caller was loading. */
   skipped: number
-  /** Whose loader failed, had nothing, or whose value was not taken. */
+  /** Values whose loader failed or returned nothing, or that were not stored. */
   failed: number
 }
 
-/** Where a declared cache's values come from. */
+/** The source of a declared cache's values. */
 export interface WarmSource<Id, Value> {
   readonly namespace: CacheNamespace
   readonly load: BatchLoader<Id, Value>
-  /** Whether `load` is better asked for many at once. */
+  /** Whether `load` loads many values by one request. */
   readonly batches: boolean
   readonly options: GetOrSetManyOptions<Id>
 }
 
-const KNOWN = [
+const OPTION_NAMES = [
   'concurrency',
   'batchSize',
   'ttlSeconds',
@@ -54,14 +54,14 @@ const KNOWN = [
   'signal',
 ] as const satisfies readonly (keyof WarmOptions)[]
 const DEFAULT_JITTER = 0.1
-/** One bar step in so many ids, so that drawing costs nothing. */
+/** The number of ids per step of the progress bar, so that drawing stays cheap. */
 const PROGRESS_STEP = 10
 
 /**
- * Loads what is not in the cache yet. Each key is loaded by one process: the leases of a batch are taken in one
- * pipeline, and only those that were won are loaded. What is there is skipped, so that a warming which was stopped goes on
- * where it was.
- * @throws the signal's reason, when it is aborted.
+ * Loads the values that are not in the cache yet. Each key is loaded by one process: the leases of a batch are
+ * requested in one pipeline, and only the keys whose leases were granted are loaded. Stored values are skipped, so a
+ * run that was stopped can be continued.
+ * @throws the signal's reason if it is aborted.
  */
 export async function warm<Id, Value>(
   source: WarmSource<Id, Value>,
@@ -69,7 +69,7 @@ export async function warm<Id, Value>(
   options: WarmOptions = {},
 ): Promise<WarmReport> {
   requireOptions('warm', options)
-  checkOptions('warm', options, KNOWN, OPTION_HINTS)
+  checkOptions('warm', options, OPTION_NAMES, OPTION_HINTS)
   requireType('warm', 'boolean', { progress: options.progress })
   requireType('warm', 'function', { onProgress: options.onProgress })
   checkCallOptions({ signal: options.signal })
@@ -80,7 +80,7 @@ export async function warm<Id, Value>(
   const { jitter = source.options.jitter ?? DEFAULT_JITTER, ttlSeconds = source.options.ttlSeconds } = options
   const declared = { ...source.options, jitter, ttlSeconds }
   const spread = new LifetimeSpread(jitter)
-  const tally = new Tally(
+  const progressReport = new WarmProgress(
     progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined,
     onProgress,
   )
@@ -88,32 +88,36 @@ export async function warm<Id, Value>(
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       signal?.throwIfAborted()
-      tally.add(await source.namespace.warmMany(next.value, source.load, declared, (seconds) => spread.next(seconds)))
+      progressReport.add(
+        await source.namespace.warmMany(next.value, source.load, declared, (seconds) => spread.next(seconds)),
+      )
     }
   }
   try {
     await Promise.all(Array.from({ length: concurrency }, worker))
   } catch (error) {
-    tally.finish('stopped')
+    progressReport.finish('stopped')
     throw error
   }
-  return tally.finish('done')
+  return progressReport.finish('done')
 }
 
-/** What has been done so far, as it is shown and told. */
-class Tally {
+/** Counts the results so far, shows them and reports them. */
+class WarmProgress {
   readonly #bar: ProgressBar | undefined
   readonly #onProgress: ((report: WarmReport) => void) | undefined
   readonly #report: WarmReport = { loaded: 0, skipped: 0, failed: 0 }
   readonly #beganMs = performance.now()
   #shown = 0
+  #cause: unknown
 
   constructor(bar: ProgressBar | undefined, onProgress: ((report: WarmReport) => void) | undefined) {
     this.#bar = bar
     this.#onProgress = onProgress
   }
 
-  add({ loaded, skipped, failed }: WarmReport): void {
+  add({ loaded, skipped, failed, cause }: WarmCounts): void {
+    this.#cause ??= cause
     this.#report.loaded += loaded
     this.#report.skipped += skipped
     this.#report.failed += failed
@@ -127,7 +131,8 @@ class Tally {
   finish(how: 'done' | 'stopped'): WarmReport {
     const { loaded, skipped, failed } = this.#report
     const seconds = ((performance.now() - this.#beganMs) / 1000).toFixed(1)
-    const outcome = `${loaded} loaded, ${skipped} there already, ${failed} failed`
+    const reason = failed === 0 || this.#cause === undefined ? '' : `: ${messageOf(this.#cause)}`
+    const outcome = `${loaded} loaded, ${skipped} already stored, ${failed} failed${reason}`
     this.#bar?.finish(this.#done, `(${how === 'stopped' ? 'stopped: ' : ''}${outcome}, ${seconds} s)`)
     return this.#report
   }
@@ -137,7 +142,7 @@ class Tally {
   }
 }
 
-/** Batches of ids; safe to be drawn from by several workers, since a generator answers one call after the other. */
+/** Yields batches of ids. Several workers may share it, since a generator handles one call after another. */
 async function* inBatches<Id>(ids: Iterable<Id> | AsyncIterable<Id>, size: number): AsyncGenerator<Id[], void> {
   let batch: Id[] = []
   for await (const id of ids) {
@@ -165,4 +170,8 @@ export function requireSource(ids: unknown): void {
 function requireCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
     throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${value}`)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

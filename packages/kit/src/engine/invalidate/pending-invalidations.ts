@@ -1,9 +1,9 @@
-/** Most that is remembered; beyond that, everything under the prefix has to go. */
+/** The number of remembered invalidations; with more, everything under the prefix is invalidated instead. */
 const MAX_KEYS = 100_000
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 1000
 
-/** What carries out an invalidation; rejects when the cache does not confirm it. */
+/** Carries out invalidations. Each method rejects if the server does not confirm it. */
 export interface Invalidator {
   delete(key: string): Promise<void>
   raise(tagKey: string, by: number): Promise<unknown>
@@ -12,8 +12,8 @@ export interface Invalidator {
 }
 
 /**
- * Invalidations that could not be confirmed. Until they are, nobody here is served what they are about; they are done as
- * soon as the server is back, and tried again until they are.
+ * Invalidations that no server has confirmed yet. Until they are confirmed, this process does not serve the values that
+ * they concern. They are sent again when a server is back, and retried until they succeed.
  */
 export class PendingInvalidations {
   readonly #invalidator: Invalidator
@@ -26,7 +26,7 @@ export class PendingInvalidations {
   #retryMs = FIRST_RETRY_MS
   #closed = false
 
-  /** @param overflowed is told when there are so many that everything has to be forgotten. */
+  /** @param overflowed is called when there are too many to remember. */
   constructor(invalidator: Invalidator, overflowed: () => void) {
     this.#invalidator = invalidator
     this.#overflowed = overflowed
@@ -36,7 +36,7 @@ export class PendingInvalidations {
     return this.#keys.size + this.#tags.size + (this.#raisesRoot ? 1 : 0)
   }
 
-  /** Whether nothing can be believed that is stored under a key, since an invalidation of it is still to be done. */
+  /** Returns whether an invalidation of this key is still pending, so that the stored value must not be served. */
   has(key: string): boolean {
     return this.#keys.size > 0 || this.#raisesRoot ? this.#raisesRoot || this.#keys.has(key) : false
   }
@@ -55,12 +55,12 @@ export class PendingInvalidations {
     this.#added()
   }
 
-  /** Something newer was confirmed for a key. */
+  /** Drops the pending delete of a key, since a newer write was confirmed. */
   settle(key: string): void {
     this.#keys.delete(key)
   }
 
-  /** Does what is to be done, now: a server may be back. */
+  /** Sends the pending invalidations now, since a server may be back. */
   async run(): Promise<void> {
     if (this.#running || this.size === 0 || this.#closed) return
     this.#running = true
@@ -111,7 +111,7 @@ export class PendingInvalidations {
     this.#retryLater()
   }
 
-  /** Not every fault ends a connection, so that a new one would tell when to try again. */
+  /** Retries by a timer, since not every fault ends a connection, and only a new connection triggers `run`. */
   #retryLater(): void {
     if (this.#timer !== undefined || this.#closed) return
     this.#timer = setTimeout(() => {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
+import { MAX_ROUNDING_SECONDS } from '../lifetime.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
 import type { CacheReport } from '../observe/cache-report.ts'
@@ -11,23 +12,22 @@ import type { PendingInvalidations } from './pending-invalidations.ts'
 /** Generations by the tags' keys. */
 export type Generations = Readonly<Record<string, number>>
 
-/** What became of an entry; `UNAVAILABLE` where its tags cannot be asked for. */
+/** The state of an entry by its tags; `UNAVAILABLE` if they cannot be read. */
 export type EntryState = 'same' | 'stale' | 'invalid' | typeof UNAVAILABLE
 
 export const NO_GENERATIONS: Generations = {}
 const MAX_REMEMBERED = 10_000
-/** memcached's seconds are whole, and its and ours do not begin together. */
-const GRAIN_SECONDS = 2
 
 /**
- * Tags: an entry carries the generations that its tags had when its load began; raising a tag's generation, one operation,
- * makes all that carry the old one invalid. Generations that are asked for in one tick are asked for once.
+ * Tags. An entry carries the generations that its tags had when its load began; raising a tag's generation, one
+ * operation, invalidates all entries that carry the old one. Lookups of the same tag in one tick share one request.
  */
 export class Tags {
   readonly #store: AdaptiveStore
   readonly #pending: PendingInvalidations
-  #asked = new Map<string, Promise<TagGeneration>>()
-  /** The generation that a tag was last seen with, and when. */
+  /** The lookups of this tick, by tag key. */
+  #lookups = new Map<string, Promise<TagGeneration>>()
+  /** The last known generation of a tag, and when it was first seen. */
   readonly #seen = new LRUCache<string, { generation: number; atMs: number }>({ max: MAX_REMEMBERED })
 
   constructor(store: AdaptiveStore, pending: PendingInvalidations) {
@@ -35,7 +35,7 @@ export class Tags {
     this.#pending = pending
   }
 
-  /** The generations of tags, now; rejects when one cannot be had. */
+  /** Returns the current generations of tags; rejects if one cannot be read. */
   async read(tagKeys: readonly string[]): Promise<Generations> {
     if (tagKeys.length === 0) return NO_GENERATIONS
     const generations = await Promise.all(tagKeys.map((tagKey) => this.#read(tagKey)))
@@ -43,9 +43,9 @@ export class Tags {
   }
 
   /**
-   * The generations of tags that a loader named while it ran; `undefined` where one may have changed since the load began.
-   * It has not if it was seen before with the same generation, if nobody had ever used it, or if the server says that it was last
-   * raised before.
+   * Returns the generations of tags that a loader named while it ran; `undefined` if one may have changed since the
+   * load began. A tag is unchanged if it was seen before the load with the same generation, if it was only created now,
+   * or if the server says that it was last raised before the load.
    * @param beganMs when the load began, by `performance.now()`.
    */
   async readSince(tagKeys: readonly string[], beganMs: number): Promise<Generations | undefined> {
@@ -56,27 +56,27 @@ export class Tags {
       generations[tagKey] = generation
       const loadSeconds = (performance.now() - beganMs) / 1000
       const seenBefore = seen !== undefined && seen.atMs <= beganMs && seen.generation === generation
-      if (!seenBefore && !made && ageSeconds <= loadSeconds + GRAIN_SECONDS) return undefined
+      if (!seenBefore && !made && ageSeconds <= loadSeconds + MAX_ROUNDING_SECONDS) return undefined
     }
     return generations
   }
 
-  /** What became of an entry, given the generations that its tags have now. */
+  /** Returns the state of an entry, given the current generations of its tags. */
   compare(carried: Generations, current: Generations): 'same' | 'stale' | 'invalid' {
     let state: 'same' | 'stale' = 'same'
     for (const tagKey in carried) {
       const now = current[tagKey]
-      const one = now === undefined ? 'invalid' : compareGenerations(carried[tagKey]!, now)
-      if (one === 'invalid') return 'invalid'
-      if (one === 'stale') state = 'stale'
+      const tagState = now === undefined ? 'invalid' : compareGenerations(carried[tagKey]!, now)
+      if (tagState === 'invalid') return 'invalid'
+      if (tagState === 'stale') state = 'stale'
     }
     return state
   }
 
   /**
-   * What became of an entry: its generations are compared with those that are known, at once, and the others are asked for.
-   * @param carried `undefined` for a bare value.
-   * @param required the tags that it has to carry.
+   * Returns the state of an entry. Generations that are known are compared immediately; the others are read first.
+   * @param carried the entry's generations; `undefined` for a value without an entry.
+   * @param required the tags that the entry must carry.
    */
   stateOf(
     carried: Generations | undefined,
@@ -94,10 +94,10 @@ export class Tags {
     )
   }
 
-  /** Makes all that carries a tag invalid, or just stale; resolves to whether that is confirmed. */
+  /** Makes all values that carry a tag invalid, or only stale, and resolves to whether that is confirmed. */
   async invalidate(tagKey: string, soft: boolean, failed: (error: unknown) => void): Promise<boolean> {
     const by = soft ? SOFT_STEP : HARD_STEP
-    this.#asked.delete(tagKey)
+    this.#lookups.delete(tagKey)
     try {
       const atMs = performance.now()
       const generation = await this.raise(tagKey, by)
@@ -114,7 +114,10 @@ export class Tags {
     return this.#readable(tagKey, (store) => store.raise(tagKey, by))
   }
 
-  /** Counts in a tag's item; where somebody has stored something there that is no number, a new one is made: what carries the old one is invalid. */
+  /**
+   * Runs a counter command on a tag. If another program stored something there that is not a number, the item is
+   * deleted first and the tag created again, which invalidates the values that carry it.
+   */
   async #readable<Result>(tagKey: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
     try {
       return await this.#store.use(tagKey, task)
@@ -130,41 +133,44 @@ export class Tags {
 
   #read(tagKey: string): Promise<TagGeneration> {
     if (this.#pending.hasTag(tagKey)) {
-      return Promise.reject(new MemcacheConnectionError(`${tagKey} is still to be invalidated: its server is away`))
+      return Promise.reject(
+        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not answer`),
+      )
     }
-    let asked = this.#asked.get(tagKey)
-    if (asked === undefined) {
-      // What was sent must not be joined by who asks later: a tag may be raised in between.
-      if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
-      asked = this.#ask(tagKey)
-      this.#asked.set(tagKey, asked)
+    let lookup = this.#lookups.get(tagKey)
+    if (lookup === undefined) {
+      // Later callers must not share a lookup that is already on the wire: the tag may be raised in between.
+      if (this.#lookups.size === 0) process.nextTick(() => (this.#lookups = new Map()))
+      lookup = this.#fetch(tagKey)
+      this.#lookups.set(tagKey, lookup)
     }
-    return asked
+    return lookup
   }
 
-  async #ask(tagKey: string): Promise<TagGeneration> {
+  async #fetch(tagKey: string): Promise<TagGeneration> {
     const atMs = performance.now()
-    const answer = await this.#readable(tagKey, (store) => store.generation(tagKey))
+    const found = await this.#readable(tagKey, (store) => store.generation(tagKey))
     const seen = this.#seen.get(tagKey)
-    if (seen?.generation !== answer.generation) this.#seen.set(tagKey, { generation: answer.generation, atMs })
-    return answer
+    if (seen?.generation !== found.generation) this.#seen.set(tagKey, { generation: found.generation, atMs })
+    return found
   }
 }
 
-/** How long a process believes that the root generation was not raised since it looked. */
-const BELIEVED_MS = 1000
+/** How long a process assumes that the root generation has not been raised since its last check. */
+const MAX_UNCHECKED_MS = 1000
 
 /**
- * The generation of everything that is stored under the prefix. It is raised in place of more invalidations than can be remembered, and until then
- * there is none, so that values need not carry it. Each process looks once a second, while it is used, whether it was raised.
+ * The generation of everything that is stored under the prefix. It is raised when more invalidations are pending than
+ * can be remembered. It does not exist before, so that values need not carry it. A process that is in use checks once a
+ * second whether it was raised.
  */
 export class RootGeneration {
   readonly tagKey: string
   readonly #client: MemcachedClient
   readonly #report: CacheReport
   #isRaised = false
-  #lookedAtMs: number | undefined
-  #looking: Promise<void> | undefined
+  #checkedAtMs: number | undefined
+  #checking: Promise<void> | undefined
 
   constructor(client: MemcachedClient, tagKey: string, report: CacheReport) {
     this.#client = client
@@ -172,28 +178,32 @@ export class RootGeneration {
     this.#report = report
   }
 
-  /** Makes sure that it is known whether it was raised; `undefined` if it is known. */
+  /**
+   * Checks whether the generation was raised, if the last check is too old; `undefined` if the caller need not wait.
+   * Only the first check is waited for.
+   */
   known(): Promise<void> | undefined {
     const nowMs = performance.now()
-    if (this.#isRaised || (this.#lookedAtMs !== undefined && nowMs - this.#lookedAtMs < BELIEVED_MS)) return undefined
-    const isFirst = this.#lookedAtMs === undefined
-    this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
-    return isFirst ? this.#looking : undefined
+    if (this.#isRaised || (this.#checkedAtMs !== undefined && nowMs - this.#checkedAtMs < MAX_UNCHECKED_MS))
+      return undefined
+    const isFirst = this.#checkedAtMs === undefined
+    this.#checking ??= this.#check().finally(() => (this.#checking = undefined))
+    return isFirst ? this.#checking : undefined
   }
 
-  /** From now on what does not carry it is invalid. */
+  /** From now on, values that do not carry the root generation are invalid. */
   raised(): void {
     this.#isRaised = true
   }
 
-  /** The tags that a value must carry, or is stored with: these, and the root's, if that was ever raised. */
+  /** Returns the tags that a value must carry or is stored with: these, and the root's if it was ever raised. */
   with(tagKeys: readonly string[]): readonly string[] {
     return this.#isRaised && !tagKeys.includes(this.tagKey) ? [...tagKeys, this.tagKey] : tagKeys
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const found = await orUnavailable(this.#client.get(this.tagKey), this.#report)
-    this.#lookedAtMs = performance.now()
+    this.#checkedAtMs = performance.now()
     if (found !== UNAVAILABLE && found !== undefined) this.#isRaised = true
   }
 }

@@ -1,4 +1,4 @@
-/** What work may hear that nobody waits for it: an `Abandonment`, or a caller's own AbortSignal. */
+/** Signals that nobody waits for work any more: an `Abandonment`, or a caller's own AbortSignal. */
 export interface StopSource {
   readonly aborted: boolean
   readonly reason: unknown
@@ -7,8 +7,8 @@ export interface StopSource {
 }
 
 /**
- * Tells work that nobody waits for it any more, as an AbortController does. The AbortSignal is made only for work that asks for one: making it costs more
- * than a lookup.
+ * Signals that nobody waits for work any more, like an AbortController. The AbortSignal is created only when the work
+ * reads it, since creating one costs more than a lookup.
  */
 export class Abandonment implements StopSource {
   aborted = false

@@ -2,21 +2,21 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 
-/** One run of work that several callers wait for. */
+/** One run of work that several callers can wait for. */
 export interface Flight<Result> {
   readonly result: Promise<Result>
-  /** Nobody waits for it: it goes on for those who come after. */
+  /** It runs in the background: it continues even if nobody waits for it. */
   readonly background: boolean
   readonly stop: Abandonment
-  /** The load that it is, where callers could come to wait for themselves. */
+  /** The load that runs, if its callers could wait for themselves. */
   readonly node: LoadNode | undefined
-  /** Callers that wait; when it ends, those that are given what it brought. */
+  /** The number of callers that wait; when the work ends, that of the callers that get its result. */
   waiters: number
 }
 
 /**
- * Request coalescing: work that is under way, by key, so that concurrent callers share it. A caller's signal ends its own
- * wait; the work is aborted when nobody waits any more, unless it is done in the background.
+ * Request coalescing: running work by key, shared by concurrent callers. A caller's signal ends only that caller's
+ * wait; the work is aborted when its last caller has left, unless it runs in the background.
  */
 export class Flights<Result> {
   readonly #flights = new Map<string, Flight<Result>>()
@@ -34,13 +34,14 @@ export class Flights<Result> {
     const result = work(stop)
     const flight: Flight<Result> = { result, background, stop, node, waiters: 0 }
     this.#flights.set(key, flight)
-    // Before those who wait hear of it. When all have left, nobody has to hear of an error.
+    // Registered first, so that the flight is gone before its callers continue. It also handles the rejection if all
+    // callers have left.
     const end = (): void => this.#forget(key, flight)
     result.then(end, end)
     return flight
   }
 
-  /** @throws the signal's reason, when it is aborted first. */
+  /** Waits for the result. @throws the signal's reason if the signal is aborted first. */
   wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
     const waiting = flight.node === undefined ? undefined : currentLoad()?.waitFor(flight.node)
     const result = this.#wait(key, flight, signal)
@@ -55,7 +56,7 @@ export class Flights<Result> {
       const leave = (): void => {
         flight.waiters--
         if (flight.waiters === 0 && !flight.background) {
-          // The next caller starts anew instead of joining work that is being given up.
+          // The next caller starts new work instead of joining aborted work.
           this.#forget(key, flight)
           flight.stop.abort(signal.reason)
         }
@@ -67,14 +68,14 @@ export class Flights<Result> {
     })
   }
 
-  /** Lets nobody else join the work for a key that is under way: what it brings may be out of date for who asks now. */
+  /** Keeps later callers from joining the running work of a key: its result may be out of date for them. */
   detach(key: string, flight: Flight<Result> | undefined = this.#flights.get(key)): void {
     if (flight !== undefined) this.#forget(key, flight)
   }
 
-  /** Lets others join work again that was detached, unless there is other work for its key meanwhile. */
+  /** Lets callers join detached work again, unless there is other work for its key meanwhile. */
   attach(key: string, flight: Flight<Result>): void {
-    // What was given up meanwhile ends for those who would join it too.
+    // Aborted work would fail for the callers that join it.
     if (!this.#flights.has(key) && !flight.stop.aborted) this.#flights.set(key, flight)
   }
 
@@ -87,29 +88,38 @@ export class Flights<Result> {
   }
 }
 
-/** Whether the caller is part of a load that this one waits for, so that they would wait for each other for ever. */
+/**
+ * Returns whether the caller is part of a load that this flight waits for, so that they would wait for each other
+ * forever.
+ */
 export function wouldWaitForItself({ node }: Flight<unknown>): boolean {
   return node !== undefined && currentLoad()?.wouldWaitFor(node) === true
 }
 
-/** How often a key may be loaded within its own load: an override that calls a cached super does, a cycle in the data never ends. */
+/**
+ * How deep a key may be loaded within its own load. An override that calls a cached `super` method does that; a cycle
+ * in the data never ends.
+ */
 const MAX_NESTED = 8
-/** How many loads may run so within one: in a dense graph of keys that need each other they would become countless before they are nested. */
+/**
+ * How many such loads may run within one outermost load: in a dense graph of keys that need each other, they would
+ * become countless before they reach the maximum depth.
+ */
 const MAX_ALONE = 100
 
 const running = new AsyncLocalStorage<LoadNode>()
-/** Loads under way in this process. While there are none, no promise pays for the storage: it is switched off. */
+/** The running loads of this process. While there are none, the storage is disabled, so that no promise pays for it. */
 let underWay = 0
 
 /**
- * A load under way, as far as it is known who waits for whom: its loader runs in a context that names it, so that a call which
- * would wait for its own load is seen, through however many others it goes.
+ * A running load, and the loads that it waits for. Its loader runs in an async context that names the load, so that a
+ * call that would wait for its own load is detected, even through other loads.
  */
 export class LoadNode {
   readonly #owner: object
   readonly #names: readonly string[]
   #parent: LoadNode | undefined
-  /** The load that all of these began in. */
+  /** The outermost load that this load runs within. */
   readonly #outermost: LoadNode
   #alone = 0
   readonly #waitsFor = new Map<LoadNode, number>()
@@ -117,7 +127,7 @@ export class LoadNode {
   #isDone = false
 
   /**
-   * @param owner whose keys these are.
+   * @param owner the engine whose keys these are.
    * @param names the keys that the loader loads.
    */
   constructor(owner: object, names: readonly string[]) {
@@ -127,14 +137,17 @@ export class LoadNode {
     this.#outermost = this.#parent === undefined ? this : this.#parent.#outermost
   }
 
-  /** Runs a loader in the context of this load, until `end`. */
+  /** Runs a loader in the context of this load. */
   run<Result>(load: () => Result): Result {
     this.#isRunning = true
     underWay++
     return running.run(this, load)
   }
 
-  /** It is over, or nobody waits for it any more: what its loader goes on with by itself is part of no load. */
+  /**
+   * Ends the load, since it is over or nobody waits for it any more: calls that its loader still makes are part of no
+   * load.
+   */
   end(): void {
     this.#isDone = true
     this.#parent = undefined
@@ -145,7 +158,7 @@ export class LoadNode {
     if (underWay === 0) running.disable()
   }
 
-  /** Whether this load is for one of the keys, or is part of one that is. */
+  /** Returns whether this load is for the key, or is part of a load for it. */
   isWithin(owner: object, name: string): boolean {
     return this.#count(owner, name) > 0
   }
@@ -161,8 +174,9 @@ export class LoadNode {
   }
 
   /**
-   * Whether waiting for another load would never end: it is this one, or one that this one is part of, or it waits for such a one.
-   * A load counts as waiting for those that its loader starts, since they run before it begins to wait.
+   * Returns whether waiting for another load would never end: it is this load, or one that this load is part of, or it
+   * waits for such a load. A load counts as waiting for the loads that its loader starts, since they run before it
+   * begins to wait.
    */
   wouldWaitFor(other: LoadNode): boolean {
     const outer = new Set<LoadNode>([this])
@@ -177,7 +191,7 @@ export class LoadNode {
     return false
   }
 
-  /** This load, or the one that it was part of where it is over. */
+  /** This load; `undefined` once it is over. */
   get active(): LoadNode | undefined {
     return this.#isDone ? undefined : this
   }
@@ -187,13 +201,16 @@ export class LoadNode {
     return this.#parent === undefined ? own : own + this.#parent.#count(owner, name)
   }
 
-  /** Notes that it runs within a load that it would have to wait for. @throws MemcacheOptionError if that has no end. */
+  /**
+   * Counts a load that runs alone within a load that it would have to wait for. @throws MemcacheOptionError if such
+   * loads do not end.
+   */
   checkNesting(): void {
     const [name] = this.#names
     const outermost = this.#outermost
     if (++outermost.#alone <= MAX_ALONE && this.#count(this.#owner, name!) <= MAX_NESTED) return
     throw new MemcacheOptionError(
-      `the loader of ${name} asks for ${name} again and again: it must not need its own value, unless the data end somewhere`,
+      `the loader of ${name} asks for ${name} again and again: a loader must not need its own value, unless the recursion ends`,
     )
   }
 }
@@ -204,7 +221,7 @@ export function currentLoad(): LoadNode | undefined {
 }
 
 /**
- * Runs what nobody waits for outside of the context of the caller who caused it: a reload in the background has none of the request's
- * users, transactions or traces.
+ * Runs background work outside the async context of the caller that caused it, so that a reload does not see the
+ * request's user, transaction or trace.
  */
 export const runDetached: <Result>(work: () => Result) => Result = AsyncLocalStorage.snapshot()

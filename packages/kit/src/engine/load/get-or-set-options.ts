@@ -11,55 +11,65 @@ import { reviverOf } from '../values/reviver.ts'
 import type { RevivingOptions } from '../values/reviver.ts'
 import { checkJitter, MAX_SECONDS, shortened } from '../lifetime.ts'
 
-/** Early refreshes by XFetch. */
+/** Options of early refreshes by XFetch. */
 export interface EarlyRefreshOptions {
   /** Over 1 refreshes earlier, under 1 later. Default 1. */
   beta?: number | undefined
 }
 
-// As a method, so that a function may say which type it takes.
-/** The lifetime of a value, known with the value. */
+// Typed as a method, so that a function may declare the type of its parameter.
+/** A function that returns the lifetime of a loaded value. */
 export type TtlOf = { of(value: never): Ttl }['of']
 
-/** How values are loaded and kept; what a declared cache and a cached function have in common with `getOrSet`. */
+/** The loading options that `getOrSet`, declared caches and cached functions have in common. */
 export interface LoadingOptions extends RevivingOptions {
   /**
-   * How long a loaded value is fresh, or a function of the value that says so, such as `(token) => token.expires_in`: 0 then means
-   * that it is not stored. Default: the cache's.
+   * How long a loaded value is fresh, or a function of the value that returns it, such as `(token) =>
+   * token.expires_in`; a result of 0 means that the value is not stored. Default: the cache's.
    */
   ttlSeconds?: Ttl | TtlOf | undefined
-  /** Each lifetime is shortened by chance by up to this share, so that what was loaded together does not expire together. Default 0.1. */
+  /**
+   * Shortens each lifetime at random by up to this share, so that values that were loaded together do not expire
+   * together. Default 0.1.
+   */
   jitter?: number | undefined
   /**
-   * How long past its lifetime a value may still be served, while one caller of all processes loads it anew, and when that
+   * How long after its lifetime a value may still be served while one caller of all processes reloads it, and if that
    * fails. Default 0: never.
    */
   staleSeconds?: Ttl | undefined
-  /** How long a loaded `null` is fresh, if that is shorter. Default 30. */
+  /** How long a loaded `null` is fresh, if its lifetime is not shorter. Default 30. */
   nullTtlSeconds?: Ttl | undefined
-  /** How long the caller who loads a stale value anew waits for it, in milliseconds, before the stale one is served. Default 0. */
+  /**
+   * How long callers wait for the reload of a stale value that runs in their process, in milliseconds, before they are
+   * served the stale value. Default 0.
+   */
   softTimeoutMs?: number | undefined
   /**
-   * How long a loader may take, in milliseconds; then it is aborted. Default 300 000; a reload in the background has 60 000 at most. Where nothing is said, other processes try to
-   * reload a stale value after twice `leaseSeconds`.
+   * How long a loader may take, in milliseconds; then it is aborted. Default 300 000; a background reload never has
+   * more than 60 000. Without this option, the lease of a background reload is renewed for twice `leaseSeconds`; then
+   * other processes may try.
    */
   hardTimeoutMs?: number | undefined
   /**
-   * Load ahead of the end: the nearer it is, the likelier, and the earlier, the longer the loader takes (XFetch; Vattani,
-   * Chierichetti, Lowenstein, VLDB 2015). Default false.
+   * Reloads a value before it expires: the probability grows as the end approaches and with the duration of the load
+   * (XFetch; Vattani, Chierichetti, Lowenstein, VLDB 2015). Default false.
    */
   earlyRefresh?: boolean | EarlyRefreshOptions | undefined
-  /** Whether values are kept in memory, where the cache has an `l1`. Default true. */
+  /** Whether values are kept in memory, if the cache has an `l1`. Default true. */
   l1?: boolean | undefined
 }
 
-/** Options of `getOrSet`, or just its lifetime. */
+/** Options of `getOrSet`. */
 export interface GetOrSetOptions extends LoadingOptions {
-  /** What the value belongs to, for `invalidateTags`. */
+  /** The tags of the value, for `invalidateTags`. */
   tags?: readonly string[] | undefined
-  /** Ends this caller's wait; the load ends when nobody waits for it any more. */
+  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
   signal?: AbortSignal | undefined
-  /** Load a new value whatever is stored, and store it: for a caller who knows that it has changed. Default false. */
+  /**
+   * Loads and stores a new value even if a fresh one is stored: for a caller that knows that the data has changed.
+   * Default false.
+   */
   forceFresh?: boolean | undefined
 }
 
@@ -70,27 +80,28 @@ export function ttlOf(ttl: Ttl | TtlOf | undefined, value: unknown): Ttl | undef
   return typeof ttl === 'function' ? ttl(value as never) : ttl
 }
 
-/** How values are loaded where nothing else is said. */
+/** The loading options of calls that give none. */
 export interface LoadingDefaults extends LoadingOptions {
   ttlSeconds: Ttl
 }
 
-/** What a loader is told, and can say. */
+/** The loader's parameter: information about the load, and methods to control how the value is stored. */
 export interface LoadContext {
-  /** Aborted when nobody waits for the value any more, or it took too long. */
+  /** Aborted when nobody waits for the value any more, or the loader exceeds its time limit. */
   readonly signal: AbortSignal
-  /** The value that is being replaced, where there is one; `undefined` otherwise. */
+  /** A copy of the value that is being replaced; `undefined` if there is none. */
   readonly stale: unknown
   /**
-   * What a loader returns that has found `stale` to be up to date, as by the 304 of a conditional request: the old value, with a new lifetime.
+   * Keeps the old value with a new lifetime. A loader that has found `stale` to be up to date, for example by the 304
+   * of a conditional request, returns the result of this method.
    * @throws MemcacheOptionError if there is no `stale`.
    */
   notModified(): never
-  /** The lifetime of this value, instead of the call's; 0 for a value that is not to be stored. */
+  /** Sets the lifetime of this value in place of the call's. With 0 the value is not stored. */
   setTtlSeconds(ttl: Ttl): void
-  /** More tags for this value. It is not stored if one of them was invalidated since the load began. */
+  /** Adds tags to this value. It is not stored if one of them was invalidated since the load began. */
   setTags(tags: readonly string[]): void
-  /** The value is returned, but not stored. */
+  /** Returns the value to the callers without storing it. */
   skipStore(): void
 }
 
@@ -117,7 +128,7 @@ const GET_OR_SET_OPTIONS = [
   'forceFresh',
 ] as const satisfies readonly (keyof GetOrSetOptions)[]
 
-/** What people write who come from other caches, and what it is called here. */
+/** Option names of other caches, and the name here. */
 export const OPTION_HINTS: Readonly<Record<string, string>> = {
   ttl: 'ttlSeconds',
   ttlMs: 'ttlSeconds',
@@ -151,19 +162,19 @@ export const OPTION_HINTS: Readonly<Record<string, string>> = {
 /** The options with their defaults. */
 export interface ResolvedLoading {
   readonly ttlSeconds: Ttl | TtlOf
-  /** A lifetime in seconds as it is stored: shortened by chance. */
+  /** Returns a lifetime in seconds as it is stored: shortened at random. */
   vary(seconds: number): number
   readonly staleSeconds: number
   readonly nullTtlSeconds: number
   readonly softTimeoutMs: number
-  /** `undefined`: what suits the load. */
+  /** `undefined`: the default for this kind of load. */
   readonly hardTimeoutMs: number | undefined
   /** 0: never. */
   readonly beta: number
   readonly l1: boolean
 }
 
-/** A lifetime or options, as options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/** Returns a lifetime or options as options. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function toGetOrSetOptions(options: Ttl | GetOrSetOptions | undefined): GetOrSetOptions {
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }
@@ -173,7 +184,7 @@ export function toGetOrSetOptions(options: Ttl | GetOrSetOptions | undefined): G
   return options
 }
 
-/** The options that callers have of their own. @throws MemcacheOptionError if one is invalid. */
+/** Checks the options that belong to one caller. @throws MemcacheOptionError if one is invalid. */
 export function checkCallOptions({ tags, signal, forceFresh }: Partial<GetOrSetOptions>): void {
   if (tags !== undefined) checkTags(tags)
   if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
@@ -182,7 +193,7 @@ export function checkCallOptions({ tags, signal, forceFresh }: Partial<GetOrSetO
   if (forceFresh !== undefined) booleanOption('forceFresh', forceFresh)
 }
 
-/** @throws MemcacheOptionError if tags are no list of texts that are not empty. */
+/** @throws MemcacheOptionError if the tags are not an array of non-empty strings. */
 export function checkTags(tags: unknown): asserts tags is readonly string[] {
   if (!Array.isArray(tags)) {
     const hint = typeof tags === 'string' ? `: ['${tags}']` : ''
@@ -196,8 +207,8 @@ export function checkTags(tags: unknown): asserts tags is readonly string[] {
 }
 
 /**
- * Tags that a function or a loader gives. A text is one tag. Tags that cannot be used are a `fault`, which keeps the value from being stored, and not
- * from its caller.
+ * Returns the tags that a function or a loader gives; a string is one tag. Invalid tags are a `fault`: the value is
+ * returned to its caller, but not stored.
  */
 export function lateTags(given: unknown): { readonly tags: readonly string[]; readonly fault: unknown } {
   if (given === undefined || given === null) return { tags: [], fault: undefined }
@@ -210,14 +221,15 @@ export function lateTags(given: unknown): { readonly tags: readonly string[]; re
   }
 }
 
-/** @throws MemcacheOptionError if options are no object. */
+/** @throws MemcacheOptionError if the options are not an object. */
 export function checkObject(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes a lifetime or an object of options, got ${kindOf(options)}`)
 }
 
 /**
- * @param defaults what is said for all, or just the lifetime.
+ * Returns the options with their defaults.
+ * @param defaults the cache's options, or only its lifetime.
  * @throws MemcacheOptionError if an option is invalid.
  */
 export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingDefaults): ResolvedLoading {
@@ -234,7 +246,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
   return {
     ttlSeconds,
     vary: (seconds) => (seconds === Infinity ? seconds : shortened(seconds, jitter)),
-    // Stale for ever is as long as memcached counts: how long a value is fresh is told by its remaining time.
+    // An infinite stale time is cut to the longest finite one: the remaining time of an item tells whether it is fresh.
     staleSeconds: staleSeconds === 0 ? 0 : Math.min(MAX_SECONDS, ttlToSeconds(staleSeconds, 'staleSeconds')),
     nullTtlSeconds: ttlToSeconds(nullTtlSeconds, 'nullTtlSeconds'),
     softTimeoutMs,
@@ -250,7 +262,7 @@ function betaOf(earlyRefresh: boolean | EarlyRefreshOptions): number {
   checkOptions('earlyRefresh', earlyRefresh, ['beta'])
   const { beta = 1 } = earlyRefresh
   if (!(positiveOption('earlyRefresh.beta', beta) < Infinity)) {
-    throw new MemcacheOptionError('earlyRefresh.beta must be finite: Infinity would load at every call')
+    throw new MemcacheOptionError('earlyRefresh.beta must be finite: with Infinity, every call would load')
   }
   return beta
 }

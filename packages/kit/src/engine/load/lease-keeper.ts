@@ -3,18 +3,18 @@ import type { AdaptiveStore } from '../store/adaptive-store.ts'
 /** The right to load a key. */
 export interface HeldLease {
   readonly key: string
-  /** What the value is stored in place of; a renewal may change it. */
+  /** The cas unique of the item that the value replaces; a renewal may change it. */
   casUnique: bigint
-  /** Whether there is an old value under it. */
+  /** Whether the item holds an old value. */
   readonly filled: boolean
 }
 
-/** How often a lease is renewed in its time. */
+/** How many times a lease is renewed during `leaseSeconds`. */
 const RENEWALS = 3
 
 /**
- * Renews the leases of loads that are under way, so that `leaseSeconds` is how long a dead process is waited for, not how
- * long a loader may take. One timer for all, which runs while there are any.
+ * Renews the leases of running loads, so that `leaseSeconds` limits how long others wait for a dead process, not how
+ * long a loader may take. One timer serves all leases, and runs only while there are any.
  */
 export class LeaseKeeper {
   readonly #store: AdaptiveStore
@@ -27,7 +27,10 @@ export class LeaseKeeper {
     this.#intervalMs = (leaseSeconds * 1000) / RENEWALS
   }
 
-  /** @param forMs how long it is renewed, unless it is released: then other processes may try, for this load may hang. */
+  /**
+   * @param forMs how long the lease is renewed if it is not released; then other processes may try, since this load may
+   * hang.
+   */
   keep(lease: HeldLease, forMs: number): void {
     const sinceMs = performance.now()
     this.#leases.set(lease, { sinceMs, untilMs: sinceMs + forMs })
@@ -51,7 +54,7 @@ export class LeaseKeeper {
       this.#timer = undefined
       return
     }
-    // Those that are younger wait for the next round.
+    // Leases younger than half an interval are renewed in the next round.
     const nowMs = performance.now()
     for (const [lease, { sinceMs, untilMs }] of this.#leases) {
       if (nowMs > untilMs) this.#leases.delete(lease)
@@ -67,7 +70,7 @@ export class LeaseKeeper {
       if (casUnique === undefined) this.#leases.delete(lease)
       else lease.casUnique = casUnique
     } catch {
-      // The cache is away: the next round tries again, and the fill finds out.
+      // The cache is away. The next round tries again, and the fill finds out whether the lease was lost.
     }
   }
 }

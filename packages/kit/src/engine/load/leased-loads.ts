@@ -9,7 +9,7 @@ import type { EntryFacts, EncodedItem } from '../values/kit-codec.ts'
 import { Flights, currentLoad } from './flights.ts'
 import type { Flight, LoadNode } from './flights.ts'
 import type { ResolvedLoading } from './get-or-set-options.ts'
-import { originalOf } from '../values/class-warnings.ts'
+import { originalOf, UnrevivableValue } from '../values/class-warnings.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import type { HeldLease } from './lease-keeper.ts'
 import type { Loaded } from './load-run.ts'
@@ -18,19 +18,19 @@ import { NO_GENERATIONS } from '../invalidate/tags.ts'
 import type { Generations } from '../invalidate/tags.ts'
 import { MAX_TAGS } from '../values/kit-codec.ts'
 
-/** What a load brought. */
+/** The result of a load. */
 export interface LoadOutcome {
-  /** As every caller gets it; nobody's own where several wait. */
+  /** The value. If several callers wait, each of them gets a copy. */
   readonly value: unknown
-  /** Nothing was invalidated since it began, so that those who joined it meanwhile may have it too. */
+  /** Nothing was invalidated since the load began, so callers that joined it meanwhile may use the value too. */
   readonly confirmed: boolean
-  /** It cannot be copied: those who joined run their own loaders. */
+  /** The value cannot be copied: callers that joined run their own loaders. */
   readonly isUnstorable?: boolean
   /** It is not to be stored, as its loader or its lifetime says. */
   readonly isKeptBack?: boolean
 }
 
-/** What is loaded, and how it is stored. */
+/** The key of a load, and how its value is stored. */
 export interface LoadTarget {
   readonly name: string
   readonly loading: ResolvedLoading
@@ -42,23 +42,23 @@ export interface LoadTarget {
 /** How a load is started. */
 export interface LoadStart {
   readonly node: LoadNode
-  /** Without it the value is not stored, since nobody could refuse it. */
+  /** The right to load. Without it the value is not stored, since an invalidation could not refuse it. */
   readonly right: LoadRight | undefined
-  /** Nobody waits for it. */
+  /** Whether the load runs in the background. */
   readonly background?: boolean
-  /** For how long others leave it alone, in milliseconds. Default: until it ends. */
+  /** How long the lease is renewed, in milliseconds. Default: until the load ends. */
   readonly keptMs?: number
 }
 
-/** A value as every caller gets it, and as it is stored; `undefined`: it is not. */
+/** A value as every caller gets it, and as it is stored; `encoded` is `undefined` if it is not stored. */
 interface Prepared {
   readonly value: unknown
   readonly encoded: EncodedItem | undefined
-  /** Whether others may have a copy: not of what cannot be copied. */
+  /** Whether the value could be copied, so that other callers may share it. */
   readonly isCopied: boolean
 }
 
-/** The right to load a key, and the generations that its tags had when it was had. */
+/** The right to load a key, and the generations of its tags when the right was granted. */
 export interface LoadRight {
   readonly lease: HeldLease
   readonly generations: Generations
@@ -70,12 +70,12 @@ interface Lifetime {
   readonly keptSeconds: number
 }
 
-/** What a value is taken for that was never encoded. */
+/** The assumed size of a value that was not encoded. */
 const UNKNOWN_BYTES = 1024
 
 /**
- * Loads that are under way in this process, and what becomes of their values: stored under their leases, refused when they
- * were invalidated meanwhile, given back when there is nothing to store.
+ * The running loads of this process, and what happens to their values: a value is stored under its lease, unless it was
+ * invalidated meanwhile; a lease is released if there is nothing to store.
  */
 export class LeasedLoads {
   readonly #context: CacheContext
@@ -88,17 +88,17 @@ export class LeasedLoads {
     this.#keeper = new LeaseKeeper(context.store, context.leaseSeconds)
   }
 
-  /** How many loads are under way, until their values are stored. */
+  /** The number of running loads, until their values are stored. */
   get underWay(): number {
     return this.#underWay
   }
 
-  /** The load of a key that is under way. */
+  /** Returns the running load of a key. */
   get(name: string): Flight<LoadOutcome> | undefined {
     return this.#flights.get(name)
   }
 
-  /** The load of a key that somebody waits for; one in the background is for those who come after. */
+  /** Returns the running load of a key, unless it runs in the background. */
   joinable(name: string): Flight<LoadOutcome> | undefined {
     const flight = this.#flights.get(name)
     return flight?.background === false ? flight : undefined
@@ -106,7 +106,7 @@ export class LeasedLoads {
 
   wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
     return this.#flights.wait(name, flight, signal).then((outcome) => {
-      // One that is not confirmed is that of who loads it alone.
+      // A value that is not confirmed goes only to the caller that loaded it.
       if (flight.waiters === 1 || !outcome.confirmed) return outcome
       return { ...outcome, value: copyValue(outcome.value) }
     })
@@ -127,8 +127,8 @@ export class LeasedLoads {
   }
 
   /**
-   * Loads for one caller alone, as one who is part of the load that others wait for: nobody joins, and nothing is stored.
-   * @throws MemcacheOptionError for a loader that asks for its own value without end.
+   * Loads for one caller that is part of the load that others wait for: nobody joins, and nothing is stored.
+   * @throws MemcacheOptionError if the loader asks for its own value endlessly.
    */
   async runAlone({ name }: LoadTarget, node: LoadNode, run: () => Promise<Loaded>): Promise<unknown> {
     node.checkNesting()
@@ -143,7 +143,7 @@ export class LeasedLoads {
     }
   }
 
-  /** Lets nobody join what is being loaded for a key: it was invalidated. */
+  /** Keeps later callers from joining the running load of a key, since the key was invalidated. */
   detach(name: string): void {
     this.#flights.detach(name)
   }
@@ -156,7 +156,7 @@ export class LeasedLoads {
     this.#keeper.close()
   }
 
-  /** What cannot be stored is kept in memory, as long as nothing there has to be confirmed. */
+  /** Loads without a lease. The value is kept only in memory, as long as it need not be confirmed. */
   async #loadUnleased({ name, l1, loading }: LoadTarget, run: Promise<Loaded>): Promise<LoadOutcome> {
     const { memory, report } = this.#context
     report.stats.unleasedLoads++
@@ -176,9 +176,10 @@ export class LeasedLoads {
     }
   }
 
-  /** A loaded value as later callers would get it, and nobody else's: the loader may keep what it returned. */
+  /** Returns a loaded value as later callers would get it, and as a copy: the loader may keep what it returned. */
   #isolated(name: string, { value: given }: Loaded): Prepared {
     if (isPrimitive(given)) return { value: given, encoded: undefined, isCopied: true }
+    if (given instanceof UnrevivableValue) return { value: given, encoded: undefined, isCopied: false }
     try {
       const plain = this.#context.classes.ofLoad(name, given)
       if (!isCopiedWhole(plain)) return { value: given, encoded: undefined, isCopied: false }
@@ -188,14 +189,18 @@ export class LeasedLoads {
     }
   }
 
-  /** The same, and as it is stored. A value that cannot be is returned as it is to who loads it. */
+  /**
+   * Like `#isolated`, and encodes the value. A value that cannot be encoded is returned unchanged to the caller that
+   * loads it.
+   */
   #prepared({ name, fault: known }: LoadTarget, loaded: Loaded): Prepared {
     const { codec, classes, report } = this.#context
     const { value: given, skipsStore, fault = known } = loaded
-    // undefined is how a miss looks, so it cannot be stored as a value.
+    // undefined means a miss, so it cannot be stored as a value.
     if (skipsStore || given === undefined) return this.#isolated(name, loaded)
-    if (fault !== undefined) {
-      report.unstorable(name, fault)
+    const refused = given instanceof UnrevivableValue ? given.reason : fault
+    if (refused !== undefined) {
+      report.unstorable(name, refused)
       return this.#isolated(name, loaded)
     }
     try {
@@ -217,7 +222,7 @@ export class LeasedLoads {
     try {
       return await this.#store(target, right, await loading)
     } catch (error) {
-      // The loader failed, or what it brought cannot be stored: the next caller is to try at once.
+      // The loader failed, or its value cannot be stored: the next caller may try immediately.
       await this.#free(right.lease)
       throw error
     } finally {
@@ -226,12 +231,12 @@ export class LeasedLoads {
     }
   }
 
-  /** A function without `await`: mostly it only hands on what `#fill` returns. */
+  /** Has no `await`, since usually it only returns the promise of `#fill`. */
   #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
     const { value, encoded, isCopied } = this.#prepared(target, loaded)
     const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
     if (encoded === undefined || lifetime === undefined) {
-      // Whoever asks from now on finds out for himself.
+      // Later callers look the key up themselves.
       this.#flights.detach(target.name)
       return this.#free(lease).then((isHeld) =>
         isCopied ? { value, confirmed: isHeld, isKeptBack: true } : { value, confirmed: false, isUnstorable: true },
@@ -263,7 +268,7 @@ export class LeasedLoads {
     const generations = facts.tags ?? NO_GENERATIONS
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, facts)
-    // Whoever asks after the fill was sent must not be given what a later delete has taken away.
+    // Callers that come after the fill was sent must not get a value that a later delete has removed.
     this.#flights.detach(name)
     const stamp = memory?.stamp()
     const { casUnique } = lease
@@ -287,7 +292,9 @@ export class LeasedLoads {
     )
   }
 
-  /** The generations of all tags as they were when the load began; `undefined` when one may have changed since. */
+  /**
+   * Returns the generations of all tags as they were when the load began; `undefined` if one may have changed since.
+   */
   async #withLoadedTags(known: Generations, { tags: named, beganMs }: Loaded): Promise<Generations | undefined> {
     const { tags, report, tagKey } = this.#context
     const unknown = [...new Set(named.map((tag) => tagKey(tag)))].filter((key) => known[key] === undefined)
@@ -299,7 +306,7 @@ export class LeasedLoads {
   #factsOf({ loading, name }: LoadTarget, loaded: Loaded, freshSeconds: number, tags: Generations): EntryFacts {
     const { beta, staleSeconds } = loading
     const { clock, store } = this.#context
-    // Where items do not tell how long they live, the entry says when it is stale.
+    // If the server does not tell the remaining lifetime of items, the entry says when it becomes stale.
     const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl(name))) && freshSeconds !== Infinity
     return {
       tags: Object.keys(tags).length === 0 ? undefined : tags,
@@ -308,7 +315,7 @@ export class LeasedLoads {
     }
   }
 
-  /** `undefined`: it is not to be stored. */
+  /** Returns the lifetime of a loaded value; `undefined` if the value is not stored. */
   #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
     try {
       // A function that returns nothing, as for a token without `expires_in`, leaves it to the cache.
@@ -316,8 +323,8 @@ export class LeasedLoads {
       if (own === 0) return undefined
       const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
       const { staleSeconds } = loading
-      const most = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_SECONDS) : seconds
-      const freshSeconds = loading.vary(most)
+      const limited = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_SECONDS) : seconds
+      const freshSeconds = loading.vary(limited)
       return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
     } catch (error) {
       this.#context.report.unstorable(name, error)
@@ -326,8 +333,8 @@ export class LeasedLoads {
   }
 
   /**
-   * Gives a lease back without a value; whether it was still held. A stale value stays where it is, and is claimed anew
-   * when this claim is old enough.
+   * Releases a lease without a value, and resolves to whether it was still held. A stale value stays; another caller
+   * may claim it once this claim is older than a lease.
    */
   async #free({ key, casUnique, filled }: HeldLease): Promise<boolean> {
     if (filled) return false

@@ -1,24 +1,24 @@
-/** A load that may take so long. */
+/** A load with a deadline. */
 export interface TimeLimited {
-  /** When it ends, by `performance.now()`; `Infinity` is never. */
+  /** The deadline, by `performance.now()`; `Infinity` means none. */
   readonly deadlineMs: number
-  /** It took too long. */
+  /** Called when the deadline has passed. */
   expire(): void
 }
 
-/** Node's timers hold no longer delay. */
+/** The longest delay of Node's timers. */
 const MAX_TIMER_MS = 0x7fff_ffff
 
 /**
- * The time limits of the loads that are under way, by one timer for all: most loads end long before it, so that it fires rarely. It keeps the
- * process alive while loads are under way, and not longer.
+ * The deadlines of the running loads, by one timer: most loads end long before their deadline, so it fires rarely. The
+ * timer keeps the process alive only while loads are running.
  */
 export class LoadDeadlines {
   readonly #loads = new Set<TimeLimited>()
   #timer: NodeJS.Timeout | undefined
-  /** What the timer is for; `Infinity` without one. */
+  /** The deadline that the timer waits for; `Infinity` without a timer. */
   #atMs = Infinity
-  /** Whether the timer fires before that, since no timer can wait for so long. */
+  /** Whether the timer fires before that deadline, since it is further away than a timer can wait. */
   #isPartial = false
 
   add(load: TimeLimited): void {
@@ -41,7 +41,7 @@ export class LoadDeadlines {
   }
 
   #fire(): void {
-    // What the timer was for is due whatever the clock says: timers may fire a little early.
+    // The timer's own deadline counts as reached even if the clock says otherwise: timers may fire slightly early.
     const reachedMs = this.#isPartial ? performance.now() : this.#atMs
     this.#timer = undefined
     this.#atMs = Infinity
@@ -53,7 +53,7 @@ export class LoadDeadlines {
         load.expire()
       }
     }
-    // A load that was added by one that expired has its timer already.
+    // A load that `expire` has added may already have set an earlier timer.
     if (nextMs < this.#atMs) this.#wait(nextMs)
   }
 }

@@ -9,39 +9,41 @@ import { lateSeconds } from '../lifetime.ts'
 import type { LoadNode } from './flights.ts'
 import type { TimeLimited } from './load-deadlines.ts'
 
-/** What a loader brought, and said of it. */
+/** The result of a loader, with what it set in its context. */
 export interface Loaded {
   readonly value: unknown
-  /** The lifetime that the loader gave it; `undefined`: the call's. */
+  /** The lifetime that the loader set; `undefined` means the call's. */
   readonly ttlSeconds: number | undefined
   readonly tags: readonly string[]
   readonly skipsStore: boolean
-  /** What the loader said of the value that cannot be, so that it is not stored. */
+  /** The error of an invalid `setTtlSeconds` or `setTags` call; then the value is not stored. */
   readonly fault: unknown
   /** When it began, by `performance.now()`. */
   readonly beganMs: number
   readonly tookMs: number
 }
 
-/** How a loader is run. */
+/** The conditions of one run of a loader. */
 export interface LoadConditions {
   readonly name: string
   readonly node: LoadNode
   readonly stop: StopSource
   readonly hardTimeoutMs: number
-  /** Makes a copy of the value that is being replaced, for a loader that asks for it. */
+  /** Returns a copy of the value that is being replaced. */
   readonly stale: (() => unknown) | undefined
 }
 
-/** How long a loader may take that somebody waits for, where nothing else is said. */
+/** The default time limit of a loader that somebody waits for. */
 export const HARD_TIMEOUT_MS = 300_000
 
-/** What stands for the old value, which is still up to date. */
+/** A loader's result that stands for the old value, which is still up to date. */
 const NOT_MODIFIED: unique symbol = Symbol('not modified')
 
 /**
- * Runs a loader, for as long as it may take and somebody waits for it. One that goes on is left to itself.
- * @throws what it throws; MemcacheLoaderTimeoutError when it takes longer; the reason for which nobody waits any more.
+ * Runs a loader until it ends, exceeds its time limit, or nobody waits for it any more. In the latter cases its signal
+ * is aborted, and its later result is ignored.
+ * @throws the loader's error; MemcacheLoaderTimeoutError if it exceeds its time limit; the abort reason if nobody waits
+ * any more.
  */
 export function runLoader(
   load: (context: LoadContext) => unknown,
@@ -51,7 +53,7 @@ export function runLoader(
   return new Promise((resolve, reject) => new LoaderRun(conditions, parts, resolve, reject).start(load))
 }
 
-/** One run of a loader: it ends by its value, its error, its time limit, or because nobody waits any more. */
+/** One run of a loader. It ends by the loader's value or error, its time limit, or because nobody waits any more. */
 class LoaderRun implements TimeLimited {
   readonly deadlineMs: number
   readonly #conditions: LoadConditions
@@ -135,7 +137,7 @@ class LoaderRun implements TimeLimited {
     this.#reject(error)
   }
 
-  /** Whether this is its end, and not something that comes after it. */
+  /** Ends the run; returns false if it had ended before. */
   #end(): boolean {
     if (this.#hasEnded) return false
     this.#hasEnded = true
@@ -147,7 +149,10 @@ class LoaderRun implements TimeLimited {
   }
 }
 
-/** What a loader is told, and says. What it says wrongly fails no load: the value is returned, and not stored. */
+/**
+ * The context of one run of a loader. An invalid call of its methods does not fail the load: the value is returned, but
+ * not stored.
+ */
 class LoaderContext implements LoadContext {
   readonly #stop: { readonly signal: AbortSignal }
   readonly #stale: (() => unknown) | undefined
@@ -169,16 +174,18 @@ class LoaderContext implements LoadContext {
     return this.#stale?.()
   }
 
-  // Properties, since loaders take them out of the context: ({ setTags }) => …
+  // Arrow functions, since loaders destructure the context: ({ setTags }) => …
   readonly notModified = (): never => {
     if (this.#stale === undefined) {
-      throw new MemcacheOptionError('notModified() is for a loader that replaces a value: there is no stale one here')
+      throw new MemcacheOptionError(
+        'notModified() needs a stale value, and there is none: call it only if context.stale is not undefined',
+      )
     }
     return NOT_MODIFIED as never
   }
 
   readonly setTtlSeconds = (ttl: Ttl): void => {
-    // A response without `expires_in` says nothing of it.
+    // A response without `expires_in` does not set a lifetime.
     if (ttl === undefined || ttl === null) return
     try {
       this.ttlSeconds = lateSeconds(ttl)

@@ -34,7 +34,7 @@ export class AbandonedClaims {
   }
 }
 
-/** Leases of more keys than this are left to expire. */
+/** The number of keys whose leases are remembered; leases of further keys expire by themselves. */
 const MAX_KEYS = 10_000
 
 /**
@@ -58,7 +58,7 @@ export class AmbiguousLeases {
     this.#free(key)
   }
 
-  /** Releases all of them again, since a server may be back. */
+  /** Tries again to release all of them, since a server may be back. */
   run(): void {
     for (const key of this.#keys) this.#free(key)
   }

@@ -13,7 +13,7 @@ import type { Lookup, Lookups } from '../read/lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
 
-/** What a loader of many brings: by id, or in the order of the ids, `undefined` for what there is not. */
+/** The result of a batch loader: a Map by id, or a list in the order of the ids with `undefined` for missing values. */
 export type LoadedMany<Id, Value> = ReadonlyMap<Id, Value> | readonly (Value | undefined)[]
 
 /** Fetches many values that are not in the cache. */
@@ -22,33 +22,41 @@ export type BatchLoader<Id, Value> = (
   context: LoadContext,
 ) => LoadedMany<Id, Value> | Promise<LoadedMany<Id, Value>>
 
-/** One of many that are wanted. */
+/** One of the requested values. */
 export interface ManyItem<Id> {
   readonly id: Id
   readonly request: Omit<ReadThroughRequest, 'load'>
 }
 
-/** One that this call loads; without a right its value is not stored. */
-interface Ours<Id> {
+/** A value that this call loads; without a right it is not stored. */
+interface LedItem<Id> {
   readonly item: ManyItem<Id>
   readonly right: LoadRight | undefined
   readonly isAway?: boolean
 }
 
-/** How many values of a warming were loaded, were there already or under way, and could not be had. */
+/**
+ * How many values of a warm run were loaded, were skipped (they were stored already, or another caller was loading
+ * them), and failed.
+ */
 export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
+  /** Why the first of those that failed did. */
+  cause?: unknown
 }
+
+/** The pauses after which keys are looked up again that memcached did not answer for: warming is not in a hurry, and a process that starts is busy. */
+const WARM_PAUSES_MS = [100, 400]
 
 const MAX_ROUNDS = 4
 const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
 const TO_JOIN = Promise.resolve(undefined)
 
 /**
- * Many values at once: looked up in one pipeline, and those that are missing loaded by one call. What another process is
- * loading is waited for, what this one is loading already is joined.
+ * Reads many values: they are looked up in one pipeline, and the missing ones are loaded by one call. Values that
+ * another process is loading are waited for; loads that run in this process are joined.
  */
 export class ReadThroughMany<Id, Value> {
   readonly #context: CacheContext
@@ -73,10 +81,10 @@ export class ReadThroughMany<Id, Value> {
     this.#signal = signal
   }
 
-  /** The values by their ids; those that the loader did not bring are missing. Rejects with its error. */
+  /** Returns the values by id; values that the loader did not return are missing. Rejects with the loader's error. */
   async get(items: readonly ManyItem<Id>[]): Promise<Map<Id, Value>> {
     const deadline = performance.now() + this.#context.leaseSeconds * 1000
-    // Its own loader is not served what this load replaces.
+    // A loader is not served the value that its own load replaces.
     const current = currentLoad()
     const alone =
       current === undefined ? [] : items.filter(({ request }) => current.isWithin(this.#context, request.name))
@@ -86,50 +94,66 @@ export class ReadThroughMany<Id, Value> {
     for (let round = 0; open.length > 0; round++) {
       this.#signal?.throwIfAborted()
       const isLast = round > 0 && (performance.now() >= deadline || round >= MAX_ROUNDS + this.#waits)
-      const { taken, again } = await this.#round(open, isLast)
-      if (round === 0) this.#context.report.stats.leasesLost += taken.length
-      if (taken.length > 0 && again.length === 0) {
+      const { locked, again } = await this.#round(open, isLast)
+      if (round === 0) this.#context.report.stats.leasesLost += locked.length
+      if (locked.length > 0 && again.length === 0) {
         await delay(pollDelayMs(pauseMs), undefined, { signal: this.#signal })
         pauseMs = nextPollMs(pauseMs)
         this.#waits++
       }
-      open = [...taken, ...again]
+      open = [...locked, ...again]
     }
     return inOrder(items, this.#values)
   }
 
-  /** Loads those that are not there and that nobody else is loading. */
+  /** Loads the values that are not stored and that nobody else is loading. */
   async warm(items: readonly ManyItem<Id>[]): Promise<WarmCounts> {
     this.#signal?.throwIfAborted()
     const report: WarmCounts = { loaded: 0, skipped: 0, failed: 0 }
-    const lookups = await Promise.all(items.map(({ request }) => this.#lookups.find(request)))
-    const ours: { item: ManyItem<Id>; right: LoadRight }[] = []
-    for (const [index, found] of lookups.entries()) {
-      const item = items[index]!
-      // Without a cache there is nothing to warm.
-      if (found.kind === 'miss-without-lease') report.failed++
-      else if (found.kind === 'miss-with-lease' && found.lease.take()) ours.push({ item, right: found })
-      else report.skipped++
-      if (found.kind === 'stale') this.#reload(item, found)
+    const led: { item: ManyItem<Id>; right: LoadRight }[] = []
+    let open = items
+    for (let round = 0; open.length > 0; round++) {
+      const lookups = await Promise.all(open.map(({ request }) => this.#lookups.find(request)))
+      const unanswered: ManyItem<Id>[] = []
+      for (const [index, found] of lookups.entries()) {
+        const item = open[index]!
+        if (found.kind === 'miss-without-lease') unanswered.push(item)
+        else if (found.kind === 'miss-with-lease' && found.lease.take()) led.push({ item, right: found })
+        else report.skipped++
+        if (found.kind === 'stale') this.#reload(item, found)
+      }
+      open = unanswered
+      const pauseMs = WARM_PAUSES_MS[round]
+      // Without a cache, nothing can be warmed.
+      if (pauseMs === undefined) break
+      if (open.length > 0) await delay(pauseMs, undefined, { signal: this.#signal })
     }
-    const batch = this.#batchOf(ours.map(({ item }) => item))
+    report.failed += open.length
+    if (open.length > 0) report.cause = new Error('memcached did not answer')
+    const batch = this.#batchOf(led.map(({ item }) => item))
     await Promise.all(
-      ours.map(async ({ item, right }) => {
+      led.map(async ({ item, right }) => {
         const { name } = item.request
         const { node } = batch
         const flight = this.#loads.start(item.request, { node, right, background: true }, (stop) =>
           batch.load(item.id, stop),
         )
-        const outcome = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
+        const outcome = await this.#loads.wait(name, flight, undefined).catch((error: unknown) => {
+          report.cause ??= error
+          return NOTHING
+        })
         const { value, confirmed, isKeptBack = false } = outcome
         if (confirmed && value !== undefined && !isKeptBack) report.loaded++
-        else report.failed++
+        else {
+          report.failed++
+          report.cause ??= new Error(value === undefined ? 'the loader returned nothing' : 'a value was not stored')
+        }
       }),
     )
     return report
   }
 
-  /** Rounds that were spent waiting for other processes, which time bounds and not their number. */
+  /** Rounds spent waiting for other processes; the deadline limits them, not their number. */
   #waits = 0
 
   #fromMemory(items: readonly ManyItem<Id>[]): ManyItem<Id>[] {
@@ -143,14 +167,17 @@ export class ReadThroughMany<Id, Value> {
     })
   }
 
-  /** Looks all up, and loads what is ours to load; returns what others are loading, and what has to be looked up again. */
+  /**
+   * Looks up all keys, and loads those that this call leads. Returns the keys that others are loading (`locked`), and
+   * those to look up again.
+   */
   async #round(open: readonly ManyItem<Id>[], isLast: boolean) {
     const { report } = this.#context
-    const taken: ManyItem<Id>[] = []
+    const locked: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
     const join: ManyItem<Id>[] = []
     const alone: ManyItem<Id>[] = []
-    const ours: Ours<Id>[] = []
+    const led: LedItem<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
     const lookups = await Promise.all(open.map(({ request }) => this.#lookUp(request, isLast)))
     for (const [index, found] of lookups.entries()) {
@@ -167,30 +194,30 @@ export class ReadThroughMany<Id, Value> {
         stale.push({ item, found })
         this.#values.set(item.id, found.value.take() as Value)
       } else if (found.kind === 'miss-locked') {
-        // The lease of a loader that asks for its own value is not waited for.
+        // A loader that asks for its own value must not wait for its own lease.
         if (currentLoad()?.isWithin(this.#context, name) === true) alone.push(item)
-        else taken.push(item)
+        else locked.push(item)
       } else {
         report.miss(name)
-        ours.push(
+        led.push(
           found.kind === 'miss-with-lease' ? { item, right: found } : { item, right: undefined, isAway: found.isAway },
         )
       }
     }
     for (const { item, found } of stale) this.#reload(item, found)
-    const loading = this.#startBatch(ours)
+    const loading = this.#startBatch(led)
     const joining = join.map((item) => this.#join(item, again))
     await Promise.all([...loading, ...joining, ...alone.map((item) => this.#loadAlone(item))])
-    return { taken, again }
+    return { locked, again }
   }
 
-  /** `undefined`: there is a load to be joined. */
+  /** Looks up a key; `undefined` if a running load can be joined. */
   #lookUp(request: ManyItem<Id>['request'], isLast: boolean): Promise<Lookup | undefined> {
     if (isLast) return WITHOUT_LEASE
     return this.#loads.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
   }
 
-  /** Whether a load in this process is to be joined: it began while this one was looked up, or has its lease. */
+  /** Returns whether to join a load of this process: it began during the lookup, or has the key's lease. */
   #joins({ request }: ManyItem<Id>, found: Lookup): boolean {
     if (found.kind === 'miss-with-lease') return !found.lease.take()
     return this.#loads.joinable(request.name) !== undefined
@@ -211,12 +238,12 @@ export class ReadThroughMany<Id, Value> {
     else if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
-  /** Loads all of these by one call; each is a load of its own to those who join. */
-  #startBatch(ours: readonly Ours<Id>[]): Promise<void>[] {
-    const batch = this.#batchOf(ours.map(({ item }) => item))
-    return ours.map(async ({ item, right, isAway }) => {
+  /** Loads all items by one loader call. Each item is a load of its own that other callers can join. */
+  #startBatch(led: readonly LedItem<Id>[]): Promise<void>[] {
+    const batch = this.#batchOf(led.map(({ item }) => item))
+    return led.map(async ({ item, right, isAway }) => {
       const { name } = item.request
-      // Nobody could refuse what it brings: only those who came to this at the same time may join it.
+      // No lease can refuse the value after an invalidation, so only callers of this tick may join the load.
       if (isAway === false) process.nextTick(() => this.#loads.detach(name))
       const flight = this.#loads.start(item.request, { node: batch.node, right }, (stop) => batch.load(item.id, stop))
       const { value } = await this.#loads.wait(name, flight, this.#signal)
@@ -224,7 +251,7 @@ export class ReadThroughMany<Id, Value> {
     })
   }
 
-  /** Loads one that is part of the load that this call is made in: joining it would never end. */
+  /** Loads an item that is part of the load that this call runs in; joining that load would never end. */
   async #loadAlone(item: ManyItem<Id>): Promise<void> {
     const batch = this.#batchOf([item])
     const value = await this.#loads.runAlone(item.request, batch.node, () =>
@@ -244,13 +271,13 @@ export class ReadThroughMany<Id, Value> {
   }
 }
 
-/** One call for many values, which ends when nobody waits for any of them. */
+/** One loader call for many values; it is aborted when nobody waits for any of them. */
 class Batch<Id, Value> {
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>
   readonly #context: CacheContext
   readonly #stop = new Abandonment()
-  /** The load of all of them, which runs one loader. */
+  /** The load of all items. */
   readonly node: LoadNode
   #left = 0
   #loading: Promise<{ values: ReadonlyMap<Id, Value>; loaded: Loaded }> | undefined
@@ -296,13 +323,15 @@ class Batch<Id, Value> {
 
 const NOTHING: LoadOutcome = { value: undefined, confirmed: false }
 
-/** What a loader of many brought, by id. @throws MemcacheOptionError for a list that does not fit the ids. */
+/** Returns the result of a batch loader by id. @throws MemcacheOptionError if a list has not one value per id. */
 export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
   if (loaded instanceof Map) return loaded as ReadonlyMap<Id, Value>
   const values = loaded as readonly (Value | undefined)[]
   if (!Array.isArray(values) || values.length !== ids.length) {
     const got = Array.isArray(values) ? `${values.length} values for ${ids.length} ids` : typeof values
-    throw new MemcacheOptionError(`a loader of many returned ${got}: return a Map, or one value an id in their order`)
+    throw new MemcacheOptionError(
+      `a loader of many returned ${got}: return a Map, or one value per id in the order of the ids`,
+    )
   }
   return new Map(ids.flatMap((id, index) => (values[index] === undefined ? [] : [[id, values[index]] as const])))
 }

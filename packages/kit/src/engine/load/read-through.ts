@@ -17,24 +17,24 @@ import type { Lookup, LookupRequest, Lookups } from '../read/lookups.ts'
 import type { Generations } from '../invalidate/tags.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
-/** What a value is good for. */
+/** What a caller may use a stored value for. */
 export type Freshness = 'fresh' | 'stale' | 'unusable'
 
-/** One value that is wanted, and how it is loaded. */
+/** The request for one value, and how it is loaded. */
 export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly load: Loader<unknown>
-  /** Loads a stale value anew while nobody waits for it. Default: `load`. */
+  /** Reloads a stale value in the background. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
    * What this caller may use a stored value for. An unusable one is reloaded, with the old value in the loader's context, while other callers that
    * cannot use it wait; a stale one is served while it is reloaded. Default: what memcached says.
    */
   readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
-  /** Is told the generations that its tags have when this caller gets the right to load, just before the loader runs. */
+  /** Called with the generations of the tags when this caller gets the right to load, just before the loader runs. */
   readonly onLease?: ((generations: Generations) => void) | undefined
-  /** Whether this caller may be served what is stale. Default true. */
+  /** Whether this caller may be served a stale value. Default true. */
   readonly takesStale?: boolean | undefined
-  /** Whether this caller waits for what another one loads. One that does not is given `undefined`. Default true. */
+  /** Whether this caller waits while another one loads the value. If not, it gets `undefined`. Default true. */
   readonly waits?: boolean | undefined
   readonly signal: AbortSignal | undefined
 }
@@ -42,29 +42,34 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
 type Stale = Extract<Lookup, { kind: 'stale' }>
 type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
-/** How long a reload in the background may take. */
+/** The time limit of a background reload. */
 const MAX_BACKGROUND_MS = 60_000
-/** How long the right to reload in the background is kept that has no limit of its own, in leases. */
+/**
+ * How long the lease of a background reload without a time limit of its own is renewed, as a multiple of
+ * `leaseSeconds`.
+ */
 const BACKGROUND_LEASES = 2
-/** How often a caller asks again whose value was invalidated while it was loaded, before he loads for himself. */
+/**
+ * How often a caller looks a value up again that was invalidated while it was loaded; then it loads without a lease.
+ */
 const MAX_ROUNDS = 4
 
 /**
- * Values that are loaded when they are not there: by one caller of all processes, while the others wait for it, or are
- * served the stale one.
+ * Reads values through the cache. One caller of all processes loads a missing value, while the others wait for it or are
+ * served a stale value.
  *
- *   fresh ─────────────────────────────────→ its value; by XFetch one caller loads ahead
+ *   fresh ─────────────────────────────────→ the value; by XFetch, one caller reloads it early
  *   stale ─ claimed → load in the background ┐
  *         └ not claimed ─────────────────────┴→ the stale value
- *   either, but not for this caller ─ claimed → load → fill → the value
- *                                   └ not claimed → stale: poll, fresh: load and keep it to ourselves
- *   vacant → load → fill under the lease ────→ the value; refused when it was invalidated meanwhile
- *   taken → poll, to a deadline ─────────────→ fresh, or vacant: the lease of who is too slow is filled for him
- *   any, within its own load ────────────────→ load and keep it to ourselves: waiting would never end
- *   unleased → load ─────────────────────────→ the value, not stored: the cache is away
+ *   fresh or stale, but unusable ─ claimed → load → fill → the value
+ *                                └ not claimed → stale: poll; fresh: load without storing
+ *   miss with lease → load → fill ───────────→ the value; the fill is refused if it was invalidated meanwhile
+ *   miss locked → poll until a deadline ─────→ fresh, or a miss with the lease of the caller that is too slow
+ *   any, within its own load ────────────────→ load without storing: waiting would never end
+ *   miss without lease → load ───────────────→ the value, not stored: the cache is away
  *
- * A caller who joins another one's load gets its value only if the fill was confirmed: an invalidation that came between
- * the load's beginning and the joining refuses the fill, and the caller asks again.
+ * A caller that joins another caller's load gets its value only if the fill was confirmed: an invalidation between the start
+ * of the load and the joining refuses the fill, and the caller looks the key up again.
  */
 export class ReadThrough {
   readonly #context: CacheContext
@@ -72,7 +77,7 @@ export class ReadThrough {
   readonly #loads: LeasedLoads
   readonly #polls = new Flights<Lookup>()
   readonly #abandoned: AbandonedClaims
-  /** Keys for which the right to load ahead is being asked for. */
+  /** Keys for which a claim is under way. */
   readonly #claiming = new Set<string>()
 
   constructor(context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
@@ -82,7 +87,7 @@ export class ReadThrough {
     this.#abandoned = new AbandonedClaims(context.leaseSeconds, context.clock)
   }
 
-  /** A stale value was found: whoever has the right to loads it anew, in the background. */
+  /** Reloads a stale value in the background, if this caller has or gets the right to. */
   reload(request: ReadThroughRequest, found: Stale): void {
     const { name } = request
     if (found.claimable) {
@@ -95,11 +100,12 @@ export class ReadThrough {
     }
   }
 
-  /** The value; rejects with the loader's error, or the signal's reason. */
+  /** Returns the value; rejects with the loader's error, or with the signal's reason. */
   async get(request: ReadThroughRequest): Promise<unknown> {
     const { name, signal } = request
     const { report } = this.#context
-    // What is stored is what this load replaces: served to its own loader, the old value would be stored as the new one.
+    // The stored value is the one that this load replaces: if its own loader were served the old value, it would be
+    // stored as the new one.
     if (currentLoad()?.isWithin(this.#context, name) === true) return this.#loadAlone(request)
     let hasJoined = false
     for (let round = 0; ; round++) {
@@ -138,17 +144,17 @@ export class ReadThrough {
         case 'stale':
           return this.#serveStale(request, found)
         case 'miss-locked':
-          // Who loads it is in this process, and was not yet when it was looked for.
+          // The load runs in this process, and began during the lookup.
           continue
         case 'miss-with-lease':
-          // Another caller of this process, who was looking for it at the same time, has the lease.
+          // Another caller of this process, which shared the lookup, has the lease.
           if (!found.lease.take()) continue
           report.miss(name)
           return this.#lead(request, found)
         case 'miss-without-lease':
           if (mayJoin && this.#loads.joinable(name) !== undefined) continue
           report.miss(name)
-          // Nobody could refuse what it brings: only those who came to this at the same time may join it.
+          // No lease can refuse the value after an invalidation, so only callers of this tick may join the load.
           if (!found.isAway) process.nextTick(() => this.#loads.detach(name))
           return this.#lead(request, undefined)
       }
@@ -156,8 +162,9 @@ export class ReadThrough {
   }
 
   /**
-   * The value in place of one that this caller may not be served: loaded by whoever has the right to. `undefined`: another has
-   * loaded it, or it was invalidated meanwhile, so that it is to be looked for again.
+   * Returns a new value in place of one that this caller may not use, loaded by the caller that has the right to.
+   * `undefined` means that the key is to be looked up again: another caller has loaded it, or it was invalidated
+   * meanwhile.
    */
   async #replace(request: ReadThroughRequest, found: Fresh | Stale): Promise<{ readonly value: unknown } | undefined> {
     const { name, signal } = request
@@ -187,12 +194,12 @@ export class ReadThrough {
     const { store, report } = this.#context
     const node = new LoadNode(this.#context, [name])
     const stale = (): unknown => found.value.copy()
-    // Who may be served the old value need not wait for this one, nor fail with it.
+    // Callers that may be served the old value need not wait for this load, nor fail with it.
     const background = request.takesStale === false
     const flight = this.#loads.start(request, { node, right, background }, (stop) =>
       this.#run(request, { node, stop, stale }),
     )
-    // Those who wait are to try at once when this fails: the old value is of no use to them.
+    // If this load fails, waiting callers may try immediately: they cannot use the old value.
     flight.result.catch(() =>
       orUnavailable(
         store.use(name, (using) => using.rearm(name, right.lease.casUnique)),
@@ -202,7 +209,10 @@ export class ReadThrough {
     return this.#loads.wait(name, flight, signal).then((outcome) => this.#ledValue(request, right, outcome))
   }
 
-  /** What this caller has loaded. If it wants no stale value left, and the new one could not be stored, the old one is taken away. */
+  /**
+   * Returns the value that this caller has loaded. If it must not leave a stale value (`forceFresh`) and the new one
+   * was not stored, the old one is deleted.
+   */
   #ledValue(
     { name, takesStale }: ReadThroughRequest,
     right: LoadRight | undefined,
@@ -219,7 +229,7 @@ export class ReadThrough {
     return this.#lead(request, undefined)
   }
 
-  /** The right to load a value anew; `undefined` when another caller has it, or the cache does not answer. */
+  /** Returns the right to reload a value; `undefined` if another caller has it, or the cache does not answer. */
   async #rightTo(request: ReadThroughRequest, found: Fresh | Stale): Promise<LoadRight | undefined> {
     const { name, tagKeys } = request
     const { store, report, tags } = this.#context
@@ -239,7 +249,7 @@ export class ReadThrough {
     return { lease: { key: name, casUnique, filled: true }, generations }
   }
 
-  /** Waits for another process to replace a stale value. */
+  /** Polls until another process has replaced a stale value. */
   async #pollReplaced(request: ReadThroughRequest, seen: Stale, stop: Abandonment): Promise<Lookup> {
     const deadline = performance.now() + this.#context.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
@@ -261,7 +271,7 @@ export class ReadThrough {
       .then((outcome) => this.#ledValue(request, right, outcome))
   }
 
-  /** Looks a key up, or joins who is polling for it. */
+  /** Looks up a key, or joins a caller that is polling for it. */
   #look(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
     const polling = request.waits === false ? undefined : this.#polls.get(name)
@@ -269,7 +279,7 @@ export class ReadThrough {
     return this.#lookups.find(request)
   }
 
-  /** Waits for the value that another process is loading: one poller a process. */
+  /** Waits for the value that another process is loading; one caller of this process polls. */
   #waitFor(request: ReadThroughRequest): Promise<Lookup> {
     const { name, signal } = request
     return this.#polls.wait(name, this.#polls.get(name) ?? this.#startPoll(request), signal)
@@ -282,8 +292,8 @@ export class ReadThrough {
   }
 
   /**
-   * Polls for a value. It is joined while it pauses alone: between an answer and those who are given it, an invalidation may be
-   * confirmed that the answer knows nothing of.
+   * Polls for a value. Callers may join only during its pauses: between a response and the callers that get it, an
+   * invalidation may be confirmed that the response does not reflect.
    */
   async #poll(request: ReadThroughRequest, stop: Abandonment, itself: () => Flight<Lookup>): Promise<Lookup> {
     const { name } = request
@@ -294,7 +304,8 @@ export class ReadThrough {
       const found = await this.#lookups.find(request)
       if (found.kind !== 'miss-locked') return found
       if (performance.now() >= deadline) {
-        // The lease is filled in place of who has it: whoever is first stores, and a later invalidation refuses both.
+        // The lease is filled in place of its holder: the first of the two stores its value, and a later invalidation
+        // refuses both.
         const { lease, generations } = found
         return lease === undefined ? NO_LEASE : { kind: 'miss-with-lease', lease, generations }
       }
@@ -315,7 +326,7 @@ export class ReadThrough {
     return isOwn ? loaded.value : found.value.take()
   }
 
-  /** Who has claimed the value may have died. */
+  /** Lets another caller claim the value if its claim is too old, since the claiming process may have died. */
   #watchClaim(name: string, casUnique: bigint | undefined): void {
     const { store, report } = this.#context
     if (casUnique === undefined || this.#loads.get(name) !== undefined) return
@@ -333,7 +344,7 @@ export class ReadThrough {
     if (isDueEarly(loadMs, freshUntilMs, beta, this.#context.clock.nowMs())) void this.#claim(request, found)
   }
 
-  /** Asks for the right to load a value anew of which memcached does not know that it is time, and does so with it. */
+  /** Claims a value that memcached does not consider stale, and reloads it if the claim is granted. */
   async #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<void> {
     const { name } = request
     if (this.#claiming.has(name) || this.#loads.get(name) !== undefined) return
@@ -351,15 +362,15 @@ export class ReadThrough {
     }
   }
 
-  /** Loads a value anew in the background; an error leaves the old one where it is. */
+  /** Reloads a value in the background; if that fails, the old value stays. */
   #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
     const load = request.reload ?? request.load
     const stale = (): unknown => value.copy()
-    // It is waited for by nobody who could end it.
+    // No caller waits for it that could end it, so its time is limited.
     const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
     runDetached(() => {
       const node = new LoadNode(this.#context, [request.name])
-      // One that hangs is not to keep the others from it for as long as the value may be served.
+      // A hanging reload must not block other processes for as long as the value may be served.
       const keptMs = request.loading.hardTimeoutMs ?? this.#context.leaseSeconds * BACKGROUND_LEASES * 1000
       this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
         this.#run({ ...request, load }, { node, stop, stale, hardTimeoutMs: endsMs }),
@@ -382,7 +393,7 @@ export class ReadThrough {
   }
 }
 
-/** How a request's loader is run. */
+/** The conditions of one run of a request's loader. */
 interface RunConditions {
   readonly node: LoadNode
   readonly stop: StopSource
@@ -395,7 +406,7 @@ function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshn
   return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
 }
 
-/** A load that may be too slow, or fail: then `undefined`. @throws the signal's reason, when it is aborted. */
+/** Waits for a load; `undefined` if it takes longer or fails. @throws the signal's reason if it is aborted. */
 async function withinMs(
   milliseconds: number,
   loading: Promise<LoadOutcome>,

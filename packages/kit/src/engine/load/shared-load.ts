@@ -2,28 +2,30 @@ import type { Generations } from '../invalidate/tags.ts'
 import type { LoadContext } from './get-or-set-options.ts'
 import type { Freshness, ReadThrough, ReadThroughRequest } from './read-through.ts'
 
-/** A load that its caller carries out by itself, while others wait for it. */
+/** A load whose caller produces the value itself, while others wait for it. */
 export interface LedLoad {
-  /** What a loader is given: the stale value, and the ways to set tags and the lifetime. */
+  /** A loader's context: the stale value, and the methods to set tags and the lifetime. */
   readonly context: LoadContext
   /** The generations of its tags when it began; `undefined` for a load without a lease, whose value is not stored. */
   readonly generations: Generations | undefined
-  /** Ends the load with the value to store, or with an error. The others wait until then, so it must be called. */
+  /** Ends the load with the value to store, or with an error. It must be called, since other callers wait for it. */
   end(value: Promise<unknown>): void
 }
 
-/** What becomes of a request that may have to produce the value itself. */
+/** The result of a request whose caller may have to produce the value itself. */
 export type SharedAnswer =
   /** A stored value that this caller may use. */
   | { readonly kind: 'hit'; readonly value: unknown }
-  /** What another caller's load has brought, of which nobody has said whether this caller may use it; `undefined` if the caller did not wait. */
+  /**
+   * The value of another caller's load; it was not checked by `freshnessOf`. `undefined` if the caller did not wait.
+   */
   | { readonly kind: 'joined'; readonly value: unknown; readonly unusable: unknown }
-  /** Nothing usable is stored, and this caller is the one to produce it. */
+  /** Nothing usable is stored, and this caller produces the value. */
   | { readonly kind: 'lead'; readonly load: LedLoad }
   /** Another caller's load has failed, or the signal ended the wait. */
   | { readonly kind: 'failed'; readonly error: unknown; readonly unusable: unknown }
 
-/** A request of a caller that produces the value itself if it has to lead. */
+/** The request of a caller that produces the value itself if it leads. */
 export interface ShareRequest extends Omit<ReadThroughRequest, 'load' | 'reload' | 'onLease' | 'freshnessOf'> {
   readonly freshnessOf: (value: unknown) => Freshness
   /** Reloads a stale value in the background, in place of the caller. */
@@ -31,8 +33,9 @@ export interface ShareRequest extends Omit<ReadThroughRequest, 'load' | 'reload'
 }
 
 /**
- * Reads through as `getOrSet` does, but hands the load to the caller instead of calling a loader: for work that has a course of its own, such as an
- * HTTP response that is sent while it is captured. `unusable` is the stored value that `freshnessOf` refused, if there was one.
+ * Reads through like `getOrSet`, but hands the load to the caller instead of calling a loader: for work that cannot be
+ * a function call, such as an HTTP response that is sent while it is captured. `unusable` is the stored value that
+ * `freshnessOf` refused, if there was one.
  */
 export function shareLoad(readThrough: ReadThrough, request: ShareRequest): Promise<SharedAnswer> {
   let generations: Generations | undefined

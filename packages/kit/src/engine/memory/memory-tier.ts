@@ -5,58 +5,69 @@ import type { CacheStats } from '../observe/cache-stats.ts'
 import { canFreeze, copyValue, freezeValue } from '../values/copy-value.ts'
 import type { EntryFacts } from '../values/kit-codec.ts'
 
-/** Options of values in memory, in front of memcached. */
+/** Options of the memory tier in front of memcached (`l1`). */
 export interface MemoryOptions {
-  /** How long a value is kept that memcached keeps confirming. Default 5. */
+  /** How long a value is kept at most, while memcached confirms it every second. Default 5. */
   ttlSeconds?: Ttl | undefined
-  /** Most values. Default 10 000. */
+  /** The maximum number of values. Default 10 000. */
   maxItems?: number | undefined
-  /** Most bytes, as they are stored. Default 64 000 000. */
+  /** The maximum number of bytes, counted as stored in memcached. Default 64 000 000. */
   maxBytes?: number | undefined
   /**
-   * `copied`: each caller has a copy of his own. `frozen`: plain objects and arrays are shared, and nobody can change
-   * them; other kinds are copied. Default `copied`.
+   * `copied`: each caller gets a copy. `frozen`: plain objects and arrays are frozen and shared; values of other kinds
+   * are copied. Default `copied`.
    */
   values?: 'copied' | 'frozen' | undefined
 }
 
-/** How memory stands, for `CacheStats`. */
+/** The state of the memory tier, for `CacheStats`. */
 export type MemoryStats = Pick<CacheStats, 'memoryItems' | 'memoryBytes' | 'memoryEvictions'>
 
 /** A value in memory. */
 export interface MemoryItem {
   readonly value: unknown
   readonly facts: EntryFacts
-  /** What memcached is asked about, once it is no longer fresh; without it the value is fetched again. */
+  /**
+   * The cas unique by which memcached confirms the value once it is no longer fresh; without it, the value is fetched
+   * again.
+   */
   readonly casUnique: bigint | undefined
   readonly size: number
   readonly shared: boolean
-  /** From when on memcached is asked, in milliseconds since 1970. */
+  /** From when on memcached must confirm the value, in milliseconds since 1970. */
   freshUntilMs: number
   readonly expiresAtMs: number
-  /** How often tags had been invalidated here when it was read. */
+  /** How often this process had invalidated tags when the value was read. */
   readonly tagEpoch: number
 }
 
-/** When memcached was asked for a value: what is invalidated here after that, the answer knows nothing of. */
+/**
+ * The state before a request is sent to memcached: its response does not reflect invalidations that this process makes
+ * afterwards.
+ */
 export interface MemoryStamp {
   readonly askedAtMs: number
   readonly tagEpoch: number
   readonly deletions: number
 }
 
-/** How long a value in memory is believed without asking: no value is staler than that. */
+/** How long a value in memory is served without a confirmation by memcached: no value is more outdated than that. */
 const FRESH_MS = 1000
-/** Deleted keys that are remembered, for as long as older answers may be under way. */
+/** The number of deleted keys that are remembered, since older responses may still arrive. */
 const MAX_DELETIONS = 10_000
-/** What an item takes besides its bytes. */
+/** The estimated size of an item besides its bytes. */
 const OVERHEAD_BYTES = 200
 
-const KNOWN = ['ttlSeconds', 'maxItems', 'maxBytes', 'values'] as const satisfies readonly (keyof MemoryOptions)[]
+const OPTION_NAMES = [
+  'ttlSeconds',
+  'maxItems',
+  'maxBytes',
+  'values',
+] as const satisfies readonly (keyof MemoryOptions)[]
 
 /**
- * Values in memory: bounded, and coherent without a broker. A value is believed for a second from when memcached was
- * asked; then its cas unique is compared, and only if that has changed is the value fetched.
+ * Values in memory, bounded, and coherent across processes without a message broker. A value is served for one second
+ * from when memcached was read; then its cas unique is compared, and the value is fetched only if it has changed.
  */
 export class MemoryTier {
   readonly #items: LRUCache<string, MemoryItem>
@@ -66,13 +77,13 @@ export class MemoryTier {
   #evictions = 0
   #tagEpoch = 0
   #deletions = 0
-  /** Which deletion a key's last one was, and up to which one nothing is known any more. */
+  /** The number of each key's last deletion; deletions up to `#forgotten` are no longer known by key. */
   #deleted = new Map<string, number>()
   #forgotten = 0
 
-  /** @throws MemcacheOptionError for options that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemoryOptions, clock: Clock) {
-    checkOptions('l1', options, KNOWN, { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' })
+    checkOptions('l1', options, OPTION_NAMES, { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' })
     const { ttlSeconds = 5, maxItems = 10_000, maxBytes = 64e6, values = 'copied' } = options
     if (!Number.isInteger(maxItems) || maxItems < 1) throw mustBe('maxItems', 'a whole number over 0', maxItems)
     if (!Number.isInteger(maxBytes) || maxBytes < 1) throw mustBe('maxBytes', 'a whole number over 0', maxBytes)
@@ -95,33 +106,36 @@ export class MemoryTier {
     return { memoryItems, memoryBytes, memoryEvictions: this.#evictions }
   }
 
-  /** The value of a key where it can be believed as it is; in a box, since it may be anything. */
+  /**
+   * Returns the item of a key if it may be served without a confirmation; the value is in a box, since it may be
+   * `undefined`.
+   */
   fresh(key: string): MemoryItem | undefined {
     const item = this.#items.get(key)
     if (item === undefined || this.#clock.nowMs() >= item.freshUntilMs) return undefined
     return item.facts.tags !== undefined && item.tagEpoch !== this.#tagEpoch ? undefined : item
   }
 
-  /** A value that memcached has to confirm: it is to be used if memcached's cas unique is this one. */
+  /** Returns an item that memcached has to confirm: it may be served if its cas unique is still the stored one. */
   known(key: string): MemoryItem | undefined {
     const item = this.#items.peek(key)
     if (item?.casUnique === undefined || this.#clock.nowMs() >= item.expiresAtMs) return undefined
     return item
   }
 
-  /** What a caller is given. */
+  /** Returns the value of an item as a caller gets it. */
   valueOf(item: MemoryItem): unknown {
     return item.shared ? item.value : copyValue(item.value)
   }
 
-  /** To be taken before memcached is asked, and handed in with the answer. */
+  /** Returns a stamp. It is taken before a request is sent, and passed to `put` or `confirm` with its response. */
   stamp(): MemoryStamp {
     return { askedAtMs: this.#clock.nowMs(), tagEpoch: this.#tagEpoch, deletions: this.#deletions }
   }
 
   /**
-   * Takes a value in; the caller may go on with his own. One that was deleted here since memcached was asked is refused.
-   * @param about `freshSeconds`: for how long it is fresh in any case.
+   * Keeps a copy of a value, unless its key was deleted here after the stamp was taken.
+   * @param about `freshSeconds` is the remaining fresh time of the stored value.
    */
   put(
     key: string,
@@ -135,14 +149,14 @@ export class MemoryTier {
     const { askedAtMs, tagEpoch } = stamp
     const isPlain = typeof value !== 'object' || value === null
     const shared = isPlain || (this.#freezes && canFreeze(value))
-    // A frozen one is a copy too: the caller who loaded it may go on building it.
+    // A frozen value is a copy too: the caller that loaded it may go on changing its own.
     const mine = shared ? freezeValue(copyValue(value)) : copyValue(value)
     const expiresAtMs = askedAtMs + Math.min(this.#ttlMs, freshSeconds * 1000)
     const freshUntilMs = Math.min(expiresAtMs, askedAtMs + FRESH_MS)
     this.#items.set(key, { value: mine, facts, casUnique, size, shared, freshUntilMs, expiresAtMs, tagEpoch })
   }
 
-  /** memcached has confirmed a value when it was asked. */
+  /** Keeps serving a value that memcached has confirmed. */
   confirm(key: string, item: MemoryItem, stamp: MemoryStamp): void {
     if (this.#items.peek(key) !== item || this.#isOutdated(key, stamp)) return
     const freshUntilMs = Math.min(item.expiresAtMs, stamp.askedAtMs + FRESH_MS)
@@ -164,7 +178,7 @@ export class MemoryTier {
     this.#forgotten = this.#deletions
   }
 
-  /** Tags were invalidated: what carries some has to be confirmed anew. */
+  /** Makes every value with tags wait for a confirmation, since tags were invalidated. */
   tagsChanged(): void {
     this.#tagEpoch++
   }

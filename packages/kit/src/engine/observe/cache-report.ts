@@ -4,36 +4,36 @@ import { emitSafely } from 'memcache-ts-client'
 import type { Logger } from '../../logger.ts'
 import type { CacheStats } from './cache-stats.ts'
 
-/** Reasons that differ each time must not fill the log. */
+/** The number of reasons that are logged: reasons that differ each time must not fill the log. */
 const MAX_REASONS = 100
 
 /** Events of a `Memcache`; it never emits `error`. Keys are as stored, without the prefix. */
 export interface MemcacheEvents {
   hit: [key: string]
   miss: [key: string]
-  /** A stale value was served, while one caller loads it anew. */
+  /** A stale value was served, while one caller reloads it. */
   stale: [key: string]
-  /** A loader has run, for so many milliseconds. */
+  /** A loader has returned, after so many milliseconds. */
   load: [key: string, milliseconds: number]
   /** A loader has thrown or exceeded its time limit, after so many milliseconds. */
   loadError: [key: string, error: unknown, milliseconds: number]
   set: [key: string]
   delete: [key: string]
-  /** Tags were invalidated, or a namespace cleared; as given. */
+  /** Tags were invalidated, or a namespace was cleared; the tags are those that the application gave. */
   invalidate: [tags: readonly string[]]
-  /** An operation of the cache failed, and the application went on without. */
+  /** A cache operation failed, and the application continued without the cache. */
   cacheError: [error: unknown]
-  /** A server has begun to fail. */
+  /** A server has stopped answering. */
   degraded: [error: unknown]
-  /** It works again. */
+  /** A server that had failed answers again. */
   recovered: [server: string]
-  /** No server answers any more: the application goes on without a cache. */
+  /** No server answers any more: the application continues without a cache. */
   away: [error: unknown]
-  /** One of them answers again. */
+  /** The first server answers again after `away`. */
   back: [server: string]
 }
 
-/** All events of a `Memcache`. */
+/** The names of all events of a `Memcache`. */
 export const CACHE_EVENTS = [
   'hit',
   'miss',
@@ -54,15 +54,15 @@ const CHANNELS = Object.fromEntries(
   CACHE_EVENTS.map((name) => [name, channel(`memcache-ts:${name}`)]),
 ) as unknown as Record<keyof MemcacheEvents, ReturnType<typeof channel>>
 
-/** What subscribers of `tracing:memcache-ts:read:*` are told of a call of `getOrSet` or `getOrSetMany`. */
+/** The context that subscribers of `tracing:memcache-ts:read:*` get for a call of `getOrSet` or `getOrSetMany`. */
 export interface ReadContext {
   readonly cache: unknown
   readonly operation: 'getOrSet' | 'getOrSetMany'
-  /** As stored, without the prefix; of `getOrSetMany` none. */
+  /** The key as stored, without the prefix; `undefined` for `getOrSetMany`. */
   readonly key: string | undefined
-  /** What it resolved to, in `asyncEnd`. */
+  /** The result of the call, in `asyncEnd`. */
   result?: unknown
-  /** What it rejected with, in `error`. */
+  /** The error of the call, in `error`. */
   error?: unknown
 }
 
@@ -71,17 +71,17 @@ export const READ_CHANNEL = 'memcache-ts:read'
 
 const reads = tracingChannel<ReadContext, ReadContext>(READ_CHANNEL)
 
-/** What is counted as it happens; the rest of `CacheStats` is how things stand. */
+/** The counters of `CacheStats`; its other fields describe the current state. */
 export type CountedStats = Omit<
   CacheStats,
   'pending' | 'health' | 'breaker' | 'loading' | 'memoryItems' | 'memoryBytes' | 'memoryEvictions'
 >
 
-/** Counts, and tells who listens: by the cache's events, and the channels `memcache-ts:<event>` of diagnostics_channel. */
+/** Counts, emits the cache's events, and publishes on the channels `memcache-ts:<event>` of diagnostics_channel. */
 export class CacheReport {
   readonly #emitter: EventEmitter<MemcacheEvents>
   readonly #logger: Logger
-  /** Why values were not stored, as far as it was told. */
+  /** The reasons for values not being stored that have been logged. */
   readonly #reasons = new Set<string>()
   readonly stats: CountedStats = {
     hits: 0,
@@ -171,13 +171,13 @@ export class CacheReport {
     this.stats.limited++
   }
 
-  /** A value is returned, and cannot be stored: that is counted, and told once for each reason. */
+  /** Counts a value that is returned but cannot be stored, and logs each reason once. */
   unstorable(key: string, error: unknown): void {
     this.failed(error)
     const reason = error instanceof Error ? error.message : String(error)
     if (this.#reasons.has(reason) || this.#reasons.size >= MAX_REASONS) return
     this.#reasons.add(reason)
-    this.#logger.warn(`memcache-ts: ${key} is loaded and not stored: ${reason}`)
+    this.#logger.warn(`memcache-ts: ${key} is loaded but not stored: ${reason}`)
   }
 
   failed(error: unknown): void {
@@ -205,7 +205,7 @@ export class CacheReport {
     const listened = CHANNELS[name]
     if (listened.hasSubscribers) listened.publish({ cache: this.#emitter, details })
     const emitter = this.#emitter as EventEmitter
-    // A listener that throws changes no call: Node reports what it threw.
+    // A listener that throws does not disturb the call: its error becomes an uncaught exception.
     if (emitter.listenerCount(name) > 0) emitSafely(emitter, name, ...details)
   }
 }

@@ -1,51 +1,59 @@
 import type { MemcacheHealth } from './server-health.ts'
 
-/** What a `Memcache` has counted since it was made. */
+/** The counters and the current state of a `Memcache`, counted since it was created. */
 export interface CacheStats {
-  /** Values found, those in memory among them. */
+  /** Values found, including those in memory. */
   hits: number
-  /** Of those, the ones found in memory (`l1`). */
+  /** Values found in memory (`l1`); `hits` includes them. */
   memoryHits: number
   /** Values not found. */
   misses: number
-  /** Values found that were stale and served all the same, while one caller loads them anew. */
+  /** Stale values that were served while one caller reloads them. */
   stale: number
   /** Calls that shared the load of another call in this process. */
   coalesced: number
-  /** Loaders run; each under a lease that was won, but for `unleasedLoads`. */
+  /** Loaders run. Each held a lease, except `unleasedLoads`. */
   loads: number
-  /** Loads under way now, until their values are stored. */
+  /** Loads that are running now, until their values are stored. */
   loading: number
-  /** How long loaders took, in milliseconds all together, those that failed among them. */
+  /** The total time of all loaders, including those that failed, in milliseconds. */
   loadMs: number
   /** Loaders that threw, or took longer than `hardTimeoutMs`. */
   loadErrors: number
-  /** Loaders run ahead of need, by `earlyRefresh`. */
+  /** Loaders run before their value expired, by `earlyRefresh`. */
   earlyRefreshes: number
-  /** Loaders run without a lease, since the cache was away or who had the lease took too long. */
+  /**
+   * Loaders run without a lease: the cache was away or granted none, the wait for another process timed out, or a
+   * loader needed a value that it is part of.
+   */
   unleasedLoads: number
-  /** Keys that another process was found loading, and was waited for. */
+  /** Waits for another process that was already loading the key. */
   leasesLost: number
-  /** Values that were refused since their key or tag was invalidated while they were loaded. */
+  /** Loaded values that were not stored because their key or tag was invalidated during the load. */
   discarded: number
   /** Values stored. */
   sets: number
-  /** Deletes and invalidations that were confirmed. */
+  /** Deletes and stale marks that were confirmed, and invalidations of tags. */
   invalidations: number
   /** Calls that a rate limiter of this cache denied, in this process. */
   limited: number
-  /** Operations of the cache that failed; the application went on without. */
+  /** Cache operations that failed; the application continued without the cache. */
   cacheErrors: number
-  /** Deletes and invalidations that wait for a server to come back. */
+  /** Deletes and invalidations that wait until a server is back. */
   pending: number
-  /** Values in memory (`l1`), their bytes as stored, and how many had to make room for others. */
+  /** The number of values in memory (`l1`). */
   memoryItems: number
+  /** Their size in bytes, as stored in memcached. */
   memoryBytes: number
+  /** Values evicted from memory to make room. */
   memoryEvictions: number
-  /** As `Memcache.health`: `down` while no server answers, `degraded` while some do not or missed invalidations wait, else `up`. */
+  /**
+   * The same as `Memcache.health`: `down` while no server answers; `degraded` while some do not, or invalidations are
+   * pending; otherwise `up`.
+   */
   health: MemcacheHealth
   /**
-   * The same in other words: `open`, `half-open`, `closed`.
+   * The health in other words: `open`, `half-open`, `closed`.
    * @deprecated Use `health`.
    */
   breaker: 'closed' | 'half-open' | 'open'

@@ -5,25 +5,25 @@ import type { CacheHealth } from '../engine.ts'
 import type { CacheReport } from './cache-report.ts'
 
 /**
- * How a cache's servers are: `up` if all of them answer, `degraded` if some do not or if missed invalidations are still being made up for, `down`
- * if no server answers, so that the application goes on without a cache.
+ * The health of a cache's servers: `up` if all of them answer; `degraded` if some do not, or invalidations are still
+ * pending; `down` if no server answers, so that the application continues without a cache.
  */
 export type MemcacheHealth = 'up' | 'degraded' | 'down'
 
-/** Is told of the outages of a cache, before the cache's events are emitted. */
+/** Is notified of the outages of a cache, before the cache's events are emitted. */
 export interface OutageListener {
   /** No server answers any more. */
   away?(error: unknown): void
-  /** After that, a server answers again, or the list of servers has another one. */
+  /** After `away`: a server answers again, or the list of servers has a new one. */
   back?(server: string): void
-  /** A server that had failed answers again, or is no longer one of the cache's. */
+  /** A server that had failed answers again, or was removed from the list of servers. */
   over?(server: string): void
 }
 
 /**
- * Which servers are away: the one source for all that depends on an outage. The client itself is the circuit breaker, one a server: after the
- * first operation that was not answered in time all others fail at once, and in the background one attempt at a time is made until the
- * server answers.
+ * Tracks which servers are away; everything that depends on an outage uses this one source. The client is the circuit
+ * breaker, one per server: after the first operation that timed out all others fail immediately, and the client tries
+ * to reconnect in the background, one attempt at a time, until the server answers.
  */
 export class ServerHealth implements CacheHealth {
   readonly #client: MemcachedClient
@@ -34,7 +34,7 @@ export class ServerHealth implements CacheHealth {
   #isAway = false
   #isClosed = false
 
-  /** @param isCatchingUp whether invalidations that a server missed are still waiting. */
+  /** @param isCatchingUp returns whether invalidations that a server missed are still pending. */
   constructor(
     client: MemcachedClient,
     { log, report, isCatchingUp }: { log: Logger; report: CacheReport; isCatchingUp: () => boolean },
@@ -45,7 +45,7 @@ export class ServerHealth implements CacheHealth {
     client.on('eject', (server, error) => {
       if (this.#isClosed) return
       this.#down.set(server, error)
-      log.warn(`memcache-ts: going on without the cache: ${error.message}`)
+      log.warn(`memcache-ts: continuing without the cache: ${error.message}`)
       report.degraded(error)
       this.#settle()
     })
@@ -73,19 +73,19 @@ export class ServerHealth implements CacheHealth {
     return this.#down.size > 0 || this.#isCatchingUp() ? 'degraded' : 'up'
   }
 
-  /** Has a listener told of outages, from now on; of one under way at once. */
+  /** Notifies a listener of outages from now on, and immediately if an outage is in progress. */
   watch(listener: OutageListener): void {
     this.#listeners.add(listener)
     if (this.#isAway) listener.away?.(this.#down.values().next().value)
   }
 
-  /** Ends all news: a cache that is closed neither goes away nor comes back. */
+  /** Stops all notifications: a closed cache neither goes away nor comes back. */
   close(): void {
     this.#isClosed = true
     this.#listeners.clear()
   }
 
-  /** Tells when the last server has gone, and when the first one is back. */
+  /** Reports when the last server has failed, and when the first one is back. */
   #settle(): void {
     const { servers } = this.#client
     const up = servers.find((server) => !this.#down.has(server))
@@ -109,7 +109,7 @@ export class ServerHealth implements CacheHealth {
       try {
         listener[name]?.(detail as string)
       } catch (error) {
-        // As with events: what a listener throws changes nothing for the others.
+        // As with events, a listener that throws does not disturb the others.
         reportUncaught(error)
       }
     }

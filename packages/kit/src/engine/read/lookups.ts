@@ -9,13 +9,13 @@ import type { MemoryItem, MemoryStamp } from '../memory/memory-tier.ts'
 import { NO_GENERATIONS } from '../invalidate/tags.ts'
 import type { Generations, EntryState } from '../invalidate/tags.ts'
 
-/** What is looked up. */
+/** One lookup. */
 export interface LookupRequest {
   /** The key as it is stored. */
   readonly name: string
-  /** Tags that an entry must carry to be believed: those of its namespace. */
+  /** The tags that an entry must carry to be valid: those of its namespace. */
   readonly required: readonly string[]
-  /** The tags that are known before the value is; `required` among them. */
+  /** The tags that are known before the value is read, including `required`. */
   readonly tagKeys: readonly string[]
   readonly staleSeconds: number
   readonly l1: boolean
@@ -23,27 +23,33 @@ export interface LookupRequest {
 
 type Found = Extract<Fetched, { kind: 'found' }>
 
-/** What a lookup found. */
+/** The result of a lookup. */
 export type Lookup =
   | { readonly kind: 'fresh'; readonly value: SharedValue; readonly facts: EntryFacts; readonly item: StoredItem }
   | {
       readonly kind: 'stale'
       readonly value: SharedValue
       readonly item: StoredItem
-      /** This caller is the one to load it anew. */
+      /** This caller has the right to reload it. */
       readonly claimed: boolean
-      /** It is stale, as a tag says, of which memcached knows nothing: the right to load it anew is yet to be claimed. */
+      /**
+       * It is stale in a way that memcached does not know (by a tag, or by its end), so the right to reload it must be
+       * claimed first.
+       */
       readonly claimable: boolean
       readonly generations: Generations
     }
-  /** Nothing: this caller is the one to load. */
+  /** A miss: this caller has the lease and loads the value. */
   | { readonly kind: 'miss-with-lease'; readonly lease: OfferedLease; readonly generations: Generations }
-  /** Nothing, and another caller is loading it; `lease` is what he has, for who has waited long enough. */
+  /**
+   * A miss, and another caller is loading the value. `lease` is that caller's lease, which may be filled after the wait
+   * has timed out.
+   */
   | { readonly kind: 'miss-locked'; readonly lease: OfferedLease | undefined; readonly generations: Generations }
-  /** The value is to be loaded without a lease: the cache is away, or up but of no help. */
+  /** A miss without a lease: the cache is away (`isAway`), or it answers but granted none. */
   | { readonly kind: 'miss-without-lease'; readonly isAway: boolean }
 
-/** A lease for the first of several callers who were looking for its key. */
+/** A lease that several callers of one lookup share; the first to take it has it. */
 class OfferedLease implements HeldLease {
   readonly key: string
   casUnique: bigint
@@ -56,7 +62,7 @@ class OfferedLease implements HeldLease {
     this.filled = filled
   }
 
-  /** Whether it is this caller's. */
+  /** Returns true for the first caller only. */
   take(): boolean {
     if (this.#isTaken) return false
     this.#isTaken = true
@@ -64,27 +70,28 @@ class OfferedLease implements HeldLease {
   }
 }
 
-/** A value that several callers were looking for: the first has it, the others have copies. */
+/** A value that several callers of one lookup share: the first gets the value, the others get copies. */
 class SharedValue {
   readonly #value: unknown
   #isTaken: boolean
 
-  /** @param isKept whether somebody else has it already. */
+  /** @param isKept whether memory keeps this value, so that every caller gets a copy. */
   constructor(value: unknown, isKept: boolean) {
     this.#value = value
     this.#isTaken = isKept
   }
 
-  /** The value, to look at. */
+  /** Returns the value for reading only; it must not be handed out. */
   peek(): unknown {
     return this.#value
   }
 
-  /** A copy, whoever has the value. */
+  /** Returns a copy. */
   copy(): unknown {
     return copyValue(this.#value)
   }
 
+  /** Returns the value to the first caller, and a copy to each later one. */
   take(): unknown {
     if (this.#isTaken) return copyValue(this.#value)
     this.#isTaken = true
@@ -92,60 +99,66 @@ class SharedValue {
   }
 }
 
-/** An item whose chunks of a known value need not travel again. */
-const WORTH_ASKING_BYTES = 1024
-/** A key whose value is found invalid over and over is being invalidated faster than it is read. */
+/**
+ * From this size on, the lookup of a value that memory has reads only its cas unique, so that the value does not travel
+ * again.
+ */
+const MIN_CONFIRM_BYTES = 1024
+/** The number of lookups in a row that find an invalid value; then the key is invalidated faster than it is read. */
 const MAX_ROUNDS = 5
 
 const CACHE_UNAVAILABLE: Lookup = { kind: 'miss-without-lease', isAway: true }
 export const NO_LEASE: Lookup = { kind: 'miss-without-lease', isAway: false }
 
-/** Looks keys up together with their tags, in one pipeline; what is asked for in one tick is asked for once. */
+/** Looks up keys together with their tags, in one pipeline. Lookups of the same key in one tick share one request. */
 export class Lookups {
   readonly #context: CacheContext
-  #asked = new Map<string, Promise<Lookup>>()
+  /** The lookups of this tick, by key and stale time. */
+  #shared = new Map<string, Promise<Lookup>>()
 
   constructor(context: CacheContext) {
     this.#context = context
   }
 
-  /** Never rejects but for the caller's own mistakes: a cache that does not answer is `CACHE_UNAVAILABLE`. */
+  /**
+   * Looks up a key. It rejects only for usage errors; if the cache does not answer, the result is `CACHE_UNAVAILABLE`.
+   */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
     const learning = this.#context.root.known()
     if (learning !== undefined) return learning.then(() => this.find(request))
     if (this.#context.pending.has(name)) return Promise.resolve(CACHE_UNAVAILABLE)
-    const question = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
-    let asked = this.#asked.get(question)
-    if (asked === undefined) {
-      // What was sent must not be joined by who asks later: the key may be deleted in between.
-      if (this.#asked.size === 0) process.nextTick(() => (this.#asked = new Map()))
-      asked = this.#find(this.#withRoot(request), 0)
-      this.#asked.set(question, asked)
+    const sharedKey = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
+    let lookup = this.#shared.get(sharedKey)
+    if (lookup === undefined) {
+      // Later callers must not share a lookup that is already on the wire: the key may be deleted in between.
+      if (this.#shared.size === 0) process.nextTick(() => (this.#shared = new Map()))
+      lookup = this.#find(this.#withRoot(request), 0)
+      this.#shared.set(sharedKey, lookup)
     }
-    return asked
+    return lookup
   }
 
-  /** With the root's tag, if it was ever raised. */
+  /** Adds the root's tag, if it was ever raised. */
   #withRoot(request: LookupRequest): LookupRequest {
     const { root } = this.#context
     const required = root.with(request.required)
     return required === request.required ? request : { ...request, required, tagKeys: root.with(request.tagKeys) }
   }
 
-  /** Callbacks instead of `await`: each promise less counts on the way of every read. */
+  /** Uses callbacks instead of `await`, since every read passes here and each promise costs. */
   #find(request: LookupRequest, round: number): Promise<Lookup> {
     const { store, tags, memory, report, ambiguous } = this.#context
     const { name, tagKeys, staleSeconds } = request
     const known = request.l1 ? memory?.known(name) : undefined
-    const asksAbout = known !== undefined && known.size >= WORTH_ASKING_BYTES ? known : undefined
+    const confirming = known !== undefined && known.size >= MIN_CONFIRM_BYTES ? known : undefined
     const stamp = memory?.stamp()
-    const fetching = store.fetch<typeof UNAVAILABLE>(name, { staleSeconds, value: asksAbout === undefined }, (error) =>
+    const fetching = store.fetch<typeof UNAVAILABLE>(name, { staleSeconds, value: confirming === undefined }, (error) =>
       unavailable(error, report, (reason) => ambiguous.add(name, reason)),
     )
     const found = (fetched: Fetched | typeof UNAVAILABLE, generations: Generations | typeof UNAVAILABLE) => {
-      const read = this.#read(request, fetched, generations, asksAbout, stamp)
-      // Mostly it is known at once.
+      const read = this.#read(request, fetched, generations, confirming, stamp)
+      // Usually there is no promise.
       return read instanceof Promise
         ? read.then((later) => later ?? this.#again(request, round))
         : (read ?? this.#again(request, round))
@@ -160,12 +173,12 @@ export class Lookups {
     return round + 1 < MAX_ROUNDS ? this.#find(request, round + 1) : NO_LEASE
   }
 
-  /** `undefined`: what was there is invalid and has been taken away. */
+  /** Interprets the responses; `undefined` if the item was invalid and has been deleted. */
   #read(
     request: LookupRequest,
     fetched: Fetched | typeof UNAVAILABLE,
     generations: Generations | typeof UNAVAILABLE,
-    /** What memory has, where memcached was asked about it. */
+    /** The value in memory, if only its cas unique was fetched. */
     known: MemoryItem | undefined,
     stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
@@ -183,22 +196,22 @@ export class Lookups {
     }
     if (fetched.kind === 'miss-without-lease') return NO_LEASE
     if (known !== undefined) {
-      // Where memory has lost it meanwhile, the server may be another one, which counts its cas uniques anew.
+      // If memory has lost the value meanwhile, the server may have restarted and count its cas uniques from 1 again.
       if (fetched.item.casUnique === known.casUnique && memory!.known(name) === known) {
         memory!.confirm(name, known, stamp!)
-        return this.#judge(request, fetched, known, generations, undefined)
+        return this.#compareTags(request, fetched, known, generations, undefined)
       }
       memory!.delete(name)
-      // A claim that was won stays ours: it is asked for the value alone.
+      // Without a claim, the value is fetched in another round.
       if (!fetched.claimed) return undefined
-      // The value that was claimed did not travel: it is loaded as if there were none.
+      // This caller has claimed the value, but its bytes were not fetched: it is loaded as if nothing were stored.
       return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.item.casUnique!, true), generations }
     }
     const { stored } = fetched.item
-    return this.#judge(request, fetched, { value: valueOf(stored), facts: factsOf(stored) }, generations, stamp)
+    return this.#compareTags(request, fetched, { value: valueOf(stored), facts: factsOf(stored) }, generations, stamp)
   }
 
-  /** Without its tags nothing can be believed; a lease is given back. */
+  /** Releases a lease that was granted: without its tags, no value can be trusted or stored. */
   #withoutTags(name: string, fetched: Fetched): Lookup {
     const { store, report } = this.#context
     if (fetched.kind === 'miss-with-lease')
@@ -209,22 +222,22 @@ export class Lookups {
     return CACHE_UNAVAILABLE
   }
 
-  #judge(
+  #compareTags(
     request: LookupRequest,
     fetched: Found,
     known: Pick<MemoryItem, 'value' | 'facts'>,
     generations: Generations,
-    /** When it was fetched; `undefined` where memory had it, or there is none. */
+    /** When it was fetched; `undefined` if the value came from memory, or the cache has no memory. */
     stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { report, tags } = this.#context
     const state = tags.stateOf(known.facts.tags, request.required, generations, report)
     return state instanceof Promise
-      ? state.then((given) => this.#follow(given, request, fetched, known, generations, stamp))
-      : this.#follow(state, request, fetched, known, generations, stamp)
+      ? state.then((given) => this.#lookupOf(given, request, fetched, known, generations, stamp))
+      : this.#lookupOf(state, request, fetched, known, generations, stamp)
   }
 
-  #follow(
+  #lookupOf(
     state: EntryState,
     request: LookupRequest,
     fetched: Found,
@@ -238,7 +251,7 @@ export class Lookups {
     if (state === UNAVAILABLE) return CACHE_UNAVAILABLE
     if (state === 'invalid') return this.#drop(name, item)
     const isStale = fetched.stale || state === 'stale'
-    // Without a stamp the value is the one that memory keeps.
+    // Without a stamp, the value is the one that memory keeps.
     const shared = new SharedValue(value, memory !== undefined && stamp === undefined)
     if (isStale) {
       const { claimed, unclaimed = false } = fetched
@@ -251,7 +264,7 @@ export class Lookups {
     return { kind: 'fresh', value: shared, facts, item }
   }
 
-  /** Takes away what somebody has stored who is not the kit, so that it is loaded, and stored, anew. */
+  /** Deletes an item that the kit did not write, so that the value is loaded and stored again. */
   async #dropUnreadable(name: string, error: unknown): Promise<Lookup | undefined> {
     const { store, report } = this.#context
     report.failed(error)
@@ -262,7 +275,7 @@ export class Lookups {
     return dropped === UNAVAILABLE ? CACHE_UNAVAILABLE : undefined
   }
 
-  /** Takes an invalid item away, as long as it is this very one: what was stored meanwhile stays. */
+  /** Deletes an invalid item by compare-and-swap: a value that was stored meanwhile stays. */
   async #drop(name: string, { casUnique }: StoredItem): Promise<Lookup | undefined> {
     const { store, report } = this.#context
     const dropped = await orUnavailable(

@@ -5,8 +5,8 @@ import { factsOf, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
 import type { Generations } from '../invalidate/tags.ts'
 
 /**
- * Values that are only read, never loaded: by plain gets, which are the cheapest and take no lease away from those who
- * load. What is stale counts as there: who wants to know, loads.
+ * Reads values without loading them, by plain gets: they are the cheapest requests, and take no lease away from callers
+ * that load. A stale value counts as a hit.
  */
 export class Reads {
   readonly #client: MemcachedClient
@@ -17,7 +17,7 @@ export class Reads {
     this.#context = context
   }
 
-  /** A value; `undefined` is a miss, or a cache that does not answer. */
+  /** Returns a value; `undefined` is a miss, or a cache that does not answer. */
   async get(name: string, wanted: readonly string[]): Promise<unknown> {
     const { memory, pending, report, root } = this.#context
     const learning = root.known()
@@ -38,31 +38,31 @@ export class Reads {
     return valueOf(stored)
   }
 
-  /** The hits among many keys, in one round trip a server. */
+  /** Returns the hits among many keys, by one round trip per server. */
   async getMany(names: readonly string[], wanted: readonly string[]): Promise<Map<string, unknown>> {
     const { memory, pending, report, root } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const required = root.with(wanted)
     const hits = new Map<string, unknown>()
-    const asked: string[] = []
+    const missing: string[] = []
     for (const name of names) {
       const item = memory?.fresh(name)
       if (item === undefined) {
         if (pending.has(name)) this.#missed(name)
-        else asked.push(name)
+        else missing.push(name)
         continue
       }
       report.memoryHit(name)
       hits.set(name, memory!.valueOf(item))
     }
-    if (asked.length === 0) return hits
+    if (missing.length === 0) return hits
     const reading = this.#generations(required)
-    const found = await orUnavailable(this.#client.getMulti<unknown, string>(asked), report)
+    const found = await orUnavailable(this.#client.getMulti<unknown, string>(missing), report)
     const generations = await reading
     if (found !== UNAVAILABLE) for (const error of found.errors.values()) report.failed(error)
     const valid = await Promise.all(
-      asked.map(async (name) => {
+      missing.map(async (name) => {
         const stored = found === UNAVAILABLE ? undefined : found.get(name)
         const isThere = stored !== LEASE_STUB && found !== UNAVAILABLE && found.has(name)
         return isThere && (await this.#isValid(stored, required, generations)) ? { name, stored } : undefined
@@ -70,7 +70,7 @@ export class Reads {
     )
     for (const [index, hit] of valid.entries()) {
       if (hit === undefined) {
-        this.#missed(asked[index]!)
+        this.#missed(missing[index]!)
         continue
       }
       report.hit(hit.name)

@@ -6,13 +6,13 @@ import type { CacheStore, Fetched, FetchRequest, Filled, Filling } from './cache
 import { ClassicStore } from './classic-store.ts'
 import { MetaStore } from './meta-store.ts'
 
-/** The store that suits the server of a key: meta commands, unless that server turned out to have none. */
+/** Selects the store for the server of a key: meta commands, unless that server turned out not to support them. */
 export class AdaptiveStore {
   readonly #client: MemcachedClient
   readonly #logger: Logger
   readonly #meta: CacheStore
   readonly #classic: CacheStore
-  /** Servers without meta commands, by their names. */
+  /** The names of servers without meta commands. */
   readonly #old = new Set<string>()
 
   constructor(client: MemcachedClient, leaseSeconds: number, clock: Clock, logger: Logger) {
@@ -22,14 +22,14 @@ export class AdaptiveStore {
     this.#classic = new ClassicStore(client, leaseSeconds, clock)
   }
 
-  /** Whether the item of a key tells its remaining lifetime. */
+  /** Returns whether the server of a key tells the remaining lifetime of items. */
   tellsTtl(key: string): boolean {
     return this.#storeOf(key).tellsTtl
   }
 
   /**
-   * Looks a key up as `CacheStore.fetch` does. `failed` makes of an error what the lookup comes to: on the way of every read, each promise
-   * less counts.
+   * Looks up a key as `CacheStore.fetch` does. `failed` turns an error into a result; it is a callback because every
+   * read passes here and each promise costs.
    */
   fetch<Failed>(key: string, request: FetchRequest, failed: (error: unknown) => Failed): Promise<Fetched | Failed> {
     const store = this.#storeOf(key)
@@ -39,7 +39,7 @@ export class AdaptiveStore {
     )
   }
 
-  /** Fills a lease as `CacheStore.fill` does; `failed` makes of an error what it comes to. */
+  /** Fills a lease as `CacheStore.fill` does; `failed` turns an error into a result. */
   fill<Failed>(key: string, filling: Filling, failed: (error: unknown) => Failed): Promise<Filled | Failed> {
     const store = this.#storeOf(key)
     if (store === this.#classic) return store.fill(key, filling, failed)
@@ -48,7 +48,10 @@ export class AdaptiveStore {
     )
   }
 
-  /** Does something with the store of a key; once more where it turns out that its server has no meta commands. */
+  /**
+   * Runs a task with the store of a key, and again with classic commands if its server turns out not to support meta
+   * commands.
+   */
   use<Result>(key: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
     const store = this.#storeOf(key)
     if (store === this.#classic) return task(store)
@@ -59,7 +62,7 @@ export class AdaptiveStore {
     })
   }
 
-  /** The same by classic commands, where the error says that the server has no others. */
+  /** Runs a task again with classic commands if the error says that the server does not support meta commands. */
   #retried<Result, Failed>(
     key: string,
     error: unknown,
@@ -82,7 +85,7 @@ export class AdaptiveStore {
     if (server === undefined || this.#old.has(server)) return
     this.#old.add(server)
     this.#logger.warn(
-      `memcache-ts: ${server} has no meta commands: leases there by add and cas, markStale() deletes, a miss takes two more round trips; memcached 1.6 has them`,
+      `memcache-ts: ${server} has no meta commands: leases use add and cas there, markStale() deletes, and a miss takes two more round trips; memcached 1.6 supports them`,
     )
   }
 }

@@ -11,12 +11,12 @@ import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
 import { NO_GENERATIONS } from '../invalidate/tags.ts'
 import type { Generations } from '../invalidate/tags.ts'
 
-/** A key, what its value must carry, and what it is stored with. */
+/** A key, the tags that its value must carry, and those that it is stored with. */
 export interface AtomicTarget extends Pick<LookupRequest, 'name' | 'required' | 'tagKeys'> {
   readonly ttlSeconds: number
 }
 
-/** What a value is changed to, in place of the item with this cas unique. */
+/** A new value in place of the item with this cas unique. */
 interface Change {
   readonly value: unknown
   readonly casUnique: bigint
@@ -24,19 +24,22 @@ interface Change {
   readonly ttlSeconds: number
 }
 
-/** How often a value is tried to be taken that others keep changing. */
+/** The number of attempts on a value that others keep changing. */
 const MAX_ROUNDS = 20
 
 /**
- * Changes that depend on what is stored, each by one compare-and-swap: of callers in all processes, one at a time succeeds, and none
- * writes over an invalidation.
+ * Changes that depend on the stored value, each by one compare-and-swap: of the callers in all processes, one at a time
+ * succeeds, and none overwrites an invalidation.
  */
 export class AtomicWrites {
   readonly #client: MemcachedClient
   readonly #context: CacheContext
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
-  /** The last increment of each key that is under way here: they take turns, since together they would only be in each other's way. */
+  /**
+   * The last running increment of each key. Increments of one process take turns, since concurrent ones would only make
+   * each other's compare-and-swap fail.
+   */
   readonly #turns = new Map<string, Promise<unknown>>()
 
   constructor(client: MemcachedClient, context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
@@ -46,7 +49,10 @@ export class AtomicWrites {
     this.#loads = loads
   }
 
-  /** Stores a value where there is none; whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
+  /**
+   * Stores a value if there is none, and resolves to whether that is confirmed. @throws MemcacheOptionError if the
+   * value cannot be stored.
+   */
   async add(target: AtomicTarget, given: unknown): Promise<boolean> {
     const { name, ttlSeconds } = target
     const { codec, classes } = this.#context
@@ -64,7 +70,7 @@ export class AtomicWrites {
     return false
   }
 
-  /** Takes a value away and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
   async pull({ name, required: wanted }: Pick<AtomicTarget, 'name' | 'required'>): Promise<unknown> {
     const { tags, report, pending, store, root } = this.#context
     await root.known()
@@ -84,7 +90,7 @@ export class AtomicWrites {
       )
       this.#forget(name)
       if (dropped === UNAVAILABLE) {
-        // It may have been taken away: nobody is to get it then.
+        // The server may have deleted it; then nobody may get it any more.
         pending.addDelete(name)
         break
       }
@@ -97,7 +103,10 @@ export class AtomicWrites {
     return undefined
   }
 
-  /** Adds to a number, which is 0 where there is none; `undefined`: the cache does not answer. @throws MemcacheOptionError for what is no number. */
+  /**
+   * Adds to a number; a missing number counts as 0. Resolves to the new number, or to `undefined` if the cache does not
+   * answer. @throws MemcacheOptionError if the stored value is not a number.
+   */
   async increment(target: AtomicTarget, by: number): Promise<number | undefined> {
     const { name } = target
     const before = this.#turns.get(name)
@@ -125,7 +134,7 @@ export class AtomicWrites {
     return undefined
   }
 
-  /** `undefined`: somebody is loading it. */
+  /** Returns the next number to store; `undefined` if another caller is loading or changing the value. */
   async #nextNumber(
     target: AtomicTarget,
     by: number,
@@ -150,7 +159,7 @@ export class AtomicWrites {
           throw new MemcacheOptionError(`${name} holds ${kindOf(value)}: only a number can be incremented`)
         }
         if (item.casUnique === undefined) return undefined
-        // It keeps its lifetime, where the server tells.
+        // It keeps its remaining lifetime, if the server tells it.
         const isTold = this.#context.store.tellsTtl(name)
         return {
           value: value + by,

@@ -1,112 +1,127 @@
 import type { EncodedItem } from '../values/kit-codec.ts'
 
-/** An item as it lies in memcached. */
+/** An item as it is stored in memcached. */
 export interface StoredItem {
-  /** The value, an `Entry`, or `undefined` where it was not asked for. */
+  /** The value, an `Entry`, or `undefined` if it was not requested. */
   readonly stored: unknown
   /** The value's bytes. */
   readonly size: number
-  /** `undefined` where the server does not tell. */
+  /** `undefined` if the server does not tell it. */
   readonly casUnique: bigint | undefined
-  /** `Infinity` for an item that does not expire, and where the server does not tell. */
+  /** The remaining lifetime; `Infinity` if the item does not expire, or the server does not tell it. */
   readonly ttlSeconds: number
 }
 
-/** What a fetch found. */
+/** The result of a fetch. */
 export type Fetched =
   /** A value. */
   | {
       readonly kind: 'found'
       readonly item: StoredItem
-      /** It was expired by `expire`, or is within `staleSeconds` of its end. */
+      /** It was marked stale, or it is within `staleSeconds` of its end. */
       readonly stale: boolean
-      /** It is stale, and this caller is the one to load it anew. */
+      /** It is stale, and this caller has the right to reload it. */
       readonly claimed: boolean
-      /** It is stale, and memcached has not told who is to load it anew: the right is yet to be claimed. */
+      /** It is stale in a way that memcached does not know, so the right to reload it must be claimed first. */
       readonly unclaimed?: boolean
     }
-  /** Nothing, and this caller is the one to load: a lease was made that only its cas unique fills. */
+  /** A miss, and this caller loads the value: it holds a lease that only this cas unique fills. */
   | { readonly kind: 'miss-with-lease'; readonly casUnique: bigint }
-  /** Nothing, and another caller is loading it: there is a lease with this cas unique. */
+  /**
+   * A miss, and another caller is loading the value under a lease with this cas unique (`undefined` if it is not
+   * known).
+   */
   | { readonly kind: 'miss-locked'; readonly casUnique: bigint | undefined }
-  /** Something that the kit did not write and cannot read. */
+  /** An item that cannot be decoded, since the kit did not write it. */
   | { readonly kind: 'unreadable'; readonly error: unknown }
-  /** Nothing, and no lease could be made: load, but keep it to yourself. */
+  /** A miss, and no lease was granted: the value is loaded but not stored. */
   | { readonly kind: 'miss-without-lease' }
 
-/** How an item is asked for. */
+/** The options of a fetch. */
 export interface FetchRequest {
-  /** How long before its end an item is stale. 0: never. */
+  /** How long before its end an item becomes stale. 0: never. */
   readonly staleSeconds: number
-  /** Whether the value is wanted, or just what is known of it. */
+  /** Whether the value is fetched, or only the item's metadata. */
   readonly value: boolean
 }
 
 /** A value for a lease. */
 export interface Filling {
   readonly item: EncodedItem
-  /** What the value is stored in place of. */
+  /** The cas unique of the item that the value replaces. */
   readonly casUnique: bigint
   readonly ttlSeconds: number
 }
 
-/** What a filled item has, as far as the server tells; `undefined`: it was changed or deleted, so that nothing was stored. */
+/**
+ * The new cas unique of a filled item, if the server tells it; `undefined` if nothing was stored, since the item was
+ * changed or deleted.
+ */
 export type Filled = { readonly casUnique?: bigint } | undefined
 
 /** A tag's generation. */
 export interface TagGeneration {
   readonly generation: number
-  /** Whether this very question made it. */
+  /** Whether this request created it. */
   readonly made: boolean
-  /** Seconds since it was made or last raised, by the server's clock; `undefined` where the server does not tell. */
+  /** Seconds since it was created or last raised, by the server's clock; `undefined` if the server does not tell it. */
   readonly ageSeconds: number | undefined
 }
 
 /**
- * What the cache needs of memcached: the lease on the data key, and generations of tags. Two ways to do it: by meta
- * commands, and by classic ones for servers that have no others.
+ * The operations that the cache needs of memcached: leases on the data keys, and generations of tags. There are two
+ * implementations: meta commands, and classic commands for servers without meta commands.
  *
- *   nothing → vacant → fill, or free after an error
- *          ↘ taken: poll until it is found, or vacant again (the winner died, and its lease ran out)
+ *   nothing stored → miss with lease → fill, or free after an error
+ *                  ↘ miss locked: poll until it is found, or a miss with lease again (the lease of a dead process expired)
  *   found, stale → claimed → fill
- *                ↘ not claimed: serve it, another one is loading
+ *                ↘ not claimed: serve it, another caller is reloading it
  */
 export interface CacheStore {
-  /** Whether the remaining lifetime of items is told, so that a bare value's soft expiry can be seen. */
+  /**
+   * Whether the server tells the remaining lifetime of items, so that a value without an entry can be recognised as
+   * stale.
+   */
   readonly tellsTtl: boolean
-  /** Looks a key up; on a miss, takes its lease. `failed` makes of an error what the lookup comes to. */
+  /** Looks up a key, and takes its lease on a miss. `failed` turns an error into a result. */
   fetch<Failed>(
     key: string,
     request: FetchRequest,
     failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
   ): Promise<Fetched | Failed>
-  /** Takes the right to load an item anew before it is stale; its cas unique, or `undefined` when another has it. */
+  /** Claims the right to reload an item; returns its cas unique, or `undefined` if another caller has the right. */
   claim(key: string, item: StoredItem): Promise<bigint | undefined>
-  /** Stores a value in place of the item with this cas unique; the new one, or `undefined` when it was changed or deleted. */
+  /**
+   * Stores a value in place of the item with this cas unique; `undefined` if that item was changed or deleted. `failed`
+   * turns an error into a result.
+   */
   fill<Failed>(
     key: string,
     filling: Filling,
     failed: (error: unknown) => Failed | Promise<Failed | Filled>,
   ): Promise<Filled | Failed>
-  /** Stores a value whatever is there. */
+  /** Stores a value unconditionally. */
   set(key: string, item: EncodedItem, ttlSeconds: number): Promise<{ casUnique?: bigint }>
-  /** Gives a lease back without a value: the next caller loads at once. Whether it was still held. */
+  /**
+   * Releases a lease without a value, so that the next caller loads immediately. Resolves to whether the lease was
+   * still held.
+   */
   free(key: string, casUnique: bigint): Promise<boolean>
-  /** Gives back a lease that nobody is known to hold: an item that is there and unfilled. */
+  /** Releases a lease that this process may hold without knowing its cas unique: deletes the item if it is unfilled. */
   freeUnfilled(key: string): Promise<void>
-  /** Makes a lease last for a further `leaseSeconds`; its cas unique from now on, or `undefined` when it was lost. */
+  /** Extends a lease by `leaseSeconds`; returns its cas unique from now on, or `undefined` if the lease was lost. */
   renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined>
-  /** Whoever claimed this item has not filled it: lets the next one try. */
+  /** Lets the next caller claim this stale item, since the caller that claimed it has not filled it. */
   rearm(key: string, casUnique: bigint): Promise<void>
   delete(key: string): Promise<void>
-  /** Takes an item away that cannot be read; a lease that was made meanwhile stays. */
+  /** Deletes an item that cannot be decoded; a lease that was granted meanwhile stays. */
   dropUnreadable(key: string): Promise<void>
-  /** Deletes an item if it still has this cas unique; whether it did. */
+  /** Deletes an item if it still has this cas unique; resolves to whether it did. */
   drop(key: string, casUnique: bigint | undefined): Promise<boolean>
-  /** Marks an item stale, so that one caller loads it anew while the others are served the old value. */
+  /** Marks an item stale, so that one caller reloads it while the others are served the old value. */
   markStale(key: string): Promise<void>
-  /** A tag's generation, which is made if there is none. */
+  /** Returns a tag's generation; a missing one is created. */
   generation(tagKey: string): Promise<TagGeneration>
-  /** Raises a tag's generation; the one that it has then. */
+  /** Raises a tag's generation, and returns the new one. */
   raise(tagKey: string, by: number): Promise<number>
 }

@@ -9,9 +9,9 @@ import { unreadable } from './meta-store.ts'
 import { newGeneration, TAG_SECONDS } from '../invalidate/tag-generation.ts'
 
 /**
- * The same lease for servers without meta commands: `add` makes the empty item that memcached would have made, and `cas`
- * fills it. It costs two more round trips on a miss. What is lost: `expire` deletes, and a value's age is known only from its
- * entry.
+ * Leases for servers without meta commands: `add` stores the empty item that memcached would create, and `cas` fills
+ * it. A miss takes two more round trips. Limitations: `markStale` deletes, and only an entry tells when its value
+ * becomes stale.
  */
 export class ClassicStore implements CacheStore {
   readonly tellsTtl = false
@@ -40,7 +40,7 @@ export class ClassicStore implements CacheStore {
     const won = await this.#client.add(key, STUB_ITEM, this.#leaseSeconds)
     if (!won) return { kind: 'miss-locked', casUnique: undefined }
     const stub = await this.#client.gets(key)
-    // Deleted, or filled by another, in between.
+    // It was deleted, or filled by another caller, in between.
     return stub?.value === LEASE_STUB
       ? { kind: 'miss-with-lease', casUnique: stub.casUnique }
       : { kind: 'miss-locked', casUnique: undefined }
@@ -83,7 +83,7 @@ export class ClassicStore implements CacheStore {
   }
 
   async rearm(): Promise<void> {
-    // The lock has a lifetime of its own.
+    // Nothing to do: the lock expires by itself.
   }
 
   async delete(key: string): Promise<void> {
@@ -94,7 +94,10 @@ export class ClassicStore implements CacheStore {
     await this.#client.delete(key)
   }
 
-  /** Another's claim on the item comes first: a compare-and-swap to what is about to be deleted. */
+  /**
+   * Replaces the item with an empty one by compare-and-swap before deleting it, so that an item that was changed
+   * meanwhile stays.
+   */
   async drop(key: string, casUnique: bigint | undefined): Promise<boolean> {
     if (casUnique === undefined) return this.#client.delete(key)
     const isOurs = (await this.#client.cas(key, STUB_ITEM, casUnique, this.#leaseSeconds)) === 'stored'

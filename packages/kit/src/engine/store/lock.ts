@@ -6,7 +6,7 @@ import type { CacheContext } from '../context.ts'
 import { lifetime } from '../lifetime.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
 
-/** How a lock is asked for, resolved. */
+/** The resolved options of a lock. */
 export interface LockRequest {
   readonly key: string
   readonly ttlSeconds: number
@@ -15,11 +15,11 @@ export interface LockRequest {
 }
 
 /**
- * A lock that this caller holds, until it releases it or its lifetime ends. It lies in memcached, which may forget it: it keeps work
- * from being done twice, and does not replace a database's constraints.
+ * A lock that this caller holds until it releases it or its lifetime ends. memcached may forget it: a lock avoids
+ * duplicate work, and does not replace a database's constraints.
  * @example
- * await using lock = await cache.lock('nightly report', { ttlSeconds: 60 })
- * if (lock !== undefined) await report()
+ *   await using lock = await cache.lock('nightly report', { ttlSeconds: 60 })
+ *   if (lock !== undefined) await report()
  */
 export class MemcacheLock implements AsyncDisposable {
   readonly #client: MemcachedClient
@@ -37,7 +37,7 @@ export class MemcacheLock implements AsyncDisposable {
     this.#ttlSeconds = ttlSeconds
   }
 
-  /** Makes it last for its lifetime from now on; whether it was still held, and that is confirmed. */
+  /** Restarts the lock's lifetime. Resolves to whether the lock was still held and the server confirmed it. */
   async extend(): Promise<boolean> {
     const { report } = this.#context
     const held = await orUnavailable(this.#client.gets(this.#key), report)
@@ -46,7 +46,10 @@ export class MemcacheLock implements AsyncDisposable {
     return (await orUnavailable(extending, report)) === 'stored'
   }
 
-  /** Lets the next caller have it; whether it was still held, and that is confirmed. If not, it ends by itself. */
+  /**
+   * Releases the lock for the next caller. Resolves to whether the lock was still held and the server confirmed it;
+   * otherwise the lock expires by itself.
+   */
   async release(): Promise<boolean> {
     const { report, store } = this.#context
     const held = await orUnavailable(this.#client.gets(this.#key), report)
@@ -63,7 +66,10 @@ export class MemcacheLock implements AsyncDisposable {
   }
 }
 
-/** The lock, when it is had within the time; `undefined`: another caller has it, or the cache does not answer. @throws the signal's reason. */
+/**
+ * Acquires a lock within its waiting time; `undefined` if another caller holds it, or the cache does not answer.
+ * @throws the signal's reason.
+ */
 export async function acquireLock(
   client: MemcachedClient,
   context: CacheContext,
@@ -77,7 +83,7 @@ export async function acquireLock(
     signal?.throwIfAborted()
     const added = await orUnavailable(client.add(key, token, lifetime(ttlSeconds)), context.report)
     if (added === true) return lock
-    // Its answer may have been lost on the way: nobody is to wait for a lock that nobody knows of.
+    // The response may have been lost: a lock that its holder does not know of must not block others.
     if (added === UNAVAILABLE) void lock.release()
     if (added === UNAVAILABLE || performance.now() >= deadline) return undefined
     await delay(Math.min(pollDelayMs(pauseMs), Math.max(0, deadline - performance.now())), undefined, { signal }).catch(

@@ -2,18 +2,17 @@ import type { MemcachedClient, MetaItem, MetaSetResult } from 'memcache-ts-clien
 import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
-import { lifetime } from '../lifetime.ts'
+import { lifetime, MAX_ROUNDING_SECONDS } from '../lifetime.ts'
 import { newGeneration, TAG_SECONDS } from '../invalidate/tag-generation.ts'
 
-/** A second of room, since memcached's seconds and ours need not begin at the same time. */
-const GRAIN_SECONDS = 2
-/** memcached takes more seconds than 30 days for a Unix time, those of flag R too. */
+/** memcached takes a number over 30 days for a Unix time, also in flag R. */
 const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
 
 /**
- * The lease on the data key itself (protocol.txt, "Meta Get", flags N, R, W, Z and X): on a miss memcached makes an empty
- * item and tells one caller of all processes that it won; the others see that it is taken. No lock key, no further round
- * trip. The winner fills by compare-and-swap, without flag I: so a value that was loaded before a delete is refused.
+ * Leases on the data keys (protocol.txt, "Meta Get", flags N, R, W, Z and X). On a miss, memcached creates an empty
+ * item and tells one caller of all processes that it won (W); the others are told that it did (Z). This needs no lock
+ * key and no further round trip. The lease holder fills the item by compare-and-swap without flag I, so a value that
+ * was loaded before a delete is refused.
  */
 export class MetaStore implements CacheStore {
   readonly tellsTtl = true
@@ -38,13 +37,16 @@ export class MetaStore implements CacheStore {
   }
 
   async claim(key: string, item: StoredItem): Promise<bigint | undefined> {
-    const recacheSeconds = item.ttlSeconds === Infinity ? 1 : item.ttlSeconds + GRAIN_SECONDS
+    const recacheSeconds = item.ttlSeconds === Infinity ? 1 : item.ttlSeconds + MAX_ROUNDING_SECONDS
     if (recacheSeconds > MAX_RECACHE_SECONDS) return this.#claimLongLived(key, item)
     const found = await this.#client.meta.get(key, { value: false, recacheSeconds })
     return found?.won === true && found.size > 0 ? found.casUnique : undefined
   }
 
-  /** It is marked stale, as this very item, and then the right is asked for: the first who marks it has it. */
+  /**
+   * Claims an item whose remaining lifetime is too long for flag R: marks it stale by compare-and-swap, then gets it.
+   * The first caller that marks it wins.
+   */
   async #claimLongLived(key: string, { casUnique }: StoredItem): Promise<bigint | undefined> {
     const marked = await this.#client.meta.delete(key, { invalidate: true, compareCas: casUnique })
     if (marked !== 'deleted') return undefined
@@ -73,7 +75,7 @@ export class MetaStore implements CacheStore {
     const found = await this.#client.meta.get(key, { value: false })
     if (found === undefined) return
     if (found.size === 0 && found.clientFlags === 0) await this.free(key, found.casUnique)
-    // The right to load a stale value anew has come along, and is not wanted.
+    // The get has won the right to reload a stale value, which is given back.
     else if (found.won) await this.rearm(key, found.casUnique)
   }
 
@@ -82,7 +84,7 @@ export class MetaStore implements CacheStore {
       const found = await this.#client.meta.get(key, { value: false, touchTtl: this.#leaseSeconds })
       return found?.casUnique === casUnique ? casUnique : undefined
     }
-    // A claim has no end of its own: it is given up and taken anew, so that the others see that somebody is alive.
+    // A claim has no lifetime: it is released and taken again, so that others see a new cas unique.
     await this.rearm(key, casUnique)
     const found = await this.#client.meta.get(key, { value: false })
     return found?.won === true ? found.casUnique : undefined
@@ -127,7 +129,7 @@ export class MetaStore implements CacheStore {
     return counter!.value
   }
 
-  /** A value in chunks of which one is gone: its list is taken away, so that the key can be leased. */
+  /** Handles a value in chunks of which one is missing: deletes its chunk list, so that the key can be leased. */
   async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
     await this.delete(key)
     const found = await this.#get(key, request)
@@ -138,7 +140,8 @@ export class MetaStore implements CacheStore {
     return this.#client.meta.get(key, {
       value,
       vivifySeconds: this.#leaseSeconds,
-      // memcached gives the right when fewer seconds are left than this: at the end of its lifetime a value is stale.
+      // memcached grants the right (R) when fewer seconds are left than this; the last `staleSeconds` of an item's
+      // lifetime are its stale time.
       recacheSeconds: staleSeconds > 0 && staleSeconds < MAX_RECACHE_SECONDS ? staleSeconds + 1 : undefined,
     })
   }
@@ -146,7 +149,7 @@ export class MetaStore implements CacheStore {
   #read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
     const { casUnique, won, stale, size, ttlSeconds } = item
     if (item.clientFlags === 0 && size === 0) {
-      // A lease ends: an empty item that does not is another program's, and is filled as one.
+      // Leases expire. An empty item that does not expire comes from another program, and is filled like a lease.
       return won || ttlSeconds === Infinity
         ? { kind: 'miss-with-lease', casUnique }
         : { kind: 'miss-locked', casUnique }
@@ -157,7 +160,7 @@ export class MetaStore implements CacheStore {
       item: { stored: item.value, size, casUnique, ttlSeconds },
       stale: stale || isPastEnd,
       claimed: won,
-      // memcached knows nothing of it.
+      // The stale time is too long for flag R, so memcached does not know that the item is stale.
       unclaimed: isPastEnd && !stale && staleSeconds >= MAX_RECACHE_SECONDS,
     }
   }
@@ -167,7 +170,7 @@ function filledBy(result: MetaSetResult): Filled {
   return result.status === 'stored' ? { casUnique: result.casUnique } : undefined
 }
 
-/** What a value that cannot be read is, whoever wrote it; `undefined` for any other error. */
+/** Returns the fetch result for a value that cannot be decoded; `undefined` for any other error. */
 export function unreadable(error: unknown): Fetched | undefined {
   return error instanceof MemcacheDecodeError ? { kind: 'unreadable', error } : undefined
 }

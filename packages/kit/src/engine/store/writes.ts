@@ -11,15 +11,15 @@ import type { LeasedLoads } from '../load/leased-loads.ts'
 export interface StoredValue {
   readonly value: unknown
   readonly ttlSeconds: Ttl
-  /** The tags that it carries; those of its namespace among them. */
+  /** The tags that it carries, including those of its namespace. */
   readonly tagKeys: readonly string[]
   /** The generations that it carries of these tags. Default: those that they have now. */
   readonly generations?: Generations | undefined
 }
 
 /**
- * What is stored and invalidated by hand. An invalidation that is not confirmed is remembered: nobody here is served what it is about,
- * and it is done as soon as the server is back.
+ * Explicit writes and invalidations. An invalidation that is not confirmed is remembered: this process does not serve
+ * the values that it concerns, and sends it again as soon as the server is back.
  */
 export class Writes {
   readonly #context: CacheContext
@@ -30,7 +30,10 @@ export class Writes {
     this.#loads = loads
   }
 
-  /** Stores a value; resolves to whether that is confirmed. @throws MemcacheOptionError for what cannot be stored. */
+  /**
+   * Stores a value, and resolves to whether that is confirmed. @throws MemcacheOptionError if the value cannot be
+   * stored.
+   */
   async set(
     name: string,
     { value: given, ttlSeconds, tagKeys: wanted, generations: known }: StoredValue,
@@ -60,19 +63,22 @@ export class Writes {
     return true
   }
 
-  /** Makes sure that a value is never seen again; resolves to whether that is confirmed. */
+  /** Deletes a value, and resolves to whether that is confirmed. */
   delete(name: string): Promise<boolean> {
     return this.#invalidate(name, (store) => store.delete(name))
   }
 
-  /** Makes a value stale: one caller reloads it, while the others are served the old value; resolves to whether that is confirmed. */
+  /**
+   * Marks a value stale, so that one caller reloads it while the others are served the old value. Resolves to whether
+   * that is confirmed.
+   */
   markStale(name: string): Promise<boolean> {
     return this.#invalidate(name, (store) => store.markStale(name))
   }
 
   /**
-   * Makes all that carries one of these tags invalid, or just stale: one operation a tag, however many values there are.
-   * Resolves to whether that is confirmed.
+   * Makes all values that carry one of these tags invalid, or only stale: one operation per tag, however many values
+   * there are. Resolves to whether that is confirmed.
    */
   async invalidateTags(
     tagKeys: readonly string[],

@@ -1,36 +1,54 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
-import { classesIn, toPlainData } from './plain-data.ts'
-import { isOfClass, isRevived } from './reviver.ts'
-import type { Reviver } from './reviver.ts'
+import { classesIn, forEachInstance, toPlainData } from './plain-data.ts'
+import { classOfReviver, isRevived } from './reviver.ts'
+import type { AnyClass, Reviver } from './reviver.ts'
 
-/** Classes that are made while the application runs must not fill the log. */
+/** The number of classes that are logged: classes that are created at run time must not fill the log. */
 const MAX_WARNINGS = 100
 
-/** The instances that loaders returned, by what is stored of them. */
+/** The instances that loaders returned, by the plain data that is stored for them. */
 const ORIGINALS = new WeakMap<object, unknown>()
 
-/** What a loader returned, where it has been made plain data: for functions that are given the value. */
+/**
+ * Returns the value as the loader returned it, for an option function that takes the value; the value itself if it was
+ * not converted.
+ */
 export function originalOf(value: unknown): unknown {
   return typeof value === 'object' && value !== null && ORIGINALS.has(value) ? ORIGINALS.get(value) : value
 }
 
-/** Says once for each class that its instances come back as plain objects. */
+/** What a loader returned, of which nothing is stored: it could not be made again. Its caller gets it. */
+export class UnrevivableValue {
+  readonly value: unknown
+  readonly reason: MemcacheOptionError
+
+  constructor(value: unknown, reason: MemcacheOptionError) {
+    this.value = value
+    this.reason = reason
+  }
+}
+
+/** Warns once per class that its instances come back as plain objects. */
 export class ClassWarnings {
   readonly #logger: Logger
   readonly #told = new Set<Function>()
-  /** The classes that a reviver was seen to make again, or was warned about. */
+  /** The classes that were checked for each reviver: it creates them, or a warning was logged. */
   readonly #checked = new WeakMap<Reviver, Set<Function>>()
 
   constructor(logger: Logger) {
     this.#logger = logger
   }
 
-  /** What a loader returned, as all callers get it. */
+  /** Returns a loaded value as all callers get it. */
   ofLoad(key: string, value: unknown): unknown {
     return toPlainData(value, (constructor) => this.#tell(constructor, key))
   }
 
-  /** What is stored by hand. Where it is read, and whether its class is made again there, is not known here. */
+  /**
+   * Returns an explicitly stored value as plain data. It warns unless one of its classes is the `type` of a cache in
+   * this process, since the readers are not known here.
+   */
   ofSet(key: string, value: unknown): unknown {
     const classes: Function[] = []
     const plain = toPlainData(value, (constructor) => classes.push(constructor))
@@ -38,13 +56,18 @@ export class ClassWarnings {
     return plain
   }
 
-  /** What a loader returned whose values are made again by `type`: warns of the classes that are not. */
+  /** Returns a loaded value as plain data, and warns about classes that its reviver does not create again. */
   async ofRevived(key: string, value: unknown, revive: Reviver): Promise<unknown> {
     const classes = new Set<Function>()
     const plain = toPlainData(value, (constructor) => void classes.add(constructor))
     // What `toJSON` returns may be a text, which is its own original.
     if (plain !== value && typeof plain === 'object' && plain !== null) ORIGINALS.set(plain, value)
-    if (classes.size === 0 || !isOfClass(revive)) return plain
+    const type = classOfReviver(revive)
+    if (classes.size === 0 || type === undefined) return plain
+    const wrappers = countWrappers(value)
+    // An instance of the type would be made of the wrapper, and plain objects of the instances in it, of which no serializer hides anything.
+    if (wrappers > 0 && countOf(type, await revive(plain)) < countOf(type, value) + wrappers)
+      return new UnrevivableValue(value, wrapperError(type))
     const checked = this.#checked.get(revive) ?? new Set()
     this.#checked.set(revive, checked)
     const unchecked = [...classes].filter((constructor) => !checked.has(constructor))
@@ -65,11 +88,40 @@ export class ClassWarnings {
     this.#told.add(constructor)
     const name = constructor.name === '' ? 'an instance of a class' : `an instance of ${constructor.name}`
     this.#warn(
-      `${key}: ${name} is stored as plain data, and every caller gets a plain object, on a miss as on a hit: give the option type: ${constructor.name || 'the class'}, or revive, or return plain data`,
+      `${key}: ${name} is stored as plain data, and every caller gets a plain object, on a miss as on a hit: set the option type: ${constructor.name || 'the class'}, or revive, or return plain data`,
     )
   }
 
   #warn(message: string): void {
     this.#logger.warn(`memcache-ts: ${message}`)
   }
+}
+
+/** How many plain objects there are where `type` says an instance: the value itself, or the items of arrays, Maps and Sets. */
+function countWrappers(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const items = value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : undefined
+  if (items === undefined) {
+    const prototype: unknown = Object.getPrototypeOf(value)
+    return prototype === Object.prototype || prototype === null ? 1 : 0
+  }
+  let count = 0
+  for (const item of items as Iterable<unknown>) count += countWrappers(item)
+  return count
+}
+
+/** How many instances of a class, or of one that extends it, a value holds. */
+function countOf(type: AnyClass, value: unknown): number {
+  let count = 0
+  forEachInstance(value, (constructor) => {
+    if (constructor === type || constructor.prototype instanceof type) count++
+  })
+  return count
+}
+
+function wrapperError(type: AnyClass): MemcacheOptionError {
+  const { name } = type
+  return new MemcacheOptionError(
+    `type: ${name} is the class of the value itself, or of the items of an array, a Map or a Set, but the value is a plain object with instances of ${name} in it: make it an instance of a class with @Type of class-transformer, or use revive in place of type`,
+  )
 }

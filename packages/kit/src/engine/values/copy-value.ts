@@ -3,8 +3,8 @@ import { typedCodec } from 'memcache-ts-client'
 const codec = typedCodec()
 
 /**
- * A copy of a value of the kinds that a cache can hold, as it would come back from there, so that who changes it changes no
- * one else's.
+ * Returns a copy of a value as it would come back from memcached, so that a caller that changes it does not change
+ * another caller's.
  * @throws TypeError for functions and symbols, RangeError for circular values.
  */
 export function copyValue<Value>(value: Value): Value {
@@ -34,7 +34,7 @@ function copyObject(value: object): unknown {
   if (Buffer.isBuffer(value)) return Buffer.from(value)
   if (value instanceof DataView) return new DataView(copyBytes(value))
   if (ArrayBuffer.isView(value)) return copyTypedArray(value as Uint8Array)
-  // Errors, RegExps, URLs and the like are too rare to be known here.
+  // Errors, RegExps, URLs and the like are rare, so the codec copies them.
   const { bytes, clientFlags } = codec.encode(value)
   return codec.decode(typeof bytes === 'string' ? Buffer.from(bytes) : bytes, clientFlags)
 }
@@ -85,14 +85,14 @@ function copyBytes({ buffer, byteOffset, byteLength }: ArrayBufferView): ArrayBu
   return buffer.slice(byteOffset, byteOffset + byteLength)
 }
 
-/** Freezes plain objects and arrays, all the way down; returns the value. */
+/** Freezes plain objects and arrays recursively, and returns the value. */
 export function freezeValue<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value
   for (const item of Object.values(value)) freezeValue(item)
   return Object.freeze(value)
 }
 
-/** Whether freezing keeps a value from being changed: plain data through and through. */
+/** Returns whether freezing protects a value from changes: it holds only plain data. */
 export function canFreeze(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -3,20 +3,20 @@ import type { CompressionOptions, EncodedValue, ValueCodec } from 'memcache-ts-c
 import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 
-/** What a lease looks like that nobody has filled, to those who read without knowing of leases. */
+/** The decoded value of a lease that nobody has filled. */
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
-/** What the kit knows of a value besides the value. */
+/** The metadata of a value. */
 export interface EntryFacts {
   /** How long the loader took, in milliseconds; kept for early refreshes. */
   readonly loadMs?: number | undefined
-  /** Until when it is fresh, in milliseconds since 1970; where it is not told by the item's remaining time. */
+  /** Until when it is fresh, in milliseconds since 1970; `undefined` if the item's remaining lifetime tells it. */
   readonly freshUntilMs?: number | undefined
   /** The generations that its tags had when its load began, by the tags' keys. */
   readonly tags?: Readonly<Record<string, number>> | undefined
 }
 
-/** A value that is stored with what the kit must know of it. */
+/** A value with its metadata. */
 export class Entry {
   readonly value: unknown
   readonly facts: EntryFacts
@@ -27,27 +27,29 @@ export class Entry {
   }
 }
 
-/** An item's value, whether it lies in an entry or bare. */
+/** Returns an item's value, with or without an entry. */
 export function valueOf(stored: unknown): unknown {
   return stored instanceof Entry ? stored.value : stored
 }
 
 const NOTHING: EntryFacts = {}
 
-/** What is known of an item's value; of a bare one nothing. */
+/** Returns the metadata of an item's value; it is empty without an entry. */
 export function factsOf(stored: unknown): EntryFacts {
   return stored instanceof Entry ? stored.facts : NOTHING
 }
 
 const NEWLINE = 10
-/** A value belongs to so many tags at most, those of its namespaces among them: each is asked for when it is read. */
+/**
+ * The maximum number of tags of a value, including those of its namespaces: each tag is read when the value is read.
+ */
 export const MAX_TAGS = 1000
 const TAG_SPACE = `${KeyPrefix.tag}:`
 
-/** Shared by all copies of this package in a process: sessions and the cache that they are in may be of two. */
+/** Shared by all copies of this package in a process: a session store and its cache may come from different copies. */
 const PREPARED = Symbol.for('memcache-ts.prepared-value')
 
-/** An item's bytes and client flags, made ahead of storing them. */
+/** An item's bytes and client flags, encoded before it is stored. */
 export class EncodedItem implements EncodedValue {
   readonly bytes: Buffer | string
   readonly clientFlags: number
@@ -63,7 +65,7 @@ export class EncodedItem implements EncodedValue {
   }
 }
 
-/** A value that is JSON text already, nested no deeper than what may be read. */
+/** A value that is already JSON text, not nested deeper than can be decoded. */
 export class JsonText {
   readonly text: string
 
@@ -75,10 +77,10 @@ export class JsonText {
 Object.defineProperty(EncodedItem.prototype, PREPARED, { value: 'item' })
 Object.defineProperty(JsonText.prototype, PREPARED, { value: 'json' })
 
-/** The item of a lease that nobody has filled, as memcached itself makes it. */
+/** The empty item of a lease that nobody has filled, as memcached creates it. */
 export const STUB_ITEM = new EncodedItem('', ClientFlags.bytes)
 
-/** The line before an entry's value. */
+/** The header line of an entry. */
 type Header = readonly [
   clientFlags: number,
   loadMs: number,
@@ -87,22 +89,22 @@ type Header = readonly [
 ]
 
 /**
- * The kit's values: as the client's `typed`, but bytes have flags of their own, since an empty item with flags 0 is a
- * lease's stub; and entries, which are a value behind a line of JSON.
+ * The codec of the kit's values. It is the client's typed codec, except that bytes have their own flags, since an empty
+ * item with flags 0 is an unfilled lease, and that it knows entries: a value behind a line of JSON.
  */
 export class KitCodec implements ValueCodec {
   readonly #typed: ReturnType<typeof typedCodec>
   readonly #prefix: string
   readonly #isCompressing: boolean
 
-  /** @param prefix what the client puts before every key, which counts for its length. */
+  /** @param prefix the client's key prefix, which counts towards the length of keys. */
   constructor(compression: CompressionOptions | undefined, prefix: string) {
     this.#prefix = prefix
     this.#isCompressing = compression !== undefined
     this.#typed = typedCodec({ bytesFlags: ClientFlags.kitBytes, compression })
   }
 
-  /** @throws MemcacheOptionError for what cannot be turned into bytes. */
+  /** @throws MemcacheOptionError if the value cannot be encoded. */
   encode(value: unknown): EncodedItem {
     if (value instanceof EncodedItem) return value
     if (typeof value === 'object' && value !== null && PREPARED in value)
@@ -117,7 +119,7 @@ export class KitCodec implements ValueCodec {
     return this.#isCompressing ? this.encode(JSON.parse(value.text)) : new EncodedItem(value.text, ClientFlags.json)
   }
 
-  /** An encoded value with what is known of it. */
+  /** Returns an encoded value with its metadata as an entry. */
   entry({ bytes, clientFlags }: EncodedItem, { loadMs = 0, freshUntilMs = 0, tags = {} }: EntryFacts): EncodedItem {
     if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
     const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
@@ -133,7 +135,7 @@ export class KitCodec implements ValueCodec {
     return this.read(bytes, 0, bytes.length, clientFlags, true)
   }
 
-  /** A value, an `Entry`, or `LEASE_STUB`. */
+  /** Decodes a value, an `Entry`, or `LEASE_STUB`. */
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown {
     if (clientFlags === ClientFlags.bytes && start === end) return LEASE_STUB
     if (clientFlags !== ClientFlags.entry) return this.#typed.read(buffer, start, end, clientFlags, owned)
@@ -151,15 +153,18 @@ export class KitCodec implements ValueCodec {
   }
 }
 
-/** @throws MemcacheDecodeError for what the kit did not write: what somebody else did must not be believed, nor cost much. */
+/**
+ * Parses the header of an entry. @throws MemcacheDecodeError if the kit did not write it: foreign content must not be
+ * trusted, nor cost much.
+ */
 function parseHeader(text: string, prefix: string): Header {
   try {
     const header: unknown = JSON.parse(text)
     if (isHeader(header, prefix)) return header
   } catch {
-    // Said below.
+    // Handled below.
   }
-  throw new MemcacheDecodeError('a stored value is not the entry that its client flags say')
+  throw new MemcacheDecodeError('a stored value has the client flags of an entry, but is not one')
 }
 
 function isHeader(header: unknown, prefix: string): header is Header {
@@ -175,7 +180,10 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-/** Whether a key is one of the kit's tags, so that nothing else is asked for, or made, for an entry's sake. */
+/**
+ * Returns whether a key is one of the kit's tag keys, so that a forged entry cannot make the kit read or create other
+ * keys.
+ */
 function isTagKey(key: string, prefix: string): boolean {
   return key.startsWith(TAG_SPACE) && keyProblem(prefix + key) === undefined
 }

@@ -1,15 +1,16 @@
 import { types } from 'node:util'
 
-/** Told of each class whose instance was turned into plain data. */
+/** Called with each class whose instance was converted to plain data. */
 export type OnClass = (constructor: Function) => void
 
-/** Deeper values are left alone: what cannot be stored is reported where it is stored. */
+/** The maximum depth of conversion; deeper values are left unchanged, and reported when they are stored. */
 const MAX_DEPTH = 200
 
 /**
- * The value as it comes back from memcached, so that the caller who loads it gets what later callers get: instances of
- * classes become plain objects with their own enumerable properties, or what their `toJSON` returns. A value that holds
- * none is returned as it is. So is a value that cannot be stored (circular, or with functions in it).
+ * Returns the value as it would come back from memcached, so that the caller that loads it gets what later callers get:
+ * instances of classes become plain objects with their own enumerable properties, or the result of their `toJSON`. A
+ * value without instances is returned unchanged, and so is a value that cannot be stored (circular, or with functions
+ * in it).
  * @param onClass called for each instance, in the order in which they are found.
  */
 export function toPlainData(value: unknown, onClass: OnClass): unknown {
@@ -26,15 +27,20 @@ export function toPlainData(value: unknown, onClass: OnClass): unknown {
   return plain
 }
 
-/** The classes of all instances in a value that are not among the kinds that memcached brings back. */
+/** Returns the classes of all instances in a value, except the kinds that memcached brings back. */
 export function classesIn(value: unknown): Set<Function> {
   const classes = new Set<Function>()
-  try {
-    collect(value, 0, classes)
-  } catch {
-    // Too deep, or a property that throws: such a value is not stored.
-  }
+  forEachInstance(value, (constructor) => void classes.add(constructor))
   return classes
+}
+
+/** Calls a function with the class of each instance in a value. */
+export function forEachInstance(value: unknown, onInstance: OnClass): void {
+  try {
+    collect(value, 0, onInstance)
+  } catch {
+    // The value is too deep, or a property throws; such a value is not stored.
+  }
 }
 
 class TooDeepError extends Error {}
@@ -70,19 +76,22 @@ function isPlain(value: unknown, depth: number): boolean {
   return isStoredAsIs(value)
 }
 
-/** Kinds that have a form of their own in memcached (docs/format.md). */
+/** Returns whether a kind of object has its own stored form (docs/format.md). */
 function isStoredAsIs(value: object): boolean {
   if (ArrayBuffer.isView(value) || types.isDate(value) || types.isRegExp(value) || types.isAnyArrayBuffer(value))
     return true
   return types.isNativeError(value) || value instanceof Error || value instanceof URL
 }
 
-/** Whether the content of a class's instances is no property of theirs, as of `Headers` and promises. */
+/** Returns whether the content of a class's instances is not in their properties, as with `Headers` and promises. */
 function isOpaque(constructor: Function): boolean {
   return Function.prototype.toString.call(constructor).includes('[native code]') || isOpaqueOfNode(constructor)
 }
 
-/** Classes of Node that are written in JavaScript and keep their content in private fields, by their names: Node loads its `fetch` when one of them is first touched. */
+/**
+ * Classes of Node that are written in JavaScript and keep their content in private fields. They are compared by name
+ * first, since Node loads its `fetch` when one of them is first accessed.
+ */
 const OPAQUE_OF_NODE = new Set(['Headers', 'FormData', 'Blob', 'URLSearchParams', 'Request', 'Response'])
 
 function isOpaqueOfNode(constructor: Function): boolean {
@@ -111,33 +120,33 @@ function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   return Object.getPrototypeOf(value) === null ? (Object.setPrototypeOf(plain, null) as object) : plain
 }
 
-function collect(value: unknown, depth: number, classes: Set<Function>): void {
+function collect(value: unknown, depth: number, onInstance: OnClass): void {
   if (typeof value !== 'object' || value === null) return
   if (depth > MAX_DEPTH) throw new TooDeepError()
   if (value instanceof Map) {
     for (const [key, item] of value) {
-      collect(key, depth + 1, classes)
-      collect(item, depth + 1, classes)
+      collect(key, depth + 1, onInstance)
+      collect(item, depth + 1, onInstance)
     }
     return
   }
   if (Array.isArray(value) || value instanceof Set) {
-    for (const item of value) collect(item, depth + 1, classes)
+    for (const item of value) collect(item, depth + 1, onInstance)
     return
   }
   if (isStoredAsIs(value)) return
   const constructor = classOf(value)
-  if (constructor !== undefined) classes.add(constructor)
-  for (const item of Object.values(value)) collect(item, depth + 1, classes)
+  if (constructor !== undefined) onInstance(constructor)
+  for (const item of Object.values(value)) collect(item, depth + 1, onInstance)
 }
 
-/** The class of an instance; `undefined` for plain objects. */
+/** Returns the class of an instance; `undefined` for plain objects. */
 function classOf(value: object): Function | undefined {
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype === Object.prototype || prototype === null) return undefined
   const { constructor } = value as { constructor?: unknown }
   if (typeof constructor !== 'function') return undefined
-  // Plain objects of another realm, as jest and vm contexts have them.
+  // Plain objects of another realm, such as a jest or vm context.
   const isRoot = Object.getPrototypeOf(prototype) === null && constructor.name === 'Object'
   return isRoot ? undefined : constructor
 }

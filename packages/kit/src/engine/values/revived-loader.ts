@@ -2,26 +2,28 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Loader } from '../load/get-or-set-options.ts'
 import { valuesById } from '../load/read-through-many.ts'
 import type { BatchLoader } from '../load/read-through-many.ts'
+import { UnrevivableValue } from './class-warnings.ts'
 import type { ClassWarnings } from './class-warnings.ts'
 import type { Reviver } from './reviver.ts'
 
-/** How values are loaded, stored as plain data, and made again. */
+/** How values are loaded, stored as plain data, and revived. */
 interface Revival<Load, Found, Discarded extends readonly unknown[]> {
-  /** For warnings. */
+  /** The name in warnings. */
   readonly name: string
   readonly revive: Reviver
   readonly classes: ClassWarnings
-  /** What is stored, loaded where it is not. */
+  /** Returns the stored value, or loads it. */
   readonly getOrSet: (load: Load) => Promise<Found>
-  /** Takes away what is stored and cannot be read. */
+  /** Deletes stored values that cannot be revived. */
   readonly discard: (error: unknown, ...which: Discarded) => Promise<unknown>
 }
 
 const NOTHING = Symbol('nothing')
 
 /**
- * A value that is stored as plain data, made for this caller. What its reviver cannot read is loaded again.
- * @throws what the reviver throws for a value that was just loaded.
+ * Returns a value that is stored as plain data, revived for this caller. A stored value that its reviver refuses is
+ * loaded again.
+ * @throws the reviver's error for a value that was just loaded.
  */
 export async function revivedValue(
   load: Loader<unknown>,
@@ -34,16 +36,16 @@ export async function revivedValue(
   }
   const stored = await getOrSet(loader)
   try {
-    return await revive(stored)
+    return await revived(stored, revive)
   } catch (error) {
-    // Every caller's value is a copy.
+    // The values are compared by content, since every caller's value is a copy.
     if (isDeepStrictEqual(stored, loaded)) throw error
     await discard(error)
   }
-  return revive(await getOrSet(loader))
+  return revived(await getOrSet(loader), revive)
 }
 
-/** As `revivedValue`, for many at once. */
+/** Like `revivedValue`, for many values. */
 export async function revivedValues<Id>(
   ids: readonly Id[],
   load: BatchLoader<Id, unknown>,
@@ -63,9 +65,9 @@ export async function revivedValues<Id>(
   let reason: unknown
   for (const [id, stored] of await getOrSet(ids, loader)) {
     try {
-      values.set(id, await revive(stored))
+      values.set(id, await revived(stored, revive))
     } catch (error) {
-      // Its place among the others.
+      // Keeps its position among the others.
       values.set(id, undefined)
       failed.push(id)
       reason = error
@@ -75,13 +77,13 @@ export async function revivedValues<Id>(
   await discard(reason, failed)
   const again = await getOrSet(failed, loader)
   for (const id of failed) {
-    if (again.has(id)) values.set(id, await revive(again.get(id)))
+    if (again.has(id)) values.set(id, await revived(again.get(id), revive))
     else values.delete(id)
   }
   return values
 }
 
-/** A loader of many that are stored as plain data. */
+/** Wraps a batch loader whose values are stored as plain data. */
 export function revivedBatchLoader<Id, Value>(
   path: string,
   load: BatchLoader<Id, Value>,
@@ -95,4 +97,8 @@ export function revivedBatchLoader<Id, Value>(
     }
     return loaded
   }
+}
+
+function revived(stored: unknown, revive: Reviver): unknown {
+  return stored instanceof UnrevivableValue ? stored.value : revive(stored)
 }

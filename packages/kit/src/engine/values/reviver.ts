@@ -3,54 +3,54 @@ import { requireOptions } from '../../option-types.ts'
 import { nestedTypeOf, typeMetadataStorage } from './type-metadata.ts'
 import type { TypeMetadataStorage } from './type-metadata.ts'
 
-/** A class, as a value. */
+/** A class. */
 export type AnyClass = abstract new (...args: never[]) => object
 
-/** How instances of a class are made again from what is stored, which is plain data. */
+/** How instances of a class are created again from stored plain data. */
 export interface RevivingOptions {
   /**
-   * The class of the values, or of the items of arrays, Maps and Sets. They get their methods back without a call of the
-   * constructor; `@Type` of class-transformer, where it is installed, says the classes of their properties. A function
-   * that is no class is taken as `revive`.
+   * The class of the values, or of the items of arrays, Maps and Sets. The instances are created without calling the
+   * constructor; if class-transformer is installed, its `@Type` decorators give the classes of their properties. A
+   * function that is not a class is treated as `revive`.
    */
   type?: AnyClass | Revive | undefined
-  /** Makes a value from what is stored. Not called for `null` and `undefined`. */
+  /** Creates a value from the stored plain data. It is not called for `null` and `undefined`. */
   revive?: Revive | undefined
 }
 
-// As a method, so that a function may say which type it takes.
+// Typed as a method, so that a function may declare the type of its parameter.
 export type Revive = { of(stored: never): unknown }['of']
 
-/** Makes a caller's value from a stored one, which is the caller's own. */
+/** Creates a caller's value from a stored one; the stored value is the caller's own copy. */
 export type Reviver = (stored: unknown) => unknown
 
 const BY_CLASS = new WeakMap<AnyClass, Reviver>()
-const OF_CLASSES = new WeakSet<Reviver>()
+const CLASSES = new WeakMap<Reviver, AnyClass>()
 
 /**
- * What makes values of what is stored; `undefined` where the options say nothing of it.
+ * Returns the reviver of the options; `undefined` if they have none.
  * @throws MemcacheOptionError if an option is not a function, or both are given.
  */
 export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefined {
   if (type === undefined && revive === undefined) return undefined
   if (type !== undefined && revive !== undefined) {
-    throw new MemcacheOptionError('type and revive exclude each other: give the class, or the function that makes it')
+    throw new MemcacheOptionError('type and revive exclude each other: give either the class or the function')
   }
   if (revive !== undefined) {
     if (typeof revive !== 'function' || isClass(revive)) {
       throw new MemcacheOptionError(
-        `revive must be a function of what is stored, got ${describe(revive)}: a class is given as type`,
+        `revive must be a function of the stored value, got ${describe(revive)}: pass a class as type`,
       )
     }
     return reviverBy(revive)
   }
   if (typeof type !== 'function') {
-    throw new MemcacheOptionError(`type must be a class, or a function of what is stored, got ${describe(type)}`)
+    throw new MemcacheOptionError(`type must be a class, or a function of the stored value, got ${describe(type)}`)
   }
   return isClass(type) ? reviverOfClass(type) : reviverBy(type)
 }
 
-/** The reviver of a call's options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/** Returns the reviver of a call's options. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function toReviver(owner: string, options: RevivingOptions): Reviver | undefined {
   requireOptions(owner, options)
   checkOptions(owner, options, ['type', 'revive'], { class: 'type', transform: 'revive' })
@@ -67,38 +67,38 @@ function reviverOfClass(type: AnyClass): Reviver {
     const typeOf = (): Function => type
     reviver = async (stored) => (isObject(stored) ? instancesOf(typeOf, stored, await typeMetadataStorage()) : stored)
     BY_CLASS.set(type, reviver)
-    OF_CLASSES.add(reviver)
+    CLASSES.set(reviver, type)
   }
   return reviver
 }
 
-/** Whether a reviver is one of a `type`, so that it changes nothing of what it is given. */
-export function isOfClass(revive: Reviver): boolean {
-  return OF_CLASSES.has(revive)
+/** Returns the class of a reviver that comes from `type`, so that it does not change the value that it is given. */
+export function classOfReviver(revive: Reviver): AnyClass | undefined {
+  return CLASSES.get(revive)
 }
 
-/** Whether instances of a class are made again somewhere in this process. */
+/** Returns whether a class is the `type` of a cache in this process. */
 export function isRevived(constructor: Function): boolean {
   return BY_CLASS.has(constructor as AnyClass)
 }
 
-/** The class of an object; `undefined` for one that stays plain. */
+/** Returns the class of a stored object; `undefined` if it stays plain. */
 type TypeOf = (stored: object) => Function | undefined
 
-/** An instance, or what holds some, in place of plain data. */
+/** Returns an instance, or a collection of instances, for plain data. */
 function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorage | undefined): unknown {
   const item = (value: unknown): unknown => (isObject(value) ? instancesOf(typeOf, value, storage) : value)
   if (Array.isArray(stored)) return stored.map(item)
   if (stored instanceof Set) return new Set([...stored].map(item))
   if (stored instanceof Map) return new Map([...stored].map(([key, value]) => [key, item(value)]))
-  // What has a class already has a form of its own in memcached: dates, bytes, errors, URLs.
+  // Objects that already have a class have their own stored form: dates, bytes, errors, URLs.
   if (!isPlainObject(stored)) return stored
   const type = typeOf(stored)
   if (type === undefined) return stored
   const instance = Object.create(type.prototype as object) as object
   for (const [key, value] of Object.entries(stored)) {
     const hasType = storage !== undefined && isObject(value)
-    // Defined, not assigned: these were properties of the object itself, whatever setters its class has.
+    // Defined, not assigned: these were own properties of the object, whatever setters its class has.
     Object.defineProperty(instance, key, {
       value: hasType ? instancesOf((nested) => nestedTypeOf(storage, type, key, nested), value, storage) : value,
       enumerable: true,
@@ -118,7 +118,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null
 }
 
-/** Whether a function is declared as a class, or was one before it was compiled. */
+/** Returns whether a function is declared as a class, or was one before it was compiled. */
 function isClass(value: Function): value is AnyClass {
   const { prototype } = value as { prototype?: object }
   if (prototype === undefined || prototype === null) return false

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 
-/** What class-transformer's `@Type` says of a property. */
+/** The metadata of class-transformer's `@Type` for a property. */
 interface TypeMetadata {
   readonly typeFunction?: ((help: { newObject: object; object: object; property: string }) => Function) | undefined
   readonly options?: {
@@ -12,35 +12,35 @@ interface TypeMetadata {
   }
 }
 
-/** Where class-transformer keeps what its decorators say, as far as it is needed here. */
+/** The part of class-transformer's metadata storage that is used here. */
 export interface TypeMetadataStorage {
   findTypeMetadata(target: Function, property: string): TypeMetadata | undefined
 }
 
 let loading: Promise<TypeMetadataStorage | undefined> | undefined
 
-/** The metadata of class-transformer's decorators; `undefined` where it is not installed. */
+/** Returns the metadata of class-transformer's decorators; `undefined` if it is not installed. */
 export function typeMetadataStorage(): Promise<TypeMetadataStorage | undefined> {
   return (loading ??= load())
 }
 
 async function load(): Promise<TypeMetadataStorage | undefined> {
-  // Not literals: class-transformer is an optional peer, and its storage is in none of its declarations.
+  // The names are not literals, since class-transformer is an optional peer and does not declare its storage.
   const name: string = 'class-transformer/cjs/storage.js'
-  // jest's contexts have no import(), but a require of their own.
+  // jest's contexts have no import(), but their own require.
   const ways = [() => import(name), () => createRequire(join(process.cwd(), 'package.json'))(name)]
   for (const way of ways) {
     try {
       const { defaultMetadataStorage } = (await way()) as { defaultMetadataStorage: TypeMetadataStorage }
       return defaultMetadataStorage
     } catch {
-      // It is not there, or not by this way.
+      // It is not installed, or cannot be loaded this way.
     }
   }
   return undefined
 }
 
-/** The class of a property's value, by `@Type` and its discriminator; `undefined` where there is none. */
+/** Returns the class of a property's value by `@Type` and its discriminator; `undefined` if there is none. */
 export function nestedTypeOf(
   storage: TypeMetadataStorage,
   owner: Function,

@@ -1,0 +1,50 @@
+import type { ServerClock } from './server-clock.ts'
+import type { ItemStore } from './store/item-store.ts'
+
+/** Brings the store's second up to date, and flushes when the delay of a `flush_all` is over. */
+export class FlushSchedule {
+  readonly #store: ItemStore
+  readonly #clock: ServerClock
+  #dueAt = 0
+
+  constructor(store: ItemStore, clock: ServerClock) {
+    this.#store = store
+    this.#clock = clock
+  }
+
+  /** The second of the flush that is to come; 0 if there is none. */
+  get dueAt(): number {
+    return this.#dueAt
+  }
+
+  tick(): void {
+    const now = this.#clock.now()
+    if (now === this.#store.now) return
+    this.#store.now = now
+    if (this.#dueAt !== 0 && now >= this.#dueAt) {
+      this.#dueAt = 0
+      this.#store.flush()
+    }
+  }
+
+  /** Everything stored until `delaySeconds` from now is gone then. */
+  flushAll(delaySeconds: number): void {
+    const { now } = this.#store
+    if (delaySeconds > 0) {
+      this.#dueAt = this.#clock.expiry(delaySeconds, now)
+      this.#clock.oldestLive = this.#dueAt - 1
+    } else {
+      this.#dueAt = 0
+      this.#clock.oldestLive = now - 1
+      this.#store.flush()
+    }
+  }
+
+  /** Takes over a flush that an earlier life has scheduled; one that was due while nothing ran removes all items. */
+  resume(dueAt: number): void {
+    this.#dueAt = dueAt
+    if (dueAt > this.#store.now) return
+    this.#dueAt = 0
+    this.#store.removeAll()
+  }
+}

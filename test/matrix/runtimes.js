@@ -1,0 +1,44 @@
+import { join } from 'node:path'
+import { execute, expectOk, nodeOf, npmInstall, PEERS, program, projectWith, write } from './project.js'
+
+/** Every supported Node, and the other runtimes of which npm has the program. @type {import('./project.js').Cell[]} */
+export const runtimeCells = [
+  ...[20, 22, 24, 26].map((major) => ({
+    name: `node ${major}`,
+    async run(context) {
+      const node = await nodeOf(context, major)
+      const project = await projectWith(context, PEERS)
+      const version = await execute(node, ['--version'], project)
+      if (!version.startsWith(`v${major}.`)) throw new Error(`${node} is ${version}`)
+      await expectOk(node, [program('everything.mjs', project)], project)
+      await expectOk(node, [program('require.cjs', project)], project)
+    },
+  })),
+  {
+    name: 'bun',
+    async run(context) {
+      const project = await projectWith(context, PEERS)
+      const bun = await runtime(context, 'bun', `@oven/bun-linux-x64`, 'bin/bun')
+      await expectOk(bun, [program('everything.mjs', project)], project)
+      await expectOk(bun, [program('require.cjs', project)], project)
+    },
+  },
+  {
+    name: 'deno',
+    async run(context) {
+      const project = await projectWith(context, PEERS)
+      const deno = await runtime(context, 'deno', '@deno/linux-x64-glibc', 'deno')
+      const args = ['run', '--allow-all', '--node-modules-dir=manual', '--no-lock']
+      await expectOk(deno, [...args, program('everything.mjs', project)], project)
+      await expectOk(deno, [...args, program('require.cjs', project)], project)
+    },
+  },
+]
+
+/** @param {import('./project.js').Context} context @param {string} name @param {string} binaries @param {string} path */
+async function runtime({ folder }, name, binaries, path) {
+  const home = join(folder, name)
+  write(home, { 'package.json': '{ "private": true }' })
+  await npmInstall(home, [binaries])
+  return join(home, 'node_modules', binaries, path)
+}

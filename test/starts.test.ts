@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+
+const starts = fileURLToPath(new URL('../examples/starts', import.meta.url))
+
+function start(file: string): ChildProcess {
+  const { PATH } = process.env
+  return spawn(process.execPath, [file], { cwd: starts, env: { PATH, PORT: '0' }, stdio: ['ignore', 'pipe', 'ignore'] })
+}
+
+async function firstLine(child: ChildProcess, beginning: string): Promise<string> {
+  for await (const line of createInterface(child.stdout!)) if (line.startsWith(beginning)) return line
+  throw new Error(`nothing that begins with ${beginning} was printed`)
+}
+
+it.each(['express-commonjs.cjs', 'express-esm.mjs'])('%s caches, counts visits and limits', async (file) => {
+  const child = start(file)
+  try {
+    const url = await firstLine(child, 'http://')
+    expect(await (await fetch(`${url}/cities/7`)).json()).toEqual({ id: '7', name: 'City 7' })
+    const first = await fetch(`${url}/visits`)
+    expect(await first.json()).toEqual({ visits: 1 })
+    expect(first.headers.get('ratelimit-policy')).toBe('"default";q=100;w=60')
+    const cookie = first.headers.get('set-cookie')!.split(';')[0]!
+    expect(await (await fetch(`${url}/visits`, { headers: { cookie } })).json()).toEqual({ visits: 2 })
+    const [news, again] = [await fetch(`${url}/news`), await fetch(`${url}/news`)]
+    expect(await again.text()).toBe(await news.text())
+  } finally {
+    child.kill()
+  }
+})
+
+it('script.mjs loads once for all, and ends', async () => {
+  const child = start('script.mjs')
+  const lines: string[] = []
+  // Without MEMCACHE_SERVERS the cache says which memcached it takes.
+  createInterface(child.stdout!).on('line', (line) => line.startsWith('memcache-ts: ') || lines.push(line))
+  const [status] = (await once(child, 'close')) as [number]
+  expect(lines).toEqual(['3 cities of 1 query', "{ id: 7, name: 'City 7' }"])
+  expect(status).toBe(0)
+})
