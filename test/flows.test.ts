@@ -12,7 +12,7 @@ function filesOfFlow(section: string): string[] {
   return [...list.matchAll(/^\d+\. `(packages\/[^`]+)`/gm)].map(([, file]) => file!)
 }
 
-it.each([{ section: 'The way of a get through the client', script: 'test/flows/get.js', maxFiles: 12 }])(
+it.each([{ section: 'A get in the client', script: 'test/flows/get.js', maxFiles: 12 }])(
   '$section crosses the files that docs/architecture.md lists, and no others',
   ({ section, script, maxFiles }) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [root + script], { encoding: 'utf8', cwd: root })
