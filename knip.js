@@ -36,7 +36,13 @@ export default {
       ignoreBinaries: ['memccapable', 'memcexist', 'promtool'],
     },
     'packages/kit': {
-      entry: [...entriesOf('kit'), 'bin/*.js', 'src/cli/main.ts', 'test/**/*.{test,test-d}.ts', 'test/fixtures/**/*.ts'],
+      entry: [
+        ...entriesOf('kit'),
+        'bin/*.js',
+        'src/cli/main.ts',
+        'test/**/*.{test,test-d}.ts',
+        'test/fixtures/**/*.ts',
+      ],
       project: ['src/**/*.ts', 'test/**/*.ts'],
       ignoreBinaries: ['script', 'promtool'],
     },

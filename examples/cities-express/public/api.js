@@ -1,32 +1,44 @@
-/** What the service said no to: its message is the problem's detail, and 429 says when to come back. */
+/** What the service said no to: its message is the problem's detail. */
 export class Refused extends Error {
-  constructor(status, message, retryAfterSeconds) {
+  constructor(status, message) {
     super(message)
     this.status = status
-    this.retryAfterSeconds = retryAfterSeconds
   }
 }
 
-/** Hears of every answer: `limit` { left, of, resetSeconds } and, when it has a timing, `timing` { path, dbMs, cacheMs }. */
+/** The service did not answer at all. */
+export class Away extends Error {}
+
+/** Hears of every answer: `answer`, `limit` { left, of, resetSeconds } and, when it has a timing, `timing` { path, dbMs, cacheMs }. */
 export const answers = new EventTarget()
 
 /** Asks the service: the body of the answer, and how long the database (null: not asked) and the cache took. */
 export async function ask(path, { method = 'GET', body, signal, countTime = true } = {}) {
-  const response = await fetch(path, {
+  const response = await reach(path, {
     method,
     cache: 'no-store',
     ...(signal && { signal }),
     ...(body && { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
   })
+  tell('answer')
   const limit = limitOf(response.headers)
   if (limit) tell('limit', limit)
   const answer = await response.json()
   if (!response.ok) {
-    throw new Refused(response.status, answer.detail ?? answer.title, Number(response.headers.get('Retry-After')))
+    throw new Refused(response.status, answer.detail ?? answer.title)
   }
   const timing = { path, ...timingOf(response.headers) }
   if (countTime) tell('timing', timing)
   return { answer, timing }
+}
+
+async function reach(path, options) {
+  try {
+    return await fetch(path, options)
+  } catch (error) {
+    if (error.name === 'AbortError') throw error
+    throw new Away('The service does not answer. This page tries again every two seconds.')
+  }
 }
 
 function tell(type, detail) {

@@ -10,6 +10,11 @@ export function showLimit({ left, of, resetSeconds }) {
   draw()
 }
 
+/** In how many seconds the requests are all there again; 0 if they are. */
+export function secondsToReset() {
+  return resetsAtMs === 0 ? 0 : Math.max(0, Math.ceil((resetsAtMs - performance.now()) / 1000))
+}
+
 /** Once a second: the time that is left, and all again when the window is over. */
 export function tickLimit() {
   if (resetsAtMs !== 0 && performance.now() >= resetsAtMs) {
@@ -21,10 +26,9 @@ export function tickLimit() {
 
 function draw() {
   const { left, of } = current
-  const seconds = Math.ceil((resetsAtMs - performance.now()) / 1000)
   byId('left').textContent = left
   byId('left-of').textContent = `of ${of} requests`
-  byId('resets').textContent = left === of ? `${of} a minute.` : `All of them again in ${seconds} s.`
+  byId('resets').textContent = left === of ? `${of} a minute.` : `All of them again in ${secondsToReset()} s.`
   byId('limit').classList.toggle('over', left === 0)
   const ticks = byId('ticks')
   ticks.setAttribute('aria-valuemax', of)

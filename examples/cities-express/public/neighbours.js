@@ -22,14 +22,44 @@ export function drawNeighbours(chart, here, cities, onPick) {
   const dots = bySize.map((city) => {
     const { x, y } = place(city)
     const says = `${city.name}, ${count(city.population)} people, ${kilometres(city.km)}`
-    const dot = svg('circle', { class: 'dot', cx: x, cy: y, r: radius(city) }, svg('title', {}, says))
+    const attributes = { class: 'dot', cx: x, cy: y, r: radius(city), role: 'button', 'aria-label': says, tabindex: -1 }
+    const dot = svg('circle', attributes, svg('title', {}, says))
     dot.style.animationDelay = `${(city.km / farthestKm) * 0.4}s`
     dot.addEventListener('click', () => onPick(city.id))
+    dot.dataset.km = city.km
     return dot
   })
+  takeKeys(dots.toSorted((a, b) => kmOf(a) - kmOf(b)))
   const self = svg('circle', { class: 'here', r: radius(here) })
   const fontSize = Number.parseFloat(getComputedStyle(chart).fontSize)
   chart.replaceChildren(...rings(farthestKm), ...dots, self, ...labels(bySize, place, radius, radius(here), fontSize))
+}
+
+const kmOf = (dot) => Number(dot.dataset.km)
+
+/** One stop of the Tab key for all dots: arrows go to the next nearest and back, Enter and the space bar pick. */
+function takeKeys(dots) {
+  dots[0]?.setAttribute('tabindex', 0)
+  for (const [index, dot] of dots.entries()) {
+    dot.addEventListener('keydown', (event) => {
+      const next = {
+        ArrowRight: index + 1,
+        ArrowDown: index + 1,
+        ArrowLeft: index - 1,
+        ArrowUp: index - 1,
+        Home: 0,
+        End: dots.length - 1,
+      }[event.key]
+      if (event.key === 'Enter' || event.key === ' ') dot.dispatchEvent(new MouseEvent('click'))
+      else if (dots[next] === undefined) return
+      else {
+        dot.setAttribute('tabindex', -1)
+        dots[next].setAttribute('tabindex', 0)
+        dots[next].focus()
+      }
+      event.preventDefault()
+    })
+  }
 }
 
 function rings(farthestKm) {

@@ -1,11 +1,12 @@
 import { showAnswer } from './answers.js'
-import { answers, ask } from './api.js'
+import { answers, ask, Away } from './api.js'
 import { byId, html } from './element.js'
 import { pollHits } from './hits.js'
-import { showLimit, tickLimit } from './limit.js'
+import { secondsToReset, showLimit, tickLimit } from './limit.js'
 import { drawNeighbours } from './neighbours.js'
+import { hideNotice, showNotice } from './notice.js'
 import { searchField } from './search.js'
-import { count, country, kilometres, milliseconds, position } from './words.js'
+import { count, country, kilometres, milliseconds, position, wholeNumber } from './words.js'
 
 const FIRST_CITY = 2267057 // Lisbon: one sees the sea
 const AROUND_KM = 60
@@ -67,33 +68,59 @@ function cityButton(city) {
 }
 
 async function change() {
-  const population = Number(byId('population').value.replaceAll(/[\s,.]/g, ''))
+  const population = wholeNumber(byId('population').value)
+  if (population === undefined) {
+    return showNotice('input', () => 'People is a whole number, as 517,802 or 517802: nothing was changed.')
+  }
   await ask(`/api/cities/${here.id}`, { method: 'PATCH', body: { population } })
   await visit(here.id)
 }
 
 /** Does it, and says on the page what stood in the way. */
 async function attempt(work) {
+  hideNotice('input')
+  hideNotice('refused')
   try {
     await work()
-    byId('notice').hidden = true
   } catch (error) {
     showProblem(error)
   }
 }
 
 function showProblem(error) {
-  byId('notice').textContent =
-    error.status === 429
-      ? `That was the last of this minute's requests. Come back in ${error.retryAfterSeconds} s: the cache does not mind, but the limit does.`
-      : error.message
-  byId('notice').hidden = false
+  if (error instanceof Away) showNotice('away', () => error.message)
+  else if (error.status === 429) showNotice('limit', overTheLimit)
+  else showNotice('refused', () => error.message)
 }
 
-const go = (id) => attempt(() => visit(id))
+function overTheLimit() {
+  return `That was the last of this minute's requests. Come back in ${secondsToReset()} s: the cache does not mind, but the limit does.`
+}
+
+function tick() {
+  tickLimit()
+  if (secondsToReset() === 0) hideNotice('limit')
+  else showNotice('limit', overTheLimit, { onlyIfShown: true })
+}
+
+/** Goes to a city, which is then in the address: for Back, a reload, and a link to send. */
+async function goTo(id) {
+  if (cityInAddress() !== id) history.pushState(null, '', `?city=${id}`)
+  await visit(id)
+}
+
+function cityInAddress() {
+  return Number(new URLSearchParams(location.search).get('city')) || undefined
+}
+
+const go = (id) => attempt(() => goTo(id))
 
 answers.addEventListener('timing', ({ detail }) => showAnswer(detail))
-answers.addEventListener('limit', ({ detail }) => showLimit(detail))
+answers.addEventListener('answer', () => hideNotice('away'))
+answers.addEventListener('limit', ({ detail }) => {
+  showLimit(detail)
+  if (detail.left > 0) hideNotice('limit')
+})
 searchField(go, showProblem)
 byId('again').addEventListener('click', () => void attempt(lookAround))
 byId('change').addEventListener('submit', (event) => {
@@ -101,14 +128,15 @@ byId('change').addEventListener('submit', (event) => {
   void attempt(change)
 })
 
-setInterval(tickLimit, 1000)
+addEventListener('popstate', () => void attempt(() => visit(cityInAddress() ?? FIRST_CITY)))
+setInterval(tick, 1000)
 setInterval(() => {
   if (!document.hidden) void pollHits().catch(showProblem)
 }, POLL_MS)
 
 await attempt(async () => {
   const { answer } = await ask('/api/me')
-  await visit(answer.lookedAt[0]?.id ?? FIRST_CITY)
+  await visit(cityInAddress() ?? answer.lookedAt[0]?.id ?? FIRST_CITY)
   await pollHits()
 })
 tickLimit()

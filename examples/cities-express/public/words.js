@@ -11,3 +11,8 @@ export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
 export function position({ lat, lon }) {
   return `${Math.abs(lat).toFixed(2)}° ${lat < 0 ? 'S' : 'N'}, ${Math.abs(lon).toFixed(2)}° ${lon < 0 ? 'W' : 'E'}`
 }
+
+/** `517802`, `517,802`, `517 802` or `517.802` as a number; `undefined` for what is no whole number, as `1,5` is none. */
+export function wholeNumber(text) {
+  return /^\s*(\d+|\d{1,3}([\s,.]\d{3})+)\s*$/.test(text) ? Number(text.replaceAll(/[\s,.]/g, '')) : undefined
+}

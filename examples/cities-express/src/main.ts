@@ -4,7 +4,7 @@ import { getDefaultMemcache } from 'memcache-ts'
 import { createApp } from './app.ts'
 import { Cities } from './cities.ts'
 import { CityTable, openDatabase } from 'cities-data'
-import { listen } from './listen.ts'
+import { close, listen } from './listen.ts'
 import { loadingBar } from './loading-bar.ts'
 import { timedDatabase } from './server-timing.ts'
 
@@ -13,7 +13,7 @@ const wantedPort = portFrom(process.env.PORT)
 const database = await openDatabase(loadingBar('135,233 cities into Postgres'))
 const cities = new Cities(new CityTable(database, timedDatabase))
 await cities.warm(1000)
-const server = await listen(createApp(cities), wantedPort)
+const server = await listen(createApp(cities), wantedPort, process.env.HOST)
 
 const { port } = server.address() as AddressInfo
 if (port !== wantedPort && wantedPort !== 0) console.log(`Port ${wantedPort} is taken; this is the next free one.`)
@@ -35,8 +35,7 @@ console.log(`
 const closing = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => closing.abort())
 await once(closing.signal, 'abort')
-server.close()
-await once(server, 'close')
+await close(server)
 await getDefaultMemcache().close()
 await database.close()
 

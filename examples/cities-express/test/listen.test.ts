@@ -1,6 +1,9 @@
 import type { AddressInfo, Server } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { listen } from '../src/listen.ts'
+import { Agent, get } from 'node:http'
+import type { IncomingMessage, RequestListener } from 'node:http'
+import { once } from 'node:events'
+import { close, listen } from '../src/listen.ts'
 
 const app = () => {}
 const portOf = (server: Server) => (server.address() as AddressInfo).port
@@ -26,5 +29,52 @@ describe('listen', () => {
 
   it('throws what is no matter of a taken port', async () => {
     await expect(listen(app, 65_536)).rejects.toThrow(RangeError)
+  })
+})
+
+describe('close', () => {
+  async function ask(port: number, agent: Agent): Promise<IncomingMessage> {
+    const [response] = (await once(get({ port, host: '127.0.0.1', agent }), 'response')) as [IncomingMessage]
+    response.resume()
+    await once(response, 'end')
+    return response
+  }
+
+  it('ends although a client keeps its connection busy: it is told to close it', async () => {
+    const answering: RequestListener = (_request, response) => void response.end('answered')
+    const server = await listen(answering, 0)
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const port = portOf(server)
+    const first = await ask(port, agent)
+    expect(first.headers.connection).toBe('keep-alive')
+    // The next request is on its way when the server begins to close.
+    const next = ask(port, agent)
+    await once(server, 'request')
+    const closed = close(server)
+    const kinds = [(await next).headers.connection]
+    while (kinds.at(-1) !== 'close') {
+      const answer = await ask(port, agent).catch(() => undefined)
+      if (answer === undefined) break
+      kinds.push(answer.headers.connection)
+    }
+    await closed
+    agent.destroy()
+  })
+
+  it('closes connections whose requests do not end', async () => {
+    const server = await listen(() => {}, 0)
+    const agent = new Agent({ keepAlive: true })
+    const request = get({ port: portOf(server), host: '127.0.0.1', agent })
+    const failed = once(request, 'error')
+    await once(server, 'request')
+    await close(server, 1)
+    await failed
+    agent.destroy()
+  })
+
+  it('listens on this machine alone, unless told otherwise', async () => {
+    const server = await listen(() => {}, 0)
+    expect((server.address() as AddressInfo).address).toBe('127.0.0.1')
+    await close(server)
   })
 })

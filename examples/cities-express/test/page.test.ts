@@ -109,6 +109,35 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await field.getAttribute('aria-expanded')).toBe('false')
   })
 
+  it('goes to a neighbour by keyboard alone, and back by the address', async () => {
+    const nearest = page.locator('#chart .dot[tabindex="0"]')
+    await nearest.focus()
+    await page.keyboard.press('ArrowRight')
+    const says = await page.locator('#chart .dot:focus').getAttribute('aria-label')
+    await page.keyboard.press('Enter')
+    await expect.poll(() => text('#name')).toBe(says!.split(',')[0])
+    expect(new URL(page.url()).searchParams.get('city')).toMatch(/^\d+$/)
+    await page.goBack()
+    await expect.poll(() => text('#name')).toBe('Lisbon')
+  })
+
+  it.each(['abc', '1,5', '-3'])('changes nothing for %s people, and says what a number is', async (people) => {
+    await page.getByLabel('People', { exact: true }).fill(people)
+    await page.getByRole('button', { name: 'Change' }).click()
+    await expect.poll(() => text('#notice')).toContain('People is a whole number')
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+  })
+
+  it('says that the service does not answer only as long as it does not', async () => {
+    await context.setOffline(true)
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => text('#notice')).toContain('does not answer')
+    await context.setOffline(false)
+    await expect.poll(() => page.locator('#notice').isVisible(), { timeout: 10_000 }).toBe(false)
+    complaints.length = 0
+  })
+
   it('finds a city by mouse, and closes its list by Escape', async () => {
     await page.locator('#q').fill('kyoto')
     await page.getByRole('option').first().click()
@@ -156,7 +185,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
   it('changes a city, which evicts what the cache had of it', async () => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#answer-text')).toBe('Answered by the cache')
-    await page.getByLabel('People').fill('600,000')
+    await page.getByLabel('People', { exact: true }).fill('600,000')
     await page.getByRole('button', { name: 'Change' }).click()
     await expect.poll(() => text('#answer-text')).toBe('Answered by the database')
     expect((await table.find(LISBON))?.population).toBe(600_000)

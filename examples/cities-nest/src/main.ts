@@ -4,7 +4,8 @@ import { NestFactory } from '@nestjs/core'
 import { AppModule } from './app.module.ts'
 import { serveOpenApi } from './open-api.ts'
 
-const app = await NestFactory.create(AppModule)
+// Connections that clients keep open do not hold up the end.
+const app = await NestFactory.create(AppModule, { forceCloseConnections: true })
 serveOpenApi(app)
 // SIGTERM: requests that are under way are answered, then the cache is closed.
 app.enableShutdownHooks()

@@ -51,7 +51,7 @@ export interface StepOptions extends CallOptions {
 /**
  * The options for the steps of a call that has more than one; the call's time begins now. Options that are a step's already are
  * returned as they are.
- * @throws MemcacheOptionError for options that cannot be.
+ * @throws MemcacheOptionError if an option is invalid.
  */
 export function startCall(options: CallOptions | undefined, defaultTimeoutMs: number): StepOptions {
   if (deadlineOf(options) !== undefined) return options!
@@ -72,8 +72,8 @@ export function deadlineOf(options: StepOptions | undefined): CallDeadline | und
 }
 
 /**
- * Checks a call's options, and throws the signal's reason if it is aborted already.
- * @throws MemcacheOptionError for options that cannot be.
+ * Checks a call's options, and throws the signal's reason if the signal is already aborted.
+ * @throws MemcacheOptionError if an option is invalid.
  */
 export function checkCall(options: CallOptions | undefined): void {
   if (options === undefined) return

@@ -9,11 +9,11 @@ export interface CallOptions {
   timeoutMs?: number | undefined
   /** Ends the wait with the signal's reason; what was sent may still be carried out. */
   signal?: AbortSignal | undefined
-  /** Goes to the server of this key instead of its own, and by its connection: keys which belong together lie together, and are asked for in order. */
+  /** The call goes to the server of this key, by its connection: the keys of a group are on one server, and calls on them keep their order. */
   groupKey?: ClientKey | undefined
-  /** Goes to this server, by its name in `servers`, whatever the key. */
+  /** The call goes to this server, by its name in `servers`, whatever the key. */
   server?: string | undefined
-  /** What reading a stored value is that cannot be decoded: an `error`, or a `miss`. Default: as the client's `unreadable`. */
+  /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default: as the client's `unreadable`. */
   unreadable?: 'error' | 'miss' | undefined
 }
 
@@ -39,9 +39,9 @@ export interface CounterOptions extends WriteOptions {
 
 /** Options of `meta.get`. */
 export interface MetaGetOptions extends CallOptions {
-  /** N: on a miss, make an empty item for so many seconds; who made it has `won` the right to fill it. */
+  /** N: on a miss, an empty item is made for so many seconds, and this caller has `won` the right to fill it. */
   vivifySeconds?: number | undefined
-  /** R: the first to ask within so many seconds of the end has `won` the right to recache it. */
+  /** R: the first caller within so many seconds of the item's end has `won` the right to recache it. */
   recacheSeconds?: number | undefined
   /** T: give it this lifetime. */
   touchTtl?: Ttl | undefined
@@ -62,7 +62,7 @@ export interface MetaGetOptions extends CallOptions {
 
 /** An item, as `meta.get` found it. */
 export interface MetaItem<Value> {
-  /** `undefined` for a lease that nobody has filled yet, and where it was not asked for. */
+  /** `undefined` for a lease that is not filled yet, and if the value was not requested. */
   readonly value: Value | undefined
   /** Whether the item still has the cas unique that `compareCas` named; its value is left out then. */
   readonly unchanged: boolean

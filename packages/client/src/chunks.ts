@@ -13,7 +13,7 @@ import { ChunkList } from './values/chunk-list.ts'
 import type { CutValue } from './values/chunked-values.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** So many chunks are asked for, or sent, at once. */
+/** How many chunks are requested, or sent, at once. */
 const ROUND = 200
 /** How long the chunks of a value that was replaced stay, for other clients that have read its list already. */
 const REPLACED_SECONDS = 5
@@ -101,14 +101,14 @@ export class Chunks {
   }
 
   /**
-   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` when it has none, or nobody can tell.
+   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` if it has none, or the request failed.
    * Never rejects.
    */
   listOf(wireKey: WireKey, options: StepOptions): Promise<ChunkList | undefined> {
     return new Promise<ChunkList | undefined>((resolve, reject) => {
       let found: ChunkList | undefined
       const sink = { hit: (_: WireKey, value: unknown) => (found = value as ChunkList | undefined), failed: ignore }
-      // A classic get where it can be: unlike mg it leaves the right to recache a stale item to those who ask for it.
+      // A classic get if the key is text: unlike mg, it never takes the right to recache a stale item.
       const operation =
         typeof wireKey === 'string'
           ? new MultiGetOperation<WireKey>(sink, LIST, () => resolve(found), reject)
@@ -158,8 +158,8 @@ export class Chunks {
         keys.map((key) => this.#retrieve({ key, value: true, touchExptime, build: valueOf<Buffer> }, step)),
       )
     }
-    const found = await this.#multiGet.get(keys, step, CHUNK, CHUNKS)
-    // Chunks that could not be asked for are no miss.
+    const found = await this.#multiGet.get<string, Buffer>(keys, step, CHUNK, CHUNKS)
+    // A failed request for chunks is not a miss.
     for (const error of found.errors.values()) throw error
     return keys.map((key) => found.get(key))
   }
@@ -195,7 +195,7 @@ export class Chunks {
     })
   }
 
-  /** Nobody waits for it: what cannot be reached expires, or is evicted. */
+  /** No caller waits for the clean-up: chunks on a server that is away expire, or are evicted. */
   #cleanUp(list: ChunkList, each: (key: string, step: StepOptions) => Promise<unknown>): void {
     const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
     const cleanup = (async (): Promise<void> => {
@@ -214,7 +214,7 @@ interface ChunkRead<Result> {
   readonly build: (item: ItemResponse, value: unknown) => Result
 }
 
-/** The bytes of a chunk, as they are. A list of chunks, or whatever else lies there, is none. */
+/** The bytes of a chunk, as they are. Any other value under its key is no chunk. */
 const CHUNK: ValueReader = {
   read: (buffer, start, end, clientFlags, owned) => {
     if (clientFlags !== ClientFlags.bytes) return undefined
@@ -223,7 +223,7 @@ const CHUNK: ValueReader = {
   },
 }
 
-const CHUNKS = { withCas: false, build: (value: unknown): Buffer => value as Buffer }
+const CHUNKS = { withCas: false }
 
 /** A list of chunks; any other value is nothing. */
 export const LIST: ValueReader = {

@@ -6,7 +6,7 @@ import type { ClientKey } from './call-options.ts'
 /** A key as it is sent: text, or bytes that no text has. */
 export type WireKey = string | Buffer
 
-/** Whether a key is bytes, rather than text or parts. Asks no property of the key, which may be anything, and never throws. */
+/** Whether a key is bytes, rather than text or parts. Reads no property of the key, which may be anything, and never throws. */
 export function isBytes(key: unknown): key is Uint8Array {
   return typeof key === 'object' && types.isUint8Array(key)
 }

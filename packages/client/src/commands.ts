@@ -111,19 +111,19 @@ export class Commands {
     })
   }
 
-  /** The hits among many keys, in one round trip a server, those of all that answer. */
+  /** The hits among many keys, from all servers that respond, in one round trip each. */
   getMulti<Value, Given extends ClientKey>(
     keys: readonly Given[],
     options: CallOptions | undefined,
   ): Promise<MultiResult<Given, Value>> {
-    return this.#multiGet.get(keys, options, this.#values, BARE as MultiGetWish<Value>)
+    return this.#multiGet.get<Given, Value>(keys, options, this.#values, BARE)
   }
 
   /** As `getMulti`, with a result of each hit of the caller's making. */
   getsMulti<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    build: MultiGetWish<Result>['build'],
+    build: NonNullable<MultiGetWish<Result>['build']>,
   ): Promise<MultiResult<Given, Result>> {
     return this.#multiGet.get(keys, options, this.#values, { withCas: true, build })
   }
@@ -158,7 +158,7 @@ export class Commands {
     })
   }
 
-  /** Sets an item's lifetime anew, and that of its chunks; whether there was one. */
+  /** Sets the lifetime of an item and of its chunks; returns whether there was an item. */
   async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
     const item = await this.retrieveAndTouch(
       key,
@@ -170,8 +170,8 @@ export class Commands {
   }
 
   /**
-   * What is known of an item whose lifetime is set anew, and that of its chunks, without its value. A value whose chunks are not all
-   * there is a miss: `undefined`.
+   * Sets the lifetime of an item and of its chunks; returns what is known of the item, without its value. A value that lacks a chunk is a
+   * miss: `undefined`.
    */
   async retrieveAndTouch<Result>(
     key: ClientKey,
@@ -402,7 +402,7 @@ export class Commands {
     return exptime <= MAX_EXPTIME ? exptime : 0
   }
 
-  /** Asks by a meta command, which tells a lease that nobody has filled from an empty value. */
+  /** Reads a key by a meta command, which tells an unfilled lease from an empty value. */
   #getExactly(call: GetCall): void {
     const operation = new RetrievalOperation(
       {
@@ -429,4 +429,4 @@ function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
 }
 
 /** The values alone. */
-const BARE: MultiGetWish<unknown> = { withCas: false, build: (value) => value }
+const BARE = { withCas: false }

@@ -31,7 +31,7 @@ export class Dispatcher {
   readonly #options: ResolvedClientOptions
   readonly #observer: PoolObserver
   #router: Router | undefined
-  /** Servers that are no longer used, until what was asked of them is done. */
+  /** The closing of servers that are no longer used. It ends when their operations are done. */
   readonly #ending = new Set<Promise<void>>()
 
   constructor(options: ResolvedClientOptions, observer: PoolObserver) {
@@ -43,7 +43,7 @@ export class Dispatcher {
     return this.#pools
   }
 
-  /** Uses these servers from now on; what is asked of one that is no longer among them is still answered. */
+  /** Uses these servers from now on. Operations that are pending on a server that is no longer used still get their responses. */
   use(servers: readonly ServerAddress[]): void {
     const before = new Map(this.#pools.map((pool) => [identity(pool.address), pool]))
     this.#pools = servers.map((address) => {
@@ -119,7 +119,7 @@ export class Dispatcher {
 
   /**
    * Sends an operation to the server of its key.
-   * @throws MemcacheError when it cannot be asked now.
+   * @throws MemcacheError if the server cannot take an operation now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const routed = this.routedBy(wireKey, options)
@@ -128,7 +128,7 @@ export class Dispatcher {
 
   /**
    * Sends an operation to a server, by the connection of a key.
-   * @throws MemcacheError when the server cannot be asked now.
+   * @throws MemcacheError if the server cannot take an operation now.
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     this.sendBy(pool.for(wireKey), operation, options)
@@ -136,7 +136,7 @@ export class Dispatcher {
 
   /**
    * Sends an operation by a connection.
-   * @throws MemcacheError when the server cannot be asked now.
+   * @throws MemcacheError if the server cannot take an operation now.
    */
   sendBy(connection: Connection, operation: Operation, options: CallOptions | undefined): void {
     if (this.#options.profile === 'hosted') refuseUnhosted(operation)
@@ -148,7 +148,7 @@ export class Dispatcher {
     if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
-  /** A plain `get`, asked together with the others of its turn of the loop. */
+  /** A plain `get`, which is sent together with the others of its turn of the loop. */
   get<Value>(
     key: Key,
     options: CallOptions | undefined,
@@ -171,7 +171,7 @@ export class Dispatcher {
     })
   }
 
-  /** The key that decides where an operation goes: that of its group, so that what is asked of a group keeps its order. */
+  /** The key that decides where an operation goes: with `groupKey` that key, so that the operations of a group keep their order. */
   routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
     return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
   }
@@ -186,7 +186,7 @@ function identity({ name, ip }: ServerAddress): string {
   return `${name} ${ip ?? ''}`
 }
 
-/** @throws MemcacheError when the server cannot be asked now. */
+/** @throws MemcacheError if the server cannot take an operation now. */
 function checkOpen(connection: Connection, key: Key | undefined): void {
   const refusal = connection.refusal()
   if (refusal !== undefined) throw errorForKey(refusal, { key: key === undefined ? undefined : joinKey(key) })
@@ -206,7 +206,7 @@ export interface PoolObserver {
 
 /**
  * The connections to one server. A key always takes the same one, so that operations on it keep their order; while that one is
- * down, all of its keys take another one, and they return when what they asked there is done. The server is given up when none
+ * down, all of its keys take another one, and they return when their operations there are done. The server is given up when none
  * of the connections works: what happens to one says nothing of the others as long as those are open.
  */
 export class ServerPool {

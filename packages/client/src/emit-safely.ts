@@ -14,7 +14,7 @@ export function emitSafely(emitter: EventEmitter, event: string, ...args: readon
   }
 }
 
-/** Throws an error of the application's where nobody of ours can catch it: Node's `uncaughtException`. */
+/** Throws an error of the application in a tick of its own, so that Node reports it as `uncaughtException`. */
 export function reportUncaught(error: unknown): void {
   process.nextTick(() => {
     throw error

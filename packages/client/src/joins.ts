@@ -41,7 +41,7 @@ type JoinStore = Omit<StoreRequest<Joined>, 'wireKey' | 'name' | 'build'>
 interface Base {
   readonly casUnique: Uint64
   readonly clientFlags: number
-  /** Whether it is a lease that nobody has filled, as far as the server tells. */
+  /** Whether it is an unfilled lease, as far as the server tells. */
   readonly isUnfilled: boolean
   /** Its bytes, where they had to be read. */
   readonly bytes: Buffer | undefined
@@ -80,7 +80,7 @@ export class Joins {
     const { compareCas } = conditions
     for (;;) {
       const base = await this.#base(join, options)
-      // A lease that nobody has filled is a miss for this call, too.
+      // An unfilled lease is a miss for this call, too.
       if (base === undefined || (base.isUnfilled && conditions.vivifyExptime === undefined)) {
         if (conditions.vivifyExptime === undefined) {
           return { status: compareCas === undefined ? 'notStored' : 'notFound', casUnique: ZERO }

@@ -38,7 +38,7 @@ export class KeyOrder {
   }
 
   /**
-   * Begins a call of one step after the earlier calls on its key. To be asked only while the key is busy.
+   * Begins a call of one step after the earlier calls on its key. Must be called only while the key is busy.
    * @param begin hands the request to its connection at once; what it throws is the call's rejection.
    */
   after(key: WireKey, call: CallDeadline, begin: () => void, reject: (error: unknown) => void): void {

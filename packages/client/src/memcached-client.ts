@@ -37,19 +37,19 @@ import { operationChannel, Tracing } from './tracing.ts'
 /** Events of a `MemcachedClient`; it never emits `error`. */
 export interface MemcachedClientEvents {
   connect: [server: string]
-  /** With an error unless the server closed a connection that nobody waited on. */
+  /** With an error, unless the server closed a connection without pending operations. */
   disconnect: [server: string, error: MemcacheError | undefined]
   reconnecting: [server: string, delayMs: number]
-  /** The server does not answer; its keys go where `failover` says. */
+  /** The server does not respond; its keys go where `failover` says. */
   eject: [server: string, error: MemcacheError]
-  /** It answers again. */
+  /** The server responds again. */
   rejoin: [server: string]
   /** Discovery found that these are the servers now. */
   servers: [servers: string[]]
 }
 
 /**
- * A memcached client: pipelined on few connections, one write a turn of the loop, answers never mixed up. Faults reject with a
+ * A memcached client: pipelined on few connections, with one write per turn of the loop; a response never reaches another request. Faults reject with a
  * `MemcacheError`; a miss is `undefined`.
  *
  * @example
@@ -68,7 +68,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #tracing: Tracing
   readonly #discovery: Discovery | undefined
 
-  /** @throws MemcacheOptionError for options that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: string | MemcachedClientOptions = {}) {
     super()
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
@@ -131,7 +131,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     )
   }
 
-  /** The value, its lifetime set anew; `undefined` is a miss. */
+  /** Returns the value and sets its lifetime; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
     return this.#tracing.run({ operation: 'gat', key, options }, async (options) => {
       const request = { value: true, touchExptime: this.#commands.exptime(ttl) }
@@ -139,7 +139,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     })
   }
 
-  /** The value with its cas unique, its lifetime set anew; `undefined` is a miss. */
+  /** Returns the value with its cas unique, and sets its lifetime; `undefined` is a miss. */
   gats<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     return this.#tracing.run({ operation: 'gats', key, options }, async (options) => {
       const request = { value: true, casUnique: true, touchExptime: this.#commands.exptime(ttl) }
@@ -331,7 +331,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
 
-  /** Whether each server answers: `undefined` if so, else why not. Never rejects. */
+  /** Whether each server responds: `undefined` if so, else the error. Never rejects. */
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run({ operation: 'version', options }, (options) =>
@@ -357,7 +357,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * What lies in the servers, item by item (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of their own
+   * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of their own
    * that others need not wait for. The servers go on meanwhile: what comes or goes in that time may be missed.
    * @throws MemcacheServerError where a server refuses, `retryable` while it is busy with another one.
    * @throws MemcacheUnsupportedError on a server that demands SASL.
@@ -372,7 +372,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     })
   }
 
-  /** The name of the server that a key lies on; `undefined` while servers are still being discovered. */
+  /** The name of the server of a key; `undefined` while discovery is pending. */
   serverOf(key: ClientKey): string | undefined {
     const { pools } = this.#dispatcher
     if (pools.length === 0) return undefined
@@ -413,7 +413,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * With `noreply`, nothing is waited for but what is known at once: a call that cannot be is still told. The request has a response all the
+   * With `noreply`, the promise resolves when the request is handed to its connection; an invalid call still rejects. The request has a response all the
    * same, which is read like any other, so that the order of responses never depends on which errors a server reports.
    */
   #answered<Result, Options extends WriteOptions>(

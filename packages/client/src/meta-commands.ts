@@ -144,7 +144,7 @@ export class MetaCommands {
     })
   }
 
-  /** mn: resolves when every server has answered. */
+  /** mn: resolves when every server has responded. */
   noop(options?: CallOptions): Promise<void> {
     return this.#tracing.run({ operation: 'meta.noop', options }, async (options) => {
       await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)

@@ -48,8 +48,8 @@ const NOBODY: ConnectionObserver = {
 }
 
 /**
- * Dumps one server on a connection of its own: the answer is long, and what is asked behind it would wait. While the server's
- * crawler is busy it is asked again.
+ * Dumps one server on a connection of its own: the response is long, and later requests would wait for its end. While the server's
+ * crawler is busy, the request is repeated.
  */
 export async function metadump(
   address: ServerAddress,

@@ -21,7 +21,8 @@ import type { ValueReader } from './values/value-codec.ts'
 export interface MultiGetWish<Result> {
   /** Whether the cas uniques are wanted. */
   readonly withCas: boolean
-  build(value: unknown, clientFlags: number, casUnique: bigint): Result
+  /** Makes the result; without it, the result is the value. */
+  build?(value: unknown, clientFlags: number, casUnique: bigint): Result
 }
 
 /** A request for some of the keys: where it goes, and how it ends. */
@@ -80,7 +81,7 @@ export class MultiGet {
     this.#timeoutMs = timeoutMs
   }
 
-  /** The hits; rejects only when nothing was answered at all. */
+  /** The hits. Rejects only if all requests failed. */
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
@@ -111,7 +112,7 @@ export class MultiGet {
     return result
   }
 
-  /** Sends the requests for the keys; keys that are bytes are asked for one by one. */
+  /** Sends the requests for the keys. Each key that is bytes has a request of its own. */
   #ask<Given extends ClientKey, Result>(call: MultiGetCall<Given, Result>): Request<Given>[] {
     const { options } = call
     const dispatcher = this.#dispatcher
@@ -154,7 +155,7 @@ export class MultiGet {
     }
   }
 
-  /** A key that cannot be costs the others nothing. */
+  /** The key on the wire. An invalid key is an entry in the errors, and costs the others nothing. */
   #wireKeyOf<Given extends ClientKey>(key: Given, call: MultiGetCall<Given, unknown>): WireKey | undefined {
     try {
       return this.#dispatcher.wireKey(key)
@@ -201,7 +202,7 @@ export class MultiGet {
 interface SingleKey<Given> {
   readonly given: Given
   readonly wireKey: WireKey
-  /** Whether a meta command is used, which tells a lease that nobody has filled from an empty value. */
+  /** Whether a meta command is used, which tells an unfilled lease from an empty value. */
   readonly isExact: boolean
 }
 
@@ -211,7 +212,7 @@ interface Hit {
   readonly casUnique: bigint
 }
 
-/** A hit's value in a box: it may be a stored `undefined`. A lease that nobody has filled is a miss. */
+/** A hit's value in an object, since the value may be a stored `undefined`. An unfilled lease is a miss. */
 function hitOf(item: ItemResponse, value: unknown): Hit | undefined {
   const isUnfilled = value === undefined && (item.won || item.lost) && item.size === 0
   if (!item.isFound || isUnfilled) return undefined
@@ -237,7 +238,8 @@ class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Give
   }
 
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void {
-    this.result.set(given, this.wish.build(value, clientFlags, casUnique))
+    const { wish } = this
+    this.result.set(given, wish.build === undefined ? (value as Result) : wish.build(value, clientFlags, casUnique))
   }
 
   failed(given: Given, error: unknown): void {

@@ -33,7 +33,7 @@ export interface MemcachedClientOptions {
   timeoutMs?: number | undefined
   /** How long connecting may take, handshake included, in milliseconds. Default 1000. */
   connectTimeoutMs?: number | undefined
-  /** A connection on which nothing was asked for this long is closed, in milliseconds. Default `Infinity`: never. */
+  /** A connection without operations for this long is closed, in milliseconds. Default `Infinity`: never. */
   idleTimeoutMs?: number | undefined
   /** Connections a server; requests are pipelined, so few are enough. Default 2. */
   poolSize?: number | undefined
@@ -60,11 +60,11 @@ export interface MemcachedClientOptions {
   /** Credentials, by text authentication (`-Y`) or SASL (`-S`), whichever the server speaks. */
   username?: string | undefined
   password?: string | undefined
-  /** How to speak: `auto` asks for the version, and where credentials are met by silence tries SASL. Default `auto`. */
+  /** The protocol. `auto` finds it by the server's version and responses; if a server hangs up on text credentials, it tries SASL. Default `auto`. */
   protocol?: ProtocolName | 'auto' | undefined
   /** Whether `servers` are configuration endpoints as ElastiCache and Memorystore have them. Default false. */
   discovery?: boolean | undefined
-  /** How often a configuration endpoint is asked, in milliseconds. Default 60 000. */
+  /** The interval between requests to a configuration endpoint, in milliseconds. Default 60 000. */
   discoveryIntervalMs?: number | undefined
   /** Put before every key, with a `:` between. */
   prefix?: string | undefined
@@ -80,10 +80,10 @@ export interface MemcachedClientOptions {
   chunkBytes?: number | undefined
   /**
    * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent. `Infinity` leaves that to the servers. Default:
-   * servers with meta commands are asked for it when a value is over memcached's default of 1 MiB.
+   * it is requested from servers with meta commands when a value is over memcached's default of 1 MiB.
    */
   itemMaxBytes?: number | undefined
-  /** What reading a stored value is that cannot be decoded: an `error`, or a `miss`. Default `error`. */
+  /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default `error`. */
   unreadable?: 'error' | 'miss' | undefined
   /** Where the time comes from; for tests. */
   clock?: Clock | undefined
@@ -162,7 +162,7 @@ const HINTS = {
   sasl: 'username` and `password',
 }
 
-/** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
   if (typeof given !== 'object' || given === null) {
     throw new MemcacheOptionError(
@@ -257,7 +257,7 @@ function credentialsOf(username: string | undefined, password: string | undefine
   return { username: textOption('username', username), password: textOption('password', password) }
 }
 
-/** @throws MemcacheOptionError where a URL asks for encryption and the option forbids it. */
+/** @throws MemcacheOptionError if a URL requests encryption and the option forbids it. */
 function tlsOf(given: MemcachedClientOptions, fromUrl: ServerListOptions): TlsOptions | undefined {
   const { tls = fromUrl.tls } = given
   if (tls === false && (fromUrl.tls === true || fromUrl.tlsCaFile !== undefined)) {

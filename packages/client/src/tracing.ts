@@ -24,7 +24,7 @@ export interface OperationContext {
 /** The name of the tracing channel: its channels are `tracing:memcache-ts-client:operation:start` and so on. */
 export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
 
-/** For any tracer; nothing is made while nobody listens. */
+/** The channel that tracers subscribe to. Without a subscriber, no context is made. */
 export const operationChannel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
 /** An operation as subscribers are told of it: on a key, on several, or on servers. */
@@ -37,8 +37,8 @@ interface TracedCall<Options extends CallOptions> {
 }
 
 /**
- * The way of every operation into the client: past those who listen, and, where servers are still being found, after that. A
- * subscriber that throws disturbs nothing: Node reports its exception as uncaught.
+ * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits for it. If a subscriber
+ * throws, the operation goes on, and Node reports the exception as uncaught.
  */
 export class Tracing {
   readonly #dispatcher: Dispatcher
@@ -89,13 +89,13 @@ export class Tracing {
       ]
       return { name: address.name, host: address.host ?? address.path, port: address.port }
     } catch {
-      // A key that cannot be is told of by the operation itself.
+      // The operation itself rejects an invalid key.
       return undefined
     }
   }
 }
 
-/** The keys as they stand in errors; none that cannot be, which the operation itself tells of. */
+/** The keys as they stand in errors; none if one is invalid, which the operation itself rejects. */
 function namesOf(keys: readonly ClientKey[]): string[] {
   try {
     return keys.map(nameOf)

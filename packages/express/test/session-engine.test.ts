@@ -403,6 +403,50 @@ describe('a session that was destroyed', () => {
   })
 })
 
+describe('a new id for a session', () => {
+  it.each(['set', 'destroy'] as const)('leaves the user the old one with its data, if a %s fails', async (step) => {
+    await using site = await openSite({
+      '/rotate': async (req, res) => {
+        await req.session.regenerate({ keep: true })
+        res.json({})
+      },
+      '/caught': async (req, res) => {
+        const { id } = req.session
+        const error = await req.session.regenerate({ keep: true }).catch((problem: unknown) => problem)
+        res.json({ error: String(error), isOld: req.session.id === id && req.sessionID === id })
+      },
+    })
+    const { store } = site.sessions
+    const cookie = await site.login()
+    const stored = async () => (await store.ids()).length
+    const before = await stored()
+    for (const path of ['/rotate', '/caught']) {
+      vi.spyOn(store, step).mockImplementationOnce(((...args: unknown[]) => {
+        ;(args.at(-1) as (error: unknown) => void)(new Error('memcached is away'))
+      }) as never)
+      const response = await site.visit(path, cookie)
+      expect(response.headers['set-cookie']).toBeUndefined()
+      if (path === '/rotate') expect(response.status).toBe(503)
+      else expect(response.body).toEqual({ error: 'Error: memcached is away', isOld: true })
+      await site.visit('/me', cookie).expect({ user: 'ann' })
+      await vi.waitFor(async () => expect(await stored()).toBe(before))
+    }
+  })
+
+  it('is sent when all of it is done, though nobody waits for it', async () => {
+    await using site = await openSite({
+      '/rotate': (req, res) => {
+        void req.session.regenerate({ keep: true })
+        res.json({})
+      },
+    })
+    const old = await site.login()
+    const response = await site.visit('/rotate', old).expect(200)
+    await site.visit('/me', old).expect({ user: 'nobody' })
+    await site.visit('/me', cookieOf(response)).expect({ user: 'ann' })
+  })
+})
+
 describe('the lifetime of a session', () => {
   it('ends at maxLifetimeSeconds, however active its user is, and through a new id', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })

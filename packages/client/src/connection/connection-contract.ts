@@ -8,7 +8,7 @@ import type { Credentials } from './handshake.ts'
 export interface ConnectionOptions {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
-  /** A connection on which nothing was asked for this long is closed; `Infinity` is never. */
+  /** A connection without operations for this long is closed; `Infinity` is never. */
   readonly idleTimeoutMs: number
   readonly maxQueue: number
   readonly tls: TlsOptions | undefined
@@ -24,7 +24,7 @@ interface Successor {
 /** What a connection tells its owner, and what it needs of its owner's other connections to the same server. */
 export interface ConnectionObserver {
   connected(): void
-  /** It is gone; `error` says why, unless it was closed while nothing was asked. */
+  /** It is gone; `error` says why, unless it was closed without pending operations. */
   disconnected(error: MemcacheError | undefined): void
   /** It will be tried again after this long. */
   retrying(delayMs: number): void

@@ -36,7 +36,7 @@ const LONG_TURN_MS = 5
 /** How long `close` waits for operations that have no time limit of their own. */
 const CLOSE_LIMIT_MS = 5000
 
-/** How long a server that has told its version may think about `mn`: some proxies do not answer what they do not know. */
+/** How long a server that has told its version may take for `mn`: some proxies do not respond to unknown commands. */
 const META_ANSWER_MS = 1000
 
 /**
@@ -153,7 +153,7 @@ export class Connection implements ResponseSink {
     this.#took(operation.deadline, operation.size)
   }
 
-  /** Takes a plain `get`, which is asked together with the others of its turn of the loop. */
+  /** Takes a plain `get`, which is sent together with the others of its turn of the loop. */
   get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
     const now = this.#time()
     let batch = this.#openBatch
@@ -172,11 +172,11 @@ export class Connection implements ResponseSink {
   /** Resolves when all that it has taken until now is done, one way or the other. */
   async whenDone(): Promise<void> {
     if (this.#pending.callers === 0) return
-    // Answers come in order: this one's is behind theirs.
+    // Responses come in order: this one is behind theirs.
     await this.#askVersion(this.#options.timeoutMs).catch(() => {})
   }
 
-  /** Asks the server whether it still answers on this connection, which is given up if not. */
+  /** Checks by a request whether the server responds on this connection, and gives the connection up if not. */
   async probe(timeoutMs: number): Promise<void> {
     const reader = this.#reader
     if (this.#state !== 'ready') return
@@ -223,7 +223,7 @@ export class Connection implements ResponseSink {
       this.#fail(new MemcacheConnectionError(`${server} cannot be reached: ${messageOf(cause)}`, { server, cause }))
       return
     }
-    // Where it is tried in the background, nobody waits for it.
+    // No caller waits for an attempt in the background.
     if (this.#state === 'down') {
       this.#connectTimer?.unref()
       this.#link.unref()
@@ -348,7 +348,7 @@ export class Connection implements ResponseSink {
 
   /**
    * Gives the connection up for now: everything that waits fails, unless another connection can serve it, and so does what
-   * comes, until the server answers again.
+   * comes, until the server responds again.
    * @param isRefused whether the server turned this one connection away.
    */
   #fail(error: MemcacheError, isRefused = false): void {
@@ -369,7 +369,7 @@ export class Connection implements ResponseSink {
     const successor = this.#closing ? undefined : this.#observer.successor()
     if (successor === undefined) return
     for (const operation of this.#pending.takeUnwritten()) {
-      // The other connection was not asked until now, and has not been silent.
+      // The other connection gets the operation only now, and has not been silent.
       operation.sentAt = performance.now()
       successor.adopt(operation)
     }
@@ -380,7 +380,7 @@ export class Connection implements ResponseSink {
     this.#observer.retrying(this.#retries.plan())
   }
 
-  /** No answer in time: those who have more of it go on waiting, on this connection, and others get a new one. */
+  /** No response in time: operations with longer limits go on waiting on this connection, and new ones get another. */
   #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
     if (this.#pending.isAwaited) {
       this.#closing = true
@@ -450,7 +450,7 @@ export class Connection implements ResponseSink {
     if (!this.#write(batch)) this.desync(`the requests to ${this.server} could not be written`)
   }
 
-  /** When what is asked now leaves: every call that is made until then leaves in one write. */
+  /** Schedules the flush. All calls until then leave in one write. */
   #scheduleFlush(): void {
     this.#flushScheduled = true
     if (isReactionToResponse()) process.nextTick(this.#flushNow)
@@ -502,7 +502,7 @@ export class Connection implements ResponseSink {
     return password === '' ? said : said.replaceAll(password, '***')
   }
 
-  /** Nobody waits: the connection no longer keeps the process alive. */
+  /** No operation is pending: the connection no longer keeps the process alive. */
   #rest(): void {
     this.#link?.unref()
     if (this.#drain.isAwaited) this.#drain.end()
@@ -514,7 +514,7 @@ export class Connection implements ResponseSink {
 
   // Time
 
-  /** The time of this turn: what is asked in it was asked at once. */
+  /** The time of this turn of the loop, which counts for all of its calls. */
   #time(): number {
     if (!this.#flushScheduled || this.#now === 0) this.#now = performance.now()
     return this.#now

@@ -34,12 +34,12 @@ export class DeadlineTimer {
 
   #wait(until: number): void {
     const delayMs = Math.max(1, Math.ceil(until - performance.now()))
-    // When the loop was blocked, timers run before the answers that have come meanwhile are read: those come first.
+    // If the loop was blocked, timers run before received responses are read. The responses go first.
     const timer = new LongTimer(() => setImmediate(() => this.#timer === timer && this.#fire(until)), delayMs)
     this.#timer = timer.unref()
   }
 
-  /** Time in which the loop was blocked was not the server's: it is given that back before anybody gives up. */
+  /** Time in which the loop was blocked is not the server's fault: operations get it back before they are given up. */
   #fire(due: number): void {
     const now = performance.now()
     const lateMs = now - due

@@ -9,7 +9,7 @@ export type HandshakeFailure = 'hungUp' | 'silent' | 'nonsense'
 
 /**
  * Decides which handshake a connection makes, by what the attempts before have shown: whether credentials go by SASL or as text, if no option
- * says so, and whether the server is asked for meta commands.
+ * says so, and whether it tries a meta command.
  */
 export class HandshakePlan {
   readonly #credentials: Credentials | undefined

@@ -16,20 +16,20 @@ import { metaProtocol } from '../protocols/meta/meta-protocol.ts'
 import { oldTextProtocol, textProtocol } from '../protocols/text/text-protocol.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 
-/** Who the client says it is. */
+/** The username and password of the client. */
 export interface Credentials {
   readonly username: string
   readonly password: string
 }
 
-/** `version`, which every server answers. */
+/** `version`, which every server has. */
 export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { opcode: Opcode.version } }
-/** The meta no-op, which every server with meta commands answers `MN`. */
+/** The meta no-op; a server with meta commands responds `MN`. */
 const META_NOOP_REQUEST: LinesRequest = { text: 'mn\r\n' }
 /** A meta get of a key that nobody stores: `EN` from every server with meta commands. */
 const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
 
-/** How much of an answer that makes no sense an error shows. */
+/** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 80
 
 /** The protocol that a connection begins with. */
@@ -41,7 +41,7 @@ export function firstProtocol(sasl: boolean): Protocol {
 export interface Handshake {
   /** Sends a request in the connection's first protocol. */
   readonly request: (request: LinesRequest) => Promise<string[]>
-  /** Is called before the server is asked for meta commands: a proxy without them may hang up on it. */
+  /** Is called before the first meta command: a proxy without meta commands may hang up on it. */
   readonly asksForMeta: () => void
   /** A server's words without the password, for errors. */
   readonly redact: (said: string) => string
@@ -56,7 +56,7 @@ export interface Handshake {
  * asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
  * @returns the protocol for all further requests.
  * @throws MemcacheAuthError when the credentials are refused.
- * @throws MemcacheProtocolError for an answer to `mn` that makes no sense: the connection cannot be used.
+ * @throws MemcacheProtocolError if the response to `mn` is invalid: the connection cannot be used.
  */
 export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   const { sasl, credentials, protocol } = handshake
@@ -83,7 +83,7 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
 }
 
-/** The line of an answer, an error of the server's own, or `undefined` where it does not know the command. */
+/** The line of a response, an error of the server itself, or `undefined` if the server does not know the command. */
 async function responseOrRefusal(
   handshake: Handshake,
   lines: LinesRequest,

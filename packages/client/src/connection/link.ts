@@ -129,7 +129,7 @@ function endpoint({ host, ip, port, path }: ServerAddress) {
   return { host: ip ?? host!, port: port!, noDelay: true, keepAlive: true }
 }
 
-/** The name that the certificate is checked against; an address has none to be asked for. */
+/** The name that the certificate is checked against. An address cannot be sent as a server name. */
 function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: string; host?: string } {
   return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
 }
@@ -138,9 +138,9 @@ let isReacting = false
 const resolved = Promise.resolve()
 
 /**
- * Notes that a response has come, whose callers go on now. What they ask next is flushed as soon as they have all asked, since they are
+ * Notes that a response has come, whose callers go on now. Their next requests are flushed immediately after all of them, since they are
  * what keeps the server busy. Requests of others, each made in a tick of its own as an HTTP server's many sockets do, are flushed
- * together at the end of the loop's turn. One flag for the process: a caller that is answered by one connection may ask another one.
+ * together at the end of the loop's turn. One flag for the process: a caller may react to a response of one connection by a request on another.
  */
 export function responseComes(): void {
   if (isReacting) return

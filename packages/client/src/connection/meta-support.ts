@@ -1,28 +1,28 @@
-/** A server that hung up on the question for meta commands is asked again after this long: it may have been another by chance, or be one by now. */
+/** If a server hung up on the first meta command, it gets one again after this long: the reason may have been another, and the server may be new by now. */
 const ASK_AGAIN_MS = 60_000
 /** A server that was ending anyway hangs up once; a proxy without meta commands each time. */
 const MAX_HANG_UPS = 2
 
 /**
- * Whether a server is to be asked for meta commands. A proxy without them may answer the question by hanging up, with silence, or
- * with something else; then it is not asked on the next connections.
+ * Whether the handshake tries a meta command. A proxy without meta commands may hang up on it, be silent, or send an invalid
+ * response; then the next connections do without.
  */
 export class MetaSupport {
   #hangUps = 0
-  /** Whether it has had them when it was last asked: what goes wrong then is the network's. */
+  /** Whether the last try succeeded: a failure after that is the network's. */
   #isKnown = false
   #deniedAt = -Infinity
-  /** Whether the question is out. */
+  /** Whether the meta command was sent and has no response yet. */
   isAsking = false
 
-  /** Whether it is to be asked on the next connection. */
+  /** Whether the next connection tries it. */
   get mayAsk(): boolean {
     return performance.now() - this.#deniedAt > ASK_AGAIN_MS
   }
 
   /**
-   * It has answered whether it has them.
-   * @returns whether that is believed. A server that had them a moment ago is asked once more: another may have answered for it.
+   * The response has told whether the server has meta commands.
+   * @returns whether that is believed. If the server had them a moment ago, it is tried once more: another server may have responded.
    */
   answered(hasMeta: boolean): boolean {
     this.isAsking = false
@@ -32,7 +32,7 @@ export class MetaSupport {
     return isBelieved
   }
 
-  /** It hung up. Returns whether that was an answer to the question, so that it is worth another connection at once. */
+  /** The server hung up. Returns whether the meta command was the reason, so that another connection at once may succeed. */
   hungUp(): boolean {
     if (!this.isAsking || this.#isKnown) {
       this.isAsking = false
@@ -44,7 +44,7 @@ export class MetaSupport {
     return true
   }
 
-  /** What came, if anything, was no answer to the question. Returns whether it is worth another connection at once, which is not asked. */
+  /** No valid response came. Returns whether another connection at once, without the meta command, may succeed. */
   denied(): boolean {
     const wasAsking = this.isAsking
     this.isAsking = false

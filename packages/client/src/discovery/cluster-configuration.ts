@@ -2,12 +2,12 @@ import { MemcacheProtocolError } from 'memcache-ts-protocol'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import type { ServerAddress } from '../server-address.ts'
 
-/** What a configuration endpoint is asked: ElastiCache from 1.4.14 on, and Memorystore. */
+/** The request to a configuration endpoint: ElastiCache from 1.4.14 on, and Memorystore. */
 export const CONFIGURATION_REQUEST: LinesRequest = { text: 'config get cluster\r\n', untilEnd: true }
-/** What an older ElastiCache is asked, which has the configuration as an item. */
+/** The request to an older ElastiCache, which has the configuration as an item. */
 export const OLD_CONFIGURATION_REQUEST: LinesRequest = { text: 'get AmazonElastiCache:cluster\r\n', untilEnd: true }
 
-/** How much of an answer that makes no sense an error shows. */
+/** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 200
 
 /** A cluster as its configuration endpoint tells it. */
@@ -18,7 +18,7 @@ export interface ClusterConfiguration {
 }
 
 /**
- * Reads the answer of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`, the ip empty or not.
+ * Reads the response of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`; the ip may be empty.
  * @throws MemcacheProtocolError for what is none.
  */
 export function parseConfiguration(lines: readonly string[], endpoint: string): ClusterConfiguration {

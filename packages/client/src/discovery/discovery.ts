@@ -15,17 +15,17 @@ const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {},
 
 /** What discovery tells its owner. */
 export interface DiscoveryObserver {
-  /** It is being asked which servers there are; operations may wait for it. */
+  /** A request for the servers was sent; operations may wait for the response. */
   asking(): void
-  /** No endpoint has told of any servers; it is asked again later. */
+  /** No endpoint has told the servers; the next request follows later. */
   failed(error: MemcacheError): void
   /** These are the servers from now on. */
   found(servers: readonly ServerAddress[]): void
 }
 
 /**
- * Asks configuration endpoints which servers there are: at once, then at intervals, and when a server goes away. What was
- * found last stays while no endpoint answers.
+ * Requests the list of servers from configuration endpoints: at once, then at intervals, and when a server goes away. The last list
+ * stays in use while no endpoint responds.
  */
 export class Discovery {
   readonly #endpoints: readonly ServerPool[]
@@ -50,7 +50,7 @@ export class Discovery {
     this.#observer = observer
   }
 
-  /** Asks now, unless that is already being done. */
+  /** Sends a request now, unless one is pending. */
   refresh(): void {
     if (this.#asking || this.#closed) return
     this.#timer?.clear()
@@ -86,7 +86,7 @@ export class Discovery {
     this.#observer.found(servers)
   }
 
-  /** The first endpoint's answer; the next one's where it has none. */
+  /** The first endpoint's response; if it has none, the next endpoint's. */
   async #ask(): Promise<ClusterConfiguration> {
     let reason: unknown
     for (const endpoint of this.#endpoints) {

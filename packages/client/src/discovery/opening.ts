@@ -17,7 +17,7 @@ export class Opening {
   readonly #waiters = new Set<OpeningWaiter>()
   readonly #timer = new DeadlineTimer(() => this.#expire())
 
-  /** Discovery asks: calls wait for it. */
+  /** Discovery has sent a request: calls wait for its response. */
   wait(): void {
     if (!(this.#refusal instanceof MemcacheClosedError)) this.#refusal = undefined
   }
@@ -31,7 +31,7 @@ export class Opening {
     this.#clear()
   }
 
-  /** Discovery has failed: those that wait are rejected, and later calls too until it asks again. */
+  /** Discovery has failed: waiting calls are rejected, and so are later calls until its next request. */
   fail(error: MemcacheError): void {
     if (this.isOpen || this.#refusal instanceof MemcacheClosedError) return
     this.#refusal = error

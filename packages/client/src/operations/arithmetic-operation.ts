@@ -29,9 +29,9 @@ export const NO_COUNTER: CounterAnswer = { digits: undefined, casUnique: 0n, ttl
 export class ArithmeticOperation extends Operation {
   readonly kind = 'arithmetic'
   readonly request: ArithmeticRequest
-  /** The value's digits, until the answer is whole. */
+  /** The value's digits, until the response is complete. */
   digits: string | undefined
-  /** How many lines its answer has yet, where it has several. */
+  /** How many lines of its response are still to come, if it has several. */
   linesLeft = 1
   readonly #resolve: (answer: CounterAnswer) => void
 

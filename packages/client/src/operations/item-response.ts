@@ -4,7 +4,7 @@ import { Uint64 } from 'memcache-ts-protocol'
 export interface ItemResponse {
   readonly isFound: boolean
   readonly clientFlags: number
-  /** The value's size in bytes, where it was asked for; else 0. */
+  /** The value's size in bytes, if it was requested; else 0. */
   readonly size: number
   /** Seconds left to live; -1 for ever, or where it is not told. */
   readonly ttlSeconds: number
@@ -16,9 +16,9 @@ export interface ItemResponse {
   readonly stale: boolean
   /** Z: another caller has the right to recache. */
   readonly lost: boolean
-  /** Whether the item was fetched before, where it was asked for. */
+  /** Whether the item was fetched before, if that was requested. */
   readonly hitBefore: boolean
-  /** Seconds since the last access, where they were asked for. */
+  /** Seconds since the last access, if they were requested. */
   readonly lastAccessSeconds: number
 }
 

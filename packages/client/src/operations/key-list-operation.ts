@@ -9,7 +9,7 @@ import { Operation, readValue } from './operation.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
-/** Keys of one request at most; longer lists are asked for in several. */
+/** The most keys of one request; longer lists take several. */
 export const KEYS_PER_REQUEST = 200
 
 /** Many keys in one request: the hits come with their keys, and then the end. */
@@ -21,14 +21,14 @@ export abstract class KeyListOperation extends Operation {
   withCas = false
   /** That of the hit which is handed on, where it is wanted. */
   casUnique = 0n
-  /** How many ends the answer has yet: long lists go in several lines. */
+  /** How many ends of the response are still to come: long lists take several lines. */
   ends = 0
-  /** Servers answer in the order of the question, so the next hit is looked for from here on. */
+  /** Servers respond in the order of the request, so the search for the next hit begins here. */
   #next = 0
   #found = 0
   #hits = 0
 
-  /** Which key's hit begins, by its bytes; false for a key that nobody asked for, and for more hits than keys. */
+  /** Finds the key of the hit that begins, by its bytes. Returns false for a key that was not requested, and for more hits than keys. */
   match(buffer: Buffer, start: number, end: number): boolean {
     const { length } = this.wireKeys
     if (this.#hits++ >= length) return false
@@ -48,13 +48,13 @@ export abstract class KeyListOperation extends Operation {
     this.hit(this.#found, buffer, start, end, clientFlags, owned)
   }
 
-  /** It may be a lease that nobody has filled, which only a meta command tells from an empty value. */
+  /** The value may be an unfilled lease, which only a meta command tells from an empty value. */
   takeEmpty(): void {
     this.askAgain(this.#found)
   }
 
   /**
-   * It may be a lease that nobody has filled, and the protocol does not tell. It is a miss, which a cache may always say, unless the codec
+   * The value may be an unfilled lease, and the protocol does not tell. It is a miss, which is always a valid result of a cache, unless the codec
    * stores values so.
    */
   takeUncertain(buffer: Buffer, at: number): void {
@@ -100,7 +100,8 @@ const SLOTS = 256
 const recent: (GetCall | undefined)[] = Array.from({ length: SLOTS })
 
 /**
- * The plain `get`s of one turn of the loop to one connection, asked in one line: a server answers that for less than single gets cost it, every value comes with its key, and the right to recache a stale item is left to those who ask for it.
+ * The plain `get`s of one turn of the loop on one connection, in one line. That costs a server less than single gets, every value comes with its key, and
+ * the request never takes the right to recache a stale item.
  */
 export class GetBatch extends KeyListOperation {
   /** When it was begun, in the milliseconds of `performance.now()`; later where it left later. */
@@ -109,10 +110,10 @@ export class GetBatch extends KeyListOperation {
   readonly #reader: ValueReader
   readonly #again: (call: GetCall) => void
   #size = 0
-  /** Keys that were answered. */
+  /** How many keys have a response. */
   #answered = 0
 
-  /** @param again asks for one key by a meta command. */
+  /** @param again reads one key by a meta command. */
   constructor(askedAt: number, reader: ValueReader, again: (call: GetCall) => void) {
     super(undefined, false, () => {})
     this.askedAt = askedAt
@@ -252,7 +253,7 @@ export class GetCall implements Waiter {
   batch: { readonly askedAt: number } | undefined
   /** How much later than its batch it was begun, in whole milliseconds. */
   lateMs = 0
-  /** Another caller that asked for the same key in the same turn: it is asked for once, and decoded for each. */
+  /** Another caller of the same key in the same turn: the key is requested once, and its value decoded for each. */
   twin: GetCall | undefined
   /** Whether a response, or a further step, has decided or will decide it: the end of the batch does not make it a miss. */
   isAnswered = false

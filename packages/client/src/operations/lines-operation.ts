@@ -4,9 +4,9 @@ import { Operation } from './operation.ts'
 export interface LinesRequest {
   /** What goes over the wire in the protocols of lines, line ends included. */
   readonly text: string
-  /** Whether the answer goes on until a line `END`, rather than being one line. */
+  /** Whether the response goes on until a line `END`, rather than being one line. */
   readonly untilEnd?: boolean
-  /** With `untilEnd`: what the lines of a list begin with. A first line of any other kind is the whole answer. */
+  /** With `untilEnd`: what the lines of a list begin with. A first line of any other kind is the whole response. */
   readonly lists?: RegExp
   /** Whether it changes what is stored, or how the server works. */
   readonly writes?: boolean
@@ -25,12 +25,12 @@ interface BinaryRequest {
   readonly extra?: number
 }
 
-/** A command whose answer is text. */
+/** A command whose response is text. */
 export class LinesOperation extends Operation {
   readonly kind = 'lines'
   readonly request: LinesRequest
   readonly lines: string[] = []
-  /** How much of the answer is kept in `lines`. */
+  /** How much of the response is kept in `lines`. */
   keptLength = 0
   readonly #resolve: (lines: string[]) => void
 
@@ -50,7 +50,7 @@ export class LinesOperation extends Operation {
     this.keptLength += line.length + 1
   }
 
-  /** Whether so far it is an answer of one line, instead of the many that were asked for. */
+  /** Whether the response so far is one line, instead of the list that was requested. */
   get isRefused(): boolean {
     const { lists } = this.request
     return lists !== undefined && this.lines.length === 1 && !lists.test(this.lines[0]!)

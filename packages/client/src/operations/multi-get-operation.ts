@@ -5,12 +5,12 @@ import { decodeError, stepError } from '../errors.ts'
 import { KeyListOperation } from './key-list-operation.ts'
 import { readValue } from './operation.ts'
 
-/** What becomes of the answer to a list of keys. */
+/** Takes the response to a list of keys. */
 export interface MultiGetSink<Given> {
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void
   /** The key alone has failed. */
   failed(given: Given, error: unknown): void
-  /** It may be a lease that nobody has filled: asks for the key by a meta command. */
+  /** The value may be an unfilled lease: reads the key by a meta command. */
   askAgain?(given: Given): Promise<void>
 }
 

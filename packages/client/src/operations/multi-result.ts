@@ -51,7 +51,7 @@ export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Res
   fail(given: Given, error: MemcacheError): void {
     this.keyErrors.set(given, error)
     const { server } = error
-    // Of a server that cannot be reached, one error tells all.
+    // One error is enough for a server that cannot be reached.
     const isOfServer = server !== undefined && error.retryable
     this.errors.set(isOfServer ? server : nameOrKindOf(given), error)
   }

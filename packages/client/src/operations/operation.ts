@@ -21,16 +21,16 @@ export abstract class Operation implements Waiter {
   abstract readonly kind: OperationKind
   /** The key, as the caller gave it, for errors. */
   readonly key: string | undefined
-  /** Whether it may change what is stored, so that a lost answer leaves doubt. */
+  /** Whether it may change what is stored, so that without a response its effect is unknown. */
   readonly writes: boolean
   /** When it is given up, in the milliseconds of `performance.now()`. */
   deadline = 0
   timeoutMs = 0
   /** When it was handed to the connection, by the same clock. */
   sentAt = 0
-  /** Whether it may be asked again, once, where the connection was closed before any of its answer came: a read that changes nothing. */
+  /** Whether it may be repeated once if the connection was closed before any of its response came: a read that changes nothing. */
   mayRepeat: boolean
-  /** Whether it was given up and its answer is still out. */
+  /** Whether it was given up and its response is still to come. */
   isOverdue = false
   settled = false
   signal: AbortSignal | undefined
@@ -59,8 +59,8 @@ export abstract class Operation implements Waiter {
   }
 
   /**
-   * Fails who has waited until now; where callers share the operation, the others' deadline becomes its own.
-   * @param timeout makes the error for a caller's key and patience.
+   * Fails the callers whose deadline has passed. If callers share the operation, it gets the next deadline of the others.
+   * @param timeout makes the error for a caller's key and time limit.
    */
   expire(_now: number, timeout: (key: string | undefined, timeoutMs: number) => Error): void {
     this.fail(timeout(this.key, this.timeoutMs))
@@ -112,7 +112,7 @@ export interface Expiry {
   readonly next: number
   /** Why the connection is to be given up, if it is. */
   readonly reason: MemcacheTimeoutError | undefined
-  /** Whether not a byte has come in a whole timeout, rather than the answers of other operations. */
+  /** Whether no byte at all has come in a whole timeout. */
   readonly isSilent: boolean
 }
 
@@ -131,13 +131,13 @@ export class PendingOperations {
   #callers = 0
   #writes = 0
 
-  /** @param timeoutMs how long a server may be silent while it is asked. */
+  /** @param timeoutMs how long a server may be silent while operations wait. */
   constructor(server: string, timeoutMs: number) {
     this.#server = server
     this.#timeoutMs = timeoutMs
   }
 
-  /** How many callers wait, or have given up without an answer having come yet. */
+  /** How many callers have no response yet, those that gave up included. */
   get callers(): number {
     return this.#callers
   }
@@ -147,14 +147,14 @@ export class PendingOperations {
     return this.#writes > 0
   }
 
-  /** Whether a caller waits who has not given up. */
+  /** Whether any caller still waits. */
   get isAwaited(): boolean {
     for (const operation of this.#written) if (!operation.settled) return true
     for (const operation of this.#unwritten) if (!operation.settled) return true
     return false
   }
 
-  /** Whether a caller waits who has no time limit. */
+  /** Whether any caller waits without a time limit. */
   get isAwaitedForEver(): boolean {
     for (const operation of this.#written) if (!operation.settled && operation.deadline === Infinity) return true
     for (const operation of this.#unwritten) if (!operation.settled && operation.deadline === Infinity) return true
@@ -178,12 +178,12 @@ export class PendingOperations {
     if (operation.writes) this.#writes++
   }
 
-  /** The operation that the next answer belongs to. */
+  /** The operation that the next response belongs to. */
   first(): Operation | undefined {
     return this.#written.first()
   }
 
-  /** The first operation has its answer. */
+  /** The first operation has its response. */
   shift(): void {
     this.#left(this.#written.shift()!)
   }
@@ -215,8 +215,8 @@ export class PendingOperations {
   }
 
   /**
-   * The connection is gone: reads without a byte of an answer wait for the next one, once; the rest fails.
-   * @param isMidResponse whether some of the first answer has come.
+   * The connection is gone: reads without a byte of their response wait for the next connection, once; all others fail.
+   * @param isMidResponse whether some of the first response has come.
    */
   repeatReads(error: MemcacheError, isMidResponse: boolean): void {
     const { length } = this.#written
@@ -240,14 +240,14 @@ export class PendingOperations {
     }
   }
 
-  /** Moves what was asked at a time so much later: it leaves only now. */
+  /** Moves the deadlines of the operations of a time: they are sent only now. */
   postpone(askedAt: number, byMs: number): void {
     for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(byMs)
   }
 
   /**
-   * Fails what has waited too long. What was sent keeps its place in the queue, since the answer may still come and must
-   * not be taken for the next one's. When the server has been silent for a whole timeout, or an answer stays out for
+   * Fails the callers that have waited too long. An operation that was sent keeps its place in the queue, since its response may still come and must
+   * not be taken for the next one's. When the server has been silent for a whole timeout, or a response stays out for
    * twice its time, the connection is to be given up.
    */
   expire(now: number, lastReceived: number): Expiry {
@@ -282,7 +282,7 @@ export class PendingOperations {
 
   #failOne(operation: Operation, error: MemcacheError): void {
     this.#left(operation)
-    // Whether a write was carried out, nobody knows.
+    // Whether a write was carried out is unknown.
     if (!operation.settled) operation.fail(errorForKey(error, { key: operation.key, ambiguous: operation.writes }))
   }
 
@@ -294,7 +294,7 @@ export class PendingOperations {
 
 const INITIAL_CAPACITY = 64
 
-/** The operations whose answers are still to come, in the order of their requests: a ring, so that neither end moves memory. */
+/** The operations that wait for a response, in the order of their requests: a ring, so that neither end moves memory. */
 class OperationQueue {
   #slots: (Operation | undefined)[] = Array.from({ length: INITIAL_CAPACITY })
   #head = 0
@@ -304,7 +304,7 @@ class OperationQueue {
     return this.#length
   }
 
-  /** The operation that the next answer belongs to. */
+  /** The operation that the next response belongs to. */
   first(): Operation | undefined {
     return this.#slots[this.#head]
   }

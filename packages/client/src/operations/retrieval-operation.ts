@@ -8,13 +8,13 @@ import { decodeError } from '../errors.ts'
 import { Operation, readValue } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 
-/** What is asked of one item. */
+/** What is requested of one item. */
 export interface RetrievalRequest {
   /** Whether its value is wanted; without it and with a `touchExptime` it is a `touch`. */
   readonly value: boolean
   /** Whether its cas unique is wanted. */
   readonly casUnique?: boolean
-  /** Whether all else that is known of it is wanted: size, time to live, who may recache it. */
+  /** Whether size, time to live and the right to recache are wanted. */
   readonly details?: boolean
   /** Whether it is wanted if and when it was accessed. */
   readonly access?: boolean
@@ -24,7 +24,7 @@ export interface RetrievalRequest {
   readonly recacheSeconds?: number | undefined
   readonly newCas?: Uint64 | undefined
   readonly compareCas?: Uint64 | undefined
-  /** What a value that cannot be decoded is; by default as the reader says. */
+  /** Whether a value that cannot be decoded is an error or a miss; by default as the reader says. */
   readonly unreadable?: 'error' | 'miss' | undefined
 }
 
@@ -55,7 +55,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     reject: (error: unknown) => void,
   ) {
     super(name, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
-    // What is asked with the details may have taken the right to recache a stale item.
+    // A request with details may have taken the right to recache a stale item.
     if (request.recacheSeconds !== undefined || request.details === true) this.mayRepeat = false
     this.wireKey = wireKey
     this.request = request
@@ -64,7 +64,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     this.#resolve = resolve
   }
 
-  /** Takes the value's bytes, where they lie; those of a lease that nobody has filled are no value. */
+  /** Takes the value's bytes from the received memory. Those of an unfilled lease are no value. */
   take(item: ItemResponse, buffer: Buffer, start: number, end: number, owned: boolean): void {
     if (this.settled || isLease(item, end - start)) return
     try {
@@ -74,7 +74,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     }
   }
 
-  /** Takes an empty value with client flags 0, where the protocol does not tell whether it is a lease that nobody has filled. */
+  /** Takes an empty value with client flags 0, if the protocol does not tell whether it is an unfilled lease. */
   takeUncertain(item: ItemResponse, buffer: Buffer, at: number): void {
     if (this.#reader.takesEmptyForLease === true) return
     this.take(item, buffer, at, at, false)
@@ -122,7 +122,7 @@ function holds(result: unknown, value: unknown): boolean {
   return result === value || (result as { value?: unknown } | undefined)?.value === value
 }
 
-/** Whether a response is that of a lease that nobody has filled: empty, without client flags, and promised to a caller. */
+/** Whether a response is that of an unfilled lease: empty, without client flags, and promised to a caller. */
 function isLease(item: ItemResponse, bytes: number): boolean {
   return bytes === 0 && item.size === 0 && item.clientFlags === 0 && (item.won || item.lost)
 }

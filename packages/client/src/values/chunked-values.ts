@@ -18,7 +18,7 @@ export interface CutValue {
   readonly chunkAt: (index: number) => Buffer
 }
 
-/** A value that lies in chunks: its list has been read, and its bytes are still to be fetched. */
+/** A value that is stored in chunks: its list has been read, and its bytes are still to be fetched. */
 export class ValueInChunks {
   readonly list: ChunkList
   readonly #values: ChunkedValues
@@ -39,7 +39,7 @@ export class ValueInChunks {
  * under a key is the value, or a `ValueInChunks`.
  */
 export class ChunkedValues implements ValueReader {
-  /** What reading a value that cannot be decoded is, where the call does not say. */
+  /** The result of reading a value that cannot be decoded, if the call does not say. */
   readonly unreadable: 'error' | 'miss'
   /** The codec's own, without a call between: values are read more often than anything else is done. */
   readonly read: ValueReader['read']
@@ -79,7 +79,7 @@ export class ChunkedValues implements ValueReader {
     return new ValueInChunks(ChunkList.read(buffer, start, end), this)
   }
 
-  /** The value that lies in chunks; `undefined` when one of them has gone. */
+  /** The value that is stored in chunks; `undefined` if a chunk is missing. */
   async gather(list: ChunkList, call: CallDeadline, touchExptime: number | undefined): Promise<unknown> {
     const bytes = await this.#fetch(list, call, touchExptime)
     if (bytes === undefined) return undefined

@@ -9,7 +9,7 @@ import type { ValueCodec } from './value-codec.ts'
 
 /**
  * The codec that options say.
- * @throws MemcacheOptionError for a name that there is not, or a compression that a format does not have.
+ * @throws MemcacheOptionError if the name is unknown, or the format does not have the compression.
  */
 export function createCodec(
   values: 'typed' | PresetName | ValueCodec,

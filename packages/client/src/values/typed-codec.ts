@@ -71,7 +71,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
 
 function unknownFlags(clientFlags: number): MemcacheDecodeError {
   return new MemcacheDecodeError(
-    `a value has client flags ${clientFlags}, which this client did not write: read it with the codec of who did`,
+    `a value has client flags ${clientFlags}, which this client did not write: read it with the codec that wrote it`,
   )
 }
 

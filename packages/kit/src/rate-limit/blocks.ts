@@ -55,7 +55,7 @@ export class Blocks<Of extends Standing> {
   async afterDenial(standing: Of, denial: RateLimitResult, nowMs: number): Promise<RateLimitResult> {
     const { windows, blockMs } = this.#options
     if (blockMs === undefined || standing.blockedUntilMs > nowMs) return denial
-    standing.blocking ??= this.#begin(standing, nowMs + blockMs, nowMs).finally(() => {
+    standing.blocking ??= this.#begin(standing, blockEndMs(nowMs, blockMs), nowMs).finally(() => {
       standing.blocking = undefined
     })
     await standing.blocking.catch(ignore)
@@ -82,6 +82,11 @@ export class Blocks<Of extends Standing> {
     }
     return untilMs
   }
+}
+
+/** The end of a block that begins now, as a number that is exact. */
+export function blockEndMs(nowMs: number, blockMs: number): number {
+  return Math.min(nowMs + blockMs, Number.MAX_SAFE_INTEGER)
 }
 
 /** Until when an id is blocked, by what is stored of it; 0 if it is not. */

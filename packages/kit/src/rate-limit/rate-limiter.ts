@@ -3,6 +3,7 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
+import { blockEndMs } from './blocks.ts'
 import { CounterLayout } from './counter-layout.ts'
 import { Denials } from './denials.ts'
 import { FirstHitLimits } from './first-hit-limits.ts'
@@ -165,7 +166,7 @@ export class RateLimiter {
   async block(id: string, blockMs: number | undefined = this.#options.blockMs): Promise<RateLimitResult> {
     if (blockMs === undefined) throw new MemcacheOptionError(`for how long? block(id, 600_000), or give blockMs`)
     wholeNumber('blockMs', blockMs)
-    return this.#change(id, (limits, ofId, nowMs) => limits.block(ofId, nowMs + blockMs, nowMs))
+    return this.#change(id, (limits, ofId, nowMs) => limits.block(ofId, blockEndMs(nowMs, blockMs), nowMs))
   }
 
   /** Forgets what `id` has used, and lifts its block; another process that has just denied it sees that a second later. */

@@ -174,13 +174,9 @@ export class RequestSession implements SessionActions {
     )
   }
 
-  async rotate(session: Session): Promise<void> {
-    const { cookie, ...data } = session
-    await promised((done) => this.regenerate(session, done))
-    const rotated = this.session!
-    Object.assign(rotated, data)
-    rotated.cookie = cookie
-    this.#memcacheStore?.keepAge(rotated, session)
+  rotate(session: Session): Promise<void> {
+    const rotate = (done: Callback): void => void this.#rotate(session).then(() => done(), done)
+    return promised((done) => this.#write('destroy', rotate, done, always))
   }
 
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
@@ -297,6 +293,29 @@ export class RequestSession implements SessionActions {
   /** Whether the session is the one that the cookie names. */
   get #isAsSent(): boolean {
     return this.#cookieId !== undefined && this.#cookieId === this.holder.sessionID
+  }
+
+  /** Stores the data under a new id before it destroys the old session: if one of them fails, the user still has the old one. */
+  async #rotate(session: Session): Promise<void> {
+    const { holder } = this
+    if (this.#writes !== undefined && this.#writes.size > 0) await this.#earlierWrites()
+    const before = [this.#originalId, this.#originalText, this.#savedText] as const
+    const { cookie, ...data } = session
+    this.generate()
+    const rotated = this.session!
+    Object.assign(rotated, data)
+    rotated.cookie = cookie
+    this.#memcacheStore?.keepAge(rotated, session)
+    try {
+      await promised((done) => this.save(rotated, done))
+      await promised((done) => holder.sessionStore!.destroy(session.id, done))
+    } catch (error) {
+      holder.sessionStore!.destroy(rotated.id, () => {})
+      holder.sessionID = session.id
+      this.session = session
+      ;[this.#originalId, this.#originalText, this.#savedText] = before
+      throw error
+    }
   }
 
   async #saveNow(): Promise<void> {
@@ -418,13 +437,18 @@ export class RequestSession implements SessionActions {
   #afterWrites(step: () => void): void {
     const writes = this.#writes
     if (writes === undefined || writes.size === 0) return step()
-    const earlier = Promise.allSettled(Array.from(writes, async ({ outcome }) => outcome))
+    const earlier = this.#earlierWrites()
     const write: SessionWrite = { kind: 'destroy', outcome: earlier.then(() => this.#stepOutcome(step, writes)) }
     write.outcome.then(
       () => writes.delete(write),
       () => {},
     )
     writes.add(write)
+  }
+
+  /** Waits for the writes that have been started until now, whatever becomes of them. */
+  #earlierWrites(): Promise<unknown> {
+    return Promise.allSettled(Array.from(this.#writes ?? [], ({ outcome }) => outcome))
   }
 
   async #stepOutcome(step: () => void, writes: Set<SessionWrite>): Promise<void> {

@@ -66,7 +66,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
   /** A value that comes in pieces. */
   #gathered: Buffer | undefined
-  /** A value that lies in the memory that is being read, whole. */
+  /** A whole value in the received memory. */
   #direct: Buffer | undefined
   #directStart = 0
   #valueLength = 0
@@ -115,7 +115,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     this.#sink.finished()
   }
 
-  /** A server that has no more connections to give says so before it is asked, and hangs up. */
+  /** A server without free connections says so before any request, and hangs up. */
   #unasked(buffer: Buffer, start: number, end: number): number {
     const { server } = this.#sink
     const said = this.#excerpt(buffer, start, end)
@@ -205,7 +205,7 @@ const KEY_BYTES = 251
 const MAX_LINE_BYTES = 16_000
 
 /**
- * What an empty value with client flags 0 may be: a lease that nobody has filled where the server has leases, which meta commands tell from a
+ * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell from a
  * value (`told`) and classic ones do not (`untold`).
  */
 export type Leases = 'told' | 'untold' | 'none'
@@ -252,7 +252,7 @@ export class KeyListCodec implements LineCodec<KeyListOperation> {
     return DONE
   }
 
-  /** One of its lines has been answered. */
+  /** One of its lines has its response. */
   #ended(operation: KeyListOperation): number {
     operation.ends--
     return operation.ends > 0 ? MORE : DONE

@@ -4,10 +4,10 @@ import type { LinesOperation } from '../../operations/lines-operation.ts'
 import { DESYNC, DONE, MORE } from './line-codec.ts'
 import type { LineCodec, LineResponses } from './line-codec.ts'
 
-/** Longer than the statistics of 100,000 connections; an answer that is handed on line by line is not kept. */
+/** Longer than the statistics of 100,000 connections. A response that is handed on line by line is not kept. */
 const MAX_KEPT_LENGTH = 64 * 1024 * 1024
 
-/** Commands whose answer is text: `version`, `stats`, `me` and their like. */
+/** Commands whose response is text: `version`, `stats`, `me` and their like. */
 export class LinesCodec implements LineCodec<LinesOperation> {
   readonly #hasMeta: boolean
 
@@ -36,7 +36,7 @@ export class LinesCodec implements LineCodec<LinesOperation> {
   }
 }
 
-/** Hands a line to its operation, unless that was given up. Returns false where the answer is longer than any that makes sense. */
+/** Hands a line to its operation, unless that was given up. Returns false if the response is longer than any valid one. */
 export function takeLine(operation: LinesOperation, line: string): boolean {
   if (operation.settled) return true
   operation.take(line)
