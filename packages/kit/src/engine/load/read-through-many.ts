@@ -116,6 +116,9 @@ export class ReadThroughMany<Id, Value> {
       if (found.kind === 'stale') this.#reload(item, found)
     }
     const batch = this.#batchOf(led.map(({ item }) => item))
+    const stop = (): void => batch.stop(this.#signal!.reason)
+    if (this.#signal?.aborted === true) stop()
+    this.#signal?.addEventListener('abort', stop, { once: true })
     await Promise.all(
       led.map(async ({ item, right }) => {
         const { name } = item.request
@@ -129,6 +132,7 @@ export class ReadThroughMany<Id, Value> {
         else report.failed++
       }),
     )
+    this.#signal?.removeEventListener('abort', stop)
     return report
   }
 
@@ -269,6 +273,11 @@ class Batch<Id, Value> {
       context,
       items.map(({ request }) => request.name),
     )
+  }
+
+  /** Ends the call, whoever waits for it. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason)
   }
 
   async load(id: Id, stop: StopSource): Promise<Loaded> {
