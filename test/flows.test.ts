@@ -12,7 +12,13 @@ function filesOfFlow(section: string): string[] {
   return [...list.matchAll(/^\d+\. `(packages\/[^`]+)`/gm)].map(([, file]) => file!)
 }
 
-it.each([{ section: 'The way of a get through the client', script: 'test/flows/get.js', maxFiles: 12 }])(
+it.each([
+  { section: 'The way of a get through the client', script: 'test/flows/get.js', maxFiles: 12 },
+  { section: 'The files of a getOrSet hit', script: 'test/flows/get-or-set.js', maxFiles: 14 },
+  { section: 'The files of a request that reads its session', script: 'test/flows/session.js', maxFiles: 25 },
+  { section: 'The files of a cached response', script: 'test/flows/cached-response.js', maxFiles: 34 },
+  { section: 'The files of a set in the server', script: 'test/flows/server-set.js', maxFiles: 22 },
+])(
   '$section crosses the files that docs/architecture.md lists, and no others',
   ({ section, script, maxFiles }) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [root + script], { encoding: 'utf8', cwd: root })

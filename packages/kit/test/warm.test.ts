@@ -1,13 +1,39 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { defineCache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
 import { HotKeys } from '../src/declare/warm/hot-keys.ts'
 import { ProgressBar } from '../src/declare/warm/progress-bar.ts'
+import { testMemcache } from '../src/testing/index.ts'
 import { openCache } from './open-cache.ts'
 
 const ids = Array.from({ length: 250 }, (_, index) => index)
 
 describe('warming', () => {
+  it('says on the progress line why the first value failed', async () => {
+    await using test = await openCache()
+    const load = async (id: number): Promise<number> => {
+      if (id === 3) throw new Error('the database is closed')
+      return id
+    }
+    const squares = defineCache({ name: 'square', cache: test.cache, load })
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    await squares.warm([1, 2, 3], { progress: true })
+    const lines = write.mock.calls.map(([text]) => String(text))
+    write.mockRestore()
+    expect(lines.join('')).toContain('2 loaded, 0 already stored, 1 failed: the database is closed')
+  })
+
+  it('looks up again what memcached did not answer for, before it counts as failed', async () => {
+    await using test = await testMemcache({ timeoutMs: 50 })
+    const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
+    await squares.set(0, 0)
+    await test.server.pause()
+    const warming = squares.warm([1, 2, 3])
+    await vi.waitFor(() => expect(test.cache.stats().cacheErrors).toBeGreaterThan(0))
+    await test.server.resume()
+    expect(await warming).toEqual({ loaded: 3, skipped: 0, failed: 0 })
+  })
+
   it('loads in batches what is not there, once', async () => {
     await using test = await openCache()
     const batches: (readonly number[])[] = []

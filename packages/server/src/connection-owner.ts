@@ -13,7 +13,7 @@ export interface ConnectionOwner extends AdminActions {
   /** Whether a connection that runs so many in one turn has more responses pending than it may. */
   readonly limitsResponses: boolean
   log(line: string): void
-  /** Who has more to do. */
+  /** The connections that have more to do. */
   readonly turns: TurnQueue
   /** What clients have to say first (`-Y`); `undefined` where anybody may speak. */
   readonly credentials: Credentials | undefined

@@ -27,7 +27,7 @@ export interface Crawl {
 /** What a crawl is for: the background's own, one that an operator ordered, or a dump that a client reads. */
 type CrawlKind = 'background' | 'ordered' | 'dump'
 
-/** Who reads a dump. */
+/** The reader of a dump. */
 export interface DumpVisitor {
   visit(item: number): void
   /** The dump was taken from it, since it read too slowly while others waited for theirs. */

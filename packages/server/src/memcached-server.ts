@@ -52,7 +52,7 @@ export interface MemcachedServerEvents {
   disconnect: [peer: string]
   /** A line about what goes on, as much as `verbosity` asks for. */
   log: [line: string]
-  /** A client has sent `shutdown`, which `enableShutdown` allows: whoever owns the server is to close it. */
+  /** A client has sent `shutdown`, which `enableShutdown` allows. Close the server then. */
   shutdown: [graceful: boolean]
 }
 
@@ -83,7 +83,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #verbosity: number
   #closed = false
 
-  /** @throws MemcacheOptionError for options that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcachedServerOptions = {}) {
     super()
     this.#options = resolveServerOptions(options)
@@ -159,7 +159,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return { host, port }
   }
 
-  /** Speaks memcached with whoever holds the other end of the stream. */
+  /** Serves memcached's protocols over a stream. */
   handle(stream: Duplex): void {
     this.#handle(stream, this.#owner)
   }
@@ -239,7 +239,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #dashboardAccess(): OwnServerAccess {
     const first = this.#listeners[0] ?? this.#udpListeners[0]!
-    // Whoever may act has given the dashboard's token, and speaks text, whatever the others have to speak.
+    // The dashboard has checked its token before it acts, and speaks text, whatever protocol clients have to speak.
     const trusting = Object.create(this.#owner, {
       credentials: { value: undefined },
       passwords: { value: undefined },
@@ -421,7 +421,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** What every command and eviction looks at, so that it costs nothing while nobody is told of them. */
+  /** Sets the flags that commands and evictions check, so that logging and watching cost nothing while they are off. */
   #updateLogging({ events, store }: CommandContext): void {
     this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
     const tellsEvictions = (events.streams & EventStream.evictions) !== 0

@@ -3,6 +3,7 @@ import type { Clock } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from './store/page-memory.ts'
 import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
 import type { ServerTuning } from './tuning.ts'
+import { requireWhole } from './number-range.ts'
 import { resolveTlsOptions } from './tls/tls-options.ts'
 import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 
@@ -14,7 +15,7 @@ export interface MemcachedServerOptions {
   udpPort?: number | undefined
   /**
    * The longest reply, in bytes, to a UDP request from an address other than loopback; it is never more than the request
-   * itself had if that is longer. The sender of a datagram can be forged: whoever raises this lets his server be used to
+   * itself had if that is longer. The sender of a datagram can be forged: with a higher limit, the server can be used to
    * flood others. Default 0: no reply is longer than its request.
    */
   udpReplyMaxBytes?: number | undefined
@@ -155,12 +156,12 @@ const DEFAULTS: ResolvedServerOptions = {
 /** Where the dashboard is, if it is only switched on. */
 const DEFAULT_DASHBOARD_ADDRESS = '127.0.0.1:11212'
 
-const LEAST_ITEM_MAX_BYTES = 1024
-const MOST_ITEM_MAX_BYTES = 1024 * 1024 * 1024
+const MIN_ITEM_MAX_BYTES = 1024
+const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
 
 /**
  * Fills in the defaults.
- * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
   const { clock: _clock, host, tuning, tls, ...rest } = options
@@ -173,18 +174,18 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     host: host === undefined ? DEFAULTS.host : [host].flat(),
     dashboard: dashboardAddress(rest.dashboard),
   }
-  requireInteger('port', base.port, 0, 65_535)
-  if (given['udpPort'] !== undefined) requireInteger('udpPort', base.udpPort, 0, 65_535)
-  requireInteger('udpReplyMaxBytes', base.udpReplyMaxBytes, 0, 0x7fff_ffff)
-  requireInteger('memoryLimitMb', base.memoryLimitMb, 1, MAX_MEMORY_MB)
-  requireInteger('itemMaxBytes', base.itemMaxBytes, LEAST_ITEM_MAX_BYTES, MOST_ITEM_MAX_BYTES)
-  requireInteger('maxConnections', base.maxConnections, 1, Number.MAX_SAFE_INTEGER)
-  requireInteger('backlog', base.backlog, 1, 0x7fff_ffff)
-  requireInteger('maxRequestsPerEvent', base.maxRequestsPerEvent, 1, Number.MAX_SAFE_INTEGER)
-  requireInteger('maxPendingResponses', base.maxPendingResponses, 0, Number.MAX_SAFE_INTEGER)
-  requireInteger('idleTimeoutSeconds', base.idleTimeoutSeconds, 0, Number.MAX_SAFE_INTEGER)
-  requireInteger('watcherBufferBytes', base.watcherBufferBytes, 2048, 1024 * 1024 * 1024)
-  requireInteger('unixSocketMode', base.unixSocketMode, 0, 0o777)
+  requireWhole('port', base.port, [0, 65_535])
+  if (given['udpPort'] !== undefined) requireWhole('udpPort', base.udpPort, [0, 65_535])
+  requireWhole('udpReplyMaxBytes', base.udpReplyMaxBytes, [0, 0x7fff_ffff])
+  requireWhole('memoryLimitMb', base.memoryLimitMb, [1, MAX_MEMORY_MB])
+  requireWhole('itemMaxBytes', base.itemMaxBytes, [MIN_ITEM_MAX_BYTES, MAX_ITEM_MAX_BYTES])
+  requireWhole('maxConnections', base.maxConnections, [1, Number.MAX_SAFE_INTEGER])
+  requireWhole('backlog', base.backlog, [1, 0x7fff_ffff])
+  requireWhole('maxRequestsPerEvent', base.maxRequestsPerEvent, [1, Number.MAX_SAFE_INTEGER])
+  requireWhole('maxPendingResponses', base.maxPendingResponses, [0, Number.MAX_SAFE_INTEGER])
+  requireWhole('idleTimeoutSeconds', base.idleTimeoutSeconds, [0, Number.MAX_SAFE_INTEGER])
+  requireWhole('watcherBufferBytes', base.watcherBufferBytes, [2048, 1024 * 1024 * 1024])
+  requireWhole('unixSocketMode', base.unixSocketMode, [0, 0o777])
   if (base.authFile !== '' && base.protocol === 'binary') {
     throw new MemcacheOptionError("authFile is for the text protocol: leave out protocol, or use 'ascii'")
   }
@@ -237,10 +238,4 @@ function dashboardAddress(dashboard: unknown): string {
     )
   }
   return dashboard
-}
-
-function requireInteger(name: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new MemcacheOptionError(`${name} must be a whole number from ${least} to ${most}, got ${value}`)
-  }
 }

@@ -218,7 +218,7 @@ export class ReplyWriter {
   #flushBuffer({ stream, copiesOnWrite }: ReplyTarget): void {
     const { buffer, at } = this
     if (!copiesOnWrite || stream.writableLength > 0) {
-      // Whoever reads slowly gets a copy just as long as its replies, and the buffer stays.
+      // A client that reads slowly gets a copy as long as its replies, and the buffer stays.
       this.at = 0
       stream.write(Buffer.from(buffer.subarray(0, at)))
       return

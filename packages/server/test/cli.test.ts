@@ -394,7 +394,7 @@ describe('where it listens', () => {
     await exited
     expect(said.trimEnd().split('\n')).toEqual([
       'memcache-ts-server: warning: -k has no effect: Node cannot lock memory',
-      'memcache-ts-server: warning: -L has no effect: memory is had page by page',
+      'memcache-ts-server: warning: -L has no effect: memory is allocated page by page',
       'memcache-ts-server: warning: -r has no effect: set the limit of core files where you start it',
       'memcache-ts-server: warning: -t 4 has no effect: there is one thread',
       'memcache-ts-server: warning: -o hash_algorithm,ext_threads has no effect',

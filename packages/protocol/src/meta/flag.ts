@@ -56,7 +56,7 @@ export const CapitalFlag = {
 } as const
 
 /** All letters that memcached accepts, as bits; P and L are for proxies and ignored. */
-export const KNOWN_FLAGS =
+export const FLAG_LETTERS =
   Flag.base64 |
   Flag.returnCas |
   Flag.returnClientFlags |
@@ -70,7 +70,7 @@ export const KNOWN_FLAGS =
   Flag.returnValue |
   Flag.removeValue
 
-export const KNOWN_CAPITAL_FLAGS =
+export const CAPITAL_FLAG_LETTERS =
   CapitalFlag.compareCas |
   CapitalFlag.delta |
   CapitalFlag.newCas |

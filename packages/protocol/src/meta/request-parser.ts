@@ -6,7 +6,7 @@ import type { Request } from '../request.ts'
 import { nextKey } from '../text/request-parser.ts'
 import { parseInt32, skipSpaces, tokenEnd } from '../tokens.ts'
 import { Uint64 } from '../uint64.ts'
-import { CapitalFlag, Flag, KNOWN_CAPITAL_FLAGS, KNOWN_FLAGS } from './flag.ts'
+import { CAPITAL_FLAG_LETTERS, CapitalFlag, Flag, FLAG_LETTERS } from './flag.ts'
 
 const LETTER_BITS = 31
 const IS_SMALL = 0x20
@@ -84,14 +84,14 @@ function parseFlags(request: Request): number {
     const bit = 1 << (letter & LETTER_BITS)
     if ((letter & IS_SMALL) === 0) {
       if ((request.capitalFlags & bit) !== 0) return RequestError.duplicateFlag
-      if (letter < 65 || letter > 90 || (KNOWN_CAPITAL_FLAGS & bit) === 0) return RequestError.invalidFlag
+      if (letter < 65 || letter > 90 || (CAPITAL_FLAG_LETTERS & bit) === 0) return RequestError.invalidFlag
       request.capitalFlags |= bit
       const wrong = parseArgument(request, bit, at + 1, flagEnd)
       // Bad client flags are only reported as a bad line, which does not replace another error.
       if (wrong !== RequestError.none && (error === RequestError.none || wrong !== RequestError.badFormat))
         error = wrong
     } else {
-      if (letter < 97 || letter > 122 || (KNOWN_FLAGS & bit) === 0) return RequestError.invalidFlag
+      if (letter < 97 || letter > 122 || (FLAG_LETTERS & bit) === 0) return RequestError.invalidFlag
       if ((request.flags & bit) !== 0) return RequestError.duplicateFlag
       request.flags |= bit
       if (bit === Flag.base64) error = decodeKey(request) || error

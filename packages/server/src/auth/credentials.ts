@@ -10,7 +10,7 @@ export class Credentials {
   readonly #path: string
   #digests: readonly Buffer[]
 
-  /** @throws MemcacheOptionError for a file that cannot be read or has another form; what is in it is not told. */
+  /** @throws MemcacheOptionError if the file cannot be read or has another form; the message does not quote the file. */
   constructor(path: string) {
     this.#path = path
     this.#digests = readDigests(path)

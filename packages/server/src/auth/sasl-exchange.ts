@@ -11,7 +11,7 @@ const AUTHENTICATED = Buffer.from('Authenticated')
 const NOTHING = Buffer.alloc(0)
 /** memcached's MAX_SASL_MECH_LEN. */
 const MAX_MECHANISM_BYTES = 32
-/** No credentials that can match are longer, and nobody who is not yet let in makes the server hold more. */
+/** Credentials that can match are not longer, and a client must not make the server hold more before it is authenticated. */
 const MAX_MESSAGE_BYTES = 1024
 
 /**
@@ -19,7 +19,7 @@ const MAX_MESSAGE_BYTES = 1024
  * `SASL Auth` and `SASL Step`. Every answer is memcached's, with one exception: the tenth failure ends the connection.
  *
  * As in memcached, each of the three commands takes away what an earlier one has granted, and a connection that was
- * authenticated once cannot be again: whoever wants to be another user connects again.
+ * authenticated once cannot be again: to be another user, a client connects again.
  */
 export class SaslExchange {
   readonly #host: SessionHost

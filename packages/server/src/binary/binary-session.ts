@@ -165,7 +165,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
     return STOP
   }
 
-  /** One of SASL's commands; as in memcached, they are unknown to a server that asks nobody who it is. */
+  /** One of SASL's commands; as in memcached, they are unknown to a server without authentication. */
   #authenticate(packet: BinaryRequest): number {
     if (this.#sasl === undefined) {
       this.#replies.error(Status.unknownCommand)

@@ -28,7 +28,7 @@ export type CommandLine = { readonly action: 'help' | 'version' | 'license' } | 
 const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
   coredumps: '-r has no effect: set the limit of core files where you start it',
   lockMemory: '-k has no effect: Node cannot lock memory',
-  largePages: '-L has no effect: memory is had page by page',
+  largePages: '-L has no effect: memory is allocated page by page',
   napiIds: '-N has no effect: there is one thread',
 }
 

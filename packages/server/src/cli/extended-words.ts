@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Range } from '../number-range.ts'
 import type { MemcachedServerOptions } from '../options.ts'
 import { TLS_KEY_FORMATS, TLS_VERIFY_MODES, TLS_VERSIONS } from '../tls/tls-options.ts'
 import type { ServerTlsOptions } from '../tls/tls-options.ts'
@@ -25,7 +26,7 @@ interface Word {
 const PAGE_KILOBYTES = 1024
 
 const WORDS: Readonly<Record<string, Word>> = {
-  // In the order of memcached's help. What has no `apply` can have no effect here, and is told of at the start.
+  // In the order of memcached's help. A word without `apply` has no effect here; a warning at the start says so.
   maxconns_fast: { apply: () => {} },
   no_maxconns_fast: {},
   hashpower: {
@@ -33,13 +34,13 @@ const WORDS: Readonly<Record<string, Word>> = {
     help: "log2 of the hash index's first size, 12 to 28 (default: 16)",
     apply: ({ tuning }, value, word) => {
       // 29 to 32 are good there; the index ends at 28 here.
-      tuning.hashPower = Math.min(28, whole(word, value, 12, 32))
+      tuning.hashPower = Math.min(28, whole(word, value, [12, 32]))
     },
   },
   tail_repair_time: {
     value: '<secs>',
     help: 'items sent for so long leave the tail of their LRU (default: 0, never)',
-    apply: tuneWhole('tailRepairSeconds', 10, 0x7fff_ffff),
+    apply: tuneWhole('tailRepairSeconds', [10, 0x7fff_ffff]),
   },
   hash_algorithm: { value: '<name>' },
   lru_crawler: { help: 'look for expired items (default; no_ for off)', apply: tune({ lruCrawler: true }) },
@@ -47,18 +48,18 @@ const WORDS: Readonly<Record<string, Word>> = {
   lru_crawler_sleep: {
     value: '<microseconds>',
     help: 'shown by stats settings; steps are 1 ms apart',
-    apply: tuneWhole('lruCrawlerSleep', 0, 1_000_000),
+    apply: tuneWhole('lruCrawlerSleep', [0, 1_000_000]),
   },
   lru_crawler_tocrawl: {
     value: '<items>',
     help: 'most items that one crawl looks at in a list (default: 0, all)',
-    apply: tuneWhole('lruCrawlerTocrawl', 0, 0xffff_ffff),
+    apply: tuneWhole('lruCrawlerTocrawl', [0, 0xffff_ffff]),
   },
   read_buf_mem_limit: {
     value: '<megabytes>',
     help: 'refuse to gather more responses than memcached does under this limit (default: 0, none)',
     apply: (extended, value, word) => {
-      extended.readBufferMegabytes = whole(word, value, 0, 4095)
+      extended.readBufferMegabytes = whole(word, value, [0, 4095])
     },
   },
   resp_obj_mem_limit: { value: '<megabytes>' },
@@ -70,12 +71,12 @@ const WORDS: Readonly<Record<string, Word>> = {
   hot_lru_pct: {
     value: '<pct>',
     help: 'share of a class that may be HOT (default: 20)',
-    apply: tuneWhole('hotLruPercent', 1, 79),
+    apply: tuneWhole('hotLruPercent', [1, 79]),
   },
   warm_lru_pct: {
     value: '<pct>',
     help: 'share of a class that may be WARM (default: 40)',
-    apply: tuneWhole('warmLruPercent', 1, 79),
+    apply: tuneWhole('warmLruPercent', [1, 79]),
   },
   hot_max_factor: {
     value: '<num>',
@@ -90,25 +91,25 @@ const WORDS: Readonly<Record<string, Word>> = {
   temporary_ttl: {
     value: '<secs>',
     help: 'items that expire sooner are never evicted (default: off)',
-    apply: tuneWhole('temporaryTtlSeconds', 0, 0x7fff_ffff),
+    apply: tuneWhole('temporaryTtlSeconds', [0, 0x7fff_ffff]),
   },
   idle_timeout: {
     value: '<secs>',
     help: 'close connections that send nothing for so long (default: 0, never)',
     apply: (extended, value, word) => {
-      extended.options.idleTimeoutSeconds = whole(word, value, 0, 0x7fff_ffff)
+      extended.options.idleTimeoutSeconds = whole(word, value, [0, 0x7fff_ffff])
     },
   },
   slab_chunk_max: {
     value: '<kilobytes>',
     help: 'largest chunk; larger items are chains of them (default: 512)',
-    apply: tuneWhole('largestChunkBytes', 1, PAGE_KILOBYTES, 1024),
+    apply: tuneWhole('largestChunkBytes', [1, PAGE_KILOBYTES], 1024),
   },
   slab_sizes: {
     value: '<a-b-c>',
     help: 'the chunk sizes themselves, in bytes',
     apply: ({ tuning }, value, word) => {
-      tuning.slabSizes = value.split('-').map((size) => whole(word, size, 48, PAGE_KILOBYTES * 1024))
+      tuning.slabSizes = value.split('-').map((size) => whole(word, size, [48, PAGE_KILOBYTES * 1024]))
     },
   },
   no_chunked_items: { apply: tune({ largestChunkBytes: PAGE_KILOBYTES * 1024 }) },
@@ -118,7 +119,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     value: '<0|1|2>?',
     help: 'pages move by themselves: 0 never, 1 with the load, 2 at every eviction (default: 1)',
     apply: ({ tuning }, value, word) => {
-      tuning.slabAutomove = value === '' ? 1 : whole(word, value, 0, 2)
+      tuning.slabAutomove = value === '' ? 1 : whole(word, value, [0, 2])
     },
   },
   no_slab_automove: { apply: tune({ slabAutomove: 0 }) },
@@ -130,13 +131,13 @@ const WORDS: Readonly<Record<string, Word>> = {
   slab_automove_window: {
     value: '<secs>',
     help: 'seconds over which is judged (default: 10)',
-    apply: tuneWhole('slabAutomoveWindow', 3, 1800),
+    apply: tuneWhole('slabAutomoveWindow', [3, 1800]),
   },
   watcher_logbuf_size: {
     value: '<kilobytes>',
     help: 'lines that wait for a client that watches (default: 256)',
     apply: (extended, value, word) => {
-      extended.options.watcherBufferBytes = whole(word, value, 2, 1024 * 1024) * 1024
+      extended.options.watcherBufferBytes = whole(word, value, [2, 1024 * 1024]) * 1024
     },
   },
   worker_logbuf_size: { value: '<kilobytes>' },
@@ -180,14 +181,14 @@ const WORDS: Readonly<Record<string, Word>> = {
     value: '<mode>',
     help: 'client certificates: 0 none, 1 request, 2 require, 3 once (default: 0)',
     apply: ({ tls }, value, word) => {
-      tls.verifyMode = TLS_VERIFY_MODES[whole(word, value, 0, 3)]
+      tls.verifyMode = TLS_VERIFY_MODES[whole(word, value, [0, 3])]
     },
   },
   ssl_keyformat: {
     value: '<format>',
     help: 'format of the private key: 1 PEM, 2 DER (default: 1)',
     apply: ({ tls }, value, word) => {
-      tls.keyFormat = TLS_KEY_FORMATS[whole(word, value, 1, 2) - 1]
+      tls.keyFormat = TLS_KEY_FORMATS[whole(word, value, [1, 2]) - 1]
     },
   },
   ssl_ciphers: {
@@ -208,7 +209,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     value: '<kilobytes>',
     help: 'shown by stats settings; buffers grow by themselves (default: 16)',
     apply: ({ tls }, value, word) => {
-      tls.writeBufferBytes = whole(word, value, 0, 0x3f_ffff) * 1024
+      tls.writeBufferBytes = whole(word, value, [0, 0x3f_ffff]) * 1024
     },
   },
   ssl_session_cache: {
@@ -222,7 +223,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     value: '<version>',
     help: 'oldest version: 0 tlsv1.0, 1 tlsv1.1, 2 tlsv1.2, 3 tlsv1.3 (default: 2)',
     apply: ({ tls }, value, word) => {
-      tls.minVersion = TLS_VERSIONS[whole(word, value, 0, 3)]
+      tls.minVersion = TLS_VERSIONS[whole(word, value, [0, 3])]
     },
   },
   proxy_config: { value: '<file>' },
@@ -281,9 +282,9 @@ type NumericTuning = {
   [Name in keyof ServerTuning]-?: ServerTuning[Name] extends number | undefined ? Name : never
 }[keyof ServerTuning]
 
-function tuneWhole(name: NumericTuning, least: number, most: number, unit = 1): NonNullable<Word['apply']> {
+function tuneWhole(name: NumericTuning, range: Range, unit = 1): NonNullable<Word['apply']> {
   return ({ tuning }, value, word) => {
-    tuning[name] = whole(word, value, least, most) * unit
+    tuning[name] = whole(word, value, range) * unit
   }
 }
 
@@ -293,10 +294,10 @@ function tuneNumber(name: NumericTuning): NonNullable<Word['apply']> {
   }
 }
 
-function whole(word: string, text: string, least: number, most: number): number {
+function whole(word: string, text: string, [min, max]: Range): number {
   const value = Number(text)
-  if (!/^\d+$/.test(text) || value < least || value > most) {
-    throw new MemcacheOptionError(`-o ${word} must be a whole number from ${least} to ${most}, got '${text}'`)
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    throw new MemcacheOptionError(`-o ${word} must be a whole number from ${min} to ${max}, got '${text}'`)
   }
   return value
 }

@@ -54,7 +54,7 @@ export function metaGet(context: CommandContext, request: Request): void {
   }
   replies.room()
   const out = replies.buffer
-  // Whoever names the item's cas unique has its value already.
+  // A client that sends the item's cas unique has its value already.
   const known = request.hasCas && store.readCas(item, casUnique).equals(request.cas)
   const withValue = (request.flags & Flag.returnValue) !== 0 && !known
   let at = writeMetaCode(out, replies.at, withValue ? MetaCode.VA : MetaCode.HD)

@@ -26,7 +26,7 @@ const COMMAND_WORDS: Readonly<Record<number, string>> = {
   [Command.cas]: 'cas',
 }
 
-/** What decides whether and how an item is stored; filled anew for each. */
+/** What decides whether and how an item is stored; refilled for each request. */
 export class StoreOrder {
   /** One of the storage commands of the text protocol, into which the meta modes are turned. */
   command: number = Command.set

@@ -16,7 +16,7 @@ const MAX_ADDRESSES = 1000
 /** How a request stands to the token. */
 export type Standing = 'authorized' | 'anonymous' | 'wrong' | 'throttled'
 
-/** Who may see and do what. */
+/** Decides by token and session what a request may see and do. */
 export class Access {
   readonly #digest: Buffer | undefined
   readonly #sessions = new Map<string, number>()

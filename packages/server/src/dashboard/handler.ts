@@ -19,7 +19,7 @@ const MAX_LISTED_KEYS = 200
 const TIMEOUT_MS = 5000
 const HEALTH_TIMEOUT_MS = 2000
 
-/** The servers that a dashboard shows, and who has access. */
+/** The servers that a dashboard shows, and access to it. */
 export interface DashboardHandlerOptions {
   readonly servers: WatchedServers
   /** Opens the key browser and actions; `undefined` if there are none. */
@@ -142,7 +142,7 @@ export class DashboardHandler {
   }
 
   #events(request: IncomingMessage, response: ServerResponse): void {
-    // A list of servers that cannot be read is told now, as a response.
+    // If the list of servers cannot be read, the response says so.
     this.#options.servers()
     if (this.#viewers.size >= MAX_VIEWERS) throw new HttpProblem(503, `there are ${MAX_VIEWERS} viewers already`)
     response.writeHead(200, {

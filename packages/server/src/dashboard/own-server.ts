@@ -8,7 +8,7 @@ import type { DumpedKey, Statistics, WatchedServer } from './watched-server.ts'
 /** The part of a server that the dashboard in its process uses. */
 export interface OwnServerAccess {
   readonly name: string
-  /** A form of `stats`; `undefined` for one that there is not. */
+  /** A form of `stats`; `undefined` if the form is unknown. */
   statistics(form: string): Statistics | undefined
   /** A connection within the process, which needs no credentials. */
   connect(): Duplex

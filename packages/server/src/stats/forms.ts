@@ -15,7 +15,7 @@ const FORMS: Readonly<Record<string, (source: StatisticsSource) => Statistic[]>>
   conns: connectionStatistics,
 }
 
-/** The general statistics (form '') or one of the other forms; `undefined` for one that there is not. */
+/** The general statistics (form '') or one of the other forms; `undefined` if the form is unknown. */
 export function statisticsOf(form: string, source: StatisticsSource): Statistic[] | undefined {
   return Object.hasOwn(FORMS, form) ? FORMS[form]!(source) : undefined
 }

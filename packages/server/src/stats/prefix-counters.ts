@@ -2,7 +2,7 @@ import type { Request } from 'memcache-ts-protocol'
 import { percentEncode } from '../percent-encode.ts'
 
 /** So many prefixes are counted and no more, since there is no other bound. */
-const MOST_PREFIXES = 65_536
+const MAX_PREFIXES = 65_536
 
 /** One prefix's counts. */
 interface PrefixCounts {
@@ -57,7 +57,7 @@ export class PrefixCounters {
     if (end === -1) return undefined
     const prefix = key.slice(0, end)
     let counts = this.#counts.get(prefix)
-    if (counts === undefined && this.#counts.size < MOST_PREFIXES) {
+    if (counts === undefined && this.#counts.size < MAX_PREFIXES) {
       counts = { gets: 0, hits: 0, sets: 0, deletes: 0 }
       this.#counts.set(prefix, counts)
     }

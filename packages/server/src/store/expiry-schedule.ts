@@ -4,8 +4,8 @@ import { ListCrawl, reclaimDead } from './lru-crawler.ts'
 
 const MINUTE = 60
 /** A list is crawled once an hour at the least. */
-const LONGEST_WAIT_SECONDS = 60 * MINUTE
-const SHORTEST_WAIT_SECONDS = 5
+const MAX_WAIT_SECONDS = 60 * MINUTE
+const MIN_WAIT_SECONDS = 5
 const CLASS_MASK = 63
 const SEGMENT_NAMES = ['hot', 'warm', 'cold', 'temp'] as const
 
@@ -38,7 +38,7 @@ export class ExpirySchedule {
   readonly #lastRun = new Float64Array(LRU_LISTS)
   readonly #report: (text: string) => void
 
-  /** @param report told of each crawl that has ended, in memcached's line. */
+  /** @param report called with memcached's line for each crawl that has ended. */
   constructor(store: ItemStore, report: (text: string) => void) {
     this.#store = store
     this.#report = report
@@ -51,7 +51,7 @@ export class ExpirySchedule {
     for (let list = 0; list < LRU_LISTS; list++) {
       if (lru.size(list) === 0 || now <= this.#next[list]!) continue
       lists.push(list)
-      this.#next[list] = now + SHORTEST_WAIT_SECONDS
+      this.#next[list] = now + MIN_WAIT_SECONDS
       this.#findings.set(list, new Findings(now))
     }
     if (lists.length === 0) return undefined
@@ -90,13 +90,13 @@ export class ExpirySchedule {
       else if (wait >= MINUTE) wait -= MINUTE
     }
     if (expiring === 0) wait += MINUTE
-    wait = Math.min(wait, LONGEST_WAIT_SECONDS)
+    wait = Math.min(wait, MAX_WAIT_SECONDS)
     this.#wait[list] = wait
     const { now } = this.#store
-    this.#next[list] = now + wait + SHORTEST_WAIT_SECONDS
+    this.#next[list] = now + wait + MIN_WAIT_SECONDS
     this.#report(
       `type=lru_crawler crawler=${list & CLASS_MASK} lru=${SEGMENT_NAMES[list >>> 6]!} low_mark=${Math.floor(worthIt)}` +
-        ` next_reclaims=${expiring} since_run=${now - this.#lastRun[list]!} next_run=${wait + SHORTEST_WAIT_SECONDS}` +
+        ` next_reclaims=${expiring} since_run=${now - this.#lastRun[list]!} next_run=${wait + MIN_WAIT_SECONDS}` +
         ` elapsed=${now - startedAt} examined=${seen} reclaimed=${reclaimed}`,
     )
     this.#lastRun[list] = now

@@ -4,7 +4,7 @@ import type { PageMemory } from './page-memory.ts'
 
 /** Log2 of the buckets that the index starts with, unless `-o hashpower` says otherwise. */
 export const DEFAULT_HASH_POWER = 16
-const LARGEST_POWER = 28
+const MAX_POWER = 28
 /** Buckets moved for each item that is linked while the table grows: bounded work a step, so no pause. */
 const BUCKETS_PER_INSERT = 4
 /** Buckets moved in one step of the background, so that growing ends though nothing is stored any more. */
@@ -24,7 +24,7 @@ export class HashIndex {
   #moved = 0
   #items = 0
   #holds = 0
-  #maxPower = LARGEST_POWER
+  #maxPower = MAX_POWER
 
   constructor(memory: PageMemory, power: number) {
     this.#memory = memory

@@ -40,7 +40,7 @@ const FLAG_SHIFT = 16
 export interface SnapshotState {
   /** Seconds since 1970 at which a delayed `flush_all` fires; 0 for none. */
   flushAt: number
-  /** How many events watchers have been told of. */
+  /** How many events were sent to watchers. */
   events: number
 }
 
@@ -160,7 +160,7 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
 }
 
 /**
- * Reads a file of `saveItems` into an empty store. Whoever serves the items removes the file first: a later start must
+ * Reads a file of `saveItems` into an empty store. Remove the file before the items are served: a later start must
  * not find what was deleted since. What has expired meanwhile is left out; where memory is less than it was, the items
  * used last stay. Returns `undefined` if there is no file.
  * @throws SnapshotError for a file that is not whole, or not ours; then the store holds nothing.
@@ -192,7 +192,7 @@ export function isSnapshotOrNothing(path: string): boolean {
 
 /**
  * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither of them starts
- * then, so that whoever operates it decides what becomes of the files.
+ * then, so that its operator decides what becomes of the files.
  */
 export function isCutOffMetadata(path: string): boolean {
   const stats = statSync(`${path}.meta`, { throwIfNoEntry: false })

@@ -312,7 +312,7 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * Counts a fetch. The second one makes an item active: its age starts anew, and from COLD it goes to WARM, out of the
+   * Counts a fetch. The second one makes an item active: its age starts again, and from COLD it goes to WARM, out of the
    * way of eviction.
    */
   fetched(item: number): void {

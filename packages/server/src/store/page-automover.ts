@@ -6,7 +6,7 @@ import { PAGE_POOL } from './slab-allocator.ts'
 /** A class with more pages than this in free chunks gives them back to the pool. */
 const FREE_PAGES = 2.5
 /** A class must have more pages than this to give one away. */
-const LEAST_PAGES = 2
+const MIN_PAGES = 2
 /** A class with a larger share of all evictions is short of memory. */
 const LARGE_EVICTION_SHARE = 0.25
 
@@ -138,7 +138,7 @@ export class PageAutomover {
     for (let id = 1; id <= slabs.largestClass; id++) {
       const { seconds } = this.#classes[id]!
       const age = sum(seconds, (second) => second.age) / window
-      if (age > oldestAge && slabs.classes[id]!.pages.length > LEAST_PAGES) {
+      if (age > oldestAge && slabs.classes[id]!.pages.length > MIN_PAGES) {
         source = id
         oldestAge = age
       }

@@ -4,7 +4,7 @@ import { PAGE_BYTES } from './page-memory.ts'
 /** memcached's item header, before the cas unique. */
 const SMALLEST_HEADER_BYTES = 48
 /** Class numbers fill 6 bits, and 0 is the pool of pages that belong to none. */
-const MOST_CLASSES = 63
+const MAX_CLASSES = 63
 
 /** How the chunk sizes are made. */
 export interface SlabClassSettings {
@@ -29,7 +29,7 @@ export function slabClassSizes(settings: SlabClassSettings): readonly number[] {
     for (const size of slabSizes) sizes.push(Math.ceil(size / 8) * 8)
   } else {
     let size = SMALLEST_HEADER_BYTES + settings.minItemBytes
-    while (sizes.length < MOST_CLASSES && size < largestChunkBytes / growthFactor) {
+    while (sizes.length < MAX_CLASSES && size < largestChunkBytes / growthFactor) {
       size = Math.ceil(size / 8) * 8
       sizes.push(size)
       size = Math.floor(size * growthFactor)

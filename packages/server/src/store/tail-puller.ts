@@ -35,7 +35,7 @@ export class TailPuller {
     this.#store = store
   }
 
-  /** Sets who is told of an item that is about to be evicted; `undefined` for nobody. */
+  /** Sets what is called with each item that is about to be evicted; `undefined` for nothing. */
   tellEvictions(listener: ((item: number) => void) | undefined): void {
     this.#beforeEviction = listener
   }

@@ -1,4 +1,5 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { requireWhole } from '../number-range.ts'
 
 /** Options of TLS: the `ssl_` words of `-o` (memcached's doc/tls.txt). */
 export interface ServerTlsOptions {
@@ -85,17 +86,12 @@ export function resolveTlsOptions(options: ServerTlsOptions): ResolvedTlsOptions
   requireOneOf('verifyMode', resolved.verifyMode, TLS_VERIFY_MODES)
   requireOneOf('minVersion', resolved.minVersion, TLS_VERSIONS)
   requireOneOf('sessionCache', resolved.sessionCache, [true, false])
-  requireWhole('writeBufferBytes', resolved.writeBufferBytes, 0, 0xffff_ffff)
-  requireWhole('handshakeTimeoutSeconds', resolved.handshakeTimeoutSeconds, 1, 24 * 60 * 60)
+  requireWhole('tls.writeBufferBytes', resolved.writeBufferBytes, [0, 0xffff_ffff])
+  requireWhole('tls.handshakeTimeoutSeconds', resolved.handshakeTimeoutSeconds, [1, 24 * 60 * 60])
   return resolved
 }
 
 function requireOneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
   if (allowed.includes(value)) return
   throw new MemcacheOptionError(`tls.${name} must be one of ${allowed.join(', ')}, got '${String(value)}'`)
-}
-
-function requireWhole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return
-  throw new MemcacheOptionError(`tls.${name} must be a whole number from ${least} to ${most}, got ${value}`)
 }

@@ -33,7 +33,7 @@ export class UdpListener {
   readonly family: string
   /** The second in which it last had a request. */
   lastCommandAt: number
-  /** Who is being served; `undefined` between two requests. */
+  /** The sender of the request that runs; `undefined` between two requests. */
   peer: string | undefined
   readonly #socket: Socket
   readonly #owner: ConnectionOwner

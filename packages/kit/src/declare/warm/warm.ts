@@ -3,7 +3,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace, GetOrSetManyOptions } from '../../namespace.ts'
 import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { describeValue, requireOptions, requireType } from '../../option-types.ts'
-import type { BatchLoader } from '../../engine/load/read-through-many.ts'
+import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-many.ts'
 import { LifetimeSpread } from './lifetime-spread.ts'
 import { ProgressBar } from './progress-bar.ts'
 
@@ -127,13 +127,15 @@ class WarmProgress {
   readonly #report: WarmReport = { loaded: 0, skipped: 0, failed: 0 }
   readonly #beganMs = performance.now()
   #shown = 0
+  #cause: unknown
 
   constructor(bar: ProgressBar | undefined, onProgress: ((report: WarmReport) => void) | undefined) {
     this.#bar = bar
     this.#onProgress = onProgress
   }
 
-  add({ loaded, skipped, failed }: WarmReport): void {
+  add({ loaded, skipped, failed, cause }: WarmCounts): void {
+    this.#cause ??= cause
     this.#report.loaded += loaded
     this.#report.skipped += skipped
     this.#report.failed += failed
@@ -147,7 +149,8 @@ class WarmProgress {
   finish(how: 'done' | 'stopped'): WarmReport {
     const { loaded, skipped, failed } = this.#report
     const seconds = ((performance.now() - this.#beganMs) / 1000).toFixed(1)
-    const outcome = `${loaded} loaded, ${skipped} already stored, ${failed} failed`
+    const reason = failed === 0 || this.#cause === undefined ? '' : `: ${messageOf(this.#cause)}`
+    const outcome = `${loaded} loaded, ${skipped} already stored, ${failed} failed${reason}`
     this.#bar?.finish(this.#done, `(${how === 'stopped' ? 'stopped: ' : ''}${outcome}, ${seconds} s)`)
     return this.#report
   }
@@ -185,4 +188,8 @@ export function requireSource(ids: unknown): void {
 function requireCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
     throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${value}`)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

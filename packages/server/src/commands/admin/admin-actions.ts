@@ -14,7 +14,7 @@ export interface AdminActions {
   /** Everything stored until `delaySeconds` from now is gone then. */
   flushAll(delaySeconds: number): void
   setVerbosity(level: number): void
-  /** A statistics form, '' for the general one; `undefined` for one that there is not. */
+  /** A statistics form, '' for the general one; `undefined` if the form is unknown. */
   statistics(form: string): Statistic[] | undefined
   resetStatistics(): void
   /** Reads the certificates again; returns the line that tells how it went. */

@@ -68,7 +68,7 @@ function dump({ context, maintenance }: AdminActions, word: string, selection: s
   return begun === 'growing' ? 'ERROR locked try again later' : itemDump
 }
 
-/** The LRU lists of `all` or of a list of classes; `undefined` for a class that cannot be. */
+/** The LRU lists of `all` or of a list of classes; `undefined` if a class id is invalid. */
 function selectedLists(selection: string): readonly number[] | undefined {
   if (selection === 'all') return ALL_LISTS
   const lists: number[] = []
