@@ -192,11 +192,11 @@ describe('a session repository', () => {
     const before = gets()
     for (let n = 0; n < 200; n++) {
       if (n >= 100) await sessions.write(`living${n}`, { n }, undefined, 600)
-      await sessions.addId('ann', `${n < 100 ? 'ended' : 'living'}${n}`)
+      await sessions.index.add('ann', `${n < 100 ? 'ended' : 'living'}${n}`)
     }
     // Each id needs one look at the list, and a missing session one at the generation.
     expect(gets() - before).toBeLessThan(200 * 5)
-    const ids = await sessions.idsOf('ann')
+    const ids = await sessions.index.idsOf('ann')
     expect(ids.filter((id) => id.startsWith('living'))).toHaveLength(100)
     expect(ids.filter((id) => id.startsWith('ended')).length).toBeLessThan(30)
   })

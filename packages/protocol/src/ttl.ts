@@ -23,6 +23,7 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
         `${name} is in seconds and ${ttl} is over 30 days; write '${Math.ceil(ttl / 86_400)}d' if that is meant, or ${ttl / 1000} if it was milliseconds`,
       )
     }
+    if (ttl % 1000 === 0 && looksLikeMilliseconds(ttl)) warnOfMilliseconds(ttl, name)
     return ttl
   }
   const match = typeof ttl === 'string' ? /^(\d+(?:\.\d+)?)([smhd])$/.exec(ttl) : null
@@ -35,12 +36,34 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   return seconds
 }
 
+/** Whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole hours, or over a day and none of whole days. */
+function looksLikeMilliseconds(ttl: number): boolean {
+  return (ttl >= 60_000 && ttl % 3600 !== 0) || (ttl > 86_400 && ttl % 86_400 !== 0)
+}
+
+/** The lifetimes that were warned of: each is told once, and not more than these. */
+const warned = new Set<number>()
+const MAX_WARNED = 10
+
+function warnOfMilliseconds(ttl: number, name: string): void {
+  if (warned.has(ttl) || warned.size === MAX_WARNED) return
+  warned.add(ttl)
+  const hours = ttl / 3600
+  const length = hours > 24 ? `${(hours / 24).toFixed(1)} days` : `${hours.toFixed(1)} hours`
+  process.emitWarning(
+    `${name} is in seconds, and ${ttl} is ${length}: write ${ttl / 1000} if it was milliseconds, or '${ttl}s' if that is meant`,
+    'MemcacheWarning',
+  )
+}
+
 /**
- * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may not. Every part that hands a computed
+ * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may not, and
+ * are not warned of. Every part that hands a computed
  * lifetime to the client or the kit uses this.
  */
 export function secondsToTtl(seconds: number): Ttl {
-  return seconds <= MAX_RELATIVE_EXPTIME_SECONDS || seconds === Infinity ? seconds : `${seconds}s`
+  const isBare = seconds <= MAX_RELATIVE_EXPTIME_SECONDS && !(seconds % 1000 === 0 && looksLikeMilliseconds(seconds))
+  return isBare || seconds === Infinity ? seconds : `${seconds}s`
 }
 
 /**

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { MemcacheOptionError } from '../src/errors.ts'
 import { exptimeOf, secondsToTtl, ttlToSeconds } from '../src/ttl.ts'
 import type { Ttl } from '../src/ttl.ts'
@@ -56,5 +56,43 @@ describe('seconds as a lifetime', () => {
 
   it('have their unit only over 30 days, where a bare number is refused', () => {
     expect([secondsToTtl(2_592_000), secondsToTtl(2_592_001)]).toEqual([2_592_000, '2592001s'])
+  })
+})
+
+describe('bare numbers that look like milliseconds', () => {
+  function warningsOf(ttl: Ttl): unknown[] {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    expect(ttlToSeconds(ttl, 'ttlSeconds')).toBeGreaterThan(0)
+    const warnings = warn.mock.calls.map(([message]) => message)
+    warn.mockRestore()
+    return warnings
+  }
+
+  it.each([
+    [
+      300_000,
+      "ttlSeconds is in seconds, and 300000 is 3.5 days: write 300 if it was milliseconds, or '300000s' if that is meant",
+    ],
+    [
+      60_000,
+      "ttlSeconds is in seconds, and 60000 is 16.7 hours: write 60 if it was milliseconds, or '60000s' if that is meant",
+    ],
+    [
+      900_000,
+      "ttlSeconds is in seconds, and 900000 is 10.4 days: write 900 if it was milliseconds, or '900000s' if that is meant",
+    ],
+  ])('warn once: %d', (ttl, message) => {
+    expect(warningsOf(ttl)).toEqual([message])
+    expect(warningsOf(ttl)).toEqual([])
+  })
+
+  it.each<Ttl>([36_000, 72_000, 86_400, 432_000, 864_000, 2_592_000, 5000, 90_061, '300000s', Infinity])(
+    'and seconds that do not are taken as they are: %j',
+    (ttl) => expect(warningsOf(ttl)).toEqual([]),
+  )
+
+  it('are no matter where a lifetime was computed', () => {
+    for (let seconds = 1000; seconds <= 2_592_000; seconds += 1000)
+      expect(warningsOf(secondsToTtl(seconds))).toEqual([])
   })
 })

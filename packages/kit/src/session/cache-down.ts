@@ -1,5 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { WriteKind } from './request-session.ts'
+import type { WriteKind } from './session-writes.ts'
 import { isDown, sessionUnavailable } from './session-unavailable.ts'
 import type { SessionStep } from './session-unavailable.ts'
 

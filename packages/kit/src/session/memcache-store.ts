@@ -141,7 +141,7 @@ export class MemcacheStore extends Store {
     const name = this.#indexName(userId)
     const sessions: StoredSession[] = []
     const gone = new Set<string>()
-    for (const id of await this.#sessions.idsOf(name)) {
+    for (const id of await this.#sessions.index.idsOf(name)) {
       const found = await this.#sessions.read(id)
       const nowMs = Date.now()
       if (found === undefined || this.#hasEnded(found.data, nowMs)) {
@@ -154,7 +154,7 @@ export class MemcacheStore extends Store {
       if (this.#userOf(data) === name) sessions.push({ ...(data as StoredData), id })
       else gone.add(id)
     }
-    if (gone.size > 0) await this.#sessions.removeIds(name, gone)
+    if (gone.size > 0) await this.#sessions.index.remove(name, gone)
     return sessions
   }
 
@@ -163,7 +163,7 @@ export class MemcacheStore extends Store {
     const name = this.#indexName(userId)
     const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except)
     await Promise.all(ids.map(async (id) => this.#destroy(id)))
-    if (ids.length > 0) await this.#sessions.removeIds(name, new Set(ids))
+    if (ids.length > 0) await this.#sessions.index.remove(name, new Set(ids))
     return ids.length
   }
 
@@ -174,7 +174,10 @@ export class MemcacheStore extends Store {
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
     const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
     if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number from 0 on, got ${waitMs}`)
-    const release = await this.#sessions.lock(id, { waitMs, leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds') })
+    const release = await this.#sessions.locks.take(id, {
+      waitMs,
+      leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),
+    })
     return { release, [Symbol.asyncDispose]: release }
   }
 
@@ -279,7 +282,7 @@ export class MemcacheStore extends Store {
     const name = this.#userOf(stored)
     if (name === undefined) return
     const before = held === undefined ? undefined : this.#userOf(JSON.parse(held.snapshot.seen.whole) as SessionData)
-    if (before !== name) await this.#sessions.addId(name, id)
+    if (before !== name) await this.#sessions.index.add(name, id)
   }
 
   #userOf(data: SessionData): string | undefined {

@@ -11,19 +11,12 @@ import type { SessionSettings } from './session-options.ts'
 import { exposeSession, inflate, isError, loadInto, promised, Session, setActions } from './session.ts'
 import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
 import { textOf } from './session-text.ts'
+import { PendingWrites } from './session-writes.ts'
+import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-unavailable.ts'
 
 /** What of a request its session is found and its cookie is made by. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier
-
-/** What is written of a session: the loss of a renewed lifetime is none, a session that was not destroyed is a danger. */
-export type WriteKind = 'save' | 'destroy' | 'renewal'
-
-/** A write that is under way, or has failed without anybody being told. */
-export interface SessionWrite {
-  readonly kind: WriteKind
-  readonly outcome: Promise<void>
-}
 
 /** A request whose session is opened. */
 export interface SessionedRequest {
@@ -61,7 +54,7 @@ export class RequestSession implements SessionActions {
   #isSaved = false
   #isDestroyed = false
   #hasFailed = false
-  #writes: Set<SessionWrite> | undefined
+  #writes: PendingWrites | undefined
   /** By the ids of their sessions: a request may have had several. */
   #locks: Map<string, SessionLock> | undefined
 
@@ -248,12 +241,7 @@ export class RequestSession implements SessionActions {
    * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
-    const writes = [...(this.#writes ?? [])].map(({ kind, outcome }) =>
-      outcome.catch((error: unknown) => onFailure(error, kind)),
-    )
-    // Most requests write once.
-    const work = writes.length === 1 ? writes[0]! : Promise.all(writes)
-    this.#writes?.clear()
+    const work = this.#writes === undefined ? Promise.resolve() : this.#writes.settle(onFailure)
     return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
   }
 
@@ -298,7 +286,7 @@ export class RequestSession implements SessionActions {
   /** Stores the data under a new id before it destroys the old session: if one of them fails, the user still has the old one. */
   async #rotate(session: Session): Promise<void> {
     const { holder } = this
-    if (this.#writes !== undefined && this.#writes.size > 0) await this.#earlierWrites()
+    if (this.#writes !== undefined && this.#writes.size > 0) await this.#writes.earlier()
     const before = [this.#originalId, this.#originalText, this.#savedText] as const
     const { cookie, ...data } = session
     this.generate()
@@ -400,61 +388,33 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Starts a write and remembers it until it is done, or, where nobody is told that it failed, until the response is ended.
+   * Starts a write, which the response waits for.
    * @param callback the application's, if it has given one.
-   * @param isTold whether it has an ear for it.
+   * @param isTold whether the caller takes note of a failure.
    */
-  // oxlint-disable-next-line max-params -- a write, and who is told of it
+  // oxlint-disable-next-line max-params -- a write, and the caller that is told of it
   #write(
     kind: WriteKind,
     start: (done: Callback) => void,
     callback: Callback | undefined,
     isTold: () => boolean,
   ): void {
-    let write: SessionWrite | undefined
-    let settled: { error: unknown } | undefined
-    const isAttended = callback === undefined || this.#isSavingAtEnd ? never : isTold
-    let settle: ((error: unknown) => void) | undefined
-    start((cause) => {
-      const error = this.#explained(cause, STEPS[kind])
-      settled = { error }
-      if (kind === 'save') this.#hasFailed = isError(error)
-      if (write !== undefined && (!isError(error) || isAttended())) this.#writes!.delete(write)
-      settle?.(error)
-      callback?.(error)
+    const writes = (this.#writes ??= new PendingWrites())
+    writes.start({
+      kind,
+      start: (done) =>
+        start((cause) => {
+          if (kind === 'save') this.#hasFailed = isError(cause)
+          done(this.#explained(cause, STEPS[kind]))
+        }),
+      callback,
+      isAttended: callback === undefined || this.#isSavingAtEnd ? never : isTold,
     })
-    if (settled !== undefined && (!isError(settled.error) || isAttended())) return
-    const outcome = new Promise<void>((resolve, reject) => {
-      settle = (error) => (isError(error) ? reject(error) : resolve())
-      if (settled !== undefined) settle(settled.error)
-    })
-    outcome.catch(() => {})
-    write = { kind, outcome }
-    ;(this.#writes ??= new Set()).add(write)
   }
 
-  /** Runs a step when what was started before it is done: a session is not destroyed before it is saved. */
   #afterWrites(step: () => void): void {
-    const writes = this.#writes
-    if (writes === undefined || writes.size === 0) return step()
-    const earlier = this.#earlierWrites()
-    const write: SessionWrite = { kind: 'destroy', outcome: earlier.then(() => this.#stepOutcome(step, writes)) }
-    write.outcome.then(
-      () => writes.delete(write),
-      () => {},
-    )
-    writes.add(write)
-  }
-
-  /** Waits for the writes that have been started until now, whatever becomes of them. */
-  #earlierWrites(): Promise<unknown> {
-    return Promise.allSettled(Array.from(this.#writes ?? [], ({ outcome }) => outcome))
-  }
-
-  async #stepOutcome(step: () => void, writes: Set<SessionWrite>): Promise<void> {
-    const before = new Set(writes)
-    step()
-    await Promise.all(Array.from(writes, async (write) => (before.has(write) ? undefined : write.outcome)))
+    if (this.#writes === undefined) step()
+    else this.#writes.after(step)
   }
 
   /** A cookie by the options, for this request's connection. */

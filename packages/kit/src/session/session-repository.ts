@@ -1,13 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
-import {
-  ClientFlags,
-  MemcacheDecodeError,
-  MemcacheError,
-  MemcacheServerError,
-  MemcacheUnsupportedError,
-} from 'memcache-ts-protocol'
+import { ClientFlags, MemcacheDecodeError, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
@@ -16,8 +9,11 @@ import { ownKey } from '../own-key.ts'
 import { SessionCodec, TOMBSTONE } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
+import { keyless, withoutKey } from './keyless-errors.ts'
 import { SessionGenerations } from './session-generations.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
+import { SessionIndex } from './session-index.ts'
+import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
 import { SessionText, toJson } from './session-text.ts'
@@ -32,10 +28,6 @@ const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
 /** How often a write is merged with a faster one before it gives up; writers in one process take turns. */
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
-const MAX_LOCK_PAUSE_MS = 32
-const TOKEN_BYTES = 12
-/** The least number of sessions of one user from which on ended ones are looked for. */
-const MANY_IDS = 16
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
@@ -108,6 +100,9 @@ export class SessionRepository {
   readonly #codec: SessionCodec
   readonly #hasChanged: HasChanged
   readonly #turns = new Turns()
+  /** The ids of each user's sessions. */
+  readonly index: SessionIndex
+  readonly locks: SessionLocks
   #open: Opened | undefined
   #hasWarned = false
 
@@ -117,6 +112,12 @@ export class SessionRepository {
     this.#given = cache
     this.#codec = new SessionCodec(checkEncryptionKeys(options, encryptionKeys))
     this.#hasChanged = hasChanged
+    const place = {
+      client: () => this.#opened.client,
+      key: (parts: readonly string[]) => this.#key(parts),
+    }
+    this.index = new SessionIndex(place, async (id) => (await this.read(id)) !== undefined)
+    this.locks = new SessionLocks(place)
   }
 
   /** The cache that sessions lie in. */
@@ -252,89 +253,6 @@ export class SessionRepository {
     if (found === undefined) return false
     const { key, groupKey } = place
     return found.touched || withoutKey(this.#opened.client.touch(key, ttl, { groupKey }))
-  }
-
-  /**
-   * Waits for the right to change a session alone, among all who ask for it in this way; returns what gives it back.
-   * @param leaseSeconds how long it is kept at most, should its holder die.
-   * @throws MemcacheServerError if others have it for longer than `waitMs`.
-   */
-  async lock(
-    id: string,
-    { waitMs, leaseSeconds }: { waitMs: number; leaseSeconds: number },
-  ): Promise<() => Promise<void>> {
-    const { client } = this.#opened
-    const key = this.#key(['', 'lock', id])
-    const token = randomBytes(TOKEN_BYTES).toString('base64url')
-    const endMs = performance.now() + waitMs
-    for (let attempt = 0; !(await withoutKey(client.add(key, token, leaseSeconds))); attempt++) {
-      if (performance.now() > endMs) {
-        throw new MemcacheServerError(`a session is locked by another request for longer than ${waitMs} ms`, {
-          retryable: true,
-        })
-      }
-      await delay((1 + Math.random()) * Math.min(2 ** attempt, MAX_LOCK_PAUSE_MS))
-    }
-    return async () => {
-      const held = await withoutKey(client.gets(key))
-      // After its lease it is somebody else's.
-      if (held?.value === token) await withoutKey(client.cas(key, '', held.casUnique, 1).then(() => client.delete(key)))
-    }
-  }
-
-  /** The ids that were noted under a name. One whose session has ended may still be among them. */
-  async idsOf(name: string): Promise<string[]> {
-    const found = await withoutKey(this.#opened.client.get(this.#key(['', 'index', name])))
-    return toIds(found)
-  }
-
-  /** Notes an id under a name, and forgets those whose sessions have ended once they are many. */
-  async addId(name: string, id: string): Promise<void> {
-    await this.#changeIds(name, async (ids) => {
-      if (ids.includes(id)) return undefined
-      return [...(isCheckDue(ids.length) ? await this.#living(ids) : ids), id]
-    })
-  }
-
-  /** Forgets ids that were noted under a name. */
-  async removeIds(name: string, gone: ReadonlySet<string>): Promise<void> {
-    await this.#changeIds(name, (ids) => {
-      const left = ids.filter((id) => !gone.has(id))
-      return left.length === ids.length ? undefined : left
-    })
-  }
-
-  async #changeIds(
-    name: string,
-    change: (ids: string[]) => readonly string[] | undefined | Promise<readonly string[] | undefined>,
-  ): Promise<void> {
-    const { client } = this.#opened
-    const key = this.#key(['', 'index', name])
-    const endTurn = await this.#turns.take(key)
-    try {
-      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
-        const found = await withoutKey(client.gets(key))
-        const ids = await change(toIds(found?.value))
-        if (ids === undefined) return
-        // Without an end: a list that ended before its sessions would hide them.
-        const isStored =
-          found === undefined
-            ? await withoutKey(client.add(key, ids, Infinity))
-            : (await withoutKey(client.cas(key, ids, found.casUnique, Infinity))) === 'stored'
-        if (isStored) return
-      }
-    } finally {
-      endTurn()
-    }
-    throw new MemcacheServerError('the sessions of one user are begun by too many requests at once', {
-      retryable: true,
-    })
-  }
-
-  async #living(ids: readonly string[]): Promise<string[]> {
-    const found = await Promise.all(ids.map((id) => this.read(id)))
-    return ids.filter((_, index) => found[index] !== undefined)
   }
 
   /**
@@ -527,28 +445,6 @@ const UNREADABLE = 'unreadable'
 type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
 type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds'> & { readonly value: unknown }
 
-/** The id of a session is as good as a password: it is told by no error. */
-async function withoutKey<Result>(work: Promise<Result>): Promise<Result> {
-  try {
-    return await work
-  } catch (error) {
-    throw keyless(error)
-  }
-}
-
-/** An error that tells no key. */
-function keyless(error: unknown): unknown {
-  if (error instanceof MemcacheError && error.key !== undefined) hideKey(error, error.key)
-  return error
-}
-
-function hideKey(error: MemcacheError, key: string): void {
-  const hide = (text: string): string => text.replaceAll(key, '<session>')
-  Object.defineProperty(error, 'key', { value: undefined, enumerable: true, configurable: true })
-  error.message = hide(error.message)
-  if (error.stack !== undefined) error.stack = hide(error.stack)
-}
-
 function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
@@ -557,13 +453,4 @@ function isFound(found: Found): FoundSession | undefined {
 function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
   if (typeof lifetime !== 'function') return lifetime
   return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
-}
-
-/** Whether ended sessions are looked for: each time that the list has doubled, so that a session is looked at about once, however many there are. */
-function isCheckDue(count: number): boolean {
-  return count >= MANY_IDS && (count & (count - 1)) === 0
-}
-
-function toIds(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((id): id is string => typeof id === 'string') : []
 }

@@ -3,7 +3,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace, GetOrSetManyOptions } from '../../namespace.ts'
 import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { describeValue, requireOptions, requireType } from '../../option-types.ts'
-import type { BatchLoader } from '../../engine/load/read-through-many.ts'
+import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-many.ts'
 import { LifetimeSpread } from './lifetime-spread.ts'
 import { ProgressBar } from './progress-bar.ts'
 
@@ -78,7 +78,7 @@ export async function warm<Id, Value>(
   requireCount('concurrency', concurrency)
   requireCount('batchSize', batchSize)
   const { jitter = source.options.jitter ?? DEFAULT_JITTER, ttlSeconds = source.options.ttlSeconds } = options
-  const declared = { ...source.options, jitter, ttlSeconds }
+  const declared = { ...source.options, jitter, ttlSeconds, signal }
   const spread = new LifetimeSpread(jitter)
   const progressReport = new WarmProgress(
     progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined,
@@ -93,13 +93,31 @@ export async function warm<Id, Value>(
       )
     }
   }
+  const stop = stopOf(signal)
   try {
-    await Promise.all(Array.from({ length: concurrency }, worker))
+    await Promise.race([Promise.all(Array.from({ length: concurrency }, worker)), stop.stopped])
   } catch (error) {
     progressReport.finish('stopped')
+    // Closes the source, a database's cursor for instance. One that is stuck closes when it goes on.
+    batches.return().catch(() => {})
     throw error
+  } finally {
+    stop.forget()
   }
   return progressReport.finish('done')
+}
+
+/** Rejects when a signal is aborted: neither a source that is stuck nor a loader keeps `warm` from ending. */
+function stopOf(signal: AbortSignal | undefined): { readonly stopped: Promise<never>; readonly forget: () => void } {
+  let forget = (): void => {}
+  const stopped = new Promise<never>((_, reject) => {
+    if (signal === undefined) return
+    const stop = (): void => reject(signal.reason as Error)
+    if (signal.aborted) return stop()
+    signal.addEventListener('abort', stop, { once: true })
+    forget = () => signal.removeEventListener('abort', stop)
+  })
+  return { stopped, forget: () => forget() }
 }
 
 /** Counts the results so far, shows them and reports them. */
@@ -109,13 +127,15 @@ class WarmProgress {
   readonly #report: WarmReport = { loaded: 0, skipped: 0, failed: 0 }
   readonly #beganMs = performance.now()
   #shown = 0
+  #cause: unknown
 
   constructor(bar: ProgressBar | undefined, onProgress: ((report: WarmReport) => void) | undefined) {
     this.#bar = bar
     this.#onProgress = onProgress
   }
 
-  add({ loaded, skipped, failed }: WarmReport): void {
+  add({ loaded, skipped, failed, cause }: WarmCounts): void {
+    this.#cause ??= cause
     this.#report.loaded += loaded
     this.#report.skipped += skipped
     this.#report.failed += failed
@@ -129,7 +149,8 @@ class WarmProgress {
   finish(how: 'done' | 'stopped'): WarmReport {
     const { loaded, skipped, failed } = this.#report
     const seconds = ((performance.now() - this.#beganMs) / 1000).toFixed(1)
-    const outcome = `${loaded} loaded, ${skipped} already stored, ${failed} failed`
+    const reason = failed === 0 || this.#cause === undefined ? '' : `: ${messageOf(this.#cause)}`
+    const outcome = `${loaded} loaded, ${skipped} already stored, ${failed} failed${reason}`
     this.#bar?.finish(this.#done, `(${how === 'stopped' ? 'stopped: ' : ''}${outcome}, ${seconds} s)`)
     return this.#report
   }
@@ -167,4 +188,8 @@ export function requireSource(ids: unknown): void {
 function requireCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
     throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${value}`)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -43,7 +43,12 @@ export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
+  /** Why the first of those that failed did. */
+  cause?: unknown
 }
+
+/** The pauses after which keys are looked up again that memcached did not answer for: warming is not in a hurry, and a process that starts is busy. */
+const WARM_PAUSES_MS = [100, 400]
 
 const MAX_ROUNDS = 4
 const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
@@ -105,17 +110,30 @@ export class ReadThroughMany<Id, Value> {
   async warm(items: readonly ManyItem<Id>[]): Promise<WarmCounts> {
     this.#signal?.throwIfAborted()
     const report: WarmCounts = { loaded: 0, skipped: 0, failed: 0 }
-    const lookups = await Promise.all(items.map(({ request }) => this.#lookups.find(request)))
     const led: { item: ManyItem<Id>; right: LoadRight }[] = []
-    for (const [index, found] of lookups.entries()) {
-      const item = items[index]!
+    let open = items
+    for (let round = 0; open.length > 0; round++) {
+      const lookups = await Promise.all(open.map(({ request }) => this.#lookups.find(request)))
+      const unanswered: ManyItem<Id>[] = []
+      for (const [index, found] of lookups.entries()) {
+        const item = open[index]!
+        if (found.kind === 'miss-without-lease') unanswered.push(item)
+        else if (found.kind === 'miss-with-lease' && found.lease.take()) led.push({ item, right: found })
+        else report.skipped++
+        if (found.kind === 'stale') this.#reload(item, found)
+      }
+      open = unanswered
+      const pauseMs = WARM_PAUSES_MS[round]
       // Without a cache, nothing can be warmed.
-      if (found.kind === 'miss-without-lease') report.failed++
-      else if (found.kind === 'miss-with-lease' && found.lease.take()) led.push({ item, right: found })
-      else report.skipped++
-      if (found.kind === 'stale') this.#reload(item, found)
+      if (pauseMs === undefined) break
+      if (open.length > 0) await delay(pauseMs, undefined, { signal: this.#signal })
     }
+    report.failed += open.length
+    if (open.length > 0) report.cause = new Error('memcached did not answer')
     const batch = this.#batchOf(led.map(({ item }) => item))
+    const stop = (): void => batch.stop(this.#signal!.reason)
+    if (this.#signal?.aborted === true) stop()
+    this.#signal?.addEventListener('abort', stop, { once: true })
     await Promise.all(
       led.map(async ({ item, right }) => {
         const { name } = item.request
@@ -123,12 +141,19 @@ export class ReadThroughMany<Id, Value> {
         const flight = this.#loads.start(item.request, { node, right, background: true }, (stop) =>
           batch.load(item.id, stop),
         )
-        const outcome = await this.#loads.wait(name, flight, undefined).catch(() => NOTHING)
+        const outcome = await this.#loads.wait(name, flight, undefined).catch((error: unknown) => {
+          report.cause ??= error
+          return NOTHING
+        })
         const { value, confirmed, isKeptBack = false } = outcome
         if (confirmed && value !== undefined && !isKeptBack) report.loaded++
-        else report.failed++
+        else {
+          report.failed++
+          report.cause ??= new Error(value === undefined ? 'the loader returned nothing' : 'a value was not stored')
+        }
       }),
     )
+    this.#signal?.removeEventListener('abort', stop)
     return report
   }
 
@@ -269,6 +294,11 @@ class Batch<Id, Value> {
       context,
       items.map(({ request }) => request.name),
     )
+  }
+
+  /** Ends the call, whoever waits for it. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason)
   }
 
   async load(id: Id, stop: StopSource): Promise<Loaded> {
