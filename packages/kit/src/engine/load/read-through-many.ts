@@ -296,7 +296,7 @@ class Batch<Id, Value> {
     )
   }
 
-  /** Ends the call, whoever waits for it. */
+  /** Aborts the call for all callers that wait for it. */
   stop(reason: unknown): void {
     this.#stop.abort(reason)
   }
