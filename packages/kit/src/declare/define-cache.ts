@@ -188,7 +188,10 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
         `${owner.title}: hotKeys must be a whole number of 0 or more, got ${describeValue(hotKeys)}`,
       )
     }
-    if (hotKeys > 0) this.#hotKeys = new HotKeys(definition.name, hotKeys, () => this.#declared.cache)
+    if (hotKeys > 0) {
+      const keyOf = (id: Id): readonly KeyPart[] => this.keyOf(id)
+      this.#hotKeys = new HotKeys(definition.name, { maxIds: hotKeys, cache: () => this.#declared.cache, keyOf })
+    }
   }
 
   async get(id: Id): Promise<Value | undefined> {

@@ -131,6 +131,9 @@ export class ReadThroughMany<Id, Value> {
     report.failed += open.length
     if (open.length > 0) report.cause = new Error('memcached did not answer')
     const batch = this.#batchOf(led.map(({ item }) => item))
+    const stop = (): void => batch.stop(this.#signal!.reason)
+    if (this.#signal?.aborted === true) stop()
+    this.#signal?.addEventListener('abort', stop, { once: true })
     await Promise.all(
       led.map(async ({ item, right }) => {
         const { name } = item.request
@@ -150,6 +153,7 @@ export class ReadThroughMany<Id, Value> {
         }
       }),
     )
+    this.#signal?.removeEventListener('abort', stop)
     return report
   }
 
@@ -290,6 +294,11 @@ class Batch<Id, Value> {
       context,
       items.map(({ request }) => request.name),
     )
+  }
+
+  /** Ends the call, whoever waits for it. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason)
   }
 
   async load(id: Id, stop: StopSource): Promise<Loaded> {

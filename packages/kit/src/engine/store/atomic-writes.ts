@@ -162,7 +162,7 @@ export class AtomicWrites {
         // It keeps its remaining lifetime, if the server tells it.
         const isTold = this.#context.store.tellsTtl(name)
         return {
-          value: value + by,
+          value: sum(name, value, by),
           casUnique: item.casUnique,
           generations: facts.tags ?? NO_GENERATIONS,
           ttlSeconds: isTold ? item.ttlSeconds : ttlSeconds,
@@ -206,4 +206,17 @@ export class AtomicWrites {
     this.#loads.detach(name)
     this.#context.memory?.delete(name)
   }
+}
+
+/**
+ * Adds two numbers. Beyond 2^53 a number no longer counts every step, so that two callers would be given the same one.
+ * @throws MemcacheOptionError if the sum is not finite, or whole numbers give one that is not exact.
+ */
+function sum(name: string, value: number, by: number): number {
+  const total = value + by
+  const isWhole = Number.isInteger(value) && Number.isInteger(by)
+  if (Number.isFinite(total) && (!isWhole || Number.isSafeInteger(total))) return total
+  throw new MemcacheOptionError(
+    `${name} holds ${value}, and ${value} + ${by} is more than a number can count exactly: start a new counter`,
+  )
 }
