@@ -213,6 +213,9 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
  * Opens a cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this process. It connects
  * at the first call.
  * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * const cache = memcache({ prefix: 'shop' })
+ * const city = await cache.getOrSet(['city', 42], () => loadCity(42), '5m')
  */
 export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)
