@@ -110,6 +110,25 @@ describe.each([
     }
   })
 
+  it('increment never gives two callers one number: it refuses to count where numbers are not exact', async () => {
+    for (const { key, at } of both()) {
+      expect(await at.increment(key, Number.MAX_SAFE_INTEGER - 1)).toBe(Number.MAX_SAFE_INTEGER - 1)
+      expect(await at.increment(key)).toBe(Number.MAX_SAFE_INTEGER)
+      await expect(at.increment(key)).rejects.toThrow('more than a number can count exactly')
+      expect(await at.get(key)).toBe(Number.MAX_SAFE_INTEGER)
+      await at.set(key, Number.MAX_VALUE)
+      await expect(at.increment(key, Number.MAX_VALUE)).rejects.toThrow(MemcacheOptionError)
+      await at.set(key, 0.5)
+      expect(await at.increment(key, 0.25)).toBe(0.75)
+    }
+  })
+
+  it('increment within the loader of its own key does not wait for itself', async () => {
+    for (const { key, at } of both()) {
+      expect(await at.getOrSet(key, async () => (await at.increment(key)) ?? 'loaded')).toBe('loaded')
+    }
+  })
+
   it('lock is held by one caller, and given on when it is released', async () => {
     for (const { key, at, elsewhere } of both()) {
       const held = (await at.lock(key))!

@@ -140,3 +140,15 @@ describe('a lifetime that comes with a value', () => {
     expect((await tokens.getMany([1, 2])).size).toBe(2)
   })
 })
+
+it('more tags than a value can have keep it from being stored, not from its caller, in every way in', async () => {
+  const tags = Array.from({ length: 1001 }, (_, index) => `tag ${index}`)
+  const calls: (() => Promise<unknown>)[] = [
+    () => test.cache.getOrSet('many tags', () => 'value', { tags }),
+    () => test.cache.getOrSet('more tags', ({ setTags }) => (setTags(tags), 'value')),
+    async () => (await test.cache.getOrSetMany(['batch'], () => ['value'], { tags: () => tags })).get('batch'),
+    cached(async () => 'value', { name: 'many tags', tags: () => tags }),
+  ]
+  for (const call of calls) expect(await call()).toBe('value')
+  expect(await test.cache.getMany(['many tags', 'more tags', ['batch']])).toEqual(new Map())
+})

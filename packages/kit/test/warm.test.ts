@@ -168,13 +168,115 @@ describe('warming again and longer', () => {
 
   it('counts in bounded memory', async () => {
     await using test = await openCache()
-    const hot = new HotKeys<number>('n', 10, () => test.cache)
+    const hot = new HotKeys<number>('n', { maxIds: 10, cache: () => test.cache, keyOf: (id) => [id] })
     for (let round = 0; round < 2000; round++) {
       hot.record(round % 5)
       hot.record(1000 + round)
     }
     expect((await hot.read()).slice(0, 5).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4])
     expect(await hot.read()).toHaveLength(10)
+  })
+
+  it('tells the ids apart that keys tell apart, of every kind, also after they were stored', async () => {
+    await using test = await openCache()
+    const pairs: readonly (readonly [unknown, unknown])[] = [
+      [1n, 2n],
+      [new Map([[1, 1]]), new Map([[2, 2]])],
+      [new Set([1]), new Set([2])],
+      [undefined, null],
+      [Number.NaN, Infinity],
+      [new URL('http://a/'), new URL('http://b/')],
+      [{ id: 1n }, { id: 2n }],
+      [new Date(1), new Date(2)],
+    ]
+    const declare = (cache: Memcache, name: string) =>
+      defineCache({ name, cache, hotKeys: 3, load: async (_id: unknown) => 'value' })
+    for (const [index, [first, second]] of pairs.entries()) {
+      const cache = test.another()
+      const values = declare(cache, `ids ${index}`)
+      for (const id of [first, second, structuredCloneOf(second)]) await values.getOrSet(id)
+      expect(await values.hotKeys()).toEqual([second, first])
+      await cache.close()
+      expect(await declare(test.cache, `ids ${index}`).hotKeys()).toEqual([second, first])
+    }
+  })
+
+  it('ignores what another program has stored, and an id that cannot be stored fails nothing', async () => {
+    await using test = await openCache()
+    const values = defineCache({
+      name: 'hot',
+      cache: test.cache,
+      hotKeys: 3,
+      key: () => 'key',
+      load: async (_id: unknown) => 'value',
+    })
+    await values.getOrSet(() => 1)
+    await values.getOrSet({ format: () => 1 })
+    for (const stored of ['text', 5, {}, [1], [[1]], [['a', 'b']], [null], [[1, Number.NaN]], [[1, -1]]]) {
+      await test.cache.client.set('~hot:hot', stored)
+      expect(await values.hotKeys()).toHaveLength(1)
+    }
+    await test.cache.close()
+  })
+})
+
+/** Another object with the same content. */
+function structuredCloneOf(value: unknown): unknown {
+  return value instanceof URL ? new URL(value) : structuredClone(value)
+}
+
+describe('stopping', () => {
+  it.each(['a source that is stuck', 'a loader that is stuck'])(
+    'ends at once, whatever is under way: %s',
+    async (kind) => {
+      await using test = await openCache()
+      const controller = new AbortController()
+      const isSource = kind === 'a source that is stuck'
+      let loaderSignal: AbortSignal | undefined
+      const values = defineCache({
+        name: 'stuck',
+        cache: test.cache,
+        load: async (id: number, { signal }) => {
+          if (isSource) return id
+          loaderSignal = signal
+          controller.abort(new Error('enough'))
+          return new Promise<number>(() => {})
+        },
+      })
+      async function* source(): AsyncGenerator<number> {
+        yield 1
+        if (!isSource) return
+        controller.abort(new Error('enough'))
+        await new Promise(() => {})
+      }
+      await expect(values.warm(source(), { signal: controller.signal })).rejects.toThrow('enough')
+      if (isSource) return
+      expect(loaderSignal?.aborted).toBe(true)
+      // The lease is given back.
+      expect(await values.getMany([1])).toEqual(new Map())
+      const again = defineCache({ name: 'stuck', cache: test.cache, load: async () => 'loaded' })
+      expect(await again.getOrSet(1)).toBe('loaded')
+    },
+  )
+
+  it('closes the source', async () => {
+    await using test = await openCache()
+    const values = defineCache({ name: 'closed', cache: test.cache, load: async (id: number) => id })
+    const controller = new AbortController()
+    const isClosed = new Promise<void>((resolve) => {
+      async function* cursor(): AsyncGenerator<number> {
+        try {
+          for (let id = 0; ; id++) {
+            if (id === 20) controller.abort(new Error('enough'))
+            yield id
+          }
+        } finally {
+          resolve()
+        }
+      }
+      values.warm(cursor(), { signal: controller.signal, concurrency: 2 }).catch(() => {})
+    })
+    await isClosed
   })
 })
 

@@ -120,7 +120,11 @@ export class Connection implements ReplyTarget, SessionHost {
 
   watch(streams: number): void {
     const { events } = this.context
-    const watcher = new Watcher(this.stream, streams, this.owner.options.watcherBufferBytes, events.nextEvent())
+    const watcher = new Watcher(this.stream, {
+      streams,
+      bufferBytes: this.owner.options.watcherBufferBytes,
+      firstEvent: events.nextEvent(),
+    })
     this.become(new WatchSession(events, watcher))
   }
 

@@ -87,7 +87,7 @@ export class SaslExchange {
     if (!isStep && !this.#isDone) this.#isStarted = this.#isPlain
     if (this.#isDone || !this.#isStarted) return this.#fail(NOTHING)
     if (!isStep && message.length === 0 && !this.#isTooLong) {
-      this.#replies.header(Status.authContinue, undefined, 0, 0, 0)
+      this.#replies.header(Status.authContinue, undefined, { extras: 0, key: 0, value: 0 })
       return NONE
     }
     const { user, isAllowed } = this.#check(message)

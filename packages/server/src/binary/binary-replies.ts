@@ -17,6 +17,15 @@ const TEXTS: Readonly<Record<number, Buffer>> = {
 
 const NOTHING = Buffer.alloc(0)
 
+/** How many bytes of each part come behind a header. */
+interface BodyLengths {
+  readonly extras: number
+  readonly key: number
+  readonly value: number
+}
+
+const NO_BODY: BodyLengths = { extras: 0, key: 0, value: 0 }
+
 /** The request that is answered: what every response repeats. */
 export class BinaryReplies {
   opcode = 0
@@ -35,36 +44,31 @@ export class BinaryReplies {
 
   /** An error. memcached sends it at once with all replies before it, after which their items may change in place. */
   error(status: number, text = TEXTS[status] ?? NOTHING): void {
-    this.header(status, undefined, 0, 0, text.length)
+    this.header(status, undefined, { extras: 0, key: 0, value: text.length })
     this.#replies.append(text)
     this.#replies.forgetItems()
   }
 
   success(cas?: Uint64): void {
-    this.header(Status.ok, cas, 0, 0, 0)
+    this.header(Status.ok, cas, NO_BODY)
   }
 
   /** A success with a value of bytes. */
   value(bytes: Buffer, cas?: Uint64): void {
-    this.header(Status.ok, cas, 0, 0, bytes.length)
+    this.header(Status.ok, cas, { extras: 0, key: 0, value: bytes.length })
     this.#replies.append(bytes)
   }
 
-  header(status: number, cas: Uint64 | undefined, extras: number, key: number, value: number): void {
+  header(status: number, cas: Uint64 | undefined, lengths: BodyLengths): void {
     const replies = this.#replies
     replies.room()
     const { opcode, opaque } = this
-    replies.at = writeBinaryResponseHeader(
-      replies.buffer,
-      replies.at,
-      { opcode, status, opaque, cas },
-      { extras, key, value },
-    )
+    replies.at = writeBinaryResponseHeader(replies.buffer, replies.at, { opcode, status, opaque, cas }, lengths)
   }
 
   /** A miss that repeats the key, for the commands that return it. */
   missWithKey(buffer: Buffer, start: number, length: number): void {
-    this.header(Status.notFound, undefined, 0, length, 0)
+    this.header(Status.notFound, undefined, { extras: 0, key: length, value: 0 })
     const replies = this.#replies
     replies.at += buffer.copy(replies.buffer, replies.at, start, start + length)
   }

@@ -2,7 +2,7 @@ import { BinaryRequestReader, Command, NONE, Opcode, Request, Status, STOP, Uint
 import { hashKey } from 'memcache-ts-protocol'
 import type { BinaryRequest, BinaryRequestHandler } from 'memcache-ts-protocol'
 import { isSaslCommand, SaslExchange } from '../auth/sasl-exchange.ts'
-import { addDelta, AddOutcome, AddResult } from '../commands/arithmetic.ts'
+import { addDelta, Addition, AddOutcome } from '../commands/arithmetic.ts'
 import { findItem } from '../commands/command-context.ts'
 import type { CommandContext } from '../commands/command-context.ts'
 import { countGet, countTouch } from '../commands/fetch-counting.ts'
@@ -37,7 +37,7 @@ const number = Buffer.alloc(8)
 const digits = Buffer.alloc(20)
 const casUnique = new Uint64()
 const initial = new Uint64()
-const result = new AddResult()
+const addition = new Addition()
 
 /** The binary protocol over one connection (protocol-binary); memcached calls it deprecated, many clients speak it. */
 export class BinarySession implements Session, BinaryRequestHandler {
@@ -236,13 +236,11 @@ export class BinarySession implements Session, BinaryRequestHandler {
     if (touches) store.setExptime(item, clock.expiry(packet.buffer.readUInt32BE(packet.extrasStart), store.now))
     const withValue = opcode !== Opcode.touch
     const keyLength = withKey ? packet.keyLength : 0
-    this.#replies.header(
-      Status.ok,
-      store.readCas(item, casUnique),
-      4,
-      keyLength,
-      withValue ? store.valueLength(item) : 0,
-    )
+    this.#replies.header(Status.ok, store.readCas(item, casUnique), {
+      extras: 4,
+      key: keyLength,
+      value: withValue ? store.valueLength(item) : 0,
+    })
     replies.at = replies.buffer.writeUInt32BE(store.clientFlags(item), replies.at)
     replies.at += packet.buffer.copy(replies.buffer, replies.at, packet.keyStart, packet.keyStart + keyLength)
     if (withValue) replies.appendValueBytes(item)
@@ -320,10 +318,12 @@ export class BinarySession implements Session, BinaryRequestHandler {
       this.#replies.error(Status.exists)
       return
     }
-    const outcome = addDelta(this.#context, item, increments, delta, result)
+    addition.increments = increments
+    addition.delta = delta
+    const outcome = addDelta(this.#context, item, addition)
     if (outcome === AddOutcome.nonNumeric) this.#replies.error(Status.nonNumeric)
     else if (outcome !== AddOutcome.done) this.#replies.error(Status.outOfMemory, OUT_OF_MEMORY_ADDING)
-    else this.#replyWithNumber(result.value, store.readCas(result.item, casUnique))
+    else this.#replyWithNumber(addition.value, store.readCas(addition.item, casUnique))
   }
 
   #makeCounter(packet: BinaryRequest, exptime: number): void {

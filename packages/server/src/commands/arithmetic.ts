@@ -13,14 +13,17 @@ const PLUS = 43
 /** How an addition ended. */
 export const AddOutcome = { done: 0, nonNumeric: 1, outOfMemory: 2 } as const
 
-/** The number that the last `addDelta` left, and the item that holds it. */
-export class AddResult {
+/** What `addDelta` adds, and what came of it; refilled for each request. */
+export class Addition {
+  increments = true
+  delta = new Uint64()
+  /** Outcome: the number that is stored now, and the item that holds it. */
   readonly value = new Uint64()
   item = 0
 }
 
 const digits = Buffer.alloc(MAX_NUMBER_BYTES)
-const result = new AddResult()
+const addition = new Addition()
 const nextCas = new Uint64()
 
 /** incr, decr (protocol.txt, "Increment/Decrement"). */
@@ -34,11 +37,13 @@ export function incrOrDecr(context: CommandContext, request: Request): void {
     if (!request.noreply) replies.append(Reply.notFound)
     return
   }
-  const outcome = addDelta(context, item, increments, request.delta, result)
+  addition.increments = increments
+  addition.delta = request.delta
+  const outcome = addDelta(context, item, addition)
   if (request.noreply) return
   if (outcome === AddOutcome.done) {
     replies.room()
-    replies.at = writeLineEnd(replies.buffer, result.value.write(replies.buffer, replies.at))
+    replies.at = writeLineEnd(replies.buffer, addition.value.write(replies.buffer, replies.at))
   } else {
     replies.append(outcome === AddOutcome.nonNumeric ? Reply.nonNumeric : Reply.outOfMemory)
   }
@@ -48,25 +53,19 @@ export function incrOrDecr(context: CommandContext, request: Request): void {
  * Adds to or subtracts from the number that an item holds. A number that is no longer than before is written in place
  * and padded with spaces, unless a reply still refers to the item: then, as for a longer one, a new item is made.
  */
-export function addDelta(
-  context: CommandContext,
-  item: number,
-  increments: boolean,
-  delta: Uint64,
-  into: AddResult,
-): number {
+export function addDelta(context: CommandContext, item: number, into: Addition): number {
   const { store, counters, replies } = context
   if (!readNumber(context, item, into.value)) return AddOutcome.nonNumeric
-  if (increments) {
-    into.value.add(delta)
+  if (into.increments) {
+    into.value.add(into.delta)
     counters.incrHits[store.classOf(item)]!++
   } else {
-    into.value.subtract(delta)
+    into.value.subtract(into.delta)
     counters.decrHits[store.classOf(item)]!++
   }
   const length = into.value.write(digits, 0)
   const oldLength = store.valueLength(item)
-  if (length > oldLength || replies.isSending(item)) return replaceNumber(context, item, length, into)
+  if (length > oldLength || replies.isSending(item)) return replaceNumber(context, item, into)
   const start = store.valueStart(item)
   digits.copy(store.bytes(item), start, 0, length)
   store.bytes(item).fill(SPACE, start + length, start + oldLength)
@@ -77,8 +76,9 @@ export function addDelta(
 }
 
 /** Writes the number into a new item, in place of the old one. */
-function replaceNumber(context: CommandContext, item: number, length: number, into: AddResult): number {
+function replaceNumber(context: CommandContext, item: number, into: Addition): number {
   const { store } = context
+  const length = into.value.write(digits, 0)
   store.pin(item)
   const fresh = store.reserve(store.keyOf(item), store.exptime(item), length)
   const binaryKey = store.hasFlag(item, ItemFlag.binaryKey)

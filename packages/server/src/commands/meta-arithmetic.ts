@@ -13,7 +13,7 @@ import {
 } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
-import { addDelta, AddOutcome, AddResult } from './arithmetic.ts'
+import { addDelta, Addition, AddOutcome } from './arithmetic.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 import { writeEchoFlags, writeTtl } from './meta-get.ts'
@@ -22,7 +22,7 @@ import { logStored, markKeyEncoding } from './storage.ts'
 const LETTER = { c: 99, k: 107, t: 116, D: 68, N: 78, O: 79, T: 84, minus: 45 }
 const SPACE = 32
 const casUnique = new Uint64()
-const result = new AddResult()
+const addition = new Addition()
 const digits = Buffer.alloc(20)
 
 /** ma: adds or subtracts, making the counter on a miss with N (protocol.txt, "Meta Arithmetic"). */
@@ -47,27 +47,29 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
     replyWithoutItem(context, request, MetaCode.EX)
     return
   }
-  const outcome = addDelta(context, item, !decrements, request.delta, result)
+  addition.increments = !decrements
+  addition.delta = request.delta
+  const outcome = addDelta(context, item, addition)
   if (outcome !== AddOutcome.done) {
     replies.append(outcome === AddOutcome.nonNumeric ? Reply.nonNumeric : Reply.outOfMemory)
     return
   }
-  if ((request.capitalFlags & CapitalFlag.newCas) !== 0) store.setCas(result.item, request.newCas)
+  if ((request.capitalFlags & CapitalFlag.newCas) !== 0) store.setCas(addition.item, request.newCas)
   reply(context, request, false)
 }
 
 /** Makes the counter with its initial value; returns false without memory. */
 function makeCounter(context: CommandContext, request: Request): boolean {
   const { store } = context
-  result.value.copy(request.initial)
-  const length = result.value.write(digits, 0)
+  addition.value.copy(request.initial)
+  const length = addition.value.write(digits, 0)
   const item = store.reserve(request, 0, length)
   if (item === TOO_LARGE || item === OUT_OF_MEMORY) return false
   markKeyEncoding(context, item, request)
   store.write(item, 0, digits, 0, length)
   const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
   store.link(item, given ? request.newCas : store.nextCas(casUnique), 0)
-  result.item = item
+  addition.item = item
   // memcached looks once more before it stores.
   if (context.events.streams !== 0) context.events.fetched(request, 0)
   logStored(context, item, 'stored', 'add')
@@ -80,7 +82,7 @@ function reply(context: CommandContext, request: Request, isNew: boolean): void 
   replies.room()
   const out = replies.buffer
   const withValue = (request.flags & Flag.returnValue) !== 0
-  const length = result.value.write(digits, 0)
+  const length = addition.value.write(digits, 0)
   let at = writeMetaCode(out, replies.at, withValue ? MetaCode.VA : MetaCode.HD)
   if (withValue) {
     out[at] = SPACE
@@ -90,16 +92,16 @@ function reply(context: CommandContext, request: Request, isNew: boolean): void 
     const flagStart = request.flagStart[index]!
     switch (request.buffer[flagStart]) {
       case LETTER.c:
-        at = writeUint64Flag(out, at, LETTER.c, store.readCas(result.item, casUnique))
+        at = writeUint64Flag(out, at, LETTER.c, store.readCas(addition.item, casUnique))
         break
       case LETTER.t:
-        at = writeTtl(context, result.item, at)
+        at = writeTtl(context, addition.item, at)
         break
       case LETTER.T:
-        store.setExptime(result.item, clock.expiry(request.exptime, store.now))
+        store.setExptime(addition.item, clock.expiry(request.exptime, store.now))
         break
       case LETTER.N:
-        if (isNew) store.setExptime(result.item, clock.expiry(request.vivifyExptime, store.now))
+        if (isNew) store.setExptime(addition.item, clock.expiry(request.vivifyExptime, store.now))
         break
       case LETTER.O:
         at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)

@@ -39,6 +39,9 @@ export class StoreOrder {
   /** A lower cas unique than the item's stores, but marked stale (`ms … I`). */
   acceptsStale = false
 
+  /** The item that has the key until then; 0 if there is none. */
+  old = 0
+
   /** Outcome: the cas unique that the item has now, 0 when nothing was stored. */
   readonly storedCas = new Uint64()
   /** Outcome: the length of the value as stored. */
@@ -98,9 +101,9 @@ export function storeItem(context: CommandContext, item: number, order: StoreOrd
   order.storedCas.set(0, 0)
   order.storedLength = store.valueLength(item)
   if (!order.hasNewCas) store.nextCas(order.newCas)
-  const old = store.findSameKey(item)
-  if (context.events.streams !== 0) context.events.fetched(store.keyOf(item), old)
-  const outcome = decide(context, item, old, order)
+  order.old = store.findSameKey(item)
+  if (context.events.streams !== 0) context.events.fetched(store.keyOf(item), order.old)
+  const outcome = decide(context, item, order)
   if (outcome !== StoreOutcome.stored) {
     logStored(context, item, STATUS_WORDS[outcome]!, COMMAND_WORDS[order.command]!)
     store.release(item)
@@ -108,8 +111,9 @@ export function storeItem(context: CommandContext, item: number, order: StoreOrd
   return outcome
 }
 
-function decide(context: CommandContext, item: number, old: number, order: StoreOrder): number {
+function decide(context: CommandContext, item: number, order: StoreOrder): number {
   const { store } = context
+  const { old } = order
   switch (order.command) {
     case Command.add:
       if (old !== 0) {
@@ -123,19 +127,20 @@ function decide(context: CommandContext, item: number, old: number, order: Store
       break
     case Command.append:
     case Command.prepend:
-      if (old !== 0) return extend(context, item, old, order)
+      if (old !== 0) return extend(context, item, order)
       if (!order.vivifies) return StoreOutcome.notStored
       break
     case Command.cas:
-      if (!casAllows(context, item, old, order)) return old === 0 ? StoreOutcome.notFound : StoreOutcome.exists
+      if (!casAllows(context, item, order)) return old === 0 ? StoreOutcome.notFound : StoreOutcome.exists
       break
   }
-  finish(context, item, old, order)
+  finish(context, item, order)
   return StoreOutcome.stored
 }
 
-function casAllows(context: CommandContext, item: number, old: number, order: StoreOrder): boolean {
+function casAllows(context: CommandContext, item: number, order: StoreOrder): boolean {
   const { store, counters } = context
+  const { old } = order
   if (old === 0) {
     counters.casMisses++
     return false
@@ -159,8 +164,9 @@ function casAllows(context: CommandContext, item: number, old: number, order: St
 }
 
 /** append, prepend: a new item of both values, with the old one's client flags and lifetime. */
-function extend(context: CommandContext, item: number, old: number, order: StoreOrder): number {
+function extend(context: CommandContext, item: number, order: StoreOrder): number {
   const { store } = context
+  const { old } = order
   if (order.hasCas && !order.cas.isZero && !store.readCas(old, itemCas).equals(order.cas)) return StoreOutcome.exists
   // Pinned, since reserving the new item may evict the old one.
   store.pin(old)
@@ -180,7 +186,7 @@ function extend(context: CommandContext, item: number, old: number, order: Store
   if (store.hasFlag(old, ItemFlag.binaryKey)) store.setFlag(joined, ItemFlag.binaryKey)
   store.release(item)
   order.storedLength = length
-  finish(context, joined, old, order)
+  finish(context, joined, order)
   store.unpin(old)
   return StoreOutcome.stored
 }
@@ -195,8 +201,8 @@ function copyInto(context: CommandContext, target: number, offset: number, sourc
   return true
 }
 
-function finish(context: CommandContext, item: number, old: number, order: StoreOrder): void {
-  context.store.link(item, order.newCas, old)
+function finish(context: CommandContext, item: number, order: StoreOrder): void {
+  context.store.link(item, order.newCas, order.old)
   logStored(context, item, 'stored', COMMAND_WORDS[order.command]!)
   context.store.readCas(item, order.storedCas)
 }

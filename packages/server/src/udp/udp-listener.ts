@@ -114,7 +114,11 @@ export class UdpListener {
     const payload = datagram.subarray(UDP_HEADER_BYTES)
     const isTrusted = isVerified(from)
     const allowed = isTrusted ? Infinity : Math.max(datagram.length, this.#owner.options.udpReplyMaxBytes)
-    const request = new UdpRequest(this.#owner, this.id, payload, Math.min(allowed, MAX_REPLY_BYTES))
+    const request = new UdpRequest(this.#owner, {
+      id: this.id,
+      payload,
+      maxReplyBytes: Math.min(allowed, MAX_REPLY_BYTES),
+    })
     const reply = request.run()
     if (bytesOnTheWire(reply) <= allowed) return reply
     const refusal = request.refusal()

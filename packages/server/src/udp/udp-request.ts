@@ -12,6 +12,14 @@ const TOO_LONG = Buffer.from('SERVER_ERROR reply too long for UDP\r\n')
 const NOTHING = Buffer.alloc(0)
 const HEADER_BYTES = 24
 
+/** A datagram, without its frame header. */
+export interface UdpRequestOptions {
+  readonly id: number
+  readonly payload: Buffer
+  /** The longest reply that is made; a request for more is refused. */
+  readonly maxReplyBytes: number
+}
+
 /**
  * The requests of one datagram, run to their end. It has a session of its own and leaves nothing behind: what one sender
  * has begun, no other one goes on with.
@@ -28,8 +36,7 @@ export class UdpRequest implements SessionHost {
   #requests = 0
   #longReply: LongReply | undefined
 
-  /** @param maxReplyBytes the longest reply that is made; what asks for more is refused. */
-  constructor(owner: ConnectionOwner, id: number, payload: Buffer, maxReplyBytes: number) {
+  constructor(owner: ConnectionOwner, { id, payload, maxReplyBytes }: UdpRequestOptions) {
     this.id = id
     this.owner = owner
     this.context = owner.context

@@ -3,6 +3,16 @@ import type { Duplex } from 'node:stream'
 /** Room that a full buffer keeps for a line, as memcached asks for. */
 const LINE_BYTES = 1024
 
+/** What a client watches. */
+export interface WatcherOptions {
+  /** `EventStream`s, as bits. */
+  readonly streams: number
+  /** How many bytes of lines may wait for the client. */
+  readonly bufferBytes: number
+  /** Events before this one are not shown. */
+  readonly firstEvent: number
+}
+
 /**
  * A client that watches: lines wait for it in a buffer of bounded size. What does not fit is counted, and told by a line
  * `skipped=<count>` once there is room again.
@@ -18,7 +28,7 @@ export class Watcher {
   #skipped = 0
   #isFlushing = false
 
-  constructor(stream: Duplex, streams: number, bufferBytes: number, firstEvent: number) {
+  constructor(stream: Duplex, { streams, bufferBytes, firstEvent }: WatcherOptions) {
     this.#stream = stream
     this.streams = streams
     this.#bufferBytes = bufferBytes

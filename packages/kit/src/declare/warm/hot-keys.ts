@@ -1,4 +1,5 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import type { KeyPart } from 'memcache-ts-protocol'
+import { keyText } from '../../engine/cache-key.ts'
 import { engineOf } from '../../engine/engine.ts'
 import type { Memcache } from '../../memcache.ts'
 import { ownKey } from '../../own-key.ts'
@@ -17,60 +18,85 @@ export class HotKeys<Id> {
   readonly #name: string
   readonly #maxIds: number
   readonly #cache: () => Memcache
-  readonly #counts = new Map<Id, number>()
+  readonly #keyOf: (id: Id) => readonly KeyPart[]
+  /** The counts by the keys of the ids, so that ids with the same key count together. */
+  readonly #counts = new Map<string, Counted<Id>>()
   #savedAtMs = 0
   #isRegistered = false
 
-  /** @param maxIds how many ids are remembered. */
-  constructor(name: string, maxIds: number, cache: () => Memcache) {
-    if (!Number.isInteger(maxIds) || maxIds < 1)
-      throw new MemcacheOptionError(`hotKeys must be a whole number, got ${maxIds}`)
+  /**
+   * @param about `maxIds`: how many ids are remembered; `keyOf`: the key of an id, which tells ids apart.
+   */
+  constructor(
+    name: string,
+    { maxIds, cache, keyOf }: { maxIds: number; cache: () => Memcache; keyOf: (id: Id) => readonly KeyPart[] },
+  ) {
     this.#name = name
     this.#maxIds = maxIds
     this.#cache = cache
+    this.#keyOf = keyOf
   }
 
+  /** Counts a request for an id. @throws the error of the id's key function. */
   record(id: Id): void {
-    const count = this.#counts.get(id)
-    if (count !== undefined) this.#counts.set(id, count + 1)
-    else this.#admit(id)
+    const text = keyText(this.#keyOf(id))
+    const counted = this.#counts.get(text)
+    if (counted !== undefined) counted.count++
+    else if (isStorable(id)) this.#admit(text, id)
     if (!this.#isRegistered) this.#register()
     if (performance.now() - this.#savedAtMs > SAVE_EVERY_MS) void this.save()
   }
 
   /** Returns the hottest ids, the hottest first: the stored counts and those of this process since its last save. */
   async read(): Promise<Id[]> {
-    return [...(await this.#merged()).values()].map(([id]) => id)
+    return (await this.#merged()).map(({ id }) => id)
   }
 
-  /** Adds this process's counts to the stored ones. */
+  /** Adds this process's counts to the stored ones. Never rejects: it runs in the background. */
   async save(): Promise<void> {
     this.#savedAtMs = performance.now()
-    const cache = this.#cache()
     if (this.#counts.size === 0) return
-    const merged = await this.#merged()
-    // Counts are halved at each save, so that ids that are no longer requested are forgotten.
-    const fading = merged.map(([id, count]) => [id, count / 2] as const).filter(([, count]) => count >= 1 / 2)
-    if (
-      await engineOf(cache).set(ownKey(cache, 'hot', [this.#name]), {
-        value: fading,
-        ttlSeconds: Infinity,
-        tagKeys: [],
-      })
-    )
+    const cache = this.#cache()
+    try {
+      // Counts are halved at each save, so that ids that are no longer requested are forgotten.
+      const decayed = (await this.#merged()).map(({ id, count }) => [id, count / 2] as const)
+      const value = decayed.filter(([, count]) => count >= 1 / 2)
+      const stored = { value, ttlSeconds: Infinity, tagKeys: [] }
+      if (await engineOf(cache).set(ownKey(cache, 'hot', [this.#name]), stored)) this.#counts.clear()
+    } catch (error) {
+      // An id that cannot be stored must not fail every later save too.
       this.#counts.clear()
+      engineOf(cache).host.report.failed(error)
+    }
   }
 
-  async #merged(): Promise<(readonly [Id, number])[]> {
+  async #merged(): Promise<Counted<Id>[]> {
     const cache = this.#cache()
-    const stored = (await engineOf(cache).get(ownKey(cache, 'hot', [this.#name]), [])) as [Id, number][] | undefined
-    // Ids that are objects are compared by content.
-    const byText = new Map<string, readonly [Id, number]>()
-    for (const [id, count] of [...(stored ?? []), ...this.#counts]) {
-      const text = JSON.stringify(id) ?? String(id)
-      byText.set(text, [id, count + (byText.get(text)?.[1] ?? 0)])
+    const stored = await engineOf(cache).get(ownKey(cache, 'hot', [this.#name]), [])
+    const merged = new Map<string, Counted<Id>>()
+    for (const { id, count } of this.#readable(stored)) merged.set(keyText(this.#keyOf(id)), { id, count })
+    for (const [text, { id, count }] of this.#counts) {
+      merged.set(text, { id, count: count + (merged.get(text)?.count ?? 0) })
     }
-    return [...byText.values()].toSorted(([, a], [, b]) => b - a).slice(0, this.#maxIds)
+    return [...merged.values()].toSorted((a, b) => b.count - a.count).slice(0, this.#maxIds)
+  }
+
+  /** Yields the valid ones of the stored counts, since another program may have written the item. */
+  *#readable(stored: unknown): Generator<Counted<Id>, void> {
+    if (!Array.isArray(stored)) return
+    for (const entry of stored as unknown[]) {
+      if (!Array.isArray(entry) || entry.length !== 2) continue
+      const [id, count] = entry as [Id, unknown]
+      if (typeof count === 'number' && Number.isFinite(count) && count > 0 && this.#hasKey(id)) yield { id, count }
+    }
+  }
+
+  #hasKey(id: Id): boolean {
+    try {
+      return keyText(this.#keyOf(id)) !== ''
+    } catch {
+      return false
+    }
   }
 
   #register(): void {
@@ -83,20 +109,32 @@ export class HotKeys<Id> {
    * Adds a new id. If all counters are used, it takes over the smallest one with its count, since the id may have been
    * counted before.
    */
-  #admit(id: Id): void {
+  #admit(text: string, id: Id): void {
     if (this.#counts.size < this.#maxIds * COUNTERS_PER_KEY) {
-      this.#counts.set(id, 1)
+      this.#counts.set(text, { id, count: 1 })
       return
     }
-    let smallest: Id | undefined
+    let smallest: string | undefined
     let smallestCount = Infinity
-    for (const [other, count] of this.#counts) {
+    for (const [other, { count }] of this.#counts) {
       if (count >= smallestCount) continue
       smallest = other
       smallestCount = count
       if (count === 1) break
     }
-    this.#counts.delete(smallest as Id)
-    this.#counts.set(id, smallestCount + 1)
+    this.#counts.delete(smallest!)
+    this.#counts.set(text, { id, count: smallestCount + 1 })
   }
+}
+
+interface Counted<Id> {
+  readonly id: Id
+  count: number
+}
+
+/**
+ * Returns whether an id can be stored for the next start: not a function or a symbol; for those, a cache has a `key`.
+ */
+function isStorable(id: unknown): boolean {
+  return typeof id !== 'function' && typeof id !== 'symbol'
 }

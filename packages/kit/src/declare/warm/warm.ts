@@ -78,7 +78,7 @@ export async function warm<Id, Value>(
   requireCount('concurrency', concurrency)
   requireCount('batchSize', batchSize)
   const { jitter = source.options.jitter ?? DEFAULT_JITTER, ttlSeconds = source.options.ttlSeconds } = options
-  const declared = { ...source.options, jitter, ttlSeconds }
+  const declared = { ...source.options, jitter, ttlSeconds, signal }
   const spread = new LifetimeSpread(jitter)
   const progressReport = new WarmProgress(
     progress ? new ProgressBar('warming', knownLength(ids), process.stderr) : undefined,
@@ -93,13 +93,31 @@ export async function warm<Id, Value>(
       )
     }
   }
+  const stop = stopOf(signal)
   try {
-    await Promise.all(Array.from({ length: concurrency }, worker))
+    await Promise.race([Promise.all(Array.from({ length: concurrency }, worker)), stop.stopped])
   } catch (error) {
     progressReport.finish('stopped')
+    // Closes the source, such as a database cursor. A hanging source is closed when it continues.
+    batches.return().catch(() => {})
     throw error
+  } finally {
+    stop.forget()
   }
   return progressReport.finish('done')
+}
+
+/** Rejects when a signal is aborted, so that neither a hanging source nor a hanging loader keeps `warm` from ending. */
+function stopOf(signal: AbortSignal | undefined): { readonly stopped: Promise<never>; readonly forget: () => void } {
+  let forget = (): void => {}
+  const stopped = new Promise<never>((_, reject) => {
+    if (signal === undefined) return
+    const stop = (): void => reject(signal.reason as Error)
+    if (signal.aborted) return stop()
+    signal.addEventListener('abort', stop, { once: true })
+    forget = () => signal.removeEventListener('abort', stop)
+  })
+  return { stopped, forget: () => forget() }
 }
 
 /** Counts the results so far, shows them and reports them. */

@@ -246,8 +246,7 @@ export class LeasedLoads {
       const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
       return this.#fill(target, lease, { value, encoded, facts }, lifetime)
     }
-    if (loaded.tags.length === 0) return fill(generations)
-    return this.#withLoadedTags(generations, loaded).then((all) => {
+    const fillTagged = (all: Generations | undefined): Promise<LoadOutcome> => {
       const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
       if (all !== undefined && !isTooMuch) return fill(all)
       this.#flights.detach(target.name)
@@ -255,7 +254,9 @@ export class LeasedLoads {
       if (!isTooMuch) report.stats.discarded++
       else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
       return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld, isKeptBack: true }))
-    })
+    }
+    if (loaded.tags.length > 0) return this.#withLoadedTags(generations, loaded).then(fillTagged)
+    return generations === NO_GENERATIONS ? fill(generations) : fillTagged(generations)
   }
 
   #fill(

@@ -43,11 +43,14 @@ export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
-  /** Why the first of those that failed did. */
+  /** The error of the first value that failed. */
   cause?: unknown
 }
 
-/** The pauses after which keys are looked up again that memcached did not answer for: warming is not in a hurry, and a process that starts is busy. */
+/**
+ * The pauses before keys whose lookup failed are looked up again, in milliseconds. Warming is not urgent, and a process
+ * that starts is busy.
+ */
 const WARM_PAUSES_MS = [100, 400]
 
 const MAX_ROUNDS = 4
@@ -131,6 +134,9 @@ export class ReadThroughMany<Id, Value> {
     report.failed += open.length
     if (open.length > 0) report.cause = new Error('memcached did not answer')
     const batch = this.#batchOf(led.map(({ item }) => item))
+    const stop = (): void => batch.stop(this.#signal!.reason)
+    if (this.#signal?.aborted === true) stop()
+    this.#signal?.addEventListener('abort', stop, { once: true })
     await Promise.all(
       led.map(async ({ item, right }) => {
         const { name } = item.request
@@ -150,6 +156,7 @@ export class ReadThroughMany<Id, Value> {
         }
       }),
     )
+    this.#signal?.removeEventListener('abort', stop)
     return report
   }
 
@@ -290,6 +297,11 @@ class Batch<Id, Value> {
       context,
       items.map(({ request }) => request.name),
     )
+  }
+
+  /** Aborts the call for all callers that wait for it. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason)
   }
 
   async load(id: Id, stop: StopSource): Promise<Loaded> {

@@ -162,7 +162,7 @@ export class AtomicWrites {
         // It keeps its remaining lifetime, if the server tells it.
         const isTold = this.#context.store.tellsTtl(name)
         return {
-          value: value + by,
+          value: sum(name, value, by),
           casUnique: item.casUnique,
           generations: facts.tags ?? NO_GENERATIONS,
           ttlSeconds: isTold ? item.ttlSeconds : ttlSeconds,
@@ -206,4 +206,17 @@ export class AtomicWrites {
     this.#loads.detach(name)
     this.#context.memory?.delete(name)
   }
+}
+
+/**
+ * Adds two numbers. Beyond 2^53 a number cannot represent every step, so that two callers could get the same result.
+ * @throws MemcacheOptionError if the sum is not finite, or the sum of whole numbers is not exact.
+ */
+function sum(name: string, value: number, by: number): number {
+  const total = value + by
+  const isWhole = Number.isInteger(value) && Number.isInteger(by)
+  if (Number.isFinite(total) && (!isWhole || Number.isSafeInteger(total))) return total
+  throw new MemcacheOptionError(
+    `${name} holds ${value}, and ${value} + ${by} is more than a number can count exactly: start a new counter`,
+  )
 }
