@@ -36,12 +36,18 @@ export default {
       ignoreBinaries: ['memccapable', 'memcexist', 'promtool'],
     },
     'packages/kit': {
-      entry: [...entriesOf('kit'), 'bin/*.js', 'src/cli/main.ts', 'test/**/*.test.ts', 'test/fixtures/**/*.ts'],
+      entry: [
+        ...entriesOf('kit'),
+        'bin/*.js',
+        'src/cli/main.ts',
+        'test/**/*.{test,test-d}.ts',
+        'test/fixtures/**/*.ts',
+      ],
       project: ['src/**/*.ts', 'test/**/*.ts'],
       ignoreBinaries: ['script', 'promtool'],
     },
     'packages/nestjs': {
-      entry: [...entriesOf('nestjs'), 'test/**/*.test.ts'],
+      entry: [...entriesOf('nestjs'), 'test/**/*.{test,test-d}.ts'],
       project: ['src/**/*.ts', 'test/**/*.ts'],
       ignoreDependencies: ['@as-integrations/.*'],
     },

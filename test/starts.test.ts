@@ -43,3 +43,15 @@ it('script.mjs loads once for all, and ends', async () => {
   expect(lines).toEqual(['3 cities of 1 query', "{ id: 7, name: 'City 7' }"])
   expect(status).toBe(0)
 })
+
+it('the middlewares of examples/express-middlewares start together, and end by a signal', async () => {
+  const child = start('../express-middlewares/dist/main.js')
+  const url = (await firstLine(child, '  http://')).trim()
+  expect(await (await fetch(url)).text()).toContain('Tea')
+  const { origin } = new URL(url)
+  const headers = { 'X-Api-Key': 'free-key' }
+  expect(await (await fetch(`${origin}/api/`, { headers })).json()).toEqual({ hello: 'free', left: 9 })
+  expect((await fetch(`${origin}/account`)).status).toBe(401)
+  child.kill('SIGTERM')
+  expect(await once(child, 'exit')).toEqual([0, null])
+})

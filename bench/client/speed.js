@@ -52,7 +52,7 @@ export async function measureClients({ only = () => true } = {}) {
             ;(measured[workload][name] ??= []).push(figure)
             continue
           }
-          console.log(`  ${name}, ${workload}: ${figure.failed}`)
+          console.log(`  ${name}, ${workload}: ${[figure.failed, figure.by].filter(Boolean).join(': ')}`)
           failed[name] = figure.failed
           worker.kill('SIGKILL')
           workers.set(name, await startWorker(name, server.address))
@@ -93,7 +93,7 @@ async function messageOf(worker) {
   try {
     return await Promise.race([
       once(worker, 'message', { signal }).then(([message]) => message),
-      once(worker, 'exit', { signal }).then(([code, by]) => ({ failed: `crashed (${by ?? `exit ${code}`})` })),
+      once(worker, 'exit', { signal }).then(([code, by]) => ({ failed: 'crashed', by: by ?? `exit ${code}` })),
       setTimeout(PATIENCE_MS, undefined, { signal }).then(() => ({ failed: `no end in ${PATIENCE_MS / 1000} s` })),
     ])
   } finally {
@@ -106,7 +106,7 @@ async function startWorker(name, address) {
   // A worker that was killed in the middle of a message.
   worker.on('error', () => {})
   const started = await messageOf(worker)
-  if (started.failed !== undefined) throw new Error(`${name} cannot be started: ${started.failed}`)
+  if (started.failed !== undefined) throw new Error(`${name} cannot be started: ${started.failed} ${started.by ?? ''}`)
   pin(worker.pid, CLIENT_CPU)
   return worker
 }

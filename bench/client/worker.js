@@ -8,11 +8,11 @@ const client = await clients[name](address)
 
 process.on('message', ({ workload, milliseconds, bare }) => {
   const measured = bare ? measureFloor(workload, milliseconds) : measure(workload, milliseconds)
-  measured.catch((error) => process.send({ failed: `crashed: ${String(error).slice(0, 60)}` }))
+  measured.catch((error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 })
 // A client that throws where nobody can catch it has failed at what it was asked.
-process.on('uncaughtException', (error) => process.send({ failed: `crashed: ${String(error).slice(0, 60)}` }))
-process.on('unhandledRejection', (error) => process.send({ failed: `crashed: ${String(error).slice(0, 60)}` }))
+process.on('uncaughtException', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
+process.on('unhandledRejection', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 process.send('ready')
 
 /** What a socket alone does of it. */

@@ -42,6 +42,9 @@ const EXPRESS: RateLimitFramework<Request, Response> = {
  * Limits how often a client may call. Counters are in memcached, so that the processes of a fleet count together;
  * responses carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not count.
  * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * app.use(rateLimit({ perMinute: 100 }))
+ * app.post('/login', rateLimit({ name: 'login', perMinute: 5 }), login)
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   checkRequestRateLimit(options)

@@ -17,6 +17,8 @@ export interface CacheResponseHandler extends RequestHandler {
  * while a copy is taken.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ * @example
+ * app.get('/news', cacheResponse({ ttlSeconds: 60, tags: ['news'] }), news)
  */
 export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)

@@ -70,7 +70,8 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       ...credentials,
       prefix,
       clock,
-      // The server in this process is loaded first, which may take a while on a busy machine; and it is known what it speaks.
+      // The module of the server in this process is loaded first, which may take a while on a busy machine. Its
+      // protocol is known.
       ...(embedded && { protocol: 'meta', connectTimeoutMs: EMBEDDED_TIMEOUT_MS }),
       timeoutMs: embedded ? EMBEDDED_TIMEOUT_MS : (timeoutMs ?? urlTimeoutMs(servers) ?? DEFAULT_TIMEOUT_MS),
       // Without failover: a value stored on the next server would be stale when the key's own server is back, so a miss
@@ -213,6 +214,9 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
  * Opens a cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this process. It connects
  * at the first call.
  * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * const cache = memcache({ prefix: 'shop' })
+ * const city = await cache.getOrSet(['city', 42], () => loadCity(42), '5m')
  */
 export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)

@@ -172,24 +172,6 @@ describe('@CachePut and @CacheEvict', () => {
     expect(() => CacheEvict({ allEntries: true } as never)).toThrow('`allEntries` is `all` here')
     // @ts-expect-error it has to be known where it is stored
     expect(() => CachePut({})).toThrow('@CachePut needs a key')
-    class Plain {
-      // @ts-expect-error a cache is never written synchronously
-      @CachePut({ key: () => ['k'] })
-      put(): number {
-        return 1
-      }
-      // @ts-expect-error nor evicted
-      @CacheEvict({ all: true })
-      evict(): number {
-        return 1
-      }
-      // @ts-expect-error the method's argument is a string
-      @Cached({ key: (id: number) => [id] })
-      async find(id: string): Promise<string> {
-        return id
-      }
-    }
-    expect(new Plain()).toBeDefined()
   })
 })
 

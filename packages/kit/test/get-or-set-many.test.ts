@@ -88,7 +88,7 @@ describe('getOrSetMany', () => {
     await expect(test.cache.getOrSetMany([1, 2], () => Promise.reject(error))).rejects.toBe(error)
     expect(await test.cache.getOrSet(['1'], () => 'now')).toBe('now')
     await expect(test.cache.getOrSetMany([5, 6], () => [1])).rejects.toThrow('1 values for 2 ids')
-    await expect(test.cache.getOrSetMany([{ id: 1 }], () => [1])).rejects.toThrow('set key')
+    await expect(test.cache.getOrSetMany([{ id: 1 }], () => [1])).rejects.toThrow('set key: (id) => [id.name]')
     await expect(test.cache.getOrSetMany([1], () => [1], { ttl: 5 } as never)).rejects.toThrow(
       '`ttl` is `ttlSeconds` here',
     )

@@ -119,8 +119,8 @@ it('a loader, or a list, that is none is refused, also where the value is there'
   const { cache } = test
   await expect(cache.getOrSet('k', 5 as never)).rejects.toThrow('getOrSet needs a loader, () => …, got a number')
   await expect(cache.getOrSetMany(['k'], undefined as never)).rejects.toThrow('getOrSetMany needs a loader')
-  await expect(cache.getOrSetMany('k' as never, () => [])).rejects.toThrow('getOrSetMany takes an array, got text')
-  await expect(cache.getMany('k' as never)).rejects.toThrow('getMany takes an array, got text')
+  await expect(cache.getOrSetMany('k' as never, () => [])).rejects.toThrow("getOrSetMany takes an array, got 'k'")
+  await expect(cache.getMany('k' as never)).rejects.toThrow("getMany takes an array, got 'k'")
 })
 
 describe('options of memcache', () => {

@@ -76,6 +76,8 @@ class MemcacheFeatureModule {}
 /**
  * Provides an application's cache, with `Memcache` as its injection token. A cache that it opened is closed on
  * shutdown, after the last request was answered.
+ * @example
+ * const imports = [MemcacheModule.forRoot({ prefix: 'shop' })] // of the root module
  */
 @Module({})
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {

@@ -174,20 +174,6 @@ describe('on a provider', () => {
 })
 
 describe('what cannot be is told where it is written', () => {
-  it('by the types: a method that is not async, a key of other arguments', () => {
-    class Wrong {
-      // @ts-expect-error -- not async
-      @Cached(60) sync(): number {
-        return 1
-      }
-      // @ts-expect-error -- it takes a number
-      @Cached({ ttlSeconds: 60, key: (name: string) => [name] }) async find(id: number): Promise<number> {
-        return id
-      }
-    }
-    expect(Wrong).toBeDefined()
-  })
-
   it.each([
     [() => Cached({ ttl: 60 } as never), '`ttl` is `ttlSeconds` here'],
     [() => CachePut({} as never), '@CachePut needs a key'],

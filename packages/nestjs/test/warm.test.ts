@@ -213,14 +213,4 @@ describe('@Warm', () => {
       'Cities.all: @Warm needs a provider with a single instance: not request-scoped, not transient',
     ])
   })
-
-  it('the method that is warmed is one of the class, by its type', () => {
-    class Cities {
-      // @ts-expect-error -- there is no such method
-      @Warm('fnid') top() {
-        return []
-      }
-    }
-    expect(Cities).toBeDefined()
-  })
 })

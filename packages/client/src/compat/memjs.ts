@@ -78,6 +78,9 @@ const EXTRAS_BYTES = 8
  * memjs's client over a `MemcachedClient`: the same methods with promises or callbacks, in their deprecated orders too, Buffers
  * for values, and its names. Otherwise than memjs: errors are told, not swallowed after retries, and several servers are told
  * apart by ketama, so a cache that was filled by memjs on more than one starts cold.
+ * @example
+ * const mc = Client.create('localhost:11211')
+ * const { value } = await mc.get('key')
  */
 export class Client {
   /** What it stands on, for what memjs has not. */

@@ -46,6 +46,9 @@ declare module 'express-session' {
  * Sessions in memcached, with express-session's API, cookies and stored format. The cookie is HttpOnly, SameSite=Lax, and Secure wherever
  * the connection is; sessions are stored when there is something in them. A response is sent when its session has been saved.
  * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * @example
+ * app.use(memcacheSession())
+ * app.get('/', (req, res) => res.json((req.session.visits = (req.session.visits ?? 0) + 1)))
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
   const { property = 'session', ...rest } = options

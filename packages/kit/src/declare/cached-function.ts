@@ -48,6 +48,9 @@ const ANY_TTL: Ttl = 60
 /**
  * Returns a function whose results are cached: concurrent calls with the same arguments in all processes share one run.
  * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * const cityOf = cached(loadCity, { name: 'city', ttlSeconds: '5m' })
+ * const city = await cityOf(42)
  */
 export function cached<Args extends readonly unknown[], Value>(
   run: (...args: Args) => Promise<Value>,

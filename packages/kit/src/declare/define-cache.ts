@@ -108,6 +108,9 @@ const OPTION_NAMES = [
  * Declares a cache: its name, its lifetime, and how its values are loaded. It opens no connection, so it can be called
  * at the top of a module.
  * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * const cities = defineCache({ name: 'city', ttlSeconds: '1h', load: (id: number) => loadCity(id) })
+ * const city = await cities.getOrSet(42)
  */
 export function defineCache<Id, Value>(definition: LoadingCacheDefinition<Id, Value>): LoadingCacheOf<Id, Value>
 export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>): CacheOf<Id, Value>

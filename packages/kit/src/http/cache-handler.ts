@@ -28,6 +28,8 @@ export interface CachedHandler<Request, Response> {
  * @param handler what it throws arrives as without the cache.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @example
+ * createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
  */
 export function cacheHandler<
   Request extends AnyRequest = IncomingMessage,

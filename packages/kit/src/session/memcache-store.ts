@@ -27,6 +27,9 @@ const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
  * requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip. Every method takes a
  * callback, or returns a promise; one that nobody waits for does not crash the process. Events: `disconnect` when all servers
  * are away, `connect` when one is back.
+ * @example
+ * const store = new MemcacheStore({ prefix: 'sess' })
+ * app.use(session({ store, secret, resave: false, saveUninitialized: false })) // of express-session
  */
 export class MemcacheStore extends Store {
   readonly #sessions: SessionRepository

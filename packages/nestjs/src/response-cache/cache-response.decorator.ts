@@ -11,6 +11,8 @@ import type { CacheResponseOptions } from './cache-response-options.ts'
  * are left alone.
  * @param options or just the lifetime of responses that do not state their own, in seconds.
  * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ * @example
+ * class Controller { @CacheResponse({ ttlSeconds: 60 }) @Get() list() {} }
  */
 export function CacheResponse(options: Ttl | CacheResponseOptions = {}): MethodDecorator & ClassDecorator {
   const resolved = toCacheResponseOptions(options)

@@ -28,6 +28,8 @@ export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?:
  * Subclasses without their own `@CacheConfig` inherit it; a class and such a subclass share the results that both
  * cache.
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
+ * @example
+ * export @CacheConfig({ name: 'cities', version: 2 }) class Cities {}
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)

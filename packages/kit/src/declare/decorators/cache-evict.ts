@@ -52,6 +52,8 @@ const OPTION_NAMES = [
 /**
  * Invalidates cached results when an async method is called: one key, all values with some tags, or all of the class.
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
+ * @example
+ * class Cities { @CacheEvict({ key: (city: City) => ['find', city.id] }) async save(city: City) {} }
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(
   options: CacheEvictOptions<Args>,

@@ -44,6 +44,8 @@ const OPTION_NAMES = [
 /**
  * Stores the result of an async method on each call, so that a `@Cached` method finds it.
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
+ * @example
+ * class Cities { @CachePut({ key: (city: City) => ['find', city.id] }) async save(city: City) { return city } }
  */
 export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
   options: CachePutOptions<Args, Value>,

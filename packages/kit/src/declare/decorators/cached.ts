@@ -56,6 +56,8 @@ const ANY_TTL: Ttl = 60
  * works as a standard and as a legacy decorator. Keys are in the class's namespace, by default the method's name and
  * the arguments.
  * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
+ * @example
+ * class Cities { @Cached('5m') async find(id: number): Promise<City> { … } }
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
   options: Ttl | CachedMethodOptions<Args, Value> = {},
