@@ -15,6 +15,7 @@ import {
 import type { MemcacheLock } from './engine/store/lock.ts'
 import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './engine/load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './engine/load/read-through-many.ts'
+import type { ReadThroughRequest } from './engine/load/read-through.ts'
 import { requireList, requireType } from './option-types.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
 import { reviverOf, toReviver } from './engine/values/reviver.ts'
@@ -265,7 +266,7 @@ export class CacheNamespace implements CacheMethods {
       const isTtl = typeof options !== 'object'
       const { tags, signal, forceFresh, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
       const loading = isTtl ? this.#engine.loadingFor(options) : resolveLoading(loadingOptions, this.#engine.loading)
-      const request = { ...this.#request(name, loading, tags, signal), load }
+      const request = this.#request(name, { loading, tags, signal, load, fault: undefined })
       return (forceFresh === true ? this.#engine.forceFresh(request) : this.#engine.getOrSet(request)) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
@@ -398,26 +399,26 @@ export class CacheNamespace implements CacheMethods {
     const resolved = resolveLoading(loadingOptions, this.#engine.loading)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
     return [...new Set(ids)].map((id) => {
-      const { tags: known, fault } = lateTags(tags?.(id))
-      return { id, request: { ...this.#request(this.key(key(id)), loading, known, signal), fault } }
+      const { tags: known, fault } = tags === undefined ? NO_LATE_TAGS : lateTags(tags(id))
+      return { id, request: this.#request(this.key(key(id)), { loading, tags: known, signal, load: noLoader, fault }) }
     })
   }
 
+  /** One literal for every read, so that all requests have one shape: the engine's hot paths stay monomorphic. */
   #request(
     name: string,
-    loading: ResolvedLoading,
-    tags: readonly string[] | undefined,
-    signal: AbortSignal | undefined,
-  ) {
-    const { staleSeconds, l1 } = loading
+    { loading, tags, signal, load, fault }: RequestParts,
+  ): ReadThroughRequest & { readonly fault: unknown } {
     return {
       name,
       required: this.#tagKeys,
       tagKeys: this.#withTags(tags),
-      staleSeconds,
-      l1,
+      staleSeconds: loading.staleSeconds,
+      l1: loading.l1,
       loading,
       signal,
+      load,
+      fault,
     }
   }
 
@@ -425,6 +426,22 @@ export class CacheNamespace implements CacheMethods {
     if (tags === undefined || tags.length === 0) return this.#tagKeys
     return [...new Set([...this.#tagKeys, ...tags.map((tag) => this.#engine.tagKey(tag))])]
   }
+}
+
+/** The parts of a request that are known of a call. */
+interface RequestParts {
+  readonly loading: ResolvedLoading
+  readonly tags: readonly string[] | undefined
+  readonly signal: AbortSignal | undefined
+  readonly load: Loader<unknown>
+  readonly fault: unknown
+}
+
+const NO_LATE_TAGS = { tags: undefined, fault: undefined }
+
+/** Stands in the requests of a batch, which are loaded together. */
+function noLoader(): never {
+  throw new Error('a batch has one loader for all')
 }
 
 function requireLoader(owner: string, load: unknown): void {
