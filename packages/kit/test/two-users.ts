@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 
 /** What a handler answers, whatever its framework. */
-export interface PlainResponse {
+interface PlainResponse {
   readonly status: number
   readonly fields: Record<string, string>
   readonly body: string
