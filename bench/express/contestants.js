@@ -75,6 +75,39 @@ async function oneRedisGet({ redis }) {
   return plainApp(reading(() => client.get('page')))
 }
 
+/** About 10 kB of JSON, as an API answers a list. */
+const CITIES = Array.from({ length: 100 }, (_, id) => ({
+  id,
+  name: `City ${id}`,
+  country: 'Utopia',
+  people: 709_037 + id,
+  mayor: 'Ann Example',
+}))
+const TAG = '"cities-1"'
+
+/** A page of 10 kB, behind a cache or not. */
+function pageApp(...middlewares) {
+  const app = express()
+  for (const middleware of middlewares) app.use(middleware)
+  app.get(/^/, (req, res) => res.set({ ETag: TAG, 'Cache-Control': 'max-age=86400' }).json(CITIES))
+  return app
+}
+
+async function cachedPages({ memcached }) {
+  const { memcache } = await import('memcache-ts')
+  const { cacheResponse } = await import('memcache-ts-express')
+  return pageApp(cacheResponse({ cache: memcache({ servers: memcached, timeoutMs: 5000 }) }))
+}
+
+async function apicachePages() {
+  const { default: apicache } = await import('apicache')
+  return pageApp(apicache.middleware('1 day'))
+}
+
+const KNOWN = { headers: { 'If-None-Match': TAG }, status: 304 }
+/** Each request another page. */
+const EACH_ANOTHER = { path: '/{n}' }
+
 /** The applications that are measured, each with its peers' documented settings; opened with the servers' addresses. */
 export const contestants = {
   'Express alone': { make: async () => plainApp() },
@@ -97,6 +130,18 @@ export const contestants = {
 
   'session write, memcache-ts': { visits: true, path: '/visit', make: memcacheSessions },
   'session write, connect-redis': { visits: true, path: '/visit', make: redisSessions },
+
+  'page, Express alone': { make: async () => pageApp() },
+  'page hit, memcache-ts': { make: cachedPages },
+  'page hit, apicache': { make: apicachePages },
+  'page hit, nginx': { front: 'nginx', make: async () => pageApp() },
+  'page hit, Varnish': { front: 'varnishd', make: async () => pageApp() },
+  'page 304, Express alone': { ...KNOWN, make: async () => pageApp() },
+  'page 304, memcache-ts': { ...KNOWN, make: cachedPages },
+  'page 304, nginx': { ...KNOWN, front: 'nginx', make: async () => pageApp() },
+  'page 304, Varnish': { ...KNOWN, front: 'varnishd', make: async () => pageApp() },
+  'page miss, memcache-ts': { ...EACH_ANOTHER, make: cachedPages },
+  'page miss, apicache': { ...EACH_ANOTHER, make: apicachePages },
 
   'limit, express-rate-limit in memory': {
     make: async () => {

@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { median } from '../judge/figures.js'
 import { launch } from '../judge/launch.js'
 import { contestants } from './contestants.js'
+import { isInstalled, launchNginx, launchVarnish } from './front-caches.js'
 
-export const description = 'processor time a request of sessions and limits beside their peers, on Express 5'
+export const description =
+  'processor time a request of sessions, limits and cached pages beside their peers, on Express 5'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7)
 const MILLISECONDS = Number(process.env.MILLISECONDS ?? 2000)
@@ -30,6 +32,14 @@ export const comparisons = [
   { ours: 'session write, memcache-ts', peer: 'session write, connect-redis', most: 1 },
   { ours: 'limit, memcache-ts', peer: 'limit, express-rate-limit in memory', most: 0.9 },
   { ours: 'limit, memcache-ts', peer: 'limit, rate-limit-memcached' },
+  { ours: 'page hit, memcache-ts', peer: 'page, Express alone', most: 0.5 },
+  { ours: 'page hit, memcache-ts', peer: 'page hit, apicache', most: 0.2 },
+  { ours: 'page hit, memcache-ts', peer: 'page hit, nginx' },
+  { ours: 'page hit, memcache-ts', peer: 'page hit, Varnish' },
+  { ours: 'page 304, memcache-ts', peer: 'page 304, Express alone' },
+  { ours: 'page 304, memcache-ts', peer: 'page 304, nginx' },
+  { ours: 'page 304, memcache-ts', peer: 'page 304, Varnish' },
+  { ours: 'page miss, memcache-ts', peer: 'page, Express alone' },
 ]
 
 /**
@@ -42,7 +52,7 @@ export async function measureCosts() {
   const redis = await launchRedis()
   for (const pid of [memcached.pid, redis.pid]) pin(pid, OTHERS_CPU)
   const servers = new Map()
-  const names = Object.keys(contestants).filter((name) => name.includes(ONLY))
+  const names = Object.keys(contestants).filter((name) => name.includes(ONLY) && !isMissing(name))
   const load = fork(fileURLToPath(new URL('load.js', import.meta.url)))
   try {
     await once(load, 'message')
@@ -61,7 +71,10 @@ export async function measureCosts() {
     return Object.fromEntries(Object.entries(measured).map(([name, rounds]) => [name, median(rounds)]))
   } finally {
     load.kill('SIGKILL')
-    for (const { child } of servers.values()) child.kill('SIGKILL')
+    for (const { child, front } of servers.values()) {
+      await front?.stop()
+      child.kill('SIGKILL')
+    }
     memcached.stop()
     redis.stop()
   }
@@ -90,8 +103,23 @@ export function ratiosOf(costs) {
 async function startServer(name, memcached, redis) {
   const child = fork(fileURLToPath(new URL('server.js', import.meta.url)), [name, memcached, redis])
   const [{ port }] = await once(child, 'message')
-  pin(child.pid, APP_CPU)
-  return { name, child, port }
+  const { front: program } = contestants[name]
+  if (program === undefined) {
+    pin(child.pid, APP_CPU)
+    return { name, child, port }
+  }
+  pin(child.pid, OTHERS_CPU)
+  const front = await (program === 'nginx' ? launchNginx(port) : launchVarnish(port))
+  for (const pid of front.pids()) pin(pid, APP_CPU)
+  return { name, child, port: front.port, front }
+}
+
+/** Whether the front cache of a contestant is not installed, which is said. */
+function isMissing(name) {
+  const { front } = contestants[name]
+  if (front === undefined || isInstalled(front)) return false
+  console.log(`  ${name} is left out: ${front} is not installed`)
+  return true
 }
 
 /** Once more where a request is not answered 200, which happens to one or the other on a busy machine. */
@@ -105,14 +133,15 @@ async function measure(server, load, bounds, attempt = 1) {
   }
 }
 
-async function measureOnce({ name, child, port }, load, bounds) {
-  const { visits = false, path = '/' } = contestants[name]
-  load.send({ port, visits, path, ...bounds })
+async function measureOnce({ name, child, front, port }, load, bounds) {
+  const { visits = false, path = '/', headers, status } = contestants[name]
+  load.send({ port, visits, path, headers, status, ...bounds })
   await answerOf(load, name)
-  const before = await cpuOf(child)
+  const cpu = () => (front === undefined ? cpuOf(child) : front.cpuMicroseconds())
+  const before = await cpu()
   load.send('go')
   const { requests } = await answerOf(load, name)
-  return ((await cpuOf(child)) - before) / requests
+  return ((await cpu()) - before) / requests
 }
 
 async function answerOf(load, name) {
@@ -185,7 +214,7 @@ function ratioTable(costs) {
 }
 
 function document(tables) {
-  return `# Sessions and limits beside their peers
+  return `# Sessions, limits and cached pages beside their peers
 
 ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} shared cores of a virtual machine.
 
@@ -195,7 +224,8 @@ npm run bench -- express --save
 
 An Express 5 application for each, in a process of its own on one core; on the other those who ask it (50 connections, each of
 which asks again when it has its answer), Debian's memcached \`-t 1\` and Debian's redis-server. A request reads the visitor's
-session and answers 23 bytes of JSON, or counts in it and writes it, or is itself counted and admitted. Processor time of the application's process by
+session and answers 23 bytes of JSON, or counts in it and writes it, or is itself counted and admitted; a page is 10 kB of JSON, which nginx and Varnish have in
+front of the application, in their own processes on its core. Processor time of the application's process by
 \`process.cpuUsage()\`, divided by the requests; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the applications take turns.
 
 ${tables}

@@ -9,26 +9,26 @@ process.on('message', (message) => {
 })
 process.send('started')
 
-async function visit({ port, visits, path, milliseconds = Infinity, requests = Infinity }) {
+async function visit({ port, visits, path, headers = {}, status = 200, milliseconds = Infinity, requests = Infinity }) {
   const cookies = visits ? await Promise.all(Array.from({ length: CONNECTIONS }, () => login(port))) : []
   const visitors = await Promise.all(
-    Array.from({ length: CONNECTIONS }, (_, index) => open(port, path, cookies[index])),
+    Array.from({ length: CONNECTIONS }, (_, index) => open(port, { path, headers, status, cookie: cookies[index] })),
   )
   process.send('ready')
   // To go.
   await new Promise((resolve) => process.once('message', resolve))
   const until = performance.now() + milliseconds
-  let asked = 0
+  let answers = 0
   try {
     await Promise.all(
       visitors.map(async ({ ask }) => {
-        for (; performance.now() < until && asked < requests; asked++) await ask()
+        for (; performance.now() < until && answers < requests; answers++) await ask()
       }),
     )
   } finally {
     for (const { close } of visitors) close()
   }
-  process.send({ requests: asked })
+  process.send({ requests: answers })
 }
 
 async function login(port) {
@@ -37,11 +37,15 @@ async function login(port) {
   return response.headers.get('set-cookie').split(';')[0]
 }
 
+/** Makes each path another one, where it says so. */
+let asked = 0
+
 /** A connection that is kept; what it returns asks for the page and waits for all of it. */
-async function open(port, path, cookie) {
+async function open(port, { path, headers, status, cookie }) {
   const socket = connect(port, '127.0.0.1').setNoDelay(true)
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
-  const request = `GET ${path} HTTP/1.1\r\nHost: bench\r\n${cookie === undefined ? '' : `Cookie: ${cookie}\r\n`}\r\n`
+  const fields = Object.entries(cookie === undefined ? headers : { ...headers, Cookie: cookie })
+  const rest = ` HTTP/1.1\r\nHost: bench\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
   let received = Buffer.alloc(0)
   let answered = () => {}
   socket.on('data', (chunk) => {
@@ -49,9 +53,9 @@ async function open(port, path, cookie) {
     const head = received.indexOf(END_OF_HEAD)
     if (head === -1) return
     const text = received.toString('latin1', 0, head)
-    const length = Number(/\r\nContent-Length: (\d+)/i.exec(text)?.[1])
+    const length = status === 304 ? 0 : Number(/\r\nContent-Length: (\d+)/i.exec(text)?.[1])
     if (received.length < head + END_OF_HEAD.length + length) return
-    if (!text.startsWith('HTTP/1.1 200')) answered(new Error(`answered ${text.slice(0, 60)}`))
+    if (!text.startsWith(`HTTP/1.1 ${status}`)) answered(new Error(`answered ${text.slice(0, 60)}`))
     received = Buffer.alloc(0)
     answered()
   })
@@ -59,7 +63,7 @@ async function open(port, path, cookie) {
     ask: () =>
       new Promise((resolve, reject) => {
         answered = (error) => (error === undefined ? resolve() : reject(error))
-        socket.write(request)
+        socket.write(`GET ${path.replace('{n}', String(asked++))}${rest}`)
       }),
     close: () => socket.destroy(),
   }

@@ -2,6 +2,7 @@ import express from 'express'
 import { purgeHandler } from 'memcache-ts/http'
 import { describe, expect, it } from 'vitest'
 import { openSite, sendRequest } from './cache-areas/open-site.ts'
+import { Gate } from './gate.ts'
 import { listen, TestFleet } from './open-app.ts'
 import { cacheResponse } from '../src/index.ts'
 
@@ -165,5 +166,57 @@ describe('No-Vary-Search', () => {
     }
     for (const url of ['/?a=1', '/?a=2']) await one.get(url, host)
     expect(await other.get('/?a=3', host)).toMatchObject({ isHit: true, body: '/?a=2' })
+  })
+})
+
+describe('storePost', () => {
+  const said = { 'Cache-Control': 'max-age=60', 'Content-Location': '/a' }
+
+  it('stores the response to a POST for the GETs of its URL', async () => {
+    await using site = await openSite({ storePost: true })
+    site.answers((request, response, call) => response.set(said).send(`${request.method} ${call}`))
+    expect((await site.send('POST', '/a', {}, 'body')).cacheStatus).toContain('fwd=method')
+    await site.pass(1)
+    expect(await site.get('/a')).toMatchObject({ isHit: true, body: 'POST 1' })
+    expect(await site.send('POST', '/a', {}, 'body')).toMatchObject({ body: 'POST 2' })
+    await site.pass(1)
+    expect(await site.get('/a')).toMatchObject({ isHit: true, body: 'POST 2' })
+    await site.cache.invalidateTags(['url:/a'])
+    expect((await site.get('/a')).body).toBe('GET 3')
+  })
+
+  it.each([
+    ['without the option', {}, said, {}],
+    ['of another URL', { storePost: true }, { ...said, 'Content-Location': '/b' }, {}],
+    ['without a Content-Location', { storePost: true }, { 'Cache-Control': 'max-age=60' }, {}],
+    ['without a lifetime', { storePost: true, ttlSeconds: 60 }, { 'Content-Location': '/a', ETag: '"1"' }, {}],
+    ['that varies', { storePost: true }, { ...said, Vary: 'Accept' }, {}],
+    ['to a user', { storePost: true }, said, { authorization: 'ann' }],
+    ['to a client with cookies', { storePost: true }, said, { cookie: 'a=1' }],
+    ['with a condition', { storePost: true }, said, { 'if-none-match': '"1"' }],
+  ])('stores none %s', async (_, options, fields, headers) => {
+    await using site = await openSite(options)
+    site.answers((request, response) => response.set(fields).send(request.method))
+    expect(await site.send('POST', '/a', headers, 'body')).toMatchObject({ status: 200, body: 'POST' })
+    await site.pass(1)
+    expect((await site.get('/a')).body).toBe('GET')
+  })
+
+  it('stores nothing that another POST has overtaken', async () => {
+    await using site = await openSite({ storePost: true })
+    const gate = new Gate()
+    let state = 0
+    site.answers(async (request, response) => {
+      const own = request.method === 'POST' ? ++state : state
+      if (own === 1 && request.method === 'POST') await gate.pass()
+      response.set(said).send(`state ${own}`)
+    })
+    const slow = site.send('POST', '/a')
+    await gate.arrived
+    await site.send('POST', '/a')
+    gate.open()
+    expect((await slow).body).toBe('state 1')
+    await site.pass(1)
+    expect((await site.get('/a')).body).toBe('state 2')
   })
 })

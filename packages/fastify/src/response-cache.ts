@@ -189,9 +189,11 @@ async function takeResult(reply: FastifyReply, response: VirtualResponse<Readabl
 async function sendResult(reply: FastifyReply, response: VirtualResponse<Readable>): Promise<FastifyReply> {
   const { body } = await takeResult(reply, response)
   if (reply.request.method === 'HEAD') return reply.send(emptyStream())
+  // Hooks may write to it.
+  const own = Buffer.isBuffer(body) ? Buffer.from(body) : body
   // Of a Buffer without a type Fastify says that it is any bytes.
-  const isUntyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
-  return reply.send(isUntyped ? Readable.from([body], { objectMode: false }) : body)
+  const isUntyped = Buffer.isBuffer(own) && !reply.hasHeader('content-type')
+  return reply.send(isUntyped ? Readable.from([own], { objectMode: false }) : own)
 }
 
 /** Stands for no payload: of none at all, the handlers of HEAD that Fastify adds say that its length is 0. */

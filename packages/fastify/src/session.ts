@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest 
 import { isInPath, RequestSession, sessionSettings } from 'memcache-ts/session'
 import type { AnyStore, AsyncSession, SessionCarrier, SessionOptions, SessionSettings } from 'memcache-ts/session'
 
-/** What sessions have in them, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData { user: string } }`. */
+/** The data of sessions, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData { user: string } }`. */
 // oxlint-disable-next-line typescript/no-empty-object-type -- it is extended
 export interface SessionData {}
 
@@ -48,7 +48,7 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
     })
   })
 
-  // What a handler has sent waits here until the session is saved.
+  // The payload of a handler waits here until the session is saved.
   app.addHook('onSend', (request, reply, payload, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
@@ -75,7 +75,7 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
     }
   })
 
-  // What was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may have changed the session since.
+  // A response that was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may have changed the session since.
   app.addHook('onResponse', (request, _reply, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
@@ -107,7 +107,7 @@ function discard(payload: unknown): void {
   else if (payload instanceof ReadableStream) payload.cancel().catch(() => {})
 }
 
-/** What of a Fastify request its session is found by. */
+/** The parts of a Fastify request from which its session is found. */
 class RequestCarrier implements SessionCarrier {
   readonly headers: SessionCarrier['headers']
   readonly #request: FastifyRequest

@@ -70,7 +70,8 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
       ...credentials,
       prefix,
       clock,
-      // The server in this process is loaded first, which may take a while on a busy machine; and it is known what it speaks.
+      // The module of the server in this process is loaded first, which may take a while on a busy machine. Its
+      // protocol is known.
       ...(embedded && { protocol: 'meta', connectTimeoutMs: EMBEDDED_TIMEOUT_MS }),
       timeoutMs: embedded ? EMBEDDED_TIMEOUT_MS : (timeoutMs ?? urlTimeoutMs(servers) ?? DEFAULT_TIMEOUT_MS),
       // Without failover: a value stored on the next server would be stale when the key's own server is back, so a miss

@@ -313,3 +313,43 @@ describe('a plain object around instances of type', () => {
     expect(said).toEqual([])
   })
 })
+
+it('an instance of a class that extends one of the language is told once, and comes back as the language has it', async () => {
+  class Rows extends Array<number> {}
+  class Table extends Map<string, number> {}
+  class Tags extends Set<string> {}
+  class Day extends Date {}
+  class Page extends URL {}
+  class Samples extends Float32Array {}
+  const made: Readonly<Record<string, () => object>> = {
+    Rows: () => Rows.from([1, 2]),
+    Table: () => new Table([['a', 1]]),
+    Tags: () => new Tags(['a']),
+    Day: () => new Day(5),
+    Page: () => new Page('http://a/'),
+    Samples: () => new Samples([0.5]),
+  }
+  for (const [name, make] of Object.entries(made)) {
+    said = []
+    const get = (): Promise<object> => test.cache.getOrSet(name, async () => ({ within: make() }))
+    const values = [...(await Promise.all([get(), get()])), await get()]
+    for (const value of values) {
+      expect(value).toStrictEqual(values[0])
+      expect((value as { within: object }).within).not.toBeInstanceOf(make().constructor)
+    }
+    expect(said).toEqual([expect.stringContaining(`an instance of ${name} is stored as plain data`)])
+  }
+  said = []
+  const language = [
+    [1],
+    new Map(),
+    new Set(),
+    new Date(0),
+    /a/,
+    new Uint16Array(1),
+    Buffer.from('a'),
+    new TypeError('x'),
+  ]
+  await test.cache.getOrSet('language', () => language)
+  expect(said).toEqual([])
+})

@@ -11,7 +11,7 @@ export interface MemcacheSessionOptions
   extends Omit<MemcacheStoreOptions, 'cookie'>, Omit<ExpressSessionOptions, 'store' | 'secret'> {
   /** Signs the cookie; the first of several signs, the others are still accepted. Default: `SESSION_SECRET`. */
   secret?: ExpressSessionOptions['secret'] | undefined
-  /** What becomes of requests while memcached does not answer. Default `error`. */
+  /** The behaviour of requests while memcached does not answer. Default `error`. */
   onCacheDown?: OnCacheDown | undefined
   /** Requests that have no session: health checks, assets. Default: none. */
   skip?: ((request: Request) => boolean) | undefined

@@ -1,4 +1,4 @@
-// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
+// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; without one a method returns a promise
 import type { SessionData, Store } from 'express-session'
 import { MemcacheStore as SessionStore } from 'memcache-ts/session'
 import type { LockOptions, MemcacheStoreOptions as SessionStoreOptions, SessionLock } from 'memcache-ts/session'

@@ -115,6 +115,10 @@ export class MemcachedEngine implements CacheEngine {
         return read !== UNAVAILABLE && read !== undefined
       },
       areSame: (carried, current) => tags.compare(carried, current) === 'same',
+      areInvalidatedOnce: (before, now, raised) =>
+        Object.entries(before).every(([tagKey, generation]) =>
+          raised.includes(tagKey) ? now[tagKey] === generation + HARD_STEP : now[tagKey] === generation,
+        ),
     }
     this.#client = client
     this.#context = {

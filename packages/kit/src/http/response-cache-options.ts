@@ -40,6 +40,11 @@ export interface ResponseCacheOptions {
    * each is read for a hit. Default false.
    */
   wildcards?: boolean | undefined
+  /**
+   * Whether the response to a POST is stored for the GETs of the same URL, if it says how long it is fresh and its `Content-Location` is that URL (RFC 9110, section
+   * 9.3.3). Default false.
+   */
+  storePost?: boolean | undefined
   /** Whether clients may ask for newer responses by `Cache-Control: no-cache`, `max-age` and the like. Default true. */
   requestDirectives?: boolean | undefined
   /**
@@ -63,6 +68,7 @@ export const RESPONSE_CACHE_OPTIONS = [
   'ignoreQuery',
   'ignoreCookies',
   'wildcards',
+  'storePost',
   'requestDirectives',
   'targetedFields',
   'cache',
@@ -100,6 +106,7 @@ export interface ResolvedResponseCache {
   readonly vary: readonly string[]
   readonly maxBytes: number
   readonly hasWildcards: boolean
+  readonly storesPost: boolean
   readonly honoursRequests: boolean
   readonly varyRules: VaryRules
   readonly rules: KeyRules
@@ -109,7 +116,7 @@ export interface ResolvedResponseCache {
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
-  const { wildcards = false } = options
+  const { wildcards = false, storePost = false } = options
   const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
@@ -124,6 +131,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
     hasWildcards: wildcards,
+    storesPost: storePost,
     honoursRequests: requestDirectives,
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
     rules: {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { engineOf, ownKeyText, resolveLoading } from '../engine/engine.ts'
+import { engineOf, ownKeyText, resolveLoading, UNAVAILABLE } from '../engine/engine.ts'
 import type { CacheEngine, Freshness, LedLoad, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
@@ -30,6 +30,8 @@ import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
 import { directoryTags, tagsOfPattern } from './purge.ts'
+import { isStorablePost, storePosted } from './records/posted-response.ts'
+import { UnpackedBodies } from './records/unpacked-bodies.ts'
 import { SearchRules } from './records/search-rules.ts'
 import { invalidateOnSuccess } from './unsafe-requests.ts'
 import { preferredLanguage } from './policy/preferences.ts'
@@ -94,6 +96,7 @@ export class ResponseCache {
   readonly #nowMs = (): number => this.cache.clock.nowMs()
   readonly #store: ResponseStore
   readonly #searchRules: SearchRules
+  readonly #bodies = new UnpackedBodies()
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
@@ -138,19 +141,27 @@ export class ResponseCache {
     const outer = capturing.get(request)
     if (outer?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const engine = engineOf(this.cache)
-    return this.#answerFrom(engine, {
+    return this.#answerFrom(engine, this.#lookupOf(engine, exchange, { key, searchRule, directives }))
+  }
+
+  #lookupOf(
+    engine: CacheEngine,
+    exchange: HttpExchange,
+    { key, searchRule, directives }: Pick<ResponseLookup, 'key' | 'searchRule' | 'directives'>,
+  ): ResponseLookup {
+    return {
       exchange,
       key,
       name: this.#nameOf(key),
       variants: undefined,
       directives,
-      purpose: purposeOf(request),
+      purpose: purposeOf(exchange.request),
       varyRules: this.#resolved.varyRules,
       searchRule,
       isAuthorized: isIdentified(exchange, this.#resolved.vary),
       startedMs: performance.now(),
       tagKeys: this.#tagsOf(exchange).map((tag) => engine.tagKey(tag)),
-    })
+    }
   }
 
   /**
@@ -258,7 +269,7 @@ export class ResponseCache {
     if (old === undefined || lookup.purpose !== 'whole')
       return forward(response, { hit: false, forward: forwardReason(lookup, old) })
     // For this client alone, but as one that revalidates what is stored.
-    return this.#lead(lookup.exchange, this.#runOf(lookup, await unpacked(old), false))
+    return this.#lead(lookup.exchange, this.#runOf(lookup, await unpacked(old), { stores: false }))
   }
 
   #lead(exchange: HttpExchange, run: HandlerRun): false {
@@ -372,7 +383,11 @@ export class ResponseCache {
     }
   }
 
-  #runOf(lookup: ResponseLookup, old: StoredResponse | StoredPartial | undefined, stores = true): HandlerRun {
+  #runOf(
+    lookup: ResponseLookup,
+    old: StoredResponse | StoredPartial | undefined,
+    { stores = true, forward = forwardReason(lookup, old) }: { stores?: boolean; forward?: ForwardReason } = {},
+  ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun({
       key: lookup.variants?.key ?? lookup.key,
@@ -386,7 +401,7 @@ export class ResponseCache {
       onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
       directives: lookup.directives,
-      forward: forwardReason(lookup, old),
+      forward,
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
@@ -488,7 +503,7 @@ export class ResponseCache {
     const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
     const isBodySent = needsBody(response, stored, request.headers, isHead)
-    const body = isBodySent ? await unpackBody(stored) : undefined
+    const body = isBodySent ? await this.#bodies.unpack(lookup.name, stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
       await engine.delete(lookup.name)
@@ -521,11 +536,30 @@ export class ResponseCache {
     exchange.dispatch(request, response)
   }
 
-  #forwardOther(exchange: HttpExchange): boolean {
+  async #forwardOther(exchange: HttpExchange): Promise<boolean> {
     const { request, response } = exchange
     const isSafe = request.method !== undefined && SAFE_METHODS.has(request.method)
+    if (request.method === 'POST' && this.#resolved.storesPost && (await this.#leadPost(exchange))) return false
     if (!isSafe) invalidateOnSuccess(exchange, () => this.cache)
     return forward(response, { hit: false, forward: 'method' })
+  }
+
+  /** Runs the handler of a POST whose response may answer later GETs; whether it may. */
+  async #leadPost(exchange: HttpExchange): Promise<boolean> {
+    if (bypassReason(exchange, this.#resolved.rules, true) !== undefined) return false
+    const engine = engineOf(this.cache)
+    const searchRule = exchange.url.includes('?') ? await this.#searchRules.of(exchange) : undefined
+    const key = ownKeyText('http', this.#keyParts(exchange, searchRule))
+    const lookup = this.#lookupOf(engine, exchange, { key, searchRule, directives: NO_DIRECTIVES })
+    if (!isStorablePost(lookup)) return false
+    const before = await engine.tags.read(lookup.tagKeys)
+    if (before === UNAVAILABLE) return false
+    const invalidated = invalidateOnSuccess(exchange, () => this.cache)
+    const run = this.#runOf({ ...lookup, purpose: 'whole' }, undefined, { forward: 'method' })
+    this.#lead(exchange, run)
+    // What is refused, or cannot be stored, is the client's alone.
+    storePosted(engine, lookup, { run, before, invalidated }).catch(() => {})
+    return true
   }
 
   #keyParts(exchange: HttpExchange, searchRule: SearchRule | undefined): readonly string[] {

@@ -13,8 +13,13 @@ import { beforeHead } from './capture/response-head-hook.ts'
  * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and `Content-Location`
  * name on the same host, is invalid (RFC 9111, section 4.4), and so are the groups of `Cache-Group-Invalidation` (RFC 9875). The response is sent when that is done, so that a client that has it never sees what
  * was before; to the application it looks sent as soon as it is written.
+ * @returns what resolves when that is done.
  */
-export function invalidateOnSuccess({ request, response, url, defer }: HttpExchange, cache: () => Memcache): void {
+export function invalidateOnSuccess(
+  { request, response, url, defer }: HttpExchange,
+  cache: () => Memcache,
+): () => Promise<unknown> {
+  let invalidated: Promise<unknown> = Promise.resolve()
   let isTold = false
   beforeHead(response, (status, fields) => {
     if (isTold || status < 200 || status >= 400) return
@@ -23,9 +28,11 @@ export function invalidateOnSuccess({ request, response, url, defer }: HttpExcha
     const invalidating = cache()
       .invalidateTags(changedTags(request, url, fields))
       .catch(() => false)
+    invalidated = invalidating
     if (defer === undefined) deferResponse(response, invalidating, () => {})
     else defer(invalidating)
   })
+  return () => invalidated
 }
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {

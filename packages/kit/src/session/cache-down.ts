@@ -4,11 +4,11 @@ import { isDown, sessionUnavailable } from './session-unavailable.ts'
 import type { SessionStep } from './session-unavailable.ts'
 
 /**
- * What becomes of a request while memcached does not answer:
+ * The behaviour of a request while memcached does not answer:
  *
- *   error      one whose session cannot be read, or what it changed be saved, is an error: nobody is logged out in silence
- *   anonymous  it goes on with an empty session that is not kept, and leaves the visitor's cookie alone
- *   skip       it goes on without `req.session`, as express-session has it for a store that is disconnected
+ *   error      the request fails with status 503 if its session cannot be read or saved: nobody is logged out in silence
+ *   anonymous  the request goes on with an empty session that is not kept, and the visitor's cookie stays as it is
+ *   skip       the request goes on without `req.session`, as with express-session and a disconnected store
  */
 export type OnCacheDown = 'error' | 'anonymous' | 'skip'
 
@@ -17,13 +17,13 @@ const WARN_EVERY_MS = 60_000
 
 const ADVICE = "; the option onCacheDown decides what becomes of such requests: 'error' (this), 'anonymous' or 'skip'"
 
-/** Goes by `onCacheDown`. */
+/** Applies the option `onCacheDown`. */
 export class CacheDown {
   readonly #choice: OnCacheDown
   readonly #warn: (message: string) => void
   #warnedAt = -Infinity
 
-  /** @throws MemcacheOptionError for a choice that there is not. */
+  /** @throws MemcacheOptionError if the choice is unknown. */
   constructor(choice: OnCacheDown, warn: (message: string) => void) {
     if (!CHOICES.includes(choice)) {
       throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got '${choice}'`)
@@ -48,16 +48,16 @@ export class CacheDown {
     return this.#choice === 'skip'
   }
 
-  /** Whether such a request has a session, which is not kept. */
+  /** Whether a request whose session cannot be read gets a session that is not kept. */
   get makesAnonymous(): boolean {
     return this.#choice === 'anonymous'
   }
 
-  /** Whether the response goes out although this was not written. */
+  /** Whether the response is sent although a write failed. */
   forgives(error: unknown, kind: WriteKind): boolean {
     if (!isDown(error)) return false
     if (kind === 'renewal') return true
-    // A logout that was not carried out must not look like one.
+    // A logout that failed must not look like a success.
     if (this.#choice === 'error' || kind === 'destroy') return false
     const now = performance.now()
     if (now - this.#warnedAt > WARN_EVERY_MS) {

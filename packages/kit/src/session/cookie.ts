@@ -19,7 +19,7 @@ export interface CookieOptions {
   priority?: 'low' | 'medium' | 'high' | undefined
 }
 
-/** What is stored of a cookie, and what its `Set-Cookie` is made of. */
+/** The attributes of a cookie that are stored, and from which its `Set-Cookie` is made. */
 export interface CookieData {
   originalMaxAge: number | null | undefined
   partitioned: boolean | undefined

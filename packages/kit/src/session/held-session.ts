@@ -2,7 +2,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { Attachment } from './attachment.ts'
 import type { SessionSnapshot } from './session-repository.ts'
 
-/** What is known of a session that was read from a store, or written to it, and not yet of the request's changes. */
+/** A session as it was last read from a store or written to it, without the changes that its request has made since. */
 export class HeldSession {
   /** The store, whose sessions no other store knows. */
   readonly store: object
@@ -30,12 +30,12 @@ export class HeldSession {
     this.isRenewed = facts.isRenewed
   }
 
-  /** What is known of a session, by the object that was handed out for it. */
+  /** The stored state of a session, by the object that a store has returned for it. */
   static of(session: object): HeldSession | undefined {
     return Attachment.of(session) as HeldSession | undefined
   }
 
-  /** Has a session be known by this. */
+  /** Attaches this state to a session. */
   holdFor(session: object): void {
     Attachment.put(session, this)
   }

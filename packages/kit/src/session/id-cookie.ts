@@ -8,7 +8,7 @@ import type { CookieData } from './cookie.ts'
 /** A secret of a cookie, as node:crypto takes it. */
 export type Secret = BinaryLike | KeyObject
 
-/** What of a request the id of its session is read from. */
+/** The parts of a request from which the id of its session is read. */
 export interface CookieCarrier {
   readonly headers: { readonly cookie?: string | undefined }
   /** What cookie-parser has found, where it is mounted before. */

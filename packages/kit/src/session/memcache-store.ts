@@ -1,4 +1,4 @@
-// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; who gives none gets a promise
+// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; without one a method returns a promise
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
@@ -43,7 +43,7 @@ export class MemcacheStore extends Store {
   #isWatching = false
   /** When sessions were begun that have not been written yet. */
   readonly #createdMs = new WeakMap<object, number>()
-  /** Writes of a session that are under way: the next one waits, since what it is merged with is what they have written. */
+  /** Writes of a session that are under way. The next write waits for them, since it is merged with their result. */
   readonly #writing = new Map<object, Promise<void>>()
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
@@ -200,7 +200,7 @@ export class MemcacheStore extends Store {
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
     // Where the server does not tell how long it still lives, it may be any time.
-    // Sessions may live shorter than is usual: those who are active stay logged in all the same.
+    // A session may live shorter than the others: its user stays logged in while active all the same.
     const touchAfterSeconds = Math.min(this.#touchAfterSeconds, seconds / 2)
     const isRecent = Number.isFinite(held.leftSeconds) && seconds - held.leftSeconds < touchAfterSeconds
     return isRecent ? 'nothing' : 'renewal'
@@ -337,7 +337,7 @@ export class MemcacheStore extends Store {
     if (written !== undefined) this.#hold(id, session, written, stored, ttlSet)
   }
 
-  /** A touch of a session that was not read here, by a caller who is not express-session. */
+  /** Touches a session that was not read here; express-session never does that. */
   async #touchStranger(id: string, session: object): Promise<void> {
     const { cookie } = session as { cookie?: unknown }
     const found = await this.#sessions.read(id)
@@ -365,8 +365,8 @@ export class MemcacheStore extends Store {
   }
 
   /**
-   * Remembers what a request has written to its session. What somebody else writes, who is not express-session, is written as
-   * it is, each time anew.
+   * Remembers the stored state of a session after a write. Plain objects, which express-session never passes, are stored unconditionally each
+   * time.
    */
   #hold(
     id: string,
@@ -408,8 +408,8 @@ interface StoredCookie {
 }
 
 /**
- * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a callback the promise is the
- * caller's, who may also leave it.
+ * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a callback
+ * the promise is returned; a caller may ignore it.
  */
 function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefined): Promise<Value> | void {
   if (callback === undefined) {

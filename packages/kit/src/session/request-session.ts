@@ -15,16 +15,16 @@ import { PendingWrites } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-unavailable.ts'
 
-/** What of a request its session is found and its cookie is made by. */
+/** The parts of a request from which its session is found and its cookie is made. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier
 
 /** A request whose session is opened. */
 export interface SessionedRequest {
-  /** What the id and the connection are read from. */
+  /** The object that has the headers and the connection. */
   readonly carrier: SessionCarrier
-  /** What the functions among the options are called with. */
+  /** The argument of the functions among the options. */
   readonly request: unknown
-  /** Where the session is put: the request, or what stands for it. */
+  /** The object that gets the session: the request, or the object that stands for it. */
   readonly holder: SessionHolder
 }
 
@@ -40,13 +40,13 @@ export class RequestSession implements SessionActions {
   readonly #request: unknown
   readonly #cookieId: string | undefined
   #isExposed = false
-  /** What was read, until the application looks at it. */
+  /** The stored data, until the application looks at the session. */
   #data: StoredData | undefined
   #session: Session | null | undefined
   #originalId: string | undefined
   #originalText: string | undefined
   #savedText: string | undefined
-  /** What the session was when it was found to need a save at the end. */
+  /** The session as JSON when it was found to need a save at the end. */
   #endText: string | undefined
   #isTouched = false
   #isSavingAtEnd = false
@@ -476,7 +476,7 @@ function lockOf(release: () => Promise<void>): SessionLock {
 const always = (): boolean => true
 const never = (): boolean => false
 
-/** The session of a visitor whose own could not be read: whoever wants to save it is told that it cannot be. */
+/** Prepares the session of a visitor whose own could not be read: `save` and `reload` fail with the error of the read. */
 function withoutStore(session: Session, error: unknown): void {
   const fail = (callback?: Callback): Session => {
     if (callback !== undefined) process.nextTick(callback, error)

@@ -1,4 +1,4 @@
-/** What of a request tells whether it came over TLS. */
+/** The parts of a request that tell whether it came over TLS. */
 export interface ConnectionCarrier {
   readonly headers: {
     readonly 'x-forwarded-proto'?: string | string[] | undefined
@@ -6,7 +6,7 @@ export interface ConnectionCarrier {
   }
   /** Node's socket. */
   readonly socket?: object | null | undefined
-  /** What the framework says, of a proxy that it trusts too. */
+  /** The framework's answer, which heeds the proxies that it trusts. */
   readonly secure?: boolean | undefined
 }
 

@@ -5,14 +5,14 @@ import { SessionEncryption } from './session-encryption.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { SessionData } from './session-merge.ts'
 
-/** What is left of a destroyed session, so that a slow request cannot bring it back; a session is an object or bytes. */
+/** The value that replaces a destroyed session, so that a slow request cannot bring it back. Sessions are objects or bytes. */
 export const TOMBSTONE = 'destroyed'
 
 /** Over this a session is compressed; what is still over the item limit then, the client stores in chunks. */
 const COMPRESS_OVER_BYTES = 900_000
 /** A longer text may be nested deeper than what may be read, which is found out when it is encoded. */
 const MAX_SURELY_SHALLOW = 2000
-/** What a compressed session may become; more is taken for a bomb. */
+/** The largest size of a session once it is decompressed; a larger one counts as a bomb. */
 const MOST_BYTES = 256 * 1024 * 1024
 
 const Kind = { json: 0, gzip: 1 } as const
@@ -21,13 +21,13 @@ const Kind = { json: 0, gzip: 1 } as const
 export class SessionCodec {
   readonly #encryption: SessionEncryption | undefined
 
-  /** @throws MemcacheOptionError for keys that cannot be. */
+  /** @throws MemcacheOptionError if an encryption key is invalid. */
   constructor(encryptionKeys: readonly EncryptionKey[] | undefined) {
     this.#encryption = encryptionKeys && new SessionEncryption(encryptionKeys)
   }
 
   /**
-   * What is to be stored under a key.
+   * The value to store under a key.
    * @param text the session as JSON.
    */
   encode(key: string, text: string): unknown {

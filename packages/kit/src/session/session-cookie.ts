@@ -1,6 +1,6 @@
 import type { CookieOptions } from './cookie.ts'
 
-/** What a session's cookie is like where nothing else is said: safe from scripts, from other sites, and from plain HTTP. */
+/** The default cookie of a session: safe from scripts, from other sites, and from plain HTTP. */
 const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto' }
 
 /** A clock's tick between two readings shortens express-session's `originalMaxAge` by a millisecond: that is no change. */
@@ -20,7 +20,7 @@ function withDefaults<Options extends object>(defaults: Options, given: Options 
   return { ...defaults, ...(Object.fromEntries(stated) as Options) }
 }
 
-/** What of a cookie a request can change, besides how long it lives; it is what express-session stores of it. */
+/** The attributes of a cookie that a request can change, besides its lifetime, as express-session stores them. */
 const ATTRIBUTES = ['path', 'domain', 'httpOnly', 'secure', 'sameSite', 'priority', 'partitioned'] as const
 
 /** A cookie, as a session has it or as it was stored. */

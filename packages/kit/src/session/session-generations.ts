@@ -10,7 +10,7 @@ export const GENERATION_KEY = ownKeyText('session', ['', 'generation'])
 const FRESH_MS = 1000
 const GENERATION_BYTES = 9
 
-/** What this process last heard of a server. */
+/** The generation of a server as this process last read it. */
 export interface KnownGeneration {
   readonly generation: string
   /** When it was asked. */
@@ -18,9 +18,9 @@ export interface KnownGeneration {
 }
 
 /**
- * The generation of the sessions on each server: a part of their keys, so that with a new one all are gone at once. It lies
- * on the server whose sessions it is of, so that they come and go together; `''`, where there is none, is that of sessions that
- * were never cleared. A generation that a server lost is put back by whoever still knows it.
+ * The generation of the sessions on each server: a part of their keys, so that with a new one all are gone at once. It is
+ * stored on the server of its sessions, so that they are lost together. `''` is the generation of sessions that were never
+ * cleared. If a server has lost its generation, a process that still knows it stores it again.
  */
 export class SessionGenerations {
   readonly #client: MemcachedClient
@@ -49,7 +49,7 @@ export class SessionGenerations {
     let generation = await this.#stored(options)
     if (typeof generation !== 'string') {
       const known = this.known(server)?.generation ?? ''
-      // What is no text was not written here: like a generation that was lost it is put back where it is known.
+      // A value that is no text is another program's: the known generation is stored again, as if it had been lost.
       if (generation !== undefined) await this.#client.set(GENERATION_KEY, known, undefined, options)
       else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options)))
         return this.ask(server)
@@ -59,7 +59,7 @@ export class SessionGenerations {
     return generation as string
   }
 
-  /** What is stored as the generation; null where it cannot be read. */
+  /** The stored generation; null if it cannot be read. */
   async #stored(options: { server: string } | undefined): Promise<unknown> {
     try {
       return await this.#client.get(GENERATION_KEY, options)

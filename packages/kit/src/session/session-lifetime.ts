@@ -8,9 +8,9 @@ const LEAST_SECONDS = 2
 const SAME_MS = 1000
 
 /**
- * How long sessions live, and how that is written into them. A session that lives as long as all do, from each visit anew, is
- * kept by its item's lifetime alone, which reading sets: its cookie's `expires` is then a number, the moment as of its last
- * write. Any other session's `expires` is a date as JSON, which counts, and is written anew by each visit.
+ * Decides how long sessions live, and how that is stored. The end of a session with the usual lifetime is the lifetime of its item
+ * alone, which each read sets again; the `expires` of its cookie is stored as a number, its value at the last write. The `expires` of any other
+ * session is stored as a date, which decides, and each visit writes it again.
  */
 export class SessionLifetime {
   /** How long a session lives whose cookie has no end. */

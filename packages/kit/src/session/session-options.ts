@@ -33,9 +33,9 @@ export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'coo
   rolling?: boolean | undefined
   /** Store sessions that nothing was put into. Default false. */
   saveUninitialized?: boolean | undefined
-  /** What `request.session = null` does: `destroy`, or `keep` what is stored. Default `keep`. */
+  /** The effect of `request.session = null`: `destroy` the stored session, or `keep` it. Default `keep`. */
   unset?: 'destroy' | 'keep' | undefined
-  /** What becomes of requests while memcached does not answer. Default `error`. */
+  /** The behaviour of requests while memcached does not answer. Default `error`. */
   onCacheDown?: OnCacheDown | undefined
   /** Requests that have no session: health checks, assets. Default: none. */
   skip?: ((request: Request) => boolean) | undefined
@@ -82,7 +82,7 @@ export interface SessionSettings<Request = unknown> {
   readonly skip: ((request: Request) => boolean) | undefined
   /** Whether the store can be asked at all; requests have no session otherwise. */
   readonly isAvailable: () => boolean
-  /** What becomes of failed reads and writes; `undefined` where a store of another kind goes by express-session's rules. */
+  /** Decides about failed reads and writes; `undefined` if a store of another kind follows express-session's rules. */
   readonly down: CacheDown | undefined
 }
 
@@ -90,8 +90,8 @@ const DEFAULT_NAME = 'connect.sid'
 const ID_BYTES = 24
 
 /**
- * The settings that options say.
- * @param owner whose options they are: named by errors.
+ * Returns the settings that follow from options.
+ * @param owner the function that has the options, for the messages of errors.
  * @param givesPromises whether the methods of sessions return promises, where they are called without a callback.
  * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
  */

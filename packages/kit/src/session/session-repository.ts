@@ -31,18 +31,18 @@ const MAX_PAUSE_MS = 16
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
-  /** The cache that sessions lie in. Default: this process's, found at the first use. */
+  /** The cache that stores the sessions. Default: this process's, found at the first use. */
   cache?: Memcache | undefined
   /** Encrypt what is stored: the first key seals, all open. Default: not encrypted. */
   encryptionKeys?: readonly EncryptionKey[] | undefined
-  /** What counts as a change of what is under a top-level key. Default: that it is not the same JSON. */
+  /** Decides whether the value of a top-level key has changed. Default: if its JSON differs. */
   hasChanged?: HasChanged | undefined
 }
 
-/** Where a session lies. */
+/** The place of a session in memcached. */
 interface Place {
   readonly key: string
-  /** Whose server that is: with a new generation a session's key is another one, and its server is not. */
+  /** The key that decides about the server: a new generation changes the key of a session, and not its server. */
   readonly groupKey: string | undefined
 }
 
@@ -65,14 +65,14 @@ export interface FoundSession extends SessionSnapshot {
   readonly data: SessionData
   /** The seconds that it still lives; `Infinity` where the server does not tell. */
   readonly ttlSeconds: number
-  /** Whether reading it has set its lifetime anew. */
+  /** Whether the read has set its lifetime again. */
   readonly touched: boolean
 }
 
 /** The lifetime of a session's data; `undefined` for one that has ended. */
 export type LifetimeOf = (data: SessionData) => Ttl | undefined
 
-/** What a request wants to write, and what it had read. */
+/** A write of a request, with the state that the request had read. */
 interface Change {
   readonly id: string
   /** The session as its request has it. */
@@ -84,7 +84,7 @@ interface Change {
   readonly lifetime: Ttl | LifetimeOf
 }
 
-/** What the repository has open, from its first use on. */
+/** The resources of a repository, opened at its first use. */
 interface Opened {
   readonly cache: Memcache
   readonly client: MemcachedClient
@@ -120,7 +120,7 @@ export class SessionRepository {
     this.locks = new SessionLocks(place)
   }
 
-  /** The cache that sessions lie in. */
+  /** The cache that stores the sessions. */
   get cache(): Memcache {
     return this.#opened.cache
   }
@@ -143,7 +143,7 @@ export class SessionRepository {
       let { generation } = known
       if (generations.isFresh(known)) {
         found = await reading
-        // That there is nothing is true under the generation that holds now: another process may have cleared the sessions.
+        // A miss has to be checked under the current generation: another process may have cleared the sessions.
         if (found === undefined) generation = await generations.ask(server)
       } else {
         ;[found, generation] = await Promise.all([reading, generations.ask(server)])
@@ -234,7 +234,7 @@ export class SessionRepository {
     return status === 'stored' ? this.#snapshot(base, text, wanted, casUnique) : CONFLICT
   }
 
-  /** Writes a session if nobody else has since it was read; `undefined` when somebody has, and it is left to them. */
+  /** Writes a session unless another request has since it was read; `undefined` if one has, whose write stays. */
   async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
     const text = toJson(data)
     const storing = this.#store(base, text, { ttl, compareCas: base.casUnique })
@@ -242,7 +242,7 @@ export class SessionRepository {
     return status === 'stored' ? this.#snapshot(base, text, text, casUnique) : undefined
   }
 
-  /** Removes a session for good: a request that still writes it finds its mark. */
+  /** Removes a session for good: a request that still writes it finds its tombstone. */
   async destroy(id: string): Promise<void> {
     await withoutKey(this.#inCurrentPlace(id, (place) => this.#bury(place)))
   }
@@ -291,8 +291,8 @@ export class SessionRepository {
   }
 
   /**
-   * Does something where a session lies, while it is asked whether that is still the place; once more, where it is not: what is
-   * written under a generation that is gone would be lost.
+   * Runs a task in the place of a session, and checks at the same time that the place is current. If it is not, runs the task again in the
+   * current place: a write under an old generation would be lost.
    */
   async #inCurrentPlace<Result>(id: string, task: (place: Place) => Promise<Result>): Promise<Result> {
     const key = this.#key([id])
@@ -303,7 +303,7 @@ export class SessionRepository {
     return current.key === place.key ? result : task(current)
   }
 
-  /** Where a session lies under the generation that holds now. */
+  /** The place of a session under the current generation. */
   async #currentPlace(id: string): Promise<Place> {
     const { client, generations } = this.#opened
     const key = this.#key([id])
@@ -433,13 +433,13 @@ export class SessionRepository {
   }
 }
 
-/** What a session that was destroyed is found as. */
+/** The result of reading a destroyed session. */
 const DESTROYED = 'destroyed'
 
-/** What an attempt to write comes to when somebody else was faster. */
+/** The result of a write if another request was faster. */
 const CONFLICT = 'conflict'
 
-/** What an item is found as that is no session, or sealed by a key that is not known here. */
+/** The result of reading an item that is no session, or is sealed by an unknown key. */
 const UNREADABLE = 'unreadable'
 
 type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined

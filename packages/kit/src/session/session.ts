@@ -3,14 +3,14 @@ import { Cookie } from './cookie.ts'
 /** A Node callback. */
 export type Callback<Value = void> = (error?: unknown, value?: Value) => void
 
-/** Where a session is found: the request, or what stands for it where a session has another name than `session`. */
+/** The object that has a session: the request, or one that stands for it if the session is in another property than `session`. */
 export interface SessionHolder {
   session?: Session | null | undefined
   sessionID?: string | undefined
   sessionStore?: AnyStore | undefined
 }
 
-/** What is needed of an express-session Store. */
+/** The methods of an express-session Store that the engine uses. */
 export interface AnyStore {
   get(id: string, callback: (error: unknown, session?: StoredData | null) => void): void
   set(id: string, session: object, callback?: Callback): void
@@ -26,7 +26,7 @@ export interface AnyStore {
 /** A session as a store has it. */
 export type StoredData = Record<string, unknown> & { cookie: Record<string, unknown> }
 
-/** What carries out the methods of a session for its request, and has the session. */
+/** Carries out the methods of a session for its request, and has the session. */
 export interface SessionActions {
   /** The session of the request, made of what was read when it is first looked at. */
   session: Session | null | undefined
@@ -135,7 +135,7 @@ export class Session {
     Object.defineProperty(this, 'req', { value: holder })
     Object.defineProperty(this, 'id', { value: holder.sessionID })
     if (typeof data !== 'object' || data === null) return
-    // What is called as a method or a property of this class is no data.
+    // Data with the name of a method or a property of this class is left out.
     for (const key in data) {
       if (key in this) this.#leavesOut = true
       else this[key] = (data as Record<string, unknown>)[key]
@@ -224,7 +224,7 @@ function unlessAttended<Value>(work: Promise<Value>): Promise<Value> {
   return work
 }
 
-/** Calls what takes a Node callback. */
+/** Calls a function that takes a Node callback. */
 export function promised(call: (done: Callback) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     call((error) => (isError(error) ? reject(error) : resolve()))

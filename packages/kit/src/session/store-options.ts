@@ -10,8 +10,8 @@ export interface MemcacheStoreOptions {
   /** How long a session without an end of its own is kept. Default 86 400: a day. */
   ttlSeconds?: Ttl | undefined
   /**
-   * The cookie's options, where they have a `maxAge`: that is how long sessions live, and what reading one sets anew. Without
-   * it each request on such a session takes a second round trip.
+   * The options of the cookie. If they have a `maxAge`, that is the lifetime of sessions, which each read sets again. Without
+   * it, each request with such a session takes a second round trip.
    */
   cookie?: CookieOptions | undefined
   /** Lengthen the life of a session that is only read at most once in so many seconds. Default 0: with each request. */
@@ -30,7 +30,7 @@ export interface MemcacheStoreOptions {
    * opens is no session. Default: not encrypted.
    */
   encryptionKeys?: EncryptionKey | readonly EncryptionKey[] | undefined
-  /** The cache that they lie in. Default: this process's. */
+  /** The cache that stores the sessions. Default: this process's. */
   cache?: Memcache | undefined
 }
 
@@ -69,7 +69,7 @@ export interface ResolvedStoreOptions {
 
 const DEFAULT_TTL_SECONDS = 86_400
 
-/** @throws MemcacheOptionError for an option that there is not, or a value that cannot be. */
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStoreOptions {
   checkOptions('MemcacheStore', options, STORE_OPTIONS, STORE_HINTS)
   const { cookie, touchAfterSeconds = 0, maxLifetimeSeconds = Infinity, userId, encryptionKeys, cache } = options

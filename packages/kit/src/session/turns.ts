@@ -1,8 +1,8 @@
-/** Has callers in this process take turns on a key. */
+/** Lets the callers of this process take turns on a key. */
 export class Turns {
   readonly #last = new Map<string, Promise<void>>()
 
-  /** Resolves when all who asked before have ended their turns; returns what ends this one. */
+  /** Resolves once all earlier callers have ended their turns, to the function that ends this turn. */
   async take(key: string): Promise<() => void> {
     const before = this.#last.get(key)
     let end!: () => void

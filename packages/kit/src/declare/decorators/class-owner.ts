@@ -15,8 +15,8 @@ const PROCESS_METHODS = new WeakMap<object, (string | symbol)[]>()
 const OWNERS = new WeakMap<Function, NamespaceOwner>()
 
 /**
- * The class of an object. Its prototype knows it, and not its property `constructor`: a Proxy that wraps every function, as for traces, returns another
- * function for that.
+ * Returns the class of an object, from its prototype. Its property `constructor` may be wrong: a Proxy that wraps every
+ * function, for example for traces, returns another function.
  */
 export function classOf(self: object): Function {
   const { constructor } = (Object.getPrototypeOf(self) ?? self) as object

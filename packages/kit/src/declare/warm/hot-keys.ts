@@ -19,7 +19,7 @@ export class HotKeys<Id> {
   readonly #maxIds: number
   readonly #cache: () => Memcache
   readonly #keyOf: (id: Id) => readonly KeyPart[]
-  /** By the keys of the ids, so that ids with one key are one id, whatever they are. */
+  /** The counts by the keys of the ids, so that ids with the same key count together. */
   readonly #counts = new Map<string, Counted<Id>>()
   #savedAtMs = 0
   #isRegistered = false
@@ -37,7 +37,7 @@ export class HotKeys<Id> {
     this.#keyOf = keyOf
   }
 
-  /** @throws what the key of an id throws. */
+  /** Counts a request for an id. @throws the error of the id's key function. */
   record(id: Id): void {
     const text = keyText(this.#keyOf(id))
     const counted = this.#counts.get(text)
@@ -81,7 +81,7 @@ export class HotKeys<Id> {
     return [...merged.values()].toSorted((a, b) => b.count - a.count).slice(0, this.#maxIds)
   }
 
-  /** The stored counts that are such: another program may have written the item. */
+  /** Yields the valid ones of the stored counts, since another program may have written the item. */
   *#readable(stored: unknown): Generator<Counted<Id>, void> {
     if (!Array.isArray(stored)) return
     for (const entry of stored as unknown[]) {
@@ -132,7 +132,9 @@ interface Counted<Id> {
   count: number
 }
 
-/** Whether an id can be stored to be warmed at the next start: not a function or a symbol, for which a cache has a `key`. */
+/**
+ * Returns whether an id can be stored for the next start: not a function or a symbol; for those, a cache has a `key`.
+ */
 function isStorable(id: unknown): boolean {
   return typeof id !== 'function' && typeof id !== 'symbol'
 }

@@ -98,7 +98,7 @@ export async function warm<Id, Value>(
     await Promise.race([Promise.all(Array.from({ length: concurrency }, worker)), stop.stopped])
   } catch (error) {
     progressReport.finish('stopped')
-    // Closes the source, a database's cursor for instance. One that is stuck closes when it goes on.
+    // Closes the source, such as a database cursor. A hanging source is closed when it continues.
     batches.return().catch(() => {})
     throw error
   } finally {
@@ -107,7 +107,7 @@ export async function warm<Id, Value>(
   return progressReport.finish('done')
 }
 
-/** Rejects when a signal is aborted: neither a source that is stuck nor a loader keeps `warm` from ending. */
+/** Rejects when a signal is aborted, so that neither a hanging source nor a hanging loader keeps `warm` from ending. */
 function stopOf(signal: AbortSignal | undefined): { readonly stopped: Promise<never>; readonly forget: () => void } {
   let forget = (): void => {}
   const stopped = new Promise<never>((_, reject) => {

@@ -43,11 +43,14 @@ export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
-  /** Why the first of those that failed did. */
+  /** The error of the first value that failed. */
   cause?: unknown
 }
 
-/** The pauses after which keys are looked up again that memcached did not answer for: warming is not in a hurry, and a process that starts is busy. */
+/**
+ * The pauses before keys whose lookup failed are looked up again, in milliseconds. Warming is not urgent, and a process
+ * that starts is busy.
+ */
 const WARM_PAUSES_MS = [100, 400]
 
 const MAX_ROUNDS = 4
@@ -296,7 +299,7 @@ class Batch<Id, Value> {
     )
   }
 
-  /** Ends the call, whoever waits for it. */
+  /** Aborts the call for all callers that wait for it. */
   stop(reason: unknown): void {
     this.#stop.abort(reason)
   }

@@ -209,8 +209,8 @@ export class AtomicWrites {
 }
 
 /**
- * Adds two numbers. Beyond 2^53 a number no longer counts every step, so that two callers would be given the same one.
- * @throws MemcacheOptionError if the sum is not finite, or whole numbers give one that is not exact.
+ * Adds two numbers. Beyond 2^53 a number cannot represent every step, so that two callers could get the same result.
+ * @throws MemcacheOptionError if the sum is not finite, or the sum of whole numbers is not exact.
  */
 function sum(name: string, value: number, by: number): number {
   const total = value + by

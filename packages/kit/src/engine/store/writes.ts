@@ -4,6 +4,7 @@ import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { CacheStore } from './cache-store.ts'
 import { Entry } from '../values/kit-codec.ts'
+import type { Generations } from '../invalidate/tags.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 
 /** A value to store. */
@@ -12,6 +13,8 @@ export interface StoredValue {
   readonly ttlSeconds: Ttl
   /** The tags that it carries, including those of its namespace. */
   readonly tagKeys: readonly string[]
+  /** The generations that it carries of these tags. Default: those that they have now. */
+  readonly generations?: Generations | undefined
 }
 
 /**
@@ -31,7 +34,10 @@ export class Writes {
    * Stores a value, and resolves to whether that is confirmed. @throws MemcacheOptionError if the value cannot be
    * stored.
    */
-  async set(name: string, { value: given, ttlSeconds, tagKeys: wanted }: StoredValue): Promise<boolean> {
+  async set(
+    name: string,
+    { value: given, ttlSeconds, tagKeys: wanted, generations: known }: StoredValue,
+  ): Promise<boolean> {
     const { store, codec, tags, memory, pending, report, classes, root } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
@@ -40,7 +46,7 @@ export class Writes {
     const seconds = ttlToSeconds(ttlSeconds)
     const generations = tagKeys.length === 0 ? {} : await orUnavailable(tags.read(tagKeys), report)
     if (generations === UNAVAILABLE) return this.#unconfirmed(name)
-    const entry = new Entry(value, { tags: tagKeys.length === 0 ? undefined : generations })
+    const entry = new Entry(value, { tags: tagKeys.length === 0 ? undefined : { ...generations, ...known } })
     const item = codec.encode(tagKeys.length === 0 ? value : entry)
     this.#forget(name)
     const stamp = memory?.stamp()

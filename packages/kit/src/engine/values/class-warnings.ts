@@ -18,7 +18,7 @@ export function originalOf(value: unknown): unknown {
   return typeof value === 'object' && value !== null && ORIGINALS.has(value) ? ORIGINALS.get(value) : value
 }
 
-/** What a loader returned, of which nothing is stored: it could not be made again. Its caller gets it. */
+/** A loaded value that is not stored, since it could not be created again. Its caller gets it. */
 export class UnrevivableValue {
   readonly value: unknown
   readonly reason: MemcacheOptionError
@@ -97,7 +97,10 @@ export class ClassWarnings {
   }
 }
 
-/** How many plain objects there are where `type` says an instance: the value itself, or the items of arrays, Maps and Sets. */
+/**
+ * Returns how many plain objects a value has where `type` stands for an instance: the value itself, or the items of
+ * arrays, Maps and Sets.
+ */
 function countWrappers(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
   const items = value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : undefined
@@ -110,7 +113,7 @@ function countWrappers(value: unknown): number {
   return count
 }
 
-/** How many instances of a class, or of one that extends it, a value holds. */
+/** Returns how many instances of a class or its subclasses a value holds. */
 function countOf(type: AnyClass, value: unknown): number {
   let count = 0
   forEachInstance(value, (constructor) => {

@@ -57,8 +57,8 @@ function copyTypedArray(value: Uint8Array): Uint8Array {
 }
 
 /**
- * Whether a copy has all that the value has. If not, memcached refuses the value too: an array with holes or with properties besides its
- * items, an object with symbols as keys.
+ * Returns whether a copy has everything that the value has. If not, memcached refuses the value too: an array with
+ * holes or with properties besides its items, an object with symbols as keys.
  */
 export function isCopiedWhole(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true

@@ -50,6 +50,7 @@ function isPlain(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (depth > MAX_DEPTH) throw new TooDeepError()
   if (Array.isArray(value)) {
+    if (Object.getPrototypeOf(value) !== Array.prototype) return false
     for (const item of value) if (typeof item === 'object' && item !== null && !isPlain(item, depth + 1)) return false
     return true
   }
@@ -73,7 +74,7 @@ function isPlain(value: unknown, depth: number): boolean {
     for (const item of value as Set<unknown>) if (!isPlain(item, depth + 1)) return false
     return true
   }
-  return isStoredAsIs(value)
+  return isStoredAsIs(value) && subclassOf(value) === undefined
 }
 
 /** Returns whether a kind of object has its own stored form (docs/format.md). */
@@ -102,6 +103,8 @@ function isOpaqueOfNode(constructor: Function): boolean {
 function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (depth > MAX_DEPTH) throw new TooDeepError()
+  const subclass = subclassOf(value)
+  if (subclass !== undefined) onClass(subclass)
   if (Array.isArray(value)) return Array.from(value, (item) => convert(item, depth + 1, onClass))
   if (value instanceof Map) {
     return new Map(
@@ -138,6 +141,27 @@ function collect(value: unknown, depth: number, onInstance: OnClass): void {
   const constructor = classOf(value)
   if (constructor !== undefined) onInstance(constructor)
   for (const item of Object.values(value)) collect(item, depth + 1, onInstance)
+}
+
+const BUILT_IN_PROTOTYPES = new Set<unknown>(
+  [Object, Array, Map, Set, Date, RegExp, URL, Buffer, ArrayBuffer, DataView, Uint8Array, Float64Array].map(
+    ({ prototype }) => prototype as unknown,
+  ),
+)
+
+/**
+ * Returns the class of an array, a Map, a Date and the like if the class is not the language's own: such a value comes back as the language's. Errors
+ * keep their names, and are not counted among them.
+ */
+function subclassOf(value: object): Function | undefined {
+  if (BUILT_IN_PROTOTYPES.has(Object.getPrototypeOf(value)) || !isBuiltInKind(value)) return undefined
+  const { constructor } = value
+  return typeof constructor === 'function' && !isOpaque(constructor) ? constructor : undefined
+}
+
+function isBuiltInKind(value: object): boolean {
+  if (Array.isArray(value) || value instanceof Map || value instanceof Set) return true
+  return isStoredAsIs(value) && !types.isNativeError(value) && !(value instanceof Error) && !Buffer.isBuffer(value)
 }
 
 /** Returns the class of an instance; `undefined` for plain objects. */

@@ -137,7 +137,11 @@ const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-o
  * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key, and
  * that the answer may depend on. `undefined` for one that is.
  */
-export function bypassReason({ request, url }: RequestTarget, rules: KeyRules): string | undefined {
+export function bypassReason(
+  { request, url }: RequestTarget,
+  rules: KeyRules,
+  mayHaveBody = false,
+): string | undefined {
   const { headers } = request
   const host = hostOf(request)
   if (host === undefined || !url.startsWith('/')) return 'host'
@@ -147,7 +151,7 @@ export function bypassReason({ request, url }: RequestTarget, rules: KeyRules): 
   // For the origin alone (RFC 9111, section 4.3.2).
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
   // A body may change the answer to a GET, and is in no key.
-  if (hasBody(request)) return 'body'
+  if (!mayHaveBody && hasBody(request)) return 'body'
   if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined

@@ -47,7 +47,7 @@ export class ResponseStore {
     const { part } = fresh
     const stored: StoredResponse | StoredPartial =
       part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
-    const seconds = secondsLeft(lifetimes) + GRAIN_SECONDS
+    const seconds = freshSecondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
     if (variants !== undefined) await this.#storeByLanguage(engine, { ...lookup, key: variants.key }, variants, stored)
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
@@ -82,7 +82,7 @@ export class ResponseStore {
     const isOneOf = languages.length === 1 && lookup.varyRules.languages?.includes(languages[0]!) === true
     if (!isOneOf || stored.kind !== 'response' || !list.names.includes('accept-language')) return
     const key = variantKey(lookup, list, languages[0])
-    const seconds = secondsLeft(stored.lifetimes)
+    const seconds = freshSecondsLeft(stored.lifetimes)
     if (seconds > 0) {
       await engine.set(this.#nameOf(key), {
         value: encodeRecord({ ...stored, key }),
@@ -99,6 +99,7 @@ export class ResponseStore {
   }
 }
 
-function secondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
+/** How long a response is still fresh when it comes, in whole seconds; a year at most. */
+export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
   return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
 }

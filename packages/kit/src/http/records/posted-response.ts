@@ -1,0 +1,62 @@
+import { UNAVAILABLE } from '../../engine/engine.ts'
+import type { CacheEngine, Generations } from '../../engine/engine.ts'
+import type { FreshResponse, HandlerRun } from '../capture/handler-run.ts'
+import { lineOf } from '../fields.ts'
+import { CacheDirectives } from '../policy/cache-directives.ts'
+import { CONDITIONAL_FIELDS } from '../policy/conditional.ts'
+import { hostOf } from '../policy/request-key.ts'
+import { urlTags } from '../policy/url-tags.ts'
+import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
+import type { ResponseLookup } from '../response-lookup.ts'
+import { encodeRecord, packBody } from './stored-record.ts'
+import { freshSecondsLeft } from './response-store.ts'
+
+/** Whether the response to a POST can be stored for the GETs of its URL: its client has set no conditions, which would be about the POST. */
+export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): boolean {
+  const { headers } = exchange.request
+  return exchange.key === undefined && !isAuthorized && CONDITIONAL_FIELDS.every((name) => headers[name] === undefined)
+}
+
+/**
+ * Stores the response to a POST for the GETs of its URL, if it says how long it is fresh and its `Content-Location` is that URL (RFC 9110, section 9.3.3). It is
+ * stored with the generations that the POST itself has given the tags of its URL: if anything else has invalidated them since the handler began, it is not stored.
+ * @param before the generations of the tags before the handler began.
+ * @param invalidated resolves when the POST has invalidated what was stored of its URL.
+ */
+export async function storePosted(
+  engine: CacheEngine,
+  lookup: ResponseLookup,
+  { run, before, invalidated }: { run: HandlerRun; before: Generations; invalidated: () => Promise<unknown> },
+): Promise<void> {
+  const fresh = await run.outcome
+  if (!isForGet(fresh, lookup)) return
+  await invalidated()
+  const { key, name, tagKeys, exchange } = lookup
+  const now = await engine.tags.read(tagKeys)
+  if (now === UNAVAILABLE) return
+  const raised = urlTags(exchange.url).map((tag) => engine.tagKey(tag))
+  if (!engine.tags.areInvalidatedOnce(before, now, raised)) return
+  const { status, fields, removed, receivedMs, lifetimes } = fresh
+  const packed = await packBody(fields, fresh.body)
+  const value = encodeRecord({ kind: 'response', key, status, fields, removed, receivedMs, lifetimes, ...packed })
+  await engine.set(name, {
+    value,
+    ttlSeconds: `${freshSecondsLeft(lifetimes) + KEPT_STALE_SECONDS}s`,
+    tagKeys,
+    generations: now,
+  })
+}
+
+function isForGet({ status, fields, names, lifetimes }: FreshResponse, { exchange }: ResponseLookup): boolean {
+  if (status !== 200 || names.length > 0 || freshSecondsLeft(lifetimes) === 0) return false
+  const directives = CacheDirectives.of(lineOf(fields, 'cache-control'))
+  if (!directives.has('max-age') && !directives.has('s-maxage') && fields['expires'] === undefined) return false
+  const location = lineOf(fields, 'content-location')
+  if (location === undefined) return false
+  const base = `${exchange.scheme}://${hostOf(exchange.request)}`
+  try {
+    return new URL(location, base + exchange.url).href === new URL(base + exchange.url).href
+  } catch {
+    return false
+  }
+}
