@@ -28,7 +28,7 @@ export default {
       ],
       project: ['bench/**/*.js', 'conformance/*.js', 'test/**/*.ts', '!test/fixtures/nest-app/**'],
       ignoreDependencies: ['tslib', '@arethetypeswrong/cli'],
-      ignoreBinaries: ['taskset', 'redis-server', 'prove'],
+      ignoreBinaries: ['taskset', 'redis-server', 'nginx', 'varnishd', 'prove'],
     },
     'packages/server': {
       entry: [...entriesOf('server'), 'src/cli.ts', 'bin/*.js', 'page/*.js', 'test/**/*.test.ts'],
