@@ -129,7 +129,9 @@ export class ReadThroughMany<Id, Value> {
       const pauseMs = WARM_PAUSES_MS[round]
       // Without a cache, nothing can be warmed.
       if (pauseMs === undefined) break
-      if (open.length > 0) await delay(pauseMs, undefined, { signal: this.#signal })
+      // If it is aborted, the leases that were granted are given back below.
+      if (open.length > 0) await delay(pauseMs, undefined, { signal: this.#signal }).catch(() => {})
+      if (this.#signal?.aborted === true) break
     }
     report.failed += open.length
     if (open.length > 0) report.cause = new Error('memcached did not answer')
