@@ -2,6 +2,7 @@ import type { Application, Request, RequestHandler } from 'express'
 import type { Ttl } from 'memcache-ts'
 import { ResponseCache, toHandlerOptions } from 'memcache-ts/http'
 import type { HandlerOptions, Purge } from 'memcache-ts/http'
+import { shareShapes } from './shared-shape.ts'
 
 /** Options of `cacheResponse`. */
 export type CacheResponseOptions = HandlerOptions<Request>
@@ -24,6 +25,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)
   const responses = new ResponseCache(shared)
   const handler: RequestHandler = (request, response, next) => {
+    shareShapes(request, response)
     // What changes something invalidates, whatever is answered from the cache.
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (condition !== undefined && isRead && !responses.isBackground(request) && !condition(request)) return next()

@@ -377,17 +377,18 @@ export class CacheNamespace implements CacheMethods {
 
   /**
    * Loads and stores the values that are not stored yet. For `warm`.
-   * @param vary returns the lifetime to store a value with, in place of `jitter`.
+   * @param about `vary` returns the lifetime to store a value with, in place of `jitter`; `isPatient`: whether a memcached that does not
+   * answer is asked again after a pause.
    */
   warmMany<Id, Value>(
     ids: readonly Id[],
     load: BatchLoader<Id, Value>,
     options: GetOrSetManyOptions<Id>,
-    vary: (seconds: number) => number,
+    { vary, isPatient }: { vary: (seconds: number) => number; isPatient: boolean },
   ): Promise<WarmCounts> {
     const revive = reviverOf(options)
     const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#engine.classes)
-    return this.#engine.warm(this.#manyItems(ids, options, vary), loader, options.signal)
+    return this.#engine.warm(this.#manyItems(ids, options, vary), loader, { signal: options.signal, isPatient })
   }
 
   #manyItems<Id>(

@@ -122,7 +122,7 @@ export interface CacheEngine {
   warm<Id, Value>(
     items: readonly ManyItem<Id>[],
     load: BatchLoader<Id, Value>,
-    signal: AbortSignal | undefined,
+    about: { readonly signal: AbortSignal | undefined; readonly isPatient: boolean },
   ): Promise<WarmCounts>
 
   add(target: AtomicTarget, value: unknown): Promise<boolean>

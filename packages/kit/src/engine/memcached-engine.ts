@@ -226,9 +226,9 @@ export class MemcachedEngine implements CacheEngine {
   warm<Id, Value>(
     items: readonly ManyItem<Id>[],
     load: BatchLoader<Id, Value>,
-    signal: AbortSignal | undefined,
+    { signal, isPatient }: { readonly signal: AbortSignal | undefined; readonly isPatient: boolean },
   ): Promise<WarmCounts> {
-    return this.#many(load, signal).warm(items)
+    return this.#many(load, signal).warm(items, { isPatient })
   }
 
   add(target: AtomicTarget, value: unknown): Promise<boolean> {

@@ -57,6 +57,9 @@ const DEFAULT_JITTER = 0.1
 /** The number of ids per step of the progress bar, so that drawing stays cheap. */
 const PROGRESS_STEP = 10
 
+/** After so many batches in a row that memcached did not answer, it is away rather than slow, and is no longer waited for. */
+const MAX_UNANSWERED = 50
+
 /**
  * Loads the values that are not in the cache yet. Each key is loaded by one process: the leases of a batch are
  * requested in one pipeline, and only the keys whose leases were granted are loaded. Stored values are skipped, so a
@@ -85,12 +88,15 @@ export async function warm<Id, Value>(
     onProgress,
   )
   const batches = inBatches(ids, batchSize)
+  const vary = (seconds: number): number => spread.next(seconds)
+  let unanswered = 0
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       signal?.throwIfAborted()
-      progressReport.add(
-        await source.namespace.warmMany(next.value, source.load, declared, (seconds) => spread.next(seconds)),
-      )
+      const isPatient = unanswered < MAX_UNANSWERED
+      const counts = await source.namespace.warmMany(next.value, source.load, declared, { vary, isPatient })
+      unanswered = counts.unanswered === next.value.length ? unanswered + 1 : 0
+      progressReport.add(counts)
     }
   }
   const stop = stopOf(signal)

@@ -43,6 +43,8 @@ export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
+  /** How many of them failed since memcached did not answer. */
+  unanswered?: number
   /** The error of the first value that failed. */
   cause?: unknown
 }
@@ -109,8 +111,11 @@ export class ReadThroughMany<Id, Value> {
     return inOrder(items, this.#values)
   }
 
-  /** Loads the values that are not stored and that nobody else is loading. */
-  async warm(items: readonly ManyItem<Id>[]): Promise<WarmCounts> {
+  /**
+   * Loads the values that are not stored and that nobody else is loading.
+   * @param about `isPatient`: whether keys whose lookup failed are looked up again after a pause.
+   */
+  async warm(items: readonly ManyItem<Id>[], { isPatient }: { isPatient: boolean }): Promise<WarmCounts> {
     this.#signal?.throwIfAborted()
     const report: WarmCounts = { loaded: 0, skipped: 0, failed: 0 }
     const led: { item: ManyItem<Id>; right: LoadRight }[] = []
@@ -126,7 +131,7 @@ export class ReadThroughMany<Id, Value> {
         if (found.kind === 'stale') this.#reload(item, found)
       }
       open = unanswered
-      const pauseMs = WARM_PAUSES_MS[round]
+      const pauseMs = isPatient ? WARM_PAUSES_MS[round] : undefined
       // Without a cache, nothing can be warmed.
       if (pauseMs === undefined) break
       // If it is aborted, the leases that were granted are given back below.
@@ -134,6 +139,7 @@ export class ReadThroughMany<Id, Value> {
       if (this.#signal?.aborted === true) break
     }
     report.failed += open.length
+    report.unanswered = open.length
     if (open.length > 0) report.cause = new Error('memcached did not answer')
     const batch = this.#batchOf(led.map(({ item }) => item))
     const stop = (): void => batch.stop(this.#signal!.reason)
