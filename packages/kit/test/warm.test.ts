@@ -34,6 +34,15 @@ describe('warming', () => {
     expect(await warming).toEqual({ loaded: 3, skipped: 0, failed: 0 })
   })
 
+  it('no longer waits for a memcached that is away, however many ids there are', async () => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
+    await test.server.stop()
+    const many = Array.from({ length: 2000 }, (_, id) => id)
+    // With a pause for each id, this would take minutes.
+    expect(await squares.warm(many, { concurrency: 100 })).toEqual({ loaded: 0, skipped: 0, failed: 2000 })
+  })
+
   it('loads in batches what is not there, once', async () => {
     await using test = await openCache()
     const batches: (readonly number[])[] = []
