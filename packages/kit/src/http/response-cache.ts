@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { LRUCache } from 'lru-cache'
 import { engineOf, ownKeyText, resolveLoading, UNAVAILABLE } from '../engine/engine.ts'
 import type { CacheEngine, Freshness, LedLoad, LoadContext, ResolvedLoading } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
@@ -9,13 +8,24 @@ import { cacheStatusField } from './cache-status.ts'
 import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { lineOf } from './fields.ts'
 import { followLive } from './capture/follow-live.ts'
-import type { LiveRun } from './capture/follow-live.ts'
 import { HandlerRun, UnstoredError } from './capture/handler-run.ts'
-import type { RunPurpose } from './capture/handler-run.ts'
 import { relay } from './capture/relay.ts'
 import type { ClientOutput } from './capture/response-capture.ts'
 import { backgroundExchange } from './background-request.ts'
-import { authorizedName, forwardReason, isValidatorFor, staleOf, variantKey, variantLookup } from './response-lookup.ts'
+import { CallsUnderWay, PASS_SECONDS } from './calls-under-way.ts'
+import {
+  authorizedName,
+  forwardReason,
+  hasRangeOf,
+  isSendable,
+  isValidatorFor,
+  mayLoad,
+  purposeOf,
+  staleOf,
+  validatorOf,
+  variantKey,
+  variantLookup,
+} from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
 import { ResponseStore } from './records/response-store.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
@@ -23,10 +33,8 @@ import { bypassReason, isIdentified, requestKey, tellsUsersApart } from './polic
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
-import type { Lifetimes } from './policy/storage-policy.ts'
-import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
-import { isGoodOnError, freshnessOf, remainingSeconds } from './policy/freshness.ts'
-import { needsBody, sendBy, sendStored, sentValidators } from './send-stored.ts'
+import { freshnessOf, isGoodOnError, isReusable, remainingSeconds } from './policy/freshness.ts'
+import { needsBody, sendBy, sendStored } from './send-stored.ts'
 import { decodeRecord, unpackBody } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse, StoredVariants } from './records/stored-record.ts'
 import { directoryTags, tagsOfPattern } from './purge.ts'
@@ -51,13 +59,10 @@ interface Found {
 
 /** Methods that change nothing, besides GET and HEAD (RFC 9110, section 9.2.1; RFC 10008). */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['OPTIONS', 'TRACE', 'QUERY', 'PROPFIND', 'REPORT', 'SEARCH'])
-/** How long nobody waits for another's answer where one could not be stored. */
-const PASS_SECONDS = 10
 /** How often a request waits again after an answer that was broken off. */
 const MAX_ATTEMPTS = 3
 /** How long a handler may take to revalidate in the background. */
 const MAX_IN_BACKGROUND_MS = 30_000
-const MAX_REMEMBERED = 10_000
 
 /** Runs whose responses are being captured, by their requests: a response cache inside another must not wait for itself. */
 const capturing = new WeakMap<IncomingMessage, HandlerRun>()
@@ -80,20 +85,9 @@ export class ResponseCache {
 
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, { readonly run: HandlerRun; readonly lookup: ResponseLookup }>()
-  /** Until when requests do not wait for each other, since the answer to one is of no use to another; by key. */
-  readonly #alone = new LRUCache<string, number>({ max: MAX_REMEMBERED })
-
-  /** Handler calls that are under way under a lease, by key. */
-  readonly #live = new Map<string, LiveRun>()
-
-  /** The keys of handler calls that are under way for a range or for a HEAD: others do not wait for them. */
-  readonly #aside = new Set<string>()
-
-  /** When the last handler call ended whose answer is stored, by key and `performance.now()`. */
-  readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
-
   readonly #nameOf = (key: string): string => engineOf(this.cache).storedKey(key)
   readonly #nowMs = (): number => this.cache.clock.nowMs()
+  readonly #calls = new CallsUnderWay(this.#nowMs)
   readonly #store: ResponseStore
   readonly #searchRules: SearchRules
   readonly #bodies = new UnpackedBodies()
@@ -194,7 +188,7 @@ export class ResponseCache {
       return true
     }
     const isOthers = found?.kind === 'pass' || (isSendable(found) && !found.lifetimes.isShared)
-    if (lookup.isAuthorized && (isOthers || this.#isAlone(authorizedName(lookup)))) {
+    if (lookup.isAuthorized && (isOthers || this.#calls.isAlone(authorizedName(lookup)))) {
       return forward(response, { hit: false, forward: 'bypass', detail: 'credentials' })
     }
     if (onlyLooks && !mayLoad(lookup, found)) {
@@ -208,11 +202,11 @@ export class ResponseCache {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
     // A response to a range, or to a HEAD, is of no use to most others.
-    let waits = lookup.purpose === 'whole' && !this.#aside.has(lookup.name) && !this.#isAlone(lookup.name)
+    let waits = lookup.purpose === 'whole' && this.#calls.isShared(lookup.name)
     let old: StoredResponse | undefined
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        const live = waits ? this.#live.get(lookup.name) : undefined
+        const live = waits ? this.#calls.live(lookup.name) : undefined
         const { signal } = waiting
         const followed =
           live === undefined
@@ -226,7 +220,7 @@ export class ResponseCache {
         if (result === 'aborted') {
           if (!waiting.signal.aborted) continue
           // It has waited as long as it may: those after it need not.
-          this.#leaveAlone(lookup.name)
+          this.#calls.leaveAlone(lookup.name)
           break
         }
         const { record, isJoined } = result
@@ -242,7 +236,7 @@ export class ResponseCache {
         if (record.kind === 'pass') {
           // Not waiting, it may still be the one whose answer is stored.
           if (!waits) break
-          this.#leaveAlone(lookup.name)
+          this.#calls.leaveAlone(lookup.name)
           if (isJoined) break
           waits = false
           continue
@@ -260,7 +254,7 @@ export class ResponseCache {
           if (freshness === 'stale') continue
         }
         // Who came when the answer was whole has not waited for it, just for its being stored.
-        const isCollapsed = isJoined && (this.#ended.get(lookup.name) ?? Infinity) > lookup.startedMs
+        const isCollapsed = isJoined && this.#calls.hasWaited(lookup.name, lookup.startedMs)
         return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
     } finally {
@@ -287,30 +281,6 @@ export class ResponseCache {
     if (ownKeyText('http', this.#keyParts(exchange, lookup.searchRule)) === run.key) return this.#lead(exchange, run)
     exchange.response.destroy()
     return true
-  }
-
-  /** Lets others that ask for the same follow a handler call, while it is under way. */
-  #offer(live: LiveRun, run: HandlerRun): void {
-    const { name } = live.lookup
-    this.#live.set(name, live)
-    const end = (): void => {
-      if (this.#live.get(name) === live) this.#live.delete(name)
-    }
-    run.outcome.then(end, end)
-  }
-
-  #setAside({ name }: ResponseLookup, run: HandlerRun): void {
-    this.#aside.add(name)
-    const end = (): void => void this.#aside.delete(name)
-    run.outcome.then(end, end)
-  }
-
-  #isAlone(name: string): boolean {
-    return (this.#alone.get(name) ?? 0) > this.#nowMs()
-  }
-
-  #leaveAlone(name: string): void {
-    this.#alone.set(name, this.#nowMs() + PASS_SECONDS * 1000)
   }
 
   /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
@@ -373,8 +343,8 @@ export class ResponseCache {
       }
       const run = this.#runOf(lookup, stale)
       this.#lead(lookup.exchange, run)
-      if (lookup.purpose !== 'whole') this.#setAside(lookup, run)
-      else if (generations !== undefined) this.#offer({ response: run.live, lookup, generations }, run)
+      if (lookup.purpose !== 'whole') this.#calls.setAside(lookup.name, run)
+      else if (generations !== undefined) this.#calls.offer({ response: run.live, lookup, generations }, run)
       load.end(this.#keep(engine, lookup, run, context))
       return 'leading'
     } catch (error) {
@@ -430,9 +400,7 @@ export class ResponseCache {
   async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
-      this.#ended.set(lookup.name, performance.now())
-      if (isReusable(fresh.lifetimes)) this.#alone.delete(lookup.name)
-      else this.#leaveAlone(lookup.name)
+      this.#calls.ended(lookup.name, { isReusable: isReusable(fresh.lifetimes) })
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
@@ -449,7 +417,7 @@ export class ResponseCache {
       if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
       if (lookup.isAuthorized) {
         // Others may be given what this client's credentials forbid to share.
-        this.#leaveAlone(authorizedName(lookup))
+        this.#calls.leaveAlone(authorizedName(lookup))
         throw error
       }
       return this.#store.pass(lookup, context, PASS_SECONDS)
@@ -569,47 +537,12 @@ export class ResponseCache {
   }
 }
 
-/** The stored response that was of no use, if its validators may be sent with this request. */
-function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
-  const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
-  return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
-}
-
 /** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
 async function unpacked<Stored extends StoredResponse | StoredPartial>(
   stored: Stored | undefined,
 ): Promise<Stored | undefined> {
   const body = stored === undefined ? undefined : await unpackBody(stored)
   return stored === undefined || body === undefined ? undefined : { ...stored, compression: 'none', body }
-}
-
-/** What the handler is run for, where nothing is stored that answers the request. */
-function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
-  if (method === 'HEAD') return 'head'
-  return isSingleRange(headers) ? 'range' : 'whole'
-}
-
-/**
- * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
- * combined with a stored part. What is stored whole is not given up for a part.
- */
-function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
-  if (purpose === 'head') return found?.kind === 'response'
-  return purpose === 'range' && exchange.request.method === 'GET' && (found === undefined || found.kind === 'partial')
-}
-
-function isSendable(record: StoredRecord | undefined): record is StoredResponse | StoredPartial {
-  return record?.kind === 'response' || record?.kind === 'partial'
-}
-
-function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
-  const validators = sentValidators(response, { fields, removed })
-  return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
-}
-
-/** Whether a response is good for another request without asking for it. */
-function isReusable({ freshSeconds, initialAgeSeconds, whileRevalidateSeconds, alwaysRevalidate }: Lifetimes): boolean {
-  return !alwaysRevalidate && freshSeconds + whileRevalidateSeconds > initialAgeSeconds
 }
 
 /** Lets the handler answer for this client alone. */

@@ -9,6 +9,8 @@ import type { StoredPartial, StoredRecord, StoredResponse } from './records/stor
 import type { SearchRule } from './policy/no-vary-search.ts'
 import type { VaryRules } from './policy/vary.ts'
 import { variantOf } from './policy/vary.ts'
+import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
+import { sentValidators } from './send-stored.ts'
 
 /**
  * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others have set by
@@ -103,4 +105,37 @@ export function forwardReason({ variants }: ResponseLookup, found: StoredRecord 
   if (found?.kind === 'partial') return 'partial'
   if (found?.kind === 'response') return 'stale'
   return variants === undefined ? 'uri-miss' : 'vary-miss'
+}
+
+/** What the handler is run for, where nothing is stored that answers the request. */
+export function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
+  if (method === 'HEAD') return 'head'
+  return isSingleRange(headers) ? 'range' : 'whole'
+}
+
+/**
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
+ * combined with a stored part. What is stored whole is not given up for a part.
+ */
+export function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
+  if (purpose === 'head') return found?.kind === 'response'
+  return purpose === 'range' && exchange.request.method === 'GET' && (found === undefined || found.kind === 'partial')
+}
+
+export function isSendable(record: StoredRecord | undefined): record is StoredResponse | StoredPartial {
+  return record?.kind === 'response' || record?.kind === 'partial'
+}
+
+export function hasRangeOf(
+  { request, response }: HttpExchange,
+  { part, length, fields, removed }: StoredPartial,
+): boolean {
+  const validators = sentValidators(response, { fields, removed })
+  return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
+}
+
+/** The stored response that was of no use, if its validators may be sent with this request. */
+export function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
+  const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
+  return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
 }

@@ -1,3 +1,4 @@
+import type { Lifetimes } from './storage-policy.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import type { StoredResponse } from '../records/stored-record.ts'
 
@@ -46,4 +47,14 @@ export function isGoodOnError(stored: Aged, directives: RequestDirectives, nowMs
   const { lifetimes } = stored
   if (lifetimes.mustRevalidate || lifetimes.alwaysRevalidate) return false
   return -remainingSeconds(stored, nowMs) < Math.max(lifetimes.ifErrorSeconds, directives.staleIfError ?? 0)
+}
+
+/** Whether a response is good for another request without asking for it. */
+export function isReusable({
+  freshSeconds,
+  initialAgeSeconds,
+  whileRevalidateSeconds,
+  alwaysRevalidate,
+}: Lifetimes): boolean {
+  return !alwaysRevalidate && freshSeconds + whileRevalidateSeconds > initialAgeSeconds
 }

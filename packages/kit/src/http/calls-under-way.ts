@@ -1,0 +1,72 @@
+import { LRUCache } from 'lru-cache'
+import type { LiveRun } from './capture/follow-live.ts'
+import type { HandlerRun } from './capture/handler-run.ts'
+
+/** How long requests for a key do not wait for each other, after one whose response could not be shared. */
+export const PASS_SECONDS = 10
+const MAX_REMEMBERED = 10_000
+
+/** The handler calls of one response cache: which are under way, and which others may wait for. */
+export class CallsUnderWay {
+  readonly #nowMs: () => number
+  /** Calls under a lease, by key. */
+  readonly #live = new Map<string, LiveRun>()
+  /** The keys of calls that are under way for a range or for a HEAD: other requests do not wait for them. */
+  readonly #aside = new Set<string>()
+  /** Until when requests do not wait for each other, since the response to one is of no use to another; by key. */
+  readonly #alone = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+  /** When the last call ended whose response is stored, by key and `performance.now()`. */
+  readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  /** The call for a key that others may follow. */
+  live(name: string): LiveRun | undefined {
+    return this.#live.get(name)
+  }
+
+  /** Lets other requests follow a call until it ends. */
+  offer(live: LiveRun, run: HandlerRun): void {
+    const { name } = live.lookup
+    this.#live.set(name, live)
+    const end = (): void => {
+      if (this.#live.get(name) === live) this.#live.delete(name)
+    }
+    run.outcome.then(end, end)
+  }
+
+  /** Keeps other requests from waiting for a call until it ends. */
+  setAside(name: string, run: HandlerRun): void {
+    this.#aside.add(name)
+    const end = (): void => void this.#aside.delete(name)
+    run.outcome.then(end, end)
+  }
+
+  /** Whether a request waits for the call of another one. */
+  isShared(name: string): boolean {
+    return !this.#aside.has(name) && !this.isAlone(name)
+  }
+
+  /** Whether a response to this key could not be shared a moment ago. */
+  isAlone(name: string): boolean {
+    return (this.#alone.get(name) ?? 0) > this.#nowMs()
+  }
+
+  leaveAlone(name: string): void {
+    this.#alone.set(name, this.#nowMs() + PASS_SECONDS * 1000)
+  }
+
+  /** Notes that a call has ended, and whether its response can be reused. */
+  ended(name: string, { isReusable }: { isReusable: boolean }): void {
+    this.#ended.set(name, performance.now())
+    if (isReusable) this.#alone.delete(name)
+    else this.leaveAlone(name)
+  }
+
+  /** Whether a request that began then came before the last call ended, and so has waited for it. */
+  hasWaited(name: string, startedMs: number): boolean {
+    return (this.#ended.get(name) ?? Infinity) > startedMs
+  }
+}
