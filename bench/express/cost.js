@@ -196,6 +196,12 @@ function costTable(costs) {
   ].join('\n')
 }
 
+/** The settings of this run that are not the defaults, as they stand before the command. */
+function settings() {
+  const names = ['ROUNDS', 'MILLISECONDS', 'WARM_UP', 'ONLY'].filter((name) => process.env[name] !== undefined)
+  return names.map((name) => `${name}=${process.env[name]} `).join('')
+}
+
 function ratioTable(costs) {
   const read = readCostOf(costs)
   return [
@@ -219,7 +225,7 @@ function document(tables) {
 ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus().length} shared cores of a virtual machine.
 
 \`\`\`sh
-npm run bench -- express --save
+${settings()}npm run bench -- express --save
 \`\`\`
 
 An Express 5 application for each, in a process of its own on one core; on the other those who ask it (50 connections, each of
@@ -231,6 +237,7 @@ front of the application, in their own processes on its core. Processor time of 
 ${tables}
 
 What it does not show: latency, and what a machine does that has nothing else to do: the cores are shared,
-so only the ratios of one run mean something.
+so only the ratios of one run mean something. Before Node 24 the session and the limit also make Express itself cheaper
+(docs/decisions/0030-one-shape-for-the-requests-of-express.md), so that a request with a session may cost less than Express alone.
 `
 }
