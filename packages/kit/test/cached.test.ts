@@ -5,6 +5,25 @@ import { Cached, cached, cacheOf, defineCache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 describe('cached', () => {
+  it('has the methods of its cache by themselves too, `expire` as `markStale`', async () => {
+    await using test = await openCache()
+    let runs = 0
+    const runsOf = cached(async (_id: number) => ++runs, {
+      name: 'runs',
+      ttlSeconds: 60,
+      staleSeconds: 60,
+      cache: test.cache,
+    })
+    const { markStale, expire } = runsOf.cache
+    for (const mark of [markStale, expire]) {
+      const before = await runsOf(1)
+      expect(await mark([1])).toBe(true)
+      // The stale result, while the function runs again.
+      expect(await runsOf(1)).toBe(before)
+      await expect.poll(() => runsOf(1)).toBe(before + 1)
+    }
+  })
+
   it('caches a function by its arguments', async () => {
     await using test = await openCache()
     let runs = 0

@@ -45,6 +45,11 @@ export interface CachedCalls<Args extends readonly unknown[], Value> {
 export function argumentCache<Args extends readonly unknown[], Value>(
   calls: () => CachedCalls<Args, Value>,
 ): ArgumentCache<Args, Value> {
+  const markStale = async (args: Readonly<Args>): Promise<boolean> => {
+    requireArguments('markStale', args)
+    const { namespace, keyOf } = calls()
+    return namespace?.markStale(keyOf(args)) ?? true
+  }
   return {
     async get(args) {
       requireArguments('get', args)
@@ -62,14 +67,8 @@ export function argumentCache<Args extends readonly unknown[], Value>(
       const { namespace, keyOf } = calls()
       return namespace?.delete(keyOf(args)) ?? true
     },
-    async markStale(args) {
-      requireArguments('markStale', args)
-      const { namespace, keyOf } = calls()
-      return namespace?.markStale(keyOf(args)) ?? true
-    },
-    expire(args) {
-      return this.markStale(args)
-    },
+    markStale,
+    expire: markStale,
     async warm(many, options) {
       const { namespace, loading, keyOf, tagsOf, isCached, run } = calls()
       if (namespace === undefined) return { loaded: 0, skipped: 0, failed: 0 }
