@@ -9,8 +9,8 @@ import type { MemcachedServer } from '../src/memcached-server.ts'
 const MAX_TURNS = 2000
 
 /**
- * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back.
- * Nothing waits for time: the event loop is turned until all that was sent has been answered.
+ * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back. Nothing
+ * waits for time: the event loop is turned until all that was sent has been answered.
  */
 export class Exchange {
   closed = false
