@@ -60,8 +60,8 @@ export class SocketExchange {
   }
 
   /**
-   * Sends bytes and returns what came back once that is complete, and once the loop has turned again for what is too much.
-   * If no complete reply comes, returns what there is, before the test is cut off without a word.
+   * Sends bytes and returns what came back once that is complete, and once the loop has turned again for what is too
+   * much. If no complete reply comes, returns what there is, before the test is cut off without a word.
    */
   async send(bytes: string, isComplete: (received: string) => boolean): Promise<string> {
     this.#socket.write(Buffer.from(bytes, 'latin1'))
