@@ -7,8 +7,8 @@ import type { MemcachedServer } from '../src/memcached-server.ts'
 export const GIVE_UP_MS = 20_000
 
 /**
- * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back.
- * Nothing waits for time: the event loop is turned until all that was sent has been answered.
+ * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back. Nothing
+ * waits for time: the event loop is turned until all that was sent has been answered.
  */
 export class Exchange {
   closed = false
@@ -60,8 +60,8 @@ export class SocketExchange {
   }
 
   /**
-   * Sends bytes and returns what came back once that is complete, and once the loop has turned again for what is too much.
-   * If no complete reply comes, returns what there is, before the test is cut off without a word.
+   * Sends bytes and returns what came back once that is complete, and once the loop has turned again for what is too
+   * much. If no complete reply comes, returns what there is, before the test is cut off without a word.
    */
   async send(bytes: string, isComplete: (received: string) => boolean): Promise<string> {
     this.#socket.write(Buffer.from(bytes, 'latin1'))

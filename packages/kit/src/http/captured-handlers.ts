@@ -43,7 +43,10 @@ export interface CapturedHandlersParts {
   readonly nowMs: () => number
 }
 
-/** Runs handlers for a response cache, in front of their clients and in the background, and stores the responses that may be stored. */
+/**
+ * Runs handlers for a response cache, in front of their clients and in the background, and stores the responses that
+ * may be stored.
+ */
 export class CapturedHandlers {
   readonly #resolved: ResolvedResponseCache
   readonly #calls: CallsUnderWay
@@ -86,14 +89,20 @@ export class CapturedHandlers {
     return false
   }
 
-  /** Lets the handler answer a background request. It has no credentials: if its key differs without them, its response is not the one that is revalidated. */
+  /**
+   * Lets the handler answer a background request. It has no credentials: if its key differs without them, its response
+   * is not the one that is revalidated.
+   */
   leadInBackground(exchange: HttpExchange, { run, lookup }: BackgroundRun): boolean {
     if (responseKey(exchange, this.#resolved, lookup.searchRule) === run.key) return this.lead(exchange, run)
     exchange.response.destroy()
     return true
   }
 
-  /** Runs this request's handler for all that ask for the same; whether it runs, which it does not if its client has left. */
+  /**
+   * Runs this request's handler for all that ask for the same; whether it runs, which it does not if its client has
+   * left.
+   */
   async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: AbortSignal): Promise<boolean> {
     const { context, generations } = load
     try {
@@ -201,7 +210,10 @@ export class CapturedHandlers {
   }
 }
 
-/** A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be unpacked. */
+/**
+ * A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be
+ * unpacked.
+ */
 async function unpacked<Stored extends StoredResponse | StoredPartial>(
   stored: Stored | undefined,
 ): Promise<Stored | undefined> {

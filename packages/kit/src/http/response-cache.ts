@@ -58,11 +58,13 @@ const MAX_ATTEMPTS = 3
 /**
  * A shared HTTP cache (RFC 9111) in front of handlers, on `node:http`: below Express, below Nest on Express or Fastify.
  *
- *   not a GET, a cookie, another host … ──────────→ the handler (fwd=method, fwd=bypass)
- *   stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
- *   stale, asked for anew ────┐
- *   nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
- *                             └ others wait for it → served, or, if it cannot be shared, the handler for each
+ * ```text
+ * not a GET, a cookie, another host … ──────────→ the handler (fwd=method, fwd=bypass)
+ * stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
+ * stale, asked for anew ────┐
+ * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
+ *                           └ others wait for it → served, or, if it cannot be shared, the handler for each
+ * ```
  */
 export class ResponseCache {
   readonly #options: ResponseCacheOptions
@@ -95,14 +97,17 @@ export class ResponseCache {
     return this.#options.cache ?? getDefaultMemcache()
   }
 
-  /** Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer` whatever else holds of it. */
+  /**
+   * Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer`
+   * whatever else holds of it.
+   */
   isBackground(request: IncomingMessage): boolean {
     return this.#handlers.isBackground(request)
   }
 
   /**
-   * Answers a request from the cache. `true`: the response was sent. `false`: the handler is to answer, now, on the same response, which
-   * is looked on.
+   * Answers a request from the cache. `true`: the response was sent. `false`: the handler is to answer, now, on the
+   * same response, which is looked on.
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
     const { request, response, url } = exchange
@@ -145,8 +150,9 @@ export class ResponseCache {
   }
 
   /**
-   * Makes what is stored of a path invalid, or of a pattern as `/cities/*`: of everything under the last directory before the first `*`. Resolves to whether that is
-   * confirmed.
+   * Makes what is stored of a path invalid, or of a pattern as `/cities/*`: of everything under the last directory
+   * before the first `*`. Resolves to whether that is confirmed.
+   *
    * @throws MemcacheOptionError if it is no path, or a pattern without the option `wildcards`.
    */
   // A property, so that it can be handed on by itself.

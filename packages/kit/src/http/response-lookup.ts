@@ -19,8 +19,8 @@ import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { sentValidators } from './send-stored.ts'
 
 /**
- * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others have set by
- * now have to be on the response: they are not stored, and sent along with what is.
+ * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others
+ * have set by now have to be on the response: they are not stored, and sent along with what is.
  */
 export interface HttpExchange extends RequestTarget {
   readonly response: ServerResponse
@@ -78,6 +78,7 @@ export function variantLookup(
 
 /**
  * The key of a variant.
+ *
  * @param language that of a response that is looked for, or stored, whatever else the client accepts.
  */
 export function variantKey(
@@ -101,8 +102,8 @@ export function staleOf({ stale }: LoadContext, lookup: ResponseLookup): StoredR
 }
 
 /**
- * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is may have the validators
- * of one that was made for nobody, and be another.
+ * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is
+ * may have the validators of one that was made for nobody, and be another.
  */
 export function isValidatorFor(
   { lifetimes }: Pick<StoredResponse, 'lifetimes'>,
@@ -125,8 +126,8 @@ export function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
 }
 
 /**
- * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
- * combined with a stored part. What is stored whole is not given up for a part.
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and
+ * a range may be stored, or combined with a stored part. What is stored whole is not given up for a part.
  */
 export function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
   if (purpose === 'head') return found?.kind === 'response'

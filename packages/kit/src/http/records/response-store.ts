@@ -19,8 +19,9 @@ const GRAIN_SECONDS = 1
 const MAX_FRESH_SECONDS = 31_536_000
 
 /**
- * What is stored of a response, under the lease that its handler was run with. Where it varies, that is the list of fields by which it does; the
- * response itself lies under a key with the list's id, which nobody knows if the list is refused.
+ * What is stored of a response, under the lease that its handler was run with. Where it varies, that is the list of
+ * fields by which it does; the response itself lies under a key with the list's id, which nobody knows if the list is
+ * refused.
  */
 export class ResponseStore {
   readonly #nowMs: () => number
@@ -57,7 +58,8 @@ export class ResponseStore {
     const id = randomBytes(12).toString('base64url')
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
-      // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new list.
+      // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new
+      // list.
       await engine.set(variants.name, { value: list, ttlSeconds: VARIANTS_TTL, tagKeys })
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
