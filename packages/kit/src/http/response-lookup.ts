@@ -1,9 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { LoadContext } from '../engine/engine.ts'
+import { ownKeyText } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, LoadContext } from '../engine/engine.ts'
 import type { RunPurpose } from './capture/handler-run.ts'
 import type { ForwardReason } from './cache-status.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
+import { requestKey } from './policy/request-key.ts'
 import type { RequestTarget } from './policy/request-key.ts'
+import { freshnessOf } from './policy/freshness.ts'
+import { preferredLanguage } from './policy/preferences.ts'
+import { lineOf } from './fields.ts'
+import type { ResolvedResponseCache } from './response-cache-options.ts'
 import { decodeRecord } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import type { SearchRule } from './policy/no-vary-search.ts'
@@ -56,13 +62,18 @@ type VariantList = Extract<StoredRecord, { kind: 'variants' }>
 
 /** The lookup for the variant that its request selects. */
 export function variantLookup(
+  engine: Pick<CacheEngine, 'storedKey'>,
   lookup: ResponseLookup,
   list: VariantList,
-  nameOf: (key: string) => string,
 ): ResponseLookup {
   const { names } = list
   const key = variantKey(lookup, list)
-  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, id: list.id, names } }
+  return {
+    ...lookup,
+    key,
+    name: engine.storedKey(key),
+    variants: { key: lookup.key, name: lookup.name, id: list.id, names },
+  }
 }
 
 /**
@@ -139,4 +150,54 @@ export function hasRangeOf(
 export function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
   const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
   return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
+}
+
+/** The key of a response in full: the request's, and the fields that the option `vary` names. */
+export function responseKey(
+  exchange: HttpExchange,
+  { vary, varyRules, rules }: ResolvedResponseCache,
+  searchRule: SearchRule | undefined,
+): string {
+  const parts = requestKey(exchange, rules, searchRule)
+  const fields = exchange.request.headers
+  return ownKeyText('http', vary.length === 0 ? parts : [...parts, variantOf(vary, fields, varyRules)])
+}
+
+/** How a stored record can be used for a lookup. */
+export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs: number): Freshness {
+  const { directives, isAuthorized, purpose, exchange } = lookup
+  if (record.kind === 'variants') return 'fresh'
+  if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+  if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
+  const freshness = freshnessOf(record, directives, nowMs)
+  if (record.kind === 'partial') {
+    const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
+    return isOfUse ? 'fresh' : 'unusable'
+  }
+  return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
+}
+
+/** What is stored for a lookup, and the lookup for the variant where that is one; takes no lease. */
+export async function findStored(
+  engine: CacheEngine,
+  lookup: ResponseLookup,
+): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
+  const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+  if (record?.kind === 'variants') return findStored(engine, variantLookup(engine, lookup, record))
+  return { record, lookup }
+}
+
+/** A fresh response in the language that the client prefers to all others; takes no lease. */
+export async function findByLanguage(
+  engine: CacheEngine,
+  lookup: ResponseLookup,
+  { list, nowMs }: { list: VariantList; nowMs: number },
+): Promise<StoredResponse | undefined> {
+  const { languages } = lookup.varyRules
+  if (languages === undefined || !list.names.includes('accept-language')) return undefined
+  const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
+  if (language === undefined || !languages.includes(language)) return undefined
+  const key = variantKey(lookup, list, language)
+  const record = decodeRecord(await engine.get(engine.storedKey(key), []), key)
+  return record?.kind === 'response' && freshnessFor(record, lookup, nowMs) === 'fresh' ? record : undefined
 }

@@ -24,14 +24,12 @@ const MAX_FRESH_SECONDS = 31_536_000
  * refused.
  */
 export class ResponseStore {
-  readonly #nameOf: (key: string) => string
   readonly #nowMs: () => number
   /** The fields that are part of every key already. */
   readonly #vary: readonly string[]
 
-  constructor(vary: readonly string[], nameOf: (key: string) => string, nowMs: () => number) {
+  constructor(vary: readonly string[], nowMs: () => number) {
     this.#vary = vary
-    this.#nameOf = nameOf
     this.#nowMs = nowMs
   }
 
@@ -67,7 +65,7 @@ export class ResponseStore {
     }
     const own = variantKey(lookup, { id, names: all })
     const kept = secondsToTtl(seconds + KEPT_STALE_SECONDS)
-    await engine.set(this.#nameOf(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
+    await engine.set(engine.storedKey(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
     await this.#storeByLanguage(engine, lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
     return list
@@ -86,7 +84,7 @@ export class ResponseStore {
     const key = variantKey(lookup, list, languages[0])
     const seconds = freshSecondsLeft(stored.lifetimes)
     if (seconds > 0) {
-      await engine.set(this.#nameOf(key), {
+      await engine.set(engine.storedKey(key), {
         value: encodeRecord({ ...stored, key }),
         ttlSeconds: secondsToTtl(seconds),
         tagKeys: lookup.tagKeys,
