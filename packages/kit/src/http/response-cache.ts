@@ -442,7 +442,7 @@ export class ResponseCache {
     engine: CacheEngine,
     lookup: ResponseLookup,
   ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-    const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+    const record = decodeRecord(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
     if (record?.kind === 'variants') return this.#look(engine, variantLookup(lookup, record, this.#nameOf))
     return { record, lookup }
   }
