@@ -6,7 +6,10 @@ import { instrumentMemcache } from 'memcache-ts/otel'
 
 const succeed = (_data, callback) => callback({ code: 0 })
 const nothing = () => Promise.resolve()
-/** Takes spans and metrics as a collector's exporter would, and sends them nowhere: what a network costs is the collector's matter. */
+/**
+ * Takes spans and metrics as a collector's exporter would, and sends them nowhere: what a network costs is the
+ * collector's matter.
+ */
 const exporter = { export: succeed, shutdown: nothing, forceFlush: nothing }
 
 const everySpan = () => new BasicTracerProvider({ spanProcessors: [new BatchSpanProcessor(exporter)] })
@@ -25,7 +28,14 @@ const ATTRIBUTES = {
 
 /**
  * Each way prepares a process: `read` is one hit if it is not just the cache's, and `within` calls a round.
- * @type {Record<string, (cache: import('memcache-ts').Memcache, hit: () => Promise<unknown>) => { read?: () => Promise<unknown>, within?: <Result>(round: () => Result) => Result }>}
+ *
+ * @type {Record<
+ *   string,
+ *   (
+ *     cache: import('memcache-ts').Memcache,
+ *     hit: () => Promise<unknown>,
+ *   ) => { read?: () => Promise<unknown>; within?: <Result>(round: () => Result) => Result }
+ * >}
  */
 export const WAYS = {
   'no telemetry': () => ({}),

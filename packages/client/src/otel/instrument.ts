@@ -33,7 +33,10 @@ export interface InstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether a span's `db.query.text` tells the keys, which may hold what is not for every eye. Default false. */
   queryText?: boolean | undefined
-  /** Whether only operations within a span of the application get one, so that those of background work cost less. Default false. */
+  /**
+   * Whether only operations within a span of the application get one, so that those of background work cost less.
+   * Default false.
+   */
   requireParentSpan?: boolean | undefined
 }
 
@@ -61,8 +64,9 @@ interface Running {
 
 /**
  * Records a span for every operation of every client in this process, and its duration in the metric
- * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span of the application that is not
+ * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span that is not
  * sampled, an operation gets no span.
+ *
  * @returns a function that ends it.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -86,8 +90,8 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
 }
 
 /**
- * Subscribes to the start and the end of operations. A running operation is a property of its context under a symbol: in a WeakMap
- * it would cost a microsecond, most of it for the garbage collector.
+ * Subscribes to the start and the end of operations. A running operation is a property of its context under a symbol:
+ * in a WeakMap it would cost a microsecond, most of it for the garbage collector.
  */
 function traceOperations(
   tracer: Tracer,
