@@ -22,8 +22,8 @@ export interface LaunchOptions {
    */
   speaksText?: boolean
   /**
-   * Writes the files that it needs into a folder, and returns the arguments and the environment variables that name them.
-   * Each start has a folder of its own, which is removed when the server is killed.
+   * Writes the files that it needs into a folder, and returns the arguments and the environment variables that name
+   * them. Each start has a folder of its own, which is removed when the server is killed.
    */
   configure?: (folder: string) => Pick<LaunchOptions, 'args' | 'env'>
 }
