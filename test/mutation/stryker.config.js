@@ -1,7 +1,6 @@
 /**
- * Mutation tests: Stryker changes the code in one place after the other, and says which changes no test notices. `npm run mutate` takes
- * more than an hour on two cores; `npm run mutate -- --mutate packages/protocol/src/key.ts` runs one file. docs/mutation-tests.md says which survivors are
- * equivalent to the original.
+ * Mutation tests: Stryker changes the code in one place after the other, and says which changes no test notices. `npm
+ * run mutate` takes some hours on two cores; `npm run mutate -- --mutate packages/protocol/src/key.ts` runs one file.
  */
 export default {
   testRunner: 'vitest',

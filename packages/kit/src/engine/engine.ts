@@ -56,9 +56,7 @@ export interface CacheHealth {
 export interface TagReader {
   /** Returns the current generations of tags; `UNAVAILABLE` if one cannot be read. */
   read(tagKeys: readonly string[]): Promise<Generations | typeof UNAVAILABLE>
-  /**
-   * Returns whether certainly no tag was invalidated since that time, by `performance.now()`; false if it is not known.
-   */
+  /** Returns whether certainly no tag was invalidated since that time, by `performance.now()`; false if it is not known. */
   areUnchangedSince(tagKeys: readonly string[], sinceMs: number): Promise<boolean>
   /**
    * Returns whether an entry with the carried generations is neither invalid nor stale, given the current generations
@@ -93,6 +91,7 @@ export interface CacheEngine {
 
   /**
    * Returns a value; `undefined` is a miss.
+   *
    * @param required the tags that the value must carry.
    * @param options `pastEnd`: whether a value past its end is a hit, too. Default false.
    */

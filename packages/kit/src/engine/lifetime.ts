@@ -30,6 +30,7 @@ export function lifetime(seconds: number): Ttl {
 /**
  * Returns a lifetime that came with a value, such as a token's `expires_in`, in seconds; more than 30 days are allowed.
  * 0 means that the value is not stored.
+ *
  * @throws MemcacheOptionError if it is not a lifetime.
  */
 export function lateSeconds(ttl: Ttl): number {
@@ -50,10 +51,11 @@ export interface Lifetime {
 const MAX_EARLY_SECONDS = 1
 
 /**
- * Returns the lifetime of a value that is stored now. memcached keeps an item past the end of its freshness if the value
- * may be served stale, and for a whole second if the value is fresh for less. Then the value carries the exact end, so
- * that no caller takes it for a fresh one afterwards, and the item is kept a second longer, so that it does not expire
- * before that end.
+ * Returns the lifetime of a value that is stored now. memcached keeps an item past the end of its freshness if the
+ * value may be served stale, and for a whole second if the value is fresh for less. Then the value carries the exact
+ * end, so that no caller takes it for a fresh one afterwards, and the item is kept a second longer, so that it does not
+ * expire before that end.
+ *
  * @param beta the option of early refreshes, which need the end as well; 0 for none.
  */
 export function lifetimeFrom(
@@ -72,6 +74,7 @@ export function lifetimeFrom(
 
 /**
  * Returns how long a value that was read is certainly fresh, in seconds.
+ *
  * @param item `freshUntilMs` is the end that it carries; `ttlSeconds` is the remaining lifetime of its item.
  */
 export function freshSecondsLeft(

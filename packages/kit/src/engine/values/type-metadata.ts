@@ -65,6 +65,7 @@ export function nestedTypeOf(
 /**
  * Returns whether class-transformer serializes instances of a class otherwise than plain objects with the same
  * properties, by rules of the class itself or of one that it extends.
+ *
  * @param until a class that it extends, whose rules do not count.
  */
 export function hasSerializerRules(storage: TypeMetadataStorage, type: Function, until?: Function): boolean {
