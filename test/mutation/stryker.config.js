@@ -1,6 +1,7 @@
 /**
- * Mutation tests: Stryker changes the code in one place after the other, and says which changes no test notices. `npm run mutate` takes
- * more than an hour on two cores. The mutants that survive are to be read by a person; that has not been done for a whole run yet.
+ * Mutation tests: Stryker changes the code in one place after the other, and says which changes no test notices. `npm
+ * run mutate` takes more than an hour on two cores. The mutants that survive are to be read by a person; that has not
+ * been done for a whole run yet.
  */
 export default {
   testRunner: 'vitest',

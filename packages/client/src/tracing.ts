@@ -37,8 +37,8 @@ interface TracedCall<Options extends CallOptions> {
 }
 
 /**
- * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits for it. If a subscriber
- * throws, the operation goes on, and Node reports the exception as uncaught.
+ * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits
+ * for it. If a subscriber throws, the operation goes on, and Node reports the exception as uncaught.
  */
 export class Tracing {
   readonly #dispatcher: Dispatcher
@@ -53,6 +53,7 @@ export class Tracing {
 
   /**
    * Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too.
+   *
    * @param begin is handed the options of the call, less the time that it has waited.
    */
   run<Result, Options extends CallOptions>(

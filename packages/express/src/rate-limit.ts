@@ -25,6 +25,7 @@ export interface RateLimitOptions extends RequestRateLimitOptions<Request, Respo
 export interface RateLimitHandler extends RequestHandler {
   /**
    * To `reset` a client after a login, for instance, or to `block` one.
+   *
    * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
    */
   readonly limiter: RateLimiter
@@ -40,11 +41,14 @@ const EXPRESS: RateLimitFramework<Request, Response> = {
 
 /**
  * Limits how often a client may call. Counters are in memcached, so that the processes of a fleet count together;
- * responses carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not count.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ * responses carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not
+ * count.
+ *
  * @example
- * app.use(rateLimit({ perMinute: 100 }))
- * app.post('/login', rateLimit({ name: 'login', perMinute: 5 }), login)
+ *   app.use(rateLimit({ perMinute: 100 }))
+ *   app.post('/login', rateLimit({ name: 'login', perMinute: 5 }), login)
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   checkRequestRateLimit(options)

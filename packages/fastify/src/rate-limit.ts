@@ -13,7 +13,10 @@ declare module 'fastify' {
 
 /** Options of `rateLimit`; its limits and times may be functions of the request. */
 export interface RateLimitOptions extends RequestRateLimitOptions<FastifyRequest, FastifyReply> {
-  /** Answers a request that is denied, by what it sends, returns (with status 429) or throws. Default: 429 with `application/problem+json`. */
+  /**
+   * Answers a request that is denied, by what it sends, returns (with status 429) or throws. Default: 429 with
+   * `application/problem+json`.
+   */
   handler?: ((request: FastifyRequest, reply: FastifyReply) => unknown) | undefined
 }
 
@@ -22,6 +25,7 @@ export interface RateLimitHook {
   (request: FastifyRequest, reply: FastifyReply): Promise<unknown>
   /**
    * To `reset` a client after a login, for instance, or to `block` one.
+   *
    * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
    */
   readonly limiter: RateLimiter
@@ -42,9 +46,11 @@ const FASTIFY: RateLimitFramework<FastifyRequest, FastifyReply> = {
 }
 
 /**
- * A hook that limits how often a client may call: `app.addHook('onRequest', rateLimit({ perMinute: 100 }))`, or the `onRequest` or
- * `preHandler` of a route. Counters are in memcached, so that the processes of a fleet count together; replies carry `RateLimit-Policy` and
- * `RateLimit`. Requests that a response cache makes in the background do not count.
+ * A hook that limits how often a client may call: `app.addHook('onRequest', rateLimit({ perMinute: 100 }))`, or the
+ * `onRequest` or `preHandler` of a route. Counters are in memcached, so that the processes of a fleet count together;
+ * replies carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not
+ * count.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHook {

@@ -5,8 +5,9 @@ import { ipKey as keyOfAddress } from 'memcache-ts/rate-limit'
 let hasWarned = false
 
 /**
- * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses that hold
- * an IPv4 address (mapped, NAT64, 6to4, Teredo) count as that.
+ * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses
+ * that hold an IPv4 address (mapped, NAT64, 6to4, Teredo) count as that.
+ *
  * @param ipv6Subnet how many bits of an IPv6 address are one client. Default 56.
  * @throws MemcacheOptionError if a request has no address, or the subnet is invalid.
  */

@@ -6,11 +6,17 @@ import type { BodySource, HandlerOptions, Purge } from 'memcache-ts/http'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+    /**
+     * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
+     * whether that is confirmed.
+     */
     purgeResponses: Purge
   }
   interface FastifyContextConfig {
-    /** How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a lifetime; `false`: not at all. */
+    /**
+     * How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a
+     * lifetime; `false`: not at all.
+     */
     cacheResponse?: Ttl | CacheResponsesOptions | false | undefined
   }
 }
@@ -149,8 +155,8 @@ function write(running: Running, reply: FastifyReply, payload: SentPayload): voi
 }
 
 /**
- * Writes a stream when its reader begins to read, or at once if there will be none since something else is sent instead: until then the hooks
- * of others are at work on the reply.
+ * Writes a stream when its reader begins to read, or at once if there will be none since something else is sent
+ * instead: until then the hooks of others are at work on the reply.
  */
 async function writeStream(running: Running, content: BodySource): Promise<void> {
   const { response } = running
@@ -202,14 +208,17 @@ function emptyStream(): Readable {
 }
 
 /**
- * Caches responses as a Fastify plugin: `app.register(cacheResponses, { ttlSeconds: 60 })`, a shared HTTP cache (RFC 9111) in front of the handlers. Each route
- * may have options of its own, or `false`, as `config.cacheResponse`. Responses are stored as `cacheResponse` in Express stores them: what hooks of `onSend`
- * add that were registered after the plugin (compression, sessions) is added to each reply again. Hooks of `onRequest`, and those of `preHandler` that were
- * registered before the plugin, run before the cache is asked.
+ * Caches responses as a Fastify plugin: `app.register(cacheResponses, { ttlSeconds: 60 })`, a shared HTTP cache (RFC 9111)
+ * in front of the handlers. Each route may have options of its own, or `false`, as `config.cacheResponse`. Responses
+ * are stored as `cacheResponse` in Express stores them: what hooks of `onSend` add that were registered after the
+ * plugin (compression, sessions) is added to each reply again. Hooks of `onRequest`, and those of `preHandler` that
+ * were registered before the plugin, run before the cache is asked.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export const cacheResponses: FastifyPluginAsync<CacheResponsesOptions> = Object.assign(openCache, {
-  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its own.
+  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its
+  // own.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
   [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },

@@ -27,10 +27,7 @@ export interface MemcacheOptions {
   prefix?: string | undefined
   /** The lifetime of values that are stored without one. Default 300. */
   ttlSeconds?: Ttl | undefined
-  /**
-   * How long a cache operation may take, in milliseconds, before the application continues without its result. Default
-   * 100.
-   */
+  /** How long a cache operation may take, in milliseconds, before the application continues without its result. Default 100. */
   timeoutMs?: number | undefined
   /**
    * How long other processes wait for a process that died during a load. From 3 to 3600, since memcached counts whole

@@ -169,6 +169,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   /**
    * Invalidates all values that carry one of these tags: one operation per tag, however many values there are. Resolves
    * to whether that is confirmed; if not, it is done as soon as the server is back.
+   *
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<boolean> {
@@ -213,10 +214,12 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
 /**
  * Opens a cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this process. It connects
  * at the first call.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
- * const cache = memcache({ prefix: 'shop' })
- * const city = await cache.getOrSet(['city', 42], () => loadCity(42), '5m')
+ *   const cache = memcache({ prefix: 'shop' })
+ *   const city = await cache.getOrSet(['city', 42], () => loadCity(42), '5m')
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)

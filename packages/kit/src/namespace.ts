@@ -74,6 +74,7 @@ export interface CacheMethods {
   /**
    * Stores a value, and resolves to whether that was confirmed. If not, the key is deleted as soon as the server is
    * back.
+   *
    * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */
   set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
@@ -107,6 +108,7 @@ export interface CacheMethods {
   has(key: Key): Promise<boolean>
   /**
    * Stores a value if there is none, and resolves to whether it did and the server confirmed it.
+   *
    * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */
   add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
@@ -116,12 +118,14 @@ export interface CacheMethods {
    * Adds to a number atomically, whatever other callers do. A missing number counts as 0; an existing one keeps its
    * remaining lifetime. Resolves to the new number, or to `undefined` if the cache does not answer, or others kept
    * changing the number for longer than `leaseSeconds`.
+   *
    * @throws MemcacheOptionError if the stored value is not a number, or an option is unknown or invalid.
    */
   increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined>
   /**
    * Acquires the lock of this name, which one caller of all processes can hold; `undefined` if another caller holds it,
    * or the cache does not answer. `await using` or `release()` releases it.
+   *
    * @throws MemcacheOptionError if an option is unknown or invalid; the signal's reason if it is aborted.
    */
   lock(name: Key, options?: LockOptions): Promise<MemcacheLock | undefined>
@@ -142,8 +146,9 @@ export class CacheNamespace implements CacheMethods {
 
   /**
    * Use `cache.namespace(name)`.
+   *
    * @param place `prefix`: the client's key prefix, which counts towards the length of keys; `path`: the beginning of
-   * its keys; `tagKeys`: the tags of this namespace and of those that contain it.
+   *   its keys; `tagKeys`: the tags of this namespace and of those that contain it.
    */
   constructor(
     engine: CacheEngine,
@@ -377,8 +382,9 @@ export class CacheNamespace implements CacheMethods {
 
   /**
    * Loads and stores the values that are not stored yet. For `warm`.
-   * @param about `vary` returns the lifetime to store a value with, in place of `jitter`; `isPatient`: whether a memcached that does not
-   * answer is asked again after a pause.
+   *
+   * @param about `vary` returns the lifetime to store a value with, in place of `jitter`; `isPatient`: whether a
+   *   memcached that does not answer is asked again after a pause.
    */
   warmMany<Id, Value>(
     ids: readonly Id[],

@@ -10,6 +10,7 @@ const TOKENS = new WeakMap<object, symbol>()
 
 /**
  * Returns the injection token of a declared cache. Nest shows its description if no module provides it.
+ *
  * @throws MemcacheOptionError if the argument is not a declared cache.
  */
 export function getCacheToken(declared: object): symbol {

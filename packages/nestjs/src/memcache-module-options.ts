@@ -23,9 +23,7 @@ const OPTION_NAMES = [
 ] as const satisfies readonly (keyof MemcacheModuleOptions)[]
 const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', namespace: 'prefix', hosts: 'servers' }
 
-/**
- * @throws MemcacheOptionError if an option is unknown or invalid, or `cache` is combined with options of `memcache`.
- */
+/** @throws MemcacheOptionError if an option is unknown or invalid, or `cache` is combined with options of `memcache`. */
 export function checkModuleOptions(options: MemcacheModuleOptions): void {
   requireOptions('MemcacheModule.forRoot', options)
   checkOptions('MemcacheModule.forRoot', options, OPTION_NAMES, {

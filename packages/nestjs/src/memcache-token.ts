@@ -5,6 +5,7 @@ import { Memcache } from 'memcache-ts'
 /**
  * Returns the injection token of a cache: `Memcache` itself, or for a named cache a string that says where it comes
  * from, since Nest shows it if no module provides it.
+ *
  * @param name the name in `MemcacheModule.forRoot({ name })`. Default: the cache without a name.
  */
 export function getMemcacheToken(name?: string): InjectionToken<Memcache> {

@@ -54,9 +54,7 @@ function checkExtras({ name, isGlobal }: MemcacheModuleExtras): void {
   requireType('MemcacheModule.forRoot', 'boolean', { isGlobal })
 }
 
-/**
- * @throws MemcacheOptionError if an option is unknown or invalid, or not exactly one source of the options is given.
- */
+/** @throws MemcacheOptionError if an option is unknown or invalid, or not exactly one source of the options is given. */
 function checkAsyncOptions(options: typeof ASYNC_OPTIONS_TYPE): void {
   const owner = 'MemcacheModule.forRootAsync'
   requireOptions(owner, options)
@@ -76,8 +74,9 @@ class MemcacheFeatureModule {}
 /**
  * Provides an application's cache, with `Memcache` as its injection token. A cache that it opened is closed on
  * shutdown, after the last request was answered.
+ *
  * @example
- * const imports = [MemcacheModule.forRoot({ prefix: 'shop' })] // of the root module
+ *   const imports = [MemcacheModule.forRoot({ prefix: 'shop' })] // of the root module
  */
 @Module({})
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
@@ -85,7 +84,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
 
   /**
    * @throws MemcacheOptionError if `forRoot` is missing, the application has two caches of one name, or a named cache
-   * has the option `rateLimit`.
+   *   has the option `rateLimit`.
    */
   constructor(
     @Optional() @Inject(MODULE_MEMCACHE) cache: Memcache | undefined,
@@ -116,6 +115,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
   /**
    * Provides the application's cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this
    * process.
+   *
    * @throws MemcacheOptionError when the application starts, if an option is unknown or invalid.
    */
   static override forRoot(options: MemcacheModuleOptions & MemcacheModuleExtras = {}): DynamicModule {
@@ -135,6 +135,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
 
   /**
    * Provides caches that `defineCache` declared, bound to the application's cache, for `@InjectCache(cities)`.
+   *
    * @param name the name of another cache, as in `forRoot({ name })`. Default: the cache without a name.
    * @throws MemcacheOptionError when the application starts, if `defineCache` did not return an argument.
    */

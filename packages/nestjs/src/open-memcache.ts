@@ -8,6 +8,7 @@ const OPENED = new WeakSet<Memcache>()
 
 /**
  * Returns the cache of a module's options, and opens it unless the options contain one.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function openMemcache(options: MemcacheModuleOptions = {}): Memcache {

@@ -24,7 +24,10 @@ export interface InstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether a span's `db.query.text` tells the keys, which may hold what is not for every eye. Default false. */
   queryText?: boolean | undefined
-  /** Whether only operations within a span of the application get one, so that those of background work cost less. Default false. */
+  /**
+   * Whether only operations within a span of the application get one, so that those of background work cost less.
+   * Default false.
+   */
   requireParentSpan?: boolean | undefined
 }
 
@@ -46,6 +49,7 @@ interface Running {
 /**
  * Records a span for every operation of every client in this process, and its duration in the metric
  * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients).
+ *
  * @returns a function that ends it.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

@@ -16,9 +16,7 @@ export interface ArgumentCache<Args extends readonly unknown[], Value> {
   set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
   /** Deletes the stored result for these arguments, and resolves to whether that was confirmed. */
   delete(args: Readonly<Args>): Promise<boolean>
-  /**
-   * Marks the stored result stale, so that one caller runs the function again; resolves to whether that was confirmed.
-   */
+  /** Marks the stored result stale, so that one caller runs the function again; resolves to whether that was confirmed. */
   markStale(args: Readonly<Args>): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(args: Readonly<Args>): Promise<boolean>
@@ -40,6 +38,7 @@ export interface CachedCalls<Args extends readonly unknown[], Value> {
 
 /**
  * Returns the `ArgumentCache` of a function.
+ *
  * @param calls called for each operation, since the cache may only be known later.
  */
 export function argumentCache<Args extends readonly unknown[], Value>(

@@ -47,10 +47,12 @@ const ANY_TTL: Ttl = 60
 
 /**
  * Returns a function whose results are cached: concurrent calls with the same arguments in all processes share one run.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
- * const cityOf = cached(loadCity, { name: 'city', ttlSeconds: '5m' })
- * const city = await cityOf(42)
+ *   const cityOf = cached(loadCity, { name: 'city', ttlSeconds: '5m' })
+ *   const city = await cityOf(42)
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function cached<Args extends readonly unknown[], Value>(
   run: (...args: Args) => Promise<Value>,

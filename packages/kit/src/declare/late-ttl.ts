@@ -5,8 +5,10 @@ import { lateSeconds, lifetime } from '../engine/lifetime.ts'
 import type { CacheNamespace } from '../namespace.ts'
 
 /**
- * Stores a value whose lifetime may come with it, as a token's `expires_in` does: such a lifetime may be over 30 days, and 0 means that the value is not
- * stored. The value that was there is taken away then, since it is out of date. Resolves to whether the value is stored, confirmed.
+ * Stores a value whose lifetime may come with it, as a token's `expires_in` does: such a lifetime may be over 30 days,
+ * and 0 means that the value is not stored. The value that was there is taken away then, since it is out of date.
+ * Resolves to whether the value is stored, confirmed.
+ *
  * @throws MemcacheOptionError if the value cannot be stored, or the lifetime is none.
  */
 export async function setWithLateTtl(

@@ -12,15 +12,18 @@ export function tagsFor<Args extends readonly unknown[]>(
   return typeof tags === 'function' ? oneTagOrMany(tags(...args)) : tags
 }
 
-/** What a function of tags has returned: a text is one tag, as it is for `setTags`. Anything else is checked where it is used. */
+/**
+ * What a function of tags has returned: a text is one tag, as it is for `setTags`. Anything else is checked where it is
+ * used.
+ */
 export function oneTagOrMany(returned: unknown): readonly string[] | undefined {
   if (returned === null) return undefined
   return (typeof returned === 'string' ? [returned] : returned) as readonly string[] | undefined
 }
 
 /**
- * The loader and the tags of a call whose tags a function has made. If they cannot be used, the value is loaded and not stored, and the log says why: a
- * value is not kept from its caller because of its tags.
+ * The loader and the tags of a call whose tags a function has made. If they cannot be used, the value is loaded and not
+ * stored, and the log says why: a value is not kept from its caller because of its tags.
  */
 export function taggedLoad<Value>(
   tags: readonly string[] | undefined,

@@ -55,9 +55,7 @@ export interface CacheHealth {
 export interface TagReader {
   /** Returns the current generations of tags; `UNAVAILABLE` if one cannot be read. */
   read(tagKeys: readonly string[]): Promise<Generations | typeof UNAVAILABLE>
-  /**
-   * Returns whether certainly no tag was invalidated since that time, by `performance.now()`; false if it is not known.
-   */
+  /** Returns whether certainly no tag was invalidated since that time, by `performance.now()`; false if it is not known. */
   areUnchangedSince(tagKeys: readonly string[], sinceMs: number): Promise<boolean>
   /**
    * Returns whether an entry with the carried generations is neither invalid nor stale, given the current generations

@@ -30,6 +30,7 @@ export function lifetime(seconds: number): Ttl {
 /**
  * Returns a lifetime that came with a value, such as a token's `expires_in`, in seconds; more than 30 days are allowed.
  * 0 means that the value is not stored.
+ *
  * @throws MemcacheOptionError if it is not a lifetime.
  */
 export function lateSeconds(ttl: Ttl): number {

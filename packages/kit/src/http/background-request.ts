@@ -49,6 +49,7 @@ class NobodySocket extends Duplex {
 
 /**
  * A GET for the same as another request, that nobody waits for, and where its response goes.
+ *
  * @param keyed fields that are in the key of what is asked for, and so are kept.
  */
 export function backgroundExchange(

@@ -21,20 +21,26 @@ export type FetchHandler<Rest extends readonly unknown[]> = (
 /** What `cacheFetch` returns. */
 export interface CachedFetch<Rest extends readonly unknown[]> {
   (request: Request, ...rest: Rest): Promise<Response>
-  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  /**
+   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
+   * whether that is confirmed.
+   */
   readonly purge: Purge
 }
 
 /**
- * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`: `app.fetch` of Hono, handlers of tRPC, Yoga,
- * React Router and others. GET and HEAD are answered from the cache; a request that changes something invalidates what is stored of its URL. Responses
- * are stored as by `cacheHandler` and `cacheResponse`: all of them can share a cache.
- * @param handler is given a request of its own if its response may be stored: without the client's conditions, with a signal that is not aborted while others
- * wait for the response. What it throws arrives as without the cache.
+ * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`:
+ * `app.fetch` of Hono, handlers of tRPC, Yoga, React Router and others. GET and HEAD are answered from the cache; a
+ * request that changes something invalidates what is stored of its URL. Responses are stored as by `cacheHandler` and
+ * `cacheResponse`: all of them can share a cache.
+ *
+ * @example
+ *   export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
+ *
+ * @param handler is given a request of its own if its response may be stored: without the client's conditions, with a
+ *   signal that is not aborted while others wait for the response. What it throws arrives as without the cache.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
- * @example
- * export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
  */
 export function cacheFetch<Rest extends readonly unknown[]>(
   handler: FetchHandler<Rest>,
@@ -104,7 +110,10 @@ function hostScope({ headers, host, scheme }: VirtualRequest): string | undefine
   return headers.host?.toLowerCase() === host ? undefined : `${scheme}://${host}`
 }
 
-/** The request as its handler sees it: the fields and the URL that are left of it, and a signal that tells when its client has left. */
+/**
+ * The request as its handler sees it: the fields and the URL that are left of it, and a signal that tells when its
+ * client has left.
+ */
 function shownRequest(request: Request, { url, rawHeaders, method }: IncomingMessage, out: ServerResponse): Request {
   const controller = new AbortController()
   out.once('close', () => {

@@ -18,18 +18,24 @@ export type CacheHandlerOptions<Request extends AnyRequest = IncomingMessage> = 
 /** What `cacheHandler` returns. */
 export interface CachedHandler<Request, Response> {
   (request: Request, response: Response): void
-  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  /**
+   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
+   * whether that is confirmed.
+   */
   readonly purge: Purge
 }
 
 /**
- * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler for `createServer`, `createSecureServer`
- * and the like. GET and HEAD are answered from the cache; a request that changes something invalidates what is stored of its URL.
+ * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler
+ * for `createServer`, `createSecureServer` and the like. GET and HEAD are answered from the cache; a request that
+ * changes something invalidates what is stored of its URL.
+ *
+ * @example
+ *   createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
+ *
  * @param handler what it throws arrives as without the cache.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
- * @example
- * createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
  */
 export function cacheHandler<
   Request extends AnyRequest = IncomingMessage,

@@ -17,9 +17,7 @@ export interface MemcacheInstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether spans contain the keys, which may hold personal data. Default false. */
   keys?: boolean | undefined
-  /**
-   * Whether only calls within a span of the application get a span, so that background work costs less. Default false.
-   */
+  /** Whether only calls within a span of the application get a span, so that background work costs less. Default false. */
   requireParentSpan?: boolean | undefined
 }
 
@@ -41,14 +39,16 @@ interface LoadMessage {
 
 /**
  * Reports caches to OpenTelemetry: their statistics as metrics `memcache.…`, and their connections as
- * `db.client.connection.…`, which are read at each export; a span `memcache getOrSet` or `memcache getOrSetMany` for each
- * call; a span `memcache load` for each run of a loader; and every operation of memcached clients as
+ * `db.client.connection.…`, which are read at each export; a span `memcache getOrSet` or `memcache getOrSetMany` for
+ * each call; a span `memcache load` for each run of a loader; and every operation of memcached clients as
  * `instrumentMemcachedClients` does.
+ *
+ * @example
+ *   instrumentMemcache({ sessions, reports })
+ *
  * @param caches a cache, whose name is `default`, or caches by name.
  * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
- * @example
- *   instrumentMemcache({ sessions, reports })
  */
 export function instrumentMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,

@@ -39,9 +39,9 @@ interface Blocked {
 }
 
 /**
- * Hits by key, in windows that start at a key's first hit, with blocks after which they begin at 1 again: for the storages of other
- * libraries. The first hit over the limit moves the start of its window so that the window ends when the block does,
- * and marks the counter. So all of it is in one counter, and one round trip.
+ * Hits by key, in windows that start at a key's first hit, with blocks after which they begin at 1 again: for the
+ * storages of other libraries. The first hit over the limit moves the start of its window so that the window ends when
+ * the block does, and marks the counter. So all of it is in one counter, and one round trip.
  *
  * While memcached is away, this process counts by itself.
  */
@@ -62,6 +62,7 @@ export class BlockingHitCounter {
 
   /**
    * Counts a hit.
+   *
    * @throws MemcacheOptionError if a limit is none, or its times are longer than a counter can hold.
    */
   async increment(parts: readonly string[], limit: HitLimit): Promise<BlockableHits> {

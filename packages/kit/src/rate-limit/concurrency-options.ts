@@ -13,7 +13,10 @@ export interface ConcurrencyOptions {
   waitMs?: number | undefined
   /** How long the slot of a process that was killed is taken, in milliseconds; renewed while it lives. Default 10,000. */
   leaseMs?: number | undefined
-  /** What counts when memcached is away: the slots of this process (`local`), nothing (`open`), or everything is denied (`closed`). Default `local`. */
+  /**
+   * What counts when memcached is away: the slots of this process (`local`), nothing (`open`), or everything is denied
+   * (`closed`). Default `local`.
+   */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
   /** The cache that counts. Default: this process's. */
   cache?: Memcache | undefined

@@ -35,8 +35,9 @@ export interface Occupant {
 }
 
 /**
- * All that this process wants of one id: those that hold slots, and those that wait, in one turn at the item. A turn is taken when
- * someone comes or leaves, again and again while someone waits, and three times in a lease while someone holds a slot.
+ * All that this process wants of one id: those that hold slots, and those that wait, in one turn at the item. A turn is
+ * taken when someone comes or leaves, again and again while someone waits, and three times in a lease while someone
+ * holds a slot.
  */
 export class ConcurrencyRoom {
   readonly #host: RoomHost

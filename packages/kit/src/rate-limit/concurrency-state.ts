@@ -39,8 +39,8 @@ export interface ConcurrencyTurn {
 }
 
 /**
- * One process's turn at the state of an id: leases that have ended are dropped, what it holds is renewed, what it released is
- * free, and slots go to those that have waited longest, of all processes.
+ * One process's turn at the state of an id: leases that have ended are dropped, what it holds is renewed, what it
+ * released is free, and slots go to those that have waited longest, of all processes.
  */
 export function takeTurn(
   before: ConcurrencyState,
@@ -51,7 +51,8 @@ export function takeTurn(
   const held = new Set(wishes.held)
   const gone = new Set([...wishes.released, ...held])
   const known = new Set(before.slots.map(([token]) => token))
-  // A holder that is still there keeps its slot, though its lease may have ended and been given to another: it runs all the same.
+  // A holder that is still there keeps its slot, though its lease may have ended and been given to another: it runs all
+  // the same.
   const slots: Lease[] = [
     ...wishes.held.map((token): Lease => [token, nowMs + rules.leaseMs]),
     ...before.slots.filter(([token, untilMs]) => !gone.has(token) && isAlive(untilMs, nowMs, rules.leaseMs)),

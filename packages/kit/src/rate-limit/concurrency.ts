@@ -24,15 +24,19 @@ const INSTEAD = {
 
 /** A slot, from `acquire` until it is released. */
 export interface Slot extends AsyncDisposable {
-  /** Aborts if the slot was given to another, since this process did not renew it within `leaseMs`: it stood still for too long. */
+  /**
+   * Aborts if the slot was given to another, since this process did not renew it within `leaseMs`: it stood still for
+   * too long.
+   */
   readonly signal: AbortSignal
   /** Gives the slot back; resolves when the others know. It may be called more than once, and never rejects. */
   release(): Promise<void>
 }
 
 /**
- * Limits how many run at once for an id, in all processes that share a memcached. A slot is a lease, which this process renews: if
- * it is killed, its slots are free when their leases end. Those that wait get slots in the order in which they came, of all processes.
+ * Limits how many run at once for an id, in all processes that share a memcached. A slot is a lease, which this process
+ * renews: if it is killed, its slots are free when their leases end. Those that wait get slots in the order in which
+ * they came, of all processes.
  */
 export class ConcurrencyLimiter {
   readonly name: string
@@ -56,10 +60,12 @@ export class ConcurrencyLimiter {
 
   /**
    * Waits for a slot of `id`, as long as `waitMs` and `queue` allow.
+   *
+   * @example
+   *   await using slot = await limiter.acquire(userId)
+   *
    * @throws MemcacheLimitError if there is none. @throws the signal's reason.
    * @throws MemcacheOptionError if the id is no string, or an option unknown or invalid.
-   * @example
-   * await using slot = await limiter.acquire(userId)
    */
   async acquire(id: string, options: AcquireOptions = {}): Promise<Slot> {
     const slot = await this.#acquire(id, options)
@@ -76,6 +82,7 @@ export class ConcurrencyLimiter {
 
   /**
    * Runs a function while it holds a slot of `id`.
+   *
    * @throws what `acquire` and the function throw.
    */
   async run<Result>(
@@ -182,10 +189,12 @@ function slotOf(room: ConcurrencyRoom, token: string, signal: AbortSignal): Slot
 
 /**
  * A limiter of how many run at once.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
- * const reports = concurrency({ name: 'reports', max: 2, queue: 10, waitMs: 5000 })
- * await using slot = await reports.acquire(userId)
+ *   const reports = concurrency({ name: 'reports', max: 2, queue: 10, waitMs: 5000 })
+ *   await using slot = await reports.acquire(userId)
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function concurrency(options: ConcurrencyOptions): ConcurrencyLimiter {
   return new ConcurrencyLimiter(options)

@@ -31,8 +31,9 @@ export class CountedCall {
   }
 
   /**
-   * Consumes for a request. If a limiter with the same name and limits has counted the request for the same id already, it counts
-   * once: at the higher of the two costs.
+   * Consumes for a request. If a limiter with the same name and limits has counted the request for the same id already,
+   * it counts once: at the higher of the two costs.
+   *
    * @throws MemcacheOptionError as `consume`, and if limiters with the same name share only some of their counters.
    */
   static async consume(request: object, limiter: RateLimiter, id: string, cost: number): Promise<CountedCall> {

@@ -23,12 +23,13 @@ export interface WindowCount {
 }
 
 /**
- * How one counter of memcached, 64 bits that `incr` adds to, holds a whole window: from the top, 4 bits of marks, the start of the
- * window in milliseconds, and the count. So one `ma` makes the counter with its start, or counts, and tells both.
+ * How one counter of memcached, 64 bits that `incr` adds to, holds a whole window: from the top, 4 bits of marks, the
+ * start of the window in milliseconds, and the count. So one `ma` makes the counter with its start, or counts, and
+ * tells both.
  *
- * The start is kept modulo a power of 2 that is far over the item's lifetime, and so is exact. The count has an offset of a quarter
- * of its range: what is taken from an empty counter does not borrow from the start. Adding to the marks never reaches
- * the other fields, since what overflows is lost at the top of the 64 bits.
+ * The start is kept modulo a power of 2 that is far over the item's lifetime, and so is exact. The count has an offset
+ * of a quarter of its range: what is taken from an empty counter does not borrow from the start. Adding to the marks
+ * never reaches the other fields, since what overflows is lost at the top of the 64 bits.
  */
 export class CounterLayout {
   readonly windowMs: number

@@ -9,9 +9,10 @@ import { lifetimeOver } from './rate-limit-window.ts'
 const MAX_ATTEMPTS = 64
 
 /**
- * Counters whose windows start at the first hit, exact to the millisecond however coarse the lifetimes of items are. A hit is one
- * round trip. The first hit after the end of a window whose item still lives is three: it reads the counter, and starts
- * the next window by compare-and-swap. Of the processes that do that at once, one succeeds and the others count in its window.
+ * Counters whose windows start at the first hit, exact to the millisecond however coarse the lifetimes of items are. A
+ * hit is one round trip. The first hit after the end of a window whose item still lives is three: it reads the counter,
+ * and starts the next window by compare-and-swap. Of the processes that do that at once, one succeeds and the others
+ * count in its window.
  */
 export class FirstHitCounter {
   readonly layout: CounterLayout
@@ -77,6 +78,7 @@ export class FirstHitCounter {
 
   /**
    * Gives back so much, down to nothing counted, if its window has not ended.
+   *
    * @param countedAtMs when it was counted. Default: in whichever window it is now.
    */
   async giveBack(
@@ -120,8 +122,8 @@ export class FirstHitCounter {
   }
 
   /**
-   * Has a window start now in which nothing was counted before this hit: what was denied, or given back, does not start one.
-   * Returns its start, which is the old one if other processes are counting in it.
+   * Has a window start now in which nothing was counted before this hit: what was denied, or given back, does not start
+   * one. Returns its start, which is the old one if other processes are counting in it.
    */
   async restart(key: string, found: WindowCount, nowMs: number, groupKey: string): Promise<number> {
     const stored = await this.#store.getsWord(key, groupKey)

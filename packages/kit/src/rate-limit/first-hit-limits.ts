@@ -12,9 +12,9 @@ import { policiesOf } from './rate-limit-window.ts'
 import { fixedWindow } from './window-algorithms.ts'
 
 /**
- * Fixed windows that start at an id's first hit. A call adds its cost to the counter of each window in one pipeline, and is
- * admitted if what the counters then say is within the limits: of any number of parallel calls, never more than the limit. If it
- * is denied, it is taken back from all of them.
+ * Fixed windows that start at an id's first hit. A call adds its cost to the counter of each window in one pipeline,
+ * and is admitted if what the counters then say is within the limits: of any number of parallel calls, never more than
+ * the limit. If it is denied, it is taken back from all of them.
  *
  * Whether the id is blocked is read with the first hit of a window, once a second, and when a counter has another mark.
  */
@@ -152,8 +152,8 @@ export class FirstHitLimits implements Limits {
   }
 
   /**
-   * Windows whose hits were all denied or given back have not started before this one. Resolves to what the counters then hold,
-   * if there were such windows: one that others count in by now keeps its start.
+   * Windows whose hits were all denied or given back have not started before this one. Resolves to what the counters
+   * then hold, if there were such windows: one that others count in by now keeps its start.
    */
   async #restartEmpty(
     standing: FirstHitStanding,

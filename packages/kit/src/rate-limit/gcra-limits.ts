@@ -32,8 +32,8 @@ interface Waiting {
 }
 
 /**
- * Limits by GCRA: all of an id lies in one item, which is changed by compare-and-swap. The calls of a process take their
- * turns at it together, so that only processes are ever in each other's way.
+ * Limits by GCRA: all of an id lies in one item, which is changed by compare-and-swap. The calls of a process take
+ * their turns at it together, so that only processes are ever in each other's way.
  */
 export class GcraLimits implements Limits {
   readonly #options: LimitsOptions
@@ -180,7 +180,10 @@ export class GcraLimits implements Limits {
     return Math.max(blockedUntilMs, ...arrivals.map((arrival) => arrival / 1000))
   }
 
-  /** What is stored is the state, and when it was: if that is in the future, the clock was set back, and what is owed with it. */
+  /**
+   * What is stored is the state, and when it was: if that is in the future, the clock was set back, and what is owed
+   * with it.
+   */
   #stateIn(stored: unknown, nowMs: number): GcraState {
     const { length } = this.#gcras
     if (!Array.isArray(stored) || stored.length !== length + 2 || !stored.every(Number.isSafeInteger)) {

@@ -7,9 +7,9 @@ import type { RateLimitWindow } from './rate-limit-window.ts'
 const MAX_AHEAD_US = 100 * 365.25 * 86_400 * 1e6
 
 /**
- * The generic cell rate algorithm (ITU-T I.371, annex A) of one window: a call is due when those before it have been paid
- * for, at one a `intervalUs`, and may come up to a burst before that. Its state is one number, the theoretical arrival
- * time in microseconds since 1970: when all is paid for.
+ * The generic cell rate algorithm (ITU-T I.371, annex A) of one window: a call is due when those before it have been
+ * paid for, at one a `intervalUs`, and may come up to a burst before that. Its state is one number, the theoretical
+ * arrival time in microseconds since 1970: when all is paid for.
  */
 export class Gcra {
   readonly window: RateLimitWindow
@@ -51,6 +51,7 @@ export class Gcra {
 
   /**
    * The judgement of a call.
+   *
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */
   judge(arrivalUs: number, nowMs: number, cost: number, consumed: boolean): RateLimitResult {

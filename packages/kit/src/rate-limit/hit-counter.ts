@@ -21,8 +21,8 @@ interface Opened {
 }
 
 /**
- * Hits by key, in windows that start at a key's first hit: for the stores of other libraries, which compare them with limits
- * themselves. All processes share them. Faults of the cache reject.
+ * Hits by key, in windows that start at a key's first hit: for the stores of other libraries, which compare them with
+ * limits themselves. All processes share them. Faults of the cache reject.
  */
 export class HitCounter {
   readonly #name: string

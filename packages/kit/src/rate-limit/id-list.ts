@@ -2,7 +2,10 @@ import { BlockList, isIP } from 'node:net'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { ipKey } from './ip-key.ts'
 
-/** Ids that are always allowed, or always denied: the ids themselves, ranges of addresses (`10.0.0.0/8`), or a function that knows. */
+/**
+ * Ids that are always allowed, or always denied: the ids themselves, ranges of addresses (`10.0.0.0/8`), or a function
+ * that knows.
+ */
 export type IdListOption = Iterable<string> | ((id: string) => boolean)
 
 const IPV6_BITS = 128
@@ -43,7 +46,10 @@ export class IdList {
   }
 }
 
-/** Addresses and ranges of addresses, in whatever way an address is written; IPv6 addresses that hold an IPv4 address are that one. */
+/**
+ * Addresses and ranges of addresses, in whatever way an address is written; IPv6 addresses that hold an IPv4 address
+ * are that one.
+ */
 class AddressList {
   readonly #ranges = new BlockList()
   /** The addresses of IPv6 that entries begin with. */
@@ -73,7 +79,10 @@ class AddressList {
     this.#ranges.addSubnet(address, prefix, versionOf(address))
   }
 
-  /** Whether an id is an address in the list, or a network as `ipKey` makes it that is in a range of the list, or has an address of it. */
+  /**
+   * Whether an id is an address in the list, or a network as `ipKey` makes it that is in a range of the list, or has an
+   * address of it.
+   */
   has(id: string): boolean {
     const slash = id.indexOf('/')
     if (slash === -1) {

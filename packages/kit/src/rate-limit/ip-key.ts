@@ -7,8 +7,9 @@ const MIN_IPV6_SUBNET = 1
 const IPV6_BITS = 128
 
 /**
- * One client's name by its address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses that hold an IPv4 address (mapped, NAT64,
- * 6to4, Teredo) count as that.
+ * One client's name by its address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses that hold an IPv4 address
+ * (mapped, NAT64, 6to4, Teredo) count as that.
+ *
  * @param ipv6Subnet how many bits of an IPv6 address are one client; 128 is each address by itself. Default 56.
  * @throws MemcacheOptionError if that is no whole number from 1 to 128.
  */
@@ -45,8 +46,8 @@ function withoutPort(ip: string): string {
 }
 
 /**
- * The IPv4 address that an IPv6 one holds: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052, 64:ff9b::/96), of 6to4
- * (RFC 3056), or of a Teredo client (RFC 4380, section 4: inverted).
+ * The IPv4 address that an IPv6 one holds: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052, 64:ff9b::/96),
+ * of 6to4 (RFC 3056), or of a Teredo client (RFC 4380, section 4: inverted).
  */
 function embeddedIpv4(groups: readonly number[]): string | undefined {
   const [a, b, c, d, e, f, high, low] = groups as [number, number, number, number, number, number, number, number]

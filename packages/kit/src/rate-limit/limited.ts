@@ -36,12 +36,14 @@ export type LimitedFunction<Args extends readonly unknown[], Result> = ((...args
 }
 
 /**
- * A function whose calls are limited, in all processes together: those over the limit wait for their turn. For calls to somebody
- * else's API.
- * @throws MemcacheOptionError if an option is unknown or invalid. The function rejects with a `MemcacheLimitError`, with the time
- * after which there is room, if a call would wait for longer than `waitMs`.
+ * A function whose calls are limited, in all processes together: those over the limit wait for their turn. For calls to
+ * somebody else's API.
+ *
  * @example
- * const search = limited(callSearchApi, { name: 'search-api', perSecond: 10, maxConcurrent: 4, waitMs: 30_000 })
+ *   const search = limited(callSearchApi, { name: 'search-api', perSecond: 10, maxConcurrent: 4, waitMs: 30_000 })
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid. The function rejects with a `MemcacheLimitError`,
+ *   with the time after which there is room, if a call would wait for longer than `waitMs`.
  */
 export function limited<Args extends readonly unknown[], Result>(
   run: (...args: Args) => Result | Promise<Result>,

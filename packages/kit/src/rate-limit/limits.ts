@@ -16,8 +16,8 @@ export interface LimitsOptions {
 }
 
 /**
- * The limits of one limiter over one store; all windows have to allow, and a call that is denied leaves no trace in any.
- * Faults of the store reject.
+ * The limits of one limiter over one store; all windows have to allow, and a call that is denied leaves no trace in
+ * any. Faults of the store reject.
  */
 export interface Limits {
   /** @param cost over 0. */
@@ -35,6 +35,7 @@ export interface Limits {
 
 /**
  * What an id that is blocked is told: to come back when the block has ended and there is room.
+ *
  * @param otherwise what it would be told if it were not blocked.
  */
 export function blockedResult(

@@ -16,8 +16,8 @@ interface LocalItem {
 const ofCaches = new WeakMap<Memcache, LocalCounters>()
 
 /**
- * Counts in this process: the insurance for when memcached is away. Bounded, for all limiters of a cache together; what was
- * not asked for longest goes first.
+ * Counts in this process: the insurance for when memcached is away. Bounded, for all limiters of a cache together; what
+ * was not asked for longest goes first.
  */
 export class LocalCounters implements RateLimitStore {
   static of(cache: Memcache): LocalCounters {

@@ -5,7 +5,10 @@ import type { Memcache } from '../memcache.ts'
 /** Where limits that have lost their server are noted, once a cache. */
 const logs = new WeakMap<Memcache, OutageLog>()
 
-/** Tells the operator when limits begin to go on without memcached, and when they are whole again: a line each, not one a call. */
+/**
+ * Tells the operator when limits begin to go on without memcached, and when they are whole again: a line each, not one
+ * a call.
+ */
 export class OutageLog {
   readonly #host: CacheHost
   /** What is to be said when a server is back. */

@@ -8,6 +8,7 @@ const TEST_TICK_MS = 2
 
 /**
  * Calls back once, when a clock says that it is time, however long that is.
+ *
  * @returns a function that prevents it.
  */
 export function callAt(clock: Clock, atMs: number, callback: () => void): () => void {

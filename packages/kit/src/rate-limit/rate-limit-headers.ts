@@ -5,8 +5,8 @@ import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /**
- * How responses tell of a limit: by a draft of draft-ietf-httpapi-ratelimit-headers, of which 8 to 10 look alike, or
- * by `X-RateLimit-*`, as was custom before.
+ * How responses tell of a limit: by a draft of draft-ietf-httpapi-ratelimit-headers, of which 8 to 10 look alike, or by
+ * `X-RateLimit-*`, as was custom before.
  */
 export type RateLimitHeaderFormat = 'draft-10' | 'draft-7' | 'draft-6' | 'legacy'
 
@@ -26,6 +26,7 @@ export interface DescribedLimiter {
 
 /**
  * Writes what a limiter said of a request into its response, beside what other limiters said.
+ *
  * @param id whom the request counts for, which `partitionKey` tells of.
  */
 export type WriteRateLimitHeaders = (target: HeaderTarget, result: RateLimitResult, id?: string) => void
@@ -56,6 +57,7 @@ const FORMATS: Readonly<Record<RateLimitHeaderFormat, MakeWriter>> = {
 
 /**
  * The writer of a limiter's headers, to be made once; `false` writes none.
+ *
  * @throws MemcacheOptionError if the format or an option is unknown.
  */
 export function rateLimitHeaders(
@@ -82,7 +84,10 @@ export function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, 
   return limiter.windows.length === 1 ? limiter.name : `${limiter.name}-${window.windowMs / 1000}s`
 }
 
-/** The seconds for `Retry-After` (RFC 9110, section 10.2.3): whole ones, at least 1; `Infinity`, which is not to be sent, if there is no use. */
+/**
+ * The seconds for `Retry-After` (RFC 9110, section 10.2.3): whole ones, at least 1; `Infinity`, which is not to be
+ * sent, if there is no use.
+ */
 export function retryAfterSeconds(result: RateLimitResult): number {
   return Math.max(1, Math.ceil(result.retryAfterMs / 1000))
 }

@@ -9,7 +9,10 @@ export interface RateLimitResult {
   readonly remaining: number
   /** Milliseconds until the window ends; with `gcra`, until all of it is there again. */
   readonly resetMs: number
-  /** Milliseconds until the same call passes, if no other takes its place; 0 if it is allowed, `Infinity` if it costs more than is ever allowed. */
+  /**
+   * Milliseconds until the same call passes, if no other takes its place; 0 if it is allowed, `Infinity` if it costs
+   * more than is ever allowed.
+   */
   readonly retryAfterMs: number
 }
 

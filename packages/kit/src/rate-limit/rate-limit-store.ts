@@ -1,7 +1,10 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { Ttl } from 'memcache-ts-protocol'
 
-/** Where limits are counted: memcached, or this process while that is away. Keys of one group lie on one server, and are asked for in order. */
+/**
+ * Where limits are counted: memcached, or this process while that is away. Keys of one group lie on one server, and are
+ * asked for in order.
+ */
 export interface RateLimitStore {
   /** Adds to a counter, which is made where there is none, and returns where it stands. */
   incr(key: string, amount: number, ttl: Ttl, groupKey: string): Promise<number>

@@ -30,7 +30,10 @@ export const WINDOW_OPTIONS = [
 
 const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, perDay: 86_400_000 } as const
 
-/** The most that is counted at once: a counter needs room for many calls that are on their way to be taken back, and for the marks of blocks. */
+/**
+ * The most that is counted at once: a counter needs room for many calls that are on their way to be taken back, and for
+ * the marks of blocks.
+ */
 export const MOST = 1_000_000_000
 
 /** Exptimes over this do not fit in memcached's numbers for long. */
@@ -39,7 +42,10 @@ const LONGEST_SECONDS = 10 * 365 * 86_400
 /** A century: longer windows are a mistake, and times in microseconds would not be exact. */
 const MAX_WINDOW_MS = 100 * 365.25 * 86_400_000
 
-/** The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that cannot be. */
+/**
+ * The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that
+ * cannot be.
+ */
 export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
   const windows: RateLimitWindow[] = []
   for (const [name, windowMs] of Object.entries(PERIODS_MS)) {
@@ -66,7 +72,10 @@ export function windowIndex(windowMs: number, nowMs: number): number {
   return Math.floor(nowMs / windowMs)
 }
 
-/** A lifetime that reaches over so many milliseconds; memcached's seconds are coarse, and an item of 1 s may live for 21 ms. */
+/**
+ * A lifetime that reaches over so many milliseconds; memcached's seconds are coarse, and an item of 1 s may live for 21
+ * ms.
+ */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1
   return secondsToTtl(seconds > LONGEST_SECONDS ? Infinity : seconds)

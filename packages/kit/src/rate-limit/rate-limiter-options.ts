@@ -12,21 +12,33 @@ export interface RateLimiterOptions extends RateLimitWindowOptions {
   /** Limits with the same name share their counters. Default `default`. */
   name?: string | undefined
   /**
-   * `sliding`: the window before counts by the part of it that is less than a window ago. `fixed`: all of the limit in each
-   * window, which starts at an id's first call. `gcra`: evenly, with a burst. Default `sliding`.
+   * `sliding`: the window before counts by the part of it that is less than a window ago. `fixed`: all of the limit in
+   * each window, which starts at an id's first call. `gcra`: evenly, with a burst. Default `sliding`.
    */
   algorithm?: RateLimitAlgorithm | undefined
   /** With `gcra`, and one window: how many may come at once. Default: the limit. */
   burst?: number | undefined
-  /** For how many milliseconds an id is denied everything once it has wanted more than it may. Default: no longer than it has to. */
+  /**
+   * For how many milliseconds an id is denied everything once it has wanted more than it may. Default: no longer than
+   * it has to.
+   */
   blockMs?: number | undefined
-  /** Ids that are always allowed, and not counted: a list of ids and of address ranges (`10.0.0.0/8`), or a function of an id. */
+  /**
+   * Ids that are always allowed, and not counted: a list of ids and of address ranges (`10.0.0.0/8`), or a function of
+   * an id.
+   */
   allow?: IdListOption | undefined
   /** Ids that are always denied, as `allow`; it comes first. */
   deny?: IdListOption | undefined
-  /** Ids that differ in case or Unicode form alone count as one (NFKC, lower case): for e-mail addresses and names. Default false. */
+  /**
+   * Ids that differ in case or Unicode form alone count as one (NFKC, lower case): for e-mail addresses and names.
+   * Default false.
+   */
   normalize?: boolean | undefined
-  /** What counts when memcached is away: a limiter in this process (`local`), nothing (`open`), or everything is denied (`closed`). Default `local`. */
+  /**
+   * What counts when memcached is away: a limiter in this process (`local`), nothing (`open`), or everything is denied
+   * (`closed`). Default `local`.
+   */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
   /** The cache that counts. Default: this process's. */
   cache?: Memcache | undefined

@@ -48,8 +48,8 @@ export interface LimiterSettings {
 }
 
 /**
- * Counts calls by an id and says when it is too many, exactly over all processes that share a memcached. When memcached is
- * away, calls are judged as `onCacheDown` says; nothing here rejects for its faults.
+ * Counts calls by an id and says when it is too many, exactly over all processes that share a memcached. When memcached
+ * is away, calls are judged as `onCacheDown` says; nothing here rejects for its faults.
  */
 export class RateLimiter {
   readonly name: string
@@ -108,6 +108,7 @@ export class RateLimiter {
   /**
    * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
    * tightest. A call that is denied counts nowhere.
+   *
    * @throws MemcacheOptionError if the id is no string, the cost no whole number from 0 on, or an option unknown.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
@@ -116,6 +117,7 @@ export class RateLimiter {
 
   /**
    * What a call of `id` would be told now; it counts nothing.
+   *
    * @throws MemcacheOptionError as `consume`.
    */
   async peek(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
@@ -126,8 +128,9 @@ export class RateLimiter {
   }
 
   /**
-   * Waits until a call of `id` is allowed, and counts it. The callers of this process are allowed in the order in which they came.
-   * Resolves to a denial, at once, if the call must wait for longer than `waitMs`, or can never be allowed.
+   * Waits until a call of `id` is allowed, and counts it. The callers of this process are allowed in the order in which
+   * they came. Resolves to a denial, at once, if the call must wait for longer than `waitMs`, or can never be allowed.
+   *
    * @throws MemcacheOptionError as `consume`. @throws the signal's reason.
    */
   async blockUntilReady(id: string, options: WaitOptions = {}): Promise<RateLimitResult> {
@@ -136,6 +139,7 @@ export class RateLimiter {
 
   /**
    * Counts so much more, whether that is allowed or not; resolves to what `peek` then says.
+   *
    * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
    * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard.
    */
@@ -146,6 +150,7 @@ export class RateLimiter {
 
   /**
    * Gives so much back, down to nothing counted; resolves to what `peek` then says.
+   *
    * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
    * @param atMs when it was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
    * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard, or the time is none.
@@ -160,6 +165,7 @@ export class RateLimiter {
 
   /**
    * Denies `id` everything for so many milliseconds, in all processes; resolves to what `peek` then says.
+   *
    * @param blockMs default: the limiter's `blockMs`.
    * @throws MemcacheOptionError if it is no whole number over 0.
    */
@@ -242,6 +248,7 @@ export class RateLimiter {
 
   /**
    * An id as it is counted.
+   *
    * @throws MemcacheOptionError if it is no string: all who have none would count as one.
    */
   #idOf(id: unknown): string {
@@ -325,10 +332,12 @@ function shown(value: unknown): string {
 
 /**
  * A rate limiter.
- * @throws MemcacheOptionError for options that cannot be.
+ *
  * @example
- * const login = rateLimiter({ name: 'login', perMinute: 5 })
- * const { allowed, retryAfterMs } = await login.consume(email)
+ *   const login = rateLimiter({ name: 'login', perMinute: 5 })
+ *   const { allowed, retryAfterMs } = await login.consume(email)
+ *
+ * @throws MemcacheOptionError for options that cannot be.
  */
 export function rateLimiter(options: RateLimiterOptions): RateLimiter {
   return new RateLimiter(options)

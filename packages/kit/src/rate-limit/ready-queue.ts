@@ -46,7 +46,10 @@ export class ReadyQueue {
     this.#peek = peek
   }
 
-  /** Resolves when the call was allowed and counted, or with a denial as soon as it is known that it must wait for longer than it may. */
+  /**
+   * Resolves when the call was allowed and counted, or with a denial as soon as it is known that it must wait for
+   * longer than it may.
+   */
   async wait(clock: Clock, id: string, options: WaitOptions): Promise<RateLimitResult> {
     checkOptions('blockUntilReady', options, ['cost', 'waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
     const { cost = 1, waitMs = Infinity, signal } = options

@@ -8,8 +8,8 @@ const PER_REQUEST_OPTIONS = [...WINDOW_OPTIONS, 'burst', 'blockMs'] as const
 type PerRequestName = (typeof PER_REQUEST_OPTIONS)[number]
 
 /**
- * A value, or what it is for a request: `undefined` or `Infinity` for no limit. As a method, so that a function may say which
- * framework's request it takes.
+ * A value, or what it is for a request: `undefined` or `Infinity` for no limit. As a method, so that a function may say
+ * which framework's request it takes.
  */
 export type PerRequest<Args extends readonly unknown[]> =
   | number
@@ -47,6 +47,7 @@ export class RequestLimiters<Made, Args extends readonly unknown[]> {
 
   /**
    * The limiter of a request; `undefined` if it has none.
+   *
    * @throws MemcacheOptionError if a function returns what can be no limit.
    */
   async for(...args: Args): Promise<Made | undefined> {

@@ -74,7 +74,9 @@ interface RequestValues {
 }
 
 /**
- * Checks what an application of Express or Fastify writes. The options of the limiter itself are checked where it is made.
+ * Checks what an application of Express or Fastify writes. The options of the limiter itself are checked where it is
+ * made.
+ *
  * @param options may have a `handler` besides, which is the framework's.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -92,6 +94,7 @@ export function checkRequestRateLimit<Request, Response>(options: RequestRateLim
 
 /**
  * Checks the values that are the same for all frameworks.
+ *
  * @param owner whose options they are, for the messages.
  * @throws MemcacheOptionError if a value is invalid.
  */

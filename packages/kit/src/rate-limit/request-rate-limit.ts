@@ -16,12 +16,16 @@ import { onResponseOver } from './response-outcome.ts'
 export interface RateLimitFramework<Request, Response> {
   /**
    * The key of a request by its address; `undefined` if the request is not counted for want of one.
+   *
    * @throws MemcacheOptionError if a request has to have an address and has none.
    */
   addressKey(request: Request, ipv6Subnet: number | undefined, response: Response): string | undefined
   /** The target of headers; `undefined` once the head has been sent. */
   headersOf(response: Response): HeaderTarget | undefined
-  /** The response of `node:http` or `node:http2` under the framework's; `undefined` if its status says nothing about one call. */
+  /**
+   * The response of `node:http` or `node:http2` under the framework's; `undefined` if its status says nothing about one
+   * call.
+   */
   nodeResponseOf(response: Response): ServerResponse | undefined
   /** The object that several limits of one call share. Default: the request. */
   callOf?(request: Request, response: Response): object
@@ -79,6 +83,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
 
   /**
    * The limiter of all requests.
+   *
    * @throws MemcacheOptionError if the limits depend on the request.
    */
   get limiter(): RateLimiter {
@@ -95,6 +100,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
 
   /**
    * Counts a request and writes the headers of its response; `undefined` if it may pass.
+   *
    * @throws MemcacheOptionError if a function of the options returns an invalid value.
    */
   async admit(request: Request, response: Response): Promise<DeniedRequest | undefined> {

@@ -10,17 +10,18 @@ import { AlignedStanding } from './standing.ts'
 import { slidingWindow } from './window-algorithms.ts'
 
 /**
- * A block adds this to the id's counter of the shortest window, far above any count: whoever counts there next sees that there
- * was a block, and so nobody has to ask for one before.
+ * A block adds this to the id's counter of the shortest window, far above any count: whoever counts there next sees
+ * that there was a block, and so nobody has to ask for one before.
  */
 const BLOCK_MARK = 2 ** 36
 /** Far over any limit: what comes on top of it is taken back, or it would look like a mark. */
 const MAX_HELD = 2 ** 33
 
 /**
- * Limits by the sliding-window counter, over windows that are aligned to 1970. A call adds its cost to the counter of each window in one pipeline, and is admitted where
- * what the counters then say is within the limits: of any number of parallel calls, never more than the limit. Where it is
- * denied, it is taken back from all of them: counted, denials would starve a client that keeps trying.
+ * Limits by the sliding-window counter, over windows that are aligned to 1970. A call adds its cost to the counter of
+ * each window in one pipeline, and is admitted where what the counters then say is within the limits: of any number of
+ * parallel calls, never more than the limit. Where it is denied, it is taken back from all of them: counted, denials
+ * would starve a client that keeps trying.
  *
  * The counter of the window before, and whether the id is blocked, are asked for in the same pipeline, but not with
  * each call (`Standing`).
@@ -159,7 +160,8 @@ export class SlidingLimits implements Limits {
         Promise.all(keys.map((key) => store.count(key, groupKey))),
         this.#blocks.read(standing),
       ])
-      // What is over the limit was a penalty, or is on its way to be taken back: more than the limit was never admitted.
+      // What is over the limit was a penalty, or is on its way to be taken back: more than the limit was never
+      // admitted.
       for (const [index, count] of counts.entries()) {
         previous[index] = Math.min(Math.max(0, countIn(count)), windows[index]!.limit)
       }

@@ -16,6 +16,7 @@ interface WindowCounts {
 export interface WindowAlgorithm {
   /**
    * The judgement of a call that is not yet among the counts.
+   *
    * @param cost 0 is always allowed.
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */

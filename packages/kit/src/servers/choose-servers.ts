@@ -18,6 +18,7 @@ export interface ChosenServers {
 /**
  * Returns the servers of the option, or of `MEMCACHE_SERVERS`, or the server in this process. The last is logged once:
  * as a warning in production, or in a cluster, whose workers would each have their own server.
+ *
  * @throws MemcacheOptionError if a list of servers cannot be parsed.
  */
 export function chooseServers(option: Servers | undefined, env: NodeJS.ProcessEnv, logger: Logger): ChosenServers {

@@ -12,6 +12,7 @@ export type CacheConfigOptions = KitOptions<CacheChoice>
 /**
  * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache.
  * Subclasses without their own `@CacheConfig` inherit it.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {

@@ -12,6 +12,7 @@ export type CacheEvictOptions<Args extends readonly unknown[]> = KitOptions<Args
 /**
  * Invalidates cached results when an async method of a provider is called: one key, all values with some tags, or all
  * of the class.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(

@@ -11,6 +11,7 @@ export type CachePutOptions<Args extends readonly unknown[], Value> = KitOptions
 
 /**
  * Stores the result of an async method of a provider on each call, so that a `@Cached` method finds it.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */
 export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(

@@ -12,6 +12,7 @@ export type CachedMethodOptions<Args extends readonly unknown[], Value> = KitOpt
 /**
  * Caches the results of an async method of a provider in any scope: concurrent calls with the same arguments in all
  * processes share one run. On an object that was created with `new`, the method is called without a cache.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(

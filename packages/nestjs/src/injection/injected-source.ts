@@ -30,9 +30,7 @@ export function injectConfigured(prototype: object, choice: CacheChoice | undefi
   if (typeof choice === 'string') injectCache(prototype, choice, verify)
 }
 
-/**
- * Returns the `cache` option for a method: its own, or that of its class; `undefined` means the application's cache.
- */
+/** Returns the `cache` option for a method: its own, or that of its class; `undefined` means the application's cache. */
 export function choiceOf(constructor: Function, own: CacheChoice | undefined): CacheChoice | undefined {
   return own ?? (configOf(constructor)?.cache as CacheChoice | undefined)
 }

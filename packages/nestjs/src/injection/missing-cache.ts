@@ -22,6 +22,7 @@ const TOLD = new WeakSet<ModulesContainer>()
 /**
  * Handles a missing cache of an object that Nest has created. In a test's module without any `MemcacheModule`, as
  * Nest's generators write it, methods are called without a cache, as on an object that was created with `new`.
+ *
  * @throws MemcacheOptionError in all other cases.
  */
 export function withoutCache(method: string, name: string | undefined, module: ModuleRef): void {

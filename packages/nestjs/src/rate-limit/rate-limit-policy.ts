@@ -35,6 +35,7 @@ export class RateLimitPolicy {
 
   /**
    * Checks options where they are written.
+   *
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   static check(owner: string, options: RateLimitOptions): void {
@@ -44,6 +45,7 @@ export class RateLimitPolicy {
 
   /**
    * Counts a call, unless nobody can be made out.
+   *
    * @throws RateLimitException if the call is denied, or what the filter of its context expects.
    */
   async admit(context: ExecutionContext): Promise<void> {
@@ -79,7 +81,10 @@ function keyOf(key: RateLimitOptions['key']): NonNullable<RateLimitFramework<Req
   return key === 'user' ? userKey : () => undefined
 }
 
-/** The key of the user that a guard has found, by the names of Passport and of Nest's guides; `undefined` if there is none. */
+/**
+ * The key of the user that a guard has found, by the names of Passport and of Nest's guides; `undefined` if there is
+ * none.
+ */
 function userKey(_request: Requester, { user }: Call): string | undefined {
   if (typeof user !== 'object' || user === null) return undefined
   const { id, sub, userId } = user as { id?: string | number; sub?: string; userId?: string | number }

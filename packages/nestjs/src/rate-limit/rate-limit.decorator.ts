@@ -7,9 +7,13 @@ import type { RateLimitOptions } from './rate-limit-options.ts'
  * limit of the application. It brings its guard, which runs in the place of the decorator: above
  * `@UseGuards(AuthGuard)` it knows the user, since Nest begins at the method. Counters are named after the class and
  * method unless there is a `name`; in a subclass after that.
- * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
+ *
  * @example
- * class Controller { @RateLimit({ perMinute: 10 }) @Get(':id') find() {} }
+ *   class Controller {
+ *     @RateLimit({ perMinute: 10 }) @Get(':id') find() {}
+ *   }
+ *
+ * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
  */
 export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDecorator {
   return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor): void => {

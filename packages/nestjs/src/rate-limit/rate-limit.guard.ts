@@ -21,7 +21,10 @@ const OWNER = 'MemcacheModule.forRoot({ rateLimit })'
 const COUNTED = new WeakMap<object, Promise<void>>()
 const reflector = new Reflector()
 
-/** The limit of `MemcacheModule.forRoot({ rateLimit })`, as the module itself brings it: where there is none, everything passes. */
+/**
+ * The limit of `MemcacheModule.forRoot({ rateLimit })`, as the module itself brings it: where there is none, everything
+ * passes.
+ */
 @Injectable()
 export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
   readonly #modules: ModuleRef
@@ -92,8 +95,9 @@ export class RateLimitGuard extends ApplicationLimitGuard {
 }
 
 /**
- * A guard for one limit, as `@RateLimit` brings it. Its counters are named after the class of the route or resolver, which
- * may extend the one that was decorated.
+ * A guard for one limit, as `@RateLimit` brings it. Its counters are named after the class of the route or resolver,
+ * which may extend the one that was decorated.
+ *
  * @param method the decorated one; `undefined` for a limit of all of a class.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

@@ -23,8 +23,9 @@ const UNTIL_SENT = DESCRIBING.map((name) => {
 })
 
 /**
- * Has whatever else is sent with a response that was answered go nowhere: its head may not be on the wire yet. Fields that
- * are set too late are dropped, since nobody around the cache knows that it has answered.
+ * Has whatever else is sent with a response that was answered go nowhere: its head may not be on the wire yet. Fields
+ * that are set too late are dropped, since nobody around the cache knows that it has answered.
+ *
  * @param response the platform's; on Express it is Node's.
  */
 export function silence(response: object, raw: ServerResponse): void {

@@ -25,6 +25,7 @@ const reflector = new Reflector()
 /**
  * An interceptor for one `@CacheResponse`. Nest writes a response when the interceptors are done, by its platform; what
  * is stored is what then goes out, seen on Node's own response below.
+ *
  * @throws MemcacheOptionError for options that cannot be.
  */
 export function interceptorFor(
@@ -58,7 +59,8 @@ export function interceptorFor(
       if (method === 'GET' || method === 'HEAD') {
         const isBackground = this.#responses?.isBackground(exchange.request) === true
         if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
-        // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
+        // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says
+        // so.
         if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       }
       this.#responses ??= open(cache)

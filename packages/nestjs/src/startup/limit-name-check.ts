@@ -2,9 +2,7 @@ import { Logger } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { sharedCounterNames } from '../rate-limit/limit-names.ts'
 
-/**
- * Warns about classes with the same name that have `@RateLimit`s without a name, and tells the names of their counters.
- */
+/** Warns about classes with the same name that have `@RateLimit`s without a name, and tells the names of their counters. */
 export function checkLimitNames(modules: ModulesContainer): void {
   for (const [name, counters] of sharedCounterNames(modules)) {
     new Logger('RateLimit').warn(

@@ -10,6 +10,7 @@ import { cachesOf, decoratedClassOf, providersOf } from './providers.ts'
 /**
  * Claims the namespaces of all classes with decorated methods, and warns about methods that evict from a namespace in
  * which nothing is stored.
+ *
  * @throws MemcacheOptionError if two classes have the same name without `@CacheConfig`, or a class has no name.
  */
 export function checkNamespaces(modules: ModulesContainer): void {

@@ -78,6 +78,7 @@ function endOf(source: string, mark: string, from: number): number {
 /**
  * Wraps a function of a method's arguments. If it declares one parameter more than the method, that last parameter gets
  * the object.
+ *
  * @param parameters the number of the method's parameters, by `countParameters`.
  */
 export function withObject<Result>(

@@ -57,13 +57,17 @@ const DEFAULT_JITTER = 0.1
 /** The number of ids per step of the progress bar, so that drawing stays cheap. */
 const PROGRESS_STEP = 10
 
-/** After so many batches in a row that memcached did not answer, it is away rather than slow, and is no longer waited for. */
+/**
+ * After so many batches in a row that memcached did not answer, it is away rather than slow, and is no longer waited
+ * for.
+ */
 const MAX_UNANSWERED = 50
 
 /**
  * Loads the values that are not in the cache yet. Each key is loaded by one process: the leases of a batch are
  * requested in one pipeline, and only the keys whose leases were granted are loaded. Stored values are skipped, so a
  * run that was stopped can be continued.
+ *
  * @throws the signal's reason if it is aborted.
  */
 export async function warm<Id, Value>(

@@ -46,6 +46,7 @@ export class Tags {
    * Returns the generations of tags that a loader named while it ran; `undefined` if one may have changed since the
    * load began. A tag is unchanged if it was seen before the load with the same generation, if it was only created now,
    * or if the server says that it was last raised before the load.
+   *
    * @param beganMs when the load began, by `performance.now()`.
    */
   async readSince(tagKeys: readonly string[], beganMs: number): Promise<Generations | undefined> {
@@ -75,6 +76,7 @@ export class Tags {
 
   /**
    * Returns the state of an entry. Generations that are known are compared immediately; the others are read first.
+   *
    * @param carried the entry's generations; `undefined` for a value without an entry.
    * @param required the tags that the entry must carry.
    */

@@ -128,6 +128,7 @@ export class LeasedLoads {
 
   /**
    * Loads for one caller that is part of the load that others wait for: nobody joins, and nothing is stored.
+   *
    * @throws MemcacheOptionError if the loader asks for its own value endlessly.
    */
   async runAlone({ name }: LoadTarget, node: LoadNode, run: () => Promise<Loaded>): Promise<unknown> {
@@ -293,9 +294,7 @@ export class LeasedLoads {
     )
   }
 
-  /**
-   * Returns the generations of all tags as they were when the load began; `undefined` if one may have changed since.
-   */
+  /** Returns the generations of all tags as they were when the load began; `undefined` if one may have changed since. */
   async #withLoadedTags(known: Generations, { tags: named, beganMs }: Loaded): Promise<Generations | undefined> {
     const { tags, report, tagKey } = this.#context
     const unknown = [...new Set(named.map((tag) => tagKey(tag)))].filter((key) => known[key] === undefined)

@@ -113,6 +113,7 @@ export class ReadThroughMany<Id, Value> {
 
   /**
    * Loads the values that are not stored and that nobody else is loading.
+   *
    * @param about `isPatient`: whether keys whose lookup failed are looked up again after a pause.
    */
   async warm(items: readonly ManyItem<Id>[], { isPatient }: { isPatient: boolean }): Promise<WarmCounts> {

@@ -26,8 +26,9 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   /** Reloads a stale value in the background. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
-   * What this caller may use a stored value for. An unusable one is reloaded, with the old value in the loader's context, while other callers that
-   * cannot use it wait; a stale one is served while it is reloaded. Default: what memcached says.
+   * What this caller may use a stored value for. An unusable one is reloaded, with the old value in the loader's
+   * context, while other callers that cannot use it wait; a stale one is served while it is reloaded. Default: what
+   * memcached says.
    */
   readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
   /** Called with the generations of the tags when this caller gets the right to load, just before the loader runs. */
@@ -49,27 +50,27 @@ const MAX_BACKGROUND_MS = 60_000
  * `leaseSeconds`.
  */
 const BACKGROUND_LEASES = 2
-/**
- * How often a caller looks a value up again that was invalidated while it was loaded; then it loads without a lease.
- */
+/** How often a caller looks a value up again that was invalidated while it was loaded; then it loads without a lease. */
 const MAX_ROUNDS = 4
 
 /**
- * Reads values through the cache. One caller of all processes loads a missing value, while the others wait for it or are
- * served a stale value.
+ * Reads values through the cache. One caller of all processes loads a missing value, while the others wait for it or
+ * are served a stale value.
  *
- *   fresh ─────────────────────────────────→ the value; by XFetch, one caller reloads it early
- *   stale ─ claimed → load in the background ┐
- *         └ not claimed ─────────────────────┴→ the stale value
- *   fresh or stale, but unusable ─ claimed → load → fill → the value
- *                                └ not claimed → stale: poll; fresh: load without storing
- *   miss with lease → load → fill ───────────→ the value; the fill is refused if it was invalidated meanwhile
- *   miss locked → poll until a deadline ─────→ fresh, or a miss with the lease of the caller that is too slow
- *   any, within its own load ────────────────→ load without storing: waiting would never end
- *   miss without lease → load ───────────────→ the value, not stored: the cache is away
+ * ```text
+ * fresh ─────────────────────────────────→ the value; by XFetch, one caller reloads it early
+ * stale ─ claimed → load in the background ┐
+ *       └ not claimed ─────────────────────┴→ the stale value
+ * fresh or stale, but unusable ─ claimed → load → fill → the value
+ *                              └ not claimed → stale: poll; fresh: load without storing
+ * miss with lease → load → fill ───────────→ the value; the fill is refused if it was invalidated meanwhile
+ * miss locked → poll until a deadline ─────→ fresh, or a miss with the lease of the caller that is too slow
+ * any, within its own load ────────────────→ load without storing: waiting would never end
+ * miss without lease → load ───────────────→ the value, not stored: the cache is away
+ * ```
  *
- * A caller that joins another caller's load gets its value only if the fill was confirmed: an invalidation between the start
- * of the load and the joining refuses the fill, and the caller looks the key up again.
+ * A caller that joins another caller's load gets its value only if the fill was confirmed: an invalidation between the
+ * start of the load and the joining refuses the fill, and the caller looks the key up again.
  */
 export class ReadThrough {
   readonly #context: CacheContext

@@ -120,9 +120,7 @@ export class Lookups {
     this.#context = context
   }
 
-  /**
-   * Looks up a key. It rejects only for usage errors; if the cache does not answer, the result is `CACHE_UNAVAILABLE`.
-   */
+  /** Looks up a key. It rejects only for usage errors; if the cache does not answer, the result is `CACHE_UNAVAILABLE`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
     const learning = this.#context.root.known()

@@ -210,6 +210,7 @@ export class AtomicWrites {
 
 /**
  * Adds two numbers. Beyond 2^53 a number cannot represent every step, so that two callers could get the same result.
+ *
  * @throws MemcacheOptionError if the sum is not finite, or the sum of whole numbers is not exact.
  */
 function sum(name: string, value: number, by: number): number {

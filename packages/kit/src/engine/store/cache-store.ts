@@ -72,10 +72,12 @@ export interface TagGeneration {
  * The operations that the cache needs of memcached: leases on the data keys, and generations of tags. There are two
  * implementations: meta commands, and classic commands for servers without meta commands.
  *
- *   nothing stored → miss with lease → fill, or free after an error
- *                  ↘ miss locked: poll until it is found, or a miss with lease again (the lease of a dead process expired)
- *   found, stale → claimed → fill
- *                ↘ not claimed: serve it, another caller is reloading it
+ * ```text
+ * nothing stored → miss with lease → fill, or free after an error
+ *                ↘ miss locked: poll until it is found, or a miss with lease again (the lease of a dead process expired)
+ * found, stale → claimed → fill
+ *              ↘ not claimed: serve it, another caller is reloading it
+ * ```
  */
 export interface CacheStore {
   /**

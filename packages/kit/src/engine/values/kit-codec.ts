@@ -40,9 +40,7 @@ export function factsOf(stored: unknown): EntryFacts {
 }
 
 const NEWLINE = 10
-/**
- * The maximum number of tags of a value, including those of its namespaces: each tag is read when the value is read.
- */
+/** The maximum number of tags of a value, including those of its namespaces: each tag is read when the value is read. */
 export const MAX_TAGS = 1000
 const TAG_SPACE = `${KeyPrefix.tag}:`
 

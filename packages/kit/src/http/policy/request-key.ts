@@ -31,7 +31,10 @@ export interface RequestTarget {
   readonly key?: string | undefined
   /** The request as the application sees it, where that is not Node's own object. */
   readonly application?: ApplicationRequest | undefined
-  /** Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of Fastify). */
+  /**
+   * Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of
+   * Fastify).
+   */
   readonly trustsProxy?: boolean | undefined
 }
 
@@ -80,7 +83,10 @@ function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): 
   return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
 }
 
-/** Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found out. */
+/**
+ * Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found
+ * out.
+ */
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request, vary)) return true
@@ -104,7 +110,9 @@ const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
 
 /**
  * The forwarding fields of a request, as text that differs where they do; `undefined` where there are none.
- * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is not the client's word.
+ *
+ * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is
+ *   not the client's word.
  */
 function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
   const found: [string, string][] = []
@@ -121,7 +129,10 @@ function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): strin
   return JSON.stringify(found.sort(([one], [other]) => compare(one, other)))
 }
 
-/** Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched for. */
+/**
+ * Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched
+ * for.
+ */
 const NOT_IN_KEY: ReadonlySet<string> = new Set(['host'])
 const NOT_IN_KEY_TRUSTED: ReadonlySet<string> = new Set(['host', 'for', 'by'])
 
@@ -134,8 +145,8 @@ function withoutParts(value: string, left: ReadonlySet<string>): string {
 const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
 
 /**
- * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key, and
- * that the answer may depend on. `undefined` for one that is.
+ * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key,
+ * and that the answer may depend on. `undefined` for one that is.
  */
 export function bypassReason(
   { request, url }: RequestTarget,
@@ -199,7 +210,8 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
 }
 
 /**
- * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is the one that was requested.
+ * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is
+ * the one that was requested.
  */
 function rewrittenUrl(request: IncomingMessage, url: string): string | undefined {
   const { baseUrl = '' } = request as { baseUrl?: string }

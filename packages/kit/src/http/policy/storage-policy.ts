@@ -59,8 +59,9 @@ export type StorageDecision =
   | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
 
 /**
- * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is refused
- * beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which nothing could be reused.
+ * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is
+ * refused beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which
+ * nothing could be reused.
  */
 export function storageOf(head: ResponseHead, conditions: PolicyConditions): StorageDecision {
   const { status, fields } = head
@@ -133,7 +134,10 @@ function lifetimeOf(
   return fields['etag'] === undefined ? undefined : 0
 }
 
-/** `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the application. */
+/**
+ * `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the
+ * application.
+ */
 const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
 /** The entity tag that `send` makes of a file's size and time. */
 const FILE_TAG = /^W\/"[\da-f]+-[\da-f]+"$/
@@ -143,7 +147,10 @@ function isPlatformDefault(fields: Fields): boolean {
   return isFile && PLATFORM_DEFAULT.test(lineOf(fields, 'cache-control') ?? '')
 }
 
-/** Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3, section 8.1). */
+/**
+ * Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3,
+ * section 8.1).
+ */
 function hasNonce(fields: Fields): boolean {
   return POLICY_FIELDS.some((name) => lineOf(fields, name)?.includes("'nonce-") === true)
 }
