@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NO_CONTENT, TOO_LARGE } from './request-content.ts'
 import type { RequestContent } from './request-content.ts'
@@ -31,11 +32,11 @@ export function holdContent(
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.resolve(TOO_LARGE)
   if (request.destroyed || request.aborted) return Promise.resolve({ kind: 'gone' })
   // What its handler leaves unread blocks the connection; Node itself discards only requests that were never read.
-  response.once('finish', () => {
+  sentBy(request, response).once('finish', () => {
     if (request.readableFlowing === null && !request.readableEnded) request.resume()
   })
   const arrived = takeBuffered(request)
-  if (isWhole(request)) {
+  if (hasArrived(request)) {
     if (arrived === undefined) return Promise.resolve(NO_CONTENT)
     request.unshift(arrived)
     return Promise.resolve(arrived.length > maxBytes ? TOO_LARGE : remember(request, arrived))
@@ -59,7 +60,7 @@ export function holdContent(
     const leave = (): void => void settle({ kind: 'gone' })
     const hold: Push = (chunk, encoding) => {
       if (chunk === null) {
-        settle(isWhole(request) ? remember(request, Buffer.concat(parts, size)) : { kind: 'gone' })
+        settle(isBrokenOff(request) ? { kind: 'gone' } : remember(request, Buffer.concat(parts, size)))
         return push.call(request, null)
       }
       const part = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Buffer)
@@ -75,10 +76,27 @@ export function holdContent(
   })
 }
 
-/** Whether the client has sent all of the content. A stream of HTTP/2 ends its request, too, when it breaks off. */
-function isWhole(request: IncomingMessage): boolean {
+/** What emits `finish` when the response was sent; a response of HTTP/2 does so only when its stream has closed. */
+function sentBy(request: IncomingMessage, response: ServerResponse): EventEmitter {
+  return (request as { stream?: EventEmitter }).stream ?? response
+}
+
+/** Whether the client has sent all of the content already. */
+function hasArrived(request: IncomingMessage): boolean {
   const { stream } = request as { stream?: { readableEnded: boolean } }
-  return stream === undefined ? request.complete : stream.readableEnded && !request.aborted
+  return stream === undefined ? request.complete : stream.readableEnded
+}
+
+/**
+ * Whether content that has ended is not whole: a stream of HTTP/2 ends its request when it breaks off, too. What stands
+ * for a request of `node:http`, as `light-my-request` does, may know nothing of it.
+ */
+function isBrokenOff(request: IncomingMessage): boolean {
+  const { stream } = request as { stream?: { readableEnded: boolean } }
+  return (
+    request.aborted ||
+    (stream === undefined ? (request.complete as boolean | undefined) === false : !stream.readableEnded)
+  )
 }
 
 /** What has come by now. Exactly as much is read as there is, since to read beyond it would end the stream. */

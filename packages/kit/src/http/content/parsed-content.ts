@@ -5,15 +5,16 @@ import { TOO_LARGE } from './request-content.ts'
 import type { RequestContent } from './request-content.ts'
 
 /**
- * Types whose parsed value is all that their handlers see of the content. Of others it is a part: the files of `multipart/form-data` are found in other places.
+ * Types whose parsed value is all that their handlers see of the content. Of others it is a part: the files of
+ * `multipart/form-data` are found in other places.
  */
 const PARSED_WHOLE = /^\s*application\/(?:json|[\w.+-]+\+json|x-www-form-urlencoded)\s*(?:;|$)/i
 
 const UNKNOWN: RequestContent = { kind: 'unknown', reason: 'content-read' }
 
 /**
- * What middleware before the cache has read, by what it has left on the request (`body`, and `rawBody`). Bytes and text are taken as they are, and so is
- * parsed JSON or a parsed form.
+ * What middleware before the cache has read, by what it has left on the request (`body`, and `rawBody`). Bytes and text
+ * are taken as they are, and so is parsed JSON or a parsed form.
  */
 export function parsedContent(
   request: IncomingMessage,

@@ -165,6 +165,8 @@ export function bypassReason(
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
   // A body may change the answer to a GET, and is in no key.
   if (!mayHaveBody && hasBody(request)) return 'body'
+  // Ranges are of responses to GET (RFC 9110, section 14.2).
+  if (request.method === 'QUERY' && headers.range !== undefined) return 'range'
   if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
