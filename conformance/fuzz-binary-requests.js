@@ -1,6 +1,7 @@
 // Random requests of the binary protocol, for `conformance/record.js`, as conformance/fuzz-requests.js makes those of
 // the others: `node conformance/fuzz-binary-requests.js <seed> <exchanges> > <requests>`. Each exchange ends with a
-// no-op.
+// no-op. Record them from a memcached with `-o no_lru_maintainer`: otherwise the padding of numbers depends on its
+// threads (docs/decisions/0003).
 import { escapeBytes } from 'memcache-ts-testing'
 import { Opcode } from 'memcache-ts-protocol'
 import { fileURLToPath } from 'node:url'

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
+import { until } from 'memcache-ts-testing'
 import type { MemcachedServer } from '../src/memcached-server.ts'
 
 /** How long a reply may take until the test fails with what has come. */
@@ -87,6 +88,13 @@ export class SocketExchange {
   #text(): string {
     return Buffer.concat(this.#received).toString('latin1')
   }
+}
+
+/** Waits until a connection makes no more replies, since its client does not read. */
+export async function untilHeldBack(server: MemcachedServer): Promise<void> {
+  const operator = new Exchange(server)
+  await until(async () => (await operator.send('stats conns\r\n')).includes('state conn_mwrite'))
+  operator.end()
 }
 
 /** Turns the event loop often enough for in-memory streams to hand on all they hold. */
