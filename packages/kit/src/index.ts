@@ -1,6 +1,7 @@
 export { memcache, Memcache } from './memcache.ts'
 export type { InvalidateOptions } from './memcache.ts'
-export type { CacheMethods, CacheNamespace, GetOrSetManyOptions, LockOptions, SetOptions } from './namespace.ts'
+export type { CacheMethods, CacheNamespace } from './namespace.ts'
+export type { GetOrSetManyOptions, LockOptions, SetOptions } from './call-options.ts'
 export type { MemcacheOptions } from './memcache-options.ts'
 export { getDefaultMemcache, setDefaultMemcache } from './default-memcache.ts'
 export type { Servers } from './servers/choose-servers.ts'

@@ -2,9 +2,9 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
 import type { Generations } from './invalidate/tags.ts'
-import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './load/get-or-set-options.ts'
+import type { LoadingDefaults } from './load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
-import type { ReadThroughRequest } from './load/read-through.ts'
+import type { ReadThrough, ReadThroughRequest } from './load/read-through.ts'
 import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
@@ -108,12 +108,9 @@ export interface CacheEngine {
     { soft, given }: { soft: boolean; given: readonly string[] },
   ): Promise<boolean>
 
-  /** Returns the value if memory has a fresh one. It is tried first, before a request is built. */
-  fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined
-  /** Returns the loading options of a call that gives only a lifetime. */
-  loadingFor(ttl: Ttl | undefined): ResolvedLoading
-  getOrSet(request: ReadThroughRequest): Promise<unknown>
-  /** Like `getOrSet`, for a caller that produces the value itself instead of passing a loader. */
+  /** The reads of `getOrSet`: a value in memory is tried first, before a request is built. */
+  readonly readThrough: Pick<ReadThrough, 'fromMemory' | 'get'>
+  /** Reads through, for a caller that produces the value itself instead of passing a loader. */
   share(request: ShareRequest): Promise<SharedAnswer>
   /** Loads and stores a value, even if a fresh one is stored. */
   forceFresh(request: ReadThroughRequest): Promise<unknown>

@@ -1,6 +1,7 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheNamespace, GetOrSetManyOptions } from '../../namespace.ts'
+import type { GetOrSetManyOptions } from '../../call-options.ts'
+import type { CacheNamespace } from '../../namespace.ts'
 import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { describeValue, requireOptions, requireType } from '../../option-types.ts'
 import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-many.ts'

@@ -73,8 +73,9 @@ const UNKNOWN_BYTES = 1024
  * invalidated meanwhile; a lease is released if there is nothing to store.
  */
 export class LeasedLoads {
+  /** The running loads, by key. */
+  readonly running = new Flights<LoadOutcome>()
   readonly #context: CacheContext
-  readonly #flights = new Flights<LoadOutcome>()
   readonly #keeper: LeaseKeeper
   #underWay = 0
 
@@ -88,19 +89,9 @@ export class LeasedLoads {
     return this.#underWay
   }
 
-  /** Returns the running load of a key. */
-  get(name: string): Flight<LoadOutcome> | undefined {
-    return this.#flights.get(name)
-  }
-
-  /** Returns the running load of a key, unless it runs in the background. */
-  joinable(name: string): Flight<LoadOutcome> | undefined {
-    const flight = this.#flights.get(name)
-    return flight?.background === false ? flight : undefined
-  }
-
+  /** Waits for a running load. @throws the signal's reason if the signal is aborted first. */
   wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
-    return this.#flights.wait(name, flight, signal).then((outcome) => {
+    return this.running.wait(name, flight, signal).then((outcome) => {
       // A value that is not confirmed goes only to the caller that loaded it.
       if (flight.waiters === 1 || !outcome.confirmed) return outcome
       return { ...outcome, value: copyValue(outcome.value) }
@@ -118,7 +109,7 @@ export class LeasedLoads {
         ? this.#loadUnleased(target, run(stop))
         : this.#loadAndStore(target, { right, keptMs }, run(stop))
     }
-    return this.#flights.start(target.name, work, { background, node })
+    return this.running.start(target.name, work, { background, node })
   }
 
   /**
@@ -137,15 +128,6 @@ export class LeasedLoads {
       waited?.()
       this.#underWay--
     }
-  }
-
-  /** Keeps later callers from joining the running load of a key, since the key was invalidated. */
-  detach(name: string): void {
-    this.#flights.detach(name)
-  }
-
-  detachAll(): void {
-    this.#flights.detachAll()
   }
 
   close(): void {
@@ -233,7 +215,7 @@ export class LeasedLoads {
     const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
     if (encoded === undefined || lifetime === undefined) {
       // Later callers look the key up themselves.
-      this.#flights.detach(target.name)
+      this.running.detach(target.name)
       return this.#free(lease).then((isHeld) =>
         isCopied ? { value, confirmed: isHeld, isKeptBack: true } : { value, confirmed: false, isUnstorable: true },
       )
@@ -245,7 +227,7 @@ export class LeasedLoads {
     const fillTagged = (all: Generations | undefined): Promise<LoadOutcome> => {
       const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
       if (all !== undefined && !isTooMuch) return fill(all)
-      this.#flights.detach(target.name)
+      this.running.detach(target.name)
       const { report } = this.#context
       if (!isTooMuch) report.stats.discarded++
       else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
@@ -266,7 +248,7 @@ export class LeasedLoads {
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, facts)
     // Callers that come after the fill was sent must not get a value that a later delete has removed.
-    this.#flights.detach(name)
+    this.running.detach(name)
     const stamp = memory?.stamp()
     const { casUnique } = lease
     const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>

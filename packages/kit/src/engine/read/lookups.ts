@@ -230,7 +230,9 @@ export class Lookups {
     stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { report, tags } = this.#context
-    const state = tags.stateOf(known.facts.tags, request.required, generations, report)
+    const carried = known.facts.tags
+    const hasNone = carried === undefined && request.required.length === 0
+    const state = hasNone ? 'same' : tags.stateOf(carried, request.required, generations, report)
     return state instanceof Promise
       ? state.then((given) => this.#lookupOf(given, request, fetched, known, generations, stamp))
       : this.#lookupOf(state, request, fetched, known, generations, stamp)

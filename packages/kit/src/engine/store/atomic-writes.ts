@@ -216,7 +216,7 @@ export class AtomicWrites {
   }
 
   #forget(name: string): void {
-    this.#loads.detach(name)
+    this.#loads.running.detach(name)
     this.#context.memory?.delete(name)
   }
 }

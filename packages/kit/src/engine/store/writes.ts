@@ -57,7 +57,7 @@ export class Writes {
       store.use(name, (using) => using.set(name, item, keptSeconds)),
       report,
     )
-    this.#loads.detach(name)
+    this.#loads.running.detach(name)
     if (stored === UNAVAILABLE) return this.#unconfirmed(name)
     pending.settle(name)
     const about = { casUnique: stored.casUnique, size: item.size, freshSeconds }
@@ -92,7 +92,7 @@ export class Writes {
     const failed = (error: unknown): void => report.failed(error)
     const confirmed = await Promise.all(tagKeys.map((tagKey) => tags.invalidate(tagKey, soft, failed)))
     memory?.tagsChanged()
-    this.#loads.detachAll()
+    this.#loads.running.detachAll()
     report.invalidated(given)
     return confirmed.every(Boolean)
   }
@@ -109,7 +109,7 @@ export class Writes {
   }
 
   #forget(name: string): void {
-    this.#loads.detach(name)
+    this.#loads.running.detach(name)
     this.#context.memory?.delete(name)
   }
 
