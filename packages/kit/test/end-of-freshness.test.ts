@@ -12,7 +12,7 @@ interface TimedServer extends AsyncDisposable {
 
 async function timedServer(listen: (server: MemcachedServer) => Promise<{ address: string; close(): void }>) {
   const clock = new FakeClock()
-  const server = new MemcachedServer({ clock })
+  const server = new MemcachedServer({ clock, port: 0 })
   const { address, close } = await listen(server)
   const opened: Memcache[] = []
   return {
@@ -96,10 +96,12 @@ describe.each(Object.keys(SERVERS))('a value, on a server %s', (server) => {
       const { read, fresh, miss } = READERS[reader]!
       const caches = [false, true].map((l1) => [test.open({ l1 }), test.open({ l1 })] as const)
       const combined = [
-        ...Object.entries(WRITERS).flatMap((writer) => TIMES.map((times) => [...writer, ...times] as const)),
-        ...Object.entries(UNCONDITIONAL).map((writer) => [...writer, 0.4, 0] as const),
+        ...Object.entries(WRITERS).flatMap(([name, write]) =>
+          TIMES.map(([ttlSeconds, staleSeconds]) => ({ name, write, ttlSeconds, staleSeconds })),
+        ),
+        ...Object.entries(UNCONDITIONAL).map(([name, write]) => ({ name, write, ttlSeconds: 0.4, staleSeconds: 0 })),
       ]
-      for (const [writer, write, ttlSeconds, staleSeconds] of combined) {
+      for (const { name, write, ttlSeconds, staleSeconds } of combined) {
         for (const [cache, other] of caches) {
           for (const using of [cache, other]) {
             for (const isPast of [false, true]) {
@@ -110,7 +112,7 @@ describe.each(Object.keys(SERVERS))('a value, on a server %s', (server) => {
               if (reader !== 'increment' && reader !== 'add') await using.get('k')
               // A shorter stale time than that of the value passes, too.
               test.clock.advanceSeconds(isPast ? 0.8 : 0.05)
-              const about = `${writer}, ${ttlSeconds} s and ${staleSeconds} s stale, ${isPast ? 'past' : 'before'} its end`
+              const about = `${name}, ${ttlSeconds} s and ${staleSeconds} s stale, ${isPast ? 'past' : 'before'} its end`
               expect([about, await read(using)]).toEqual([about, isPast ? miss : fresh])
             }
           }
