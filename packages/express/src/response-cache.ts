@@ -1,6 +1,6 @@
 import type { Application, Request, RequestHandler } from 'express'
 import type { Ttl } from 'memcache-ts'
-import { ResponseCache, toHandlerOptions } from 'memcache-ts/http'
+import { isReadMethod, ResponseCache, toHandlerOptions } from 'memcache-ts/http'
 import type { HandlerOptions, Purge } from 'memcache-ts/http'
 import { shareShapes } from './shared-shape.ts'
 
@@ -17,8 +17,8 @@ export interface CacheResponseHandler extends RequestHandler {
 }
 
 /**
- * Answers GET and HEAD from the cache: RFC 9111 as a shared cache in front of what is mounted after it. Responses are
- * sent as ever while a copy is taken.
+ * Answers GET, HEAD and QUERY from the cache: RFC 9111 as a shared cache in front of what is mounted after it.
+ * Responses are sent as ever while a copy is taken.
  *
  * @example
  *   app.get('/news', cacheResponse({ ttlSeconds: 60, tags: ['news'] }), news)
@@ -32,8 +32,13 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
   const handler: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
     // What changes something invalidates, whatever is answered from the cache.
-    const isRead = request.method === 'GET' || request.method === 'HEAD'
-    if (condition !== undefined && isRead && !responses.isBackground(request) && !condition(request)) return next()
+    if (
+      condition !== undefined &&
+      isReadMethod(request.method) &&
+      !responses.isBackground(request) &&
+      !condition(request)
+    )
+      return next()
     responses
       .answer({
         request,

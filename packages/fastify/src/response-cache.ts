@@ -1,7 +1,14 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Ttl } from 'memcache-ts'
-import { openNodeStream, ResponseCache, toHandlerOptions, VirtualResponse, writeBody } from 'memcache-ts/http'
+import {
+  isReadMethod,
+  openNodeStream,
+  ResponseCache,
+  toHandlerOptions,
+  VirtualResponse,
+  writeBody,
+} from 'memcache-ts/http'
 import type { BodySource, HandlerOptions, Purge } from 'memcache-ts/http'
 
 declare module 'fastify' {
@@ -57,10 +64,13 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     const option = config.cacheResponse
     const cache = option === undefined ? ofAll : findCache(request, option)
     if (cache === false) return undefined
-    const { method } = request
-    const isRead = method === 'GET' || method === 'HEAD'
     const { responses, tags, key, condition } = cache
-    if (isRead && condition !== undefined && !responses.isBackground(request.raw) && !condition(request))
+    if (
+      isReadMethod(request.method) &&
+      condition !== undefined &&
+      !responses.isBackground(request.raw) &&
+      !condition(request)
+    )
       return undefined
     const response = new VirtualResponse(request.raw, openNodeStream)
     const leave = (): void => response.leave()

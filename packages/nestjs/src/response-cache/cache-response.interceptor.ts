@@ -1,12 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common'
 import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
-import { ResponseCache } from 'memcache-ts/http'
+import { isReadMethod, ResponseCache } from 'memcache-ts/http'
 import type { Memcache } from 'memcache-ts'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { withoutCache } from '../injection/missing-cache.ts'
-import { answered } from './answered.ts'
+import { answered } from './answered-response.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
 import type { Requester } from '../rate-limit/requester.ts'
@@ -54,9 +54,8 @@ export function interceptorFor(
       if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      const { method } = exchange.request
       // What changes something invalidates, whoever has sent it, and whatever is answered from the cache.
-      if (method === 'GET' || method === 'HEAD') {
+      if (isReadMethod(exchange.request.method)) {
         const isBackground = this.#responses?.isBackground(exchange.request) === true
         if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
         // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says
