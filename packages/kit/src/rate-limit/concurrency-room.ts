@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { MemcacheServerError } from 'memcache-ts-protocol'
+import { MAX_TIMER_MS, MemcacheServerError } from 'memcache-ts-protocol'
 import { NOBODY, stateOf, takeTurn } from './concurrency-state.ts'
 import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
@@ -133,7 +133,7 @@ export class ConcurrencyRoom {
       this.#timer = setTimeout(() => void this.#takeTurns(), this.#pollMs * (0.5 + Math.random()))
       this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * POLL_GROWTH)
     } else if (this.#held.size > 0) {
-      const renewMs = Math.min(2 ** 31 - 1, this.#host.rules.leaseMs / RENEWALS)
+      const renewMs = Math.min(MAX_TIMER_MS, this.#host.rules.leaseMs / RENEWALS)
       this.#timer = setTimeout(() => void this.#takeTurns(), renewMs).unref()
     } else {
       this.#host.left()

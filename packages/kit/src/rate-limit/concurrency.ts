@@ -9,7 +9,7 @@ import type { Occupant, RoomHost } from './concurrency-room.ts'
 import type { ConcurrencyRules, ConcurrencyTurn } from './concurrency-state.ts'
 import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
-import { callAt } from './pause.ts'
+import { callAt } from './ready-queue.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 

@@ -1,6 +1,5 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
-import { callAt } from './pause.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
@@ -127,4 +126,27 @@ export class ReadyQueue {
     answer()
     if (index === 0) queue.wake?.()
   }
+}
+
+/** How soon a clock of a test is looked at again. */
+const TEST_TICK_MS = 2
+
+/**
+ * Calls back once, when a clock says that it is time, however long that is.
+ *
+ * @returns a function that prevents it.
+ */
+export function callAt(clock: Clock, atMs: number, callback: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined
+  const wait = (): void => {
+    const leftMs = atMs - clock.nowMs()
+    if (leftMs <= 0) {
+      callback()
+      return
+    }
+    const delayMs = clock === systemClock ? Math.min(Math.ceil(leftMs), MAX_TIMER_MS) : TEST_TICK_MS
+    timer = setTimeout(wait, delayMs)
+  }
+  wait()
+  return () => clearTimeout(timer)
 }
