@@ -2,16 +2,13 @@ import { engineOf } from '../engine/engine.ts'
 import type { CacheHost } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 
-/** Where limits that have lost their server are noted, once a cache. */
+/** The log of each cache. */
 const logs = new WeakMap<Memcache, OutageLog>()
 
-/**
- * Tells the operator when limits begin to go on without memcached, and when they are whole again: a line each, not one
- * a call.
- */
+/** Logs one line when limits continue without memcached, and one line when memcached counts again. */
 export class OutageLog {
   readonly #host: CacheHost
-  /** What is to be said when a server is back. */
+  /** The limiters to report when a server is back, by server. */
   readonly #lost = new Map<string, Set<string>>()
 
   static of(cache: Memcache): OutageLog {
@@ -24,18 +21,18 @@ export class OutageLog {
     this.#host = host
     host.health.watch({
       over: (server) => this.#over(server),
-      // Errors that named no server.
+      // Errors without a server.
       back: () => this.#over(''),
     })
   }
 
-  /** Whether it was said already that a limiter goes on without memcached. */
+  /** Whether it was logged that a limiter continues without memcached. */
   has(limiter: string): boolean {
     for (const limiters of this.#lost.values()) if (limiters.has(limiter)) return true
     return false
   }
 
-  /** Notes that a limiter went on without memcached. */
+  /** Records that a limiter continued without memcached. */
   failed(limiter: string, instead: string, error: unknown): void {
     this.#host.report.failed(error)
     const { server = '', message } = error as { server?: string; message: string }

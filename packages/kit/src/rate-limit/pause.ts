@@ -1,15 +1,15 @@
 import { systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 
-/** The longest that a timer of Node can run: over it, it fires at once. */
+/** The longest delay of a timer in Node; with a longer delay it fires immediately. */
 const MAX_TIMER_MS = 2 ** 31 - 1
-/** How soon a clock of a test is looked at again. */
+/** How often the clock of a test is read. */
 const TEST_TICK_MS = 2
 
 /**
- * Calls back once, when a clock says that it is time, however long that is.
+ * Calls back once when the clock has reached a time, however far away it is.
  *
- * @returns a function that prevents it.
+ * @returns a function that cancels the call.
  */
 export function callAt(clock: Clock, atMs: number, callback: () => void): () => void {
   let timer: NodeJS.Timeout | undefined

@@ -6,13 +6,13 @@ import type { RateLimitResult } from './rate-limit-result.ts'
 /** The media type of a `QuotaProblem`. */
 export const PROBLEM_JSON = 'application/problem+json'
 
-/** What a denied request is answered (RFC 9457; the type is that of draft-ietf-httpapi-ratelimit-headers-10). */
+/** The body of the response to a denied request (RFC 9457; the type is that of draft-ietf-httpapi-ratelimit-headers-10). */
 export interface QuotaProblem {
   readonly type: 'https://iana.org/assignments/http-problem-types#quota-exceeded'
   readonly title: string
   readonly status: 429
   readonly detail: string
-  /** The names of the policies that denied. */
+  /** The names of the policies that denied the request. */
   readonly 'violated-policies': readonly string[]
 }
 

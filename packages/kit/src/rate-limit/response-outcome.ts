@@ -1,13 +1,13 @@
 import type { ServerResponse } from 'node:http'
 
-/** What is looked at of a response of HTTP/2, whose `writableFinished` is true however it ended. */
+/** The properties of an HTTP/2 response that are read, since its `writableFinished` is true however it ended. */
 interface Http2Response {
   readonly stream?: { readonly rstCode?: number | undefined; readonly closed?: boolean } | undefined
 }
 
-/** Calls back once a response is over, with whether the client got all of it: one that left early did not. */
+/** Calls back when a response has ended, with whether the client received all of it. */
 export function onResponseOver(response: ServerResponse & Http2Response, callback: (isWhole: boolean) => void): void {
-  // A response that is over before anybody listens has no event any more.
+  // If the response has already ended, there is no event.
   if (isOver(response)) return callback(isWhole(response))
   let isTold = false
   const tell = (whole: boolean): void => {
@@ -16,7 +16,7 @@ export function onResponseOver(response: ServerResponse & Http2Response, callbac
     callback(whole)
   }
   response.once('close', () => tell(isWhole(response)))
-  // The event, since what Fastify injects in tests says too late that it has finished.
+  // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
   if (response.stream === undefined) response.once('finish', () => tell(true))
 }
 
