@@ -49,9 +49,9 @@ export class IdList {
 /** Addresses and address ranges, in any notation. IPv6 addresses that contain an IPv4 address count as the IPv4 address. */
 class AddressList {
   readonly #ranges = new BlockList()
-  /** The first IPv6 address of each entry. */
+  /** The IPv6 addresses of the entries. */
   readonly #ipv6: string[] = []
-  /** The networks of a length that entries are in, as `ipKey` makes them. */
+  /** By prefix length: the networks of the IPv6 entries, in the form of `ipKey`. */
   readonly #networks = new Map<number, ReadonlySet<string>>()
 
   get isEmpty(): boolean {
