@@ -1,5 +1,5 @@
-import { UseGuards } from '@nestjs/common'
-import { guardFor } from './rate-limit.guard.ts'
+import { SetMetadata, UseGuards } from '@nestjs/common'
+import { guardFor, SKIP_RATE_LIMIT } from './rate-limit.guard.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 
 /**
@@ -24,4 +24,12 @@ export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDec
     }
     UseGuards(guardFor(options, target.constructor, String(method)))(target, method, descriptor)
   }
+}
+
+/**
+ * Routes that do not count for `MemcacheModule.forRoot({ rateLimit })`, nor, on a method, for its controller's
+ * `@RateLimit`. A limit of the method's own stays.
+ */
+export function SkipRateLimit(): MethodDecorator & ClassDecorator {
+  return SetMetadata(SKIP_RATE_LIMIT, true)
 }

@@ -5,12 +5,14 @@ import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import { missingCache, withoutCache } from '../injection/missing-cache.ts'
-import { getMemcacheToken } from '../memcache-token.ts'
+import { getMemcacheToken } from '../injection-tokens.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 import { counterNameOf, nameCountersAfter } from './limit-names.ts'
 import { RateLimitPolicy } from './rate-limit-policy.ts'
 import { callOf } from './requester.ts'
-import { SKIP_RATE_LIMIT } from './skip-rate-limit.decorator.ts'
+
+/** The key of the metadata that `@SkipRateLimit` leaves. */
+export const SKIP_RATE_LIMIT = 'memcache-ts-nestjs:skip-rate-limit'
 
 /** The injection token of the limit that `MemcacheModule.forRoot({ rateLimit })` says. */
 export const APPLICATION_LIMIT = Symbol('MemcacheModule.forRoot({ rateLimit })')
