@@ -14,15 +14,15 @@ import type { RequestRateLimitOptions } from './request-rate-limit-options.ts'
 /** The requests and responses of a web framework, as a rate limit uses them. */
 export interface RateLimitFramework<Request, Response> {
   /**
-   * The key of a request by its address; `undefined` if the request is not counted for want of one.
+   * The key of a request by its address; `undefined` if the request has no address and is not counted.
    *
-   * @throws MemcacheOptionError if a request has to have an address and has none.
+   * @throws MemcacheOptionError if a request needs an address and has none.
    */
   addressKey(request: Request, ipv6Subnet: number | undefined, response: Response): string | undefined
   /** The target of headers; `undefined` once the head has been sent. */
   headersOf(response: Response): HeaderTarget | undefined
   /**
-   * The response of `node:http` or `node:http2` under the framework's; `undefined` if its status says nothing about one
+   * The response of `node:http` or `node:http2` under the framework's; `undefined` if its status does not describe one
    * call.
    */
   nodeResponseOf(response: Response): ServerResponse | undefined
@@ -32,7 +32,7 @@ export interface RateLimitFramework<Request, Response> {
   keyOf?(request: Request, response: Response): string | undefined | Promise<string | undefined>
 }
 
-/** A request that is over its limit. Its headers are written; the framework answers it. */
+/** A request over its limit. Its headers are written; the framework sends the response. */
 export interface DeniedRequest {
   readonly limiter: RateLimiter
   readonly result: RateLimitResult
@@ -164,19 +164,19 @@ export class RequestRateLimit<Request extends object, Response extends object> {
   }
 }
 
-/** A request that a response cache makes in the background is no client's. A message may be no object. */
+/** Whether a response cache makes the request in the background, for no client. A message may be a primitive value. */
 function isBackground(request: unknown): boolean {
   return typeof request === 'object' && request !== null && isBackgroundRequest(request)
 }
 
-/** What is looked at of a response of HTTP/2, whose `writableFinished` is true however it ended. */
+/** The properties of an HTTP/2 response that are read, since its `writableFinished` is true however it ended. */
 interface Http2Response {
   readonly stream?: { readonly rstCode?: number | undefined; readonly closed?: boolean } | undefined
 }
 
-/** Calls back once a response is over, with whether the client got all of it: one that left early did not. */
+/** Calls back when a response has ended, with whether the client received all of it. */
 function onResponseOver(response: ServerResponse & Http2Response, callback: (isWhole: boolean) => void): void {
-  // A response that is over before anybody listens has no event any more.
+  // If the response has already ended, there is no event.
   if (isOver(response)) return callback(isWhole(response))
   let isTold = false
   const tell = (whole: boolean): void => {
@@ -185,7 +185,7 @@ function onResponseOver(response: ServerResponse & Http2Response, callback: (isW
     callback(whole)
   }
   response.once('close', () => tell(isWhole(response)))
-  // The event, since what Fastify injects in tests says too late that it has finished.
+  // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
   if (response.stream === undefined) response.once('finish', () => tell(true))
 }
 
