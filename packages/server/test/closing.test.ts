@@ -25,7 +25,9 @@ const WAYS: Readonly<Record<string, (server: MemcachedServer) => Promise<Duplex>
   },
   TLS: async (server) => {
     const { port } = await server.listen()
-    return connectTls({ port, host: '127.0.0.1', allowHalfOpen: true, ca: readFileSync(certificates.ca.cert) })
+    const stream = connectTls({ port, host: '127.0.0.1', ca: readFileSync(certificates.ca.cert) })
+    stream.allowHalfOpen = true
+    return stream
   },
   'a unix socket': async (server) => {
     const { host } = await server.listen()
