@@ -48,7 +48,7 @@ function serverFor(way: string): MemcachedServer {
 const value = 'x'.repeat(10_000)
 const STORE = `set a 0 0 ${value.length}\r\n${value}\r\n`
 const HIT = `VALUE a 0 ${value.length}\r\n${value}\r\n`
-const GET_BINARY = Buffer.from('800000010000000000000001000000000000000000000000' + '61', 'hex')
+const GET_BINARY = Buffer.from('80000001000000000000000100000000000000000000000061', 'hex')
 
 /** Requests that one turn does not answer, and what has to come back for all of them. */
 const REQUESTS: Readonly<Record<string, { bytes: string | Buffer; reply: string | number }>> = {
