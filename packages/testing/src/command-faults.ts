@@ -7,8 +7,6 @@ import type { Duplex } from 'node:stream'
  */
 export type CommandFault = 'hang before' | 'hang after' | 'close before' | 'close after'
 
-export const COMMAND_FAULTS: readonly CommandFault[] = ['hang before', 'hang after', 'close before', 'close after']
-
 /** A server for clients in the same process whose connections fail at chosen commands. */
 export class CommandFaults {
   readonly name: string

@@ -1,5 +1,5 @@
 export { FakeClock } from 'memcache-ts-protocol'
-export { COMMAND_FAULTS, CommandFaults } from './command-faults.ts'
+export { CommandFaults } from './command-faults.ts'
 export type { CommandFault } from './command-faults.ts'
 export { FaultProxy } from './fault-proxy.ts'
 export type { Fault } from './fault-proxy.ts'
