@@ -9,8 +9,9 @@ interface BorrowedRead {
 }
 
 /**
- * The keys that are being read in batches, each by one connection, which for some of the keys is not their own. Such a read does not keep
- * its order with a later write by itself, so that a write on one of the keys has to wait until the read has its response.
+ * The keys that are being read in batches, each by one connection, which for some of the keys is not their own. Such a
+ * read does not keep its order with a later write by itself, so that a write on one of the keys has to wait until the
+ * read has its response.
  */
 export class BorrowedReads {
   readonly #reads = new Set<BorrowedRead>()

@@ -20,14 +20,18 @@ const SETTINGS_REQUEST: LinesRequest = {
 }
 
 /**
- * How large an item may be (`-I`). A value over the limit is refused before it is sent: memcached would drop what the key had, and
- * proxies the connection. If the limit is not given, it is requested from a server when a value is over memcached's default.
+ * How large an item may be (`-I`). A value over the limit is refused before it is sent: memcached would drop what the
+ * key had, and proxies the connection. If the limit is not given, it is requested from a server when a value is over
+ * memcached's default.
  */
 export class ItemLimits {
   readonly #dispatcher: Dispatcher
   readonly #given: number | undefined
   readonly #threshold: number
-  /** The limits that servers have told. A server that was restarted may have another limit, so it is requested again before a value is refused. */
+  /**
+   * The limits that servers have told. A server that was restarted may have another limit, so it is requested again
+   * before a value is refused.
+   */
   readonly #known = new WeakMap<ServerPool, number>()
 
   /** @param given the limit of all servers; `Infinity` leaves it to them. */
@@ -48,6 +52,7 @@ export class ItemLimits {
 
   /**
    * Checks a value by the known limit. Returns false if the limit has to be requested from the server first (`ask`).
+   *
    * @throws MemcacheTooLargeError
    */
   isChecked(wireKey: WireKey, bytes: Buffer | string, options: StepOptions | undefined): boolean {
@@ -56,7 +61,9 @@ export class ItemLimits {
   }
 
   /**
-   * Requests the limit of a key's server, and checks a value by it. A server that does not tell its limit refuses large values by itself.
+   * Requests the limit of a key's server, and checks a value by it. A server that does not tell its limit refuses large
+   * values by itself.
+   *
    * @throws MemcacheTooLargeError
    */
   async ask(wireKey: WireKey, bytes: Buffer | string, options: StepOptions): Promise<void> {

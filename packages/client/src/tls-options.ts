@@ -4,6 +4,7 @@ import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 /**
  * What `tls` and `tlsCaFile` say together.
+ *
  * @throws MemcacheOptionError for a file of authorities that cannot be read.
  */
 export function tlsOptionsOf(

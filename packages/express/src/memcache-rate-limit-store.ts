@@ -4,7 +4,10 @@ import type { Memcache } from 'memcache-ts'
 
 /** Options of `MemcacheRateLimitStore`. */
 export interface MemcacheRateLimitStoreOptions {
-  /** Tells the limiters of an application apart: each needs its own store, and its own prefix. Default `express-rate-limit`. */
+  /**
+   * Tells the limiters of an application apart: each needs its own store, and its own prefix. Default
+   * `express-rate-limit`.
+   */
   prefix?: string | undefined
   /** The cache that counts. Default: this process's. */
   cache?: Memcache | undefined
@@ -28,9 +31,9 @@ export interface ClientHits {
 }
 
 /**
- * The store of express-rate-limit 8 on memcached: one round trip a request, exact for parallel requests in all processes. As
- * in the library's own memory, a client's window starts at its first hit, and ends `windowMs` later, to the millisecond. When
- * memcached is away it rejects, and express-rate-limit does as its `passOnStoreError` says.
+ * The store of express-rate-limit 8 on memcached: one round trip a request, exact for parallel requests in all
+ * processes. As in the library's own memory, a client's window starts at its first hit, and ends `windowMs` later, to
+ * the millisecond. When memcached is away it rejects, and express-rate-limit does as its `passOnStoreError` says.
  */
 export class MemcacheRateLimitStore {
   /** Counters are not of this process alone. */

@@ -1,8 +1,14 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { checkRequestRateLimit, PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
-import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import {
+  checkRequestRateLimit,
+  ipKey as keyOfAddress,
+  PROBLEM_JSON,
+  quotaProblem,
+  RequestRateLimit,
+} from 'memcache-ts/rate-limit'
 import type { DeniedRequest, RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
-import { ipKey } from './request-address.ts'
+import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
 import { shareShapes } from './shared-shape.ts'
 
 declare global {
@@ -25,6 +31,7 @@ export interface RateLimitOptions extends RequestRateLimitOptions<Request, Respo
 export interface RateLimitHandler extends RequestHandler {
   /**
    * To `reset` a client after a login, for instance, or to `block` one.
+   *
    * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
    */
   readonly limiter: RateLimiter
@@ -40,11 +47,14 @@ const EXPRESS: RateLimitFramework<Request, Response> = {
 
 /**
  * Limits how often a client may call. Counters are in memcached, so that the processes of a fleet count together;
- * responses carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not count.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ * responses carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not
+ * count.
+ *
  * @example
- * app.use(rateLimit({ perMinute: 100 }))
- * app.post('/login', rateLimit({ name: 'login', perMinute: 5 }), login)
+ *   app.use(rateLimit({ perMinute: 100 }))
+ *   app.post('/login', rateLimit({ name: 'login', perMinute: 5 }), login)
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   checkRequestRateLimit(options)
@@ -72,4 +82,36 @@ function deny(response: Response, { limiter, result }: DeniedRequest): void {
     .status(429)
     .type(PROBLEM_JSON)
     .send(JSON.stringify(quotaProblem(limiter, result)))
+}
+
+let warnedOfProxy = false
+
+/**
+ * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses
+ * that hold an IPv4 address (mapped, NAT64, 6to4, Teredo) count as that.
+ *
+ * @param ipv6Subnet how many bits of an IPv6 address are one client. Default 56.
+ * @throws MemcacheOptionError if a request has no address, or the subnet is none.
+ */
+export function ipKey(from: Request | string, ipv6Subnet?: number): string {
+  if (typeof from === 'string') return keyOfAddress(from, ipv6Subnet)
+  if (!warnedOfProxy && from.headers['x-forwarded-for'] !== undefined) checkProxy(from)
+  const { ip } = from
+  if (ip === undefined || ip === '') {
+    throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
+  }
+  return keyOfAddress(ip, ipv6Subnet)
+}
+
+/** Tells once of a proxy that is not known of, or of one that anybody can pretend to be. */
+function checkProxy(request: Request): void {
+  const trusted: unknown = request.app.get('trust proxy')
+  if (trusted !== false && trusted !== true) return
+  warnedOfProxy = true
+  process.emitWarning(
+    trusted
+      ? "Express trusts every proxy, so that a client can give itself any address in X-Forwarded-For, and no limit holds it. Say how many there are: app.set('trust proxy', 1)"
+      : "a request came through a proxy, but Express does not trust it: all clients count as one. Say app.set('trust proxy', 1)",
+    { code: 'MEMCACHE_TRUST_PROXY' },
+  )
 }

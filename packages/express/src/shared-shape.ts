@@ -4,9 +4,10 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 const KEEPS_SHAPES = Number(process.versions.node.split('.', 1)[0]) >= 24
 
 /**
- * Makes a request of Express and its response cheap to work with. Express gives each of them another prototype, and until Node 24 V8 makes a hidden class for
- * every property that such an object gets afterwards, for this object alone: no later access to it finds an inline cache. An object in dictionary mode shares
- * one shape with all others of its kind; deleting a property brings it into that mode (decision 0030 has the figures).
+ * Makes a request of Express and its response cheap to work with. Express gives each of them another prototype, and
+ * until Node 24 V8 makes a hidden class for every property that such an object gets afterwards, for this object alone:
+ * no later access to it finds an inline cache. An object in dictionary mode shares one shape with all others of its
+ * kind; deleting a property brings it into that mode (decision 0030 has the figures).
  */
 export function shareShapes(request: object, response: object): void {
   if (KEEPS_SHAPES) return
@@ -14,7 +15,10 @@ export function shareShapes(request: object, response: object): void {
   if (hasChangedPrototype(response, ServerResponse)) useDictionary(response)
 }
 
-/** Whether an object was given its prototype after it was made: its constructor has another one. Subclasses keep their shapes. */
+/**
+ * Whether an object was given its prototype after it was made: its constructor has another one. Subclasses keep their
+ * shapes.
+ */
 function hasChangedPrototype(object: object, base: Function): boolean {
   return object.constructor === base && Object.getPrototypeOf(object) !== base.prototype
 }

@@ -58,7 +58,10 @@ const NEW_IDS: Record<string, Handle> = {
 
 /** A user's session before each operation. */
 const CART = { tea: 1 }
-/** Short, since every hanging command lasts so long; a command that is slower without a fault meets one more, which no property forbids. */
+/**
+ * Short, since every hanging command lasts so long; a command that is slower without a fault meets one more, which no
+ * property forbids.
+ */
 const TIMEOUT_MS = 25
 const PATIENT_MS = 10_000
 

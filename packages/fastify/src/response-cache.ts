@@ -1,16 +1,29 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Ttl } from 'memcache-ts'
-import { openNodeStream, ResponseCache, toHandlerOptions, VirtualResponse, writeBody } from 'memcache-ts/http'
+import {
+  isReadMethod,
+  openNodeStream,
+  ResponseCache,
+  toHandlerOptions,
+  VirtualResponse,
+  writeBody,
+} from 'memcache-ts/http'
 import type { BodySource, HandlerOptions, Purge } from 'memcache-ts/http'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+    /**
+     * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
+     * whether that is confirmed.
+     */
     purgeResponses: Purge
   }
   interface FastifyContextConfig {
-    /** How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a lifetime; `false`: not at all. */
+    /**
+     * How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a
+     * lifetime; `false`: not at all.
+     */
     cacheResponse?: Ttl | CacheResponsesOptions | false | undefined
   }
 }
@@ -51,10 +64,13 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     const option = config.cacheResponse
     const cache = option === undefined ? ofAll : findCache(request, option)
     if (cache === false) return undefined
-    const { method } = request
-    const isRead = method === 'GET' || method === 'HEAD'
     const { responses, tags, key, condition } = cache
-    if (isRead && condition !== undefined && !responses.isBackground(request.raw) && !condition(request))
+    if (
+      isReadMethod(request.method) &&
+      condition !== undefined &&
+      !responses.isBackground(request.raw) &&
+      !condition(request)
+    )
       return undefined
     const response = new VirtualResponse(request.raw, openNodeStream)
     const leave = (): void => response.leave()
@@ -149,8 +165,8 @@ function write(running: Running, reply: FastifyReply, payload: SentPayload): voi
 }
 
 /**
- * Writes a stream when its reader begins to read, or at once if there will be none since something else is sent instead: until then the hooks
- * of others are at work on the reply.
+ * Writes a stream when its reader begins to read, or at once if there will be none since something else is sent
+ * instead: until then the hooks of others are at work on the reply.
  */
 async function writeStream(running: Running, content: BodySource): Promise<void> {
   const { response } = running
@@ -202,14 +218,17 @@ function emptyStream(): Readable {
 }
 
 /**
- * Caches responses as a Fastify plugin: `app.register(cacheResponses, { ttlSeconds: 60 })`, a shared HTTP cache (RFC 9111) in front of the handlers. Each route
- * may have options of its own, or `false`, as `config.cacheResponse`. Responses are stored as `cacheResponse` in Express stores them: what hooks of `onSend`
- * add that were registered after the plugin (compression, sessions) is added to each reply again. Hooks of `onRequest`, and those of `preHandler` that were
- * registered before the plugin, run before the cache is asked.
+ * Caches responses as a Fastify plugin: `app.register(cacheResponses, { ttlSeconds: 60 })`, a shared HTTP cache (RFC 9111)
+ * in front of the handlers. Each route may have options of its own, or `false`, as `config.cacheResponse`. Responses
+ * are stored as `cacheResponse` in Express stores them: what hooks of `onSend` add that were registered after the
+ * plugin (compression, sessions) is added to each reply again. Hooks of `onRequest`, and those of `preHandler` that
+ * were registered before the plugin, run before the cache is asked.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export const cacheResponses: FastifyPluginAsync<CacheResponsesOptions> = Object.assign(openCache, {
-  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its own.
+  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its
+  // own.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
   [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },

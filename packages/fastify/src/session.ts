@@ -4,7 +4,10 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest 
 import { isInPath, RequestSession, sessionSettings } from 'memcache-ts/session'
 import type { AnyStore, AsyncSession, SessionCarrier, SessionOptions, SessionSettings } from 'memcache-ts/session'
 
-/** The data of sessions, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData { user: string } }`. */
+/**
+ * The data of sessions, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData {
+ * user: string } }`.
+ */
 // oxlint-disable-next-line typescript/no-empty-object-type -- it is extended
 export interface SessionData {}
 
@@ -76,7 +79,8 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
     }
   })
 
-  // A response that was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may have changed the session since.
+  // A response that was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may
+  // have changed the session since.
   app.addHook('onResponse', (request, _reply, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
@@ -129,12 +133,15 @@ class RequestCarrier implements SessionCarrier {
 }
 
 /**
- * Sessions in memcached as a Fastify plugin: `app.register(memcacheSession, { secret })`. `request.session` has what is stored, and methods that return
- * promises. Cookies and stored sessions are those of `memcacheSession` in Express. A response is sent when its session has been saved.
+ * Sessions in memcached as a Fastify plugin: `app.register(memcacheSession, { secret })`. `request.session` has what is
+ * stored, and methods that return promises. Cookies and stored sessions are those of `memcacheSession` in Express. A
+ * response is sent when its session has been saved.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
  */
 export const memcacheSession: FastifyPluginAsync<MemcacheSessionOptions> = Object.assign(openSessions, {
-  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its own.
+  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its
+  // own.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
   [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },

@@ -2,8 +2,8 @@ import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 
 /**
- * The fault that a command meets: the connection hangs or is closed, before the server gets the command or after the server has carried it out. The
- * client cannot tell these apart.
+ * The fault that a command meets: the connection hangs or is closed, before the server gets the command or after the
+ * server has carried it out. The client cannot tell these apart.
  */
 export type CommandFault = 'hang before' | 'hang after' | 'close before' | 'close after'
 
@@ -12,8 +12,8 @@ export class CommandFaults {
   readonly name: string
   readonly #server: { handle(stream: Duplex): void }
   /**
-   * Returns the fault of a command, `undefined` for none; called with its first word and its key, in order, whatever the protocol. Handshakes
-   * (`version`, `mn`, `noop`) are commands too.
+   * Returns the fault of a command, `undefined` for none; called with its first word and its key, in order, whatever
+   * the protocol. Handshakes (`version`, `mn`, `noop`) are commands too.
    */
   faultOf: (command: string, key: string) => CommandFault | undefined = () => undefined
 

@@ -1,7 +1,10 @@
 import { DEFAULT_PORT } from 'memcache-ts-protocol'
 import type { ServerAddress } from '../server-address.ts'
 
-/** What a unix socket is called where it is hashed: as libmemcached has it, which gives it the port 0, or its path alone. */
+/**
+ * What a unix socket is called where it is hashed: as libmemcached has it, which gives it the port 0, or its path
+ * alone.
+ */
 export type SocketName = 'path:0' | 'path'
 
 /** A server as libmemcached's weighted ketama calls it: without its port, where that is the default one. */

@@ -15,11 +15,14 @@ export interface MemcacheSessionOptions
   onCacheDown?: OnCacheDown | undefined
   /** Requests that have no session: health checks, assets. Default: none. */
   skip?: ((request: Request) => boolean) | undefined
-  /** The property of the request that has the session. Another one makes a second session possible, with another `name`. Default `session`. */
+  /**
+   * The property of the request that has the session. Another one makes a second session possible, with another `name`.
+   * Default `session`.
+   */
   property?: string | undefined
   /**
-   * A store made for express-session, in place of memcached. Its sessions are not merged, and when one cannot be saved the response is sent and
-   * the error passed to `next`, as by express-session.
+   * A store made for express-session, in place of memcached. Its sessions are not merged, and when one cannot be saved
+   * the response is sent and the error passed to `next`, as by express-session.
    */
   store?: Store | undefined
 }
@@ -32,23 +35,29 @@ export interface MemcacheSessionHandler extends RequestHandler {
 
 declare module 'express-session' {
   interface Session {
-    /** A new id, with the same data where `keep` is true: for a change of what the user may do. Without a callback a promise. */
+    /**
+     * A new id, with the same data where `keep` is true: for a change of what the user may do. Without a callback a
+     * promise.
+     */
     regenerate(options: { keep?: boolean | undefined }): Promise<void>
     /**
-     * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again: afterwards use
-     * `req.session`. The lock ends with `release`, which saves the session, or with the response.
+     * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again:
+     * afterwards use `req.session`. The lock ends with `release`, which saves the session, or with the response.
      */
     lock(options?: LockOptions): Promise<SessionLock>
   }
 }
 
 /**
- * Sessions in memcached, with express-session's API, cookies and stored format. The cookie is HttpOnly, SameSite=Lax, and Secure wherever
- * the connection is; sessions are stored when there is something in them. A response is sent when its session has been saved.
- * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * Sessions in memcached, with express-session's API, cookies and stored format. The cookie is HttpOnly, SameSite=Lax,
+ * and Secure wherever the connection is; sessions are stored when there is something in them. A response is sent when
+ * its session has been saved.
+ *
  * @example
- * app.use(memcacheSession())
- * app.get('/', (req, res) => res.json((req.session.visits = (req.session.visits ?? 0) + 1)))
+ *   app.use(memcacheSession())
+ *   app.get('/', (req, res) => res.json((req.session.visits = (req.session.visits ?? 0) + 1)))
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
   const { property = 'session', ...rest } = options

@@ -12,16 +12,17 @@ type Callback<Value = void> = (error?: unknown, value?: Value) => void
 /** Options of a `MemcacheStore`. */
 export interface MemcacheStoreOptions extends Omit<SessionStoreOptions, 'userId'> {
   /**
-   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of one user. Default: nobody's.
+   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of
+   * one user. Default: nobody's.
    */
   userId?: ((session: SessionData) => string | number | null | undefined) | undefined
 }
 
 /**
- * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with what parallel
- * requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip. Every method takes a
- * callback, or returns a promise; one that nobody waits for does not crash the process. Events: `disconnect` when all servers
- * are away, `connect` when one is back.
+ * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with
+ * what parallel requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip.
+ * Every method takes a callback, or returns a promise; one that nobody waits for does not crash the process. Events:
+ * `disconnect` when all servers are away, `connect` when one is back.
  */
 export interface MemcacheStore extends Store {
   /** Gives a request a new session; the middleware sets it. */
@@ -35,7 +36,10 @@ export interface MemcacheStore extends Store {
   /** Lengthens a session's life; without a round trip, and calling back at once, where reading it has done so. */
   touch(id: string, session: SessionData): Promise<void>
   touch(id: string, session: SessionData, callback: Callback | undefined): void
-  /** All sessions, with their ids. What begins or ends meanwhile may be missed, and all is read: it is for administrators. */
+  /**
+   * All sessions, with their ids. What begins or ends meanwhile may be missed, and all is read: it is for
+   * administrators.
+   */
   all(): Promise<StoredSession[]>
   all(callback: (error: unknown, sessions?: StoredSession[]) => void): void
   /** The ids of all sessions, as `all`. One that memcached could not hold comes as its hash. */
@@ -49,6 +53,7 @@ export interface MemcacheStore extends Store {
   clear(callback: Callback | undefined): void
   /**
    * The sessions of one user, by the option `userId`. The list is kept in memcached, which may evict it like any item.
+   *
    * @throws MemcacheOptionError without that option.
    */
   sessionsOf(userId: string | number): Promise<StoredSession[]>
@@ -56,6 +61,7 @@ export interface MemcacheStore extends Store {
   destroySessionsOf(userId: string | number, options?: { except?: string | undefined }): Promise<number>
   /**
    * Waits for the right to change a session alone, among all that ask for it in this way.
+   *
    * @throws MemcacheServerError if others have it for longer than `waitMs`.
    */
   lock(id: string, options?: LockOptions): Promise<SessionLock>

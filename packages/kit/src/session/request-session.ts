@@ -31,8 +31,9 @@ export interface SessionedRequest {
 }
 
 /**
- * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie to send, as express-session
- * decides it. Nothing of the session is made before the application looks at it, and a request that does not look at it writes nothing.
+ * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie
+ * to send, as express-session decides it. Nothing of the session is made before the application looks at it, and a
+ * request that does not look at it writes nothing.
  */
 export class RequestSession implements SessionActions {
   readonly holder: SessionHolder
@@ -102,6 +103,7 @@ export class RequestSession implements SessionActions {
 
   /**
    * Reads the session, or makes one.
+   *
    * @param done called with the error if there can be none: the request then goes on without.
    */
   open(done: (error?: unknown) => void): void {
@@ -247,6 +249,7 @@ export class RequestSession implements SessionActions {
 
   /**
    * Waits for the writes that have been started, and ends the locks.
+   *
    * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
@@ -254,7 +257,10 @@ export class RequestSession implements SessionActions {
     return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
   }
 
-  /** The `Set-Cookie` that the response needs, if it needs one. @throws TypeError for an attribute that no cookie can have. */
+  /**
+   * The `Set-Cookie` that the response needs, if it needs one. @throws TypeError for an attribute that no cookie can
+   * have.
+   */
   cookieToSend(): string | undefined {
     const { holder } = this
     const { name, rolling } = this.#settings
@@ -277,8 +283,9 @@ export class RequestSession implements SessionActions {
 
   /**
    * Has nothing more stored of the session: its response has failed.
-   * @returns the `Set-Cookie` that the response of the error needs all the same: that of a session that was stored under a new id, since the old one may
-   * be gone.
+   *
+   * @returns the `Set-Cookie` that the response of the error needs all the same: that of a session that was stored
+   *   under a new id, since the old one may be gone.
    */
   abandon(): string | undefined {
     this.holder.sessionID = undefined
@@ -318,8 +325,9 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Gives the request a session with a new id and the same data, at once, so that the cookie is that of the new one whenever the head is written. The session is
-   * stored before the old one is destroyed. Until then a failure leaves the old one in its place; afterwards the new one is the user's.
+   * Gives the request a session with a new id and the same data, at once, so that the cookie is that of the new one
+   * whenever the head is written. The session is stored before the old one is destroyed. Until then a failure leaves
+   * the old one in its place; afterwards the new one is the user's.
    */
   async #rotate(session: Session): Promise<void> {
     const { holder } = this
@@ -425,7 +433,10 @@ export class RequestSession implements SessionActions {
     return down === undefined || !isError(error) ? error : down.explain(error, step)
   }
 
-  /** What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by express-session. */
+  /**
+   * What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by
+   * express-session.
+   */
   #isOdd(data: StoredData): boolean {
     return data.cookie === undefined && this.#memcacheStore !== undefined
   }
@@ -469,6 +480,7 @@ export class RequestSession implements SessionActions {
 
   /**
    * Starts a write, which the response waits for.
+   *
    * @param callback the application's, if it has given one.
    * @param isTold whether the caller takes note of a failure.
    */

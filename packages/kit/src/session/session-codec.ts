@@ -5,7 +5,10 @@ import { SessionEncryption } from './session-encryption.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { SessionData } from './session-merge.ts'
 
-/** The value that replaces a destroyed session, so that a slow request cannot bring it back. Sessions are objects or bytes. */
+/**
+ * The value that replaces a destroyed session, so that a slow request cannot bring it back. Sessions are objects or
+ * bytes.
+ */
 export const TOMBSTONE = 'destroyed'
 /** Before the token of a tombstone that its writer has to know again. */
 const TOKEN_PREFIX = `${TOMBSTONE} `
@@ -40,6 +43,7 @@ export class SessionCodec {
 
   /**
    * The value to store under a key.
+   *
    * @param text the session as JSON.
    */
   encode(key: string, text: string): unknown {

@@ -8,7 +8,10 @@ const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
 /** The least number of sessions of one user from which on ended ones are looked for. */
 const MANY_IDS = 16
-/** How long after its id was added a session may still be on its way to memcached: until then an id stays, whether or not there is a session. */
+/**
+ * How long after its id was added a session may still be on its way to memcached: until then an id stays, whether or
+ * not there is a session.
+ */
 const SETTLING_MS = 600_000
 
 /** The items that belong to sessions and are none. */
@@ -23,8 +26,9 @@ export interface SessionItems {
 type Entry = readonly [id: string, addedMs: number]
 
 /**
- * Lists of the ids of sessions, by names such as users' ids. An id is added before its session is stored, since a session that is in no list could not be
- * ended from elsewhere; so the session of an id may not exist, or may have ended. memcached may evict a list like any item.
+ * Lists of the ids of sessions, by names such as users' ids. An id is added before its session is stored, since a
+ * session that is in no list could not be ended from elsewhere; so the session of an id may not exist, or may have
+ * ended. memcached may evict a list like any item.
  */
 export class SessionIndex {
   readonly #items: SessionItems
@@ -58,7 +62,10 @@ export class SessionIndex {
     await this.#drop(name, ([id]) => destroyed.has(id))
   }
 
-  /** Removes ids without a session from the list of a name, unless they were added so recently that the session may still come. */
+  /**
+   * Removes ids without a session from the list of a name, unless they were added so recently that the session may
+   * still come.
+   */
   async forget(name: string, gone: ReadonlySet<string>): Promise<void> {
     await this.#drop(name, (entry) => gone.has(entry[0]) && this.#isSettled(entry))
   }
@@ -72,6 +79,7 @@ export class SessionIndex {
 
   /**
    * Changes a list by compare-and-swap.
+   *
    * @param change returns the new list; `undefined` if nothing is to be changed.
    * @throws MemcacheServerError if others change it all the time.
    */
@@ -118,7 +126,10 @@ export class SessionIndex {
   }
 }
 
-/** Whether ended sessions are looked for: each time that the list has doubled, so that each session is read about once, however many there are. */
+/**
+ * Whether ended sessions are looked for: each time that the list has doubled, so that each session is read about once,
+ * however many there are.
+ */
 function isCheckDue(count: number): boolean {
   return count >= MANY_IDS && (count & (count - 1)) === 0
 }

@@ -24,6 +24,7 @@ export const UNDECODABLE = 'undecodable'
 
 /**
  * Reads the item in a place; `undefined` when there is none.
+ *
  * @param touchTtl its lifetime from now on; without meta commands, and for a value in chunks, it is not set.
  */
 export async function fetchItem(

@@ -15,9 +15,9 @@ export function nameCountersAfter(constructor: Function): void {
 }
 
 /**
- * What the counters of a class are named after: its own name, and where an application has several classes of that name,
- * what is different about each and the same in every process. That is a controller's path and version, else its module;
- * where those are the same too, its place in the order of the modules.
+ * What the counters of a class are named after: its own name, and where an application has several classes of that
+ * name, what is different about each and the same in every process. That is a controller's path and version, else its
+ * module; where those are the same too, its place in the order of the modules.
  */
 export function counterNameOf(constructor: Function, modules: ModulesContainer | undefined): string {
   if (modules === undefined) return constructor.name

@@ -8,7 +8,10 @@ import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from './requester.ts'
 
-/** Options of `@RateLimit` and of `MemcacheModule.forRoot({ rateLimit })`; limits and times may be functions of the request. */
+/**
+ * Options of `@RateLimit` and of `MemcacheModule.forRoot({ rateLimit })`; limits and times may be functions of the
+ * request.
+ */
 export interface RateLimitOptions extends Omit<RequestLimiterOptions<[Requester, ExecutionContext]>, 'cache'> {
   /**
    * Whom a request counts for: its address (`'ip'`), IPv6 by its /56; whom a guard before this one has put into
@@ -27,8 +30,8 @@ export interface RateLimitOptions extends Omit<RequestLimiterOptions<[Requester,
   /** Gives a route's request back once it has failed. Default false. */
   skipFailedRequests?: boolean | undefined
   /**
-   * Whether a route's request that was answered was successful, by Node's response; one whose client left early never is.
-   * Default: a status below 400.
+   * Whether a route's request that was answered was successful, by Node's response; one whose client left early never
+   * is. Default: a status below 400.
    */
   requestWasSuccessful?: WasSuccessful | undefined
   /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */

@@ -3,8 +3,7 @@ import { MemcacheOptionError } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { ipKey, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
 import type { RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
-import { sendAsProblem } from './problem-type.ts'
-import { denial } from './rate-limit-exception.ts'
+import { denial, sendAsProblem } from './rate-limit-exception.ts'
 import { checkRateLimitOptions } from './rate-limit-options.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 import { callOf } from './requester.ts'
@@ -35,6 +34,7 @@ export class RateLimitPolicy {
 
   /**
    * Checks options where they are written.
+   *
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   static check(owner: string, options: RateLimitOptions): void {
@@ -44,6 +44,7 @@ export class RateLimitPolicy {
 
   /**
    * Counts a call, unless nobody can be made out.
+   *
    * @throws RateLimitException if the call is denied, or what the filter of its context expects.
    */
   async admit(context: ExecutionContext): Promise<void> {
@@ -79,7 +80,10 @@ function keyOf(key: RateLimitOptions['key']): NonNullable<RateLimitFramework<Req
   return key === 'user' ? userKey : () => undefined
 }
 
-/** The key of the user that a guard has found, by the names of Passport and of Nest's guides; `undefined` if there is none. */
+/**
+ * The key of the user that a guard has found, by the names of Passport and of Nest's guides; `undefined` if there is
+ * none.
+ */
 function userKey(_request: Requester, { user }: Call): string | undefined {
   if (typeof user !== 'object' || user === null) return undefined
   const { id, sub, userId } = user as { id?: string | number; sub?: string; userId?: string | number }

@@ -1,5 +1,5 @@
-import { UseGuards } from '@nestjs/common'
-import { guardFor } from './rate-limit.guard.ts'
+import { SetMetadata, UseGuards } from '@nestjs/common'
+import { guardFor, SKIP_RATE_LIMIT } from './rate-limit.guard.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 
 /**
@@ -7,9 +7,13 @@ import type { RateLimitOptions } from './rate-limit-options.ts'
  * limit of the application. It brings its guard, which runs in the place of the decorator: above
  * `@UseGuards(AuthGuard)` it knows the user, since Nest begins at the method. Counters are named after the class and
  * method unless there is a `name`; in a subclass after that.
- * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
+ *
  * @example
- * class Controller { @RateLimit({ perMinute: 10 }) @Get(':id') find() {} }
+ *   class Controller {
+ *     @RateLimit({ perMinute: 10 }) @Get(':id') find() {}
+ *   }
+ *
+ * @throws MemcacheOptionError for an option that there is not, or a limit that cannot be.
  */
 export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDecorator {
   return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor): void => {
@@ -20,4 +24,12 @@ export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDec
     }
     UseGuards(guardFor(options, target.constructor, String(method)))(target, method, descriptor)
   }
+}
+
+/**
+ * Routes that do not count for `MemcacheModule.forRoot({ rateLimit })`, nor, on a method, for its controller's
+ * `@RateLimit`. A limit of the method's own stays.
+ */
+export function SkipRateLimit(): MethodDecorator & ClassDecorator {
+  return SetMetadata(SKIP_RATE_LIMIT, true)
 }

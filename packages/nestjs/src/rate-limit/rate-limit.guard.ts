@@ -5,12 +5,14 @@ import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import { missingCache, withoutCache } from '../injection/missing-cache.ts'
-import { getMemcacheToken } from '../memcache-token.ts'
+import { getMemcacheToken } from '../injection-tokens.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 import { counterNameOf, nameCountersAfter } from './limit-names.ts'
 import { RateLimitPolicy } from './rate-limit-policy.ts'
 import { callOf } from './requester.ts'
-import { SKIP_RATE_LIMIT } from './skip-rate-limit.decorator.ts'
+
+/** The key of the metadata that `@SkipRateLimit` leaves. */
+export const SKIP_RATE_LIMIT = 'memcache-ts-nestjs:skip-rate-limit'
 
 /** The injection token of the limit that `MemcacheModule.forRoot({ rateLimit })` says. */
 export const APPLICATION_LIMIT = Symbol('MemcacheModule.forRoot({ rateLimit })')
@@ -21,7 +23,10 @@ const OWNER = 'MemcacheModule.forRoot({ rateLimit })'
 const COUNTED = new WeakMap<object, Promise<void>>()
 const reflector = new Reflector()
 
-/** The limit of `MemcacheModule.forRoot({ rateLimit })`, as the module itself brings it: where there is none, everything passes. */
+/**
+ * The limit of `MemcacheModule.forRoot({ rateLimit })`, as the module itself brings it: where there is none, everything
+ * passes.
+ */
 @Injectable()
 export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
   readonly #modules: ModuleRef
@@ -92,8 +97,9 @@ export class RateLimitGuard extends ApplicationLimitGuard {
 }
 
 /**
- * A guard for one limit, as `@RateLimit` brings it. Its counters are named after the class of the route or resolver, which
- * may extend the one that was decorated.
+ * A guard for one limit, as `@RateLimit` brings it. Its counters are named after the class of the route or resolver,
+ * which may extend the one that was decorated.
+ *
  * @param method the decorated one; `undefined` for a limit of all of a class.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

@@ -32,6 +32,7 @@ type ConditionOfRequest = { of(request: CacheableRequest): boolean }['of']
 
 /**
  * A lifetime or options, as options.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function toCacheResponseOptions(given: Ttl | CacheResponseOptions): CacheResponseOptions {

@@ -1,12 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common'
 import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
-import { ResponseCache } from 'memcache-ts/http'
+import { isReadMethod, ResponseCache } from 'memcache-ts/http'
 import type { Memcache } from 'memcache-ts'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { withoutCache } from '../injection/missing-cache.ts'
-import { answered } from './answered.ts'
+import { answered } from './answered-response.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
 import type { Requester } from '../rate-limit/requester.ts'
@@ -25,6 +25,7 @@ const reflector = new Reflector()
 /**
  * An interceptor for one `@CacheResponse`. Nest writes a response when the interceptors are done, by its platform; what
  * is stored is what then goes out, seen on Node's own response below.
+ *
  * @throws MemcacheOptionError for options that cannot be.
  */
 export function interceptorFor(
@@ -53,12 +54,12 @@ export function interceptorFor(
       if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      const { method } = exchange.request
       // What changes something invalidates, whoever has sent it, and whatever is answered from the cache.
-      if (method === 'GET' || method === 'HEAD') {
+      if (isReadMethod(exchange.request.method)) {
         const isBackground = this.#responses?.isBackground(exchange.request) === true
         if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
-        // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says so.
+        // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says
+        // so.
         if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       }
       this.#responses ??= open(cache)

@@ -205,8 +205,8 @@ const KEY_BYTES = 251
 const MAX_LINE_BYTES = 16_000
 
 /**
- * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell from a
- * value (`told`) and classic ones do not (`untold`).
+ * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell
+ * from a value (`told`) and classic ones do not (`untold`).
  */
 export type Leases = 'told' | 'untold' | 'none'
 
