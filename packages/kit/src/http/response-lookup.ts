@@ -143,7 +143,7 @@ export function isSendable(record: StoredRecord | undefined): record is StoredRe
   return record?.kind === 'response' || record?.kind === 'partial'
 }
 
-export function hasRangeOf(
+function hasRangeOf(
   { request, response }: HttpExchange,
   { part, length, fields, removed }: StoredPartial,
 ): boolean {
