@@ -12,7 +12,7 @@ import { MemcacheOptionError } from 'memcache-ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the last `rateLimit` said of this request. */
+    /** The result of the last `rateLimit` for this request. */
     rateLimit?: RateLimitResult
   }
 }
@@ -20,17 +20,17 @@ declare module 'fastify' {
 /** Options of `rateLimit`; its limits and times may be functions of the request. */
 export interface RateLimitOptions extends RequestRateLimitOptions<FastifyRequest, FastifyReply> {
   /**
-   * Answers a request that is denied, by what it sends, returns (with status 429) or throws. Default: 429 with
+   * Sends the reply to a denied request, or returns its payload (with status 429), or throws. Default: 429 with
    * `application/problem+json`.
    */
   handler?: ((request: FastifyRequest, reply: FastifyReply) => unknown) | undefined
 }
 
-/** What `rateLimit` returns: a hook for `onRequest`, `preValidation` or `preHandler`, with the limiter that it asks. */
+/** The hook that `rateLimit` returns, for `onRequest`, `preValidation` or `preHandler`, with its limiter. */
 export interface RateLimitHook {
   (request: FastifyRequest, reply: FastifyReply): Promise<unknown>
   /**
-   * To `reset` a client after a login, for instance, or to `block` one.
+   * The limiter, for example to `reset` a client after a login, or to `block` a client.
    *
    * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
    */
@@ -52,10 +52,9 @@ const FASTIFY: RateLimitFramework<FastifyRequest, FastifyReply> = {
 }
 
 /**
- * A hook that limits how often a client may call: `app.addHook('onRequest', rateLimit({ perMinute: 100 }))`, or the
- * `onRequest` or `preHandler` of a route. Counters are in memcached, so that the processes of a fleet count together;
- * replies carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not
- * count.
+ * Returns a hook that limits how often a client may call: `app.addHook('onRequest', rateLimit({ perMinute: 100 }))`, or
+ * the `onRequest` or `preHandler` of a route. All processes share the counters in memcached. Replies have the fields
+ * `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background are not counted.
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -70,7 +69,7 @@ export function rateLimit(options: RateLimitOptions): RateLimitHook {
     reply.code(429)
     const payload = await handler?.(request, reply)
     if (reply.sent || payload === reply) return reply
-    // A handler that returns nothing has not answered.
+    // A handler that returns nothing has sent no reply.
     if (payload !== undefined) return reply.send(payload)
     return reply.type(PROBLEM_JSON).send(JSON.stringify(quotaProblem(denied.limiter, denied.result)))
   }
@@ -83,10 +82,11 @@ export function rateLimit(options: RateLimitOptions): RateLimitHook {
 let hasWarned = false
 
 /**
- * One client's name by the address of its request, or by an address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses
- * that hold an IPv4 address (mapped, NAT64, 6to4, Teredo) count as that.
+ * Returns the key of a client by the address of its request, or by an address: an IPv4 address unchanged, an IPv6
+ * address as its subnet. IPv6 addresses that contain an IPv4 address (mapped, NAT64, 6to4, Teredo) count as the IPv4
+ * address.
  *
- * @param ipv6Subnet how many bits of an IPv6 address are one client. Default 56.
+ * @param ipv6Subnet how many bits of an IPv6 address identify a client. Default 56.
  * @throws MemcacheOptionError if a request has no address, or the subnet is invalid.
  */
 export function ipKey(from: FastifyRequest | string, ipv6Subnet?: number): string {
@@ -99,13 +99,13 @@ export function ipKey(from: FastifyRequest | string, ipv6Subnet?: number): strin
   return keyOfAddress(ip, ipv6Subnet)
 }
 
-/** Warns once of a proxy that is not trusted: all clients behind it have its address. */
+/** Warns once about a proxy that is not trusted: all clients behind it have its address. */
 function checkProxy(request: FastifyRequest): void {
-  // With `trustProxy` Fastify tells all addresses on the way.
+  // With `trustProxy`, Fastify knows the addresses of the proxies.
   if (request.ips !== undefined) return
   hasWarned = true
   process.emitWarning(
-    'a request came through a proxy, but Fastify does not trust it: all clients count as one. Say Fastify({ trustProxy: 1 })',
+    'a request came through a proxy, but Fastify does not trust it: all clients count as one. Write Fastify({ trustProxy: 1 })',
     { code: 'MEMCACHE_TRUST_PROXY' },
   )
 }

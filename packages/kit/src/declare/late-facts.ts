@@ -16,8 +16,8 @@ export function tagsFor<Args extends readonly unknown[]>(
 }
 
 /**
- * What a function of tags has returned: a text is one tag, as it is for `setTags`. Anything else is checked where it is
- * used.
+ * Normalizes the result of a function of tags: a text is one tag, as for `setTags`. Other values are checked where they
+ * are used.
  */
 export function oneTagOrMany(returned: unknown): readonly string[] | undefined {
   if (returned === null) return undefined
@@ -25,8 +25,8 @@ export function oneTagOrMany(returned: unknown): readonly string[] | undefined {
 }
 
 /**
- * The loader and the tags of a call whose tags a function has made. If they cannot be used, the value is loaded and not
- * stored, and the log says why: a value is not kept from its caller because of its tags.
+ * Returns the loader and the tags of a call whose tags come from a function. If the tags cannot be used, the value is
+ * loaded and returned but not stored, and the reason is logged.
  */
 export function taggedLoad<Value>(
   tags: readonly string[] | undefined,
@@ -43,11 +43,11 @@ export function taggedLoad<Value>(
 }
 
 /**
- * Stores a value whose lifetime may come with it, as a token's `expires_in` does: such a lifetime may be over 30 days,
- * and 0 means that the value is not stored. The value that was there is taken away then, since it is out of date.
- * Resolves to whether the value is stored, confirmed.
+ * Stores a value whose lifetime may come with it, like the `expires_in` of a token. Such a lifetime may be over 30
+ * days. With 0 the value is not stored, and the old value is deleted, since it is out of date. Resolves to whether the
+ * value is stored and the server confirmed it.
  *
- * @throws MemcacheOptionError if the value cannot be stored, or the lifetime is none.
+ * @throws MemcacheOptionError if the value cannot be stored, or the lifetime is invalid.
  */
 export async function setWithLateTtl(
   namespace: CacheNamespace,

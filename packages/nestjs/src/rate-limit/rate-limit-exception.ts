@@ -7,7 +7,7 @@ import { PROBLEM_JSON } from 'memcache-ts/rate-limit'
 
 /** A request that a rate limit denied: 429 with a problem document (RFC 9457). */
 export class RateLimitException extends HttpException {
-  /** What the limiter said. */
+  /** The result of the limiter. */
   readonly result: RateLimitResult
 
   constructor(problem: QuotaProblem, result: RateLimitResult) {
@@ -17,7 +17,7 @@ export class RateLimitException extends HttpException {
   }
 }
 
-/** The exception that the context's own filter knows how to answer with. */
+/** Returns the exception that the filter of the context can handle. */
 export async function denial(
   context: ExecutionContext,
   problem: QuotaProblem,
@@ -37,15 +37,15 @@ export async function denial(
   }
 }
 
-/** What Express's response, which is Node's, and Fastify's reply have, of what is needed. */
+/** The parts of Express's response, which is Node's, and of Fastify's reply that are used here. */
 type AnyResponse =
   | Pick<ServerResponse, 'getHeader' | 'setHeader' | 'writeHead'>
   | { header(name: string, value: string): unknown }
 
 /**
- * Has an error's JSON sent as the problem document that it is. On Express that is said as late as when the head is
- * written: Nest 11 takes what is said before for a mistake, warns, and says `application/json`. What a filter of the
- * application's own sends is left as it says.
+ * Makes the JSON of an error be sent as a problem document. On Express, the type is set when the head is written: if it
+ * is set earlier, Nest 11 considers it a mistake, warns, and sets `application/json`. A type that a filter of the
+ * application sets is kept.
  */
 export function sendAsProblem(response: AnyResponse): void {
   if ('header' in response && !('writeHead' in response)) {
