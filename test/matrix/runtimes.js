@@ -31,6 +31,12 @@ export const runtimeCells = [
   },
 ]
 
+/** @param {string} command @param {string[]} args @param {string} project */
+async function runPrograms(command, args, project) {
+  for (const name of ['everything.mjs', 'require.cjs', 'waits.mjs', 'fastify.mjs'])
+    await expectOk(command, [...args, program(name, project)], project)
+}
+
 /**
  * @param {import('./project.js').Context} context
  * @param {string} name

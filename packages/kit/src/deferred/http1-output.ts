@@ -65,7 +65,7 @@ const PROGRESS_SYMBOLS = new Set([
 
 /**
  * Deno and Bun have these fields too, but do not use them for sending: held output would never be sent in Deno, and
- * immediately in Bun.
+ * immediately in Bun. `MethodOutput` holds their responses.
  */
 export const IS_NODE = process.versions['deno'] === undefined && process.versions['bun'] === undefined
 
