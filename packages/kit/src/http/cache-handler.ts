@@ -5,6 +5,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
+import { isReadMethod } from './policy/methods.ts'
 import { ResponseCache } from './response-cache.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */
@@ -27,8 +28,8 @@ export interface CachedHandler<Request, Response> {
 
 /**
  * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler
- * for `createServer`, `createSecureServer` and the like. GET and HEAD are answered from the cache; a request that
- * changes something invalidates what is stored of its URL.
+ * for `createServer`, `createSecureServer` and the like. GET, HEAD and QUERY are answered from the cache; a request
+ * that changes something invalidates what is stored of its URL.
  *
  * @example
  *   createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
@@ -49,8 +50,7 @@ export function cacheHandler<
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has what is used of these.
     const raw = request as unknown as IncomingMessage
-    const isRead = raw.method === 'GET' || raw.method === 'HEAD'
-    if (isRead && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
+    if (isReadMethod(raw.method) && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
       handler(request, response)
       return
     }

@@ -94,7 +94,9 @@ export class CapturedHandlers {
    * is not the one that is revalidated.
    */
   leadInBackground(exchange: HttpExchange, { run, lookup }: BackgroundRun): boolean {
-    if (responseKey(exchange, this.#resolved, lookup.searchRule) === run.key) return this.lead(exchange, run)
+    const { content } = lookup.exchange
+    if (responseKey({ ...exchange, content }, this.#resolved, lookup.searchRule) === run.key)
+      return this.lead(exchange, run)
     exchange.response.destroy()
     return true
   }
@@ -139,6 +141,7 @@ export class CapturedHandlers {
     return new HandlerRun({
       key: lookup.variants?.key ?? lookup.key,
       defaultSeconds,
+      allowsHeuristics: lookup.content === undefined,
       staleSeconds,
       targetedFields,
       maxBytes,
@@ -159,9 +162,9 @@ export class CapturedHandlers {
 
   /** Runs the handler in the background, while others are served the stale response. */
   async reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
-    const { exchange, variants } = lookup
+    const { exchange, variants, content } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
-    const { request, response } = backgroundExchange(exchange.request, exchange.url, keyed)
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, { keyed, content: content?.bytes })
     const run = this.runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(context, lookup)))
     this.#background.set(request, { run, lookup })
     // The application may answer before it comes here: then there is nothing to keep.
@@ -182,7 +185,8 @@ export class CapturedHandlers {
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
       const told = searchRuleOf(fresh.fields)
-      if (!isSameRule(told, lookup.searchRule) && lookup.exchange.key === undefined) {
+      const hasRule = lookup.exchange.key === undefined && lookup.content === undefined
+      if (hasRule && !isSameRule(told, lookup.searchRule)) {
         await this.#searchRules.learn(lookup.exchange, told, lookup.tagKeys)
         // The key was made by another rule: others who have it may want another response.
         if (lookup.searchRule !== undefined) return this.#store.pass(lookup, context, 1)
@@ -203,7 +207,7 @@ export class CapturedHandlers {
 
   /** Gives a client whose stored part could not be completed all of the response, by a request of its own. */
   #loadUncached({ exchange }: ResponseLookup, client: ClientOutput): void {
-    const { request, response } = backgroundExchange(exchange.request, exchange.url, this.#resolved.vary)
+    const { request, response } = backgroundExchange(exchange.request, exchange.url, { keyed: this.#resolved.vary })
     this.#uncached.add(request)
     relay(response, client)
     exchange.dispatch(request, response)

@@ -5,6 +5,9 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { cacheStatusField } from './cache-status.ts'
 import type { CacheStatus, ForwardReason } from './cache-status.ts'
+import { contentKey, contentOf } from './content/content-key.ts'
+import { MAX_CONTENT_BYTES } from './content/request-content.ts'
+import type { KnownContent } from './content/request-content.ts'
 import { lineOf } from './fields.ts'
 import { CapturedHandlers, capturingRun } from './captured-handlers.ts'
 import { followLive } from './capture/follow-live.ts'
@@ -25,7 +28,9 @@ import {
   variantLookup,
 } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
+import { isReadMethod, isSafeMethod } from './policy/methods.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
+import type { RequestDirectives } from './policy/request-directives.ts'
 import { bypassReason, isIdentified } from './policy/request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
@@ -50,8 +55,6 @@ interface Found {
   readonly old: StoredResponse | undefined
 }
 
-/** Methods that change nothing, besides GET and HEAD (RFC 9110, section 9.2.1; RFC 10008). */
-const SAFE_METHODS: ReadonlySet<string> = new Set(['OPTIONS', 'TRACE', 'QUERY', 'PROPFIND', 'REPORT', 'SEARCH'])
 /** How often a request waits again after an answer that was broken off. */
 const MAX_ATTEMPTS = 3
 
@@ -59,7 +62,7 @@ const MAX_ATTEMPTS = 3
  * A shared HTTP cache (RFC 9111) in front of handlers, on `node:http`: below Express, below Nest on Express or Fastify.
  *
  * ```text
- * not a GET, a cookie, another host … ──────────→ the handler (fwd=method, fwd=bypass)
+ * no GET or QUERY, a cookie, another host … ─────→ the handler (fwd=method, fwd=bypass)
  * stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
  * stale, asked for anew ────┐
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
@@ -110,35 +113,58 @@ export class ResponseCache {
    * same response, which is looked on.
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
-    const { request, response, url } = exchange
+    const { request, response } = exchange
     const inBackground = this.#handlers.backgroundRun(request)
     if (inBackground !== undefined) return this.#handlers.leadInBackground(exchange, inBackground)
     if (this.#handlers.isUncached(request)) return forward(response, { hit: false, forward: 'bypass' })
-    if (request.method !== 'GET' && request.method !== 'HEAD') return this.#forwardOther(exchange)
+    if (!isReadMethod(request.method)) return this.#forwardOther(exchange)
     const { rules, honoursRequests } = this.#resolved
-    const reason = bypassReason(exchange, rules)
+    const isQuery = request.method === 'QUERY'
+    const reason = bypassReason(exchange, rules, { mayHaveBody: isQuery })
     if (reason !== undefined) return forward(response, { hit: false, forward: 'bypass', detail: reason })
     const directives = requestDirectives(request.headers, honoursRequests)
     if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
-    // Only a query can have parts that make no difference.
-    const hasQuery = exchange.key === undefined && url.includes('?')
+    return isQuery ? this.#answerQuery(exchange, directives) : this.#answerRead(exchange, directives)
+  }
+
+  /** Answers a QUERY, whose content is part of the key (RFC 10008). */
+  async #answerQuery(exchange: HttpExchange, directives: RequestDirectives): Promise<boolean> {
+    const { request, response, readContent } = exchange
+    const maxBytes = Math.min(MAX_CONTENT_BYTES, this.#resolved.maxBytes)
+    const content = await (readContent?.(maxBytes) ?? contentOf(exchange, response, maxBytes))
+    switch (content.kind) {
+      case 'gone':
+        response.destroy()
+        return true
+      case 'unknown':
+        return forward(response, { hit: false, forward: 'bypass', detail: content.reason })
+      default:
+        return this.#answerRead({ ...exchange, content: contentKey(request, content) }, directives, content)
+    }
+  }
+
+  async #answerRead(exchange: HttpExchange, directives: RequestDirectives, content?: KnownContent): Promise<boolean> {
+    const { request, url } = exchange
+    // Only the query of a URL can have parts that make no difference.
+    const hasQuery = exchange.key === undefined && content === undefined && url.includes('?')
     const searchRule = hasQuery ? await this.#searchRules.of(exchange) : undefined
     const key = responseKey(exchange, this.#resolved, searchRule)
     if (capturingRun(request)?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const engine = engineOf(this.cache)
-    return this.#answerFrom(engine, this.#lookupOf(engine, exchange, { key, searchRule, directives }))
+    return this.#answerFrom(engine, this.#lookupOf(engine, exchange, { key, searchRule, directives, content }))
   }
 
   #lookupOf(
     engine: CacheEngine,
     exchange: HttpExchange,
-    { key, searchRule, directives }: Pick<ResponseLookup, 'key' | 'searchRule' | 'directives'>,
+    { key, searchRule, directives, content }: Pick<ResponseLookup, 'key' | 'searchRule' | 'directives' | 'content'>,
   ): ResponseLookup {
     return {
       exchange,
       key,
       name: engine.storedKey(key),
       variants: undefined,
+      content,
       directives,
       purpose: purposeOf(exchange.request),
       varyRules: this.#resolved.varyRules,
@@ -337,19 +363,18 @@ export class ResponseCache {
 
   async #forwardOther(exchange: HttpExchange): Promise<boolean> {
     const { request, response } = exchange
-    const isSafe = request.method !== undefined && SAFE_METHODS.has(request.method)
     if (request.method === 'POST' && this.#resolved.storesPost && (await this.#leadPost(exchange))) return false
-    if (!isSafe) invalidateOnSuccess(exchange, () => this.cache)
+    if (!isSafeMethod(request.method)) invalidateOnSuccess(exchange, () => this.cache)
     return forward(response, { hit: false, forward: 'method' })
   }
 
   /** Runs the handler of a POST whose response may answer later GETs; whether it may. */
   async #leadPost(exchange: HttpExchange): Promise<boolean> {
-    if (bypassReason(exchange, this.#resolved.rules, true) !== undefined) return false
+    if (bypassReason(exchange, this.#resolved.rules, { mayHaveBody: true }) !== undefined) return false
     const engine = engineOf(this.cache)
     const searchRule = exchange.url.includes('?') ? await this.#searchRules.of(exchange) : undefined
     const key = responseKey(exchange, this.#resolved, searchRule)
-    const lookup = this.#lookupOf(engine, exchange, { key, searchRule, directives: NO_DIRECTIVES })
+    const lookup = this.#lookupOf(engine, exchange, { key, searchRule, directives: NO_DIRECTIVES, content: undefined })
     if (!isStorablePost(lookup)) return false
     const before = await engine.tags.read(lookup.tagKeys)
     if (before === UNAVAILABLE) return false

@@ -3,6 +3,7 @@ import { ownKeyText } from '../engine/engine.ts'
 import type { CacheEngine, Freshness, LoadContext } from '../engine/engine.ts'
 import type { RunPurpose } from './capture/handler-run.ts'
 import type { ForwardReason } from './cache-status.ts'
+import type { KnownContent, RequestContent } from './content/request-content.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
 import { requestKey } from './policy/request-key.ts'
 import type { RequestTarget } from './policy/request-key.ts'
@@ -26,6 +27,8 @@ export interface HttpExchange extends RequestTarget {
   readonly response: ServerResponse
   /** What the response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
   readonly tags?: readonly string[] | undefined
+  /** Reads the content of the request, and gives it back. Default: from the stream of `node:http`. */
+  readonly readContent?: ((maxBytes: number) => Promise<RequestContent>) | undefined
   /** Whether what runs now is not the handler, but what a framework does with its response. Default: never. */
   readonly isOutside?: (() => boolean) | undefined
   /** Delays the response until work is done. Default: by holding what `node:http` or `node:http2` sends. */
@@ -45,6 +48,8 @@ export interface ResponseLookup {
   readonly variants:
     | { readonly key: string; readonly name: string; readonly id: string; readonly names: readonly string[] }
     | undefined
+  /** The content of the request, where that is in the key: of QUERY. */
+  readonly content: KnownContent | undefined
   readonly directives: RequestDirectives
   /** What the handler is run for if there is nothing stored. */
   readonly purpose: RunPurpose
@@ -174,6 +179,8 @@ export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs
     const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
     return isOfUse ? 'fresh' : 'unusable'
   }
+  // A request that cannot be made again cannot be revalidated in the background.
+  if (freshness === 'stale' && lookup.content?.kind === 'parsed') return 'unusable'
   return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
 }
 
@@ -182,7 +189,7 @@ export async function findStored(
   engine: CacheEngine,
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-  const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+  const record = decodeRecord(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
   if (record?.kind === 'variants') return findStored(engine, variantLookup(engine, lookup, record))
   return { record, lookup }
 }

@@ -369,10 +369,11 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #storageOf(status: number, fields: Fields) {
-    const { nowMs, targetedFields } = this.#conditions
+    const { nowMs, targetedFields, allowsHeuristics } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
       defaultSeconds,
+      allowsHeuristics,
       staleSeconds,
       targetedFields,
       isAuthorized: this.#isAuthorized || this.#isIdentified,

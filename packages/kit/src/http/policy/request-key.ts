@@ -3,8 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { lineOf, listOf } from '../fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
-import { searchedUrl } from './no-vary-search.ts'
-import { parameterName } from './parameter-name.ts'
+import { parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
 
 /** How requests are told apart. */
@@ -31,6 +30,8 @@ export interface RequestTarget {
   readonly key?: string | undefined
   /** The request as the application sees it, where that is not Node's own object. */
   readonly application?: ApplicationRequest | undefined
+  /** What tells its content from every other one (`contentKey`); `undefined` for methods without content, such as GET. */
+  readonly content?: string | undefined
   /**
    * Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of
    * Fastify).
@@ -151,7 +152,7 @@ const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-o
 export function bypassReason(
   { request, url }: RequestTarget,
   rules: KeyRules,
-  mayHaveBody = false,
+  { mayHaveBody }: { readonly mayHaveBody: boolean },
 ): string | undefined {
   const { headers } = request
   const host = hostOf(request)
@@ -163,12 +164,15 @@ export function bypassReason(
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
   // A body may change the answer to a GET, and is in no key.
   if (!mayHaveBody && hasBody(request)) return 'body'
+  // Ranges are of responses to GET (RFC 9110, section 14.2).
+  if (request.method === 'QUERY' && headers.range !== undefined) return 'range'
   if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
 }
 
-function hasBody(request: IncomingMessage): boolean {
+/** Whether a request has content, or may have. */
+export function hasBody(request: IncomingMessage): boolean {
   const { headers } = request
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return true
   // HTTP/2 needs no field for it.
@@ -192,7 +196,7 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 
 /** What a request is stored under, in full. */
 export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: SearchRule): readonly string[] {
-  const { request, url, scheme, scope, key, trustsProxy } = target
+  const { request, url, scheme, scope, key, content, trustsProxy } = target
   const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
   const path = key === undefined ? normalisedUrl(searched, rules) : `~${key}`
   const forwarding = forwardingText(request, trustsProxy === true)
@@ -203,6 +207,7 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
     ...(scope === undefined ? [] : [`=${scope}`]),
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
+    ...(content === undefined ? [] : [`#${request.method} ${content}`]),
     // What another rule leaves of a query is not the same.
     ...(searchRule === undefined ? [] : [`?${JSON.stringify(searchRule)}`]),
     path,

@@ -27,6 +27,8 @@ export interface PolicyConditions {
   readonly isAuthorized: boolean
   /** Whether the handler was shown the range that the client requests, so that a 206 may be stored as a part. */
   readonly isRange?: boolean | undefined
+  /** Whether heuristics may stand in for a lifetime (RFC 9111, section 4.2.2). Default true. */
+  readonly allowsHeuristics?: boolean | undefined
   /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
   readonly defaultSeconds: number | undefined
   /** How long one may be served stale that does not say so itself, in seconds. */
@@ -82,7 +84,7 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
     !isDefault && (directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate'))
   if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
   if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
-  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions.defaultSeconds)
+  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
   const alwaysRevalidate = directives.hasBare('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
   const mustRevalidate =
@@ -114,7 +116,7 @@ function lifetimeOf(
   { status, fields, receivedMs }: ResponseHead,
   directives: CacheDirectives,
   countsExpires: boolean,
-  defaultSeconds: number | undefined,
+  { defaultSeconds, allowsHeuristics = true }: PolicyConditions,
 ): number | undefined {
   const stated = directives.seconds('s-maxage') ?? directives.seconds('max-age')
   if (stated !== undefined) return stated
@@ -127,6 +129,7 @@ function lifetimeOf(
   }
   if (!HEURISTICALLY_CACHEABLE.has(status) && !directives.has('public')) return undefined
   if (defaultSeconds !== undefined) return defaultSeconds
+  if (!allowsHeuristics) return undefined
   const modifiedMs = parseHttpDate(lineOf(fields, 'last-modified'), receivedMs)
   if (modifiedMs !== undefined) {
     return Math.min(MAX_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
