@@ -63,7 +63,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
     await once(server, 'listening')
     try {
       const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
-      const { date, ...fields } = Object.fromEntries(response.headers)
+      const { date: _date, ...fields } = Object.fromEntries(response.headers)
       return { status: response.status, reason: response.statusText, fields, body: await response.text() }
     } finally {
       server.closeAllConnections()
@@ -73,7 +73,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
 
   it.each(Object.entries(SENT))('arrives as without holding, and looks sent meanwhile: %s', async (name, send) => {
     const plain = await ask((_, response) => send(response))
-    const work = deferred<void>()
+    const work = deferred()
     let isTold = false
     let meanwhile: unknown
     const answer = ask((request, response) => {
@@ -127,7 +127,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
   })
 
   it('is cut off if the work fails after the head was sent', async () => {
-    const failed = deferred<void>()
+    const failed = deferred()
     const answer = ask((_, response) => {
       response.write('a part', () => {
         deferResponse(response, failed.promise, () => {})
@@ -139,7 +139,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
   })
 
   it('makes a writer wait once much is held, and go on when it is sent', async () => {
-    const work = deferred<void>()
+    const work = deferred()
     const answer = await ask((_, response) => {
       deferResponse(response, work.promise, () => {})
       while (response.write('x'.repeat(10_000)));
@@ -150,7 +150,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
   })
 
   it('loses a cookie that must not be set', async () => {
-    const work = deferred<void>()
+    const work = deferred()
     const answer = await ask((_, response) => {
       deferResponse(response, work.promise, () => {})
       response.setHeader('Set-Cookie', ['a=1', 'b=2'])
@@ -162,7 +162,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
   })
 
   it('is held by a wrapper of writeHead, which is called before the body is sent', async () => {
-    const work = deferred<void>()
+    const work = deferred()
     const answer = await ask((_, response) => {
       const { writeHead } = response
       response.writeHead = ((...args: Parameters<typeof writeHead>) => {
