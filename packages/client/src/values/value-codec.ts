@@ -36,6 +36,11 @@ export interface ValueReader {
   /** Whether an empty value with client flags 0 is a lease that nobody has filled, where the protocol does not tell. */
   readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
+  /**
+   * Whether `read` keeps none of the bytes of a value with these client flags, although they are `owned`: the value may then be put together in
+   * memory that is used again. Default: it may keep them.
+   */
+  copies?(clientFlags: number): boolean
   /** Reads the list of the chunks that a value lies in, if it has the client flags of one. Without it, `read` is handed such a list, too. */
   readChunks?(buffer: Buffer, start: number, end: number): unknown
 }
@@ -71,6 +76,7 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
     ...own,
     decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags),
     read: (buffer, start, end, clientFlags, owned) => codec.read(buffer, start, end, clientFlags, owned),
+    ...(codec.copies === undefined ? {} : { copies: (clientFlags: number) => codec.copies!(clientFlags) }),
   }
   return reading
 }

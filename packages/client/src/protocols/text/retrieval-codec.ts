@@ -70,6 +70,9 @@ export const textRetrieval = (mayHaveLeases: boolean): LineCodec<RetrievalOperat
     return DONE
   },
 
+  copiesValue: (operation: RetrievalOperation, { classic }: LineResponses) =>
+    operation.copiesValue(classic.clientFlags),
+
   readValue(
     operation: RetrievalOperation,
     { classic }: LineResponses,
