@@ -79,8 +79,9 @@ export interface MemcachedClientOptions {
   /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
   chunkBytes?: number | undefined
   /**
-   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent. `Infinity` leaves that to the servers. Default:
-   * it is requested from servers with meta commands when a value is over memcached's default of 1 MiB.
+   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent, and the stored value stays. `Infinity` leaves
+   * that to the servers. Default: it is requested from each server with meta commands, or with the binary protocol, before the first value that
+   * may be over memcached's lowest limit of 1 KiB.
    */
   itemMaxBytes?: number | undefined
   /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default `error`. */
