@@ -245,6 +245,8 @@ const SPACE = 32
 const KEY_BYTES = 251
 /** Of one line: hosted servers and proxies take no longer ones (nutcracker's mbuf is 16 KiB). */
 const MAX_LINE_BYTES = 16_000
+/** What a line has besides its keys: the word and the line end. */
+const LINE_BYTES = 6
 
 /**
  * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell from a
@@ -255,21 +257,26 @@ export type Leases = 'told' | 'untold' | 'none'
 /** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListCodec implements LineCodec<KeyListOperation> {
   readonly #leases: Leases
+  /** A line of more bytes gets no further key. */
+  readonly #fullBytes: number
 
-  constructor(leases: Leases) {
+  /** @param oneKeyALine for servers that lose hits of a line with several keys. */
+  constructor(leases: Leases, { oneKeyALine = false } = {}) {
     this.#leases = leases
+    this.#fullBytes = oneKeyALine ? LINE_BYTES - 2 : MAX_LINE_BYTES - KEY_BYTES
   }
 
   write(operation: KeyListOperation, requests: RequestBuffer): void {
     const { wireKeys } = operation
     const word = operation.withCas ? 'gets' : 'get'
-    requests.reserve(wireKeys.length * KEY_BYTES + 64)
+    requests.reserve(wireKeys.length * (KEY_BYTES + LINE_BYTES) + LINE_BYTES)
     const out = requests.buffer
     let lineStart = requests.at
     let at = writeWord(out, lineStart, word)
+    const fullBytes = this.#fullBytes
     operation.ends = 1
     for (const key of wireKeys) {
-      if (at - lineStart > MAX_LINE_BYTES - KEY_BYTES) {
+      if (at - lineStart > fullBytes) {
         lineStart = writeLineEnd(out, at)
         at = writeWord(out, lineStart, word)
         operation.ends++
