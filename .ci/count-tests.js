@@ -1,6 +1,6 @@
 /**
- * `node count-tests.js <vitest's JSON report> <exit status of vitest>` prints `<passed> <failed>`. A test that did not run
- * counts as failed, and so does a file that could not be loaded, and an error that belongs to no test.
+ * `node count-tests.js <vitest's JSON report> <exit status of vitest>` prints `<passed> <failed>`. A test that did not
+ * run counts as failed, and so does a file that could not be loaded, and an error that belongs to no test.
  */
 import { readFileSync } from 'node:fs'
 

@@ -1,5 +1,5 @@
-// Figures beside those of peers: `npm run bench -- server`, or all of them without a name. Nothing fails here: goals are in
-// `npm run judge`. `--save` writes them to bench/results.
+// Figures beside those of peers: `npm run bench -- server`, or all of them without a name. Nothing fails here: goals
+// are in `npm run judge`. `--save` writes them to bench/results.
 import * as cache from './cache/compare.js'
 import * as client from './client/speed.js'
 import * as express from './express/cost.js'

@@ -1,6 +1,7 @@
 /**
- * Makes `dist`, which is published, of what `tsc -b` has compiled: a few files in place of hundreds, since a process that imports hundreds of small files waits
- * for them. docs/decisions/0023-commonjs-beside-esm.md says what is in `dist`, and why.
+ * Makes `dist`, which is published, of what `tsc -b` has compiled: a few files in place of hundreds, since a process
+ * that imports hundreds of small files waits for them. docs/decisions/0023-commonjs-beside-esm.md says what is in
+ * `dist`, and why.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,7 +15,8 @@ import { entryFields, publicPackages } from './packages.js'
 const COMMAND_LINES = { 'memcache-ts': 'cli/main.js', 'memcache-ts-server': 'cli.js' }
 
 /**
- * Dependencies of which a package uses a small part: that part is bundled, and they are not installed. lru-cache alone is larger than all packages of ours.
+ * Dependencies of which a package uses a small part: that part is bundled, and they are not installed. lru-cache alone
+ * is larger than all packages of ours.
  */
 const BUNDLED =
   /^(lru-cache|structured-headers|commander|cli-table3|string-width|strip-ansi|ansi-regex|emoji-regex|is-fullwidth-code-point)(\/|$)/
@@ -100,7 +102,10 @@ function importedBy(file, files = new Set()) {
   return files
 }
 
-/** @param {string} folder @param {string} source */
+/**
+ * @param {string} folder
+ * @param {string} source
+ */
 function compiledOf(folder, source) {
   return join(folder, source.replace(/^src\//, 'compiled/').replace(/\.ts$/, '.js'))
 }

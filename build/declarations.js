@@ -2,10 +2,13 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 
 /**
- * Writes the declarations of a package, those that can be reached from its entries, into `dist/types`. They are those of CommonJS files, which ESM and CommonJS may
- * both import; for `import` there is one file an entry that re-exports them. So a class is one type however it is imported.
+ * Writes the declarations of a package, those that can be reached from its entries, into `dist/types`. They are those
+ * of CommonJS files, which ESM and CommonJS may both import; for `import` there is one file an entry that re-exports
+ * them. So a class is one type however it is imported.
  *
- * A framework that is ESM alone can be imported only by declarations of ESM files: a package that has one as its peer gets a copy of each kind.
+ * A framework that is ESM alone can be imported only by declarations of ESM files: a package that has one as its peer
+ * gets a copy of each kind.
+ *
  * @param {string} folder
  * @param {import('./packages.js').Entry[]} entries
  * @param {{ peerDependencies?: Record<string, string> }} manifest
@@ -22,14 +25,22 @@ export function writeDeclarations(folder, entries, { peerDependencies = {} }) {
     write(join(folder, 'dist', `${file}.d.ts`), `export * from '${target}'\n`)
   }
 
-  /** @param {string} to @param {string} type */
+  /**
+   * @param {string} to
+   * @param {string} type
+   */
   function copy(to, type) {
     for (const [file, text] of files) write(join(folder, to, relative(compiled, file)), text)
     write(join(folder, to, 'package.json'), `{ "type": "${type}" }\n`)
   }
 }
 
-/** A file, and all that it imports of its package. @param {string} file @param {Map<string, string>} files */
+/**
+ * A file, and all that it imports of its package.
+ *
+ * @param {string} file
+ * @param {Map<string, string>} files
+ */
 function collect(file, files) {
   if (files.has(file)) return
   const text = readFileSync(file, 'utf8')
@@ -44,7 +55,10 @@ function declarationOf(source) {
   return source.replace(/^src\//, '').replace(/\.ts$/, '.d.ts')
 }
 
-/** @param {string} path @param {string} text */
+/**
+ * @param {string} path
+ * @param {string} text
+ */
 function write(path, text) {
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, text)

@@ -1,6 +1,6 @@
 /**
- * The public packages, and what they export. The keys of `exports` in a package.json say what can be imported; where the files of an entry are, source and build,
- * follows from its name.
+ * The public packages, and what they export. The keys of `exports` in a package.json say what can be imported; where
+ * the files of an entry are, source and build, follows from its name.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
  * @typedef {object} Package
  * @property {string} name
  * @property {string} folder
- * @property {{ exports: Record<string, unknown>, [key: string]: any }} manifest
+ * @property {{ exports: Record<string, unknown>; [key: string]: any }} manifest
  * @property {Entry[]} entries
  */
 
@@ -39,7 +39,9 @@ export function workspacePackages() {
 }
 
 /**
- * The fields of a package.json that say where the entries are: `exports`, and for tools that do not read it `main`, `types` and `typesVersions`.
+ * The fields of a package.json that say where the entries are: `exports`, and for tools that do not read it `main`,
+ * `types` and `typesVersions`.
+ *
  * @param {Package} of
  */
 export function entryFields({ entries }) {
@@ -60,7 +62,8 @@ export function entryFields({ entries }) {
 function conditionsOf(entry) {
   return {
     import: { types: `./dist/${entry.file}.d.ts`, default: `./dist/${entry.file}.js` },
-    // What Node and Bun take for `import` and `require` alike, so that a process has one copy: docs/decisions/0023-commonjs-beside-esm.md.
+    // What Node and Bun take for `import` and `require` alike, so that a process has one copy:
+    // docs/decisions/0023-commonjs-beside-esm.md.
     'module-sync': `./dist/${entry.file}.js`,
     bun: `./dist/${entry.file}.js`,
     require: { types: typesOf(entry), default: `./dist/cjs/${entry.file}.js` },
@@ -72,7 +75,10 @@ function typesOf({ source }) {
   return `./dist/types/${source.replace(/^src\//, '').replace(/\.ts$/, '.d.ts')}`
 }
 
-/** @param {string} folder @param {string} subpath */
+/**
+ * @param {string} folder
+ * @param {string} subpath
+ */
 function sourceOf(folder, subpath) {
   const path = `src${subpath.slice(1)}`
   const source = [`${path}/index.ts`, `${path}.ts`].find((file) => existsSync(join(folder, file)))

@@ -1,4 +1,7 @@
-/** Writes the fields of each package.json that follow from the keys of its `exports`: `npm run entries`, after an entry was added. */
+/**
+ * Writes the fields of each package.json that follow from the keys of its `exports`: `npm run entries`, after an entry
+ * was added.
+ */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { entryFields, publicPackages } from './packages.js'

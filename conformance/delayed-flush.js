@@ -2,6 +2,7 @@ import { RawConnection } from './raw-connection.js'
 
 /**
  * A `flush_all` with a delay takes its effect before the next exchange, as it did while the transcripts were recorded.
+ *
  * @param {readonly string[]} sent
  * @param {number} port
  */

@@ -1,5 +1,7 @@
-// Random requests of the binary protocol, for `conformance/record.js`, as conformance/fuzz-requests.js makes those of the others:
-// `node conformance/fuzz-binary-requests.js <seed> <exchanges> > <requests>`. Each exchange ends with a no-op.
+// Random requests of the binary protocol, for `conformance/record.js`, as conformance/fuzz-requests.js makes those of
+// the others: `node conformance/fuzz-binary-requests.js <seed> <exchanges> > <requests>`. Each exchange ends with a
+// no-op. Record them from a memcached with `-o no_lru_maintainer`: otherwise the padding of numbers depends on its
+// threads (docs/decisions/0003).
 import { escapeBytes } from 'memcache-ts-testing'
 import { Opcode } from 'memcache-ts-protocol'
 import { fileURLToPath } from 'node:url'
@@ -23,7 +25,14 @@ const TOUCHES = [
 const ADDS = [Opcode.increment, Opcode.decrement, Opcode.incrementQuietly, Opcode.decrementQuietly]
 const DELETES = [Opcode.delete, Opcode.deleteQuietly]
 
-/** @param {number} opcode @param {Buffer} extras @param {string} key @param {string} value @param {number} opaque @param {bigint} cas */
+/**
+ * @param {number} opcode
+ * @param {Buffer} extras
+ * @param {string} key
+ * @param {string} value
+ * @param {number} opaque
+ * @param {bigint} cas
+ */
 function packet(opcode, extras, key, value, opaque, cas) {
   const header = Buffer.alloc(24)
   header[0] = 0x80
@@ -36,7 +45,10 @@ function packet(opcode, extras, key, value, opaque, cas) {
   return Buffer.concat([header, extras, Buffer.from(key, 'latin1'), Buffer.from(value, 'latin1')]).toString('latin1')
 }
 
-/** @param {Random} random @param {number} number */
+/**
+ * @param {Random} random
+ * @param {number} number
+ */
 function exchange(random, number) {
   const key = () => `b${number}${random.of(['a', 'b'])}`
   const cas = () => (random.oneIn(6) ? random.of([2n ** 40n, 2n ** 63n, 2n ** 64n - 1n]) : 0n)
@@ -100,7 +112,12 @@ function exchange(random, number) {
   return bytes + packet(Opcode.noop, Buffer.alloc(0), '', '', NOOP_OPAQUE, 0n)
 }
 
-/** So many exchanges of a seed, each as the bytes of one packet. @param {number} seed @param {number} count */
+/**
+ * So many exchanges of a seed, each as the bytes of one packet.
+ *
+ * @param {number} seed
+ * @param {number} count
+ */
 export function fuzzBinaryRequests(seed, count) {
   const random = new Random(seed)
   return Array.from({ length: count }, (_, number) => exchange(random, number))

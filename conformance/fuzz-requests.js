@@ -205,7 +205,10 @@ class ExchangeMaker {
   #random
   #keys
 
-  /** @param {Random} random @param {number} number */
+  /**
+   * @param {Random} random
+   * @param {number} number
+   */
   constructor(random, number) {
     this.#random = random
     this.#keys = ['a', 'b'].map((letter) => `f${number}${letter}`)
@@ -297,7 +300,10 @@ class ExchangeMaker {
     return words
   }
 
-  /** @param {keyof typeof FLAGS} command @param {string} flag */
+  /**
+   * @param {keyof typeof FLAGS} command
+   * @param {string} flag
+   */
   #argument(command, flag) {
     const random = this.#random
     if (flag === 'M') return random.of(command === 'ma' ? ARITHMETIC_MODES : META_SET_MODES)
@@ -344,7 +350,12 @@ class ExchangeMaker {
   }
 }
 
-/** So many exchanges of a seed, each as the bytes of one packet. @param {number} seed @param {number} count */
+/**
+ * So many exchanges of a seed, each as the bytes of one packet.
+ *
+ * @param {number} seed
+ * @param {number} count
+ */
 export function fuzzRequests(seed, count) {
   const random = new Random(seed)
   return Array.from({ length: count }, (_, number) => new ExchangeMaker(random, number).make())

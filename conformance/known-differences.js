@@ -1,5 +1,6 @@
 /**
  * Exchanges that ours answers otherwise than memcached 1.6.45, each with the reason, by the packets sent.
+ *
  * @type {Readonly<Record<string, string>>}
  */
 export const KNOWN_DIFFERENCES = {

@@ -1,10 +1,11 @@
-// Runs memcached's own test suite (t/*.t) against memcache-ts-server. Needs a checkout of memcached, Perl's prove, and for --tls
-// IO::Socket::SSL (Debian: perl, libio-socket-ssl-perl). Build first.
+// Runs memcached's own test suite (t/*.t) against memcache-ts-server. Needs a checkout of memcached, Perl's prove, and
+// for --tls IO::Socket::SSL (Debian: perl, libio-socket-ssl-perl). Build first.
 //
 //   node conformance/memcached-suite.js CHECKOUT [--tls] [NAME.t …]
 //
-// Without names it runs every core file: all but those of the proxy, of extstore and of memcached's source code. binary-sasl.t
-// skips itself, because RUN_SASL_TESTS wants Cyrus SASL: its database, made by saslpasswd2, and its list `CRAM-MD5 PLAIN`.
+// Without names it runs every core file: all but those of the proxy, of extstore and of memcached's source code.
+// binary-sasl.t skips itself, because RUN_SASL_TESTS wants Cyrus SASL: its database, made by saslpasswd2, and its list
+// `CRAM-MD5 PLAIN`.
 
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'

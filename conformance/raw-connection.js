@@ -37,6 +37,7 @@ export class RawConnection {
 
   /**
    * Sends a packet and returns what comes back, as a transcript shows it.
+   *
    * @param {string} packet
    * @param {(answer: string) => boolean} [isExpected] what to wait for; without it, until nothing more comes.
    */
@@ -65,7 +66,9 @@ export class RawConnection {
     return `${escapeBytes(this.#received)}${this.#closed ? ' [closed]' : ''}`
   }
 
-  /** Waits for something to happen; false when nothing did.
+  /**
+   * Waits for something to happen; false when nothing did.
+   *
    * @param {number} ms
    * @returns {Promise<boolean>}
    */

@@ -4,9 +4,10 @@ import { RawConnection } from './raw-connection.js'
 
 /**
  * Sends the recorded exchanges to a server, in order, each on a connection of its own; returns what it answered.
+ *
  * @param {number} port
  * @param {readonly import('memcache-ts-testing').RecordedExchange[]} exchanges
- * @returns {Promise<{ answers: string[], same: boolean }[]>}
+ * @returns {Promise<{ answers: string[]; same: boolean }[]>}
  */
 export async function replay(port, exchanges) {
   const results = []

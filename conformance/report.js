@@ -6,11 +6,12 @@ const SHOWN_LENGTH = 160
 
 /**
  * The text of docs/conformance.md.
+ *
  * @param {object} input
  * @param {readonly import('memcache-ts-testing').RecordedExchange[]} input.recorded what 1.6.45 answered.
  * @param {readonly import('memcache-ts-testing').RecordedExchange[]} input.older what 1.6.18 answered.
- * @param {readonly { answers: string[], same: boolean }[]} input.ours
- * @param {readonly { answers: string[], same: boolean }[]} input.debian held against what 1.6.18 answered.
+ * @param {readonly { answers: string[]; same: boolean }[]} input.ours
+ * @param {readonly { answers: string[]; same: boolean }[]} input.debian held against what 1.6.18 answered.
  * @param {Readonly<Record<string, string>>} input.known
  */
 export function report({ recorded, older, ours, debian, known }) {

@@ -8,14 +8,18 @@ function recorded(name) {
   return readTranscript(new URL(`transcripts/${name}`, import.meta.url))
 }
 
-/** A request that the recording shows with its end cut off cannot be sent again.
+/**
+ * A request that the recording shows with its end cut off cannot be sent again.
+ *
  * @param {import('memcache-ts-testing').RecordedExchange} exchange
  */
 function isWhole({ sent }) {
   return !sent.some((packet) => packet.endsWith('...'))
 }
 
-/** Every exchange as a memcached of that version answered it, in order.
+/**
+ * Every exchange as a memcached of that version answered it, in order.
+ *
  * @param {'1.6.18' | '1.6.45'} version
  */
 export function readRecordings(version) {

@@ -1,6 +1,7 @@
 /**
- * Checks every public package as it would be published: with publint and attw (Are The Types Wrong), its files, and its size and dependencies by the table of
- * README.md. Prints one line a check, and what is wrong; exits with 1 if anything is.
+ * Checks every public package as it would be published: with publint and attw (Are The Types Wrong), its files, and its
+ * size and dependencies by the table of README.md. Prints one line a check, and what is wrong; exits with 1 if anything
+ * is.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'

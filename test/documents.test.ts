@@ -185,11 +185,12 @@ describe('what the documents name', () => {
       expect(existsSync(join(ROOT, path)), `${document} names ${path}`).toBe(true)
   })
 
-  it('docs/format.md: every client flag and key prefix of the code is in its tables', async () => {
+  it('docs/format.md: every client flag and key prefix of the code is in its lists', async () => {
     const { ClientFlags } = await import('memcache-ts-protocol')
     const { KeyPrefix } = await import('memcache-ts/adapter')
-    for (const flags of Object.values(ClientFlags)) expect(read('docs/format.md')).toContain(`\n| ${flags} | `)
-    for (const prefix of Object.values(KeyPrefix)) expect(read('docs/format.md')).toContain(`| \`${prefix}:`)
+    for (const flags of Object.values(ClientFlags))
+      expect(read('docs/format.md')).toMatch(new RegExp(`^- ${flags}: `, 'm'))
+    for (const prefix of Object.values(KeyPrefix)) expect(read('docs/format.md')).toContain(`- \`${prefix}:`)
   })
 
   it('packages/client/README.md: every option, preset, hash and error of the client is in its tables', () => {
@@ -204,7 +205,8 @@ describe('what the documents name', () => {
     for (const [, hash] of routers.matchAll(/^ {2}'?([\w-]+)'?:/gm)) expect(readme).toContain(`\`'${hash}'\``)
     const codes = [...read('packages/protocol/src/errors.ts').matchAll(/^ {2}\| '(ERR_MEMCACHE_\w+)'/gm)]
     // The client runs no loaders, and limits nothing.
-    for (const [, code] of codes) if (!/LOADER|LIMIT/.test(code!)) expect(readme).toContain(`| \`${code}\` |`)
+    for (const [, code] of codes)
+      if (!/LOADER|LIMIT/.test(code!)) expect(readme).toMatch(new RegExp(`^\\| \`${code}\` +\\|`, 'm'))
   })
 
   it('packages/server/README.md: every option is in its tables', () => {
@@ -224,36 +226,40 @@ describe('what the documents name', () => {
     }
   })
 
-  it('packages/nestjs/README.md: every option is in its tables', async () => {
+  it('packages/nestjs/README.md: every option is in its lists', async () => {
     const { MEMCACHE_OPTIONS } = await import('memcache-ts/adapter')
     const { REQUEST_RATE_LIMIT_OPTIONS } = await import('memcache-ts/rate-limit')
     const { RESPONSE_CACHE_OPTIONS } = await import('memcache-ts/http')
     const readme = read('packages/nestjs/README.md')
-    const table = (title: string): string => readme.slice(readme.indexOf(title)).split(/\n\n(?=[^|])/, 2)[0]!
-    const tables = {
-      '| option of `forRoot`': [...MEMCACHE_OPTIONS, 'cache', 'rateLimit', 'name', 'isGlobal'],
-      '| option of `@CacheResponse`': [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition'],
-      '| option of `@RateLimit`': REQUEST_RATE_LIMIT_OPTIONS,
-      '| option of `check`': ['optional', 'timeoutMs'],
+    const listAfter = (title: string): string => {
+      expect(readme).toContain(title)
+      return readme.slice(readme.indexOf(title)).split(/\n\n(?![-|])/, 1)[0]!
     }
-    for (const [title, options] of Object.entries(tables)) {
-      for (const option of options) expect(table(title)).toMatch(new RegExp(`^\\| [^|]*\`${option}\``, 'm'))
+    const lists = {
+      'Options of `forRoot`:': [...MEMCACHE_OPTIONS, 'cache', 'rateLimit', 'name', 'isGlobal'],
+      'Options of `@CacheResponse`:': [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition'],
+      'Options of `@RateLimit`:': REQUEST_RATE_LIMIT_OPTIONS,
+      'Options of `check`:': ['optional', 'timeoutMs'],
+    }
+    for (const [title, options] of Object.entries(lists)) {
+      for (const option of options) expect(listAfter(title)).toMatch(new RegExp(`^- [^:(]*\`${option}\``, 'm'))
     }
   })
 
-  it('packages/kit/README.md: every option and counter of the cache is in its tables', async () => {
+  it('packages/kit/README.md: every option and counter of the cache is in its lists', async () => {
     const readme = read('packages/kit/README.md')
+    const optionLists = readme.slice(readme.indexOf('## Options of memcache()'), readme.indexOf('## Declared caches'))
     for (const file of ['memcache-options', 'engine/load/get-or-set-options', 'engine/memory/memory-tier']) {
       const source = read(`packages/kit/src/${file}.ts`)
       const lists = [...source.matchAll(/^(?:export )?const [A-Z_]+ = \[(.*?)\]/gms)].map((match) => match[1]!)
       const options = lists.flatMap((list) => [...list.matchAll(/'(\w+)'/g)].map((match) => match[1]!))
       expect(options.length).toBeGreaterThan(3)
-      for (const option of options) expect(readme).toMatch(new RegExp(`^\\| .*\\b${option}\\b.* \\|`, 'm'))
+      for (const option of options) expect(optionLists).toMatch(new RegExp(`\`[^\`]*\\b${option}\\b[^\`]*\``))
     }
     const { memcache } = await import('memcache-ts')
     await using cache = memcache('127.0.0.1:1')
     for (const counter of Object.keys(cache.stats())) {
-      expect(readme).toMatch(new RegExp(`^\\| .*\`${counter}\`.* \\|`, 'm'))
+      expect(readme).toMatch(new RegExp(`^- [^:]*\`${counter}\``, 'm'))
     }
   })
 

@@ -28,8 +28,9 @@ export function publicEntries() {
 
 /**
  * Packs the public packages as they would be published, into a folder.
+ *
  * @param {string} folder
- * @returns {Promise<{ name: string, tarball: string, files: string[], size: number }[]>}
+ * @returns {Promise<{ name: string; tarball: string; files: string[]; size: number }[]>}
  */
 export async function packPublicPackages(folder) {
   const workspaces = publicPackages().map((name) => `--workspace=${name}`)

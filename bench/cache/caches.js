@@ -3,8 +3,9 @@ const MEMORY_ITEMS = 100_000
 const TTL_SECONDS = 600
 
 /**
- * The caches that are compared, each as its documentation sets it up over memcached, with its defaults otherwise: with memory in
- * front (`memory`), or on memcached alone. Each is opened with a server's address and gives `getOrSet` and `close`.
+ * The caches that are compared, each as its documentation sets it up over memcached, with its defaults otherwise: with
+ * memory in front (`memory`), or on memcached alone. Each is opened with a server's address and gives `getOrSet` and
+ * `close`.
  */
 export const caches = {
   'memcache-ts': async (address, memory) => {

@@ -1,4 +1,5 @@
-// One cache in a process of its own: `worker.js <cache> <address> <memory|memcached>`; does what it is told by messages.
+// One cache in a process of its own: `worker.js <cache> <address> <memory|memcached>`; does what it is told by
+// messages.
 import { caches } from './caches.js'
 
 const [name, address, tier] = process.argv.slice(2)

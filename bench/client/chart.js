@@ -1,4 +1,7 @@
-/** Bars of operations a second: a group for each workload, a bar for each client, the longest of a group as long as it gets. */
+/**
+ * Bars of operations a second: a group for each workload, a bar for each client, the longest of a group as long as it
+ * gets.
+ */
 
 const WIDTH = 760
 const LABEL = 150

@@ -1,6 +1,7 @@
 /**
- * The clients that are measured, each with its public defaults, and what a user of it writes to have a text stored and read
- * back as a text. Each is opened with a server's address and gives `get`, `set`, `getMulti` (how many were found) and `close`.
+ * The clients that are measured, each with its public defaults, and what a user of it writes to have a text stored and
+ * read back as a text. Each is opened with a server's address and gives `get`, `set`, `getMulti` (how many were found)
+ * and `close`.
  */
 export const clients = {
   'memcache-ts-client': async (address) => {

@@ -25,8 +25,8 @@ const TOTAL_MS = 200_000
 
 /**
  * Every client in a process of its own, all on one processor and memcached on the other; in each round every client has
- * its turn at every workload, and the medians of the rounds are compared. A client that crashes, or does not come to an end, has no further turn
- * at that workload.
+ * its turn at every workload, and the medians of the rounds are compared. A client that crashes, or does not come to an
+ * end, has no further turn at that workload.
  */
 export async function measureClients({ only = () => true } = {}) {
   const began = performance.now()

@@ -33,7 +33,10 @@ const get = (callers) => ({
   run: (client, until) => inFlight(callers, until, (turn) => client.get(keys[turn])),
 })
 
-/** What is measured; `goal` is the least ratio to the best peer of the same run, `floor` what a bare socket can do of it. */
+/**
+ * What is measured; `goal` is the least ratio to the best peer of the same run, `floor` what a bare socket can do of
+ * it.
+ */
 export const workloads = {
   'get, 1 in flight': { goal: 0.95, ...get(1) },
   'get, 50 in flight': { goal: 3.5, ...get(50) },

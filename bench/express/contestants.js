@@ -93,10 +93,38 @@ function pageApp(...middlewares) {
   return app
 }
 
+/** The page as it is sent, ready, with the head that a hit has. */
+const READY = Buffer.from(JSON.stringify(CITIES))
+const READY_HEAD = {
+  ETag: TAG,
+  'Cache-Control': 'max-age=86400',
+  'Content-Type': 'application/json; charset=utf-8',
+  'Content-Length': READY.length,
+}
+
+function sendReady(req, res) {
+  res.writeHead(200, READY_HEAD)
+  res.end(READY)
+}
+
+/** The least that Express takes for a page: nothing is looked up, and nothing made. */
+function readyPages() {
+  const app = express()
+  app.use(sendReady)
+  return app
+}
+
 async function cachedPages({ memcached }) {
   const { memcache } = await import('memcache-ts')
   const { cacheResponse } = await import('memcache-ts-express')
   return pageApp(cacheResponse({ cache: memcache({ servers: memcached, timeoutMs: 5000 }) }))
+}
+
+/** The same in front of Express: what is a hit never reaches it. */
+async function cachedBeforeExpress({ memcached }) {
+  const { memcache } = await import('memcache-ts')
+  const { cacheHandler } = await import('memcache-ts/http')
+  return cacheHandler(pageApp(), { cache: memcache({ servers: memcached, timeoutMs: 5000 }) })
 }
 
 async function apicachePages() {
@@ -132,7 +160,10 @@ export const contestants = {
   'session write, connect-redis': { visits: true, path: '/visit', make: redisSessions },
 
   'page, Express alone': { make: async () => pageApp() },
+  'page, ready in node:http': { make: async () => sendReady },
+  'page, ready in Express': { make: async () => readyPages() },
   'page hit, memcache-ts': { make: cachedPages },
+  'page hit, memcache-ts before Express': { make: cachedBeforeExpress },
   'page hit, apicache': { make: apicachePages },
   'page hit, nginx': { front: 'nginx', make: async () => pageApp() },
   'page hit, Varnish': { front: 'varnishd', make: async () => pageApp() },

@@ -43,8 +43,9 @@ export const comparisons = [
 ]
 
 /**
- * Every application in a process of its own, on one processor; those who ask, memcached and redis on the other. In each round
- * every application has its turn, and the medians of the rounds are compared.
+ * Every application in a process of its own, on one processor; those who ask, memcached and redis on the other. In each
+ * round every application has its turn, and the medians of the rounds are compared.
+ *
  * @returns {Promise<Record<string, number>>} microseconds of the application's processor time a request.
  */
 export async function measureCosts() {

@@ -1,5 +1,5 @@
-// One application in a process of its own: `server.js <contestant> <memcached> <redis>`. Tells its port, and when asked the
-// processor time that it has used so far, in microseconds.
+// One application in a process of its own: `server.js <contestant> <memcached> <redis>`. Tells its port, and when asked
+// the processor time that it has used so far, in microseconds.
 import { createServer } from 'node:http'
 import { contestants } from './contestants.js'
 

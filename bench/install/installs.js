@@ -8,7 +8,10 @@ import { packPublicPackages } from '../../test/public-packages.js'
 const run = promisify(execFile)
 const ROUNDS = 15
 
-/** What `memcache-ts` may cost at most: the bytes of the folder with all that it needs, and the milliseconds of its import in a process of its own. */
+/**
+ * What `memcache-ts` may cost at most: the bytes of the folder with all that it needs, and the milliseconds of its
+ * import in a process of its own.
+ */
 export const MAX_INSTALLED_BYTES = 3e6
 export const MAX_IMPORT_MS = 80
 
@@ -33,8 +36,10 @@ const INSTALLS = [
 ]
 
 /**
- * Installs each from packed tarballs or the registry, and imports it, taking turns; the time is the shortest, since what else the machine does only adds to it.
- * @returns {Promise<{ name: string, bytes: number, packages: number, importMs: number }[]>}
+ * Installs each from packed tarballs or the registry, and imports it, taking turns; the time is the shortest, since
+ * what else the machine does only adds to it.
+ *
+ * @returns {Promise<{ name: string; bytes: number; packages: number; importMs: number }[]>}
  */
 export async function measureInstalls({ others = true } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-installs-'))
@@ -63,7 +68,10 @@ export async function measureInstalls({ others = true } = {}) {
   }
 }
 
-/** @param {string} project @param {(string | undefined)[]} specs */
+/**
+ * @param {string} project
+ * @param {(string | undefined)[]} specs
+ */
 async function install(project, specs) {
   writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }')
   // Peers are the framework, which the application has.
@@ -71,7 +79,10 @@ async function install(project, specs) {
   await run('npm', ['install', ...options, ...specs], { cwd: project })
 }
 
-/** @param {string} project @param {string[]} imports */
+/**
+ * @param {string} project
+ * @param {string[]} imports
+ */
 async function importTime(project, imports) {
   const program = `
     const start = performance.now()

@@ -10,8 +10,8 @@ const GETS = 200_000
 const CHECKS = 20_000_000
 
 /**
- * The check by itself, against the processor time of a pipelined get that has it: the difference of two clients, with and
- * without, is smaller than the noise of these machines.
+ * The check by itself, against the processor time of a pipelined get that has it: the difference of two clients, with
+ * and without, is smaller than the noise of these machines.
  */
 export async function run({ realMemcached }) {
   const server = await launch({ realMemcached })

@@ -16,7 +16,7 @@ const LIMITERS = {
   gcra: { algorithm: 'gcra', limit: 1, windowMs: 60_000 },
 }
 
-/** @param {{ realMemcached: boolean, flags: readonly string[] }} options */
+/** @param {{ realMemcached: boolean; flags: readonly string[] }} options */
 export async function run({ realMemcached, flags }) {
   const given = flags
     .find((flag) => flag.startsWith('--limiters='))

@@ -3,6 +3,7 @@ const CLOCK_MS = 8
 
 /**
  * How many windows of an exact log of calls have more than a limit.
+ *
  * @param log `{ atMs, cost, allowed, resetMs }` of each call, from all processes.
  */
 export function logFaults(algorithm, { limit, windowMs }, log) {
@@ -12,7 +13,10 @@ export function logFaults(algorithm, { limit, windowMs }, log) {
   return slidingFaults(limit, windowMs, admitted)
 }
 
-/** What was told of a window's end tells which one a call was in: around its end, calls of two windows come in any order. */
+/**
+ * What was told of a window's end tells which one a call was in: around its end, calls of two windows come in any
+ * order.
+ */
 function fixedFaults(limit, windowMs, admitted) {
   const calls = admitted.map(({ atMs, cost, resetMs }) => ({ endMs: atMs + resetMs, cost }))
   let faults = 0

@@ -21,6 +21,7 @@ export const FAULTS = {
 
 /**
  * What callers notice when the server hangs or is gone: the first call, those after it, and how soon it is back.
+ *
  * @param open makes a call by a key out of a cache; it rejects for what counts as an error.
  */
 export async function judgeOutage(realMemcached, open) {

@@ -1,5 +1,5 @@
-// One process of a service behind `cacheResponse`: `node response-cache-process.js <servers> <timeoutMs>`. Says its port, and on a message how
-// often its handler was called since the last.
+// One process of a service behind `cacheResponse`: `node response-cache-process.js <servers> <timeoutMs>`. Says its
+// port, and on a message how often its handler was called since the last.
 import { createServer } from 'node:http'
 import express from 'express'
 import { memcache } from 'memcache-ts'

@@ -1,4 +1,5 @@
-// A Nest application whose routes differ in what stands before the same handler; says on request what processor time it has used.
+// A Nest application whose routes differ in what stands before the same handler; says on request what processor time it
+// has used.
 import 'reflect-metadata'
 import { CacheInterceptor, CacheModule } from '@nestjs/cache-manager'
 import { Controller, Get, Injectable, Module, UseGuards, UseInterceptors } from '@nestjs/common'

@@ -1,4 +1,5 @@
-// Asks a server for one key at a time, and prints how long the answers took, in microseconds: `node probe.js <port> <seconds>`.
+// Asks a server for one key at a time, and prints how long the answers took, in microseconds: `node probe.js <port>
+// <seconds>`.
 import { connect } from 'node:net'
 
 const [port, seconds] = process.argv.slice(2).map(Number)

@@ -1,6 +1,7 @@
 // A long random run of two clients against servers that misbehave: `npm run soak`, or `npm run soak -- --help`.
-// Every value carries its key and a number that was once written to it; the run fails when a value is another's or torn, an
-// operation never settles, an error is nobody's, or the heap grows. `--seed` repeats what is asked, not what the network makes of it.
+// Every value carries its key and a number that was once written to it; the run fails when a value is another's or
+// torn, an operation never settles, an error is nobody's, or the heap grows. `--seed` repeats what is asked, not what
+// the network makes of it.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { MemcachedClient, MemcacheError } from 'memcache-ts-client'

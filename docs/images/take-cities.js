@@ -1,6 +1,6 @@
 /**
- * Takes the picture of the README, `docs/images/cities.png`: `npm run build && node docs/images/take-cities.js`.
- * It needs Debian's Chromium. The picture is of the example as it runs, after a short tour.
+ * Takes the picture of the README, `docs/images/cities.png`: `npm run build && node docs/images/take-cities.js`. It
+ * needs Debian's Chromium. The picture is of the example as it runs, after a short tour.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

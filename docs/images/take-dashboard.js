@@ -1,6 +1,7 @@
 /**
- * Takes the pictures of docs/operations.md, `docs/images/dashboard-*.png`: `npm run build && node docs/images/take-dashboard.js`. It needs
- * Debian's Chromium. Two servers under load and one that is away, and a cache of the application.
+ * Takes the pictures of docs/operations.md, `docs/images/dashboard-*.png`: `npm run build && node
+ * docs/images/take-dashboard.js`. It needs Debian's Chromium. Two servers under load and one that is away, and a cache
+ * of the application.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'

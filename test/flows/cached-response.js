@@ -1,4 +1,5 @@
-// Prints the files that a request crosses whose response is stored: `node test/flows/cached-response.js` after `npm run build`.
+// Prints the files that a request crosses whose response is stored: `node test/flows/cached-response.js` after `npm run
+// build`.
 import { printFlow } from './express-app.js'
 
 await printFlow(

@@ -11,7 +11,10 @@ const compiled = new Map(
   ),
 )
 
-/** Leads the imports of our packages to the files that `tsc` has compiled, one a source file, in place of the bundles that are made of them. */
+/**
+ * Leads the imports of our packages to the files that `tsc` has compiled, one a source file, in place of the bundles
+ * that are made of them.
+ */
 export function resolve(specifier, context, next) {
   const url = compiled.get(specifier)
   return url === undefined ? next(specifier, context) : { url, shortCircuit: true }

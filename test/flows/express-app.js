@@ -8,8 +8,10 @@ register('./compiled-files.js', import.meta.url)
 
 /**
  * Prints the source files of the kit and of the Express package that a request crosses.
+ *
  * @param use sets the application up with a cache.
- * @param request makes the request that is traced, given the site's URL; it is made some times before, so that what it finds is there.
+ * @param request makes the request that is traced, given the site's URL; it is made some times before, so that what it
+ *   finds is there.
  */
 export async function printFlow(use, request) {
   const { memcache } = await import('memcache-ts')

@@ -1,4 +1,5 @@
-// Prints the source files of the kit that a `getOrSet` crosses whose value is stored: `node test/flows/get-or-set.js` after `npm run build`.
+// Prints the source files of the kit that a `getOrSet` crosses whose value is stored: `node test/flows/get-or-set.js`
+// after `npm run build`.
 import { register } from 'node:module'
 import { launchServer } from 'memcache-ts-testing'
 import { filesOf } from './trace.js'

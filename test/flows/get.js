@@ -1,4 +1,5 @@
-// Prints the source files that a `get` of the client crosses, a hit on an open connection: `node test/flows/get.js` after `npm run build`.
+// Prints the source files that a `get` of the client crosses, a hit on an open connection: `node test/flows/get.js`
+// after `npm run build`.
 import { register } from 'node:module'
 import { launchServer } from 'memcache-ts-testing'
 import { filesOf } from './trace.js'

@@ -1,8 +1,8 @@
 import { Session } from 'node:inspector/promises'
 
 /**
- * The source files of this repository whose functions run during a call, in the order of the alphabet. Functions that the call before has
- * run already count again; what runs at import does not.
+ * The source files of this repository whose functions run during a call, in the order of the alphabet. Functions that
+ * the call before has run already count again; what runs at import does not.
  */
 export async function filesOf(call) {
   const session = new Session()

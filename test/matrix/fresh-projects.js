@@ -10,6 +10,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
  * Projects as they are made by others' tools, into which our lines are pasted.
+ *
  * @type {import('./project.js').Cell[]}
  */
 export const freshProjectCells = [
@@ -98,7 +99,13 @@ function firstBlock(readme) {
   return found[1]
 }
 
-/** Starts a program, and ends it once it has printed a line of a form. @param {string} cwd @param {string[]} args @param {RegExp} expected */
+/**
+ * Starts a program, and ends it once it has printed a line of a form.
+ *
+ * @param {string} cwd
+ * @param {string[]} args
+ * @param {RegExp} expected
+ */
 async function prints(cwd, args, expected) {
   const { PATH, HOME } = process.env
   const child = spawn(process.execPath, args, {

@@ -1,6 +1,7 @@
 /**
- * Runs the packages where others run them: `npm run matrix`, or `npm run matrix -- jest node` for the cells whose names begin so. Each cell is a project of its own with the
- * packed packages installed, which is type-checked or bundled and run. Prints a line a cell; exits with 1 if one fails.
+ * Runs the packages where others run them: `npm run matrix`, or `npm run matrix -- jest node` for the cells whose names
+ * begin so. Each cell is a project of its own with the packed packages installed, which is type-checked or bundled and
+ * run. Prints a line a cell; exits with 1 if one fails.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * @typedef {{ folder: string, tarballs: string[] }} Context The folder for projects, and the packed packages.
- * @typedef {{ name: string, run(context: Context): Promise<void> }} Cell
+ * @typedef {{ folder: string; tarballs: string[] }} Context The folder for projects, and the packed packages.
+ *
+ * @typedef {{ name: string; run(context: Context): Promise<void> }} Cell
  */
 
 export const PROGRAMS = fileURLToPath(new URL('../fixtures/matrix', import.meta.url))
@@ -31,9 +32,10 @@ const installed = new Map()
 
 /**
  * A project with the packed packages and others, installed once for all cells that want the same.
+ *
  * @param {Context} context
  * @param {string[]} others
- * @param {{ type?: string, name?: string }} [options]
+ * @param {{ type?: string; name?: string }} [options]
  * @returns {Promise<string>} its folder
  */
 export function projectWith(context, others, { type = 'module', name = 'project' } = {}) {
@@ -49,20 +51,31 @@ async function install({ folder, tarballs }, others, type, name) {
   return project
 }
 
-/** @param {string} project @param {string[]} specs */
+/**
+ * @param {string} project
+ * @param {string[]} specs
+ */
 export async function npmInstall(project, specs) {
   const options = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error', '--legacy-peer-deps']
   await execute('npm', ['install', ...options, ...specs], project)
 }
 
-/** A folder in a project, which sees what is installed there. @param {string} project @param {string} name */
+/**
+ * A folder in a project, which sees what is installed there.
+ *
+ * @param {string} project
+ * @param {string} name
+ */
 export function folderIn(project, name) {
   const folder = join(project, name)
   mkdirSync(folder, { recursive: true })
   return folder
 }
 
-/** @param {string} folder @param {Record<string, string>} files */
+/**
+ * @param {string} folder
+ * @param {Record<string, string>} files
+ */
 export function write(folder, files) {
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, name)), { recursive: true })
@@ -70,7 +83,13 @@ export function write(folder, files) {
   }
 }
 
-/** Copies a program of test/fixtures/matrix into a folder. @param {string} name @param {string} folder @param {string} [as] */
+/**
+ * Copies a program of test/fixtures/matrix into a folder.
+ *
+ * @param {string} name
+ * @param {string} folder
+ * @param {string} [as]
+ */
 export function program(name, folder, as = name) {
   if (!existsSync(join(folder, as))) cpSync(join(PROGRAMS, name), join(folder, as))
   return join(folder, as)
@@ -78,6 +97,7 @@ export function program(name, folder, as = name) {
 
 /**
  * Runs a command, and hands on its output. @throws with the output, if its exit status is not 0.
+ *
  * @param {string} command
  * @param {string[]} args
  * @param {string} cwd
@@ -104,7 +124,12 @@ export async function expectOk(command, args, cwd, env) {
   return stdout
 }
 
-/** The Node of a major version, from npm's packages of it. @param {Context} context @param {number} major */
+/**
+ * The Node of a major version, from npm's packages of it.
+ *
+ * @param {Context} context
+ * @param {number} major
+ */
 export async function nodeOf({ folder }, major) {
   const home = join(folder, `node-${major}`)
   const name = `node-${process.platform}-${process.arch}`

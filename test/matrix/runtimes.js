@@ -35,7 +35,12 @@ export const runtimeCells = [
   },
 ]
 
-/** @param {import('./project.js').Context} context @param {string} name @param {string} binaries @param {string} path */
+/**
+ * @param {import('./project.js').Context} context
+ * @param {string} name
+ * @param {string} binaries
+ * @param {string} path
+ */
 async function runtime({ folder }, name, binaries, path) {
   const home = join(folder, name)
   write(home, { 'package.json': '{ "private": true }' })

@@ -16,7 +16,10 @@ const MODULES = [
   { module: 'esnext', moduleResolution: 'bundler' },
 ]
 
-/** Both kinds of decorators work: in a CommonJS package the legacy ones are taken, in an ESM package those of the standard. */
+/**
+ * Both kinds of decorators work: in a CommonJS package the legacy ones are taken, in an ESM package those of the
+ * standard.
+ */
 const DECORATORS = { commonjs: { experimentalDecorators: true, emitDecoratorMetadata: true }, module: {} }
 
 /** @type {import('./project.js').Cell[]} */

@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config'
 import base from '../../vitest.config.ts'
 
-// The tests of the mutated code alone: Stryker runs them for every mutant. (`mergeConfig` would add to the list of all tests.)
+// The tests of the mutated code alone: Stryker runs them for every mutant. (`mergeConfig` would add to the list of all
+// tests.)
 export default defineConfig({
   ...base,
   test: {

@@ -41,7 +41,10 @@ export class CityTable {
     )
   }
 
-  /** The 200 nearest cities within so many kilometres, the nearest first. It computes the distance of every row: no index helps. */
+  /**
+   * The 200 nearest cities within so many kilometres, the nearest first. It computes the distance of every row: no
+   * index helps.
+   */
   async near(lat: number, lon: number, km: number): Promise<NearCity[]> {
     return await this.#rows<NearCity>(
       `select ${COLUMNS}, round(km::numeric, 1)::double precision as km from (

@@ -9,7 +9,10 @@ export class Refused extends Error {
 /** The service did not answer at all. */
 export class Away extends Error {}
 
-/** Hears of every answer: `answer`, `limit` { left, of, resetSeconds } and, when it has a timing, `timing` { path, dbMs, cacheMs }. */
+/**
+ * Hears of every answer: `answer`, `limit` { left, of, resetSeconds } and, when it has a timing, `timing` { path, dbMs,
+ * cacheMs }.
+ */
 export const answers = new EventTarget()
 
 /** Asks the service: the body of the answer, and how long the database (null: not asked) and the cache took. */

@@ -16,8 +16,9 @@ export class Cities {
   })
 
   /**
-   * Which edition of the table the lists are of. It is part of their keys and lies in the cache itself, so that one delete
-   * makes all lists of all processes unreachable, whatever they were asked; the old ones then fall out of the cache.
+   * Which edition of the table the lists are of. It is part of their keys and lies in the cache itself, so that one
+   * delete makes all lists of all processes unreachable, whatever they were asked; the old ones then fall out of the
+   * cache.
    */
   readonly #edition = defineCache({
     name: 'edition',

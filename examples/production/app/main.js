@@ -1,6 +1,6 @@
 /**
- * A small service with everything that a production service needs of this kit: sessions, a rate limit, a cached value, metrics, a health check,
- * and an orderly end.
+ * A small service with everything that a production service needs of this kit: sessions, a rate limit, a cached value,
+ * metrics, a health check, and an orderly end.
  */
 import express from 'express'
 import { memcache, setDefaultMemcache } from 'memcache-ts'

@@ -10,8 +10,8 @@ interface Limits {
 }
 
 /**
- * The end of one call, shared by all of its steps: discovery, connecting, every chunk and every server. `startCall` makes it
- * once, and each step is sent with it (`StepOptions`), so that `timeoutMs` is the limit of the whole call.
+ * The end of one call, shared by all of its steps: discovery, connecting, every chunk and every server. `startCall`
+ * makes it once, and each step is sent with it (`StepOptions`), so that `timeoutMs` is the limit of the whole call.
  */
 export class CallDeadline {
   /** When the call is given up, in the milliseconds of `performance.now()`; later where this process was busy. */
@@ -33,6 +33,7 @@ export class CallDeadline {
 
   /**
    * Throws if the call has ended: its signal's reason, or a timeout.
+   *
    * @throws MemcacheTimeoutError
    */
   check(): void {
@@ -49,8 +50,9 @@ export interface StepOptions extends CallOptions {
 }
 
 /**
- * The options for the steps of a call that has more than one; the call's time begins now. Options that are a step's already are
- * returned as they are.
+ * The options for the steps of a call that has more than one; the call's time begins now. Options that are a step's
+ * already are returned as they are.
+ *
  * @throws MemcacheOptionError if an option is invalid.
  */
 export function startCall(options: CallOptions | undefined, defaultTimeoutMs: number): StepOptions {
@@ -73,6 +75,7 @@ export function deadlineOf(options: StepOptions | undefined): CallDeadline | und
 
 /**
  * Checks a call's options, and throws the signal's reason if the signal is already aborted.
+ *
  * @throws MemcacheOptionError if an option is invalid.
  */
 export function checkCall(options: CallOptions | undefined): void {

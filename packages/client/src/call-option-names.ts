@@ -78,7 +78,9 @@ const TAKES_TTL = new Set(['set', 'add', 'replace', 'cas', 'gat', 'gats', 'touch
 const CAS_NAMES = ['cas', 'casUnique']
 
 /**
- * Whether a call's options have only names that the method reads. Nothing is allocated, since most calls with options ask.
+ * Whether a call's options have only names that the method reads. Nothing is allocated, since most calls with options
+ * ask.
+ *
  * @param method as in `OperationContext.operation`.
  */
 export function hasKnownNames(method: string, options: object): boolean {
@@ -89,6 +91,7 @@ export function hasKnownNames(method: string, options: object): boolean {
 
 /**
  * Refuses options that a method does not read.
+ *
  * @throws MemcacheOptionError that names the option, and the one that was meant.
  */
 export function checkNames(method: string, options: CallOptions | undefined): void {

@@ -9,7 +9,10 @@ export interface CallOptions {
   timeoutMs?: number | undefined
   /** Ends the wait with the signal's reason; what was sent may still be carried out. */
   signal?: AbortSignal | undefined
-  /** The call goes to the server of this key, by its connection: the keys of a group are on one server, and calls on them keep their order. */
+  /**
+   * The call goes to the server of this key, by its connection: the keys of a group are on one server, and calls on
+   * them keep their order.
+   */
   groupKey?: ClientKey | undefined
   /** The call goes to this server, by its name in `servers`, whatever the key. */
   server?: string | undefined
@@ -20,8 +23,8 @@ export interface CallOptions {
 /** Options of calls that write. */
 export interface WriteOptions extends CallOptions {
   /**
-   * Resolves with `undefined` as soon as the request is handed to its connection. The server's response is read and dropped, errors too;
-   * later calls on the key still come after it. Default false.
+   * Resolves with `undefined` as soon as the request is handed to its connection. The server's response is read and
+   * dropped, errors too; later calls on the key still come after it. Default false.
    */
   noreply?: boolean | undefined
 }
@@ -48,8 +51,8 @@ export interface MetaGetOptions extends CallOptions {
   /** E: with `vivifySeconds`, the cas unique that the item gets which is made. */
   newCas?: bigint | undefined
   /**
-   * C: the cas unique of a value that the caller has already: while the item has it, the value is left out and the result is `unchanged`.
-   * Servers older than memcached 1.6.40 send the value all the same; it is dropped.
+   * C: the cas unique of a value that the caller has already: while the item has it, the value is left out and the
+   * result is `unchanged`. Servers older than memcached 1.6.40 send the value all the same; it is dropped.
    */
   compareCas?: bigint | undefined
   /** u: leave its place in the LRU as it is. Default false. */

@@ -19,8 +19,9 @@ const ROUND = 200
 const REPLACED_SECONDS = 5
 
 /**
- * The steps on the chunks of values. Chunks are never changed: each write has its own, under keys that nobody can guess. So the
- * list under a value's key alone decides what the value is, and a step that fails leaves either the old value or the new one.
+ * The steps on the chunks of values. Chunks are never changed: each write has its own, under keys that nobody can
+ * guess. So the list under a value's key alone decides what the value is, and a step that fails leaves either the old
+ * value or the new one.
  */
 export class Chunks {
   readonly #dispatcher: Dispatcher
@@ -55,7 +56,10 @@ export class Chunks {
     }
   }
 
-  /** Stores the chunks of a value; resolves to their list when all are there. What was stored of them is removed when one fails. */
+  /**
+   * Stores the chunks of a value; resolves to their list when all are there. What was stored of them is removed when
+   * one fails.
+   */
   async store({ list, chunkAt }: CutValue, exptime: number, options: StepOptions): Promise<ChunkList> {
     const step = onOwnServer(options)
     let index = 0
@@ -101,8 +105,8 @@ export class Chunks {
   }
 
   /**
-   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` if it has none, or the request failed.
-   * Never rejects.
+   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` if it has none, or
+   * the request failed. Never rejects.
    */
   listOf(wireKey: WireKey, options: StepOptions): Promise<ChunkList | undefined> {
     return new Promise<ChunkList | undefined>((resolve, reject) => {

@@ -6,7 +6,10 @@ import type { ClientKey } from './call-options.ts'
 /** A key as it is sent: text, or bytes that no text has. */
 export type WireKey = string | Buffer
 
-/** Whether a key is bytes, rather than text or parts. Reads no property of the key, which may be anything, and never throws. */
+/**
+ * Whether a key is bytes, rather than text or parts. Reads no property of the key, which may be anything, and never
+ * throws.
+ */
 export function isBytes(key: unknown): key is Uint8Array {
   return typeof key === 'object' && types.isUint8Array(key)
 }
@@ -16,6 +19,7 @@ const MAX_BINARY_KEY_BYTES = Math.floor(MAX_KEY_BYTES / 4) * 3
 
 /**
  * A key that is bytes, behind a prefix.
+ *
  * @throws MemcacheKeyError if it is empty or too long.
  */
 export function binaryKey(prefix: string, key: Uint8Array): Buffer {
@@ -28,6 +32,7 @@ export function binaryKey(prefix: string, key: Uint8Array): Buffer {
 
 /**
  * A key as it stands in errors.
+ *
  * @throws MemcacheKeyError for what is no key.
  */
 export function nameOf(key: ClientKey): string {
@@ -57,7 +62,9 @@ const HASH_LENGTH = 43
 const CUT_ESCAPE = /%[\dA-F]?$/
 
 /**
- * What stands for a key that memcached cannot hold: its readable beginning, `%7e`, and the SHA-256 of all of it in base64url.
+ * What stands for a key that memcached cannot hold: its readable beginning, `%7e`, and the SHA-256 of all of it in
+ * base64url.
+ *
  * @throws MemcacheKeyError for text that is no well-formed Unicode, whose bytes may be those of another.
  */
 export function hashedKey(key: string | Uint8Array): string {

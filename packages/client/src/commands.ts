@@ -167,8 +167,8 @@ export class Commands {
   }
 
   /**
-   * Sets the lifetime of an item and of its chunks; returns what is known of the item, without its value. A value that lacks a chunk is a
-   * miss: `undefined`.
+   * Sets the lifetime of an item and of its chunks; returns what is known of the item, without its value. A value that
+   * lacks a chunk is a miss: `undefined`.
    */
   async retrieveAndTouch<Result>(
     key: ClientKey,

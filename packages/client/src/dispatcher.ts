@@ -44,7 +44,10 @@ export class Dispatcher {
     return this.#pools
   }
 
-  /** Uses these servers from now on. Operations that are pending on a server that is no longer used still get their responses. */
+  /**
+   * Uses these servers from now on. Operations that are pending on a server that is no longer used still get their
+   * responses.
+   */
   use(servers: readonly ServerAddress[]): void {
     const before = new Map(this.#pools.map((pool) => [identity(pool.address), pool]))
     this.#pools = servers.map((address) => {
@@ -63,6 +66,7 @@ export class Dispatcher {
 
   /**
    * The key as it goes over the wire, with the prefix.
+   *
    * @throws MemcacheKeyError for one that memcached cannot hold.
    */
   wireKey(key: ClientKey): WireKey {
@@ -83,7 +87,10 @@ export class Dispatcher {
     return wireKey
   }
 
-  /** Bytes that text can hold are that text, which is the same item: calls with either keep their order, and go to the same server. */
+  /**
+   * Bytes that text can hold are that text, which is the same item: calls with either keep their order, and go to the
+   * same server.
+   */
   #binaryKey(key: Uint8Array): WireKey {
     const bytes = binaryKey(this.#options.prefix, key)
     const wireKey = textOfBytes(bytes) ?? bytes
@@ -120,6 +127,7 @@ export class Dispatcher {
 
   /**
    * Sends an operation to the server of its key.
+   *
    * @throws MemcacheError if the server cannot take an operation now.
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
@@ -129,6 +137,7 @@ export class Dispatcher {
 
   /**
    * Sends an operation to a server, by the connection of a key.
+   *
    * @throws MemcacheError if the server cannot take an operation now.
    */
   sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
@@ -137,6 +146,7 @@ export class Dispatcher {
 
   /**
    * Sends an operation by a connection.
+   *
    * @throws MemcacheError if the server cannot take an operation now.
    */
   sendBy(connection: Connection, operation: Operation, options: CallOptions | undefined): void {
@@ -172,7 +182,10 @@ export class Dispatcher {
     })
   }
 
-  /** The key that decides where an operation goes: with `groupKey` that key, so that the operations of a group keep their order. */
+  /**
+   * The key that decides where an operation goes: with `groupKey` that key, so that the operations of a group keep
+   * their order.
+   */
   routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
     return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
   }
@@ -206,9 +219,10 @@ export interface PoolObserver {
 }
 
 /**
- * The connections to one server. A key always takes the same one, so that operations on it keep their order; while that one is
- * down, all of its keys take another one, and they return when their operations there are done. The server is given up when none
- * of the connections works: what happens to one says nothing of the others as long as those are open.
+ * The connections to one server. A key always takes the same one, so that operations on it keep their order; while that
+ * one is down, all of its keys take another one, and they return when their operations there are done. The server is
+ * given up when none of the connections works: what happens to one says nothing of the others as long as those are
+ * open.
  */
 export class ServerPool {
   readonly address: ServerAddress
@@ -254,8 +268,9 @@ export class ServerPool {
   }
 
   /**
-   * The connection by which any keys may be read in one request without overtaking a write: the only one on which a write is under
-   * way or, where there is none, that of the first key. `undefined` while writes are under way on more than one.
+   * The connection by which any keys may be read in one request without overtaking a write: the only one on which a
+   * write is under way or, where there is none, that of the first key. `undefined` while writes are under way on more
+   * than one.
    */
   forAll(first: WireKey): Connection | undefined {
     let writing: Connection | undefined
@@ -355,7 +370,10 @@ export class ServerPool {
   }
 }
 
-/** A number that differs for most keys, from few of their characters: it only spreads keys over a handful of connections. */
+/**
+ * A number that differs for most keys, from few of their characters: it only spreads keys over a handful of
+ * connections.
+ */
 function spread(key: WireKey): number {
   const { length } = key
   if (length === 0) return 0

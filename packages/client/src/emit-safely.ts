@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events'
 
 /**
- * Emits an event to every listener, whatever the others throw: an exception is the application's, and Node reports it as uncaught.
- * The client goes on.
+ * Emits an event to every listener, whatever the others throw: an exception is the application's, and Node reports it
+ * as uncaught. The client goes on.
  */
 export function emitSafely(emitter: EventEmitter, event: string, ...args: readonly unknown[]): void {
   for (const listener of emitter.rawListeners(event)) {

@@ -14,7 +14,10 @@ export function messageOf(thrown: unknown): string {
   }
 }
 
-/** The error of a connection, as that of an operation that waited on the connection; `ambiguous` if the operation may have been carried out. */
+/**
+ * The error of a connection, as that of an operation that waited on the connection; `ambiguous` if the operation may
+ * have been carried out.
+ */
 export function errorForKey(
   error: MemcacheError,
   { key, ambiguous = false }: { readonly key: string | undefined; readonly ambiguous?: boolean },

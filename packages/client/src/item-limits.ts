@@ -34,16 +34,19 @@ const SETTINGS_REQUEST: LinesRequest = {
 interface ItemLimit {
   /** `Infinity` for a server that does not tell. */
   readonly bytes: number
-  /** Until when it counts, by `performance.now()`, if the server has not told it: it has refused an item, or has not responded. */
+  /**
+   * Until when it counts, by `performance.now()`, if the server has not told it: it has refused an item, or has not
+   * responded.
+   */
   readonly until: number
 }
 
 const UNKNOWN: ItemLimit = { bytes: 0, until: Infinity }
 
 /**
- * How large an item may be (`-I`). A value over the limit is refused before it is sent: memcached would drop what the key had, and
- * proxies the connection. If the limit is not given, it is requested from a server before the first value that may be over the lowest limit
- * that memcached can have.
+ * How large an item may be (`-I`). A value over the limit is refused before it is sent: memcached would drop what the
+ * key had, and proxies the connection. If the limit is not given, it is requested from a server before the first value
+ * that may be over the lowest limit that memcached can have.
  */
 export class ItemLimits {
   readonly #dispatcher: Dispatcher
@@ -80,6 +83,7 @@ export class ItemLimits {
 
   /**
    * Checks a value by the known limit. Returns false if the limit has to be requested from the server first (`ask`).
+   *
    * @throws MemcacheTooLargeError
    */
   isChecked(item: ItemToStore, options: StepOptions | undefined): boolean {
@@ -89,7 +93,9 @@ export class ItemLimits {
   }
 
   /**
-   * Requests the limit of a key's server, and checks a value by it. A server that does not tell its limit refuses large values by itself.
+   * Requests the limit of a key's server, and checks a value by it. A server that does not tell its limit refuses large
+   * values by itself.
+   *
    * @throws MemcacheTooLargeError
    */
   async ask(item: ItemToStore, options: StepOptions): Promise<void> {

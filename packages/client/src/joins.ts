@@ -56,8 +56,9 @@ export interface Joined {
 const ZERO = new Uint64()
 
 /**
- * append and prepend. Bytes can be joined to text and bytes alone: joined to a value that is compressed, in chunks or typed they
- * would destroy it. So the stored value's client flags are looked at first, and its cas unique is compared when the bytes are joined.
+ * append and prepend. Bytes can be joined to text and bytes alone: joined to a value that is compressed, in chunks or
+ * typed they would destroy it. So the stored value's client flags are looked at first, and its cas unique is compared
+ * when the bytes are joined.
  */
 export class Joins {
   readonly #dispatcher: Dispatcher
@@ -72,6 +73,7 @@ export class Joins {
 
   /**
    * Joins bytes to a stored value; to be called while no other call is made on the key.
+   *
    * @throws MemcacheOptionError if the stored value is not plain text or bytes; it stays.
    * @throws MemcacheTooLargeError if the joined value would be over the server's item limit; the stored value stays.
    */
@@ -123,8 +125,9 @@ export class Joins {
   }
 
   /**
-   * The classic text protocol cannot compare when it joins: a lease or a value of another kind that was stored in between is restored. Its
-   * lifetime is not known, and becomes a short one.
+   * The classic text protocol cannot compare when it joins: a lease or a value of another kind that was stored in
+   * between is restored. Its lifetime is not known, and becomes a short one.
+   *
    * @returns whether the bytes were joined to a value, and not to a lease.
    */
   async #restore(join: Join, { server, groupKey }: StepOptions): Promise<boolean> {
@@ -208,6 +211,7 @@ export class Joins {
 
 /**
  * The bytes of what is to be joined.
+ *
  * @throws MemcacheOptionError for anything but text and bytes.
  */
 export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer | string {

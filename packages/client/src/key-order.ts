@@ -6,9 +6,9 @@ import { unwatch, watch } from './operations/waiter.ts'
 import type { Waiter } from './operations/waiter.ts'
 
 /**
- * The calls on a key that have more than one step, so that later calls on the key wait for them. Calls of one step need no
- * entry here: they keep their order by the connection of their key. A call that is given up ends its turn although its last request
- * may still be under way: the next one's goes behind it, by the same connection.
+ * The calls on a key that have more than one step, so that later calls on the key wait for them. Calls of one step need
+ * no entry here: they keep their order by the connection of their key. A call that is given up ends its turn although
+ * its last request may still be under way: the next one's goes behind it, by the same connection.
  */
 export class KeyOrder {
   /** The calls that wait, by the key on which a call of several steps is under way. */
@@ -38,6 +38,7 @@ export class KeyOrder {
 
   /**
    * Begins a call of one step after the earlier calls on its key. Must be called only while the key is busy.
+   *
    * @param begin hands the request to its connection at once; what it throws is the call's rejection.
    */
   after(key: WireKey, call: CallDeadline, begin: () => void, reject: (error: unknown) => void): void {
@@ -187,8 +188,9 @@ interface BorrowedRead {
 }
 
 /**
- * The keys that are being read in batches, each by one connection, which for some of the keys is not their own. Such a read does not keep
- * its order with a later write by itself, so that a write on one of the keys has to wait until the read has its response.
+ * The keys that are being read in batches, each by one connection, which for some of the keys is not their own. Such a
+ * read does not keep its order with a later write by itself, so that a write on one of the keys has to wait until the
+ * read has its response.
  */
 class BorrowedReads {
   readonly #reads = new Set<BorrowedRead>()

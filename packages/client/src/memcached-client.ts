@@ -50,13 +50,13 @@ export interface MemcachedClientEvents {
 }
 
 /**
- * A memcached client: pipelined on few connections, with one write per turn of the loop; a response never reaches another request. Faults reject with a
- * `MemcacheError`; a miss is `undefined`.
+ * A memcached client: pipelined on few connections, with one write per turn of the loop; a response never reaches
+ * another request. Faults reject with a `MemcacheError`; a miss is `undefined`.
  *
  * @example
- * await using client = new MemcachedClient('127.0.0.1:11211')
- * await client.set('hello', 'world', 3600)
- * await client.get<string>('hello') // 'world'
+ *   await using client = new MemcachedClient('127.0.0.1:11211')
+ *   await client.set('hello', 'world', 3600)
+ *   await client.get<string>('hello') // 'world'
  */
 export class MemcachedClient extends EventEmitter<MemcachedClientEvents> implements AsyncDisposable {
   /** The meta commands, their flags spelled out. */
@@ -150,8 +150,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * The hits among many keys, in one round trip a connection. What fails for a key costs the others nothing: it is in `errors`, by its
-   * server or, where it is a fault of the key or its value, by the key, and in `keyErrors`. Rejects only when all servers fail.
+   * The hits among many keys, in one round trip a connection. What fails for a key costs the others nothing: it is in
+   * `errors`, by its server or, where it is a fault of the key or its value, by the key, and in `keyErrors`. Rejects
+   * only when all servers fail.
    */
   getMulti<Value = unknown, Given extends ClientKey = ClientKey>(
     keys: readonly Given[],
@@ -188,8 +189,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Stores many values, each as by `set`, with one deadline for all. Returns the keys that were stored, with `true`; those that failed
-   * are in `errors` and `keyErrors`. Rejects only when all fail.
+   * Stores many values, each as by `set`, with one deadline for all. Returns the keys that were stored, with `true`;
+   * those that failed are in `errors` and `keyErrors`. Rejects only when all fail.
+   *
    * @param items keys and their values: a `Map`, or pairs.
    */
   async setMulti<Given extends ClientKey>(
@@ -224,6 +226,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /**
    * Puts bytes behind a stored text or bytes, which keeps its lifetime; returns whether there was one.
+   *
    * @throws MemcacheOptionError if the stored value is compressed, in chunks, JSON or typed; it stays as it is.
    */
   append<Options extends WriteOptions>(
@@ -236,6 +239,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /**
    * Puts bytes before a stored text or bytes, which keeps its lifetime; returns whether there was one.
+   *
    * @throws MemcacheOptionError if the stored value is compressed, in chunks, JSON or typed; it stays as it is.
    */
   prepend<Options extends WriteOptions>(
@@ -277,8 +281,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Deletes many items, with one deadline for all. Returns for each key whether there was an item; the keys that failed are in
-   * `errors` and `keyErrors`. Rejects only when all fail.
+   * Deletes many items, with one deadline for all. Returns for each key whether there was an item; the keys that failed
+   * are in `errors` and `keyErrors`. Rejects only when all fail.
    */
   async deleteMulti<Given extends ClientKey>(
     keys: readonly Given[],
@@ -359,8 +363,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of their own
-   * that others need not wait for. The servers go on meanwhile: what comes or goes in that time may be missed.
+   * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of
+   * their own that others need not wait for. The servers go on meanwhile: what comes or goes in that time may be
+   * missed.
+   *
    * @throws MemcacheServerError where a server refuses, `retryable` while it is busy with another one.
    * @throws MemcacheUnsupportedError on a server that demands SASL.
    */
@@ -415,8 +421,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * With `noreply`, the promise resolves when the request is handed to its connection; an invalid call still rejects. The request has a response all the
-   * same, which is read like any other, so that the order of responses never depends on which errors a server reports.
+   * With `noreply`, the promise resolves when the request is handed to its connection; an invalid call still rejects.
+   * The request has a response all the same, which is read like any other, so that the order of responses never depends
+   * on which errors a server reports.
    */
   #answered<Result, Options extends WriteOptions>(
     call: Promise<Result>,

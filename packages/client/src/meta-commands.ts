@@ -29,8 +29,9 @@ export type Widened<Amount extends number | bigint> = Amount extends bigint ? bi
 
 /**
  * The meta commands (protocol.txt, "Meta Commands"), their one-letter flags spelled out: leases, stale values and
- * compare-and-swap without a second round trip. The flags b, f, k, q and O are the client's own: keys that are bytes, codecs,
- * and answers that are told apart. All reject with a `MemcacheUnsupportedError` on a server without meta commands.
+ * compare-and-swap without a second round trip. The flags b, f, k, q and O are the client's own: keys that are bytes,
+ * codecs, and answers that are told apart. All reject with a `MemcacheUnsupportedError` on a server without meta
+ * commands.
  */
 export class MetaCommands {
   readonly #commands: Commands

@@ -48,8 +48,8 @@ const NOBODY: ConnectionObserver = {
 }
 
 /**
- * Dumps one server on a connection of its own: the response is long, and later requests would wait for its end. While the server's
- * crawler is busy, the request is repeated.
+ * Dumps one server on a connection of its own: the response is long, and later requests would wait for its end. While
+ * the server's crawler is busy, the request is repeated.
  */
 export async function metadump(
   address: ServerAddress,

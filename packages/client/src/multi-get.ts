@@ -65,9 +65,9 @@ class Batch<Given extends ClientKey> implements Request<Given> {
 }
 
 /**
- * Reads many keys in as few requests as keep the order of calls. A key belongs to one connection of its server, but one request for all keys
- * of a server costs a fifth less than one a connection. So a key goes by a connection that is not its own while no write is under way on its
- * own one, and a write on the key waits for such a read (`BorrowedReads`).
+ * Reads many keys in as few requests as keep the order of calls. A key belongs to one connection of its server, but one
+ * request for all keys of a server costs a fifth less than one a connection. So a key goes by a connection that is not
+ * its own while no write is under way on its own one, and a write on the key waits for such a read (`BorrowedReads`).
  */
 export class MultiGet {
   readonly #dispatcher: Dispatcher

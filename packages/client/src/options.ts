@@ -40,13 +40,13 @@ export interface MemcachedClientOptions {
   /** Most operations waiting on one connection; the next one is refused. Default 10 000. */
   maxQueue?: number | undefined
   /**
-   * What the servers are: `hosted` ones have no `lru_crawler`, `me` and `watch`, so that `metadump` and `meta.debug` reject before anything is
-   * sent. Default `memcached`.
+   * What the servers are: `hosted` ones have no `lru_crawler`, `me` and `watch`, so that `metadump` and `meta.debug`
+   * reject before anything is sent. Default `memcached`.
    */
   profile?: 'memcached' | 'hosted' | undefined
   /**
-   * How keys are spread over servers: `ketama` as libmemcached's weighted one, `ketama-spy` as spymemcached, `rendezvous`,
-   * `jump`, or `modula` as libmemcached's default. Default `ketama`.
+   * How keys are spread over servers: `ketama` as libmemcached's weighted one, `ketama-spy` as spymemcached,
+   * `rendezvous`, `jump`, or `modula` as libmemcached's default. Default `ketama`.
    */
   hash?: HashStrategy | undefined
   /** Whether `prefix` counts where a key's server is chosen. Default false, as libmemcached has it. */
@@ -60,7 +60,10 @@ export interface MemcachedClientOptions {
   /** Credentials, by text authentication (`-Y`) or SASL (`-S`), whichever the server speaks. */
   username?: string | undefined
   password?: string | undefined
-  /** The protocol. `auto` finds it by the server's version and responses; if a server hangs up on text credentials, it tries SASL. Default `auto`. */
+  /**
+   * The protocol. `auto` finds it by the server's version and responses; if a server hangs up on text credentials, it
+   * tries SASL. Default `auto`.
+   */
   protocol?: ProtocolName | 'auto' | undefined
   /** Whether `servers` are configuration endpoints as ElastiCache and Memorystore have them. Default false. */
   discovery?: boolean | undefined
@@ -74,14 +77,17 @@ export interface MemcachedClientOptions {
   values?: 'typed' | PresetName | ValueCodec | undefined
   /** Compress values: `true` for gzip over 1 kB, an algorithm, or options. Default false. */
   compression?: boolean | CompressionAlgorithm | CompressionOptions | undefined
-  /** The most bytes that a compressed value may become; larger ones are refused, and not compressed when stored. Default 8 MiB. */
+  /**
+   * The most bytes that a compressed value may become; larger ones are refused, and not compressed when stored. Default
+   * 8 MiB.
+   */
   maxDecompressedBytes?: number | undefined
   /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
   chunkBytes?: number | undefined
   /**
-   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent, and the stored value stays. `Infinity` leaves
-   * that to the servers. Default: it is requested from each server with meta commands, or with the binary protocol, before the first value that
-   * may be over memcached's lowest limit of 1 KiB.
+   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent, and the stored
+   * value stays. `Infinity` leaves that to the servers. Default: it is requested from each server with meta commands,
+   * or with the binary protocol, before the first value that may be over memcached's lowest limit of 1 KiB.
    */
   itemMaxBytes?: number | undefined
   /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default `error`. */
@@ -296,6 +302,7 @@ function withoutUndefined<Options extends object>(options: Options): Options {
 
 /**
  * What `tls` and `tlsCaFile` say together.
+ *
  * @throws MemcacheOptionError for a file of authorities that cannot be read.
  */
 function tlsOptionsOf(tls: boolean | TlsOptions | undefined, caFile: string | undefined): TlsOptions | undefined {

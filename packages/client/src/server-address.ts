@@ -59,11 +59,13 @@ const QUERY = {
 } as const satisfies Partial<Record<keyof ServerListOptions, (name: string, value: string) => unknown>>
 
 /**
- * Reads a list of servers, as in `MEMCACHE_SERVERS`: `a,b:11211:2,[::1]:11211,/run/mc.sock`; each `host[:port[:weight]]`,
- * an IPv6 address in brackets, or the path of a unix socket. As a URL, `memcache://user:password@a:11211,b?timeoutMs=50`, it
- * can carry credentials, once for all servers, and options of the client; `memcaches://` is TLS.
- * @throws MemcacheOptionError that says which part cannot be read. It never shows what may be a password: text that cannot be
- * read may have one anywhere.
+ * Reads a list of servers, as in `MEMCACHE_SERVERS`: `a,b:11211:2,[::1]:11211,/run/mc.sock`; each
+ * `host[:port[:weight]]`, an IPv6 address in brackets, or the path of a unix socket. As a URL,
+ * `memcache://user:password@a:11211,b?timeoutMs=50`, it can carry credentials, once for all servers, and options of the
+ * client; `memcaches://` is TLS.
+ *
+ * @throws MemcacheOptionError that says which part cannot be read. It never shows what may be a password: text that
+ *   cannot be read may have one anywhere.
  */
 export function parseServers(text: string): ServerList {
   if (typeof text !== 'string') throw new MemcacheOptionError(`a list of servers must be text, got ${kindOf(text)}`)

@@ -1,4 +1,7 @@
-/** The general statistics of a server, those that every memcached has by name (protocol.txt, "General-purpose statistics"). */
+/**
+ * The general statistics of a server, those that every memcached has by name (protocol.txt, "General-purpose
+ * statistics").
+ */
 export interface ServerStatistics extends Record<string, string | number> {
   pid: number
   /** Seconds since it was started. */
@@ -39,8 +42,8 @@ export interface ServerStatistics extends Record<string, string | number> {
 }
 
 /**
- * Reads `STAT <name> <value>` lines, those of `detail dump` (`PREFIX …`) and of `cachedump` (`ITEM …`); what looks like a number that
- * is exact is one. Answers of one word, such as RESET, hold no statistics.
+ * Reads `STAT <name> <value>` lines, those of `detail dump` (`PREFIX …`) and of `cachedump` (`ITEM …`); what looks like
+ * a number that is exact is one. Answers of one word, such as RESET, hold no statistics.
  */
 export function readStatistics(lines: readonly string[]): ServerStatistics {
   return Object.fromEntries(lines.flatMap(readLine)) as ServerStatistics

@@ -5,6 +5,7 @@ import type { CallOptions, ClientKey } from './call-options.ts'
 import { nameOf } from './client-key.ts'
 import type { Opening } from './discovery/opening.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { ServerAddress } from './server-address.ts'
 
 /** What subscribers of the channels `tracing:memcache-ts-client:operation:*` are told of an operation. */
 export interface OperationContext {
@@ -12,7 +13,7 @@ export interface OperationContext {
   readonly operation: string
   /** The keys as the caller gave them, joined; empty for operations on servers. */
   readonly keys: readonly string[]
-  /** The server, where it is one. */
+  /** The server, where it is one; the same object for all operations of a client on it. */
   readonly server:
     | { readonly name: string; readonly host: string | undefined; readonly port: number | undefined }
     | undefined
@@ -38,13 +39,15 @@ interface TracedCall<Options extends CallOptions> {
 }
 
 /**
- * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits for it. If a subscriber
- * throws, the operation goes on, and Node reports the exception as uncaught.
+ * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits
+ * for it. If a subscriber throws, the operation goes on, and Node reports the exception as uncaught.
  */
 export class Tracing {
   readonly #dispatcher: Dispatcher
   readonly #opening: Opening
   readonly #defaultTimeoutMs: number
+  /** One object per server, so that subscribers can keep what they derive from it. */
+  readonly #places = new WeakMap<ServerAddress, NonNullable<OperationContext['server']>>()
 
   constructor(dispatcher: Dispatcher, opening: Opening, defaultTimeoutMs: number) {
     this.#dispatcher = dispatcher
@@ -54,6 +57,7 @@ export class Tracing {
 
   /**
    * Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too.
+   *
    * @param begin is handed the options of the call, less the time that it has waited.
    */
   run<Result, Options extends CallOptions>(
@@ -94,28 +98,34 @@ export class Tracing {
   }
 
   #serverOf(keys: readonly ClientKey[], options: CallOptions | undefined): OperationContext['server'] {
+    const dispatcher = this.#dispatcher
     try {
-      const pools = new Set(
-        keys.length === 0
-          ? this.#dispatcher.pools
-          : keys.map((key) => this.#dispatcher.poolFor(this.#dispatcher.wireKey(key), options)),
-      )
-      if (pools.size !== 1) return undefined
-      const [{ address }] = pools as unknown as [
-        { address: { name: string; host?: string; port?: number; path?: string } },
-      ]
-      return { name: address.name, host: address.host ?? address.path, port: address.port }
+      const pools = keys.length === 0 ? dispatcher.pools : undefined
+      const pool = pools === undefined ? dispatcher.poolFor(dispatcher.wireKey(keys[0]!), options) : pools[0]
+      if (pool === undefined || (pools !== undefined && pools.length > 1)) return undefined
+      for (let index = 1; index < keys.length; index++)
+        if (dispatcher.poolFor(dispatcher.wireKey(keys[index]!), options) !== pool) return undefined
+      return this.#place(pool.address)
     } catch {
       // The operation itself rejects an invalid key.
       return undefined
     }
+  }
+
+  #place(address: ServerAddress): OperationContext['server'] {
+    let place = this.#places.get(address)
+    if (place === undefined) {
+      place = { name: address.name, host: address.host ?? address.path, port: address.port }
+      this.#places.set(address, place)
+    }
+    return place
   }
 }
 
 /** The keys as they stand in errors; none if one is invalid, which the operation itself rejects. */
 function namesOf(keys: readonly ClientKey[]): string[] {
   try {
-    return keys.map(nameOf)
+    return keys.length === 1 ? [nameOf(keys[0]!)] : keys.map(nameOf)
   } catch {
     return []
   }

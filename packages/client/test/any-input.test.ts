@@ -3,7 +3,10 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheError } from '../src/index.ts'
 
-/** Every argument of every method, given every kind of value: the call works, or rejects with a `MemcacheError`, and nothing else breaks. */
+/**
+ * Every argument of every method, given every kind of value: the call works, or rejects with a `MemcacheError`, and
+ * nothing else breaks.
+ */
 
 const server = new MemcachedServer({ port: 0 })
 let client: MemcachedClient

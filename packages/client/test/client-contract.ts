@@ -39,6 +39,7 @@ function useClient(open: () => Promise<OpenedServer>): () => MemcachedClient {
 
 /**
  * What a client has to do on every server, in every protocol.
+ *
  * @param cannot the tests that a server or proxy cannot pass, by name, and why.
  */
 export function describeClient(open: () => Promise<OpenedServer>, cannot: Readonly<Record<string, string>> = {}): void {

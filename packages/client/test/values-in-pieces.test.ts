@@ -6,7 +6,10 @@ import { describe, expect, it } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
 import type { ServerStream } from '../src/index.ts'
 
-/** Values of all kinds that arrive in pieces: those that are copied when they are read, and those whose memory is the caller's. */
+/**
+ * Values of all kinds that arrive in pieces: those that are copied when they are read, and those whose memory is the
+ * caller's.
+ */
 const STORED = [
   { flags: ClientFlags.string, bytes: (id: number) => Buffer.from(`${id}|`.repeat(9000)) },
   { flags: ClientFlags.string, bytes: (id: number) => Buffer.from(`${id}ä€😀`.repeat(3000)) },

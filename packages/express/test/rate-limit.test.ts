@@ -309,7 +309,7 @@ describe('options of rateLimit', () => {
   it('are all in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
     for (const option of [...REQUEST_RATE_LIMIT_OPTIONS, 'handler'])
-      expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+      expect(readme).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))
   })
 
   it.each([

@@ -5,7 +5,10 @@ import { openSite } from './cache-areas/open-site.ts'
 import type { Site } from './cache-areas/open-site.ts'
 import { EXPRESSES } from './open-app.ts'
 
-/** The ways by which an application may know who sends a request: what the request says, and where the application looks. */
+/**
+ * The ways by which an application may know who sends a request: what the request says, and where the application
+ * looks.
+ */
 const WAYS = [
   'authorization',
   'x-api-key',

@@ -20,8 +20,8 @@ const KEY = 'a secret of more than thirty-two characters, 1'
 const OTHER_KEY = 'a secret of more than thirty-two characters, 2'
 
 /**
- * What express-session, and those who call a store themselves, expect of one: its documentation's "Session Store Implementation",
- * and what the suites of connect-redis, connect-mongo and their like hold a store to.
+ * What express-session, and those who call a store themselves, expect of one: its documentation's "Session Store
+ * Implementation", and what the suites of connect-redis, connect-mongo and their like hold a store to.
  */
 export function describeSessionStore(launch: () => Promise<ContractServer>): void {
   let server: ContractServer

@@ -4,21 +4,24 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest 
 import { isInPath, RequestSession, sessionSettings } from 'memcache-ts/session'
 import type { AnyStore, AsyncSession, SessionCarrier, SessionOptions, SessionSettings } from 'memcache-ts/session'
 
-/** The data of sessions, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData { user: string } }`. */
+/**
+ * The data of sessions, for an application to declare: `declare module 'memcache-ts-fastify' { interface SessionData {
+ * user: string } }`.
+ */
 // oxlint-disable-next-line typescript/no-empty-object-type -- it is extended
 export interface SessionData {}
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The session; after `destroy`, and for requests that are skipped, there is none. */
+    /** The session; missing after `destroy`, and for skipped requests. */
     session: AsyncSession & Partial<SessionData>
-    /** The id of the session, which its cookie carries. */
+    /** The id of the session, as in its cookie. */
     sessionID: string
     sessionStore: AnyStore
   }
 }
 
-/** Options of `memcacheSession`, of which none is needed. */
+/** Options of `memcacheSession`; all are optional. */
 export type MemcacheSessionOptions = SessionOptions<FastifyRequest>
 
 /** The session of a request, until its response has been sent. */
@@ -75,7 +78,8 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
     }
   })
 
-  // A response that was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may have changed the session since.
+  // A response that was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may
+  // have changed the session afterwards.
   app.addHook('onResponse', (request, _reply, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
@@ -121,19 +125,21 @@ class RequestCarrier implements SessionCarrier {
     return this.#request.raw.socket
   }
 
-  /** By the proxy too, with `trustProxy`. */
+  /** Includes the proxy's protocol, with `trustProxy`. */
   get secure(): boolean {
     return this.#request.protocol === 'https'
   }
 }
 
 /**
- * Sessions in memcached as a Fastify plugin: `app.register(memcacheSession, { secret })`. `request.session` has what is stored, and methods that return
- * promises. Cookies and stored sessions are those of `memcacheSession` in Express. A response is sent when its session has been saved.
- * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * A Fastify plugin for sessions in memcached: `app.register(memcacheSession, { secret })`. `request.session` has the
+ * stored properties, and methods that return promises. Cookies and stored sessions are the same as with
+ * `memcacheSession` in Express. A response is sent after its session has been saved.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export const memcacheSession: FastifyPluginAsync<MemcacheSessionOptions> = Object.assign(openSessions, {
-  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its own.
+  // As fastify-plugin does: the hooks apply to the application that registers the plugin, not to a child context.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
   [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },

@@ -276,4 +276,41 @@ describe('cacheResponses', () => {
     expect((await site.get('/?utm_source=x&a=1')).json()).toEqual({ url: '/?a=1', query: { a: '1' } })
     expect((await site.get('/?a=1&utm_source=y')).headers['cache-status']).toContain('hit')
   })
+
+  it('answers QUERY by its content, parsed or streamed', async () => {
+    let calls = 0
+    await using site = await open(
+      (app) => {
+        app.route({ method: 'QUERY', url: '/', handler: async ({ body }) => ({ call: ++calls, body }) })
+        app.route({
+          method: 'QUERY',
+          url: '/stream',
+          handler: async ({ body }) => {
+            const parts: unknown[] = []
+            for await (const part of body as Readable) parts.push(part)
+            return `${++calls} ${parts.join('')}`
+          },
+        })
+      },
+      { ttlSeconds: 60 },
+      {
+        before: (app) => {
+          app.addContentTypeParser('text/stream', (_request, payload, done) => done(null, payload))
+        },
+      },
+    )
+    const query = (url: string, type: string, payload: string) =>
+      site.get(url, { method: 'QUERY' as 'GET', headers: { 'content-type': type }, payload })
+    for (const [url, type] of [
+      ['/', 'application/json'],
+      ['/', 'text/plain'],
+      ['/stream', 'text/stream'],
+    ] as const) {
+      const first = await query(url, type, '{"a":1}')
+      expect(first.headers['cache-status'], first.body).toContain('fwd=uri-miss')
+      const again = await query(url, type, '{"a":1}')
+      expect([again.headers['cache-status'], again.body]).toEqual(['memcache-ts; hit; ttl=60', first.body])
+      expect((await query(url, type, '{"a":2}')).headers['cache-status']).toContain('fwd=uri-miss')
+    }
+  })
 })

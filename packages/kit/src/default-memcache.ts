@@ -18,6 +18,7 @@ export function peekDefaultMemcache(): Memcache | undefined {
 
 /**
  * Sets the cache of this process.
+ *
  * @throws MemcacheOptionError if another one is already in use: its users could not be switched.
  */
 export function setDefaultMemcache(cache: Memcache): void {

@@ -11,7 +11,7 @@ import {
 } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { prefixText } from './engine/cache-key.ts'
-import type { Servers } from './servers/choose-servers.ts'
+import type { Servers } from './choose-servers.ts'
 import { describeValue } from './option-types.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
@@ -27,10 +27,7 @@ export interface MemcacheOptions {
   prefix?: string | undefined
   /** The lifetime of values that are stored without one. Default 300. */
   ttlSeconds?: Ttl | undefined
-  /**
-   * How long a cache operation may take, in milliseconds, before the application continues without its result. Default
-   * 100.
-   */
+  /** How long a cache operation may take, in milliseconds, before the application continues without its result. Default 100. */
   timeoutMs?: number | undefined
   /**
    * How long other processes wait for a process that died during a load. From 3 to 3600, since memcached counts whole

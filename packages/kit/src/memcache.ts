@@ -5,7 +5,8 @@ import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
 import { prefixText, storedKey } from './engine/cache-key.ts'
 import { CacheNamespace } from './namespace.ts'
-import type { CacheMethods, GetOrSetManyOptions, LockOptions, SetOptions } from './namespace.ts'
+import type { CacheMethods } from './namespace.ts'
+import type { GetOrSetManyOptions, LockOptions, SetOptions } from './call-options.ts'
 import { ENGINE } from './engine/engine.ts'
 import type { CacheEngine } from './engine/engine.ts'
 import { MemcachedEngine } from './engine/memcached-engine.ts'
@@ -19,8 +20,8 @@ import type { MemcacheLock } from './engine/store/lock.ts'
 import { KitCodec } from './engine/values/kit-codec.ts'
 import { MemoryTier } from './engine/memory/memory-tier.ts'
 import type { BatchLoader } from './engine/load/read-through-many.ts'
-import { chooseServers } from './servers/choose-servers.ts'
-import type { Servers } from './servers/choose-servers.ts'
+import { chooseServers } from './choose-servers.ts'
+import type { Servers } from './choose-servers.ts'
 import { resolveMemcacheOptions } from './memcache-options.ts'
 import type { MemcacheOptions } from './memcache-options.ts'
 import type { RevivingOptions } from './engine/values/reviver.ts'
@@ -169,6 +170,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   /**
    * Invalidates all values that carry one of these tags: one operation per tag, however many values there are. Resolves
    * to whether that is confirmed; if not, it is done as soon as the server is back.
+   *
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<boolean> {
@@ -213,10 +215,12 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
 /**
  * Opens a cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this process. It connects
  * at the first call.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
- * const cache = memcache({ prefix: 'shop' })
- * const city = await cache.getOrSet(['city', 42], () => loadCity(42), '5m')
+ *   const cache = memcache({ prefix: 'shop' })
+ *   const city = await cache.getOrSet(['city', 42], () => loadCity(42), '5m')
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)

@@ -15,6 +15,7 @@ export function requireType(owner: string, kind: Kind, options: Readonly<Record<
 
 /**
  * Checks functions that are called synchronously: the promise of an async function would always count as true.
+ *
  * @throws MemcacheOptionError if one of them is not a function, or is async.
  */
 export function requireSync(owner: string, options: Readonly<Record<string, unknown>>): void {

@@ -265,6 +265,43 @@ describe('cacheFetch', () => {
     }
   })
 
+  it('answers QUERY by its content, which the handler reads as it came', async () => {
+    const seen: string[] = []
+    await using site = await open(
+      async (request) => {
+        const text = await request.text()
+        seen.push(`${request.method} ${text.length}`)
+        return new Response(text.slice(0, 10), { headers: { ETag: '"a"' } })
+      },
+      { ttlSeconds: 60, staleSeconds: 60 },
+    )
+    const query = async (body?: string) => {
+      const response = await site.get('/', { method: 'QUERY', ...(body === undefined ? {} : { body }) })
+      return `${await response.text()} ${status(response)}`
+    }
+    expect(await query('one')).toBe('one memcache-ts; fwd=uri-miss; stored')
+    expect(await query('one')).toBe('one memcache-ts; hit; ttl=60')
+    expect(await query('two')).toContain('two memcache-ts; fwd=uri-miss')
+    expect(await query()).toContain(' memcache-ts; fwd=uri-miss')
+    expect(await query('x'.repeat(2_000_000))).toBe('xxxxxxxxxx memcache-ts; fwd=bypass; detail=content-too-large')
+    expect(seen).toEqual(['QUERY 3', 'QUERY 3', 'QUERY 0', 'QUERY 2000000'])
+    await site.pass(61)
+    expect(await query('one')).toContain('one memcache-ts; hit; ttl=-')
+    await until(() => seen.length === 5)
+    expect(seen.at(-1)).toBe('QUERY 3')
+  })
+
+  it('passes on that the content of a QUERY failed, and runs no handler', async () => {
+    let calls = 0
+    await using site = await open(() => new Response(String(++calls)))
+    const { body, write, fail } = source()
+    write('half')
+    const failed = site.get('/', { method: 'QUERY', body, duplex: 'half' } as RequestInit)
+    fail()
+    await expect(failed).rejects.toThrow('broken')
+    expect(calls).toBe(0)
+  })
+
   it('refuses options that do not exist', () => {
     expect(() => cacheFetch(() => new Response(), { ttl: 5 } as never)).toThrow('`ttl` is `ttlSeconds` here')
   })

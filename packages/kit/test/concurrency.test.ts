@@ -180,7 +180,7 @@ describe('concurrency', () => {
 
   it('has all its options in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    for (const option of CONCURRENCY_OPTIONS) expect(readme).toMatch(new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm'))
+    for (const option of CONCURRENCY_OPTIONS) expect(readme).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))
   })
 })
 

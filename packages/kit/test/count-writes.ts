@@ -2,7 +2,10 @@ import { memcache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
 import type { TestMemcache } from '../src/testing/index.ts'
 
-/** A cache on a test's server whose writes are gathered: as many as there were round trips, where one call waits for the other. */
+/**
+ * A cache on a test's server whose writes are gathered: as many as there were round trips, where one call waits for the
+ * other.
+ */
 export interface CountedCache extends AsyncDisposable {
   readonly cache: Memcache
   readonly writes: string[]

@@ -70,8 +70,8 @@ async function withinTurns<Value>(count: number, call: (signal: AbortSignal) => 
 const chance = (below: number): number => Math.floor(Math.random() * below)
 
 /**
- * A value changes in the database and is then made invalid, at any moment of loads in three caches. Who asks after that was confirmed,
- * wherever, must never be given the old one.
+ * A value changes in the database and is then made invalid, at any moment of loads in three caches. Who asks after that
+ * was confirmed, wherever, must never be given the old one.
  */
 async function interleave(caches: readonly Memcache[], name: string, round: number): Promise<void> {
   const way = WAYS[name]!

@@ -144,12 +144,16 @@ export class LimiterModel {
   }
 }
 
-/** The times that denied calls were told to come back at: whoever does is not denied again, if nothing was counted meanwhile. */
+/**
+ * The times that denied calls were told to come back at: whoever does is not denied again, if nothing was counted
+ * meanwhile.
+ */
 export class Promises {
   #promises: { readonly atMs: number; readonly cost: number }[] = []
 
   /**
    * Notes what a call was told; returns the promise that it breaks.
+   *
    * @param blocks whether the id was blocked by this call: what was told before does not know of that.
    */
   heard(

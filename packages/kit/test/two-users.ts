@@ -74,7 +74,9 @@ function respond(fields: Record<string, string>): PlainHandler {
 }
 
 /**
- * Random requests of two users and of a stranger, several at once, to handlers with random fields: no response may have another user's name in it.
+ * Random requests of two users and of a stranger, several at once, to handlers with random fields: no response may have
+ * another user's name in it.
+ *
  * @param knows whether the framework can know its users by other means than fields that caches know: `x-test-known`.
  */
 export async function expectUsersApart(

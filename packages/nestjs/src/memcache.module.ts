@@ -2,17 +2,15 @@ import { Inject, Module, Optional } from '@nestjs/common'
 import type { DynamicModule, OnApplicationShutdown } from '@nestjs/common'
 import { APP_GUARD, ModulesContainer } from '@nestjs/core'
 import { MemcacheOptionError } from 'memcache-ts'
-import { bindCache, checkOptions, requireOptions, requireType } from 'memcache-ts/adapter'
 import type { Memcache } from 'memcache-ts'
-import { getCacheToken } from './declared-cache-token.ts'
+import { bindCache, checkOptions, requireOptions, requireType } from 'memcache-ts/adapter'
+import { getCacheToken, getMemcacheToken, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './injection-tokens.ts'
 import { MemcacheHealthIndicator } from './health/memcache.health-indicator.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
+import { isOpenedHere } from './memcache-module-options.ts'
 import { ConfigurableModuleClass } from './memcache.module-definition.ts'
 import type { ASYNC_OPTIONS_TYPE, MemcacheModuleExtras } from './memcache.module-definition.ts'
 import { missingCache } from './injection/missing-cache.ts'
-import { getMemcacheToken } from './memcache-token.ts'
-import { MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './module-tokens.ts'
-import { isOpenedHere } from './open-memcache.ts'
 import { APPLICATION_LIMIT, ApplicationLimitGuard } from './rate-limit/rate-limit.guard.ts'
 import { MemcacheThrottlerStorage } from './throttler/memcache-throttler-storage.ts'
 
@@ -54,9 +52,7 @@ function checkExtras({ name, isGlobal }: MemcacheModuleExtras): void {
   requireType('MemcacheModule.forRoot', 'boolean', { isGlobal })
 }
 
-/**
- * @throws MemcacheOptionError if an option is unknown or invalid, or not exactly one source of the options is given.
- */
+/** @throws MemcacheOptionError if an option is unknown or invalid, or not exactly one source of the options is given. */
 function checkAsyncOptions(options: typeof ASYNC_OPTIONS_TYPE): void {
   const owner = 'MemcacheModule.forRootAsync'
   requireOptions(owner, options)
@@ -76,8 +72,9 @@ class MemcacheFeatureModule {}
 /**
  * Provides an application's cache, with `Memcache` as its injection token. A cache that it opened is closed on
  * shutdown, after the last request was answered.
+ *
  * @example
- * const imports = [MemcacheModule.forRoot({ prefix: 'shop' })] // of the root module
+ *   const imports = [MemcacheModule.forRoot({ prefix: 'shop' })] // of the root module
  */
 @Module({})
 export class MemcacheModule extends ConfigurableModuleClass implements OnApplicationShutdown {
@@ -85,7 +82,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
 
   /**
    * @throws MemcacheOptionError if `forRoot` is missing, the application has two caches of one name, or a named cache
-   * has the option `rateLimit`.
+   *   has the option `rateLimit`.
    */
   constructor(
     @Optional() @Inject(MODULE_MEMCACHE) cache: Memcache | undefined,
@@ -116,6 +113,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
   /**
    * Provides the application's cache. Without options it uses the servers of `MEMCACHE_SERVERS`, or a memcached in this
    * process.
+   *
    * @throws MemcacheOptionError when the application starts, if an option is unknown or invalid.
    */
   static override forRoot(options: MemcacheModuleOptions & MemcacheModuleExtras = {}): DynamicModule {
@@ -135,6 +133,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
 
   /**
    * Provides caches that `defineCache` declared, bound to the application's cache, for `@InjectCache(cities)`.
+   *
    * @param name the name of another cache, as in `forRoot({ name })`. Default: the cache without a name.
    * @throws MemcacheOptionError when the application starts, if `defineCache` did not return an argument.
    */

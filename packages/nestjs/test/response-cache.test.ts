@@ -1,5 +1,7 @@
 import 'reflect-metadata'
 import {
+  All,
+  Body,
   Controller,
   Get,
   Header,
@@ -349,6 +351,31 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     await passTime(pages.clock, pages.cache, 1)
     expect(status(await test.fetch('/'))).toContain('hit')
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
+  })
+})
+
+describe.each(['express', 'fastify'] as const)('QUERY on %s', (platform) => {
+  @Controller()
+  class Search {
+    calls = 0
+    @CacheResponse(60) @All('search') search(@Body() body: unknown) {
+      return { call: ++this.calls, body }
+    }
+  }
+
+  it('is answered by its content', async () => {
+    await using test = await openApp({
+      platform,
+      controllers: [Search],
+    })
+    const query = async (body: object) => {
+      const headers = { 'Content-Type': 'application/json' }
+      const response = await test.fetch('/search', { method: 'QUERY', headers, body: JSON.stringify(body) })
+      return [status(response)?.includes('hit'), await response.json()]
+    }
+    expect(await query({ a: 1 })).toEqual([false, { call: 1, body: { a: 1 } }])
+    expect(await query({ a: 1 })).toEqual([true, { call: 1, body: { a: 1 } }])
+    expect(await query({ a: 2 })).toEqual([false, { call: 2, body: { a: 2 } }])
   })
 })
 

@@ -3,6 +3,7 @@ import { kindOf } from './kind-of.ts'
 
 /**
  * Refuses unknown options, since a misspelt one would be ignored silently.
+ *
  * @param hints option names of other libraries, and the name here.
  * @throws MemcacheOptionError that names the option and, if there is a similar one, the right name.
  */

@@ -4,9 +4,7 @@ import { MAX_KEY_BYTES } from './limits.ts'
 
 /** One part of a key. */
 export type KeyPart = string | number | bigint | boolean
-/**
- * A key: a string, used unchanged, or parts that are escaped and joined by `:`, so that `['city', 42]` is `city:42`.
- */
+/** A key: a string, used unchanged, or parts that are escaped and joined by `:`, so that `['city', 42]` is `city:42`. */
 export type Key = string | readonly KeyPart[]
 
 /*
@@ -51,9 +49,10 @@ const NO_PARTS = `${KeyTag.literal}none`
 
 /**
  * Returns the key as one string. A string is used unchanged; different lists of parts never give the same key.
+ *
  * @param encodeOther returns a tag for a part that is not a `KeyPart`. Default: such a part is refused.
  * @throws MemcacheKeyError if a part is not a `KeyPart` or not well-formed Unicode, or the key is neither a string nor
- * an array.
+ *   an array.
  */
 export function joinKey(key: Key): string
 export function joinKey(key: string | readonly unknown[], encodeOther: (part: unknown) => string): string
@@ -104,6 +103,7 @@ function partError(part: unknown, index: number): MemcacheKeyError {
 
 /**
  * Returns a string as an escaped part of a key.
+ *
  * @throws MemcacheKeyError if it is not well-formed Unicode.
  */
 export function escapeKeyPart(text: string): string {
@@ -170,6 +170,7 @@ export function keyProblem(key: string): string | undefined {
 
 /**
  * Checks a key prefix.
+ *
  * @throws MemcacheKeyError if it is not well-formed Unicode.
  * @throws MemcacheOptionError if it leaves no room for a key, or has a space or control character.
  */

@@ -3,8 +3,9 @@ import { kindOf } from './kind-of.ts'
 
 /**
  * Checks a time, a size or a count; `Infinity` is allowed unless it must be whole.
+ *
  * @throws MemcacheOptionError that names the type of a value that is not a number, since text such as '1000' comes from
- * the environment.
+ *   the environment.
  */
 export function positiveOption(name: string, value: unknown, whole = false): number {
   const wanted = `${name} must be ${whole ? 'a whole number' : 'a number'} over 0`

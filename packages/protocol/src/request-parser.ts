@@ -99,9 +99,7 @@ function parseMeta(request: Request, letter: number): void {
   }
 }
 
-/**
- * Parses get, set, gat, add and cas, the most frequent commands, compared by bytes. Returns whether it was one of them.
- */
+/** Parses get, set, gat, add and cas, the most frequent commands, compared by bytes. Returns whether it was one of them. */
 function parseThreeLetters(request: Request, buffer: Buffer, start: number): boolean {
   const first = buffer[start]!
   const second = buffer[start + 1]!

@@ -9,8 +9,9 @@ const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 /**
  * Returns the lifetime in seconds; `Infinity` stays.
+ *
  * @throws MemcacheOptionError if it is not a number over 0, or a number over 30 days without a unit, which is usually
- * meant as milliseconds: write `'31d'`.
+ *   meant as milliseconds: write `'31d'`.
  */
 export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   if (typeof ttl === 'number') {
@@ -36,7 +37,10 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   return seconds
 }
 
-/** Whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole hours, or over a day and none of whole days. */
+/**
+ * Whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole hours, or
+ * over a day and none of whole days.
+ */
 function looksLikeMilliseconds(ttl: number): boolean {
   return (ttl >= 60_000 && ttl % 3600 !== 0) || (ttl > 86_400 && ttl % 86_400 !== 0)
 }
@@ -57,9 +61,8 @@ function warnOfMilliseconds(ttl: number, name: string): void {
 }
 
 /**
- * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may not, and
- * are not warned of. Every part that hands a computed
- * lifetime to the client or the kit uses this.
+ * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may
+ * not, and are not warned of. Every part that hands a computed lifetime to the client or the kit uses this.
  */
 export function secondsToTtl(seconds: number): Ttl {
   const isBare = seconds <= MAX_RELATIVE_EXPTIME_SECONDS && !(seconds % 1000 === 0 && looksLikeMilliseconds(seconds))

@@ -8,12 +8,12 @@ interface SocketInternals {
 }
 
 /**
- * Reads an accepted socket into one buffer that all connections share, instead of the 64 kB that Node allocates for each
- * read; returns `undefined` where this Node's sockets are made otherwise, and the socket is as it was.
+ * Reads an accepted socket into one buffer that all connections share, instead of the 64 kB that Node allocates for
+ * each read; returns `undefined` where this Node's sockets are made otherwise, and the socket is as it was.
  *
  * `onread` is documented for sockets that connect. For accepted ones its only way is to hand their handle to a new
- * socket, and the handle is private: that is why it is done here alone, looked at first, and done without when it is not
- * as expected. The socket must not have begun to read (`pauseOnConnect`).
+ * socket, and the handle is private: that is why it is done here alone, looked at first, and done without when it is
+ * not as expected. The socket must not have begun to read (`pauseOnConnect`).
  */
 export function readIntoSharedBuffer(
   socket: Socket,

@@ -56,6 +56,7 @@ export class Listener {
 
   /**
    * Listens.
+   *
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
    */
   static async open(
@@ -84,8 +85,9 @@ export class Listener {
 }
 
 /**
- * Reads `host`, `host:port`, `[::1]`, `[::1]:port` or `::1`, each with or without `notls:`, `btls:` or `mtls:` before it;
- * `*` is every address.
+ * Reads `host`, `host:port`, `[::1]`, `[::1]:port` or `::1`, each with or without `notls:`, `btls:` or `mtls:` before
+ * it; `*` is every address.
+ *
  * @throws MemcacheOptionError for anything else.
  */
 export function readListenAddress(
@@ -116,8 +118,8 @@ async function listenOnPath(server: Server, path: string, mode: number, backlog:
 }
 
 /**
- * Makes files have no more permissions than `mode` from their beginning on, as memcached does; returns what restores the
- * umask. `undefined` in a worker thread, which may not set it: there the socket has its mode a moment later.
+ * Makes files have no more permissions than `mode` from their beginning on, as memcached does; returns what restores
+ * the umask. `undefined` in a worker thread, which may not set it: there the socket has its mode a moment later.
  */
 function limitPermissions(mode: number): (() => void) | undefined {
   if (!isMainThread) return undefined

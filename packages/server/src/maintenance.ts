@@ -46,7 +46,8 @@ export interface MaintenanceOptions {
 
 /**
  * What memcached's background threads do, a bounded number of items a step: keep the LRU segments at their sizes, look
- * for expired items, move pages between classes, let the index grow. One timer for all of it, which does not keep the process alive.
+ * for expired items, move pages between classes, let the index grow. One timer for all of it, which does not keep the
+ * process alive.
  */
 export class Maintenance {
   readonly mover: PageMover

@@ -60,8 +60,8 @@ export interface MemcachedServerEvents {
  * A memcached in this process: text and meta protocol over TCP or a unix socket, or over any stream by `handle`.
  *
  * @example
- * await using server = new MemcachedServer({ port: 0 })
- * const { port } = await server.listen()
+ *   await using server = new MemcachedServer({ port: 0 })
+ *   const { port } = await server.listen()
  */
 export class MemcachedServer extends EventEmitter<MemcachedServerEvents> implements AsyncDisposable {
   readonly #options: ResolvedServerOptions
@@ -126,9 +126,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   /**
    * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
    * unix socket, with port 0.
+   *
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
-   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside `memoryFile`
-   * is an empty `.meta` file of memcached.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside
+   *   `memoryFile` is an empty `.meta` file of memcached.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
@@ -194,8 +195,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   /**
-   * Reads files that may change while it runs again: the authentication file, and the certificates of TLS. The log tells
-   * of a file that cannot be used, and what was read before stays.
+   * Reads files that may change while it runs again: the authentication file, and the certificates of TLS. The log
+   * tells of a file that cannot be used, and what was read before stays.
    */
   reload(): void {
     try {

@@ -14,17 +14,17 @@ export interface MemcachedServerOptions {
   /** UDP port; 0 is a free one. Not with a unix socket, nor where clients authenticate. Default: no UDP (`-U`). */
   udpPort?: number | undefined
   /**
-   * The longest reply, in bytes, to a UDP request from an address other than loopback; it is never more than the request
-   * itself had if that is longer. The sender of a datagram can be forged: with a higher limit, the server can be used to
-   * flood others. Default 0: no reply is longer than its request.
+   * The longest reply, in bytes, to a UDP request from an address other than loopback; it is never more than the
+   * request itself had if that is longer. The sender of a datagram can be forged: with a higher limit, the server can
+   * be used to flood others. Default 0: no reply is longer than its request.
    */
   udpReplyMaxBytes?: number | undefined
   /** Whether TCP is not listened on, but UDP alone (`-p 0`). Default false. */
   disableTcp?: boolean | undefined
   /**
-   * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`.
-   * Default 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address
-   * leaves it unencrypted, `mtls:` requires client certificates there, `btls:` asks for none.
+   * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`. Default
+   * 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address leaves it
+   * unencrypted, `mtls:` requires client certificates there, `btls:` asks for none.
    */
   host?: string | readonly string[] | undefined
   /** Path of a unix socket to listen on, instead of TCP (`-s`). */
@@ -44,9 +44,9 @@ export interface MemcachedServerOptions {
   /** Requests of one connection before the others have their turn (`-R`). Default 20. */
   maxRequestsPerEvent?: number | undefined
   /**
-   * Responses that may wait in memory before they are sent; 0 for no limit (`-o read_buf_mem_limit`). A `get` with more keys is
-   * refused, and a connection that pipelines more requests is closed. No effect from `maxRequestsPerEvent` and from 512 keys on,
-   * because then the responses are sent first. Default 0.
+   * Responses that may wait in memory before they are sent; 0 for no limit (`-o read_buf_mem_limit`). A `get` with more
+   * keys is refused, and a connection that pipelines more requests is closed. No effect from `maxRequestsPerEvent` and
+   * from 512 keys on, because then the responses are sent first. Default 0.
    */
   maxPendingResponses?: number | undefined
   /** Connections that send nothing for so long are closed; 0 for never (`-o idle_timeout`). Default 0. */
@@ -60,8 +60,8 @@ export interface MemcachedServerOptions {
   /** Whether `watch` is refused (`-W`). Default false. */
   disableWatch?: boolean | undefined
   /**
-   * File of users and passwords, one `user:password` a line: clients have to authenticate by the text protocol's `set` first
-   * (`-Y`). Default: anybody may connect.
+   * File of users and passwords, one `user:password` a line: clients have to authenticate by the text protocol's `set`
+   * first (`-Y`). Default: anybody may connect.
    */
   authFile?: string | undefined
   /**
@@ -72,8 +72,8 @@ export interface MemcachedServerOptions {
   /** Encrypts TCP connections (`-Z`, `-o ssl_…`); a unix socket stays plain. Default: nothing is encrypted. */
   tls?: ServerTlsOptions | undefined
   /**
-   * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it. Default:
-   * they are lost.
+   * Keeps the items over a restart (`-e`): `close()` writes them to this file, `listen()` reads and removes it.
+   * Default: they are lost.
    */
   memoryFile?: string | undefined
   /** Bytes of lines that wait for a client that watches and reads slowly (`-o watcher_logbuf_size`). Default 256 KiB. */
@@ -89,13 +89,14 @@ export interface MemcachedServerOptions {
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
   /**
-   * Serves a dashboard and `/metrics` over HTTP on this address while the server listens (`--dashboard`): `'127.0.0.1:11212'`, `':0'`. `true`
-   * is 127.0.0.1:11212. Default: none.
+   * Serves a dashboard and `/metrics` over HTTP on this address while the server listens (`--dashboard`):
+   * `'127.0.0.1:11212'`, `':0'`. `true` is 127.0.0.1:11212. Default: none.
    */
   dashboard?: string | boolean | undefined
   /**
-   * What opens the dashboard's key browser and actions (`--dashboard-token`), 8 characters or more. A dashboard that listens elsewhere than
-   * on loopback needs a token, and then asks for it first. Default: none, the dashboard is read-only.
+   * What opens the dashboard's key browser and actions (`--dashboard-token`), 8 characters or more. A dashboard that
+   * listens elsewhere than on loopback needs a token, and then asks for it first. Default: none, the dashboard is
+   * read-only.
    */
   dashboardToken?: string | undefined
   /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
@@ -161,6 +162,7 @@ const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
 
 /**
  * Fills in the defaults.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {

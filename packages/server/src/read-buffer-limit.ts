@@ -4,8 +4,8 @@ const BUFFER_BYTES = 16 * 1024
 const RESPONSES_PER_BUFFER = 13
 
 /**
- * How many responses may wait under a limit of memcached's `read_buf_mem_limit`, of which each thread gets a share: one buffer
- * of the share is what the thread reads into.
+ * How many responses may wait under a limit of memcached's `read_buf_mem_limit`, of which each thread gets a share: one
+ * buffer of the share is what the thread reads into.
  */
 export function pendingResponses(limitBytes: number, threads: number): number {
   const buffers = Math.floor(limitBytes / threads / BUFFER_BYTES)

@@ -57,8 +57,8 @@ export class ServerClock {
   }
 
   /**
-   * A request's exptime in the server's seconds: 0 stays "never", what lies in the past becomes 1
-   * (protocol.txt, "Expiration times").
+   * A request's exptime in the server's seconds: 0 stays "never", what lies in the past becomes 1 (protocol.txt,
+   * "Expiration times").
    */
   expiry(exptime: number, now: number): number {
     if (exptime === 0) return 0

@@ -33,7 +33,10 @@ export interface SessionHost {
   readonly hasLongReply: boolean
   /** Whether another request was run in this turn, so that its reply may not have left yet. */
   readonly isPipelining: boolean
-  /** Counts a request that was run. Returns whether to pause: the other connections have their turn, or the client has to read first. */
+  /**
+   * Counts a request that was run. Returns whether to pause: the other connections have their turn, or the client has
+   * to read first.
+   */
   countRequest(): boolean
   /** The request that is run costs as much as a whole turn: the others have theirs behind it. */
   endTurn(): void

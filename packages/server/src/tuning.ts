@@ -23,6 +23,7 @@ export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: t
 
 /**
  * Fills in memcached's defaults.
+ *
  * @throws MemcacheOptionError for what memcached would refuse to start with.
  */
 export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMaxBytes: number): ServerTuning {

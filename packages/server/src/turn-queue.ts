@@ -2,9 +2,9 @@
 const TURNS_PER_ROUND = 16
 
 /**
- * The connections that have more to do, in their order. The event loop would let all of them have a turn before it reads
- * from a socket again, however many there are; here it reads after a bounded number, so that a client with one request
- * does not wait for hundreds that ask for much.
+ * The connections that have more to do, in their order. The event loop would let all of them have a turn before it
+ * reads from a socket again, however many there are; here it reads after a bounded number, so that a client with one
+ * request does not wait for hundreds that ask for much.
  */
 export class TurnQueue {
   readonly #run = (): void => this.#round()

@@ -28,6 +28,7 @@ export class WarmRestart {
 
   /**
    * Reads the items of an earlier life. If the file cannot be used, that is logged and the cache starts empty.
+   *
    * @throws MemcacheOptionError if there is an empty `.meta` file of memcached.
    */
   restore(): void {
@@ -53,7 +54,10 @@ export class WarmRestart {
     }
   }
 
-  /** Removes the file, because a later start must not find what is deleted from now on; if that fails, its items are not served. */
+  /**
+   * Removes the file, because a later start must not find what is deleted from now on; if that fails, its items are not
+   * served.
+   */
   removeSaved(): void {
     if (!this.#hasRestored) return
     const { path, context, log } = this.#options

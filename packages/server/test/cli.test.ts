@@ -16,8 +16,8 @@ import { tmpdir } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, launchServer, TestCertificates } from 'memcache-ts-testing'
-import { afterAll, describe, expect, it, vi } from 'vitest'
+import { freePort, launchServer, TestCertificates, until } from 'memcache-ts-testing'
+import { afterAll, describe, expect, it } from 'vitest'
 import { UdpClient } from './udp-client.ts'
 import { readCommandLine } from '../src/cli/arguments.ts'
 import { FLAGS } from '../src/cli/flags.ts'
@@ -152,7 +152,7 @@ describe('memcache-ts-server', () => {
 
 /** Ports that the server wrote to the file that MEMCACHED_PORT_FILENAME names, once it is there. */
 async function readPorts(file: string): Promise<string> {
-  while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 10))
+  await until(() => existsSync(file))
   return readFileSync(file, 'utf8')
 }
 
@@ -336,10 +336,10 @@ describe('where it listens', () => {
       copyFileSync(next.cert, cert)
       copyFileSync(next.key, key)
       process.kill(server.pid, 'SIGHUP')
-      await vi.waitFor(async () => expect(await subject()).toBe('next'), { timeout: 10_000 })
+      await until(async () => (await subject()) === 'next')
       writeFileSync(key, 'nonsense')
       process.kill(server.pid, 'SIGHUP')
-      await vi.waitFor(() => expect(server.said).toContain('the certificates stay as they were\n'), { timeout: 10_000 })
+      await until(() => server.said.includes('the certificates stay as they were\n'))
       expect(await subject()).toBe('next')
     } finally {
       certificates.dispose()

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { FakeClock, freePort } from 'memcache-ts-testing'
+import { FakeClock, freePort, until } from 'memcache-ts-testing'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer, MemcacheConnectionError, MemcacheOptionError } from '../src/index.ts'
 import { Exchange, settle } from './exchange.ts'
@@ -191,7 +191,7 @@ describe('a dump of the items', () => {
     await once(socket, 'data')
     expect(server.stats()['lru_crawler_running']).toBe(1)
     socket.destroy()
-    while (server.stats()['curr_connections'] !== 1) await settle()
+    await until(() => server.stats()['curr_connections'] === 1)
     expect(server.stats()['lru_crawler_running']).toBe(0)
     expect(await new Exchange(server).send('lru_crawler crawl 1\r\n')).toBe('OK\r\n')
     await server.close()

@@ -1,16 +1,15 @@
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
-import { TLSSocket } from 'node:tls'
+import { until } from 'memcache-ts-testing'
 import type { MemcachedServer } from '../src/memcached-server.ts'
 
-/** How often it is looked whether a reply has come before it is given up, for one that is not the expected one. */
-const MAX_TURNS = 2000
+/** How long a reply may take until the test fails with what has come. */
+export const GIVE_UP_MS = 20_000
 
 /**
- * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back.
- * Nothing waits for time: the event loop is turned until all that was sent has been answered.
+ * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back. Nothing
+ * waits for time: the event loop is turned until all that was sent has been answered.
  */
 export class Exchange {
   closed = false
@@ -45,19 +44,37 @@ export class SocketExchange {
   closed = false
   readonly #socket: Socket
   #received: Buffer[] = []
+  /** Called with each chunk, and when the socket closes. */
+  #onProgress: () => void = () => {}
 
   constructor(socket: Socket) {
     this.#socket = socket
     socket.on('error', () => {})
-    socket.on('data', (chunk: Buffer) => this.#received.push(chunk))
-    socket.on('close', () => (this.closed = true))
+    socket.on('data', (chunk: Buffer) => {
+      this.#received.push(chunk)
+      this.#onProgress()
+    })
+    socket.on('close', () => {
+      this.closed = true
+      this.#onProgress()
+    })
   }
 
-  /** Sends bytes and returns what came back: once that is complete, and the loop has turned again for what is too much. */
+  /**
+   * Sends bytes and returns what came back once that is complete, and once the loop has turned again for what is too
+   * much. If no complete reply comes, returns what there is, before the test is cut off without a word.
+   */
   async send(bytes: string, isComplete: (received: string) => boolean): Promise<string> {
-    await this.#connected()
     this.#socket.write(Buffer.from(bytes, 'latin1'))
-    for (let turn = 0; turn < MAX_TURNS && !isComplete(this.#text()); turn++) await settle()
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, GIVE_UP_MS)
+      this.#onProgress = () => {
+        if (!this.closed && !isComplete(this.#text())) return
+        clearTimeout(timer)
+        resolve()
+      }
+      this.#onProgress()
+    })
     await settle()
     const received = this.#text()
     this.#received = []
@@ -68,15 +85,16 @@ export class SocketExchange {
     this.#socket.destroy()
   }
 
-  async #connected(): Promise<void> {
-    const isTls = this.#socket instanceof TLSSocket
-    if (isTls && this.#socket.getProtocol() === null) await once(this.#socket, 'secureConnect')
-    else if (this.#socket.connecting) await once(this.#socket, 'connect')
-  }
-
   #text(): string {
     return Buffer.concat(this.#received).toString('latin1')
   }
+}
+
+/** Waits until a connection makes no more replies, since its client does not read. */
+export async function untilHeldBack(server: MemcachedServer): Promise<void> {
+  const operator = new Exchange(server)
+  await until(async () => (await operator.send('stats conns\r\n')).includes('state conn_mwrite'))
+  operator.end()
 }
 
 /** Turns the event loop often enough for in-memory streams to hand on all they hold. */

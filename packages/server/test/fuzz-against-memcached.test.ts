@@ -8,8 +8,8 @@ const FOLDER = new URL('../../../conformance/transcripts/', import.meta.url)
 const MIN_EXCHANGES = 500
 
 /**
- * The cas uniques that `gets` returns count what happened before, in another way than memcached's; and what is left of a
- * lifetime that ends in 2038 depends on the day.
+ * The cas uniques that `gets` returns count what happened before, in another way than memcached's; and what is left of
+ * a lifetime that ends in 2038 depends on the day.
  */
 function comparable(answer: string): string {
   return answer.replaceAll(/(VALUE \S+ \d+ \d+ )\d+/g, '$1<cas>').replaceAll(/\b(t|exp=)\d{9}\b/g, '$1<until 2038>')
@@ -32,8 +32,8 @@ async function differences(recording: string): Promise<{ sent: string; recorded:
 }
 
 /**
- * `conformance/fuzz-requests.js`, seed 45: numbers on both sides of every limit, flags that are none, words too many and
- * too few. Exchanges whose answer does not end, since a data block is waited for, were left out.
+ * `conformance/fuzz-requests.js`, seed 45: numbers on both sides of every limit, flags that are none, words too many
+ * and too few. Exchanges whose answer does not end, since a data block is waited for, were left out.
  */
 it('answers random requests of all text and meta commands as memcached 1.6.45 does', async () => {
   expect(await differences('fuzz.memcached-1.6.45.txt')).toEqual([])

@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
-import { FakeClock } from 'memcache-ts-testing'
+import { FakeClock, until } from 'memcache-ts-testing'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
-import { Exchange, settle } from './exchange.ts'
+import { Exchange, settle, untilHeldBack } from './exchange.ts'
 
 const LONG_KEY = 'k'.repeat(251)
 const TOO_LONG = 'CLIENT_ERROR bad command line format\r\n\r\n'
@@ -56,7 +56,7 @@ describe('one line that asks for more than is answered at once', () => {
     await once(other, 'data')
     greedy.pause()
     greedy.write(`get${' k'.repeat(50_000)}\r\n`)
-    for (let turn = 0; turn < 50; turn++) await settle()
+    await untilHeldBack(server)
     expect(server.stats()['cmd_get']).toBeLessThan(3000)
     expect(server.stats()['bytes_written']).toBeLessThan(50_000_000)
     greedy.destroy()
@@ -121,7 +121,7 @@ describe('a client that goes', () => {
     await once(socket, 'data')
     socket.destroy()
     const before = Number(server.stats()['conn_yields'])
-    while (server.stats()['curr_connections'] !== 0) await settle()
+    await until(() => server.stats()['curr_connections'] === 0)
     expect(Number(server.stats()['conn_yields']) - before).toBeLessThan(2000)
   })
 })

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
-import { FakeClock, freePort } from 'memcache-ts-testing'
+import { FakeClock, freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheClosedError, MemcacheConnectionError, MemcachedServer, MemcacheOptionError } from '../src/index.ts'
-import { Exchange, settle } from './exchange.ts'
+import { Exchange, settle, untilHeldBack } from './exchange.ts'
 
 /** Reads from a socket until so many bytes have come. */
 async function read(socket: Socket, bytes: number): Promise<Buffer> {
@@ -69,7 +69,7 @@ describe('MemcachedServer', () => {
     await read(writer, 8)
     reader.pause()
     reader.write(`get big\r\n`)
-    await settle()
+    await until(() => server.stats()['cmd_get'] === 1)
     for (let index = 0; index < 6; index++) writer.write(line(randomBytes(size)))
     await read(writer, 8 * 6)
     writer.write('delete big\r\n')
@@ -93,7 +93,7 @@ describe('MemcachedServer', () => {
     greedy.pause()
     // 20,000 gets of 100 kB: 2 GB of replies, if all were made.
     greedy.write('get big\r\n'.repeat(20_000))
-    for (let turn = 0; turn < 50; turn++) await settle()
+    await untilHeldBack(server)
     other.write('version\r\n')
     expect((await read(other, 9)).toString()).toContain('VERSION')
     expect(server.stats()['cmd_get']).toBeLessThan(1000)

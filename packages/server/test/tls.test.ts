@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import fc from 'fast-check'
-import { FakeClock, TestCertificates } from 'memcache-ts-testing'
+import { FakeClock, TestCertificates, until } from 'memcache-ts-testing'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer, MemcacheOptionError } from '../src/index.ts'
 import type { MemcachedServerOptions, ServerTlsOptions } from '../src/index.ts'
@@ -66,7 +66,10 @@ async function send(socket: Socket, request: string | Buffer, end = '\r\n'): Pro
   return received
 }
 
-/** What a client gets that tries to be served: the reply, or an empty one if it is refused during or after the handshake. */
+/**
+ * What a client gets that tries to be served: the reply, or an empty one if it is refused during or after the
+ * handshake.
+ */
 async function attempt(port: number, options: ConnectionOptions): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', ca, ...options })
   socket.on('error', () => {})
@@ -424,7 +427,7 @@ describe('connections over TLS', () => {
     slow.pause()
     const gets = 100
     slow.write('get big\r\n'.repeat(gets))
-    await vi.waitFor(async () => expect(await send(other, 'stats conns\r\n', 'END\r\n')).toContain('conn_mwrite'))
+    await until(async () => (await send(other, 'stats conns\r\n', 'END\r\n')).includes('conn_mwrite'))
     // What waits is far from what was asked for, and another value under the key changes none of it.
     expect(server.stats()['bytes_written']).toBeLessThan(20 * value.length)
     const changed = 'w'.repeat(value.length)
@@ -492,7 +495,7 @@ describe('clients that speak no TLS, or not all of it', () => {
     )
     expect(await send(other, 'mn\r\n')).toBe('MN\r\n')
     // The last of them may still be on its way out.
-    await vi.waitFor(() => expect(server.stats()['curr_connections']).toBe(1))
+    await until(() => server.stats()['curr_connections'] === 1)
     other.destroy()
   })
 
@@ -506,7 +509,7 @@ describe('clients that speak no TLS, or not all of it', () => {
     slow.on('error', () => {})
     const closed = closeOf(slow)
     slow.write(Buffer.from([22]))
-    await vi.waitFor(() => expect(server.stats()['curr_connections']).toBe(2))
+    await until(() => server.stats()['curr_connections'] === 2)
     for (const byte of [3, 1, 0]) {
       clock.advanceSeconds(1)
       slow.write(Buffer.from([byte]))
@@ -527,12 +530,12 @@ describe('clients that speak no TLS, or not all of it', () => {
       socket.on('error', () => {})
       socket.write(Buffer.from([22, 3, 1]))
     }
-    await vi.waitFor(() => expect(server.stats()['curr_connections']).toBe(2))
+    await until(() => server.stats()['curr_connections'] === 2)
     const third = connectPlain(port, '127.0.0.1')
     expect(await send(third, '')).toBe('ERROR Too many open connections\r\n')
     half[0]!.resetAndDestroy()
     half[1]!.destroy()
-    await vi.waitFor(() => expect(server.stats()['curr_connections']).toBe(0))
+    await until(() => server.stats()['curr_connections'] === 0)
     expect(await attempt(port, {})).toBe('MN\r\n')
   })
 
@@ -553,7 +556,10 @@ describe('clients that speak no TLS, or not all of it', () => {
       await Promise.all(closed)
     }
     expect(connected).toBe(200)
-    await vi.waitFor(() => expect(server.stats()).toMatchObject({ total_connections: 200, curr_connections: 0 }))
+    await until(() => {
+      const { total_connections: total, curr_connections: open } = server.stats()
+      return total === 200 && open === 0
+    })
     expect(await attempt(port, {})).toBe('MN\r\n')
   })
 
@@ -585,7 +591,7 @@ describe('clients that speak no TLS, or not all of it', () => {
     half.on('error', () => {})
     const closed = closeOf(half)
     half.write(Buffer.from([22, 3, 1]))
-    await vi.waitFor(() => expect(server.stats()['curr_connections']).toBe(1))
+    await until(() => server.stats()['curr_connections'] === 1)
     await server.close()
     await closed
   })

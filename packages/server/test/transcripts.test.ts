@@ -14,7 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import type { MemcachedServerOptions } from '../src/options.ts'
-import { Exchange, SocketExchange } from './exchange.ts'
+import { Exchange, GIVE_UP_MS, SocketExchange } from './exchange.ts'
 
 const FOLDER = new URL('../../../conformance/transcripts/', import.meta.url)
 /** Known to be otherwise: see conformance/known-differences.js. */
@@ -75,5 +75,6 @@ describe.each(
       // While it was recorded, the delayed flush fired before the next exchange that asks for what it removed.
       if (sent.some((packet) => /flush_all [1-9]/.test(packet))) clock.advanceSeconds(3)
     },
+    2 * GIVE_UP_MS,
   )
 })

@@ -50,8 +50,8 @@ export class UdpClient implements AsyncDisposable {
   }
 
   /**
-   * Sends what is not to be answered, and then a request that is: when that one's reply is here, an earlier one would be
-   * too. Returns how many datagrams came before it.
+   * Sends what is not to be answered, and then a request that is: when that one's reply is here, an earlier one would
+   * be too. Returns how many datagrams came before it.
    */
   async unanswered(...datagrams: readonly Buffer[]): Promise<number> {
     const before = this.datagrams

@@ -12,8 +12,8 @@ const NOOP = 'mn\r\n'
 const NOOP_REPLY = 'MN\r\n'
 
 /**
- * Whether an exchange can be had by UDP with the same answer: one packet that fits a datagram and begins with a command,
- * is answered, and neither ends the connection, watches, nor leaves a request unfinished.
+ * Whether an exchange can be had by UDP with the same answer: one packet that fits a datagram and begins with a
+ * command, is answered, and neither ends the connection, watches, nor leaves a request unfinished.
  */
 function fits(sent: readonly string[], received: readonly string[]): boolean {
   const [request, answer] = [unescapeBytes(sent[0]!), received[0] ?? '']

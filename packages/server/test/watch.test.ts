@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { FakeClock } from 'memcache-ts-testing'
+import { FakeClock, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import type { MemcachedServerOptions } from '../src/options.ts'
-import { Exchange, settle } from './exchange.ts'
+import { Exchange } from './exchange.ts'
 
 interface Watched extends AsyncDisposable {
   server: MemcachedServer
@@ -133,7 +133,7 @@ describe('watch', () => {
     await once(socket, 'data')
     expect(server.stats()['log_watchers']).toBe(1)
     socket.destroy()
-    while (server.stats()['log_watchers'] !== 0) await settle()
+    await until(() => server.stats()['log_watchers'] === 0)
     expect(await new Exchange(server).send('get a\r\n')).toBe('END\r\n')
     expect(server.stats()['log_worker_written']).toBe(0)
   })
@@ -144,7 +144,7 @@ describe('watch', () => {
     const watcher = connect(port, '127.0.0.1')
     watcher.pause()
     watcher.write('watch\r\n')
-    while (server.stats()['log_watchers'] !== 1) await settle()
+    await until(() => server.stats()['log_watchers'] === 1)
     const client = new Exchange(server)
     // More than sockets hold.
     const gets = `get ${'k'.repeat(240)}\r\n`.repeat(1000)
@@ -159,9 +159,9 @@ describe('watch', () => {
     watcher.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')))
     watcher.resume()
     // Told although nothing happens any more.
-    while (!/^skipped=\d+\n/m.test(received)) await settle()
+    await until(() => /^skipped=\d+\n/m.test(received))
     await client.send('get a\r\n')
-    while (!received.includes('key=a ')) await settle()
+    await until(() => received.includes('key=a '))
     expect(received).toMatch(
       /^skipped=\d+\nts=\S+ gid=\d+ type=item_get key=a status=not_found clsid=0 cfd=\d+ size=0\n/m,
     )

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
 
@@ -19,6 +21,11 @@ export interface LaunchOptions {
    * Default true.
    */
   speaksText?: boolean
+  /**
+   * Writes the files that it needs into a folder, and returns the arguments and the environment variables that name
+   * them. Each start has a folder of its own, which is removed when the server is killed.
+   */
+  configure?: (folder: string) => Pick<LaunchOptions, 'args' | 'env'>
 }
 
 const CLI = fileURLToPath(new URL('../../server/bin/memcache-ts-server.js', import.meta.url))
@@ -44,6 +51,7 @@ export class LaunchedServer implements AsyncDisposable {
   readonly #args: readonly string[]
   readonly #options: LaunchOptions
   #process: ChildProcess | undefined
+  #folder: string | undefined
   #said = ''
 
   private constructor(command: string, args: readonly string[], options: LaunchOptions, port: number) {
@@ -63,6 +71,7 @@ export class LaunchedServer implements AsyncDisposable {
         await server.restart()
         return server
       } catch (error) {
+        server.#removeFolder()
         if (attempt === 4) throw error
       }
     }
@@ -85,9 +94,10 @@ export class LaunchedServer implements AsyncDisposable {
 
   /** Starts it on its port, without data. */
   async restart(): Promise<void> {
-    const child = spawn(this.#command, [...this.#args, '-p', String(this.port)], {
+    const { args = [], env } = this.#configure()
+    const child = spawn(this.#command, [...this.#args, ...args, '-p', String(this.port)], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...this.#options.env },
+      env: { ...process.env, ...this.#options.env, ...env },
     })
     this.#process = child
     this.#said = ''
@@ -114,6 +124,15 @@ export class LaunchedServer implements AsyncDisposable {
 
   /** Kills it immediately. */
   async kill(): Promise<void> {
+    await this.#killProcess()
+    this.#removeFolder()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+  }
+
+  async #killProcess(): Promise<void> {
     const child = this.#process
     this.#process = undefined
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -122,8 +141,17 @@ export class LaunchedServer implements AsyncDisposable {
     await exited
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill()
+  #configure(): Pick<LaunchOptions, 'args' | 'env'> {
+    const { configure } = this.#options
+    if (configure === undefined) return {}
+    this.#removeFolder()
+    this.#folder = mkdtempSync(join(tmpdir(), 'memcache-ts-launched-'))
+    return configure(this.#folder)
+  }
+
+  #removeFolder(): void {
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
+    this.#folder = undefined
   }
 
   #isStopped(): boolean {

@@ -17,6 +17,7 @@ export interface OldServer {
 /**
  * Makes a server behave like one without meta commands: it reports this version, and responds `ERROR` to meta commands,
  * like 1.4.39. The value of a refused meta command would be its next command.
+ *
  * @param server handles all other requests; its port is not used.
  */
 export async function listenAsOldServer(

@@ -31,9 +31,7 @@ export function describeWithCommand(
   describeIf(available, `${debianPackage} is not installed (apt-get install ${debianPackage})`, name, body)
 }
 
-/**
- * Skips the tests if something is missing. With `CI` set, that is a failure, since tests that CI skips are never run.
- */
+/** Skips the tests if something is missing. With `CI` set, that is a failure, since tests that CI skips are never run. */
 function describeIf(available: boolean, missing: string, name: string, body: () => void): void {
   if (available) describe(name, body)
   else if (process.env['CI'] === undefined) describe.skip(`${name} (skipped: ${missing})`, body)

@@ -10,8 +10,8 @@ export interface RecordedExchange {
 const CLOCK_SECONDS = 2
 
 /**
- * Reads a transcript: `> ` begins what was sent, ` || ` separates packets, and lines that begin with `  < ` are the
- * responses. Lines without `> ` are requests without recorded responses.
+ * Reads a transcript. A line that begins with `>` and a space is what was sent, with packets separated by `||`; lines
+ * that begin with whitespace and `<` are the responses. Lines without `>` are requests without recorded responses.
  */
 export function readTranscript(file: URL | string): RecordedExchange[] {
   const exchanges: { sent: string[]; received: string[] }[] = []
@@ -49,9 +49,7 @@ export function sameAnswer(recorded: string, received: string): boolean {
   return expected.length === actual.length && expected.every((token, index) => sameToken(token, actual[index]!))
 }
 
-/**
- * Splits a response at its cas uniques and times: ` c5`, ` cas=5`, ` t100`, ` l0`, `la=1`, `exp=100`, and Unix times.
- */
+/** Splits a response at its cas uniques and times: ` c5`, ` cas=5`, ` t100`, ` l0`, `la=1`, `exp=100`, and Unix times. */
 function tokens(text: string): string[] {
   return text.split(/(\b(?:c(?:as=)?|t-?|l|la=|exp=)\d+\b|\b1[78]\d{8}\b)/)
 }

@@ -39,7 +39,10 @@ function nowSeconds(): number {
   return Math.floor(Date.now() / 1000)
 }
 
-/** A value that was encoded before it is handed to the client, whose codec takes it as it is: its size was to be checked first. */
+/**
+ * A value that was encoded before it is handed to the client, whose codec takes it as it is: its size was to be checked
+ * first.
+ */
 export class Encoded implements EncodedValue {
   readonly bytes: Buffer | string
   readonly clientFlags: number

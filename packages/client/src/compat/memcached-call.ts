@@ -26,8 +26,8 @@ export type MemcachedMultiCallback<Result> = (this: MemcachedCall, errors: Error
 export type CallArguments = Readonly<Record<string, unknown>> & { readonly callback: unknown }
 
 /**
- * Runs a call, and tells its callback, or returns a promise. An argument that is a function stands for the callback, so that
- * a call whose lifetime was forgotten hears of it.
+ * Runs a call, and tells its callback, or returns a promise. An argument that is a function stands for the callback, so
+ * that a call whose lifetime was forgotten hears of it.
  */
 export function runCall(
   type: string,

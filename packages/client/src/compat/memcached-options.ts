@@ -87,6 +87,7 @@ export const DEFAULT_CONFIG: MemcachedOptions = {
 
 /**
  * Checks options by npm memcached's names.
+ *
  * @throws MemcacheOptionError for an unknown name, or a ring of servers that is not known.
  */
 export function checkMemcachedOptions(options: MemcachedOptions): void {

@@ -25,12 +25,13 @@ type Name = string | number
 type Statistics = Record<string, unknown>
 
 /**
- * npm memcached's client over a `MemcachedClient`: the same methods, callbacks, events and values, and the same servers for the
- * same keys. Every method also gives a promise when it is called without a callback. Calls on which memcached hangs are
- * answered with an error; keys that are too long are hashed by SHA-256, not MD5.
+ * npm memcached's client over a `MemcachedClient`: the same methods, callbacks, events and values, and the same servers
+ * for the same keys. Every method also gives a promise when it is called without a callback. Calls on which memcached
+ * hangs are answered with an error; keys that are too long are hashed by SHA-256, not MD5.
+ *
  * @example
- * const memcached = new Memcached('localhost:11211')
- * memcached.get('key', (error, value) => …)
+ *   const memcached = new Memcached('localhost:11211')
+ *   memcached.get('key', (error, value) => …)
  */
 export class Memcached extends EventEmitter<MemcachedEvents> {
   /** The options of all clients that are made from now on, unless they have their own. */

@@ -31,7 +31,10 @@ export interface MemjsOptions {
   serializer?: MemjsSerializer | undefined
   /** Told of every call that failed. Default: nobody is told, besides the caller. */
   logger?: { log(message: string): void } | undefined
-  /** Accepted but ignored: operations are not repeated, servers are tried again all the time, and connections always kept alive. */
+  /**
+   * Accepted but ignored: operations are not repeated, servers are tried again all the time, and connections always
+   * kept alive.
+   */
   retries?: number | undefined
   retry_delay?: number | undefined
   failoverTime?: number | undefined
@@ -73,12 +76,13 @@ const FLAGS_BYTES = 4
 const EXTRAS_BYTES = 8
 
 /**
- * memjs's client over a `MemcachedClient`: the same methods with promises or callbacks, in their deprecated orders too, Buffers
- * for values, and its names. Otherwise than memjs: errors are told, not swallowed after retries, and several servers are told
- * apart by ketama, so a cache that was filled by memjs on more than one starts cold.
+ * memjs's client over a `MemcachedClient`: the same methods with promises or callbacks, in their deprecated orders too,
+ * Buffers for values, and its names. Otherwise than memjs: errors are told, not swallowed after retries, and several
+ * servers are told apart by ketama, so a cache that was filled by memjs on more than one starts cold.
+ *
  * @example
- * const mc = Client.create('localhost:11211')
- * const { value } = await mc.get('key')
+ *   const mc = Client.create('localhost:11211')
+ *   const { value } = await mc.get('key')
  */
 export class Client {
   /** What it stands on, for what memjs has not. */
@@ -92,7 +96,9 @@ export class Client {
   }
 
   /**
-   * Opens servers as `user:pass@host:port,host:port`; default `MEMCACHIER_SERVERS`, `MEMCACHE_SERVERS`, `localhost:11211`.
+   * Opens servers as `user:pass@host:port,host:port`; default `MEMCACHIER_SERVERS`, `MEMCACHE_SERVERS`,
+   * `localhost:11211`.
+   *
    * @throws MemcacheOptionError for servers that differ in their credentials, or an option that is invalid.
    */
   static create(servers?: string, options: MemjsOptions = {}): Client {
@@ -212,7 +218,10 @@ export class Client {
     return callBack(touched, callback, alone)
   }
 
-  /** Empties all servers; tells of each, by `host:port`: `true`, or its error. The error is that of the last that failed. */
+  /**
+   * Empties all servers; tells of each, by `host:port`: `true`, or its error. The error is that of the last that
+   * failed.
+   */
   flush(): Promise<Record<string, true | Error>>
   flush(callback: (error: Error | null, results: Record<string, true | Error>) => void): void
   flush(

@@ -30,7 +30,10 @@ export interface ConnectionObserver {
   retrying(delayMs: number): void
   /** Not a byte has come in a whole timeout: the other connections may be dead, too. */
   silent(): void
-  /** It takes no more operations, and ends when those with longer limits are done: another connection is to take its place. */
+  /**
+   * It takes no more operations, and ends when those with longer limits are done: another connection is to take its
+   * place.
+   */
   retired(reason: MemcacheError, isSilent: boolean): void
   /** It could not connect: the connection that can serve the operations that wait, if there is one. */
   successor(): Successor | undefined
@@ -41,14 +44,16 @@ export interface ConnectionObserver {
 /**
  * The life of a connection:
  *
- *   idle → connecting → ready       by the first operation; operations wait until the handshake is done
- *   ready → idle                    closed by the server, or out of step; the next operation connects again,
- *                                   and so do reads of which no byte had come
- *   connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
- *                                   background one attempt at a time is made until a handshake succeeds
- *   down → connecting → ready       it does; operations wait for what the other connections did in its place
- *   ready → closed                  given up while operations with longer limits wait: it ends after them
- *   any → closed                    by `close`
+ * ```text
+ * idle → connecting → ready       by the first operation; operations wait until the handshake is done
+ * ready → idle                    closed by the server, or out of step; the next operation connects again,
+ *                                 and so do reads of which no byte had come
+ * connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
+ *                                 background one attempt at a time is made until a handshake succeeds
+ * down → connecting → ready       it does; operations wait for what the other connections did in its place
+ * ready → closed                  given up while operations with longer limits wait: it ends after them
+ * any → closed                    by `close`
+ * ```
  */
 export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'down' | 'closed'
 

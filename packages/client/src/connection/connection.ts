@@ -40,9 +40,10 @@ const CLOSE_LIMIT_MS = 5000
 const META_ANSWER_MS = 1000
 
 /**
- * One pipelined connection to one server; `ConnectionState` draws its life. Requests of a turn of the loop leave in one write, and responses
- * belong to the requests in their order: a caller that gave up leaves its place in the queue, so that a late response is never another's. When
- * the order is lost, the connection is dropped. Over 500 lines: the states and what leads from one to the next stay in one place.
+ * One pipelined connection to one server; `ConnectionState` draws its life. Requests of a turn of the loop leave in one
+ * write, and responses belong to the requests in their order: a caller that gave up leaves its place in the queue, so
+ * that a late response is never another's. When the order is lost, the connection is dropped. Over 500 lines: the
+ * states and what leads from one to the next stay in one place.
  */
 export class Connection implements ResponseSink {
   readonly #address: ServerAddress
@@ -347,8 +348,9 @@ export class Connection implements ResponseSink {
   }
 
   /**
-   * Gives the connection up for now: everything that waits fails, unless another connection can serve it, and so does what
-   * comes, until the server responds again.
+   * Gives the connection up for now: everything that waits fails, unless another connection can serve it, and so does
+   * what comes, until the server responds again.
+   *
    * @param isRefused whether the server turned this one connection away.
    */
   #fail(error: MemcacheError, isRefused = false): void {

@@ -8,8 +8,8 @@ import { MetaSupport } from './meta-support.ts'
 export type HandshakeFailure = 'hungUp' | 'silent' | 'nonsense'
 
 /**
- * Decides which handshake a connection makes, by what the attempts before have shown: whether credentials go by SASL or as text, if no option
- * says so, and whether it tries a meta command.
+ * Decides which handshake a connection makes, by what the attempts before have shown: whether credentials go by SASL or
+ * as text, if no option says so, and whether it tries a meta command.
  */
 export class HandshakePlan {
   readonly #credentials: Credentials | undefined

@@ -52,8 +52,10 @@ export interface Handshake {
 }
 
 /**
- * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then the server is
- * asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the version of the server behind it, and not what itself passes on.
+ * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then
+ * the server is asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the
+ * version of the server behind it, and not what itself passes on.
+ *
  * @returns the protocol for all further requests.
  * @throws MemcacheAuthError when the credentials are refused.
  * @throws MemcacheProtocolError if the response to `mn` is invalid: the connection cannot be used.
@@ -75,7 +77,8 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   if (line === 'MN') return metaProtocol
   if (line === undefined) return text
   if (line instanceof MemcacheServerError) {
-    // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta commands.
+    // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta
+    // commands.
     const response = await responseOrRefusal(handshake, META_GET_REQUEST)
     return response === 'EN' || response === 'HD' ? metaProxyProtocol : text
   }

@@ -43,6 +43,7 @@ export class Drain {
 
   /**
    * Resolves at the next `end`, or after a limit.
+   *
    * @param mayEnd whether the limit ends the wait.
    */
   async wait(limitMs: number, mayEnd: () => boolean): Promise<void> {

@@ -24,7 +24,10 @@ export interface LinkEvents {
   gone(cause: Error | undefined): void
 }
 
-/** One stream to a server (TCP, TLS, a unix socket, or one of the caller's making), and the requests that are gathered for it. */
+/**
+ * One stream to a server (TCP, TLS, a unix socket, or one of the caller's making), and the requests that are gathered
+ * for it.
+ */
 export class Link {
   /** Codecs write here; `flush` sends what was gathered in one write. */
   readonly requests = new RequestBuffer()
@@ -138,14 +141,16 @@ let isReacting = false
 const resolved = Promise.resolve()
 
 /**
- * Notes that a response has come, whose callers go on now. Their next requests are flushed immediately after all of them, since they are
- * what keeps the server busy. Requests of others, each made in a tick of its own as an HTTP server's many sockets do, are flushed
- * together at the end of the loop's turn. One flag for the process: a caller may react to a response of one connection by a request on another.
+ * Notes that a response has come, whose callers go on now. Their next requests are flushed immediately after all of
+ * them, since they are what keeps the server busy. Requests of others, each made in a tick of its own as an HTTP
+ * server's many sockets do, are flushed together at the end of the loop's turn. One flag for the process: a caller may
+ * react to a response of one connection by a request on another.
  */
 export function responseComes(): void {
   if (isReacting) return
   isReacting = true
-  // Behind all the microtasks, which the callers that go on are. Cheaper than `queueMicrotask`, which makes an async resource.
+  // Behind all the microtasks, which the callers that go on are. Cheaper than `queueMicrotask`, which makes an async
+  // resource.
   void resolved.then(afterMicrotasks)
 }
 
@@ -264,6 +269,7 @@ export class RequestBuffer {
 
   /**
    * Writes what was gathered.
+   *
    * @param copiesOnWrite whether a write that leaves nothing queued in the stream has been copied by the kernel.
    */
   flush(stream: Duplex, copiesOnWrite: boolean): void {

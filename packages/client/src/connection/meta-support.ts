@@ -1,11 +1,14 @@
-/** If a server hung up on the first meta command, it gets one again after this long: the reason may have been another, and the server may be new by now. */
+/**
+ * If a server hung up on the first meta command, it gets one again after this long: the reason may have been another,
+ * and the server may be new by now.
+ */
 const ASK_AGAIN_MS = 60_000
 /** A server that was ending anyway hangs up once; a proxy without meta commands each time. */
 const MAX_HANG_UPS = 2
 
 /**
- * Whether the handshake tries a meta command. A proxy without meta commands may hang up on it, be silent, or send an invalid
- * response; then the next connections do without.
+ * Whether the handshake tries a meta command. A proxy without meta commands may hang up on it, be silent, or send an
+ * invalid response; then the next connections do without.
  */
 export class MetaSupport {
   #hangUps = 0
@@ -22,7 +25,9 @@ export class MetaSupport {
 
   /**
    * The response has told whether the server has meta commands.
-   * @returns whether that is believed. If the server had them a moment ago, it is tried once more: another server may have responded.
+   *
+   * @returns whether that is believed. If the server had them a moment ago, it is tried once more: another server may
+   *   have responded.
    */
   answered(hasMeta: boolean): boolean {
     this.isAsking = false
@@ -32,7 +37,10 @@ export class MetaSupport {
     return isBelieved
   }
 
-  /** The server hung up. Returns whether the meta command was the reason, so that another connection at once may succeed. */
+  /**
+   * The server hung up. Returns whether the meta command was the reason, so that another connection at once may
+   * succeed.
+   */
   hungUp(): boolean {
     if (!this.isAsking || this.#isKnown) {
       this.isAsking = false

@@ -18,7 +18,9 @@ export interface ClusterConfiguration {
 }
 
 /**
- * Reads the response of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`; the ip may be empty.
+ * Reads the response of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`; the ip may be
+ * empty.
+ *
  * @throws MemcacheProtocolError for what is none.
  */
 export function parseConfiguration(lines: readonly string[], endpoint: string): ClusterConfiguration {

@@ -24,8 +24,8 @@ export interface DiscoveryObserver {
 }
 
 /**
- * Requests the list of servers from configuration endpoints: at once, then at intervals, and when a server goes away. The last list
- * stays in use while no endpoint responds.
+ * Requests the list of servers from configuration endpoints: at once, then at intervals, and when a server goes away.
+ * The last list stays in use while no endpoint responds.
  */
 export class Discovery {
   readonly #endpoints: readonly ServerPool[]

@@ -4,8 +4,9 @@ import type { CallDeadline } from '../call-deadline.ts'
 import { WaitingCalls } from '../waiting-calls.ts'
 
 /**
- * Whether calls may begin. With a fixed list of servers it is open from the start; with discovery, calls wait for its first
- * response, each for its own time, and are rejected with its error while it fails. Once closed, it rejects every call.
+ * Whether calls may begin. With a fixed list of servers it is open from the start; with discovery, calls wait for its
+ * first response, each for its own time, and are rejected with its error while it fails. Once closed, it rejects every
+ * call.
  */
 export class Opening {
   /** Whether calls may begin. */

@@ -28,7 +28,10 @@ export abstract class KeyListOperation extends Operation {
   #found = 0
   #hits = 0
 
-  /** Finds the key of the hit that begins, by its bytes. Returns false for a key that was not requested, and for more hits than keys. */
+  /**
+   * Finds the key of the hit that begins, by its bytes. Returns false for a key that was not requested, and for more
+   * hits than keys.
+   */
   match(buffer: Buffer, start: number, end: number): boolean {
     const { length } = this.wireKeys
     if (this.#hits++ >= length) return false
@@ -54,8 +57,8 @@ export abstract class KeyListOperation extends Operation {
   }
 
   /**
-   * The value may be an unfilled lease, and the protocol does not tell. It is a miss, which is always a valid result of a cache, unless the codec
-   * stores values so.
+   * The value may be an unfilled lease, and the protocol does not tell. It is a miss, which is always a valid result of
+   * a cache, unless the codec stores values so.
    */
   takeUncertain(buffer: Buffer, at: number): void {
     if (this.reader.takesEmptyForLease === true) this.miss(this.#found)
@@ -105,8 +108,8 @@ const SLOTS = 256
 const recent: (GetCall | undefined)[] = Array.from({ length: SLOTS })
 
 /**
- * The plain `get`s of one turn of the loop on one connection, in one line. That costs a server less than single gets, every value comes with its key, and
- * the request never takes the right to recache a stale item.
+ * The plain `get`s of one turn of the loop on one connection, in one line. That costs a server less than single gets,
+ * every value comes with its key, and the request never takes the right to recache a stale item.
  */
 export class GetBatch extends KeyListOperation {
   /** When it was begun, in the milliseconds of `performance.now()`; later where it left later. */
@@ -239,8 +242,8 @@ function slotOf(key: string): number {
 }
 
 /**
- * One caller of `get`, in a batch with the others of its turn of the loop. Hundreds may wait at a time, so that it is kept small:
- * its time is its batch's, and private methods, for which each instance is marked, are functions.
+ * One caller of `get`, in a batch with the others of its turn of the loop. Hundreds may wait at a time, so that it is
+ * kept small: its time is its batch's, and private methods, for which each instance is marked, are functions.
  */
 export class GetCall implements Waiter {
   readonly key: Key

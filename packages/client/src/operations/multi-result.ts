@@ -21,6 +21,7 @@ export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Res
 
   /**
    * The results of a call for each of many keys. Rejects if all fail, and if the call's signal is aborted.
+   *
    * @param begin makes the call for one of the items, whose first part is the key.
    */
   static async ofEach<Given extends ClientKey, Item extends readonly [Given, unknown], Result>(

@@ -14,8 +14,8 @@ const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 export type OperationKind = 'keyList' | 'retrieval' | 'store' | 'delete' | 'arithmetic' | 'lines'
 
 /**
- * A request of any protocol: it waits for its response, and settles once. A response that comes after it was given up is read and
- * forgotten.
+ * A request of any protocol: it waits for its response, and settles once. A response that comes after it was given up
+ * is read and forgotten.
  */
 export abstract class Operation implements Waiter {
   abstract readonly kind: OperationKind
@@ -28,7 +28,10 @@ export abstract class Operation implements Waiter {
   timeoutMs = 0
   /** When it was handed to the connection, by the same clock. */
   sentAt = 0
-  /** Whether it may be repeated once if the connection was closed before any of its response came: a read that changes nothing. */
+  /**
+   * Whether it may be repeated once if the connection was closed before any of its response came: a read that changes
+   * nothing.
+   */
   mayRepeat: boolean
   /** Whether it was given up and its response is still to come. */
   isOverdue = false
@@ -59,7 +62,9 @@ export abstract class Operation implements Waiter {
   }
 
   /**
-   * Fails the callers whose deadline has passed. If callers share the operation, it gets the next deadline of the others.
+   * Fails the callers whose deadline has passed. If callers share the operation, it gets the next deadline of the
+   * others.
+   *
    * @param timeout makes the error for a caller's key and time limit.
    */
   expire(_now: number, timeout: (key: string | undefined, timeoutMs: number) => Error): void {
@@ -88,7 +93,9 @@ export abstract class Operation implements Waiter {
 }
 
 /**
- * Reads a value where it was received; one that lies in chunks is a `ValueInChunks`. Parameters as those of `ValueReader.read`.
+ * Reads a value where it was received; one that lies in chunks is a `ValueInChunks`. Parameters as those of
+ * `ValueReader.read`.
+ *
  * @throws MemcacheDecodeError for client flags that no codec can tell apart, and what the reader throws.
  */
 export function readValue(
@@ -122,7 +129,10 @@ interface TimeoutOf {
   readonly ambiguous?: boolean
 }
 
-/** What waits on a connection: the operations that were written, in the order of their responses, and those that the handshake holds back. */
+/**
+ * What waits on a connection: the operations that were written, in the order of their responses, and those that the
+ * handshake holds back.
+ */
 export class PendingOperations {
   readonly #server: string
   readonly #timeoutMs: number
@@ -190,6 +200,7 @@ export class PendingOperations {
 
   /**
    * Writes what was held back, in its order.
+   *
    * @param write returns whether there were words for it; it has failed otherwise.
    */
   release(write: (operation: Operation) => boolean): void {
@@ -216,6 +227,7 @@ export class PendingOperations {
 
   /**
    * The connection is gone: reads without a byte of their response wait for the next connection, once; all others fail.
+   *
    * @param isMidResponse whether some of the first response has come.
    */
   repeatReads(error: MemcacheError, isMidResponse: boolean): void {
@@ -246,9 +258,9 @@ export class PendingOperations {
   }
 
   /**
-   * Fails the callers that have waited too long. An operation that was sent keeps its place in the queue, since its response may still come and must
-   * not be taken for the next one's. When the server has been silent for a whole timeout, or a response stays out for
-   * twice its time, the connection is to be given up.
+   * Fails the callers that have waited too long. An operation that was sent keeps its place in the queue, since its
+   * response may still come and must not be taken for the next one's. When the server has been silent for a whole
+   * timeout, or a response stays out for twice its time, the connection is to be given up.
    */
   expire(now: number, lastReceived: number): Expiry {
     let next = Infinity

@@ -15,7 +15,10 @@ export interface Waiter {
   fail(error: unknown): void
 }
 
-/** The callers that wait with a signal, by signal: however many they are, each signal has one listener, and only while there are any. */
+/**
+ * The callers that wait with a signal, by signal: however many they are, each signal has one listener, and only while
+ * there are any.
+ */
 const watches = new WeakMap<AbortSignal, SignalWatch>()
 
 class SignalWatch {

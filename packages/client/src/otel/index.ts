@@ -1,2 +1,3 @@
 export { instrumentMemcachedClients } from './instrument.ts'
 export type { InstrumentationOptions } from './instrument.ts'
+export { isSpanWanted } from './is-span-wanted.ts'

@@ -1,9 +1,18 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { context as activeContext, metrics, SpanKind, SpanStatusCode, trace, ValueType } from '@opentelemetry/api'
-import type { Attributes, Histogram, MeterProvider, Span, Tracer, TracerProvider } from '@opentelemetry/api'
+import { metrics, SpanKind, SpanStatusCode, trace, ValueType } from '@opentelemetry/api'
+import type {
+  Attributes,
+  Histogram,
+  MeterProvider,
+  Span,
+  SpanOptions,
+  Tracer,
+  TracerProvider,
+} from '@opentelemetry/api'
 import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { observeConnections } from './observe-connections.ts'
+import { isSpanWanted } from './is-span-wanted.ts'
 import { OPERATION_CHANNEL } from '../tracing.ts'
 import type { OperationContext } from '../tracing.ts'
 import type { MemcachedClient } from '../memcached-client.ts'
@@ -24,7 +33,10 @@ export interface InstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether a span's `db.query.text` tells the keys, which may hold what is not for every eye. Default false. */
   queryText?: boolean | undefined
-  /** Whether only operations within a span of the application get one, so that those of background work cost less. Default false. */
+  /**
+   * Whether only operations within a span of the application get one, so that those of background work cost less.
+   * Default false.
+   */
   requireParentSpan?: boolean | undefined
 }
 
@@ -36,16 +48,25 @@ const OPTION_NAMES = [
   'requireParentSpan',
 ] as const satisfies readonly (keyof InstrumentationOptions)[]
 
+/** What the operations of one name on one server have in common; made once. */
+interface OperationKind {
+  readonly spanName: string
+  readonly attributes: Attributes
+  readonly spanOptions: SpanOptions
+}
+
 /** A running operation. */
 interface Running {
+  readonly kind: OperationKind
   readonly span: Span | undefined
-  readonly attributes: Attributes
   readonly startedAt: number
 }
 
 /**
  * Records a span for every operation of every client in this process, and its duration in the metric
- * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients).
+ * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span that is not
+ * sampled, an operation gets no span.
+ *
  * @returns a function that ends it.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -53,7 +74,6 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
   checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
   const { tracerProvider = trace, meterProvider = metrics, queryText = false, clients = [] } = options
   const requireParentSpan = booleanOption('requireParentSpan', options.requireParentSpan ?? false)
-  const tracer = tracerProvider.getTracer(SCOPE)
   const meter = meterProvider.getMeter(SCOPE)
   const endConnections = observeConnections(meter, clients)
   const duration = meter.createHistogram('db.client.operation.duration', {
@@ -62,52 +82,99 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
     valueType: ValueType.DOUBLE,
     advice: { explicitBucketBoundaries: DURATION_BOUNDARIES },
   })
-  const running = new WeakMap<object, Running>()
-  const channel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
-  const subscribers = {
-    start: (context: OperationContext) =>
-      running.set(context, start(tracer, context, { queryText, requireParentSpan })),
-    end() {},
-    asyncStart() {},
-    asyncEnd: (context: OperationContext) => finish(running.get(context), context, duration),
-    error() {},
-  }
-  channel.subscribe(subscribers)
+  const endOperations = traceOperations(tracerProvider.getTracer(SCOPE), duration, { queryText, requireParentSpan })
   return () => {
-    channel.unsubscribe(subscribers)
+    endOperations()
     endConnections()
   }
 }
 
-function start(
+/**
+ * Subscribes to the start and the end of operations. A running operation is a property of its context under a symbol:
+ * in a WeakMap it would cost a microsecond, most of it for the garbage collector.
+ */
+function traceOperations(
   tracer: Tracer,
-  context: OperationContext,
+  duration: Histogram,
   { queryText, requireParentSpan }: { queryText: boolean; requireParentSpan: boolean },
-): Running {
-  const { operation, keys, server } = context
+): () => void {
+  const running = Symbol('running operation')
+  type TracedContext = OperationContext & { [running]?: Running }
+  const kinds = new OperationKinds()
+  const onStart = (message: unknown): void => {
+    const context = message as TracedContext
+    const kind = kinds.of(context)
+    const span = isSpanWanted(requireParentSpan)
+      ? tracer.startSpan(kind.spanName, spanOptionsOf(kind, context, queryText))
+      : undefined
+    context[running] = { kind, span, startedAt: performance.now() }
+  }
+  const onEnd = (message: unknown): void => {
+    const context = message as TracedContext
+    const operation = context[running]
+    if (operation !== undefined) finish(operation, context.error, duration)
+  }
+  const { start, asyncEnd } = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
+  start.subscribe(onStart)
+  asyncEnd.subscribe(onEnd)
+  return () => {
+    start.unsubscribe(onStart)
+    asyncEnd.unsubscribe(onEnd)
+  }
+}
+
+/** The kinds of operations, by server and name. */
+class OperationKinds {
+  readonly #byServer = new WeakMap<object, Map<string, OperationKind>>()
+  readonly #withoutServer = new Map<string, OperationKind>()
+
+  of({ operation, server }: OperationContext): OperationKind {
+    const kinds = server === undefined ? this.#withoutServer : this.#of(server)
+    let kind = kinds.get(operation)
+    if (kind === undefined) {
+      kind = createKind(operation, server)
+      kinds.set(operation, kind)
+    }
+    return kind
+  }
+
+  #of(server: object): Map<string, OperationKind> {
+    let kinds = this.#byServer.get(server)
+    if (kinds === undefined) {
+      kinds = new Map()
+      this.#byServer.set(server, kinds)
+    }
+    return kinds
+  }
+}
+
+function createKind(operation: string, server: OperationContext['server']): OperationKind {
   const attributes: Attributes = { 'db.system.name': 'memcached', 'db.operation.name': operation }
   if (server?.host !== undefined) attributes['server.address'] = server.host
   if (server?.port !== undefined) attributes['server.port'] = server.port
-  if (keys.length >= MIN_BATCH) attributes['db.operation.batch.size'] = keys.length
-  const startedAt = performance.now()
-  if (requireParentSpan && trace.getSpan(activeContext.active()) === undefined)
-    return { span: undefined, attributes, startedAt }
-  const spanAttributes = queryText ? { ...attributes, 'db.query.text': [operation, ...keys].join(' ') } : attributes
-  const name = server === undefined ? operation : `${operation} ${server.name}`
-  const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes: spanAttributes })
-  return { span, attributes, startedAt }
+  const spanName = server === undefined ? operation : `${operation} ${server.name}`
+  return { spanName, attributes, spanOptions: { kind: SpanKind.CLIENT, attributes } }
 }
 
-function finish(operation: Running | undefined, context: OperationContext, duration: Histogram): void {
-  if (operation === undefined) return
-  const { span, attributes, startedAt } = operation
-  const measured = { ...attributes }
-  if (context.error !== undefined) {
-    const error = context.error as Partial<MemcacheError> & Error
-    measured['error.type'] = error.code ?? error.name
-    span?.setAttribute('error.type', measured['error.type'])
-    span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
+/** Attributes of a single operation: of its span only, since each value in a metric would be a time series. */
+function spanOptionsOf(kind: OperationKind, { operation, keys }: OperationContext, queryText: boolean): SpanOptions {
+  if (!queryText && keys.length < MIN_BATCH) return kind.spanOptions
+  const attributes = { ...kind.attributes }
+  if (keys.length >= MIN_BATCH) attributes['db.operation.batch.size'] = keys.length
+  if (queryText) attributes['db.query.text'] = [operation, ...keys].join(' ')
+  return { kind: SpanKind.CLIENT, attributes }
+}
+
+function finish({ kind, span, startedAt }: Running, failure: unknown, duration: Histogram): void {
+  const seconds = (performance.now() - startedAt) / 1000
+  if (failure === undefined) {
+    span?.end()
+    return duration.record(seconds, kind.attributes)
   }
+  const error = failure as Partial<MemcacheError> & Error
+  const errorType = error.code ?? error.name
+  span?.setAttribute('error.type', errorType)
+  span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
   span?.end()
-  duration.record((performance.now() - startedAt) / 1000, measured)
+  duration.record(seconds, { ...kind.attributes, 'error.type': errorType })
 }

@@ -3,14 +3,18 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { ConnectionReport } from '../connection/connection-contract.ts'
 import type { MemcachedClient } from '../memcached-client.ts'
 
-/** The semantic conventions' names for what a pool is asked at each export (Semantic conventions for database client metrics). */
+/**
+ * The semantic conventions' names for what a pool is asked at each export (Semantic conventions for database client
+ * metrics).
+ */
 const POOL = 'db.client.connection.pool.name'
 const STATE = 'db.client.connection.state'
 
 /**
- * Reports the connections of clients, read at each export: `db.client.connection.count` by state (`used` while a caller waits on it, else
- * `idle`), `db.client.connection.max`, and `db.client.connection.pending_requests`, the callers that wait for a connection to open. A pool is
- * one server's connections, and has its name.
+ * Reports the connections of clients, read at each export: `db.client.connection.count` by state (`used` while a caller
+ * waits on it, else `idle`), `db.client.connection.max`, and `db.client.connection.pending_requests`, the callers that
+ * wait for a connection to open. A pool is one server's connections, and has its name.
+ *
  * @returns a function that ends it.
  * @throws MemcacheOptionError if a client is none.
  */

@@ -15,6 +15,7 @@ export interface ResponseSink {
   finished(): void
   /**
    * The responses no longer match the requests, or make no sense: nothing more is read.
+   *
    * @param refusal what the server said, where it refused the connection itself.
    */
   desync(reason: string, refusal?: MemcacheError): void
@@ -38,6 +39,7 @@ export interface Protocol {
   readerFor(sink: ResponseSink): ResponseReader
   /**
    * Writes an operation's request.
+   *
    * @throws MemcacheUnsupportedError, with nothing written, for what the protocol has no command for.
    */
   write(operation: Operation, requests: RequestBuffer): void

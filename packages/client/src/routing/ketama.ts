@@ -4,7 +4,10 @@ import type { ServerAddress } from '../server-address.ts'
 import { md5 } from './md5.ts'
 import type { Router } from './router.ts'
 
-/** What a unix socket is called where it is hashed: as libmemcached has it, which gives it the port 0, or its path alone. */
+/**
+ * What a unix socket is called where it is hashed: as libmemcached has it, which gives it the port 0, or its path
+ * alone.
+ */
 export type SocketName = 'path:0' | 'path'
 
 /** A server as libmemcached's weighted ketama calls it: without its port, where that is the default one. */
@@ -88,8 +91,8 @@ export class Ketama implements Router {
 }
 
 /**
- * Ketama with the names that spymemcached hashes, `/host:port`, as libmemcached's `consistent_ketama_spy` has it. With equal
- * weights it is spymemcached's own, which has none.
+ * Ketama with the names that spymemcached hashes, `/host:port`, as libmemcached's `consistent_ketama_spy` has it. With
+ * equal weights it is spymemcached's own, which has none.
  */
 export class SpyKetama extends Ketama {
   constructor(servers: readonly ServerAddress[], socketName: SocketName) {

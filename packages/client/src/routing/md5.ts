@@ -12,8 +12,9 @@ const digest = new Int32Array(4)
 const scratch = Buffer.alloc(1024)
 
 /**
- * MD5 of a short text, for hashing keys as libmemcached does: in place, since node:crypto's takes several times as long for
- * so few bytes. Not for security.
+ * MD5 of a short text, for hashing keys as libmemcached does: in place, since node:crypto's takes several times as long
+ * for so few bytes. Not for security.
+ *
  * @returns the digest as four little-endian words, overwritten by the next call.
  */
 export function md5(text: string | Uint8Array): Int32Array {

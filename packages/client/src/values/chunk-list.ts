@@ -11,9 +11,9 @@ const MAX_LIST_LENGTH = 100
 const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 
 /**
- * The chunks of a value that is larger than an item, as the list under its key names them: `[id, chunks, bytes, client flags]` as JSON
- * (docs/format.md). All chunks but the last have the same length. The id is random and new with each write, so that those of
- * two writes never mix.
+ * The chunks of a value that is larger than an item, as the list under its key names them: `[id, chunks, bytes, client
+ * flags]` as JSON (docs/format.md). All chunks but the last have the same length. The id is random and new with each
+ * write, so that those of two writes never mix.
  */
 export class ChunkList {
   readonly id: string

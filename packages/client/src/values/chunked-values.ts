@@ -5,7 +5,10 @@ import { ChunkList } from './chunk-list.ts'
 import { readerOf } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
-/** Fetches the bytes of a value in chunks; `undefined` when one of them has gone. With an exptime, it is set for all chunks. */
+/**
+ * Fetches the bytes of a value in chunks; `undefined` when one of them has gone. With an exptime, it is set for all
+ * chunks.
+ */
 export type FetchChunks = (
   list: ChunkList,
   call: CallDeadline,
@@ -35,8 +38,8 @@ export class ValueInChunks {
 }
 
 /**
- * The client's values: as the codec makes them, and those over the item limit in chunks under keys of their own. What is read from
- * under a key is the value, or a `ValueInChunks`.
+ * The client's values: as the codec makes them, and those over the item limit in chunks under keys of their own. What
+ * is read from under a key is the value, or a `ValueInChunks`.
  */
 export class ChunkedValues implements ValueReader {
   /** The result of reading a value that cannot be decoded, if the call does not say. */
@@ -109,8 +112,9 @@ export class ChunkedValues implements ValueReader {
   }
 
   /**
-   * Whether a stored value with these client flags is plain text or bytes, so that bytes may be joined to it: those that the
-   * codec gives an empty text and no bytes, where it leaves them as they are, and 0, which is bytes for every client.
+   * Whether a stored value with these client flags is plain text or bytes, so that bytes may be joined to it: those
+   * that the codec gives an empty text and no bytes, where it leaves them as they are, and 0, which is bytes for every
+   * client.
    */
   isPlain(clientFlags: number): boolean {
     if (this.#codec.canJoin !== undefined) return this.#codec.canJoin(clientFlags)

@@ -16,8 +16,8 @@ export interface CompressionOptions {
 }
 
 /**
- * Most bytes that a compressed value may become, unless told otherwise: more is taken for a bomb, not for a value. Larger
- * values are not compressed when they are stored, so that they can be read.
+ * Most bytes that a compressed value may become, unless told otherwise: more is taken for a bomb, not for a value.
+ * Larger values are not compressed when they are stored, so that they can be read.
  */
 export const DEFAULT_MAX_DECOMPRESSED_BYTES = 8 * 1024 * 1024
 
@@ -33,8 +33,8 @@ const ZSTD_LEVEL = 100
 const OVER_BYTES = 1024
 
 /**
- * Compression of encoded values. It is synchronous: where it waited for a thread, a value set later could arrive earlier.
- * The default levels are the fast ones for that reason.
+ * Compression of encoded values. It is synchronous: where it waited for a thread, a value set later could arrive
+ * earlier. The default levels are the fast ones for that reason.
  */
 export interface Compression {
   /** The bits that it adds to the client flags. */
@@ -85,6 +85,7 @@ export type Decompressor = (bytes: Buffer, limit: { maxOutputLength: number }) =
 
 /**
  * The bytes of a value that was compressed as its client flags say.
+ *
  * @throws MemcacheDecodeError for bytes that are not so compressed, or would become more than the most.
  */
 export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number): Buffer {

@@ -9,6 +9,7 @@ import type { ValueCodec } from './value-codec.ts'
 
 /**
  * The codec that options say.
+ *
  * @throws MemcacheOptionError if the name is unknown, or the format does not have the compression.
  */
 export function createCodec(

@@ -14,8 +14,8 @@ const TYPED_ARRAY_NAME = Object.getOwnPropertyDescriptor(
 )!
 
 /**
- * JSON with tags for what JSON has no word for (docs/format.md). A tagged value is `{ "$": [kind, data] }`; an object of the
- * user's that has the one key `$` is itself tagged, as kind `object`, so that nothing can be mistaken.
+ * JSON with tags for what JSON has no word for (docs/format.md). A tagged value is `{ "$": [kind, data] }`; an object
+ * of the user's that has the one key `$` is itself tagged, as kind `object`, so that nothing can be mistaken.
  */
 export interface TaggedJson {
   readonly text: string

@@ -74,7 +74,10 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
 /** From this size on, looking for ASCII first costs less than decoding UTF-8. */
 const ASCII_CHECK_BYTES = 4096
 
-/** Decodes UTF-8. Large values are mostly ASCII, whose bytes become a string by a copy: a third of the time of decoding 100 kB. */
+/**
+ * Decodes UTF-8. Large values are mostly ASCII, whose bytes become a string by a copy: a third of the time of decoding
+ * 100 kB.
+ */
 function textOf(buffer: Buffer, start: number, end: number): string {
   const isCopied = end - start >= ASCII_CHECK_BYTES && isAscii(buffer.subarray(start, end))
   return buffer.toString(isCopied ? 'latin1' : 'utf8', start, end)

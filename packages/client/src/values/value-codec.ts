@@ -14,17 +14,19 @@ export interface ValueCodec {
   encode(value: unknown): EncodedValue
   /**
    * `bytes` are the codec's to keep.
+   *
    * @throws MemcacheDecodeError for what cannot be turned back.
    */
   decode(bytes: Buffer, clientFlags: number): unknown
   /**
-   * Whether bytes may be joined to a stored value with these client flags by `append` and `prepend`. Without it: whether an empty text or no
-   * bytes are stored with them, as they are.
+   * Whether bytes may be joined to a stored value with these client flags by `append` and `prepend`. Without it:
+   * whether an empty text or no bytes are stored with them, as they are.
    */
   canJoin?(clientFlags: number): boolean
   /**
-   * Whether the codec itself tells an empty value with client flags 0, which may be a lease that nobody has filled, from a stored value. Without
-   * it, such a value is a miss where the protocol does not tell leases, unless the codec stores an empty text or no bytes so.
+   * Whether the codec itself tells an empty value with client flags 0, which may be a lease that nobody has filled,
+   * from a stored value. Without it, such a value is a miss where the protocol does not tell leases, unless the codec
+   * stores an empty text or no bytes so.
    */
   readonly readsLeases?: boolean
 }
@@ -37,11 +39,14 @@ export interface ValueReader {
   readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
   /**
-   * Whether `read` keeps none of the bytes of a value with these client flags, although they are `owned`: the value may then be put together in
-   * memory that is used again. Default: it may keep them.
+   * Whether `read` keeps none of the bytes of a value with these client flags, although they are `owned`: the value may
+   * then be put together in memory that is used again. Default: it may keep them.
    */
   copies?(clientFlags: number): boolean
-  /** Reads the list of the chunks that a value lies in, if it has the client flags of one. Without it, `read` is handed such a list, too. */
+  /**
+   * Reads the list of the chunks that a value lies in, if it has the client flags of one. Without it, `read` is handed
+   * such a list, too.
+   */
   readChunks?(buffer: Buffer, start: number, end: number): unknown
 }
 

@@ -33,6 +33,7 @@ export class CommandContext {
 
   /**
    * Returns the servers that respond, and reports the others on standard error.
+   *
    * @throws CommandError if no server responds.
    */
   async reachable(): Promise<Server[]> {

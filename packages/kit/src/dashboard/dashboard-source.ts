@@ -52,6 +52,7 @@ export interface DashboardSource {
 
 /**
  * Opens the servers and caches that the options name.
+ *
  * @param fallback returns other options if these name neither servers nor caches; called at the first request.
  * @throws MemcacheOptionError if a server or a cache is invalid.
  */

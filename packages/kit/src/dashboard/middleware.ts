@@ -21,9 +21,11 @@ const LOOPBACK = '127.0.0.1'
  * Returns a dashboard for an application's own admin area, under any path; without options, of the process's cache.
  * **Mount it behind the application's own authentication**: the figures, `metrics` and `healthz` need no token. A
  * `token` also enables the key browser and actions.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
  *   app.use('/admin/cache', onlyAdmins, dashboard())
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function dashboard(options: DashboardOptions = {}): DashboardMiddleware {
   checkOptions('dashboard', options, DASHBOARD_OPTION_NAMES, DASHBOARD_HINTS)

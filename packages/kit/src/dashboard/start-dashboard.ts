@@ -28,11 +28,13 @@ const DEFAULT_SERVERS = '127.0.0.1:11211'
 /**
  * Serves a dashboard for any memcached servers on its own port. Without `servers` and `caches` it watches the servers
  * of `MEMCACHE_SERVERS`, or 127.0.0.1:11211. Servers that do not respond are shown as away.
- * @throws MemcacheOptionError if an option is unknown or invalid, or the dashboard would be open to other machines
- * without a token.
- * @throws MemcacheConnectionError if it cannot listen.
+ *
  * @example
  *   const { url } = await startDashboard({ servers: 'a:11211,b:11211' })
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid, or the dashboard would be open to other machines
+ *   without a token.
+ * @throws MemcacheConnectionError if it cannot listen.
  */
 export async function startDashboard(options: StartDashboardOptions = {}): Promise<Dashboard> {
   checkOptions('startDashboard', options, [...DASHBOARD_OPTION_NAMES, 'host', 'port'], DASHBOARD_HINTS)

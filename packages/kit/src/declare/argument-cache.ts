@@ -1,7 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from '../namespace.ts'
-import { setWithLateTtl } from './late-ttl.ts'
+import { setWithLateTtl } from './late-facts.ts'
 import type { LoadContext, LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import type { BatchLoader } from '../engine/load/read-through-many.ts'
 import { describeValue } from '../option-types.ts'
@@ -16,9 +16,7 @@ export interface ArgumentCache<Args extends readonly unknown[], Value> {
   set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
   /** Deletes the stored result for these arguments, and resolves to whether that was confirmed. */
   delete(args: Readonly<Args>): Promise<boolean>
-  /**
-   * Marks the stored result stale, so that one caller runs the function again; resolves to whether that was confirmed.
-   */
+  /** Marks the stored result stale, so that one caller runs the function again; resolves to whether that was confirmed. */
   markStale(args: Readonly<Args>): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(args: Readonly<Args>): Promise<boolean>
@@ -40,6 +38,7 @@ export interface CachedCalls<Args extends readonly unknown[], Value> {
 
 /**
  * Returns the `ArgumentCache` of a function.
+ *
  * @param calls called for each operation, since the cache may only be known later.
  */
 export function argumentCache<Args extends readonly unknown[], Value>(

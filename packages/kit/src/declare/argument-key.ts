@@ -12,10 +12,11 @@ const MAX_DEPTH = 200
  * Returns the arguments of a cached function as parts of a key: strings, numbers, bigints and booleans unchanged,
  * everything else as a tag with a hash of its content. Equal content gives equal parts, in whatever order the keys of
  * objects, Maps and Sets were added; different content gives different parts.
+ *
  * @param owner the function or method, for errors.
  * @param self the instance, if it is a method.
  * @throws MemcacheOptionError if an argument's content cannot be read completely: a function, a symbol, a stream, an
- * instance of a class that may hide state, a circular value.
+ *   instance of a class that may hide state, a circular value.
  */
 export function argumentParts(args: readonly unknown[], owner: string, self?: object): readonly KeyPart[] {
   const parts = args.map((argument, index): KeyPart | EncodedArgument => {
@@ -167,9 +168,7 @@ const BY_CONTENT: ReadonlySet<object | null> = new Set(
   [Array, Date, RegExp, Map, Set, URL, URLSearchParams].map((Class) => Class.prototype as object),
 )
 
-/**
- * Returns whether a value of such a kind has more than that content: own properties, or state that a subclass may hide.
- */
+/** Returns whether a value of such a kind has more than that content: own properties, or state that a subclass may hide. */
 function isDecorated(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   const isByContent =
@@ -192,9 +191,7 @@ function isDecorated(value: object): boolean {
   return last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length)
 }
 
-/**
- * Returns whether an object is not an instance of a class: a literal of any realm, or an object without a prototype.
- */
+/** Returns whether an object is not an instance of a class: a literal of any realm, or an object without a prototype. */
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   if (prototype === null) return true

@@ -1,13 +1,14 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentParts } from './argument-key.ts'
-import { setWithLateTtl } from './late-ttl.ts'
+import { setWithLateTtl, taggedLoad, tagsFor } from './late-facts.ts'
+import type { TagsOf } from './late-facts.ts'
 import type { CacheNamespace } from '../namespace.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading, toGetOrSetOptions } from '../engine/load/get-or-set-options.ts'
 import type { GetOrSetOptions, LoadContext, Loader, LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import type { BatchLoader, LoadedMany } from '../engine/load/read-through-many.ts'
 import type { Memcache } from '../memcache.ts'
-import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
+import { DeclaredNamespace, declaredOwner } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import type { NamespaceOwner } from './namespace-owners.ts'
 import {
@@ -20,8 +21,6 @@ import {
   requireType,
 } from '../option-types.ts'
 import type { RevivingOptions } from '../engine/values/reviver.ts'
-import { taggedLoad, tagsFor } from './tags-of.ts'
-import type { TagsOf } from './tags-of.ts'
 import { HotKeys } from './warm/hot-keys.ts'
 import { warm } from './warm/warm.ts'
 import type { WarmOptions, WarmReport } from './warm/warm.ts'
@@ -32,10 +31,7 @@ export interface CacheDefinition<Id> extends NamespaceDeclaration, LoadingOption
   key?: ((id: Id) => KeyPart | readonly KeyPart[]) | undefined
   /** The tags of a value, for `invalidateTags`. */
   tags?: TagsOf<[id: Id]> | undefined
-  /**
-   * How many of the most requested ids are stored in memcached, so that they can be warmed at the next start. Default
-   * 0.
-   */
+  /** How many of the most requested ids are stored in memcached, so that they can be warmed at the next start. Default 0. */
   hotKeys?: number | undefined
 }
 
@@ -107,10 +103,12 @@ const OPTION_NAMES = [
 /**
  * Declares a cache: its name, its lifetime, and how its values are loaded. It opens no connection, so it can be called
  * at the top of a module.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
- * const cities = defineCache({ name: 'city', ttlSeconds: '1h', load: (id: number) => loadCity(id) })
- * const city = await cities.getOrSet(42)
+ *   const cities = defineCache({ name: 'city', ttlSeconds: '1h', load: (id: number) => loadCity(id) })
+ *   const city = await cities.getOrSet(42)
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function defineCache<Id, Value>(definition: LoadingCacheDefinition<Id, Value>): LoadingCacheOf<Id, Value>
 export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>): CacheOf<Id, Value>
@@ -148,6 +146,7 @@ const DEFINITIONS = new WeakMap<object, { definition: CacheDefinition<never>; ow
 /**
  * Returns a declared cache that uses this `Memcache`, for applications that do not use the process's cache. A
  * definition with its own `cache` keeps it.
+ *
  * @throws MemcacheOptionError if `defineCache` did not return the argument.
  */
 export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {

@@ -43,8 +43,9 @@ const CLAIMS = new WeakMap<Memcache, Map<string, NamespaceClaim>>()
 /**
  * Claims the name of a namespace. If a second owner claims it, a warning with both places is logged once, since each
  * would get the other's values.
+ *
  * @throws MemcacheOptionError if both owners are classes that use it only because it is their class name: nobody has
- * chosen to share it, and it gives wrong values.
+ *   chosen to share it, and it gives wrong values.
  */
 export function claimNamespace(
   cache: Memcache,

@@ -94,9 +94,7 @@ export function withdrawField(response: AnyResponse, name: string, value: string
   deferredResponses.get(response)?.withdraw(name, value)
 }
 
-/**
- * Returns whether a response was discarded because its work failed: then the client did not get what was written to it.
- */
+/** Returns whether a response was discarded because its work failed: then the client did not get what was written to it. */
 export function isDiscarded(response: AnyResponse): boolean {
   return deferredResponses.get(response)?.isDiscarded === true
 }

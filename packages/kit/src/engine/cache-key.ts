@@ -49,6 +49,7 @@ function encodedText(part: unknown): string {
 /**
  * Returns a user's key as memcached can hold it. A key that is too long, has bytes that memcached refuses, or could be
  * taken for one of the kit's keys becomes its readable beginning and a hash of the whole key.
+ *
  * @param text as `keyText` returns it, or as the user wrote it.
  * @param isWritten whether the user wrote the whole key as one string, which may have any content.
  * @param prefix the client's key prefix; it counts towards the maximum length.

@@ -5,6 +5,7 @@ export const UNAVAILABLE: unique symbol = Symbol('unavailable')
 
 /**
  * The result of an operation, or `UNAVAILABLE` if it fails: the application goes on without the cache.
+ *
  * @param failed is called with the error.
  * @throws usage errors: invalid options and keys.
  */
@@ -18,6 +19,7 @@ export function orUnavailable<Result>(
 
 /**
  * Counts the error of an operation that failed, and returns `UNAVAILABLE` for its result.
+ *
  * @throws the error if it is a usage error.
  */
 export function unavailable(

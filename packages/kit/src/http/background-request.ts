@@ -48,19 +48,21 @@ class NobodySocket extends Duplex {
 }
 
 /**
- * A GET for the same as another request, that nobody waits for, and where its response goes.
+ * A request for the same as another one, that nobody waits for, and where its response goes: a GET, or one of the same
+ * method with the same content.
+ *
  * @param keyed fields that are in the key of what is asked for, and so are kept.
  */
 export function backgroundExchange(
   like: IncomingMessage,
   url: string,
-  keyed: readonly string[],
+  { keyed, content }: { readonly keyed: readonly string[]; readonly content?: Uint8Array | undefined },
 ): { request: IncomingMessage; response: ServerResponse } {
   const socket = new NobodySocket(like.socket) as unknown as Socket
   const request = new IncomingMessage(socket)
   // It is no client's: rate limits do not count it.
   markBackgroundRequest(request)
-  request.method = 'GET'
+  request.method = content === undefined ? 'GET' : like.method!
   request.url = url
   request.httpVersion = '1.1'
   request.httpVersionMajor = 1
@@ -74,6 +76,7 @@ export function backgroundExchange(
   request.headers = Object.fromEntries(headers)
   request.rawHeaders = headers.flatMap(([name, value]) => [value].flat().flatMap((line) => [name, line ?? '']))
   request.complete = true
+  if (content !== undefined && content.length > 0) request.push(content)
   request.push(null)
   const response = new ServerResponse(request)
   response.assignSocket(socket)

@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ttl } from 'memcache-ts-protocol'
+import { FetchContent } from './content/fetch-content.ts'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
+import { isReadMethod } from './policy/methods.ts'
 import { ResponseCache } from './response-cache.ts'
 import { VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
-import { openWebStream, toWebResponse } from './virtual/web-response.ts'
+import { openWebStream, toWebResponse } from './virtual/body-streams.ts'
 import { writeBody } from './virtual/write-body.ts'
 
 /** Options of `cacheFetch`. */
@@ -21,20 +23,26 @@ export type FetchHandler<Rest extends readonly unknown[]> = (
 /** What `cacheFetch` returns. */
 export interface CachedFetch<Rest extends readonly unknown[]> {
   (request: Request, ...rest: Rest): Promise<Response>
-  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  /**
+   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
+   * whether that is confirmed.
+   */
   readonly purge: Purge
 }
 
 /**
- * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`: `app.fetch` of Hono, handlers of tRPC, Yoga,
- * React Router and others. GET and HEAD are answered from the cache; a request that changes something invalidates what is stored of its URL. Responses
- * are stored as by `cacheHandler` and `cacheResponse`: all of them can share a cache.
- * @param handler is given a request of its own if its response may be stored: without the client's conditions, with a signal that is not aborted while others
- * wait for the response. What it throws arrives as without the cache.
+ * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`:
+ * `app.fetch` of Hono, handlers of tRPC, Yoga, React Router and others. GET, HEAD and QUERY are answered from the
+ * cache; a request that changes something invalidates what is stored of its URL. Responses are stored as by
+ * `cacheHandler` and `cacheResponse`: all of them can share a cache.
+ *
+ * @example
+ *   export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
+ *
+ * @param handler is given a request of its own if its response may be stored: without the client's conditions, with a
+ *   signal that is not aborted while others wait for the response. What it throws arrives as without the cache.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
- * @example
- * export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
  */
 export function cacheFetch<Rest extends readonly unknown[]>(
   handler: FetchHandler<Rest>,
@@ -44,9 +52,10 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   const responses = new ResponseCache(shared)
 
   const cached = async (request: Request, ...rest: Rest): Promise<Response> => {
-    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    const isRead = isReadMethod(request.method)
     if (isRead && condition !== undefined && !condition(request)) return handler(request, ...rest)
     const virtual = new VirtualRequest(request)
+    const content = new FetchContent(request)
     const response = new VirtualResponse(virtual.asIncomingMessage, openWebStream)
     const { signal } = request
     if (signal.aborted) throw signal.reason
@@ -71,13 +80,14 @@ export function cacheFetch<Rest extends readonly unknown[]>(
         scope: hostScope(virtual),
         key: key?.(request),
         tags: typeof tags === 'function' ? tags(request) : tags,
+        readContent: content.read,
         defer: (work) => response.waitFor(work),
         dispatch: (made, answer) => {
           serve(made, answer).catch(() => answer.destroy())
         },
       })
       if (isAnswered) return undefined
-      const shown = isOwn && !isRead ? request : shownRequest(request, message, out)
+      const shown = isOwn && !isRead ? request : shownRequest(request, message, { out, content })
       let handled: Response
       try {
         handled = await handler(shown, ...rest)
@@ -104,8 +114,15 @@ function hostScope({ headers, host, scheme }: VirtualRequest): string | undefine
   return headers.host?.toLowerCase() === host ? undefined : `${scheme}://${host}`
 }
 
-/** The request as its handler sees it: the fields and the URL that are left of it, and a signal that tells when its client has left. */
-function shownRequest(request: Request, { url, rawHeaders, method }: IncomingMessage, out: ServerResponse): Request {
+/**
+ * The request as its handler sees it: the fields and the URL that are left of it, and a signal that tells when its
+ * client has left.
+ */
+function shownRequest(
+  request: Request,
+  { url, rawHeaders, method }: IncomingMessage,
+  { out, content }: { out: ServerResponse; content: FetchContent },
+): Request {
   const controller = new AbortController()
   out.once('close', () => {
     if (!out.writableEnded) controller.abort()
@@ -113,7 +130,12 @@ function shownRequest(request: Request, { url, rawHeaders, method }: IncomingMes
   const fields: [string, string][] = []
   for (let index = 0; index + 1 < rawHeaders.length; index += 2)
     fields.push([rawHeaders[index]!, rawHeaders[index + 1]!])
-  return new Request(new URL(url!, request.url), { method: method!, headers: fields, signal: controller.signal })
+  return new Request(new URL(url!, request.url), {
+    method: method!,
+    headers: fields,
+    signal: controller.signal,
+    ...content.init(),
+  })
 }
 
 /** Writes a handler's response as a handler of `node:http` would. */

@@ -5,6 +5,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
+import { isReadMethod } from './policy/methods.ts'
 import { ResponseCache } from './response-cache.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */
@@ -18,18 +19,24 @@ export type CacheHandlerOptions<Request extends AnyRequest = IncomingMessage> = 
 /** What `cacheHandler` returns. */
 export interface CachedHandler<Request, Response> {
   (request: Request, response: Response): void
-  /** Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to whether that is confirmed. */
+  /**
+   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
+   * whether that is confirmed.
+   */
   readonly purge: Purge
 }
 
 /**
- * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler for `createServer`, `createSecureServer`
- * and the like. GET and HEAD are answered from the cache; a request that changes something invalidates what is stored of its URL.
+ * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler
+ * for `createServer`, `createSecureServer` and the like. GET, HEAD and QUERY are answered from the cache; a request
+ * that changes something invalidates what is stored of its URL.
+ *
+ * @example
+ *   createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
+ *
  * @param handler what it throws arrives as without the cache.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
- * @example
- * createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
  */
 export function cacheHandler<
   Request extends AnyRequest = IncomingMessage,
@@ -43,8 +50,7 @@ export function cacheHandler<
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has what is used of these.
     const raw = request as unknown as IncomingMessage
-    const isRead = raw.method === 'GET' || raw.method === 'HEAD'
-    if (isRead && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
+    if (isReadMethod(raw.method) && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
       handler(request, response)
       return
     }

@@ -4,8 +4,9 @@ import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders, Serv
 export type Fields = Record<string, string | string[]>
 
 /**
- * A field's value as one line, as several lines of it are read (RFC 9110, section 5.3); `undefined` where it is missing. The name may come
- * from a message, as by `Vary: constructor`, so it is never looked up on an object's prototype.
+ * A field's value as one line, as several lines of it are read (RFC 9110, section 5.3); `undefined` where it is
+ * missing. The name may come from a message, as by `Vary: constructor`, so it is never looked up on an object's
+ * prototype.
  */
 export function lineOf(fields: Fields | IncomingHttpHeaders, name: string): string | undefined {
   if (!Object.hasOwn(fields, name)) return undefined
@@ -30,8 +31,8 @@ export function toFields(headers: OutgoingHttpHeaders): Fields {
 export type WriteHead = (status: number, ...rest: readonly unknown[]) => ServerResponse
 
 /**
- * Sets the fields that were given to `writeHead`, an object, or a list of names and values in turn, so that they can still be
- * seen and changed; returns its other arguments.
+ * Sets the fields that were given to `writeHead`, an object, or a list of names and values in turn, so that they can
+ * still be seen and changed; returns its other arguments.
  */
 export function setHeadArguments(response: ServerResponse, [first, second]: readonly unknown[]): readonly string[] {
   const given = typeof first === 'string' ? second : first
@@ -58,7 +59,10 @@ function toText(value: OutgoingHttpHeader): string | string[] {
   return Array.isArray(value) ? value.map(String) : String(value)
 }
 
-/** What belongs to a connection (RFC 9110, section 7.6.1), or to one caller, or is made anew for each answer: never stored. */
+/**
+ * What belongs to a connection (RFC 9110, section 7.6.1), or to one caller, or is made anew for each answer: never
+ * stored.
+ */
 const NEVER_STORED = new Set([
   'connection',
   'keep-alive',

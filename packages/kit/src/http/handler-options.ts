@@ -23,6 +23,7 @@ const OPTION_NAMES = [
 
 /**
  * A lifetime or options, as options.
+ *
  * @param owner what the options are given to, for errors.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

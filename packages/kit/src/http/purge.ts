@@ -8,8 +8,8 @@ import { urlTags } from './policy/url-tags.ts'
 const MAX_DIRECTORIES = 8
 
 /**
- * The tags of the directories that a path is in, for caches with the option `wildcards`: `under:/` and `under:/cities/` for `/cities`, since routers take
- * `/cities` and `/cities/` for the same.
+ * The tags of the directories that a path is in, for caches with the option `wildcards`: `under:/` and `under:/cities/`
+ * for `/cities`, since routers take `/cities` and `/cities/` for the same.
  */
 export function directoryTags(url: string): string[] {
   const segments = routedSegments(pathOf(url))
@@ -23,7 +23,9 @@ export function directoryTags(url: string): string[] {
 }
 
 /**
- * The tags to invalidate for a pattern: a path, or one with wildcards, which stands for everything under the last directory before the first `*`.
+ * The tags to invalidate for a pattern: a path, or one with wildcards, which stands for everything under the last
+ * directory before the first `*`.
+ *
  * @throws MemcacheOptionError if it is neither, or has wildcards where responses have no tags for them.
  */
 export function tagsOfPattern(pattern: string, hasWildcards: boolean): string[] {
@@ -61,8 +63,10 @@ export interface PurgeHandlerOptions {
 const MIN_TOKEN_LENGTH = 16
 
 /**
- * A handler for `PURGE /cities/42` and `PURGE /cities/*`, of `node:http` or to be mounted by `app.use` before the cache: 200 when it is purged, 202 if memcached did not
- * confirm it yet, 401 without the token. Requests of other methods go on, or get 405 where there is nothing to go on to.
+ * A handler for `PURGE /cities/42` and `PURGE /cities/*`, of `node:http` or to be mounted by `app.use` before the
+ * cache: 200 when it is purged, 202 if memcached did not confirm it yet, 401 without the token. Requests of other
+ * methods go on, or get 405 where there is nothing to go on to.
+ *
  * @param purge the `purge` of what caches the responses.
  * @throws MemcacheOptionError if an option is unknown or invalid, and without both token and authorize.
  */

@@ -7,23 +7,27 @@ import type { VaryRules } from './policy/vary.ts'
 /** Options of the response cache, which its adapters have in common. */
 export interface ResponseCacheOptions {
   /**
-   * How long a response is fresh that does not say so itself (`Cache-Control`, `Expires`). Default: by what it says, and where it
-   * has a `Last-Modified`, a tenth of its age.
+   * How long a response is fresh that does not say so itself (`Cache-Control`, `Expires`). Default: by what it says,
+   * and where it has a `Last-Modified`, a tenth of its age.
    */
   ttlSeconds?: Ttl | undefined
   /**
-   * How long past that a response may be served that does not say so itself: while one process loads it anew, and when that
-   * fails. Default 0; a day at most.
+   * How long past that a response may be served that does not say so itself: while one process loads it anew, and when
+   * that fails. Default 0; a day at most.
    */
   staleSeconds?: Ttl | undefined
   /** Request fields that responses depend on, besides those that their `Vary` names. */
   vary?: readonly string[] | undefined
   /**
-   * The languages that the application has, as `['en', 'de']`: what else a request accepts makes no difference, and is not shown to the handler. A
-   * client is served a stored response in the language that it prefers (`Content-Language`). Default: each `Accept-Language` by itself.
+   * The languages that the application has, as `['en', 'de']`: what else a request accepts makes no difference, and is
+   * not shown to the handler. A client is served a stored response in the language that it prefers
+   * (`Content-Language`). Default: each `Accept-Language` by itself.
    */
   languages?: readonly string[] | undefined
-  /** The content codings that the application applies, as `['br', 'gzip']`: what else a request accepts makes no difference, and is not shown to the handler. */
+  /**
+   * The content codings that the application applies, as `['br', 'gzip']`: what else a request accepts makes no
+   * difference, and is not shown to the handler.
+   */
   encodings?: readonly string[] | undefined
   /** The hosts that are answered from the cache, as in `Host`. Default: any, each by itself. */
   hosts?: readonly string[] | undefined
@@ -33,23 +37,26 @@ export interface ResponseCacheOptions {
   sortQuery?: boolean | undefined
   /** Query parameters that make no difference, as `utm_source`. */
   ignoreQuery?: readonly string[] | undefined
-  /** Cookies that make no difference, or `true` for all: the handler gets none of them. Default: a request with cookies is not answered from the cache. */
+  /**
+   * Cookies that make no difference, or `true` for all: the handler gets none of them. Default: a request with cookies
+   * is not answered from the cache.
+   */
   ignoreCookies?: boolean | readonly string[] | undefined
   /**
-   * Whether what is stored can be purged by wildcards, as `purge('/cities/*')`: each directory of a path is then a tag, of which the first eight count, and the generation of
-   * each is read for a hit. Default false.
+   * Whether what is stored can be purged by wildcards, as `purge('/cities/*')`: each directory of a path is then a tag,
+   * of which the first eight count, and the generation of each is read for a hit. Default false.
    */
   wildcards?: boolean | undefined
   /**
-   * Whether the response to a POST is stored for the GETs of the same URL, if it says how long it is fresh and its `Content-Location` is that URL (RFC 9110, section
-   * 9.3.3). Default false.
+   * Whether the response to a POST is stored for the GETs of the same URL, if it says how long it is fresh and its
+   * `Content-Location` is that URL (RFC 9110, section 9.3.3). Default false.
    */
   storePost?: boolean | undefined
   /** Whether clients may ask for newer responses by `Cache-Control: no-cache`, `max-age` and the like. Default true. */
   requestDirectives?: boolean | undefined
   /**
-   * Response fields that stand in place of `Cache-Control` and `Expires` for this cache, the most specific first (RFC 9213). Default
-   * `['Memcache-Cache-Control', 'CDN-Cache-Control']`.
+   * Response fields that stand in place of `Cache-Control` and `Expires` for this cache, the most specific first (RFC
+   * 9213). Default `['Memcache-Cache-Control', 'CDN-Cache-Control']`.
    */
   targetedFields?: readonly string[] | undefined
   /** The cache that they lie in. Default: this process's. */
@@ -91,7 +98,10 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
   headers: 'vary',
 }
 
-/** How long past its freshness a response is kept: to be revalidated, and for `staleSeconds` and what a response says instead. */
+/**
+ * How long past its freshness a response is kept: to be revalidated, and for `staleSeconds` and what a response says
+ * instead.
+ */
 export const KEPT_STALE_SECONDS = 86_400
 /** A lifetime that nobody sees the end of, and that is a number in JSON. */
 const MAX_SECONDS = 2 ** 31

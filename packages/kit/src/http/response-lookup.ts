@@ -1,9 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { LoadContext } from '../engine/engine.ts'
+import { ownKeyText } from '../engine/engine.ts'
+import type { CacheEngine, Freshness, LoadContext } from '../engine/engine.ts'
 import type { RunPurpose } from './capture/handler-run.ts'
 import type { ForwardReason } from './cache-status.ts'
+import type { KnownContent, RequestContent } from './content/request-content.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
+import { requestKey } from './policy/request-key.ts'
 import type { RequestTarget } from './policy/request-key.ts'
+import { freshnessOf } from './policy/freshness.ts'
+import { preferredLanguage } from './policy/preferences.ts'
+import { lineOf } from './fields.ts'
+import type { ResolvedResponseCache } from './response-cache-options.ts'
 import { decodeRecord } from './records/stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import type { SearchRule } from './policy/no-vary-search.ts'
@@ -13,13 +20,15 @@ import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { sentValidators } from './send-stored.ts'
 
 /**
- * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others have set by
- * now have to be on the response: they are not stored, and sent along with what is.
+ * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others
+ * have set by now have to be on the response: they are not stored, and sent along with what is.
  */
 export interface HttpExchange extends RequestTarget {
   readonly response: ServerResponse
   /** What the response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
   readonly tags?: readonly string[] | undefined
+  /** Reads the content of the request, and gives it back. Default: from the stream of `node:http`. */
+  readonly readContent?: ((maxBytes: number) => Promise<RequestContent>) | undefined
   /** Whether what runs now is not the handler, but what a framework does with its response. Default: never. */
   readonly isOutside?: (() => boolean) | undefined
   /** Delays the response until work is done. Default: by holding what `node:http` or `node:http2` sends. */
@@ -39,6 +48,8 @@ export interface ResponseLookup {
   readonly variants:
     | { readonly key: string; readonly name: string; readonly id: string; readonly names: readonly string[] }
     | undefined
+  /** The content of the request, where that is in the key: of QUERY. */
+  readonly content: KnownContent | undefined
   readonly directives: RequestDirectives
   /** What the handler is run for if there is nothing stored. */
   readonly purpose: RunPurpose
@@ -56,17 +67,23 @@ type VariantList = Extract<StoredRecord, { kind: 'variants' }>
 
 /** The lookup for the variant that its request selects. */
 export function variantLookup(
+  engine: Pick<CacheEngine, 'storedKey'>,
   lookup: ResponseLookup,
   list: VariantList,
-  nameOf: (key: string) => string,
 ): ResponseLookup {
   const { names } = list
   const key = variantKey(lookup, list)
-  return { ...lookup, key, name: nameOf(key), variants: { key: lookup.key, name: lookup.name, id: list.id, names } }
+  return {
+    ...lookup,
+    key,
+    name: engine.storedKey(key),
+    variants: { key: lookup.key, name: lookup.name, id: list.id, names },
+  }
 }
 
 /**
  * The key of a variant.
+ *
  * @param language that of a response that is looked for, or stored, whatever else the client accepts.
  */
 export function variantKey(
@@ -90,8 +107,8 @@ export function staleOf({ stale }: LoadContext, lookup: ResponseLookup): StoredR
 }
 
 /**
- * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is may have the validators
- * of one that was made for nobody, and be another.
+ * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is
+ * may have the validators of one that was made for nobody, and be another.
  */
 export function isValidatorFor(
   { lifetimes }: Pick<StoredResponse, 'lifetimes'>,
@@ -114,8 +131,8 @@ export function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
 }
 
 /**
- * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and a range may be stored, or
- * combined with a stored part. What is stored whole is not given up for a part.
+ * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and
+ * a range may be stored, or combined with a stored part. What is stored whole is not given up for a part.
  */
 export function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
   if (purpose === 'head') return found?.kind === 'response'
@@ -138,4 +155,56 @@ export function hasRangeOf(
 export function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
   const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
   return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
+}
+
+/** The key of a response in full: the request's, and the fields that the option `vary` names. */
+export function responseKey(
+  exchange: HttpExchange,
+  { vary, varyRules, rules }: ResolvedResponseCache,
+  searchRule: SearchRule | undefined,
+): string {
+  const parts = requestKey(exchange, rules, searchRule)
+  const fields = exchange.request.headers
+  return ownKeyText('http', vary.length === 0 ? parts : [...parts, variantOf(vary, fields, varyRules)])
+}
+
+/** How a stored record can be used for a lookup. */
+export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs: number): Freshness {
+  const { directives, isAuthorized, purpose, exchange } = lookup
+  if (record.kind === 'variants') return 'fresh'
+  if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
+  if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
+  const freshness = freshnessOf(record, directives, nowMs)
+  if (record.kind === 'partial') {
+    const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
+    return isOfUse ? 'fresh' : 'unusable'
+  }
+  // A request that cannot be made again cannot be revalidated in the background.
+  if (freshness === 'stale' && lookup.content?.kind === 'parsed') return 'unusable'
+  return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
+}
+
+/** What is stored for a lookup, and the lookup for the variant where that is one; takes no lease. */
+export async function findStored(
+  engine: CacheEngine,
+  lookup: ResponseLookup,
+): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
+  const record = decodeRecord(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
+  if (record?.kind === 'variants') return findStored(engine, variantLookup(engine, lookup, record))
+  return { record, lookup }
+}
+
+/** A fresh response in the language that the client prefers to all others; takes no lease. */
+export async function findByLanguage(
+  engine: CacheEngine,
+  lookup: ResponseLookup,
+  { list, nowMs }: { list: VariantList; nowMs: number },
+): Promise<StoredResponse | undefined> {
+  const { languages } = lookup.varyRules
+  if (languages === undefined || !list.names.includes('accept-language')) return undefined
+  const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
+  if (language === undefined || !languages.includes(language)) return undefined
+  const key = variantKey(lookup, list, language)
+  const record = decodeRecord(await engine.get(engine.storedKey(key), []), key)
+  return record?.kind === 'response' && freshnessFor(record, lookup, nowMs) === 'fresh' ? record : undefined
 }

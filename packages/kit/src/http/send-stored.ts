@@ -25,8 +25,8 @@ export interface SendConditions {
 type Sendable = StoredResponse | StoredPartial
 
 /**
- * The fields by which a client's conditions are evaluated: those that are stored, and the validators that were set on this response before the
- * cache, as by `@Header('ETag', …)` of Nest, which are sent with it.
+ * The fields by which a client's conditions are evaluated: those that are stored, and the validators that were set on
+ * this response before the cache, as by `@Header('ETag', …)` of Nest, which are sent with it.
  */
 export function sentValidators(
   response: ServerResponse,
@@ -54,7 +54,9 @@ export function needsBody(
 }
 
 /**
- * Answers with a stored response: all of it, a part, or 304 for a client that has it already; with `Age` and `Cache-Status`.
+ * Answers with a stored response: all of it, a part, or 304 for a client that has it already; with `Age` and
+ * `Cache-Status`.
+ *
  * @param body `undefined` where `needsBody` says that none is sent.
  */
 export function sendStored(

@@ -10,9 +10,11 @@ import type { HttpExchange } from './response-lookup.ts'
 import { beforeHead } from './capture/response-head-hook.ts'
 
 /**
- * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and `Content-Location`
- * name on the same host, is invalid (RFC 9111, section 4.4), and so are the groups of `Cache-Group-Invalidation` (RFC 9875). The response is sent when that is done, so that a client that has it never sees what
- * was before; to the application it looks sent as soon as it is written.
+ * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and
+ * `Content-Location` name on the same host, is invalid (RFC 9111, section 4.4), and so are the groups of
+ * `Cache-Group-Invalidation` (RFC 9875). The response is sent when that is done, so that a client that has it never
+ * sees what was before; to the application it looks sent as soon as it is written.
+ *
  * @returns what resolves when that is done.
  */
 export function invalidateOnSuccess(

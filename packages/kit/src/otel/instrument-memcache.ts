@@ -1,8 +1,8 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
-import { context as activeContext, metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
-import type { Meter, MeterProvider, Span, Tracer, TracerProvider } from '@opentelemetry/api'
+import { context as activeContext, INVALID_TRACEID, metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import type { Meter, MeterProvider, Span, SpanOptions, Tracer, TracerProvider } from '@opentelemetry/api'
 import { booleanOption, checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import { instrumentMemcachedClients } from 'memcache-ts-client/otel'
+import { instrumentMemcachedClients, isSpanWanted } from 'memcache-ts-client/otel'
 import { READ_CHANNEL } from '../engine/engine.ts'
 import type { ReadContext } from '../engine/engine.ts'
 import { Memcache } from '../memcache.ts'
@@ -17,9 +17,7 @@ export interface MemcacheInstrumentationOptions {
   meterProvider?: MeterProvider | undefined
   /** Whether spans contain the keys, which may hold personal data. Default false. */
   keys?: boolean | undefined
-  /**
-   * Whether only calls within a span of the application get a span, so that background work costs less. Default false.
-   */
+  /** Whether only calls within a span of the application get a span, so that background work costs less. Default false. */
   requireParentSpan?: boolean | undefined
 }
 
@@ -32,6 +30,10 @@ const OPTION_NAMES = [
 ] as const satisfies readonly (keyof MemcacheInstrumentationOptions)[]
 const CACHE_ATTRIBUTE = 'memcache.cache.name'
 const KEY_ATTRIBUTE = 'memcache.key'
+const SPAN_NAMES: Readonly<Record<ReadContext['operation'], string>> = {
+  getOrSet: 'memcache getOrSet',
+  getOrSetMany: 'memcache getOrSetMany',
+}
 
 /** A message of the channels `memcache-ts:load` and `memcache-ts:loadError`. */
 interface LoadMessage {
@@ -41,14 +43,16 @@ interface LoadMessage {
 
 /**
  * Reports caches to OpenTelemetry: their statistics as metrics `memcache.…`, and their connections as
- * `db.client.connection.…`, which are read at each export; a span `memcache getOrSet` or `memcache getOrSetMany` for each
- * call; a span `memcache load` for each run of a loader; and every operation of memcached clients as
+ * `db.client.connection.…`, which are read at each export; a span `memcache getOrSet` or `memcache getOrSetMany` for
+ * each call; a span `memcache load` for each run of a loader; and every operation of memcached clients as
  * `instrumentMemcachedClients` does.
+ *
+ * @example
+ *   instrumentMemcache({ sessions, reports })
+ *
  * @param caches a cache, whose name is `default`, or caches by name.
  * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
- * @example
- *   instrumentMemcache({ sessions, reports })
  */
 export function instrumentMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,
@@ -114,38 +118,59 @@ function instrumentOf(meter: Meter, { name, type, help }: KitMetric) {
     : meter.createObservableGauge(otelName, options)
 }
 
-/** Creates a span for each `getOrSet` and `getOrSetMany`, from its call to its end. */
+/**
+ * Creates a span for each `getOrSet` and `getOrSetMany`, from its call to its end. The span is a property of the
+ * context under a symbol: in a WeakMap it would cost a microsecond, most of it for the garbage collector.
+ */
 function traceReads(
   tracer: Tracer,
   names: ReadonlyMap<Memcache, string>,
   { withKeys, requireParentSpan }: { withKeys: boolean; requireParentSpan: boolean },
 ): () => void {
-  const spans = new WeakMap<ReadContext, Span>()
-  const end = (context: ReadContext): void => {
-    const span = spans.get(context)
+  const running = Symbol('running read')
+  type TracedContext = ReadContext & { [running]?: Span | undefined }
+  const spanOptions = new Map([...names].map(([cache, name]) => [cache, spanOptionsOf(name, undefined)]))
+  const onStart = (message: unknown): void => {
+    const context = message as TracedContext
+    const { operation, key } = context
+    const options = spanOptions.get(context.cache as Memcache)
+    if (options === undefined || !isSpanWanted(requireParentSpan)) return
+    const own = withKeys && key !== undefined ? spanOptionsOf(names.get(context.cache as Memcache)!, key) : options
+    const span = tracer.startSpan(SPAN_NAMES[operation], own)
+    // Without an SDK, or where tracing is suppressed, the API returns a span that does nothing.
+    if (span.spanContext().traceId === INVALID_TRACEID) return
+    context[running] = span
+    // Operations of the client, and what a loader traces, become children of the span.
+    const { around } = context
+    const active = trace.setSpan(activeContext.active(), span)
+    context.around = (work) => activeContext.with(active, around === undefined ? work : () => around(work))
+  }
+  const onEnd = (message: unknown): void => {
+    const context = message as TracedContext
+    const span = context[running]
     if (span === undefined) return
-    spans.delete(context)
+    context[running] = undefined
     if ('error' in context) fail(span, context.error)
     span.end()
   }
-  const subscribers = {
-    start: (context: ReadContext): void => {
-      const name = names.get(context.cache as Memcache)
-      if (name === undefined || (requireParentSpan && trace.getSpan(activeContext.active()) === undefined)) return
-      const { operation, key } = context
-      const keyed = withKeys && key !== undefined ? { [KEY_ATTRIBUTE]: key } : {}
-      const attributes = { [CACHE_ATTRIBUTE]: name, ...keyed }
-      spans.set(context, tracer.startSpan(`memcache ${operation}`, { kind: SpanKind.INTERNAL, attributes }))
-    },
-    // A call that throws synchronously has no asynchronous end.
-    end: (context: ReadContext): void => void ('error' in context && end(context)),
-    asyncStart() {},
-    asyncEnd: end,
-    error() {},
+  // A call that throws synchronously has no asynchronous end.
+  const onSynchronousEnd = (message: unknown): void => {
+    if ('error' in (message as TracedContext)) onEnd(message)
   }
-  const reads = tracingChannel<ReadContext, ReadContext>(READ_CHANNEL)
-  reads.subscribe(subscribers)
-  return () => reads.unsubscribe(subscribers)
+  const { start, end, asyncEnd } = tracingChannel<ReadContext, ReadContext>(READ_CHANNEL)
+  start.subscribe(onStart)
+  end.subscribe(onSynchronousEnd)
+  asyncEnd.subscribe(onEnd)
+  return () => {
+    start.unsubscribe(onStart)
+    end.unsubscribe(onSynchronousEnd)
+    asyncEnd.unsubscribe(onEnd)
+  }
+}
+
+function spanOptionsOf(name: string, key: string | undefined): SpanOptions {
+  const attributes = key === undefined ? { [CACHE_ATTRIBUTE]: name } : { [CACHE_ATTRIBUTE]: name, [KEY_ATTRIBUTE]: key }
+  return { kind: SpanKind.INTERNAL, attributes }
 }
 
 function fail(span: Span, error: unknown): void {
@@ -157,13 +182,9 @@ function fail(span: Span, error: unknown): void {
 function traceLoads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKeys: boolean): () => void {
   const started = (message: LoadMessage, milliseconds: number) => {
     const name = names.get(message.cache as Memcache)
-    if (name === undefined) return undefined
-    const attributes = { [CACHE_ATTRIBUTE]: name, ...(withKeys ? { [KEY_ATTRIBUTE]: String(message.details[0]) } : {}) }
-    return tracer.startSpan('memcache load', {
-      kind: SpanKind.INTERNAL,
-      attributes,
-      startTime: Date.now() - milliseconds,
-    })
+    if (name === undefined || !isSpanWanted(false)) return undefined
+    const options = spanOptionsOf(name, withKeys ? String(message.details[0]) : undefined)
+    return tracer.startSpan('memcache load', { ...options, startTime: Date.now() - milliseconds })
   }
   const loaded = (message: unknown): void => {
     started(message as LoadMessage, Number((message as LoadMessage).details[1]))?.end()

@@ -17,12 +17,14 @@ const LABEL = 'cache'
 /**
  * Adds the statistics of caches to a registry of prom-client, as `memcache_ts_…` with the label `cache`. They are read
  * only when the registry is scraped. No label contains keys.
- * @param caches a cache, whose label is `default`, or caches by label.
- * @returns a function that removes the metrics.
- * @throws MemcacheOptionError if an option is unknown or invalid, or the registry already has these metrics.
+ *
  * @example
  *   collectMemcache({ sessions, reports })
  *   app.get('/metrics', async (_req, res) => res.type(register.contentType).send(await register.metrics()))
+ *
+ * @param caches a cache, whose label is `default`, or caches by label.
+ * @returns a function that removes the metrics.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or the registry already has these metrics.
  */
 export function collectMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,

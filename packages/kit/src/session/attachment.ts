@@ -7,8 +7,9 @@ class Given {
 }
 
 /**
- * Notes on an object that nobody else can see, as a private field which a constructor adds to it. A WeakMap would do the same, but each of its entries is
- * looked at by every run of the garbage collector: with one or two for each request they cost more than reading a session.
+ * Notes on an object that nobody else can see, as a private field which a constructor adds to it. A WeakMap would do
+ * the same, but each of its entries is looked at by every run of the garbage collector: with one or two for each
+ * request they cost more than reading a session.
  */
 export class Attachment extends Given {
   #note: object

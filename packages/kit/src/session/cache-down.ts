@@ -6,9 +6,11 @@ import type { SessionStep } from './session-unavailable.ts'
 /**
  * The behaviour of a request while memcached does not answer:
  *
- *   error      the request fails with status 503 if its session cannot be read or saved: nobody is logged out in silence
- *   anonymous  the request goes on with an empty session that is not kept, and the visitor's cookie stays as it is
- *   skip       the request goes on without `req.session`, as with express-session and a disconnected store
+ * ```text
+ * error      the request fails with status 503 if its session cannot be read or saved: nobody is logged out in silence
+ * anonymous  the request goes on with an empty session that is not kept, and the visitor's cookie stays as it is
+ * skip       the request goes on without `req.session`, as with express-session and a disconnected store
+ * ```
  */
 export type OnCacheDown = 'error' | 'anonymous' | 'skip'
 

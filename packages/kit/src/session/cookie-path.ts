@@ -1,4 +1,7 @@
-/** Whether a cookie of a path would be sent with a request. @param target the request's target, with its query or without. */
+/**
+ * Whether a cookie of a path would be sent with a request. @param target the request's target, with its query or
+ * without.
+ */
 export function isInPath(target: string, path: string): boolean {
   const url = target || '/'
   if (path === '/' && url.startsWith('/')) return true

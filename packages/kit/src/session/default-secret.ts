@@ -6,6 +6,7 @@ let madeUpSecret: string | undefined
 
 /**
  * The secret of the environment; a random one if no other process has to know it.
+ *
  * @param owner what needs it: named by the error.
  * @throws MemcacheOptionError if there is none in production, or where the servers are shared.
  */

@@ -15,14 +15,16 @@ export type FetchSessionOptions = SessionOptions<Request>
 type AnyData = Record<string, unknown>
 
 /**
- * Sessions for what handles a `Request` and returns a `Response`: Hono, React Router, SvelteKit, `Deno.serve`. Cookies and stored sessions are those of
- * `memcacheSession` in Express and Fastify, so that all of them can share sessions.
- * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * Sessions for what handles a `Request` and returns a `Response`: Hono, React Router, SvelteKit, `Deno.serve`. Cookies
+ * and stored sessions are those of `memcacheSession` in Express and Fastify, so that all of them can share sessions.
+ *
  * @example
- * const sessions = fetchSession<{ user: string }>()
- * const opened = await sessions.open(request)
- * opened.session.user = 'ann'
- * return opened.commit(new Response('welcome'))
+ *   const sessions = fetchSession<{ user: string }>()
+ *   const opened = await sessions.open(request)
+ *   opened.session.user = 'ann'
+ *   return opened.commit(new Response('welcome'))
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
  */
 export function fetchSession<Data extends object = AnyData>(options: FetchSessionOptions = {}): FetchSessions<Data> {
   return new FetchSessions<Data>(sessionSettings('fetchSession', options, true))
@@ -41,6 +43,7 @@ export class FetchSessions<Data extends object> {
 
   /**
    * Opens the session of a request, or begins one, which is stored if something is put into it.
+   *
    * @throws MemcacheError with `statusCode` 503 if memcached is down, unless `onCacheDown` says otherwise.
    */
   async open(request: Request): Promise<OpenedSession<Data>> {
@@ -57,6 +60,7 @@ export class FetchSessions<Data extends object> {
 
   /**
    * Answers a request by a handler that is given its session, and commits that.
+   *
    * @throws MemcacheError if the session cannot be read or stored; what the handler throws.
    */
   async handle(
@@ -85,7 +89,10 @@ export class OpenedSession<Data extends object> {
     this.#settings = settings
   }
 
-  /** The session as it is now: another one after `regenerate` and `reload`, `undefined` after `destroy` and for requests that are skipped. */
+  /**
+   * The session as it is now: another one after `regenerate` and `reload`, `undefined` after `destroy` and for requests
+   * that are skipped.
+   */
   get session(): AsyncSession & Partial<Data> {
     return this.#holder.session as unknown as AsyncSession & Partial<Data>
   }
@@ -107,8 +114,10 @@ export class OpenedSession<Data extends object> {
   }
 
   /**
-   * Stores what has changed, and returns the response with the cookie that it needs: the same one, or a copy where its headers cannot be changed. What a body
-   * that is still streamed puts into the session afterwards needs a `session.save()`.
+   * Stores what has changed, and returns the response with the cookie that it needs: the same one, or a copy where its
+   * headers cannot be changed. What a body that is still streamed puts into the session afterwards needs a
+   * `session.save()`.
+   *
    * @throws MemcacheError if the session cannot be stored: then do not send the response.
    */
   async commit(response: Response): Promise<Response> {
@@ -145,7 +154,10 @@ function carrierOf({ headers }: Request, { protocol }: URL): SessionCarrier {
   }
 }
 
-/** Gives the error of a session that is unavailable the response that Hono sends for it; other frameworks go by its `statusCode`. */
+/**
+ * Gives the error of a session that is unavailable the response that Hono sends for it; other frameworks go by its
+ * `statusCode`.
+ */
 function withResponse(error: unknown): unknown {
   const status = (error as { statusCode?: number } | undefined)?.statusCode
   if (status === undefined) return error

@@ -16,7 +16,10 @@ export class HeldSession {
   readonly leftSeconds: number
   /** When the session was begun, where sessions have a longest lifetime. */
   readonly createdMs: number | undefined
-  /** Whether reading it has given it all of its lifetime again, so that nothing is to do for a session that was not changed. */
+  /**
+   * Whether reading it has given it all of its lifetime again, so that nothing is to do for a session that was not
+   * changed.
+   */
   readonly isRenewed: boolean
 
   constructor(facts: Readonly<Omit<HeldSession, 'holdFor'>>) {

@@ -60,9 +60,10 @@ const MAX_VERIFIED = 10_000
 const MAX_VERIFIED_LENGTH = 256
 
 /**
- * Verifies signed ids, and keeps those whose signatures it has found right: the browsers of active users send the same value again and again, and an HMAC
- * costs more than all else that is done with a cookie. A value is found by a seeded hash of all of it, so how long that takes tells nothing of a part of a
- * signature that was guessed; wrong ones are not kept, and compared in constant time.
+ * Verifies signed ids, and keeps those whose signatures it has found right: the browsers of active users send the same
+ * value again and again, and an HMAC costs more than all else that is done with a cookie. A value is found by a seeded
+ * hash of all of it, so how long that takes tells nothing of a part of a signature that was guessed; wrong ones are not
+ * kept, and compared in constant time.
  */
 export class SignedIds {
   readonly #verified = new BoundedMap<Verified>(MAX_VERIFIED)

@@ -23,13 +23,14 @@ type TouchKind = 'nothing' | 'renewal' | 'write'
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
 /**
- * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with what parallel
- * requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip. Every method takes a
- * callback, or returns a promise; one that nobody waits for does not crash the process. Events: `disconnect` when all servers
- * are away, `connect` when one is back.
+ * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with
+ * what parallel requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip.
+ * Every method takes a callback, or returns a promise; one that nobody waits for does not crash the process. Events:
+ * `disconnect` when all servers are away, `connect` when one is back.
+ *
  * @example
- * const store = new MemcacheStore({ prefix: 'sess' })
- * app.use(session({ store, secret, resave: false, saveUninitialized: false })) // of express-session
+ *   const store = new MemcacheStore({ prefix: 'sess' })
+ *   app.use(session({ store, secret, resave: false, saveUninitialized: false })) // of express-session
  */
 export class MemcacheStore extends Store {
   readonly #sessions: SessionRepository
@@ -94,7 +95,10 @@ export class MemcacheStore extends Store {
     return callback === undefined ? Promise.resolve() : callback()
   }
 
-  /** All sessions, with their ids. What begins or ends meanwhile may be missed, and all is read: it is for administrators. */
+  /**
+   * All sessions, with their ids. What begins or ends meanwhile may be missed, and all is read: it is for
+   * administrators.
+   */
   all(): Promise<StoredSession[]>
   all(callback: (error: unknown, sessions?: StoredSession[]) => void): void
   all(callback?: Callback<StoredSession[]>): Promise<StoredSession[]> | void {
@@ -138,6 +142,7 @@ export class MemcacheStore extends Store {
 
   /**
    * The sessions of one user, by the option `userId`. The list is kept in memcached, which may evict it like any item.
+   *
    * @throws MemcacheOptionError without that option.
    */
   async sessionsOf(userId: string | number): Promise<StoredSession[]> {
@@ -172,6 +177,7 @@ export class MemcacheStore extends Store {
 
   /**
    * Waits for the right to change a session alone, among all that ask for it in this way.
+   *
    * @throws MemcacheServerError if others have it for longer than `waitMs`.
    */
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
@@ -365,8 +371,8 @@ export class MemcacheStore extends Store {
   }
 
   /**
-   * Remembers the stored state of a session after a write. Plain objects, which express-session never passes, are stored unconditionally each
-   * time.
+   * Remembers the stored state of a session after a write. Plain objects, which express-session never passes, are
+   * stored unconditionally each time.
    */
   #hold(
     id: string,
@@ -408,8 +414,8 @@ interface StoredCookie {
 }
 
 /**
- * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a callback
- * the promise is returned; a caller may ignore it.
+ * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a
+ * callback the promise is returned; a caller may ignore it.
  */
 function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefined): Promise<Value> | void {
   if (callback === undefined) {

@@ -5,8 +5,8 @@ const HOLDERS: unique symbol = Symbol('memcache-ts.sessions')
 type Request = SessionHolder & { [HOLDERS]?: Map<string, SessionHolder> }
 
 /**
- * Where the session of a property is: the request itself for `session`; for another property an object of its own that stands for the request and has
- * `session` and `sessionID`.
+ * Where the session of a property is: the request itself for `session`; for another property an object of its own that
+ * stands for the request and has `session` and `sessionID`.
  */
 export function holderOf(request: SessionHolder, property: string): SessionHolder {
   if (property === 'session') return request

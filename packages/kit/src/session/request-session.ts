@@ -29,8 +29,9 @@ export interface SessionedRequest {
 }
 
 /**
- * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie to send, as express-session
- * decides it. Nothing of the session is made before the application looks at it, and a request that does not look at it writes nothing.
+ * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie
+ * to send, as express-session decides it. Nothing of the session is made before the application looks at it, and a
+ * request that does not look at it writes nothing.
  */
 export class RequestSession implements SessionActions {
   readonly holder: SessionHolder
@@ -95,6 +96,7 @@ export class RequestSession implements SessionActions {
 
   /**
    * Reads the session, or makes one.
+   *
    * @param done called with the error if there can be none: the request then goes on without.
    */
   open(done: (error?: unknown) => void): void {
@@ -238,6 +240,7 @@ export class RequestSession implements SessionActions {
 
   /**
    * Waits for the writes that have been started, and ends the locks.
+   *
    * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
@@ -245,7 +248,10 @@ export class RequestSession implements SessionActions {
     return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
   }
 
-  /** The `Set-Cookie` that the response needs, if it needs one. @throws TypeError for an attribute that no cookie can have. */
+  /**
+   * The `Set-Cookie` that the response needs, if it needs one. @throws TypeError for an attribute that no cookie can
+   * have.
+   */
   cookieToSend(): string | undefined {
     const { holder } = this
     const { name, proxy, rolling } = this.#settings
@@ -283,7 +289,10 @@ export class RequestSession implements SessionActions {
     return this.#cookieId !== undefined && this.#cookieId === this.holder.sessionID
   }
 
-  /** Stores the data under a new id before it destroys the old session: if one of them fails, the user still has the old one. */
+  /**
+   * Stores the data under a new id before it destroys the old session: if one of them fails, the user still has the old
+   * one.
+   */
   async #rotate(session: Session): Promise<void> {
     const { holder } = this
     if (this.#writes !== undefined && this.#writes.size > 0) await this.#writes.earlier()
@@ -345,7 +354,10 @@ export class RequestSession implements SessionActions {
     return down === undefined || !isError(error) ? error : down.explain(error, step)
   }
 
-  /** What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by express-session. */
+  /**
+   * What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by
+   * express-session.
+   */
   #isOdd(data: StoredData): boolean {
     return data.cookie === undefined && this.#memcacheStore !== undefined
   }
@@ -389,6 +401,7 @@ export class RequestSession implements SessionActions {
 
   /**
    * Starts a write, which the response waits for.
+   *
    * @param callback the application's, if it has given one.
    * @param isTold whether the caller takes note of a failure.
    */

@@ -8,8 +8,9 @@ type Next = (error?: unknown) => void
 type AnyMethod = (this: ServerResponse, ...args: unknown[]) => ServerResponse
 
 /**
- * A session and the response of its request, in `node:http` and `node:http2`. What is decided when is express-session's: the cookie when the head is
- * written, the write when the response is ended. A head that is sent earlier, as that of a stream, has the session written before it.
+ * A session and the response of its request, in `node:http` and `node:http2`. What is decided when is
+ * express-session's: the cookie when the head is written, the write when the response is ended. A head that is sent
+ * earlier, as that of a stream, has the session written before it.
  */
 export class ResponseSession {
   readonly #settings: SessionSettings
@@ -40,8 +41,9 @@ export class ResponseSession {
   }
 
   /**
-   * Sees when the head is written and when the response is ended, by methods of the response's own, as on-headers does. What they need is in closures, since
-   * each property more that a response of Express is given costs more than all of them.
+   * Sees when the head is written and when the response is ended, by methods of the response's own, as on-headers does.
+   * What they need is in closures, since each property more that a response of Express is given costs more than all of
+   * them.
    */
   #watch(): void {
     // oxlint-disable-next-line typescript/no-this-alias -- the methods below are the response's
@@ -95,7 +97,8 @@ export class ResponseSession {
       this.#response,
       session.settle((error, kind) => {
         const { down } = this.#settings
-        // As express-session does with a store of another kind: the response is sent although its session could not be saved.
+        // As express-session does with a store of another kind: the response is sent although its session could not be
+        // saved.
         if (down === undefined) return void setImmediate(this.#next, error)
         if (!down.forgives(error, kind)) throw error
         if (kind === 'save' && this.#sentCookie !== undefined) {

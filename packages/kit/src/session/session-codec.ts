@@ -5,7 +5,10 @@ import { SessionEncryption } from './session-encryption.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { SessionData } from './session-merge.ts'
 
-/** The value that replaces a destroyed session, so that a slow request cannot bring it back. Sessions are objects or bytes. */
+/**
+ * The value that replaces a destroyed session, so that a slow request cannot bring it back. Sessions are objects or
+ * bytes.
+ */
 export const TOMBSTONE = 'destroyed'
 
 /** Over this a session is compressed; what is still over the item limit then, the client stores in chunks. */
@@ -28,6 +31,7 @@ export class SessionCodec {
 
   /**
    * The value to store under a key.
+   *
    * @param text the session as JSON.
    */
   encode(key: string, text: string): unknown {

@@ -28,6 +28,7 @@ type AnyCookie = Readonly<Partial<Record<(typeof ATTRIBUTES)[number] | 'original
 
 /**
  * Whether a request changed the cookie of its session otherwise than by using it, which moves `expires` alone.
+ *
  * @param before the cookie as it was stored, in which nothing is `undefined`.
  */
 export function cookieChanged(before: unknown, after: unknown): boolean {

@@ -55,8 +55,8 @@ export class SessionDirectory {
   }
 
   /**
-   * Gives the sessions on all servers a new generation, under which there are none, and deletes what a server tells of the old
-   * one, which then nobody can reach: processes that have not heard of the new one yet find nothing either.
+   * Gives the sessions on all servers a new generation, under which there are none, and deletes what a server tells of
+   * the old one, which then nobody can reach: processes that have not heard of the new one yet find nothing either.
    */
   async clear(): Promise<void> {
     // Where servers are discovered, they are known after this.
@@ -80,9 +80,9 @@ export class SessionDirectory {
   }
 
   /**
-   * The keys of sessions, of whichever generation, without the client's prefix. memcached passes over an item that it holds for
-   * somebody: while it is being read, and, read again after a rest, until its LRU's thread has moved it, which may take a second. So it
-   * is asked twice, and reading the list itself leaves items as they are.
+   * The keys of sessions, of whichever generation, without the client's prefix. memcached passes over an item that it
+   * holds for somebody: while it is being read, and, read again after a rest, until its LRU's thread has moved it,
+   * which may take a second. So it is asked twice, and reading the list itself leaves items as they are.
    */
   async #dump(): Promise<Map<string, Set<string>>> {
     const { prefix, servers } = this.#client

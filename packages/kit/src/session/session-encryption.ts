@@ -19,9 +19,9 @@ interface DerivedKey {
 }
 
 /**
- * Sessions at rest, encrypted by AES-256-GCM (NIST SP 800-38D). Each is under a key of its own, derived from the secret and
- * the item's key, which is authenticated too: what was sealed for one session cannot be opened as another's, and the bound
- * on random nonces holds for a session's writes instead of for all. The first secret seals; any opens.
+ * Sessions at rest, encrypted by AES-256-GCM (NIST SP 800-38D). Each is under a key of its own, derived from the secret
+ * and the item's key, which is authenticated too: what was sealed for one session cannot be opened as another's, and
+ * the bound on random nonces holds for a session's writes instead of for all. The first secret seals; any opens.
  */
 export class SessionEncryption {
   readonly #keys: readonly DerivedKey[]
@@ -91,8 +91,9 @@ function aad(name: string): Buffer {
 }
 
 /**
- * Checks keys that were given by name. An option that is named but undefined, as an environment variable that is not set, would otherwise store
- * sessions as plain text.
+ * Checks keys that were given by name. An option that is named but undefined, as an environment variable that is not
+ * set, would otherwise store sessions as plain text.
+ *
  * @throws MemcacheOptionError for no keys where the option is named.
  */
 export function checkEncryptionKeys(

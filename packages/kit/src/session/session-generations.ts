@@ -18,9 +18,9 @@ export interface KnownGeneration {
 }
 
 /**
- * The generation of the sessions on each server: a part of their keys, so that with a new one all are gone at once. It is
- * stored on the server of its sessions, so that they are lost together. `''` is the generation of sessions that were never
- * cleared. If a server has lost its generation, a process that still knows it stores it again.
+ * The generation of the sessions on each server: a part of their keys, so that with a new one all are gone at once. It
+ * is stored on the server of its sessions, so that they are lost together. `''` is the generation of sessions that were
+ * never cleared. If a server has lost its generation, a process that still knows it stores it again.
  */
 export class SessionGenerations {
   readonly #client: MemcachedClient

@@ -17,8 +17,9 @@ export interface SessionItems {
 }
 
 /**
- * Lists of the ids of sessions, by names such as users' ids. An id is added before its session is stored, since a session that is in no list could not be
- * ended from elsewhere; so the session of an id may not exist, or may have ended. memcached may evict a list like any item.
+ * Lists of the ids of sessions, by names such as users' ids. An id is added before its session is stored, since a
+ * session that is in no list could not be ended from elsewhere; so the session of an id may not exist, or may have
+ * ended. memcached may evict a list like any item.
  */
 export class SessionIndex {
   readonly #items: SessionItems
@@ -53,6 +54,7 @@ export class SessionIndex {
 
   /**
    * Changes a list by compare-and-swap.
+   *
    * @param change returns the new list; `undefined` if nothing is to be changed.
    * @throws MemcacheServerError if others change it all the time.
    */
@@ -94,7 +96,10 @@ export class SessionIndex {
   }
 }
 
-/** Whether ended sessions are looked for: each time that the list has doubled, so that each session is read about once, however many there are. */
+/**
+ * Whether ended sessions are looked for: each time that the list has doubled, so that each session is read about once,
+ * however many there are.
+ */
 function isCheckDue(count: number): boolean {
   return count >= MANY_IDS && (count & (count - 1)) === 0
 }

@@ -8,9 +8,9 @@ const LEAST_SECONDS = 2
 const SAME_MS = 1000
 
 /**
- * Decides how long sessions live, and how that is stored. The end of a session with the usual lifetime is the lifetime of its item
- * alone, which each read sets again; the `expires` of its cookie is stored as a number, its value at the last write. The `expires` of any other
- * session is stored as a date, which decides, and each visit writes it again.
+ * Decides how long sessions live, and how that is stored. The end of a session with the usual lifetime is the lifetime
+ * of its item alone, which each read sets again; the `expires` of its cookie is stored as a number, its value at the
+ * last write. The `expires` of any other session is stored as a date, which decides, and each visit writes it again.
  */
 export class SessionLifetime {
   /** How long a session lives whose cookie has no end. */
@@ -35,7 +35,8 @@ export class SessionLifetime {
     const endMs = momentOf(stored.expires)
     if (endMs !== undefined && secondsUntil(endMs, nowMs) === this.usualSeconds) {
       stored.expires = endMs
-      // The clock goes on between express-session's two looks at it: without this each save would take a millisecond off.
+      // The clock goes on between express-session's two looks at it: without this each save would take a millisecond
+      // off.
       if (this.#isUsual(stored.originalMaxAge)) stored.originalMaxAge = this.#usualMaxAgeMs
     }
     return { ...session, cookie: stored }
@@ -56,7 +57,9 @@ export class SessionLifetime {
   }
 
   /**
-   * Sets when the cookie of a session that was read expires: as JSON has it, since that is what readers expect of a store.
+   * Sets when the cookie of a session that was read expires: as JSON has it, since that is what readers expect of a
+   * store.
+   *
    * @param ttlSeconds what its item still lives.
    */
   restore(stored: SessionData, ttlSeconds: number, nowMs: number): void {
@@ -95,7 +98,10 @@ function secondsUntil(endMs: number, nowMs: number): number {
   return Math.ceil((endMs - nowMs) / 1000)
 }
 
-/** Whether the cookie of what is stored can be one of a session's, if there is one; other programs may have stored an odd one. */
+/**
+ * Whether the cookie of what is stored can be one of a session's, if there is one; other programs may have stored an
+ * odd one.
+ */
 export function isSession(data: { readonly cookie?: unknown }): boolean {
   const { cookie } = data
   if (cookie === undefined) return true

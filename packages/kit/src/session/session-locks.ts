@@ -24,6 +24,7 @@ export class SessionLocks {
 
   /**
    * Waits for the lock of a session; returns the function that releases it.
+   *
    * @throws MemcacheServerError if others hold it for longer than `waitMs`.
    */
   async take(id: string, { waitMs, leaseSeconds }: LockTimes): Promise<() => Promise<void>> {

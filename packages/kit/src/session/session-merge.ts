@@ -8,9 +8,10 @@ export type HasChanged = (key: string, before: unknown, after: unknown) => boole
 const WHOLE = 'cookie'
 
 /**
- * Merges two changes of one session by path: of requests that write different properties at once, in nested objects too, none is lost,
- * and a request that wrote nothing takes nothing back. Where both changed one value, an array as a whole, mine is the later one and wins. An object
- * that one of them deleted stays deleted, though the other one changed something in it.
+ * Merges two changes of one session by path: of requests that write different properties at once, in nested objects
+ * too, none is lost, and a request that wrote nothing takes nothing back. Where both changed one value, an array as a
+ * whole, mine is the later one and wins. An object that one of them deleted stays deleted, though the other one changed
+ * something in it.
  */
 export function mergeSessions(
   base: SessionData,

@@ -21,6 +21,7 @@ export type SessionMiddleware = (
 
 /**
  * A middleware of Express or Connect that opens sessions.
+ *
  * @param property the property of the request that has the session.
  */
 export function sessionMiddleware(settings: SessionSettings, property: string): SessionMiddleware {

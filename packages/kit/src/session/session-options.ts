@@ -40,8 +40,8 @@ export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'coo
   /** Requests that have no session: health checks, assets. Default: none. */
   skip?: ((request: Request) => boolean) | undefined
   /**
-   * A store made for express-session, in place of memcached. Its sessions are not merged, and when one cannot be saved the response is sent all the
-   * same, as by express-session.
+   * A store made for express-session, in place of memcached. Its sessions are not merged, and when one cannot be saved
+   * the response is sent all the same, as by express-session.
    */
   store?: AnyStore | undefined
 }
@@ -91,6 +91,7 @@ const ID_BYTES = 24
 
 /**
  * Returns the settings that follow from options.
+ *
  * @param owner the function that has the options, for the messages of errors.
  * @param givesPromises whether the methods of sessions return promises, where they are called without a callback.
  * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.

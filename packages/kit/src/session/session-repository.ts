@@ -20,8 +20,8 @@ import { SessionText, toJson } from './session-text.ts'
 import { Turns } from './turns.ts'
 
 /**
- * How long after it was read a session is made again if its item was evicted. Nothing older is: after that a missing item may as well be a
- * session that was destroyed and whose tombstone has ended, which therefore has to outlive this.
+ * How long after it was read a session is made again if its item was evicted. Nothing older is: after that a missing
+ * item may as well be a session that was destroyed and whose tombstone has ended, which therefore has to outlive this.
  */
 const RECREATE_WITHIN_SECONDS = 600
 const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
@@ -127,6 +127,7 @@ export class SessionRepository {
 
   /**
    * The session with this id; `undefined` when there is none, it was destroyed or cleared, or cannot be opened.
+   *
    * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
@@ -156,11 +157,12 @@ export class SessionRepository {
   }
 
   /**
-   * Writes a session, merged with what others wrote meanwhile; returns it as a base for the next write, or `undefined` when it was
-   * destroyed meanwhile and stays so.
+   * Writes a session, merged with what others wrote meanwhile; returns it as a base for the next write, or `undefined`
+   * when it was destroyed meanwhile and stays so.
+   *
    * @param base what this request had read; without it the write is unconditional.
-   * @throws MemcacheOptionError for what cannot be JSON, MemcacheDecodeError when it was overwritten by what cannot be read here,
-   * MemcacheServerError when it is written by too many requests at once.
+   * @throws MemcacheOptionError for what cannot be JSON, MemcacheDecodeError when it was overwritten by what cannot be
+   *   read here, MemcacheServerError when it is written by too many requests at once.
    */
   write(
     id: string,
@@ -256,8 +258,9 @@ export class SessionRepository {
   }
 
   /**
-   * All sessions, by their ids; an id that memcached could not hold comes as its hash. What begins or ends meanwhile may be
-   * missed.
+   * All sessions, by their ids; an id that memcached could not hold comes as its hash. What begins or ends meanwhile
+   * may be missed.
+   *
    * @throws MemcacheError where a server does not tell what it holds.
    */
   async *entries(): AsyncGenerator<[id: string, data: SessionData]> {
@@ -291,8 +294,8 @@ export class SessionRepository {
   }
 
   /**
-   * Runs a task in the place of a session, and checks at the same time that the place is current. If it is not, runs the task again in the
-   * current place: a write under an old generation would be lost.
+   * Runs a task in the place of a session, and checks at the same time that the place is current. If it is not, runs
+   * the task again in the current place: a write under an old generation would be lost.
    */
   async #inCurrentPlace<Result>(id: string, task: (place: Place) => Promise<Result>): Promise<Result> {
     const key = this.#key([id])
@@ -371,7 +374,10 @@ export class SessionRepository {
     return { atMs: this.#opened.cache.clock.nowMs(), monotonicMs: performance.now() }
   }
 
-  /** The age of a base, at least: if the clock was set back it would look younger than the tombstone that it must not outlive. */
+  /**
+   * The age of a base, at least: if the clock was set back it would look younger than the tombstone that it must not
+   * outlive.
+   */
   #ageMsOf({ atMs, monotonicMs }: SessionSnapshot): number {
     const now = this.#now()
     return Math.max(now.atMs - atMs, now.monotonicMs - monotonicMs)
@@ -397,7 +403,10 @@ export class SessionRepository {
     await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS, groupKey })
   }
 
-  /** Undoes what reading has done to a tombstone: with the lifetime of a session it could end before the bases that it has to outlive. */
+  /**
+   * Undoes what reading has done to a tombstone: with the lifetime of a session it could end before the bases that it
+   * has to outlive.
+   */
   async #keepTombstone({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<void> {
     if (typeof touchTtl !== 'number' || touchTtl >= TOMBSTONE_SECONDS) return
     await this.#opened.client.touch(key, TOMBSTONE_SECONDS, { groupKey })
@@ -408,7 +417,10 @@ export class SessionRepository {
     return JSON.stringify(mergeSessions(before!, own!, others!, this.#hasChanged))
   }
 
-  /** An item that is no session is a miss, with one warning: an error would shut its owner out for as long as the cookie lives. */
+  /**
+   * An item that is no session is a miss, with one warning: an error would shut its owner out for as long as the cookie
+   * lives.
+   */
   #unreadable(): typeof UNREADABLE {
     if (this.#hasWarned) return UNREADABLE
     this.#hasWarned = true

@@ -3,6 +3,7 @@ import type { SessionData } from './session-merge.ts'
 
 /**
  * A session without its cookie, as JSON: it tells whether a request has changed the session.
+ *
  * @throws MemcacheOptionError for what cannot be JSON.
  */
 export function textOf(session: object): string {

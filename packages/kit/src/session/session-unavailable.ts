@@ -23,9 +23,11 @@ export function isDown(error: unknown): error is MemcacheError {
 }
 
 /**
- * Explains to an application why there is no session: an error of the same class and code whose `status` and `statusCode` are 503, so that the error handlers
- * of Express, Fastify and Nest send that. The message names the server, but in production only the property `server` does, since Fastify and Nest 11 send
- * messages to clients. Other errors are returned as they are.
+ * Explains to an application why there is no session: an error of the same class and code whose `status` and
+ * `statusCode` are 503, so that the error handlers of Express, Fastify and Nest send that. The message names the
+ * server, but in production only the property `server` does, since Fastify and Nest 11 send messages to clients. Other
+ * errors are returned as they are.
+ *
  * @param advice what the application can do about it, as a sentence.
  */
 export function sessionUnavailable(error: unknown, step: SessionStep, advice = ''): unknown {

@@ -29,7 +29,10 @@ export class PendingWrites {
     return this.#writes.size
   }
 
-  /** Starts a write and remembers it until it is done, or, if nobody is told that it failed, until the response is ended. */
+  /**
+   * Starts a write and remembers it until it is done, or, if nobody is told that it failed, until the response is
+   * ended.
+   */
   start(write: SessionWrite): void {
     let pending: PendingWrite | undefined
     let settled: { error: unknown } | undefined
@@ -69,6 +72,7 @@ export class PendingWrites {
 
   /**
    * Waits for the writes that have been started, and forgets them.
+   *
    * @param onFailure told of each write that failed; the promise rejects with the error that it throws.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {

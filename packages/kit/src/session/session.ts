@@ -3,7 +3,10 @@ import { Cookie } from './cookie.ts'
 /** A Node callback. */
 export type Callback<Value = void> = (error?: unknown, value?: Value) => void
 
-/** The object that has a session: the request, or one that stands for it if the session is in another property than `session`. */
+/**
+ * The object that has a session: the request, or one that stands for it if the session is in another property than
+ * `session`.
+ */
 export interface SessionHolder {
   session?: Session | null | undefined
   sessionID?: string | undefined
@@ -30,10 +33,14 @@ export type StoredData = Record<string, unknown> & { cookie: Record<string, unkn
 export interface SessionActions {
   /** The session of the request, made of what was read when it is first looked at. */
   session: Session | null | undefined
-  /** Whether methods that are called without a callback return promises, as in frameworks of today; express-session's return the session. */
+  /**
+   * Whether methods that are called without a callback return promises, as in frameworks of today; express-session's
+   * return the session.
+   */
   readonly givesPromises: boolean
   /**
    * The outcome of a write as a promise; if nobody waits for it, its failure counts for the response.
+   *
    * @param start is given whether somebody waits for it.
    */
   promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void>
@@ -63,8 +70,8 @@ export interface AsyncSession {
   /** Lets the session live as long again as it did at first. */
   touch(): this
   /**
-   * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again: afterwards use the
-   * request's. The lock ends with `release`, which saves the session, or with the response.
+   * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again:
+   * afterwards use the request's. The lock ends with `release`, which saves the session, or with the response.
    */
   lock(options?: LockOptions): Promise<SessionLock>
 }
@@ -244,7 +251,10 @@ export function createSession(holder: SessionHolder, data: StoredData): Session 
   return session
 }
 
-/** Makes the session of a request as its store wants it, where that is one of ours; another store's would not know of this request's. */
+/**
+ * Makes the session of a request as its store wants it, where that is one of ours; another store's would not know of
+ * this request's.
+ */
 export function inflate(holder: SessionHolder, data: StoredData): Session {
   const { sessionStore } = holder
   return sessionStore?.makesSessions === true ? sessionStore.createSession!(holder, data) : createSession(holder, data)

@@ -10,24 +10,25 @@ export interface MemcacheStoreOptions {
   /** How long a session without an end of its own is kept. Default 86 400: a day. */
   ttlSeconds?: Ttl | undefined
   /**
-   * The options of the cookie. If they have a `maxAge`, that is the lifetime of sessions, which each read sets again. Without
-   * it, each request with such a session takes a second round trip.
+   * The options of the cookie. If they have a `maxAge`, that is the lifetime of sessions, which each read sets again.
+   * Without it, each request with such a session takes a second round trip.
    */
   cookie?: CookieOptions | undefined
   /** Lengthen the life of a session that is only read at most once in so many seconds. Default 0: with each request. */
   touchAfterSeconds?: number | undefined
   /**
-   * How long a session lives at most, however active its user is: an absolute lifetime besides the idle one (OWASP). Default: no end. It counts from
-   * the first write; sessions from before this option was set, from their next one.
+   * How long a session lives at most, however active its user is: an absolute lifetime besides the idle one (OWASP).
+   * Default: no end. It counts from the first write; sessions from before this option was set, from their next one.
    */
   maxLifetimeSeconds?: Ttl | undefined
   /**
-   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of one user. Default: nobody's.
+   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of
+   * one user. Default: nobody's.
    */
   userId?: ((session: StoredData) => string | number | null | undefined) | undefined
   /**
-   * Encrypt sessions at rest by AES-256-GCM: secrets of at least 32 characters, of which the first seals and all open. What none
-   * opens is no session. Default: not encrypted.
+   * Encrypt sessions at rest by AES-256-GCM: secrets of at least 32 characters, of which the first seals and all open.
+   * What none opens is no session. Default: not encrypted.
    */
   encryptionKeys?: EncryptionKey | readonly EncryptionKey[] | undefined
   /** The cache that stores the sessions. Default: this process's. */

@@ -2,9 +2,7 @@ import type { CacheStats } from '../engine/engine.ts'
 
 /** A metric of a cache, the same in every exporter. */
 export interface KitMetric {
-  /**
-   * The name without the prefix `memcache_ts_`. A counter's name ends with `_total` (Prometheus naming conventions).
-   */
+  /** The name without the prefix `memcache_ts_`. A counter's name ends with `_total` (Prometheus naming conventions). */
   readonly name: string
   readonly type: 'counter' | 'gauge'
   readonly help: string

@@ -31,10 +31,12 @@ const TIMEOUT_MS = 250
 /**
  * Opens a cache for a test, with its own memcached in this process, no port, a clock that stands still, no jitter, and
  * a silent logger.
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ *
  * @example
  *   await using test = await testMemcache({ asDefault: true })
  *   test.clock.advanceSeconds(61)
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export async function testMemcache(options: TestMemcacheOptions = {}): Promise<TestMemcache> {
   requireOptions('testMemcache', options)

@@ -1,5 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import {
+  context,
+  INVALID_SPAN_CONTEXT,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+} from '@opentelemetry/api'
 import type { Context, ContextManager } from '@opentelemetry/api'
 import {
   AggregationTemporality,
@@ -7,7 +15,13 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base'
 import { describe, expect, it } from 'vitest'
 import { instrumentMemcache } from '../../src/otel/index.ts'
 import { openCache } from '../open-cache.ts'
@@ -43,15 +57,28 @@ class StorageContextManager implements ContextManager {
   }
 }
 
+/** Runs a test as in an application whose SDK follows the active context. */
+async function withContexts(run: () => Promise<void>): Promise<void> {
+  context.setGlobalContextManager(new StorageContextManager())
+  try {
+    await run()
+  } finally {
+    context.disable()
+  }
+}
+
 function providers() {
   const spans = new InMemorySpanExporter()
+  const spanProcessors = [new SimpleSpanProcessor(spans)]
   const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 2 ** 30 })
   return {
     options: {
-      tracerProvider: new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }),
+      tracerProvider: new BasicTracerProvider({ spanProcessors }),
       meterProvider: new MeterProvider({ readers: [reader] }),
     },
+    spanProcessors,
+    named: (name: string) => spans.getFinishedSpans().filter((span) => span.name === name),
     loads: () => spans.getFinishedSpans().filter(({ name }) => name === 'memcache load'),
     reads: () => spans.getFinishedSpans().filter(({ name }) => name.startsWith('memcache getOrSet')),
     operations: () => spans.getFinishedSpans().filter(({ kind }) => kind === SpanKind.CLIENT),
@@ -177,20 +204,91 @@ describe('the instrumentation for OpenTelemetry', () => {
     end()
   })
 
+  it('makes what happens in a getOrSet a child of its span: operations, and the spans of the loader', async () => {
+    await using test = await openCache()
+    const { options, reads, operations, named } = providers()
+    const end = instrumentMemcache(test.cache, options)
+    const tracer = options.tracerProvider.getTracer('test')
+    await withContexts(async () => {
+      const request = tracer.startSpan('request')
+      const load = async (): Promise<number> => {
+        tracer.startSpan('query').end()
+        return 1
+      }
+      await context.with(trace.setSpan(context.active(), request), () => test.cache.getOrSet('k', load, 60))
+      await context.with(trace.setSpan(context.active(), request), () => test.cache.getOrSet('k', load, 60))
+      const [miss, hit] = reads().map((span) => span.spanContext().spanId)
+      expect(reads().map(({ parentSpanContext }) => parentSpanContext?.spanId)).toEqual([
+        request.spanContext().spanId,
+        request.spanContext().spanId,
+      ])
+      expect(new Set(operations().map(({ parentSpanContext }) => parentSpanContext?.spanId))).toEqual(
+        new Set([miss, hit]),
+      )
+      expect(named('query').map(({ parentSpanContext }) => parentSpanContext?.spanId)).toEqual([miss])
+      expect(named('memcache load').map(({ parentSpanContext }) => parentSpanContext?.spanId)).toEqual([miss])
+    })
+    end()
+  })
+
+  it.each([
+    ['a request that is not sampled', 'request'],
+    ['a getOrSet that is not sampled', 'none'],
+  ])('starts no spans that would be dropped: within %s', async (_, parent) => {
+    await using test = await openCache()
+    const asked: string[] = []
+    const sampler = new AlwaysOffSampler()
+    const tracerProvider = new BasicTracerProvider({
+      sampler: {
+        shouldSample(_context, _traceId, name) {
+          asked.push(name)
+          return sampler.shouldSample()
+        },
+        toString: () => 'recording',
+      },
+    })
+    const { options, points } = providers()
+    const end = instrumentMemcache(test.cache, { ...options, tracerProvider })
+    await withContexts(async () => {
+      const read = () => test.cache.getOrSet('k', () => 1, 60)
+      const request = tracerProvider.getTracer('test').startSpan('request')
+      await (parent === 'request' ? context.with(trace.setSpan(context.active(), request), read) : read())
+    })
+    expect(asked).toEqual(parent === 'request' ? ['request'] : ['request', 'memcache getOrSet'])
+    expect((await points('db.client.operation.duration')).length).toBeGreaterThan(0)
+    end()
+  })
+
+  it('makes spans within a remote parent that is not sampled, and within spans of a tracer that does nothing', async () => {
+    await using test = await openCache()
+    const { options, spanProcessors, reads, operations } = providers()
+    const end = instrumentMemcache(test.cache, {
+      ...options,
+      tracerProvider: new BasicTracerProvider({
+        sampler: new AlwaysOnSampler(),
+        spanProcessors,
+      }),
+    })
+    const ids = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: TraceFlags.NONE }
+    await withContexts(async () => {
+      for (const parent of [{ ...ids, isRemote: true }, INVALID_SPAN_CONTEXT])
+        await context.with(trace.setSpanContext(context.active(), parent), () => test.cache.getOrSet('k', () => 1, 60))
+    })
+    expect(reads()).toHaveLength(2)
+    expect(operations().length).toBeGreaterThan(1)
+    end()
+  })
+
   it('makes no span outside of one of the application if it is asked to', async () => {
     await using test = await openCache()
     const { options, reads, operations } = providers()
     const end = instrumentMemcache(test.cache, { ...options, requireParentSpan: true })
     await test.cache.getOrSet('k', () => 1, 60)
     expect([...reads(), ...operations()]).toEqual([])
-    const contexts = new StorageContextManager()
-    context.setGlobalContextManager(contexts)
-    try {
+    await withContexts(async () => {
       const parent = options.tracerProvider.getTracer('test').startSpan('request')
       await context.with(trace.setSpan(context.active(), parent), () => test.cache.getOrSet('k', () => 1, 60))
-    } finally {
-      context.disable()
-    }
+    })
     expect(reads()).toHaveLength(1)
     expect(operations().length).toBeGreaterThan(0)
     end()

@@ -31,8 +31,9 @@ export type MemcacheHealthResult<Key extends string = string> = Record<
 /**
  * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` if all of them answer; `degraded` if some do
  * not, or invalidations are pending; `down` if none answers. In terminus 11, `degraded` is `up` with `degraded: true`.
+ *
  * @example
- * this.health.check([() => this.memcache.check('memcache')])
+ *   this.health.check([() => this.memcache.check('memcache')])
  */
 @Injectable()
 export class MemcacheHealthIndicator {
@@ -44,6 +45,7 @@ export class MemcacheHealthIndicator {
 
   /**
    * Pings each server. It does not reject if a server does not answer.
+   *
    * @throws MemcacheOptionError if an option is unknown or invalid, or @nestjs/terminus is not installed.
    */
   async check<const Key extends string>(

@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
 import type { ModuleRef } from '@nestjs/core'
 import { MemcacheOptionError } from 'memcache-ts'
-import { MODULE_NAME } from '../module-tokens.ts'
+import { MODULE_NAME } from '../injection-tokens.ts'
 
 /** How an application has imported `MemcacheModule`. */
 interface Imported {
@@ -22,6 +22,7 @@ const TOLD = new WeakSet<ModulesContainer>()
 /**
  * Handles a missing cache of an object that Nest has created. In a test's module without any `MemcacheModule`, as
  * Nest's generators write it, methods are called without a cache, as on an object that was created with `new`.
+ *
  * @throws MemcacheOptionError in all other cases.
  */
 export function withoutCache(method: string, name: string | undefined, module: ModuleRef): void {

@@ -11,6 +11,7 @@ import { cachesOf, decoratedClassOf, methodsOfObject, nameOfToken, providersOf }
  * Assigns the application's cache to objects with decorated methods that Nest has not created itself: the results of
  * factories, and provided values. They use it from the start of the application on; before that, and if they cannot
  * have it, their methods neither cache nor evict.
+ *
  * @returns the objects, whose caches are removed when the application ends.
  */
 export function adoptProviders(modules: ModulesContainer): readonly object[] {

@@ -14,11 +14,12 @@ export interface ThrottlerRecord {
  * A storage for @nestjs/throttler 6 in memcached. It is exact for concurrent requests in all processes, and takes one
  * round trip per request. As in that library's own storage, a window starts at the first hit, a block ends at the time
  * that its denial announced, and hits start at 1 again after it. If memcached is away, it rejects.
+ *
  * @example
- * ThrottlerModule.forRootAsync({
- *   inject: [MemcacheThrottlerStorage],
- *   useFactory: (storage: MemcacheThrottlerStorage) => ({ throttlers: [{ ttl: 60_000, limit: 100 }], storage }),
- * })
+ *   ThrottlerModule.forRootAsync({
+ *     inject: [MemcacheThrottlerStorage],
+ *     useFactory: (storage: MemcacheThrottlerStorage) => ({ throttlers: [{ ttl: 60_000, limit: 100 }], storage }),
+ *   })
  */
 @Injectable()
 export class MemcacheThrottlerStorage {
@@ -30,6 +31,7 @@ export class MemcacheThrottlerStorage {
 
   /**
    * Counts a request.
+   *
    * @param ttl the window in milliseconds.
    * @param blockDuration in milliseconds; 0 means until the window ends.
    */

@@ -10,10 +10,12 @@ type Warmable<Name extends string> = Record<Name, (...args: any[]) => Promise<un
  * Warms a `@Cached` method of the class when the application has started, with the argument lists that the decorated
  * method returns in an array or yields; a value that is not an array is a single argument. Each value is loaded by one
  * process of a fleet. Errors are logged: they neither prevent the application from starting nor end it.
- * @param name the method to warm. Without a name, the decorated method warms by itself, and may return the report of
- * `warm` for the log.
+ *
  * @example
- * @Warm('find') top() { return this.table.largestIds(1000) }
+ *   class Cities { @Warm('find') top() { return this.table.largestIds(1000) } }
+ *
+ * @param name the method to warm. Without a name, the decorated method warms by itself, and may return the report of
+ *   `warm` for the log.
  */
 export function Warm<const Name extends string = never>(
   name?: Name,

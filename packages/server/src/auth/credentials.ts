@@ -18,6 +18,7 @@ export class Credentials {
 
   /**
    * Reads the file again; a bad one leaves the credentials as they are.
+   *
    * @throws MemcacheOptionError as the constructor does.
    */
   reload(): void {

@@ -11,7 +11,10 @@ const AUTHENTICATED = Buffer.from('Authenticated')
 const NOTHING = Buffer.alloc(0)
 /** memcached's MAX_SASL_MECH_LEN. */
 const MAX_MECHANISM_BYTES = 32
-/** Credentials that can match are not longer, and a client must not make the server hold more before it is authenticated. */
+/**
+ * Credentials that can match are not longer, and a client must not make the server hold more before it is
+ * authenticated.
+ */
 const MAX_MESSAGE_BYTES = 1024
 
 /**
@@ -103,7 +106,10 @@ export class SaslExchange {
     return NONE
   }
 
-  /** A message is `authorization-id NUL user NUL password`; the first is empty or the user, since nobody acts for another. */
+  /**
+   * A message is `authorization-id NUL user NUL password`; the first is empty or the user, since nobody acts for
+   * another.
+   */
   #check(message: Buffer): { user: Buffer; isAllowed: boolean } {
     const first = message.indexOf(0)
     const second = first === -1 ? -1 : message.indexOf(0, first + 1)

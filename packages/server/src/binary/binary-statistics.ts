@@ -4,8 +4,8 @@ import type { LongReply } from '../long-reply.ts'
 import type { BinaryReplies } from './binary-replies.ts'
 
 /**
- * `stat`: a packet for each statistic, and an empty one at the end. As memcached: `reset` and `detail on|off` are answered
- * by that one alone, `detail dump` is one packet. `undefined` if the form is unknown.
+ * `stat`: a packet for each statistic, and an empty one at the end. As memcached: `reset` and `detail on|off` are
+ * answered by that one alone, `detail dump` is one packet. `undefined` if the form is unknown.
  */
 export function binaryStatistics(actions: AdminActions, replies: BinaryReplies, form: string): LongReply | undefined {
   const packets = packetsOf(actions, replies, form)

@@ -34,6 +34,7 @@ const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
 
 /**
  * Reads the command line.
+ *
  * @throws MemcacheOptionError with one line that says what is wrong.
  */
 export function readCommandLine(args: readonly string[], environment = process.env): CommandLine {

@@ -9,6 +9,7 @@ export const NO_SUCH_USER_STATUS = 67
  * Gives up root for a user of the machine, its groups first; nothing for a process that was not started as root. As
  * memcached, it happens before anything is opened, so that sockets and files belong to that user. Returns false for a
  * user that does not exist.
+ *
  * @throws MemcacheOptionError if root is to be kept without having been asked for.
  */
 export function becomeUser(user: string | undefined): boolean {

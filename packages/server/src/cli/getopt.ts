@@ -21,8 +21,9 @@ export interface GivenFlag<Name extends string> {
 }
 
 /**
- * Reads a command line as getopt_long does: `-vv`, `-m64`, `-m 64`, `-p -1`, `--port=1`, `--port 1`. Node's own parseArgs
- * takes the `-1` for a flag.
+ * Reads a command line as getopt_long does: `-vv`, `-m64`, `-m 64`, `-p -1`, `--port=1`, `--port 1`. Node's own
+ * parseArgs takes the `-1` for a flag.
+ *
  * @throws MemcacheOptionError with one line that says what is wrong.
  */
 export function getopt<Name extends string>(

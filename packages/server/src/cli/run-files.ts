@@ -20,7 +20,10 @@ export function removePidFile(path: string): void {
   }
 }
 
-/** Writes where it listens to the file that `MEMCACHED_PORT_FILENAME` names, complete at once, because another process waits for it. */
+/**
+ * Writes where it listens to the file that `MEMCACHED_PORT_FILENAME` names, complete at once, because another process
+ * waits for it.
+ */
 export function writePortFile(lines: string): void {
   const path = process.env['MEMCACHED_PORT_FILENAME']
   if (path !== undefined) writeWhole(path, `${path}.lck`, lines, 'port file')

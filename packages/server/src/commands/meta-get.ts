@@ -118,7 +118,10 @@ function touchesBefore(request: Request, letter: number): boolean {
   return false
 }
 
-/** Answers the flags in their order; T and N take effect where they stand, so that `t` before them shows the old lifetime. */
+/**
+ * Answers the flags in their order; T and N take effect where they stand, so that `t` before them shows the old
+ * lifetime.
+ */
 function writeReturnFlags(
   context: CommandContext,
   request: Request,

@@ -25,8 +25,9 @@ const OUT_OF_MEMORY_WRITING = Buffer.from('SERVER_ERROR out of memory writing ge
 const casUnique = new Uint64()
 
 /**
- * get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). Returns false where
- * it has paused before the next key, since one line may ask for more than memory holds: `PausedRetrieval` goes on.
+ * get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). Returns false
+ * where it has paused before the next key, since one line may ask for more than memory holds: `PausedRetrieval` goes
+ * on.
  */
 export function retrieve(context: CommandContext, request: Request): boolean {
   // A key that is too long takes back the values before it, so only a long line has to remember where it began.

@@ -54,7 +54,10 @@ export class Access {
     return 'wrong'
   }
 
-  /** Begins a session; returns its cookie. Without `Path`, so that the cookie is for the folder that the dashboard is mounted at. */
+  /**
+   * Begins a session; returns its cookie. Without `Path`, so that the cookie is for the folder that the dashboard is
+   * mounted at.
+   */
   begin(request: IncomingMessage): string {
     const id = randomBytes(32).toString('base64url')
     if (this.#sessions.size >= MAX_SESSIONS) this.#sessions.delete(this.#sessions.keys().next().value!)
@@ -71,8 +74,8 @@ export class Access {
 }
 
 /**
- * Whether a request that changes something comes from the page itself, or from a program that is no browser: browsers say where a request
- * comes from by `Sec-Fetch-Site` and `Origin`.
+ * Whether a request that changes something comes from the page itself, or from a program that is no browser: browsers
+ * say where a request comes from by `Sec-Fetch-Site` and `Origin`.
  */
 export function isSameOrigin({ headers }: IncomingMessage): boolean {
   const site = headers['sec-fetch-site']
@@ -95,8 +98,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * The host of a `Host` header, without the port and the brackets. A page of another site that has its name resolve to this machine (DNS
- * rebinding) has its own name there.
+ * The host of a `Host` header, without the port and the brackets. A page of another site that has its name resolve to
+ * this machine (DNS rebinding) has its own name there.
  */
 export function hostOf({ headers }: IncomingMessage): string {
   const [, bracketed, name] = /^(?:\[([^\]]+)\]|([^:]*))(?::\d+)?$/.exec(headers.host ?? '') ?? []

@@ -33,8 +33,8 @@ export type History = Readonly<Record<string, readonly HistoryPoint[]>>
 export type Viewer = (snapshot: Snapshot) => void
 
 /**
- * Reads all servers once a second for all viewers together, and measures ten round trips a second. Without a viewer it has no timer and no
- * connection.
+ * Reads all servers once a second for all viewers together, and measures ten round trips a second. Without a viewer it
+ * has no timer and no connection.
  */
 export class Collector {
   readonly #servers: WatchedServers
@@ -114,7 +114,8 @@ export class Collector {
       if (isCollecting) return
       isCollecting = true
       void this.collect()
-        // An error of the list of servers or of the application's own view must not end the process; the next round tries again.
+        // An error of the list of servers or of the application's own view must not end the process; the next round
+        // tries again.
         .catch(() => {})
         .finally(() => (isCollecting = false))
     }

@@ -196,8 +196,8 @@ export class DashboardHandler {
   }
 
   /**
-   * 200 while a server responds, so that a load balancer keeps the others if one of three is away. It needs no token, and so
-   * concurrent requests share one check of the servers.
+   * 200 while a server responds, so that a load balancer keeps the others if one of three is away. It needs no token,
+   * and so concurrent requests share one check of the servers.
    */
   async #health(response: ServerResponse): Promise<void> {
     this.#checking ??= this.#countUp().finally(() => (this.#checking = undefined))

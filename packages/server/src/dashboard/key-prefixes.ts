@@ -27,9 +27,9 @@ export interface KeyPrefixes {
 }
 
 /**
- * The key prefixes of a server: its own counts if they are on (`-D`, `stats detail on`), else an estimate from the keys that
- * `stats cachedump` lists, a hundred of each slab class. That is a bounded number of bytes however full the server is; a metadump lists
- * every key.
+ * The key prefixes of a server: its own counts if they are on (`-D`, `stats detail on`), else an estimate from the keys
+ * that `stats cachedump` lists, a hundred of each slab class. That is a bounded number of bytes however full the server
+ * is; a metadump lists every key.
  */
 export async function readKeyPrefixes(
   server: WatchedServer,
@@ -73,8 +73,8 @@ async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Pr
 }
 
 /**
- * A key up to the first `:` or `/` behind the application's prefix. Keys without one are counted together, since access to figures must not
- * show keys.
+ * A key up to the first `:` or `/` behind the application's prefix. Keys without one are counted together, since access
+ * to figures must not show keys.
  */
 function prefixOf(key: string, common: string): string {
   const start = key.startsWith(common) ? common : ''

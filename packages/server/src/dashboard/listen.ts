@@ -34,6 +34,7 @@ export interface ListeningDashboard extends AsyncDisposable {
 
 /**
  * Reads `host:port`, `host`, `:port`, a port, `[::1]:port`.
+ *
  * @throws MemcacheOptionError for anything else.
  */
 export function readDashboardAddress(text: string): { host: string; port: number } {
@@ -50,6 +51,7 @@ export function readDashboardAddress(text: string): { host: string; port: number
 
 /**
  * Refuses a token that protects nothing, and an address that others reach without a token.
+ *
  * @throws MemcacheOptionError that says what to do.
  */
 export function checkDashboardAccess(host: string, token: string | undefined): void {
@@ -67,6 +69,7 @@ export function checkDashboardAccess(host: string, token: string | undefined): v
 
 /**
  * Serves a dashboard over HTTP.
+ *
  * @throws MemcacheOptionError if it would be open to others without a token.
  * @throws MemcacheConnectionError if it cannot listen.
  */

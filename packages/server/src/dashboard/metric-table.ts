@@ -17,7 +17,10 @@ const gauge = (name: string, statistic: string, help: string) => ({ name, type: 
 const COMMANDS_HELP = 'Requests by command and status.'
 const SLAB_COMMANDS_HELP = 'Requests by command and status, of the slab class.'
 
-/** Of `stats`. Names, types and labels are those of prometheus/memcached_exporter 0.16, whose dashboards and alerts then work. */
+/**
+ * Of `stats`. Names, types and labels are those of prometheus/memcached_exporter 0.16, whose dashboards and alerts then
+ * work.
+ */
 export const GENERAL_METRICS: readonly StatisticMetric[] = [
   counter('uptime_seconds', 'uptime', 'Seconds since the server was started.'),
   gauge('time_seconds', 'time', "The server's clock, as a Unix time."),

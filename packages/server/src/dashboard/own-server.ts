@@ -25,8 +25,8 @@ const LISTED = /^ITEM (\S+) (.*)$/
 const PREFIX = /^PREFIX (\S+) (.*)$/
 
 /**
- * The server of this process. Statistics are read without a connection. Round trips are those of a connection over the network (or the unix
- * socket), opened while there is a viewer, since clients wait for the network too.
+ * The server of this process. Statistics are read without a connection. Round trips are those of a connection over the
+ * network (or the unix socket), opened while there is a viewer, since clients wait for the network too.
  */
 export class OwnServer implements WatchedServer {
   readonly name: string

@@ -30,6 +30,7 @@ export interface SharedMetric {
 
 /**
  * The metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
+ *
  * @param isLabelled whether each sample has the label `server`, as several servers in one response need it.
  */
 export async function metricsText(

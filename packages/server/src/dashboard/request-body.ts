@@ -8,6 +8,7 @@ export type BodyFields = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads a JSON object or a form. A body that a middleware before has parsed already (`req.body`) is taken as it is.
+ *
  * @throws HttpProblem if the body is too long, or is neither.
  */
 export async function readBody(request: IncomingMessage): Promise<BodyFields> {

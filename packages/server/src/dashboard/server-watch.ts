@@ -66,7 +66,10 @@ export class ServerWatch {
     this.server = server
   }
 
-  /** Reads the server once. A server that does not respond in time is away, and is not asked again before it has answered. */
+  /**
+   * Reads the server once. A server that does not respond in time is away, and is not asked again before it has
+   * answered.
+   */
   async sample(): Promise<void> {
     if (this.#isSampling) return
     this.#isSampling = true
@@ -175,7 +178,10 @@ export class ServerWatch {
   }
 }
 
-/** A form of `stats` that old servers, other implementations and proxies may not have; without it the rest is shown all the same. */
+/**
+ * A form of `stats` that old servers, other implementations and proxies may not have; without it the rest is shown all
+ * the same.
+ */
 export function optional(server: WatchedServer, form: string): Promise<Statistics> {
   return server.statistics(form).catch((): Statistics => ({}))
 }

@@ -13,7 +13,10 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-/** A text protocol connection for the few questions of a dashboard: one line is sent, lines come back until one that ends the response. */
+/**
+ * A text protocol connection for the few questions of a dashboard: one line is sent, lines come back until one that
+ * ends the response.
+ */
 export class TextConnection {
   readonly #stream: Duplex
   readonly #waiting: Waiting[] = []

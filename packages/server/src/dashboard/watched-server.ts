@@ -11,17 +11,23 @@ export interface DumpedKey {
 }
 
 /**
- * A memcached that a dashboard watches: the server of this process, or any other one behind a client. Every method rejects if the server
- * does not respond.
+ * A memcached that a dashboard watches: the server of this process, or any other one behind a client. Every method
+ * rejects if the server does not respond.
  */
 export interface WatchedServer {
   /** `host:port`, or another name that tells it from the others. */
   readonly name: string
   /** The prefix of all keys of the application, `shop:`. Key prefixes are looked for behind it. */
   readonly prefix?: string
-  /** A form of `stats`: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class> <limit>` (protocol.txt, "Statistics"). */
+  /**
+   * A form of `stats`: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class> <limit>`
+   * (protocol.txt, "Statistics").
+   */
   statistics(form: string): Promise<Statistics>
-  /** Sends `version` and waits for the response. Returns how many milliseconds that took; `undefined` if a connection had to be made first. */
+  /**
+   * Sends `version` and waits for the response. Returns how many milliseconds that took; `undefined` if a connection
+   * had to be made first.
+   */
   roundTrip(): Promise<number | undefined>
   /** Lists items (`lru_crawler metadump`) until `visit` returns false. */
   dump(visit: (item: DumpedKey) => boolean): Promise<void>

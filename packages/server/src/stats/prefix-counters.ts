@@ -68,7 +68,10 @@ export class PrefixCounters {
 /** Bytes that would end a line or a word of it: only base64 keys have spaces and line ends, others control characters. */
 const UNPRINTABLE = /[\0- \x7f]/
 
-/** A prefix as it stands in a line: percent-encoded as in `lru_crawler metadump` where it could be read as something else. */
+/**
+ * A prefix as it stands in a line: percent-encoded as in `lru_crawler metadump` where it could be read as something
+ * else.
+ */
 function printable(prefix: string): string {
   return UNPRINTABLE.test(prefix) ? percentEncode(Buffer.from(prefix, 'latin1'), 0, prefix.length) : prefix
 }

@@ -1,4 +1,7 @@
-/** Up to this many bytes `copyShort` is faster than `Buffer.copy`, which makes a view of the source first (Node 20 to 24). */
+/**
+ * Up to this many bytes `copyShort` is faster than `Buffer.copy`, which makes a view of the source first (Node 20 to
+ * 24).
+ */
 export const COPY_WORDS_BYTES = 192
 
 /** Memory to copy to: the same bytes as a buffer, and as a view for `copyShort`. */

@@ -1,9 +1,11 @@
 /**
  * How an item lies in its chunk. A chunk is 8-byte aligned; an item's reference is its address in units of 8 bytes, so
- * that 16 GiB fit a small integer. The header is 14 words of 32 bits, then come the key and, right behind it, the value.
+ * that 16 GiB fit a small integer. The header is 14 words of 32 bits, then come the key and, right behind it, the
+ * value.
  *
  * memcached's own header is 48 bytes and 8 more for the cas unique: these are the 56 bytes here, so that an item takes
- * the same chunk as there. Chunks that only continue a large item ("pieces") and free ones use the same words for less.
+ * the same chunk as there. Chunks that only continue a large item ("pieces") and free ones use the same words for
+ * less.
  */
 export const HEADER_BYTES = 56
 

@@ -160,9 +160,10 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
 }
 
 /**
- * Reads a file of `saveItems` into an empty store. Remove the file before the items are served: a later start must
- * not find what was deleted since. What has expired meanwhile is left out; where memory is less than it was, the items
- * used last stay. Returns `undefined` if there is no file.
+ * Reads a file of `saveItems` into an empty store. Remove the file before the items are served: a later start must not
+ * find what was deleted since. What has expired meanwhile is left out; where memory is less than it was, the items used
+ * last stay. Returns `undefined` if there is no file.
+ *
  * @throws SnapshotError for a file that is not whole, or not ours; then the store holds nothing.
  */
 export function restoreItems(path: string, store: ItemStore, clock: ServerClock): SnapshotState | undefined {
@@ -191,8 +192,8 @@ export function isSnapshotOrNothing(path: string): boolean {
 }
 
 /**
- * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither of them starts
- * then, so that its operator decides what becomes of the files.
+ * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither of them
+ * starts then, so that its operator decides what becomes of the files.
  */
 export function isCutOffMetadata(path: string): boolean {
   const stats = statSync(`${path}.meta`, { throwIfNoEntry: false })

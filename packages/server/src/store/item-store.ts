@@ -62,8 +62,8 @@ export interface RestoredState {
 /**
  * The items: in slab pages outside the JavaScript heap, found by a hash index, evicted by a segmented LRU.
  *
- * Everything is spoken of by an item's reference, a number, valid until the next call that stores or deletes, and for no
- * longer than the event loop's turn: no key string, no object an item. Storing takes three steps, so that a value is
+ * Everything is spoken of by an item's reference, a number, valid until the next call that stores or deletes, and for
+ * no longer than the event loop's turn: no key string, no object an item. Storing takes three steps, so that a value is
  * written where it stays while it arrives: `reserve` (memory and key), `write` (the value, piece by piece), then `link`
  * (visible; replaces what had the key) or `release` (never was). A reserved item stays where it is until then. A linked
  * item whose bytes are still being sent is pinned; replaced or evicted meanwhile, it is gone for lookups at once and
@@ -159,8 +159,8 @@ export class ItemStore extends ItemFields {
   // Storing
 
   /**
-   * Memory for an item, its key written, not yet to be found: its reference, or `TOO_LARGE`, or `OUT_OF_MEMORY`.
-   * Give it back with `release` when it is not linked.
+   * Memory for an item, its key written, not yet to be found: its reference, or `TOO_LARGE`, or `OUT_OF_MEMORY`. Give
+   * it back with `release` when it is not linked.
    */
   reserve(newItem: NewItem, exptime: number, valueLength: number): number {
     const { keyBuffer, keyStart, keyLength, keyHash, clientFlags } = newItem
@@ -312,8 +312,8 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * Counts a fetch. The second one makes an item active: its age starts again, and from COLD it goes to WARM, out of the
-   * way of eviction.
+   * Counts a fetch. The second one makes an item active: its age starts again, and from COLD it goes to WARM, out of
+   * the way of eviction.
    */
   fetched(item: number): void {
     const words = this.memory.words(item)

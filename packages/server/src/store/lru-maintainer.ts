@@ -9,7 +9,8 @@ const MOVES_PER_STEP = 1000
 
 /**
  * Keeps the segments of each class at their sizes in the background, so that eviction finds its victim in COLD: what is
- * over the share of HOT or WARM, or unused for too long there, flows to COLD (memcached: items.c, lru_maintainer_juggle).
+ * over the share of HOT or WARM, or unused for too long there, flows to COLD (memcached: items.c,
+ * lru_maintainer_juggle).
  */
 export class LruMaintainer {
   readonly #store: ItemStore

@@ -30,7 +30,8 @@ interface ClassHistory {
 /**
  * Decides once a second whether a page should change its class: from one with much free memory to the pool, or from the
  * class whose oldest items are the oldest to one that evicts much younger ones (memcached: slab_automove.c). And where
- * there are more pages than the limit allows, from the class that misses them least to the pool, which gives them back.
+ * there are more pages than the limit allows, from the class that misses them least to the pool, which gives them
+ * back.
  */
 export class PageAutomover {
   readonly #store: ItemStore
@@ -97,8 +98,8 @@ export class PageAutomover {
   }
 
   /**
-   * More pages than the limit allows: at once when the limit was lowered, and after a while when a class had to be given
-   * its first page beyond it.
+   * More pages than the limit allows: at once when the limit was lowered, and after a while when a class had to be
+   * given its first page beyond it.
    */
   #payBack(): PageMove | undefined {
     const { slabs, settings } = this.#store

@@ -5,8 +5,9 @@ const UNITS_PER_PAGE = 1 << PAGE_UNIT_BITS
 const UNIT_MASK = UNITS_PER_PAGE - 1
 
 /**
- * Items begin at a page's start, and a header is a little less than a cache line: so a page starts where the processor's
- * line does. What glibc maps begins 16 bytes behind one; elsewhere this is worth nothing and costs nothing.
+ * Items begin at a page's start, and a header is a little less than a cache line: so a page starts where the
+ * processor's line does. What glibc maps begins 16 bytes behind one; elsewhere this is worth nothing and costs
+ * nothing.
  */
 const CACHE_LINE_BYTES = 64
 const PAGE_OFFSET = 48
@@ -14,8 +15,8 @@ const PAGE_OFFSET = 48
 /** References of 31 bits end here. */
 const MAX_PAGES = 2 ** 31 / UNITS_PER_PAGE
 /**
- * The most memory that may be asked for, in MiB: what references can speak of, less the pages that classes may get beyond
- * the limit.
+ * The most memory that may be asked for, in MiB: what references can speak of, less the pages that classes may get
+ * beyond the limit.
  */
 export const MAX_MEMORY_MB = MAX_PAGES - 64
 
@@ -52,8 +53,8 @@ export class PageMemory {
   }
 
   /**
-   * A fresh page's reference, zeroed; 0 if the system has no memory, or references cannot speak of more. The caller keeps
-   * count of how many it may have.
+   * A fresh page's reference, zeroed; 0 if the system has no memory, or references cannot speak of more. The caller
+   * keeps count of how many it may have.
    */
   addPage(): number {
     if (this.#vacant.length === 0 && this.#bytes.length === MAX_PAGES) return 0

@@ -21,7 +21,10 @@ export const MoveOrder = { ok: 0, running: 1, badClass: 2, noSpare: 3, same: 4 }
 const CHUNKS_PER_STEP = 500
 /** How often memory for a rescue is looked for by eviction. */
 const EVICTION_TRIES = 10
-/** After so many passes over a page, room for it is made: others are evicted, and a large item that is still being sent is deleted. */
+/**
+ * After so many passes over a page, room for it is made: others are evicted, and a large item that is still being sent
+ * is deleted.
+ */
 const PATIENT_PASSES = 1000
 
 /** The page that is moving. */
@@ -44,8 +47,8 @@ export interface PageMove {
   readonly source: number
   readonly target: number
   /**
-   * Whether others are evicted at once for what lives on the page and finds no free memory; else only if the page does not
-   * come free by itself.
+   * Whether others are evicted at once for what lives on the page and finds no free memory; else only if the page does
+   * not come free by itself.
    */
   readonly evicts: boolean
 }
@@ -70,9 +73,7 @@ export class PageMover {
     return this.#move !== undefined
   }
 
-  /**
-   * Orders a page to be moved; -1 as source is any class that has two. Returns a `MoveOrder`.
-   */
+  /** Orders a page to be moved; -1 as source is any class that has two. Returns a `MoveOrder`. */
   order({ source: from, target, evicts }: PageMove): number {
     const { slabs } = this.#store
     if (from === target) return MoveOrder.same

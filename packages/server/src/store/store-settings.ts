@@ -2,7 +2,10 @@ import { DEFAULT_ITEM_MAX_BYTES } from 'memcache-ts-protocol'
 import { DEFAULT_HASH_POWER } from './hash-index.ts'
 import type { SlabClassSettings } from './slab-classes.ts'
 
-/** How the store works, under memcached's names in `stats settings`. What is not `readonly` an operator may change while it runs. */
+/**
+ * How the store works, under memcached's names in `stats settings`. What is not `readonly` an operator may change while
+ * it runs.
+ */
 export interface StoreSettings extends SlabClassSettings {
   /** Item memory in bytes (`-m`, `cache_memlimit`). */
   memoryLimitBytes: number
@@ -26,7 +29,10 @@ export interface StoreSettings extends SlabClassSettings {
   /** Of the COLD tail's age: unused for longer, an item leaves HOT (`-o hot_max_factor`, `lru tune`). */
   hotMaxFactor: number
   warmMaxFactor: number
-  /** Items that expire within so many seconds go to TEMP, where nothing is evicted; `undefined` for none (`-o temporary_ttl`). */
+  /**
+   * Items that expire within so many seconds go to TEMP, where nothing is evicted; `undefined` for none (`-o
+   * temporary_ttl`).
+   */
   temporaryTtlSeconds: number | undefined
   /** An item that has been sent for so many seconds leaves the tail of its LRU; 0 for never (`-o tail_repair_time`). */
   readonly tailRepairSeconds: number

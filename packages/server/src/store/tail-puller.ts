@@ -45,7 +45,10 @@ export class TailPuller {
     this.#beforeEviction?.(item)
   }
 
-  /** Removes what is dead at the tail of COLD; with a segmented LRU, what was used there goes to WARM. Returns how many items it acted on. */
+  /**
+   * Removes what is dead at the tail of COLD; with a segmented LRU, what was used there goes to WARM. Returns how many
+   * items it acted on.
+   */
   reclaim(classId: number): number {
     return this.#pullCold(classId, false)
   }
@@ -66,8 +69,8 @@ export class TailPuller {
   }
 
   /**
-   * Pulls at the tail of HOT or WARM: its last item leaves when it was used, when the list has more than
-   * `limitBytes`, or when the item is older than `maxAge` seconds. Returns how many items it acted on.
+   * Pulls at the tail of HOT or WARM: its last item leaves when it was used, when the list has more than `limitBytes`,
+   * or when the item is older than `maxAge` seconds. Returns how many items it acted on.
    */
   pull(classId: number, segment: number, limitBytes: number, maxAge: number): number {
     const { lru, memory, statistics, now } = this.#store

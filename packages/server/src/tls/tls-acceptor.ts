@@ -39,9 +39,9 @@ const NODES_TIMEOUT_MS = 0x7fff_ffff
 /**
  * Makes TLS connections of accepted sockets: the handshakes that are under way, and the certificates for the next ones.
  *
- * Each `PeerVerification` has a `tls.Server` that never listens and is given the sockets that others accepted. They have
- * keys of their own for session tickets: a session that began where no certificate is asked for must not be resumed where
- * one is required, since a resumed session is not verified again.
+ * Each `PeerVerification` has a `tls.Server` that never listens and is given the sockets that others accepted. They
+ * have keys of their own for session tickets: a session that began where no certificate is asked for must not be
+ * resumed where one is required, since a resumed session is not verified again.
  */
 export class TlsAcceptor {
   /** The second in which the certificates in use were read. */
@@ -75,6 +75,7 @@ export class TlsAcceptor {
 
   /**
    * Reads the files again, for the connections that come from now on.
+   *
    * @throws MemcacheOptionError if one cannot be used; everything stays as it was.
    */
   refresh(): void {

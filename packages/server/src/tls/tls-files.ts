@@ -15,6 +15,7 @@ const DER_KEY_TYPES = ['pkcs8', 'pkcs1', 'sec1'] as const
 /**
  * Reads the certificate, the key and the authorities, in the order in which memcached does; the result is complete, so
  * that a reload that fails halfway leaves nothing half changed.
+ *
  * @throws MemcacheOptionError with memcached's line about the first file that cannot be used (tls.c).
  */
 export function readTlsFiles(options: ResolvedTlsOptions): SecureContextOptions {

@@ -10,13 +10,13 @@ export interface ServerTlsOptions {
   /** Format of the key file (`ssl_keyformat` 1 and 2). Default `'pem'`. */
   keyFormat?: TlsKeyFormat | undefined
   /**
-   * PEM file of the authorities that sign clients' certificates (`ssl_ca_cert`). Default: none, and no client certificate
-   * is valid.
+   * PEM file of the authorities that sign clients' certificates (`ssl_ca_cert`). Default: none, and no client
+   * certificate is valid.
    */
   caCertFile?: string | undefined
   /**
-   * Whether clients are asked for a certificate (`ssl_verify_mode` 0 to 3). `'request'` accepts clients without one, but
-   * refuses an invalid one; `'once'` is `'require'`, since connections are never renegotiated. Default `'none'`.
+   * Whether clients are asked for a certificate (`ssl_verify_mode` 0 to 3). `'request'` accepts clients without one,
+   * but refuses an invalid one; `'once'` is `'require'`, since connections are never renegotiated. Default `'none'`.
    */
   verifyMode?: TlsVerifyMode | undefined
   /** Cipher list of OpenSSL, for TLS 1.2 and older (`ssl_ciphers`). Default: Node's. */
@@ -68,6 +68,7 @@ const HINTS = {
 
 /**
  * Fills in the defaults.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveTlsOptions(options: ServerTlsOptions): ResolvedTlsOptions {

@@ -54,6 +54,7 @@ export class UdpListener {
 
   /**
    * Listens.
+   *
    * @throws MemcacheConnectionError if it cannot: the port is taken, or the process may not have it.
    */
   static async open(id: number, where: { host: string; port: number }, owner: ConnectionOwner): Promise<UdpListener> {
@@ -147,8 +148,8 @@ export class UdpListener {
 }
 
 /**
- * Whether a datagram is known to come from its sender's address: from loopback only this machine sends, since kernels drop
- * what comes from elsewhere under such an address.
+ * Whether a datagram is known to come from its sender's address: from loopback only this machine sends, since kernels
+ * drop what comes from elsewhere under such an address.
  */
 export function isVerified(address: string): boolean {
   return LOOPBACK.test(address)

@@ -21,8 +21,8 @@ export interface UdpRequestOptions {
 }
 
 /**
- * The requests of one datagram, run to their end. It has a session of its own and leaves nothing behind: what one sender
- * has begun, no other one goes on with.
+ * The requests of one datagram, run to their end. It has a session of its own and leaves nothing behind: what one
+ * sender has begun, no other one goes on with.
  */
 export class UdpRequest implements SessionHost {
   readonly id: number

@@ -14,8 +14,8 @@ export interface WatcherOptions {
 }
 
 /**
- * A client that watches: lines wait for it in a buffer of bounded size. What does not fit is counted, and told by a line
- * `skipped=<count>` once there is room again.
+ * A client that watches: lines wait for it in a buffer of bounded size. What does not fit is counted, and told by a
+ * line `skipped=<count>` once there is room again.
  */
 export class Watcher {
   readonly streams: number

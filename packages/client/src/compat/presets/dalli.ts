@@ -9,8 +9,8 @@ const UTF8 = 4
 const MARSHAL = 0x0408
 
 /**
- * Values as Dalli has them with `serializer: JSON`: JSON, and raw strings, which are bytes to Ruby unless their flag says
- * that they are UTF-8 (`string_fastpath`). Its default serializer, Marshal, is refused.
+ * Values as Dalli has them with `serializer: JSON`: JSON, and raw strings, which are bytes to Ruby unless their flag
+ * says that they are UTF-8 (`string_fastpath`). Its default serializer, Marshal, is refused.
  */
 export function dalliCodec(options: PresetOptions): ValueCodec {
   const encodePlain = (value: unknown): EncodedValue => {

@@ -6,6 +6,7 @@ const FAR_DISTANCE = 8191
 
 /**
  * What FastLZ has made smaller, levels 1 and 2 (ariya.github.io/FastLZ): literal runs, and copies of what came before.
+ *
  * @param length what it becomes, as its writer said.
  * @throws MemcacheDecodeError for bytes that are none.
  */

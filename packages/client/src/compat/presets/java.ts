@@ -34,8 +34,8 @@ const CLIENT = "Java's clients"
 const ONE = '1'.charCodeAt(0)
 
 /**
- * Values as spymemcached's and xmemcached's `SerializingTranscoder` have them: strings, numbers, booleans, dates and bytes.
- * Java's serialized objects are refused.
+ * Values as spymemcached's and xmemcached's `SerializingTranscoder` have them: strings, numbers, booleans, dates and
+ * bytes. Java's serialized objects are refused.
  */
 export function javaCodec(options: PresetOptions): ValueCodec {
   return {

@@ -38,8 +38,8 @@ const NATIVE: Readonly<Record<number, string>> = {
 }
 
 /**
- * Values as php-memcached has them with `Memcached::SERIALIZER_JSON`: strings, numbers, booleans and JSON, compressed by
- * zlib, FastLZ or zstd, zlib when written. PHP's own formats are refused.
+ * Values as php-memcached has them with `Memcached::SERIALIZER_JSON`: strings, numbers, booleans and JSON, compressed
+ * by zlib, FastLZ or zstd, zlib when written. PHP's own formats are refused.
  */
 export function phpMemcachedCodec(options: PresetOptions): ValueCodec {
   return {

@@ -31,6 +31,7 @@ const PLAIN: readonly PresetName[] = ['memcached', 'memjs']
 
 /**
  * The codec of another client's values, by the client's name.
+ *
  * @throws MemcacheOptionError for an unknown name, or a compression that the client does not have.
  */
 export function presetCodec(

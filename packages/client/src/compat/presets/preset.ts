@@ -38,6 +38,7 @@ export function gzip(bytes: Buffer): Buffer {
 
 /**
  * What zlib or gzip has made smaller, as its first bytes say.
+ *
  * @throws MemcacheDecodeError for other bytes, or a result that would be too large.
  */
 export function decompressAny(bytes: Buffer, maxBytes: number): Buffer {
@@ -48,7 +49,10 @@ export function decompressAny(bytes: Buffer, maxBytes: number): Buffer {
 /** The longest whole number that is read: digits take more than linear time. */
 const MAX_DIGITS = 10_000
 
-/** A whole number from its digits: a bigint where a number would not be exact. memcached leaves a space where `decr` makes one shorter. */
+/**
+ * A whole number from its digits: a bigint where a number would not be exact. memcached leaves a space where `decr`
+ * makes one shorter.
+ */
 export function readInteger(text: string): number | bigint {
   const digits = text.trimEnd()
   if (digits.length > MAX_DIGITS || !/^-?\d+$/.test(digits)) {
@@ -80,6 +84,7 @@ export function readJson(bytes: Buffer): unknown {
 
 /**
  * A value as JSON, which gives it back as it is.
+ *
  * @throws MemcacheOptionError for what JSON has no word for.
  */
 export function writeJson(value: unknown, client: string): string {
@@ -102,6 +107,7 @@ function isPlain(value: unknown): boolean {
 
 /**
  * The digits of a whole number.
+ *
  * @throws MemcacheOptionError for a bigint that would come back as a number, or is outside of the range.
  */
 export function writeInteger(
@@ -125,6 +131,7 @@ export function isInt64(value: bigint): boolean {
 
 /**
  * Text as it is stored, as UTF-8.
+ *
  * @throws MemcacheOptionError for text that UTF-8 cannot hold.
  */
 export function writeText(text: string, client: string): string {

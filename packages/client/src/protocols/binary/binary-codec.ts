@@ -17,7 +17,10 @@ import {
 export interface BinaryCodec<Kind> {
   /** Writes the request. @throws MemcacheUnsupportedError for what the protocol has no command for. */
   write(operation: Kind, requests: RequestBuffer): void
-  /** Reads a packet of the response; returns whether the response is complete, which it is not once the connection is out of step. */
+  /**
+   * Reads a packet of the response; returns whether the response is complete, which it is not once the connection is
+   * out of step.
+   */
   read(operation: Kind, packet: BinaryPacket, responses: BinaryResponses): boolean
 }
 

@@ -17,7 +17,10 @@ export interface FailingOperation {
   fail(error: unknown): void
 }
 
-/** What codecs need of the reader of a connection's responses. They parse into its objects, one of each for all responses. */
+/**
+ * What codecs need of the reader of a connection's responses. They parse into its objects, one of each for all
+ * responses.
+ */
 export interface LineResponses {
   readonly meta: MetaResponse
   readonly classic: ClassicItemResponse
@@ -27,8 +30,9 @@ export interface LineResponses {
 }
 
 /**
- * How one kind of operation is written, and its response read, in a protocol of lines. A line or a data block is handed over as the memory
- * that it was received in, from `start` to `end`: several hundred thousand a second, so that no object is made for it.
+ * How one kind of operation is written, and its response read, in a protocol of lines. A line or a data block is handed
+ * over as the memory that it was received in, from `start` to `end`: several hundred thousand a second, so that no
+ * object is made for it.
  */
 export interface LineCodec<Kind> {
   /** Writes the request. @throws MemcacheUnsupportedError for what the protocol has no command for. */

@@ -59,8 +59,8 @@ const EMPTY = Buffer.alloc(0)
 const LENT_BYTES = 256 * 1024
 
 /**
- * Memory of the process for one value that comes in pieces and is copied when it is read, such as text. A connection that begins such a value
- * while another has the memory allocates its own.
+ * Memory of the process for one value that comes in pieces and is copied when it is read, such as text. A connection
+ * that begins such a value while another has the memory allocates its own.
  */
 class LentMemory {
   #memory: Buffer | undefined
@@ -88,7 +88,10 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   readonly valueLine = new ValueLine()
   readonly #sink: ResponseSink
   readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
-  /** A value that comes in pieces: in memory of its own, or in the lent memory if its bytes are copied when they are read. */
+  /**
+   * A value that comes in pieces: in memory of its own, or in the lent memory if its bytes are copied when they are
+   * read.
+   */
   #gathered: Buffer | undefined
   #isLent = false
   /** A whole value in the received memory. */
@@ -249,8 +252,8 @@ const MAX_LINE_BYTES = 16_000
 const LINE_BYTES = 6
 
 /**
- * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell from a
- * value (`told`) and classic ones do not (`untold`).
+ * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell
+ * from a value (`told`) and classic ones do not (`untold`).
  */
 export type Leases = 'told' | 'untold' | 'none'
 

@@ -2,8 +2,10 @@ import type { RequestBuffer } from '../../connection/link.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
 
 /**
- * Writes a store's line, which tells how many bytes the value has, and the value behind it. Most short texts are ASCII, of as many
- * bytes as characters: that is found out by writing them, since counting the bytes first takes as long again.
+ * Writes a store's line, which tells how many bytes the value has, and the value behind it. Most short texts are ASCII,
+ * of as many bytes as characters: that is found out by writing them, since counting the bytes first takes as long
+ * again.
+ *
  * @param writeLine writes the line for a length; nothing else.
  */
 export function writeStore(

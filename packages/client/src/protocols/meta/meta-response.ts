@@ -23,7 +23,10 @@ const MASK = 2 ** (BITS_PER_LETTER * LENGTH) - 1
 
 let last = 0
 
-/** Writes ` O<four letters>`: what the response must echo, so that a response that a proxy lost or doubled is noticed at once. */
+/**
+ * Writes ` O<four letters>`: what the response must echo, so that a response that a proxy lost or doubled is noticed at
+ * once.
+ */
 export function writeOpaque(out: Buffer, at: number, operation: EchoedOperation): number {
   last = (last + 1) & MASK
   operation.opaque = last

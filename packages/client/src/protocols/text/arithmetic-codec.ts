@@ -7,8 +7,8 @@ import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { refuse, textKey } from '../refusals.ts'
 
 /**
- * incr and decr (protocol.txt, "Increment/Decrement"). Where a counter is to be made, an `add` goes with it: it stores nothing if
- * there is one, and no other request on the key comes between.
+ * incr and decr (protocol.txt, "Increment/Decrement"). Where a counter is to be made, an `add` goes with it: it stores
+ * nothing if there is one, and no other request on the key comes between.
  */
 export const textArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {

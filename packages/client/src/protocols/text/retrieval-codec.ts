@@ -17,6 +17,7 @@ const SPACE = 32
 
 /**
  * gets, gats and touch, for a server without meta commands (protocol.txt, "Retrieval command", "Touch").
+ *
  * @param mayHaveLeases whether an empty value with client flags 0 may be a lease that nobody has filled.
  */
 export const textRetrieval = (mayHaveLeases: boolean): LineCodec<RetrievalOperation> => ({

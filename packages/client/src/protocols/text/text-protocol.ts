@@ -16,7 +16,10 @@ function textWith({ mayHaveLeases }: { readonly mayHaveLeases: boolean }): LineP
   })
 }
 
-/** The classic text protocol, for servers that may have meta commands, and leases with them, although the client does not use them. */
+/**
+ * The classic text protocol, for servers that may have meta commands, and leases with them, although the client does
+ * not use them.
+ */
 export const textProtocol = textWith({ mayHaveLeases: true })
 
 /** The classic text protocol, for servers that are too old for leases. */

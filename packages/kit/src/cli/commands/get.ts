@@ -10,9 +10,7 @@ export interface GetOptions {
   meta?: boolean | undefined
 }
 
-/**
- * `memcache-ts get`: prints values, and with `--meta` their metadata. It does not change an item's place in the LRU.
- */
+/** `memcache-ts get`: prints values, and with `--meta` their metadata. It does not change an item's place in the LRU. */
 export async function get(context: CommandContext, keys: readonly string[], { meta }: GetOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
   let missed = 0

@@ -24,12 +24,11 @@ const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
 export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
 
 /**
- * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache.
- * Subclasses without their own `@CacheConfig` inherit it; a class and such a subclass share the results that both
- * cache.
+ * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache;
+ * for example `@CacheConfig({ name: 'cities', version: 2 })` above `class Cities`. Subclasses without their own
+ * `@CacheConfig` inherit it; a class and such a subclass share the results that both cache.
+ *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
- * @example
- * export @CacheConfig({ name: 'cities', version: 2 }) class Cities {}
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)
@@ -39,6 +38,7 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
 
 /**
  * `@CacheConfig` for adapters, whose caches may be chosen by another type than `Memcache`.
+ *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
@@ -83,6 +83,7 @@ export function cacheFor<Choice>(
 
 /**
  * Returns the namespace of an object's class, which holds its results.
+ *
  * @param method the called method of the class.
  * @throws MemcacheOptionError if the class has no name, or the name of another class that uses the cache.
  */
@@ -111,6 +112,7 @@ function namespaceOfClass(constructor: Function, cache: Memcache, method?: Decla
 /**
  * Claims the namespace of a class before its methods are called, so that a name conflict is reported when the
  * application starts. For adapters.
+ *
  * @throws MemcacheOptionError like `namespaceOf`.
  */
 export function claimClass(constructor: Function, cache: Memcache): void {

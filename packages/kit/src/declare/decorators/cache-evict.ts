@@ -10,7 +10,7 @@ import {
   requireTags,
   requireType,
 } from '../../option-types.ts'
-import type { TagsOf } from '../tags-of.ts'
+import type { TagsOf } from '../late-facts.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
@@ -51,9 +51,13 @@ const OPTION_NAMES = [
 
 /**
  * Invalidates cached results when an async method is called: one key, all values with some tags, or all of the class.
- * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
+ *
  * @example
- * class Cities { @CacheEvict({ key: (city: City) => ['find', city.id] }) async save(city: City) {} }
+ *   class Cities {
+ *     @CacheEvict({ key: (city: City) => ['find', city.id] }) async save(city: City) {}
+ *   }
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(
   options: CacheEvictOptions<Args>,
@@ -63,6 +67,7 @@ export function CacheEvict<Args extends readonly unknown[] = []>(
 
 /**
  * `@CacheEvict` for adapters, with their own source of caches.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function cacheEvictMethod<Args extends readonly unknown[], Choice>(

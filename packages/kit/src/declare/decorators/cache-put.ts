@@ -5,7 +5,7 @@ import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import type { CacheNamespace } from '../../namespace.ts'
 import type { Memcache } from '../../memcache.ts'
 import { functionOf, requireOptions, requireSync, requireTags } from '../../option-types.ts'
-import type { TagsOf } from '../tags-of.ts'
+import type { TagsOf } from '../late-facts.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
@@ -43,9 +43,11 @@ const OPTION_NAMES = [
 
 /**
  * Stores the result of an async method on each call, so that a `@Cached` method finds it.
- * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
+ *
  * @example
- * class Cities { @CachePut({ key: (city: City) => ['find', city.id] }) async save(city: City) { return city } }
+ *   class Cities { @CachePut({ key: (city: City) => ['find', city.id] }) async save(city: City) { return city } }
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */
 export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
   options: CachePutOptions<Args, Value>,
@@ -55,6 +57,7 @@ export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
 
 /**
  * `@CachePut` for adapters, with their own source of caches.
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */
 export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(

@@ -17,6 +17,7 @@ export interface CacheSource<Choice> {
   /**
    * Returns the cache for the results of an object's methods; `undefined` if there is none, and the methods are called
    * without a cache.
+   *
    * @param choice the `cache` option of the decorator or of `@CacheConfig`.
    */
   cacheFor(self: object, choice: Choice | undefined): Memcache | undefined

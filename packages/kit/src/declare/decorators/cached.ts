@@ -7,8 +7,8 @@ import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../../engine/load
 import type { LoadContext, LoadingOptions } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
 import { functionOf, requireOptions, requireSync, requireTags } from '../../option-types.ts'
-import { taggedLoad } from '../tags-of.ts'
-import type { TagsOf } from '../tags-of.ts'
+import { taggedLoad } from '../late-facts.ts'
+import type { TagsOf } from '../late-facts.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
@@ -55,9 +55,11 @@ const ANY_TTL: Ttl = 60
  * Caches the results of an async method: concurrent calls with the same arguments in all processes share one run. It
  * works as a standard and as a legacy decorator. Keys are in the class's namespace, by default the method's name and
  * the arguments.
- * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
+ *
  * @example
- * class Cities { @Cached('5m') async find(id: number): Promise<City> { … } }
+ *   class Cities { @Cached('5m') async find(id: number): Promise<City> { … } }
+ *
+ * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
   options: Ttl | CachedMethodOptions<Args, Value> = {},
@@ -67,6 +69,7 @@ export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
 
 /**
  * `@Cached` for adapters, with their own source of caches.
+ *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
  */
 export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
@@ -164,6 +167,7 @@ type ResultOf<Method> = Method extends (...args: never[]) => Promise<infer Value
 
 /**
  * Returns the cached results of a method with `@Cached`, by its arguments, whatever decorators are above or below it.
+ *
  * @throws MemcacheOptionError if the method does not have `@Cached`.
  */
 export function cacheOf<Target extends object, Name extends AsyncMethodName<Target>>(

@@ -25,6 +25,7 @@ export function classOf(self: object): Function {
 
 /**
  * Returns the place of a class with decorated methods, taken at its first one.
+ *
  * @param decorator the decorator that is being called.
  */
 export function declareClass(prototype: object, decorator: Function): DeclarationSite {
@@ -53,6 +54,7 @@ export function processMethodsOf(constructor: Function): readonly (string | symb
 
 /**
  * Returns a class as the owner of its namespace.
+ *
  * @param isNamed whether `@CacheConfig` of the class or a superclass sets the name.
  * @param method the method of a standard decorator, which does not know its class.
  */

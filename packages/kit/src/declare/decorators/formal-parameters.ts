@@ -1,5 +1,5 @@
-import { oneTagOrMany } from '../tags-of.ts'
-import type { TagsOf } from '../tags-of.ts'
+import { oneTagOrMany } from '../late-facts.ts'
+import type { TagsOf } from '../late-facts.ts'
 
 /** The methods that reflect-metadata adds to `Reflect`. */
 interface ReflectMetadata {
@@ -78,6 +78,7 @@ function endOf(source: string, mark: string, from: number): number {
 /**
  * Wraps a function of a method's arguments. If it declares one parameter more than the method, that last parameter gets
  * the object.
+ *
  * @param parameters the number of the method's parameters, by `countParameters`.
  */
 export function withObject<Result>(

@@ -8,9 +8,7 @@ import { countParameters } from './formal-parameters.ts'
 // oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, whatever they are
 export type AsyncMethod<Args extends readonly unknown[], Value> = (...args: [...Args, ...any[]]) => Promise<Value>
 
-/**
- * A decorator for async methods that works as a standard (TC39) and as a legacy (`experimentalDecorators`) decorator.
- */
+/** A decorator for async methods that works as a standard (TC39) and as a legacy (`experimentalDecorators`) decorator. */
 export interface MethodDecoratorOf<Args extends readonly unknown[], Value> {
   <Method extends AsyncMethod<Args, Value>>(method: Method, context: ClassMethodDecoratorContext): Method
   <Method extends AsyncMethod<Args, Value>>(
@@ -28,9 +26,7 @@ export interface DecoratedMethod {
   readonly site: DeclarationSite
   /** The class's prototype; `undefined` for a standard decorator, which does not know its class. */
   readonly prototype: object | undefined
-  /**
-   * Runs a task for each new object, if the decorator is a standard one. This is how such a decorator learns its class.
-   */
+  /** Runs a task for each new object, if the decorator is a standard one. This is how such a decorator learns its class. */
   readonly onObject: (task: (self: object) => void) => void
 }
 
@@ -42,6 +38,7 @@ type Replace<Args extends readonly unknown[], Value> = (
 
 /**
  * Returns a decorator of both kinds from the replacement of a method; name, length and Reflect metadata are kept.
+ *
  * @param owner the decorator's name in messages: `@Cached`.
  * @param choice the decorator's `cache` option, for a source that registers methods.
  */

@@ -24,9 +24,7 @@ export class HotKeys<Id> {
   #savedAtMs = 0
   #isRegistered = false
 
-  /**
-   * @param about `maxIds`: how many ids are remembered; `keyOf`: the key of an id, which tells ids apart.
-   */
+  /** @param about `maxIds`: how many ids are remembered; `keyOf`: the key of an id, which tells ids apart. */
   constructor(
     name: string,
     { maxIds, cache, keyOf }: { maxIds: number; cache: () => Memcache; keyOf: (id: Id) => readonly KeyPart[] },
@@ -132,9 +130,7 @@ interface Counted<Id> {
   count: number
 }
 
-/**
- * Returns whether an id can be stored for the next start: not a function or a symbol; for those, a cache has a `key`.
- */
+/** Returns whether an id can be stored for the next start: not a function or a symbol; for those, a cache has a `key`. */
 function isStorable(id: unknown): boolean {
   return typeof id !== 'function' && typeof id !== 'symbol'
 }

@@ -25,6 +25,12 @@ export class Flights<Result> {
     return this.#flights.get(key)
   }
 
+  /** Returns the running work of a key, unless it runs in the background. */
+  joinable(key: string): Flight<Result> | undefined {
+    const flight = this.#flights.get(key)
+    return flight?.background === false ? flight : undefined
+  }
+
   start(
     key: string,
     work: (stop: Abandonment) => Promise<Result>,

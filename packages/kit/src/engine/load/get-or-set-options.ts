@@ -94,6 +94,7 @@ export interface LoadContext {
   /**
    * Keeps the old value with a new lifetime. A loader that has found `stale` to be up to date, for example by the 304
    * of a conditional request, returns the result of this method.
+   *
    * @throws MemcacheOptionError if there is no `stale`.
    */
   notModified(): never
@@ -229,6 +230,7 @@ export function checkObject(owner: string, options: unknown): asserts options is
 
 /**
  * Returns the options with their defaults.
+ *
  * @param defaults the cache's options, or only its lifetime.
  * @throws MemcacheOptionError if an option is invalid.
  */

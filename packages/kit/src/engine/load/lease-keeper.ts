@@ -29,7 +29,7 @@ export class LeaseKeeper {
 
   /**
    * @param forMs how long the lease is renewed if it is not released; then other processes may try, since this load may
-   * hang.
+   *   hang.
    */
   keep(lease: HeldLease, forMs: number): void {
     const sinceMs = performance.now()

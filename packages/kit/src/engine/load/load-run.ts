@@ -42,8 +42,9 @@ const NOT_MODIFIED: unique symbol = Symbol('not modified')
 /**
  * Runs a loader until it ends, exceeds its time limit, or nobody waits for it any more. In the latter cases its signal
  * is aborted, and its later result is ignored.
+ *
  * @throws the loader's error; MemcacheLoaderTimeoutError if it exceeds its time limit; the abort reason if nobody waits
- * any more.
+ *   any more.
  */
 export function runLoader(
   load: (context: LoadContext) => unknown,

@@ -6,9 +6,9 @@ import type { AdaptiveStore } from '../store/adaptive-store.ts'
 const MAX_WATCHED = 10_000
 
 /**
- * Stale values that another process has claimed to reload. memcached grants that right once: if the process dies, nobody
- * reloads the value until it expires. A caller that sees the same claim for longer than a lease lasts therefore lets the next
- * caller try. After a loader's error the same rule allows one attempt per lease.
+ * Stale values that another process has claimed to reload. memcached grants that right once: if the process dies,
+ * nobody reloads the value until it expires. A caller that sees the same claim for longer than a lease lasts therefore
+ * lets the next caller try. After a loader's error the same rule allows one attempt per lease.
  */
 export class AbandonedClaims {
   readonly #seen = new LRUCache<string, { casUnique: bigint; sinceMs: number }>({ max: MAX_WATCHED })
@@ -38,9 +38,10 @@ export class AbandonedClaims {
 const MAX_KEYS = 10_000
 
 /**
- * Leases that this process may hold without knowing: the request was sent, and no response came. A slow server may grant a lease
- * after the client timed out; until it is released, other callers wait for a value that nobody loads. The unfilled item
- * is therefore deleted, at once (behind the request on the same connection) and again when the server is back.
+ * Leases that this process may hold without knowing: the request was sent, and no response came. A slow server may
+ * grant a lease after the client timed out; until it is released, other callers wait for a value that nobody loads. The
+ * unfilled item is therefore deleted, at once (behind the request on the same connection) and again when the server is
+ * back.
  */
 export class AmbiguousLeases {
   readonly #store: AdaptiveStore

@@ -16,9 +16,7 @@ export interface LedLoad {
 export type SharedAnswer =
   /** A stored value that this caller may use. */
   | { readonly kind: 'hit'; readonly value: unknown }
-  /**
-   * The value of another caller's load; it was not checked by `freshnessOf`. `undefined` if the caller did not wait.
-   */
+  /** The value of another caller's load; it was not checked by `freshnessOf`. `undefined` if the caller did not wait. */
   | { readonly kind: 'joined'; readonly value: unknown; readonly unusable: unknown }
   /** Nothing usable is stored, and this caller produces the value. */
   | { readonly kind: 'lead'; readonly load: LedLoad }

@@ -135,6 +135,7 @@ export class MemoryTier {
 
   /**
    * Keeps a copy of a value, unless its key was deleted here after the stamp was taken.
+   *
    * @param about `freshSeconds` is the remaining fresh time of the stored value.
    */
   put(

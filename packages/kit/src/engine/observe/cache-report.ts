@@ -64,6 +64,11 @@ export interface ReadContext {
   result?: unknown
   /** The error of the call, in `error`. */
   error?: unknown
+  /**
+   * A subscriber of `start` may set this function; it is called with the work of the call, and runs it, for example in
+   * another asynchronous context.
+   */
+  around?: (<Result>(work: () => Result) => Result) | undefined
 }
 
 /** The name of the tracing channel of reads. */
@@ -118,7 +123,8 @@ export class CacheReport {
     key: string | undefined,
     work: () => Promise<Result>,
   ): Promise<Result> {
-    return reads.tracePromise(work, { cache: this.#emitter, operation, key })
+    const context: ReadContext = { cache: this.#emitter, operation, key, around: undefined }
+    return reads.tracePromise(() => (context.around === undefined ? work() : context.around(work)), context)
   }
 
   hit(key: string): void {

@@ -54,6 +54,7 @@ export interface CacheStats {
   health: MemcacheHealth
   /**
    * The health in other words: `open`, `half-open`, `closed`.
+   *
    * @deprecated Use `health`.
    */
   breaker: 'closed' | 'half-open' | 'open'

@@ -17,6 +17,7 @@ export interface LockRequest {
 /**
  * A lock that this caller holds until it releases it or its lifetime ends. memcached may forget it: a lock avoids
  * duplicate work, and does not replace a database's constraints.
+ *
  * @example
  *   await using lock = await cache.lock('nightly report', { ttlSeconds: 60 })
  *   if (lock !== undefined) await report()
@@ -68,6 +69,7 @@ export class MemcacheLock implements AsyncDisposable {
 
 /**
  * Acquires a lock within its waiting time; `undefined` if another caller holds it, or the cache does not answer.
+ *
  * @throws the signal's reason.
  */
 export async function acquireLock(

@@ -5,6 +5,7 @@ const codec = typedCodec()
 /**
  * Returns a copy of a value as it would come back from memcached, so that a caller that changes it does not change
  * another caller's.
+ *
  * @throws TypeError for functions and symbols, RangeError for circular values.
  */
 export function copyValue<Value>(value: Value): Value {

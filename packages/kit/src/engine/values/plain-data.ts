@@ -11,6 +11,7 @@ const MAX_DEPTH = 200
  * instances of classes become plain objects with their own enumerable properties, or the result of their `toJSON`. A
  * value without instances is returned unchanged, and so is a value that cannot be stored (circular, or with functions
  * in it).
+ *
  * @param onClass called for each instance, in the order in which they are found.
  */
 export function toPlainData(value: unknown, onClass: OnClass): unknown {
@@ -150,8 +151,8 @@ const BUILT_IN_PROTOTYPES = new Set<unknown>(
 )
 
 /**
- * Returns the class of an array, a Map, a Date and the like if the class is not the language's own: such a value comes back as the language's. Errors
- * keep their names, and are not counted among them.
+ * Returns the class of an array, a Map, a Date and the like if the class is not the language's own: such a value comes
+ * back as the language's. Errors keep their names, and are not counted among them.
  */
 function subclassOf(value: object): Function | undefined {
   if (BUILT_IN_PROTOTYPES.has(Object.getPrototypeOf(value)) || !isBuiltInKind(value)) return undefined

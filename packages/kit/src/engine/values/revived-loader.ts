@@ -23,6 +23,7 @@ const NOTHING = Symbol('nothing')
 /**
  * Returns a value that is stored as plain data, revived for this caller. A stored value that its reviver refuses is
  * loaded again.
+ *
  * @throws the reviver's error for a value that was just loaded.
  */
 export async function revivedValue(

@@ -29,6 +29,7 @@ const CLASSES = new WeakMap<Reviver, AnyClass>()
 
 /**
  * Returns the reviver of the options; `undefined` if they have none.
+ *
  * @throws MemcacheOptionError if an option is not a function, or both are given.
  */
 export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefined {

@@ -1,7 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 
-/** How long a handler whose client has left may write nothing before its followers are broken off: it may have stopped without a word. */
+/**
+ * How long a handler whose client has left may write nothing before its followers are broken off: it may have stopped
+ * without a word.
+ */
 const MAX_SILENCE_MS = 10_000
 
 type Emit = (event: string | symbol, ...args: unknown[]) => boolean
@@ -20,8 +23,8 @@ export interface LeaveObserver {
 }
 
 /**
- * Hides from a handler that its client has left while other clients wait for what the handler writes: the events that tell the handler so are held
- * back until `release`. Handlers stop their work at these events, and `pipe` at `close`.
+ * Hides from a handler that its client has left while other clients wait for what the handler writes: the events that
+ * tell the handler so are held back until `release`. Handlers stop their work at these events, and `pipe` at `close`.
  */
 export class ClientLeave {
   readonly #response: ServerResponse

@@ -26,7 +26,9 @@ export interface LiveRun {
 export type Followed = 'sent' | NotShared
 
 /**
- * Answers a request by what another one's handler is writing: its head as soon as it is known, and each part of the body as it comes.
+ * Answers a request by what another one's handler is writing: its head as soon as it is known, and each part of the
+ * body as it comes.
+ *
  * @param vary the request fields that are in every key.
  */
 export async function followLive(

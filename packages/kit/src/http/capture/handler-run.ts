@@ -41,7 +41,10 @@ export interface FreshResponse {
 
 /** Why a handler's answer is not stored, and is nobody's but its own client's. */
 export class UnstoredError extends Error {
-  /** `aborted`: there is no whole answer, so that another has to find out; `failed`: an error, which must not last; `refused`: it cannot be stored. */
+  /**
+   * `aborted`: there is no whole answer, so that another has to find out; `failed`: an error, which must not last;
+   * `refused`: it cannot be stored.
+   */
   readonly reason: 'aborted' | 'failed' | 'refused'
   /** The old response that may be served instead. */
   readonly stale: StoredResponse | undefined
@@ -72,7 +75,10 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly purpose: RunPurpose
   /** The stored response that this run is to revalidate or replace, its body unpacked. */
   readonly stale: StoredResponse | undefined
-  /** The part that is stored, its body unpacked: to be completed, or to be combined with the range that the client requests. */
+  /**
+   * The part that is stored, its body unpacked: to be completed, or to be combined with the range that the client
+   * requests.
+   */
   readonly partial: StoredPartial | undefined
   /** Called if the handler's 206 does not complete the stored part, so that the client has no response yet. */
   readonly onIncomplete?: ((client: ClientOutput) => void) | undefined
@@ -120,9 +126,9 @@ export interface RunExchange {
 const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-range'])
 
 /**
- * One run of a handler, whose answer goes to its client as ever, and is stored if it may be. The handler sees a request without the
- * client's conditions, so that it gives all of the response; with the stored one's where there is one to revalidate. The
- * client's own are answered here.
+ * One run of a handler, whose answer goes to its client as ever, and is stored if it may be. The handler sees a request
+ * without the client's conditions, so that it gives all of the response; with the stored one's where there is one to
+ * revalidate. The client's own are answered here.
  */
 export class HandlerRun implements CaptureObserver {
   /** The response; rejects with `UnstoredError`. */
@@ -195,8 +201,9 @@ export class HandlerRun implements CaptureObserver {
     this.#identity === undefined ? run() : this.#identity.outside(run)
 
   /**
-   * A cache within this one was asked about the same request. Under the same key it leaves the response to this one, which takes over its tags and
-   * lifetimes; under another key it answers for itself, and this one stores nothing.
+   * A cache within this one was asked about the same request. Under the same key it leaves the response to this one,
+   * which takes over its tags and lifetimes; under another key it answers for itself, and this one stores nothing.
+   *
    * @returns whether the response is this one's.
    */
   adopt(key: string, within: Pick<RunConditions, 'defaultSeconds' | 'staleSeconds'>, tags: readonly string[]): boolean {
@@ -294,7 +301,8 @@ export class HandlerRun implements CaptureObserver {
       names: variedFields(fields, []),
     }
     this.#expectedLength = length
-    // What others have begun to get cannot be taken back: where it may yet turn out to be one user's, they wait for all of it.
+    // What others have begun to get cannot be taken back: where it may yet turn out to be one user's, they wait for all
+    // of it.
     const isWhole = status !== 206
     if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true
@@ -361,10 +369,11 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #storageOf(status: number, fields: Fields) {
-    const { nowMs, targetedFields } = this.#conditions
+    const { nowMs, targetedFields, allowsHeuristics } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
       defaultSeconds,
+      allowsHeuristics,
       staleSeconds,
       targetedFields,
       isAuthorized: this.#isAuthorized || this.#isIdentified,
@@ -467,7 +476,10 @@ export class HandlerRun implements CaptureObserver {
   }
 }
 
-/** Whether a response to HEAD is of the stored version, as far as it tells: by a validator of the stored one, and its length. */
+/**
+ * Whether a response to HEAD is of the stored version, as far as it tells: by a validator of the stored one, and its
+ * length.
+ */
 function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
   const length = lineOf(fields, 'content-length')
   if (length !== undefined && Number(length) !== stored.length) return false

@@ -6,7 +6,10 @@ import { withoutParameters } from '../policy/request-key.ts'
 export interface HiddenParts {
   /** Header fields that are left out. */
   readonly fields: readonly string[]
-  /** Header fields that are put in their place: the validators of what is stored, what is missing of it, and preferences. */
+  /**
+   * Header fields that are put in their place: the validators of what is stored, what is missing of it, and
+   * preferences.
+   */
   readonly added: Readonly<Record<string, string>>
   /** Whether cookies are left out. */
   readonly cookies: boolean
@@ -25,8 +28,8 @@ interface ParsedRequest {
 }
 
 /**
- * The request as its handler sees it: without the client's own conditions, and without the cookies and query parameters that make no
- * difference, by whatever name the handler could look them up.
+ * The request as its handler sees it: without the client's own conditions, and without the cookies and query parameters
+ * that make no difference, by whatever name the handler could look them up.
  */
 export class HandlerView {
   /** The header fields as the client sent them. */

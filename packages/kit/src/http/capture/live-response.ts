@@ -15,8 +15,8 @@ export type NotShared =
   | 'retry'
 
 /**
- * A response that is being written, for others that have asked for the same meanwhile. They learn from its head whether it can be theirs, and
- * then get each part of its body as it is written. The handler waits for none of them.
+ * A response that is being written, for others that have asked for the same meanwhile. They learn from its head whether
+ * it can be theirs, and then get each part of its body as it is written. The handler waits for none of them.
  */
 export class LiveResponse {
   readonly #maxBytes: number

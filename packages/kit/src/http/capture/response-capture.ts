@@ -34,7 +34,10 @@ export interface CaptureObserver {
   onAbort(): void
   /** Whether others wait for the response, so that its handler goes on when its own client has left. */
   isFollowed(): boolean
-  /** Runs what lies outside of the captured layer: the response's own methods, and what middleware has put in their place. */
+  /**
+   * Runs what lies outside of the captured layer: the response's own methods, and what middleware has put in their
+   * place.
+   */
   outside<Result>(run: () => Result): Result
 }
 
@@ -66,8 +69,9 @@ const WITHOUT_CONTENT = new Set([204, 205, 304])
 const TOO_LARGE: Buffer[] = []
 
 /**
- * Captures what a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body, both as they are told at this
- * layer. What middleware outside of it makes of them, as it writes the head or compresses the body, is made of them for each client.
+ * Captures what a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body,
+ * both as they are told at this layer. What middleware outside of it makes of them, as it writes the head or compresses
+ * the body, is made of them for each client.
  */
 export class ResponseCapture {
   readonly #response: ServerResponse
@@ -121,7 +125,10 @@ export class ResponseCapture {
     })
   }
 
-  /** Has something else write what the client gets in place of a response that was withheld; the handler writes nothing of it any more. */
+  /**
+   * Has something else write what the client gets in place of a response that was withheld; the handler writes nothing
+   * of it any more.
+   */
   takeOver(): ClientOutput {
     Reflect.deleteProperty(this.#response, 'headersSent')
     this.#isTakenOver = true
@@ -180,7 +187,8 @@ export class ResponseCapture {
     if (this.#leave.isHidden) this.#leave.touch()
     else if (this.#action === 'send') {
       const isTaken = this.#observer.outside(() => this.#write.apply(response, args))
-      // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else waiting.
+      // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else
+      // waiting.
       return isTaken || (this.#isWanted && this.#chunks !== TOO_LARGE && !response.destroyed)
     }
     const callback = callbackOf(args)

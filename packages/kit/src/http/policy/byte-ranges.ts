@@ -44,8 +44,8 @@ export function isSingleRange({ range }: IncomingHttpHeaders): boolean {
 }
 
 /**
- * The range that a request selects of a whole representation (RFC 9110, section 14.1.2); `undefined` if the whole is the response, as for several
- * ranges, and for a range of another version.
+ * The range that a request selects of a whole representation (RFC 9110, section 14.1.2); `undefined` if the whole is
+ * the response, as for several ranges, and for a range of another version.
  */
 export function byteRangeOf(
   request: IncomingHttpHeaders,
@@ -62,8 +62,8 @@ export function byteRangeOf(
 }
 
 /**
- * The range that a request selects of a representation of which one part is stored; `undefined` if the part does not have all of it, or is one
- * of another version.
+ * The range that a request selects of a representation of which one part is stored; `undefined` if the part does not
+ * have all of it, or is one of another version.
  */
 export function byteRangeWithin(
   request: IncomingHttpHeaders,
@@ -108,8 +108,9 @@ function parseContentRange(fields: Fields): (ByteRange & { total: number | undef
 }
 
 /**
- * Which part the body of a 206 is, by its `Content-Range` and its own length; `undefined` if they disagree. A body that ends early where the
- * representation ends, too, is taken as its tail, whose length is then unknown: some handlers count the last byte one too high.
+ * Which part the body of a 206 is, by its `Content-Range` and its own length; `undefined` if they disagree. A body that
+ * ends early where the representation ends, too, is taken as its tail, whose length is then unknown: some handlers
+ * count the last byte one too high.
  */
 export function contentPartOf(fields: Fields, length: number): ContentPart | undefined {
   const range = parseContentRange(fields)
@@ -134,8 +135,8 @@ function isSameVersion(request: IncomingHttpHeaders, fields: Fields): boolean {
 const MIN_STRONG_MS = 1000
 
 /**
- * The strong validator of a response, by which parts of it may be combined (RFC 9110, section 15.3.7.3): its entity tag, or else its date of
- * modification if that is strong; `undefined` if it has none.
+ * The strong validator of a response, by which parts of it may be combined (RFC 9110, section 15.3.7.3): its entity
+ * tag, or else its date of modification if that is strong; `undefined` if it has none.
  */
 export function strongValidator(fields: Fields, receivedMs: number): string | undefined {
   const tag = lineOf(fields, 'etag')

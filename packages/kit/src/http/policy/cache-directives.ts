@@ -29,8 +29,8 @@ export class CacheDirectives {
   }
 
   /**
-   * Those of a targeted field, as `CDN-Cache-Control` (RFC 9213, section 2.1); `undefined` if it is missing, empty, no structured field, or has
-   * values of another type, so that `Cache-Control` counts.
+   * Those of a targeted field, as `CDN-Cache-Control` (RFC 9213, section 2.1); `undefined` if it is missing, empty, no
+   * structured field, or has values of another type, so that `Cache-Control` counts.
    */
   static ofTargeted(line: string | undefined): CacheDirectives | undefined {
     if (line === undefined) return undefined
@@ -78,8 +78,8 @@ export class CacheDirectives {
 }
 
 /**
- * The members between the commas of a field, each trimmed; a comma inside of quotes separates nothing. The text is read once, or twice
- * where a quote is never closed: then it hides no directive behind it.
+ * The members between the commas of a field, each trimmed; a comma inside of quotes separates nothing. The text is read
+ * once, or twice where a quote is never closed: then it hides no directive behind it.
  */
 function splitMembers(line: string): string[] {
   const members: string[] = []

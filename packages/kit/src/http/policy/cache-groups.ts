@@ -5,8 +5,9 @@ import type { Fields } from '../fields.ts'
 import { hostOf } from './request-key.ts'
 
 /**
- * The tags of the groups that a response belongs to (`Cache-Groups`), or that it invalidates (`Cache-Group-Invalidation`): a list of strings, each
- * within its host (RFC 9875). A field that is no such list names no group.
+ * The tags of the groups that a response belongs to (`Cache-Groups`), or that it invalidates
+ * (`Cache-Group-Invalidation`): a list of strings, each within its host (RFC 9875). A field that is no such list names
+ * no group.
  */
 export function groupTags(
   request: IncomingMessage,

@@ -14,7 +14,9 @@ export const CONDITIONAL_FIELDS = [
 ] as const
 
 /**
- * Whether a client has this response already, so that 304 is the answer (RFC 9110, section 13.2.2; RFC 9111, section 4.3.2).
+ * Whether a client has this response already, so that 304 is the answer (RFC 9110, section 13.2.2; RFC 9111, section
+ * 4.3.2).
+ *
  * @param receivedMs when it came, which counts where it does not say when it was modified.
  */
 export function isNotModified(

@@ -11,8 +11,8 @@ const ASCTIME = new RegExp(String.raw`^${DAY} ([a-z]{3}) ([ \d]\d) ${TIME} (\d{4
 const NEAREST_YEARS = 50
 
 /**
- * A date of HTTP in one of its three forms (RFC 9110, section 5.6.7), in milliseconds since 1970; `undefined` for what is
- * none, however JavaScript would read it.
+ * A date of HTTP in one of its three forms (RFC 9110, section 5.6.7), in milliseconds since 1970; `undefined` for what
+ * is none, however JavaScript would read it.
  */
 export function parseHttpDate(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined

@@ -33,12 +33,16 @@ function isSomebody(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== ''
 }
 
-/** What middleware before the cache has opened or made for whoever sent the request: the session, its id, the token of its forms. */
+/**
+ * What middleware before the cache has opened or made for whoever sent the request: the session, its id, the token of
+ * its forms.
+ */
 const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
 
 /**
- * Watches whether a handler looks at the session of its request, or finds out by itself who sent it: then its response is this client's, if it
- * does not say otherwise. What middleware outside of the cache does with the session counts for nothing: it does so for each client.
+ * Watches whether a handler looks at the session of its request, or finds out by itself who sent it: then its response
+ * is this client's, if it does not say otherwise. What middleware outside of the cache does with the session counts for
+ * nothing: it does so for each client.
  */
 export class IdentityWatch {
   readonly #requests: readonly ApplicationRequest[]

@@ -20,7 +20,10 @@ function parseWeight(text: string): number {
   return /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(text) ? Number(text) : 0
 }
 
-/** `Accept-Language` without the languages that an application does not have: a range stands for all of them that begin with it, and the other way round (RFC 4647). */
+/**
+ * `Accept-Language` without the languages that an application does not have: a range stands for all of them that begin
+ * with it, and the other way round (RFC 4647).
+ */
 export function reducedLanguages(line: string, available: readonly string[]): string {
   return reduced(
     parsePreferences(line),
@@ -34,7 +37,10 @@ export function reducedEncodings(line: string, available: readonly string[]): st
   return reduced(parsePreferences(line), available, (name, coding) => name === coding)
 }
 
-/** What is left of preferences, the most wanted first; of one weight, in the application's order. What is refused by weight 0 is named only where `*` would allow it. */
+/**
+ * What is left of preferences, the most wanted first; of one weight, in the application's order. What is refused by
+ * weight 0 is named only where `*` would allow it.
+ */
 function reduced(
   preferences: readonly Preference[],
   available: readonly string[],

@@ -28,6 +28,7 @@ export const NO_DIRECTIVES: RequestDirectives = {
 
 /**
  * What a request asks of caches.
+ *
  * @param honoured whether clients may ask for anything.
  */
 export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {

@@ -3,8 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { lineOf, listOf } from '../fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
-import { searchedUrl } from './no-vary-search.ts'
-import { parameterName } from './parameter-name.ts'
+import { parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
 
 /** How requests are told apart. */
@@ -31,7 +30,12 @@ export interface RequestTarget {
   readonly key?: string | undefined
   /** The request as the application sees it, where that is not Node's own object. */
   readonly application?: ApplicationRequest | undefined
-  /** Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of Fastify). */
+  /** What tells its content from every other one (`contentKey`); `undefined` for methods without content, such as GET. */
+  readonly content?: string | undefined
+  /**
+   * Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of
+   * Fastify).
+   */
   readonly trustsProxy?: boolean | undefined
 }
 
@@ -80,7 +84,10 @@ function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): 
   return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
 }
 
-/** Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found out. */
+/**
+ * Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found
+ * out.
+ */
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request, vary)) return true
@@ -104,7 +111,9 @@ const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
 
 /**
  * The forwarding fields of a request, as text that differs where they do; `undefined` where there are none.
- * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is not the client's word.
+ *
+ * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is
+ *   not the client's word.
  */
 function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
   const found: [string, string][] = []
@@ -121,7 +130,10 @@ function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): strin
   return JSON.stringify(found.sort(([one], [other]) => compare(one, other)))
 }
 
-/** Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched for. */
+/**
+ * Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched
+ * for.
+ */
 const NOT_IN_KEY: ReadonlySet<string> = new Set(['host'])
 const NOT_IN_KEY_TRUSTED: ReadonlySet<string> = new Set(['host', 'for', 'by'])
 
@@ -134,13 +146,13 @@ function withoutParts(value: string, left: ReadonlySet<string>): string {
 const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
 
 /**
- * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key, and
- * that the answer may depend on. `undefined` for one that is.
+ * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key,
+ * and that the answer may depend on. `undefined` for one that is.
  */
 export function bypassReason(
   { request, url }: RequestTarget,
   rules: KeyRules,
-  mayHaveBody = false,
+  { mayHaveBody }: { readonly mayHaveBody: boolean },
 ): string | undefined {
   const { headers } = request
   const host = hostOf(request)
@@ -152,12 +164,15 @@ export function bypassReason(
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
   // A body may change the answer to a GET, and is in no key.
   if (!mayHaveBody && hasBody(request)) return 'body'
+  // Ranges are of responses to GET (RFC 9110, section 14.2).
+  if (request.method === 'QUERY' && headers.range !== undefined) return 'range'
   if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
 }
 
-function hasBody(request: IncomingMessage): boolean {
+/** Whether a request has content, or may have. */
+export function hasBody(request: IncomingMessage): boolean {
   const { headers } = request
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return true
   // HTTP/2 needs no field for it.
@@ -181,7 +196,7 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 
 /** What a request is stored under, in full. */
 export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: SearchRule): readonly string[] {
-  const { request, url, scheme, scope, key, trustsProxy } = target
+  const { request, url, scheme, scope, key, content, trustsProxy } = target
   const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
   const path = key === undefined ? normalisedUrl(searched, rules) : `~${key}`
   const forwarding = forwardingText(request, trustsProxy === true)
@@ -192,6 +207,7 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
     ...(scope === undefined ? [] : [`=${scope}`]),
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
+    ...(content === undefined ? [] : [`#${request.method} ${content}`]),
     // What another rule leaves of a query is not the same.
     ...(searchRule === undefined ? [] : [`?${JSON.stringify(searchRule)}`]),
     path,
@@ -199,7 +215,8 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
 }
 
 /**
- * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is the one that was requested.
+ * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is
+ * the one that was requested.
  */
 function rewrittenUrl(request: IncomingMessage, url: string): string | undefined {
   const { baseUrl = '' } = request as { baseUrl?: string }

@@ -27,6 +27,8 @@ export interface PolicyConditions {
   readonly isAuthorized: boolean
   /** Whether the handler was shown the range that the client requests, so that a 206 may be stored as a part. */
   readonly isRange?: boolean | undefined
+  /** Whether heuristics may stand in for a lifetime (RFC 9111, section 4.2.2). Default true. */
+  readonly allowsHeuristics?: boolean | undefined
   /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
   readonly defaultSeconds: number | undefined
   /** How long one may be served stale that does not say so itself, in seconds. */
@@ -59,8 +61,9 @@ export type StorageDecision =
   | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
 
 /**
- * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is refused
- * beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which nothing could be reused.
+ * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is
+ * refused beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which
+ * nothing could be reused.
  */
 export function storageOf(head: ResponseHead, conditions: PolicyConditions): StorageDecision {
   const { status, fields } = head
@@ -81,7 +84,7 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
     !isDefault && (directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate'))
   if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
   if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
-  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions.defaultSeconds)
+  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
   const alwaysRevalidate = directives.hasBare('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
   const mustRevalidate =
@@ -113,7 +116,7 @@ function lifetimeOf(
   { status, fields, receivedMs }: ResponseHead,
   directives: CacheDirectives,
   countsExpires: boolean,
-  defaultSeconds: number | undefined,
+  { defaultSeconds, allowsHeuristics = true }: PolicyConditions,
 ): number | undefined {
   const stated = directives.seconds('s-maxage') ?? directives.seconds('max-age')
   if (stated !== undefined) return stated
@@ -126,6 +129,7 @@ function lifetimeOf(
   }
   if (!HEURISTICALLY_CACHEABLE.has(status) && !directives.has('public')) return undefined
   if (defaultSeconds !== undefined) return defaultSeconds
+  if (!allowsHeuristics) return undefined
   const modifiedMs = parseHttpDate(lineOf(fields, 'last-modified'), receivedMs)
   if (modifiedMs !== undefined) {
     return Math.min(MAX_HEURISTIC_SECONDS, Math.max(0, ((dateMs - modifiedMs) / 1000) * HEURISTIC_SHARE))
@@ -133,7 +137,10 @@ function lifetimeOf(
   return fields['etag'] === undefined ? undefined : 0
 }
 
-/** `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the application. */
+/**
+ * `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the
+ * application.
+ */
 const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
 /** The entity tag that `send` makes of a file's size and time. */
 const FILE_TAG = /^W\/"[\da-f]+-[\da-f]+"$/
@@ -143,7 +150,10 @@ function isPlatformDefault(fields: Fields): boolean {
   return isFile && PLATFORM_DEFAULT.test(lineOf(fields, 'cache-control') ?? '')
 }
 
-/** Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3, section 8.1). */
+/**
+ * Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3,
+ * section 8.1).
+ */
 function hasNonce(fields: Fields): boolean {
   return POLICY_FIELDS.some((name) => lineOf(fields, name)?.includes("'nonce-") === true)
 }

@@ -21,7 +21,9 @@ export function variedFields(fields: Fields, more: readonly string[]): string[] 
 }
 
 /**
- * Which variant a request selects, by its values of these fields: a hash, so that no value can be chosen to match another's.
+ * Which variant a request selects, by its values of these fields: a hash, so that no value can be chosen to match
+ * another's.
+ *
  * @param language the language of a response that is looked for, whatever else the client accepts.
  */
 export function variantOf(
@@ -39,7 +41,10 @@ export function variantOf(
   return createHash('sha256').update(JSON.stringify(values)).digest('base64url')
 }
 
-/** The preferences of a request, without what the application cannot choose: what is in its key, and what its handler sees. */
+/**
+ * The preferences of a request, without what the application cannot choose: what is in its key, and what its handler
+ * sees.
+ */
 export function reducedPreferences(headers: IncomingHttpHeaders, rules: VaryRules): Record<string, string> {
   const reduced: Record<string, string> = {}
   for (const name of ['accept-language', 'accept-encoding']) {

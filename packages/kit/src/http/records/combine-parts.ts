@@ -18,8 +18,8 @@ export interface CombinedBody {
 }
 
 /**
- * What a new part and a stored one are together (RFC 9110, section 15.3.7.3): both, if they are of one version and touch, and if they have no more
- * than `maxBytes`; otherwise the larger one of the same version, or the new one.
+ * What a new part and a stored one are together (RFC 9110, section 15.3.7.3): both, if they are of one version and
+ * touch, and if they have no more than `maxBytes`; otherwise the larger one of the same version, or the new one.
  */
 export function combineParts(stored: BodyPart | undefined, fresh: BodyPart, maxBytes: number): CombinedBody {
   const alone = wholeIfComplete(fresh)
@@ -57,8 +57,8 @@ export interface MissingPart {
 }
 
 /**
- * What is missing of a representation of which one part is stored; `undefined` if the part cannot be completed by one range: its version or its
- * length is not known, both ends are missing, or the whole would have more than `maxBytes`.
+ * What is missing of a representation of which one part is stored; `undefined` if the part cannot be completed by one
+ * range: its version or its length is not known, both ends are missing, or the whole would have more than `maxBytes`.
  */
 export function missingPart(
   { fields, receivedMs, part, length }: Omit<BodyPart, 'body'> & { readonly length: number },

@@ -11,15 +11,20 @@ import type { ResponseLookup } from '../response-lookup.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
 import { freshSecondsLeft } from './response-store.ts'
 
-/** Whether the response to a POST can be stored for the GETs of its URL: its client has set no conditions, which would be about the POST. */
+/**
+ * Whether the response to a POST can be stored for the GETs of its URL: its client has set no conditions, which would
+ * be about the POST.
+ */
 export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): boolean {
   const { headers } = exchange.request
   return exchange.key === undefined && !isAuthorized && CONDITIONAL_FIELDS.every((name) => headers[name] === undefined)
 }
 
 /**
- * Stores the response to a POST for the GETs of its URL, if it says how long it is fresh and its `Content-Location` is that URL (RFC 9110, section 9.3.3). It is
- * stored with the generations that the POST itself has given the tags of its URL: if anything else has invalidated them since the handler began, it is not stored.
+ * Stores the response to a POST for the GETs of its URL, if it says how long it is fresh and its `Content-Location` is
+ * that URL (RFC 9110, section 9.3.3). It is stored with the generations that the POST itself has given the tags of its
+ * URL: if anything else has invalidated them since the handler began, it is not stored.
+ *
  * @param before the generations of the tags before the handler began.
  * @param invalidated resolves when the POST has invalidated what was stored of its URL.
  */

@@ -8,8 +8,9 @@ import type { StoredRecord, StoredResponse } from './stored-record.ts'
 const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 
 /**
- * A record by the JSON that was stored of it; `undefined` unless it has the whole shape of one, and lies under its own key. Anybody who reaches
- * memcached can write there, and what is sent as a response must not depend on their good will.
+ * A record by the JSON that was stored of it; `undefined` unless it has the whole shape of one, and lies under its own
+ * key. Anybody who reaches memcached can write there, and what is sent as a response must not depend on their good
+ * will.
  */
 export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord | undefined {
   if (!isObject(head) || head['key'] !== key) return undefined

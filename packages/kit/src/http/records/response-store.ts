@@ -19,18 +19,17 @@ const GRAIN_SECONDS = 1
 const MAX_FRESH_SECONDS = 31_536_000
 
 /**
- * What is stored of a response, under the lease that its handler was run with. Where it varies, that is the list of fields by which it does; the
- * response itself lies under a key with the list's id, which nobody knows if the list is refused.
+ * What is stored of a response, under the lease that its handler was run with. Where it varies, that is the list of
+ * fields by which it does; the response itself lies under a key with the list's id, which nobody knows if the list is
+ * refused.
  */
 export class ResponseStore {
-  readonly #nameOf: (key: string) => string
   readonly #nowMs: () => number
   /** The fields that are part of every key already. */
   readonly #vary: readonly string[]
 
-  constructor(vary: readonly string[], nameOf: (key: string) => string, nowMs: () => number) {
+  constructor(vary: readonly string[], nowMs: () => number) {
     this.#vary = vary
-    this.#nameOf = nameOf
     this.#nowMs = nowMs
   }
 
@@ -59,13 +58,14 @@ export class ResponseStore {
     const id = randomBytes(12).toString('base64url')
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
-      // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new list.
+      // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new
+      // list.
       await engine.set(variants.name, { value: list, ttlSeconds: VARIANTS_TTL, tagKeys })
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
     const own = variantKey(lookup, { id, names: all })
     const kept = secondsToTtl(seconds + KEPT_STALE_SECONDS)
-    await engine.set(this.#nameOf(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
+    await engine.set(engine.storedKey(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
     await this.#storeByLanguage(engine, lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
     return list
@@ -84,7 +84,7 @@ export class ResponseStore {
     const key = variantKey(lookup, list, languages[0])
     const seconds = freshSecondsLeft(stored.lifetimes)
     if (seconds > 0) {
-      await engine.set(this.#nameOf(key), {
+      await engine.set(engine.storedKey(key), {
         value: encodeRecord({ ...stored, key }),
         ttlSeconds: secondsToTtl(seconds),
         tagKeys: lookup.tagKeys,

@@ -6,7 +6,10 @@ import type { SearchRule } from '../policy/no-vary-search.ts'
 import { hostOf, pathOf } from '../policy/request-key.ts'
 import type { RequestTarget } from '../policy/request-key.ts'
 
-/** How long what is known of a path is used before it is read again. A rule that is not known yet costs a miss, and nothing else. */
+/**
+ * How long what is known of a path is used before it is read again. A rule that is not known yet costs a miss, and
+ * nothing else.
+ */
 const KNOWN_MS = 10_000
 const MAX_REMEMBERED = 10_000
 
@@ -15,7 +18,10 @@ interface KnownRule {
   readonly untilMs: number
 }
 
-/** What responses have said of the queries of their paths (`No-Vary-Search`): in memcached for all processes, and remembered for some seconds in this one. */
+/**
+ * What responses have said of the queries of their paths (`No-Vary-Search`): in memcached for all processes, and
+ * remembered for some seconds in this one.
+ */
 export class SearchRules {
   readonly #engine: () => CacheEngine
   readonly #nowMs: () => number

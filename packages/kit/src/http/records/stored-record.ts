@@ -26,7 +26,10 @@ export interface StoredResponse {
   readonly body: Buffer
 }
 
-/** One part of a representation: a 206 as it is kept. It answers requests for ranges within it, and never one for the whole. */
+/**
+ * One part of a representation: a 206 as it is kept. It answers requests for ranges within it, and never one for the
+ * whole.
+ */
 export interface StoredPartial extends Omit<StoredResponse, 'kind'> {
   readonly kind: 'partial'
   readonly part: ContentPart
@@ -37,7 +40,10 @@ export interface StoredVariants {
   readonly kind: 'variants'
   readonly key: string
   readonly names: readonly string[]
-  /** Part of the variants' keys; another one each time that this is made anew, so that what was invalidated is not found again. */
+  /**
+   * Part of the variants' keys; another one each time that this is made anew, so that what was invalidated is not found
+   * again.
+   */
   readonly id: string
 }
 

@@ -13,8 +13,8 @@ interface UnpackedBody {
 }
 
 /**
- * The bodies of compressed responses that are sent often: to unpack 10 kB takes longer than everything else of a hit. What is stored is compared, byte by byte, so that
- * nothing but what memcached has at this moment is sent.
+ * The bodies of compressed responses that are sent often: to unpack 10 kB takes longer than everything else of a hit.
+ * What is stored is compared, byte by byte, so that nothing but what memcached has at this moment is sent.
  */
 export class UnpackedBodies {
   readonly #bodies = new LRUCache<string, UnpackedBody>({

@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
-/** A `Request` of the Fetch standard as the response cache reads one: by the properties of `IncomingMessage` that it uses. */
+/**
+ * A `Request` of the Fetch standard as the response cache reads one: by the properties of `IncomingMessage` that it
+ * uses.
+ */
 export class VirtualRequest extends EventEmitter {
   readonly method: string
   /** Path and query. */

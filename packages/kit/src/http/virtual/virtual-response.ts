@@ -33,8 +33,8 @@ export type OpenBody<Body> = (reader: {
 const WITHOUT_CONTENT = new Set([204, 205, 304])
 
 /**
- * A response without a socket, with the methods of `ServerResponse` that a handler below the response cache uses: what is written to it becomes the
- * response of a framework that is not `node:http`, as a `Response` of the Fetch standard.
+ * A response without a socket, with the methods of `ServerResponse` that a handler below the response cache uses: what
+ * is written to it becomes the response of a framework that is not `node:http`, as a `Response` of the Fetch standard.
  */
 export class VirtualResponse<Body> extends EventEmitter {
   readonly req: IncomingMessage
@@ -119,7 +119,10 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.#works.push(work)
   }
 
-  /** Resolves when the reader of the body begins to read, or when nobody will: there is no body, or something else is sent instead. */
+  /**
+   * Resolves when the reader of the body begins to read, or when nobody will: there is no body, or something else is
+   * sent instead.
+   */
   begun(): Promise<void> {
     if (this.#isRead || this.destroyed) return Promise.resolve()
     const begun = new Promise<void>((resolve) => this.#onBegun.push(resolve))

@@ -1,14 +1,17 @@
 import type { ServerResponse } from 'node:http'
 
-/** How many turns of the microtask queue the end of a body is waited for, so that one that is whole is written in one piece. */
+/**
+ * How many turns of the microtask queue the end of a body is waited for, so that one that is whole is written in one
+ * piece.
+ */
 const WHOLE_BODY_TURNS = 8
 
 /** A source of a body: a stream of the Fetch standard, or anything else that iterates over its parts. */
 export type BodySource = ReadableStream<Uint8Array> | AsyncIterable<unknown>
 
 /**
- * Writes a body to a response at the speed of its client, and ends it. If the source fails, the response is destroyed; if the response is closed, the
- * source is.
+ * Writes a body to a response at the speed of its client, and ends it. If the source fails, the response is destroyed;
+ * if the response is closed, the source is.
  */
 export async function writeBody(response: ServerResponse, source: BodySource): Promise<void> {
   const parts = partsOf(source)

@@ -39,5 +39,8 @@ interface WatchOrder {
   readonly streams: number
 }
 
-/** A reply (a text is one line, without its end), what else to do, streams to watch, or a reply that is made piece by piece. */
+/**
+ * A reply (a text is one line, without its end), what else to do, streams to watch, or a reply that is made piece by
+ * piece.
+ */
 export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | WatchOrder | LongReply

@@ -20,7 +20,8 @@ export interface DumpFormat {
 
 /**
  * `lru_crawler metadump` and `mgdump`: a line for each live item, while the server goes on, no faster than the client
- * reads (protocol.txt, "LRU Crawler"). A client that reads too slowly does not get the rest: the walk holds back others.
+ * reads (protocol.txt, "LRU Crawler"). A client that reads too slowly does not get the rest: the walk holds back
+ * others.
  */
 export class ItemDump implements LongReply, DumpVisitor {
   readonly state = 'conn_watch'

@@ -5,7 +5,10 @@ import type { ReplyWriter } from '../../reply-writer.ts'
 /** Bytes made in one turn. */
 const BYTES_PER_TURN = 32 * 1024
 
-/** Lines of which there may be many, each with its end, and `END` or another end behind them; a bounded number of bytes a turn. */
+/**
+ * Lines of which there may be many, each with its end, and `END` or another end behind them; a bounded number of bytes
+ * a turn.
+ */
 export class LineReply implements LongReply {
   readonly state = 'conn_mwrite'
   readonly #replies: ReplyWriter

@@ -14,3 +14,11 @@ export async function passTime(clock: FakeClock, cache: Loading, seconds: number
   while (cache.stats().loading > 0) await setImmediate()
   clock.advanceSeconds(seconds)
 }
+
+/**
+ * Waits until something holds. Nothing but the test's own timeout bounds it: a number of polls or milliseconds would
+ * make a test fail on a busy machine.
+ */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await setImmediate()
+}

@@ -2,12 +2,12 @@ import { EventEmitter } from 'node:events'
 import type { KeyvStoreAdapter, StoredData } from 'keyv'
 import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheNamespace } from '../namespace.ts'
-import type { Servers } from '../servers/choose-servers.ts'
-import { getDefaultMemcache } from '../default-memcache.ts'
-import { Memcache, memcache } from '../memcache.ts'
-import type { MemcacheOptions } from '../memcache-options.ts'
-import { ownNamespace } from '../own-key.ts'
+import type { CacheNamespace } from './namespace.ts'
+import type { Servers } from './choose-servers.ts'
+import { getDefaultMemcache } from './default-memcache.ts'
+import { Memcache, memcache } from './memcache.ts'
+import type { MemcacheOptions } from './memcache-options.ts'
+import { ownNamespace } from './own-key.ts'
 
 /**
  * A Keyv store in memcached, for Keyv 5 and the packages that build on it: cache-manager, cacheable, Nest's
@@ -15,15 +15,14 @@ import { ownNamespace } from '../own-key.ts'
  * memcached's whole seconds are rounded up, and Keyv checks the milliseconds. A value without a lifetime stays for at
  * most 30 days, since the namespace's tag expires then. There is no `iterator`, since memcached cannot list keys; Keyv
  * only uses it with stores that it knows.
+ *
  * @example
  *   const keyv = new Keyv({ store: new KeyvMemcache(cache), namespace: 'cities' })
  */
 export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
   /** The options that Keyv reads from a store; none are needed. */
   readonly opts: Record<string, unknown> = {}
-  /**
-   * The namespace that `clear` clears, set by Keyv. Without one, `clear` clears the values of every Keyv in this cache.
-   */
+  /** The namespace that `clear` clears, set by Keyv. Without one, `clear` clears the values of every Keyv in this cache. */
   namespace?: string | undefined
   readonly #given: Memcache | undefined
   readonly #opened: Memcache | undefined
@@ -31,7 +30,7 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
 
   /**
    * @param cache a cache, which `disconnect` leaves open; or servers or options to open one, which `disconnect` closes.
-   * Default: this process's cache.
+   *   Default: this process's cache.
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   constructor(cache?: Memcache | Servers | MemcacheOptions) {
