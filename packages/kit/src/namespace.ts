@@ -19,7 +19,10 @@ import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
 export interface CacheMethods {
   /** Returns the key as it is stored, without the prefix: hashed if memcached could not hold it. */
   key(key: Key): string
-  /** Returns the value of a key without loading; `undefined` is a miss, or a cache that does not answer. */
+  /**
+   * Returns the value of a key without loading; `undefined` is a miss, or a cache that does not answer. A value past
+   * its lifetime is a miss, also within `staleSeconds`.
+   */
   get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined>
   /** Returns the hits among many keys, by the given keys; one round trip per server. */
   getMany<Value = unknown, Given extends Key = Key>(
@@ -310,7 +313,8 @@ export class CacheNamespace implements CacheMethods {
 
   async lock(name: Key, options: LockOptions = {}): Promise<MemcacheLock | undefined> {
     const { ttlSeconds, waitMs, signal } = toLockOptions(options)
-    const text = typeof name === 'string' ? name : keyText(name)
+    // A text is one part, so that the name 'a:b' is another lock than ['a', 'b'].
+    const text = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
     if (text === '') throw new MemcacheOptionError('a lock needs a name')
     const key = storedKey(ownKeyText('mutex', [this.#path, text]), this.#prefix)
     return this.#engine.lock({ key, ttlSeconds, waitMs, signal })

@@ -10,6 +10,7 @@ import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
 import type { MemcacheHealth, OutageListener } from './observe/server-health.ts'
 import type { UNAVAILABLE } from './or-unavailable.ts'
+import type { ReadOptions } from './read/reads.ts'
 import type { AtomicTarget } from './store/atomic-writes.ts'
 import type { LockRequest, MemcacheLock } from './store/lock.ts'
 import type { StoredValue } from './store/writes.ts'
@@ -88,8 +89,13 @@ export interface CacheEngine {
   /** Returns the stored key of the tag that every value of a namespace carries. */
   namespaceKey(path: string): string
 
-  /** Returns a value; `undefined` is a miss. @param required the tags that the value must carry. */
-  get(name: string, required: readonly string[]): Promise<unknown>
+  /**
+   * Returns a value; `undefined` is a miss.
+   *
+   * @param required the tags that the value must carry.
+   * @param options `pastEnd`: whether a value past its end is a hit, too. Default false.
+   */
+  get(name: string, required: readonly string[], options?: ReadOptions): Promise<unknown>
   /** Returns the hits among many keys. */
   getMany(names: readonly string[], required: readonly string[]): Promise<Map<string, unknown>>
   /** Stores a value, and resolves to whether the server confirmed it. */

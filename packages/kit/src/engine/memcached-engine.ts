@@ -25,6 +25,7 @@ import { ServerHealth } from './observe/server-health.ts'
 import { orUnavailable, UNAVAILABLE } from './or-unavailable.ts'
 import { Lookups } from './read/lookups.ts'
 import { Reads } from './read/reads.ts'
+import type { ReadOptions } from './read/reads.ts'
 import { AdaptiveStore } from './store/adaptive-store.ts'
 import { AtomicWrites } from './store/atomic-writes.ts'
 import type { AtomicTarget } from './store/atomic-writes.ts'
@@ -76,7 +77,7 @@ export class MemcachedEngine implements CacheEngine {
 
   constructor(options: EngineOptions) {
     const { client, openClient, log, clock, report, memory, leaseSeconds, ttlSeconds, loading, storedKey } = options
-    const store = new AdaptiveStore(client, leaseSeconds, clock, log)
+    const store = new AdaptiveStore(client, leaseSeconds, log)
     const pending: PendingInvalidations = new PendingInvalidations(
       {
         delete: (key) => store.use(key, (using) => using.delete(key)),
@@ -148,8 +149,8 @@ export class MemcachedEngine implements CacheEngine {
     return this.storedKey(namespaceKeyText(path))
   }
 
-  get(name: string, required: readonly string[]): Promise<unknown> {
-    return this.#reads.get(name, required)
+  get(name: string, required: readonly string[], options?: ReadOptions): Promise<unknown> {
+    return this.#reads.get(name, required, options)
   }
 
   getMany(names: readonly string[], required: readonly string[]): Promise<Map<string, unknown>> {

@@ -189,7 +189,7 @@ export async function findStored(
   engine: CacheEngine,
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-  const record = decodeRecord(await engine.get(lookup.name, []), lookup.key)
+  const record = decodeRecord(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
   if (record?.kind === 'variants') return findStored(engine, variantLookup(engine, lookup, record))
   return { record, lookup }
 }

@@ -3,7 +3,8 @@ import type { Abandonment } from './abandonment.ts'
 import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Filled } from '../store/cache-store.ts'
-import { surelyFreshUntilMs, lateSeconds, MAX_SECONDS } from '../lifetime.ts'
+import { lateSeconds, lifetimeFrom, MAX_SECONDS } from '../lifetime.ts'
+import type { Lifetime } from '../lifetime.ts'
 import { copyValue, isCopiedWhole } from '../values/copy-value.ts'
 import type { EntryFacts, EncodedItem } from '../values/kit-codec.ts'
 import { Flights, currentLoad } from './flights.ts'
@@ -62,12 +63,6 @@ interface Prepared {
 export interface LoadRight {
   readonly lease: HeldLease
   readonly generations: Generations
-}
-
-/** How long a value is fresh, and how long it is kept. */
-interface Lifetime {
-  readonly freshSeconds: number
-  readonly keptSeconds: number
 }
 
 /** The assumed size of a value that was not encoded. */
@@ -226,7 +221,7 @@ export class LeasedLoads {
       )
     }
     const fill = (all: Generations): Promise<LoadOutcome> => {
-      const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
+      const facts = factsOf(loaded, lifetime, all)
       return this.#fill(target, lease, { value, encoded, facts }, lifetime)
     }
     const fillTagged = (all: Generations | undefined): Promise<LoadOutcome> => {
@@ -285,18 +280,6 @@ export class LeasedLoads {
     return read === UNAVAILABLE || read === undefined ? undefined : { ...known, ...read }
   }
 
-  #factsOf({ loading, name }: LoadTarget, loaded: Loaded, freshSeconds: number, tags: Generations): EntryFacts {
-    const { beta, staleSeconds } = loading
-    const { clock, store } = this.#context
-    // If the server does not tell the remaining lifetime of items, the entry says when it becomes stale.
-    const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl(name))) && freshSeconds !== Infinity
-    return {
-      tags: Object.keys(tags).length === 0 ? undefined : tags,
-      loadMs: needsEnd ? loaded.tookMs : undefined,
-      freshUntilMs: needsEnd ? Math.round(surelyFreshUntilMs(clock.nowMs(), freshSeconds)) : undefined,
-    }
-  }
-
   /** Returns the lifetime of a loaded value; `undefined` if the value is not stored. */
   #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
     try {
@@ -304,10 +287,10 @@ export class LeasedLoads {
       const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)) ?? this.#context.ttlSeconds)
       if (own === 0) return undefined
       const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
-      const { staleSeconds } = loading
+      const { staleSeconds, beta } = loading
       const limited = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_SECONDS) : seconds
       const freshSeconds = loading.vary(limited)
-      return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
+      return lifetimeFrom(this.#context.clock.nowMs(), { freshSeconds, staleSeconds, beta })
     } catch (error) {
       this.#context.report.unstorable(name, error)
       return undefined
@@ -332,4 +315,13 @@ export class LeasedLoads {
 
 function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null
+}
+
+/** Returns the metadata of a loaded value. */
+function factsOf({ tookMs }: Loaded, { freshUntilMs }: Lifetime, tags: Generations): EntryFacts {
+  return {
+    tags: Object.keys(tags).length === 0 ? undefined : tags,
+    loadMs: freshUntilMs === undefined ? undefined : Math.max(1, tookMs),
+    freshUntilMs,
+  }
 }

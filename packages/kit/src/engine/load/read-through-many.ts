@@ -279,7 +279,7 @@ export class ReadThroughMany<Id, Value> {
   #reload(item: ManyItem<Id>, found: Extract<Lookup, { kind: 'stale' }>): void {
     const load = async (context: LoadContext): Promise<unknown> =>
       valuesById([item.id], await this.#load([item.id], context)).get(item.id)
-    this.#single.reload({ ...item.request, load, signal: undefined }, found)
+    void this.#single.reload({ ...item.request, load, signal: undefined }, found)
   }
 
   #batchOf(items: readonly ManyItem<Id>[]): Batch<Id, Value> {

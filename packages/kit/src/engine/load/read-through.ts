@@ -79,8 +79,8 @@ export class ReadThrough {
   readonly #loads: LeasedLoads
   readonly #polls = new Flights<Lookup>()
   readonly #abandoned: AbandonedClaims
-  /** Keys for which a claim is under way. */
-  readonly #claiming = new Set<string>()
+  /** The claims that are under way, by key. */
+  readonly #claims = new Map<string, Promise<Flight<LoadOutcome> | undefined>>()
 
   constructor(context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
     this.#context = context
@@ -100,17 +100,20 @@ export class ReadThrough {
     return Promise.resolve(memory.valueOf(item))
   }
 
-  /** Reloads a stale value in the background, if this caller has or gets the right to. */
-  reload(request: ReadThroughRequest, found: Stale): void {
+  /**
+   * Reloads a stale value in the background, if this caller has or gets the right to. If the right must be claimed
+   * first, the result is a promise of the load.
+   */
+  reload(request: ReadThroughRequest, found: Stale): Promise<Flight<LoadOutcome> | undefined> | undefined {
     const { name } = request
-    if (found.claimable) {
-      void this.#claim(request, found)
-    } else if (!found.claimed) {
+    if (found.claimable) return this.#claim(request, found)
+    if (!found.claimed) {
       this.#watchClaim(name, found.item.casUnique)
     } else if (this.#loads.running.get(name) === undefined) {
       const lease = { key: name, casUnique: found.item.casUnique!, filled: true }
       this.#startReload(request, { lease, generations: found.generations }, found.value)
     }
+    return undefined
   }
 
   /** Returns the value; rejects with the loader's error, or with the signal's reason. */
@@ -331,9 +334,11 @@ export class ReadThrough {
     const { report } = this.#context
     report.hit(name)
     report.stale(name)
-    this.reload(request, found)
-    const flight = this.#loads.running.get(name)
-    if (loading.softTimeoutMs === 0 || flight === undefined || wouldWaitForItself(flight)) return found.value.take()
+    const claiming = this.reload(request, found)
+    if (loading.softTimeoutMs === 0) return found.value.take()
+    // A claim takes no longer than a lookup.
+    const flight = claiming === undefined ? this.#loads.running.get(name) : await claiming
+    if (flight === undefined || wouldWaitForItself(flight)) return found.value.take()
     const loaded = await withinMs(loading.softTimeoutMs, this.#loads.wait(name, flight, signal), signal)
     const isOwn = loaded !== undefined && (loaded.confirmed || flight.waiters === 1)
     return isOwn ? loaded.value : found.value.take()
@@ -357,35 +362,37 @@ export class ReadThrough {
     if (isDueEarly(loadMs, freshUntilMs, beta, this.#context.clock.nowMs())) void this.#claim(request, found)
   }
 
-  /** Claims a value that memcached does not consider stale, and reloads it if the claim is granted. */
-  async #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<void> {
+  /**
+   * Claims a value that memcached does not consider stale, and reloads it if the claim is granted. Callers of one
+   * process share the claim of a key. Resolves to the load, if it was started.
+   */
+  #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<Flight<LoadOutcome> | undefined> | undefined {
     const { name } = request
-    if (this.#claiming.has(name) || this.#loads.running.get(name) !== undefined) return
-    this.#claiming.add(name)
-    try {
-      const right = await this.#rightTo(request, found)
-      if (right === undefined) {
-        this.#watchClaim(name, found.item.casUnique)
-      } else if (this.#loads.running.get(name) === undefined) {
+    const underWay = this.#claims.get(name)
+    if (underWay !== undefined || this.#loads.running.get(name) !== undefined) return underWay
+    const claiming = this.#rightTo(request, found)
+      .then((right) => {
+        if (right === undefined) this.#watchClaim(name, found.item.casUnique)
+        if (right === undefined || this.#loads.running.get(name) !== undefined) return undefined
         if (found.kind === 'fresh') this.#context.report.stats.earlyRefreshes++
-        this.#startReload(request, right, found.value)
-      }
-    } finally {
-      this.#claiming.delete(name)
-    }
+        return this.#startReload(request, right, found.value)
+      })
+      .finally(() => this.#claims.delete(name))
+    this.#claims.set(name, claiming)
+    return claiming
   }
 
   /** Reloads a value in the background; if that fails, the old value stays. */
-  #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
+  #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): Flight<LoadOutcome> {
     const load = request.reload ?? request.load
     const stale = (): unknown => value.copy()
     // No caller waits for it that could end it, so its time is limited.
     const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
-    runDetached(() => {
+    return runDetached(() => {
       const node = new LoadNode(this.#context, [request.name])
       // A hanging reload must not block other processes for as long as the value may be served.
       const keptMs = request.loading.hardTimeoutMs ?? this.#context.leaseSeconds * BACKGROUND_LEASES * 1000
-      this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
+      return this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
         this.#run({ ...request, load }, { node, stop, stale, hardTimeoutMs: endsMs }),
       )
     })
