@@ -8,6 +8,7 @@ import { KeyPrefix } from 'memcache-ts/adapter'
 import { SessionRepository } from 'memcache-ts/session'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
+import { until } from 'memcache-ts-testing'
 import flash from 'connect-flash'
 import csurf from 'csurf'
 import passport from 'passport'
@@ -429,7 +430,7 @@ describe('a new id for a session', () => {
       if (path === '/rotate') expect(response.status).toBe(503)
       else expect(response.body).toEqual({ error: 'Error: memcached is away', isOld: true })
       await site.visit('/me', cookie).expect({ user: 'ann' })
-      await vi.waitFor(async () => expect(await stored()).toBe(before))
+      await until(async () => (await stored()) === before)
     }
   })
 
