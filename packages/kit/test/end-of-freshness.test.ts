@@ -174,7 +174,8 @@ describeWithMemcached('a value on memcached', () => {
     let loads = 0
     const load = () => `new ${++loads}`
     const calls = [one, other].flatMap((cache) => Array.from({ length: 20 }, () => cache.getOrSet('k', load, options)))
-    expect(new Set(await Promise.all(calls))).toEqual(new Set(['old']))
+    // A lookup may come after the value was replaced.
+    for (const value of await Promise.all(calls)) expect(['old', 'new 1']).toContain(value)
     await until(async () => (await other.get('k')) === 'new 1')
     expect(loads).toBe(1)
   })
