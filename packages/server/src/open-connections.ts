@@ -89,7 +89,7 @@ export class OpenConnections {
 
   /** Serves a counted connection, which reads its stream in the documented way. */
   serve(connection: Connection): void {
-    connection.stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
+    connection.readStream()
     this.#adopt(connection)
   }
 
