@@ -17,6 +17,7 @@ import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
+import { afterAbort } from '../operations/waiter.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
@@ -186,8 +187,12 @@ export class Connection implements ResponseSink {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
     if (this.#pending.isAwaited && this.#state !== 'down') {
-      // Operations end by their limits; those without one must not keep this waiting for ever.
+      const watches = Array.from(this.#pending.signals(), (signal) =>
+        afterAbort(signal, () => this.#endDrainUnlessAwaited()),
+      )
+      // Operations end by their limits and signals; those without one must not keep this waiting for ever.
       await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
+      for (const unwatch of watches) unwatch()
     }
     this.#state = 'closed'
     this.#retries.stop()
