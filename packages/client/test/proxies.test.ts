@@ -1,7 +1,13 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { describeWithCommand, launchNutcracker, launchYrmcds } from 'memcache-ts-testing'
+import {
+  describeWithCommand,
+  launchMemcachedProxy,
+  launchNutcracker,
+  launchYrmcds,
+  MEMCACHED_PROXY,
+} from 'memcache-ts-testing'
 import type { LaunchedProxy } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
@@ -17,6 +23,11 @@ const YRMCDS_CANNOT = {
   'gets and touches': 'it does not know gat and gats',
   'says so when a value is too large, and goes on': 'it answers ERROR, as to a command that it does not know',
   'tells versions': "its version is 'yrmcds version 1.1.9'",
+}
+
+const MEMCACHED_PROXY_CANNOT = {
+  'keeps the order of what is asked in one tick': 'it carries out requests that come together in reverse order',
+  'tells statistics': 'it tells its own, which count no misses',
 }
 
 async function opened(
@@ -140,3 +151,23 @@ describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: numb
     expect(events).toBe(0)
   })
 })
+
+describeWithCommand(
+  [MEMCACHED_PROXY, '-V'],
+  "memcached's proxy (.ci/build-memcached-proxy)",
+  'behind memcached’s own proxy',
+  () => {
+    describeClient(() => opened(launchMemcachedProxy, (direct) => direct.flushAll()), MEMCACHED_PROXY_CANNOT)
+
+    it('loses no hit of many keys, with and without cas uniques, whatever their length', async () => {
+      await using proxy = await launchMemcachedProxy()
+      await using client = new MemcachedClient({ servers: proxy.address, timeoutMs: 20_000 })
+      const keys = Array.from({ length: 450 }, (_, index) => `${index}:`.padEnd(index % 2 ? 250 : 5, 'x'))
+      await Promise.all(keys.map((key) => client.set(key, key)))
+      const asked = keys.flatMap((key) => [key, `${key.slice(0, 200)}:missing`])
+      expect([...(await client.getMulti(asked))]).toEqual(keys.map((key) => [key, key]))
+      expect([...(await client.getsMulti(asked)).keys()]).toEqual(keys)
+      expect(await Promise.all(keys.map((key) => client.get(key)))).toEqual(keys)
+    })
+  },
+)

@@ -72,7 +72,8 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
       .catch(fail)
 
     function fail(error: unknown): void {
-      session!.abandon()
+      const cookie = session!.abandon()
+      if (cookie !== undefined) reply.header('Set-Cookie', cookie)
       discard(payload)
       next(error as Error)
     }

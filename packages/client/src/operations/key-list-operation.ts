@@ -61,11 +61,16 @@ export abstract class KeyListOperation extends Operation {
    * a cache, unless the codec stores values so.
    */
   takeUncertain(buffer: Buffer, at: number): void {
-    if (this.takesEmptyForLease) this.miss(this.#found)
+    if (this.reader.takesEmptyForLease === true) this.miss(this.#found)
     else this.hit(this.#found, buffer, at, at, 0, false)
   }
 
-  protected abstract readonly takesEmptyForLease: boolean
+  /** Whether none of the bytes of a value with these client flags is kept. */
+  copiesValue(clientFlags: number): boolean {
+    return this.reader.copies?.(clientFlags) === true
+  }
+
+  protected abstract readonly reader: ValueReader
   protected abstract miss(index: number): void
   protected abstract hit(
     index: number,
@@ -110,7 +115,7 @@ export class GetBatch extends KeyListOperation {
   /** When it was begun, in the milliseconds of `performance.now()`; later where it left later. */
   askedAt: number
   readonly #calls: GetCall[] = []
-  readonly #reader: ValueReader
+  protected readonly reader: ValueReader
   readonly #again: (call: GetCall) => void
   #size = 0
   /** How many keys have a response. */
@@ -121,7 +126,7 @@ export class GetBatch extends KeyListOperation {
     super(undefined, false, () => {})
     this.askedAt = askedAt
     this.sentAt = askedAt
-    this.#reader = reader
+    this.reader = reader
     this.#again = again
     this.deadline = Infinity
   }
@@ -192,10 +197,6 @@ export class GetBatch extends KeyListOperation {
     return true
   }
 
-  protected get takesEmptyForLease(): boolean {
-    return this.#reader.takesEmptyForLease === true
-  }
-
   /** The end of the batch resolves it. */
   protected miss(): void {}
 
@@ -207,7 +208,7 @@ export class GetBatch extends KeyListOperation {
     const alone = owned && first.twin === undefined
     for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) {
       call.isAnswered = true
-      call.take(this.#reader, buffer, start, end, clientFlags, alone)
+      call.take(this.reader, buffer, start, end, clientFlags, alone)
     }
   }
 
