@@ -188,6 +188,13 @@ export class MemcachedEngine implements CacheEngine {
     return Promise.resolve(memory.valueOf(item))
   }
 
+  peekMemory(name: string): unknown {
+    const item = this.#context.memory?.fresh(name)
+    if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
+    this.#context.report.memoryHit(name)
+    return item.value
+  }
+
   loadingFor(ttl: Ttl | undefined): ResolvedLoading {
     let loading = this.#loadings.get(ttl)
     if (loading === undefined) {
