@@ -22,13 +22,14 @@ interface Settings {
 interface Reply {
   readonly raw: ServerResponse
   getHeaders(): Record<string, string | number | string[] | undefined>
+  send(payload?: unknown): unknown
   hijack(): void
 }
 
 /** An exchange of a platform, below which there is Node's. */
 export type PlatformExchange = Pick<
   HttpExchange,
-  'request' | 'response' | 'url' | 'scheme' | 'dispatch' | 'application' | 'trustsProxy'
+  'request' | 'response' | 'url' | 'scheme' | 'dispatch' | 'application' | 'trustsProxy' | 'isOutside'
 > & {
   /** Told when the response was sent: the platform has nothing to send any more. */
   readonly sent: () => void
@@ -64,11 +65,27 @@ export function platformExchange(
         silence(reply, reply.raw)
       }
       const [raw, application] = [request.raw!, request]
-      return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, sent }
+      const isOutside = hooksOf(reply)
+      return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, isOutside, sent }
     }
     default:
       return undefined
   }
+}
+
+/**
+ * Tells whether Fastify's hooks are at work on a reply: from when the handler has sent it until its head is written. A
+ * session plugin then looks at the session of each request, which says nothing about the handler. What writes a stream
+ * is the handler's again.
+ */
+function hooksOf(reply: Reply): () => boolean {
+  let isSent = false
+  const send = Reflect.get(reply, 'send') as Reply['send']
+  reply.send = (...args) => {
+    isSent = true
+    return send.apply(reply, args)
+  }
+  return () => isSent && !reply.raw.headersSent
 }
 
 /** Whether Express trusts the other end of a connection as a proxy; `true` trusts anybody, and vouches for nothing. */
