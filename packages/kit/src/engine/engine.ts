@@ -105,8 +105,8 @@ export interface CacheEngine {
   /** Returns the value if memory has a fresh one. It is tried first, before a request is built. */
   fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined
   /**
-   * Returns the value that memory has if it may be served without a confirmation by memcached. It is not a copy: it must
-   * be neither changed nor handed out.
+   * Returns the value that memory has if it may be served without a confirmation by memcached. It is not a copy: it
+   * must be neither changed nor handed out.
    */
   peekMemory(name: string): unknown
   /** Returns the loading options of a call that gives only a lifetime. */

@@ -262,7 +262,11 @@ export class ResponseCache {
         if (record === undefined) break
         if (record.kind === 'variants') {
           const selected = variantLookup(engine, lookup, record)
-          const inLanguage = await findByLanguage(engine, lookup, { records: this.#records, list: record, nowMs: this.#nowMs() })
+          const inLanguage = await findByLanguage(engine, lookup, {
+            records: this.#records,
+            list: record,
+            nowMs: this.#nowMs(),
+          })
           if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
           return await this.#share(engine, selected)
         }
@@ -326,13 +330,18 @@ export class ResponseCache {
       case 'hit':
         return { record: this.#records.decode(answer.value, key), isJoined: false, old: undefined }
       case 'joined':
-        return { record: this.#records.decode(answer.value, key), isJoined: true, old: validatorOf(this.#records, answer.unusable, lookup) }
+        return {
+          record: this.#records.decode(answer.value, key),
+          isJoined: true,
+          old: validatorOf(this.#records, answer.unusable, lookup),
+        }
       case 'lead':
         if (await this.#handlers.leadShared(engine, lookup, answer.load, signal)) return 'leading'
         return { record: undefined, isJoined: true, old: undefined }
       case 'failed': {
         const { error, unusable } = answer
-        if (signal.aborted) return { record: undefined, isJoined: true, old: validatorOf(this.#records, unusable, lookup) }
+        if (signal.aborted)
+          return { record: undefined, isJoined: true, old: validatorOf(this.#records, unusable, lookup) }
         if (!(error instanceof UnstoredError)) throw error
         if (error.reason === 'aborted') return 'aborted'
         const { stale } = error

@@ -17,9 +17,9 @@ interface DecodedRecord {
 }
 
 /**
- * The records that are read often, decoded and unpacked: to parse a record, to check it, and to unpack 10 kB took longer
- * than the rest of a hit. What is stored is compared, byte by byte, so that nothing but what memcached has at this
- * moment is sent. The records are shared by requests, and nothing may write to them.
+ * The records that are read often, decoded and unpacked: to parse a record, to check it, and to unpack 10 kB took
+ * longer than the rest of a hit. What is stored is compared, byte by byte, so that nothing but what memcached has at
+ * this moment is sent. The records are shared by requests, and nothing may write to them.
  */
 export class DecodedRecords {
   readonly #maxBytes: number
