@@ -62,6 +62,12 @@ const SCENARIOS = {
   tenants: ['a 1', 'b 1', 'a 1'],
   traced: [1, 1],
   factory: [1, true],
+  provided: [
+    ...[1, 2, 3].map(() => ['1 1', '1 1', null, '1 2']),
+    ...[1, 2].map(() => expect.stringMatching(/^Provided\.change evicts nothing.*there are several objects/)),
+  ],
+  copied: [expect.stringMatching(/^Foreign caches and evicts nothing.*'foreign'.*another copy of memcache-ts-nestjs/)],
+  warmed: [expect.stringMatching(/^1 [12]$/), expect.stringMatching(/^2 [12]$/), 2],
   sameName: expect.stringMatching(
     /^class Rows \(.*\) and class Rows \(.*\) both store their values under the name 'Rows'/,
   ),
@@ -102,6 +108,9 @@ async function install(project: string, tarballs: readonly string[], dependencie
   const manifest = { name: 'consumer', private: true, dependencies: { ...dependencies, ...OF_BOTH } }
   await writeFile(join(project, 'package.json'), JSON.stringify(manifest))
   await run('npm', ['install', ...npmOptions, ...tarballs], { cwd: project })
+  // A second installation of the adapter, as by two versions of it.
+  const adapter = join('node_modules', 'memcache-ts-nestjs')
+  await cp(join(project, adapter), join(project, 'copy', adapter), { recursive: true })
   for (const type of ['module', 'commonjs']) {
     await cp(fixture, join(project, type), { recursive: true })
     await writeFile(join(project, type, 'package.json'), JSON.stringify({ type }))

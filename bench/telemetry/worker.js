@@ -1,4 +1,5 @@
-// One process of the benchmark: `worker.js <way> <address>`. Each message asks for a round; the answer is its microseconds a hit.
+// One process of the benchmark: `worker.js <way> <address>`. Each message asks for a round; the answer is its
+// microseconds a hit.
 import { memcache } from 'memcache-ts'
 import { WAYS } from './ways.js'
 

@@ -5,7 +5,7 @@ import type { Memcache } from 'memcache-ts'
 /** Options of `MemcacheRateLimitStore`. */
 export interface MemcacheRateLimitStoreOptions {
   /**
-   * Tells the limiters of an application apart: each needs its own store, and its own prefix. Default
+   * Separates the limiters of an application: each needs its own store and its own prefix. Default
    * `express-rate-limit`.
    */
   prefix?: string | undefined
@@ -24,19 +24,19 @@ const HINTS = {
 
 const DEFAULT_WINDOW_MS = 60_000
 
-/** A client's hits, as express-rate-limit wants them. */
+/** A client's hits, in the form of express-rate-limit. */
 export interface ClientHits {
   totalHits: number
   resetTime: Date
 }
 
 /**
- * The store of express-rate-limit 8 on memcached: one round trip a request, exact for parallel requests in all
- * processes. As in the library's own memory, a client's window starts at its first hit, and ends `windowMs` later, to
- * the millisecond. When memcached is away it rejects, and express-rate-limit does as its `passOnStoreError` says.
+ * A store for express-rate-limit 8 in memcached: one round trip per request, exact for parallel requests in all
+ * processes. As with the library's memory store, a client's window starts at its first hit and ends exactly `windowMs`
+ * later. While memcached is away it rejects, and `passOnStoreError` of express-rate-limit applies.
  */
 export class MemcacheRateLimitStore {
-  /** Counters are not of this process alone. */
+  /** The counters are shared with other processes. */
   readonly localKeys = false
   readonly prefix: string
   readonly #cache: Memcache | undefined
@@ -50,7 +50,7 @@ export class MemcacheRateLimitStore {
     this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)
   }
 
-  /** Called by express-rate-limit with its options. @throws MemcacheOptionError if the window is no time. */
+  /** Called by express-rate-limit with its options. @throws MemcacheOptionError if the window is invalid. */
   init({ windowMs }: { readonly windowMs: number }): void {
     this.#counter = this.#counterOf(windowMs)
   }
@@ -64,7 +64,7 @@ export class MemcacheRateLimitStore {
     await this.#counter.decrement(key)
   }
 
-  /** A client's hits; `undefined` if there are none in its window. */
+  /** Returns a client's hits; `undefined` if there are none in its window. */
   async get(key: string): Promise<ClientHits | undefined> {
     const found = await this.#counter.get(key)
     return found && { totalHits: found.hits, resetTime: new Date(found.resetAtMs) }

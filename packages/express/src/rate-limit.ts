@@ -1,15 +1,21 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express'
-import { checkRequestRateLimit, PROBLEM_JSON, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
-import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import {
+  checkRequestRateLimit,
+  ipKey as keyOfAddress,
+  PROBLEM_JSON,
+  quotaProblem,
+  RequestRateLimit,
+} from 'memcache-ts/rate-limit'
 import type { DeniedRequest, RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
-import { ipKey } from './request-address.ts'
+import type { RateLimiter, RateLimitResult } from 'memcache-ts'
+import { MemcacheOptionError } from 'memcache-ts'
 import { shareShapes } from './shared-shape.ts'
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- how @types/express is extended
   namespace Express {
     interface Request {
-      /** What the last `rateLimit` said of this request. */
+      /** The result of the last `rateLimit` for this request. */
       rateLimit?: RateLimitResult
     }
   }
@@ -17,14 +23,14 @@ declare global {
 
 /** Options of `rateLimit`; its limits and times may be functions of the request. */
 export interface RateLimitOptions extends RequestRateLimitOptions<Request, Response> {
-  /** Answers a request that is denied. Default: 429 with `application/problem+json`. */
+  /** Sends the response to a denied request. Default: 429 with `application/problem+json`. */
   handler?: ((request: Request, response: Response, next: NextFunction) => unknown) | undefined
 }
 
-/** What `rateLimit` returns: the middleware, with the limiter that it asks. */
+/** The middleware that `rateLimit` returns, with its limiter. */
 export interface RateLimitHandler extends RequestHandler {
   /**
-   * To `reset` a client after a login, for instance, or to `block` one.
+   * The limiter, for example to `reset` a client after a login, or to `block` a client.
    *
    * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
    */
@@ -40,9 +46,8 @@ const EXPRESS: RateLimitFramework<Request, Response> = {
 }
 
 /**
- * Limits how often a client may call. Counters are in memcached, so that the processes of a fleet count together;
- * responses carry `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background do not
- * count.
+ * Limits how often a client may call. All processes share the counters in memcached. Responses have the fields
+ * `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background are not counted.
  *
  * @example
  *   app.use(rateLimit({ perMinute: 100 }))
@@ -60,7 +65,7 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
     if (denied === undefined) return next()
     return handler === undefined ? deny(response, denied) : handler(request, response, next)
   }
-  // Express 4 does not look at a promise that middleware returns.
+  // Express 4 ignores a promise that middleware returns.
   const middleware: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
     admit(request, response, next).catch(next)
@@ -76,4 +81,37 @@ function deny(response: Response, { limiter, result }: DeniedRequest): void {
     .status(429)
     .type(PROBLEM_JSON)
     .send(JSON.stringify(quotaProblem(limiter, result)))
+}
+
+let warnedOfProxy = false
+
+/**
+ * Returns the key of a client by the address of its request, or by an address: an IPv4 address unchanged, an IPv6
+ * address as its subnet. IPv6 addresses that contain an IPv4 address (mapped, NAT64, 6to4, Teredo) count as the IPv4
+ * address.
+ *
+ * @param ipv6Subnet how many bits of an IPv6 address identify a client. Default 56.
+ * @throws MemcacheOptionError if a request has no address, or the subnet is invalid.
+ */
+export function ipKey(from: Request | string, ipv6Subnet?: number): string {
+  if (typeof from === 'string') return keyOfAddress(from, ipv6Subnet)
+  if (!warnedOfProxy && from.headers['x-forwarded-for'] !== undefined) checkProxy(from)
+  const { ip } = from
+  if (ip === undefined || ip === '') {
+    throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
+  }
+  return keyOfAddress(ip, ipv6Subnet)
+}
+
+/** Warns once about a proxy that is not trusted, or if every client can pretend to be a proxy. */
+function checkProxy(request: Request): void {
+  const trusted: unknown = request.app.get('trust proxy')
+  if (trusted !== false && trusted !== true) return
+  warnedOfProxy = true
+  process.emitWarning(
+    trusted
+      ? "Express trusts every proxy, so a client can send any address in X-Forwarded-For and evade its limits. Set the number of your proxies: app.set('trust proxy', 1)"
+      : "a request came through a proxy, but Express does not trust it: all clients count as one. Write app.set('trust proxy', 1)",
+    { code: 'MEMCACHE_TRUST_PROXY' },
+  )
 }

@@ -7,31 +7,31 @@ import { shareShapes } from './shared-shape.ts'
 /** Options of `cacheResponse`. */
 export type CacheResponseOptions = HandlerOptions<Request>
 
-/** What `cacheResponse` returns. */
+/** The middleware that `cacheResponse` returns. */
 export interface CacheResponseHandler extends RequestHandler {
   /**
-   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
-   * whether that is confirmed.
+   * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
+   * resolves to whether that was confirmed.
    */
   readonly purge: Purge
 }
 
 /**
- * Answers GET, HEAD and QUERY from the cache: RFC 9111 as a shared cache in front of what is mounted after it.
- * Responses are sent as ever while a copy is taken.
+ * Serves GET, HEAD and QUERY from a shared cache (RFC 9111) in front of the handlers that are mounted after it. A copy
+ * of each response is stored while it is sent.
  *
  * @example
  *   app.get('/news', cacheResponse({ ttlSeconds: 60, tags: ['news'] }), news)
  *
  * @param options or just the lifetime of responses that do not state their own.
- * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)
   const responses = new ResponseCache(shared)
   const handler: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
-    // What changes something invalidates, whatever is answered from the cache.
+    // Unsafe requests invalidate, whichever requests are served from the cache.
     if (
       condition !== undefined &&
       isReadMethod(request.method) &&
@@ -51,7 +51,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
         dispatch: rootOf(request.app),
       })
       .then((isAnswered) => {
-        // Outside of the promise: what a handler throws is not its business.
+        // Called outside of the promise, so that errors of the handler do not reject it.
         if (!isAnswered) process.nextTick(next)
       })
       .catch(next)
@@ -60,15 +60,15 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
 }
 
 /**
- * Whether the application trusts the other end of a request's connection as a proxy. `true` trusts anybody, and vouches
- * for nothing.
+ * Whether the application trusts the other end of a request's connection as a proxy. The setting `true` trusts every
+ * client, so it does not count.
  */
 function trustsProxyOf({ app, socket }: Request): boolean {
   const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
   return app.get('trust proxy') !== true && trusts?.(socket.remoteAddress, 0) === true
 }
 
-/** The application that a request came in by: a router or an application in it would not know the whole path. */
+/** The outermost application of a request; a mounted application does not know the whole path. */
 function rootOf(app: Application): Application {
   const { parent } = app as { parent?: Application }
   return parent === undefined ? app : rootOf(parent)

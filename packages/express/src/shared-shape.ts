@@ -1,13 +1,13 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 
-/** V8 keeps the shapes of objects whose prototype was changed since the version of Node 24. */
+/** Since the version of Node 24, V8 shares the hidden classes of objects whose prototype was changed. */
 const KEEPS_SHAPES = Number(process.versions.node.split('.', 1)[0]) >= 24
 
 /**
- * Makes a request of Express and its response cheap to work with. Express gives each of them another prototype, and
- * until Node 24 V8 makes a hidden class for every property that such an object gets afterwards, for this object alone:
- * no later access to it finds an inline cache. An object in dictionary mode shares one shape with all others of its
- * kind; deleting a property brings it into that mode (decision 0030 has the figures).
+ * Makes a request of Express and its response cheap to work with. Express changes the prototype of both, and before
+ * Node 24, V8 creates a new hidden class for every property that such an object gets afterwards, so later accesses miss
+ * their inline caches. Objects in dictionary mode share one hidden class; deleting a property brings an object into
+ * this mode (decision 0030 has the figures).
  */
 export function shareShapes(request: object, response: object): void {
   if (KEEPS_SHAPES) return
@@ -16,14 +16,14 @@ export function shareShapes(request: object, response: object): void {
 }
 
 /**
- * Whether an object was given its prototype after it was made: its constructor has another one. Subclasses keep their
- * shapes.
+ * Whether the prototype of an object was changed after its creation: its constructor has another prototype. Objects of
+ * subclasses keep their hidden classes.
  */
 function hasChangedPrototype(object: object, base: Function): boolean {
   return object.constructor === base && Object.getPrototypeOf(object) !== base.prototype
 }
 
-/** Deletes a property that each emitter has, and which is `undefined` in its prototype too. */
+/** Deletes a property that each emitter has and that is also `undefined` in its prototype. */
 function useDictionary(emitter: { _maxListeners?: unknown }): void {
   if (emitter._maxListeners === undefined) delete emitter._maxListeners
 }

@@ -62,7 +62,7 @@ export async function listen(app: RequestListener): Promise<Server & AsyncDispos
 }
 
 /** A stream to a server that says it is an old one. */
-function asOldServer(server: Duplex): Duplex {
+export function asOldServer(server: Duplex): Duplex {
   const [client, near] = duplexPair()
   near.on('data', (chunk: Buffer) => {
     const text = chunk.toString('latin1')

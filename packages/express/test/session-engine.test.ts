@@ -404,12 +404,8 @@ describe('a session that was destroyed', () => {
 })
 
 describe('a new id for a session', () => {
-  it.each(['set', 'destroy'] as const)('leaves the user the old one with its data, if a %s fails', async (step) => {
+  it('is none, if it cannot be stored: the request goes on with the old one', async () => {
     await using site = await openSite({
-      '/rotate': async (req, res) => {
-        await req.session.regenerate({ keep: true })
-        res.json({})
-      },
       '/caught': async (req, res) => {
         const { id } = req.session
         const error = await req.session.regenerate({ keep: true }).catch((problem: unknown) => problem)
@@ -418,19 +414,69 @@ describe('a new id for a session', () => {
     })
     const { store } = site.sessions
     const cookie = await site.login()
-    const stored = async () => (await store.ids()).length
-    const before = await stored()
-    for (const path of ['/rotate', '/caught']) {
-      vi.spyOn(store, step).mockImplementationOnce(((...args: unknown[]) => {
-        ;(args.at(-1) as (error: unknown) => void)(new Error('memcached is away'))
-      }) as never)
-      const response = await site.visit(path, cookie)
-      expect(response.headers['set-cookie']).toBeUndefined()
-      if (path === '/rotate') expect(response.status).toBe(503)
-      else expect(response.body).toEqual({ error: 'Error: memcached is away', isOld: true })
-      await site.visit('/me', cookie).expect({ user: 'ann' })
-      await vi.waitFor(async () => expect(await stored()).toBe(before))
-    }
+    vi.spyOn(store, 'set').mockImplementationOnce((_id: string, _session: unknown, callback: unknown) => {
+      ;(callback as (error: unknown) => void)(new Error('memcached is away'))
+    })
+    const response = await site.visit('/caught', cookie)
+    expect(response.headers['set-cookie']).toBeUndefined()
+    expect(response.body).toEqual({ error: 'Error: memcached is away', isOld: true })
+    await site.visit('/me', cookie).expect({ user: 'ann' })
+    // Nothing is left of the new one.
+    await vi.waitFor(async () => expect(await store.ids()).toEqual([idOf(cookie)]))
+  })
+
+  it('is refused where its cookie cannot reach the client, and the old one stays', async () => {
+    await using site = await openSite(
+      {
+        '/late': async (req, res) => {
+          res.write('first')
+          res.end(String(await req.session.regenerate({ keep: true }).catch((problem: unknown) => problem)))
+        },
+        '/insecure': async (req, res) => {
+          req.session.cookie.secure = true
+          res.json(String(await req.session.regenerate({ keep: true }).catch((problem: unknown) => problem)))
+        },
+      },
+      { proxy: false },
+    )
+    const cookie = await site.login()
+    expect((await site.visit('/late', cookie)).text).toContain('the response can carry no cookie any more')
+    await site.visit('/me', cookie).expect({ user: 'ann' })
+    expect((await site.visit('/insecure', cookie)).text).toContain('its cookie is secure, and the connection is not')
+    await site.visit('/me', cookie).expect({ user: 'ann' })
+  })
+
+  it.each<[string, Handle]>([
+    [
+      'a handler that throws',
+      async (req) => {
+        await req.session.regenerate({ keep: true })
+        throw new Error('of the handler')
+      },
+    ],
+    [
+      'a session that cannot be JSON',
+      async (req, res) => {
+        await req.session.regenerate({ keep: true })
+        Object.assign(req.session, { self: req.session })
+        res.json({})
+      },
+    ],
+    [
+      'a session that cannot be JSON, and a head that was written',
+      async (req, res) => {
+        await req.session.regenerate({ keep: true })
+        Object.assign(req.session, { self: req.session })
+        res.writeHead(200)
+        res.end()
+      },
+    ],
+  ])('comes with the response of an error: %s', async (_, handle) => {
+    await using site = await openSite({ '/': handle })
+    const old = await site.login()
+    const response = await site.visit('/', old).expect(503)
+    await site.visit('/me', old).expect({ user: 'nobody' })
+    await site.visit('/me', cookieOf(response)).expect({ user: 'ann' })
   })
 
   it('is sent when all of it is done, though nobody waits for it', async () => {

@@ -14,15 +14,15 @@ import type { BodySource, HandlerOptions, Purge } from 'memcache-ts/http'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
-     * whether that is confirmed.
+     * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
+     * resolves to whether that was confirmed.
      */
     purgeResponses: Purge
   }
   interface FastifyContextConfig {
     /**
-     * How `cacheResponses` caches the responses of this route: options that differ from the plugin's, or just a
-     * lifetime; `false`: not at all.
+     * How `cacheResponses` caches the responses of this route: options that override the plugin's, a lifetime, or
+     * `false` for no caching.
      */
     cacheResponse?: Ttl | CacheResponsesOptions | false | undefined
   }
@@ -36,10 +36,10 @@ interface RouteCache extends Pick<CacheResponsesOptions, 'tags' | 'key' | 'condi
   readonly responses: ResponseCache
 }
 
-/** A handler that is running, whose reply the cache takes. */
+/** A running handler whose reply the cache stores. */
 interface Running {
   readonly response: VirtualResponse<Readable>
-  /** Whether the hooks of others are at work on its reply, and not the handler. */
+  /** Whether hooks of other plugins are processing the reply, and not the handler. */
   isInHooks: boolean
 }
 
@@ -52,7 +52,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
   app.decorateRequest(RUNNING, null)
   app.decorate('purgeResponses', ofAll.responses.purge)
 
-  // Wrong options are told when the route is added.
+  // Invalid options are reported when the route is added.
   app.addHook('onRoute', ({ url, config }) => {
     if (config?.cacheResponse === undefined || ofRoutes.has(config)) return
     const { cacheResponse } = config
@@ -85,7 +85,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
       url: request.originalUrl,
       scheme: request.protocol,
       application: request,
-      // Fastify knows the addresses on the way where it trusts its proxy.
+      // Fastify knows the addresses of the proxies if it trusts them.
       trustsProxy: (request.ips as readonly string[] | undefined) !== undefined,
       key: key?.(request),
       tags: typeof tags === 'function' ? tags(request) : tags,
@@ -95,7 +95,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     })
     if (isAnswered) return sendResult(reply, response)
     ;(request as CachedRequest)[RUNNING] = running
-    // What a handler sends without Fastify does not pass here.
+    // Replies that a handler sends without Fastify do not pass here.
     const hijack: FastifyReply['hijack'] = Reflect.get(reply, 'hijack')
     reply.hijack = () => {
       ;(request as CachedRequest)[RUNNING] = null
@@ -113,11 +113,11 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     write(running, reply, sent)
     const { status, body } = await takeResult(reply, running.response)
     if (request.method !== 'HEAD') return body
-    // The handlers of HEAD that Fastify adds take the length from the payload.
+    // The HEAD handlers that Fastify adds take the length from the payload.
     return status === 304 ? emptyStream() : payload
   })
 
-  /** What a route says, and for the rest what the plugin was given. */
+  /** The options of a route, with those of the plugin as defaults. */
   function ofRoute(url: string | undefined, own: Ttl | CacheResponsesOptions): RouteCache {
     return routeCache('cacheResponses', {
       ...options,
@@ -125,7 +125,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     })
   }
 
-  /** A route of an application that was there before the plugin. */
+  /** A route that was added before the plugin. */
   function findCache(request: FastifyRequest, option: Ttl | CacheResponsesOptions | false): RouteCache | false {
     const { config, url } = request.routeOptions
     let cache = ofRoutes.get(config)
@@ -142,10 +142,10 @@ function routeCache(owner: string, options: Ttl | CacheResponsesOptions): RouteC
   return { responses: new ResponseCache(shared), tags, key, condition }
 }
 
-/** What reaches `onSend`. */
+/** The payloads of `onSend`. */
 type SentPayload = string | Buffer | Readable | ReadableStream<Uint8Array> | Response | null | undefined
 
-/** Writes what a handler has sent to the cache's response, as a handler of `node:http` would. */
+/** Writes a handler's payload to the cache's response, as a handler of `node:http` would. */
 function write(running: Running, reply: FastifyReply, payload: SentPayload): void {
   const { response } = running
   const content = payload instanceof Response ? takeResponse(reply, payload) : payload
@@ -165,8 +165,8 @@ function write(running: Running, reply: FastifyReply, payload: SentPayload): voi
 }
 
 /**
- * Writes a stream when its reader begins to read, or at once if there will be none since something else is sent
- * instead: until then the hooks of others are at work on the reply.
+ * Writes a stream when its reader begins to read, since hooks of other plugins process the reply until then; or
+ * immediately if there is no reader because something else is sent.
  */
 async function writeStream(running: Running, content: BodySource): Promise<void> {
   const { response } = running
@@ -177,7 +177,7 @@ async function writeStream(running: Running, content: BodySource): Promise<void>
   await writeBody(response.asServerResponse, content)
 }
 
-/** Has a reply say what a `Response` says; returns its body. */
+/** Copies status and headers of a `Response` to a reply; returns the body. */
 function takeResponse(reply: FastifyReply, { status, headers, body }: Response): ReadableStream<Uint8Array> | null {
   reply.code(status)
   headers.forEach((value, name) => {
@@ -188,14 +188,14 @@ function takeResponse(reply: FastifyReply, { status, headers, body }: Response):
   return body
 }
 
-/** Has a reply say what the cache's response says. */
+/** Copies the cache's response to a reply. */
 async function takeResult(reply: FastifyReply, response: VirtualResponse<Readable>) {
   const { status, headers, body } = await response.result
   reply.code(status)
   for (const name of Object.keys(reply.getHeaders())) if (headers[name] === undefined) reply.removeHeader(name)
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) continue
-    // A header that is there already would be added to.
+    // Otherwise the value would be appended to an existing header.
     if (name === 'set-cookie') reply.removeHeader(name)
     reply.header(name, value)
   }
@@ -207,28 +207,27 @@ async function sendResult(reply: FastifyReply, response: VirtualResponse<Readabl
   if (reply.request.method === 'HEAD') return reply.send(emptyStream())
   // Hooks may write to it.
   const own = Buffer.isBuffer(body) ? Buffer.from(body) : body
-  // Of a Buffer without a type Fastify says that it is any bytes.
+  // For a Buffer without a type, Fastify sets `application/octet-stream`.
   const isUntyped = Buffer.isBuffer(own) && !reply.hasHeader('content-type')
   return reply.send(isUntyped ? Readable.from([own], { objectMode: false }) : own)
 }
 
-/** Stands for no payload: of none at all, the handlers of HEAD that Fastify adds say that its length is 0. */
+/** Replaces a missing payload: without one, the HEAD handlers that Fastify adds set the length to 0. */
 function emptyStream(): Readable {
   return Readable.from([])
 }
 
 /**
- * Caches responses as a Fastify plugin: `app.register(cacheResponses, { ttlSeconds: 60 })`, a shared HTTP cache (RFC 9111)
- * in front of the handlers. Each route may have options of its own, or `false`, as `config.cacheResponse`. Responses
- * are stored as `cacheResponse` in Express stores them: what hooks of `onSend` add that were registered after the
- * plugin (compression, sessions) is added to each reply again. Hooks of `onRequest`, and those of `preHandler` that
- * were registered before the plugin, run before the cache is asked.
+ * A Fastify plugin that caches responses: `app.register(cacheResponses, { ttlSeconds: 60 })` puts a shared HTTP cache
+ * (RFC 9111) in front of the handlers. Each route may have its own options, or `false`, as `config.cacheResponse`.
+ * Responses are stored like those of `cacheResponse` in Express; the changes of `onSend` hooks that were registered
+ * after the plugin (compression, sessions) are made to each reply again. Hooks of `onRequest`, and hooks of
+ * `preHandler` that were registered before the plugin, run before the cache.
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export const cacheResponses: FastifyPluginAsync<CacheResponsesOptions> = Object.assign(openCache, {
-  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its
-  // own.
+  // As fastify-plugin does: the hooks apply to the application that registers the plugin, not to a child context.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
   [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },

@@ -13,15 +13,15 @@ export interface SessionData {}
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The session; after `destroy`, and for requests that are skipped, there is none. */
+    /** The session; missing after `destroy`, and for skipped requests. */
     session: AsyncSession & Partial<SessionData>
-    /** The id of the session, which its cookie carries. */
+    /** The id of the session, as in its cookie. */
     sessionID: string
     sessionStore: AnyStore
   }
 }
 
-/** Options of `memcacheSession`, of which none is needed. */
+/** Options of `memcacheSession`; all are optional. */
 export type MemcacheSessionOptions = SessionOptions<FastifyRequest>
 
 /** The session of a request, until its response has been sent. */
@@ -72,14 +72,15 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
       .catch(fail)
 
     function fail(error: unknown): void {
-      session!.abandon()
+      const cookie = session!.abandon()
+      if (cookie !== undefined) reply.header('Set-Cookie', cookie)
       discard(payload)
       next(error as Error)
     }
   })
 
   // A response that was sent without Fastify (`reply.hijack`, `reply.raw`) has not passed `onSend`, and a stream may
-  // have changed the session since.
+  // have changed the session afterwards.
   app.addHook('onResponse', (request, _reply, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
@@ -125,22 +126,21 @@ class RequestCarrier implements SessionCarrier {
     return this.#request.raw.socket
   }
 
-  /** By the proxy too, with `trustProxy`. */
+  /** Includes the proxy's protocol, with `trustProxy`. */
   get secure(): boolean {
     return this.#request.protocol === 'https'
   }
 }
 
 /**
- * Sessions in memcached as a Fastify plugin: `app.register(memcacheSession, { secret })`. `request.session` has what is
- * stored, and methods that return promises. Cookies and stored sessions are those of `memcacheSession` in Express. A
- * response is sent when its session has been saved.
+ * A Fastify plugin for sessions in memcached: `app.register(memcacheSession, { secret })`. `request.session` has the
+ * stored properties, and methods that return promises. Cookies and stored sessions are the same as with
+ * `memcacheSession` in Express. A response is sent after its session has been saved.
  *
- * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export const memcacheSession: FastifyPluginAsync<MemcacheSessionOptions> = Object.assign(openSessions, {
-  // As fastify-plugin does: the hooks are for the application that registers the plugin, and not for a context of its
-  // own.
+  // As fastify-plugin does: the hooks apply to the application that registers the plugin, not to a child context.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'memcache-ts-fastify',
   [Symbol.for('plugin-meta')]: { name: 'memcache-ts-fastify', fastify: '5.x' },

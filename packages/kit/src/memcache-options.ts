@@ -11,7 +11,7 @@ import {
 } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { prefixText } from './engine/cache-key.ts'
-import type { Servers } from './servers/choose-servers.ts'
+import type { Servers } from './choose-servers.ts'
 import { describeValue } from './option-types.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'

@@ -1,70 +1,28 @@
-import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
 import { keyText, ownKeyText, storedKey, userKey } from './engine/cache-key.ts'
 import type { AtomicTarget } from './engine/store/atomic-writes.ts'
 import type { CacheEngine } from './engine/engine.ts'
-import {
-  checkCallOptions,
-  checkObject,
-  lateTags,
-  LOADING_OPTIONS,
-  OPTION_HINTS,
-  resolveLoading,
-  toGetOrSetOptions,
-} from './engine/load/get-or-set-options.ts'
+import { checkObject, lateTags, resolveLoading, toGetOrSetOptions } from './engine/load/get-or-set-options.ts'
 import type { MemcacheLock } from './engine/store/lock.ts'
-import type { GetOrSetOptions, Loader, LoadingOptions, ResolvedLoading } from './engine/load/get-or-set-options.ts'
+import type { GetOrSetOptions, Loader, ResolvedLoading } from './engine/load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './engine/load/read-through-many.ts'
 import type { ReadThroughRequest } from './engine/load/read-through.ts'
-import { requireList, requireType } from './option-types.ts'
+import { toLockOptions, toManyOptions, toSetOptions } from './call-options.ts'
+import type { GetOrSetManyOptions, LockOptions, SetOptions } from './call-options.ts'
+import { requireList } from './option-types.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
 import { reviverOf, toReviver } from './engine/values/reviver.ts'
 import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
-
-/** Options of `set`. */
-export interface SetOptions {
-  /** The lifetime of the value. Default: the cache's. */
-  ttlSeconds?: Ttl | undefined
-  /** The tags of the value, for `invalidateTags`. */
-  tags?: readonly string[] | undefined
-}
-
-/** Options of `lock`. */
-export interface LockOptions {
-  /** When the lock expires if its holder dies. Default 30. */
-  ttlSeconds?: Ttl | undefined
-  /** How long to wait for another caller to release it, in milliseconds. Default 0. */
-  waitMs?: number | undefined
-  /** Ends the wait for the lock. */
-  signal?: AbortSignal | undefined
-}
-
-/** Options of `getOrSetMany`. */
-export interface GetOrSetManyOptions<Id> extends LoadingOptions {
-  /** Returns the key of an id. Default: the id itself. */
-  key?: ((id: Id) => Key) | undefined
-  /** Returns the tags of an id's value, for `invalidateTags`. */
-  tags?: ((id: Id) => readonly string[]) | undefined
-  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
-  signal?: AbortSignal | undefined
-}
-
-const NO_OPTIONS: GetOrSetOptions = {}
-const LOCK_OPTIONS = ['ttlSeconds', 'waitMs', 'signal'] as const satisfies readonly (keyof LockOptions)[]
-const LOCK_HINTS = { ...OPTION_HINTS, timeout: 'waitMs', timeoutMs: 'waitMs', retry: 'waitMs' }
-const SET_OPTIONS = ['ttlSeconds', 'tags'] as const satisfies readonly (keyof SetOptions)[]
-const MANY_OPTIONS = [
-  ...LOADING_OPTIONS,
-  'key',
-  'tags',
-  'signal',
-] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
 
 /** The operations of a `Memcache` and its namespaces. */
 export interface CacheMethods {
   /** Returns the key as it is stored, without the prefix: hashed if memcached could not hold it. */
   key(key: Key): string
-  /** Returns the value of a key without loading; `undefined` is a miss, or a cache that does not answer. */
+  /**
+   * Returns the value of a key without loading; `undefined` is a miss, or a cache that does not answer. A value past
+   * its lifetime is a miss, also within `staleSeconds`.
+   */
   get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined>
   /** Returns the hits among many keys, by the given keys; one round trip per server. */
   getMany<Value = unknown, Given extends Key = Key>(
@@ -133,6 +91,21 @@ export interface CacheMethods {
   namespace(name: Key): CacheNamespace
 }
 
+/** The number of remembered lifetimes: literals of an application are few, but it may compute any number of them. */
+const MAX_LIFETIMES = 100
+
+/** Where a namespace is in its cache. */
+interface NamespacePlace {
+  /** The client's key prefix, which counts towards the length of keys. */
+  readonly prefix: string
+  /** The beginning of its keys. */
+  readonly path: string
+  /** The tags of this namespace and of those that contain it. */
+  readonly tagKeys: readonly string[]
+  /** The resolved lifetimes of the namespace that contains it. Default: none yet. */
+  readonly loadings?: Map<Ttl | undefined, ResolvedLoading>
+}
+
 /**
  * A part of a cache whose keys begin with its name. All its values carry one tag, so that `clear` is one operation,
  * however many values there are.
@@ -143,21 +116,16 @@ export class CacheNamespace implements CacheMethods {
   readonly #path: string
   /** The tags of this namespace and of those that contain it. */
   readonly #tagKeys: readonly string[]
+  /** The loading options of calls that give only a lifetime; one map for all namespaces of a cache. */
+  readonly #loadings: Map<Ttl | undefined, ResolvedLoading>
 
-  /**
-   * Use `cache.namespace(name)`.
-   *
-   * @param place `prefix`: the client's key prefix, which counts towards the length of keys; `path`: the beginning of
-   *   its keys; `tagKeys`: the tags of this namespace and of those that contain it.
-   */
-  constructor(
-    engine: CacheEngine,
-    { prefix, path, tagKeys }: { prefix: string; path: string; tagKeys: readonly string[] },
-  ) {
+  /** Use `cache.namespace(name)`. */
+  constructor(engine: CacheEngine, { prefix, path, tagKeys, loadings = new Map() }: NamespacePlace) {
     this.#engine = engine
     this.#prefix = prefix
     this.#path = path
     this.#tagKeys = tagKeys
+    this.#loadings = loadings
   }
 
   key(key: Key): string {
@@ -266,13 +234,14 @@ export class CacheNamespace implements CacheMethods {
     try {
       requireLoader('getOrSet', load)
       const name = this.key(key)
-      const inMemory = this.#engine.fromMemory(name, options)
+      const { readThrough } = this.#engine
+      const inMemory = readThrough.fromMemory(name, options)
       if (inMemory !== undefined) return inMemory as Promise<Value>
       const isTtl = typeof options !== 'object'
       const { tags, signal, forceFresh, ...loadingOptions } = isTtl ? NO_OPTIONS : toGetOrSetOptions(options)
-      const loading = isTtl ? this.#engine.loadingFor(options) : resolveLoading(loadingOptions, this.#engine.loading)
+      const loading = isTtl ? this.#loadingFor(options) : resolveLoading(loadingOptions, this.#engine.loading)
       const request = this.#request(name, { loading, tags, signal, load, fault: undefined })
-      return (forceFresh === true ? this.#engine.forceFresh(request) : this.#engine.getOrSet(request)) as Promise<Value>
+      return (forceFresh === true ? this.#engine.forceFresh(request) : readThrough.get(request)) as Promise<Value>
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
       return Promise.reject(error)
@@ -343,19 +312,12 @@ export class CacheNamespace implements CacheMethods {
   }
 
   async lock(name: Key, options: LockOptions = {}): Promise<MemcacheLock | undefined> {
-    checkObject('lock', options)
-    checkOptions('lock', options, LOCK_OPTIONS, LOCK_HINTS)
-    const { ttlSeconds = 30, waitMs = 0, signal } = options
-    if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
-      throw new MemcacheOptionError(
-        `waitMs must be a number of 0 or more, got ${typeof waitMs === 'number' ? waitMs : kindOf(waitMs)}`,
-      )
-    }
-    checkCallOptions({ signal })
-    const text = typeof name === 'string' ? name : keyText(name)
+    const { ttlSeconds, waitMs, signal } = toLockOptions(options)
+    // A text is one part, so that the name 'a:b' is another lock than ['a', 'b'].
+    const text = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
     if (text === '') throw new MemcacheOptionError('a lock needs a name')
     const key = storedKey(ownKeyText('mutex', [this.#path, text]), this.#prefix)
-    return this.#engine.lock({ key, ttlSeconds: ttlToSeconds(ttlSeconds), waitMs, signal })
+    return this.#engine.lock({ key, ttlSeconds, waitMs, signal })
   }
 
   #atomicTarget(owner: string, key: Key, options: Ttl | SetOptions | undefined): AtomicTarget {
@@ -369,7 +331,12 @@ export class CacheNamespace implements CacheMethods {
     if (path === '') throw new MemcacheOptionError('a namespace needs a name: its keys begin with it')
     const whole = this.#path + path
     const tagKeys = [...this.#tagKeys, this.#engine.namespaceKey(whole)]
-    return new CacheNamespace(this.#engine, { prefix: this.#prefix, path: `${whole}:`, tagKeys })
+    return new CacheNamespace(this.#engine, {
+      prefix: this.#prefix,
+      path: `${whole}:`,
+      tagKeys,
+      loadings: this.#loadings,
+    })
   }
 
   /** Invalidates all values of this namespace in one operation; resolves to whether that is confirmed. */
@@ -411,6 +378,16 @@ export class CacheNamespace implements CacheMethods {
     })
   }
 
+  /** Returns the loading options of a call that gives only a lifetime. */
+  #loadingFor(ttl: Ttl | undefined): ResolvedLoading {
+    let loading = this.#loadings.get(ttl)
+    if (loading === undefined) {
+      loading = resolveLoading({ ttlSeconds: ttl }, this.#engine.loading)
+      if (this.#loadings.size < MAX_LIFETIMES) this.#loadings.set(ttl, loading)
+    }
+    return loading
+  }
+
   /** One literal for every read, so that all requests have one shape: the engine's hot paths stay monomorphic. */
   #request(
     name: string,
@@ -444,6 +421,7 @@ interface RequestParts {
   readonly fault: unknown
 }
 
+const NO_OPTIONS: GetOrSetOptions = {}
 const NO_LATE_TAGS = { tags: undefined, fault: undefined }
 
 /** Stands in the requests of a batch, which are loaded together. */
@@ -461,26 +439,4 @@ function idItself<Id>(id: Id): Key {
     throw new MemcacheOptionError('getOrSetMany cannot use an object as a key: set key: (id) => [id.name]')
   }
   return Array.isArray(id) ? (id as Key) : [id as string]
-}
-
-function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set'): SetOptions {
-  if (options === undefined) return {}
-  if (typeof options === 'object') {
-    checkObject(owner, options)
-    checkOptions(owner, options, SET_OPTIONS, OPTION_HINTS)
-    checkCallOptions(options)
-    return options
-  }
-  ttlToSeconds(options)
-  return { ttlSeconds: options }
-}
-
-function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
-  if (options === undefined) return {}
-  if (typeof options !== 'object') return { ttlSeconds: options }
-  checkObject('getOrSetMany', options)
-  checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
-  requireType('getOrSetMany', 'function', { key: options.key, tags: options.tags })
-  checkCallOptions({ signal: options.signal })
-  return options
 }

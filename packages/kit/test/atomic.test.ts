@@ -2,7 +2,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { listenAsOldServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { memcache, MemcacheOptionError } from '../src/index.ts'
-import type { CacheMethods, Memcache } from '../src/index.ts'
+import type { CacheMethods, Key, Memcache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 interface Caches {
@@ -142,6 +142,25 @@ describe.each([
       await next[Symbol.asyncDispose]()
       expect(await at.lock(key)).toBeDefined()
     }
+  })
+
+  it('locks have one name each, whether it is a text or parts', async () => {
+    const { one, other } = caches
+    const names: (readonly [Key, Key?])[] = [
+      ['x:y', ['x:y']],
+      [['x', 'y']],
+      ['x%3Ay'],
+      [['x%3Ay', 'z']],
+      ['x:y:z'],
+      [['x:y', 'z']],
+      [['x', 'y:z']],
+      [['x', 'y', 'z']],
+    ]
+    for (const [name, same = name] of names) {
+      expect(await one.lock(name), String(name)).toBeDefined()
+      expect(await other.lock(same), String(name)).toBeUndefined()
+    }
+    for (const name of ['', ['']]) await expect(one.lock(name)).rejects.toThrow(MemcacheOptionError)
   })
 
   it('locks, keys and namespaces of one name do not meet', async () => {

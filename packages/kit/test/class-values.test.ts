@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { Type } from 'class-transformer'
+import { Exclude, Expose, instanceToPlain, Transform, Type } from 'class-transformer'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Cached, cached, CachePut, cacheOf, defineCache } from '../src/index.ts'
 import type { LoadingOptions, Memcache } from '../src/index.ts'
@@ -146,11 +146,12 @@ describe('type', () => {
       expect(post.author).not.toBeInstanceOf(User)
     }
     expect(said.filter((message) => message.includes('User'))).toHaveLength(1)
-    expect(said[0]).toMatch(/holds an instance of User, which comes back as something else: .*@Type\(\(\) => User\)/)
+    expect(said[0]).toMatch(
+      /holds an instance of User, and every caller gets a plain object .* in its place: .*@Type\(\(\) => User\)/,
+    )
   })
 
   it('keeps every property, whatever decorators hide from others', async () => {
-    const { Exclude, Expose, instanceToPlain, Transform } = await import('class-transformer')
     @Exclude()
     class Account {
       @Expose() id = 1
@@ -216,6 +217,65 @@ describe('type', () => {
     expect(() => cached(user, { name: 'a', ...options })).toThrow(message)
     expect(() => defineCache({ name: 'a', load: user, ...options })).toThrow(message)
     await expect(test.cache.getOrSet('a', () => 1, options)).rejects.toThrow(message)
+  })
+})
+
+describe('instances of which type does not bring back what hides their properties', () => {
+  class Owner {
+    id = 1
+    @Exclude() password = 'hunter2'
+  }
+  class SubOwner extends Owner {
+    name = 'ann'
+  }
+  class AdminOwner extends Owner {
+    @Exclude() key = 'k'
+  }
+  class Transformed {
+    @Transform(() => 'hidden') password = 'hunter2'
+  }
+  @Exclude()
+  class Hidden {
+    password = 'hunter2'
+    @Expose() id = 1
+  }
+  class Post {
+    readonly [property: string]: unknown
+    constructor(properties: object) {
+      Object.assign(this, properties)
+    }
+  }
+  class TypedPost {
+    @Type(() => Owner) owner = new Owner()
+    other: Owner | undefined
+  }
+  const untyped = new TypedPost()
+  untyped.other = new Owner()
+
+  it.each<[string, Function, () => object, boolean]>([
+    ['in a property without @Type', Post, () => new Post({ owner: new Owner() }), false],
+    ['in a list in one', Post, () => new Post({ owners: [{ one: new Owner() }] }), false],
+    ['by @Transform', Post, () => new Post({ of: new Transformed() }), false],
+    ['by their class', Post, () => new Post({ of: new Map([['a', new Hidden()]]) }), false],
+    ['in one property of two', TypedPost, () => untyped, false],
+    ['of a subclass with rules of its own', Owner, () => [new Owner(), new AdminOwner()], false],
+    ['of a subclass without', Owner, () => [new Owner(), new SubOwner()], true],
+    ['of the type itself', Owner, () => [new Owner(), new Owner()], true],
+    ['with @Type', TypedPost, () => new TypedPost(), true],
+  ])('serialize as those that were loaded, on every answer: %s', async (_, type, load, isStored) => {
+    const options = { type: type as never }
+    const expected = instanceToPlain(load())
+    for (const way of Object.keys(WAYS)) {
+      const values = await answers(way, async () => load(), options)
+      for (const value of values) expect([way, instanceToPlain(value)]).toEqual([way, expected])
+      await test.cache.client.flushAll()
+    }
+    for (let call = 0; call < 2; call++) await test.cache.getOrSet('again', load, options)
+    expect(test.cache.stats().loads).toBe(isStored ? 1 : 2)
+    const told = said.filter((message) => message.includes('is loaded but not stored'))
+    if (isStored) expect(told).toEqual([])
+    else
+      expect(told[0]).toMatch(/does not bring back the instances of \w+, whose @Exclude, .*: give their property @Type/)
   })
 })
 

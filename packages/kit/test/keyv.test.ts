@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, expectTypeOf, it, vi 
 import * as vitest from 'vitest'
 import { memcache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
-import { KeyvMemcache } from '../src/keyv/index.ts'
+import { KeyvMemcache } from '../src/keyv.ts'
 import { testMemcache } from '../src/testing/index.ts'
 
 describe('@keyv/test-suite', () => {

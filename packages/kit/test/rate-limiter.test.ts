@@ -209,7 +209,9 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
       await limiter.reset('client')
       expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 9 })
     }
-    await expect(limiter.block('client')).rejects.toThrow('for how long? block(id, 600_000), or give blockMs')
+    await expect(limiter.block('client')).rejects.toThrow(
+      'block needs a time in milliseconds block(id, 600_000), or give blockMs',
+    )
     await expect(limiter.block('client', 0.5)).rejects.toThrow('blockMs must be a whole number over 0')
   })
 

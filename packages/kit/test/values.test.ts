@@ -143,7 +143,7 @@ describeWithCommand(
         await using server = await launchMemcached()
         await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000 })
         await cache.set('set', 'grüße')
-        await cache.getOrSet('loaded', () => ({ list: [1, 2.5, null, 'ü'] }), { staleSeconds: 60 })
+        await cache.getOrSet('loaded', () => ({ list: [1, 2.5, null, 'ü'] }), 60)
         await cache.getOrSet('number', () => 42)
         const printed = execFileSync('/usr/bin/python3', ['-c', GUIDE, String(server.port), 'set', 'loaded', 'number'])
         expect(JSON.parse(printed.toString())).toEqual(['grüße', { list: [1, 2.5, null, 'ü'] }, 42])

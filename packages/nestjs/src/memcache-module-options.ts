@@ -1,6 +1,7 @@
-import { Memcache, MemcacheOptionError } from 'memcache-ts'
+import { Memcache, memcache, MemcacheOptionError } from 'memcache-ts'
+import type { Logger as MemcacheLogger, MemcacheOptions } from 'memcache-ts'
 import { checkOptions, MEMCACHE_OPTIONS, requireOptions } from 'memcache-ts/adapter'
-import type { MemcacheOptions } from 'memcache-ts'
+import { Logger } from '@nestjs/common'
 import type { RateLimitOptions } from './rate-limit/rate-limit-options.ts'
 
 /** Options of `MemcacheModule.forRoot`: those of `memcache`, or an existing cache. */
@@ -47,4 +48,31 @@ export function checkModuleOptions(options: MemcacheModuleOptions): void {
       `MemcacheModule.forRoot: ${own} is an option of the given cache: write memcache({ ${own}: … })`,
     )
   }
+}
+
+const OPENED = new WeakSet<Memcache>()
+
+/**
+ * Returns the cache of a module's options, and opens it unless the options contain one.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+export function openMemcache(options: MemcacheModuleOptions = {}): Memcache {
+  checkModuleOptions(options)
+  const { cache, rateLimit: _, ...own } = options
+  if (cache !== undefined) return cache
+  const opened = memcache({ logger: nestLogger(), ...own })
+  OPENED.add(opened)
+  return opened
+}
+
+/** Returns whether a module opened this cache and must close it. */
+export function isOpenedHere(cache: Memcache): boolean {
+  return OPENED.has(cache)
+}
+
+/** Returns a logger that writes to Nest's. */
+function nestLogger(): MemcacheLogger {
+  const logger = new Logger('Memcache')
+  return { info: (message) => logger.log(message), warn: (message) => logger.warn(message) }
 }

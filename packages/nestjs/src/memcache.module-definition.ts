@@ -1,8 +1,7 @@
 import { ConfigurableModuleBuilder } from '@nestjs/common'
-import { openMemcache } from './open-memcache.ts'
+import { openMemcache } from './memcache-module-options.ts'
 import type { MemcacheModuleOptions } from './memcache-module-options.ts'
-import { getMemcacheToken } from './memcache-token.ts'
-import { MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './module-tokens.ts'
+import { getMemcacheToken, MODULE_MEMCACHE, MODULE_NAME, MODULE_OPTIONS } from './injection-tokens.ts'
 import { StartupModule } from './startup/startup.module.ts'
 import { WarmingModule } from './warming/warming.module.ts'
 

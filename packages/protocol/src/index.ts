@@ -1,6 +1,6 @@
 export { systemClock } from './clock.ts'
 export { FakeClock } from './fake-clock.ts'
-export { LongTimer } from './long-timer.ts'
+export { LongTimer, MAX_TIMER_MS } from './long-timer.ts'
 export type { Clock } from './clock.ts'
 export {
   MemcacheAuthError,

@@ -1,5 +1,5 @@
 /** The longest delay of Node's timers; a longer one would fire after 1 ms. */
-const MAX_TIMER_MS = 0x7fff_ffff
+export const MAX_TIMER_MS = 0x7fff_ffff
 
 /**
  * A timer for delays of any length: Node's own fire after 1 ms if the delay exceeds 2^31 - 1 ms (24.8 days). `Infinity`

@@ -1,4 +1,6 @@
 export { FakeClock } from 'memcache-ts-protocol'
+export { CommandFaults } from './command-faults.ts'
+export type { CommandFault } from './command-faults.ts'
 export { FaultProxy } from './fault-proxy.ts'
 export type { Fault } from './fault-proxy.ts'
 export { freePort } from './free-port.ts'

@@ -1,7 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import type { CacheNamespace } from '../namespace.ts'
-import { setWithLateTtl } from './late-ttl.ts'
+import { setWithLateTtl } from './late-facts.ts'
 import type { LoadContext, LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import type { BatchLoader } from '../engine/load/read-through-many.ts'
 import { describeValue } from '../option-types.ts'

@@ -5,11 +5,11 @@ import type { ArgumentCache, CachedCalls } from './argument-cache.ts'
 import { argumentParts } from './argument-key.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../engine/load/get-or-set-options.ts'
 import type { LoadingOptions } from '../engine/load/get-or-set-options.ts'
-import { declaredOwner, DeclaredNamespace } from './declared-namespace.ts'
+import { DeclaredNamespace, declaredOwner } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
 import { describeValue, functionOf, requireOptions, requireSync, requireTags } from '../option-types.ts'
-import { taggedLoad, tagsFor } from './tags-of.ts'
-import type { TagsOf } from './tags-of.ts'
+import { taggedLoad, tagsFor } from './late-facts.ts'
+import type { TagsOf } from './late-facts.ts'
 
 /** How a function's results are cached. */
 export interface CachedOptions<Args extends readonly unknown[]> extends NamespaceDeclaration, LoadingOptions {

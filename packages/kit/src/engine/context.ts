@@ -7,8 +7,8 @@ import type { LoadDeadlines } from './load/load-deadlines.ts'
 import type { MemoryTier } from './memory/memory-tier.ts'
 import type { KitCodec } from './values/kit-codec.ts'
 import type { AmbiguousLeases } from './load/lost-leases.ts'
-import type { PendingInvalidations } from './invalidate/pending-invalidations.ts'
-import type { RootGeneration, Tags } from './invalidate/tags.ts'
+import type { PendingInvalidations, RootGeneration } from './invalidate/pending-invalidations.ts'
+import type { Tags } from './invalidate/tags.ts'
 
 /** The parts of an engine that reading, writing and loading share. */
 export interface CacheContext {

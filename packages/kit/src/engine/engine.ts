@@ -2,14 +2,15 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
 import type { Generations } from './invalidate/tags.ts'
-import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './load/get-or-set-options.ts'
+import type { LoadingDefaults } from './load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
-import type { ReadThroughRequest } from './load/read-through.ts'
+import type { ReadThrough, ReadThroughRequest } from './load/read-through.ts'
 import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
 import type { MemcacheHealth, OutageListener } from './observe/server-health.ts'
 import type { UNAVAILABLE } from './or-unavailable.ts'
+import type { ReadOptions } from './read/reads.ts'
 import type { AtomicTarget } from './store/atomic-writes.ts'
 import type { LockRequest, MemcacheLock } from './store/lock.ts'
 import type { StoredValue } from './store/writes.ts'
@@ -18,6 +19,8 @@ import type { ClassWarnings } from './values/class-warnings.ts'
 // The contract in one place: features (http, rate limits, sessions …) import the engine from here only.
 export { KeyPrefix, ownKeyText } from './cache-key.ts'
 export type { Generations } from './invalidate/tags.ts'
+export { Abandonment } from './load/abandonment.ts'
+export type { StopSource } from './load/abandonment.ts'
 export { resolveLoading } from './load/get-or-set-options.ts'
 export type { LoadContext, ResolvedLoading } from './load/get-or-set-options.ts'
 export type { Freshness } from './load/read-through.ts'
@@ -88,8 +91,13 @@ export interface CacheEngine {
   /** Returns the stored key of the tag that every value of a namespace carries. */
   namespaceKey(path: string): string
 
-  /** Returns a value; `undefined` is a miss. @param required the tags that the value must carry. */
-  get(name: string, required: readonly string[]): Promise<unknown>
+  /**
+   * Returns a value; `undefined` is a miss.
+   *
+   * @param required the tags that the value must carry.
+   * @param options `pastEnd`: whether a value past its end is a hit, too. Default false.
+   */
+  get(name: string, required: readonly string[], options?: ReadOptions): Promise<unknown>
   /** Returns the hits among many keys. */
   getMany(names: readonly string[], required: readonly string[]): Promise<Map<string, unknown>>
   /** Stores a value, and resolves to whether the server confirmed it. */
@@ -102,17 +110,9 @@ export interface CacheEngine {
     { soft, given }: { soft: boolean; given: readonly string[] },
   ): Promise<boolean>
 
-  /** Returns the value if memory has a fresh one. It is tried first, before a request is built. */
-  fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined
-  /**
-   * Returns the value that memory has if it may be served without a confirmation by memcached. It is not a copy: it
-   * must be neither changed nor handed out.
-   */
-  peekMemory(name: string): unknown
-  /** Returns the loading options of a call that gives only a lifetime. */
-  loadingFor(ttl: Ttl | undefined): ResolvedLoading
-  getOrSet(request: ReadThroughRequest): Promise<unknown>
-  /** Like `getOrSet`, for a caller that produces the value itself instead of passing a loader. */
+  /** The reads of `getOrSet`: a value in memory is tried first, before a request is built. */
+  readonly readThrough: Pick<ReadThrough, 'fromMemory' | 'get' | 'peekMemory'>
+  /** Reads through, for a caller that produces the value itself instead of passing a loader. */
   share(request: ShareRequest): Promise<SharedAnswer>
   /** Loads and stores a value, even if a fresh one is stored. */
   forceFresh(request: ReadThroughRequest): Promise<unknown>

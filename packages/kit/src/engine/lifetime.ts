@@ -39,19 +39,57 @@ export function lateSeconds(ttl: Ttl): number {
   return Math.max(0, ttl)
 }
 
+/** How long a value is fresh, and how long its item is kept. */
+export interface Lifetime {
+  readonly freshSeconds: number
+  readonly keptSeconds: number
+  /** The end of its freshness, in milliseconds since 1970; `undefined` if the expiry of its item is the end. */
+  readonly freshUntilMs: number | undefined
+}
+
 /** memcached counts whole seconds, so an item may expire up to one second early. */
 const MAX_EARLY_SECONDS = 1
+
+/**
+ * Returns the lifetime of a value that is stored now. memcached keeps an item past the end of its freshness if the
+ * value may be served stale, and for a whole second if the value is fresh for less. Then the value carries the exact
+ * end, so that no caller takes it for a fresh one afterwards, and the item is kept a second longer, so that it does not
+ * expire before that end.
+ *
+ * @param beta the option of early refreshes, which need the end as well; 0 for none.
+ */
+export function lifetimeFrom(
+  nowMs: number,
+  { freshSeconds, staleSeconds = 0, beta = 0 }: { freshSeconds: number; staleSeconds?: number; beta?: number },
+): Lifetime {
+  const keptSeconds = freshSeconds + staleSeconds
+  const needsEnd = freshSeconds !== Infinity && (staleSeconds > 0 || beta > 0 || freshSeconds < 1)
+  if (!needsEnd) return { freshSeconds, keptSeconds, freshUntilMs: undefined }
+  return {
+    freshSeconds,
+    keptSeconds: Math.ceil(keptSeconds) + MAX_EARLY_SECONDS,
+    freshUntilMs: Math.floor(nowMs + freshSeconds * 1000),
+  }
+}
+
+/**
+ * Returns how long a value that was read is certainly fresh, in seconds.
+ *
+ * @param item `freshUntilMs` is the end that it carries; `ttlSeconds` is the remaining lifetime of its item.
+ */
+export function freshSecondsLeft(
+  nowMs: number,
+  { freshUntilMs, ttlSeconds }: { freshUntilMs: number | undefined; ttlSeconds: number },
+): number {
+  if (freshUntilMs !== undefined) return Math.max(0, (freshUntilMs - nowMs) / 1000)
+  return Math.max(0, ttlSeconds - MAX_EARLY_SECONDS)
+}
 
 /**
  * How far a time that memcached tells and one that is measured here may differ, in seconds: memcached counts whole
  * seconds, and its seconds and ours do not begin together.
  */
 export const MAX_ROUNDING_SECONDS = 2
-
-/** Returns until when a value that is stored now is certainly still there, in milliseconds since 1970. */
-export function surelyFreshUntilMs(nowMs: number, ttlSeconds: number): number {
-  return nowMs + (ttlSeconds - Math.min(MAX_EARLY_SECONDS, ttlSeconds / 2)) * 1000
-}
 
 /**
  * Decides by XFetch whether this caller reloads a value before it expires (Vattani, Chierichetti, Lowenstein: Optimal

@@ -5,14 +5,12 @@ import { ownKeyText } from './cache-key.ts'
 import type { CacheContext } from './context.ts'
 import type { CacheEngine, TagReader } from './engine.ts'
 import { MemcacheHost } from './host.ts'
-import { PendingInvalidations } from './invalidate/pending-invalidations.ts'
-import { RootGeneration, Tags } from './invalidate/tags.ts'
+import { PendingInvalidations, RootGeneration } from './invalidate/pending-invalidations.ts'
+import { Tags } from './invalidate/tags.ts'
 import { HARD_STEP } from './invalidate/tag-generation.ts'
 import { AmbiguousLeases } from './load/lost-leases.ts'
-import { resolveLoading } from './load/get-or-set-options.ts'
-import type { GetOrSetOptions, LoadingDefaults, ResolvedLoading } from './load/get-or-set-options.ts'
+import type { LoadingDefaults } from './load/get-or-set-options.ts'
 import { LeasedLoads } from './load/leased-loads.ts'
-import { currentLoad } from './load/flights.ts'
 import { LoadDeadlines } from './load/load-deadlines.ts'
 import { ReadThroughMany } from './load/read-through-many.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
@@ -27,6 +25,7 @@ import { ServerHealth } from './observe/server-health.ts'
 import { orUnavailable, UNAVAILABLE } from './or-unavailable.ts'
 import { Lookups } from './read/lookups.ts'
 import { Reads } from './read/reads.ts'
+import type { ReadOptions } from './read/reads.ts'
 import { AdaptiveStore } from './store/adaptive-store.ts'
 import { AtomicWrites } from './store/atomic-writes.ts'
 import type { AtomicTarget } from './store/atomic-writes.ts'
@@ -36,9 +35,6 @@ import { Writes } from './store/writes.ts'
 import type { StoredValue } from './store/writes.ts'
 import { ClassWarnings } from './values/class-warnings.ts'
 import type { KitCodec } from './values/kit-codec.ts'
-
-/** The number of remembered lifetimes: literals of an application are few, but it may compute any number of them. */
-const MAX_LIFETIMES = 100
 
 /** The deprecated `breaker` word for each health. */
 const BREAKERS = { up: 'closed', degraded: 'half-open', down: 'open' } as const
@@ -69,6 +65,7 @@ export class MemcachedEngine implements CacheEngine {
   readonly ttlSeconds: Ttl
   readonly loading: LoadingDefaults
   readonly storedKey: (text: string) => string
+  readonly readThrough: ReadThrough
   readonly #client: MemcachedClient
   readonly #health: ServerHealth
   readonly #context: CacheContext
@@ -77,12 +74,10 @@ export class MemcachedEngine implements CacheEngine {
   readonly #atomic: AtomicWrites
   readonly #lookups: Lookups
   readonly #loads: LeasedLoads
-  readonly #single: ReadThrough
-  readonly #loadings = new Map<Ttl | undefined, ResolvedLoading>()
 
   constructor(options: EngineOptions) {
     const { client, openClient, log, clock, report, memory, leaseSeconds, ttlSeconds, loading, storedKey } = options
-    const store = new AdaptiveStore(client, leaseSeconds, clock, log)
+    const store = new AdaptiveStore(client, leaseSeconds, log)
     const pending: PendingInvalidations = new PendingInvalidations(
       {
         delete: (key) => store.use(key, (using) => using.delete(key)),
@@ -134,7 +129,7 @@ export class MemcachedEngine implements CacheEngine {
     }
     this.#lookups = new Lookups(this.#context)
     this.#loads = new LeasedLoads(this.#context)
-    this.#single = new ReadThrough(this.#context, this.#lookups, this.#loads)
+    this.readThrough = new ReadThrough(this.#context, this.#lookups, this.#loads)
     this.#reads = new Reads(client, this.#context)
     this.#writes = new Writes(this.#context, this.#loads)
     this.#atomic = new AtomicWrites(client, this.#context, this.#lookups, this.#loads)
@@ -154,8 +149,8 @@ export class MemcachedEngine implements CacheEngine {
     return this.storedKey(namespaceKeyText(path))
   }
 
-  get(name: string, required: readonly string[]): Promise<unknown> {
-    return this.#reads.get(name, required)
+  get(name: string, required: readonly string[], options?: ReadOptions): Promise<unknown> {
+    return this.#reads.get(name, required, options)
   }
 
   getMany(names: readonly string[], required: readonly string[]): Promise<Map<string, unknown>> {
@@ -178,38 +173,8 @@ export class MemcachedEngine implements CacheEngine {
     return this.#writes.invalidateTags(tagKeys, about)
   }
 
-  fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined {
-    const { memory, report } = this.#context
-    if (memory === undefined) return undefined
-    if (typeof options === 'object' && !mayBeFromMemory(options)) return undefined
-    const item = memory.fresh(name)
-    if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
-    report.memoryHit(name)
-    return Promise.resolve(memory.valueOf(item))
-  }
-
-  peekMemory(name: string): unknown {
-    const item = this.#context.memory?.fresh(name)
-    if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
-    this.#context.report.memoryHit(name)
-    return item.value
-  }
-
-  loadingFor(ttl: Ttl | undefined): ResolvedLoading {
-    let loading = this.#loadings.get(ttl)
-    if (loading === undefined) {
-      loading = resolveLoading({ ttlSeconds: ttl }, this.loading)
-      if (this.#loadings.size < MAX_LIFETIMES) this.#loadings.set(ttl, loading)
-    }
-    return loading
-  }
-
-  getOrSet(request: ReadThroughRequest): Promise<unknown> {
-    return this.#single.get(request)
-  }
-
   share(request: ShareRequest): Promise<SharedAnswer> {
-    return shareLoad(this.#single, request)
+    return shareLoad(this.readThrough, request)
   }
 
   /**
@@ -219,7 +184,7 @@ export class MemcachedEngine implements CacheEngine {
    */
   async forceFresh(request: ReadThroughRequest): Promise<unknown> {
     await this.#writes.markStale(request.name)
-    return this.#single.get({ ...request, takesStale: false })
+    return this.readThrough.get({ ...request, takesStale: false })
   }
 
   getOrSetMany<Id, Value>(
@@ -277,14 +242,9 @@ export class MemcachedEngine implements CacheEngine {
   }
 
   #many<Id, Value>(load: BatchLoader<Id, Value>, signal: AbortSignal | undefined): ReadThroughMany<Id, Value> {
-    const using = { lookups: this.#lookups, loads: this.#loads, single: this.#single }
+    const using = { lookups: this.#lookups, loads: this.#loads, single: this.readThrough }
     return new ReadThroughMany(this.#context, using, load, signal)
   }
-}
-
-/** Returns whether the call's options allow a value from memory without further checks. */
-function mayBeFromMemory({ l1, signal, forceFresh }: GetOrSetOptions): boolean {
-  return l1 !== false && signal === undefined && forceFresh !== true
 }
 
 /** The tag of a namespace; its first part is empty, so it differs from every tag of an application. */

@@ -8,7 +8,7 @@ import { isReadMethod } from './policy/methods.ts'
 import { ResponseCache } from './response-cache.ts'
 import { VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
-import { openWebStream, toWebResponse } from './virtual/web-response.ts'
+import { openWebStream, toWebResponse } from './virtual/body-streams.ts'
 import { writeBody } from './virtual/write-body.ts'
 
 /** Options of `cacheFetch`. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { CacheEngine, LedLoad, LoadContext } from '../engine/engine.ts'
+import type { CacheEngine, LedLoad, LoadContext, StopSource } from '../engine/engine.ts'
 import { backgroundExchange } from './background-request.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { PASS_SECONDS } from './calls-under-way.ts'
@@ -109,7 +109,7 @@ export class CapturedHandlers {
    * Runs this request's handler for all that ask for the same; whether it runs, which it does not if its client has
    * left.
    */
-  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: AbortSignal): Promise<boolean> {
+  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: StopSource): Promise<boolean> {
     const { context, generations } = load
     try {
       const stale = await unpacked(staleOf(this.#records, context, lookup))

@@ -7,7 +7,7 @@ export type { CachedHandler, CacheHandlerOptions } from './cache-handler.ts'
 // For adapters to frameworks that do not write to a response of node:http.
 export { toHandlerOptions } from './handler-options.ts'
 export type { HandlerOptions } from './handler-options.ts'
-export { openNodeStream } from './virtual/node-stream.ts'
+export { openNodeStream } from './virtual/body-streams.ts'
 export { VirtualResponse } from './virtual/virtual-response.ts'
 export { writeBody } from './virtual/write-body.ts'
 export type { BodySource } from './virtual/write-body.ts'

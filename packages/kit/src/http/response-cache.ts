@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { engineOf, resolveLoading, UNAVAILABLE } from '../engine/engine.ts'
-import type { CacheEngine, ResolvedLoading } from '../engine/engine.ts'
+import type { CacheEngine, ResolvedLoading, StopSource } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -223,7 +223,7 @@ export class ResponseCache {
     engine: CacheEngine,
     lookup: ResponseLookup,
   ): { readonly record: StoredResponse | StoredPartial; readonly lookup: ResponseLookup } | undefined {
-    const value = engine.peekMemory(lookup.name)
+    const value = engine.readThrough.peekMemory(lookup.name)
     const record = value === undefined ? undefined : this.#records.decode(value, lookup.key)
     if (record?.kind === 'variants') return this.#fromMemory(engine, variantLookup(engine, lookup, record))
     if (!isSendable(record) || freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') return undefined
@@ -307,7 +307,7 @@ export class ResponseCache {
     engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
-    signal: AbortSignal,
+    signal: StopSource,
   ): Promise<Found | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = lookup
     const answer = await engine.share({

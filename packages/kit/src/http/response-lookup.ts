@@ -198,7 +198,7 @@ export async function findStored(
   records: DecodedRecords,
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-  const record = records.decode(await engine.get(lookup.name, []), lookup.key)
+  const record = records.decode(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
   if (record?.kind === 'variants') return findStored(engine, records, variantLookup(engine, lookup, record))
   return { record, lookup }
 }

@@ -10,21 +10,21 @@ import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 import { BELIEVED_MS, isYoung } from './standing.ts'
 
-/** Limits are few; if they are computed, they must not pile up. */
+/** Applications have few limits; computed limits must not accumulate. */
 const MAX_LIMITS = 100
 const MAX_BLOCKED_IDS = 10_000
 
-/** What hits are held against. */
+/** The limit that hits are compared with. */
 export interface HitLimit {
   readonly limit: number
   readonly windowMs: number
-  /** How long a key is blocked by the first hit over the limit; 0 is until the window ends. */
+  /** How long the first hit over the limit blocks the key, in milliseconds; 0 blocks it until the window ends. */
   readonly blockMs: number
 }
 
-/** Where the hits of a key stand. */
+/** The state of a key's hits. */
 export interface BlockableHits {
-  /** Hits while it is blocked do not count: one more than the limit then. */
+  /** While the key is blocked, hits do not count, and this is the limit plus one. */
   readonly hits: number
   /** Milliseconds until the window ends, or the block. */
   readonly resetMs: number
@@ -39,11 +39,11 @@ interface Blocked {
 }
 
 /**
- * Hits by key, in windows that start at a key's first hit, with blocks after which they begin at 1 again: for the
+ * Hits by key, in windows that start at a key's first hit, with blocks after which the count begins at 1 again; for the
  * storages of other libraries. The first hit over the limit moves the start of its window so that the window ends when
- * the block does, and marks the counter. So all of it is in one counter, and one round trip.
+ * the block does, and marks the counter. So the whole state is in one counter, and a hit takes one round trip.
  *
- * While memcached is away, this process counts by itself.
+ * While memcached is away, this process counts its own hits.
  */
 export class BlockingHitCounter {
   readonly #name: string
@@ -53,7 +53,7 @@ export class BlockingHitCounter {
   readonly #localCounters = new Map<string, FirstHitCounter>()
   readonly #blocked = new BoundedMap<Blocked>(MAX_BLOCKED_IDS)
 
-  /** @param name tells counters apart. */
+  /** @param name separates these counters from others. */
   constructor(name: string, cache: Memcache) {
     this.#name = name
     this.#cache = cache
@@ -63,7 +63,7 @@ export class BlockingHitCounter {
   /**
    * Counts a hit.
    *
-   * @throws MemcacheOptionError if a limit is none, or its times are longer than a counter can hold.
+   * @throws MemcacheOptionError if the limit is not a number, or its times are longer than a counter can hold.
    */
   async increment(parts: readonly string[], limit: HitLimit): Promise<BlockableHits> {
     const cache = this.#cache
@@ -113,7 +113,7 @@ export class BlockingHitCounter {
       await counter.moveAndMark(key, found, nowMs + blockMs - windowMs, key)
       return { hits: limit + 1, resetMs: blockMs, blockedMs: blockMs }
     }
-    // The block is being made, or whoever was to make it has died: the window then ends by itself.
+    // Another process is storing the block, or died before it did; the window then ends by itself.
     const blockedMs = Math.max(resetMs, blockMs)
     return { hits: limit + 1, resetMs: blockedMs, blockedMs }
   }

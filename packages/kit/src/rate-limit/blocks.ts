@@ -6,11 +6,14 @@ import type { Standing } from './standing.ts'
 
 const MAX_ATTEMPTS = 16
 
-/** What limits do with an id's counter and with what they remember of it. */
+/** The operations on an id's counter and on its remembered state that blocks need. */
 export interface BlockHost<Of extends Standing> {
-  /** Marks the id's first counter, so that whoever counts there next reads the block; notes the mark in the standing. */
+  /**
+   * Marks the id's first counter, so that the next process that counts there reads the block; records the mark in the
+   * standing.
+   */
   mark(standing: Of, nowMs: number): Promise<void>
-  /** Reads the block, with whatever else is not in the counters. */
+  /** Reads the block, and the other state that is not in the counters. */
   read(standing: Of, nowMs: number): Promise<void>
 }
 
@@ -32,16 +35,16 @@ export class Blocks<Of extends Standing> {
     if (standing.blockedUntilMs === blockedUntilMs) standing.blockedUntilMs = blockEnd(stored)
   }
 
-  /** Reads the block that a counter says there was, or was lifted, since this process last asked. */
+  /** Reads the block again if the counter's marks show that it was set or lifted since this process last read it. */
   async heed(standing: Of, marks: number, nowMs: number): Promise<void> {
-    // What is under way may have been asked before the mark was made.
+    // A running read may have been sent before the mark was set.
     await standing.reading
     if (marks === standing.marks) return
     await this.#host.read(standing, nowMs)
     standing.marks = marks
   }
 
-  /** Blocks an id, whatever was stored before. */
+  /** Blocks an id, replacing any stored block. */
   async set(standing: Of, untilMs: number, nowMs: number): Promise<void> {
     const { blockKey, groupKey } = standing
     standing.blockedUntilMs = untilMs
@@ -51,7 +54,7 @@ export class Blocks<Of extends Standing> {
     ])
   }
 
-  /** Blocks an id that was denied, if that is asked for; returns what it is told. */
+  /** Blocks a denied id if the limiter has a `blockMs`; returns the result for the call. */
   async afterDenial(standing: Of, denial: RateLimitResult, nowMs: number): Promise<RateLimitResult> {
     const { windows, blockMs } = this.#options
     if (blockMs === undefined || standing.blockedUntilMs > nowMs) return denial
@@ -68,7 +71,7 @@ export class Blocks<Of extends Standing> {
     if (stored === untilMs) await this.#host.mark(standing, nowMs)
   }
 
-  /** The first of all processes decides, so that the end of a block is what each of them tells. Resolves to its end. */
+  /** The first process sets the end of the block, so that all processes report the same end. Resolves to that end. */
   async #storeUnlessBlocked({ blockKey, groupKey }: Of, untilMs: number, nowMs: number): Promise<number> {
     const { store } = this.#options
     const ttl = lifetimeOver(untilMs - nowMs)
@@ -84,12 +87,12 @@ export class Blocks<Of extends Standing> {
   }
 }
 
-/** The end of a block that begins now, as a number that is exact. */
+/** The end of a block that begins now, limited to exact integers. */
 export function blockEndMs(nowMs: number, blockMs: number): number {
   return Math.min(nowMs + blockMs, Number.MAX_SAFE_INTEGER)
 }
 
-/** Until when an id is blocked, by what is stored of it; 0 if it is not. */
+/** The end of a stored block, in milliseconds since 1970; 0 if there is none. */
 function blockEnd(stored: unknown): number {
   return typeof stored === 'number' && Number.isFinite(stored) ? stored : 0
 }

@@ -7,15 +7,18 @@ export interface ConcurrencyOptions {
   max: number
   /** Limiters with the same name share their slots. Default `default`. */
   name?: string | undefined
-  /** How many may wait for a slot, in all processes; up to 10,000. Default 0, or 10,000 if `waitMs` is given. */
+  /** How many calls may wait for a slot, in all processes; up to 10,000. Default 0, or 10,000 if `waitMs` is given. */
   queue?: number | undefined
-  /** How long one waits at most, in milliseconds. Default: as long as it takes, if there is a `queue`. */
+  /** How long a call waits at most, in milliseconds. Default: no limit, if there is a `queue`. */
   waitMs?: number | undefined
-  /** How long the slot of a process that was killed is taken, in milliseconds; renewed while it lives. Default 10,000. */
+  /**
+   * How long the slot of a killed process stays taken, in milliseconds. Running processes renew their slots. Default
+   * 10,000.
+   */
   leaseMs?: number | undefined
   /**
-   * What counts when memcached is away: the slots of this process (`local`), nothing (`open`), or everything is denied
-   * (`closed`). Default `local`.
+   * What happens while memcached is away: this process counts its own slots (`local`), every call gets a slot (`open`),
+   * or none does (`closed`). Default `local`.
    */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
   /** The cache that counts. Default: this process's. */
@@ -54,7 +57,7 @@ const HINTS = {
   prefix: 'name',
 }
 
-/** What waits is one item with those that run: it has to stay small. */
+/** Waiting and running calls are stored in one item, which has to stay small. */
 const MAX_QUEUE = 10_000
 const MIN_LEASE_MS = 1000
 const DEFAULT_LEASE_MS = 10_000
@@ -88,7 +91,7 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
   return { max, name, queue, waitMs: waitMs ?? Infinity, leaseMs, onCacheDown, cache }
 }
 
-/** @throws MemcacheOptionError if it is no time to wait. */
+/** @throws MemcacheOptionError if the value is not a time to wait. */
 export function checkWaitMs(waitMs: unknown): void {
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
     throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${String(waitMs)}`)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { MemcacheServerError } from 'memcache-ts-protocol'
+import { MAX_TIMER_MS, MemcacheServerError } from 'memcache-ts-protocol'
 import { NOBODY, stateOf, takeTurn } from './concurrency-state.ts'
 import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
@@ -12,7 +12,7 @@ const TOKEN_BYTES = 9
 const FIRST_POLL_MS = 5
 const MAX_POLL_MS = 100
 const POLL_GROWTH = 1.5
-/** A slot is renewed that often within its lease. */
+/** How often a slot is renewed within its lease. */
 const RENEWALS = 3
 
 /** What a room needs of its limiter. */
@@ -21,23 +21,23 @@ export interface RoomHost {
   nowMs(): number
   /** Changes an id's state in memcached, or in this process while that is away; `undefined` if nothing counts. */
   change(change: (store: RateLimitStore) => Promise<ConcurrencyTurn>): Promise<ConcurrencyTurn | 'allowed' | 'denied'>
-  /** The room is empty. */
+  /** Called when the room has become empty. */
   left(): void
 }
 
-/** One that wants a slot, or has one. */
+/** A call that waits for a slot or holds one. */
 export interface Occupant {
   readonly token: string
   readonly mayWait: boolean
-  /** It has a slot, or none: whoever it is for may not be there any more. */
+  /** Tells the call whether it got a slot; the caller may have stopped waiting. */
   readonly settle: (granted: boolean) => void
   readonly lose: () => void
 }
 
 /**
- * All that this process wants of one id: those that hold slots, and those that wait, in one turn at the item. A turn is
- * taken when someone comes or leaves, again and again while someone waits, and three times in a lease while someone
- * holds a slot.
+ * The calls of this process for one id, holding slots or waiting, which take turns at the item together. A turn is
+ * taken when a call comes or leaves, repeatedly while a call waits, and three times per lease while a call holds a
+ * slot.
  */
 export class ConcurrencyRoom {
   readonly #host: RoomHost
@@ -65,7 +65,7 @@ export class ConcurrencyRoom {
     void this.#takeTurns()
   }
 
-  /** Gives a slot back, or stops waiting; resolves when the others know. */
+  /** Gives a slot back, or stops waiting; resolves when this is stored. */
   leave(token: string): Promise<void> {
     this.#wanted.delete(token)
     this.#held.delete(token)
@@ -73,7 +73,7 @@ export class ConcurrencyRoom {
     return this.#takeTurns()
   }
 
-  /** One turn at a time; whoever comes meanwhile is in the next one. */
+  /** Takes one turn at a time; calls that come meanwhile are in the next turn. */
   #takeTurns(): Promise<void> {
     this.#again = true
     this.#running ??= this.#run().finally(() => {
@@ -102,7 +102,7 @@ export class ConcurrencyRoom {
       const isGranted = turn === 'allowed' || (turn !== 'denied' && turn.granted.has(token))
       const isRefused = turn === 'denied' || (turn !== 'allowed' && turn.refused.has(token))
       if (!isGranted && !isRefused) continue
-      // It may have left meanwhile: then what it was granted is given back by the next turn.
+      // The call may have left meanwhile: the next turn then gives its slot back.
       if (!this.#wanted.delete(token)) continue
       if (isGranted) this.#held.set(token, occupant)
       occupant.settle(isGranted)
@@ -129,11 +129,11 @@ export class ConcurrencyRoom {
 
   #schedule(): void {
     if (this.#wanted.size > 0) {
-      // Half of it is chance, so that the processes that wait do not ask in step.
+      // Half of the pause is random, so that waiting processes do not poll in step.
       this.#timer = setTimeout(() => void this.#takeTurns(), this.#pollMs * (0.5 + Math.random()))
       this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * POLL_GROWTH)
     } else if (this.#held.size > 0) {
-      const renewMs = Math.min(2 ** 31 - 1, this.#host.rules.leaseMs / RENEWALS)
+      const renewMs = Math.min(MAX_TIMER_MS, this.#host.rules.leaseMs / RENEWALS)
       this.#timer = setTimeout(() => void this.#takeTurns(), renewMs).unref()
     } else {
       this.#host.left()

@@ -1,7 +1,7 @@
-/** Who holds a slot, or waits for one, and until when that is believed. */
+/** A call that holds or waits for a slot, and the end of its lease. */
 type Lease = readonly [token: string, untilMs: number]
 
-/** What is stored of an id: the leases of its slots, and of those that wait, the first one first. */
+/** The stored state of an id: the leases of its slots and of its waiting calls, the oldest first. */
 export interface ConcurrencyState {
   readonly slots: readonly Lease[]
   readonly waiting: readonly Lease[]
@@ -9,38 +9,38 @@ export interface ConcurrencyState {
 
 export const NOBODY: ConcurrencyState = { slots: [], waiting: [] }
 
-/** What one process wants of an id. */
+/** What one process requests for an id. */
 export interface Wishes {
   readonly held: readonly string[]
   readonly released: readonly string[]
-  /** In the order in which they came; `mayWait` is false for one that wants a slot at once or none. */
+  /** Calls without a slot, in their order; `mayWait` is false if the call wants a slot immediately or not at all. */
   readonly wanted: readonly { readonly token: string; readonly mayWait: boolean }[]
 }
 
 /** How slots are given. */
 export interface ConcurrencyRules {
   readonly max: number
-  /** How many may wait, of all processes together. */
+  /** How many calls may wait, in all processes together. */
   readonly queue: number
   readonly leaseMs: number
-  /** How long a process that waits is believed to live when it does not ask again, in milliseconds. */
+  /** How long the place of a waiting process is kept if it does not poll again, in milliseconds. */
   readonly waitLeaseMs: number
 }
 
-/** The state after a process's turn, and what its wishes came to. */
+/** The state after a process's turn, and the results for its calls. */
 export interface ConcurrencyTurn {
   readonly state: ConcurrencyState
   readonly granted: ReadonlySet<string>
   readonly refused: ReadonlySet<string>
-  /** Whether it has to be stored: if not, all that it would do is renew what is far from its end. */
+  /** Whether the state has to be stored. If not, storing it would only renew leases that are far from their end. */
   readonly isChange: boolean
-  /** Slots that were taken from their holder, since it did not renew them in time. */
+  /** Slots that their holder has lost, since it did not renew them in time. */
   readonly lost: ReadonlySet<string>
 }
 
 /**
- * One process's turn at the state of an id: leases that have ended are dropped, what it holds is renewed, what it
- * released is free, and slots go to those that have waited longest, of all processes.
+ * One process's turn at the state of an id: drops leases that have ended, renews the process's slots, frees the slots
+ * that it released, and gives free slots to the calls of all processes that have waited longest.
  */
 export function takeTurn(
   before: ConcurrencyState,
@@ -51,8 +51,8 @@ export function takeTurn(
   const held = new Set(wishes.held)
   const gone = new Set([...wishes.released, ...held])
   const known = new Set(before.slots.map(([token]) => token))
-  // A holder that is still there keeps its slot, though its lease may have ended and been given to another: it runs all
-  // the same.
+  // A holder that is still running keeps its slot, even if its lease has ended and the slot was given to another call:
+  // both run anyway.
   const slots: Lease[] = [
     ...wishes.held.map((token): Lease => [token, nowMs + rules.leaseMs]),
     ...before.slots.filter(([token, untilMs]) => !gone.has(token) && isAlive(untilMs, nowMs, rules.leaseMs)),
@@ -95,14 +95,14 @@ export function takeTurn(
   return { state: { slots, waiting }, granted, refused, lost, isChange }
 }
 
-/** What is stored, if it is a state; anything else is nobody. */
+/** Parses a stored state; an invalid one counts as empty. */
 export function stateOf(stored: unknown): ConcurrencyState {
   if (typeof stored !== 'object' || stored === null) return NOBODY
   const { slots, waiting } = stored as Partial<ConcurrencyState>
   return isLeases(slots) && isLeases(waiting) ? { slots, waiting } : NOBODY
 }
 
-/** A lease from far in the future is from before the clock was set back. */
+/** A lease that ends too far in the future was made before the clock was set back. */
 function isAlive(untilMs: number, nowMs: number, leaseMs: number): boolean {
   return untilMs > nowMs && untilMs <= nowMs + 2 * leaseMs
 }

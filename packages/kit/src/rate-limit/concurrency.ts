@@ -9,11 +9,11 @@ import type { Occupant, RoomHost } from './concurrency-room.ts'
 import type { ConcurrencyRules, ConcurrencyTurn } from './concurrency-state.ts'
 import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
-import { callAt } from './pause.ts'
+import { callAt } from './ready-queue.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 
-/** Over a poll many times: a process that was killed while it waited is in nobody's way for longer. */
+/** Many times a poll's interval; a process that was killed while it waited blocks its place for no longer. */
 const WAIT_LEASE_MS = 3000
 
 const INSTEAD = {
@@ -25,18 +25,18 @@ const INSTEAD = {
 /** A slot, from `acquire` until it is released. */
 export interface Slot extends AsyncDisposable {
   /**
-   * Aborts if the slot was given to another, since this process did not renew it within `leaseMs`: it stood still for
-   * too long.
+   * Aborts if the slot was given to another call, because this process was suspended and did not renew it within
+   * `leaseMs`.
    */
   readonly signal: AbortSignal
-  /** Gives the slot back; resolves when the others know. It may be called more than once, and never rejects. */
+  /** Gives the slot back; resolves when this is stored. May be called more than once, and never rejects. */
   release(): Promise<void>
 }
 
 /**
- * Limits how many run at once for an id, in all processes that share a memcached. A slot is a lease, which this process
- * renews: if it is killed, its slots are free when their leases end. Those that wait get slots in the order in which
- * they came, of all processes.
+ * Limits how many calls run at the same time for an id, in all processes that share a memcached. A slot is a lease that
+ * this process renews: if the process is killed, its slots are free when their leases end. Waiting calls of all
+ * processes get slots in their order.
  */
 export class ConcurrencyLimiter {
   readonly name: string
@@ -64,8 +64,8 @@ export class ConcurrencyLimiter {
    * @example
    *   await using slot = await limiter.acquire(userId)
    *
-   * @throws MemcacheLimitError if there is none. @throws the signal's reason.
-   * @throws MemcacheOptionError if the id is no string, or an option unknown or invalid.
+   * @throws MemcacheLimitError if no slot becomes free in time, and the signal's reason if it aborts.
+   * @throws MemcacheOptionError if the id is not a string, or an option is unknown or invalid.
    */
   async acquire(id: string, options: AcquireOptions = {}): Promise<Slot> {
     const slot = await this.#acquire(id, options)
@@ -75,7 +75,7 @@ export class ConcurrencyLimiter {
     })
   }
 
-  /** A slot of `id`, if one is free now; `undefined` if not. @throws MemcacheOptionError if the id is no string. */
+  /** Returns a slot of `id` if one is free now, or `undefined`. @throws MemcacheOptionError if the id is not a string. */
   async tryAcquire(id: string): Promise<Slot | undefined> {
     return this.#acquire(id, { waitMs: 0 })
   }
@@ -162,7 +162,7 @@ export class ConcurrencyLimiter {
       try {
         return await change(this.#store!)
       } catch (error) {
-        // Nobody is there to be told of it, and a slot that cannot be counted is one of this process.
+        // No caller is left to receive the error, and a slot that cannot be counted counts in this process.
         this.#insurance.noteAll(cache, error)
       }
     }
@@ -188,7 +188,7 @@ function slotOf(room: ConcurrencyRoom, token: string, signal: AbortSignal): Slot
 }
 
 /**
- * A limiter of how many run at once.
+ * Returns a limiter of concurrent calls.
  *
  * @example
  *   const reports = concurrency({ name: 'reports', max: 2, queue: 10, waitMs: 5000 })

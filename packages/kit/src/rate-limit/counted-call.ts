@@ -12,7 +12,7 @@ export class CountedCall {
   readonly id: string
   cost: number
   result: RateLimitResult
-  /** What another limiter counted of the same request before. */
+  /** The call that another limiter has counted for the same request before. */
   readonly before: CountedCall | undefined
   #isGivenBack = false
 
@@ -31,10 +31,10 @@ export class CountedCall {
   }
 
   /**
-   * Consumes for a request. If a limiter with the same name and limits has counted the request for the same id already,
-   * it counts once: at the higher of the two costs.
+   * Consumes for a request. If a limiter with the same name and limits has already counted the request for the same id,
+   * the request counts once, with the higher of the two costs.
    *
-   * @throws MemcacheOptionError as `consume`, and if limiters with the same name share only some of their counters.
+   * @throws MemcacheOptionError like `consume`, and if limiters with the same name share only some of their counters.
    */
   static async consume(request: object, limiter: RateLimiter, id: string, cost: number): Promise<CountedCall> {
     const counted = request as { [COUNTED]?: CountedCall }
@@ -50,11 +50,11 @@ export class CountedCall {
     return (counted[COUNTED] = new CountedCall(limiter, id, cost, result, last))
   }
 
-  /** Gives back what was counted, once. */
+  /** Gives the counted cost back, once. */
   giveBack(): void {
     if (this.#isGivenBack || this.cost === 0 || !this.result.allowed) return
     this.#isGivenBack = true
-    // Nobody waits for it, and nobody could do anything if the cache is closed meanwhile.
+    // No caller waits for this, and a caller could not react if the cache is closed meanwhile.
     this.limiter.reward(this.id, this.cost, WindowResult.atMsOf(this.result)).catch(() => {})
   }
 
@@ -66,7 +66,7 @@ export class CountedCall {
   }
 }
 
-/** What a limiter with the same name and limits has counted of a request for an id. */
+/** The call that a limiter with the same name and limits has counted for a request and an id. */
 function find(last: CountedCall, limiter: RateLimiter, id: string): CountedCall | undefined {
   for (let call: CountedCall | undefined = last; call !== undefined; call = call.before) {
     const other = call.limiter

@@ -4,19 +4,19 @@ const MARK_BITS = 4n
 const COUNTED_BITS = 64n - MARK_BITS
 /** How much longer than its window an item may live, since memcached's seconds are coarse. */
 const MAX_OVERDUE_MS = 4000
-/** How far a clock may be behind the one that began a window, in a window that is shorter than that. */
+/** How far a clock may be behind the clock that began the window, for windows shorter than this. */
 const MIN_CLOCK_SKEW_MS = 1000
 const DEFAULT_COUNT_BITS = 26
-/** Room for parallel hits that cost all of a large limit, as far as the counter has bits for it. */
+/** Room for parallel hits that each cost the whole of a large limit, if the counter has enough bits. */
 const PARALLEL_BITS = 4
-/** What is counted or given back at once by adding; many such parallel changes do not reach the start. */
+/** Limits a single addition, so that many parallel changes do not reach the start. */
 const MAX_STEP_BITS = 8
 
-/** What a counter of a window that starts at its first hit holds. */
+/** The content of a counter whose window starts at its first hit. */
 export interface WindowCount {
   /** When the window started, in milliseconds since 1970. */
   readonly startMs: number
-  /** Below 0 if more was given back than was counted. */
+  /** The counted hits; below 0 if more was given back than was counted. */
   readonly count: number
   /** From 0 to 15, see `CounterLayout`. */
   readonly marks: number
@@ -24,16 +24,19 @@ export interface WindowCount {
 
 /**
  * How one counter of memcached, 64 bits that `incr` adds to, holds a whole window: from the top, 4 bits of marks, the
- * start of the window in milliseconds, and the count. So one `ma` makes the counter with its start, or counts, and
- * tells both.
+ * start of the window in milliseconds, and the count. So one `ma` creates the counter with its start, or counts, and
+ * returns both.
  *
- * The start is kept modulo a power of 2 that is far over the item's lifetime, and so is exact. The count has an offset
- * of a quarter of its range: what is taken from an empty counter does not borrow from the start. Adding to the marks
- * never reaches the other fields, since what overflows is lost at the top of the 64 bits.
+ * The start is kept modulo a power of 2 that is far over the item's lifetime, so it is exact. The count has an offset
+ * of a quarter of its range, so that subtracting from an empty counter does not borrow from the start. Adding to the
+ * marks never reaches the other fields, since the overflow is lost at the top of the 64 bits.
  */
 export class CounterLayout {
   readonly windowMs: number
-  /** The most that may be counted, with as much room again for parallel hits that are about to be taken back. */
+  /**
+   * The highest count that is allowed; the counter has as much room again for parallel hits that are about to be taken
+   * back.
+   */
   readonly maxCount: number
   readonly #countBits: bigint
   readonly #countMask: bigint
@@ -44,9 +47,9 @@ export class CounterLayout {
 
   /**
    * @param windowMs how long a window lasts, in milliseconds.
-   * @param maxCount the most that is to be counted in one. Default: 2^24, less if times are longer than half a year.
+   * @param maxCount the highest count in a window. Default: 2^24, less if times are longer than half a year.
    * @param maxAheadMs how far a start may be in the future, in milliseconds. Default: a window.
-   * @throws MemcacheOptionError if all of it does not fit.
+   * @throws MemcacheOptionError if these do not fit into 64 bits.
    */
   constructor(windowMs: number, maxCount?: number, maxAheadMs: number = windowMs) {
     for (const milliseconds of [windowMs, maxAheadMs]) {
@@ -69,27 +72,27 @@ export class CounterLayout {
     this.#countMask = (1n << this.#countBits) - 1n
     this.#countOffset = BigInt(this.maxCount)
     const modulusBits = COUNTED_BITS - this.#countBits
-    // Over 2^53 milliseconds there is no time to be told apart.
+    // Times over 2^53 milliseconds are not exact.
     this.#startModulus = 2 ** Number(modulusBits)
     this.#startMask = (1n << modulusBits) - 1n
   }
 
-  /** The most that is added or taken at once; more is changed by compare-and-swap. */
+  /** The highest amount that is added or subtracted directly; larger changes are a compare-and-swap. */
   get maxStep(): number {
     return Math.max(1, this.maxCount / 2 ** MAX_STEP_BITS)
   }
 
-  /** The most that a counter holds, far over any limit. */
+  /** The highest count that a counter holds, far over any limit. */
   get maxHeld(): number {
     return 2 * this.maxCount
   }
 
-  /** @throws MemcacheOptionError if a window cannot count that much. */
+  /** @throws MemcacheOptionError if a window cannot count up to `maxCount`. */
   static check(windowMs: number, maxCount: number): CounterLayout {
     return new CounterLayout(windowMs, maxCount)
   }
 
-  /** What one mark adds to a counter. */
+  /** The number that adds one mark to a counter. */
   static readonly MARK = 1n << COUNTED_BITS
 
   /** The counter of a window. */
@@ -98,7 +101,7 @@ export class CounterLayout {
     return (BigInt(marks) << COUNTED_BITS) | (start << this.#countBits) | (BigInt(count) + this.#countOffset)
   }
 
-  /** What a counter holds. @param nowMs tells which of the times it can mean. */
+  /** Decodes a counter. @param nowMs selects the one of the possible starts that is near it. */
   read(word: bigint, nowMs: number): WindowCount {
     const ageMs = this.#ageMs(Number((word >> this.#countBits) & this.#startMask), nowMs)
     return {
@@ -108,7 +111,7 @@ export class CounterLayout {
     }
   }
 
-  /** What to add to a counter to move its start, and to mark it once. */
+  /** The number that moves a counter's start and marks it once when it is added. */
   moveAndMark({ startMs }: WindowCount, toMs: number): bigint {
     return CounterLayout.MARK + ((this.#startField(toMs) - this.#startField(startMs)) << this.#countBits)
   }

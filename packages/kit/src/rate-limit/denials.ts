@@ -10,25 +10,28 @@ interface Denial {
   readonly resetAtMs: number
   readonly retryAtMs: number
   readonly nextAtMs: number
-  /** What was denied: a call that costs less may be allowed, and one that costs more must wait for longer. */
+  /** The denied cost: a cheaper call may be allowed, and a more expensive call must wait longer. */
   readonly cost: number
   readonly atMs: number
-  /** For how long it need not be asked for again. */
+  /** How long the denial is used without reading memcached again, in milliseconds. */
   readonly believedMs: number
 }
 
-/** Who is denied until when, so that a flood costs no round trips. Asked for again every second: it may have been reset. */
+/**
+ * Remembers denied ids until the end of their denial, so that a flood costs no round trips. Memcached is read again
+ * every second, since an id may have been reset.
+ */
 export class Denials {
   readonly #windows: readonly RateLimitWindow[]
   readonly #denials: BoundedMap<Denial>
 
-  /** @param maxIds how many ids are remembered; of a flood of more, some ask memcached. */
+  /** @param maxIds how many ids are remembered; if more are denied, some read memcached. */
   constructor(windows: readonly RateLimitWindow[], maxIds: number) {
     this.#windows = windows
     this.#denials = new BoundedMap(maxIds)
   }
 
-  /** The denial of a call, where it is known that it would be denied. */
+  /** Returns the denial of a call if it is known that the call would be denied. */
   find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
     if (this.#denials.size === 0) return undefined
     const denial = this.#denials.get(id)

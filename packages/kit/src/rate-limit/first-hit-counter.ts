@@ -10,15 +10,15 @@ const MAX_ATTEMPTS = 64
 
 /**
  * Counters whose windows start at the first hit, exact to the millisecond however coarse the lifetimes of items are. A
- * hit is one round trip. The first hit after the end of a window whose item still lives is three: it reads the counter,
- * and starts the next window by compare-and-swap. Of the processes that do that at once, one succeeds and the others
+ * hit takes one round trip. The first hit after the end of a window whose item still exists takes three: it reads the
+ * counter, and starts the next window by compare-and-swap. If several processes do so, one succeeds, and the others
  * count in its window.
  */
 export class FirstHitCounter {
   readonly layout: CounterLayout
   readonly #store: RateLimitStore
   readonly #ttl: Ttl
-  /** The counters whose next window this process is starting: its other hits wait for that, so that it settles. */
+  /** The counters whose next window this process is starting; its other hits wait for that. */
   readonly #starting = new Map<string, Promise<void>>()
 
   /** @param keptMs how long an item is needed, in milliseconds. Default: as long as its window. */
@@ -28,7 +28,7 @@ export class FirstHitCounter {
     this.#ttl = lifetimeOver(keptMs)
   }
 
-  /** Counts so much, and returns where the counter then stands. */
+  /** Adds to the count, and returns the counter's new state. */
   async add(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount> {
     const { layout } = this
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -36,7 +36,7 @@ export class FirstHitCounter {
       const word = await this.#store.addToWord(key, BigInt(amount), initial, this.#ttl, groupKey)
       const found = layout.read(word, nowMs)
       if (!layout.isOver(found, nowMs)) {
-        // Far over any limit: what comes on top must not reach the start.
+        // Far over any limit: further hits must not reach the start.
         if (found.count > layout.maxHeld) this.takeBack(key, amount, found.startMs, nowMs, groupKey)
         return found
       }
@@ -58,7 +58,7 @@ export class FirstHitCounter {
     throw this.#contended(key)
   }
 
-  /** Counts so much, however much it is, up to the most that the counter holds; returns where it then stands. */
+  /** Adds any amount to the count, up to the highest count that the counter holds; returns its new state. */
   async penalize(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount> {
     const { maxStep, maxHeld } = this.layout
     if (amount <= maxStep) return this.add(key, amount, nowMs, groupKey)
@@ -68,7 +68,7 @@ export class FirstHitCounter {
     return this.penalize(key, amount - 1, nowMs, groupKey)
   }
 
-  /** Where a counter stands; `undefined` if nothing was counted in a window that has not ended. */
+  /** Returns a counter's state; `undefined` if nothing was counted in a window that has not ended. */
   async get(key: string, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
     const stored = await this.#store.getsWord(key, groupKey)
     if (stored === undefined) return undefined
@@ -77,9 +77,9 @@ export class FirstHitCounter {
   }
 
   /**
-   * Gives back so much, down to nothing counted, if its window has not ended.
+   * Subtracts from the count, down to 0, if the window has not ended.
    *
-   * @param countedAtMs when it was counted. Default: in whichever window it is now.
+   * @param countedAtMs when the amount was counted. Default: in the current window.
    */
   async giveBack(
     key: string,
@@ -105,7 +105,7 @@ export class FirstHitCounter {
     }
   }
 
-  /** As `giveBack`, for a hit that was just denied; nobody waits for it. */
+  /** Like `giveBack`, for a hit that was just denied; no caller waits for it. */
   takeBack(key: string, amount: number, startMs: number, nowMs: number, groupKey: string): void {
     this.giveBack(key, amount, startMs, nowMs, groupKey).catch(ignore)
   }
@@ -122,8 +122,8 @@ export class FirstHitCounter {
   }
 
   /**
-   * Has a window start now in which nothing was counted before this hit: what was denied, or given back, does not start
-   * one. Returns its start, which is the old one if other processes are counting in it.
+   * Restarts a window now if nothing was counted in it before this hit: hits that were denied or given back do not
+   * start a window. Returns its start, which stays if other processes are counting in it.
    */
   async restart(key: string, found: WindowCount, nowMs: number, groupKey: string): Promise<number> {
     const stored = await this.#store.getsWord(key, groupKey)
@@ -161,7 +161,7 @@ export class FirstHitCounter {
     })
   }
 
-  /** Starts the next window with so much counted; `undefined` if another process was faster, or the item has gone. */
+  /** Starts the next window with a count; `undefined` if another process was faster, or the item is gone. */
   async #start(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
     const { layout } = this
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {

@@ -13,8 +13,8 @@ import { fixedWindow } from './window-algorithms.ts'
 
 /**
  * Fixed windows that start at an id's first hit. A call adds its cost to the counter of each window in one pipeline,
- * and is admitted if what the counters then say is within the limits: of any number of parallel calls, never more than
- * the limit. If it is denied, it is taken back from all of them.
+ * and is allowed if the counters are then within the limits: of any number of parallel calls, never more than the limit
+ * are allowed. If it is denied, its cost is taken back from all counters.
  *
  * Whether the id is blocked is read with the first hit of a window, once a second, and when a counter has another mark.
  */
@@ -25,8 +25,8 @@ export class FirstHitLimits implements Limits {
   readonly #standings: BoundedMap<FirstHitStanding>
 
   /**
-   * @param maxIds of how many ids something is remembered between calls.
-   * @throws MemcacheOptionError if a limit is more than a window of its length can count.
+   * @param maxIds how many ids are remembered between calls.
+   * @throws MemcacheOptionError if a window of this length cannot count up to its limit.
    */
   constructor(options: LimitsOptions, maxIds: number) {
     this.#options = options
@@ -43,7 +43,7 @@ export class FirstHitLimits implements Limits {
   async consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const standing = this.#standing(id)
     const isNextWindow = nowMs - standing.startMs >= this.#options.windows[0]!.windowMs
-    // Sent first: the answers come in order, and this one is awaited last.
+    // Sent first: responses come in order, and this one is awaited last.
     let reading = standing.isBelieved(nowMs) && !isNextWindow ? undefined : this.#read(standing, nowMs)
     const found = await this.#add(standing, cost, nowMs)
     const first = found[0]!
@@ -104,7 +104,7 @@ export class FirstHitLimits implements Limits {
     return Promise.all(keys.map((key, index) => this.#counters[index]!.add(key, amount, nowMs, groupKey)))
   }
 
-  /** @param added what this call has added to the counters. */
+  /** @param added the amount that this call has added to the counters. */
   #judge(
     standing: FirstHitStanding,
     found: readonly WindowCount[],
@@ -135,7 +135,7 @@ export class FirstHitLimits implements Limits {
     cost: number,
     nowMs: number,
   ): Promise<RateLimitResult> {
-    // Nobody waits for it, but what this process asks next comes behind it.
+    // No caller waits for this, but later requests of this process are executed after it.
     for (const [index, { startMs }] of found.entries()) {
       this.#counters[index]!.takeBack(standing.keys[index]!, cost, startMs, nowMs, standing.groupKey)
     }
@@ -152,8 +152,8 @@ export class FirstHitLimits implements Limits {
   }
 
   /**
-   * Windows whose hits were all denied or given back have not started before this one. Resolves to what the counters
-   * then hold, if there were such windows: one that others count in by now keeps its start.
+   * Restarts windows whose hits were all denied or given back, since such hits do not start a window. Resolves to the
+   * counters' new state if there were such windows; a window that other processes count in keeps its start.
    */
   async #restartEmpty(
     standing: FirstHitStanding,

@@ -7,21 +7,21 @@ import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { lifetimeOver, policiesOf } from './rate-limit-window.ts'
 
-/** Processes that change an id at once, before a call is denied. */
+/** How often a compare-and-swap may lose against other processes before the call is denied. */
 const MOST_ATTEMPTS = 64
 const LONGEST_PAUSE_MS = 5
 /** How far the clocks of two processes may be apart. */
 const MAX_CLOCK_SKEW_MS = 1000
 
-/** What is stored of an id: until when it is blocked, and the theoretical arrival time of each window. */
+/** The stored state of an id: the end of its block, and the theoretical arrival time of each window. */
 type GcraState = readonly [blockedUntilMs: number, ...arrivalsUs: number[]]
 
-/** One call's turn at the state: what it makes of it. */
+/** One call's turn at the state. */
 interface Turn<Result = unknown> {
   readonly nowMs: number
-  /** Returns the state as it was, where it changes nothing. */
+  /** Returns the new state and the call's result; the same state if it changes nothing. */
   take(state: GcraState): { readonly state: GcraState; readonly result: Result }
-  /** What it comes to when others are always faster. @throws MemcacheServerError where there is no answer to that. */
+  /** The result if other processes were always faster. @throws MemcacheServerError if the call has no such result. */
   giveUp(): Result
 }
 
@@ -32,8 +32,8 @@ interface Waiting {
 }
 
 /**
- * Limits by GCRA: all of an id lies in one item, which is changed by compare-and-swap. The calls of a process take
- * their turns at it together, so that only processes are ever in each other's way.
+ * Limits by GCRA. The whole state of an id is one item, which is changed by compare-and-swap. The calls of a process
+ * take their turns together, so that only processes compete.
  */
 export class GcraLimits implements Limits {
   readonly #options: LimitsOptions
@@ -41,7 +41,7 @@ export class GcraLimits implements Limits {
   readonly #policies: string
   readonly #waiting = new Map<string, Waiting[]>()
 
-  /** @param burst how many may come at once; default: the limit. */
+  /** @param burst how many calls are allowed at once; default: the limit. */
   constructor(options: LimitsOptions, burst: number | undefined) {
     this.#options = options
     this.#gcras = options.windows.map((window) => new Gcra(window, burst ?? window.limit))
@@ -102,7 +102,7 @@ export class GcraLimits implements Limits {
     return [blocked, ...arrivals.map((arrival, index) => this.#gcras[index]!.after(arrival, nowMs, cost))]
   }
 
-  /** A state that has just used up all. */
+  /** The state of an id that has just used up its limit. */
   #full(nowMs: number): GcraState {
     return [0, ...this.#gcras.map((gcra) => gcra.full(nowMs))]
   }
@@ -136,7 +136,7 @@ export class GcraLimits implements Limits {
     })
   }
 
-  /** Lets those that wait take their turns, all at once, until nobody waits. */
+  /** Lets all waiting calls take their turns together, until no call waits. */
   async #run(key: string): Promise<void> {
     const waiting = this.#waiting.get(key)!
     while (waiting.length > 0) {
@@ -166,7 +166,7 @@ export class GcraLimits implements Limits {
         state = taken.state
         return taken.result
       })
-      // What the clock was set back by is stored, too: seen again later, it would be another time.
+      // The correction for a clock that was set back is stored too, since it would differ if it were computed later.
       if (state === before && aheadMs(found?.value, nowMs) <= MAX_CLOCK_SKEW_MS) return results
       const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - nowMs))
       if (await store.swap(key, [...state, nowMs], found?.casUnique, ttl, key)) return results
@@ -175,14 +175,14 @@ export class GcraLimits implements Limits {
     return turns.map((turn) => turn.giveUp())
   }
 
-  /** When a state says nothing any more. */
+  /** The time when a state has no effect any more. */
   #lastMs([blockedUntilMs, ...arrivals]: GcraState): number {
     return Math.max(blockedUntilMs, ...arrivals.map((arrival) => arrival / 1000))
   }
 
   /**
-   * What is stored is the state, and when it was: if that is in the future, the clock was set back, and what is owed
-   * with it.
+   * A stored state has the time of its write: if that is in the future, the clock was set back, and the state is moved
+   * back with it.
    */
   #stateIn(stored: unknown, nowMs: number): GcraState {
     const { length } = this.#gcras
@@ -201,7 +201,7 @@ export class GcraLimits implements Limits {
   }
 }
 
-/** How far in the future something was stored, in milliseconds. */
+/** How far the time of the write is in the future, in milliseconds. */
 function aheadMs(stored: unknown, nowMs: number): number {
   const writtenMs: unknown = Array.isArray(stored) ? stored.at(-1) : undefined
   return typeof writtenMs === 'number' ? writtenMs - nowMs : 0

@@ -3,13 +3,13 @@ import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
-/** Further ahead than any limit reaches: what is owed at most. */
+/** Limits arrival times to a time that no limit reaches. */
 const MAX_AHEAD_US = 100 * 365.25 * 86_400 * 1e6
 
 /**
- * The generic cell rate algorithm (ITU-T I.371, annex A) of one window: a call is due when those before it have been
- * paid for, at one a `intervalUs`, and may come up to a burst before that. Its state is one number, the theoretical
- * arrival time in microseconds since 1970: when all is paid for.
+ * The generic cell rate algorithm (ITU-T I.371, annex A) of one window: each unit of cost moves the theoretical arrival
+ * time ahead by `intervalUs`, and a call is allowed if it comes at most a burst before that time. The state is one
+ * number, the theoretical arrival time in microseconds since 1970.
  */
 export class Gcra {
   readonly window: RateLimitWindow
@@ -19,7 +19,7 @@ export class Gcra {
   /** @throws MemcacheOptionError if the burst takes too long to be counted. */
   constructor(window: RateLimitWindow, burst: number) {
     this.window = window
-    // Rounded up: never more than the limit.
+    // Rounded up, so that never more than the limit is allowed.
     this.#intervalUs = Math.ceil((window.windowMs * 1000) / window.limit)
     this.#toleranceUs = this.#intervalUs * burst
     if (this.#toleranceUs > MAX_AHEAD_US) {
@@ -32,14 +32,14 @@ export class Gcra {
     return new Gcra(window, burst)
   }
 
-  /** The arrival time after calls of a cost; before the present nothing is owed. */
+  /** The arrival time after a call of this cost. An arrival time in the past counts as now. */
   after(arrivalUs: number, nowMs: number, cost: number): number {
     const nowUs = nowMs * 1000
-    // Where it could not be stored as a number any more, nothing would be owed.
+    // A larger number could not be stored exactly.
     return Math.min(Math.max(arrivalUs, nowUs) + cost * this.#intervalUs, nowUs + this.#toleranceUs + MAX_AHEAD_US)
   }
 
-  /** The arrival time when all that may come at once has just come. */
+  /** The arrival time after a whole burst. */
   full(nowMs: number): number {
     return nowMs * 1000 + this.#toleranceUs
   }
@@ -50,7 +50,7 @@ export class Gcra {
   }
 
   /**
-   * The judgement of a call.
+   * The result of a call.
    *
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */
@@ -66,7 +66,7 @@ export class Gcra {
       remaining,
       Math.ceil(owedUs / 1000),
       cost === 0 ? 0 : Math.max(0, Math.ceil(earlyUs / 1000)),
-      // If all is there, there is no next unit.
+      // If the whole burst is available, there is no next unit.
       Math.min(Math.ceil(owedUs / 1000), Math.max(0, Math.ceil(nextUs / 1000))),
     )
   }

@@ -7,7 +7,7 @@ import { FirstHitCounter } from './first-hit-counter.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import { BELIEVED_MS, isYoung } from './standing.ts'
 
-/** Where a counter of hits stands. */
+/** The state of a counter of hits. */
 export interface Hits {
   readonly hits: number
   /** When its window ends, in milliseconds since 1970. */
@@ -22,7 +22,7 @@ interface Opened {
 
 /**
  * Hits by key, in windows that start at a key's first hit: for the stores of other libraries, which compare them with
- * limits themselves. All processes share them. Faults of the cache reject.
+ * limits themselves. All processes share the counters. If the cache fails, methods reject.
  */
 export class HitCounter {
   readonly #name: string
@@ -30,12 +30,12 @@ export class HitCounter {
   readonly #windowMs: number
   readonly #layout: CounterLayout
   #opened: Opened | undefined
-  /** Which counters are the ones in use; `resetAll` goes on to new ones. */
+  /** The generation in the counters' keys; `resetAll` raises it. */
   #generation = 0
   #askedAtMs = -Infinity
 
   /**
-   * @param name tells counters apart; those with the same name and window are shared.
+   * @param name separates these counters from others; counters with the same name and window are shared.
    * @param windowMs how long a window lasts, in milliseconds.
    * @param cache default: this process's, found at the first use.
    * @throws MemcacheOptionError if a window of this length cannot be counted.
@@ -62,7 +62,7 @@ export class HitCounter {
     await counter.giveBack(stored, 1, undefined, nowMs, stored)
   }
 
-  /** Where a counter stands; `undefined` if nothing was counted in a window that has not ended. */
+  /** Returns a counter's state; `undefined` if nothing was counted in a window that has not ended. */
   async get(key: string): Promise<Hits | undefined> {
     await this.#askForReset()
     const { counter, nowMs } = this.#open()
@@ -95,7 +95,7 @@ export class HitCounter {
     return { hits: Math.max(0, count), resetAtMs: startMs + this.#windowMs }
   }
 
-  /** Asks once a second whether there was a `resetAll` elsewhere; resolves to whether there was. */
+  /** Checks once a second whether another process called `resetAll`; resolves to whether it did. */
   #askForReset(): Promise<boolean> | undefined {
     const { store, nowMs } = this.#open()
     if (isYoung(nowMs - this.#askedAtMs, BELIEVED_MS)) return undefined
@@ -103,11 +103,11 @@ export class HitCounter {
     const before = this.#generation
     const generationKey = this.#generationKey()
     const asking = store.count(generationKey, generationKey).then((generation) => {
-      // Unless this process has gone on itself meanwhile, or it was evicted.
+      // Unless this process has raised it meanwhile, or the item was evicted.
       if (this.#generation === before && generation !== 0) this.#generation = generation
       return this.#generation !== before
     })
-    // If the counter fails first, nobody awaits this.
+    // If the counter fails first, no caller awaits this.
     asking.catch(() => {})
     return asking
   }
@@ -121,7 +121,7 @@ export class HitCounter {
     return ownKey(this.#open().cache, 'rate', [this.#name, 'generation'])
   }
 
-  /** The cache, with the counter in it: in a test, this process's may be another one than before. */
+  /** Returns the cache with its counter; in tests, the default cache may have been replaced. */
   #open(): Opened & { readonly nowMs: number } {
     const cache = this.#cache ?? getDefaultMemcache()
     let opened = this.#opened

@@ -4,19 +4,19 @@ import { ipKey } from './ip-key.ts'
 
 /**
  * Ids that are always allowed, or always denied: the ids themselves, ranges of addresses (`10.0.0.0/8`), or a function
- * that knows.
+ * of an id.
  */
 export type IdListOption = Iterable<string> | ((id: string) => boolean)
 
 const IPV6_BITS = 128
 
-/** Ids by themselves, and by the addresses and ranges of addresses that they are, or are in. */
+/** A list of ids and address ranges. An id is in the list if it is an entry, or an address in an entry's range. */
 export class IdList {
   readonly #has: (id: string) => boolean
 
   /**
    * @param name of the option, for errors.
-   * @throws MemcacheOptionError if an entry is no string, or a range is none.
+   * @throws MemcacheOptionError if an entry is not a string, or a range is invalid.
    */
   constructor(name: string, option: IdListOption) {
     if (typeof option === 'function') {
@@ -46,22 +46,19 @@ export class IdList {
   }
 }
 
-/**
- * Addresses and ranges of addresses, in whatever way an address is written; IPv6 addresses that hold an IPv4 address
- * are that one.
- */
+/** Addresses and address ranges, in any notation. IPv6 addresses that contain an IPv4 address count as the IPv4 address. */
 class AddressList {
   readonly #ranges = new BlockList()
-  /** The addresses of IPv6 that entries begin with. */
+  /** The IPv6 addresses of the entries. */
   readonly #ipv6: string[] = []
-  /** The networks of a length that entries are in, as `ipKey` makes them. */
+  /** By prefix length: the networks of the IPv6 entries, in the form of `ipKey`. */
   readonly #networks = new Map<number, ReadonlySet<string>>()
 
   get isEmpty(): boolean {
     return this.#ranges.rules.length === 0
   }
 
-  /** Adds an entry, if it is an address or a range. @throws MemcacheOptionError if it is a range that is none. */
+  /** Adds an entry if it is an address or a range. @throws MemcacheOptionError if it is an invalid range. */
   add(name: string, entry: string): void {
     const [address = '', bits, ...rest] = entry.split('/')
     const version = isIP(address)
@@ -80,7 +77,7 @@ class AddressList {
   }
 
   /**
-   * Whether an id is an address in the list, or a network as `ipKey` makes it that is in a range of the list, or has an
+   * Whether an id is an address in the list, or a network of `ipKey` that is in a range of the list or contains an
    * address of it.
    */
   has(id: string): boolean {
@@ -98,7 +95,7 @@ class AddressList {
   #networksOf(bits: number): ReadonlySet<string> {
     const known = this.#networks.get(bits)
     if (known !== undefined) return known
-    // What comes from a client may have any number.
+    // A client may send any number.
     if (bits < 1 || bits > IPV6_BITS) return new Set()
     const networks = new Set(this.#ipv6.map((address) => ipKey(address, bits)))
     this.#networks.set(bits, networks)
@@ -110,7 +107,7 @@ function versionOf(address: string): 'ipv4' | 'ipv6' {
   return isIP(address) === 4 ? 'ipv4' : 'ipv6'
 }
 
-/** @throws MemcacheOptionError for a promise, which would always be true. */
+/** @throws MemcacheOptionError if the function returned a promise, which would always be true. */
 function isTrue(name: string, answer: unknown): boolean {
   if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') {
     throw new MemcacheOptionError(`${name} must be a function that returns true or false, and not a promise`)

@@ -23,8 +23,8 @@ export type { RequestRateLimitOptions } from './request-rate-limit-options.ts'
 export type { PerRequest, RequestLimiterOptions } from './request-limiters.ts'
 export type { IdListOption } from './id-list.ts'
 export type { WaitOptions } from './ready-queue.ts'
-export { PROBLEM_JSON, quotaProblem } from './quota-problem.ts'
-export type { QuotaProblem } from './quota-problem.ts'
+export { PROBLEM_JSON, quotaProblem } from './rate-limit-headers.ts'
+export type { QuotaProblem } from './rate-limit-headers.ts'
 export type {
   DescribedLimiter,
   HeaderTarget,

@@ -1,21 +1,21 @@
 import { isIPv6 } from 'node:net'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 
-/** How many bits of an IPv6 address are one client: a customer gets at least a /56, and can use every address in it. */
+/** How many bits of an IPv6 address identify a client: a customer gets at least a /56, and can use every address in it. */
 const DEFAULT_IPV6_SUBNET = 56
 const MIN_IPV6_SUBNET = 1
 const IPV6_BITS = 128
 
 /**
- * One client's name by its address: IPv4 as it is, IPv6 by its subnet. IPv6 addresses that hold an IPv4 address
- * (mapped, NAT64, 6to4, Teredo) count as that.
+ * Returns the key of a client by its address: an IPv4 address unchanged, an IPv6 address as its subnet. IPv6 addresses
+ * that contain an IPv4 address (mapped, NAT64, 6to4, Teredo) count as the IPv4 address.
  *
- * @param ipv6Subnet how many bits of an IPv6 address are one client; 128 is each address by itself. Default 56.
- * @throws MemcacheOptionError if that is no whole number from 1 to 128.
+ * @param ipv6Subnet how many bits of an IPv6 address identify a client; 128 means each address. Default 56.
+ * @throws MemcacheOptionError if `ipv6Subnet` is not a whole number from 1 to 128.
  */
 export function ipKey(ip: string, ipv6Subnet: number = DEFAULT_IPV6_SUBNET): string {
   if (ipv6Subnet !== DEFAULT_IPV6_SUBNET) checkIpv6Subnet(ipv6Subnet)
-  // Most are plain IPv4.
+  // Most addresses are IPv4.
   if (!ip.includes(':')) return ip
   const address = withoutPort(ip).split('%')[0]!
   if (!isIPv6(address)) return address
@@ -31,7 +31,7 @@ export function ipKey(ip: string, ipv6Subnet: number = DEFAULT_IPV6_SUBNET): str
   return `${subnet}${kept.length === 8 ? '' : '::'}/${ipv6Subnet}`
 }
 
-/** @throws MemcacheOptionError if it is no whole number from 1 to 128. */
+/** @throws MemcacheOptionError if the value is not a whole number from 1 to 128. */
 export function checkIpv6Subnet(value: unknown): void {
   if (!Number.isInteger(value) || (value as number) < MIN_IPV6_SUBNET || (value as number) > IPV6_BITS) {
     throw new MemcacheOptionError(
@@ -40,14 +40,14 @@ export function checkIpv6Subnet(value: unknown): void {
   }
 }
 
-/** Some proxies forward `address:port`; with the port in it a client would be another one with each connection. */
+/** Some proxies forward `address:port`; with the port, each connection would count as another client. */
 function withoutPort(ip: string): string {
   return /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(ip)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(ip)?.[1] ?? ip
 }
 
 /**
- * The IPv4 address that an IPv6 one holds: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052, 64:ff9b::/96),
- * of 6to4 (RFC 3056), or of a Teredo client (RFC 4380, section 4: inverted).
+ * The IPv4 address that an IPv6 address contains: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052,
+ * 64:ff9b::/96), of 6to4 (RFC 3056), or of a Teredo client (RFC 4380, section 4: inverted).
  */
 function embeddedIpv4(groups: readonly number[]): string | undefined {
   const [a, b, c, d, e, f, high, low] = groups as [number, number, number, number, number, number, number, number]

@@ -5,17 +5,17 @@ import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options
 import type { RateLimiterOptions } from './rate-limiter-options.ts'
 import { RateLimiter } from './rate-limiter.ts'
 
-/** Options of `limited`: those of `rateLimiter`, whose `algorithm` is `gcra` by default: tokens that come evenly. */
+/** Options of `limited`: those of `rateLimiter`, with `gcra` as the default `algorithm`. */
 export interface LimitedOptions<Args extends readonly unknown[]> extends RateLimiterOptions {
-  /** Whom a call counts for. Default: all calls count together. */
+  /** Returns the key that a call counts for. Default: all calls count together. */
   key?: ((...args: Args) => string) | undefined
   /** How much a call counts. Default 1. */
   cost?: number | ((...args: Args) => number) | undefined
-  /** How long a call may wait for its turn, in milliseconds. Default: as long as it takes. */
+  /** How long a call may wait, in milliseconds. Default: no limit. */
   waitMs?: number | undefined
-  /** How many may run at once, in all processes. Default: any number. */
+  /** How many calls may run at the same time, in all processes. Default: no limit. */
   maxConcurrent?: number | undefined
-  /** How long the place of a process that was killed is taken, with `maxConcurrent`, in milliseconds. Default 10,000. */
+  /** With `maxConcurrent`: how long the slot of a killed process stays taken, in milliseconds. Default 10,000. */
   leaseMs?: number | undefined
 }
 
@@ -30,20 +30,20 @@ export const LIMITED_OPTIONS = [
 
 const HINTS = { ...RATE_LIMITER_HINTS, max: 'maxConcurrent', timeout: 'waitMs', timeoutMs: 'waitMs', queue: 'waitMs' }
 
-/** A function whose calls wait for their turn. */
+/** A function whose calls wait until they are allowed. */
 export type LimitedFunction<Args extends readonly unknown[], Result> = ((...args: Args) => Promise<Result>) & {
   readonly limiter: RateLimiter
 }
 
 /**
- * A function whose calls are limited, in all processes together: those over the limit wait for their turn. For calls to
- * somebody else's API.
+ * Returns a function whose calls are limited, in all processes together: calls over the limit wait until they are
+ * allowed. For calls to an external API.
  *
  * @example
  *   const search = limited(callSearchApi, { name: 'search-api', perSecond: 10, maxConcurrent: 4, waitMs: 30_000 })
  *
- * @throws MemcacheOptionError if an option is unknown or invalid. The function rejects with a `MemcacheLimitError`,
- *   with the time after which there is room, if a call would wait for longer than `waitMs`.
+ * @throws MemcacheOptionError if an option is unknown or invalid. If a call would wait longer than `waitMs`, the
+ *   returned function rejects with a `MemcacheLimitError`, whose `retryAfterMs` is the time until it could run.
  */
 export function limited<Args extends readonly unknown[], Result>(
   run: (...args: Args) => Result | Promise<Result>,

@@ -12,12 +12,12 @@ interface LocalItem {
   casUnique: bigint
 }
 
-/** The counters for each cache, made when it is away for the first time. */
+/** The counters of each cache, created when memcached is away for the first time. */
 const ofCaches = new WeakMap<Memcache, LocalCounters>()
 
 /**
- * Counts in this process: the insurance for when memcached is away. Bounded, for all limiters of a cache together; what
- * was not asked for longest goes first.
+ * Counts in this process while memcached is away. The number of counters is limited for all limiters of a cache
+ * together; the least recently used ones are dropped first.
  */
 export class LocalCounters implements RateLimitStore {
   static of(cache: Memcache): LocalCounters {

@@ -5,18 +5,18 @@ import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /**
- * How responses tell of a limit: by a draft of draft-ietf-httpapi-ratelimit-headers, of which 8 to 10 look alike, or by
- * `X-RateLimit-*`, as was custom before.
+ * The format of the fields: a draft of draft-ietf-httpapi-ratelimit-headers (8 to 10 have the same format), or the
+ * older `X-RateLimit-*`.
  */
 export type RateLimitHeaderFormat = 'draft-10' | 'draft-7' | 'draft-6' | 'legacy'
 
-/** Where headers are written: Node's `ServerResponse` is one. */
+/** An object that headers are written to, such as Node's `ServerResponse`. */
 export interface HeaderTarget {
   getHeader(name: string): unknown
   setHeader(name: string, value: string): unknown
 }
 
-/** The limiter that headers tell of. */
+/** The limiter that the headers describe. */
 export interface DescribedLimiter {
   readonly name: string
   /** The windows, the shortest first. */
@@ -25,17 +25,17 @@ export interface DescribedLimiter {
 }
 
 /**
- * Writes what a limiter said of a request into its response, beside what other limiters said.
+ * Writes a limiter's result into the response, next to the results of other limiters.
  *
- * @param id whom the request counts for, which `partitionKey` tells of.
+ * @param id the id that the request counts for, for `partitionKey`.
  */
 export type WriteRateLimitHeaders = (target: HeaderTarget, result: RateLimitResult, id?: string) => void
 
-/** What `draft-10` tells besides. */
+/** Additional parameters of `draft-10`. */
 export interface RateLimitHeaderOptions {
   /** `qu`: what is counted. Default `requests`, which is not written. */
   quotaUnit?: QuotaUnit | undefined
-  /** `pk`: tell clients by a hash of the id which of them are counted together. Default false. */
+  /** `pk`: a hash of the id, which shows which clients are counted together. Default false. */
   partitionKey?: boolean | undefined
 }
 
@@ -43,7 +43,7 @@ export interface RateLimitHeaderOptions {
 export type QuotaUnit = 'requests' | 'content-bytes' | 'concurrent-requests'
 
 const QUOTA_UNITS: readonly QuotaUnit[] = ['requests', 'content-bytes', 'concurrent-requests']
-/** Bytes of a SHA-256 that tell ids apart. */
+/** How many bytes of a SHA-256 identify an id. */
 const PARTITION_KEY_BYTES = 12
 
 type MakeWriter = (limiter: DescribedLimiter, options: RateLimitHeaderOptions) => WriteRateLimitHeaders
@@ -56,7 +56,7 @@ const FORMATS: Readonly<Record<RateLimitHeaderFormat, MakeWriter>> = {
 }
 
 /**
- * The writer of a limiter's headers, to be made once; `false` writes none.
+ * Returns the writer of a limiter's headers, to be created once; with `false` it writes none.
  *
  * @throws MemcacheOptionError if the format or an option is unknown.
  */
@@ -79,14 +79,14 @@ export function rateLimitHeaders(
   return FORMATS[format](limiter, options)
 }
 
-/** The name of one of a limiter's policies: its own, or, where it has several windows, with the window's. */
+/** The name of one of a limiter's policies: the limiter's name, with the window's name if there are several windows. */
 export function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, window: RateLimitWindow): string {
   return limiter.windows.length === 1 ? limiter.name : `${limiter.name}-${window.windowMs / 1000}s`
 }
 
 /**
- * The seconds for `Retry-After` (RFC 9110, section 10.2.3): whole ones, at least 1; `Infinity`, which is not to be
- * sent, if there is no use.
+ * The seconds for `Retry-After` (RFC 9110, section 10.2.3): a whole number, at least 1; `Infinity` if a retry is
+ * useless, in which case the field must not be sent.
  */
 export function retryAfterSeconds(result: RateLimitResult): number {
   return Math.max(1, Math.ceil(result.retryAfterMs / 1000))
@@ -118,7 +118,7 @@ function draft10(
   }
 }
 
-/** A byte sequence of structured fields that tells an id from others, and not what it is. */
+/** A byte sequence (structured fields) that distinguishes an id without revealing it. */
 function partitionKeyOf(id: string): string {
   return createHash('sha256').update(id).digest().subarray(0, PARTITION_KEY_BYTES).toString('base64')
 }
@@ -155,7 +155,7 @@ function resetSeconds(result: RateLimitResult): number {
   return Math.ceil(WindowResult.nextMsOf(result) / 1000)
 }
 
-/** These can tell of one limit alone: of several limiters, of the one that leaves least. */
+/** These fields describe one limit: of several limiters, the one that leaves the least. */
 function writeThree(target: HeaderTarget, prefix: string, result: RateLimitResult, reset: number): void {
   const said = target.getHeader(`${prefix}-Remaining`)
   if (said !== undefined && Number(said) <= result.remaining) return
@@ -176,4 +176,35 @@ function append(target: HeaderTarget, name: string, value: string): void {
 /** A string of structured fields (RFC 9651, section 3.3.3). */
 function quoted(text: string): string {
   return `"${text.replaceAll(/[^ -~]/g, '?').replaceAll(/["\\]/g, String.raw`\$&`)}"`
+}
+
+/** The media type of a `QuotaProblem`. */
+export const PROBLEM_JSON = 'application/problem+json'
+
+/** The body of the response to a denied request (RFC 9457; the type is that of draft-ietf-httpapi-ratelimit-headers-10). */
+export interface QuotaProblem {
+  readonly type: 'https://iana.org/assignments/http-problem-types#quota-exceeded'
+  readonly title: string
+  readonly status: 429
+  readonly detail: string
+  /** The names of the policies that denied the request. */
+  readonly 'violated-policies': readonly string[]
+}
+
+/** The problem document for a request that a limiter denied. */
+export function quotaProblem(
+  limiter: Pick<DescribedLimiter, 'name' | 'windows'>,
+  result: RateLimitResult,
+): QuotaProblem {
+  const seconds = retryAfterSeconds(result)
+  const times = seconds === 1 ? '1 second' : `${seconds} seconds`
+  return {
+    type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+    title: 'Request cannot be satisfied as assigned quota has been exceeded',
+    status: 429,
+    detail: Number.isFinite(seconds)
+      ? `The limit of ${result.limit} is used up. Try again in ${times}.`
+      : `The limit of ${result.limit} never allows this request.`,
+    'violated-policies': [policyName(limiter, WindowResult.windowOf(result, limiter.windows))],
+  }
 }

@@ -1,22 +1,22 @@
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
-/** What a limiter says of one call. */
+/** The result of one call. */
 export interface RateLimitResult {
   readonly allowed: boolean
   /** How much is allowed in the window. */
   readonly limit: number
-  /** How much is left of it. */
+  /** How much is left of the limit. */
   readonly remaining: number
-  /** Milliseconds until the window ends; with `gcra`, until all of it is there again. */
+  /** Milliseconds until the window ends; with `gcra`, until the whole limit is available again. */
   readonly resetMs: number
   /**
-   * Milliseconds until the same call passes, if no other takes its place; 0 if it is allowed, `Infinity` if it costs
-   * more than is ever allowed.
+   * Milliseconds until the same call is allowed, if no other call takes its place; 0 if it is allowed, `Infinity` if it
+   * costs more than is ever allowed.
    */
   readonly retryAfterMs: number
 }
 
-/** A result that knows of which window it speaks: of several, the tightest. As JSON it is the result alone. */
+/** A result with its window, which is the tightest one of several. As JSON it has only the public properties. */
 export class WindowResult implements RateLimitResult {
   readonly allowed: boolean
   readonly limit: number
@@ -27,10 +27,7 @@ export class WindowResult implements RateLimitResult {
   readonly #nextMs: number
   #atMs: number | undefined
 
-  /**
-   * @param retryAfterMs 0 allows.
-   * @param nextMs milliseconds until there is more; default: `resetMs`.
-   */
+  /** @param retryAfterMs 0 if the call is allowed. @param nextMs milliseconds until more is left; default: `resetMs`. */
   constructor(
     window: RateLimitWindow,
     remaining: number,
@@ -58,13 +55,13 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#nextMs : result.resetMs
   }
 
-  /** Notes when a result was consumed. */
+  /** Records when a result was consumed. */
   static at(result: RateLimitResult, nowMs: number): RateLimitResult {
     if (#window in result) result.#atMs = nowMs
     return result
   }
 
-  /** When a result was consumed, in milliseconds since 1970, if that was noted. */
+  /** When a result was consumed, in milliseconds since 1970, if that was recorded. */
   static atMsOf(result: RateLimitResult): number | undefined {
     return #window in result ? result.#atMs : undefined
   }
@@ -74,14 +71,14 @@ export class WindowResult implements RateLimitResult {
     return new WindowResult(WindowResult.windowOf(result, windows), result.remaining, result.resetMs, Infinity)
   }
 
-  /** What is told of an id that is not counted: all is left. */
+  /** The result for an id that is not counted: the whole limit is left. */
   static unlimited(windows: readonly RateLimitWindow[]): WindowResult {
     const window = windows[0]!
     return new WindowResult(window, window.limit, window.windowMs, 0)
   }
 }
 
-/** Of two results the one that denies longer, else the one that leaves less. */
+/** Returns the result that denies longer, or else the result that leaves less. */
 export function tighter(a: RateLimitResult, b: RateLimitResult): RateLimitResult {
   if (a.allowed !== b.allowed) return a.allowed ? b : a
   if (!a.allowed) return a.retryAfterMs >= b.retryAfterMs ? a : b

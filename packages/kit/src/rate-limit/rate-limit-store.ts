@@ -2,23 +2,26 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import type { Ttl } from 'memcache-ts-protocol'
 
 /**
- * Where limits are counted: memcached, or this process while that is away. Keys of one group lie on one server, and are
- * asked for in order.
+ * The storage of limits: memcached, or this process while memcached is away. Keys of one group are on one server, and
+ * their requests are executed in order.
  */
 export interface RateLimitStore {
-  /** Adds to a counter, which is made where there is none, and returns where it stands. */
+  /** Adds to a counter, which is created if it does not exist, and returns its new value. */
   incr(key: string, amount: number, ttl: Ttl, groupKey: string): Promise<number>
-  /** Takes from a counter, down to 0, and returns where it stands. */
+  /** Subtracts from a counter, down to 0, and returns its new value. */
   decr(key: string, amount: number, groupKey: string): Promise<number>
-  /** Where a counter stands; 0 where there is none. */
+  /** Returns a counter's value; 0 if it does not exist. */
   count(key: string, groupKey: string): Promise<number>
   get(key: string, groupKey: string): Promise<unknown>
   set(key: string, value: unknown, ttl: Ttl, groupKey: string): Promise<void>
   gets(key: string, groupKey: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined>
-  /** Stores a value in place of the one that `gets` returned, or of none; returns whether nobody was faster. */
+  /** Stores a value by compare-and-swap against the result of `gets`, or if none exists; returns whether it was stored. */
   swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean>
   delete(key: string, groupKey: string): Promise<void>
-  /** Adds to a counter of 64 bits, below 0 too, and returns where it stands; without `initial`, `undefined` is a miss. */
+  /**
+   * Adds to a counter of 64 bits, also a negative amount, and returns its new value; without `initial`, a miss is
+   * `undefined`.
+   */
   addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl, groupKey: string): Promise<bigint>
   addToWord(
     key: string,
@@ -27,9 +30,9 @@ export interface RateLimitStore {
     ttl: Ttl,
     groupKey: string,
   ): Promise<bigint | undefined>
-  /** A counter of 64 bits; `undefined` is a miss. */
+  /** Returns a counter of 64 bits; a miss is `undefined`. */
   getsWord(key: string, groupKey: string): Promise<StoredWord | undefined>
-  /** As `swap`, for a counter of 64 bits. */
+  /** Like `swap`, for a counter of 64 bits. */
   swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl, groupKey: string): Promise<boolean>
 }
 
@@ -39,7 +42,7 @@ export interface StoredWord {
   readonly casUnique: bigint
 }
 
-/** Counts in memcached: each one round trip, with meta commands; without, a counter that is new takes two. */
+/** Counts in memcached, in one round trip with meta commands; without them, a new counter takes two. */
 export class MemcachedCounters implements RateLimitStore {
   readonly #client: MemcachedClient
 
@@ -56,7 +59,7 @@ export class MemcachedCounters implements RateLimitStore {
   }
 
   async count(key: string, groupKey: string): Promise<number> {
-    // A counter has client flags 0, which are those of bytes; it may be padded with spaces.
+    // A counter has client flags 0, like bytes, and may be padded with spaces.
     const digits = await this.#client.get(key, { groupKey })
     return Buffer.isBuffer(digits) ? Number(digits.toString('latin1')) : 0
   }

@@ -1,21 +1,21 @@
 import { MemcacheOptionError, secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 
-/** How much is allowed in how long. */
+/** A limit and the length of its window. */
 export interface RateLimitWindow {
   readonly limit: number
   readonly windowMs: number
 }
 
-/** The ways to say it; several at once all have to allow. */
+/** The windows of a limiter; if several are given, all apply. */
 export interface RateLimitWindowOptions {
   perSecond?: number | undefined
   perMinute?: number | undefined
   perHour?: number | undefined
   perDay?: number | undefined
-  /** With `windowMs`. */
+  /** The limit of a window of `windowMs`. */
   limit?: number | undefined
-  /** With `limit`: the window in milliseconds. */
+  /** The length of the window of `limit`, in milliseconds. */
   windowMs?: number | undefined
 }
 
@@ -31,20 +31,20 @@ export const WINDOW_OPTIONS = [
 const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, perDay: 86_400_000 } as const
 
 /**
- * The most that is counted at once: a counter needs room for many calls that are on their way to be taken back, and for
- * the marks of blocks.
+ * The highest limit and cost. A counter needs room for parallel calls that are about to be taken back, and for the
+ * marks of blocks.
  */
 export const MOST = 1_000_000_000
 
-/** Exptimes over this do not fit in memcached's numbers for long. */
+/** Longer exptimes will soon exceed memcached's numbers. */
 const LONGEST_SECONDS = 10 * 365 * 86_400
 
-/** A century: longer windows are a mistake, and times in microseconds would not be exact. */
+/** A century. Longer windows are a mistake, and their times in microseconds would not be exact. */
 const MAX_WINDOW_MS = 100 * 365.25 * 86_400_000
 
 /**
- * The windows that are asked for, the shortest first. @throws MemcacheOptionError when there is none, or one that
- * cannot be.
+ * Returns the windows of the options, the shortest first. @throws MemcacheOptionError if there is no window, or an
+ * invalid one.
  */
 export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
   const windows: RateLimitWindow[] = []
@@ -62,19 +62,19 @@ export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWind
   return windows.sort((a, b) => a.windowMs - b.windowMs)
 }
 
-/** Windows as text: limits of one name with other windows are other limits, whose counts and blocks are their own. */
+/** Windows as text: limits of one name with different windows are different limits, with separate counts and blocks. */
 export function policiesOf(windows: readonly RateLimitWindow[]): string {
   return windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join(',')
 }
 
-/** Where a window stands at a time: windows are aligned to 1970, so that all processes mean the same one. */
+/** The index of the window at a time; windows are aligned to 1970, so that all processes use the same ones. */
 export function windowIndex(windowMs: number, nowMs: number): number {
   return Math.floor(nowMs / windowMs)
 }
 
 /**
- * A lifetime that reaches over so many milliseconds; memcached's seconds are coarse, and an item of 1 s may live for 21
- * ms.
+ * A lifetime that lasts at least so many milliseconds. memcached's seconds are coarse: an item of 1 s may expire after
+ * 21 ms.
  */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1

@@ -4,7 +4,7 @@ import type { IdListOption } from './id-list.ts'
 import { MOST, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
 
-/** How calls are judged. */
+/** How calls are counted. */
 export type RateLimitAlgorithm = 'sliding' | 'fixed' | 'gcra'
 
 /** Options of `rateLimiter`. */
@@ -12,32 +12,30 @@ export interface RateLimiterOptions extends RateLimitWindowOptions {
   /** Limits with the same name share their counters. Default `default`. */
   name?: string | undefined
   /**
-   * `sliding`: the window before counts by the part of it that is less than a window ago. `fixed`: all of the limit in
-   * each window, which starts at an id's first call. `gcra`: evenly, with a burst. Default `sliding`.
+   * `sliding` also counts the previous window, by the share of it that is less than a window ago. `fixed` allows the
+   * limit in each window, which starts at an id's first call. `gcra` allows calls at even intervals, with a burst.
+   * Default `sliding`.
    */
   algorithm?: RateLimitAlgorithm | undefined
-  /** With `gcra`, and one window: how many may come at once. Default: the limit. */
+  /** With `gcra` and one window: how much is allowed at once. Default: the limit. */
   burst?: number | undefined
-  /**
-   * For how many milliseconds an id is denied everything once it has wanted more than it may. Default: no longer than
-   * it has to.
-   */
+  /** How long an id that exceeded a limit is denied everything, in milliseconds. Default: it is not blocked. */
   blockMs?: number | undefined
   /**
    * Ids that are always allowed, and not counted: a list of ids and of address ranges (`10.0.0.0/8`), or a function of
    * an id.
    */
   allow?: IdListOption | undefined
-  /** Ids that are always denied, as `allow`; it comes first. */
+  /** Ids that are always denied, in the forms of `allow`; checked before `allow`. */
   deny?: IdListOption | undefined
   /**
-   * Ids that differ in case or Unicode form alone count as one (NFKC, lower case): for e-mail addresses and names.
-   * Default false.
+   * Whether ids that differ only in case or Unicode form are one id (NFKC, lower case), as for e-mail addresses and
+   * names. Default false.
    */
   normalize?: boolean | undefined
   /**
-   * What counts when memcached is away: a limiter in this process (`local`), nothing (`open`), or everything is denied
-   * (`closed`). Default `local`.
+   * What happens while memcached is away: this process counts its own calls (`local`), all calls are allowed (`open`),
+   * or all are denied (`closed`). Default `local`.
    */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
   /** The cache that counts. Default: this process's. */
@@ -57,7 +55,7 @@ export const RATE_LIMITER_OPTIONS = [
   'cache',
 ] as const satisfies readonly (keyof RateLimiterOptions)[]
 
-/** What the options of other limiters are called here. */
+/** Option names of other limiters, and the names here. */
 export const RATE_LIMITER_HINTS = {
   max: 'limit',
   points: 'limit',
@@ -113,7 +111,7 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
   return { name, windows, algorithm, burst, blockMs, allow, deny, normalize, onCacheDown, cache }
 }
 
-/** @throws MemcacheOptionError if a value is no whole number over 0. */
+/** @throws MemcacheOptionError if a value is not a whole number over 0. */
 export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
     throw new MemcacheOptionError(

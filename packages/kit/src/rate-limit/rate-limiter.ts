@@ -24,9 +24,9 @@ import type { WaitOptions } from './ready-queue.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 import { SlidingLimits } from './sliding-limits.ts'
 
-/** How soon to try again, where everything is denied because memcached is away. */
+/** The `retryAfterMs` of a denial because memcached is away. */
 const CLOSED_RETRY_MS = 1000
-/** Ids of which a limiter remembers something between calls. */
+/** How many ids a limiter remembers between calls. */
 const MAX_IDS = 10_000
 
 const INSTEAD = {
@@ -37,31 +37,34 @@ const INSTEAD = {
 
 /** Options of `consume`. */
 export interface ConsumeOptions {
-  /** How much the call counts. 0 counts nothing: it is allowed unless the id is blocked, and tells what is left. Default 1. */
+  /**
+   * How much the call counts. A call with cost 0 counts nothing and returns what is left; it is allowed unless the id
+   * is blocked. Default 1.
+   */
   cost?: number | undefined
 }
 
-/** What an adapter that makes limiters for requests decides. */
+/** Settings of adapters that create limiters for requests. */
 export interface LimiterSettings {
-  /** Of how many ids a limiter remembers something between calls. Default 10,000. */
+  /** How many ids a limiter remembers between calls. Default 10,000. */
   maxIds?: number
 }
 
 /**
- * Counts calls by an id and says when it is too many, exactly over all processes that share a memcached. When memcached
- * is away, calls are judged as `onCacheDown` says; nothing here rejects for its faults.
+ * Counts calls by id and limits them, exactly across all processes that share a memcached. While memcached is away,
+ * `onCacheDown` determines the results; no method rejects because of it.
  */
 export class RateLimiter {
   readonly name: string
   /** The windows, the shortest first. */
   readonly windows: readonly RateLimitWindow[]
   readonly algorithm: RateLimitAlgorithm
-  /** The same for limiters that share all their counters, if their names are the same. */
+  /** Equal for limiters that share all their counters if they have the same name. */
   readonly signature: string
   readonly #options: ResolvedRateLimiterOptions
   readonly #maxIds: number
   readonly #denials: Denials
-  /** What costs more than this is never allowed. */
+  /** A call that costs more is never allowed. */
   readonly #maxCost: number
   readonly #insurance: Insurance
   readonly #allow: IdList | undefined
@@ -88,7 +91,7 @@ export class RateLimiter {
     this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
     this.#allow = allow && new IdList('allow', allow)
     this.#deny = deny && new IdList('deny', deny)
-    // Says now what cannot be counted.
+    // Reports limits that cannot be counted now.
     for (const window of windows) {
       if (algorithm === 'fixed') CounterLayout.check(window.windowMs, window.limit)
       if (algorithm === 'gcra') Gcra.check(window, burst ?? window.limit)
@@ -106,17 +109,18 @@ export class RateLimiter {
   }
 
   /**
-   * Counts a call of `id` at its cost, and says whether it is allowed: by all windows; the result is that of the
-   * tightest. A call that is denied counts nowhere.
+   * Counts a call of `id` at its cost, and returns whether all windows allow it; the result is that of the tightest
+   * window. A denied call is not counted.
    *
-   * @throws MemcacheOptionError if the id is no string, the cost no whole number from 0 on, or an option unknown.
+   * @throws MemcacheOptionError if the id is not a string, the cost is not a whole number from 0 on, or an option is
+   *   unknown.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
     return this.#counted(await this.#consume(id, options === undefined ? 1 : costOf('consume', options)))
   }
 
   /**
-   * What a call of `id` would be told now; it counts nothing.
+   * Returns the result that a call of `id` would get now, without counting it.
    *
    * @throws MemcacheOptionError as `consume`.
    */
@@ -128,8 +132,8 @@ export class RateLimiter {
   }
 
   /**
-   * Waits until a call of `id` is allowed, and counts it. The callers of this process are allowed in the order in which
-   * they came. Resolves to a denial, at once, if the call must wait for longer than `waitMs`, or can never be allowed.
+   * Waits until a call of `id` is allowed, and counts it. The callers of this process are served in their order. If the
+   * call must wait longer than `waitMs`, or can never be allowed, it resolves to a denial immediately.
    *
    * @throws MemcacheOptionError as `consume`. @throws the signal's reason.
    */
@@ -138,7 +142,7 @@ export class RateLimiter {
   }
 
   /**
-   * Counts so much more, whether that is allowed or not; resolves to what `peek` then says.
+   * Counts an amount, even if the limit does not allow it; resolves to the result of `peek` afterwards.
    *
    * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
    * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard.
@@ -149,10 +153,10 @@ export class RateLimiter {
   }
 
   /**
-   * Gives so much back, down to nothing counted; resolves to what `peek` then says.
+   * Gives an amount back, down to a count of 0; resolves to the result of `peek` afterwards.
    *
    * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
-   * @param atMs when it was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
+   * @param atMs when the amount was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
    * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard, or the time is none.
    */
   async reward(id: string, amount: number | ConsumeOptions = 1, atMs?: number): Promise<RateLimitResult> {
@@ -164,23 +168,29 @@ export class RateLimiter {
   }
 
   /**
-   * Denies `id` everything for so many milliseconds, in all processes; resolves to what `peek` then says.
+   * Denies `id` everything for `blockMs`, in all processes; resolves to the result of `peek` afterwards.
    *
    * @param blockMs default: the limiter's `blockMs`.
    * @throws MemcacheOptionError if it is no whole number over 0.
    */
   async block(id: string, blockMs: number | undefined = this.#options.blockMs): Promise<RateLimitResult> {
-    if (blockMs === undefined) throw new MemcacheOptionError(`for how long? block(id, 600_000), or give blockMs`)
+    if (blockMs === undefined)
+      throw new MemcacheOptionError(
+        `block needs a time in milliseconds: block(id, 600_000), or give the option blockMs`,
+      )
     wholeNumber('blockMs', blockMs)
     return this.#change(id, (limits, ofId, nowMs) => limits.block(ofId, blockEndMs(nowMs, blockMs), nowMs))
   }
 
-  /** Forgets what `id` has used, and lifts its block; another process that has just denied it sees that a second later. */
+  /**
+   * Resets the counters of `id` and lifts its block. A process that has just denied the id may notice it up to a second
+   * later.
+   */
   async reset(id: string): Promise<void> {
     await this.#change(id, (limits, ofId, nowMs) => limits.reset(ofId, nowMs))
   }
 
-  /** Denials are counted in the cache's `stats()`. */
+  /** Counts denials in the cache's `stats()`. */
   #counted(result: RateLimitResult): RateLimitResult {
     if (!result.allowed) engineOf(this.#opened()).host.report.limited()
     return result
@@ -192,7 +202,7 @@ export class RateLimiter {
     if (listed !== undefined) return listed
     const nowMs = this.nowMs()
     if (givenCost === 0) return this.#ask(id, nowMs, (limits, ofId) => limits.peek(ofId, 0, nowMs))
-    // What is over a limit is never allowed, however far it is over it.
+    // A cost over the limit is never allowed, so its excess does not matter.
     const isNever = givenCost > this.#maxCost
     const cost = isNever ? this.#maxCost + 1 : givenCost
     const known = this.#denials.find(id, cost, nowMs)
@@ -240,7 +250,7 @@ export class RateLimiter {
     return this.#withoutMemcached(nowMs, (limits) => ask(limits, id))
   }
 
-  /** The answer for an id that is never counted. */
+  /** The result for an id that `allow` or `deny` contains. */
   #listed(id: string): RateLimitResult | undefined {
     if (this.#deny?.has(id) === true) return WindowResult.never(WindowResult.unlimited(this.windows), this.windows)
     return this.#allow?.has(id) === true ? WindowResult.unlimited(this.windows) : undefined
@@ -249,7 +259,7 @@ export class RateLimiter {
   /**
    * An id as it is counted.
    *
-   * @throws MemcacheOptionError if it is no string: all who have none would count as one.
+   * @throws MemcacheOptionError if the id is not a string: all clients without an id would count as one.
    */
   #idOf(id: unknown): string {
     if (typeof id !== 'string') {
@@ -258,7 +268,7 @@ export class RateLimiter {
     return this.#options.normalize ? id.normalize('NFKC').toLowerCase() : id
   }
 
-  /** What is said when memcached is away. */
+  /** The result while memcached is away. */
   async #withoutMemcached(nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
     const { onCacheDown } = this.#options
     if (onCacheDown === 'local') {
@@ -273,7 +283,7 @@ export class RateLimiter {
       : new WindowResult(window, 0, CLOSED_RETRY_MS, CLOSED_RETRY_MS)
   }
 
-  /** The cache, with the limits that it keeps: in a test, this process's may be another one than before. */
+  /** Returns the cache with its limits; in tests, the default cache may have been replaced. */
   #opened(): Memcache {
     const cache = this.#options.cache ?? getDefaultMemcache()
     if (cache !== this.#cache) {
@@ -286,7 +296,7 @@ export class RateLimiter {
 
   #limitsIn(store: RateLimitStore, cache: Memcache): Limits {
     const { name, windows, algorithm, burst, blockMs } = this.#options
-    // Ids are what clients send: half a character is replaced, since no key can hold it.
+    // Ids may come from clients: half of a surrogate pair is replaced, since a key cannot contain it.
     const key = (parts: readonly (string | number)[]): string =>
       ownKey(
         cache,
@@ -331,13 +341,13 @@ function shown(value: unknown): string {
 }
 
 /**
- * A rate limiter.
+ * Returns a rate limiter.
  *
  * @example
  *   const login = rateLimiter({ name: 'login', perMinute: 5 })
  *   const { allowed, retryAfterMs } = await login.consume(email)
  *
- * @throws MemcacheOptionError for options that cannot be.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimiter(options: RateLimiterOptions): RateLimiter {
   return new RateLimiter(options)

@@ -1,6 +1,5 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
-import { callAt } from './pause.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
@@ -9,7 +8,7 @@ import { countable } from './rate-limiter-options.ts'
 export interface WaitOptions {
   /** How much the call counts. Default 1. */
   cost?: number | undefined
-  /** How long to wait at most, in milliseconds. Default: as long as it takes. */
+  /** How long to wait at most, in milliseconds. Default: no limit. */
   waitMs?: number | undefined
   /** Ends the wait with the signal's reason. */
   signal?: AbortSignal | undefined
@@ -20,19 +19,19 @@ interface Waiter {
   readonly deadlineMs: number
   readonly resolve: (result: RateLimitResult) => void
   readonly reject: (error: unknown) => void
-  /** What has to be undone when the wait is over. */
+  /** Functions to call when the wait is over. */
   readonly cleanups: (() => void)[]
 }
 
 interface Queue {
   readonly waiters: Waiter[]
-  /** Ends the pause of the first one. */
+  /** Ends the pause of the first waiting call. */
   wake: (() => void) | undefined
-  /** What the last one was told. */
+  /** The last denial. */
   denial: RateLimitResult | undefined
 }
 
-/** Callers of this process that wait until they are allowed: in the order in which they came, each id by itself. */
+/** Callers of this process that wait until they are allowed, in their order, separately for each id. */
 export class ReadyQueue {
   readonly #consume: (id: string, cost: number) => Promise<RateLimitResult>
   readonly #peek: (id: string, cost: number) => Promise<RateLimitResult>
@@ -47,8 +46,8 @@ export class ReadyQueue {
   }
 
   /**
-   * Resolves when the call was allowed and counted, or with a denial as soon as it is known that it must wait for
-   * longer than it may.
+   * Resolves when the call was allowed and counted, or to a denial as soon as it is known that it must wait longer than
+   * it may.
    */
   async wait(clock: Clock, id: string, options: WaitOptions): Promise<RateLimitResult> {
     checkOptions('blockUntilReady', options, ['cost', 'waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
@@ -69,7 +68,7 @@ export class ReadyQueue {
         waiter.cleanups.push(() => signal.removeEventListener('abort', abort))
       }
       if (queue.waiters.length > 1) {
-        // The first one knows by itself when it has waited for too long.
+        // The first caller notices by itself when it has waited too long.
         if (waitMs < Infinity) waiter.cleanups.push(callAt(clock, deadlineMs, () => this.#giveUp(queue, id, waiter)))
         return
       }
@@ -78,7 +77,7 @@ export class ReadyQueue {
     })
   }
 
-  /** Lets those that wait for an id consume, one after the other. */
+  /** Lets the callers that wait for an id consume, one after the other. */
   async #run(clock: Clock, id: string, queue: Queue): Promise<void> {
     for (;;) {
       const waiter = queue.waiters[0]
@@ -90,7 +89,7 @@ export class ReadyQueue {
         this.#leave(queue, waiter, () => waiter.reject(error))
         continue
       }
-      // Whoever gave up meanwhile has been answered; what it consumed is lost.
+      // A caller that has aborted meanwhile is already rejected; its cost is lost.
       if (queue.waiters[0] !== waiter) continue
       queue.denial = result.allowed ? undefined : result
       const againMs = (WindowResult.atMsOf(result) ?? clock.nowMs()) + result.retryAfterMs
@@ -111,7 +110,7 @@ export class ReadyQueue {
   }
 
   #giveUp(queue: Queue, id: string, waiter: Waiter): void {
-    // The first one is answered by its own call.
+    // The first caller gets the result of its own call.
     if (queue.waiters[0] === waiter) return
     this.#leave(queue, waiter, () => {
       if (queue.denial === undefined) this.#peek(id, waiter.cost).then(waiter.resolve, waiter.reject)
@@ -127,4 +126,27 @@ export class ReadyQueue {
     answer()
     if (index === 0) queue.wake?.()
   }
+}
+
+/** How often the clock of a test is read. */
+const TEST_TICK_MS = 2
+
+/**
+ * Calls back once when the clock has reached a time, however far away it is.
+ *
+ * @returns a function that cancels the call.
+ */
+export function callAt(clock: Clock, atMs: number, callback: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined
+  const wait = (): void => {
+    const leftMs = atMs - clock.nowMs()
+    if (leftMs <= 0) {
+      callback()
+      return
+    }
+    const delayMs = clock === systemClock ? Math.min(Math.ceil(leftMs), MAX_TIMER_MS) : TEST_TICK_MS
+    timer = setTimeout(wait, delayMs)
+  }
+  wait()
+  return () => clearTimeout(timer)
 }

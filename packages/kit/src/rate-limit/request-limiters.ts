@@ -8,35 +8,35 @@ const PER_REQUEST_OPTIONS = [...WINDOW_OPTIONS, 'burst', 'blockMs'] as const
 type PerRequestName = (typeof PER_REQUEST_OPTIONS)[number]
 
 /**
- * A value, or what it is for a request: `undefined` or `Infinity` for no limit. As a method, so that a function may say
- * which framework's request it takes.
+ * A value, or a function of a request, where `undefined` and `Infinity` mean no limit. Declared as a method, so that a
+ * function may narrow the type of its request.
  */
 export type PerRequest<Args extends readonly unknown[]> =
   | number
   | { of(...args: Args): number | undefined | Promise<number | undefined> }['of']
 
-/** Options of `rateLimiter` of which the limits may be functions of a request. */
+/** Options of `rateLimiter`, whose limits may be functions of a request. */
 export type RequestLimiterOptions<Args extends readonly unknown[]> = Omit<RateLimiterOptions, PerRequestName> & {
   [Name in PerRequestName]?: PerRequest<Args> | undefined
 }
 
-/** Limits that requests have at once; a user's plan is one of few. */
+/** How many different limits are kept; applications have few plans. */
 const MAX_LIMITERS = 100
 const IDS_OF_ONE_OF_MANY = 1000
 
 /**
- * The limiters of requests whose limits may depend on them: one for each set of numbers that their functions return.
- * What an adapter needs of each is made with it, once.
+ * The limiters of requests whose limits may depend on them: one for each set of numbers that the functions return. An
+ * adapter's own object for a limiter is created with it, once.
  */
 export class RequestLimiters<Made, Args extends readonly unknown[]> {
-  /** The limiter, and what was made for it, if it is the same for all requests. */
+  /** The adapter's object, if the limits are the same for all requests. */
   readonly only: Made | undefined
   readonly #options: RequestLimiterOptions<Args>
   readonly #functions: readonly PerRequestName[]
   readonly #make: (limiter: RateLimiter) => Made
   readonly #made = new Map<string, Made>()
 
-  /** @throws MemcacheOptionError if an option is unknown or invalid, as far as that does not depend on a request. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid and does not depend on a request. */
   constructor(options: RequestLimiterOptions<Args>, make: (limiter: RateLimiter) => Made) {
     this.#options = options
     this.#make = make
@@ -46,9 +46,9 @@ export class RequestLimiters<Made, Args extends readonly unknown[]> {
   }
 
   /**
-   * The limiter of a request; `undefined` if it has none.
+   * Returns the adapter's object for a request; `undefined` if the request has no limit.
    *
-   * @throws MemcacheOptionError if a function returns what can be no limit.
+   * @throws MemcacheOptionError if a function returns an invalid limit.
    */
   async for(...args: Args): Promise<Made | undefined> {
     if (this.only !== undefined) return this.only
@@ -67,11 +67,11 @@ export class RequestLimiters<Made, Args extends readonly unknown[]> {
     return made
   }
 
-  /** The options of a limiter, with the values of the functions in their place. */
+  /** The options of a limiter, with the functions replaced by their values. */
   #with(values: readonly unknown[]): RateLimiterOptions {
     const given = Object.fromEntries(this.#functions.map((name, index) => [name, limitOf(values[index])]))
     const options = { ...this.#options, ...given } as RateLimiterOptions
-    // Without a limit there is no use for its window.
+    // Without a limit, its window is not used.
     if (this.#functions.includes('limit') && options.limit === undefined) delete options.windowMs
     return options
   }

@@ -6,25 +6,28 @@ import type { RequestLimiterOptions } from './request-limiters.ts'
 
 /** Options of a `rateLimit` that web frameworks share; its limits and times may be functions of the request. */
 export interface RequestRateLimitOptions<Request, Response> extends RequestLimiterOptions<[Request, Response]> {
-  /** Whom a request counts for. Default: its address, IPv6 by its /56. */
+  /** Returns the key that a request counts for. Default: its address, for IPv6 the /56 network. */
   key?: ((request: Request) => string | Promise<string>) | undefined
-  /** How many bits of an IPv6 address are one client, with the default `key`. Default 56. */
+  /** How many bits of an IPv6 address identify a client, with the default `key`. Default 56. */
   ipv6Subnet?: number | undefined
-  /** How many units a request counts; with 0 it is not counted, and its response says what is left. Default 1. */
+  /** How many units a request counts. With 0 it is not counted, and its response shows what is left. Default 1. */
   cost?: number | ((request: Request, response: Response) => number | Promise<number>) | undefined
-  /** Requests that do not count. */
+  /** Selects requests that are not counted. */
   skip?: ((request: Request, response: Response) => boolean | Promise<boolean>) | undefined
-  /** Gives a request back once it was successful, so that failures alone count. Default false. */
+  /** Whether successful requests are given back when their response ends, so that only failures count. Default false. */
   skipSuccessfulRequests?: boolean | undefined
-  /** Gives a request back once it has failed. Default false. */
+  /** Whether failed requests are given back when their response ends. Default false. */
   skipFailedRequests?: boolean | undefined
-  /** Whether a request that was answered was successful; one whose client left early never is. Default: a status below 400. */
+  /**
+   * Whether a completed request was successful. A request whose client disconnected early never is. Default: a status
+   * below 400.
+   */
   requestWasSuccessful?: ((request: Request, response: Response) => boolean | Promise<boolean>) | undefined
-  /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
+  /** The format of the rate limit fields in responses; `false` for none. Default `draft-10`. */
   headers?: RateLimitHeaderFormat | false | undefined
   /** With `draft-10`: what is counted. Default `requests`. */
   quotaUnit?: QuotaUnit | undefined
-  /** With `draft-10`: tell clients by a hash of the key which of them are counted together. Default false. */
+  /** With `draft-10`: send a hash of the key, which shows which clients are counted together. Default false. */
   partitionKey?: boolean | undefined
 }
 
@@ -43,7 +46,7 @@ export const REQUEST_RATE_LIMIT_OPTIONS = [
   'partitionKey',
 ] as const satisfies readonly (keyof RequestRateLimitOptions<unknown, unknown>)[]
 
-/** What other libraries call these options. */
+/** Option names of other libraries, and the names here. */
 const HINTS = {
   ...RATE_LIMITER_HINTS,
   keyGenerator: 'key',
@@ -60,10 +63,10 @@ const HINTS = {
   validate: 'always on',
 }
 
-/** The answer to denied requests, which frameworks have in forms of their own. */
+/** The option for the response to denied requests, whose type depends on the framework. */
 const HANDLER = 'handler'
 
-/** The options whose values all frameworks check alike. */
+/** The options whose values are checked in the same way for all frameworks. */
 interface RequestValues {
   readonly cost?: number | Function | undefined
   readonly skip?: unknown
@@ -74,10 +77,10 @@ interface RequestValues {
 }
 
 /**
- * Checks what an application of Express or Fastify writes. The options of the limiter itself are checked where it is
- * made.
+ * Checks the options of an Express or Fastify application. The options of the limiter itself are checked when it is
+ * created.
  *
- * @param options may have a `handler` besides, which is the framework's.
+ * @param options may also have a `handler`, which belongs to the framework.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function checkRequestRateLimit<Request, Response>(options: RequestRateLimitOptions<Request, Response>): void {
@@ -93,9 +96,9 @@ export function checkRequestRateLimit<Request, Response>(options: RequestRateLim
 }
 
 /**
- * Checks the values that are the same for all frameworks.
+ * Checks the values that all frameworks share.
  *
- * @param owner whose options they are, for the messages.
+ * @param owner the owner of the options, for the messages.
  * @throws MemcacheOptionError if a value is invalid.
  */
 export function checkRequestValues(options: RequestValues, owner?: string): void {

@@ -10,20 +10,19 @@ import type { RateLimiter } from './rate-limiter.ts'
 import { RequestLimiters } from './request-limiters.ts'
 import { limiterOptionsOf } from './request-rate-limit-options.ts'
 import type { RequestRateLimitOptions } from './request-rate-limit-options.ts'
-import { onResponseOver } from './response-outcome.ts'
 
 /** The requests and responses of a web framework, as a rate limit uses them. */
 export interface RateLimitFramework<Request, Response> {
   /**
-   * The key of a request by its address; `undefined` if the request is not counted for want of one.
+   * The key of a request by its address; `undefined` if the request has no address and is not counted.
    *
-   * @throws MemcacheOptionError if a request has to have an address and has none.
+   * @throws MemcacheOptionError if a request needs an address and has none.
    */
   addressKey(request: Request, ipv6Subnet: number | undefined, response: Response): string | undefined
   /** The target of headers; `undefined` once the head has been sent. */
   headersOf(response: Response): HeaderTarget | undefined
   /**
-   * The response of `node:http` or `node:http2` under the framework's; `undefined` if its status says nothing about one
+   * The response of `node:http` or `node:http2` under the framework's; `undefined` if its status does not describe one
    * call.
    */
   nodeResponseOf(response: Response): ServerResponse | undefined
@@ -33,7 +32,7 @@ export interface RateLimitFramework<Request, Response> {
   keyOf?(request: Request, response: Response): string | undefined | Promise<string | undefined>
 }
 
-/** A request that is over its limit. Its headers are written; the framework answers it. */
+/** A request over its limit. Its headers are written; the framework sends the response. */
 export interface DeniedRequest {
   readonly limiter: RateLimiter
   readonly result: RateLimitResult
@@ -165,7 +164,35 @@ export class RequestRateLimit<Request extends object, Response extends object> {
   }
 }
 
-/** A request that a response cache makes in the background is no client's. A message may be no object. */
+/** Whether a response cache makes the request in the background, for no client. A message may be a primitive value. */
 function isBackground(request: unknown): boolean {
   return typeof request === 'object' && request !== null && isBackgroundRequest(request)
+}
+
+/** The properties of an HTTP/2 response that are read, since its `writableFinished` is true however it ended. */
+interface Http2Response {
+  readonly stream?: { readonly rstCode?: number | undefined; readonly closed?: boolean } | undefined
+}
+
+/** Calls back when a response has ended, with whether the client received all of it. */
+function onResponseOver(response: ServerResponse & Http2Response, callback: (isWhole: boolean) => void): void {
+  // If the response has already ended, there is no event.
+  if (isOver(response)) return callback(isWhole(response))
+  let isTold = false
+  const tell = (whole: boolean): void => {
+    if (isTold) return
+    isTold = true
+    callback(whole)
+  }
+  response.once('close', () => tell(isWhole(response)))
+  // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
+  if (response.stream === undefined) response.once('finish', () => tell(true))
+}
+
+function isOver(response: ServerResponse & Http2Response): boolean {
+  return response.destroyed || response.closed || response.stream?.closed === true
+}
+
+function isWhole({ writableEnded, writableFinished, stream }: ServerResponse & Http2Response): boolean {
+  return writableEnded && writableFinished && (stream?.rstCode ?? 0) === 0
 }

@@ -10,21 +10,20 @@ import { AlignedStanding } from './standing.ts'
 import { slidingWindow } from './window-algorithms.ts'
 
 /**
- * A block adds this to the id's counter of the shortest window, far above any count: whoever counts there next sees
- * that there was a block, and so nobody has to ask for one before.
+ * A block adds this to the id's counter of the shortest window, far above any count. The next process that counts there
+ * sees that there was a block, so blocks are not read before each call.
  */
 const BLOCK_MARK = 2 ** 36
-/** Far over any limit: what comes on top of it is taken back, or it would look like a mark. */
+/** Far over any limit. Further additions are taken back, or they would look like a mark. */
 const MAX_HELD = 2 ** 33
 
 /**
  * Limits by the sliding-window counter, over windows that are aligned to 1970. A call adds its cost to the counter of
- * each window in one pipeline, and is admitted where what the counters then say is within the limits: of any number of
- * parallel calls, never more than the limit. Where it is denied, it is taken back from all of them: counted, denials
- * would starve a client that keeps trying.
+ * each window in one pipeline, and is allowed if the counters are then within the limits: of any number of parallel
+ * calls, never more than the limit are allowed. If the call is denied, its cost is taken back from all counters, since
+ * counted denials would starve a client that keeps trying.
  *
- * The counter of the window before, and whether the id is blocked, are asked for in the same pipeline, but not with
- * each call (`Standing`).
+ * The counter of the previous window and the block are read in the same pipeline, but not with each call (`Standing`).
  */
 export class SlidingLimits implements Limits {
   readonly #options: LimitsOptions
@@ -32,7 +31,7 @@ export class SlidingLimits implements Limits {
   readonly #blocks: Blocks<AlignedStanding>
   readonly #standings: BoundedMap<AlignedStanding>
 
-  /** @param maxIds of how many ids something is remembered between calls. */
+  /** @param maxIds how many ids are remembered between calls. */
   constructor(options: LimitsOptions, maxIds: number) {
     this.#options = options
     this.#standings = new BoundedMap(maxIds)
@@ -46,7 +45,7 @@ export class SlidingLimits implements Limits {
   async consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const { store } = this.#options
     const standing = this.#standing(id, nowMs)
-    // Sent first: the answers come in order, and this one is awaited last.
+    // Sent first: responses come in order, and this one is awaited last.
     const reading = standing.isBelieved(nowMs) ? undefined : this.#read(standing, nowMs)
     const { keys, groupKey } = standing
     const raw =
@@ -90,11 +89,11 @@ export class SlidingLimits implements Limits {
       windows.map(async (window, index) => {
         const key = this.#counterKey(index, windowIndex(window.windowMs, atMs), id)
         const left = countIn(await store.decr(key, amount, groupKey))
-        // Below a block's mark there is no 0 at which it would have stopped.
+        // With a block's mark, the counter is not stopped at 0.
         if (left < 0) await store.incr(key, -left, this.#ttls[index]!, groupKey)
       }),
     )
-    // It may have changed a window before, which is not asked for with every call.
+    // This may have changed a previous window, which is not read with every call.
     if (!standing.isIn(windows, atMs)) this.#standings.delete(id)
   }
 
@@ -110,7 +109,7 @@ export class SlidingLimits implements Limits {
     await Promise.all(keys.map((key) => store.delete(key, standing.groupKey)))
   }
 
-  /** @param added what this call has added to the counters. */
+  /** @param added the amount that this call has added to the counters. */
   #judge(
     standing: AlignedStanding,
     raw: readonly number[],
@@ -140,7 +139,7 @@ export class SlidingLimits implements Limits {
     nowMs: number,
   ): Promise<RateLimitResult> {
     const { store } = this.#options
-    // Nobody waits for it, but what this process asks next comes behind it.
+    // No caller waits for this, but later requests of this process are executed after it.
     for (const key of standing.keys) store.decr(key, cost, standing.groupKey).catch(ignore)
     return this.#blocks.afterDenial(standing, result, nowMs)
   }
@@ -150,7 +149,7 @@ export class SlidingLimits implements Limits {
     standing.marks = marksIn(await this.#options.store.incr(keys[0]!, BLOCK_MARK, this.#ttls[0]!, groupKey))
   }
 
-  /** Asks for what is not in the counters themselves; callers that come meanwhile wait for the same. */
+  /** Reads the state that is not in the current counters; callers that come meanwhile share the read. */
   #read(standing: AlignedStanding, nowMs: number): Promise<void> {
     return standing.read(nowMs, async () => {
       const { store, windows } = this.#options
@@ -160,8 +159,7 @@ export class SlidingLimits implements Limits {
         Promise.all(keys.map((key) => store.count(key, groupKey))),
         this.#blocks.read(standing),
       ])
-      // What is over the limit was a penalty, or is on its way to be taken back: more than the limit was never
-      // admitted.
+      // A count over the limit is a penalty, or is about to be taken back: never more than the limit was allowed.
       for (const [index, count] of counts.entries()) {
         previous[index] = Math.min(Math.max(0, countIn(count)), windows[index]!.limit)
       }
@@ -196,7 +194,7 @@ export class SlidingLimits implements Limits {
   }
 }
 
-/** The count in a counter that may bear marks; below 0 where it was given back more than it had. */
+/** The count in a counter that may have marks; below 0 if more was given back than it had. */
 function countIn(raw: number): number {
   return raw < BLOCK_MARK / 2 ? raw : ((raw + BLOCK_MARK / 2) % BLOCK_MARK) - BLOCK_MARK / 2
 }

@@ -1,22 +1,22 @@
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
-/** How long a process goes by what it knows of an id: that long at most, a `reset` in another process is not seen. */
+/** How long a process uses its remembered state of an id, and therefore may miss a `reset` in another process. */
 export const BELIEVED_MS = 1000
 
-/** What a process knows of an id besides its counters, which it asks with every call. */
+/** The state of an id that a process remembers. The counters are not part of it, since every call reads them. */
 export class Standing {
   readonly id: string
-  /** The counters' keys, in the order of the limiter's windows, as everything here. */
+  /** The counters' keys, in the order of the limiter's windows, like all lists here. */
   readonly keys: readonly string[]
   readonly blockKey: string
-  /** All keys of an id go to the server of this one. */
+  /** The key that selects the server for all keys of the id. */
   readonly groupKey: string
   blockedUntilMs = 0
-  /** The block marks that were in the first counter when `blockedUntilMs` was asked for. */
+  /** The block marks that were in the first counter when `blockedUntilMs` was read. */
   marks = 0
-  /** What is being asked for. */
+  /** The running read. */
   reading: Promise<void> | undefined
-  /** The block that is being stored, and until when it then holds. */
+  /** The block that is being stored, and its end. */
   blocking: Promise<void> | undefined
   #asOfMs = -Infinity
 
@@ -27,12 +27,12 @@ export class Standing {
     this.groupKey = groupKey
   }
 
-  /** Whether it may be gone by without asking. */
+  /** Whether the state may be used without reading it again. */
   isBelieved(nowMs: number): boolean {
     return isYoung(nowMs - this.#asOfMs, BELIEVED_MS)
   }
 
-  /** Has it asked for, unless that is under way. */
+  /** Starts a read, unless one is running. */
   read(nowMs: number, ask: () => Promise<void>): Promise<void> {
     if (this.reading !== undefined) return this.reading
     const reading = ask()
@@ -42,18 +42,18 @@ export class Standing {
       .finally(() => {
         this.reading = undefined
       })
-    // If a counter fails first, nobody awaits this.
+    // If a counter fails first, no caller awaits this.
     reading.catch(() => {})
     this.reading = reading
     return reading
   }
 }
 
-/** What a process knows of an id in the aligned windows of a time. */
+/** The remembered state of an id in the aligned windows of a time. */
 export class AlignedStanding extends Standing {
   /** The windows' indexes. */
   readonly indexes: readonly number[]
-  /** What was admitted in the windows before. */
+  /** The counts of the previous windows. */
   readonly previous: number[]
 
   constructor(id: string, indexes: readonly number[], keys: readonly string[], blockKey: string, groupKey: string) {
@@ -62,7 +62,7 @@ export class AlignedStanding extends Standing {
     this.previous = indexes.map(() => 0)
   }
 
-  /** Whether these are the windows of a time. */
+  /** Whether these windows are those of a time. */
   isIn(windows: readonly RateLimitWindow[], nowMs: number): boolean {
     for (let index = 0; index < windows.length; index++) {
       const { windowMs } = windows[index]!
@@ -73,13 +73,16 @@ export class AlignedStanding extends Standing {
   }
 }
 
-/** What a process knows of an id whose windows start at its first hits. */
+/** The remembered state of an id whose windows start at its first hits. */
 export class FirstHitStanding extends Standing {
-  /** When the first window started that `blockedUntilMs` was asked for in. */
+  /** The start of the first window when `blockedUntilMs` was read. */
   startMs = -Infinity
 }
 
-/** Whether something of this age may still be believed; what is from the future is from before the clock was set back. */
+/**
+ * Whether state of this age may still be used. State from the future is from before the clock was set back, and may
+ * not.
+ */
 export function isYoung(ageMs: number, believedMs: number): boolean {
   return ageMs >= 0 && ageMs < believedMs
 }

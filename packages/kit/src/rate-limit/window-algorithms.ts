@@ -2,20 +2,20 @@ import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
-/** What is counted of an id in one window. */
+/** The counts of an id in one window. */
 interface WindowCounts {
-  /** What was admitted in this window. */
+  /** The count of this window. */
   readonly current: number
-  /** What was admitted in the one before. */
+  /** The count of the previous window. */
   readonly previous: number
   /** How much of this window is over. */
   readonly elapsedMs: number
 }
 
-/** How calls are judged by what is counted in windows. */
+/** Decides about calls by the counts of a window. */
 export interface WindowAlgorithm {
   /**
-   * The judgement of a call that is not yet among the counts.
+   * Returns the result of a call that is not counted yet.
    *
    * @param cost 0 is always allowed.
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
@@ -23,7 +23,7 @@ export interface WindowAlgorithm {
   judge(window: RateLimitWindow, counts: WindowCounts, cost: number, consumed: boolean): RateLimitResult
 }
 
-/** All of the limit in each window: at the end of one and the start of the next, twice as much may come at once. */
+/** Allows the limit in each window; around the end of a window, twice the limit may come at once. */
 export const fixedWindow: WindowAlgorithm = {
   judge(window, { current, elapsedMs }, cost, consumed) {
     const left = Math.max(0, window.limit - current)
@@ -34,8 +34,8 @@ export const fixedWindow: WindowAlgorithm = {
 }
 
 /**
- * The sliding-window counter: the window before counts by the part of it that lies less than a window back, as if its
- * calls had come evenly. All in whole numbers of call-milliseconds, so that `retryAfterMs` is exact.
+ * The sliding-window counter: the previous window counts by the share of it that is less than a window ago, as if its
+ * calls had come evenly. All numbers are whole call-milliseconds, so that `retryAfterMs` is exact.
  */
 export const slidingWindow: WindowAlgorithm = {
   judge(window, { current, previous, elapsedMs }, cost, consumed) {
@@ -48,7 +48,7 @@ export const slidingWindow: WindowAlgorithm = {
   },
 }
 
-/** Milliseconds until a call that is denied now has room, if no other takes it. */
+/** Milliseconds until a denied call has room, if no other call takes it. */
 function untilRoom(
   { limit, windowMs }: RateLimitWindow,
   current: number,
@@ -58,9 +58,10 @@ function untilRoom(
 ): number {
   const leftMs = windowMs - elapsedMs
   const room = limit - current - cost
-  // Within this window, as the one before recedes: previous × what is left of this one must fit in the room.
+  // Within this window, while the share of the previous window shrinks: previous × the rest of this window must fit in
+  // the room.
   if (room >= 0) return Math.max(1, leftMs - Math.floor((room * windowMs) / previous))
-  // As the window before, this one will count as its limit at most.
+  // As a previous window, this window will count at most its limit.
   const before = Math.min(current, limit)
   const roomThen = Math.max(0, limit - cost)
   return leftMs + (before <= roomThen ? 0 : windowMs - Math.floor((roomThen * windowMs) / before))

@@ -72,6 +72,8 @@ export class FetchSessions<Data extends object> {
     try {
       response = await handler(opened, request)
     } catch (error) {
+      // React Router redirects by throwing a response.
+      if (error instanceof Response) throw await opened.commit(error)
       await opened.abandon()
       throw error
     }
@@ -84,6 +86,8 @@ export class OpenedSession<Data extends object> {
   readonly #settings: SessionSettings
   readonly #holder: SessionHolder = {}
   #request: RequestSession | undefined
+  #isAbandoned = false
+  #cookieOfError: string | undefined
 
   constructor(settings: SessionSettings) {
     this.#settings = settings
@@ -118,27 +122,38 @@ export class OpenedSession<Data extends object> {
    * headers cannot be changed. What a body that is still streamed puts into the session afterwards needs a
    * `session.save()`.
    *
-   * @throws MemcacheError if the session cannot be stored: then do not send the response.
+   * @throws MemcacheError if the session cannot be stored: then do not send the response. Commit the response of the
+   *   error in its place: nothing more is stored, and it gets the cookie of a session that has been given a new id.
    */
   async commit(response: Response): Promise<Response> {
     const session = this.#request
     if (session === undefined) return response
-    session.commit(true)
-    if (session.isPending) await session.settle((error, kind) => this.#fail(error, kind))
-    const cookie = session.cookieToSend()
-    return cookie === undefined ? response : withCookie(response, cookie)
+    if (this.#isAbandoned) return withCookie(response, this.#cookieOfError)
+    try {
+      session.commit(true)
+      if (session.isPending) await session.settle((error, kind) => this.#fail(error, kind))
+      return withCookie(response, session.cookieToSend())
+    } catch (error) {
+      await this.abandon()
+      throw withResponse(error, this.#cookieOfError)
+    }
   }
 
-  /** Ends the locks of the session, and stores nothing more of it: for a request that has failed. */
+  /**
+   * Ends the locks of the session, and stores nothing more of it: for a request that has failed. The response of the
+   * error can still be committed.
+   */
   async abandon(): Promise<void> {
     const session = this.#request
-    if (session === undefined) return
-    session.abandon()
+    if (session === undefined || this.#isAbandoned) return
+    this.#isAbandoned = true
+    // A new id that nobody waits for is decided first.
     if (session.isPending) await session.settle(() => {})
+    this.#cookieOfError = session.abandon()
   }
 
   #fail(error: unknown, kind: WriteKind): void {
-    if (this.#settings.down?.forgives(error, kind) !== true) throw withResponse(error)
+    if (this.#settings.down?.forgives(error, kind) !== true) throw error
   }
 }
 
@@ -158,16 +173,17 @@ function carrierOf({ headers }: Request, { protocol }: URL): SessionCarrier {
  * Gives the error of a session that is unavailable the response that Hono sends for it; other frameworks go by its
  * `statusCode`.
  */
-function withResponse(error: unknown): unknown {
+function withResponse(error: unknown, cookie?: string): unknown {
   const status = (error as { statusCode?: number } | undefined)?.statusCode
   if (status === undefined) return error
   return Object.defineProperty(error, 'getResponse', {
-    value: () => new Response('Service Unavailable', { status }),
+    value: () => withCookie(new Response('Service Unavailable', { status }), cookie),
     configurable: true,
   })
 }
 
-function withCookie(response: Response, cookie: string): Response {
+function withCookie(response: Response, cookie: string | undefined): Response {
+  if (cookie === undefined) return response
   try {
     response.headers.append('Set-Cookie', cookie)
     return response

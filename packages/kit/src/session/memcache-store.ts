@@ -8,7 +8,8 @@ import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
 import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
-import type { SessionSnapshot } from './session-repository.ts'
+import type { Retirement, SessionSnapshot } from './session-repository.ts'
+import { SessionText } from './session-text.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
 import type { Callback, LockOptions, Session, SessionHolder, SessionLock, StoredData } from './session.ts'
@@ -20,6 +21,8 @@ export type StoredSession = StoredData & { id: string }
 /** What a touch comes down to. */
 type TouchKind = 'nothing' | 'renewal' | 'write'
 
+/** How often `destroySessionsOf` looks for further sessions. */
+const MAX_LOOKS = 16
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
 /**
@@ -153,7 +156,8 @@ export class MemcacheStore extends Store {
       const found = await this.#sessions.read(id)
       const nowMs = Date.now()
       if (found === undefined || this.#hasEnded(found.data, nowMs)) {
-        gone.add(id)
+        // What cannot be opened here is not in the way of those who can.
+        if (found !== undefined || (await this.#sessions.isGone(id))) gone.add(id)
         continue
       }
       const { data } = found
@@ -162,17 +166,23 @@ export class MemcacheStore extends Store {
       if (this.#userOf(data) === name) sessions.push({ ...(data as StoredData), id })
       else gone.add(id)
     }
-    if (gone.size > 0) await this.#sessions.index.remove(name, gone)
+    if (gone.size > 0) await this.#sessions.index.forget(name, gone)
     return sessions
   }
 
   /** Ends the sessions of one user, all but one where `except` is its id: "log out everywhere else". Returns how many. */
   async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
     const name = this.#indexName(userId)
-    const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except)
-    await Promise.all(ids.map(async (id) => this.#destroy(id)))
-    if (ids.length > 0) await this.#sessions.index.remove(name, new Set(ids))
-    return ids.length
+    const ended = new Set<string>()
+    // A session may be given a new id meanwhile, under which it is in the list before its old id is destroyed.
+    for (let look = 0; look < MAX_LOOKS; look++) {
+      const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except && !ended.has(id))
+      if (ids.length === 0) break
+      await Promise.all(ids.map(async (id) => this.#destroy(id)))
+      for (const id of ids) ended.add(id)
+    }
+    if (ended.size > 0) await this.#sessions.index.remove(name, ended)
+    return ended.size
   }
 
   /**
@@ -188,6 +198,30 @@ export class MemcacheStore extends Store {
       leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),
     })
     return { release, [Symbol.asyncDispose]: release }
+  }
+
+  /**
+   * Destroys a session whose place another one has taken, after it has merged into that one what other requests have
+   * written meanwhile.
+   *
+   * @param previous as its request has read and stored it.
+   * @param session stored under another id.
+   */
+  async retire(previous: Session, session: Session): Promise<Retirement> {
+    const held = this.#heldAs(previous.id, previous)
+    if (held !== undefined) {
+      const base = held.snapshot
+      let own = this.#heldAs(session.id, session)?.snapshot
+      return this.#sessions.retire(previous.id, base, async (now) => {
+        if (own !== undefined) own = await this.#takeOver(session, own, { base, now })
+      })
+    }
+    try {
+      await this.#destroy(previous.id)
+      return { outcome: 'retired' }
+    } catch (error) {
+      return { outcome: 'unknown', error }
+    }
   }
 
   /** Has a new session be as old as another one whose place it takes. */
@@ -241,15 +275,20 @@ export class MemcacheStore extends Store {
     return data as StoredData
   }
 
+  /** A session as it is stored, with the time when it was begun. */
+  #toStored(id: string, session: object, nowMs: number): Record<string, unknown> {
+    const stored = this.#lifetime.toStored(session, nowMs)
+    if (this.#maxLifetimeSeconds === Infinity) return stored
+    const createdMs = this.#heldAs(id, session)?.createdMs ?? this.#createdMs.get(session) ?? nowMs
+    stored['cookie'] = { ...(stored['cookie'] as object), createdMs }
+    this.#createdMs.set(session, createdMs)
+    return stored
+  }
+
   #write(id: string, session: object): Promise<void> {
     this.#watch()
     const nowMs = Date.now()
-    const stored = this.#lifetime.toStored(session, nowMs)
-    if (this.#maxLifetimeSeconds !== Infinity) {
-      const createdMs = this.#heldAs(id, session)?.createdMs ?? this.#createdMs.get(session) ?? nowMs
-      stored['cookie'] = { ...(stored['cookie'] as object), createdMs }
-      this.#createdMs.set(session, createdMs)
-    }
+    const stored = this.#toStored(id, session, nowMs)
     if (this.#lifetime.secondsOf(stored, nowMs) > this.#lifetime.usualSeconds) this.#touchesOnRead = false
     const earlier = this.#writing.get(session)
     const writing =
@@ -284,6 +323,31 @@ export class MemcacheStore extends Store {
     if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
     const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
     if (written !== undefined) this.#hold(id, session, written, stored, this.#lifetime.ttlOf(stored, nowMs))
+  }
+
+  /**
+   * Merges into a session what others have written into the one whose place it takes.
+   *
+   * @param own what is stored of it.
+   * @param previous the other one, as it was read and as it is now.
+   * @returns what is stored then.
+   */
+  async #takeOver(
+    session: Session,
+    own: SessionSnapshot,
+    { base, now }: { base: SessionSnapshot; now: SessionText },
+  ): Promise<SessionSnapshot | undefined> {
+    const { id } = session
+    const nowMs = Date.now()
+    const stored = this.#toStored(id, session, nowMs)
+    const merged = this.#sessions.merged(base, stored, now)
+    if (this.#userId !== undefined) await this.#noteUser(id, merged, this.#heldAs(id, session))
+    const written = await this.#sessions.write(id, merged, own, (data) => this.#ttlOf(data, nowMs))
+    if (written === undefined) return undefined
+    // Its request has not seen what was merged.
+    const seen = SessionText.ofJson(JSON.stringify(stored))
+    this.#hold(id, session, { ...written, seen }, stored, this.#lifetime.ttlOf(stored, nowMs))
+    return written
   }
 
   /** Notes whose session it is before it is stored: one that is not in the list could not be ended from elsewhere. */

@@ -1,3 +1,4 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { AttendedPromise } from './attended-promise.ts'
 import { Cookie } from './cookie.ts'
 import type { CookieData } from './cookie.ts'
@@ -5,6 +6,7 @@ import { clearedCookie, idCookie, readId } from './id-cookie.ts'
 import type { CookieCarrier, Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
 import { MemcacheStore } from './memcache-store.ts'
+import type { Retirement } from './session-repository.ts'
 import { isSecure, warnOfInsecureConnection } from './secure-connection.ts'
 import type { ConnectionCarrier } from './secure-connection.ts'
 import type { SessionSettings } from './session-options.ts'
@@ -54,7 +56,12 @@ export class RequestSession implements SessionActions {
   /** The session was saved when the head was written. */
   #isSaved = false
   #isDestroyed = false
+  #isDestroyFailed = false
   #hasFailed = false
+  /** The session that this request has stored, and knows to be stored, under another id than that of its cookie. */
+  #stored: Session | undefined
+  /** The head of the response was written: no cookie can be sent any more. */
+  #isCookieDecided = false
   #writes: PendingWrites | undefined
   /** By the ids of their sessions: a request may have had several. */
   #locks: Map<string, SessionLock> | undefined
@@ -122,7 +129,12 @@ export class RequestSession implements SessionActions {
 
   save(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
     this.#savedText = this.#isSavingAtEnd && this.#endText !== undefined ? this.#endText : textOf(session)
-    this.#write('save', (done) => this.holder.sessionStore!.set(session.id, session, done), callback, isTold)
+    const save = (done: Callback): void =>
+      this.holder.sessionStore!.set(session.id, session, (error) => {
+        if (!isError(error) && session.id !== this.#cookieId) this.#stored = session
+        done(error)
+      })
+    this.#write('save', save, callback, isTold)
   }
 
   destroy(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
@@ -134,8 +146,7 @@ export class RequestSession implements SessionActions {
       this.#isExposed = false
     }
     this.#isDestroyed = true
-    const destroy = (done: Callback): void => holder.sessionStore!.destroy(session.id, done)
-    this.#afterWrites(() => this.#write('destroy', destroy, callback, isTold))
+    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), callback, isTold))
   }
 
   reload(session: Session, callback: Callback): void {
@@ -152,26 +163,23 @@ export class RequestSession implements SessionActions {
     })
   }
 
-  regenerate(session: Session, callback: Callback): void {
-    const { holder } = this
-    const destroy = (done: Callback): void => holder.sessionStore!.destroy(session.id, done)
-    this.#afterWrites(() =>
-      this.#write(
-        'destroy',
-        destroy,
-        (error) => {
-          this.generate()
-          this.#savedText = undefined
-          callback(error)
-        },
-        always,
-      ),
-    )
+  regenerate(session: Session, callback: Callback, isTold: () => boolean = always): void {
+    const begin = (error: unknown): void => {
+      this.generate()
+      this.#savedText = undefined
+      callback(error)
+    }
+    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), begin, isTold))
   }
 
-  rotate(session: Session): Promise<void> {
-    const rotate = (done: Callback): void => void this.#rotate(session).then(() => done(), done)
-    return promised((done) => this.#write('destroy', rotate, done, always))
+  rotate(session: Session, callback: Callback, isTold: () => boolean = always): void {
+    const problem = this.#whyNoCookie(session)
+    if (problem !== undefined) {
+      callback(new MemcacheOptionError(`regenerate({ keep: true }) cannot give the session a new id: ${problem}`))
+      return
+    }
+    const rotation = this.#rotate(session)
+    this.#write('destroy', (done) => void rotation.then(() => done(), done), callback, isTold)
   }
 
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
@@ -214,6 +222,7 @@ export class RequestSession implements SessionActions {
       if (isEnd && unsetDestroys && !this.#isDestroyed && typeof holder.sessionID === 'string') {
         const id = holder.sessionID
         this.#isDestroyed = true
+        this.#stored = undefined
         this.#write('destroy', (done) => store.destroy(id, done), undefined, always)
       }
       return
@@ -254,14 +263,17 @@ export class RequestSession implements SessionActions {
    */
   cookieToSend(): string | undefined {
     const { holder } = this
-    const { name, proxy, rolling } = this.#settings
+    const { name, rolling } = this.#settings
+    this.#isCookieDecided = true
     if (!rolling && this.#isUntouched()) return undefined
     const session = this.#current
     if (session === undefined || session === null) {
-      return this.#isDestroyed && this.#cookieId !== undefined ? clearedCookie(name, this.#newCookie().data) : undefined
+      // The cookie of a session that could not be destroyed stays, so that its user can try again.
+      const isCleared = this.#isDestroyed && !this.#isDestroyFailed && this.#cookieId !== undefined
+      return isCleared ? clearedCookie(name, this.#newCookie().data) : undefined
     }
     if (!this.#shouldSetCookie(session)) return undefined
-    if (session.cookie.secure === true && !isSecure(this.#carrier, proxy)) {
+    if (!this.#canSend(session)) {
       warnOfInsecureConnection(this.#carrier)
       return undefined
     }
@@ -269,9 +281,32 @@ export class RequestSession implements SessionActions {
     return idCookie(name, holder.sessionID!, this.#secrets[0]!, session.cookie.data)
   }
 
-  /** Has nothing more stored of the session, and no cookie sent: its response has failed. */
-  abandon(): void {
+  /**
+   * Has nothing more stored of the session: its response has failed.
+   *
+   * @returns the `Set-Cookie` that the response of the error needs all the same: that of a session that was stored
+   *   under a new id, since the old one may be gone.
+   */
+  abandon(): string | undefined {
     this.holder.sessionID = undefined
+    const stored = this.#stored
+    if (stored === undefined || !this.#canSend(stored)) return undefined
+    try {
+      return idCookie(this.#settings.name, stored.id, this.#secrets[0]!, stored.cookie.data)
+    } catch {
+      // An attribute that no cookie can have.
+      return undefined
+    }
+  }
+
+  /** Says that the response carries no cookie, so that a session cannot be given a new id. */
+  denyCookie(): void {
+    this.#isCookieDecided = true
+  }
+
+  /** Whether the client keeps a session under the id that it has now, although its last save failed. */
+  get isStored(): boolean {
+    return this.#stored !== undefined && this.#stored.id === this.holder.sessionID
   }
 
   get #memcacheStore(): MemcacheStore | undefined {
@@ -290,29 +325,73 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Stores the data under a new id before it destroys the old session: if one of them fails, the user still has the old
-   * one.
+   * Gives the request a session with a new id and the same data, at once, so that the cookie is that of the new one
+   * whenever the head is written. The session is stored before the old one is destroyed. Until then a failure leaves
+   * the old one in its place; afterwards the new one is the user's.
    */
   async #rotate(session: Session): Promise<void> {
     const { holder } = this
-    if (this.#writes !== undefined && this.#writes.size > 0) await this.#writes.earlier()
-    const before = [this.#originalId, this.#originalText, this.#savedText] as const
+    const before = [this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] as const
     const { cookie, ...data } = session
     this.generate()
     const rotated = this.session!
     Object.assign(rotated, data)
     rotated.cookie = cookie
+    // It is stored under an id that is not the client's: the cookie is due, whatever becomes of its data.
+    this.#savedText = textOf(rotated)
     this.#memcacheStore?.keepAge(rotated, session)
+    if (this.#writes !== undefined && this.#writes.size > 0) await this.#writes.earlier()
+    let error: unknown
     try {
       await promised((done) => this.save(rotated, done))
-      await promised((done) => holder.sessionStore!.destroy(session.id, done))
-    } catch (error) {
-      holder.sessionStore!.destroy(rotated.id, () => {})
+      const retirement = await this.#retire(session, rotated)
+      if (retirement.outcome === 'retired') return
+      // Whether the old session is still there is not known: the new one is.
+      if (retirement.outcome === 'unknown') throw retirement.error
+      error =
+        retirement.outcome === 'kept' ? retirement.error : new Error('the session was destroyed by another request')
+    } catch (problem) {
+      if (this.#stored === rotated) throw problem
+      error = problem
+    }
+    holder.sessionStore!.destroy(rotated.id, () => {})
+    ;[this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] = before
+    // Unless the application has put something else in its place.
+    if (this.session === rotated) {
       holder.sessionID = session.id
       this.session = session
-      ;[this.#originalId, this.#originalText, this.#savedText] = before
-      throw error
     }
+    throw error
+  }
+
+  async #retire(session: Session, rotated: Session): Promise<Retirement> {
+    const store = this.#memcacheStore
+    if (store !== undefined) return store.retire(session, rotated)
+    return promised((done) => this.holder.sessionStore!.destroy(session.id, done)).then(
+      () => ({ outcome: 'retired' }),
+      (error: unknown) => ({ outcome: 'unknown', error }),
+    )
+  }
+
+  /** Why a cookie with a new id would not reach the client; `undefined` if it will. */
+  #whyNoCookie(session: Session): string | undefined {
+    if (this.#cookieId === undefined) return undefined
+    if (this.#isCookieDecided) return 'the response can carry no cookie any more'
+    return this.#canSend(session) ? undefined : 'its cookie is secure, and the connection is not known to be'
+  }
+
+  /** Whether the cookie of a session may be sent over this connection. */
+  #canSend({ cookie }: Session): boolean {
+    return cookie.secure !== true || isSecure(this.#carrier, this.#settings.proxy)
+  }
+
+  #destroyer(session: Session): (done: Callback) => void {
+    if (this.#stored?.id === session.id) this.#stored = undefined
+    return (done) =>
+      this.holder.sessionStore!.destroy(session.id, (error) => {
+        this.#isDestroyFailed = isError(error)
+        done(error)
+      })
   }
 
   async #saveNow(): Promise<void> {
@@ -461,7 +540,7 @@ export class RequestSession implements SessionActions {
 
   #shouldSetCookie(session: Session): boolean {
     const { sessionID } = this.holder
-    if (typeof sessionID !== 'string' || this.#hasFailed) return false
+    if (typeof sessionID !== 'string' || (this.#hasFailed && !this.isStored)) return false
     const { saveUninitialized, rolling } = this.#settings
     // What was stored under another id than the client's is lost to it without the cookie.
     const isStoredAnew = this.#savedText !== undefined && this.#originalId !== this.#cookieId

@@ -51,7 +51,7 @@ export class ResponseSession {
     const response = this.#response as unknown as Partial<Record<'writeHead' | 'end', AnyMethod>>
     const { writeHead, end } = response
     // The response of a WebSocket's handshake, as engine.io makes it, has neither.
-    if (writeHead === undefined || end === undefined) return
+    if (writeHead === undefined || end === undefined) return this.#session.denyCookie()
     response.writeHead = function (...args) {
       session.#head(args)
       return writeHead.apply(this, args)
@@ -69,7 +69,7 @@ export class ResponseSession {
       if (!this.#isEnding) this.#commit(false)
       this.#setCookie(args)
     } catch (error) {
-      this.#isOver = true
+      this.#giveUp()
       throw error
     }
   }
@@ -81,7 +81,7 @@ export class ResponseSession {
     try {
       this.#commit(true)
     } catch (error) {
-      this.#isOver = true
+      this.#giveUp()
       if (this.#response.headersSent) throw error
       this.#next(error)
       return false
@@ -101,19 +101,25 @@ export class ResponseSession {
         // saved.
         if (down === undefined) return void setImmediate(this.#next, error)
         if (!down.forgives(error, kind)) throw error
-        if (kind === 'save' && this.#sentCookie !== undefined) {
+        if (kind === 'save' && this.#sentCookie !== undefined && !session.isStored) {
           withdrawField(this.#response, 'Set-Cookie', this.#sentCookie)
         }
       }),
       (error) => {
-        this.#isOver = true
-        session.abandon()
-        if (this.#sentCookie !== undefined && !this.#response.headersSent) {
-          removeCookie(this.#response, this.#sentCookie)
-        }
+        this.#giveUp()
         this.#next(error)
       },
     )
+  }
+
+  /** Leaves the response to error handlers, with no other cookie than that of a session which is stored under a new id. */
+  #giveUp(): void {
+    this.#isOver = true
+    const cookie = this.#session.abandon()
+    const response = this.#response
+    if (response.headersSent || cookie === this.#sentCookie) return
+    if (this.#sentCookie !== undefined) removeCookie(response, this.#sentCookie)
+    if (cookie !== undefined) addCookie(response, cookie)
   }
 
   #setCookie(args: unknown[]): void {

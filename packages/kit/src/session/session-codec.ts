@@ -10,6 +10,18 @@ import type { SessionData } from './session-merge.ts'
  * bytes.
  */
 export const TOMBSTONE = 'destroyed'
+/** Before the token of a tombstone that its writer has to know again. */
+const TOKEN_PREFIX = `${TOMBSTONE} `
+
+/** A tombstone that can be told from those of other requests. */
+export function tombstoneOf(token: string): string {
+  return TOKEN_PREFIX + token
+}
+
+/** Whether a value is the tombstone of a session. */
+export function isTombstone(value: unknown): boolean {
+  return typeof value === 'string' && (value === TOMBSTONE || value.startsWith(TOKEN_PREFIX))
+}
 
 /** Over this a session is compressed; what is still over the item limit then, the client stores in chunks. */
 const COMPRESS_OVER_BYTES = 900_000

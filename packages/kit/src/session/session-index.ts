@@ -8,13 +8,22 @@ const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
 /** The least number of sessions of one user from which on ended ones are looked for. */
 const MANY_IDS = 16
+/**
+ * How long after its id was added a session may still be on its way to memcached: until then an id stays, whether or
+ * not there is a session.
+ */
+const SETTLING_MS = 600_000
 
 /** The items that belong to sessions and are none. */
 export interface SessionItems {
   client(): MemcachedClient
   /** The key of an item; no session has one that begins with an empty part. */
   key(parts: readonly string[]): string
+  nowMs(): number
 }
+
+/** An id of a list, and when it was added. It is stored as a pair; earlier versions stored the id alone. */
+type Entry = readonly [id: string, addedMs: number]
 
 /**
  * Lists of the ids of sessions, by names such as users' ids. An id is added before its session is stored, since a
@@ -23,32 +32,48 @@ export interface SessionItems {
  */
 export class SessionIndex {
   readonly #items: SessionItems
-  readonly #isLiving: (id: string) => Promise<boolean>
+  readonly #isGone: (id: string) => Promise<boolean>
   readonly #turns = new Turns()
 
-  constructor(items: SessionItems, isLiving: (id: string) => Promise<boolean>) {
+  constructor(items: SessionItems, isGone: (id: string) => Promise<boolean>) {
     this.#items = items
-    this.#isLiving = isLiving
+    this.#isGone = isGone
   }
 
   /** The ids in the list of a name; none if there is no list. */
   async idsOf(name: string): Promise<string[]> {
-    return toIds(await withoutKey(this.#items.client().get(this.#key(name))))
+    return toEntries(await withoutKey(this.#items.client().get(this.#key(name)))).map(([id]) => id)
   }
 
   /** Adds an id to the list of a name. Once the list is long, ids of ended sessions are removed from it. */
   async add(name: string, id: string): Promise<void> {
-    await this.#change(name, async (ids) => {
-      if (ids.includes(id)) return undefined
-      return [...(isCheckDue(ids.length) ? await this.#living(ids) : ids), id]
+    await this.#change(name, async (entries) => {
+      const addedMs = this.#items.nowMs()
+      const known = entries.find((entry) => entry[0] === id)
+      // Added again, it may be about to be stored: the time tells other processes to leave it.
+      if (known !== undefined && !this.#isSettled(known)) return undefined
+      const others = known === undefined ? entries : entries.filter((entry) => entry !== known)
+      return [...(isCheckDue(others.length) ? await this.#living(others) : others), [id, addedMs]]
     })
   }
 
-  /** Removes ids from the list of a name. */
-  async remove(name: string, gone: ReadonlySet<string>): Promise<void> {
-    await this.#change(name, (ids) => {
-      const left = ids.filter((id) => !gone.has(id))
-      return left.length === ids.length ? undefined : left
+  /** Removes ids of sessions that were destroyed from the list of a name. */
+  async remove(name: string, destroyed: ReadonlySet<string>): Promise<void> {
+    await this.#drop(name, ([id]) => destroyed.has(id))
+  }
+
+  /**
+   * Removes ids without a session from the list of a name, unless they were added so recently that the session may
+   * still come.
+   */
+  async forget(name: string, gone: ReadonlySet<string>): Promise<void> {
+    await this.#drop(name, (entry) => gone.has(entry[0]) && this.#isSettled(entry))
+  }
+
+  async #drop(name: string, isDropped: (entry: Entry) => boolean): Promise<void> {
+    await this.#change(name, (entries) => {
+      const left = entries.filter((entry) => !isDropped(entry))
+      return left.length === entries.length ? undefined : left
     })
   }
 
@@ -60,7 +85,7 @@ export class SessionIndex {
    */
   async #change(
     name: string,
-    change: (ids: string[]) => readonly string[] | undefined | Promise<readonly string[] | undefined>,
+    change: (entries: Entry[]) => readonly Entry[] | undefined | Promise<readonly Entry[] | undefined>,
   ): Promise<void> {
     const client = this.#items.client()
     const key = this.#key(name)
@@ -69,13 +94,13 @@ export class SessionIndex {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
         const found = await withoutKey(client.gets(key))
-        const ids = await change(toIds(found?.value))
-        if (ids === undefined) return
+        const entries = await change(toEntries(found?.value))
+        if (entries === undefined) return
         // Without an end: a list that ended before its sessions would hide them.
         const isStored =
           found === undefined
-            ? await withoutKey(client.add(key, ids, Infinity))
-            : (await withoutKey(client.cas(key, ids, found.casUnique, Infinity))) === 'stored'
+            ? await withoutKey(client.add(key, entries, Infinity))
+            : (await withoutKey(client.cas(key, entries, found.casUnique, Infinity))) === 'stored'
         if (isStored) return
       }
     } finally {
@@ -86,9 +111,14 @@ export class SessionIndex {
     })
   }
 
-  async #living(ids: readonly string[]): Promise<string[]> {
-    const living = await Promise.all(ids.map((id) => this.#isLiving(id)))
-    return ids.filter((_, index) => living[index])
+  async #living(entries: readonly Entry[]): Promise<Entry[]> {
+    const isGone = await Promise.all(entries.map(async (entry) => this.#isSettled(entry) && this.#isGone(entry[0])))
+    return entries.filter((_, index) => !isGone[index])
+  }
+
+  /** Whether the session of an entry was stored, if it ever is. */
+  #isSettled([, addedMs]: Entry): boolean {
+    return Math.abs(this.#items.nowMs() - addedMs) > SETTLING_MS
   }
 
   #key(name: string): string {
@@ -104,6 +134,10 @@ function isCheckDue(count: number): boolean {
   return count >= MANY_IDS && (count & (count - 1)) === 0
 }
 
-function toIds(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((id): id is string => typeof id === 'string') : []
+function toEntries(value: unknown): Entry[] {
+  if (!Array.isArray(value)) return []
+  return value.flatMap((entry: unknown): Entry[] => {
+    const [id, addedMs] = Array.isArray(entry) ? (entry as unknown[]) : [entry, 0]
+    return typeof id === 'string' && typeof addedMs === 'number' ? [[id, addedMs]] : []
+  })
 }

@@ -1,22 +1,26 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { ClientFlags, MemcacheDecodeError, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
-import type { Ttl } from 'memcache-ts-protocol'
+import { MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
+import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
-import { SessionCodec, TOMBSTONE } from './session-codec.ts'
+import { isTombstone, SessionCodec, TOMBSTONE, tombstoneOf } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { keyless, withoutKey } from './keyless-errors.ts'
 import { SessionGenerations } from './session-generations.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
 import { SessionIndex } from './session-index.ts'
+import { casOfUndecodable, fetchItem, UNDECODABLE } from './session-item.ts'
+import type { Place } from './session-item.ts'
 import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
 import { SessionText, toJson } from './session-text.ts'
+import { isDown } from './session-unavailable.ts'
 import { Turns } from './turns.ts'
 
 /**
@@ -28,6 +32,13 @@ const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
 /** How often a write is merged with a faster one before it gives up; writers in one process take turns. */
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
+/**
+ * How often a session is looked at again whose end may have been carried out although its response was lost, within a
+ * third of a second.
+ */
+const MAX_LOST = 4
+const LOST_PAUSE_MS = 4
+const TOKEN_BYTES = 9
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
@@ -37,13 +48,6 @@ export interface SessionRepositoryOptions {
   encryptionKeys?: readonly EncryptionKey[] | undefined
   /** Decides whether the value of a top-level key has changed. Default: if its JSON differs. */
   hasChanged?: HasChanged | undefined
-}
-
-/** The place of a session in memcached. */
-interface Place {
-  readonly key: string
-  /** The key that decides about the server: a new generation changes the key of a session, and not its server. */
-  readonly groupKey: string | undefined
 }
 
 /** A session as it was read or written: what a later write is merged against. */
@@ -71,6 +75,13 @@ export interface FoundSession extends SessionSnapshot {
 
 /** The lifetime of a session's data; `undefined` for one that has ended. */
 export type LifetimeOf = (data: SessionData) => Ttl | undefined
+
+/** What has become of a session whose place another one takes. */
+export type Retirement =
+  /** It was there until now, or another request had destroyed it before. */
+  | { readonly outcome: 'retired' | 'destroyed' }
+  /** It is still there, or it is not known whether it is. */
+  | { readonly outcome: 'kept' | 'unknown'; readonly error: unknown }
 
 /** A write of a request, with the state that the request had read. */
 interface Change {
@@ -115,8 +126,9 @@ export class SessionRepository {
     const place = {
       client: () => this.#opened.client,
       key: (parts: readonly string[]) => this.#key(parts),
+      nowMs: () => this.#opened.cache.clock.nowMs(),
     }
-    this.index = new SessionIndex(place, async (id) => (await this.read(id)) !== undefined)
+    this.index = new SessionIndex(place, async (id) => this.isGone(id))
     this.locks = new SessionLocks(place)
   }
 
@@ -131,13 +143,23 @@ export class SessionRepository {
    * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
+    return isFound(await this.#look(id, touchTtl))
+  }
+
+  /** Whether there is certainly no session with this id; one that cannot be opened here may be opened by others. */
+  async isGone(id: string): Promise<boolean> {
+    const found = await this.#look(id)
+    return found === undefined || found === DESTROYED
+  }
+
+  async #look(id: string, touchTtl?: Ttl): Promise<Found> {
     try {
       const { client, generations } = this.#opened
       const key = this.#key([id])
       const server = client.serverOf(key) ?? ''
       const known = generations.known(server)
       if (known === undefined) {
-        return isFound(await this.#find(this.#place(await generations.ask(server), key, id), touchTtl))
+        return await this.#find(this.#place(await generations.ask(server), key, id), touchTtl)
       }
       const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
       let found: Found
@@ -150,7 +172,7 @@ export class SessionRepository {
         ;[found, generation] = await Promise.all([reading, generations.ask(server)])
       }
       if (generation !== known.generation) found = await this.#find(this.#place(generation, key, id), touchTtl)
-      return isFound(found)
+      return found
     } catch (error) {
       throw keyless(error)
     }
@@ -213,11 +235,11 @@ export class SessionRepository {
         // Evicted, not destroyed, which would have left its tombstone: it is made again, unless all were cleared.
         if (this.#ageMsOf(base) > RECREATE_WITHIN_SECONDS * 1000) return undefined
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
-        outcome = await this.#compareAndSwap(change, wanted, await this.#casOfUnreadable(base))
+        outcome = await this.#compareAndSwap(change, wanted, await casOfUndecodable(this.#opened.client, base))
       } else outcome = await this.#compareAndSwap(change, this.#merge(base, text, found.seen.whole), found.casUnique)
       if (outcome !== CONFLICT) return outcome
     }
-    throw new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
+    throw tooManyWriters()
   }
 
   /** One attempt. @param compareCas `undefined`: there must be nothing yet. */
@@ -249,6 +271,66 @@ export class SessionRepository {
     await withoutKey(this.#inCurrentPlace(id, (place) => this.#bury(place)))
   }
 
+  /**
+   * Destroys a session whose place another one has taken. What others have written into it since it was read is handed
+   * over first.
+   *
+   * @param id its id.
+   * @param base what was read of it.
+   * @param handOver called with the session as it is now, each time that it has changed.
+   */
+  async retire(id: string, base: SessionSnapshot, handOver: (now: SessionText) => Promise<void>): Promise<Retirement> {
+    // One's own tombstone can be told from that of another request if the response to the write was lost.
+    const tombstone = tombstoneOf(randomBytes(TOKEN_BYTES).toString('base64url'))
+    let casUnique: bigint | undefined = base.casUnique
+    let isUnknown = false
+    for (let attempt = 0, failures = 0; ; attempt++) {
+      try {
+        let isBuried = false
+        if (attempt > 0) {
+          const maxPauseMs = failures > 0 ? LOST_PAUSE_MS * 4 ** (failures - 1) : Math.min(2 ** attempt, MAX_PAUSE_MS)
+          await delay(Math.random() * maxPauseMs)
+          const item = await fetchItem(this.#opened.client, base)
+          if (item === undefined) {
+            if (this.#ageMsOf(base) > RECREATE_WITHIN_SECONDS * 1000) return { outcome: 'destroyed' }
+            casUnique = undefined
+          } else if (item === UNDECODABLE) casUnique = await casOfUndecodable(this.#opened.client, base)
+          else if (item.value === tombstone) isBuried = true
+          else if (isTombstone(item.value)) return { outcome: 'destroyed' }
+          else {
+            const data = this.#codec.decode(base.key, item.value)
+            if (data !== undefined) await handOver(SessionText.of(data))
+            casUnique = item.casUnique
+          }
+        }
+        const asking = this.#currentPlace(id)
+        asking.catch(() => {})
+        try {
+          if (!isBuried) isBuried = await this.#buryIf(base, tombstone, casUnique)
+          isUnknown ||= isBuried
+        } catch (error) {
+          isUnknown ||= (error as Partial<MemcacheError>).ambiguous === true
+          throw error
+        }
+        // All sessions may have been cleared meanwhile.
+        if ((await asking).key !== base.key) return { outcome: 'destroyed' }
+        if (isBuried) return { outcome: 'retired' }
+        if (attempt === MAX_ATTEMPTS) throw tooManyWriters()
+      } catch (error) {
+        if (isDown(error) && ++failures <= MAX_LOST && attempt < MAX_ATTEMPTS) continue
+        return { outcome: isUnknown ? 'unknown' : 'kept', error: keyless(error) }
+      }
+    }
+  }
+
+  /** Puts a tombstone in the place of what was read. @param compareCas `undefined`: there must be nothing. */
+  async #buryIf({ key, groupKey }: Place, tombstone: string, compareCas: bigint | undefined): Promise<boolean> {
+    const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
+    const options = { ttl: TOMBSTONE_SECONDS, groupKey, ...condition }
+    const { status } = await this.#opened.client.meta.set(key, tombstone, options)
+    return status === 'stored'
+  }
+
   /** Sets the lifetime of a session that was read; returns whether it is still there. A tombstone keeps its own. */
   async touch(place: SessionSnapshot, ttl: Ttl): Promise<boolean> {
     const found = isFound(await withoutKey(this.#find(place, ttl)))
@@ -265,7 +347,7 @@ export class SessionRepository {
    */
   async *entries(): AsyncGenerator<[id: string, data: SessionData]> {
     for await (const { id, key, value } of this.#directory.items()) {
-      const data = value === TOMBSTONE ? undefined : this.#codec.decode(key, value)
+      const data = isTombstone(value) ? undefined : this.#codec.decode(key, value)
       if (data !== undefined) yield [id, data]
     }
   }
@@ -326,28 +408,11 @@ export class SessionRepository {
   async #find(place: Place, touchTtl?: Ttl): Promise<Found> {
     const { key, groupKey } = place
     const { client } = this.#opened
-    let item: Fetched | undefined
-    let touched = false
-    try {
-      const found = await client.meta.get(key, { touchTtl, groupKey })
-      // Of a value in chunks only the list of them was touched.
-      touched = touchTtl !== undefined && found?.clientFlags !== ClientFlags.chunks
-      item = found
-    } catch (error) {
-      if (error instanceof MemcacheDecodeError) return this.#unreadable()
-      if (!(error instanceof MemcacheUnsupportedError)) throw error
-      // Without meta commands the lifetime is neither told nor set by reading.
-      try {
-        const found = await client.gets(key, { groupKey })
-        item = found && { value: found.value, casUnique: found.casUnique, ttlSeconds: Infinity }
-      } catch (problem) {
-        if (problem instanceof MemcacheDecodeError) return this.#unreadable()
-        throw problem
-      }
-    }
+    const item = await fetchItem(client, place, touchTtl)
     if (item === undefined) return undefined
-    const { value, casUnique, ttlSeconds } = item
-    if (value === TOMBSTONE) {
+    if (item === UNDECODABLE) return this.#unreadable()
+    const { value, casUnique, ttlSeconds, touched } = item
+    if (isTombstone(value)) {
       await this.#keepTombstone(place, touchTtl)
       return DESTROYED
     }
@@ -387,18 +452,6 @@ export class SessionRepository {
     return this.#opened.client.meta.set(key, this.#codec.encode(key, text), { ...options, groupKey })
   }
 
-  /** The cas unique of an item that is there and cannot be read: some of its chunks were evicted. */
-  async #casOfUnreadable({ key, groupKey }: Place): Promise<bigint | undefined> {
-    const { client } = this.#opened
-    try {
-      return (await client.meta.get(key, { value: false, groupKey }))?.casUnique
-    } catch (error) {
-      if (!(error instanceof MemcacheUnsupportedError)) throw error
-      await client.delete(key, { groupKey })
-      return undefined
-    }
-  }
-
   async #bury({ key, groupKey }: Place): Promise<void> {
     await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS, groupKey })
   }
@@ -410,6 +463,11 @@ export class SessionRepository {
   async #keepTombstone({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<void> {
     if (typeof touchTtl !== 'number' || touchTtl >= TOMBSTONE_SECONDS) return
     await this.#opened.client.touch(key, TOMBSTONE_SECONDS, { groupKey })
+  }
+
+  /** A session with what others have written since it was read. */
+  merged(base: SessionSnapshot, mine: object, now: SessionText): SessionData {
+    return JSON.parse(this.#merge(base, toJson(mine), now.whole)) as SessionData
   }
 
   #merge(base: SessionSnapshot, mine: string, theirs: string): string {
@@ -455,10 +513,13 @@ const CONFLICT = 'conflict'
 const UNREADABLE = 'unreadable'
 
 type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
-type Fetched = Pick<FoundSession, 'casUnique' | 'ttlSeconds'> & { readonly value: unknown }
 
 function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
+}
+
+function tooManyWriters(): MemcacheServerError {
+  return new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
 }
 
 /** @param session the data, or its text. */

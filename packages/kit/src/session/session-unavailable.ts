@@ -32,7 +32,7 @@ export function isDown(error: unknown): error is MemcacheError {
  */
 export function sessionUnavailable(error: unknown, step: SessionStep, advice = ''): unknown {
   // An error without a server is one of the store itself: too many writers, or a lock that others hold.
-  if (!isDown(error) || error.server === undefined) return error
+  if (!isDown(error) || error.server === undefined || 'statusCode' in error) return error
   const { server, retryable, ambiguous } = error
   const where = process.env['NODE_ENV'] === 'production' ? 'memcached' : `memcached at ${server}`
   const ErrorClass = error.constructor as new (message: string, details: MemcacheErrorDetails) => MemcacheError

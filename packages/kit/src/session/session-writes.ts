@@ -73,7 +73,8 @@ export class PendingWrites {
   /**
    * Waits for the writes that have been started, and forgets them.
    *
-   * @param onFailure told of each write that failed; the promise rejects with the error that it throws.
+   * @param onFailure told of each write that failed; the promise rejects with the first error that it throws, once all
+   *   writes are done: a new id that is on its way decides about the cookie of the error's response.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
     const outcomes = Array.from(this.#writes, ({ kind, outcome }) =>
@@ -81,7 +82,7 @@ export class PendingWrites {
     )
     this.#writes.clear()
     // Most requests write once.
-    return outcomes.length === 1 ? outcomes[0]! : Promise.all(outcomes)
+    return outcomes.length === 1 ? outcomes[0]! : allDone(outcomes)
   }
 
   /** The outcome of the writes that a step starts. */
@@ -90,4 +91,8 @@ export class PendingWrites {
     step()
     await Promise.all(Array.from(this.#writes, async (write) => (before.has(write) ? undefined : write.outcome)))
   }
+}
+
+async function allDone(outcomes: readonly Promise<unknown>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(outcomes)) if (outcome.status === 'rejected') throw outcome.reason
 }

@@ -47,11 +47,11 @@ export interface SessionActions {
   save(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
   destroy(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
   reload(session: Session, callback: Callback): void
-  regenerate(session: Session, callback: Callback): void
+  regenerate(session: Session, callback: Callback, isTold?: () => boolean): void
   /** Gives the request a new session, which is empty. */
   generate(): void
   /** A new id for the same data. */
-  rotate(session: Session): Promise<void>
+  rotate(session: Session, callback: Callback, isTold?: () => boolean): void
   lock(session: Session, options: LockOptions | undefined): Promise<SessionLock>
 }
 
@@ -205,12 +205,9 @@ const METHODS = {
       actions.regenerate(this, first)
       return this
     }
-    const isDone = first?.keep === true ? actions.rotate(this) : promised((done) => actions.regenerate(this, done))
-    if (second === undefined) return unlessAttended(isDone)
-    isDone.then(
-      () => process.nextTick(second),
-      (error: unknown) => process.nextTick(second, error),
-    )
+    const kind = first?.keep === true ? 'rotate' : 'regenerate'
+    if (second === undefined) return actions.promiseOf((done, isTold) => actions[kind](this, done, isTold))
+    actions[kind](this, (error) => process.nextTick(second, error))
     return this
   },
 

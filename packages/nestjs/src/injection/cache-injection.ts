@@ -1,7 +1,7 @@
 import { Inject, Optional } from '@nestjs/common'
 import { ModuleRef } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
-import { getMemcacheToken } from '../memcache-token.ts'
+import { getMemcacheToken } from '../injection-tokens.ts'
 
 /**
  * How classes get their cache from Nest without code of their own: by properties on the prototype, which Nest sets

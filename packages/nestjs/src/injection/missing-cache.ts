@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
 import type { ModuleRef } from '@nestjs/core'
 import { MemcacheOptionError } from 'memcache-ts'
-import { MODULE_NAME } from '../module-tokens.ts'
+import { MODULE_NAME } from '../injection-tokens.ts'
 
 /** How an application has imported `MemcacheModule`. */
 interface Imported {

@@ -1,36 +1,36 @@
 import type { ModulesContainer } from '@nestjs/core'
 
-/** Where `@Controller` leaves its path, and `@Version` or `@Controller` the version. */
+/** The metadata keys of a controller's path, and of a version from `@Version` or `@Controller`. */
 const PATH_METADATA = 'path'
 const VERSION_METADATA = '__version__'
 const HOST_METADATA = 'host'
 
-/** The classes that have a `@RateLimit` without a name, on them or on a method. */
+/** The classes with a `@RateLimit` without a name, on the class or on a method. */
 const LIMITED = new WeakSet<object>()
 const NAMES = new WeakMap<ModulesContainer, Map<Function, string>>()
 
-/** Remembers a class whose counters are named after it. */
+/** Registers a class whose counters are named after it. */
 export function nameCountersAfter(constructor: Function): void {
   LIMITED.add(constructor)
 }
 
 /**
- * What the counters of a class are named after: its own name, and where an application has several classes of that
- * name, what is different about each and the same in every process. That is a controller's path and version, else its
- * module; where those are the same too, its place in the order of the modules.
+ * Returns the name of a class's counters: the class's name, and if an application has several classes of that name, a
+ * difference that is the same in every process. The difference is a controller's path and version, else its module,
+ * else its position in the order of the modules.
  */
 export function counterNameOf(constructor: Function, modules: ModulesContainer | undefined): string {
   if (modules === undefined) return constructor.name
   const names = NAMES.get(modules)
   const known = names?.get(constructor)
   if (known !== undefined) return known
-  // A module that was loaded later has classes of its own.
+  // A module that was loaded later may have more classes.
   const found = namesIn(modules)
   NAMES.set(modules, found)
   return found.get(constructor) ?? constructor.name
 }
 
-/** The classes of an application that share their name with another one, by that name, each with its counters' name. */
+/** Returns the classes of an application that share a name, by that name, each with the name of its counters. */
 export function sharedCounterNames(modules: ModulesContainer): Map<string, readonly string[]> {
   const shared = new Map<string, string[]>()
   for (const [{ name }, counters] of namesIn(modules)) {
@@ -74,12 +74,12 @@ function isLimited(constructor: Function): boolean {
   return false
 }
 
-/** Nest's version for all that name none is a symbol. */
+/** Nest's version for routes without a version is a symbol. */
 function textOf(fact: unknown): string {
   return typeof fact === 'symbol' ? 'neutral' : String(fact)
 }
 
-/** A controller's path, with its version and host; `undefined` for what is no controller. */
+/** Returns a controller's path, with its version and host; `undefined` if the class is not a controller. */
 function placeOf(constructor: Function): string | undefined {
   const path: unknown = Reflect.getMetadata(PATH_METADATA, constructor)
   if (path === undefined) return undefined

@@ -1,11 +1,13 @@
+import type { ServerResponse } from 'node:http'
 import { HttpException } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
 import type { RateLimitResult } from 'memcache-ts'
 import type { QuotaProblem } from 'memcache-ts/rate-limit'
+import { PROBLEM_JSON } from 'memcache-ts/rate-limit'
 
 /** A request that a rate limit denied: 429 with a problem document (RFC 9457). */
 export class RateLimitException extends HttpException {
-  /** What the limiter said. */
+  /** The result of the limiter. */
   readonly result: RateLimitResult
 
   constructor(problem: QuotaProblem, result: RateLimitResult) {
@@ -15,7 +17,7 @@ export class RateLimitException extends HttpException {
   }
 }
 
-/** The exception that the context's own filter knows how to answer with. */
+/** Returns the exception that the filter of the context can handle. */
 export async function denial(
   context: ExecutionContext,
   problem: QuotaProblem,
@@ -33,4 +35,29 @@ export async function denial(
     default:
       return new RateLimitException(problem, result)
   }
+}
+
+/** The parts of Express's response, which is Node's, and of Fastify's reply that are used here. */
+type AnyResponse =
+  | Pick<ServerResponse, 'getHeader' | 'setHeader' | 'writeHead'>
+  | { header(name: string, value: string): unknown }
+
+/**
+ * Makes the JSON of an error be sent as a problem document. On Express, the type is set when the head is written: if it
+ * is set earlier, Nest 11 considers it a mistake, warns, and sets `application/json`. A type that a filter of the
+ * application sets is kept.
+ */
+export function sendAsProblem(response: AnyResponse): void {
+  if ('header' in response && !('writeHead' in response)) {
+    response.header('Content-Type', PROBLEM_JSON)
+    return
+  }
+  const raw = response as ServerResponse
+  const writeHead = raw.writeHead.bind(raw)
+  raw.writeHead = ((...args: Parameters<typeof writeHead>) => {
+    if (!raw.headersSent && String(raw.getHeader('Content-Type')).startsWith('application/json')) {
+      raw.setHeader('Content-Type', PROBLEM_JSON)
+    }
+    return writeHead(...args)
+  }) as typeof writeHead
 }

@@ -14,37 +14,40 @@ import type { Requester } from './requester.ts'
  */
 export interface RateLimitOptions extends Omit<RequestLimiterOptions<[Requester, ExecutionContext]>, 'cache'> {
   /**
-   * Whom a request counts for: its address (`'ip'`), IPv6 by its /56; whom a guard before this one has put into
-   * `request.user` (`'user'`), by `id`, `sub` or `userId`, and its address when there is none; or what this says, its
-   * address when that is `undefined`. Default `'ip'`.
+   * The key that a request counts for. `'ip'`: its address, for IPv6 the /56 network. `'user'`: the `id`, `sub` or
+   * `userId` of `request.user`, which an earlier guard has set, or else the address. A function: its result, or the
+   * address if that is `undefined`. Default `'ip'`.
    */
   key?: 'ip' | 'user' | KeyOfRequest | undefined
-  /** How many bits of an IPv6 address are one client. Default 56. */
+  /** How many bits of an IPv6 address identify a client. Default 56. */
   ipv6Subnet?: number | undefined
-  /** How much a request counts; 0 is not counted, and told what is left. Default 1. */
+  /** How much a request counts. With 0 it is not counted, and its response shows what is left. Default 1. */
   cost?: number | CostOfRequest | undefined
-  /** Requests that do not count. */
+  /** Selects requests that are not counted. */
   skip?: SkipsRequest | undefined
-  /** Gives a route's request back once it was successful, so that failures alone count. Default false. */
+  /**
+   * Whether successful requests of routes are given back when their response ends, so that only failures count. Default
+   * false.
+   */
   skipSuccessfulRequests?: boolean | undefined
-  /** Gives a route's request back once it has failed. Default false. */
+  /** Whether failed requests of routes are given back when their response ends. Default false. */
   skipFailedRequests?: boolean | undefined
   /**
-   * Whether a route's request that was answered was successful, by Node's response; one whose client left early never
-   * is. Default: a status below 400.
+   * Whether a completed request of a route was successful, by Node's response. A request whose client disconnected
+   * early never is. Default: a status below 400.
    */
   requestWasSuccessful?: WasSuccessful | undefined
-  /** How responses tell of the limit; `false` for not at all. Default `draft-10`. */
+  /** The format of the rate limit fields in responses; `false` for none. Default `draft-10`. */
   headers?: RateLimitHeaderFormat | false | undefined
   /** With `draft-10`: what is counted. Default `requests`. */
   quotaUnit?: QuotaUnit | undefined
-  /** With `draft-10`: tell clients by a hash of the key which of them are counted together. Default false. */
+  /** With `draft-10`: send a hash of the key, which shows which clients are counted together. Default false. */
   partitionKey?: boolean | undefined
   /** The cache that counts, or its name in `MemcacheModule.forRoot({ name })`. Default: the application's. */
   cache?: CacheChoice | undefined
 }
 
-// As methods, so that a function may say which framework's request it takes.
+// Declared as methods, so that a function may narrow the type of its request.
 type KeyOfRequest = { of(request: Requester, context: ExecutionContext): Promised<string | undefined> }['of']
 type CostOfRequest = { of(request: Requester, context: ExecutionContext): Promised<number> }['of']
 type SkipsRequest = { of(request: Requester, context: ExecutionContext): Promised<boolean> }['of']

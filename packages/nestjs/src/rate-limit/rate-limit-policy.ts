@@ -3,8 +3,7 @@ import { MemcacheOptionError } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { ipKey, quotaProblem, RequestRateLimit } from 'memcache-ts/rate-limit'
 import type { RateLimitFramework, RequestRateLimitOptions } from 'memcache-ts/rate-limit'
-import { sendAsProblem } from './problem-type.ts'
-import { denial } from './rate-limit-exception.ts'
+import { denial, sendAsProblem } from './rate-limit-exception.ts'
 import { checkRateLimitOptions } from './rate-limit-options.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 import { callOf } from './requester.ts'
@@ -20,21 +19,21 @@ const NEST: RateLimitFramework<Requester, Call> = {
   },
   headersOf: ({ headers }) => headers,
   nodeResponseOf: ({ response }) => response,
-  // Only a route is called once a request: resolvers share it, and messages may share their data.
+  // Only a route is called once per request: resolvers share a request, and messages may share their data.
   callOf: (request, { context }) => (context.getType() === 'http' ? request : {}),
 }
 
-/** One limit, as it is applied to the calls of Nest's guards. */
+/** One limit for the calls of Nest's guards. */
 export class RateLimitPolicy {
   readonly #limit: RequestRateLimit<Requester, Call>
 
-  /** @param name of its counters, where the options have none. */
+  /** @param name the name of its counters, if the options have none. */
   constructor(options: RateLimitOptions, name: string, cache: Memcache | undefined) {
     this.#limit = new RequestRateLimit({ name, ...forCalls(options), cache }, { ...NEST, keyOf: keyOf(options.key) })
   }
 
   /**
-   * Checks options where they are written.
+   * Checks options when they are written.
    *
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
@@ -44,16 +43,16 @@ export class RateLimitPolicy {
   }
 
   /**
-   * Counts a call, unless nobody can be made out.
+   * Counts a call, unless it has no key.
    *
-   * @throws RateLimitException if the call is denied, or what the filter of its context expects.
+   * @throws RateLimitException if the call is denied, or the exception that the filter of its context expects.
    */
   async admit(context: ExecutionContext): Promise<void> {
     const call = callOf(context)
     if (call === undefined) return
     const denied = await this.#limit.admit(call.request, call)
     if (denied === undefined) return
-    // The denial of a resolver is one error among the results of a query.
+    // The denial of a resolver is an error among the results of a query.
     if (context.getType() === 'http') sendAsProblem(context.switchToHttp().getResponse())
     const { limiter, result } = denied
     throw await denial(context, quotaProblem(limiter, result), result)
@@ -63,7 +62,7 @@ export class RateLimitPolicy {
 type CallOptions = RequestRateLimitOptions<Requester, Call>
 type AnyFunction = (request: Requester, second: unknown) => unknown
 
-/** The options with functions of calls: those of Nest are given the context, or Node's response. */
+/** The options with functions of calls; the application's functions get the context, or Node's response. */
 function forCalls({ key: _key, cache: _cache, ...options }: RateLimitOptions): CallOptions {
   const forCall: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(options)) {
@@ -82,8 +81,8 @@ function keyOf(key: RateLimitOptions['key']): NonNullable<RateLimitFramework<Req
 }
 
 /**
- * The key of the user that a guard has found, by the names of Passport and of Nest's guides; `undefined` if there is
- * none.
+ * The key of the user that a guard has set, by the property names of Passport and Nest's guides; `undefined` if there
+ * is none.
  */
 function userKey(_request: Requester, { user }: Call): string | undefined {
   if (typeof user !== 'object' || user === null) return undefined

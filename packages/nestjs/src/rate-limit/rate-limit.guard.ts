@@ -5,26 +5,25 @@ import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import { missingCache, withoutCache } from '../injection/missing-cache.ts'
-import { getMemcacheToken } from '../memcache-token.ts'
+import { getMemcacheToken } from '../injection-tokens.ts'
 import type { RateLimitOptions } from './rate-limit-options.ts'
 import { counterNameOf, nameCountersAfter } from './limit-names.ts'
 import { RateLimitPolicy } from './rate-limit-policy.ts'
 import { callOf } from './requester.ts'
-import { SKIP_RATE_LIMIT } from './skip-rate-limit.decorator.ts'
 
-/** The injection token of the limit that `MemcacheModule.forRoot({ rateLimit })` says. */
+/** The metadata key of `@SkipRateLimit`. */
+export const SKIP_RATE_LIMIT = 'memcache-ts-nestjs:skip-rate-limit'
+
+/** The injection token of the limit of `MemcacheModule.forRoot({ rateLimit })`. */
 export const APPLICATION_LIMIT = Symbol('MemcacheModule.forRoot({ rateLimit })')
 
 const OWNER = 'MemcacheModule.forRoot({ rateLimit })'
 
-/** What became of the requests that were counted for the whole application. */
+/** The results of requests that were counted for the application's limit. */
 const COUNTED = new WeakMap<object, Promise<void>>()
 const reflector = new Reflector()
 
-/**
- * The limit of `MemcacheModule.forRoot({ rateLimit })`, as the module itself brings it: where there is none, everything
- * passes.
- */
+/** The guard that the module adds for `MemcacheModule.forRoot({ rateLimit })`; without a limit, everything passes. */
 @Injectable()
 export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
   readonly #modules: ModuleRef
@@ -40,11 +39,11 @@ export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
     if (options !== undefined) RateLimitPolicy.check(OWNER, options)
   }
 
-  /** @throws MemcacheOptionError when the cache that is to count is not there. */
+  /** @throws MemcacheOptionError if the cache of the limit does not exist. */
   onModuleInit(): void {
     if (this.#options === undefined) return
     const cache = this.#cacheFor(this.#options.cache)
-    // What a test gives in its place may be no cache: then nobody counts.
+    // A test may replace the cache by something else: then nothing is counted.
     if (cache instanceof Memcache) this.#policy = new RateLimitPolicy(this.#options, 'default', cache)
   }
 
@@ -62,7 +61,7 @@ export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
     return true
   }
 
-  /** Its name is known from the options alone, and so too late to be injected. */
+  /** The cache's name is in the options, and therefore known too late for injection. */
   #cacheFor(choice: CacheChoice | undefined): unknown {
     if (typeof choice === 'object') return choice
     try {
@@ -74,13 +73,13 @@ export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
 }
 
 /**
- * The limit of `MemcacheModule.forRoot({ rateLimit })` on all routes but those with `@SkipRateLimit()`. The module
- * brings it; in an application's own `APP_GUARD` or `@UseGuards` it says when, among other guards, requests are
- * counted. Each counts once.
+ * Applies the limit of `MemcacheModule.forRoot({ rateLimit })` to all routes except those with `@SkipRateLimit()`. The
+ * module adds this guard by itself. Use it in `APP_GUARD` or `@UseGuards` to choose its position among other guards; a
+ * request is still counted once.
  */
 @Injectable()
 export class RateLimitGuard extends ApplicationLimitGuard {
-  /** @throws MemcacheOptionError when there is no limit. */
+  /** @throws MemcacheOptionError if the application has no limit. */
   constructor(
     @Inject(ModuleRef) modules: ModuleRef,
     @Optional() @Inject(APPLICATION_LIMIT) options: RateLimitOptions | undefined,
@@ -95,10 +94,10 @@ export class RateLimitGuard extends ApplicationLimitGuard {
 }
 
 /**
- * A guard for one limit, as `@RateLimit` brings it. Its counters are named after the class of the route or resolver,
- * which may extend the one that was decorated.
+ * Returns the guard class of one `@RateLimit`. Its counters are named after the class of the route or resolver, which
+ * may extend the decorated class.
  *
- * @param method the decorated one; `undefined` for a limit of all of a class.
+ * @param method the decorated method; `undefined` for a limit of the whole class.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function guardFor(
@@ -142,7 +141,7 @@ export function guardFor(
   return RouteLimitGuard
 }
 
-/** Messages and WebSockets have no requests that could be counted together with others. */
+/** Messages and WebSockets have no request object that several limits could share. */
 function isRequest(context: ExecutionContext): boolean {
   return ['http', 'graphql'].includes(context.getType<string>())
 }

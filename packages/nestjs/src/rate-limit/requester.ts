@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
 import type { HeaderTarget } from 'memcache-ts/rate-limit'
 
-/** Who asks: the request of Express or Fastify, a WebSocket's client, or a message. */
+/** The source of a call: the request of Express or Fastify, a WebSocket's client, or a message. */
 export interface Requester {
   readonly ip?: string | undefined
   readonly headers?: IncomingHttpHeaders
@@ -16,30 +16,30 @@ export interface Requester {
 /** A call as a rate limit sees it. */
 export interface Call {
   readonly request: Requester
-  /** Nest's context of the call, which the functions among the options are given. */
+  /** Nest's context of the call, for functions in the options. */
   readonly context: ExecutionContext
-  /** Where headers can be written; `undefined` where there are none. */
+  /** The target of headers; `undefined` if the call has none. */
   readonly headers: HeaderTarget | undefined
-  /** The address of who asks; `undefined` where it cannot be known. */
+  /** The address of the client; `undefined` if it is not known. */
   readonly address: string | undefined
-  /** Whom a guard has found out; never what a message says of itself. */
+  /** The user that a guard has set; never a claim of a message. */
   readonly user: unknown
-  /** Node's response below, of a route; `undefined` elsewhere, where a status says nothing of one call. */
+  /** Node's response of a route; `undefined` for other calls, where the status does not describe one call. */
   readonly response: ServerResponse | undefined
 }
 
-/** What Express's response and Fastify's reply have, of what is needed. */
+/** The parts of Express's response and Fastify's reply that are used here. */
 interface AnyResponse {
   getHeader?(name: string): unknown
   setHeader?(name: string, value: string): unknown
   header?(name: string, value: string): unknown
   readonly headersSent?: boolean
-  /** Fastify's, of its reply. */
+  /** Only in Fastify's reply. */
   readonly sent?: boolean
   readonly raw?: ServerResponse
 }
 
-/** What the GraphQL drivers and their integrations hand on as the context. */
+/** The context of the GraphQL drivers and their integrations. */
 interface GraphqlContext {
   readonly req?: Requester & { readonly res?: AnyResponse }
   readonly request?: Requester
@@ -53,7 +53,7 @@ interface SocketClient extends Requester {
   readonly _socket?: { readonly remoteAddress?: string }
 }
 
-/** The call of a context, of whatever kind; `undefined` where nobody can be made out. */
+/** Returns the call of a context; `undefined` if it has no source that could be counted. */
 export function callOf(context: ExecutionContext): Call | undefined {
   switch (context.getType<'http' | 'ws' | 'rpc' | 'graphql'>()) {
     case 'http': {
@@ -95,7 +95,7 @@ function httpCall(context: ExecutionContext, request: Requester, response: AnyRe
   }
 }
 
-/** Fastify's replies call it `header`; in Express, and elsewhere, it is Node's `setHeader`. */
+/** Uses the method `header` of Fastify's replies, or Node's `setHeader`. */
 function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined {
   if (typeof response?.getHeader !== 'function' || response.headersSent === true || response.sent === true)
     return undefined
@@ -108,7 +108,7 @@ function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined 
 
 let warnedOfProxy = false
 
-/** Tells once of a proxy that is not known of, or of one that anybody can pretend to be. */
+/** Warns once about a proxy that is not trusted, or if every client can pretend to be a proxy. */
 function checkProxy(request: Requester, address: string | undefined): void {
   const trustsAll = request.app?.get?.('trust proxy') === true
   if (!trustsAll && address !== request.socket?.remoteAddress) return
@@ -116,6 +116,6 @@ function checkProxy(request: Requester, address: string | undefined): void {
   new Logger('RateLimit').warn(
     trustsAll
       ? "every proxy is trusted, so that a client can give itself any address in X-Forwarded-For, and no limit holds it: say how many there are, app.set('trust proxy', 1)"
-      : "a request came through a proxy that is not trusted: all clients count as one. Say app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
+      : "a request came through a proxy that is not trusted: all clients count as one. Write app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
   )
 }

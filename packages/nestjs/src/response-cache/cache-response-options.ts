@@ -6,7 +6,7 @@ import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import type { Requester } from '../rate-limit/requester.ts'
 
-/** A request as Express and Fastify both have it. */
+/** The common part of requests of Express and Fastify. */
 export interface CacheableRequest extends Requester {
   readonly method: string
   readonly params: Readonly<Record<string, string>>
@@ -15,23 +15,23 @@ export interface CacheableRequest extends Requester {
 
 /** Options of `@CacheResponse`. */
 export interface CacheResponseOptions extends Omit<ResponseCacheOptions, 'cache'> {
-  /** What a response belongs to, for `cache.invalidateTags` and `@CacheEvict`; besides `url:<path>`. */
+  /** The tags of a response, for `cache.invalidateTags` and `@CacheEvict`. Each response also has the tag `url:<path>`. */
   tags?: readonly string[] | TagsOfRequest | undefined
-  /** What stands in the key in place of path and query. Whatever of a request the response depends on has to be in it. */
+  /** Returns the text that replaces path and query in the key. Everything that the response depends on must be in it. */
   key?: KeyOfRequest | undefined
-  /** Which requests are answered from the cache, of those that can be. Default: all. */
+  /** Selects the requests that are served from the cache, among those that can be. Default: all. */
   condition?: ConditionOfRequest | undefined
-  /** The cache that they lie in, or its name in `MemcacheModule.forRoot({ name })`. Default: the application's. */
+  /** The cache that stores the responses, or its name in `MemcacheModule.forRoot({ name })`. Default: the application's. */
   cache?: CacheChoice | undefined
 }
 
-// As methods, so that a function may say which framework's request it takes.
+// Declared as methods, so that a function may narrow the type of its request.
 type TagsOfRequest = { of(request: CacheableRequest): readonly string[] }['of']
 type KeyOfRequest = { of(request: CacheableRequest): string }['of']
 type ConditionOfRequest = { of(request: CacheableRequest): boolean }['of']
 
 /**
- * A lifetime or options, as options.
+ * Returns a lifetime or options as options.
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

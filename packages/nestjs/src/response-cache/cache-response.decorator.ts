@@ -5,10 +5,10 @@ import { toCacheResponseOptions } from './cache-response-options.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 
 /**
- * Answers a route, or all of a controller's, from the cache: RFC 9111 as a shared cache, on Express and Fastify. It
- * brings its interceptor; guards run before it, on every request. A method's own stands in place of its class's. The
- * observables of interceptors around it complete without a value where the cache has answered. Routes with `@Sse` are
- * left alone.
+ * Serves a route, or all routes of a controller, from a shared cache (RFC 9111), on Express and Fastify. It adds an
+ * interceptor; guards run before it, on every request. The decorator of a method replaces that of its class. If the
+ * cache has sent the response, the observables of outer interceptors complete without a value. Routes with `@Sse` are
+ * not cached.
  *
  * @example
  *   class Controller {
@@ -16,7 +16,7 @@ import type { CacheResponseOptions } from './cache-response-options.ts'
  *   }
  *
  * @param options or just the lifetime of responses that do not state their own, in seconds.
- * @throws MemcacheOptionError for an option that there is not, or a value that cannot be.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function CacheResponse(options: Ttl | CacheResponseOptions = {}): MethodDecorator & ClassDecorator {
   const resolved = toCacheResponseOptions(options)

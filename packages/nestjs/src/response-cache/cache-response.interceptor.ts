@@ -6,27 +6,27 @@ import type { Memcache } from 'memcache-ts'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { withoutCache } from '../injection/missing-cache.ts'
-import { answered } from './answered.ts'
+import { answered } from './answered-response.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
 import type { Requester } from '../rate-limit/requester.ts'
 
-/** The key of the metadata by which a class's interceptor knows that a method has its own. */
+/** The metadata key by which a class's interceptor knows that a method has its own. */
 export const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
 
-/** Where `@Sse` leaves that it is there. */
+/** The metadata key of `@Sse`. */
 const SSE_METADATA = '__sse__'
-/** Where `@Version` leaves what it is given; Nest exports no name for it in all of its versions. */
+/** The metadata key of `@Version`; not all versions of Nest export it. */
 const VERSION_METADATA = '__version__'
 type VersionValue = NonNullable<VersioningOptions['defaultVersion']>
 
 const reflector = new Reflector()
 
 /**
- * An interceptor for one `@CacheResponse`. Nest writes a response when the interceptors are done, by its platform; what
- * is stored is what then goes out, seen on Node's own response below.
+ * Returns the interceptor class of one `@CacheResponse`. Nest writes a response through its platform after the
+ * interceptors have run, so the response is captured at Node's own response.
  *
- * @throws MemcacheOptionError for options that cannot be.
+ * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function interceptorFor(
   options: CacheResponseOptions,
@@ -34,7 +34,7 @@ export function interceptorFor(
 ): new (host: HttpAdapterHost) => NestInterceptor {
   const { tags, key, condition, cache: choice, ...shared } = options
   const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
-  // What is wrong with the options is told where they are written.
+  // Invalid options are reported at the declaration.
   open(undefined)
 
   @Injectable()
@@ -54,12 +54,12 @@ export function interceptorFor(
       if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      // What changes something invalidates, whoever has sent it, and whatever is answered from the cache.
+      // Unsafe requests invalidate, whoever has sent them, and whichever requests are served from the cache.
       if (isReadMethod(exchange.request.method)) {
         const isBackground = this.#responses?.isBackground(exchange.request) === true
         if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
-        // A guard has found out who asks, by whatever means: the answer may be this user's alone, and no header says
-        // so.
+        // A guard has identified the user, by any means: the response may be for this user only, without a header that
+        // says so.
         if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       }
       this.#responses ??= open(cache)
@@ -82,17 +82,17 @@ export function interceptorFor(
   return ResponseCacheInterceptor
 }
 
-/** Whether a call has one response that could be kept. The events of `@Sse` are written as they come. */
+/** Whether a call has one response that could be stored. The events of `@Sse` are written as they come. */
 function isCacheable(context: ExecutionContext): boolean {
   return context.getType() === 'http' && reflector.get(SSE_METADATA, context.getHandler()) !== true
 }
 
-/** Whether a guard has put a user into the request. One by `Authorization` is seen to by the cache itself. */
+/** Whether a guard has put a user into the request. The cache itself handles users of `Authorization`. */
 function isOfUser({ user, headers }: Requester): boolean {
   return user !== undefined && user !== null && headers?.authorization === undefined
 }
 
-/** The version of the API that a route belongs to: where a header chooses it, routes of one URL differ by it alone. */
+/** The API version of a route: if a header selects it, routes of one URL differ only by the version. */
 function versionOf(context: ExecutionContext): string | undefined {
   const version = reflector.getAllAndOverride<VersionValue | undefined>(VERSION_METADATA, [
     context.getHandler(),
@@ -101,7 +101,7 @@ function versionOf(context: ExecutionContext): string | undefined {
   return version === undefined ? undefined : [version].flat().map(String).join()
 }
 
-/** Whether no method's own `@CacheResponse` stands before its class's. */
+/** Whether no `@CacheResponse` of the method replaces that of its class. */
 function isNearest(context: ExecutionContext, interceptor: Function): boolean {
   const nearest = reflector.getAllAndOverride<Function | undefined>(CACHE_RESPONSE, [
     context.getHandler(),

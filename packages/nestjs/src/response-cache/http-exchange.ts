@@ -4,7 +4,7 @@ import type { HttpExchange } from 'memcache-ts/http'
 import { silence } from './answered-response.ts'
 import type { CacheableRequest } from './cache-response-options.ts'
 
-/** Express's request, which is Node's, and Fastify's, which has it. */
+/** Express's request, which is Node's, or Fastify's, which contains it. */
 type AnyRequest = CacheableRequest & {
   readonly raw?: IncomingMessage
   readonly originalUrl?: string
@@ -13,12 +13,12 @@ type AnyRequest = CacheableRequest & {
   readonly ips?: readonly string[] | undefined
 }
 
-/** Express's settings, as far as they are needed. */
+/** The parts of Express's settings that are used here. */
 interface Settings {
   get(name: string): unknown
 }
 
-/** Fastify's reply, as far as it is needed. */
+/** The parts of Fastify's reply that are used here. */
 interface Reply {
   readonly raw: ServerResponse
   getHeaders(): Record<string, string | number | string[] | undefined>
@@ -26,16 +26,16 @@ interface Reply {
   hijack(): void
 }
 
-/** An exchange of a platform, below which there is Node's. */
+/** An exchange of a platform on `node:http`. */
 export type PlatformExchange = Pick<
   HttpExchange,
   'request' | 'response' | 'url' | 'scheme' | 'dispatch' | 'application' | 'trustsProxy' | 'isOutside'
 > & {
-  /** Told when the response was sent: the platform has nothing to send any more. */
+  /** Called when the response was sent, so that the platform sends nothing. */
   readonly sent: () => void
 }
 
-/** What Nest's platform has of a request, as `node:http` sees it; `undefined` where there is no HTTP server below. */
+/** Returns the exchange of Nest's platform on `node:http`; `undefined` if the platform has no HTTP server. */
 export function platformExchange(
   adapter: HttpServer | undefined,
   request: AnyRequest,
@@ -53,12 +53,13 @@ export function platformExchange(
     case 'fastify': {
       const reply = response as Reply
       const app = adapter.getInstance() as { routing: HttpExchange['dispatch'] }
-      // What guards and hooks have set lies in the reply until it is sent, and is to be sent with what is stored, too.
+      // Fields that guards and hooks have set are in the reply until it is sent, and must be sent with a stored
+      // response too.
       for (const [name, value] of Object.entries(reply.getHeaders())) {
         if (value !== undefined) reply.raw.setHeader(name, value)
       }
       const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
-      // Fastify knows the addresses on the way where it trusts its proxy.
+      // Fastify knows the addresses of the proxies if it trusts them.
       const trustsProxy = request.ips !== undefined
       const sent = (): void => {
         reply.hijack()
@@ -88,7 +89,10 @@ function hooksOf(reply: Reply): () => boolean {
   return () => isSent && !reply.raw.headersSent
 }
 
-/** Whether Express trusts the other end of a connection as a proxy; `true` trusts anybody, and vouches for nothing. */
+/**
+ * Whether Express trusts the other end of a connection as a proxy. The setting `true` trusts every client, so it does
+ * not count.
+ */
 function expressTrusts(app: Settings, address: string | undefined): boolean {
   const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
   return app.get('trust proxy') !== true && trusts?.(address, 0) === true

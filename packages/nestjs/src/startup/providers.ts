@@ -4,8 +4,7 @@ import { Memcache } from 'memcache-ts'
 import { classOf } from 'memcache-ts/adapter'
 import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
 import type { DecoratedMethod } from '../injection/decorated-methods.ts'
-import { getMemcacheToken } from '../memcache-token.ts'
-import { MODULE_NAME } from '../module-tokens.ts'
+import { getMemcacheToken, MODULE_NAME } from '../injection-tokens.ts'
 
 type NestModule = ModulesContainer extends Map<string, infer Found> ? Found : never
 type Wrapper = NestModule['providers'] extends Map<unknown, infer Found> ? Found : never

@@ -1,12 +1,9 @@
 import { Inject, Module } from '@nestjs/common'
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
-import { applicationEnded, applicationStarted } from './running-applications.ts'
+import { applicationEnded, applicationStarted } from '../injection/injected-source.ts'
 import { adoptProviders, forgetProviders } from './adopted-providers.ts'
-import { checkLimitNames } from './limit-name-check.ts'
-import { checkNamespaces } from './namespace-check.ts'
-import { checkProcessCache } from './process-cache-check.ts'
-import { checkSharedState } from './shared-state-check.ts'
+import { checkLimitNames, checkNamespaces, checkProcessCache, checkSharedState } from './provider-checks.ts'
 
 /** Checks all providers when an application starts, so that missing or mixed-up caches are reported then. */
 @Module({})

@@ -10,7 +10,7 @@ import {
   requireTags,
   requireType,
 } from '../../option-types.ts'
-import type { TagsOf } from '../tags-of.ts'
+import type { TagsOf } from '../late-facts.ts'
 import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'

@@ -1,5 +1,5 @@
-import { oneTagOrMany } from '../tags-of.ts'
-import type { TagsOf } from '../tags-of.ts'
+import { oneTagOrMany } from '../late-facts.ts'
+import type { TagsOf } from '../late-facts.ts'
 
 /** The methods that reflect-metadata adds to `Reflect`. */
 interface ReflectMetadata {

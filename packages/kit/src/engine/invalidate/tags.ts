@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache'
-import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
 import { MAX_ROUNDING_SECONDS } from '../lifetime.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
@@ -155,57 +154,5 @@ export class Tags {
     const seen = this.#seen.get(tagKey)
     if (seen?.generation !== found.generation) this.#seen.set(tagKey, { generation: found.generation, atMs })
     return found
-  }
-}
-
-/** How long a process assumes that the root generation has not been raised since its last check. */
-const MAX_UNCHECKED_MS = 1000
-
-/**
- * The generation of everything that is stored under the prefix. It is raised when more invalidations are pending than
- * can be remembered. It does not exist before, so that values need not carry it. A process that is in use checks once a
- * second whether it was raised.
- */
-export class RootGeneration {
-  readonly tagKey: string
-  readonly #client: MemcachedClient
-  readonly #report: CacheReport
-  #isRaised = false
-  #checkedAtMs: number | undefined
-  #checking: Promise<void> | undefined
-
-  constructor(client: MemcachedClient, tagKey: string, report: CacheReport) {
-    this.#client = client
-    this.tagKey = tagKey
-    this.#report = report
-  }
-
-  /**
-   * Checks whether the generation was raised, if the last check is too old; `undefined` if the caller need not wait.
-   * Only the first check is waited for.
-   */
-  known(): Promise<void> | undefined {
-    const nowMs = performance.now()
-    if (this.#isRaised || (this.#checkedAtMs !== undefined && nowMs - this.#checkedAtMs < MAX_UNCHECKED_MS))
-      return undefined
-    const isFirst = this.#checkedAtMs === undefined
-    this.#checking ??= this.#check().finally(() => (this.#checking = undefined))
-    return isFirst ? this.#checking : undefined
-  }
-
-  /** From now on, values that do not carry the root generation are invalid. */
-  raised(): void {
-    this.#isRaised = true
-  }
-
-  /** Returns the tags that a value must carry or is stored with: these, and the root's if it was ever raised. */
-  with(tagKeys: readonly string[]): readonly string[] {
-    return this.#isRaised && !tagKeys.includes(this.tagKey) ? [...tagKeys, this.tagKey] : tagKeys
-  }
-
-  async #check(): Promise<void> {
-    const found = await orUnavailable(this.#client.get(this.tagKey), this.#report)
-    this.#checkedAtMs = performance.now()
-    if (found !== UNAVAILABLE && found !== undefined) this.#isRaised = true
   }
 }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
 
 /** One run of work that several callers can wait for. */
 export interface Flight<Result> {
@@ -25,6 +26,12 @@ export class Flights<Result> {
     return this.#flights.get(key)
   }
 
+  /** Returns the running work of a key, unless it runs in the background. */
+  joinable(key: string): Flight<Result> | undefined {
+    const flight = this.#flights.get(key)
+    return flight?.background === false ? flight : undefined
+  }
+
   start(
     key: string,
     work: (stop: Abandonment) => Promise<Result>,
@@ -42,14 +49,14 @@ export class Flights<Result> {
   }
 
   /** Waits for the result. @throws the signal's reason if the signal is aborted first. */
-  wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  wait(key: string, flight: Flight<Result>, signal: StopSource | undefined): Promise<Result> {
     const waiting = flight.node === undefined ? undefined : currentLoad()?.waitFor(flight.node)
     const result = this.#wait(key, flight, signal)
     if (waiting !== undefined) result.then(waiting, waiting)
     return result
   }
 
-  #wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  #wait(key: string, flight: Flight<Result>, signal: StopSource | undefined): Promise<Result> {
     flight.waiters++
     if (signal === undefined) return flight.result
     return new Promise((resolve, reject) => {

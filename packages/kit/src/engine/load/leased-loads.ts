@@ -1,9 +1,10 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { Abandonment } from './abandonment.ts'
+import type { Abandonment, StopSource } from './abandonment.ts'
 import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Filled } from '../store/cache-store.ts'
-import { surelyFreshUntilMs, lateSeconds, MAX_SECONDS } from '../lifetime.ts'
+import { lateSeconds, lifetimeFrom, MAX_SECONDS } from '../lifetime.ts'
+import type { Lifetime } from '../lifetime.ts'
 import { copyValue, isCopiedWhole } from '../values/copy-value.ts'
 import type { EntryFacts, EncodedItem } from '../values/kit-codec.ts'
 import { Flights, currentLoad } from './flights.ts'
@@ -64,12 +65,6 @@ export interface LoadRight {
   readonly generations: Generations
 }
 
-/** How long a value is fresh, and how long it is kept. */
-interface Lifetime {
-  readonly freshSeconds: number
-  readonly keptSeconds: number
-}
-
 /** The assumed size of a value that was not encoded. */
 const UNKNOWN_BYTES = 1024
 
@@ -78,8 +73,9 @@ const UNKNOWN_BYTES = 1024
  * invalidated meanwhile; a lease is released if there is nothing to store.
  */
 export class LeasedLoads {
+  /** The running loads, by key. */
+  readonly running = new Flights<LoadOutcome>()
   readonly #context: CacheContext
-  readonly #flights = new Flights<LoadOutcome>()
   readonly #keeper: LeaseKeeper
   #underWay = 0
 
@@ -93,19 +89,9 @@ export class LeasedLoads {
     return this.#underWay
   }
 
-  /** Returns the running load of a key. */
-  get(name: string): Flight<LoadOutcome> | undefined {
-    return this.#flights.get(name)
-  }
-
-  /** Returns the running load of a key, unless it runs in the background. */
-  joinable(name: string): Flight<LoadOutcome> | undefined {
-    const flight = this.#flights.get(name)
-    return flight?.background === false ? flight : undefined
-  }
-
-  wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
-    return this.#flights.wait(name, flight, signal).then((outcome) => {
+  /** Waits for a running load. @throws the signal's reason if the signal is aborted first. */
+  wait(name: string, flight: Flight<LoadOutcome>, signal: StopSource | undefined): Promise<LoadOutcome> {
+    return this.running.wait(name, flight, signal).then((outcome) => {
       // A value that is not confirmed goes only to the caller that loaded it.
       if (flight.waiters === 1 || !outcome.confirmed) return outcome
       return { ...outcome, value: copyValue(outcome.value) }
@@ -123,7 +109,7 @@ export class LeasedLoads {
         ? this.#loadUnleased(target, run(stop))
         : this.#loadAndStore(target, { right, keptMs }, run(stop))
     }
-    return this.#flights.start(target.name, work, { background, node })
+    return this.running.start(target.name, work, { background, node })
   }
 
   /**
@@ -142,15 +128,6 @@ export class LeasedLoads {
       waited?.()
       this.#underWay--
     }
-  }
-
-  /** Keeps later callers from joining the running load of a key, since the key was invalidated. */
-  detach(name: string): void {
-    this.#flights.detach(name)
-  }
-
-  detachAll(): void {
-    this.#flights.detachAll()
   }
 
   close(): void {
@@ -238,19 +215,19 @@ export class LeasedLoads {
     const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)
     if (encoded === undefined || lifetime === undefined) {
       // Later callers look the key up themselves.
-      this.#flights.detach(target.name)
+      this.running.detach(target.name)
       return this.#free(lease).then((isHeld) =>
         isCopied ? { value, confirmed: isHeld, isKeptBack: true } : { value, confirmed: false, isUnstorable: true },
       )
     }
     const fill = (all: Generations): Promise<LoadOutcome> => {
-      const facts = this.#factsOf(target, loaded, lifetime.freshSeconds, all)
+      const facts = factsOf(loaded, lifetime, all)
       return this.#fill(target, lease, { value, encoded, facts }, lifetime)
     }
     const fillTagged = (all: Generations | undefined): Promise<LoadOutcome> => {
       const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
       if (all !== undefined && !isTooMuch) return fill(all)
-      this.#flights.detach(target.name)
+      this.running.detach(target.name)
       const { report } = this.#context
       if (!isTooMuch) report.stats.discarded++
       else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
@@ -271,7 +248,7 @@ export class LeasedLoads {
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, facts)
     // Callers that come after the fill was sent must not get a value that a later delete has removed.
-    this.#flights.detach(name)
+    this.running.detach(name)
     const stamp = memory?.stamp()
     const { casUnique } = lease
     const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
@@ -303,18 +280,6 @@ export class LeasedLoads {
     return read === UNAVAILABLE || read === undefined ? undefined : { ...known, ...read }
   }
 
-  #factsOf({ loading, name }: LoadTarget, loaded: Loaded, freshSeconds: number, tags: Generations): EntryFacts {
-    const { beta, staleSeconds } = loading
-    const { clock, store } = this.#context
-    // If the server does not tell the remaining lifetime of items, the entry says when it becomes stale.
-    const needsEnd = (beta > 0 || (staleSeconds > 0 && !store.tellsTtl(name))) && freshSeconds !== Infinity
-    return {
-      tags: Object.keys(tags).length === 0 ? undefined : tags,
-      loadMs: needsEnd ? loaded.tookMs : undefined,
-      freshUntilMs: needsEnd ? Math.round(surelyFreshUntilMs(clock.nowMs(), freshSeconds)) : undefined,
-    }
-  }
-
   /** Returns the lifetime of a loaded value; `undefined` if the value is not stored. */
   #lifetimeOf(name: string, loading: ResolvedLoading, { value, ttlSeconds }: Loaded): Lifetime | undefined {
     try {
@@ -322,10 +287,10 @@ export class LeasedLoads {
       const own = ttlSeconds ?? lateSeconds(ttlOf(loading.ttlSeconds, originalOf(value)) ?? this.#context.ttlSeconds)
       if (own === 0) return undefined
       const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
-      const { staleSeconds } = loading
+      const { staleSeconds, beta } = loading
       const limited = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_SECONDS) : seconds
       const freshSeconds = loading.vary(limited)
-      return { freshSeconds, keptSeconds: freshSeconds + staleSeconds }
+      return lifetimeFrom(this.#context.clock.nowMs(), { freshSeconds, staleSeconds, beta })
     } catch (error) {
       this.#context.report.unstorable(name, error)
       return undefined
@@ -350,4 +315,13 @@ export class LeasedLoads {
 
 function isPrimitive(value: unknown): boolean {
   return (typeof value !== 'object' && typeof value !== 'function') || value === null
+}
+
+/** Returns the metadata of a loaded value. */
+function factsOf({ tookMs }: Loaded, { freshUntilMs }: Lifetime, tags: Generations): EntryFacts {
+  return {
+    tags: Object.keys(tags).length === 0 ? undefined : tags,
+    loadMs: freshUntilMs === undefined ? undefined : Math.max(1, tookMs),
+    freshUntilMs,
+  }
 }

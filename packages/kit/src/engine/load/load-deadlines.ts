@@ -1,3 +1,5 @@
+import { MAX_TIMER_MS } from 'memcache-ts-protocol'
+
 /** A load with a deadline. */
 export interface TimeLimited {
   /** The deadline, by `performance.now()`; `Infinity` means none. */
@@ -5,9 +7,6 @@ export interface TimeLimited {
   /** Called when the deadline has passed. */
   expire(): void
 }
-
-/** The longest delay of Node's timers. */
-const MAX_TIMER_MS = 0x7fff_ffff
 
 /**
  * The deadlines of the running loads, by one timer: most loads end long before their deadline, so it fires rarely. The

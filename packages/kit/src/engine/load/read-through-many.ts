@@ -230,18 +230,18 @@ export class ReadThroughMany<Id, Value> {
   /** Looks up a key; `undefined` if a running load can be joined. */
   #lookUp(request: ManyItem<Id>['request'], isLast: boolean): Promise<Lookup | undefined> {
     if (isLast) return WITHOUT_LEASE
-    return this.#loads.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
+    return this.#loads.running.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
   }
 
   /** Returns whether to join a load of this process: it began during the lookup, or has the key's lease. */
   #joins({ request }: ManyItem<Id>, found: Lookup): boolean {
     if (found.kind === 'miss-with-lease') return !found.lease.take()
-    return this.#loads.joinable(request.name) !== undefined
+    return this.#loads.running.joinable(request.name) !== undefined
   }
 
   async #join(item: ManyItem<Id>, again: ManyItem<Id>[]): Promise<void> {
     const { name } = item.request
-    const running = this.#loads.joinable(name)
+    const running = this.#loads.running.joinable(name)
     if (running === undefined) {
       again.push(item)
       return
@@ -260,7 +260,7 @@ export class ReadThroughMany<Id, Value> {
     return led.map(async ({ item, right, isAway }) => {
       const { name } = item.request
       // No lease can refuse the value after an invalidation, so only callers of this tick may join the load.
-      if (isAway === false) process.nextTick(() => this.#loads.detach(name))
+      if (isAway === false) process.nextTick(() => this.#loads.running.detach(name))
       const flight = this.#loads.start(item.request, { node: batch.node, right }, (stop) => batch.load(item.id, stop))
       const { value } = await this.#loads.wait(name, flight, this.#signal)
       if (value !== undefined) this.#values.set(item.id, value as Value)
@@ -279,7 +279,7 @@ export class ReadThroughMany<Id, Value> {
   #reload(item: ManyItem<Id>, found: Extract<Lookup, { kind: 'stale' }>): void {
     const load = async (context: LoadContext): Promise<unknown> =>
       valuesById([item.id], await this.#load([item.id], context)).get(item.id)
-    this.#single.reload({ ...item.request, load, signal: undefined }, found)
+    void this.#single.reload({ ...item.request, load, signal: undefined }, found)
   }
 
   #batchOf(items: readonly ManyItem<Id>[]): Batch<Id, Value> {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { LongTimer } from 'memcache-ts-protocol'
+import type { Ttl } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import { AbandonedClaims } from './lost-leases.ts'
@@ -8,7 +9,7 @@ import type { CacheContext } from '../context.ts'
 import { isDueEarly } from '../lifetime.ts'
 import { Flights, wouldWaitForItself, currentLoad, LoadNode, runDetached } from './flights.ts'
 import type { Flight } from './flights.ts'
-import type { Loader } from './get-or-set-options.ts'
+import type { GetOrSetOptions, Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
@@ -37,7 +38,7 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly takesStale?: boolean | undefined
   /** Whether this caller waits while another one loads the value. If not, it gets `undefined`. Default true. */
   readonly waits?: boolean | undefined
-  readonly signal: AbortSignal | undefined
+  readonly signal: StopSource | undefined
 }
 
 type Stale = Extract<Lookup, { kind: 'stale' }>
@@ -78,8 +79,8 @@ export class ReadThrough {
   readonly #loads: LeasedLoads
   readonly #polls = new Flights<Lookup>()
   readonly #abandoned: AbandonedClaims
-  /** Keys for which a claim is under way. */
-  readonly #claiming = new Set<string>()
+  /** The claims that are under way, by key. */
+  readonly #claims = new Map<string, Promise<Flight<LoadOutcome> | undefined>>()
 
   constructor(context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
     this.#context = context
@@ -88,17 +89,43 @@ export class ReadThrough {
     this.#abandoned = new AbandonedClaims(context.leaseSeconds, context.clock)
   }
 
-  /** Reloads a stale value in the background, if this caller has or gets the right to. */
-  reload(request: ReadThroughRequest, found: Stale): void {
+  /** Returns the value if memory has a fresh one; it costs no request. `undefined` means that it is to be looked up. */
+  fromMemory(name: string, options: Ttl | GetOrSetOptions | undefined): Promise<unknown> | undefined {
+    const { memory, report } = this.#context
+    if (memory === undefined) return undefined
+    if (typeof options === 'object' && !mayBeFromMemory(options)) return undefined
+    const item = memory.fresh(name)
+    if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
+    report.memoryHit(name)
+    return Promise.resolve(memory.valueOf(item))
+  }
+
+  /**
+   * Returns the value that memory has if it may be served without a confirmation by memcached. It is not a copy: it
+   * must be neither changed nor handed out.
+   */
+  peekMemory(name: string): unknown {
+    const { memory, report } = this.#context
+    const item = memory?.fresh(name)
+    if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
+    report.memoryHit(name)
+    return item.value
+  }
+
+  /**
+   * Reloads a stale value in the background, if this caller has or gets the right to. If the right must be claimed
+   * first, the result is a promise of the load.
+   */
+  reload(request: ReadThroughRequest, found: Stale): Promise<Flight<LoadOutcome> | undefined> | undefined {
     const { name } = request
-    if (found.claimable) {
-      void this.#claim(request, found)
-    } else if (!found.claimed) {
+    if (found.claimable) return this.#claim(request, found)
+    if (!found.claimed) {
       this.#watchClaim(name, found.item.casUnique)
-    } else if (this.#loads.get(name) === undefined) {
+    } else if (this.#loads.running.get(name) === undefined) {
       const lease = { key: name, casUnique: found.item.casUnique!, filled: true }
       this.#startReload(request, { lease, generations: found.generations }, found.value)
     }
+    return undefined
   }
 
   /** Returns the value; rejects with the loader's error, or with the signal's reason. */
@@ -112,7 +139,7 @@ export class ReadThrough {
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
       const mayJoin = round < MAX_ROUNDS
-      const running = mayJoin ? this.#loads.joinable(name) : undefined
+      const running = mayJoin ? this.#loads.running.joinable(name) : undefined
       if (running !== undefined) {
         if (request.waits === false) return undefined
         if (wouldWaitForItself(running)) return this.#loadAlone(request)
@@ -127,7 +154,7 @@ export class ReadThrough {
       if (looked.kind === 'miss-locked' && request.waits === false) return undefined
       if (looked.kind === 'miss-locked' && currentLoad()?.isWithin(this.#context, name) === true)
         return this.#loadAlone(request)
-      const isElsewhere = looked.kind === 'miss-locked' && this.#loads.joinable(name) === undefined
+      const isElsewhere = looked.kind === 'miss-locked' && this.#loads.running.joinable(name) === undefined
       const found = isElsewhere ? await this.#waitFor(request) : looked
       const freshness = found.kind === 'fresh' || found.kind === 'stale' ? freshnessFor(request, found) : undefined
       if ((found.kind === 'fresh' || found.kind === 'stale') && freshness === 'unusable') {
@@ -153,10 +180,10 @@ export class ReadThrough {
           report.miss(name)
           return this.#lead(request, found)
         case 'miss-without-lease':
-          if (mayJoin && this.#loads.joinable(name) !== undefined) continue
+          if (mayJoin && this.#loads.running.joinable(name) !== undefined) continue
           report.miss(name)
           // No lease can refuse the value after an invalidation, so only callers of this tick may join the load.
-          if (!found.isAway) process.nextTick(() => this.#loads.detach(name))
+          if (!found.isAway) process.nextTick(() => this.#loads.running.detach(name))
           return this.#lead(request, undefined)
       }
     }
@@ -169,8 +196,8 @@ export class ReadThrough {
    */
   async #replace(request: ReadThroughRequest, found: Fresh | Stale): Promise<{ readonly value: unknown } | undefined> {
     const { name, signal } = request
-    const right = this.#loads.get(name) === undefined ? await this.#rightTo(request, found) : undefined
-    const running = this.#loads.get(name)
+    const right = this.#loads.running.get(name) === undefined ? await this.#rightTo(request, found) : undefined
+    const running = this.#loads.running.get(name)
     if (request.waits === false && (running !== undefined || right === undefined)) return { value: undefined }
     if (running !== undefined) {
       if (wouldWaitForItself(running)) return { value: await this.#loadAlone(request) }
@@ -226,7 +253,7 @@ export class ReadThrough {
   }
 
   #leadUnleased(request: ReadThroughRequest): Promise<unknown> {
-    process.nextTick(() => this.#loads.detach(request.name))
+    process.nextTick(() => this.#loads.running.detach(request.name))
     return this.#lead(request, undefined)
   }
 
@@ -319,9 +346,11 @@ export class ReadThrough {
     const { report } = this.#context
     report.hit(name)
     report.stale(name)
-    this.reload(request, found)
-    const flight = this.#loads.get(name)
-    if (loading.softTimeoutMs === 0 || flight === undefined || wouldWaitForItself(flight)) return found.value.take()
+    const claiming = this.reload(request, found)
+    if (loading.softTimeoutMs === 0) return found.value.take()
+    // A claim takes no longer than a lookup.
+    const flight = claiming === undefined ? this.#loads.running.get(name) : await claiming
+    if (flight === undefined || wouldWaitForItself(flight)) return found.value.take()
     const loaded = await withinMs(loading.softTimeoutMs, this.#loads.wait(name, flight, signal), signal)
     const isOwn = loaded !== undefined && (loaded.confirmed || flight.waiters === 1)
     return isOwn ? loaded.value : found.value.take()
@@ -330,7 +359,7 @@ export class ReadThrough {
   /** Lets another caller claim the value if its claim is too old, since the claiming process may have died. */
   #watchClaim(name: string, casUnique: bigint | undefined): void {
     const { store, report } = this.#context
-    if (casUnique === undefined || this.#loads.get(name) !== undefined) return
+    if (casUnique === undefined || this.#loads.running.get(name) !== undefined) return
     if (!this.#abandoned.isAbandoned(name, casUnique)) return
     void orUnavailable(
       store.use(name, (using) => using.rearm(name, casUnique)),
@@ -345,35 +374,37 @@ export class ReadThrough {
     if (isDueEarly(loadMs, freshUntilMs, beta, this.#context.clock.nowMs())) void this.#claim(request, found)
   }
 
-  /** Claims a value that memcached does not consider stale, and reloads it if the claim is granted. */
-  async #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<void> {
+  /**
+   * Claims a value that memcached does not consider stale, and reloads it if the claim is granted. Callers of one
+   * process share the claim of a key. Resolves to the load, if it was started.
+   */
+  #claim(request: ReadThroughRequest, found: Fresh | Stale): Promise<Flight<LoadOutcome> | undefined> | undefined {
     const { name } = request
-    if (this.#claiming.has(name) || this.#loads.get(name) !== undefined) return
-    this.#claiming.add(name)
-    try {
-      const right = await this.#rightTo(request, found)
-      if (right === undefined) {
-        this.#watchClaim(name, found.item.casUnique)
-      } else if (this.#loads.get(name) === undefined) {
+    const underWay = this.#claims.get(name)
+    if (underWay !== undefined || this.#loads.running.get(name) !== undefined) return underWay
+    const claiming = this.#rightTo(request, found)
+      .then((right) => {
+        if (right === undefined) this.#watchClaim(name, found.item.casUnique)
+        if (right === undefined || this.#loads.running.get(name) !== undefined) return undefined
         if (found.kind === 'fresh') this.#context.report.stats.earlyRefreshes++
-        this.#startReload(request, right, found.value)
-      }
-    } finally {
-      this.#claiming.delete(name)
-    }
+        return this.#startReload(request, right, found.value)
+      })
+      .finally(() => this.#claims.delete(name))
+    this.#claims.set(name, claiming)
+    return claiming
   }
 
   /** Reloads a value in the background; if that fails, the old value stays. */
-  #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): void {
+  #startReload(request: ReadThroughRequest, right: LoadRight, value: Stale['value']): Flight<LoadOutcome> {
     const load = request.reload ?? request.load
     const stale = (): unknown => value.copy()
     // No caller waits for it that could end it, so its time is limited.
     const endsMs = Math.min(request.loading.hardTimeoutMs ?? Infinity, MAX_BACKGROUND_MS)
-    runDetached(() => {
+    return runDetached(() => {
       const node = new LoadNode(this.#context, [request.name])
       // A hanging reload must not block other processes for as long as the value may be served.
       const keptMs = request.loading.hardTimeoutMs ?? this.#context.leaseSeconds * BACKGROUND_LEASES * 1000
-      this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
+      return this.#loads.start(request, { node, right, background: true, keptMs }, (stop) =>
         this.#run({ ...request, load }, { node, stop, stale, hardTimeoutMs: endsMs }),
       )
     })
@@ -411,7 +442,7 @@ function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshn
 async function withinMs(
   milliseconds: number,
   loading: Promise<LoadOutcome>,
-  signal: AbortSignal | undefined,
+  signal: StopSource | undefined,
 ): Promise<LoadOutcome | undefined> {
   let timer: LongTimer | undefined
   const pause = new Promise<undefined>((resolve) => (timer = new LongTimer(() => resolve(undefined), milliseconds)))
@@ -423,4 +454,9 @@ async function withinMs(
   } finally {
     timer?.clear()
   }
+}
+
+/** Returns whether the call's options allow a value from memory without further checks. */
+function mayBeFromMemory({ l1, signal, forceFresh }: GetOrSetOptions): boolean {
+  return l1 !== false && signal === undefined && forceFresh !== true
 }

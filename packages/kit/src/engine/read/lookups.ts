@@ -2,7 +2,8 @@ import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Fetched, StoredItem } from '../store/cache-store.ts'
 import { copyValue } from '../values/copy-value.ts'
-import { factsOf, valueOf } from '../values/kit-codec.ts'
+import { freshSecondsLeft } from '../lifetime.ts'
+import { factsOf, isPastEnd, valueOf } from '../values/kit-codec.ts'
 import type { EntryFacts } from '../values/kit-codec.ts'
 import type { HeldLease } from '../load/lease-keeper.ts'
 import type { MemoryItem, MemoryStamp } from '../memory/memory-tier.ts'
@@ -33,8 +34,8 @@ export type Lookup =
       /** This caller has the right to reload it. */
       readonly claimed: boolean
       /**
-       * It is stale in a way that memcached does not know (by a tag, or by its end), so the right to reload it must be
-       * claimed first.
+       * It is stale in a way that memcached does not know (by a tag, or by its end), and no other caller is known to
+       * reload it: the right to must be claimed first.
        */
       readonly claimable: boolean
       readonly generations: Generations
@@ -147,11 +148,11 @@ export class Lookups {
   /** Uses callbacks instead of `await`, since every read passes here and each promise costs. */
   #find(request: LookupRequest, round: number): Promise<Lookup> {
     const { store, tags, memory, report, ambiguous } = this.#context
-    const { name, tagKeys, staleSeconds } = request
+    const { name, tagKeys } = request
     const known = request.l1 ? memory?.known(name) : undefined
     const confirming = known !== undefined && known.size >= MIN_CONFIRM_BYTES ? known : undefined
     const stamp = memory?.stamp()
-    const fetching = store.fetch<typeof UNAVAILABLE>(name, { staleSeconds, value: confirming === undefined }, (error) =>
+    const fetching = store.fetch<typeof UNAVAILABLE>(name, { value: confirming === undefined }, (error) =>
       unavailable(error, report, (reason) => ambiguous.add(name, reason)),
     )
     const found = (fetched: Fetched | typeof UNAVAILABLE, generations: Generations | typeof UNAVAILABLE) => {
@@ -229,7 +230,9 @@ export class Lookups {
     stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { report, tags } = this.#context
-    const state = tags.stateOf(known.facts.tags, request.required, generations, report)
+    const carried = known.facts.tags
+    const hasNone = carried === undefined && request.required.length === 0
+    const state = hasNone ? 'same' : tags.stateOf(carried, request.required, generations, report)
     return state instanceof Promise
       ? state.then((given) => this.#lookupOf(given, request, fetched, known, generations, stamp))
       : this.#lookupOf(state, request, fetched, known, generations, stamp)
@@ -243,21 +246,26 @@ export class Lookups {
     generations: Generations,
     stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
-    const { memory } = this.#context
+    const { memory, clock } = this.#context
     const { name, staleSeconds } = request
-    const { item } = fetched
+    const { item, claimed, lost } = fetched
     if (state === UNAVAILABLE) return CACHE_UNAVAILABLE
-    if (state === 'invalid') return this.#drop(name, item)
-    const isStale = fetched.stale || state === 'stale'
+    const nowMs = clock.nowMs()
+    const { freshUntilMs } = facts
+    // Stored for callers that may be served it stale for longer than this one.
+    if (state === 'invalid' || isPastEnd(facts, nowMs - staleSeconds * 1000)) return this.#drop(name, item)
+    // The server's remaining lifetime limits what a clock that is behind the writer's could do.
+    const isPast = freshUntilMs !== undefined && (freshUntilMs <= nowMs || item.ttlSeconds <= staleSeconds)
+    const isStale = fetched.stale || state === 'stale' || isPast
     // Without a stamp, the value is the one that memory keeps.
     const shared = new SharedValue(value, memory !== undefined && stamp === undefined)
     if (isStale) {
-      const { claimed, unclaimed = false } = fetched
-      return { kind: 'stale', value: shared, item, claimed, claimable: !fetched.stale || unclaimed, generations }
+      return { kind: 'stale', value: shared, item, claimed, claimable: !claimed && !lost, generations }
     }
     if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item
-      memory?.put(name, value, facts, { casUnique, size, freshSeconds: ttlSeconds - staleSeconds }, stamp)
+      const freshSeconds = freshSecondsLeft(nowMs, { freshUntilMs, ttlSeconds })
+      memory?.put(name, value, facts, { casUnique, size, freshSeconds }, stamp)
     }
     return { kind: 'fresh', value: shared, facts, item }
   }

@@ -1,12 +1,20 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
-import { factsOf, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
+import { factsOf, isPastEnd, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
 import type { Generations } from '../invalidate/tags.ts'
+
+/** The options of a read. */
+export interface ReadOptions {
+  /** Whether to return a value that is past its end, for a caller that decides itself what it may be used for. */
+  readonly pastEnd: boolean
+}
+
+const FRESH: ReadOptions = { pastEnd: false }
 
 /**
  * Reads values without loading them, by plain gets: they are the cheapest requests, and take no lease away from callers
- * that load. A stale value counts as a hit.
+ * that load. A value that was marked stale counts as a hit, and one that is past its end as a miss.
  */
 export class Reads {
   readonly #client: MemcachedClient
@@ -18,8 +26,8 @@ export class Reads {
   }
 
   /** Returns a value; `undefined` is a miss, or a cache that does not answer. */
-  async get(name: string, wanted: readonly string[]): Promise<unknown> {
-    const { memory, pending, report, root } = this.#context
+  async get(name: string, wanted: readonly string[], { pastEnd } = FRESH): Promise<unknown> {
+    const { memory, pending, report, root, clock } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const required = root.with(wanted)
@@ -34,13 +42,14 @@ export class Reads {
     const generations = await reading
     if (stored === UNAVAILABLE || stored === undefined || stored === LEASE_STUB) return this.#missed(name)
     if (!(await this.#isValid(stored, required, generations))) return this.#missed(name)
+    if (!pastEnd && isPastEnd(factsOf(stored), clock.nowMs())) return this.#missed(name)
     report.hit(name)
     return valueOf(stored)
   }
 
   /** Returns the hits among many keys, by one round trip per server. */
   async getMany(names: readonly string[], wanted: readonly string[]): Promise<Map<string, unknown>> {
-    const { memory, pending, report, root } = this.#context
+    const { memory, pending, report, root, clock } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const required = root.with(wanted)
@@ -65,7 +74,8 @@ export class Reads {
       missing.map(async (name) => {
         const stored = found === UNAVAILABLE ? undefined : found.get(name)
         const isThere = stored !== LEASE_STUB && found !== UNAVAILABLE && found.has(name)
-        return isThere && (await this.#isValid(stored, required, generations)) ? { name, stored } : undefined
+        if (!isThere || !(await this.#isValid(stored, required, generations))) return undefined
+        return isPastEnd(factsOf(stored), clock.nowMs()) ? undefined : { name, stored }
       }),
     )
     for (const [index, hit] of valid.entries()) {

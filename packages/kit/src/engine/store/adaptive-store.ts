@@ -1,6 +1,5 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
-import type { Clock } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
 import type { CacheStore, Fetched, FetchRequest, Filled, Filling } from './cache-store.ts'
 import { ClassicStore } from './classic-store.ts'
@@ -15,11 +14,11 @@ export class AdaptiveStore {
   /** The names of servers without meta commands. */
   readonly #old = new Set<string>()
 
-  constructor(client: MemcachedClient, leaseSeconds: number, clock: Clock, logger: Logger) {
+  constructor(client: MemcachedClient, leaseSeconds: number, logger: Logger) {
     this.#client = client
     this.#logger = logger
     this.#meta = new MetaStore(client, leaseSeconds)
-    this.#classic = new ClassicStore(client, leaseSeconds, clock)
+    this.#classic = new ClassicStore(client, leaseSeconds)
   }
 
   /** Returns whether the server of a key tells the remaining lifetime of items. */

@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
+import { lifetimeFrom } from '../lifetime.ts'
 import type { CacheContext } from '../context.ts'
-import { factsOf, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
+import { factsOf, isPastEnd, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
 import { currentLoad } from '../load/flights.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 import type { LookupRequest, Lookups } from '../read/lookups.ts'
@@ -21,7 +22,8 @@ interface Change {
   readonly value: unknown
   readonly casUnique: bigint
   readonly generations: Generations
-  readonly ttlSeconds: number
+  readonly keptSeconds: number
+  readonly freshUntilMs: number | undefined
 }
 
 /** The number of attempts on a value that others keep changing. */
@@ -65,14 +67,14 @@ export class AtomicWrites {
       const { lease, generations } = found
       if (!lease.take()) continue
       const { casUnique } = lease
-      if (await this.#change(name, { value, casUnique, generations, ttlSeconds })) return true
+      if (await this.#change(name, { value, casUnique, generations, ...this.#lifetimeOf(ttlSeconds) })) return true
     }
     return false
   }
 
   /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
   async pull({ name, required: wanted }: Pick<AtomicTarget, 'name' | 'required'>): Promise<unknown> {
-    const { tags, report, pending, store, root } = this.#context
+    const { tags, report, pending, store, root, clock } = this.#context
     await root.known()
     const required = root.with(wanted)
     for (let round = 0; round < MAX_ROUNDS && !pending.has(name); round++) {
@@ -95,6 +97,8 @@ export class AtomicWrites {
         break
       }
       if (!dropped) continue
+      // What is past its end is deleted, too: nobody may be served it afterwards.
+      if (isPastEnd(factsOf(found.value), clock.nowMs())) break
       report.hit(name)
       report.deleted(name)
       return valueOf(found.value)
@@ -144,13 +148,13 @@ export class AtomicWrites {
     switch (found.kind) {
       case 'miss-with-lease': {
         const { lease, generations } = found
-        return lease.take() ? { value: by, casUnique: lease.casUnique, generations, ttlSeconds } : undefined
+        if (!lease.take()) return undefined
+        return { value: by, casUnique: lease.casUnique, generations, ...this.#lifetimeOf(ttlSeconds) }
       }
       case 'stale': {
         const { casUnique } = found.item
-        return casUnique === undefined
-          ? undefined
-          : { value: by, casUnique, generations: found.generations, ttlSeconds }
+        if (casUnique === undefined) return undefined
+        return { value: by, casUnique, generations: found.generations, ...this.#lifetimeOf(ttlSeconds) }
       }
       case 'fresh': {
         const { item, facts } = found
@@ -165,7 +169,8 @@ export class AtomicWrites {
           value: sum(name, value, by),
           casUnique: item.casUnique,
           generations: facts.tags ?? NO_GENERATIONS,
-          ttlSeconds: isTold ? item.ttlSeconds : ttlSeconds,
+          keptSeconds: isTold ? item.ttlSeconds : this.#lifetimeOf(ttlSeconds).keptSeconds,
+          freshUntilMs: facts.freshUntilMs,
         }
       }
       case 'miss-locked':
@@ -180,13 +185,21 @@ export class AtomicWrites {
     return this.#lookups.find({ name, required, tagKeys, staleSeconds: 0, l1: false })
   }
 
-  async #change(name: string, { value, casUnique, generations, ttlSeconds }: Change): Promise<boolean> {
+  #lifetimeOf(freshSeconds: number) {
+    return lifetimeFrom(this.#context.clock.nowMs(), { freshSeconds })
+  }
+
+  async #change(name: string, change: Change): Promise<boolean> {
+    const { value, casUnique, generations, keptSeconds, freshUntilMs } = change
     const { codec, store, report } = this.#context
     const encoded = codec.encode(value)
     const hasTags = Object.keys(generations).length > 0
-    const item = hasTags ? codec.entry(encoded, { tags: generations }) : encoded
+    const isBare = !hasTags && freshUntilMs === undefined
+    const item = isBare ? encoded : codec.entry(encoded, { tags: generations, freshUntilMs })
     this.#forget(name)
-    const filled = await store.fill(name, { item, casUnique, ttlSeconds }, (error) => unavailable(error, report))
+    const filled = await store.fill(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
+      unavailable(error, report),
+    )
     this.#forget(name)
     if (filled === UNAVAILABLE || filled === undefined) return false
     report.set(name)
@@ -203,7 +216,7 @@ export class AtomicWrites {
   }
 
   #forget(name: string): void {
-    this.#loads.detach(name)
+    this.#loads.running.detach(name)
     this.#context.memory?.delete(name)
   }
 }

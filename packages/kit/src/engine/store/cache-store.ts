@@ -18,12 +18,12 @@ export type Fetched =
   | {
       readonly kind: 'found'
       readonly item: StoredItem
-      /** It was marked stale, or it is within `staleSeconds` of its end. */
+      /** It was marked stale. */
       readonly stale: boolean
       /** It is stale, and this caller has the right to reload it. */
       readonly claimed: boolean
-      /** It is stale in a way that memcached does not know, so the right to reload it must be claimed first. */
-      readonly unclaimed?: boolean
+      /** Another caller has the right to reload it. */
+      readonly lost: boolean
     }
   /** A miss, and this caller loads the value: it holds a lease that only this cas unique fills. */
   | { readonly kind: 'miss-with-lease'; readonly casUnique: bigint }
@@ -39,8 +39,6 @@ export type Fetched =
 
 /** The options of a fetch. */
 export interface FetchRequest {
-  /** How long before its end an item becomes stale. 0: never. */
-  readonly staleSeconds: number
   /** Whether the value is fetched, or only the item's metadata. */
   readonly value: boolean
 }
@@ -75,15 +73,13 @@ export interface TagGeneration {
  * ```text
  * nothing stored → miss with lease → fill, or free after an error
  *                ↘ miss locked: poll until it is found, or a miss with lease again (the lease of a dead process expired)
- * found, stale → claimed → fill
- *              ↘ not claimed: serve it, another caller is reloading it
+ * found, marked stale → claimed → fill
+ *                     ↘ lost: serve it, another caller is reloading it
+ * found, past the end that it carries → claim → fill
  * ```
  */
 export interface CacheStore {
-  /**
-   * Whether the server tells the remaining lifetime of items, so that a value without an entry can be recognised as
-   * stale.
-   */
+  /** Whether the server tells the remaining lifetime of items. */
   readonly tellsTtl: boolean
   /** Looks up a key, and takes its lease on a miss. `failed` turns an error into a result. */
   fetch<Failed>(

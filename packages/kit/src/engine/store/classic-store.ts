@@ -1,8 +1,7 @@
 import type { MemcachedClient } from 'memcache-ts-client'
-import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix, storedKey } from '../cache-key.ts'
 import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
-import { factsOf, LEASE_STUB, STUB_ITEM } from '../values/kit-codec.ts'
+import { LEASE_STUB, STUB_ITEM } from '../values/kit-codec.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
 import { lifetime } from '../lifetime.ts'
 import { unreadable } from './meta-store.ts'
@@ -10,32 +9,33 @@ import { newGeneration, TAG_SECONDS } from '../invalidate/tag-generation.ts'
 
 /**
  * Leases for servers without meta commands: `add` stores the empty item that memcached would create, and `cas` fills
- * it. A miss takes two more round trips. Limitations: `markStale` deletes, and only an entry tells when its value
- * becomes stale.
+ * it. A miss takes two more round trips. Limitation: `markStale` deletes.
  */
 export class ClassicStore implements CacheStore {
   readonly tellsTtl = false
   readonly #client: MemcachedClient
   readonly #leaseSeconds: number
-  readonly #clock: Clock
 
-  constructor(client: MemcachedClient, leaseSeconds: number, clock: Clock) {
+  constructor(client: MemcachedClient, leaseSeconds: number) {
     this.#client = client
     this.#leaseSeconds = leaseSeconds
-    this.#clock = clock
   }
 
   fetch<Failed>(
     key: string,
-    request: FetchRequest,
+    _request: FetchRequest,
     failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
   ): Promise<Fetched | Failed> {
-    return this.#fetch(key, request).catch((error: unknown) => unreadable(error) ?? failed(error))
+    return this.#fetch(key).catch((error: unknown) => unreadable(error) ?? failed(error))
   }
 
-  async #fetch(key: string, { staleSeconds }: FetchRequest): Promise<Fetched> {
+  async #fetch(key: string): Promise<Fetched> {
     const found = await this.#client.gets(key)
-    if (found !== undefined && found.value !== LEASE_STUB) return this.#found(key, found, staleSeconds)
+    if (found !== undefined && found.value !== LEASE_STUB) {
+      const { value: stored, casUnique } = found
+      const item: StoredItem = { stored, size: 0, casUnique, ttlSeconds: Infinity }
+      return { kind: 'found', item, stale: false, claimed: false, lost: false }
+    }
     if (found !== undefined) return { kind: 'miss-locked', casUnique: found.casUnique }
     const won = await this.#client.add(key, STUB_ITEM, this.#leaseSeconds)
     if (!won) return { kind: 'miss-locked', casUnique: undefined }
@@ -122,14 +122,5 @@ export class ClassicStore implements CacheStore {
 
   #lockKey(key: string): string {
     return storedKey(`${KeyPrefix.lock}:${key}`, this.#client.prefix)
-  }
-
-  async #found(key: string, found: { value: unknown; casUnique: bigint }, staleSeconds: number): Promise<Fetched> {
-    const { value, casUnique } = found
-    const item: StoredItem = { stored: value, size: 0, casUnique, ttlSeconds: Infinity }
-    const { freshUntilMs = Infinity } = factsOf(value)
-    const stale = staleSeconds > 0 && freshUntilMs <= this.#clock.nowMs()
-    const claimed = stale && (await this.claim(key, item)) !== undefined
-    return { kind: 'found', item, stale, claimed }
   }
 }

@@ -30,8 +30,7 @@ export class MetaStore implements CacheStore {
     failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
   ): Promise<Fetched | Failed> {
     return this.#get(key, request).then(
-      (found) =>
-        found === undefined ? this.#fetchAgain(key, request).catch(failed) : this.#read(found, request.staleSeconds),
+      (found) => (found === undefined ? this.#fetchAgain(key, request).catch(failed) : fetchedFrom(found)),
       (error: unknown) => unreadable(error) ?? failed(error),
     )
   }
@@ -133,36 +132,26 @@ export class MetaStore implements CacheStore {
   async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
     await this.delete(key)
     const found = await this.#get(key, request)
-    return found === undefined ? { kind: 'miss-without-lease' } : this.#read(found, request.staleSeconds)
+    return found === undefined ? { kind: 'miss-without-lease' } : fetchedFrom(found)
   }
 
-  #get(key: string, { staleSeconds, value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
-    return this.#client.meta.get(key, {
-      value,
-      vivifySeconds: this.#leaseSeconds,
-      // memcached grants the right (R) when fewer seconds are left than this; the last `staleSeconds` of an item's
-      // lifetime are its stale time.
-      recacheSeconds: staleSeconds > 0 && staleSeconds < MAX_RECACHE_SECONDS ? staleSeconds + 1 : undefined,
-    })
+  #get(key: string, { value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
+    return this.#client.meta.get(key, { value, vivifySeconds: this.#leaseSeconds })
   }
+}
 
-  #read(item: MetaItem<unknown>, staleSeconds: number): Fetched {
-    const { casUnique, won, stale, size, ttlSeconds } = item
-    if (item.clientFlags === 0 && size === 0) {
-      // Leases expire. An empty item that does not expire comes from another program, and is filled like a lease.
-      return won || ttlSeconds === Infinity
-        ? { kind: 'miss-with-lease', casUnique }
-        : { kind: 'miss-locked', casUnique }
-    }
-    const isPastEnd = staleSeconds > 0 && ttlSeconds <= staleSeconds
-    return {
-      kind: 'found',
-      item: { stored: item.value, size, casUnique, ttlSeconds },
-      stale: stale || isPastEnd,
-      claimed: won,
-      // The stale time is too long for flag R, so memcached does not know that the item is stale.
-      unclaimed: isPastEnd && !stale && staleSeconds >= MAX_RECACHE_SECONDS,
-    }
+function fetchedFrom(item: MetaItem<unknown>): Fetched {
+  const { casUnique, won, lost, stale, size, ttlSeconds } = item
+  if (item.clientFlags === 0 && size === 0) {
+    // Leases expire. An empty item that does not expire comes from another program, and is filled like a lease.
+    return won || ttlSeconds === Infinity ? { kind: 'miss-with-lease', casUnique } : { kind: 'miss-locked', casUnique }
+  }
+  return {
+    kind: 'found',
+    item: { stored: item.value, size, casUnique, ttlSeconds },
+    stale,
+    claimed: won,
+    lost,
   }
 }
 

@@ -3,6 +3,7 @@ import { ttlToSeconds } from 'memcache-ts-protocol'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { CacheStore } from './cache-store.ts'
+import { lifetimeFrom } from '../lifetime.ts'
 import { Entry } from '../values/kit-codec.ts'
 import type { Generations } from '../invalidate/tags.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
@@ -38,26 +39,28 @@ export class Writes {
     name: string,
     { value: given, ttlSeconds, tagKeys: wanted, generations: known }: StoredValue,
   ): Promise<boolean> {
-    const { store, codec, tags, memory, pending, report, classes, root } = this.#context
+    const { store, codec, tags, memory, pending, report, classes, root, clock } = this.#context
     const learning = root.known()
     if (learning !== undefined) await learning
     const tagKeys = root.with(wanted)
     const value = classes.ofSet(name, given)
-    const seconds = ttlToSeconds(ttlSeconds)
+    const freshSeconds = ttlToSeconds(ttlSeconds)
     const generations = tagKeys.length === 0 ? {} : await orUnavailable(tags.read(tagKeys), report)
     if (generations === UNAVAILABLE) return this.#unconfirmed(name)
-    const entry = new Entry(value, { tags: tagKeys.length === 0 ? undefined : { ...generations, ...known } })
-    const item = codec.encode(tagKeys.length === 0 ? value : entry)
+    const { keptSeconds, freshUntilMs } = lifetimeFrom(clock.nowMs(), { freshSeconds })
+    const carried = tagKeys.length === 0 ? undefined : { ...generations, ...known }
+    const entry = new Entry(value, { tags: carried, freshUntilMs })
+    const item = codec.encode(carried === undefined && freshUntilMs === undefined ? value : entry)
     this.#forget(name)
     const stamp = memory?.stamp()
     const stored = await orUnavailable(
-      store.use(name, (using) => using.set(name, item, seconds)),
+      store.use(name, (using) => using.set(name, item, keptSeconds)),
       report,
     )
-    this.#loads.detach(name)
+    this.#loads.running.detach(name)
     if (stored === UNAVAILABLE) return this.#unconfirmed(name)
     pending.settle(name)
-    const about = { casUnique: stored.casUnique, size: item.size, freshSeconds: seconds }
+    const about = { casUnique: stored.casUnique, size: item.size, freshSeconds }
     memory?.put(name, value, entry.facts, about, stamp!)
     report.set(name)
     return true
@@ -89,7 +92,7 @@ export class Writes {
     const failed = (error: unknown): void => report.failed(error)
     const confirmed = await Promise.all(tagKeys.map((tagKey) => tags.invalidate(tagKey, soft, failed)))
     memory?.tagsChanged()
-    this.#loads.detachAll()
+    this.#loads.running.detachAll()
     report.invalidated(given)
     return confirmed.every(Boolean)
   }
@@ -106,7 +109,7 @@ export class Writes {
   }
 
   #forget(name: string): void {
-    this.#loads.detach(name)
+    this.#loads.running.detach(name)
     this.#context.memory?.delete(name)
   }
 

@@ -3,6 +3,7 @@ import type { Logger } from '../../logger.ts'
 import { classesIn, forEachInstance, toPlainData } from './plain-data.ts'
 import { classOfReviver, isRevived } from './reviver.ts'
 import type { AnyClass, Reviver } from './reviver.ts'
+import { hasSerializerRules, typeMetadataStorage } from './type-metadata.ts'
 
 /** The number of classes that are logged: classes that are created at run time must not fill the log. */
 const MAX_WARNINGS = 100
@@ -69,6 +70,9 @@ export class ClassWarnings {
     // serializer hides anything.
     if (wrappers > 0 && countOf(type, await revive(plain)) < countOf(type, value) + wrappers)
       return new UnrevivableValue(value, wrapperError(type))
+    // A class that the reviver loses would be serialized with what its own rules hide.
+    const lost = await lostRules(classes, { type, value, revive: () => revive(plain) })
+    if (lost !== undefined) return new UnrevivableValue(value, lostRulesError(type, lost))
     const checked = this.#checked.get(revive) ?? new Set()
     this.#checked.set(revive, checked)
     const unchecked = [...classes].filter((constructor) => !checked.has(constructor))
@@ -78,7 +82,7 @@ export class ClassWarnings {
       checked.add(constructor)
       if (made.has(constructor)) continue
       this.#warn(
-        `${key} holds an instance of ${constructor.name}, which comes back as something else: give its property @Type(() => ${constructor.name}) of class-transformer, or use revive in place of type`,
+        `${key} holds an instance of ${constructor.name}, and every caller gets a plain object or an instance of another class in its place: give its property @Type(() => ${constructor.name}) of class-transformer, or use revive in place of type`,
       )
     }
     return plain
@@ -118,9 +122,43 @@ function countWrappers(value: unknown): number {
 function countOf(type: AnyClass, value: unknown): number {
   let count = 0
   forEachInstance(value, (constructor) => {
-    if (constructor === type || constructor.prototype instanceof type) count++
+    if (isSameOrSubclass(constructor, type)) count++
   })
   return count
+}
+
+function isSameOrSubclass(constructor: Function, type: AnyClass): boolean {
+  return constructor === type || constructor.prototype instanceof type
+}
+
+/**
+ * Returns a class of a value that has rules of class-transformer of its own, and of which the reviver does not create
+ * all instances; `undefined` if there is none.
+ */
+async function lostRules(
+  classes: ReadonlySet<Function>,
+  { type, value, revive }: { type: AnyClass; value: unknown; revive: () => unknown },
+): Promise<Function | undefined> {
+  const others = [...classes].filter((constructor) => constructor !== type)
+  const storage = others.length === 0 ? undefined : await typeMetadataStorage()
+  if (storage === undefined) return undefined
+  const ruled = others.filter((constructor) => hasSerializerRules(storage, constructor))
+  if (ruled.length === 0) return undefined
+  const revived = await revive()
+  const keepsType = countOf(type, revived) >= countOf(type, value)
+  return ruled.find((constructor) => {
+    const of = constructor as AnyClass
+    if (countOf(of, revived) >= countOf(of, value)) return false
+    // An instance of a subclass comes back as one of `type`, with the rules of `type`.
+    return !keepsType || !isSameOrSubclass(constructor, type) || hasSerializerRules(storage, constructor, type)
+  })
+}
+
+function lostRulesError(type: AnyClass, lost: Function): MemcacheOptionError {
+  const name = lost.name === '' ? 'a class' : lost.name
+  return new MemcacheOptionError(
+    `type: ${type.name} does not bring back the instances of ${name}, whose @Exclude, @Expose or @Transform would have no effect: give their property @Type(() => ${name}) of class-transformer, or use revive in place of type`,
+  )
 }
 
 function wrapperError(type: AnyClass): MemcacheOptionError {

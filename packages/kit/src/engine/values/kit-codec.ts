@@ -10,7 +10,7 @@ export const LEASE_STUB: unique symbol = Symbol('lease stub')
 export interface EntryFacts {
   /** How long the loader took, in milliseconds; kept for early refreshes. */
   readonly loadMs?: number | undefined
-  /** Until when it is fresh, in milliseconds since 1970; `undefined` if the item's remaining lifetime tells it. */
+  /** Until when it is fresh, in milliseconds since 1970; `undefined` if the expiry of its item is the end. */
   readonly freshUntilMs?: number | undefined
   /** The generations that its tags had when its load began, by the tags' keys. */
   readonly tags?: Readonly<Record<string, number>> | undefined
@@ -37,6 +37,11 @@ const NOTHING: EntryFacts = {}
 /** Returns the metadata of an item's value; it is empty without an entry. */
 export function factsOf(stored: unknown): EntryFacts {
   return stored instanceof Entry ? stored.facts : NOTHING
+}
+
+/** Returns whether a value carries an end of its freshness that has passed. */
+export function isPastEnd({ freshUntilMs }: EntryFacts, nowMs: number): boolean {
+  return freshUntilMs !== undefined && freshUntilMs <= nowMs
 }
 
 const NEWLINE = 10
@@ -145,10 +150,15 @@ export class KitCodec implements ValueCodec {
     const facts: EntryFacts = {
       loadMs: loadMs === 0 ? undefined : loadMs,
       freshUntilMs: freshUntilMs === 0 ? undefined : freshUntilMs,
-      tags,
+      tags: isEmpty(tags) ? undefined : tags,
     }
     return new Entry(this.#typed.read(buffer, start + newline + 1, end, flags, owned), facts)
   }
+}
+
+function isEmpty(tags: Readonly<Record<string, number>>): boolean {
+  for (const _ in tags) return false
+  return true
 }
 
 /**

@@ -15,6 +15,10 @@ interface TypeMetadata {
 /** The part of class-transformer's metadata storage that is used here. */
 export interface TypeMetadataStorage {
   findTypeMetadata(target: Function, property: string): TypeMetadata | undefined
+  /** The rules of `@Exclude`, `@Expose` and `@Transform`, by class. */
+  readonly _excludeMetadatas?: ReadonlyMap<Function, unknown>
+  readonly _exposeMetadatas?: ReadonlyMap<Function, unknown>
+  readonly _transformMetadatas?: ReadonlyMap<Function, unknown>
 }
 
 let loading: Promise<TypeMetadataStorage | undefined> | undefined
@@ -56,4 +60,20 @@ export function nestedTypeOf(
     if (subType !== undefined) return subType.value
   }
   return metadata.typeFunction?.({ newObject: {}, object: value, property })
+}
+
+/**
+ * Returns whether class-transformer serializes instances of a class otherwise than plain objects with the same
+ * properties, by rules of the class itself or of one that it extends.
+ *
+ * @param until a class that it extends, whose rules do not count.
+ */
+export function hasSerializerRules(storage: TypeMetadataStorage, type: Function, until?: Function): boolean {
+  const { _excludeMetadatas: exclude, _exposeMetadatas: expose, _transformMetadatas: transform } = storage
+  const rules = [exclude, expose, transform]
+  for (let at: unknown = type; typeof at === 'function' && at !== until; at = Object.getPrototypeOf(at)) {
+    const level = at
+    if (rules.some((byClass) => byClass === undefined || byClass.has(level))) return true
+  }
+  return false
 }

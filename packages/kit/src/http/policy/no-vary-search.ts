@@ -1,7 +1,6 @@
 import { parseDictionary } from 'structured-headers'
 import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
-import { parameterName } from './parameter-name.ts'
 
 /** Which differences of a query make none (`No-Vary-Search`). */
 export interface SearchRule {
@@ -83,4 +82,14 @@ export function asSearchRule(given: unknown): SearchRule | undefined {
 
 function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((text) => typeof text === 'string')
+}
+
+/** The name of a query parameter, decoded. */
+export function parameterName(parameter: string): string {
+  const name = parameter.split('=', 1)[0]!
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
 }

@@ -3,8 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { lineOf, listOf } from '../fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
-import { searchedUrl } from './no-vary-search.ts'
-import { parameterName } from './parameter-name.ts'
+import { parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
 
 /** How requests are told apart. */

@@ -1,8 +1,10 @@
 import cluster from 'node:cluster'
+import { duplexPair } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { parseServers } from 'memcache-ts-client'
 import type { ServerStream } from 'memcache-ts-client'
-import { embeddedServer } from './embedded-server.ts'
-import type { Logger } from '../logger.ts'
+import type { MemcachedServer } from 'memcache-ts-server'
+import type { Logger } from './logger.ts'
 
 /** The servers of a `Memcache`: a list as in `MEMCACHE_SERVERS`, or `'embedded'` for the server in this process. */
 export type Servers = string | readonly (string | ServerStream)[]
@@ -65,4 +67,20 @@ function announceEmbedded(env: NodeJS.ProcessEnv, logger: Logger): void {
   } else {
     logger.info(what)
   }
+}
+
+let server: Promise<MemcachedServer> | undefined
+
+/** The memcached in this process. All caches share it; its module is loaded when the first of them connects. */
+const embeddedServer: ServerStream = {
+  name: 'embedded',
+  connect(): Duplex {
+    const [ours, theirs] = duplexPair()
+    server ??= import('memcache-ts-server').then((module) => new module.MemcachedServer())
+    server.then(
+      (started) => started.handle(theirs),
+      (error: Error) => ours.destroy(error),
+    )
+    return ours
+  },
 }

@@ -2,12 +2,12 @@ import { EventEmitter } from 'node:events'
 import type { KeyvStoreAdapter, StoredData } from 'keyv'
 import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheNamespace } from '../namespace.ts'
-import type { Servers } from '../servers/choose-servers.ts'
-import { getDefaultMemcache } from '../default-memcache.ts'
-import { Memcache, memcache } from '../memcache.ts'
-import type { MemcacheOptions } from '../memcache-options.ts'
-import { ownNamespace } from '../own-key.ts'
+import type { CacheNamespace } from './namespace.ts'
+import type { Servers } from './choose-servers.ts'
+import { getDefaultMemcache } from './default-memcache.ts'
+import { Memcache, memcache } from './memcache.ts'
+import type { MemcacheOptions } from './memcache-options.ts'
+import { ownNamespace } from './own-key.ts'
 
 /**
  * A Keyv store in memcached, for Keyv 5 and the packages that build on it: cache-manager, cacheable, Nest's

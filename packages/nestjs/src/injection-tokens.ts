@@ -1,6 +1,34 @@
 import { Inject } from '@nestjs/common'
-import { MemcacheOptionError } from 'memcache-ts'
+import type { InjectionToken } from '@nestjs/common'
+import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import type { CacheOf as Passive, LoadingCacheOf } from 'memcache-ts'
+
+/** The cache of a module, whatever its name is. */
+export const MODULE_MEMCACHE = Symbol('the cache of this MemcacheModule')
+
+/** The name of a module's cache. */
+export const MODULE_NAME = Symbol('the name of this MemcacheModule')
+
+/** The options of a module. */
+export const MODULE_OPTIONS = Symbol('the options of this MemcacheModule')
+
+/**
+ * Returns the injection token of a cache: `Memcache` itself, or for a named cache a string that says where it comes
+ * from, since Nest shows it if no module provides it.
+ *
+ * @param name the name in `MemcacheModule.forRoot({ name })`. Default: the cache without a name.
+ */
+export function getMemcacheToken(name?: string): InjectionToken<Memcache> {
+  return name === undefined ? Memcache : `Memcache of MemcacheModule.forRoot({ name: '${name}' })`
+}
+
+/**
+ * Injects a cache, for parameters and properties. The cache without a name needs no decorator, since `Memcache` is its
+ * token.
+ */
+export function InjectMemcache(name?: string): ParameterDecorator & PropertyDecorator {
+  return Inject(getMemcacheToken(name))
+}
 
 /** The type of a declared cache, for injected parameters and properties. */
 // oxlint-disable-next-line typescript/no-explicit-any -- whatever it is asked by and holds

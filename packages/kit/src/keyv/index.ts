@@ -1,1 +1,0 @@
-export { KeyvMemcache } from './keyv-memcache.ts'
