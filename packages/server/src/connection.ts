@@ -42,6 +42,8 @@ export class Connection implements ReplyTarget, SessionHost {
   /** Whether the replies to one read are held together, since it takes several turns. */
   #corked = false
   #closing = false
+  /** Whether the client has ended its side; it is still sent what it has asked for. */
+  #hasEnded = false
   readonly #turn = (): void => this.#goOn()
   readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
 
@@ -139,9 +141,11 @@ export class Connection implements ReplyTarget, SessionHost {
     this.#session?.dispose()
   }
 
-  /** The client has ended its side. */
+  /** The client has ended its side: ends the other one once its requests are answered. */
   ended(): void {
     if (!this.#closing) this.#closeReason = 'normal'
+    this.#hasEnded = true
+    if (this.#longReply === undefined && this.#session?.isPaused !== true) this.stream.end()
   }
 
   /** The client has sent nothing for too long. */
@@ -245,7 +249,8 @@ export class Connection implements ReplyTarget, SessionHost {
       this.#fail(error)
       return
     }
-    if (this.stream.isPaused()) this.stream.resume()
+    if (this.#hasEnded) this.stream.end()
+    else if (this.stream.isPaused()) this.stream.resume()
   }
 
   /** Goes on with the long reply, or with what was received; returns whether more should be read. */

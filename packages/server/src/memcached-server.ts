@@ -4,7 +4,7 @@ import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
-import { RefusalLog } from './auth/refusal-log.ts'
+import { RefusalLog } from './auth/credentials.ts'
 import { PasswordDatabase } from './auth/password-database.ts'
 import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
@@ -41,6 +41,8 @@ const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
 const DEFAULT_PREFIX_DELIMITER = ':'
 const MAX_VERBOSITY = 3
+/** How long `close` waits for a client that reads nothing, which would keep it for ever. */
+const PATIENCE_MS = 1000
 /** Standard input, output and error have the numbers before. */
 const FIRST_CONNECTION_ID = 3
 
@@ -82,6 +84,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   #dashboard: ListeningDashboard | undefined
   #verbosity: number
   #closed = false
+  #closing: Promise<void> | undefined
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcachedServerOptions = {}) {
@@ -128,8 +131,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * unix socket, with port 0.
    *
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
-   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside
-   *   `memoryFile` is an empty `.meta` file of memcached.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError if it listens already, if `memoryFile` could
+   *   not be written, or if beside it is an empty `.meta` file of memcached.
    */
   async listen(): Promise<{ host: string; port: number }> {
     if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
@@ -139,10 +142,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#listens = true
     const { backlog } = this.#options
     const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
+    const failed = (message: string): void => this.#tell('log', message)
     try {
       for (const where of this.#addresses()) {
         const verification = this.#verificationOf(where)
-        this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
+        this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept, failed }))
       }
       for (const where of this.#udpAddresses()) {
         this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
@@ -207,9 +211,12 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
 
-  /** Stops listening, lets replies that are under way leave, and ends all connections. */
-  async close(): Promise<void> {
-    if (this.#closed) return
+  /** Stops listening, lets replies that are under way leave, and ends all connections; later calls wait for the first. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true
     this.#maintenance.stop()
     clearInterval(this.#idleTimer)
@@ -338,10 +345,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#connections.add(connection)
     // A client that breaks off is no news; 'close' follows.
     stream.on('error', () => {})
-    stream.on('end', () => {
-      connection.ended()
-      stream.end()
-    })
+    // Requests that came before the end may still wait for their turn.
+    stream.allowHalfOpen = true
+    stream.on('end', () => connection.ended())
     stream.once('close', () => {
       connection.dispose()
       this.#connections.delete(connection)
@@ -500,13 +506,22 @@ function reachable(host: string, port: number): { host: string; port: number } {
   return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
 }
 
-/** Ends a stream once what was written has left; gives up on a client that does not take it. */
+/**
+ * Ends the stream of a connection once what was written has left; gives up on a client that does not take it. It waits
+ * for the stream's `close` event, which a stream that is already destroyed may still owe, and for no longer than a
+ * moment after that is due, since streams exist that have no such event.
+ */
 async function endOf(stream: Duplex): Promise<void> {
-  if (stream.destroyed) return
-  const closed = once(stream, 'close')
+  let patience: NodeJS.Timeout | undefined
+  // `once` of `node:events` would reject if the client breaks off.
+  const closed = new Promise<void>((resolve) => {
+    stream.once('close', resolve)
+    patience = setTimeout(() => {
+      stream.destroy()
+      patience = setTimeout(resolve, PATIENCE_MS)
+    }, PATIENCE_MS)
+  })
   stream.end(() => stream.destroy())
-  // A client that reads nothing would keep us for ever.
-  const patience = setTimeout(() => stream.destroy(), 1000)
   await closed
   clearTimeout(patience)
 }

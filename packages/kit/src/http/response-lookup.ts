@@ -147,10 +147,7 @@ export function isSendable(record: StoredRecord | undefined): record is StoredRe
   return record?.kind === 'response' || record?.kind === 'partial'
 }
 
-export function hasRangeOf(
-  { request, response }: HttpExchange,
-  { part, length, fields, removed }: StoredPartial,
-): boolean {
+function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
   const validators = sentValidators(response, { fields, removed })
   return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { deferResponse } from '../deferred/deferred-response.ts'
+import { makeHoldable } from '../deferred/method-output.ts'
 import type { Memcache } from '../memcache.ts'
 import { groupTags } from './policy/cache-groups.ts'
 import { lineOf } from './fields.ts'
@@ -23,6 +24,7 @@ export function invalidateOnSuccess(
 ): () => Promise<unknown> {
   let invalidated: Promise<unknown> = Promise.resolve()
   let isTold = false
+  makeHoldable(response)
   beforeHead(response, (status, fields) => {
     if (isTold || status < 200 || status >= 400) return
     isTold = true

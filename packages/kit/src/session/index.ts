@@ -6,7 +6,7 @@ export type { Cookie, CookieOptions } from './cookie.ts'
 export type { Secret } from './id-cookie.ts'
 export { fetchSession } from './fetch-session.ts'
 export type { FetchSessionOptions, FetchSessions, OpenedSession } from './fetch-session.ts'
-export { isInPath } from './cookie-path.ts'
+export { isInPath } from './cookie.ts'
 export type {
   AnyStore,
   AsyncSession,

@@ -7,15 +7,15 @@ import type { CookieCarrier, Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
 import { MemcacheStore } from './memcache-store.ts'
 import type { Retirement } from './session-repository.ts'
-import { isSecure, warnOfInsecureConnection } from './secure-connection.ts'
-import type { ConnectionCarrier } from './secure-connection.ts'
+import { isSecure, warnOfInsecureConnection } from './session-cookie.ts'
+import type { ConnectionCarrier } from './session-cookie.ts'
 import type { SessionSettings } from './session-options.ts'
 import { exposeSession, inflate, isError, loadInto, promised, Session, setActions } from './session.ts'
 import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
 import { textOf } from './session-text.ts'
 import { PendingWrites } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
-import type { SessionStep } from './session-unavailable.ts'
+import type { SessionStep } from './session-errors.ts'
 
 /** The parts of a request from which its session is found and its cookie is made. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier

@@ -138,6 +138,11 @@ export class KitCodec implements ValueCodec {
     return this.read(bytes, 0, bytes.length, clientFlags, true)
   }
 
+  /** Whether nothing of a value's bytes is kept when it is read. An entry may hold bytes. */
+  copies(clientFlags: number): boolean {
+    return clientFlags !== ClientFlags.entry && this.#typed.copies?.(clientFlags) === true
+  }
+
   /** Decodes a value, an `Entry`, or `LEASE_STUB`. */
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown {
     if (clientFlags === ClientFlags.bytes && start === end) return LEASE_STUB

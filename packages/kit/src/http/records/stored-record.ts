@@ -36,7 +36,7 @@ export interface StoredPartial extends Omit<StoredResponse, 'kind'> {
 }
 
 /** That the responses to a URL vary, by which request fields, and where its variants lie. */
-export interface StoredVariants {
+interface StoredVariants {
   readonly kind: 'variants'
   readonly key: string
   readonly names: readonly string[]

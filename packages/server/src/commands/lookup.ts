@@ -1,6 +1,14 @@
 import type { Request } from 'memcache-ts-protocol'
 import type { CommandContext } from './command-context.ts'
 
+/** The live item with the request's key, or 0. */
+export function findItem(context: CommandContext, request: Request): number {
+  const { store, events } = context
+  const item = store.find(request)
+  if (events.streams !== 0) events.fetched(request, item)
+  return item
+}
+
 /** Counts a fetch, whose item is 0 for a miss. */
 export function countGet({ store, counters, prefixes }: CommandContext, request: Request, item: number): void {
   if (prefixes.enabled) prefixes.get(request, item !== 0)
