@@ -81,7 +81,7 @@ export function platformExchange(
  */
 function hooksOf(reply: Reply): () => boolean {
   let isSent = false
-  const send = Reflect.get(reply, 'send') as Reply['send']
+  const send: Reply['send'] = Reflect.get(reply, 'send')
   reply.send = (...args) => {
     isSent = true
     return send.apply(reply, args)

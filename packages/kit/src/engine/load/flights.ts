@@ -67,7 +67,7 @@ export class Flights<Result> {
           this.#forget(key, flight)
           flight.stop.abort(signal.reason)
         }
-        reject(signal.reason as Error)
+        reject(signal.reason)
       }
       if (signal.aborted) return leave()
       signal.addEventListener('abort', leave, { once: true })
