@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
@@ -23,7 +24,7 @@ describe('an option of another type', () => {
     const others = [type === 'string' ? 7 : '7', type === 'boolean' ? 'false' : true]
     for (const value of [...STRANGE, ...others]) {
       const error = refusal({ [name]: value })
-      expect(error, String(value)).toBeInstanceOf(MemcacheOptionError)
+      expect(error, inspect(value)).toBeInstanceOf(MemcacheOptionError)
       expect((error as Error).message).toContain(`${name} must be `)
     }
   })
@@ -40,7 +41,7 @@ describe('an option of another type', () => {
   it.each(Object.keys(tuning))('is refused in tuning too: %s', (name) => {
     for (const value of ['7', null, {}, Symbol('option')]) {
       const error = refusal({ tuning: { [name]: value } })
-      expect(error, String(value)).toBeInstanceOf(MemcacheOptionError)
+      expect(error, inspect(value)).toBeInstanceOf(MemcacheOptionError)
       expect((error as Error).message).toContain(name)
     }
   })
