@@ -8,7 +8,7 @@ import { MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
 import type { MemcachedClientOptions, MemcacheError } from '../src/index.ts'
 
 /** Long enough not to pass by itself on a busy machine, short enough to wait for. */
-const TIMEOUT_MS = 300
+const TIMEOUT_MS = 1000
 const NONE: Fault = { kind: 'none' }
 const keys = Array.from({ length: 50 }, (_, index) => `key:${index}`)
 

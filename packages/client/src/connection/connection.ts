@@ -1,7 +1,6 @@
 // Not the global one, which fake timers replace.
 import { setImmediate } from 'node:timers'
 import {
-  LongTimer,
   MemcacheAuthError,
   MemcacheClosedError,
   MemcacheConnectionError,
@@ -19,6 +18,7 @@ import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
+import { afterAbort } from '../operations/waiter.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
@@ -62,7 +62,8 @@ export class Connection implements ResponseSink {
   readonly #deadlines = new DeadlineTimer(() => this.#expire())
   readonly #idleTimer: IdleTimer
   readonly #retries = new Retries(() => this.#open())
-  #connectTimer: LongTimer | undefined
+  readonly #connectDeadline = new DeadlineTimer(() => this.#connectExpired())
+  #connectLimitMs = 0
   readonly #plan: HandshakePlan
   #isRefused = false
   #closing = false
@@ -194,8 +195,12 @@ export class Connection implements ResponseSink {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
     if (this.#pending.isAwaited && this.#state !== 'down') {
-      // Operations end by their limits; those without one must not keep this waiting for ever.
+      const watches = Array.from(this.#pending.signals(), (signal) =>
+        afterAbort(signal, () => this.#endDrainUnlessAwaited()),
+      )
+      // Operations end by their limits and signals; those without one must not keep this waiting for ever.
       await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
+      for (const unwatch of watches) unwatch()
     }
     this.#state = 'closed'
     this.#retries.stop()
@@ -225,10 +230,7 @@ export class Connection implements ResponseSink {
       return
     }
     // No caller waits for an attempt in the background.
-    if (this.#state === 'down') {
-      this.#connectTimer?.unref()
-      this.#link.unref()
-    }
+    if (this.#state === 'down') this.#link.unref()
   }
 
   async #shakeHands(reader: ResponseReader): Promise<void> {
@@ -239,7 +241,7 @@ export class Connection implements ResponseSink {
         redact: (said) => this.redact(said),
       })
       if (this.#reader !== reader) return
-      this.#connectTimer?.clear()
+      this.#connectDeadline.clear()
       await this.#takePlace()
       if (this.#reader === reader) this.#ready(protocol)
     } catch (error) {
@@ -261,12 +263,15 @@ export class Connection implements ResponseSink {
   }
 
   #limitConnecting(limitMs: number): void {
+    this.#connectLimitMs = limitMs
+    this.#connectDeadline.clear()
+    this.#connectDeadline.by(performance.now() + limitMs)
+  }
+
+  #connectExpired(): void {
     const { server } = this
-    this.#connectTimer?.clear()
-    this.#connectTimer = new LongTimer(() => {
-      const error = new MemcacheTimeoutError(`${server} took over ${limitMs} ms to connect`, { server })
-      this.#connectingFailed('silent', error)
-    }, limitMs)
+    const error = new MemcacheTimeoutError(`${server} took over ${this.#connectLimitMs} ms to connect`, { server })
+    this.#connectingFailed('silent', error)
   }
 
   /** Tries another handshake on a new stream, while operations go on waiting, or gives the connection up for now. */
@@ -396,7 +401,7 @@ export class Connection implements ResponseSink {
   }
 
   #dropLink(): void {
-    this.#connectTimer?.clear()
+    this.#connectDeadline.clear()
     this.#idleTimer.stop()
     const link = this.#link
     this.#link = undefined

@@ -9,6 +9,8 @@ const MAX_GRACE_MS = 1000
 export class DeadlineTimer {
   readonly #expire: () => void
   #timer: LongTimer | undefined
+  /** What has been given back since the deadline was set. */
+  #graceMs = 0
   /** The next deadline; a later one need not be handed to `by`. */
   deadline = Infinity
 
@@ -22,6 +24,7 @@ export class DeadlineTimer {
     if (deadline >= this.deadline) return
     this.#timer?.clear()
     this.deadline = deadline
+    this.#graceMs = 0
     this.#wait(deadline)
   }
 
@@ -43,8 +46,9 @@ export class DeadlineTimer {
   #fire(due: number): void {
     const now = performance.now()
     const lateMs = now - due
-    const graceMs = Math.min(lateMs, this.deadline + MAX_GRACE_MS - now)
+    const graceMs = Math.min(lateMs, MAX_GRACE_MS - this.#graceMs)
     if (lateMs >= BLOCKED_MS && graceMs > 0) {
+      this.#graceMs += graceMs
       this.#wait(now + graceMs)
       return
     }

@@ -120,6 +120,8 @@ export class GetBatch extends KeyListOperation {
   #size = 0
   /** How many keys have a response. */
   #answered = 0
+  /** How many of its callers have settled; they count themselves. */
+  settledCalls = 0
 
   /** @param again reads one key by a meta command. */
   constructor(askedAt: number, reader: ValueReader, again: (call: GetCall) => void) {
@@ -133,6 +135,15 @@ export class GetBatch extends KeyListOperation {
 
   override get size(): number {
     return this.#size
+  }
+
+  override get signals(): readonly AbortSignal[] {
+    return Array.from(all(this.#calls), ({ signal }) => signal).filter((signal) => signal !== undefined)
+  }
+
+  /** A caller gave up: when none is left that waits, nobody awaits the batch. */
+  left(): void {
+    if (this.settledCalls === this.#size) this.settle()
   }
 
   get isFull(): boolean {
@@ -254,7 +265,7 @@ export class GetCall implements Waiter {
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
   /** The batch that it is in, and when that was begun. */
-  batch: { readonly askedAt: number } | undefined
+  batch: GetBatch | undefined
   /** How much later than its batch it was begun, in whole milliseconds. */
   lateMs = 0
   /** Another caller of the same key in the same turn: the key is requested once, and its value decoded for each. */
@@ -305,6 +316,7 @@ export class GetCall implements Waiter {
     if (this.settled) return
     const resolve = this.#resolve
     this.settled = true
+    this.batch!.settledCalls++
     // A settled call may be held for a while: its promise, and so its value, is not.
     this.#resolve = nothing
     this.#reject = nothing
@@ -320,6 +332,9 @@ export class GetCall implements Waiter {
     this.#reject = nothing
     if (this.signal !== undefined) unwatch(this)
     reject(error)
+    if (this.batch === undefined) return
+    this.batch.settledCalls++
+    this.batch.left()
   }
 }
 

@@ -78,9 +78,14 @@ export abstract class Operation implements Waiter {
     if (this.call !== undefined) this.call.at = Math.max(this.call.at, this.deadline)
   }
 
-  /** How many callers wait for it. */
+  /** How many callers wait for it, those that gave up included. */
   get size(): number {
     return 1
+  }
+
+  /** The signals by which its callers may give up. */
+  get signals(): readonly AbortSignal[] {
+    return this.signal === undefined ? [] : [this.signal]
   }
 
   /** To be called before resolving; returns whether it still may. */
@@ -159,16 +164,21 @@ export class PendingOperations {
 
   /** Whether any caller still waits. */
   get isAwaited(): boolean {
-    for (const operation of this.#written) if (!operation.settled) return true
-    for (const operation of this.#unwritten) if (!operation.settled) return true
+    for (const operation of this.#all()) if (!operation.settled) return true
     return false
   }
 
   /** Whether any caller waits without a time limit. */
   get isAwaitedForEver(): boolean {
-    for (const operation of this.#written) if (!operation.settled && operation.deadline === Infinity) return true
-    for (const operation of this.#unwritten) if (!operation.settled && operation.deadline === Infinity) return true
+    for (const operation of this.#all()) if (!operation.settled && operation.deadline === Infinity) return true
     return false
+  }
+
+  /** The signals by which callers may give up. */
+  signals(): Set<AbortSignal> {
+    const signals = new Set<AbortSignal>()
+    for (const operation of this.#all()) for (const signal of operation.signals) signals.add(signal)
+    return signals
   }
 
   /** More callers wait; an operation may have several. Returns whether they are the first. */
@@ -285,6 +295,11 @@ export class PendingOperations {
       next = Math.min(next, operation.deadline)
     }
     return { next, reason, isSilent }
+  }
+
+  *#all(): Iterable<Operation> {
+    yield* this.#written
+    yield* this.#unwritten
   }
 
   #left(operation: Operation): void {
