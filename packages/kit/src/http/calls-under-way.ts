@@ -1,6 +1,9 @@
+import type { ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import type { LiveRun } from './capture/follow-live.ts'
 import type { HandlerRun } from './capture/handler-run.ts'
+import { Abandonment } from '../engine/engine.ts'
+import type { StopSource } from '../engine/engine.ts'
 
 /** How long requests for a key do not wait for each other, after one whose response could not be shared. */
 export const PASS_SECONDS = 10
@@ -68,5 +71,37 @@ export class CallsUnderWay {
   /** Whether a request that began then came before the last call ended, and so has waited for it. */
   hasWaited(name: string, startedMs: number): boolean {
     return (this.#ended.get(name) ?? Infinity) > startedMs
+  }
+}
+
+/** How long a request waits for the answer to another one before it runs the handler for itself. */
+const MAX_WAIT_MS = 10_000
+
+/** A request that waits for another one's answer: for as long as its client does, and not for ever. */
+export class Waiting {
+  // Not an AbortController: creating one costs more than the rest of a hit's lookup.
+  readonly #stop = new Abandonment()
+  readonly #timer: NodeJS.Timeout
+  readonly #response: ServerResponse
+  readonly #leave = (): void => this.#stop.abort(new Error('the request waits no longer'))
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+    this.#timer = setTimeout(this.#leave, MAX_WAIT_MS)
+    response.once('close', this.#leave)
+  }
+
+  get signal(): StopSource {
+    return this.#stop
+  }
+
+  /** Whether the client has left. */
+  get isGone(): boolean {
+    return this.#response.destroyed
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#response.off('close', this.#leave)
   }
 }
