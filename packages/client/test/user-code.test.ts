@@ -192,7 +192,7 @@ describe.each(Object.entries(STREAMS))('a stream whose connect() %s', (_, broken
   })
 })
 
-it.each([
+it.each<[string, () => unknown]>([
   ['a promise', () => Promise.resolve(new PassThrough())],
   ['nothing', () => undefined],
   ['a text', () => 'localhost:11211'],
