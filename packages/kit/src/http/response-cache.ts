@@ -8,11 +8,11 @@ import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { contentKey, contentOf } from './content/content-key.ts'
 import { MAX_CONTENT_BYTES } from './content/request-content.ts'
 import type { KnownContent } from './content/request-content.ts'
-import { lineOf } from './fields.ts'
+import { beforeHead, lineOf } from './fields.ts'
 import { CapturedHandlers, capturingRun } from './captured-handlers.ts'
 import { followLive } from './capture/follow-live.ts'
 import { UnstoredError } from './capture/handler-run.ts'
-import { CallsUnderWay, PASS_SECONDS } from './calls-under-way.ts'
+import { CallsUnderWay, PASS_SECONDS, Waiting } from './calls-under-way.ts'
 import {
   authorizedName,
   findByLanguage,
@@ -28,23 +28,20 @@ import {
   variantLookup,
 } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
-import { isReadMethod, isSafeMethod } from './policy/methods.ts'
+import { bypassReason, isIdentified, isReadMethod, isSafeMethod } from './policy/request-key.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
-import { bypassReason, isIdentified } from './policy/request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
-import { beforeHead } from './capture/response-head-hook.ts'
 import { isGoodOnError, remainingSeconds } from './policy/freshness.ts'
 import { needsBody, sendBy, sendStored } from './send-stored.ts'
 import { DecodedRecords } from './records/decoded-records.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import { directoryTags, tagsOfPattern } from './purge.ts'
 import { isStorablePost, storePosted } from './records/posted-response.ts'
-import { urlTags } from './policy/url-tags.ts'
+import { urlTags } from './policy/response-tags.ts'
 import { SearchRules } from './records/search-rules.ts'
 import { invalidateOnSuccess } from './unsafe-requests.ts'
-import { Waiting } from './waiting.ts'
 
 /** The response that was found for a lookup, and whether another request's handler has just returned it. */
 interface Found {
