@@ -7,6 +7,7 @@ import {
   LongTimer,
   MemcacheOptionError,
   Opcode,
+  refuseSecondOptions,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startCall } from './call-deadline.ts'
@@ -70,8 +71,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #discovery: Discovery | undefined
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
-  constructor(options: string | MemcachedClientOptions = {}) {
+  constructor(options: string | MemcachedClientOptions = {}, ...others: never[]) {
     super()
+    refuseSecondOptions('MemcachedClient', others)
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
     const { servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
