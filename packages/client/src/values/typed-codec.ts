@@ -20,8 +20,8 @@ export interface TypedCodecOptions {
 
 /**
  * The codec of `values: 'typed'`: what goes in comes out, of the same type. Strings and plain JSON are readable by
- * other languages (flags 1 and 2, as the guide's Python program has them), bytes are stored as they are, and what JSON
- * has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
+ * other languages (flags 1 and 2, like the common `json_serializer` for pymemcache), bytes are stored as they are, and
+ * what JSON has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options

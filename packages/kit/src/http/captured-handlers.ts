@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { CacheEngine, LedLoad, LoadContext } from '../engine/engine.ts'
+import type { CacheEngine, LedLoad, LoadContext, StopSource } from '../engine/engine.ts'
 import { backgroundExchange } from './background-request.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { PASS_SECONDS } from './calls-under-way.ts'
@@ -12,6 +12,7 @@ import { isReusable } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
 import { isIdentified, tellsUsersApart } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
+import type { DecodedRecords } from './records/decoded-records.ts'
 import type { SearchRules } from './records/search-rules.ts'
 import { unpackBody } from './records/stored-record.ts'
 import type { StoredPartial, StoredResponse } from './records/stored-record.ts'
@@ -40,6 +41,7 @@ export interface CapturedHandlersParts {
   readonly resolved: ResolvedResponseCache
   readonly calls: CallsUnderWay
   readonly searchRules: SearchRules
+  readonly records: DecodedRecords
   readonly nowMs: () => number
 }
 
@@ -51,6 +53,7 @@ export class CapturedHandlers {
   readonly #resolved: ResolvedResponseCache
   readonly #calls: CallsUnderWay
   readonly #searchRules: SearchRules
+  readonly #records: DecodedRecords
   readonly #store: ResponseStore
   readonly #nowMs: () => number
   /** Background requests that are given to the handler as if there were no cache. */
@@ -58,10 +61,11 @@ export class CapturedHandlers {
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, BackgroundRun>()
 
-  constructor({ resolved, calls, searchRules, nowMs }: CapturedHandlersParts) {
+  constructor({ resolved, calls, searchRules, records, nowMs }: CapturedHandlersParts) {
     this.#resolved = resolved
     this.#calls = calls
     this.#searchRules = searchRules
+    this.#records = records
     this.#store = new ResponseStore(resolved.vary, nowMs)
     this.#nowMs = nowMs
   }
@@ -105,10 +109,10 @@ export class CapturedHandlers {
    * Runs this request's handler for all that ask for the same; whether it runs, which it does not if its client has
    * left.
    */
-  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: AbortSignal): Promise<boolean> {
+  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: StopSource): Promise<boolean> {
     const { context, generations } = load
     try {
-      const stale = await unpacked(staleOf(context, lookup))
+      const stale = await unpacked(staleOf(this.#records, context, lookup))
       if (signal.aborted) {
         // The request has been given to its handler already.
         load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
@@ -165,7 +169,7 @@ export class CapturedHandlers {
     const { exchange, variants, content } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, { keyed, content: content?.bytes })
-    const run = this.runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(context, lookup)))
+    const run = this.runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(this.#records, context, lookup)))
     this.#background.set(request, { run, lookup })
     // The application may answer before it comes here: then there is nothing to keep.
     response.once('close', () => run.onAbort())

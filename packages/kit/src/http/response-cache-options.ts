@@ -59,6 +59,11 @@ export interface ResponseCacheOptions {
    * 9213). Default `['Memcache-Cache-Control', 'CDN-Cache-Control']`.
    */
   targetedFields?: readonly string[] | undefined
+  /**
+   * Whether fresh responses are kept in the memory of the process too, if the cache has an `l1`: a hit then needs no
+   * round trip, and an invalidation by another process takes effect within a second. Default false.
+   */
+  l1?: boolean | undefined
   /** The cache that they lie in. Default: this process's. */
   cache?: Memcache | undefined
 }
@@ -78,6 +83,7 @@ export const RESPONSE_CACHE_OPTIONS = [
   'storePost',
   'requestDirectives',
   'targetedFields',
+  'l1',
   'cache',
 ] as const satisfies readonly (keyof ResponseCacheOptions)[]
 
@@ -96,6 +102,7 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
   skip: 'condition',
   maxSize: 'maxBytes',
   headers: 'vary',
+  memory: 'l1',
 }
 
 /**
@@ -116,6 +123,7 @@ export interface ResolvedResponseCache {
   readonly vary: readonly string[]
   readonly maxBytes: number
   readonly hasWildcards: boolean
+  readonly usesMemory: boolean
   readonly storesPost: boolean
   readonly honoursRequests: boolean
   readonly varyRules: VaryRules
@@ -126,7 +134,7 @@ export interface ResolvedResponseCache {
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
-  const { wildcards = false, storePost = false } = options
+  const { wildcards = false, storePost = false, l1 = false } = options
   const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
@@ -141,6 +149,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
     hasWildcards: wildcards,
+    usesMemory: l1,
     storesPost: storePost,
     honoursRequests: requestDirectives,
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { engineOf, resolveLoading, UNAVAILABLE } from '../engine/engine.ts'
-import type { CacheEngine, ResolvedLoading } from '../engine/engine.ts'
+import type { CacheEngine, ResolvedLoading, StopSource } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -37,12 +37,11 @@ import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cac
 import { beforeHead } from './capture/response-head-hook.ts'
 import { isGoodOnError, remainingSeconds } from './policy/freshness.ts'
 import { needsBody, sendBy, sendStored } from './send-stored.ts'
-import { decodeRecord } from './records/stored-record.ts'
+import { DecodedRecords } from './records/decoded-records.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import { directoryTags, tagsOfPattern } from './purge.ts'
 import { isStorablePost, storePosted } from './records/posted-response.ts'
 import { urlTags } from './policy/url-tags.ts'
-import { UnpackedBodies } from './records/unpacked-bodies.ts'
 import { SearchRules } from './records/search-rules.ts'
 import { invalidateOnSuccess } from './unsafe-requests.ts'
 import { Waiting } from './waiting.ts'
@@ -77,17 +76,19 @@ export class ResponseCache {
   readonly #calls = new CallsUnderWay(this.#nowMs)
   readonly #handlers: CapturedHandlers
   readonly #searchRules: SearchRules
-  readonly #bodies = new UnpackedBodies()
+  readonly #records: DecodedRecords
 
   /** @throws MemcacheOptionError for a value that cannot be. */
   constructor(options: ResponseCacheOptions) {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
+    this.#records = new DecodedRecords(this.#resolved.maxBytes)
     this.#searchRules = new SearchRules(() => engineOf(this.cache), this.#nowMs)
     this.#handlers = new CapturedHandlers({
       resolved: this.#resolved,
       calls: this.#calls,
       searchRules: this.#searchRules,
+      records: this.#records,
       nowMs: this.#nowMs,
     })
     // How long a handler may take is the application's.
@@ -192,10 +193,12 @@ export class ResponseCache {
 
   async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { request, response } = lookup.exchange
+    const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
+    if (remembered !== undefined) return this.#send(engine, remembered.lookup, remembered.record, undefined)
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
-    const { record: found, lookup: selected } = await findStored(engine, lookup)
+    const { record: found, lookup: selected } = await findStored(engine, this.#records, lookup)
     const freshness = found === undefined ? 'unusable' : freshnessFor(found, selected, this.#nowMs())
     if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
       return this.#send(engine, selected, found, undefined)
@@ -213,6 +216,18 @@ export class ResponseCache {
       return forward(response, { hit: false, forward: forwardReason(selected, found) })
     }
     return this.#share(engine, lookup)
+  }
+
+  /** A fresh response that memory has. */
+  #fromMemory(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+  ): { readonly record: StoredResponse | StoredPartial; readonly lookup: ResponseLookup } | undefined {
+    const value = engine.readThrough.peekMemory(lookup.name)
+    const record = value === undefined ? undefined : this.#records.decode(value, lookup.key)
+    if (record?.kind === 'variants') return this.#fromMemory(engine, variantLookup(engine, lookup, record))
+    if (!isSendable(record) || freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') return undefined
+    return { record, lookup }
   }
 
   /** Answers by what one handler call gives for all that ask at once. */
@@ -247,7 +262,11 @@ export class ResponseCache {
         if (record === undefined) break
         if (record.kind === 'variants') {
           const selected = variantLookup(engine, lookup, record)
-          const inLanguage = await findByLanguage(engine, lookup, { list: record, nowMs: this.#nowMs() })
+          const inLanguage = await findByLanguage(engine, lookup, {
+            records: this.#records,
+            list: record,
+            nowMs: this.#nowMs(),
+          })
           if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
           return await this.#share(engine, selected)
         }
@@ -288,7 +307,7 @@ export class ResponseCache {
     engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
-    signal: AbortSignal,
+    signal: StopSource,
   ): Promise<Found | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = lookup
     const answer = await engine.share({
@@ -296,12 +315,12 @@ export class ResponseCache {
       required: [],
       tagKeys,
       staleSeconds: KEPT_STALE_SECONDS,
-      l1: false,
+      l1: this.#resolved.usesMemory,
       loading: this.#loading,
       signal,
       waits,
       freshnessOf: (value) => {
-        const record = decodeRecord(value, key)
+        const record = this.#records.decode(value, key)
         const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
         return isOfUse ? freshnessFor(record, lookup, this.#nowMs()) : 'unusable'
       },
@@ -309,15 +328,20 @@ export class ResponseCache {
     })
     switch (answer.kind) {
       case 'hit':
-        return { record: decodeRecord(answer.value, key), isJoined: false, old: undefined }
+        return { record: this.#records.decode(answer.value, key), isJoined: false, old: undefined }
       case 'joined':
-        return { record: decodeRecord(answer.value, key), isJoined: true, old: validatorOf(answer.unusable, lookup) }
+        return {
+          record: this.#records.decode(answer.value, key),
+          isJoined: true,
+          old: validatorOf(this.#records, answer.unusable, lookup),
+        }
       case 'lead':
         if (await this.#handlers.leadShared(engine, lookup, answer.load, signal)) return 'leading'
         return { record: undefined, isJoined: true, old: undefined }
       case 'failed': {
         const { error, unusable } = answer
-        if (signal.aborted) return { record: undefined, isJoined: true, old: validatorOf(unusable, lookup) }
+        if (signal.aborted)
+          return { record: undefined, isJoined: true, old: validatorOf(this.#records, unusable, lookup) }
         if (!(error instanceof UnstoredError)) throw error
         if (error.reason === 'aborted') return 'aborted'
         const { stale } = error
@@ -336,7 +360,7 @@ export class ResponseCache {
     const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
     const isBodySent = needsBody(response, stored, request.headers, isHead)
-    const body = isBodySent ? await this.#bodies.unpack(lookup.name, stored) : undefined
+    const body = isBodySent ? await this.#records.unpack(stored) : undefined
     if (isBodySent && body === undefined) {
       // What cannot be unpacked is a miss, and makes room for a response that can.
       await engine.delete(lookup.name)

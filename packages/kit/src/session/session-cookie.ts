@@ -1,4 +1,5 @@
-import type { CookieOptions } from './cookie.ts'
+import { Cookie } from './cookie.ts'
+import type { CookieData, CookieOptions } from './cookie.ts'
 
 /** The default cookie of a session: safe from scripts, from other sites, and from plain HTTP. */
 const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto' }
@@ -60,6 +61,26 @@ export function isSecure({ headers, socket, secure }: ConnectionCarrier, proxy: 
   if (proxy !== true) return secure === true
   const header = headers['x-forwarded-proto'] ?? ''
   return String(header).split(',', 1)[0]!.trim().toLowerCase() === 'https'
+}
+
+/** Returns a cookie by the options, for a request and its connection. */
+export function newCookie(
+  {
+    cookie: option,
+    proxy,
+  }: { readonly cookie: CookieOptions | ((request: unknown) => CookieOptions); readonly proxy: boolean | undefined },
+  request: unknown,
+  carrier: ConnectionCarrier,
+): Cookie {
+  const options = typeof option === 'function' ? option(request) : option
+  const cookie = new Cookie(options)
+  const { secure, sameSite } = options as Partial<CookieData>
+  if (secure === 'auto' || sameSite === 'auto') {
+    const overTls = isSecure(carrier, proxy)
+    if (secure === 'auto') cookie.secure = overTls
+    if (sameSite === 'auto') cookie.sameSite = overTls ? 'none' : 'lax'
+  }
+  return cookie
 }
 
 let hasWarned = false

@@ -98,7 +98,7 @@ export class AtomicWrites {
       }
       if (!dropped) continue
       // What is past its end is deleted, too: nobody may be served it afterwards.
-      if (isPastEnd(factsOf(found.value), clock.nowMs())) break
+      if (isPastEnd(factsOf(found.value), clock)) break
       report.hit(name)
       report.deleted(name)
       return valueOf(found.value)

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { UNAVAILABLE } from '../../engine/engine.ts'
-import type { CacheEngine, Generations } from '../../engine/engine.ts'
+import type { CacheEngine, Generations, StopSource } from '../../engine/engine.ts'
 import { groupTags } from '../policy/cache-groups.ts'
 import { cacheStatusField } from '../cache-status.ts'
 import { isNotModified } from '../policy/conditional.ts'
@@ -35,7 +35,7 @@ export async function followLive(
   engine: CacheEngine,
   lookup: ResponseLookup,
   run: LiveRun,
-  { signal, vary, nowMs }: { signal: AbortSignal; vary: readonly string[]; nowMs: () => number },
+  { signal, vary, nowMs }: { signal: StopSource; vary: readonly string[]; nowMs: () => number },
 ): Promise<Followed> {
   const { response, request } = lookup.exchange
   const { tags, host } = engine

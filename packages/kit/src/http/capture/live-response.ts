@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { StopSource } from '../../engine/engine.ts'
 import type { FreshResponse } from './handler-run.ts'
 
 /** The head of a response that its handler is still writing, and that may be shared. */
@@ -48,7 +49,7 @@ export class LiveResponse {
   }
 
   /** The head, when its handler has written it. */
-  async head(signal: AbortSignal): Promise<LiveHead | NotShared> {
+  async head(signal: StopSource): Promise<LiveHead | NotShared> {
     if (this.#head === undefined && !this.#isOver && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const settle = (): void => {

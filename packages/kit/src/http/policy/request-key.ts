@@ -101,12 +101,19 @@ export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: reado
 
 /** Fields by which proxies tell what the client asked for: applications use them in links and redirects. */
 const FORWARDING_FIELD =
-  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$)/
+  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$|x-real-ip$|x-client-ip$|x-cluster-client-ip$|true-client-ip$|cf-connecting-ip|fastly-client-ip$)/
 /** Those that tell who the client is: another value for each. */
 const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
   'x-forwarded-for',
   'x-original-forwarded-for',
   'x-forwarded',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'cf-connecting-ipv6',
+  'fastly-client-ip',
 ])
 
 /**

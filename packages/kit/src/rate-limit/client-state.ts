@@ -4,7 +4,7 @@ import type { RateLimitWindow } from './rate-limit-window.ts'
 export const BELIEVED_MS = 1000
 
 /** The state of an id that a process remembers. The counters are not part of it, since every call reads them. */
-export class Standing {
+export class ClientState {
   readonly id: string
   /** The counters' keys, in the order of the limiter's windows, like all lists here. */
   readonly keys: readonly string[]
@@ -50,7 +50,7 @@ export class Standing {
 }
 
 /** The remembered state of an id in the aligned windows of a time. */
-export class AlignedStanding extends Standing {
+export class AlignedClientState extends ClientState {
   /** The windows' indexes. */
   readonly indexes: readonly number[]
   /** The counts of the previous windows. */
@@ -74,7 +74,7 @@ export class AlignedStanding extends Standing {
 }
 
 /** The remembered state of an id whose windows start at its first hits. */
-export class FirstHitStanding extends Standing {
+export class FirstHitClientState extends ClientState {
   /** The start of the first window when `blockedUntilMs` was read. */
   startMs = -Infinity
 }
