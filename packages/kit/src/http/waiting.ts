@@ -2,10 +2,10 @@ import type { ServerResponse } from 'node:http'
 import { Abandonment } from '../engine/engine.ts'
 import type { StopSource } from '../engine/engine.ts'
 
-/** How long a request waits for the answer to another one before it runs the handler for itself. */
+/** How long a request waits for another request's response before it runs the handler itself. */
 const MAX_WAIT_MS = 10_000
 
-/** A request that waits for another one's answer: for as long as its client does, and not for ever. */
+/** The wait of a request for another request's response: until its client disconnects, and at most for a limited time. */
 export class Waiting {
   // Not an AbortController: creating one costs more than the rest of a hit's lookup.
   readonly #stop = new Abandonment()
@@ -23,7 +23,7 @@ export class Waiting {
     return this.#stop
   }
 
-  /** Whether the client has left. */
+  /** Whether the client has disconnected. */
   get isGone(): boolean {
     return this.#response.destroyed
   }

@@ -6,8 +6,8 @@ import { hostOf } from './request-key.ts'
 
 /**
  * The tags of the groups that a response belongs to (`Cache-Groups`), or that it invalidates
- * (`Cache-Group-Invalidation`): a list of strings, each within its host (RFC 9875). A field that is no such list names
- * no group.
+ * (`Cache-Group-Invalidation`): a list of strings, each within its host (RFC 9875). A field that is not such a list
+ * names no group.
  */
 export function groupTags(
   request: IncomingMessage,

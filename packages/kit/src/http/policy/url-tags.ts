@@ -1,11 +1,11 @@
 import { pathOf } from './request-key.ts'
 
-/** A byte that needs no percent-encoding in a path (RFC 3986, section 2.3): encoded or not, routers see the same. */
+/** A needlessly percent-encoded byte of a path (RFC 3986, section 2.3); routers treat both forms alike. */
 const ENCODED_UNRESERVED = /%(?:2d|2e|5f|7e|3\d|[46][1-9a-f]|[57][\da])/gi
 
 /**
- * The tags of a path as it was requested, and as routers see it: a slash at its end, its case and needless encoding
- * make no difference there.
+ * Returns the tags of a path as it was requested, and in the form that routers compare: without a slash at its end, in
+ * lower case, and without needless encoding.
  */
 export function urlTags(url: string): string[] {
   const path = pathOf(url)
