@@ -5,7 +5,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
-import { isReadMethod } from './policy/methods.ts'
+import { isReadMethod } from './policy/request-key.ts'
 import { ResponseCache } from './response-cache.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */

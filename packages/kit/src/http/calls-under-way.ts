@@ -1,6 +1,9 @@
+import type { ServerResponse } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import type { LiveRun } from './capture/follow-live.ts'
 import type { HandlerRun } from './capture/handler-run.ts'
+import { Abandonment } from '../engine/engine.ts'
+import type { StopSource } from '../engine/engine.ts'
 
 /** How long requests for a key do not wait for each other after a response that could not be shared. */
 export const PASS_SECONDS = 10
@@ -68,5 +71,37 @@ export class CallsUnderWay {
   /** Whether a request that began at this time has waited for the last call, which ended later. */
   hasWaited(name: string, startedMs: number): boolean {
     return (this.#ended.get(name) ?? Infinity) > startedMs
+  }
+}
+
+/** How long a request waits for another request's response before it runs the handler itself. */
+const MAX_WAIT_MS = 10_000
+
+/** The wait of a request for another request's response: until its client disconnects, and at most for a limited time. */
+export class Waiting {
+  // Not an AbortController: creating one costs more than the rest of a hit's lookup.
+  readonly #stop = new Abandonment()
+  readonly #timer: NodeJS.Timeout
+  readonly #response: ServerResponse
+  readonly #leave = (): void => this.#stop.abort(new Error('the request waits no longer'))
+
+  constructor(response: ServerResponse) {
+    this.#response = response
+    this.#timer = setTimeout(this.#leave, MAX_WAIT_MS)
+    response.once('close', this.#leave)
+  }
+
+  get signal(): StopSource {
+    return this.#stop
+  }
+
+  /** Whether the client has disconnected. */
+  get isGone(): boolean {
+    return this.#response.destroyed
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#response.off('close', this.#leave)
   }
 }

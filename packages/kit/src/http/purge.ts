@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { pathOf } from './policy/request-key.ts'
-import { urlTags } from './policy/url-tags.ts'
+import { urlTags } from './policy/response-tags.ts'
 
 /** Directories deeper than this are purged together. */
 const MAX_DIRECTORIES = 8

@@ -2,13 +2,11 @@ import type { IncomingMessage } from 'node:http'
 import { deferResponse } from '../deferred/deferred-response.ts'
 import { makeHoldable } from '../deferred/method-output.ts'
 import type { Memcache } from '../memcache.ts'
-import { groupTags } from './policy/cache-groups.ts'
-import { lineOf } from './fields.ts'
+import { groupTags, urlTags } from './policy/response-tags.ts'
+import { beforeHead, lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { hostOf } from './policy/request-key.ts'
-import { urlTags } from './policy/url-tags.ts'
 import type { HttpExchange } from './response-lookup.ts'
-import { beforeHead } from './capture/response-head-hook.ts'
 
 /**
  * Invalidates stored responses when an unsafe request has succeeded: those of its URL, of `Location` and

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { UNAVAILABLE } from '../../engine/engine.ts'
 import type { CacheEngine, Generations, StopSource } from '../../engine/engine.ts'
-import { groupTags } from '../policy/cache-groups.ts'
+import { groupTags } from '../policy/response-tags.ts'
 import { cacheStatusField } from '../cache-status.ts'
 import { isNotModified } from '../policy/conditional.ts'
 import type { LiveHead, LiveResponse, NotShared } from './live-response.ts'
