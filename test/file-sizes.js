@@ -1,4 +1,5 @@
-// Prints how the source files of each package are cut: `node test/file-sizes.js`; with a package's folder, its small and large files too.
+// Prints how the source files of each package are cut: `node test/file-sizes.js`; with a package's folder, its small
+// and large files too.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { workspacePackages } from '../build/packages.js'

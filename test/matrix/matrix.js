@@ -10,6 +10,7 @@ import { packPublicPackages } from '../public-packages.js'
 import { bundlerCells } from './bundlers.js'
 import { frameworkCells } from './frameworks.js'
 import { freshProjectCells } from './fresh-projects.js'
+import { grafanaCells } from './grafana.js'
 import { packageManagerCells } from './package-managers.js'
 import { runtimeCells } from './runtimes.js'
 import { testRunnerCells } from './test-runners.js'
@@ -22,6 +23,7 @@ const ALL = [
   ...testRunnerCells,
   ...bundlerCells,
   ...packageManagerCells,
+  ...grafanaCells,
   ...freshProjectCells,
 ]
 

@@ -177,7 +177,7 @@ function sizeOf({ wireKey, bytes, clientFlags }: ItemToStore): number {
 
 function tooLarge(size: number, limit: number, server: string | undefined): MemcacheTooLargeError {
   return new MemcacheTooLargeError(
-    `the item would have ${size} bytes, over the item limit of ${server ?? 'the servers (itemMaxBytes)'}, ${limit}: raise it with -I, or let the client store values in chunks (chunkBytes)`,
+    `the item would have ${size} bytes, over the item limit of ${server ?? 'the servers (itemMaxBytes)'}, ${limit}: raise it with -I, or let the client store values in chunks (chunkBytes below that)`,
     { server },
   )
 }

@@ -82,3 +82,29 @@ describe('a misplaced option', () => {
     for (const [message, call] of Object.entries(misplaced)) await expect(call).rejects.toThrow(message)
   })
 })
+
+describe('a flag of a meta command', () => {
+  it.each(['value', 'access', 'noBump'])('%s is true or false, and nothing that looks like it', async (name) => {
+    await using client = new MemcachedClient('127.0.0.1:1')
+    for (const value of [0, 1, 'true', null, {}]) {
+      await expect(client.meta.get('k', { [name]: value })).rejects.toThrow(`${name} must be true or false`)
+    }
+  })
+
+  it.each(['invalidate', 'removeValue'])('%s of a delete, too', async (name) => {
+    await using client = new MemcachedClient('127.0.0.1:1')
+    await expect(client.meta.delete('k', { [name]: 1 } as object)).rejects.toThrow(`${name} must be true or false`)
+  })
+})
+
+describe('options that cannot be read', () => {
+  const refuse = (): never => {
+    throw new Error('not today')
+  }
+  const proxy = new Proxy({}, { ownKeys: refuse })
+
+  it.each(Object.entries(METHODS))('reject %s, and throw nothing', async (_, call) => {
+    await using client = new MemcachedClient('127.0.0.1:1')
+    await expect(call(client, proxy)).rejects.toBeInstanceOf(MemcacheOptionError)
+  })
+})

@@ -1,5 +1,7 @@
 import dns from 'node:dns'
 import { once } from 'node:events'
+import { duplexPair } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describeWithMemcached, FaultProxy, freePort, launchMemcached } from 'memcache-ts-testing'
 import type { Fault } from 'memcache-ts-testing'
@@ -279,6 +281,29 @@ describe('a process that is busy with itself', () => {
 })
 
 describe('a process that is busy while it connects', () => {
+  it('does not give the connection up for its own delay', async () => {
+    await using server = new MemcachedServer({ port: 0 })
+    // In memory, so that the handshake waits for nothing but the turns of this process's loop.
+    const connect = (): Duplex => {
+      const [ours, theirs] = duplexPair()
+      const [near, far] = duplexPair()
+      server.handle(far)
+      theirs.on('data', (request: Buffer) => near.write(request))
+      near.on('data', (response: Buffer) => setImmediate(() => theirs.write(response)))
+      theirs.on('end', () => near.end())
+      return ours
+    }
+    await using client = new MemcachedClient({
+      servers: [{ name: 'here', connect }],
+      connectTimeoutMs: 100,
+      timeoutMs: 60_000,
+    })
+    const call = client.get('k')
+    const until = performance.now() + 400
+    while (performance.now() < until);
+    expect(await call).toBeUndefined()
+  })
+
   it('does not take its own delay for the server’s, in whatever step of connecting it is', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()

@@ -69,6 +69,11 @@ export class Connection implements ReplyTarget, SessionHost {
     return this.#session?.state ?? 'conn_read'
   }
 
+  /** Reads the stream in the documented way. */
+  readStream(): void {
+    this.stream.on('data', (chunk: Buffer) => this.receive(chunk, 0, chunk.length))
+  }
+
   /** Takes received bytes; `buffer` may be used again afterwards. Returns whether more should be read. */
   receive(buffer: Buffer, start: number, end: number): boolean {
     const { counters, store } = this.context

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex, duplexPair } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
-import { TestCertificates } from 'memcache-ts-testing'
+import { TestCertificates, until } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
-import { MemcachedServer } from '../src/memcached-server.ts'
+import { MemcacheClosedError, MemcachedServer } from '../src/index.ts'
 
 const certificates = new TestCertificates()
 const { cert, key } = certificates.issue('server')
@@ -109,6 +109,27 @@ describe('close()', () => {
     await calls[1]
     expect(server.stats()['curr_connections']).toBe(0)
     await Promise.all(calls)
+  })
+
+  it.each([0, 1, 2, 3, 4, 5, 6, 8, 10, 15])('leaves nothing that listens, %i turns after listen()', async (turns) => {
+    const listening = (): number =>
+      process.getActiveResourcesInfo().filter((name) => /^(TCPServerWrap|UDPWrap)$/.test(name)).length
+    const server = new MemcachedServer({
+      host: ['127.0.0.1', '127.0.0.2'],
+      port: 0,
+      udpPort: 0,
+      dashboard: '127.0.0.1:0',
+    })
+    const listened = server.listen().then(
+      () => 'listened',
+      (error: unknown) => error,
+    )
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve))
+    await server.close()
+    const result = await listened
+    if (result !== 'listened') expect(result).toBeInstanceOf(MemcacheClosedError)
+    await until(() => listening() === 0)
+    await expect(server.listen()).rejects.toThrow('this server was closed')
   })
 
   it.each(['error', 'nothing'])('ends whatever a stream does when it is ended: %s', async (event) => {

@@ -118,6 +118,9 @@ export function readValue(
   return reader.read(buffer, start, end, clientFlags, owned)
 }
 
+/** A turn of the loop that took longer than this is no part of an operation's time. */
+const LONG_TURN_MS = 5
+
 /** The result of a look at the deadlines. */
 export interface Expiry {
   /** The next deadline; `Infinity` when nothing waits. */
@@ -145,6 +148,7 @@ export class PendingOperations {
   readonly #unwritten = new OperationQueue()
   #callers = 0
   #writes = 0
+  #turnAt = 0
 
   /** @param timeoutMs how long a server may be silent while operations wait. */
   constructor(server: string, timeoutMs: number) {
@@ -262,9 +266,20 @@ export class PendingOperations {
     }
   }
 
-  /** Moves the deadlines of the operations of a time: they are sent only now. */
-  postpone(askedAt: number, byMs: number): void {
-    for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(byMs)
+  /** The time of this turn of the loop, which counts for all of its calls. */
+  turnTime(hasBegun: boolean): number {
+    if (!hasBegun || this.#turnAt === 0) this.#turnAt = performance.now()
+    return this.#turnAt
+  }
+
+  /** The requests of the turn leave: their time begins now, however long callers went on in that turn. */
+  endTurn(): void {
+    const askedAt = this.#turnAt
+    this.#turnAt = 0
+    if (askedAt === 0) return
+    const lateMs = performance.now() - askedAt
+    if (lateMs < LONG_TURN_MS) return
+    for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(lateMs)
   }
 
   /**

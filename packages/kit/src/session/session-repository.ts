@@ -19,7 +19,7 @@ import type { Place } from './session-item.ts'
 import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
-import { DESTROYED, isFound, lifetimeOf, UNREADABLE } from './session-snapshot.ts'
+import { DESTROYED, UNREADABLE } from './session-snapshot.ts'
 import type { Found, FoundSession, LifetimeOf, Retirement, SessionSnapshot } from './session-snapshot.ts'
 import { SessionText, toJson } from './session-text.ts'
 import { Turns } from './turns.ts'
@@ -476,4 +476,14 @@ const CONFLICT = 'conflict'
 
 function tooManyWriters(): MemcacheServerError {
   return new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
+}
+
+function isFound(found: Found): FoundSession | undefined {
+  return found === DESTROYED || found === UNREADABLE ? undefined : found
+}
+
+/** @param session the data, or its text. */
+function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
+  if (typeof lifetime !== 'function') return lifetime
+  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
 }

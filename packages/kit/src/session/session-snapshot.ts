@@ -43,13 +43,3 @@ export const DESTROYED = 'destroyed'
 export const UNREADABLE = 'unreadable'
 
 export type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
-
-export function isFound(found: Found): FoundSession | undefined {
-  return found === DESTROYED || found === UNREADABLE ? undefined : found
-}
-
-/** @param session the data, or its text. */
-export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
-  if (typeof lifetime !== 'function') return lifetime
-  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
-}

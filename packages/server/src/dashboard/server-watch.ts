@@ -202,7 +202,7 @@ export async function within<Value>(milliseconds: number, promise: Promise<Value
 const KEPT = 300
 
 /** Durations of the last round trips, and their percentiles. Memory is bounded. */
-export class Latency {
+class Latency {
   readonly #milliseconds = new Float64Array(KEPT)
   #count = 0
 

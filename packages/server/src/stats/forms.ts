@@ -20,7 +20,7 @@ export function statisticsOf(form: string, source: StatisticsSource): Statistic[
 }
 
 /** `stats sizes`: how many items there are of each size (protocol.txt, "Item size statistics"). */
-export function sizeStatistics({ context }: StatisticsSource): Statistic[] {
+function sizeStatistics({ context }: StatisticsSource): Statistic[] {
   const { sizes } = context.store
   return sizes === undefined
     ? [['sizes_status', 'disabled']]

@@ -58,6 +58,8 @@ export class AtomicWrites {
   async add(target: AtomicTarget, given: unknown): Promise<boolean> {
     const { name, ttlSeconds } = target
     const { codec, classes } = this.#context
+    const checking = classes.checkSet(given)
+    if (checking !== undefined) await checking
     const value = classes.ofSet(name, given)
     codec.encode(value)
     for (let round = 0; round < MAX_ROUNDS; round++) {
