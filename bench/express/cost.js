@@ -240,7 +240,8 @@ ${settings()}npm run bench -- express --save
 An Express 5 application for each, in a process of its own on one core; on the other those who ask it (50 connections, each of
 which asks again when it has its answer), Debian's memcached \`-t 1\` and Debian's redis-server. A request reads the visitor's
 session and answers 23 bytes of JSON, or counts in it and writes it, or is itself counted and admitted; a page is 10 kB of JSON, which nginx and Varnish have in
-front of the application, in their own processes on its core. Processor time of the application's process by
+front of the application, in their own processes on its core. "Ready" pages are a buffer that was made before, without any
+cache: the least that is possible. "Before Express" is \`cacheHandler(app)\`. Processor time of the application's process by
 \`process.cpuUsage()\`, divided by the requests; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the applications take turns.
 
 ${tables}

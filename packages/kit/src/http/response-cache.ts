@@ -43,15 +43,15 @@ import { urlTags } from './policy/response-tags.ts'
 import { SearchRules } from './records/search-rules.ts'
 import { invalidateOnSuccess } from './unsafe-requests.ts'
 
-/** What was found for a lookup, and whether it is what another request's handler has just given. */
+/** The response that was found for a lookup, and whether another request's handler has just returned it. */
 interface Found {
   readonly record: StoredRecord | undefined
   readonly isJoined: boolean
-  /** What is stored, and could not be served. */
+  /** The stored response that could not be served. */
   readonly old: StoredResponse | undefined
 }
 
-/** How often a request waits again after an answer that was broken off. */
+/** How often a request waits again after a response that was not completed. */
 const MAX_ATTEMPTS = 3
 
 /**
@@ -60,7 +60,7 @@ const MAX_ATTEMPTS = 3
  * ```text
  * no GET or QUERY, a cookie, another host … ─────→ the handler (fwd=method, fwd=bypass)
  * stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
- * stale, asked for anew ────┐
+ * stale, revalidate first ──┐
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
  *                           └ others wait for it → served, or, if it cannot be shared, the handler for each
  * ```
@@ -75,7 +75,7 @@ export class ResponseCache {
   readonly #searchRules: SearchRules
   readonly #records: DecodedRecords
 
-  /** @throws MemcacheOptionError for a value that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: ResponseCacheOptions) {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
@@ -88,27 +88,24 @@ export class ResponseCache {
       records: this.#records,
       nowMs: this.#nowMs,
     })
-    // How long a handler may take is the application's.
+    // The application decides how long a handler may take.
     const loading = resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS)
     this.#loading = { ...loading, staleSeconds: KEPT_STALE_SECONDS }
   }
 
-  /** The cache that responses lie in. */
+  /** The cache that stores the responses. */
   get cache(): Memcache {
     return this.#options.cache ?? getDefaultMemcache()
   }
 
-  /**
-   * Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer`
-   * whatever else holds of it.
-   */
+  /** Whether the cache itself made this request, to revalidate a stale response. Always pass such a request to `answer`. */
   isBackground(request: IncomingMessage): boolean {
     return this.#handlers.isBackground(request)
   }
 
   /**
-   * Answers a request from the cache. `true`: the response was sent. `false`: the handler is to answer, now, on the
-   * same response, which is looked on.
+   * Serves a request from the cache. Returns `true` if the response was sent. If it returns `false`, call the handler
+   * now; its response is being captured.
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
     const { request, response } = exchange
@@ -125,7 +122,7 @@ export class ResponseCache {
     return isQuery ? this.#answerQuery(exchange, directives) : this.#answerRead(exchange, directives)
   }
 
-  /** Answers a QUERY, whose content is part of the key (RFC 10008). */
+  /** Serves a QUERY, whose content is part of the key (RFC 10008). */
   async #answerQuery(exchange: HttpExchange, directives: RequestDirectives): Promise<boolean> {
     const { request, response, readContent } = exchange
     const maxBytes = Math.min(MAX_CONTENT_BYTES, this.#resolved.maxBytes)
@@ -174,10 +171,10 @@ export class ResponseCache {
   }
 
   /**
-   * Makes what is stored of a path invalid, or of a pattern as `/cities/*`: of everything under the last directory
-   * before the first `*`. Resolves to whether that is confirmed.
+   * Invalidates the stored responses of a path, or of a pattern such as `/cities/*`: everything under the last
+   * directory before the first `*`. Resolves to whether that was confirmed.
    *
-   * @throws MemcacheOptionError if it is no path, or a pattern without the option `wildcards`.
+   * @throws MemcacheOptionError if it is not a path, or is a pattern without the option `wildcards`.
    */
   // A property, so that it can be handed on by itself.
   readonly purge = async (pattern: string): Promise<boolean> =>
@@ -215,7 +212,7 @@ export class ResponseCache {
     return this.#share(engine, lookup)
   }
 
-  /** A fresh response that memory has. */
+  /** Returns a fresh response from memory. */
   #fromMemory(
     engine: CacheEngine,
     lookup: ResponseLookup,
@@ -227,11 +224,11 @@ export class ResponseCache {
     return { record, lookup }
   }
 
-  /** Answers by what one handler call gives for all that ask at once. */
+  /** Serves concurrent requests from one handler call. */
   async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
-    // A response to a range, or to a HEAD, is of no use to most others.
+    // Most other requests cannot use a response to a range or to a HEAD.
     let waits = lookup.purpose === 'whole' && this.#calls.isShared(lookup.name)
     let old: StoredResponse | undefined
     try {
@@ -249,7 +246,7 @@ export class ResponseCache {
         if (waiting.isGone) return true
         if (result === 'aborted') {
           if (!waiting.signal.aborted) continue
-          // It has waited as long as it may: those after it need not.
+          // This request has waited as long as it may; later requests need not wait.
           this.#calls.leaveAlone(lookup.name)
           break
         }
@@ -268,7 +265,7 @@ export class ResponseCache {
           return await this.#share(engine, selected)
         }
         if (record.kind === 'pass') {
-          // Not waiting, it may still be the one whose answer is stored.
+          // Without waiting, this request's response may still be the one that is stored.
           if (!waits) break
           this.#calls.leaveAlone(lookup.name)
           if (isJoined) break
@@ -276,18 +273,18 @@ export class ResponseCache {
           continue
         }
         if (record.kind === 'partial' && freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') {
-          // It was loaded for another's range, and may be completed now.
+          // The part was loaded for another request's range, and may be completed now.
           if (!waits) break
           continue
         }
         if (isJoined) {
-          // What another request's handler has just given is not reused where it would not be a moment later.
+          // A response that another request's handler has just returned is not reused if it could not be reused later.
           const freshness = freshnessFor(record, { ...lookup, directives: NO_DIRECTIVES }, this.#nowMs())
           if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
           if (freshness === 'unusable') break
           if (freshness === 'stale') continue
         }
-        // Who came when the answer was whole has not waited for it, just for its being stored.
+        // A request that came after the response was complete has only waited until it was stored.
         const isCollapsed = isJoined && this.#calls.hasWaited(lookup.name, lookup.startedMs)
         return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
@@ -299,7 +296,10 @@ export class ResponseCache {
     return this.#handlers.leadAlone(lookup, old)
   }
 
-  /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
+  /**
+   * Returns the response for a lookup, stored or just returned to another request; `leading` means that this request's
+   * handler must be run.
+   */
   async #readThrough(
     engine: CacheEngine,
     lookup: ResponseLookup,
@@ -359,7 +359,7 @@ export class ResponseCache {
     const isBodySent = needsBody(response, stored, request.headers, isHead)
     const body = isBodySent ? await this.#records.unpack(stored) : undefined
     if (isBodySent && body === undefined) {
-      // What cannot be unpacked is a miss, and makes room for a response that can.
+      // A response that cannot be decompressed is a miss, and is replaced.
       await engine.delete(lookup.name)
       return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
     }
@@ -389,7 +389,7 @@ export class ResponseCache {
     return forward(response, { hit: false, forward: 'method' })
   }
 
-  /** Runs the handler of a POST whose response may answer later GETs; whether it may. */
+  /** Runs the handler of a POST if its response may be stored for later GETs; resolves to whether it may. */
   async #leadPost(exchange: HttpExchange): Promise<boolean> {
     if (bypassReason(exchange, this.#resolved.rules, { mayHaveBody: true }) !== undefined) return false
     const engine = engineOf(this.cache)
@@ -402,13 +402,13 @@ export class ResponseCache {
     const invalidated = invalidateOnSuccess(exchange, () => this.cache)
     const run = this.#handlers.runOf({ ...lookup, purpose: 'whole' }, undefined, { forward: 'method' })
     this.#handlers.lead(exchange, run)
-    // What is refused, or cannot be stored, is the client's alone.
+    // A response that is refused or cannot be stored is for this client only.
     storePosted(engine, lookup, { run, before, invalidated }).catch(() => {})
     return true
   }
 }
 
-/** Lets the handler answer for this client alone. */
+/** Lets the handler respond to this client only. */
 function forward(response: ServerResponse, status: CacheStatus): false {
   beforeHead(response, (_, fields) => {
     response.setHeader('Cache-Status', cacheStatusField(status, lineOf(fields, 'cache-status')))

@@ -27,9 +27,9 @@ export const NO_DIRECTIVES: RequestDirectives = {
 }
 
 /**
- * What a request asks of caches.
+ * Returns the directives of a request.
  *
- * @param honoured whether clients may ask for anything.
+ * @param honoured whether clients may use directives.
  */
 export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {
   if (!honoured) return NO_DIRECTIVES
