@@ -27,7 +27,7 @@ export default {
         'test/flows/compiled-files.js',
       ],
       project: ['bench/**/*.js', 'conformance/*.js', 'test/**/*.ts', '!test/fixtures/nest-app/**'],
-      ignoreDependencies: ['tslib', '@arethetypeswrong/cli'],
+      ignoreDependencies: ['tslib', '@arethetypeswrong/cli', 'fastify'],
       ignoreBinaries: ['taskset', 'redis-server', 'nginx', 'varnishd', 'prove'],
     },
     'packages/server': {

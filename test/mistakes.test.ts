@@ -72,6 +72,16 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
   ],
   ['an http URL', () => memcache('http://localhost:11211'), 'write host:port,host:port or memcache://host:port'],
   ['a redis URL', () => memcache('redis://localhost:6379'), "redis:// are not memcached's"],
+  [
+    'options after the servers',
+    () => Reflect.construct(MemcachedClient, ['a:1', { timeoutMs: 5 }]) as unknown,
+    "MemcachedClient({ servers: 'a:11211', timeoutMs })",
+  ],
+  [
+    'options of a cache after the servers',
+    () => loose({ memcache })['memcache']!('a:1', { ttlSeconds: 5, prefix: 'shop' }),
+    "memcache({ servers: 'a:11211', ttlSeconds, prefix })",
+  ],
   ['a port alone', () => memcache(':11211'), 'write host, host:port, host:port:weight'],
   ['a port that cannot be', () => memcache('localhost:99999'), 'has no port from 1 to 65535'],
   [

@@ -114,9 +114,9 @@ describe('credentials that are wrong', () => {
   })
 })
 
-describe('the guide’s programs on our server, and our client', () => {
-  /** The program with the server's address in place of the guide's. */
-  function guide(name: string, server: LaunchedServer): string {
+describe('programs of pymemcache and gomemcache on our server, and our client', () => {
+  /** Writes a program with the server's port, and returns its path. */
+  function programFor(name: string, server: LaunchedServer): string {
     const path = join(folder, name)
     writeFileSync(path, readFileSync(program(name), 'utf8').replaceAll('11211', String(server.port)))
     return path
@@ -129,7 +129,9 @@ describe('the guide’s programs on our server, and our client', () => {
       await client.set('session:ours', { user: 1 })
       await client.set('user:1', TEXT)
       await client.set('user:3', [1, null, TEXT])
-      const { stdout } = await run(PYTHON, [guide('guide.py', server)], { env: { ...process.env, PYTHONUTF8: '1' } })
+      const { stdout } = await run(PYTHON, [programFor('pymemcache-basics.py', server)], {
+        env: { ...process.env, PYTHONUTF8: '1' },
+      })
       expect(stdout.trim().split('\n')).toEqual([
         "b'world'",
         "{'key1': b'value1', 'key2': b'value2'}",
@@ -158,7 +160,7 @@ describe('the guide’s programs on our server, and our client', () => {
         await client.set('ours-object', { id: 2, name: TEXT })
         const cache = { HOME: folder, GOCACHE: join(folder, 'go-cache') }
         const environment = { ...process.env, ...GO_ENVIRONMENT, ...cache }
-        const { stdout } = await run(GO, ['run', guide('guide.go', server)], { env: environment })
+        const { stdout } = await run(GO, ['run', programFor('gomemcache-basics.go', server)], { env: environment })
         expect(stdout.trim().split('\n')).toEqual([
           'world',
           TEXT,

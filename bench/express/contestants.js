@@ -114,18 +114,23 @@ function readyPages() {
   return app
 }
 
-async function cachedPages({ memcached }) {
-  const { memcache } = await import('memcache-ts')
-  const { cacheResponse } = await import('memcache-ts-express')
-  return pageApp(cacheResponse({ cache: memcache({ servers: memcached, timeoutMs: 5000 }) }))
-}
+/** Pages behind `cacheResponse`; with `l1`, hits are served from the memory of the process. */
+const cachedPages =
+  (l1 = false) =>
+  async ({ memcached }) => {
+    const { memcache } = await import('memcache-ts')
+    const { cacheResponse } = await import('memcache-ts-express')
+    return pageApp(cacheResponse({ cache: memcache({ servers: memcached, timeoutMs: 5000, l1 }), l1 }))
+  }
 
 /** The same in front of Express: what is a hit never reaches it. */
-async function cachedBeforeExpress({ memcached }) {
-  const { memcache } = await import('memcache-ts')
-  const { cacheHandler } = await import('memcache-ts/http')
-  return cacheHandler(pageApp(), { cache: memcache({ servers: memcached, timeoutMs: 5000 }) })
-}
+const cachedBeforeExpress =
+  (l1 = false) =>
+  async ({ memcached }) => {
+    const { memcache } = await import('memcache-ts')
+    const { cacheHandler } = await import('memcache-ts/http')
+    return cacheHandler(pageApp(), { cache: memcache({ servers: memcached, timeoutMs: 5000, l1 }), l1 })
+  }
 
 async function apicachePages() {
   const { default: apicache } = await import('apicache')
@@ -162,16 +167,18 @@ export const contestants = {
   'page, Express alone': { make: async () => pageApp() },
   'page, ready in node:http': { make: async () => sendReady },
   'page, ready in Express': { make: async () => readyPages() },
-  'page hit, memcache-ts': { make: cachedPages },
-  'page hit, memcache-ts before Express': { make: cachedBeforeExpress },
+  'page hit, memcache-ts': { make: cachedPages() },
+  'page hit, memcache-ts with l1': { make: cachedPages(true) },
+  'page hit, memcache-ts before Express': { make: cachedBeforeExpress() },
+  'page hit, memcache-ts with l1 before Express': { make: cachedBeforeExpress(true) },
   'page hit, apicache': { make: apicachePages },
   'page hit, nginx': { front: 'nginx', make: async () => pageApp() },
   'page hit, Varnish': { front: 'varnishd', make: async () => pageApp() },
   'page 304, Express alone': { ...KNOWN, make: async () => pageApp() },
-  'page 304, memcache-ts': { ...KNOWN, make: cachedPages },
+  'page 304, memcache-ts': { ...KNOWN, make: cachedPages() },
   'page 304, nginx': { ...KNOWN, front: 'nginx', make: async () => pageApp() },
   'page 304, Varnish': { ...KNOWN, front: 'varnishd', make: async () => pageApp() },
-  'page miss, memcache-ts': { ...EACH_ANOTHER, make: cachedPages },
+  'page miss, memcache-ts': { ...EACH_ANOTHER, make: cachedPages() },
   'page miss, apicache': { ...EACH_ANOTHER, make: apicachePages },
 
   'limit, express-rate-limit in memory': {

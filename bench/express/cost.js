@@ -34,6 +34,14 @@ export const comparisons = [
   { ours: 'limit, memcache-ts', peer: 'limit, rate-limit-memcached' },
   { ours: 'page hit, memcache-ts', peer: 'page, Express alone', most: 0.5 },
   { ours: 'page hit, memcache-ts', peer: 'page hit, apicache', most: 0.2 },
+  { ours: 'page hit, memcache-ts with l1', peer: 'page, Express alone', most: 0.5 },
+  { ours: 'page hit, memcache-ts with l1', peer: 'page hit, apicache', most: 0.2 },
+  { ours: 'page hit, memcache-ts before Express', peer: 'page, Express alone', most: 0.5 },
+  { ours: 'page hit, memcache-ts with l1 before Express', peer: 'page, Express alone', most: 0.5 },
+  { ours: 'page hit, memcache-ts with l1 before Express', peer: 'page hit, apicache', most: 0.2 },
+  { ours: 'page, ready in Express', peer: 'page, Express alone' },
+  { ours: 'page, ready in Express', peer: 'page hit, apicache' },
+  { ours: 'page, ready in node:http', peer: 'page hit, apicache' },
   { ours: 'page hit, memcache-ts', peer: 'page hit, nginx' },
   { ours: 'page hit, memcache-ts', peer: 'page hit, Varnish' },
   { ours: 'page 304, memcache-ts', peer: 'page 304, Express alone' },
@@ -232,7 +240,8 @@ ${settings()}npm run bench -- express --save
 An Express 5 application for each, in a process of its own on one core; on the other those who ask it (50 connections, each of
 which asks again when it has its answer), Debian's memcached \`-t 1\` and Debian's redis-server. A request reads the visitor's
 session and answers 23 bytes of JSON, or counts in it and writes it, or is itself counted and admitted; a page is 10 kB of JSON, which nginx and Varnish have in
-front of the application, in their own processes on its core. Processor time of the application's process by
+front of the application, in their own processes on its core. "Ready" pages are a buffer that was made before, without any
+cache: the least that is possible. "Before Express" is \`cacheHandler(app)\`. Processor time of the application's process by
 \`process.cpuUsage()\`, divided by the requests; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the applications take turns.
 
 ${tables}

@@ -3,10 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import { execute, npmInstall, write } from './project.js'
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+import { execute, firstBlock, npmInstall, ROOT, write } from './project.js'
 
 /**
  * Projects as they are made by others' tools, into which our lines are pasted.
@@ -91,13 +88,6 @@ export const freshProjectCells = [
     },
   },
 ]
-
-/** The first TypeScript that a README shows. @param {string} readme */
-function firstBlock(readme) {
-  const found = /^```ts[ a-z]*\n(.*?)^```/ms.exec(readFileSync(join(ROOT, readme), 'utf8'))
-  if (found === null) throw new Error(`${readme} shows no TypeScript`)
-  return found[1]
-}
 
 /**
  * Starts a program, and ends it once it has printed a line of a form.

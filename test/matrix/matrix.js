@@ -10,6 +10,8 @@ import { packPublicPackages } from '../public-packages.js'
 import { bundlerCells } from './bundlers.js'
 import { frameworkCells } from './frameworks.js'
 import { freshProjectCells } from './fresh-projects.js'
+import { grafanaCells } from './grafana.js'
+import { packageManagerCells } from './package-managers.js'
 import { runtimeCells } from './runtimes.js'
 import { testRunnerCells } from './test-runners.js'
 import { typeScriptCells } from './typescript.js'
@@ -20,6 +22,8 @@ const ALL = [
   ...typeScriptCells,
   ...testRunnerCells,
   ...bundlerCells,
+  ...packageManagerCells,
+  ...grafanaCells,
   ...freshProjectCells,
 ]
 

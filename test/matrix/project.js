@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
  * @typedef {{ name: string; run(context: Context): Promise<void> }} Cell
  */
 
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const PROGRAMS = fileURLToPath(new URL('../fixtures/matrix', import.meta.url))
 const TIMEOUT_MS = 300_000
 
@@ -106,8 +107,14 @@ export function program(name, folder, as = name) {
  */
 export function execute(command, args, cwd, env = {}) {
   // Without MEMCACHE_SERVERS and the settings of an npm around it.
-  const { PATH, HOME } = process.env
-  const options = { cwd, env: { PATH, HOME, CI: 'true', ...env }, timeout: TIMEOUT_MS, maxBuffer: 2 ** 26 }
+  const { PATH, HOME, NODE_EXTRA_CA_CERTS } = process.env
+  const certificates = NODE_EXTRA_CA_CERTS === undefined ? {} : { NODE_EXTRA_CA_CERTS }
+  const options = {
+    cwd,
+    env: { PATH, HOME, CI: 'true', ...certificates, ...env },
+    timeout: TIMEOUT_MS,
+    maxBuffer: 2 ** 26,
+  }
   return new Promise((resolve, reject) => {
     execFile(command, args, options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
@@ -138,4 +145,16 @@ export async function nodeOf({ folder }, major) {
     await npmInstall(home, [`${name}@${major}`])
   }
   return join(home, 'node_modules', name, 'bin/node')
+}
+
+/** The first TypeScript that a README shows. @param {string} readme */
+export function firstBlock(readme) {
+  const found = /^```ts[ a-z]*\n(.*?)^```/ms.exec(readFileSync(join(ROOT, readme), 'utf8'))
+  if (found === null) throw new Error(`${readme} shows no TypeScript`)
+  return found[1]
+}
+
+/** The name of a packed package: npm names the file for it and its version. @param {string} tarball */
+export function nameOfTarball(tarball) {
+  return basename(tarball).replace(/-\d.*$/, '')
 }

@@ -10,8 +10,7 @@ export const runtimeCells = [
       const project = await projectWith(context, PEERS)
       const version = await execute(node, ['--version'], project)
       if (!version.startsWith(`v${major}.`)) throw new Error(`${node} is ${version}`)
-      await expectOk(node, [program('everything.mjs', project)], project)
-      await expectOk(node, [program('require.cjs', project)], project)
+      await runPrograms(node, [], project)
     },
   })),
   {
@@ -19,8 +18,7 @@ export const runtimeCells = [
     async run(context) {
       const project = await projectWith(context, PEERS)
       const bun = await runtime(context, 'bun', `@oven/bun-linux-x64`, 'bin/bun')
-      await expectOk(bun, [program('everything.mjs', project)], project)
-      await expectOk(bun, [program('require.cjs', project)], project)
+      await runPrograms(bun, [], project)
     },
   },
   {
@@ -28,12 +26,16 @@ export const runtimeCells = [
     async run(context) {
       const project = await projectWith(context, PEERS)
       const deno = await runtime(context, 'deno', '@deno/linux-x64-glibc', 'deno')
-      const args = ['run', '--allow-all', '--node-modules-dir=manual', '--no-lock']
-      await expectOk(deno, [...args, program('everything.mjs', project)], project)
-      await expectOk(deno, [...args, program('require.cjs', project)], project)
+      await runPrograms(deno, ['run', '--allow-all', '--node-modules-dir=manual', '--no-lock'], project)
     },
   },
 ]
+
+/** @param {string} command @param {string[]} args @param {string} project */
+async function runPrograms(command, args, project) {
+  for (const name of ['everything.mjs', 'require.cjs', 'waits.mjs', 'fastify.mjs'])
+    await expectOk(command, [...args, program(name, project)], project)
+}
 
 /**
  * @param {import('./project.js').Context} context

@@ -9,6 +9,8 @@ export default defineConfig({
     ...base.test,
     include: [
       'packages/protocol/test/key.test.ts',
+      'packages/kit/test/argument-key.test.ts',
+      'packages/kit/test/argument-key-decorated.test.ts',
       'packages/kit/test/session-merge.test.ts',
       'packages/kit/test/response-cache.test.ts',
       'packages/express/test/cache-areas/*.test.ts',

@@ -4,12 +4,11 @@ import type { Clock, Ttl, Uint64 } from 'memcache-ts-protocol'
 import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
-import { isBytes } from './client-key.ts'
+import { isBytes, nameOf } from './client-key.ts'
 import { Chunks, LIST } from './chunks.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ItemLimits } from './item-limits.ts'
 import { fragmentOf, Joins } from './joins.ts'
-import { nameOf } from './client-key.ts'
 import { KeyOrder } from './key-order.ts'
 import { MultiGet } from './multi-get.ts'
 import type { MultiGetWish } from './multi-get.ts'
@@ -37,7 +36,7 @@ const MAX_EXPTIME = 2 ** 31 - 1
 type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
 
 /** A value to be stored, before it is encoded. */
-type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags'>
+type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags' | 'refused'>
 
 /** How a value is stored. */
 interface StoreWish<Result> {
@@ -75,7 +74,7 @@ export class Commands {
       chunks.fetch(list, call, exptime),
     )
     this.#joins = new Joins(dispatcher, this.#values, timeoutMs)
-    this.#limits = new ItemLimits(dispatcher, itemMaxBytes)
+    this.#limits = new ItemLimits(dispatcher, itemMaxBytes, timeoutMs)
   }
 
   /** A value alone; a miss is `undefined`. */
@@ -144,13 +143,11 @@ export class Commands {
       const encoded = this.#values.encode(value)
       const { bytes, clientFlags } = encoded
       const isLarge = this.#values.isLarge(bytes)
-      if (!isLarge && (!this.#limits.mayExceed(wireKey, bytes) || this.#limits.isChecked(wireKey, bytes, options))) {
-        this.#send(
-          new StoreOperation({ wireKey, name, mode, bytes, clientFlags, exptime, conditions, build }, resolve, reject),
-          wireKey,
-          options,
-          reject,
-        )
+      const limits = this.#limits
+      const { refused } = limits
+      const store = { wireKey, name, mode, bytes, clientFlags, exptime, conditions, build, refused }
+      if (!isLarge && (!limits.mayExceed(wireKey, bytes, clientFlags) || limits.isChecked(store, options))) {
+        this.#send(new StoreOperation(store, resolve, reject), wireKey, options, reject)
         return
       }
       const storing: Storing<Result> = { wireKey, name, mode, exptime, conditions, build }
@@ -289,7 +286,8 @@ export class Commands {
     step: StepOptions,
   ): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const operation = new StoreOperation({ ...storing, ...encoded, build }, resolve, reject)
+      const { refused } = this.#limits
+      const operation = new StoreOperation({ ...storing, ...encoded, build, refused }, resolve, reject)
       this.#dispatcher.send(operation, storing.wireKey, step)
     })
   }
@@ -302,7 +300,7 @@ export class Commands {
   ): Promise<Result> {
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(storing.wireKey, step.deadline!, async () => {
-      await this.#limits.ask(storing.wireKey, encoded.bytes, step)
+      await this.#limits.ask({ ...encoded, wireKey: storing.wireKey }, step)
       return this.#storeStep(storing, encoded, storing.build, step)
     })
   }
@@ -351,12 +349,10 @@ export class Commands {
     const join = { wireKey, name, mode, fragment: fragmentOf(mode, value), conditions }
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(wireKey, step.deadline!, async () => {
-      const { fragment } = join
       // A server that refuses the fragment drops the stored value.
+      const item = { wireKey, bytes: join.fragment, clientFlags: 0 }
       const limits = this.#limits
-      if (limits.mayExceed(wireKey, fragment) && !limits.isChecked(wireKey, fragment, step)) {
-        await limits.ask(wireKey, fragment, step)
-      }
+      if (limits.mayExceed(wireKey, item.bytes, 0) && !limits.isChecked(item, step)) await limits.ask(item, step)
       const { status, casUnique } = await this.#joins.join(join, step)
       return storing.build(status, casUnique)
     })

@@ -6,17 +6,18 @@ import {
   MAX_KEY_BYTES,
   MemcacheKeyError,
   MemcacheOptionError,
+  MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
 import type { Key, MemcacheError } from 'memcache-ts-protocol'
 import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { binaryKey, hashedKey, isBytes, looksHashed, textOfBytes } from './client-key.ts'
 import type { WireKey } from './client-key.ts'
-import { Connection } from './connection/connection.ts'
 import type { ConnectionOptions, ConnectionReport } from './connection/connection-contract.ts'
+import { Connection } from './connection/connection.ts'
 import { errorForKey } from './errors.ts'
-import { refuseUnhosted } from './hosted-profile.ts'
 import { GetCall } from './operations/key-list-operation.ts'
+import { LinesOperation } from './operations/lines-operation.ts'
 import type { Operation } from './operations/operation.ts'
 import { watch } from './operations/waiter.ts'
 import type { ResolvedClientOptions } from './options.ts'
@@ -378,4 +379,15 @@ function spread(key: WireKey): number {
   if (length === 0) return 0
   if (typeof key !== 'string') return length + key[length - 1]!
   return length + key.charCodeAt(length - 1) * 31 + key.charCodeAt(length >> 1) * 7
+}
+
+/** Commands that hosted servers do not have, whatever their version. */
+const ADMINISTRATION = /^(lru_crawler|me|watch) /
+
+/** @throws MemcacheUnsupportedError for a command that hosted servers (`profile: 'hosted'`) do not have. */
+export function refuseUnhosted(operation: Operation): void {
+  if (!(operation instanceof LinesOperation)) return
+  const [, command] = ADMINISTRATION.exec(operation.request.text) ?? []
+  if (command === undefined) return
+  throw new MemcacheUnsupportedError(`the servers are hosted ones (profile: 'hosted'), which have no '${command}'`)
 }

@@ -7,9 +7,11 @@ import {
   LongTimer,
   MemcacheOptionError,
   Opcode,
+  refuseSecondOptions,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startCall } from './call-deadline.ts'
+import { hasKnownNames } from './call-option-names.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { checkStatsForm, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import { Commands } from './commands.ts'
@@ -69,8 +71,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #discovery: Discovery | undefined
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
-  constructor(options: string | MemcachedClientOptions = {}) {
+  constructor(options: string | MemcachedClientOptions = {}, ...others: never[]) {
     super()
+    refuseSecondOptions('MemcachedClient', others)
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
     const { servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
@@ -110,16 +113,17 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#options.prefix
   }
 
-  /** Whether operations may begin at once, without `Tracing.run`. */
-  get #isDirect(): boolean {
-    return this.#opening.isOpen && !operationChannel.hasSubscribers
+  /** Whether an operation may begin at once, without `Tracing.run`. */
+  #isDirect(operation: string, options: CallOptions | undefined): boolean {
+    if (!this.#opening.isOpen || operationChannel.hasSubscribers) return false
+    return options === undefined || hasKnownNames(operation, options)
   }
 
   // Retrieval
 
   /** The value of a key; `undefined` is a miss, `null` a stored null. */
   get<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<Value | undefined> {
-    if (this.#isDirect) return this.#commands.get(key, options)
+    if (this.#isDirect('get', options)) return this.#commands.get(key, options)
     return this.#tracing.run({ operation: 'get', key, options }, (options) => this.#commands.get(key, options))
   }
 
@@ -156,7 +160,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiGetResult<Given, Value>> {
-    if (this.#isDirect) return this.#commands.getMulti(keys, options)
+    if (this.#isDirect('getMulti', options)) return this.#commands.getMulti(keys, options)
     return this.#tracing.run({ operation: 'getMulti', keys, options }, (options) =>
       this.#commands.getMulti<Value, Given>(keys, options),
     )
@@ -177,7 +181,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Stores a value. Without a lifetime it stays until it is evicted. */
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
-    if (this.#isDirect) {
+    if (this.#isDirect('set', options)) {
       return this.#answered(commands.store(key, value, { mode: 'set', ttl, options, build: nothing }), options)
     }
     const set = this.#tracing.run({ operation: 'set', key, options }, (options) =>

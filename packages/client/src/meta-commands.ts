@@ -1,5 +1,11 @@
 import type { ItemResponse } from './operations/item-response.ts'
-import { choiceOption, kindOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  booleanOption,
+  choiceOption,
+  kindOf,
+  MAX_RELATIVE_EXPTIME_SECONDS,
+  MemcacheOptionError,
+} from 'memcache-ts-protocol'
 import type { Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
@@ -51,11 +57,11 @@ export class MetaCommands {
       (options): Promise<MetaItem<Value> | undefined> => {
         const compareCas = uint64Option('compareCas', options?.compareCas)
         const request = {
-          value: options?.value !== false,
+          value: flag('value', options?.value, true),
           casUnique: true,
           details: true,
-          access: options?.access === true,
-          noBump: options?.noBump === true,
+          access: flag('access', options?.access, false),
+          noBump: flag('noBump', options?.noBump, false),
           touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
           vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
           recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
@@ -79,7 +85,7 @@ export class MetaCommands {
         returnCas: true,
         compareCas: uint64Option('compareCas', options?.compareCas),
         newCas: uint64Option('newCas', options?.newCas),
-        invalidate: options?.invalidate,
+        invalidate: flag('invalidate', options?.invalidate, false),
         vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
       }
       return this.#commands.store(key, value, { mode, ttl: options?.ttl, conditions, options, build: setResult })
@@ -92,8 +98,8 @@ export class MetaCommands {
       const request = {
         compareCas: uint64Option('compareCas', options?.compareCas),
         newCas: uint64Option('newCas', options?.newCas),
-        invalidate: options?.invalidate,
-        removeValue: options?.removeValue,
+        invalidate: flag('invalidate', options?.invalidate, false),
+        removeValue: flag('removeValue', options?.removeValue, false),
         exptime: options?.ttl === undefined ? undefined : this.#commands.exptime(options.ttl),
       }
       return this.#commands.delete(key, request, options)
@@ -151,6 +157,11 @@ export class MetaCommands {
       await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)
     })
   }
+}
+
+/** @throws MemcacheOptionError for what is neither true nor false. */
+function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
+  return value === undefined ? otherwise : booleanOption(name, value)
 }
 
 function setResult(status: StoreStatus, casUnique: Uint64): MetaSetResult {

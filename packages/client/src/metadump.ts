@@ -4,7 +4,7 @@ import { startCall } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import { Connection } from './connection/connection.ts'
 import type { ConnectionObserver, ConnectionOptions } from './connection/connection-contract.ts'
-import { refuseUnhosted } from './hosted-profile.ts'
+import { refuseUnhosted } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import { watch } from './operations/waiter.ts'
@@ -103,8 +103,14 @@ class DumpOperation extends LinesOperation {
     if (this.settled) return
     const [, key, expires, accessed] = /^key=(\S+) exp=(-?\d+) la=(\d+)/.exec(line) ?? []
     if (key === undefined) {
-      // Some versions begin with OK.
-      if (line !== 'OK') super.take(line)
+      // A refusal may be temporary, an item that cannot be read is not.
+      if (line.startsWith('key=')) {
+        const server = this.#server
+        this.fail(new MemcacheServerError(`${server} dumped an item that cannot be read: ${line}`, { server }))
+      } else if (line !== 'OK') {
+        // Some versions begin with OK.
+        super.take(line)
+      }
       return
     }
     const expiresAt = Number(expires)

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   booleanOption,
@@ -11,18 +12,17 @@ import {
   textOption,
 } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
+import type { PresetName } from './compat/presets/preset-codec.ts'
 import type { Credentials } from './connection/handshake.ts'
 import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
-import type { SocketName } from './routing/server-name.ts'
+import type { SocketName } from './routing/ketama.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
-import { tlsOptionsOf } from './tls-options.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
-import { createCodec } from './values/create-codec.ts'
 import type { CompressionAlgorithm, CompressionOptions } from './values/compression.ts'
-import type { PresetName } from './compat/presets/preset-codec.ts'
+import { createCodec } from './values/create-codec.ts'
 import type { ValueCodec } from './values/value-codec.ts'
 
 /** Options of a `MemcachedClient`. */
@@ -85,9 +85,9 @@ export interface MemcachedClientOptions {
   /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
   chunkBytes?: number | undefined
   /**
-   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent. `Infinity`
-   * leaves that to the servers. Default: it is requested from servers with meta commands when a value is over
-   * memcached's default of 1 MiB.
+   * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent, and the stored
+   * value stays. `Infinity` leaves that to the servers. Default: it is requested from each server with meta commands,
+   * or with the binary protocol, before the first value that may be over memcached's lowest limit of 1 KiB.
    */
   itemMaxBytes?: number | undefined
   /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default `error`. */
@@ -298,4 +298,23 @@ function clockOf(clock: Clock | undefined): Clock {
 
 function withoutUndefined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+}
+
+/**
+ * What `tls` and `tlsCaFile` say together.
+ *
+ * @throws MemcacheOptionError for a file of authorities that cannot be read.
+ */
+function tlsOptionsOf(tls: boolean | TlsOptions | undefined, caFile: string | undefined): TlsOptions | undefined {
+  if (tls === false) return undefined
+  if (tls !== undefined && tls !== true && (typeof tls !== 'object' || tls === null)) {
+    throw new MemcacheOptionError(`tls must be true, false or options of tls.connect, got ${kindOf(tls)}`)
+  }
+  const options = tls === true || tls === undefined ? {} : tls
+  if (caFile === undefined) return tls === undefined ? undefined : options
+  try {
+    return { ...options, ca: readFileSync(caFile) }
+  } catch (cause) {
+    throw new MemcacheOptionError(`tlsCaFile: ${(cause as Error).message}`, { cause })
+  }
 }

@@ -1,5 +1,6 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { startCall } from './call-deadline.ts'
+import { checkNames } from './call-option-names.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { nameOf } from './client-key.ts'
 import type { Opening } from './discovery/opening.ts'
@@ -63,10 +64,23 @@ export class Tracing {
     call: TracedCall<Options>,
     begin: (options: Options | undefined) => Promise<Result>,
   ): Promise<Result> {
-    const { operation, key, options } = call
-    if (!this.#opening.isOpen) return this.#afterOpening(call, begin)
+    const { operation, options } = call
+    if (options !== undefined) {
+      try {
+        checkNames(operation, options)
+      } catch (error) {
+        // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- as it was thrown
+        return Promise.reject(error)
+      }
+    }
+    return this.#opening.isOpen ? this.#begin(call, begin) : this.#afterOpening(call, begin)
+  }
+
+  #begin<Result, Options extends CallOptions>(
+    { operation, key, keys = key === undefined ? [] : [key], options }: TracedCall<Options>,
+    begin: (options: Options | undefined) => Promise<Result>,
+  ): Promise<Result> {
     if (!operationChannel.hasSubscribers) return beginOrReject(begin, options)
-    const { keys = key === undefined ? [] : [key] } = call
     const context: OperationContext = { operation, keys: namesOf(keys), server: this.#serverOf(keys, options) }
     return operationChannel.tracePromise(() => beginOrReject(begin, options), context)
   }
@@ -77,7 +91,10 @@ export class Tracing {
   ): Promise<Result> {
     const step = startCall(call.options, this.#defaultTimeoutMs)
     await this.#opening.pass(step.deadline!)
-    return this.run({ ...call, options: step as Options }, begin)
+    // It may have been closed meanwhile.
+    return this.#opening.isOpen
+      ? this.#begin({ ...call, options: step as Options }, begin)
+      : this.#afterOpening(call, begin)
   }
 
   #serverOf(keys: readonly ClientKey[], options: CallOptions | undefined): OperationContext['server'] {

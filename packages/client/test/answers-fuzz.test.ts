@@ -253,15 +253,20 @@ describe.each(Object.entries(PROTOCOLS))('mutated answers of the %s protocol', (
   }, 120_000)
 })
 
-/** Says the same for ever, as fast as it is taken. */
+/** More than any response that ends, and less than what would fill the memory if it were kept several times. */
+const POURED_BYTES = 100 * 1024 * 1024
+
+/** Says the same as fast as it is taken, for longer than any response: how much in a time depends on the machine. */
 function endless(greeting: (request: string) => string, piece: string): () => Duplex {
   return () => {
     const [ours, theirs] = duplexPair()
     const bytes = Buffer.from(piece, 'latin1')
     let isOpen = true
+    let leftBytes = POURED_BYTES
     for (const event of ['end', 'close', 'error']) theirs.on(event, () => (isOpen = false))
     const pour = (): void => {
-      if (!isOpen || !theirs.writable) return
+      if (!isOpen || !theirs.writable || leftBytes <= 0) return
+      leftBytes -= bytes.length
       theirs.write(bytes, () => setImmediate(pour))
     }
     let poured = false

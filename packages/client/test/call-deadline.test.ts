@@ -6,10 +6,10 @@ import { MemcachedClient } from '../src/index.ts'
 import type { CallOptions } from '../src/index.ts'
 
 /** A client, a proxy that misbehaves as told, and our server behind it. */
-async function behindProxy() {
+async function behindProxy({ timeoutMs = 300 } = {}) {
   const server = new MemcachedServer({ port: 0 })
   const proxy = await FaultProxy.start(await server.listen())
-  const client = new MemcachedClient({ servers: proxy.address, timeoutMs: 300 })
+  const client = new MemcachedClient({ servers: proxy.address, timeoutMs })
   return {
     proxy,
     client,
@@ -79,9 +79,51 @@ describe.each(Object.entries(CALLS))('the options of %s', (_, call) => {
   })
 })
 
+describe('close() after calls have been aborted', () => {
+  it.each(['before it', 'while it waits'])('waits for none of them: %s', async (when) => {
+    // Their limits are longer than this test's.
+    await using test = await behindProxy({ timeoutMs: 600_000 })
+    await test.client.set('k', '1')
+    test.proxy.fault = { kind: 'silent' }
+    const controller = new AbortController()
+    const { signal } = controller
+    const calls = Object.values(CALLS).flatMap((call) => [call(test.client, { signal }), call(test.client, { signal })])
+    await new Promise((resolve) => setImmediate(resolve))
+    const close = () => test.client.close()
+    const closed = when === 'before it' ? undefined : close()
+    controller.abort(new Error('enough'))
+    const ended = await Promise.allSettled(calls)
+    expect(new Set(ended.map((outcome) => outcome.status === 'rejected' && outcome.reason.message))).toEqual(
+      new Set(['enough']),
+    )
+    await (closed ?? close())
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+  })
+
+  it.each(Object.entries(CALLS))('waits for a %s that was not, until it has its response', async (_, call) => {
+    await using test = await behindProxy({ timeoutMs: 600_000 })
+    await test.client.set('k', '1')
+    test.proxy.fault = { kind: 'hold' }
+    const controller = new AbortController()
+    const aborted = test.client.get('k', { signal: controller.signal })
+    const kept = call(test.client, {}).then(
+      () => 'answered',
+      (error: { code?: string }) => error.code,
+    )
+    await new Promise((resolve) => setImmediate(resolve))
+    const closed = test.client.close()
+    controller.abort(new Error('enough'))
+    await expect(aborted).rejects.toThrow('enough')
+    test.proxy.fault = { kind: 'none' }
+    test.proxy.release()
+    expect(await kept).not.toBe('ERR_MEMCACHE_CLOSED')
+    await closed
+  })
+})
+
 describe('one signal for thousands of calls', () => {
   it('has one listener while they wait, none afterwards, and ends all that wait', async () => {
-    await using test = await behindProxy()
+    await using test = await behindProxy({ timeoutMs: 25_000 })
     const warned = vi.spyOn(process, 'emitWarning')
     const controller = new AbortController()
     const { signal } = controller

@@ -86,7 +86,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect((await client.getMulti(['value'])).get('value')).toStrictEqual(value)
     })
 
-    test('stores strings and JSON as the guide has them', async () => {
+    test('stores strings and JSON as other languages read them', async () => {
       await client.set('s', 'text')
       await client.set('j', { a: 1 })
       expect((await client.gets('s'))?.clientFlags).toBe(1)

@@ -1,7 +1,13 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { describeWithCommand, launchNutcracker, launchYrmcds } from 'memcache-ts-testing'
+import {
+  describeWithCommand,
+  launchMemcachedProxy,
+  launchNutcracker,
+  launchYrmcds,
+  MEMCACHED_PROXY,
+} from 'memcache-ts-testing'
 import type { LaunchedProxy } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
@@ -17,6 +23,11 @@ const YRMCDS_CANNOT = {
   'gets and touches': 'it does not know gat and gats',
   'says so when a value is too large, and goes on': 'it answers ERROR, as to a command that it does not know',
   'tells versions': "its version is 'yrmcds version 1.1.9'",
+}
+
+const MEMCACHED_PROXY_CANNOT = {
+  'keeps the order of what is asked in one tick': 'it carries out requests that come together in reverse order',
+  'tells statistics': 'it tells its own, which count no misses',
 }
 
 async function opened(
@@ -129,7 +140,8 @@ describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: numb
 ])('the question for meta commands, answered %s', (_, answerNoop, word, connections, metaGet) => {
   it('tells the protocol, ejects nobody, and is not asked again and again', async () => {
     await using proxy = await listenAsProxy(answerNoop, metaGet)
-    const options = { servers: proxy.address, poolSize: 1, timeoutMs: 5000, connectTimeoutMs: 150 }
+    // Only what waits for a silent proxy waits that long; the connection behind it is made within it.
+    const options = { servers: proxy.address, poolSize: 1, timeoutMs: 25_000, connectTimeoutMs: 2000 }
     await using client = new MemcachedClient(options)
     let events = 0
     for (const event of ['disconnect', 'reconnecting', 'eject'] as const) client.on(event, () => events++)
@@ -140,3 +152,23 @@ describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: numb
     expect(events).toBe(0)
   })
 })
+
+describeWithCommand(
+  [MEMCACHED_PROXY, '-V'],
+  "memcached's proxy (.ci/build-memcached-proxy)",
+  'behind memcached’s own proxy',
+  () => {
+    describeClient(() => opened(launchMemcachedProxy, (direct) => direct.flushAll()), MEMCACHED_PROXY_CANNOT)
+
+    it('loses no hit of many keys, with and without cas uniques, whatever their length', async () => {
+      await using proxy = await launchMemcachedProxy()
+      await using client = new MemcachedClient({ servers: proxy.address, timeoutMs: 20_000 })
+      const keys = Array.from({ length: 450 }, (_, index) => `${index}:`.padEnd(index % 2 ? 250 : 5, 'x'))
+      await Promise.all(keys.map((key) => client.set(key, key)))
+      const asked = keys.flatMap((key) => [key, `${key.slice(0, 200)}:missing`])
+      expect([...(await client.getMulti(asked))]).toEqual(keys.map((key) => [key, key]))
+      expect([...(await client.getsMulti(asked)).keys()]).toEqual(keys)
+      expect(await Promise.all(keys.map((key) => client.get(key)))).toEqual(keys)
+    })
+  },
+)

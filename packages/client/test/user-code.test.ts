@@ -191,3 +191,12 @@ describe.each(Object.entries(STREAMS))('a stream whose connect() %s', (_, broken
     expect(uncaught).toEqual([])
   })
 })
+
+it.each<[string, () => unknown]>([
+  ['a promise', () => Promise.resolve(new PassThrough())],
+  ['nothing', () => undefined],
+  ['a text', () => 'localhost:11211'],
+])('connect() that returns %s is told that it must return a stream', async (_, connect) => {
+  await using client = new MemcachedClient({ servers: [{ name: 'mine', connect: connect as () => Duplex }] })
+  await expect(client.get('k')).rejects.toThrow('mine cannot be reached: connect() must return a stream, got ')
+})

@@ -13,7 +13,7 @@ export interface MemcacheRateLimitStoreOptions {
   cache?: Memcache | undefined
 }
 
-const KNOWN = ['prefix', 'cache'] as const satisfies readonly (keyof MemcacheRateLimitStoreOptions)[]
+const OPTION_NAMES = ['prefix', 'cache'] as const satisfies readonly (keyof MemcacheRateLimitStoreOptions)[]
 
 const HINTS = {
   client: 'cache',
@@ -44,7 +44,7 @@ export class MemcacheRateLimitStore {
 
   /** @throws MemcacheOptionError if an option is unknown. */
   constructor(options: MemcacheRateLimitStoreOptions = {}) {
-    checkOptions('MemcacheRateLimitStore', options, KNOWN, HINTS)
+    checkOptions('MemcacheRateLimitStore', options, OPTION_NAMES, HINTS)
     this.prefix = options.prefix ?? 'express-rate-limit'
     this.#cache = options.cache
     this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
-import type { Express, Request, RequestHandler } from 'express'
-import { FakeClock, freePort } from 'memcache-ts-testing'
+import type { Express, Request } from 'express'
+import { FakeClock, freePort, until } from 'memcache-ts-testing'
 import { memcache } from 'memcache-ts'
 import { REQUEST_RATE_LIMIT_OPTIONS } from 'memcache-ts/rate-limit'
-import type { Memcache, RateLimitResult } from 'memcache-ts'
+import type { Memcache } from 'memcache-ts'
 import request from 'supertest'
-import { describe, expect, expectTypeOf, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
 import { Gate } from './gate.ts'
@@ -263,11 +263,6 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
   })
 })
 
-it('types what it puts into a request', () => {
-  expectTypeOf<Request['rateLimit']>().toEqualTypeOf<RateLimitResult | undefined>()
-  expectTypeOf(rateLimit({ perMinute: 1 })).toExtend<RequestHandler>()
-})
-
 describe('a proxy', () => {
   it('is warned of, once, when it is not trusted, and told clients apart by when it is', async () => {
     await using fleet = new TestFleet()
@@ -348,8 +343,3 @@ describe('ipKey', () => {
     expect(ipKey('2001:db8:1:2f7::9')).toBe('2001:db8:1:200::/56')
   })
 })
-
-/** Waits until something holds: for what goes on after an answer. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setImmediate(resolve))
-}

@@ -137,6 +137,34 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get('/', { Host: 'shop.test', 'X-Forwarded-Host': 'shop.test' })).isHit).toBe(true)
   })
 
+  it.each([
+    'X-Forwarded-For',
+    'X-Forwarded-Proto',
+    'X-Forwarded-Port',
+    'X-Forwarded-Prefix',
+    'X-Forwarded-Server',
+    'X-Forwarded-Scheme',
+    'X-Original-URL',
+    'X-Original-Host',
+    'X-Rewrite-URL',
+    'X-Host',
+    'X-Real-IP',
+    'X-Client-IP',
+    'X-Cluster-Client-IP',
+    'True-Client-IP',
+    'CF-Connecting-IP',
+    'Fastly-Client-IP',
+    'Forwarded',
+  ])('gives nobody what was made of another client’s %s', async (name) => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => response.send(`made of ${request.get(name) ?? 'nothing'}`))
+    const host = { Host: 'shop.test' }
+    for (const value of ['for=6.6.6.6', 'for=7.7.7.7'])
+      for (let time = 0; time < 2; time++)
+        expect((await site.get('/', { ...host, [name]: value })).body).toBe(`made of ${value}`)
+    expect((await site.get('/', host)).body).toBe('made of nothing')
+  })
+
   it('answers by the scheme that a trusted proxy tells', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, before: (app) => app.set('trust proxy', true) })
     site.answers((request, response) => response.send(request.protocol))

@@ -1,6 +1,10 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { get as httpGet } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import compression from 'compression'
 import type { Response } from 'express'
 import { describe, expect, it } from 'vitest'
 import { openSite } from './cache-areas/open-site.ts'
@@ -126,5 +130,43 @@ describe.each(EXPRESSES)('requests for what is being written, on %s', (_name, cr
     expect((await whole(await open(site))).length).toBe(body.length)
     expect((await site.get()).isHit).toBe(true)
     idle.destroy()
+  })
+
+  it.each([
+    ['nothing', []],
+    ['middleware that compresses', [compression({ threshold: 0 })]],
+  ])('are broken off where they read nothing of an endless body, with %s in front', async (_what, middlewares) => {
+    const followers: Response[] = []
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      maxBytes: 100_000,
+      before: (app) => {
+        for (const middleware of middlewares) app.use(middleware)
+        app.use((_request, response, next) => {
+          followers.push(response)
+          next()
+        })
+      },
+    })
+    let stream: Response | undefined
+    site.answers((_request, response) => {
+      stream = response
+      response.type('text').write('first')
+      // compression keeps a part until it is flushed.
+      ;(response as { flush?: () => void }).flush?.()
+    })
+    const leader = await open(site)
+    leader.resume()
+    const follower = await open(site)
+    follower.on('error', () => {}).pause()
+    const closed = new Promise<void>((resolve) => followers[1]!.once('close', resolve))
+    let isClosed = false
+    void closed.then(() => (isClosed = true))
+    while (!isClosed) {
+      if (!stream!.write(randomBytes(65_536))) await Promise.race([once(stream!, 'drain'), closed])
+      await nextTurn()
+    }
+    stream!.destroy()
   })
 })

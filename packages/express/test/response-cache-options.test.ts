@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs'
 import express from 'express'
 import { MemcacheOptionError } from 'memcache-ts'
 import { RESPONSE_CACHE_OPTIONS } from 'memcache-ts/http'
-import type { Ttl } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import request from 'supertest'
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { openSite } from './cache-areas/open-site.ts'
 import { cacheResponse } from '../src/index.ts'
 import type { CacheResponseOptions } from '../src/index.ts'
@@ -34,8 +33,7 @@ describe('options of cacheResponse', () => {
     }
   })
 
-  it('has types for what it takes', () => {
-    expectTypeOf(cacheResponse).parameter(0).toEqualTypeOf<Ttl | CacheResponseOptions | undefined>()
+  it('refuses a unit that does not exist, in its types too', () => {
     // @ts-expect-error not a lifetime
     expect(() => cacheResponse('5min')).toThrow(MemcacheOptionError)
   })

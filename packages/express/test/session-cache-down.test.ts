@@ -7,7 +7,7 @@ import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
-import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached, until } from 'memcache-ts-testing'
 import request from 'supertest'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcacheStore, memcacheSession } from '../src/index.ts'
@@ -241,7 +241,8 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     await request(server)
       .get('/stream')
       .catch(() => {})
-    await vi.waitFor(() => expect(errors).toHaveLength(1))
+    await until(() => errors.length > 0)
+    expect(errors).toHaveLength(1)
   })
 
   it('is not what a session that cannot be JSON is: that is one clear error, in each mode', async () => {

@@ -304,7 +304,8 @@ describe('while memcached fails at any command', { timeout: TEST_TIMEOUT_MS }, (
 
   it('a login is told only if it is stored, under an id that nobody knew', async () => {
     const handle: Handle = (req, res, _others) => {
-      const user = `${req.session.user}-2`
+      const { user: before } = req.session as { user?: string }
+      const user = `${before}-2`
       req.session.regenerate((error) => {
         req.session.user = user
         res.status(error === undefined || error === null ? 200 : 503).json({})
@@ -322,7 +323,7 @@ describe('while memcached fails at any command', { timeout: TEST_TIMEOUT_MS }, (
 
   it('"log out everywhere" is told only if all sessions are ended, and ends them when it is tried again', async () => {
     const handle: Handle = async (req, res, others) => {
-      const { user } = req.session
+      const { user } = req.session as { user?: string }
       await others.set(`second-of-${user}`, { cookie: new Cookie(), user } as unknown as SessionData)
       await others.set(`third-of-${user}`, { cookie: new Cookie(), user } as unknown as SessionData)
       await (req.sessionStore as Store).destroySessionsOf(user!, { except: req.sessionID })

@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { markBackgroundRequest } from 'memcache-ts/rate-limit'
 import { testMemcache } from 'memcache-ts/testing'
+import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { ipKey, rateLimit } from '../src/index.ts'
 import type { RateLimitOptions } from '../src/index.ts'
@@ -67,7 +68,7 @@ describe('rateLimit of Fastify', () => {
       for (let visit = 0; visit < 5; visit++) {
         const { statusCode } = await test.app.inject(url)
         expect(statusCode).not.toBe(429)
-        await settled(async () => (await test.limit.limiter.peek('127.0.0.1')).remaining === 2)
+        await until(async () => (await test.limit.limiter.peek('127.0.0.1')).remaining === 2)
       }
     }
   })
@@ -139,9 +140,4 @@ interface TestApp extends AsyncDisposable {
   readonly app: FastifyInstance
   readonly limit: ReturnType<typeof rateLimit>
   readonly clock: Awaited<ReturnType<typeof testMemcache>>['clock']
-}
-
-/** Resolves once something holds that is done behind a response. */
-async function settled(isSettled: () => Promise<boolean>): Promise<void> {
-  while (!(await isSettled())) await new Promise((resolve) => setImmediate(resolve))
 }

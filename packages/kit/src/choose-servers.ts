@@ -76,6 +76,8 @@ const embeddedServer: ServerStream = {
   name: 'embedded',
   connect(): Duplex {
     const [ours, theirs] = duplexPair()
+    // One end of a pair does not notice that the other one was destroyed.
+    ours.once('close', () => theirs.destroy())
     server ??= import('memcache-ts-server').then((module) => new module.MemcachedServer())
     server.then(
       (started) => started.handle(theirs),

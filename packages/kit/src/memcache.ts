@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
 import type { MemcachedClientOptions } from 'memcache-ts-client'
-import { booleanOption, checkOptions } from 'memcache-ts-protocol'
+import { booleanOption, checkOptions, refuseSecondOptions } from 'memcache-ts-protocol'
 import type { Clock, Key, Ttl } from 'memcache-ts-protocol'
 import { prefixText, storedKey } from './engine/cache-key.ts'
 import { CacheNamespace } from './namespace.ts'
@@ -222,7 +222,8 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
-export function memcache(options: Servers | MemcacheOptions = {}): Memcache {
+export function memcache(options: Servers | MemcacheOptions = {}, ...others: never[]): Memcache {
+  refuseSecondOptions('memcache', others)
   return new Memcache(typeof options === 'string' || isList(options) ? { servers: options } : options)
 }
 

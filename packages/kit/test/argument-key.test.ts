@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { describe, expect, it } from 'vitest'
 import { argumentParts } from '../src/declare/argument-key.ts'
-import { keyText, userKey } from '../src/engine/cache-key.ts'
+import { KeyPrefix, keyText, ownKeyText, prefixText, userKey } from '../src/engine/cache-key.ts'
+import type { KeySpace } from '../src/engine/cache-key.ts'
 import { defineCache } from '../src/declare/define-cache.ts'
 import { openCache } from './open-cache.ts'
 
@@ -238,6 +239,36 @@ describe('keys of arguments', () => {
     // oxlint-disable-next-line typescript/no-extraneous-class -- a data class whose fields are all missing
     class Empty {}
     expect(keyOf(new Empty())).not.toBe(keyOf({}))
+  })
+})
+
+describe('the parts of a key', () => {
+  it.each([[{}], [null], [undefined], [Symbol('a')], [() => 1], [['a']], [new Date(0)]])(
+    'that are no text, number, bigint or boolean are refused: %s',
+    (part) => {
+      expect(() => keyText(['city', part as never])).toThrow(/^part \d of a key is /)
+    },
+  )
+
+  it('of the kit’s own are in a space of their own, and tell its parts apart', () => {
+    const lists = [['a'], ['a', 'b'], ['a:b'], ['', 'a'], ['a', ''], [1], ['a', 1], ['~a']]
+    const keys = (Object.keys(KeyPrefix) as KeySpace[]).flatMap((space) => {
+      const own = lists.map((parts) => ownKeyText(space, parts))
+      for (const key of own) expect(key.startsWith(`${KeyPrefix[space]}:`)).toBe(true)
+      return own
+    })
+    expect(new Set(keys).size).toBe(keys.length)
+  })
+
+  it('behind a prefix stay readable, and no prefix reads as a key of another', () => {
+    expect(['shop', 'a:b', 'a%3Ab', '', 'sessions'].map(prefixText)).toEqual([
+      'shop',
+      'a%3Ab',
+      'a%253Ab',
+      '',
+      'sessions',
+    ])
+    expect(prefixText('session')).not.toMatch(/^session/)
   })
 })
 

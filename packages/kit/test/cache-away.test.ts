@@ -1,7 +1,6 @@
-import { FaultProxy, launchServer } from 'memcache-ts-testing'
+import { FaultProxy, launchServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
-import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('when memcached is away', () => {

@@ -1,11 +1,10 @@
 import { Hono } from 'hono'
-import { passTime } from 'memcache-ts-testing'
+import { passTime, until } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
 import { cacheFetch } from '../src/http/index.ts'
 import type { CacheFetchOptions, FetchHandler } from '../src/http/index.ts'
 import { Gate } from '../../express/test/gate.ts'
-import { until } from './deferred.ts'
 
 const ORIGIN = 'https://shop.test'
 const status = (response: Response) => response.headers.get('cache-status')

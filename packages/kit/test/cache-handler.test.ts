@@ -4,6 +4,7 @@ import { connect, createServer as createHttp2Server } from 'node:http2'
 import type { Http2Server, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Server } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 import { passTime } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { cacheHandler } from '../src/http/index.ts'
@@ -148,5 +149,42 @@ describe('cacheHandler', () => {
     expect(() => cacheHandler(() => {}, { keyGenerator: () => '' } as never)).toThrow(/keyGenerator.*key/)
     expect(() => cacheHandler(() => {}, { tags: 'a' as never })).toThrow('tags must be a list')
     expect(() => cacheHandler(() => {}, 0)).toThrow()
+  })
+})
+
+describe('clients of HTTP/2 that read nothing', () => {
+  it('keep nobody waiting: who follows, and who is served what is stored', async () => {
+    await using fixture = await openCache()
+    const body = Buffer.alloc(4_500_000, 'x')
+    let calls = 0
+    const server: Http2Server = createHttp2Server(
+      cacheHandler(
+        async (_request: Http2ServerRequest, response: Http2ServerResponse) => {
+          calls++
+          for (let at = 0; at < body.length; at += 100_000) {
+            const isTaken = response.write(body.subarray(at, at + 100_000))
+            if (!isTaken) await new Promise((resolve) => response.once('drain', resolve))
+          }
+          response.end()
+        },
+        { ttlSeconds: 60, cache: fixture.cache },
+      ),
+    )
+    const origin = `http://127.0.0.1:${await listen(server)}`
+    // Each session has a window of its own, which its idle streams fill.
+    const [idle, reading] = [connect(origin), connect(origin)]
+    const begin = async (): Promise<void> => {
+      const stream = idle.request({ ':path': '/' })
+      await new Promise((resolve) => stream.once('response', resolve))
+      stream.pause()
+    }
+    await begin()
+    expect((await buffer(reading.request({ ':path': '/' }))).length).toBe(body.length)
+    await Promise.all(Array.from({ length: 5 }, begin))
+    expect((await buffer(reading.request({ ':path': '/' }))).length).toBe(body.length)
+    expect(calls).toBe(1)
+    idle.destroy()
+    reading.destroy()
+    await new Promise<void>((resolve) => server.close(() => resolve()))
   })
 })

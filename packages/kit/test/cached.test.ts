@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { Cached, cached, cacheOf, defineCache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
@@ -66,7 +66,6 @@ describe('defineCache', () => {
   it('has its types from its loader', async () => {
     await using test = await openCache()
     const cities = defineCache({ name: 'city', version: 2, cache: test.cache, load: async (id: number) => ({ id }) })
-    expectTypeOf(cities.getOrSet(1)).resolves.toEqualTypeOf<{ id: number }>()
     expect(await cities.getOrSet(42)).toEqual({ id: 42 })
     expect(await test.cache.get(['city', 'v2', 42])).toEqual({ id: 42 })
     await cities.delete(42)
@@ -109,7 +108,6 @@ describe('@Cached, as a legacy decorator', () => {
     expect(await cache.get(['Cities', 'find', 1])).toEqual({ id: 1, run: 1 })
     await cacheOf(cities, 'find').delete([1])
     expect(await cities.find(1)).toEqual({ id: 1, run: 2 })
-    expectTypeOf(cacheOf(cities, 'find').get([1])).resolves.toEqualTypeOf<{ id: number; run: number } | undefined>()
 
     cities.runs = 0
     await cities.search('Oslo')

@@ -1,7 +1,7 @@
 import 'reflect-metadata'
 import { Exclude, Expose, instanceToPlain, Transform, Type } from 'class-transformer'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { Cached, cached, CachePut, cacheOf, defineCache } from '../src/index.ts'
+import { Cached, cached, CachePut, cacheOf, defineCache, MemcacheOptionError } from '../src/index.ts'
 import type { LoadingOptions, Memcache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
@@ -276,6 +276,56 @@ describe('instances of which type does not bring back what hides their propertie
     if (isStored) expect(told).toEqual([])
     else
       expect(told[0]).toMatch(/does not bring back the instances of \w+, whose @Exclude, .*: give their property @Type/)
+  })
+})
+
+describe('an instance that is stored explicitly, and of which type loses what hides properties', () => {
+  class Owner {
+    @Exclude() password = 'hunter2'
+  }
+  class Post {
+    id = 1
+    owner = new Owner()
+  }
+  class AdminPost extends Post {
+    @Exclude() key = 'k'
+  }
+  class Service {
+    @Cached({ ttlSeconds: 60, type: Post })
+    async find(_id: number): Promise<Post> {
+      return new Post()
+    }
+    @CachePut({ key: (id: number) => ['find', id] })
+    async save(_id: number): Promise<Post> {
+      return new Post()
+    }
+  }
+
+  it('is refused, and a put deletes what it cannot replace', async () => {
+    const posts = defineCache({ name: 'posts', type: Post, load: async (_id: number) => new Post() })
+    for (const value of [new Post(), [new Post()], new Map([['a', new AdminPost()]])]) {
+      await expect(posts.set(1, value as Post)).rejects.toThrow(/whose @Exclude, .* would have no effect/)
+      await expect(test.cache.set('a', value)).rejects.toThrow(MemcacheOptionError)
+      await expect(test.cache.add('a', value)).rejects.toThrow(MemcacheOptionError)
+    }
+    expect(await test.cache.has('a')).toBe(false)
+    const service = new Service()
+    await test.cache.namespace('Service').set(['find', 1], 'old')
+    expect(await service.save(1)).toBeInstanceOf(Post)
+    expect(await test.cache.namespace('Service').get(['find', 1])).toBeUndefined()
+    expect(instanceToPlain(await service.find(1))).toEqual({ id: 1, owner: {} })
+  })
+
+  it('is stored where no class has such rules, or the readers get plain data', async () => {
+    class Plain {
+      owner = new Address('a')
+    }
+    await test.cache.getOrSet('plain', () => new Plain(), { type: Plain })
+    expect(await test.cache.set('b', new Plain())).toBe(true)
+    expect(await test.cache.set('c', { post: new Owner() })).toBe(true)
+    const circular: unknown[] = []
+    circular.push(circular)
+    await expect(test.cache.set('d', circular)).rejects.toThrow(MemcacheOptionError)
   })
 })
 

@@ -1,9 +1,8 @@
-import { describeWithMemcached, FakeClock, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
+import { describeWithMemcached, FakeClock, launchMemcached, listenAsOldServer, until } from 'memcache-ts-testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
-import { until } from './deferred.ts'
 
 interface TimedServer extends AsyncDisposable {
   readonly clock: FakeClock

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import type { MemcacheEvents } from '../src/index.ts'
-import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('events and counters', () => {

@@ -1,9 +1,8 @@
-import { launchServer } from 'memcache-ts-testing'
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { launchServer, until } from 'memcache-ts-testing'
+import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
 import type { Memcache, MemcacheHealth } from '../src/index.ts'
 import { engineOf } from '../src/engine/engine.ts'
-import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 /** Outages as everybody is told of them, with the health that they see at that moment. */
@@ -19,7 +18,6 @@ describe('health', () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news = told(cache)
-    expectTypeOf(cache.health).toEqualTypeOf<MemcacheHealth>()
     expect(cache.health).toBe('up')
     await cache.set('k', 1)
     await server.stop()

@@ -1,9 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcachedServer } from 'memcache-ts-server'
-import { listenAsOldServer } from 'memcache-ts-testing'
+import { listenAsOldServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { cached, memcache, MemcacheOptionError } from '../src/index.ts'
-import { deferred, until } from './deferred.ts'
+import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('forceFresh', () => {

@@ -2,9 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { passTime } from 'memcache-ts-testing'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { until } from './deferred.ts'
+import { passTime, until } from 'memcache-ts-testing'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
 
@@ -78,7 +77,7 @@ describe('a loader that never settles', () => {
     const { cache } = test
     const controller = new AbortController()
     const given = cache.getOrSet('k', never, { signal: controller.signal })
-    await vi.waitFor(() => expect(cache.stats().loads).toBe(1))
+    await until(() => cache.stats().loads === 1)
     controller.abort(new Error('gone'))
     await expect(given).rejects.toThrow('gone')
     expect(await cache.getOrSet('k', () => 'loaded')).toBe('loaded')
@@ -178,7 +177,7 @@ describe('listeners and loggers that throw', () => {
       expect(await cache.delete('k')).toBe(true)
       expect(await cache.invalidateTags('t')).toBe(true)
       expect((await cache.getOrSet('f', () => ({ f: () => 1 }))).f()).toBe(1)
-      await vi.waitFor(() => expect(thrown.length).toBeGreaterThan(5))
+      await until(() => thrown.length > 5)
     } finally {
       process.removeAllListeners('uncaughtException')
       for (const listener of listeners) process.on('uncaughtException', listener)

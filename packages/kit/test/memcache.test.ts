@@ -1,5 +1,5 @@
 import { freePort } from 'memcache-ts-testing'
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { memcache, MemcacheOptionError } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
@@ -220,12 +220,6 @@ describe('getOrSet', () => {
     }
     expect(said).toEqual([expect.stringContaining('call is a function')])
     expect(await test.cache.getOrSet('k', () => 'fine')).toBe('fine')
-  })
-
-  it('has the type of what is loaded', async () => {
-    await using test = await openCache()
-    expectTypeOf(test.cache.getOrSet('k', async () => ({ id: 1 }))).resolves.toEqualTypeOf<{ id: number }>()
-    expectTypeOf(test.cache.get<string>('k')).resolves.toEqualTypeOf<string | undefined>()
   })
 })
 

@@ -6,9 +6,11 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { cacheHandler } from '../src/http/index.ts'
 import type { CacheHandlerOptions } from '../src/http/index.ts'
+import { Gate } from '../../express/test/gate.ts'
 import { openCache } from './open-cache.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
@@ -232,6 +234,26 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
       expect((await site.query('/', parts)).body).toBe('unread')
   })
 
+  it('runs one handler for all that miss at once, whose content is theirs where the response is not shared', async () => {
+    let calls = 0
+    const gate = new Gate()
+    await using site = await openCached(async (request, response) => {
+      calls++
+      if (request.url === '/shared') await gate.pass()
+      else response.setHeader('Cache-Control', 'private')
+      const content = await buffer(request)
+      response.setHeader('Content-Length', content.length)
+      response.end(content)
+    })
+    const content = [Buffer.from('mine')]
+    const first = site.query('/shared', content)
+    await gate.arrived
+    gate.open()
+    expect([(await first).body, (await site.query('/shared', content)).body, calls]).toEqual(['mine', 'mine', 1])
+    for (let time = 0; time < 3; time++) expect((await site.query('/private', content)).body).toBe('mine')
+    expect(calls).toBe(4)
+  })
+
   it('is stored by an explicit lifetime only, and never by a guess', async () => {
     let fields: Record<string, string> = {}
     await using site = await openCached((_request, response) => {
@@ -262,6 +284,72 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
     expect(await client.query('/', [Buffer.from('a')])).toMatchObject({ body: first.body })
     await cached.purge('/')
     expect((await client.query('/', [Buffer.from('a')])).body).toBe('3')
+  })
+})
+
+describe('random QUERY requests, several at once', () => {
+  it('of the same content run one handler', async () => {
+    await using fixture = await openCache()
+    const gate = new Gate()
+    let calls = 0
+    const handler: Handler = async (request, response) => {
+      calls++
+      await gate.pass()
+      response.end(await buffer(request))
+    }
+    const cached = cacheHandler(handler, { ttlSeconds: 60, cache: fixture.cache })
+    await using client = await openHttp2(cached as Handler)
+    const requested = Array.from({ length: 20 }, () => client.query('/', [Buffer.from('same')]))
+    await gate.arrived
+    gate.open()
+    for (const { body } of await Promise.all(requested)) expect(body).toBe('same')
+    expect(calls).toBe(1)
+  })
+
+  const REQUEST = fc.record({
+    content: fc.constantFrom('', 'a', 'b', 'ab', '{"a":1}', '{"a":2}', 'x'.repeat(70_000)),
+    type: fc.constantFrom(undefined, 'text/plain', 'application/json', 'a', 'b'),
+    path: fc.constantFrom('/', '/page'),
+    fields: fc.constantFrom<Record<string, string>>(
+      {},
+      {},
+      { 'content-language': 'a' },
+      { 'cache-control': 'no-cache' },
+    ),
+  })
+  const LIFETIMES = fc.constantFrom('max-age=60', 'no-store', 'private', 'max-age=0, stale-while-revalidate=60')
+
+  it('are each answered by their own content', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(REQUEST, { minLength: 1, maxLength: 6 }), { maxLength: 5 }),
+        LIFETIMES,
+        async (rounds, lifetime) => {
+          await using fixture = await openCache()
+          const echo: Handler = async (request, response) => {
+            await nextTurn()
+            const content = (await buffer(request)).toString()
+            response.setHeader('Cache-Control', lifetime)
+            response.setHeader('ETag', '"same"')
+            response.end(
+              `${request.url} ${request.headers['content-type']} ${request.headers['content-language']} ${content}`,
+            )
+          }
+          const cached = cacheHandler(echo, { cache: fixture.cache })
+          await using client = await openHttp2(cached as Handler)
+          for (const round of rounds) {
+            await Promise.all(
+              round.map(async ({ content, type, path, fields }) => {
+                const about = type === undefined ? fields : { ...fields, 'content-type': type }
+                const { body } = await client.query(path, [Buffer.from(content)], about)
+                expect(body).toBe(`${path} ${type} ${fields['content-language']} ${content}`)
+              }),
+            )
+          }
+        },
+      ),
+      { numRuns: 25 },
+    )
   })
 })
 

@@ -1,9 +1,8 @@
-import { FakeClock, FaultProxy, launchServer } from 'memcache-ts-testing'
+import { FakeClock, FaultProxy, launchServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache, rateLimiter } from '../src/index.ts'
 import type { RateLimiter } from '../src/index.ts'
 import { LocalCounters } from '../src/rate-limit/local-counters.ts'
-import { until } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 const ALGORITHMS = ['sliding', 'fixed', 'gcra'] as const

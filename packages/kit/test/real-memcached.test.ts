@@ -1,9 +1,8 @@
-import { describeWithMemcached, FakeClock, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, FakeClock, launchMemcached, until } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { defineCache, memcache, rateLimiter } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
-import { until } from './deferred.ts'
 
 describeWithMemcached('the kit on the real memcached', () => {
   let server: LaunchedServer

@@ -28,8 +28,12 @@ async function openFetch(handler: PlainHandler, options: UsersOptions): Promise<
   }
 }
 
-async function openHandler(handler: PlainHandler, options: UsersOptions): Promise<UsersSite> {
-  const test = await testMemcache({ timeoutMs: 5000 })
+/** With responses kept in the memory of the process, too. */
+const openInMemory = (handler: PlainHandler, options: UsersOptions): Promise<UsersSite> =>
+  openHandler(handler, { ...options, l1: true })
+
+async function openHandler(handler: PlainHandler, options: UsersOptions & { l1?: boolean }): Promise<UsersSite> {
+  const test = await testMemcache({ timeoutMs: 5000, l1: options.l1 ?? false })
   const listener = cacheHandler(
     async (request, response) => {
       await new Promise(setImmediate)
@@ -65,4 +69,5 @@ async function openHandler(handler: PlainHandler, options: UsersOptions): Promis
 describe('two users and a stranger get nothing that was made for another one', () => {
   it('by cacheFetch', () => expectUsersApart(openFetch, { runs: 40 }))
   it('by cacheHandler', () => expectUsersApart(openHandler, { runs: 40 }))
+  it('by cacheHandler with l1', () => expectUsersApart(openInMemory, { runs: 40 }))
 })

@@ -7,7 +7,9 @@ describe('mergeSessions', () => {
     const base = { a: 1, b: 1, c: 1, gone: 1, dropped: 1 }
     const mine = { a: 2, b: 1, c: 2, gone: 1, mine: 1 }
     const theirs = { a: 1, b: 3, c: 3, dropped: 1, theirs: 1 }
-    expect(mergeSessions(base, mine, theirs)).toEqual({ a: 2, b: 3, c: 2, mine: 1, theirs: 1 })
+    // A key that was deleted is gone; it is not there with the value undefined.
+    expect(mergeSessions(base, mine, theirs)).toStrictEqual({ a: 2, b: 3, c: 2, mine: 1, theirs: 1 })
+    expect(mergeSessions({ n: 1 }, {}, { n: 2 })).toStrictEqual({})
   })
 
   it('takes keys for keys, whatever they are called, and changes as it is told', () => {
@@ -33,8 +35,8 @@ describe('mergeSessions', () => {
     const base = { user: { seen: 1 }, keep: { cart: { n: 1 } } }
     const touched = { user: { seen: 2 }, keep: { cart: { n: 2 } } }
     const deleted = { keep: {} }
-    expect(mergeSessions(base, touched, deleted)).toEqual({ keep: {} })
-    expect(mergeSessions(base, deleted, touched)).toEqual({ keep: {} })
+    expect(mergeSessions(base, touched, deleted)).toStrictEqual({ keep: {} })
+    expect(mergeSessions(base, deleted, touched)).toStrictEqual({ keep: {} })
     expect(mergeSessions({ n: 1 }, { n: 2 }, {})).toEqual({ n: 2 })
   })
 

@@ -82,10 +82,10 @@ describe('a sliding window', () => {
               : { current: 0, previous: counted, elapsedMs: Math.min(windowMs, passed - windowMs) }
           }
           fc.pre(cost <= limit)
-          const judged = slidingWindow.judge(window, at(0), cost, true)
-          fc.pre(!judged.allowed)
-          expect(slidingWindow.judge(window, at(judged.retryAfterMs), cost, true).allowed).toBe(true)
-          expect(slidingWindow.judge(window, at(judged.retryAfterMs - 1), cost, true).allowed).toBe(false)
+          const result = slidingWindow.evaluate(window, at(0), cost, true)
+          fc.pre(!result.allowed)
+          expect(slidingWindow.evaluate(window, at(result.retryAfterMs), cost, true).allowed).toBe(true)
+          expect(slidingWindow.evaluate(window, at(result.retryAfterMs - 1), cost, true).allowed).toBe(false)
         },
       ),
     )

@@ -1,5 +1,6 @@
+import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { deferred, until } from './deferred.ts'
+import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 const STALE = { ttlSeconds: 60, staleSeconds: 600, jitter: 0 } as const

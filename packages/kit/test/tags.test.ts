@@ -1,7 +1,8 @@
 import { duplexPair } from 'node:stream'
+import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
-import { deferred, until } from './deferred.ts'
+import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('invalidateTags', () => {

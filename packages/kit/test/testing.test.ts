@@ -1,7 +1,7 @@
+import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { Cached, getDefaultMemcache, memcache } from '../src/index.ts'
 import { testMemcache } from '../src/testing/index.ts'
-import { until } from './deferred.ts'
 
 class Weather {
   runs = 0

@@ -110,8 +110,8 @@ async function chunkIdOf(test: TestCaches): Promise<string> {
   return id!
 }
 
-/** The guide's Python program, word for word where it matters. */
-const GUIDE = `
+/** A Python program with the common `json_serializer` for pymemcache. */
+const PYTHON_PROGRAM = `
 import json, sys
 from pymemcache.client.base import Client
 
@@ -136,7 +136,7 @@ print(json.dumps([client.get(key) for key in sys.argv[2:]]))
 describeWithCommand(
   ['/usr/bin/python3', '-c', 'import pymemcache'],
   'python3-pymemcache',
-  'values and the guide’s Python program',
+  'values and a Python program with the common json_serializer',
   () => {
     describeWithMemcached('on one memcached', () => {
       it('read each other’s strings and JSON', async () => {
@@ -145,7 +145,14 @@ describeWithCommand(
         await cache.set('set', 'grüße')
         await cache.getOrSet('loaded', () => ({ list: [1, 2.5, null, 'ü'] }), 60)
         await cache.getOrSet('number', () => 42)
-        const printed = execFileSync('/usr/bin/python3', ['-c', GUIDE, String(server.port), 'set', 'loaded', 'number'])
+        const printed = execFileSync('/usr/bin/python3', [
+          '-c',
+          PYTHON_PROGRAM,
+          String(server.port),
+          'set',
+          'loaded',
+          'number',
+        ])
         expect(JSON.parse(printed.toString())).toEqual(['grüße', { list: [1, 2.5, null, 'ü'] }, 42])
         expect(await cache.get('from-python')).toEqual({ list: [1, 2.5, null, 'ü'] })
         expect(await cache.getOrSet('text-from-python', () => 'never')).toBe('text')

@@ -1,3 +1,4 @@
+import { until } from 'memcache-ts-testing'
 import { describe, expect, it, vi } from 'vitest'
 import { defineCache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
@@ -29,7 +30,7 @@ describe('warming', () => {
     await squares.set(0, 0)
     await test.server.pause()
     const warming = squares.warm([1, 2, 3])
-    await vi.waitFor(() => expect(test.cache.stats().cacheErrors).toBeGreaterThan(0))
+    await until(() => test.cache.stats().cacheErrors > 0)
     await test.server.resume()
     expect(await warming).toEqual({ loaded: 3, skipped: 0, failed: 0 })
   })

@@ -1,10 +1,10 @@
-import { describeWithCommand, FakeClock, launchSaslMemcached, listenAsOldServer } from 'memcache-ts-testing'
+import { describeWithCommand, FakeClock, launchSaslMemcached, listenAsOldServer, until } from 'memcache-ts-testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
 import { defineCache, memcache, rateLimiter } from '../src/index.ts'
 import { SessionRepository } from '../src/session/index.ts'
 import type { Memcache } from '../src/index.ts'
-import { deferred, until } from './deferred.ts'
+import { deferred } from './deferred.ts'
 
 interface OldServer extends AsyncDisposable {
   open(logger?: { info(): void; warn(message: string): void }): Memcache

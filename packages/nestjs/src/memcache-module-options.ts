@@ -25,7 +25,7 @@ const OPTION_NAMES = [
 const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', namespace: 'prefix', hosts: 'servers' }
 
 /** @throws MemcacheOptionError if an option is unknown or invalid, or `cache` is combined with options of `memcache`. */
-export function checkModuleOptions(options: MemcacheModuleOptions): void {
+function checkModuleOptions(options: MemcacheModuleOptions): void {
   requireOptions('MemcacheModule.forRoot', options)
   checkOptions('MemcacheModule.forRoot', options, OPTION_NAMES, {
     ...HINTS,

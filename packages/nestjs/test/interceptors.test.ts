@@ -41,8 +41,8 @@ import {
   toArray,
 } from 'rxjs'
 import type { Observable } from 'rxjs'
+import { until } from 'memcache-ts-testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { until } from '../../kit/test/deferred.ts'
 import { Cached, CacheResponse } from '../src/index.ts'
 import { openApp } from './open-app.ts'
 

@@ -18,10 +18,9 @@ import {
   VersioningType,
 } from '@nestjs/common'
 import type { CanActivate, ExecutionContext, INestApplication } from '@nestjs/common'
-import { passTime } from 'memcache-ts-testing'
+import { passTime, until } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
-import { until } from '../../kit/test/deferred.ts'
 import { CacheEvict, CacheResponse, MemcacheModule, RateLimit } from '../src/index.ts'
 import type { CacheResponseOptions } from '../src/index.ts'
 import { openApp } from './open-app.ts'

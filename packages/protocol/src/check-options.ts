@@ -54,3 +54,17 @@ function editDistance(a: string, b: string): number {
   }
   return row[b.length]!
 }
+
+/**
+ * Refuses options in a second argument, where other libraries take them, since they would be ignored silently.
+ *
+ * @param others the arguments after the first.
+ * @throws MemcacheOptionError that says how the options are written.
+ */
+export function refuseSecondOptions(owner: string, others: readonly unknown[]): void {
+  const [second] = others
+  if (typeof second !== 'object' || second === null || Array.isArray(second)) return
+  throw new MemcacheOptionError(
+    `${owner} takes its options as the first argument: ${owner}({ servers: 'a:11211', ${Object.keys(second).join(', ')} })`,
+  )
+}

@@ -46,8 +46,16 @@ export { Reply } from './text/reply.ts'
 export { hasKeyLeft, hasLongKeyLeft, nextKey } from './text/request-parser.ts'
 export { MAX_REPLY_LINE_BYTES, writeValueLine } from './text/response-formatter.ts'
 export { Uint64, writeUint } from './uint64.ts'
-export { checkOptions } from './check-options.ts'
-export { booleanOption, choiceOption, positiveOption, textOption } from './option-values.ts'
+export { checkOptions, refuseSecondOptions } from './check-options.ts'
+export {
+  booleanOption,
+  checkOptionTypes,
+  choiceOption,
+  positiveOption,
+  rangeOption,
+  textOption,
+} from './option-values.ts'
+export type { OptionRange } from './option-values.ts'
 export { ClientFlags } from './client-flags.ts'
 export {
   checkKey,

@@ -17,6 +17,17 @@ export function positiveOption(name: string, value: unknown, whole = false): num
   return value
 }
 
+/** The least and the greatest value of an option. */
+export type OptionRange = readonly [min: number, max: number]
+
+/** @throws MemcacheOptionError if the value is not a whole number of the range; it names the type of any other value. */
+export function rangeOption(name: string, value: unknown, [min, max]: OptionRange): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+  const got = typeof value === 'number' ? value : kindOf(value)
+  const advice = typeof value === 'string' ? ': convert it with Number(…)' : ''
+  throw new MemcacheOptionError(`${name} must be a whole number from ${min} to ${max}, got ${got}${advice}`)
+}
+
 /** @throws MemcacheOptionError if the value is not a boolean, since the text 'false' would count as true. */
 export function booleanOption(name: string, value: unknown): boolean {
   if (typeof value === 'boolean') return value
@@ -38,4 +49,27 @@ export function choiceOption<Choice extends string>(name: string, value: unknown
   throw new MemcacheOptionError(
     `${name} must be ${wanted}, got ${typeof value === 'string' ? `'${value}'` : kindOf(value)}`,
   )
+}
+
+/**
+ * Checks each option that is given against the type of its default, where that is a boolean, text or a number: the text
+ * 'false' would count as true, and '2' would be compared as text.
+ *
+ * @param path stands before the names in errors: 'tuning.'.
+ * @throws MemcacheOptionError for the first option of another type.
+ */
+export function checkOptionTypes(
+  given: Readonly<Record<string, unknown>>,
+  defaults: Readonly<Record<string, unknown>>,
+  path = '',
+): void {
+  for (const [name, value] of Object.entries(given)) {
+    const type = typeof defaults[name]
+    if (type === 'boolean') booleanOption(path + name, value)
+    else if (type === 'string') textOption(path + name, value)
+    else if (type === 'number' && typeof value !== 'number') {
+      const advice = typeof value === 'string' ? ': convert it with Number(…)' : ''
+      throw new MemcacheOptionError(`${path + name} must be a number, got ${kindOf(value)}${advice}`)
+    }
+  }
 }

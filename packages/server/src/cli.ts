@@ -83,7 +83,8 @@ function endBySignal(server: MemcachedServer): void {
   process.once('SIGINT', () => process.exit(0))
   process.once('SIGTERM', () => process.exit(0))
   const endGracefully = (): void => void server.close().then(() => process.exit(0))
-  process.once('SIGUSR1', endGracefully)
+  // Not once: without a listener, a second signal would kill the process while it saves.
+  process.on('SIGUSR1', endGracefully)
   server.once('shutdown', (graceful) => (graceful ? endGracefully() : setImmediate(() => process.exit(0))))
   process.on('SIGHUP', () => server.reload())
 }

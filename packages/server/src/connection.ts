@@ -42,6 +42,8 @@ export class Connection implements ReplyTarget, SessionHost {
   /** Whether the replies to one read are held together, since it takes several turns. */
   #corked = false
   #closing = false
+  /** Whether the client has ended its side; it is still sent what it has asked for. */
+  #hasEnded = false
   readonly #turn = (): void => this.#goOn()
   readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
 
@@ -65,6 +67,11 @@ export class Connection implements ReplyTarget, SessionHost {
     if (this.#longReply !== undefined) return this.#longReply.state
     if (this.stream.writableNeedDrain) return 'conn_mwrite'
     return this.#session?.state ?? 'conn_read'
+  }
+
+  /** Reads the stream in the documented way. */
+  readStream(): void {
+    this.stream.on('data', (chunk: Buffer) => this.receive(chunk, 0, chunk.length))
   }
 
   /** Takes received bytes; `buffer` may be used again afterwards. Returns whether more should be read. */
@@ -139,9 +146,11 @@ export class Connection implements ReplyTarget, SessionHost {
     this.#session?.dispose()
   }
 
-  /** The client has ended its side. */
+  /** The client has ended its side: ends the other one once its requests are answered. */
   ended(): void {
     if (!this.#closing) this.#closeReason = 'normal'
+    this.#hasEnded = true
+    if (this.#longReply === undefined && this.#session?.isPaused !== true) this.stream.end()
   }
 
   /** The client has sent nothing for too long. */
@@ -245,7 +254,8 @@ export class Connection implements ReplyTarget, SessionHost {
       this.#fail(error)
       return
     }
-    if (this.stream.isPaused()) this.stream.resume()
+    if (this.#hasEnded) this.stream.end()
+    else if (this.stream.isPaused()) this.stream.resume()
   }
 
   /** Goes on with the long reply, or with what was received; returns whether more should be read. */

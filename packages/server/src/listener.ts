@@ -21,6 +21,8 @@ export interface ListenerOptions {
   /** See `Listener.verification`. */
   readonly verification: PeerVerification | undefined
   readonly accept: (socket: Socket, listener: Listener) => void
+  /** Told why a connection could not be accepted: the process has too many open files, for example. */
+  readonly failed: (message: string) => void
 }
 
 /** A socket that listens. */
@@ -62,7 +64,7 @@ export class Listener {
   static async open(
     id: number,
     where: ListenAddress,
-    { backlog, verification, accept }: ListenerOptions,
+    { backlog, verification, accept, failed }: ListenerOptions,
   ): Promise<Listener> {
     const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => accept(socket, listener))
     const name = 'path' in where ? where.path : `${where.host}:${where.port}`
@@ -79,6 +81,8 @@ export class Listener {
         { server: name, retryable: false, cause },
       )
     }
+    // Without a listener, an error of one connection would end the process.
+    server.on('error', (error) => failed(`cannot accept a connection on ${name}: ${error.message}`))
     const listener = new Listener(id, server, verification)
     return listener
   }

@@ -4,13 +4,10 @@ import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import { Credentials } from './auth/credentials.ts'
-import { RefusalLog } from './auth/refusal-log.ts'
+import { RefusalLog } from './auth/credentials.ts'
 import { PasswordDatabase } from './auth/password-database.ts'
-import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { Connection } from './connection.ts'
-import { peerText } from './connection-ends.ts'
-import type { ConnectionEnds } from './connection-ends.ts'
 import type { ConnectionOwner } from './connection-owner.ts'
 import type { ListeningDashboard } from './dashboard/listen.ts'
 import type { OwnServerAccess } from './dashboard/own-server.ts'
@@ -18,6 +15,7 @@ import { FlushSchedule } from './flush-schedule.ts'
 import { Listener, readListenAddress } from './listener.ts'
 import type { ListenAddress } from './listener.ts'
 import { Maintenance } from './maintenance.ts'
+import { OpenConnections } from './open-connections.ts'
 import { NO_UDP, resolveServerOptions } from './options.ts'
 import type { MemcachedServerOptions, ResolvedServerOptions } from './options.ts'
 import { ReplyWriter } from './reply-writer.ts'
@@ -28,7 +26,6 @@ import { PrefixCounters } from './stats/prefix-counters.ts'
 import { ServerCounters } from './stats/server-counters.ts'
 import type { StatisticsSource } from './stats/statistics-source.ts'
 import { ItemStore } from './store/item-store.ts'
-import type { CloseReason } from './session.ts'
 import { TlsAcceptor } from './tls/tls-acceptor.ts'
 import type { HandshakeOwner, PeerVerification } from './tls/tls-acceptor.ts'
 import { TurnQueue } from './turn-queue.ts'
@@ -37,12 +34,8 @@ import { EventLog } from './watch/event-log.ts'
 import { EventStream } from './watch/streams.ts'
 import { WarmRestart } from './warm-restart.ts'
 
-const RECEIVE_BUFFER_BYTES = 64 * 1024
-const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
 const DEFAULT_PREFIX_DELIMITER = ':'
 const MAX_VERBOSITY = 3
-/** Standard input, output and error have the numbers before. */
-const FIRST_CONNECTION_ID = 3
 
 /** Events of a `MemcachedServer`; it never emits `error`. */
 export interface MemcachedServerEvents {
@@ -72,16 +65,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   readonly #flushes: FlushSchedule
   readonly #restart: WarmRestart | undefined
   readonly #tls: TlsAcceptor | undefined
-  readonly #connections = new Set<Connection>()
+  readonly #connections: OpenConnections
   readonly #listeners: Listener[] = []
   readonly #udpListeners: UdpListener[] = []
-  readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #listens = false
-  #nextId = FIRST_CONNECTION_ID
   #idleTimer: NodeJS.Timeout | undefined
   #dashboard: ListeningDashboard | undefined
   #verbosity: number
   #closed = false
+  #closing: Promise<void> | undefined
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcachedServerOptions = {}) {
@@ -117,7 +109,12 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       tick: () => this.#flushes.tick(),
       report: (text) => context.events.system(text),
     })
-    const { tls } = this.#options
+    const { tls, maxConnections } = this.#options
+    this.#connections = new OpenConnections(context, {
+      maxConnections,
+      verbosity: () => this.#verbosity,
+      tell: (event, text) => this.#tell(event, text),
+    })
     if (tls !== undefined) this.#tls = new TlsAcceptor(tls, this.#handshakeOwner(context))
     this.#owner = this.#makeOwner(context)
     if (this.#options.memoryFile !== '') this.#restart = this.#makeRestart(context, this.#options.memoryFile)
@@ -128,28 +125,34 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * unix socket, with port 0.
    *
    * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
-   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError when it listens already, or beside
-   *   `memoryFile` is an empty `.meta` file of memcached.
+   * @throws MemcacheClosedError after `close()`, and MemcacheOptionError if it listens already, if `memoryFile` could
+   *   not be written, or if beside it is an empty `.meta` file of memcached.
    */
   async listen(): Promise<{ host: string; port: number }> {
-    if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
+    this.#requireOpen()
     if (this.#listens)
       throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
     this.#restart?.restore()
     this.#listens = true
     const { backlog } = this.#options
     const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
+    const failed = (message: string): void => this.#tell('log', message)
     try {
       for (const where of this.#addresses()) {
         const verification = this.#verificationOf(where)
-        this.#listeners.push(await Listener.open(this.#nextId++, where, { backlog, verification, accept }))
+        const id = this.#connections.nextId()
+        this.#listeners.push(await Listener.open(id, where, { backlog, verification, accept, failed }))
+        this.#requireOpen()
       }
       for (const where of this.#udpAddresses()) {
-        this.#udpListeners.push(await UdpListener.open(this.#nextId++, where, this.#owner))
+        this.#udpListeners.push(await UdpListener.open(this.#connections.nextId(), where, this.#owner))
+        this.#requireOpen()
       }
       await this.#openDashboard()
+      this.#requireOpen()
     } catch (error) {
       this.#listens = false
+      await this.#closeDashboard()
       for (const { server } of this.#listeners.splice(0)) server.close()
       for (const listener of this.#udpListeners.splice(0)) listener.close()
       throw error
@@ -158,6 +161,10 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#begin()
     const { host, port = 0 } = this.#listeners[0] ?? this.#udpListeners[0]!
     return { host, port }
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
   }
 
   /** Serves memcached's protocols over a stream. */
@@ -171,10 +178,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       return
     }
     this.#begin()
-    const id = this.#nextId++
-    const ends = { id, peer: 'stream', listenAddress: 'stream', remoteAddress: undefined, remotePort: undefined }
-    this.#opened(ends)
-    this.#serve(new Connection(stream, owner, 'memory', ends))
+    this.#connections.handle(stream, owner)
   }
 
   /** The general statistics, by memcached's names. */
@@ -207,18 +211,21 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
 
-  /** Stops listening, lets replies that are under way leave, and ends all connections. */
-  async close(): Promise<void> {
-    if (this.#closed) return
+  /** Stops listening, lets replies that are under way leave, and ends all connections; later calls wait for the first. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true
     this.#maintenance.stop()
     clearInterval(this.#idleTimer)
-    await this.#dashboard?.close()
+    await this.#closeDashboard()
     const closed = this.#listeners.map(({ server }) => once(server, 'close'))
     for (const { server } of this.#listeners) server.close()
     for (const listener of this.#udpListeners) listener.close()
     this.#tls?.close()
-    await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
+    await this.#connections.endAll()
     await Promise.all(closed)
     this.#restart?.save()
   }
@@ -236,6 +243,12 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const own = [new OwnServer(this.#dashboardAccess())]
     const token = dashboardToken === '' ? undefined : dashboardToken
     this.#dashboard = await listenForDashboard({ ...readDashboardAddress(dashboard), token, servers: () => own })
+  }
+
+  async #closeDashboard(): Promise<void> {
+    const dashboard = this.#dashboard
+    this.#dashboard = undefined
+    await dashboard?.close()
   }
 
   #dashboardAccess(): OwnServerAccess {
@@ -292,80 +305,15 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #kickIdle(seconds: number): void {
     this.#owner.tick()
-    const { counters, store } = this.#owner.context
-    for (const connection of this.#connections) {
-      if (store.now - connection.lastCommandAt <= seconds) continue
-      counters.idleKicks++
-      connection.kick()
-    }
+    this.#connections.kickIdle(seconds)
   }
 
-  #accept(socket: Socket, { address, verification }: Listener): void {
-    const { counters } = this.#owner.context
-    if (counters.currConnections >= this.#options.maxConnections) {
-      counters.rejectedConnections++
-      socket.on('error', () => {})
-      socket.end(TOO_MANY_CONNECTIONS, () => socket.destroy())
-      return
-    }
-    const peer = peerText(socket.remoteAddress, socket.remotePort)
-    const { remoteAddress, remotePort } = socket
-    const ends = { id: this.#nextId++, peer, listenAddress: address, remoteAddress, remotePort }
-    this.#opened(ends)
-    if (verification !== undefined) {
-      this.#tls!.accept(socket, verification, ends)
-      return
-    }
-    const buffer = this.#receiveBuffer
-    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
-    if (reading === undefined) {
-      this.#serve(new Connection(socket, this.#owner, 'socket', ends))
-      socket.resume()
-      return
-    }
-    const connection: Connection = new Connection(reading, this.#owner, 'socket', ends)
-    this.#adopt(connection)
-  }
-
-  /** Reads a stream in the documented way. */
-  #serve(connection: Connection): void {
-    connection.stream.on('data', (chunk: Buffer) => connection.receive(chunk, 0, chunk.length))
-    this.#adopt(connection)
-  }
-
-  #adopt(connection: Connection): void {
-    const { stream, ends } = connection
-    this.#connections.add(connection)
-    // A client that breaks off is no news; 'close' follows.
-    stream.on('error', () => {})
-    stream.on('end', () => {
-      connection.ended()
-      stream.end()
-    })
-    stream.once('close', () => {
-      connection.dispose()
-      this.#connections.delete(connection)
-      this.#gone(ends, connection.closeReason)
-    })
-  }
-
-  #opened(ends: ConnectionEnds): void {
-    const { counters, events } = this.#owner.context
-    const { id, peer } = ends
-    counters.currConnections++
-    counters.totalConnections++
-    if (events.streams !== 0) events.connected(ends)
-    if (this.#verbosity > 1) this.#tell('log', `<${id} new client connection from ${peer}`)
-    this.#tell('connect', peer)
-  }
-
-  #gone(ends: ConnectionEnds, reason: CloseReason): void {
-    const { counters, events } = this.#owner.context
-    const { id, peer } = ends
-    counters.currConnections--
-    if (events.streams !== 0) events.closed(ends, reason)
-    if (this.#verbosity > 1) this.#tell('log', `<${id} connection closed.`)
-    this.#tell('disconnect', peer)
+  #accept(socket: Socket, listener: Listener): void {
+    const { verification } = listener
+    const ends = this.#connections.admit(socket, listener)
+    if (ends === undefined) return
+    if (verification === undefined) this.#connections.serveSocket(socket, this.#owner, ends)
+    else this.#tls!.accept(socket, verification, ends)
   }
 
   #handshakeOwner(context: CommandContext): HandshakeOwner {
@@ -378,12 +326,12 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       secured: (stream, ends) => {
         if (this.#closed) stream.destroy()
-        this.#serve(new Connection(stream, this.#owner, 'tls', ends))
+        this.#connections.serve(new Connection(stream, this.#owner, 'tls', ends))
       },
       failed: (id, message) => {
         if (events.streams !== 0) events.tlsFailed(id, message)
       },
-      abandoned: (ends) => this.#gone(ends, 'error'),
+      abandoned: (ends) => this.#connections.gone(ends, 'error'),
     }
   }
 
@@ -498,15 +446,4 @@ function hostPort(host: string, port: number): string {
 /** Where this machine reaches what listens on an address, which may be all of them. */
 function reachable(host: string, port: number): { host: string; port: number } {
   return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
-}
-
-/** Ends a stream once what was written has left; gives up on a client that does not take it. */
-async function endOf(stream: Duplex): Promise<void> {
-  if (stream.destroyed) return
-  const closed = once(stream, 'close')
-  stream.end(() => stream.destroy())
-  // A client that reads nothing would keep us for ever.
-  const patience = setTimeout(() => stream.destroy(), 1000)
-  await closed
-  clearTimeout(patience)
 }

@@ -1,9 +1,17 @@
-import { checkOptions, DEFAULT_ITEM_MAX_BYTES, DEFAULT_PORT, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  checkOptions,
+  checkOptionTypes,
+  choiceOption,
+  DEFAULT_ITEM_MAX_BYTES,
+  DEFAULT_PORT,
+  MemcacheOptionError,
+  rangeOption,
+  textOption,
+} from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from './store/page-memory.ts'
 import { DEFAULT_TUNING, resolveTuning } from './tuning.ts'
 import type { ServerTuning } from './tuning.ts'
-import { requireWhole } from './number-range.ts'
 import { resolveTlsOptions } from './tls/tls-options.ts'
 import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 
@@ -157,6 +165,7 @@ const DEFAULTS: ResolvedServerOptions = {
 /** Where the dashboard is, if it is only switched on. */
 const DEFAULT_DASHBOARD_ADDRESS = '127.0.0.1:11212'
 
+const OPTION_NAMES = [...Object.keys(DEFAULTS), 'clock']
 const MIN_ITEM_MAX_BYTES = 1024
 const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
 
@@ -166,28 +175,31 @@ const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
+  checkOptions('MemcachedServer', options, OPTION_NAMES, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const { clock: _clock, host, tuning, tls, ...rest } = options
-  const known = Object.keys(DEFAULTS)
-  checkOptions('MemcachedServer', rest, known, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
+  const { dashboard: _address, ...typed } = given
+  checkOptionTypes(typed, DEFAULTS)
+  for (const address of host === undefined ? [] : [host].flat()) textOption('host', address)
   const base = {
     ...DEFAULTS,
     ...given,
     host: host === undefined ? DEFAULTS.host : [host].flat(),
     dashboard: dashboardAddress(rest.dashboard),
   }
-  requireWhole('port', base.port, [0, 65_535])
-  if (given['udpPort'] !== undefined) requireWhole('udpPort', base.udpPort, [0, 65_535])
-  requireWhole('udpReplyMaxBytes', base.udpReplyMaxBytes, [0, 0x7fff_ffff])
-  requireWhole('memoryLimitMb', base.memoryLimitMb, [1, MAX_MEMORY_MB])
-  requireWhole('itemMaxBytes', base.itemMaxBytes, [MIN_ITEM_MAX_BYTES, MAX_ITEM_MAX_BYTES])
-  requireWhole('maxConnections', base.maxConnections, [1, Number.MAX_SAFE_INTEGER])
-  requireWhole('backlog', base.backlog, [1, 0x7fff_ffff])
-  requireWhole('maxRequestsPerEvent', base.maxRequestsPerEvent, [1, Number.MAX_SAFE_INTEGER])
-  requireWhole('maxPendingResponses', base.maxPendingResponses, [0, Number.MAX_SAFE_INTEGER])
-  requireWhole('idleTimeoutSeconds', base.idleTimeoutSeconds, [0, Number.MAX_SAFE_INTEGER])
-  requireWhole('watcherBufferBytes', base.watcherBufferBytes, [2048, 1024 * 1024 * 1024])
-  requireWhole('unixSocketMode', base.unixSocketMode, [0, 0o777])
+  rangeOption('port', base.port, [0, 65_535])
+  if (given['udpPort'] !== undefined) rangeOption('udpPort', base.udpPort, [0, 65_535])
+  rangeOption('udpReplyMaxBytes', base.udpReplyMaxBytes, [0, 0x7fff_ffff])
+  rangeOption('memoryLimitMb', base.memoryLimitMb, [1, MAX_MEMORY_MB])
+  rangeOption('itemMaxBytes', base.itemMaxBytes, [MIN_ITEM_MAX_BYTES, MAX_ITEM_MAX_BYTES])
+  rangeOption('maxConnections', base.maxConnections, [1, Number.MAX_SAFE_INTEGER])
+  rangeOption('backlog', base.backlog, [1, 0x7fff_ffff])
+  rangeOption('maxRequestsPerEvent', base.maxRequestsPerEvent, [1, Number.MAX_SAFE_INTEGER])
+  rangeOption('maxPendingResponses', base.maxPendingResponses, [0, Number.MAX_SAFE_INTEGER])
+  rangeOption('idleTimeoutSeconds', base.idleTimeoutSeconds, [0, Number.MAX_SAFE_INTEGER])
+  rangeOption('watcherBufferBytes', base.watcherBufferBytes, [2048, 1024 * 1024 * 1024])
+  rangeOption('verbosity', base.verbosity, [0, Number.MAX_SAFE_INTEGER])
+  rangeOption('unixSocketMode', base.unixSocketMode, [0, 0o777])
   if (base.authFile !== '' && base.protocol === 'binary') {
     throw new MemcacheOptionError("authFile is for the text protocol: leave out protocol, or use 'ascii'")
   }
@@ -206,9 +218,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   else if (base.disableTcp && base.unixSocket === '') {
     throw new MemcacheOptionError('with disableTcp, udpPort or unixSocket has to say where to listen')
   }
-  if (!['auto', 'ascii', 'binary'].includes(base.protocol)) {
-    throw new MemcacheOptionError(`protocol must be 'auto', 'ascii' or 'binary', got '${base.protocol}'`)
-  }
+  choiceOption('protocol', base.protocol, ['auto', 'ascii', 'binary'])
   if (base.prefixDelimiter.length > 1) {
     throw new MemcacheOptionError(`prefixDelimiter must be one character, got '${base.prefixDelimiter}'`)
   }

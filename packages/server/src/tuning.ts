@@ -1,4 +1,4 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, checkOptionTypes, MemcacheOptionError } from 'memcache-ts-protocol'
 import { PAGE_BYTES } from './store/page-memory.ts'
 import { DEFAULT_STORE_SETTINGS } from './store/store-settings.ts'
 import type { StoreSettings } from './store/store-settings.ts'
@@ -30,7 +30,9 @@ export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMax
   if (tuning === undefined) return DEFAULT_TUNING
   checkOptions('tuning', tuning, Object.keys(DEFAULT_TUNING))
   const given = Object.fromEntries(Object.entries(tuning).filter(([, value]) => value !== undefined))
+  checkOptionTypes(given, { ...DEFAULT_TUNING, temporaryTtlSeconds: 0 }, 'tuning.')
   const resolved: ServerTuning = { ...DEFAULT_TUNING, ...given }
+  requireThat(Array.isArray(resolved.slabSizes), 'slabSizes must be an array of sizes in bytes')
   const { largestChunkBytes } = resolved
   requireThat(resolved.growthFactor > 1, 'growthFactor must be greater than 1')
   requireThat(

@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs'
+import { accessSync, constants, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { CommandContext } from './commands/command-context.ts'
 import type { FlushSchedule } from './flush-schedule.ts'
@@ -29,7 +30,7 @@ export class WarmRestart {
   /**
    * Reads the items of an earlier life. If the file cannot be used, that is logged and the cache starts empty.
    *
-   * @throws MemcacheOptionError if there is an empty `.meta` file of memcached.
+   * @throws MemcacheOptionError if there is an empty `.meta` file of memcached, or if the file could not be written.
    */
   restore(): void {
     if (this.#isRead) return
@@ -39,6 +40,7 @@ export class WarmRestart {
         `${path}.meta is empty: a memcached that used ${path} did not end well. Remove both files, or name another one`,
       )
     }
+    requireWritableFolder(path)
     this.#isRead = true
     const { store, clock, events } = context
     flushes.tick()
@@ -82,5 +84,18 @@ export class WarmRestart {
     } catch (error) {
       log(`cannot save items to ${path}: ${(error as Error).message}`)
     }
+  }
+}
+
+/** A file that could not be written would be noticed when the server ends, and its items are lost. */
+function requireWritableFolder(path: string): void {
+  const folder = dirname(path)
+  try {
+    accessSync(folder, constants.W_OK)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new MemcacheOptionError(
+      `cannot keep items in ${path}: the folder ${folder} cannot be written (${code}); name a file in another folder`,
+    )
   }
 }

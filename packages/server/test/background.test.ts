@@ -4,7 +4,7 @@ import type { DumpVisitor } from '../src/maintenance.ts'
 import { Segment } from '../src/store/item-layout.ts'
 import { ALL_LISTS, HashCrawl, ITEMS_PER_STEP, ListCrawl } from '../src/store/lru-crawler.ts'
 import { LruMaintainer } from '../src/store/lru-maintainer.ts'
-import { total } from '../src/store/lru-statistics.ts'
+import { total } from '../src/store/store-statistics.ts'
 import { MoveOrder, PageMover } from '../src/store/page-mover.ts'
 import { MIB, StoreDriver, valueOf } from './store-driver.ts'
 

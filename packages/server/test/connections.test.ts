@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { FakeClock, freePort, until } from 'memcache-ts-testing'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer, MemcacheConnectionError, MemcacheOptionError } from '../src/index.ts'
+import { Listener } from '../src/listener.ts'
 import { Exchange, settle } from './exchange.ts'
 
 afterEach(() => {
@@ -220,6 +221,23 @@ describe('where it listens', () => {
     await expect(misspelt.listen()).rejects.toThrow(MemcacheOptionError)
     await unix.close()
     rmSync(folder, { recursive: true })
+  })
+
+  it('goes on when a connection cannot be accepted, and logs why', async () => {
+    const lines: string[] = []
+    const options = {
+      backlog: 1,
+      verification: undefined,
+      accept: () => {},
+      failed: (line: string) => lines.push(line),
+    }
+    const { server, port } = await Listener.open(3, { host: '127.0.0.1', port: 0 }, options)
+    server.emit('error', new Error('accept EMFILE'))
+    expect(lines).toEqual(['cannot accept a connection on 127.0.0.1:0: accept EMFILE'])
+    const socket = connect(port!, '127.0.0.1')
+    await once(socket, 'connect')
+    socket.destroy()
+    server.close()
   })
 
   it('listens once', async () => {

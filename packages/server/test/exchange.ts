@@ -19,6 +19,8 @@ export class Exchange {
   constructor(server: MemcachedServer) {
     const [ours, theirs] = duplexPair()
     this.#stream = ours
+    // One end of a pair does not notice that the other one was destroyed.
+    ours.once('close', () => theirs.destroy())
     ours.on('data', (chunk: Buffer) => this.#received.push(Buffer.from(chunk)))
     ours.on('end', () => (this.closed = true))
     server.handle(theirs)
@@ -33,9 +35,14 @@ export class Exchange {
     return received
   }
 
-  /** Ends the connection, as a client does that goes away. */
+  /** Ends the connection, as a client does that wants no more than the replies to what it has asked for. */
   end(): void {
     this.#stream.end()
+  }
+
+  /** Ends the connection, as a client does that dies. */
+  breakOff(): void {
+    this.#stream.destroy()
   }
 }
 

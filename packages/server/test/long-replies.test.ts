@@ -78,7 +78,7 @@ describe('one line that asks for more than is answered at once', () => {
     await new Exchange(server).send(`set k 0 0 100000\r\n${'x'.repeat(100_000)}\r\n`)
     const broken = new Exchange(server)
     const begun = broken.send(`get${' k'.repeat(10_000)}\r\n`)
-    broken.end()
+    broken.breakOff()
     await begun
     await settle()
     expect(server.stats()['curr_connections']).toBe(1)

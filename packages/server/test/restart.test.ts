@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -204,6 +204,12 @@ describe('a restart with memoryFile', () => {
     await server.listen()
     expect(server.stats()['curr_items']).toBe(1)
   })
+
+  it('does not start if the file could not be written at the end', async () => {
+    const file = join(newFile(), 'items')
+    await using server = new MemcachedServer({ port: 0, memoryFile: file })
+    await expect(server.listen()).rejects.toThrow(`cannot keep items in ${file}: the folder`)
+  })
 })
 
 describe('memcache-ts-server -e', () => {
@@ -223,5 +229,26 @@ describe('memcache-ts-server -e', () => {
     child.kill(signal)
     expect((await exited)[0]).toBe(0)
     expect(existsSync(file)).toBe(isSaved)
+  })
+
+  it('saves once, however often it is told to end', async () => {
+    const file = newFile()
+    const child = spawn(process.execPath, [CLI, '-p', '-1', '-e', file, ...AS_ROOT], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const exited = once(child, 'exit')
+    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    const socket = connect(Number(/:(\d+)\n/.exec(String(line))![1]), '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(`${Array.from({ length: 2000 }, (_, index) => `set k${index} 0 0 1 noreply\r\n1\r\n`).join('')}mn\r\n`)
+    await once(socket, 'data')
+    for (let signals = 0; signals < 20; signals++) {
+      child.kill('SIGUSR1')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await exited).toEqual([0, null])
+    await using server = new MemcachedServer({ port: 0, memoryFile: file })
+    await server.listen()
+    expect(server.stats()['curr_items']).toBe(2000)
   })
 })

@@ -36,6 +36,42 @@ export async function launchNutcracker(): Promise<LaunchedProxy> {
   }
 }
 
+/** The memcached with a proxy that `.ci/build-memcached-proxy` makes; Debian's has none. */
+export const MEMCACHED_PROXY = process.env['MEMCACHED_PROXY'] ?? '/usr/local/bin/memcached-proxy'
+
+/** Starts memcached's own proxy before a memcached. */
+export async function launchMemcachedProxy(): Promise<LaunchedProxy> {
+  const server = await launchMemcached()
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-proxy-'))
+  const file = join(folder, 'proxy.lua')
+  writeFileSync(
+    file,
+    `function mcp_config_pools()
+  return mcp.pool({ mcp.backend('behind', '${server.host}', '${server.port}') })
+end
+function mcp_config_routes(pool)
+  mcp.attach(mcp.CMD_ANY_STORAGE, function(request) return pool(request) end)
+end
+`,
+  )
+  const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
+  const stop = await launch(
+    MEMCACHED_PROXY,
+    [...user, '-l', '127.0.0.1', '-p', String(port), '-o', `proxy_config=${file}`],
+    port,
+  )
+  return {
+    address: `127.0.0.1:${port}`,
+    behind: server.address,
+    async [Symbol.asyncDispose]() {
+      await stop()
+      await server.kill()
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
 /** Starts Debian's yrmcds, a server with the classic text protocol. */
 export async function launchYrmcds(): Promise<LaunchedProxy> {
   const [port, replicationPort] = [await freePort(), await freePort()]

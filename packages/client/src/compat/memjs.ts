@@ -1,13 +1,11 @@
 import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
 import type { ItemWithCas } from '../item-results.ts'
-import { callBack } from './call-back.ts'
-import type { Callback } from './call-back.ts'
+import { callBack, Encoded, expiresAtOnce, toTtl } from './conventions.ts'
+import type { Callback } from './conventions.ts'
 import { memjsCodec } from './presets/memjs.ts'
 import { messageOf } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
-import { Encoded } from './encoded.ts'
-import { expiresAtOnce, toTtl } from './lifetime.ts'
 
 /** What turns values into bytes and back for memjs; the opcode is that of the binary protocol's command. */
 export interface MemjsSerializer {

@@ -1,8 +1,6 @@
 // Not the global one, which fake timers replace.
 import { setImmediate } from 'node:timers'
 import {
-  LongTimer,
-  MemcacheAuthError,
   MemcacheClosedError,
   MemcacheConnectionError,
   MemcacheError,
@@ -19,9 +17,12 @@ import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
+import { afterAbort } from '../operations/waiter.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
+import { ConnectAttempt } from './connect-attempt.ts'
+import type { AttemptHost } from './connect-attempt.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { Retries } from './retries.ts'
 import { isFull, VERSION_REQUEST } from './handshake.ts'
@@ -30,20 +31,13 @@ import type { HandshakeFailure } from './handshake-plan.ts'
 import { Drain, IdleTimer } from './idle.ts'
 import { isReactionToResponse, Link, responseComes } from './link.ts'
 
-/** A turn of the loop that took longer than this is no part of an operation's time. */
-const LONG_TURN_MS = 5
-
 /** How long `close` waits for operations that have no time limit of their own. */
 const CLOSE_LIMIT_MS = 5000
-
-/** How long a server that has told its version may take for `mn`: some proxies do not respond to unknown commands. */
-const META_ANSWER_MS = 1000
 
 /**
  * One pipelined connection to one server; `ConnectionState` draws its life. Requests of a turn of the loop leave in one
  * write, and responses belong to the requests in their order: a caller that gave up leaves its place in the queue, so
- * that a late response is never another's. When the order is lost, the connection is dropped. Over 500 lines: the
- * states and what leads from one to the next stay in one place.
+ * that a late response is never another's. When the order is lost, the connection is dropped.
  */
 export class Connection implements ResponseSink {
   readonly #address: ServerAddress
@@ -57,12 +51,11 @@ export class Connection implements ResponseSink {
   #reader: ResponseReader | undefined
   #flushScheduled = false
   readonly #flushNow = (): void => this.#flush()
-  #now = 0
   #lastReceived = 0
   readonly #deadlines = new DeadlineTimer(() => this.#expire())
   readonly #idleTimer: IdleTimer
   readonly #retries = new Retries(() => this.#open())
-  #connectTimer: LongTimer | undefined
+  #attempt: ConnectAttempt | undefined
   readonly #plan: HandshakePlan
   #isRefused = false
   #closing = false
@@ -138,7 +131,7 @@ export class Connection implements ResponseSink {
 
   /** Takes an operation, which fails at once when the server's protocol has no command for it. */
   send(operation: Operation, timeoutMs: number): void {
-    const now = this.#time()
+    const now = this.#pending.turnTime(this.#flushScheduled)
     operation.sentAt = now
     operation.timeoutMs = timeoutMs
     operation.deadline = operation.call?.at ?? now + timeoutMs
@@ -156,7 +149,7 @@ export class Connection implements ResponseSink {
 
   /** Takes a plain `get`, which is sent together with the others of its turn of the loop. */
   get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
-    const now = this.#time()
+    const now = this.#pending.turnTime(this.#flushScheduled)
     let batch = this.#openBatch
     // A batch that waits for the handshake may have been given up meanwhile.
     if (batch === undefined || batch.isFull || batch.settled) {
@@ -194,8 +187,12 @@ export class Connection implements ResponseSink {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
     if (this.#pending.isAwaited && this.#state !== 'down') {
-      // Operations end by their limits; those without one must not keep this waiting for ever.
+      const watches = Array.from(this.#pending.signals(), (signal) =>
+        afterAbort(signal, () => this.#endDrainUnlessAwaited()),
+      )
+      // Operations end by their limits and signals; those without one must not keep this waiting for ever.
       await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
+      for (const unwatch of watches) unwatch()
     }
     this.#state = 'closed'
     this.#retries.stop()
@@ -210,13 +207,20 @@ export class Connection implements ResponseSink {
     const { server } = this
     this.#lastReceived = 0
     this.#protocol = this.#plan.start()
-    const reader = this.#protocol.readerFor(this)
-    this.#reader = reader
-    // The handshake is part of connecting: a server that accepts a connection and says nothing is away.
-    this.#limitConnecting(this.#options.connectTimeoutMs)
+    this.#reader = this.#protocol.readerFor(this)
+    const isBackground = this.#state === 'down'
+    const host: AttemptHost = {
+      server,
+      request: (request) => this.#ask(request, attempt),
+      redact: (said) => this.redact(said),
+      succeeded: (protocol) => this.#takePlace(protocol),
+      failed: (failure, error, isRefused) => this.#connectingFailed(failure, error, isRefused),
+    }
+    const attempt = new ConnectAttempt(this.#plan, host, { timeoutMs: this.#options.connectTimeoutMs, isBackground })
+    this.#attempt = attempt
     try {
       this.#link = new Link(this.#address, this.#options.tls, {
-        opened: () => void this.#shakeHands(reader),
+        opened: () => void attempt.shakeHands(),
         received: (buffer, length) => this.#receive(buffer, length),
         gone: (cause) => this.#lost(cause),
       })
@@ -225,52 +229,21 @@ export class Connection implements ResponseSink {
       return
     }
     // No caller waits for an attempt in the background.
-    if (this.#state === 'down') {
-      this.#connectTimer?.unref()
-      this.#link.unref()
-    }
-  }
-
-  async #shakeHands(reader: ResponseReader): Promise<void> {
-    try {
-      const protocol = await this.#plan.shakeHands({
-        request: (request) => this.#ask(request, reader),
-        asksForMeta: () => this.#limitConnecting(Math.min(META_ANSWER_MS, this.#options.connectTimeoutMs)),
-        redact: (said) => this.redact(said),
-      })
-      if (this.#reader !== reader) return
-      this.#connectTimer?.clear()
-      await this.#takePlace()
-      if (this.#reader === reader) this.#ready(protocol)
-    } catch (error) {
-      if (this.#reader === reader) this.#handshakeFailed(error as MemcacheError)
-    }
+    if (isBackground) this.#link.unref()
   }
 
   /** Another connection has served the keys of this one: what comes from now on waits until that is done. */
-  async #takePlace(): Promise<void> {
-    if (this.#state !== 'down') return
-    this.#state = 'connecting'
-    await this.#observer.returned()
-  }
-
-  #handshakeFailed(cause: MemcacheError): void {
-    const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
-    const error = new Kind(cause.message, { server: this.server, cause })
-    this.#connectingFailed('nonsense', error, isFull(cause))
-  }
-
-  #limitConnecting(limitMs: number): void {
-    const { server } = this
-    this.#connectTimer?.clear()
-    this.#connectTimer = new LongTimer(() => {
-      const error = new MemcacheTimeoutError(`${server} took over ${limitMs} ms to connect`, { server })
-      this.#connectingFailed('silent', error)
-    }, limitMs)
+  async #takePlace(protocol: Protocol): Promise<void> {
+    const reader = this.#reader
+    if (this.#state === 'down') {
+      this.#state = 'connecting'
+      await this.#observer.returned()
+    }
+    if (this.#reader === reader) this.#ready(protocol)
   }
 
   /** Tries another handshake on a new stream, while operations go on waiting, or gives the connection up for now. */
-  #connectingFailed(failure: HandshakeFailure, error: MemcacheError, isRefused = false): void {
+  #connectingFailed(failure: HandshakeFailure, error: MemcacheError, isRefused: boolean): void {
     if (!this.#plan.mayTryAnother(failure)) {
       this.#fail(error, isRefused)
       return
@@ -281,10 +254,10 @@ export class Connection implements ResponseSink {
   }
 
   /** Sends a request of the handshake, unless its stream is gone: the next one has a handshake of its own. */
-  #ask(request: LinesRequest, reader: ResponseReader): Promise<string[]> {
+  #ask(request: LinesRequest, attempt: ConnectAttempt): Promise<string[]> {
     const { server } = this
     return new Promise((resolve, reject) => {
-      if (this.#reader !== reader) throw new MemcacheConnectionError(`${server} closed the connection`, { server })
+      if (attempt.isOver) throw new MemcacheConnectionError(`${server} closed the connection`, { server })
       const operation = new LinesOperation(request, undefined, resolve, reject)
       operation.deadline = Infinity
       this.#protocol.write(operation, this.#link!.requests)
@@ -302,6 +275,7 @@ export class Connection implements ResponseSink {
 
   #ready(protocol: Protocol): void {
     this.#protocol = protocol
+    this.#attempt = undefined
     this.#state = 'ready'
     this.#isRefused = false
     this.#retries.succeeded()
@@ -396,7 +370,8 @@ export class Connection implements ResponseSink {
   }
 
   #dropLink(): void {
-    this.#connectTimer?.clear()
+    this.#attempt?.end()
+    this.#attempt = undefined
     this.#idleTimer.stop()
     const link = this.#link
     this.#link = undefined
@@ -461,7 +436,7 @@ export class Connection implements ResponseSink {
 
   #flush(): void {
     this.#flushScheduled = false
-    this.#postpone()
+    this.#pending.endTurn()
     if (this.#state === 'ready') this.#closeBatch()
     try {
       this.#link?.flush()
@@ -515,22 +490,6 @@ export class Connection implements ResponseSink {
   }
 
   // Time
-
-  /** The time of this turn of the loop, which counts for all of its calls. */
-  #time(): number {
-    if (!this.#flushScheduled || this.#now === 0) this.#now = performance.now()
-    return this.#now
-  }
-
-  /** An operation's time begins when it leaves, however long callers went on in that turn. */
-  #postpone(): void {
-    const asked = this.#now
-    this.#now = 0
-    if (asked === 0) return
-    const lateMs = performance.now() - asked
-    if (lateMs < LONG_TURN_MS) return
-    this.#pending.postpone(asked, lateMs)
-  }
 
   #expire(): void {
     const { next, reason, isSilent } = this.#pending.expire(performance.now(), this.#lastReceived)

@@ -8,12 +8,19 @@ const MAX_GRACE_MS = 1000
 /** One timer for all that wait on a connection: it is set for the earliest deadline, not for each. */
 export class DeadlineTimer {
   readonly #expire: () => void
+  readonly #keepsAlive: boolean
   #timer: LongTimer | undefined
+  /** What has been given back since the deadline was set. */
+  #graceMs = 0
   /** The next deadline; a later one need not be handed to `by`. */
   deadline = Infinity
 
-  /** @param expire is called when a deadline may have passed; what still waits is to be handed to `by` again. */
-  constructor(expire: () => void) {
+  /**
+   * @param expire is called when a deadline may have passed; what still waits is to be handed to `by` again.
+   * @param options.keepsAlive whether it keeps the process alive while something waits. Default false.
+   */
+  constructor(expire: () => void, { keepsAlive = false } = {}) {
+    this.#keepsAlive = keepsAlive
     this.#expire = expire
   }
 
@@ -22,6 +29,7 @@ export class DeadlineTimer {
     if (deadline >= this.deadline) return
     this.#timer?.clear()
     this.deadline = deadline
+    this.#graceMs = 0
     this.#wait(deadline)
   }
 
@@ -36,15 +44,16 @@ export class DeadlineTimer {
     const delayMs = Math.max(1, Math.ceil(until - performance.now()))
     // If the loop was blocked, timers run before received responses are read. The responses go first.
     const timer = new LongTimer(() => setImmediate(() => this.#timer === timer && this.#fire(until)), delayMs)
-    this.#timer = timer.unref()
+    this.#timer = this.#keepsAlive ? timer : timer.unref()
   }
 
   /** Time in which the loop was blocked is not the server's fault: operations get it back before they are given up. */
   #fire(due: number): void {
     const now = performance.now()
     const lateMs = now - due
-    const graceMs = Math.min(lateMs, this.deadline + MAX_GRACE_MS - now)
+    const graceMs = Math.min(lateMs, MAX_GRACE_MS - this.#graceMs)
     if (lateMs >= BLOCKED_MS && graceMs > 0) {
+      this.#graceMs += graceMs
       this.#wait(now + graceMs)
       return
     }

@@ -12,7 +12,7 @@ import {
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { binaryProtocol } from '../protocols/binary/binary-protocol.ts'
 import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
-import { metaProtocol } from '../protocols/meta/meta-protocol.ts'
+import { metaProtocol, metaProxyProtocol } from '../protocols/meta/meta-protocol.ts'
 import { oldTextProtocol, textProtocol } from '../protocols/text/text-protocol.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 
@@ -80,7 +80,7 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
     // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta
     // commands.
     const response = await responseOrRefusal(handshake, META_GET_REQUEST)
-    return response === 'EN' || response === 'HD' ? metaProtocol : text
+    return response === 'EN' || response === 'HD' ? metaProxyProtocol : text
   }
   // Of what else it may have said, more can follow.
   throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')

@@ -3,7 +3,7 @@ import type { OnReadOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { kindOf, MAX_REQUEST_LINE_BYTES, writeLineEnd } from 'memcache-ts-protocol'
+import { kindOf, MAX_REQUEST_LINE_BYTES, MemcacheOptionError, writeLineEnd } from 'memcache-ts-protocol'
 import type { ServerAddress } from '../server-address.ts'
 
 const RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -95,6 +95,9 @@ function openStream(
 ): Duplex {
   if (address.stream !== undefined) {
     const stream = address.stream.connect()
+    if (typeof (stream as Partial<Duplex> | null | undefined)?.on !== 'function') {
+      throw new MemcacheOptionError(`connect() must return a stream, got ${kindOf(stream)}`)
+    }
     stream.on('data', (chunk: unknown) => {
       const bytes = bytesOf(chunk)
       received(bytes, bytes.length)

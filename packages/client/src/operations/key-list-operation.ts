@@ -61,11 +61,16 @@ export abstract class KeyListOperation extends Operation {
    * a cache, unless the codec stores values so.
    */
   takeUncertain(buffer: Buffer, at: number): void {
-    if (this.takesEmptyForLease) this.miss(this.#found)
+    if (this.reader.takesEmptyForLease === true) this.miss(this.#found)
     else this.hit(this.#found, buffer, at, at, 0, false)
   }
 
-  protected abstract readonly takesEmptyForLease: boolean
+  /** Whether none of the bytes of a value with these client flags is kept. */
+  copiesValue(clientFlags: number): boolean {
+    return this.reader.copies?.(clientFlags) === true
+  }
+
+  protected abstract readonly reader: ValueReader
   protected abstract miss(index: number): void
   protected abstract hit(
     index: number,
@@ -110,24 +115,35 @@ export class GetBatch extends KeyListOperation {
   /** When it was begun, in the milliseconds of `performance.now()`; later where it left later. */
   askedAt: number
   readonly #calls: GetCall[] = []
-  readonly #reader: ValueReader
+  protected readonly reader: ValueReader
   readonly #again: (call: GetCall) => void
   #size = 0
   /** How many keys have a response. */
   #answered = 0
+  /** How many of its callers have settled; they count themselves. */
+  settledCalls = 0
 
   /** @param again reads one key by a meta command. */
   constructor(askedAt: number, reader: ValueReader, again: (call: GetCall) => void) {
     super(undefined, false, () => {})
     this.askedAt = askedAt
     this.sentAt = askedAt
-    this.#reader = reader
+    this.reader = reader
     this.#again = again
     this.deadline = Infinity
   }
 
   override get size(): number {
     return this.#size
+  }
+
+  override get signals(): readonly AbortSignal[] {
+    return Array.from(all(this.#calls), ({ signal }) => signal).filter((signal) => signal !== undefined)
+  }
+
+  /** A caller gave up: when none is left that waits, nobody awaits the batch. */
+  left(): void {
+    if (this.settledCalls === this.#size) this.settle()
   }
 
   get isFull(): boolean {
@@ -192,10 +208,6 @@ export class GetBatch extends KeyListOperation {
     return true
   }
 
-  protected get takesEmptyForLease(): boolean {
-    return this.#reader.takesEmptyForLease === true
-  }
-
   /** The end of the batch resolves it. */
   protected miss(): void {}
 
@@ -207,7 +219,7 @@ export class GetBatch extends KeyListOperation {
     const alone = owned && first.twin === undefined
     for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) {
       call.isAnswered = true
-      call.take(this.#reader, buffer, start, end, clientFlags, alone)
+      call.take(this.reader, buffer, start, end, clientFlags, alone)
     }
   }
 
@@ -253,7 +265,7 @@ export class GetCall implements Waiter {
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
   /** The batch that it is in, and when that was begun. */
-  batch: { readonly askedAt: number } | undefined
+  batch: GetBatch | undefined
   /** How much later than its batch it was begun, in whole milliseconds. */
   lateMs = 0
   /** Another caller of the same key in the same turn: the key is requested once, and its value decoded for each. */
@@ -304,6 +316,7 @@ export class GetCall implements Waiter {
     if (this.settled) return
     const resolve = this.#resolve
     this.settled = true
+    this.batch!.settledCalls++
     // A settled call may be held for a while: its promise, and so its value, is not.
     this.#resolve = nothing
     this.#reject = nothing
@@ -319,6 +332,9 @@ export class GetCall implements Waiter {
     this.#reject = nothing
     if (this.signal !== undefined) unwatch(this)
     reject(error)
+    if (this.batch === undefined) return
+    this.batch.settledCalls++
+    this.batch.left()
   }
 }
 

@@ -19,7 +19,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   /** The keys as they were given, in the order of `wireKeys`. */
   readonly given: Given[] = []
   readonly #sink: MultiGetSink<Given>
-  readonly #reader: ValueReader
+  protected readonly reader: ValueReader
   readonly #resolve: (steps: Promise<unknown> | undefined) => void
   /** What is still to be done for some keys; never rejects. */
   #steps: Promise<void>[] | undefined
@@ -33,17 +33,13 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   ) {
     super(undefined, false, reject)
     this.#sink = sink
-    this.#reader = reader
+    this.reader = reader
     this.#resolve = resolve
   }
 
   add(wireKey: string, given: Given): void {
     this.wireKeys.push(wireKey)
     this.given.push(given)
-  }
-
-  protected get takesEmptyForLease(): boolean {
-    return this.#reader.takesEmptyForLease === true
   }
 
   protected miss(): void {}
@@ -53,7 +49,7 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     const given = this.given[index]!
     const { casUnique } = this
     try {
-      const value = readValue(this.#reader, buffer, start, end, clientFlags, owned)
+      const value = readValue(this.reader, buffer, start, end, clientFlags, owned)
       if (!(value instanceof ValueInChunks)) this.#sink.hit(given, value, clientFlags, casUnique)
       else this.#step(index, this.#gather(given, value, clientFlags, casUnique))
     } catch (error) {

@@ -78,9 +78,14 @@ export abstract class Operation implements Waiter {
     if (this.call !== undefined) this.call.at = Math.max(this.call.at, this.deadline)
   }
 
-  /** How many callers wait for it. */
+  /** How many callers wait for it, those that gave up included. */
   get size(): number {
     return 1
+  }
+
+  /** The signals by which its callers may give up. */
+  get signals(): readonly AbortSignal[] {
+    return this.signal === undefined ? [] : [this.signal]
   }
 
   /** To be called before resolving; returns whether it still may. */
@@ -113,6 +118,9 @@ export function readValue(
   return reader.read(buffer, start, end, clientFlags, owned)
 }
 
+/** A turn of the loop that took longer than this is no part of an operation's time. */
+const LONG_TURN_MS = 5
+
 /** The result of a look at the deadlines. */
 export interface Expiry {
   /** The next deadline; `Infinity` when nothing waits. */
@@ -140,6 +148,7 @@ export class PendingOperations {
   readonly #unwritten = new OperationQueue()
   #callers = 0
   #writes = 0
+  #turnAt = 0
 
   /** @param timeoutMs how long a server may be silent while operations wait. */
   constructor(server: string, timeoutMs: number) {
@@ -159,16 +168,21 @@ export class PendingOperations {
 
   /** Whether any caller still waits. */
   get isAwaited(): boolean {
-    for (const operation of this.#written) if (!operation.settled) return true
-    for (const operation of this.#unwritten) if (!operation.settled) return true
+    for (const operation of this.#all()) if (!operation.settled) return true
     return false
   }
 
   /** Whether any caller waits without a time limit. */
   get isAwaitedForEver(): boolean {
-    for (const operation of this.#written) if (!operation.settled && operation.deadline === Infinity) return true
-    for (const operation of this.#unwritten) if (!operation.settled && operation.deadline === Infinity) return true
+    for (const operation of this.#all()) if (!operation.settled && operation.deadline === Infinity) return true
     return false
+  }
+
+  /** The signals by which callers may give up. */
+  signals(): Set<AbortSignal> {
+    const signals = new Set<AbortSignal>()
+    for (const operation of this.#all()) for (const signal of operation.signals) signals.add(signal)
+    return signals
   }
 
   /** More callers wait; an operation may have several. Returns whether they are the first. */
@@ -252,9 +266,20 @@ export class PendingOperations {
     }
   }
 
-  /** Moves the deadlines of the operations of a time: they are sent only now. */
-  postpone(askedAt: number, byMs: number): void {
-    for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(byMs)
+  /** The time of this turn of the loop, which counts for all of its calls. */
+  turnTime(hasBegun: boolean): number {
+    if (!hasBegun || this.#turnAt === 0) this.#turnAt = performance.now()
+    return this.#turnAt
+  }
+
+  /** The requests of the turn leave: their time begins now, however long callers went on in that turn. */
+  endTurn(): void {
+    const askedAt = this.#turnAt
+    this.#turnAt = 0
+    if (askedAt === 0) return
+    const lateMs = performance.now() - askedAt
+    if (lateMs < LONG_TURN_MS) return
+    for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(lateMs)
   }
 
   /**
@@ -285,6 +310,11 @@ export class PendingOperations {
       next = Math.min(next, operation.deadline)
     }
     return { next, reason, isSilent }
+  }
+
+  *#all(): Iterable<Operation> {
+    yield* this.#written
+    yield* this.#unwritten
   }
 
   #left(operation: Operation): void {

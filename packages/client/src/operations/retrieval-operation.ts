@@ -64,6 +64,11 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     this.#resolve = resolve
   }
 
+  /** Whether none of the bytes of a value with these client flags is kept. */
+  copiesValue(clientFlags: number): boolean {
+    return this.#reader.copies?.(clientFlags) === true
+  }
+
   /** Takes the value's bytes from the received memory. Those of an unfilled lease are no value. */
   take(item: ItemResponse, buffer: Buffer, start: number, end: number, owned: boolean): void {
     if (this.settled || isLease(item, end - start)) return

@@ -1,3 +1,4 @@
+import { MemcacheTooLargeError } from 'memcache-ts-protocol'
 import type { Uint64 } from 'memcache-ts-protocol'
 import { Operation } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
@@ -7,6 +8,13 @@ export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
 
 /** How storing a value ended. */
 export type StoreStatus = 'stored' | 'notStored' | 'exists' | 'notFound'
+
+/** What a server stores under a key. */
+export interface ItemToStore {
+  readonly wireKey: WireKey
+  readonly bytes: Buffer | string
+  readonly clientFlags: number
+}
 
 /** What most stores do without. */
 export interface StoreConditions {
@@ -19,17 +27,16 @@ export interface StoreConditions {
 }
 
 /** A value to be stored: where, how, and what becomes of the response. */
-export interface StoreRequest<Result> {
-  readonly wireKey: WireKey
+export interface StoreRequest<Result> extends ItemToStore {
   /** The key, for errors. */
   readonly name: string
   readonly mode: StoreMode
-  readonly bytes: Buffer | string
-  readonly clientFlags: number
   readonly exptime: number
   readonly conditions?: StoreConditions | undefined
   /** Makes the result; the cas unique, zero where it is not told, is only lent for the call. */
   readonly build: (status: StoreStatus, casUnique: Uint64) => Result
+  /** Is told that a server has refused the item, since it is too large. */
+  readonly refused?: ((item: ItemToStore, server: string | undefined) => void) | undefined
 }
 
 const NONE: StoreConditions = {}
@@ -45,6 +52,7 @@ export class StoreOperation<Result = unknown> extends Operation {
   readonly conditions: StoreConditions
   readonly #build: (status: StoreStatus, casUnique: Uint64) => Result
   readonly #resolve: (result: Result) => void
+  readonly #refused: StoreRequest<Result>['refused']
 
   constructor(store: StoreRequest<Result>, resolve: (result: Result) => void, reject: (error: unknown) => void) {
     super(store.name, true, reject)
@@ -56,10 +64,17 @@ export class StoreOperation<Result = unknown> extends Operation {
     this.conditions = store.conditions ?? NONE
     this.#build = store.build
     this.#resolve = resolve
+    this.#refused = store.refused
   }
 
   override get sendsValue(): boolean {
     return true
+  }
+
+  /** A refusal is told although the caller may have given up. */
+  override fail(error: unknown): void {
+    if (error instanceof MemcacheTooLargeError) this.#refused?.(this, error.server)
+    super.fail(error)
   }
 
   finish(status: StoreStatus, casUnique: Uint64): void {

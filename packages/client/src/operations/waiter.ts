@@ -63,6 +63,24 @@ export function watch(signal: AbortSignal, waiter: Waiter): void {
   waiter.signal = signal
 }
 
+/**
+ * Calls back when a signal is aborted, after the callers that wait with it have been rejected. Shares their listener.
+ *
+ * @returns a function that ends this.
+ */
+export function afterAbort(signal: AbortSignal, callback: () => void): () => void {
+  const waiter: Waiter = {
+    signal: undefined,
+    deadline: Infinity,
+    timeoutMs: Infinity,
+    call: undefined,
+    settled: false,
+    fail: callback,
+  }
+  watch(signal, waiter)
+  return () => unwatch(waiter)
+}
+
 /** To be called by a waiter that has settled and has a signal. */
 export function unwatch(waiter: Waiter): void {
   if (waiter.signal !== undefined) watches.get(waiter.signal)?.remove(waiter)

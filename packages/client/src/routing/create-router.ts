@@ -1,12 +1,11 @@
 import type { ServerAddress } from '../server-address.ts'
 import { Jump } from './jump.ts'
-import { Ketama } from './ketama.ts'
+import { Ketama, SpyKetama } from './ketama.ts'
 import { Modula } from './modula.ts'
 import { Rendezvous } from './rendezvous.ts'
 import type { Router } from './router.ts'
-import type { SocketName } from './server-name.ts'
-import { SpyKetama } from './spy-ketama.ts'
-import { WithoutPrefix } from './without-prefix.ts'
+import type { SocketName } from './ketama.ts'
+import { WithoutPrefix } from './router.ts'
 
 const ROUTERS = {
   ketama: Ketama,

@@ -1,10 +1,61 @@
+import { DEFAULT_PORT } from 'memcache-ts-protocol'
 import type { WireKey } from '../client-key.ts'
 import type { ServerAddress } from '../server-address.ts'
-import { Continuum } from './continuum.ts'
 import { md5 } from './md5.ts'
 import type { Router } from './router.ts'
-import { libmemcachedName } from './server-name.ts'
-import type { SocketName } from './server-name.ts'
+
+/**
+ * What a unix socket is called where it is hashed: as libmemcached has it, which gives it the port 0, or its path
+ * alone.
+ */
+export type SocketName = 'path:0' | 'path'
+
+/** A server as libmemcached's weighted ketama calls it: without its port, where that is the default one. */
+function libmemcachedName({ host, port, path, name }: ServerAddress, socketName: SocketName): string {
+  if (path !== undefined) return socketName === 'path:0' ? `${path}:0` : path
+  if (host === undefined) return name
+  return port === DEFAULT_PORT ? host : `${host}:${port}`
+}
+
+/** A server as spymemcached calls it. */
+function spymemcachedName({ host, port, path, name }: ServerAddress, socketName: SocketName): string {
+  if (path !== undefined) return socketName === 'path:0' ? `/${path}:0` : path
+  return host === undefined ? name : `/${host}:${port}`
+}
+
+/** Points on a ring of 32 bits, each a server's: a key belongs to the first point from its hash on. */
+export class Continuum {
+  readonly #points: Uint32Array
+  readonly #servers: Uint16Array
+
+  constructor(points: readonly { readonly point: number; readonly server: number }[]) {
+    const sorted = points.toSorted((a, b) => a.point - b.point)
+    this.#points = Uint32Array.from(sorted, ({ point }) => point)
+    this.#servers = Uint16Array.from(sorted, ({ server }) => server)
+  }
+
+  /** The server at a hash; with `attempt` above 0 the next other ones on the ring. */
+  serverAt(hash: number, attempt: number): number {
+    const points = this.#points
+    const servers = this.#servers
+    let low = 0
+    let high = points.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (points[middle]! < hash) low = middle + 1
+      else high = middle
+    }
+    const first = servers[low % points.length]!
+    if (attempt === 0) return first
+    const seen = new Set<number>()
+    for (let step = 0; step < points.length; step++) {
+      const server = servers[(low + step) % points.length]!
+      if (!seen.has(server) && seen.size === attempt) return server
+      seen.add(server)
+    }
+    return first
+  }
+}
 
 const POINTS_PER_SERVER = 160
 const POINTS_PER_HASH = 4
@@ -36,5 +87,15 @@ export class Ketama implements Router {
 
   serverOf(key: WireKey, attempt: number): number {
     return this.#continuum.serverAt(md5(key)[0]! >>> 0, attempt)
+  }
+}
+
+/**
+ * Ketama with the names that spymemcached hashes, `/host:port`, as libmemcached's `consistent_ketama_spy` has it. With
+ * equal weights it is spymemcached's own, which has none.
+ */
+export class SpyKetama extends Ketama {
+  constructor(servers: readonly ServerAddress[], socketName: SocketName) {
+    super(servers, socketName, spymemcachedName)
   }
 }

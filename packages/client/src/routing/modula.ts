@@ -1,6 +1,5 @@
 import type { WireKey } from '../client-key.ts'
 import type { ServerAddress } from '../server-address.ts'
-import { oneAtATime } from './one-at-a-time.ts'
 import type { Router } from './router.ts'
 
 /**
@@ -17,4 +16,20 @@ export class Modula implements Router {
   serverOf(key: WireKey, attempt: number): number {
     return (oneAtATime(key) + attempt) % this.#servers
   }
+}
+
+/** Bob Jenkins's one-at-a-time hash of a key's bytes, unsigned (burtleburtle.net/bob/hash/doobs.html). */
+function oneAtATime(key: WireKey): number {
+  const bytes = typeof key === 'string' ? Buffer.from(key) : key
+  let hash = 0
+  for (const byte of bytes) {
+    // libmemcached reads signed characters.
+    hash = (hash + ((byte << 24) >> 24)) | 0
+    hash = (hash + (hash << 10)) | 0
+    hash ^= hash >>> 6
+  }
+  hash = (hash + (hash << 3)) | 0
+  hash ^= hash >>> 11
+  hash = (hash + (hash << 15)) | 0
+  return hash >>> 0
 }

@@ -78,6 +78,10 @@ export class ChunkedValues implements ValueReader {
     return this.#codec.encode(value)
   }
 
+  copies(clientFlags: number): boolean {
+    return this.#reader.copies?.(clientFlags) === true
+  }
+
   readChunks(buffer: Buffer, start: number, end: number): ValueInChunks {
     return new ValueInChunks(ChunkList.read(buffer, start, end), this)
   }

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { createCompression, decompress, DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
 import type { CompressionOptions } from './compression.ts'
@@ -19,8 +20,8 @@ export interface TypedCodecOptions {
 
 /**
  * The codec of `values: 'typed'`: what goes in comes out, of the same type. Strings and plain JSON are readable by
- * other languages (flags 1 and 2, as the guide's Python program has them), bytes are stored as they are, and what JSON
- * has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
+ * other languages (flags 1 and 2, like the common `json_serializer` for pymemcache), bytes are stored as they are, and
+ * what JSON has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
@@ -45,10 +46,11 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
     decode(bytes, clientFlags) {
       return this.read(bytes, 0, bytes.length, clientFlags, true)
     },
+    copies: (clientFlags) => clientFlags !== ClientFlags.bytes && clientFlags !== ClientFlags.kitBytes,
     read(buffer, start, end, clientFlags, owned) {
       switch (clientFlags) {
         case ClientFlags.string:
-          return buffer.toString('utf8', start, end)
+          return textOf(buffer, start, end)
         case ClientFlags.json:
           return parse(decodeJson, buffer, start, end)
         case ClientFlags.bytes:
@@ -67,6 +69,18 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
       }
     },
   }
+}
+
+/** From this size on, looking for ASCII first costs less than decoding UTF-8. */
+const ASCII_CHECK_BYTES = 4096
+
+/**
+ * Decodes UTF-8. Large values are mostly ASCII, whose bytes become a string by a copy: a third of the time of decoding
+ * 100 kB.
+ */
+function textOf(buffer: Buffer, start: number, end: number): string {
+  const isCopied = end - start >= ASCII_CHECK_BYTES && isAscii(buffer.subarray(start, end))
+  return buffer.toString(isCopied ? 'latin1' : 'utf8', start, end)
 }
 
 function unknownFlags(clientFlags: number): MemcacheDecodeError {
@@ -95,7 +109,7 @@ function encodeOrExplain(encode: (value: unknown) => EncodedValue, value: unknow
 
 function parse(read: (text: string) => unknown, buffer: Buffer, start: number, end: number): unknown {
   try {
-    return read(buffer.toString('utf8', start, end))
+    return read(textOf(buffer, start, end))
   } catch (cause) {
     throw new MemcacheDecodeError(`a stored value is not the JSON that its client flags say: ${messageOf(cause)}`, {
       cause,

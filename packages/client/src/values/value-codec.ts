@@ -39,6 +39,11 @@ export interface ValueReader {
   readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
   /**
+   * Whether `read` keeps none of the bytes of a value with these client flags, although they are `owned`: the value may
+   * then be put together in memory that is used again. Default: it may keep them.
+   */
+  copies?(clientFlags: number): boolean
+  /**
    * Reads the list of the chunks that a value lies in, if it has the client flags of one. Without it, `read` is handed
    * such a list, too.
    */
@@ -76,6 +81,7 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
     ...own,
     decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags),
     read: (buffer, start, end, clientFlags, owned) => codec.read(buffer, start, end, clientFlags, owned),
+    ...(codec.copies === undefined ? {} : { copies: (clientFlags: number) => codec.copies!(clientFlags) }),
   }
   return reading
 }

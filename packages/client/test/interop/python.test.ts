@@ -83,12 +83,12 @@ print('null')`
       expect(await client.get('no')).toBe(false)
     })
 
-    it('the guide’s json_serializer reads strings and JSON as they are stored without a preset', async () => {
+    it('the common json_serializer reads strings and JSON as they are stored without a preset', async () => {
       await using server = await launchMemcached()
       await using client = new MemcachedClient({ servers: server.address, timeoutMs: 5000 })
       await client.set('js-text', 'Zürich ☂')
       await client.set('js-object', { a: [1, 'two', null], b: true })
-      const guide = `
+      const program = `
 import sys, json
 from pymemcache.client.base import Client
 def ser(key, value): return (value, 1) if isinstance(value, str) else (json.dumps(value), 2)
@@ -96,7 +96,7 @@ def de(key, value, flags): return value.decode('utf-8') if flags == 1 else json.
 c = Client(('127.0.0.1', int(sys.argv[1])), serializer=ser, deserializer=de)
 c.set('py-text', 'from Python'); c.set('py-object', {'x': [1.5, None]})
 print(json.dumps([c.get('js-text'), c.get('js-object')]))`
-      expect(await runForeign([PYTHON, '-c'], guide, server.port)).toEqual([
+      expect(await runForeign([PYTHON, '-c'], program, server.port)).toEqual([
         'Zürich ☂',
         { a: [1, 'two', null], b: true },
       ])

@@ -41,7 +41,7 @@ export class CommandContext {
     const alive = servers.filter(({ fault }) => fault === undefined)
     const away = servers.filter(({ fault }) => fault !== undefined)
     if (alive.length === 0) throw new CommandError(awayText(away), ExitStatus.unreachable)
-    if (away.length > 0) this.terminal.note(this.terminal.styled('yellow', awayText(away)))
+    if (away.length > 0) this.terminal.note(awayText(away), 'yellow')
     return alive
   }
 }

@@ -31,7 +31,7 @@ const OTHERS = [
 /** Returns the rates between two samples; `undefined` if the server was restarted in between. */
 export function ratesBetween(before: ServerSample, after: ServerSample): ServerRates | undefined {
   const seconds = (after.atMs - before.atMs) / 1000
-  if (seconds <= 0 || after.statistics.uptime < before.statistics.uptime) return undefined
+  if (seconds <= 0 || number(after.statistics, 'uptime') < number(before.statistics, 'uptime')) return undefined
   const rate = (name: string): number =>
     Math.max(0, number(after.statistics, name) - number(before.statistics, name)) / seconds
   return {
@@ -46,8 +46,8 @@ export function ratesBetween(before: ServerSample, after: ServerSample): ServerR
   }
 }
 
-/** Returns a statistic as a number; 0 if the server does not have it. */
-export function number(statistics: ServerStatistics, name: string): number {
-  const value = statistics[name]
-  return typeof value === 'number' ? value : Number(value ?? 0) || 0
+/** Returns a statistic or setting as a number; 0 if the server does not have it, or says something else. */
+export function number(statistics: Readonly<Record<string, string | number>>, name: string): number {
+  const value = Number(statistics[name] ?? 0)
+  return Number.isFinite(value) ? value : 0
 }

@@ -40,11 +40,3 @@ export function tableText(
   for (const row of rows) table.push([...row])
   return table.toString().replaceAll(/ +$/gm, '')
 }
-
-/** Returns text from a server or a user with control characters escaped, so that it cannot control the terminal. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) => {
-    return `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`
-  })
-}

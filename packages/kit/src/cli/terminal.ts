@@ -77,11 +77,15 @@ export class Terminal {
 
   /** Writes one value as JSON on one line. */
   json(value: unknown): void {
-    this.line(JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}` : jsonNumber(item))))
+    const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}` : jsonNumber(item)))
+    // JSON itself escapes only a part of the control characters.
+    this.line(printable(text))
   }
 
-  note(text: string): void {
-    this.errors.write(`${text}\n`)
+  /** Writes a message to standard error. It may contain text of a server or a user, so control characters are escaped. */
+  note(text: string, style?: Style): void {
+    const lines = text.split('\n').map(printable).join('\n')
+    this.errors.write(`${style === undefined ? lines : this.styled(style, lines)}\n`)
   }
 
   /** Prompts for a line; `undefined` if the input and output are not terminals. */
@@ -99,4 +103,12 @@ export class Terminal {
 /** JSON has no number for the lifetime of an item that does not expire, so it becomes null. */
 function jsonNumber(item: unknown): unknown {
   return item === Infinity ? null : item
+}
+
+/** Returns text from a server or a user with control characters escaped, so that it cannot control the terminal. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    return `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`
+  })
 }

@@ -30,7 +30,8 @@ function currentRun(): object {
 
 /** The place in the user's code where something was declared. Its stack is parsed only when it is read. */
 export class DeclarationSite {
-  readonly #run = currentRun()
+  /** The synchronous run in which the declaration was made. */
+  readonly run = currentRun()
   readonly #error: { stack?: string } = {}
   #frames: readonly Frame[] | undefined
 
@@ -51,15 +52,21 @@ export class DeclarationSite {
       : `${frame.file.replace(/^file:\/\//, '')}:${frame.position.split(':')[0]}`
   }
 
+  /** The frame of the declaration, if the stack tells it. */
+  get frame(): Frame | undefined {
+    return this.#userFrames()[0]
+  }
+
   /**
    * Returns whether this is the same declaration as another one, evaluated again: its module was reloaded by hot
    * reloading or by a test runner. A function that declares something on each call makes several declarations.
    */
   isEvaluatedAgain(before: DeclarationSite): boolean {
-    const [own] = this.#userFrames()
-    const [other] = before.#userFrames()
-    if (own?.file === undefined || own.file !== other?.file || own.position !== other.position) return false
-    return this.#run !== before.#run && this.#isModuleCode()
+    // Only public properties of the other one are read: it may come from another copy of this package.
+    const { frame, run } = before
+    if (this.frame?.file === undefined || this.frame.file !== frame?.file || this.frame.position !== frame.position)
+      return false
+    return this.run !== run && this.#isModuleCode()
   }
 
   /** Returns whether the declaration is in a module's top-level code, not within a function. */

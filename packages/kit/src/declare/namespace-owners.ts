@@ -38,7 +38,10 @@ interface NameInUse {
   readonly claim: NamespaceClaim
 }
 
-const CLAIMS = new WeakMap<Memcache, Map<string, NamespaceClaim>>()
+/** The claims of each cache, shared by all copies of this package in the process. */
+const SHARED_CLAIMS = Symbol.for('memcache-ts.namespace-claims')
+const shared = globalThis as { [SHARED_CLAIMS]?: WeakMap<Memcache, Map<string, NamespaceClaim>> }
+const CLAIMS = (shared[SHARED_CLAIMS] ??= new WeakMap())
 
 /**
  * Claims the name of a namespace. If a second owner claims it, a warning with both places is logged once, since each

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import { Http1Output, isHttp1 } from './http1-output.ts'
 import { Http2Output, isHttp2 } from './http2-output.ts'
+import { methodOutputOf } from './method-output.ts'
 
 /** A response of `node:http` or of the compatibility API of `node:http2`. */
 export type AnyResponse = ServerResponse | Http2ServerResponse
@@ -167,6 +168,8 @@ class DeferredResponse {
 }
 
 function outputOf(response: AnyResponse): ResponseOutput | undefined {
+  const gated = methodOutputOf(response)
+  if (gated !== undefined) return gated
   if (isHttp1(response)) return new Http1Output(response)
   return isHttp2(response) ? new Http2Output(response) : undefined
 }

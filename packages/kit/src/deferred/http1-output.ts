@@ -65,9 +65,9 @@ const PROGRESS_SYMBOLS = new Set([
 
 /**
  * Deno and Bun have these fields too, but do not use them for sending: held output would never be sent in Deno, and
- * immediately in Bun.
+ * immediately in Bun. `MethodOutput` holds their responses.
  */
-const IS_NODE = process.versions['deno'] === undefined && process.versions['bun'] === undefined
+export const IS_NODE = process.versions['deno'] === undefined && process.versions['bun'] === undefined
 
 /** Returns whether a response is one of `node:http` that can be held. */
 export function isHttp1(response: AnyResponse): response is ServerResponse {

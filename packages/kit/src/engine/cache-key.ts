@@ -23,8 +23,12 @@ export type KeySpace = keyof typeof KeyPrefix
 
 const OWN = '~'
 
+/** Marks an `EncodedArgument`: a cached function and its cache may come from different copies of this package. */
+const ENCODED = Symbol.for('memcache-ts.encoded-argument')
+
 /** An argument of a function that is not a `KeyPart`, encoded for a key. */
 export class EncodedArgument {
+  readonly [ENCODED] = true
   readonly text: string
 
   /** @param text begins with a tag (protocol's key.ts) that no other kind of part begins with. */
@@ -43,7 +47,8 @@ export function keyText(key: Key): string {
 
 function encodedText(part: unknown): string {
   // joinKey refuses values that are not key parts, and names their type.
-  return part instanceof EncodedArgument ? part.text : joinKey([part as KeyPart])
+  const isEncoded = typeof part === 'object' && part !== null && ENCODED in part
+  return isEncoded ? (part as EncodedArgument).text : joinKey([part as KeyPart])
 }
 
 /**

@@ -19,6 +19,8 @@ import type { ClassWarnings } from './values/class-warnings.ts'
 // The contract in one place: features (http, rate limits, sessions …) import the engine from here only.
 export { KeyPrefix, ownKeyText } from './cache-key.ts'
 export type { Generations } from './invalidate/tags.ts'
+export { Abandonment } from './load/abandonment.ts'
+export type { StopSource } from './load/abandonment.ts'
 export { resolveLoading } from './load/get-or-set-options.ts'
 export type { LoadContext, ResolvedLoading } from './load/get-or-set-options.ts'
 export type { Freshness } from './load/read-through.ts'
@@ -109,7 +111,7 @@ export interface CacheEngine {
   ): Promise<boolean>
 
   /** The reads of `getOrSet`: a value in memory is tried first, before a request is built. */
-  readonly readThrough: Pick<ReadThrough, 'fromMemory' | 'get'>
+  readonly readThrough: Pick<ReadThrough, 'fromMemory' | 'get' | 'peekMemory'>
   /** Reads through, for a caller that produces the value itself instead of passing a loader. */
   share(request: ShareRequest): Promise<SharedAnswer>
   /** Loads and stores a value, even if a fresh one is stored. */

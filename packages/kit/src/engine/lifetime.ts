@@ -1,5 +1,5 @@
 import { kindOf, MemcacheOptionError, secondsToTtl, ttlToSeconds } from 'memcache-ts-protocol'
-import type { Ttl } from 'memcache-ts-protocol'
+import type { Clock, Ttl } from 'memcache-ts-protocol'
 
 /**
  * The longest finite lifetime, four years. memcached's times end in 2038, and a value is kept for its lifetime plus its
@@ -78,10 +78,10 @@ export function lifetimeFrom(
  * @param item `freshUntilMs` is the end that it carries; `ttlSeconds` is the remaining lifetime of its item.
  */
 export function freshSecondsLeft(
-  nowMs: number,
+  clock: Clock,
   { freshUntilMs, ttlSeconds }: { freshUntilMs: number | undefined; ttlSeconds: number },
 ): number {
-  if (freshUntilMs !== undefined) return Math.max(0, (freshUntilMs - nowMs) / 1000)
+  if (freshUntilMs !== undefined) return Math.max(0, (freshUntilMs - clock.nowMs()) / 1000)
   return Math.max(0, ttlSeconds - MAX_EARLY_SECONDS)
 }
 

@@ -3,8 +3,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
 import { ownKeyText } from './cache-key.ts'
 import type { CacheContext } from './context.ts'
-import type { CacheEngine, TagReader } from './engine.ts'
-import { MemcacheHost } from './host.ts'
+import type { CacheEngine, CacheHealth, CacheHost, TagReader } from './engine.ts'
 import { PendingInvalidations, RootGeneration } from './invalidate/pending-invalidations.ts'
 import { Tags } from './invalidate/tags.ts'
 import { HARD_STEP } from './invalidate/tag-generation.ts'
@@ -250,4 +249,31 @@ export class MemcachedEngine implements CacheEngine {
 /** The tag of a namespace; its first part is empty, so it differs from every tag of an application. */
 function namespaceKeyText(path: string): string {
   return ownKeyText('tag', ['', path])
+}
+
+/** The host of one `Memcache`. */
+class MemcacheHost implements CacheHost {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly report: CacheReport
+  readonly health: CacheHealth
+  readonly openClient: () => MemcachedClient
+  readonly #closing: (() => Promise<unknown>)[] = []
+
+  constructor({ log, clock, report, health, openClient }: Omit<CacheHost, 'onClose'>) {
+    this.log = log
+    this.clock = clock
+    this.report = report
+    this.health = health
+    this.openClient = openClient
+  }
+
+  onClose(task: () => Promise<unknown>): void {
+    this.#closing.push(task)
+  }
+
+  /** Runs the tasks that were registered with `onClose`. A task that fails does not stop the others. */
+  async runClosing(): Promise<void> {
+    await Promise.allSettled(this.#closing.splice(0).map((task) => task()))
+  }
 }

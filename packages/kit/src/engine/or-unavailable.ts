@@ -1,7 +1,10 @@
 import type { CacheReport } from './observe/cache-report.ts'
 
-/** Stands for the result of an operation that failed because of a server. */
-export const UNAVAILABLE: unique symbol = Symbol('unavailable')
+/**
+ * Stands for the result of an operation that failed because of a server. The symbol is registered, since a feature and
+ * its cache may come from different copies of this package.
+ */
+export const UNAVAILABLE: unique symbol = Symbol.for('memcache-ts.unavailable')
 
 /**
  * The result of an operation, or `UNAVAILABLE` if it fails: the application goes on without the cache.

@@ -5,7 +5,7 @@ import { markBackgroundRequest } from '../background-request.ts'
 import { CONDITIONAL_FIELDS } from './policy/conditional.ts'
 import { CREDENTIAL_FIELDS, hostOf } from './policy/request-key.ts'
 
-/** What a request that nobody waits for does not have: who asked, and what of it they already had. */
+/** Fields that a background request does not have: credentials, and the client's conditions. */
 const LEFT_OUT = new Set<string>([
   ...CONDITIONAL_FIELDS,
   ...CREDENTIAL_FIELDS,
@@ -15,7 +15,7 @@ const LEFT_OUT = new Set<string>([
   'upgrade',
 ])
 
-/** The client that is not there: reads nothing, and sends nothing. */
+/** The socket of a missing client: it reads nothing and sends nothing. */
 class NobodySocket extends Duplex {
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
@@ -48,10 +48,10 @@ class NobodySocket extends Duplex {
 }
 
 /**
- * A request for the same as another one, that nobody waits for, and where its response goes: a GET, or one of the same
- * method with the same content.
+ * Returns a background request for the same key as another request, and its response: a GET, or the same method with
+ * the same content.
  *
- * @param keyed fields that are in the key of what is asked for, and so are kept.
+ * @param keyed fields that are in the key, and therefore kept.
  */
 export function backgroundExchange(
   like: IncomingMessage,
@@ -60,7 +60,7 @@ export function backgroundExchange(
 ): { request: IncomingMessage; response: ServerResponse } {
   const socket = new NobodySocket(like.socket) as unknown as Socket
   const request = new IncomingMessage(socket)
-  // It is no client's: rate limits do not count it.
+  // Rate limits do not count it, since no client sent it.
   markBackgroundRequest(request)
   request.method = content === undefined ? 'GET' : like.method!
   request.url = url
@@ -71,7 +71,7 @@ export function backgroundExchange(
     ([name]) => keyed.includes(name) || !(LEFT_OUT.has(name) || name.startsWith(':')),
   )
   const host = hostOf(like)
-  // HTTP/2 tells it otherwise.
+  // HTTP/2 has its own field for this.
   if (like.headers.host === undefined && host !== undefined) headers.push(['host', host])
   request.headers = Object.fromEntries(headers)
   request.rawHeaders = headers.flatMap(([name, value]) => [value].flat().flatMap((line) => [name, line ?? '']))
@@ -80,7 +80,7 @@ export function backgroundExchange(
   request.push(null)
   const response = new ServerResponse(request)
   response.assignSocket(socket)
-  // As Node's server does, which has no part in this.
+  // As Node's server would do.
   response.once('finish', () => process.nextTick(() => response.emit('close')))
   return { request, response }
 }

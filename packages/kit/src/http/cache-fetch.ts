@@ -4,7 +4,7 @@ import { FetchContent } from './content/fetch-content.ts'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
-import { isReadMethod } from './policy/methods.ts'
+import { isReadMethod } from './policy/request-key.ts'
 import { ResponseCache } from './response-cache.ts'
 import { VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
@@ -14,33 +14,33 @@ import { writeBody } from './virtual/write-body.ts'
 /** Options of `cacheFetch`. */
 export type CacheFetchOptions = HandlerOptions<Request>
 
-/** A handler of the Fetch standard; what it gets besides the request is its framework's. */
+/** A handler of the Fetch standard; its further arguments depend on the framework. */
 export type FetchHandler<Rest extends readonly unknown[]> = (
   request: Request,
   ...rest: Rest
 ) => Response | Promise<Response>
 
-/** What `cacheFetch` returns. */
+/** The handler that `cacheFetch` returns. */
 export interface CachedFetch<Rest extends readonly unknown[]> {
   (request: Request, ...rest: Rest): Promise<Response>
   /**
-   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
-   * whether that is confirmed.
+   * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
+   * resolves to whether that was confirmed.
    */
   readonly purge: Purge
 }
 
 /**
  * Puts a shared HTTP cache (RFC 9111) in front of a handler that takes a `Request` and returns a `Response`:
- * `app.fetch` of Hono, handlers of tRPC, Yoga, React Router and others. GET, HEAD and QUERY are answered from the
- * cache; a request that changes something invalidates what is stored of its URL. Responses are stored as by
- * `cacheHandler` and `cacheResponse`: all of them can share a cache.
+ * `app.fetch` of Hono, handlers of tRPC, Yoga, React Router and others. GET, HEAD and QUERY are served from the cache;
+ * an unsafe request invalidates the stored responses of its URL. Responses are stored like those of `cacheHandler` and
+ * `cacheResponse`, so all of them can share a cache.
  *
  * @example
  *   export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
  *
- * @param handler is given a request of its own if its response may be stored: without the client's conditions, with a
- *   signal that is not aborted while others wait for the response. What it throws arrives as without the cache.
+ * @param handler if its response may be stored, it gets a request of its own: without the client's conditions, and with
+ *   a signal that is not aborted while other clients wait for the response. Its errors are passed on unchanged.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -69,7 +69,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
       throw signal.aborted ? signal.reason : error
     }
 
-    /** Answers a request, this one or one that revalidates for it in the background, on a response. */
+    /** Handles a request, this one or a background revalidation, on a response. */
     async function serve(message: IncomingMessage, out: ServerResponse): Promise<Response | undefined> {
       const isOwn = message === virtual.asIncomingMessage
       const isAnswered = await responses.answer({
@@ -98,7 +98,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
         throw error
       }
       if (handled.status < 200) {
-        // `Response.error()`, and a switch to another protocol: no response that could be written.
+        // `Response.error()` and a switch to another protocol cannot be written.
         out.destroy()
         return handled
       }
@@ -109,14 +109,14 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   return Object.assign(cached, { purge: responses.purge })
 }
 
-/** The host of a request's `Host` field, where its URL names another one: handlers see both. */
+/** The host of a request's `Host` field, if its URL has another host: handlers see both. */
 function hostScope({ headers, host, scheme }: VirtualRequest): string | undefined {
   return headers.host?.toLowerCase() === host ? undefined : `${scheme}://${host}`
 }
 
 /**
- * The request as its handler sees it: the fields and the URL that are left of it, and a signal that tells when its
- * client has left.
+ * The request as its handler sees it: without hidden fields and parameters, and with a signal that aborts when its
+ * client disconnects.
  */
 function shownRequest(
   request: Request,

@@ -5,7 +5,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
-import { isReadMethod } from './policy/methods.ts'
+import { isReadMethod } from './policy/request-key.ts'
 import { ResponseCache } from './response-cache.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */
@@ -16,25 +16,25 @@ type AnyResponse = ServerResponse | Http2ServerResponse
 /** Options of `cacheHandler`. */
 export type CacheHandlerOptions<Request extends AnyRequest = IncomingMessage> = HandlerOptions<Request>
 
-/** What `cacheHandler` returns. */
+/** The handler that `cacheHandler` returns. */
 export interface CachedHandler<Request, Response> {
   (request: Request, response: Response): void
   /**
-   * Makes what is stored of a path invalid, or of a pattern as `/cities/*` with the option `wildcards`; resolves to
-   * whether that is confirmed.
+   * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
+   * resolves to whether that was confirmed.
    */
   readonly purge: Purge
 }
 
 /**
  * Puts a shared HTTP cache (RFC 9111) in front of a request handler of `node:http` or `node:http2`: returns a handler
- * for `createServer`, `createSecureServer` and the like. GET, HEAD and QUERY are answered from the cache; a request
- * that changes something invalidates what is stored of its URL.
+ * for `createServer`, `createSecureServer` and similar functions. GET, HEAD and QUERY are served from the cache; an
+ * unsafe request invalidates the stored responses of its URL.
  *
  * @example
  *   createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
  *
- * @param handler what it throws arrives as without the cache.
+ * @param handler the handler; its errors are passed on unchanged.
  * @param options or just the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -48,7 +48,7 @@ export function cacheHandler<
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheHandlerOptions<Request>>('cacheHandler', options)
   const responses = new ResponseCache(shared)
   const cached = (request: Request, response: Response): void => {
-    // The compatibility API of node:http2 has what is used of these.
+    // The compatibility API of node:http2 has all that is used here.
     const raw = request as unknown as IncomingMessage
     if (isReadMethod(raw.method) && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
       handler(request, response)
@@ -65,11 +65,11 @@ export function cacheHandler<
         dispatch: cached as unknown as (request: IncomingMessage, response: ServerResponse) => void,
       })
       .then((isAnswered) => {
-        // Outside of the promise: an error of the handler is not the cache's.
+        // Called outside of the promise, so that errors of the handler do not reject it.
         if (!isAnswered) process.nextTick(() => void handler(request, response))
       })
       .catch((error: unknown) => {
-        // As an error in the handler would, it reaches the process; the client does not wait for ever.
+        // The error reaches the process, like an error in the handler, and the client does not wait forever.
         ;(response as unknown as ServerResponse).destroy()
         process.nextTick(() => {
           throw error

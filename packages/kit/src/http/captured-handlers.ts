@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { CacheEngine, LedLoad, LoadContext } from '../engine/engine.ts'
+import type { CacheEngine, LedLoad, LoadContext, StopSource } from '../engine/engine.ts'
 import { backgroundExchange } from './background-request.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { PASS_SECONDS } from './calls-under-way.ts'
@@ -7,11 +7,12 @@ import type { ForwardReason } from './cache-status.ts'
 import { HandlerRun, UnstoredError } from './capture/handler-run.ts'
 import { relay } from './capture/relay.ts'
 import type { ClientOutput } from './capture/response-capture.ts'
-import { groupTags } from './policy/cache-groups.ts'
+import { groupTags } from './policy/response-tags.ts'
 import { isReusable } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
 import { isIdentified, tellsUsersApart } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
+import type { DecodedRecords } from './records/decoded-records.ts'
 import type { SearchRules } from './records/search-rules.ts'
 import { unpackBody } from './records/stored-record.ts'
 import type { StoredPartial, StoredResponse } from './records/stored-record.ts'
@@ -19,13 +20,16 @@ import type { ResolvedResponseCache } from './response-cache-options.ts'
 import { authorizedName, forwardReason, responseKey, staleOf } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
 
-/** How long a handler may take to revalidate in the background. */
+/** How long a handler may take for a background revalidation. */
 const MAX_IN_BACKGROUND_MS = 30_000
 
-/** Runs whose responses are being captured, by their requests: a response cache inside another must not wait for itself. */
+/**
+ * The runs whose responses are being captured, by their requests, so that a response cache inside another one does not
+ * wait for itself.
+ */
 const capturing = new WeakMap<IncomingMessage, HandlerRun>()
 
-/** The run of a response cache further out that captures the response to this request. */
+/** Returns the run of an outer response cache that captures the response to this request. */
 export function capturingRun(request: IncomingMessage): HandlerRun | undefined {
   return capturing.get(request)
 }
@@ -35,43 +39,46 @@ interface BackgroundRun {
   readonly lookup: ResponseLookup
 }
 
-/** What one response cache hands to its captured handlers. */
+/** The parts of a response cache that its captured handlers use. */
 export interface CapturedHandlersParts {
   readonly resolved: ResolvedResponseCache
   readonly calls: CallsUnderWay
   readonly searchRules: SearchRules
+  readonly records: DecodedRecords
   readonly nowMs: () => number
 }
 
 /**
- * Runs handlers for a response cache, in front of their clients and in the background, and stores the responses that
- * may be stored.
+ * Runs handlers for a response cache, for their clients and in the background, and stores the responses that may be
+ * stored.
  */
 export class CapturedHandlers {
   readonly #resolved: ResolvedResponseCache
   readonly #calls: CallsUnderWay
   readonly #searchRules: SearchRules
+  readonly #records: DecodedRecords
   readonly #store: ResponseStore
   readonly #nowMs: () => number
-  /** Background requests that are given to the handler as if there were no cache. */
+  /** Background requests that go to the handler as if there were no cache. */
   readonly #uncached = new WeakSet<IncomingMessage>()
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, BackgroundRun>()
 
-  constructor({ resolved, calls, searchRules, nowMs }: CapturedHandlersParts) {
+  constructor({ resolved, calls, searchRules, records, nowMs }: CapturedHandlersParts) {
     this.#resolved = resolved
     this.#calls = calls
     this.#searchRules = searchRules
+    this.#records = records
     this.#store = new ResponseStore(resolved.vary, nowMs)
     this.#nowMs = nowMs
   }
 
-  /** Whether this request was made here, to revalidate what is stored or to load a response whole. */
+  /** Whether this cache made the request, to revalidate a stored response or to load a whole response. */
   isBackground(request: IncomingMessage): boolean {
     return this.#background.has(request) || this.#uncached.has(request)
   }
 
-  /** Whether this request was made here, and its response is for one client alone. */
+  /** Whether this cache made the request, and its response is for one client only. */
   isUncached(request: IncomingMessage): boolean {
     return this.#uncached.has(request)
   }
@@ -81,7 +88,7 @@ export class CapturedHandlers {
     return this.#background.get(request)
   }
 
-  /** Lets the handler answer a request, and captures its response. */
+  /** Lets the handler respond to a request, and captures its response. */
   lead(exchange: HttpExchange, run: HandlerRun): false {
     const { request, response, application, isOutside } = exchange
     capturing.set(request, run)
@@ -90,8 +97,8 @@ export class CapturedHandlers {
   }
 
   /**
-   * Lets the handler answer a background request. It has no credentials: if its key differs without them, its response
-   * is not the one that is revalidated.
+   * Lets the handler respond to a background request. It has no credentials: if its key differs without them, its
+   * response is not the one that is revalidated.
    */
   leadInBackground(exchange: HttpExchange, { run, lookup }: BackgroundRun): boolean {
     const { content } = lookup.exchange
@@ -102,15 +109,15 @@ export class CapturedHandlers {
   }
 
   /**
-   * Runs this request's handler for all that ask for the same; whether it runs, which it does not if its client has
-   * left.
+   * Runs this request's handler for all requests of the same key; resolves to whether it runs, which it does not if its
+   * client has disconnected.
    */
-  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: AbortSignal): Promise<boolean> {
+  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: StopSource): Promise<boolean> {
     const { context, generations } = load
     try {
-      const stale = await unpacked(staleOf(context, lookup))
+      const stale = await unpacked(staleOf(this.#records, context, lookup))
       if (signal.aborted) {
-        // The request has been given to its handler already.
+        // The request was already passed to its handler.
         load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
         return false
       }
@@ -126,12 +133,12 @@ export class CapturedHandlers {
     }
   }
 
-  /** Runs the handler for one client alone, but as a request that revalidates what is stored. */
+  /** Runs the handler for one client only, as a revalidation of the stored response. */
   async leadAlone(lookup: ResponseLookup, old: StoredResponse): Promise<false> {
     return this.lead(lookup.exchange, this.runOf(lookup, await unpacked(old), { stores: false }))
   }
 
-  /** A run of the handler for a lookup, which revalidates or completes what is stored. */
+  /** Returns a run of the handler for a lookup, which revalidates or completes the stored response. */
   runOf(
     lookup: ResponseLookup,
     old: StoredResponse | StoredPartial | undefined,
@@ -160,23 +167,26 @@ export class CapturedHandlers {
     })
   }
 
-  /** Runs the handler in the background, while others are served the stale response. */
+  /** Runs the handler in the background, while clients are served the stale response. */
   async reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
     const { exchange, variants, content } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, { keyed, content: content?.bytes })
-    const run = this.runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(context, lookup)))
+    const run = this.runOf({ ...lookup, purpose: 'whole' }, await unpacked(staleOf(this.#records, context, lookup)))
     this.#background.set(request, { run, lookup })
-    // The application may answer before it comes here: then there is nothing to keep.
+    // The application may respond before the request reaches this cache: then nothing is stored.
     response.once('close', () => run.onAbort())
-    // Nobody waits for it who could leave, and until it is over nobody else revalidates.
+    // No client could disconnect, and no other request revalidates until it ends.
     const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
     return this.#keep(engine, lookup, run, context)
   }
 
-  /** What is stored of a handler's answer, and for how long. @throws UnstoredError for what must not last. */
+  /**
+   * Stores a handler's response, and returns for how long. @throws UnstoredError for a response that must not be
+   * stored.
+   */
   async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
@@ -188,16 +198,16 @@ export class CapturedHandlers {
       const hasRule = lookup.exchange.key === undefined && lookup.content === undefined
       if (hasRule && !isSameRule(told, lookup.searchRule)) {
         await this.#searchRules.learn(lookup.exchange, told, lookup.tagKeys)
-        // The key was made by another rule: others who have it may want another response.
+        // The key was made by another rule: other requests with this key may need another response.
         if (lookup.searchRule !== undefined) return this.#store.pass(lookup, context, 1)
       }
       return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
-      // It says nothing of the response to others, who find out for themselves.
+      // This says nothing about the response to other clients.
       if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
       if (lookup.isAuthorized) {
-        // Others may be given what this client's credentials forbid to share.
+        // Other clients may get a response that this client's credentials forbid to share.
         this.#calls.leaveAlone(authorizedName(lookup))
         throw error
       }
@@ -205,7 +215,7 @@ export class CapturedHandlers {
     }
   }
 
-  /** Gives a client whose stored part could not be completed all of the response, by a request of its own. */
+  /** Sends the whole response, by a separate request, to a client whose stored part could not be completed. */
   #loadUncached({ exchange }: ResponseLookup, client: ClientOutput): void {
     const { request, response } = backgroundExchange(exchange.request, exchange.url, { keyed: this.#resolved.vary })
     this.#uncached.add(request)
@@ -214,10 +224,7 @@ export class CapturedHandlers {
   }
 }
 
-/**
- * A stored response that a handler may say is still right, with its body at hand; `undefined` where that cannot be
- * unpacked.
- */
+/** Returns a stored response that a handler may revalidate, with its body decompressed; `undefined` if that fails. */
 async function unpacked<Stored extends StoredResponse | StoredPartial>(
   stored: Stored | undefined,
 ): Promise<Stored | undefined> {

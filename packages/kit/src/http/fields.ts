@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** The header fields of a message, by their names in lower case; a field that was sent several times is a list. */
+/** The header fields of a message, by their lower-case names; a field that was sent several times is a list. */
 export type Fields = Record<string, string | string[]>
 
 /**
- * A field's value as one line, as several lines of it are read (RFC 9110, section 5.3); `undefined` where it is
+ * Returns a field's value as one line, with several lines combined (RFC 9110, section 5.3); `undefined` if it is
  * missing. The name may come from a message, as by `Vary: constructor`, so it is never looked up on an object's
  * prototype.
  */
@@ -14,12 +14,12 @@ export function lineOf(fields: Fields | IncomingHttpHeaders, name: string): stri
   return Array.isArray(value) ? value.join(', ') : value
 }
 
-/** Header fields that hold nothing, not even what objects inherit: `__proto__` is a field name as any other. */
+/** Returns empty header fields without inherited properties: `__proto__` is a field name like any other. */
 export function noFields(): Fields {
   return Object.create(null) as Fields
 }
 
-/** Header fields as Node has them, with lower-case names. */
+/** Returns Node's header fields with lower-case names. */
 export function toFields(headers: OutgoingHttpHeaders): Fields {
   const fields = noFields()
   for (const [name, value] of Object.entries(headers))
@@ -60,8 +60,8 @@ function toText(value: OutgoingHttpHeader): string | string[] {
 }
 
 /**
- * What belongs to a connection (RFC 9110, section 7.6.1), or to one caller, or is made anew for each answer: never
- * stored.
+ * Fields that are never stored: they belong to a connection (RFC 9110, section 7.6.1) or to one client, or are computed
+ * for each response.
  */
 const NEVER_STORED = new Set([
   'connection',
@@ -79,11 +79,11 @@ const NEVER_STORED = new Set([
   'cache-status',
   'content-length',
 ])
-/** What rate limits say is about the one caller. */
+/** Fields of rate limits belong to one client. */
 const LIMITS = /^(?:x-)?ratelimit(?:-|$)/
 
 /**
- * The fields that may be stored: without those of the connection, those that are about one caller, and those that
+ * Returns the fields that may be stored: without fields of the connection, fields of one client, and fields that
  * `Connection`, `no-cache="…"` or `private="…"` name.
  */
 export function storableFields(fields: Fields, named: Iterable<string>): Fields {
@@ -107,4 +107,15 @@ export function sameValue(one: string | string[] | undefined, other: string | st
   return Array.isArray(one) && Array.isArray(other)
     ? one.length === other.length && one.every((line, index) => line === other[index])
     : one === other
+}
+
+/** Has something done when the head of a response is about to be sent, with the fields that it has by then. */
+export function beforeHead(response: ServerResponse, hook: (status: number, fields: Fields) => void): void {
+  const writeHead = Reflect.get(response, 'writeHead') as WriteHead
+  response.writeHead = (status: number, ...rest: readonly unknown[]) => {
+    if (response.headersSent) return writeHead.call(response, status, ...rest)
+    const others = setHeadArguments(response, rest)
+    hook(status, toFields(response.getHeaders()))
+    return writeHead.call(response, status, ...others)
+  }
 }

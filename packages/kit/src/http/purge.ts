@@ -2,14 +2,14 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { pathOf } from './policy/request-key.ts'
-import { urlTags } from './policy/url-tags.ts'
+import { urlTags } from './policy/response-tags.ts'
 
 /** Directories deeper than this are purged together. */
 const MAX_DIRECTORIES = 8
 
 /**
- * The tags of the directories that a path is in, for caches with the option `wildcards`: `under:/` and `under:/cities/`
- * for `/cities`, since routers take `/cities` and `/cities/` for the same.
+ * The tags of a path's directories, for caches with the option `wildcards`: `under:/` and `under:/cities/` for
+ * `/cities`, since routers treat `/cities` and `/cities/` alike.
  */
 export function directoryTags(url: string): string[] {
   const segments = routedSegments(pathOf(url))
@@ -23,10 +23,10 @@ export function directoryTags(url: string): string[] {
 }
 
 /**
- * The tags to invalidate for a pattern: a path, or one with wildcards, which stands for everything under the last
+ * The tags to invalidate for a pattern: a path, or a path with wildcards, which stands for everything under the last
  * directory before the first `*`.
  *
- * @throws MemcacheOptionError if it is neither, or has wildcards where responses have no tags for them.
+ * @throws MemcacheOptionError if the pattern is invalid, or has wildcards but the responses have no tags for them.
  */
 export function tagsOfPattern(pattern: string, hasWildcards: boolean): string[] {
   if (typeof pattern !== 'string' || !pattern.startsWith('/') || /[?#]/.test(pattern))
@@ -49,12 +49,15 @@ function routedSegments(path: string): string[] {
     .filter((segment) => segment !== '')
 }
 
-/** Purges what is stored of a path, or of a pattern as `/cities/*`; resolves to whether that is confirmed. */
+/**
+ * Invalidates the stored responses of a path, or of a pattern such as `/cities/*`; resolves to whether that was
+ * confirmed.
+ */
 export type Purge = (pattern: string) => Promise<boolean>
 
-/** Who may purge: whoever has a token, or whom a function lets. */
+/** Options of `purgeHandler`: requests need a token, or are allowed by a function. */
 export interface PurgeHandlerOptions {
-  /** The token that clients send as `Authorization: Bearer …`: 16 characters at least. */
+  /** The token that clients send as `Authorization: Bearer …`; at least 16 characters. */
   token?: string | undefined
   /** Decides about a request in place of a token. */
   authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined
@@ -63,12 +66,12 @@ export interface PurgeHandlerOptions {
 const MIN_TOKEN_LENGTH = 16
 
 /**
- * A handler for `PURGE /cities/42` and `PURGE /cities/*`, of `node:http` or to be mounted by `app.use` before the
- * cache: 200 when it is purged, 202 if memcached did not confirm it yet, 401 without the token. Requests of other
- * methods go on, or get 405 where there is nothing to go on to.
+ * Returns a handler for `PURGE /cities/42` and `PURGE /cities/*`, for `node:http` or for `app.use` before the cache. It
+ * responds with 200 if the invalidation was confirmed, 202 if memcached has not confirmed it yet, and 401 without the
+ * token. Requests with other methods are passed on, or get 405 if there is no next handler.
  *
- * @param purge the `purge` of what caches the responses.
- * @throws MemcacheOptionError if an option is unknown or invalid, and without both token and authorize.
+ * @param purge the method `purge` of the handler or middleware that caches the responses.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or both `token` and `authorize` are missing.
  */
 export function purgeHandler(
   purge: Purge,
@@ -78,7 +81,7 @@ export function purgeHandler(
   const { token, authorize } = options
   if (token === undefined && authorize === undefined)
     throw new MemcacheOptionError(
-      'purgeHandler needs a token, or a function authorize: without one anybody could purge',
+      'purgeHandler needs a token, or a function authorize: otherwise every client could purge',
     )
   if (token !== undefined && (typeof token !== 'string' || token.length < MIN_TOKEN_LENGTH || /\s/.test(token)))
     throw new MemcacheOptionError(`token must have ${MIN_TOKEN_LENGTH} characters at least, and no spaces`)

@@ -4,62 +4,70 @@ import type { Memcache } from '../memcache.ts'
 import type { KeyRules } from './policy/request-key.ts'
 import type { VaryRules } from './policy/vary.ts'
 
-/** Options of the response cache, which its adapters have in common. */
+/** Options of the response cache that all its adapters share. */
 export interface ResponseCacheOptions {
   /**
-   * How long a response is fresh that does not say so itself (`Cache-Control`, `Expires`). Default: by what it says,
-   * and where it has a `Last-Modified`, a tenth of its age.
+   * How long a response is fresh if it does not state a lifetime (`Cache-Control`, `Expires`). Default: if it has a
+   * `Last-Modified`, a tenth of its age.
    */
   ttlSeconds?: Ttl | undefined
   /**
-   * How long past that a response may be served that does not say so itself: while one process loads it anew, and when
-   * that fails. Default 0; a day at most.
+   * How long a response may be served after its lifetime if it does not state this time: while one process reloads it,
+   * and if the reload fails. Default 0; at most a day.
    */
   staleSeconds?: Ttl | undefined
-  /** Request fields that responses depend on, besides those that their `Vary` names. */
+  /** Request fields that responses depend on, in addition to those in their `Vary`. */
   vary?: readonly string[] | undefined
   /**
-   * The languages that the application has, as `['en', 'de']`: what else a request accepts makes no difference, and is
-   * not shown to the handler. A client is served a stored response in the language that it prefers
-   * (`Content-Language`). Default: each `Accept-Language` by itself.
+   * The languages of the application, such as `['en', 'de']`. Other languages in `Accept-Language` do not matter, and
+   * the handler does not see them. A client is served a stored response in the language that it prefers
+   * (`Content-Language`). Default: each value of `Accept-Language` has its own response.
    */
   languages?: readonly string[] | undefined
   /**
-   * The content codings that the application applies, as `['br', 'gzip']`: what else a request accepts makes no
-   * difference, and is not shown to the handler.
+   * The content codings that the application applies, such as `['br', 'gzip']`. Other codings in `Accept-Encoding` do
+   * not matter, and the handler does not see them.
    */
   encodings?: readonly string[] | undefined
-  /** The hosts that are answered from the cache, as in `Host`. Default: any, each by itself. */
+  /** The values of `Host` that are served from the cache. Default: any; each host has its own responses. */
   hosts?: readonly string[] | undefined
-  /** Bodies over this are not stored, but sent as ever. Default 5 000 000. */
+  /** Larger bodies, in bytes, are sent but not stored. Default 5 000 000. */
   maxBytes?: number | undefined
-  /** Whether the order of query parameters makes no difference. Default false. */
+  /** Whether the order of query parameters does not matter. Default false. */
   sortQuery?: boolean | undefined
-  /** Query parameters that make no difference, as `utm_source`. */
+  /** Query parameters that do not matter, such as `utm_source`. */
   ignoreQuery?: readonly string[] | undefined
   /**
-   * Cookies that make no difference, or `true` for all: the handler gets none of them. Default: a request with cookies
-   * is not answered from the cache.
+   * Cookies that do not matter, or `true` for all; the handler does not see them. Default: a request with cookies is
+   * not served from the cache.
    */
   ignoreCookies?: boolean | readonly string[] | undefined
   /**
-   * Whether what is stored can be purged by wildcards, as `purge('/cities/*')`: each directory of a path is then a tag,
-   * of which the first eight count, and the generation of each is read for a hit. Default false.
+   * Whether stored responses can be purged by wildcards, such as `purge('/cities/*')`. Each of the first eight
+   * directories of a path is then a tag, whose generation is read for a hit. Default false.
    */
   wildcards?: boolean | undefined
   /**
-   * Whether the response to a POST is stored for the GETs of the same URL, if it says how long it is fresh and its
+   * Whether the response to a POST is stored for the GETs of the same URL, if it states a lifetime and its
    * `Content-Location` is that URL (RFC 9110, section 9.3.3). Default false.
    */
   storePost?: boolean | undefined
-  /** Whether clients may ask for newer responses by `Cache-Control: no-cache`, `max-age` and the like. Default true. */
+  /**
+   * Whether clients may request newer responses by `Cache-Control: no-cache`, `max-age` and similar directives. Default
+   * true.
+   */
   requestDirectives?: boolean | undefined
   /**
-   * Response fields that stand in place of `Cache-Control` and `Expires` for this cache, the most specific first (RFC
-   * 9213). Default `['Memcache-Cache-Control', 'CDN-Cache-Control']`.
+   * Response fields that replace `Cache-Control` and `Expires` for this cache, the most specific first (RFC 9213).
+   * Default `['Memcache-Cache-Control', 'CDN-Cache-Control']`.
    */
   targetedFields?: readonly string[] | undefined
-  /** The cache that they lie in. Default: this process's. */
+  /**
+   * Whether fresh responses are kept in the memory of the process too, if the cache has an `l1`: a hit then needs no
+   * round trip, and an invalidation by another process takes effect within a second. Default false.
+   */
+  l1?: boolean | undefined
+  /** The cache that stores the responses. Default: this process's. */
   cache?: Memcache | undefined
 }
 
@@ -78,10 +86,11 @@ export const RESPONSE_CACHE_OPTIONS = [
   'storePost',
   'requestDirectives',
   'targetedFields',
+  'l1',
   'cache',
 ] as const satisfies readonly (keyof ResponseCacheOptions)[]
 
-/** What people write who come from other caches, and what it is called here. */
+/** Option names of other caches, and the names here. */
 export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
   ttl: 'ttlSeconds',
   maxAge: 'ttlSeconds',
@@ -96,14 +105,12 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
   skip: 'condition',
   maxSize: 'maxBytes',
   headers: 'vary',
+  memory: 'l1',
 }
 
-/**
- * How long past its freshness a response is kept: to be revalidated, and for `staleSeconds` and what a response says
- * instead.
- */
+/** How long a response is kept after its lifetime: to be revalidated, and to be served stale. */
 export const KEPT_STALE_SECONDS = 86_400
-/** A lifetime that nobody sees the end of, and that is a number in JSON. */
+/** A practically endless lifetime that JSON can represent. */
 const MAX_SECONDS = 2 ** 31
 const DEFAULT_TARGETED_FIELDS = ['Memcache-Cache-Control', 'CDN-Cache-Control']
 const DEFAULT_MAX_BYTES = 5_000_000
@@ -116,17 +123,18 @@ export interface ResolvedResponseCache {
   readonly vary: readonly string[]
   readonly maxBytes: number
   readonly hasWildcards: boolean
+  readonly usesMemory: boolean
   readonly storesPost: boolean
   readonly honoursRequests: boolean
   readonly varyRules: VaryRules
   readonly rules: KeyRules
 }
 
-/** @throws MemcacheOptionError for a value that cannot be. */
+/** @throws MemcacheOptionError if a value is invalid. */
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
-  const { wildcards = false, storePost = false } = options
+  const { wildcards = false, storePost = false, l1 = false } = options
   const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
@@ -141,6 +149,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
     hasWildcards: wildcards,
+    usesMemory: l1,
     storesPost: storePost,
     honoursRequests: requestDirectives,
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
@@ -153,7 +162,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   }
 }
 
-/** @throws MemcacheOptionError unless it is a list of tokens. */
+/** @throws MemcacheOptionError if the value is not a list of tokens. */
 function lowerCase(option: string, names: readonly string[] | undefined): readonly string[] | undefined {
   if (names === undefined) return undefined
   const isList = Array.isArray(names) && names.length > 0

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { engineOf, resolveLoading, UNAVAILABLE } from '../engine/engine.ts'
-import type { CacheEngine, ResolvedLoading } from '../engine/engine.ts'
+import type { CacheEngine, ResolvedLoading, StopSource } from '../engine/engine.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { cacheStatusField } from './cache-status.ts'
@@ -8,11 +8,11 @@ import type { CacheStatus, ForwardReason } from './cache-status.ts'
 import { contentKey, contentOf } from './content/content-key.ts'
 import { MAX_CONTENT_BYTES } from './content/request-content.ts'
 import type { KnownContent } from './content/request-content.ts'
-import { lineOf } from './fields.ts'
+import { beforeHead, lineOf } from './fields.ts'
 import { CapturedHandlers, capturingRun } from './captured-handlers.ts'
 import { followLive } from './capture/follow-live.ts'
 import { UnstoredError } from './capture/handler-run.ts'
-import { CallsUnderWay, PASS_SECONDS } from './calls-under-way.ts'
+import { CallsUnderWay, PASS_SECONDS, Waiting } from './calls-under-way.ts'
 import {
   authorizedName,
   findByLanguage,
@@ -28,34 +28,30 @@ import {
   variantLookup,
 } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
-import { isReadMethod, isSafeMethod } from './policy/methods.ts'
+import { bypassReason, isIdentified, isReadMethod, isSafeMethod } from './policy/request-key.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
-import { bypassReason, isIdentified } from './policy/request-key.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
-import { beforeHead } from './capture/response-head-hook.ts'
 import { isGoodOnError, remainingSeconds } from './policy/freshness.ts'
 import { needsBody, sendBy, sendStored } from './send-stored.ts'
-import { decodeRecord } from './records/stored-record.ts'
+import { DecodedRecords } from './records/decoded-records.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import { directoryTags, tagsOfPattern } from './purge.ts'
 import { isStorablePost, storePosted } from './records/posted-response.ts'
-import { urlTags } from './policy/url-tags.ts'
-import { UnpackedBodies } from './records/unpacked-bodies.ts'
+import { urlTags } from './policy/response-tags.ts'
 import { SearchRules } from './records/search-rules.ts'
 import { invalidateOnSuccess } from './unsafe-requests.ts'
-import { Waiting } from './waiting.ts'
 
-/** What was found for a lookup, and whether it is what another request's handler has just given. */
+/** The response that was found for a lookup, and whether another request's handler has just returned it. */
 interface Found {
   readonly record: StoredRecord | undefined
   readonly isJoined: boolean
-  /** What is stored, and could not be served. */
+  /** The stored response that could not be served. */
   readonly old: StoredResponse | undefined
 }
 
-/** How often a request waits again after an answer that was broken off. */
+/** How often a request waits again after a response that was not completed. */
 const MAX_ATTEMPTS = 3
 
 /**
@@ -64,7 +60,7 @@ const MAX_ATTEMPTS = 3
  * ```text
  * no GET or QUERY, a cookie, another host … ─────→ the handler (fwd=method, fwd=bypass)
  * stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
- * stale, asked for anew ────┐
+ * stale, revalidated ───────┐
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
  *                           └ others wait for it → served, or, if it cannot be shared, the handler for each
  * ```
@@ -77,40 +73,39 @@ export class ResponseCache {
   readonly #calls = new CallsUnderWay(this.#nowMs)
   readonly #handlers: CapturedHandlers
   readonly #searchRules: SearchRules
-  readonly #bodies = new UnpackedBodies()
+  readonly #records: DecodedRecords
 
-  /** @throws MemcacheOptionError for a value that cannot be. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: ResponseCacheOptions) {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
+    this.#records = new DecodedRecords(this.#resolved.maxBytes)
     this.#searchRules = new SearchRules(() => engineOf(this.cache), this.#nowMs)
     this.#handlers = new CapturedHandlers({
       resolved: this.#resolved,
       calls: this.#calls,
       searchRules: this.#searchRules,
+      records: this.#records,
       nowMs: this.#nowMs,
     })
-    // How long a handler may take is the application's.
+    // The application decides how long a handler may take.
     const loading = resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS)
     this.#loading = { ...loading, staleSeconds: KEPT_STALE_SECONDS }
   }
 
-  /** The cache that responses lie in. */
+  /** The cache that stores the responses. */
   get cache(): Memcache {
     return this.#options.cache ?? getDefaultMemcache()
   }
 
-  /**
-   * Whether the cache itself made this request, to revalidate what clients are served stale. Pass it to `answer`
-   * whatever else holds of it.
-   */
+  /** Whether the cache itself made this request, to revalidate a stale response. Always pass such a request to `answer`. */
   isBackground(request: IncomingMessage): boolean {
     return this.#handlers.isBackground(request)
   }
 
   /**
-   * Answers a request from the cache. `true`: the response was sent. `false`: the handler is to answer, now, on the
-   * same response, which is looked on.
+   * Serves a request from the cache. Returns `true` if the response was sent. If it returns `false`, call the handler
+   * now; its response is being captured.
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
     const { request, response } = exchange
@@ -127,7 +122,7 @@ export class ResponseCache {
     return isQuery ? this.#answerQuery(exchange, directives) : this.#answerRead(exchange, directives)
   }
 
-  /** Answers a QUERY, whose content is part of the key (RFC 10008). */
+  /** Serves a QUERY, whose content is part of the key (RFC 10008). */
   async #answerQuery(exchange: HttpExchange, directives: RequestDirectives): Promise<boolean> {
     const { request, response, readContent } = exchange
     const maxBytes = Math.min(MAX_CONTENT_BYTES, this.#resolved.maxBytes)
@@ -176,10 +171,10 @@ export class ResponseCache {
   }
 
   /**
-   * Makes what is stored of a path invalid, or of a pattern as `/cities/*`: of everything under the last directory
-   * before the first `*`. Resolves to whether that is confirmed.
+   * Invalidates the stored responses of a path, or of a pattern such as `/cities/*`: everything under the last
+   * directory before the first `*`. Resolves to whether that was confirmed.
    *
-   * @throws MemcacheOptionError if it is no path, or a pattern without the option `wildcards`.
+   * @throws MemcacheOptionError if it is not a path, or is a pattern without the option `wildcards`.
    */
   // A property, so that it can be handed on by itself.
   readonly purge = async (pattern: string): Promise<boolean> =>
@@ -192,10 +187,12 @@ export class ResponseCache {
 
   async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { request, response } = lookup.exchange
+    const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
+    if (remembered !== undefined) return this.#send(engine, remembered.lookup, remembered.record, undefined)
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
-    const { record: found, lookup: selected } = await findStored(engine, lookup)
+    const { record: found, lookup: selected } = await findStored(engine, this.#records, lookup)
     const freshness = found === undefined ? 'unusable' : freshnessFor(found, selected, this.#nowMs())
     if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
       return this.#send(engine, selected, found, undefined)
@@ -215,11 +212,23 @@ export class ResponseCache {
     return this.#share(engine, lookup)
   }
 
-  /** Answers by what one handler call gives for all that ask at once. */
+  /** Returns a fresh response from memory. */
+  #fromMemory(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+  ): { readonly record: StoredResponse | StoredPartial; readonly lookup: ResponseLookup } | undefined {
+    const value = engine.readThrough.peekMemory(lookup.name)
+    const record = value === undefined ? undefined : this.#records.decode(value, lookup.key)
+    if (record?.kind === 'variants') return this.#fromMemory(engine, variantLookup(engine, lookup, record))
+    if (!isSendable(record) || freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') return undefined
+    return { record, lookup }
+  }
+
+  /** Serves concurrent requests from one handler call. */
   async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
-    // A response to a range, or to a HEAD, is of no use to most others.
+    // Most other requests cannot use a response to a range or to a HEAD.
     let waits = lookup.purpose === 'whole' && this.#calls.isShared(lookup.name)
     let old: StoredResponse | undefined
     try {
@@ -237,7 +246,7 @@ export class ResponseCache {
         if (waiting.isGone) return true
         if (result === 'aborted') {
           if (!waiting.signal.aborted) continue
-          // It has waited as long as it may: those after it need not.
+          // This request has waited as long as it may; later requests need not wait.
           this.#calls.leaveAlone(lookup.name)
           break
         }
@@ -247,12 +256,16 @@ export class ResponseCache {
         if (record === undefined) break
         if (record.kind === 'variants') {
           const selected = variantLookup(engine, lookup, record)
-          const inLanguage = await findByLanguage(engine, lookup, { list: record, nowMs: this.#nowMs() })
+          const inLanguage = await findByLanguage(engine, lookup, {
+            records: this.#records,
+            list: record,
+            nowMs: this.#nowMs(),
+          })
           if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
           return await this.#share(engine, selected)
         }
         if (record.kind === 'pass') {
-          // Not waiting, it may still be the one whose answer is stored.
+          // Without waiting, this request's response may still be the one that is stored.
           if (!waits) break
           this.#calls.leaveAlone(lookup.name)
           if (isJoined) break
@@ -260,18 +273,18 @@ export class ResponseCache {
           continue
         }
         if (record.kind === 'partial' && freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') {
-          // It was loaded for another's range, and may be completed now.
+          // The part was loaded for another request's range, and may be completed now.
           if (!waits) break
           continue
         }
         if (isJoined) {
-          // What another request's handler has just given is not reused where it would not be a moment later.
+          // A response that another request's handler has just returned is not reused if it could not be reused later.
           const freshness = freshnessFor(record, { ...lookup, directives: NO_DIRECTIVES }, this.#nowMs())
           if (record.kind === 'response' && isValidatorFor(record, lookup)) old = record
           if (freshness === 'unusable') break
           if (freshness === 'stale') continue
         }
-        // Who came when the answer was whole has not waited for it, just for its being stored.
+        // A request that came after the response was complete has only waited until it was stored.
         const isCollapsed = isJoined && this.#calls.hasWaited(lookup.name, lookup.startedMs)
         return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
       }
@@ -283,12 +296,15 @@ export class ResponseCache {
     return this.#handlers.leadAlone(lookup, old)
   }
 
-  /** What there is for a lookup: stored, or just given to another; `leading`: this request's handler is to be run. */
+  /**
+   * Returns the response for a lookup, stored or just returned to another request; `leading` means that this request's
+   * handler must be run.
+   */
   async #readThrough(
     engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
-    signal: AbortSignal,
+    signal: StopSource,
   ): Promise<Found | 'leading' | 'aborted'> {
     const { name, key, tagKeys, directives } = lookup
     const answer = await engine.share({
@@ -296,12 +312,12 @@ export class ResponseCache {
       required: [],
       tagKeys,
       staleSeconds: KEPT_STALE_SECONDS,
-      l1: false,
+      l1: this.#resolved.usesMemory,
       loading: this.#loading,
       signal,
       waits,
       freshnessOf: (value) => {
-        const record = decodeRecord(value, key)
+        const record = this.#records.decode(value, key)
         const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
         return isOfUse ? freshnessFor(record, lookup, this.#nowMs()) : 'unusable'
       },
@@ -309,15 +325,20 @@ export class ResponseCache {
     })
     switch (answer.kind) {
       case 'hit':
-        return { record: decodeRecord(answer.value, key), isJoined: false, old: undefined }
+        return { record: this.#records.decode(answer.value, key), isJoined: false, old: undefined }
       case 'joined':
-        return { record: decodeRecord(answer.value, key), isJoined: true, old: validatorOf(answer.unusable, lookup) }
+        return {
+          record: this.#records.decode(answer.value, key),
+          isJoined: true,
+          old: validatorOf(this.#records, answer.unusable, lookup),
+        }
       case 'lead':
         if (await this.#handlers.leadShared(engine, lookup, answer.load, signal)) return 'leading'
         return { record: undefined, isJoined: true, old: undefined }
       case 'failed': {
         const { error, unusable } = answer
-        if (signal.aborted) return { record: undefined, isJoined: true, old: validatorOf(unusable, lookup) }
+        if (signal.aborted)
+          return { record: undefined, isJoined: true, old: validatorOf(this.#records, unusable, lookup) }
         if (!(error instanceof UnstoredError)) throw error
         if (error.reason === 'aborted') return 'aborted'
         const { stale } = error
@@ -336,9 +357,9 @@ export class ResponseCache {
     const { request, response } = lookup.exchange
     const isHead = request.method === 'HEAD'
     const isBodySent = needsBody(response, stored, request.headers, isHead)
-    const body = isBodySent ? await this.#bodies.unpack(lookup.name, stored) : undefined
+    const body = isBodySent ? await this.#records.unpack(stored) : undefined
     if (isBodySent && body === undefined) {
-      // What cannot be unpacked is a miss, and makes room for a response that can.
+      // A response that cannot be decompressed is a miss, and is replaced.
       await engine.delete(lookup.name)
       return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
     }
@@ -368,7 +389,7 @@ export class ResponseCache {
     return forward(response, { hit: false, forward: 'method' })
   }
 
-  /** Runs the handler of a POST whose response may answer later GETs; whether it may. */
+  /** Runs the handler of a POST if its response may be stored for later GETs; resolves to whether it may. */
   async #leadPost(exchange: HttpExchange): Promise<boolean> {
     if (bypassReason(exchange, this.#resolved.rules, { mayHaveBody: true }) !== undefined) return false
     const engine = engineOf(this.cache)
@@ -381,13 +402,13 @@ export class ResponseCache {
     const invalidated = invalidateOnSuccess(exchange, () => this.cache)
     const run = this.#handlers.runOf({ ...lookup, purpose: 'whole' }, undefined, { forward: 'method' })
     this.#handlers.lead(exchange, run)
-    // What is refused, or cannot be stored, is the client's alone.
+    // A response that is refused or cannot be stored is for this client only.
     storePosted(engine, lookup, { run, before, invalidated }).catch(() => {})
     return true
   }
 }
 
-/** Lets the handler answer for this client alone. */
+/** Lets the handler respond to this client only. */
 function forward(response: ServerResponse, status: CacheStatus): false {
   beforeHead(response, (_, fields) => {
     response.setHeader('Cache-Status', cacheStatusField(status, lineOf(fields, 'cache-status')))

@@ -11,7 +11,7 @@ import { freshnessOf } from './policy/freshness.ts'
 import { preferredLanguage } from './policy/preferences.ts'
 import { lineOf } from './fields.ts'
 import type { ResolvedResponseCache } from './response-cache-options.ts'
-import { decodeRecord } from './records/stored-record.ts'
+import type { DecodedRecords } from './records/decoded-records.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
 import type { SearchRule } from './policy/no-vary-search.ts'
 import type { VaryRules } from './policy/vary.ts'
@@ -100,8 +100,12 @@ export function authorizedName({ name }: ResponseLookup): string {
 }
 
 /** The response that a loader is to revalidate or replace. */
-export function staleOf({ stale }: LoadContext, lookup: ResponseLookup): StoredResponse | StoredPartial | undefined {
-  const record = stale === undefined ? undefined : decodeRecord(stale, lookup.key)
+export function staleOf(
+  records: DecodedRecords,
+  { stale }: LoadContext,
+  lookup: ResponseLookup,
+): StoredResponse | StoredPartial | undefined {
+  const record = stale === undefined ? undefined : records.decode(stale, lookup.key)
   if (record?.kind !== 'response' && record?.kind !== 'partial') return undefined
   return isValidatorFor(record, lookup) ? record : undefined
 }
@@ -143,17 +147,18 @@ export function isSendable(record: StoredRecord | undefined): record is StoredRe
   return record?.kind === 'response' || record?.kind === 'partial'
 }
 
-export function hasRangeOf(
-  { request, response }: HttpExchange,
-  { part, length, fields, removed }: StoredPartial,
-): boolean {
+function hasRangeOf({ request, response }: HttpExchange, { part, length, fields, removed }: StoredPartial): boolean {
   const validators = sentValidators(response, { fields, removed })
   return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }
 
 /** The stored response that was of no use, if its validators may be sent with this request. */
-export function validatorOf(unusable: unknown, lookup: ResponseLookup): StoredResponse | undefined {
-  const record = unusable === undefined ? undefined : decodeRecord(unusable, lookup.key)
+export function validatorOf(
+  records: DecodedRecords,
+  unusable: unknown,
+  lookup: ResponseLookup,
+): StoredResponse | undefined {
+  const record = unusable === undefined ? undefined : records.decode(unusable, lookup.key)
   return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
 }
 
@@ -187,10 +192,11 @@ export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs
 /** What is stored for a lookup, and the lookup for the variant where that is one; takes no lease. */
 export async function findStored(
   engine: CacheEngine,
+  records: DecodedRecords,
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-  const record = decodeRecord(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
-  if (record?.kind === 'variants') return findStored(engine, variantLookup(engine, lookup, record))
+  const record = records.decode(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
+  if (record?.kind === 'variants') return findStored(engine, records, variantLookup(engine, lookup, record))
   return { record, lookup }
 }
 
@@ -198,13 +204,13 @@ export async function findStored(
 export async function findByLanguage(
   engine: CacheEngine,
   lookup: ResponseLookup,
-  { list, nowMs }: { list: VariantList; nowMs: number },
+  { records, list, nowMs }: { records: DecodedRecords; list: VariantList; nowMs: number },
 ): Promise<StoredResponse | undefined> {
   const { languages } = lookup.varyRules
   if (languages === undefined || !list.names.includes('accept-language')) return undefined
   const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
   if (language === undefined || !languages.includes(language)) return undefined
   const key = variantKey(lookup, list, language)
-  const record = decodeRecord(await engine.get(engine.storedKey(key), []), key)
+  const record = records.decode(await engine.get(engine.storedKey(key), []), key)
   return record?.kind === 'response' && freshnessFor(record, lookup, nowMs) === 'fresh' ? record : undefined
 }

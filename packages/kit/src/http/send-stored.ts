@@ -111,8 +111,12 @@ export function setStoredFields(
   { isKnown, cacheStatus, nowMs }: { isKnown: boolean; cacheStatus: string; nowMs: number },
 ): void {
   for (const name of stored.removed) response.removeHeader(name)
-  for (const [name, value] of Object.entries(stored.fields)) {
-    if (!isKnown || !OF_CONTENT.test(name)) response.setHeader(name, value)
+  const { fields } = stored
+  for (const name of Object.keys(fields)) {
+    if (isKnown && OF_CONTENT.test(name)) continue
+    const value = fields[name]!
+    // The record is shared, and `appendHeader` adds to the very list that was set.
+    response.setHeader(name, typeof value === 'string' ? value : [...value])
   }
   response.setHeader('Age', String(Math.floor(ageSeconds(stored, nowMs))))
   response.setHeader('Cache-Status', cacheStatus)

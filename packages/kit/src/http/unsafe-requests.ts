@@ -1,21 +1,20 @@
 import type { IncomingMessage } from 'node:http'
 import { deferResponse } from '../deferred/deferred-response.ts'
+import { makeHoldable } from '../deferred/method-output.ts'
 import type { Memcache } from '../memcache.ts'
-import { groupTags } from './policy/cache-groups.ts'
-import { lineOf } from './fields.ts'
+import { groupTags, urlTags } from './policy/response-tags.ts'
+import { beforeHead, lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
 import { hostOf } from './policy/request-key.ts'
-import { urlTags } from './policy/url-tags.ts'
 import type { HttpExchange } from './response-lookup.ts'
-import { beforeHead } from './capture/response-head-hook.ts'
 
 /**
- * When a request that changes something has succeeded, what is stored of its URL, and of those that `Location` and
- * `Content-Location` name on the same host, is invalid (RFC 9111, section 4.4), and so are the groups of
- * `Cache-Group-Invalidation` (RFC 9875). The response is sent when that is done, so that a client that has it never
- * sees what was before; to the application it looks sent as soon as it is written.
+ * Invalidates stored responses when an unsafe request has succeeded: those of its URL, of `Location` and
+ * `Content-Location` on the same host (RFC 9111, section 4.4), and of the groups in `Cache-Group-Invalidation` (RFC
+ * 9875). The response is sent after that, so that a client that has it never sees an older state; for the application
+ * it looks sent as soon as it is written.
  *
- * @returns what resolves when that is done.
+ * @returns a promise that resolves when this is done.
  */
 export function invalidateOnSuccess(
   { request, response, url, defer }: HttpExchange,
@@ -23,10 +22,11 @@ export function invalidateOnSuccess(
 ): () => Promise<unknown> {
   let invalidated: Promise<unknown> = Promise.resolve()
   let isTold = false
+  makeHoldable(response)
   beforeHead(response, (status, fields) => {
     if (isTold || status < 200 || status >= 400) return
     isTold = true
-    // An invalidation that cannot be confirmed is done later, and holds nobody up.
+    // An invalidation that cannot be confirmed is repeated later, and delays no response.
     const invalidating = cache()
       .invalidateTags(changedTags(request, url, fields))
       .catch(() => false)
@@ -50,7 +50,7 @@ function changedTags(request: IncomingMessage, url: string, fields: Fields): str
   return [...tags]
 }
 
-/** Stands for the request's host where a URL has none. */
+/** A placeholder for the request's host, for URLs without a host. */
 const BASE_HOST = 'same.invalid'
 
 function resolveUrl(value: string, base: string): URL | undefined {

@@ -8,7 +8,7 @@ import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
-import { BELIEVED_MS, isYoung } from './standing.ts'
+import { BELIEVED_MS, isYoung } from './client-state.ts'
 
 /** Applications have few limits; computed limits must not accumulate. */
 const MAX_LIMITS = 100

@@ -2,23 +2,23 @@ import { blockedResult } from './limits.ts'
 import type { LimitsOptions } from './limits.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { lifetimeOver } from './rate-limit-window.ts'
-import type { Standing } from './standing.ts'
+import type { ClientState } from './client-state.ts'
 
 const MAX_ATTEMPTS = 16
 
 /** The operations on an id's counter and on its remembered state that blocks need. */
-export interface BlockHost<Of extends Standing> {
+export interface BlockHost<Of extends ClientState> {
   /**
    * Marks the id's first counter, so that the next process that counts there reads the block; records the mark in the
-   * standing.
+   * state.
    */
-  mark(standing: Of, nowMs: number): Promise<void>
+  mark(state: Of, nowMs: number): Promise<void>
   /** Reads the block, and the other state that is not in the counters. */
-  read(standing: Of, nowMs: number): Promise<void>
+  read(state: Of, nowMs: number): Promise<void>
 }
 
 /** Ids that are denied everything until a time: the end of a block is stored under a key of its own. */
-export class Blocks<Of extends Standing> {
+export class Blocks<Of extends ClientState> {
   readonly #options: LimitsOptions
   readonly #host: BlockHost<Of>
 
@@ -28,47 +28,47 @@ export class Blocks<Of extends Standing> {
   }
 
   /** Reads until when an id is blocked. */
-  async read(standing: Of): Promise<void> {
-    const { blockedUntilMs, blockKey, groupKey } = standing
+  async read(state: Of): Promise<void> {
+    const { blockedUntilMs, blockKey, groupKey } = state
     const stored = await this.#options.store.get(blockKey, groupKey)
     // Unless this process has blocked it meanwhile.
-    if (standing.blockedUntilMs === blockedUntilMs) standing.blockedUntilMs = blockEnd(stored)
+    if (state.blockedUntilMs === blockedUntilMs) state.blockedUntilMs = blockEnd(stored)
   }
 
   /** Reads the block again if the counter's marks show that it was set or lifted since this process last read it. */
-  async heed(standing: Of, marks: number, nowMs: number): Promise<void> {
+  async heed(state: Of, marks: number, nowMs: number): Promise<void> {
     // A running read may have been sent before the mark was set.
-    await standing.reading
-    if (marks === standing.marks) return
-    await this.#host.read(standing, nowMs)
-    standing.marks = marks
+    await state.reading
+    if (marks === state.marks) return
+    await this.#host.read(state, nowMs)
+    state.marks = marks
   }
 
   /** Blocks an id, replacing any stored block. */
-  async set(standing: Of, untilMs: number, nowMs: number): Promise<void> {
-    const { blockKey, groupKey } = standing
-    standing.blockedUntilMs = untilMs
+  async set(state: Of, untilMs: number, nowMs: number): Promise<void> {
+    const { blockKey, groupKey } = state
+    state.blockedUntilMs = untilMs
     await Promise.all([
       this.#options.store.set(blockKey, untilMs, lifetimeOver(untilMs - nowMs), groupKey),
-      this.#host.mark(standing, nowMs),
+      this.#host.mark(state, nowMs),
     ])
   }
 
   /** Blocks a denied id if the limiter has a `blockMs`; returns the result for the call. */
-  async afterDenial(standing: Of, denial: RateLimitResult, nowMs: number): Promise<RateLimitResult> {
+  async afterDenial(state: Of, denial: RateLimitResult, nowMs: number): Promise<RateLimitResult> {
     const { windows, blockMs } = this.#options
-    if (blockMs === undefined || standing.blockedUntilMs > nowMs) return denial
-    standing.blocking ??= this.#begin(standing, blockEndMs(nowMs, blockMs), nowMs).finally(() => {
-      standing.blocking = undefined
+    if (blockMs === undefined || state.blockedUntilMs > nowMs) return denial
+    state.blocking ??= this.#begin(state, blockEndMs(nowMs, blockMs), nowMs).finally(() => {
+      state.blocking = undefined
     })
-    await standing.blocking.catch(ignore)
-    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, denial) : denial
+    await state.blocking.catch(ignore)
+    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs, nowMs, denial) : denial
   }
 
-  async #begin(standing: Of, untilMs: number, nowMs: number): Promise<void> {
-    const stored = await this.#storeUnlessBlocked(standing, untilMs, nowMs)
-    standing.blockedUntilMs = stored
-    if (stored === untilMs) await this.#host.mark(standing, nowMs)
+  async #begin(state: Of, untilMs: number, nowMs: number): Promise<void> {
+    const stored = await this.#storeUnlessBlocked(state, untilMs, nowMs)
+    state.blockedUntilMs = stored
+    if (stored === untilMs) await this.#host.mark(state, nowMs)
   }
 
   /** The first process sets the end of the block, so that all processes report the same end. Resolves to that end. */

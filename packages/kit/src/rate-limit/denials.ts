@@ -2,7 +2,7 @@ import { BoundedMap } from '../bounded-map.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { BELIEVED_MS, isYoung } from './standing.ts'
+import { BELIEVED_MS, isYoung } from './client-state.ts'
 
 interface Denial {
   readonly window: RateLimitWindow

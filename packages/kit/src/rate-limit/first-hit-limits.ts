@@ -7,7 +7,7 @@ import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
-import { FirstHitStanding } from './standing.ts'
+import { FirstHitClientState } from './client-state.ts'
 import { policiesOf } from './rate-limit-window.ts'
 import { fixedWindow } from './window-algorithms.ts'
 
@@ -20,9 +20,9 @@ import { fixedWindow } from './window-algorithms.ts'
  */
 export class FirstHitLimits implements Limits {
   readonly #options: LimitsOptions
-  readonly #blocks: Blocks<FirstHitStanding>
+  readonly #blocks: Blocks<FirstHitClientState>
   readonly #counters: readonly FirstHitCounter[]
-  readonly #standings: BoundedMap<FirstHitStanding>
+  readonly #states: BoundedMap<FirstHitClientState>
 
   /**
    * @param maxIds how many ids are remembered between calls.
@@ -30,10 +30,10 @@ export class FirstHitLimits implements Limits {
    */
   constructor(options: LimitsOptions, maxIds: number) {
     this.#options = options
-    this.#standings = new BoundedMap(maxIds)
+    this.#states = new BoundedMap(maxIds)
     this.#blocks = new Blocks(options, {
-      mark: (standing: FirstHitStanding, nowMs) => this.#mark(standing, nowMs),
-      read: (standing: FirstHitStanding, nowMs) => this.#read(standing, nowMs),
+      mark: (state: FirstHitClientState, nowMs) => this.#mark(state, nowMs),
+      read: (state: FirstHitClientState, nowMs) => this.#read(state, nowMs),
     })
     this.#counters = options.windows.map(
       ({ limit, windowMs }) => new FirstHitCounter(options.store, new CounterLayout(windowMs, limit)),
@@ -41,34 +41,34 @@ export class FirstHitLimits implements Limits {
   }
 
   async consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
-    const standing = this.#standing(id)
-    const isNextWindow = nowMs - standing.startMs >= this.#options.windows[0]!.windowMs
+    const state = this.#stateOf(id)
+    const isNextWindow = nowMs - state.startMs >= this.#options.windows[0]!.windowMs
     // Sent first: responses come in order, and this one is awaited last.
-    let reading = standing.isBelieved(nowMs) && !isNextWindow ? undefined : this.#read(standing, nowMs)
-    const found = await this.#add(standing, cost, nowMs)
+    let reading = state.isBelieved(nowMs) && !isNextWindow ? undefined : this.#read(state, nowMs)
+    const found = await this.#add(state, cost, nowMs)
     const first = found[0]!
-    if (first.startMs !== standing.startMs) {
-      standing.startMs = first.startMs
-      standing.marks = 0
-      reading ??= this.#read(standing, nowMs)
+    if (first.startMs !== state.startMs) {
+      state.startMs = first.startMs
+      state.marks = 0
+      reading ??= this.#read(state, nowMs)
     }
     if (reading !== undefined) await reading
-    if (first.marks !== standing.marks) await this.#blocks.heed(standing, first.marks, nowMs)
-    const result = this.#judge(standing, found, cost, cost, nowMs)
-    if (!result.allowed) return this.#deny(standing, found, result, cost, nowMs)
-    const restarted = await this.#restartEmpty(standing, found, cost, nowMs)
-    return restarted === undefined ? result : this.#judge(standing, restarted, cost, cost, nowMs)
+    if (first.marks !== state.marks) await this.#blocks.heed(state, first.marks, nowMs)
+    const result = this.#resultOf(state, found, cost, cost, nowMs)
+    if (!result.allowed) return this.#deny(state, found, result, cost, nowMs)
+    const restarted = await this.#restartEmpty(state, found, cost, nowMs)
+    return restarted === undefined ? result : this.#resultOf(state, restarted, cost, cost, nowMs)
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
-    const standing = this.#standing(id)
+    const state = this.#stateOf(id)
     const [found] = await Promise.all([
-      Promise.all(standing.keys.map((key, index) => this.#counters[index]!.get(key, nowMs, standing.groupKey))),
-      this.#read(standing, nowMs),
+      Promise.all(state.keys.map((key, index) => this.#counters[index]!.get(key, nowMs, state.groupKey))),
+      this.#read(state, nowMs),
     ])
     const nothing = { startMs: nowMs, count: 0, marks: 0 }
-    return this.#judge(
-      standing,
+    return this.#resultOf(
+      state,
       found.map((count) => (count === undefined || count.count <= 0 ? nothing : count)),
       0,
       cost,
@@ -77,36 +77,36 @@ export class FirstHitLimits implements Limits {
   }
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
-    const standing = this.#standing(id)
-    const { keys, groupKey } = standing
+    const state = this.#stateOf(id)
+    const { keys, groupKey } = state
     const found = await Promise.all(
       keys.map((key, index) => this.#counters[index]!.penalize(key, amount, nowMs, groupKey)),
     )
-    await this.#restartEmpty(standing, found, amount, nowMs)
+    await this.#restartEmpty(state, found, amount, nowMs)
   }
 
   async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {
-    const { keys, groupKey } = this.#standing(id)
+    const { keys, groupKey } = this.#stateOf(id)
     await Promise.all(keys.map((key, index) => this.#counters[index]!.giveBack(key, amount, atMs, nowMs, groupKey)))
   }
 
   async block(id: string, untilMs: number, nowMs: number): Promise<void> {
-    await this.#blocks.set(this.#standing(id), untilMs, nowMs)
+    await this.#blocks.set(this.#stateOf(id), untilMs, nowMs)
   }
 
   async reset(id: string): Promise<void> {
-    const { keys, blockKey, groupKey } = this.#standing(id)
-    this.#standings.delete(id)
+    const { keys, blockKey, groupKey } = this.#stateOf(id)
+    this.#states.delete(id)
     await Promise.all([...keys, blockKey].map((key) => this.#options.store.delete(key, groupKey)))
   }
 
-  #add({ keys, groupKey }: FirstHitStanding, amount: number, nowMs: number): Promise<WindowCount[]> {
+  #add({ keys, groupKey }: FirstHitClientState, amount: number, nowMs: number): Promise<WindowCount[]> {
     return Promise.all(keys.map((key, index) => this.#counters[index]!.add(key, amount, nowMs, groupKey)))
   }
 
   /** @param added the amount that this call has added to the counters. */
-  #judge(
-    standing: FirstHitStanding,
+  #resultOf(
+    state: FirstHitClientState,
     found: readonly WindowCount[],
     added: number,
     cost: number,
@@ -117,7 +117,7 @@ export class FirstHitLimits implements Limits {
     for (let index = 0; index < windows.length; index++) {
       const { startMs, count } = found[index]!
       const current = Math.max(0, count - added)
-      const one = fixedWindow.judge(
+      const one = fixedWindow.evaluate(
         windows[index]!,
         { current, previous: 0, elapsedMs: nowMs - startMs },
         cost,
@@ -125,11 +125,11 @@ export class FirstHitLimits implements Limits {
       )
       result = result === undefined ? one : tighter(result, one)
     }
-    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!) : result!
+    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs, nowMs, result!) : result!
   }
 
   async #deny(
-    standing: FirstHitStanding,
+    state: FirstHitClientState,
     found: readonly WindowCount[],
     result: RateLimitResult,
     cost: number,
@@ -137,18 +137,18 @@ export class FirstHitLimits implements Limits {
   ): Promise<RateLimitResult> {
     // No caller waits for this, but later requests of this process are executed after it.
     for (const [index, { startMs }] of found.entries()) {
-      this.#counters[index]!.takeBack(standing.keys[index]!, cost, startMs, nowMs, standing.groupKey)
+      this.#counters[index]!.takeBack(state.keys[index]!, cost, startMs, nowMs, state.groupKey)
     }
-    return this.#blocks.afterDenial(standing, result, nowMs)
+    return this.#blocks.afterDenial(state, result, nowMs)
   }
 
-  async #mark(standing: FirstHitStanding, nowMs: number): Promise<void> {
-    const marked = await this.#counters[0]!.mark(standing.keys[0]!, nowMs, standing.groupKey)
-    if (marked?.startMs === standing.startMs) standing.marks = marked.marks
+  async #mark(state: FirstHitClientState, nowMs: number): Promise<void> {
+    const marked = await this.#counters[0]!.mark(state.keys[0]!, nowMs, state.groupKey)
+    if (marked?.startMs === state.startMs) state.marks = marked.marks
   }
 
-  #read(standing: FirstHitStanding, nowMs: number): Promise<void> {
-    return standing.read(nowMs, () => this.#blocks.read(standing))
+  #read(state: FirstHitClientState, nowMs: number): Promise<void> {
+    return state.read(nowMs, () => this.#blocks.read(state))
   }
 
   /**
@@ -156,36 +156,36 @@ export class FirstHitLimits implements Limits {
    * counters' new state if there were such windows; a window that other processes count in keeps its start.
    */
   async #restartEmpty(
-    standing: FirstHitStanding,
+    state: FirstHitClientState,
     found: readonly WindowCount[],
     added: number,
     nowMs: number,
   ): Promise<WindowCount[] | undefined> {
-    const { keys, groupKey } = standing
+    const { keys, groupKey } = state
     let restarted: WindowCount[] | undefined
     for (let index = 0; index < found.length; index++) {
       const { count, startMs } = found[index]!
       if (count > added || startMs >= nowMs) continue
       const restartedMs = await this.#counters[index]!.restart(keys[index]!, found[index]!, nowMs, groupKey)
-      if (index === 0 && standing.startMs === startMs) standing.startMs = restartedMs
+      if (index === 0 && state.startMs === startMs) state.startMs = restartedMs
       restarted ??= [...found]
       restarted[index] = { ...found[index]!, startMs: restartedMs }
     }
     return restarted
   }
 
-  #standing(id: string): FirstHitStanding {
-    const known = this.#standings.get(id)
+  #stateOf(id: string): FirstHitClientState {
+    const known = this.#states.get(id)
     if (known !== undefined) return known
     const { windows, name, key } = this.#options
     const keys = windows.map(({ limit, windowMs }) => key([name, 'fixed', limit, windowMs, id]))
-    const standing = new FirstHitStanding(
+    const state = new FirstHitClientState(
       id,
       keys,
       key([name, 'fixed', 'block', policiesOf(windows), id]),
       key([name, id]),
     )
-    this.#standings.set(id, standing)
-    return standing
+    this.#states.set(id, state)
+    return state
   }
 }

@@ -53,20 +53,20 @@ export class GcraLimits implements Limits {
     return this.#queue(id, {
       nowMs,
       take: (state) => {
-        const result = this.#judge(state, cost, nowMs, true)
+        const result = this.#resultOf(state, cost, nowMs, true)
         if (result.allowed) return { state: this.#after(state, cost, nowMs), result }
         if (blockMs === undefined || state[0] > nowMs) return { state, result }
         const untilMs = nowMs + blockMs
         return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, nowMs, result) }
       },
-      giveUp: () => this.#judge(this.#full(nowMs), cost, nowMs, true),
+      giveUp: () => this.#resultOf(this.#full(nowMs), cost, nowMs, true),
     })
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const key = this.#key(id)
     const found = await this.#options.store.gets(key, key)
-    return this.#judge(this.#stateIn(found?.value, nowMs), cost, nowMs, false)
+    return this.#resultOf(this.#stateIn(found?.value, nowMs), cost, nowMs, false)
   }
 
   penalty(id: string, amount: number, nowMs: number): Promise<void> {
@@ -89,10 +89,10 @@ export class GcraLimits implements Limits {
     await this.#options.store.delete(key, key)
   }
 
-  #judge(state: GcraState, cost: number, nowMs: number, consumed: boolean): RateLimitResult {
+  #resultOf(state: GcraState, cost: number, nowMs: number, consumed: boolean): RateLimitResult {
     const [blockedUntilMs, ...arrivals] = state
     const result = this.#gcras
-      .map((gcra, index) => gcra.judge(arrivals[index]!, nowMs, cost, consumed))
+      .map((gcra, index) => gcra.evaluate(arrivals[index]!, nowMs, cost, consumed))
       .reduce((a, b) => tighter(a, b))
     if (blockedUntilMs <= nowMs) return result
     return blockedResult(this.#options.windows, blockedUntilMs, nowMs, result)

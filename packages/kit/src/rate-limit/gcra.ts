@@ -54,7 +54,7 @@ export class Gcra {
    *
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */
-  judge(arrivalUs: number, nowMs: number, cost: number, consumed: boolean): RateLimitResult {
+  evaluate(arrivalUs: number, nowMs: number, cost: number, consumed: boolean): RateLimitResult {
     const nowUs = nowMs * 1000
     const after = this.after(arrivalUs, nowMs, cost)
     const earlyUs = after - nowUs - this.#toleranceUs

@@ -5,7 +5,7 @@ import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
-import { BELIEVED_MS, isYoung } from './standing.ts'
+import { BELIEVED_MS, isYoung } from './client-state.ts'
 
 /** The state of a counter of hits. */
 export interface Hits {

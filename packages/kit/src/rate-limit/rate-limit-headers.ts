@@ -80,7 +80,7 @@ export function rateLimitHeaders(
 }
 
 /** The name of one of a limiter's policies: the limiter's name, with the window's name if there are several windows. */
-export function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, window: RateLimitWindow): string {
+function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, window: RateLimitWindow): string {
   return limiter.windows.length === 1 ? limiter.name : `${limiter.name}-${window.windowMs / 1000}s`
 }
 

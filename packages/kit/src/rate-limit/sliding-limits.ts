@@ -6,7 +6,7 @@ import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { lifetimeOver, policiesOf, windowIndex } from './rate-limit-window.ts'
-import { AlignedStanding } from './standing.ts'
+import { AlignedClientState } from './client-state.ts'
 import { slidingWindow } from './window-algorithms.ts'
 
 /**
@@ -23,56 +23,57 @@ const MAX_HELD = 2 ** 33
  * calls, never more than the limit are allowed. If the call is denied, its cost is taken back from all counters, since
  * counted denials would starve a client that keeps trying.
  *
- * The counter of the previous window and the block are read in the same pipeline, but not with each call (`Standing`).
+ * The counter of the previous window and the block are read in the same pipeline, but not with each call
+ * (`ClientState`).
  */
 export class SlidingLimits implements Limits {
   readonly #options: LimitsOptions
   readonly #ttls: readonly Ttl[]
-  readonly #blocks: Blocks<AlignedStanding>
-  readonly #standings: BoundedMap<AlignedStanding>
+  readonly #blocks: Blocks<AlignedClientState>
+  readonly #states: BoundedMap<AlignedClientState>
 
   /** @param maxIds how many ids are remembered between calls. */
   constructor(options: LimitsOptions, maxIds: number) {
     this.#options = options
-    this.#standings = new BoundedMap(maxIds)
+    this.#states = new BoundedMap(maxIds)
     this.#blocks = new Blocks(options, {
-      mark: (standing: AlignedStanding) => this.#mark(standing),
-      read: (standing: AlignedStanding, nowMs) => this.#read(standing, nowMs),
+      mark: (state: AlignedClientState) => this.#mark(state),
+      read: (state: AlignedClientState, nowMs) => this.#read(state, nowMs),
     })
     this.#ttls = options.windows.map(({ windowMs }) => lifetimeOver(2 * windowMs))
   }
 
   async consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const { store } = this.#options
-    const standing = this.#standing(id, nowMs)
+    const state = this.#stateOf(id, nowMs)
     // Sent first: responses come in order, and this one is awaited last.
-    const reading = standing.isBelieved(nowMs) ? undefined : this.#read(standing, nowMs)
-    const { keys, groupKey } = standing
+    const reading = state.isBelieved(nowMs) ? undefined : this.#read(state, nowMs)
+    const { keys, groupKey } = state
     const raw =
       keys.length === 1
         ? [await store.incr(keys[0]!, cost, this.#ttls[0]!, groupKey)]
         : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!, groupKey)))
     if (reading !== undefined) await reading
     const marks = marksIn(raw[0]!)
-    if (marks !== standing.marks) await this.#blocks.heed(standing, marks, nowMs)
-    const result = this.#judge(standing, raw, cost, cost, nowMs)
-    if (!result.allowed) return this.#deny(standing, result, cost, nowMs)
+    if (marks !== state.marks) await this.#blocks.heed(state, marks, nowMs)
+    const result = this.#resultOf(state, raw, cost, cost, nowMs)
+    if (!result.allowed) return this.#deny(state, result, cost, nowMs)
     return result
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const { store } = this.#options
-    const standing = this.#standing(id, nowMs)
+    const state = this.#stateOf(id, nowMs)
     const [raw] = await Promise.all([
-      Promise.all(standing.keys.map((key) => store.count(key, standing.groupKey))),
-      this.#read(standing, nowMs),
+      Promise.all(state.keys.map((key) => store.count(key, state.groupKey))),
+      this.#read(state, nowMs),
     ])
-    return this.#judge(standing, raw, 0, cost, nowMs)
+    return this.#resultOf(state, raw, 0, cost, nowMs)
   }
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
     const { store } = this.#options
-    const { keys, groupKey } = this.#standing(id, nowMs)
+    const { keys, groupKey } = this.#stateOf(id, nowMs)
     await Promise.all(
       keys.map(async (key, index) => {
         const raw = await store.incr(key, amount, this.#ttls[index]!, groupKey)
@@ -83,8 +84,8 @@ export class SlidingLimits implements Limits {
 
   async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {
     const { store, windows } = this.#options
-    const standing = this.#standing(id, nowMs)
-    const { groupKey } = standing
+    const state = this.#stateOf(id, nowMs)
+    const { groupKey } = state
     await Promise.all(
       windows.map(async (window, index) => {
         const key = this.#counterKey(index, windowIndex(window.windowMs, atMs), id)
@@ -94,24 +95,24 @@ export class SlidingLimits implements Limits {
       }),
     )
     // This may have changed a previous window, which is not read with every call.
-    if (!standing.isIn(windows, atMs)) this.#standings.delete(id)
+    if (!state.isIn(windows, atMs)) this.#states.delete(id)
   }
 
   async block(id: string, untilMs: number, nowMs: number): Promise<void> {
-    await this.#blocks.set(this.#standing(id, nowMs), untilMs, nowMs)
+    await this.#blocks.set(this.#stateOf(id, nowMs), untilMs, nowMs)
   }
 
   async reset(id: string, nowMs: number): Promise<void> {
     const { store } = this.#options
-    const standing = this.#standing(id, nowMs)
-    this.#standings.delete(id)
-    const keys = [...standing.keys, ...this.#previousKeys(standing, id), standing.blockKey]
-    await Promise.all(keys.map((key) => store.delete(key, standing.groupKey)))
+    const state = this.#stateOf(id, nowMs)
+    this.#states.delete(id)
+    const keys = [...state.keys, ...this.#previousKeys(state, id), state.blockKey]
+    await Promise.all(keys.map((key) => store.delete(key, state.groupKey)))
   }
 
   /** @param added the amount that this call has added to the counters. */
-  #judge(
-    standing: AlignedStanding,
+  #resultOf(
+    state: AlignedClientState,
     raw: readonly number[],
     added: number,
     cost: number,
@@ -123,41 +124,41 @@ export class SlidingLimits implements Limits {
       const window = windows[index]!
       const counts = {
         current: Math.max(0, countIn(raw[index]!) - added),
-        previous: standing.previous[index]!,
-        elapsedMs: nowMs - standing.indexes[index]! * window.windowMs,
+        previous: state.previous[index]!,
+        elapsedMs: nowMs - state.indexes[index]! * window.windowMs,
       }
-      const one = slidingWindow.judge(window, counts, cost, added > 0)
+      const one = slidingWindow.evaluate(window, counts, cost, added > 0)
       result = result === undefined ? one : tighter(result, one)
     }
-    return standing.blockedUntilMs > nowMs ? blockedResult(windows, standing.blockedUntilMs, nowMs, result!) : result!
+    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs, nowMs, result!) : result!
   }
 
   async #deny(
-    standing: AlignedStanding,
+    state: AlignedClientState,
     result: RateLimitResult,
     cost: number,
     nowMs: number,
   ): Promise<RateLimitResult> {
     const { store } = this.#options
     // No caller waits for this, but later requests of this process are executed after it.
-    for (const key of standing.keys) store.decr(key, cost, standing.groupKey).catch(ignore)
-    return this.#blocks.afterDenial(standing, result, nowMs)
+    for (const key of state.keys) store.decr(key, cost, state.groupKey).catch(ignore)
+    return this.#blocks.afterDenial(state, result, nowMs)
   }
 
-  async #mark(standing: AlignedStanding): Promise<void> {
-    const { keys, groupKey } = standing
-    standing.marks = marksIn(await this.#options.store.incr(keys[0]!, BLOCK_MARK, this.#ttls[0]!, groupKey))
+  async #mark(state: AlignedClientState): Promise<void> {
+    const { keys, groupKey } = state
+    state.marks = marksIn(await this.#options.store.incr(keys[0]!, BLOCK_MARK, this.#ttls[0]!, groupKey))
   }
 
   /** Reads the state that is not in the current counters; callers that come meanwhile share the read. */
-  #read(standing: AlignedStanding, nowMs: number): Promise<void> {
-    return standing.read(nowMs, async () => {
+  #read(state: AlignedClientState, nowMs: number): Promise<void> {
+    return state.read(nowMs, async () => {
       const { store, windows } = this.#options
-      const { id, groupKey, previous } = standing
-      const keys = this.#previousKeys(standing, id)
+      const { id, groupKey, previous } = state
+      const keys = this.#previousKeys(state, id)
       const [counts] = await Promise.all([
         Promise.all(keys.map((key) => store.count(key, groupKey))),
-        this.#blocks.read(standing),
+        this.#blocks.read(state),
       ])
       // A count over the limit is a penalty, or is about to be taken back: never more than the limit was allowed.
       for (const [index, count] of counts.entries()) {
@@ -166,25 +167,25 @@ export class SlidingLimits implements Limits {
     })
   }
 
-  #previousKeys({ indexes }: AlignedStanding, id: string): string[] {
+  #previousKeys({ indexes }: AlignedClientState, id: string): string[] {
     return indexes.map((at, index) => this.#counterKey(index, at - 1, id))
   }
 
-  #standing(id: string, nowMs: number): AlignedStanding {
+  #stateOf(id: string, nowMs: number): AlignedClientState {
     const { windows, name, key } = this.#options
-    const known = this.#standings.get(id)
+    const known = this.#states.get(id)
     if (known?.isIn(windows, nowMs) === true) return known
     const indexes = windows.map(({ windowMs }) => windowIndex(windowMs, nowMs))
     const keys = indexes.map((at, index) => this.#counterKey(index, at, id))
-    const standing = new AlignedStanding(
+    const state = new AlignedClientState(
       id,
       indexes,
       keys,
       key([name, 'block', policiesOf(windows), id]),
       key([name, id]),
     )
-    this.#standings.set(id, standing)
-    return standing
+    this.#states.set(id, state)
+    return state
   }
 
   #counterKey(window: number, at: number, id: string): string {

@@ -20,12 +20,12 @@ export interface WindowAlgorithm {
    * @param cost 0 is always allowed.
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */
-  judge(window: RateLimitWindow, counts: WindowCounts, cost: number, consumed: boolean): RateLimitResult
+  evaluate(window: RateLimitWindow, counts: WindowCounts, cost: number, consumed: boolean): RateLimitResult
 }
 
 /** Allows the limit in each window; around the end of a window, twice the limit may come at once. */
 export const fixedWindow: WindowAlgorithm = {
-  judge(window, { current, elapsedMs }, cost, consumed) {
+  evaluate(window, { current, elapsedMs }, cost, consumed) {
     const left = Math.max(0, window.limit - current)
     const resetMs = window.windowMs - elapsedMs
     if (cost <= left) return new WindowResult(window, consumed ? left - cost : left, resetMs, 0)
@@ -38,7 +38,7 @@ export const fixedWindow: WindowAlgorithm = {
  * calls had come evenly. All numbers are whole call-milliseconds, so that `retryAfterMs` is exact.
  */
 export const slidingWindow: WindowAlgorithm = {
-  judge(window, { current, previous, elapsedMs }, cost, consumed) {
+  evaluate(window, { current, previous, elapsedMs }, cost, consumed) {
     const { limit, windowMs } = window
     const leftMs = windowMs - elapsedMs
     const room = (limit - current) * windowMs - previous * leftMs

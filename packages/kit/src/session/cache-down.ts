@@ -1,7 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { WriteKind } from './session-writes.ts'
-import { isDown, sessionUnavailable } from './session-unavailable.ts'
-import type { SessionStep } from './session-unavailable.ts'
+import { isDown, sessionUnavailable } from './session-errors.ts'
+import type { SessionStep } from './session-errors.ts'
 
 /**
  * The behaviour of a request while memcached does not answer:

@@ -1,6 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcacheStore } from './memcache-store.ts'
-import { isInPath } from './cookie-path.ts'
+import { isInPath } from './cookie.ts'
 import { RequestSession } from './request-session.ts'
 import type { SessionCarrier } from './request-session.ts'
 import type { WriteKind } from './session-writes.ts'

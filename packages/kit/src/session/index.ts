@@ -6,7 +6,7 @@ export type { Cookie, CookieOptions } from './cookie.ts'
 export type { Secret } from './id-cookie.ts'
 export { fetchSession } from './fetch-session.ts'
 export type { FetchSessionOptions, FetchSessions, OpenedSession } from './fetch-session.ts'
-export { isInPath } from './cookie-path.ts'
+export { isInPath } from './cookie.ts'
 export type {
   AnyStore,
   AsyncSession,
@@ -25,7 +25,8 @@ export type { WriteKind } from './session-writes.ts'
 export { sessionMiddleware } from './session-middleware.ts'
 export type { SessionMiddleware } from './session-middleware.ts'
 export { SessionRepository } from './session-repository.ts'
-export type { FoundSession, LifetimeOf, SessionRepositoryOptions, SessionSnapshot } from './session-repository.ts'
+export type { SessionRepositoryOptions } from './session-repository.ts'
+export type { FoundSession, LifetimeOf, SessionSnapshot } from './session-snapshot.ts'
 export type { EncryptionKey } from './session-encryption.ts'
 export { differsAsJson } from './session-merge.ts'
 export type { HasChanged, SessionData } from './session-merge.ts'

@@ -8,12 +8,12 @@ import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
 import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
-import type { Retirement, SessionSnapshot } from './session-repository.ts'
+import type { Retirement, SessionSnapshot } from './session-snapshot.ts'
 import { SessionText } from './session-text.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
 import type { Callback, LockOptions, Session, SessionHolder, SessionLock, StoredData } from './session.ts'
-import { Store } from './store.ts'
+import { settle, Store } from './store.ts'
 
 /** A session with its id, as `all` has it. */
 export type StoredSession = StoredData & { id: string }
@@ -475,29 +475,4 @@ export class MemcacheStore extends Store {
 interface StoredCookie {
   createdMs?: number
   expires?: unknown
-}
-
-/**
- * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a
- * callback the promise is returned; a caller may ignore it.
- */
-function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefined): Promise<Value> | void {
-  if (callback === undefined) {
-    work.catch(() => {})
-    return work
-  }
-  work.then(
-    (value) => callOut(callback, null, value),
-    (error: unknown) => callOut(callback, error),
-  )
-}
-
-function callOut<Value>(callback: Callback<Value>, error: unknown, value?: Value): void {
-  try {
-    callback(error, value)
-  } catch (thrown) {
-    process.nextTick(() => {
-      throw thrown
-    })
-  }
 }

@@ -1,21 +1,20 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { AttendedPromise } from './attended-promise.ts'
-import { Cookie } from './cookie.ts'
-import type { CookieData } from './cookie.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
 import type { CookieCarrier, Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
 import { MemcacheStore } from './memcache-store.ts'
-import type { Retirement } from './session-repository.ts'
-import { isSecure, warnOfInsecureConnection } from './secure-connection.ts'
-import type { ConnectionCarrier } from './secure-connection.ts'
+import type { Retirement } from './session-snapshot.ts'
+import { RequestLocks } from './request-locks.ts'
+import { isSecure, newCookie, warnOfInsecureConnection } from './session-cookie.ts'
+import type { ConnectionCarrier } from './session-cookie.ts'
 import type { SessionSettings } from './session-options.ts'
-import { exposeSession, inflate, isError, loadInto, promised, Session, setActions } from './session.ts'
+import { exposeSession, inflate, isError, loadInto, promised, Session, setActions, withoutStore } from './session.ts'
 import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
 import { textOf } from './session-text.ts'
 import { PendingWrites } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
-import type { SessionStep } from './session-unavailable.ts'
+import type { SessionStep } from './session-errors.ts'
 
 /** The parts of a request from which its session is found and its cookie is made. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier
@@ -63,8 +62,7 @@ export class RequestSession implements SessionActions {
   /** The head of the response was written: no cookie can be sent any more. */
   #isCookieDecided = false
   #writes: PendingWrites | undefined
-  /** By the ids of their sessions: a request may have had several. */
-  #locks: Map<string, SessionLock> | undefined
+  #locks: RequestLocks | undefined
 
   constructor(settings: SessionSettings, secrets: readonly Secret[], { carrier, request, holder }: SessionedRequest) {
     this.#settings = settings
@@ -120,7 +118,7 @@ export class RequestSession implements SessionActions {
     const { holder } = this
     holder.sessionID = genid(this.#request)
     const session = new Session(holder)
-    session.cookie = this.#newCookie()
+    session.cookie = newCookie(this.#settings, this.#request, this.#carrier)
     this.#expose()
     this.session = session
     this.#originalId = holder.sessionID
@@ -186,29 +184,17 @@ export class RequestSession implements SessionActions {
     const store = this.#memcacheStore
     if (store === undefined) throw new TypeError('only sessions in a MemcacheStore can be locked')
     const { id } = session
-    const locks = (this.#locks ??= new Map())
-    // A request that has the lock already would wait for itself.
-    if (locks.has(id)) return lockOf(() => this.#saveNow())
-    const lock = await store.lock(id, options).catch((error: unknown) => {
-      throw this.#explained(error, 'locked')
-    })
-    locks.set(id, lock)
-    // Nobody else knows a session that was not stored yet.
-    const isNew = id !== this.#cookieId && this.#savedText === undefined
-    if (!isNew) {
-      await promised((done) => this.reload(session, done)).catch(async (error: unknown) => {
-        locks.delete(id)
-        await lock.release()
-        throw error
-      })
-    }
-    return lockOf(async () => {
-      if (!locks.delete(id)) return
-      try {
-        await this.#saveNow()
-      } finally {
-        await lock.release()
-      }
+    this.#locks ??= new RequestLocks(() => this.#saveNow())
+    return this.#locks.take(id, {
+      acquire: () =>
+        store.lock(id, options).catch((error: unknown) => {
+          throw this.#explained(error, 'locked')
+        }),
+      // Nobody else knows a session that was not stored yet.
+      reload: () =>
+        id !== this.#cookieId && this.#savedText === undefined
+          ? Promise.resolve()
+          : promised((done) => this.reload(session, done)),
     })
   }
 
@@ -254,7 +240,7 @@ export class RequestSession implements SessionActions {
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
     const work = this.#writes === undefined ? Promise.resolve() : this.#writes.settle(onFailure)
-    return this.#locks === undefined || this.#locks.size === 0 ? work : this.#unlockAfter(work, this.#locks)
+    return this.#locks === undefined || this.#locks.size === 0 ? work : this.#locks.releaseAfter(work)
   }
 
   /**
@@ -270,7 +256,7 @@ export class RequestSession implements SessionActions {
     if (session === undefined || session === null) {
       // The cookie of a session that could not be destroyed stays, so that its user can try again.
       const isCleared = this.#isDestroyed && !this.#isDestroyFailed && this.#cookieId !== undefined
-      return isCleared ? clearedCookie(name, this.#newCookie().data) : undefined
+      return isCleared ? clearedCookie(name, newCookie(this.#settings, this.#request, this.#carrier).data) : undefined
     }
     if (!this.#shouldSetCookie(session)) return undefined
     if (!this.#canSend(session)) {
@@ -469,15 +455,6 @@ export class RequestSession implements SessionActions {
     return 'session' in this.holder && HeldSession.of(data)?.isRenewed === true
   }
 
-  async #unlockAfter(work: Promise<unknown>, locks: Map<string, SessionLock>): Promise<void> {
-    try {
-      await work
-    } finally {
-      await Promise.allSettled(Array.from(locks.values(), async (lock) => lock.release()))
-      locks.clear()
-    }
-  }
-
   /**
    * Starts a write, which the response waits for.
    *
@@ -507,20 +484,6 @@ export class RequestSession implements SessionActions {
   #afterWrites(step: () => void): void {
     if (this.#writes === undefined) step()
     else this.#writes.after(step)
-  }
-
-  /** A cookie by the options, for this request's connection. */
-  #newCookie(): Cookie {
-    const { cookie: option, proxy } = this.#settings
-    const options = typeof option === 'function' ? option(this.#request) : option
-    const cookie = new Cookie(options)
-    const { secure, sameSite } = options as Partial<CookieData>
-    if (secure === 'auto' || sameSite === 'auto') {
-      const overTls = isSecure(this.#carrier, proxy)
-      if (secure === 'auto') cookie.secure = overTls
-      if (sameSite === 'auto') cookie.sameSite = overTls ? 'none' : 'lax'
-    }
-    return cookie
   }
 
   #touch(session: Session): void {
@@ -561,20 +524,5 @@ const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } as const
   SessionStep
 >
 
-function lockOf(release: () => Promise<void>): SessionLock {
-  return { release, [Symbol.asyncDispose]: release }
-}
-
 const always = (): boolean => true
 const never = (): boolean => false
-
-/** Prepares the session of a visitor whose own could not be read: `save` and `reload` fail with the error of the read. */
-function withoutStore(session: Session, error: unknown): void {
-  const fail = (callback?: Callback): Session => {
-    if (callback !== undefined) process.nextTick(callback, error)
-    return session
-  }
-  for (const method of ['save', 'reload']) {
-    Object.defineProperty(session, method, { value: fail, configurable: true, enumerable: false, writable: true })
-  }
-}

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { deferResponse, withdrawField } from '../deferred/deferred-response.ts'
+import { makeHoldable } from '../deferred/method-output.ts'
 import type { RequestSession } from './request-session.ts'
 import type { SessionSettings } from './session-options.ts'
 
@@ -48,6 +49,7 @@ export class ResponseSession {
   #watch(): void {
     // oxlint-disable-next-line typescript/no-this-alias -- the methods below are the response's
     const session = this
+    makeHoldable(this.#response)
     const response = this.#response as unknown as Partial<Record<'writeHead' | 'end', AnyMethod>>
     const { writeHead, end } = response
     // The response of a WebSocket's handshake, as engine.io makes it, has neither.

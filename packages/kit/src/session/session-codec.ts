@@ -28,7 +28,7 @@ const COMPRESS_OVER_BYTES = 900_000
 /** A longer text may be nested deeper than what may be read, which is found out when it is encoded. */
 const MAX_SURELY_SHALLOW = 2000
 /** The largest size of a session once it is decompressed; a larger one counts as a bomb. */
-const MOST_BYTES = 256 * 1024 * 1024
+const MAX_BYTES = 256 * 1024 * 1024
 
 const Kind = { json: 0, gzip: 1 } as const
 
@@ -75,7 +75,7 @@ export class SessionCodec {
     const plain = this.#encryption!.open(key, value)
     if (plain === undefined) return undefined
     const body = plain.subarray(1)
-    const text = (plain[0] === Kind.gzip ? gunzipSync(body, { maxOutputLength: MOST_BYTES }) : body).toString()
+    const text = (plain[0] === Kind.gzip ? gunzipSync(body, { maxOutputLength: MAX_BYTES }) : body).toString()
     const data: unknown = JSON.parse(text)
     return isSession(data) ? data : undefined
   }

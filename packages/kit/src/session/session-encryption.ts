@@ -4,7 +4,7 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 /** A secret of at least 32 characters or bytes, made by chance: `openssl rand -base64 32`. */
 export type EncryptionKey = string | Uint8Array
 
-const LEAST_KEY_LENGTH = 32
+const MIN_KEY_LENGTH = 32
 const ALGORITHM = 'aes-256-gcm'
 const VERSION = 1
 const KEY_ID_BYTES = 4
@@ -70,15 +70,15 @@ function decipher({ master }: DerivedKey, name: string, sealed: Buffer): Buffer 
 
 function derive(secret: EncryptionKey): DerivedKey {
   const bytes = typeof secret === 'string' ? Buffer.from(secret) : secret
-  if (!(bytes?.length >= LEAST_KEY_LENGTH)) {
+  if (!(bytes?.length >= MIN_KEY_LENGTH)) {
     throw new MemcacheOptionError(
-      `an encryption key has at least ${LEAST_KEY_LENGTH} characters: make one by openssl rand -base64 32`,
+      `an encryption key has at least ${MIN_KEY_LENGTH} characters: make one by openssl rand -base64 32`,
     )
   }
   const expand = (info: string, length: number): Buffer => Buffer.from(hkdfSync('sha256', bytes, '', info, length))
   return {
     id: expand('memcache-ts session key id', KEY_ID_BYTES),
-    master: expand('memcache-ts session encryption', LEAST_KEY_LENGTH),
+    master: expand('memcache-ts session encryption', MIN_KEY_LENGTH),
   }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheServerError } from 'memcache-ts-protocol'
-import { withoutKey } from './keyless-errors.ts'
+import { withoutKey } from './session-errors.ts'
 import { Turns } from './turns.ts'
 
 const MAX_ATTEMPTS = 256

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheServerError } from 'memcache-ts-protocol'
-import { withoutKey } from './keyless-errors.ts'
+import { withoutKey } from './session-errors.ts'
 import type { SessionItems } from './session-index.ts'
 
 const MAX_PAUSE_MS = 32

@@ -1,9 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { CookieOptions } from './cookie.ts'
+import { isInPath } from './cookie.ts'
 import type { CookieCarrier, Secret } from './id-cookie.ts'
-import { isInPath } from './cookie-path.ts'
-import { holderOf } from './property-holder.ts'
 import { RequestSession } from './request-session.ts'
 import { ResponseSession } from './response-session.ts'
 import type { SessionSettings } from './session-options.ts'
@@ -43,4 +42,34 @@ export function sessionMiddleware(settings: SessionSettings, property: string): 
 /** Those of cookie-parser. */
 function secretsOf({ secret }: NodeRequest): readonly Secret[] | undefined {
   return secret === undefined || secret === '' ? undefined : [secret]
+}
+
+const HOLDERS: unique symbol = Symbol('memcache-ts.sessions')
+
+type Request = SessionHolder & { [HOLDERS]?: Map<string, SessionHolder> }
+
+/**
+ * Where the session of a property is: the request itself for `session`; for another property an object of its own that
+ * stands for the request and has `session` and `sessionID`.
+ */
+function holderOf(request: SessionHolder, property: string): SessionHolder {
+  if (property === 'session') return request
+  const known = ((request as Request)[HOLDERS] ??= new Map())
+  const existing = known.get(property)
+  if (existing !== undefined) return existing
+  const holder: SessionHolder = Object.create(request, {
+    session: { value: undefined, writable: true, configurable: true },
+    sessionID: { value: undefined, writable: true, configurable: true },
+    sessionStore: { value: undefined, writable: true, configurable: true },
+  })
+  known.set(property, holder)
+  Object.defineProperty(request, property, {
+    get: () => holder.session,
+    set: (session: SessionHolder['session']) => {
+      holder.session = session
+    },
+    configurable: true,
+    enumerable: true,
+  })
+  return holder
 }

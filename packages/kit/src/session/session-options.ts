@@ -6,9 +6,8 @@ import { CacheDown } from './cache-down.ts'
 import type { OnCacheDown } from './cache-down.ts'
 import type { CookieOptions } from './cookie.ts'
 import type { Secret } from './id-cookie.ts'
-import { MemcacheStore } from './memcache-store.ts'
-import { defaultSecret } from './default-secret.ts'
 import { SignedIds } from './id-cookie.ts'
+import { MemcacheStore } from './memcache-store.ts'
 import { sessionCookie } from './session-cookie.ts'
 import { generateFor } from './session.ts'
 import type { AnyStore } from './session.ts'
@@ -169,4 +168,29 @@ function secretsOf<Request>(
 
 function generateId(): string {
   return randomBytes(ID_BYTES).toString('base64url')
+}
+
+/** One for all sessions of this process, so that two middlewares read each other's cookies. */
+let madeUpSecret: string | undefined
+
+/**
+ * The secret of the environment; a random one if no other process has to know it.
+ *
+ * @param owner what needs it: named by the error.
+ * @throws MemcacheOptionError if there is none in production, or where the servers are shared.
+ */
+function defaultSecret(owner: string, env: NodeJS.ProcessEnv, servers: readonly string[] | undefined): string {
+  const secret = env['SESSION_SECRET']
+  if (secret !== undefined && secret !== '') return secret
+  const shared = (env['MEMCACHE_SERVERS'] ?? '') !== '' || servers?.some((server) => server !== 'embedded') === true
+  if (env['NODE_ENV'] === 'production' || shared) {
+    throw new MemcacheOptionError(
+      `sessions need a secret that all processes share: set SESSION_SECRET, or give ${owner}({ secret })`,
+    )
+  }
+  if (madeUpSecret !== undefined) return madeUpSecret
+  process.emitWarning('SESSION_SECRET is not set: using a random one, so sessions end with this process', {
+    code: 'MEMCACHE_SESSION_SECRET',
+  })
+  return (madeUpSecret = randomBytes(32).toString('base64url'))
 }

@@ -10,17 +10,18 @@ import { ownKey } from '../own-key.ts'
 import { isTombstone, SessionCodec, TOMBSTONE, tombstoneOf } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
-import { keyless, withoutKey } from './keyless-errors.ts'
-import { SessionGenerations } from './session-generations.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
+import { isDown, keyless, withoutKey } from './session-errors.ts'
+import { SessionGenerations } from './session-generations.ts'
 import { SessionIndex } from './session-index.ts'
 import { casOfUndecodable, fetchItem, UNDECODABLE } from './session-item.ts'
 import type { Place } from './session-item.ts'
 import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
+import { DESTROYED, UNREADABLE } from './session-snapshot.ts'
+import type { Found, FoundSession, LifetimeOf, Retirement, SessionSnapshot } from './session-snapshot.ts'
 import { SessionText, toJson } from './session-text.ts'
-import { isDown } from './session-unavailable.ts'
 import { Turns } from './turns.ts'
 
 /**
@@ -49,39 +50,6 @@ export interface SessionRepositoryOptions {
   /** Decides whether the value of a top-level key has changed. Default: if its JSON differs. */
   hasChanged?: HasChanged | undefined
 }
-
-/** A session as it was read or written: what a later write is merged against. */
-export interface SessionSnapshot extends Place {
-  /** The session as its request sees it. */
-  readonly seen: SessionText
-  /** The session as it is stored: with what other requests wrote that this one has not seen. */
-  readonly stored: SessionText
-  readonly casUnique: bigint
-  /** When that was, in milliseconds of the cache's clock. */
-  readonly atMs: number
-  /** The same, of a clock that never jumps. */
-  readonly monotonicMs: number
-}
-
-/** A session that was found. */
-export interface FoundSession extends SessionSnapshot {
-  /** The reader's own, to change; only of its `cookie` the reader has to make a copy first. */
-  readonly data: SessionData
-  /** The seconds that it still lives; `Infinity` where the server does not tell. */
-  readonly ttlSeconds: number
-  /** Whether the read has set its lifetime again. */
-  readonly touched: boolean
-}
-
-/** The lifetime of a session's data; `undefined` for one that has ended. */
-export type LifetimeOf = (data: SessionData) => Ttl | undefined
-
-/** What has become of a session whose place another one takes. */
-export type Retirement =
-  /** It was there until now, or another request had destroyed it before. */
-  | { readonly outcome: 'retired' | 'destroyed' }
-  /** It is still there, or it is not known whether it is. */
-  | { readonly outcome: 'kept' | 'unknown'; readonly error: unknown }
 
 /** A write of a request, with the state that the request had read. */
 interface Change {
@@ -503,23 +471,15 @@ export class SessionRepository {
   }
 }
 
-/** The result of reading a destroyed session. */
-const DESTROYED = 'destroyed'
-
 /** The result of a write if another request was faster. */
 const CONFLICT = 'conflict'
 
-/** The result of reading an item that is no session, or is sealed by an unknown key. */
-const UNREADABLE = 'unreadable'
-
-type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
+function tooManyWriters(): MemcacheServerError {
+  return new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
+}
 
 function isFound(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
-}
-
-function tooManyWriters(): MemcacheServerError {
-  return new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
 }
 
 /** @param session the data, or its text. */

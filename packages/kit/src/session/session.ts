@@ -266,3 +266,14 @@ export function loadInto(holder: SessionHolder, id: string, callback: Callback):
     callback()
   })
 }
+
+/** Prepares the session of a visitor whose own could not be read: `save` and `reload` fail with the error of the read. */
+export function withoutStore(session: Session, error: unknown): void {
+  const fail = (callback?: Callback): Session => {
+    if (callback !== undefined) process.nextTick(callback, error)
+    return session
+  }
+  for (const method of ['save', 'reload']) {
+    Object.defineProperty(session, method, { value: fail, configurable: true, enumerable: false, writable: true })
+  }
+}

@@ -37,3 +37,28 @@ export abstract class Store extends EventEmitter implements AnyStore {
     return createSession(request, data)
   }
 }
+
+/**
+ * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a
+ * callback the promise is returned; a caller may ignore it.
+ */
+export function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefined): Promise<Value> | void {
+  if (callback === undefined) {
+    work.catch(() => {})
+    return work
+  }
+  work.then(
+    (value) => callOut(callback, null, value),
+    (error: unknown) => callOut(callback, error),
+  )
+}
+
+function callOut<Value>(callback: Callback<Value>, error: unknown, value?: Value): void {
+  try {
+    callback(error, value)
+  } catch (thrown) {
+    process.nextTick(() => {
+      throw thrown
+    })
+  }
+}

@@ -62,7 +62,7 @@ export function applicationEnded(modules: ModulesContainer): void {
  * Reports a decorated method that was called on an object without a cache: the object was created with `new`, or is a
  * Proxy of an object that has a cache. In a test this is normal; in a running application it is logged once per class.
  */
-export function warnOfOutsider(self: object): void {
+function warnOfOutsider(self: object): void {
   const constructor = classOf(self)
   if (RUNNING.size === 0 || TOLD.has(constructor)) return
   TOLD.add(constructor)

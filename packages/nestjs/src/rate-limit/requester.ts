@@ -115,7 +115,7 @@ function checkProxy(request: Requester, address: string | undefined): void {
   warnedOfProxy = true
   new Logger('RateLimit').warn(
     trustsAll
-      ? "every proxy is trusted, so that a client can give itself any address in X-Forwarded-For, and no limit holds it: say how many there are, app.set('trust proxy', 1)"
+      ? "every proxy is trusted, so a client can send any address in X-Forwarded-For and evade its limits: set the number of your proxies, app.set('trust proxy', 1)"
       : "a request came through a proxy that is not trusted: all clients count as one. Write app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
   )
 }

@@ -22,13 +22,14 @@ interface Settings {
 interface Reply {
   readonly raw: ServerResponse
   getHeaders(): Record<string, string | number | string[] | undefined>
+  send(payload?: unknown): unknown
   hijack(): void
 }
 
 /** An exchange of a platform on `node:http`. */
 export type PlatformExchange = Pick<
   HttpExchange,
-  'request' | 'response' | 'url' | 'scheme' | 'dispatch' | 'application' | 'trustsProxy'
+  'request' | 'response' | 'url' | 'scheme' | 'dispatch' | 'application' | 'trustsProxy' | 'isOutside'
 > & {
   /** Called when the response was sent, so that the platform sends nothing. */
   readonly sent: () => void
@@ -65,11 +66,27 @@ export function platformExchange(
         silence(reply, reply.raw)
       }
       const [raw, application] = [request.raw!, request]
-      return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, sent }
+      const isOutside = hooksOf(reply)
+      return { request: raw, response: reply.raw, url, scheme, dispatch, application, trustsProxy, isOutside, sent }
     }
     default:
       return undefined
   }
+}
+
+/**
+ * Tells whether Fastify's hooks are at work on a reply: from when the handler has sent it until its head is written. A
+ * session plugin then looks at the session of each request, which says nothing about the handler. What writes a stream
+ * is the handler's again.
+ */
+function hooksOf(reply: Reply): () => boolean {
+  let isSent = false
+  const send: Reply['send'] = Reflect.get(reply, 'send')
+  reply.send = (...args) => {
+    isSent = true
+    return send.apply(reply, args)
+  }
+  return () => isSent && !reply.raw.headersSent
 }
 
 /**

@@ -1,6 +1,7 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { digestOf, isAmong } from './credential-digests.ts'
+import { printable } from '../encoded-text.ts'
 
 /**
  * The users and passwords of an authentication file (`-Y`): one `user:password` a line. Kept as digests, which are
@@ -48,4 +49,44 @@ function readDigests(path: string): Buffer[] {
     }
     return digestOf(Buffer.from(line.slice(0, colon), 'latin1'), Buffer.from(line.slice(colon + 1), 'latin1'))
   })
+}
+
+/**
+ * A user and a password, as the server keeps and compares them. The length of the user stands before both, so that no
+ * two pairs have the same bytes.
+ */
+export function digestOf(user: Buffer, password: Buffer): Buffer {
+  return createHash('sha256').update(`${user.length}:`).update(user).update(password).digest()
+}
+
+/** Whether the digest is among the known ones. All are compared, in constant time: the time of a refusal tells nothing. */
+export function isAmong(digests: readonly Buffer[], digest: Buffer): boolean {
+  let isKnown = false
+  for (const known of digests) if (timingSafeEqual(known, digest)) isKnown = true
+  return isKnown
+}
+
+/** What is logged of a user's name whose credentials were wrong. */
+const MAX_LOGGED_USER_BYTES = 64
+
+/** Logs refused credentials, at most one line a second, so that guessing does not fill the log; never the password. */
+export class RefusalLog {
+  readonly #log: (line: string) => void
+  #loggedAt = 0
+  /** Refusals since the last line. */
+  #count = 0
+
+  constructor(log: (line: string) => void) {
+    this.#log = log
+  }
+
+  /** Counts a refusal in the second `now`; `user` is empty if the credentials name nobody. */
+  refused(user: Buffer, now: number): void {
+    this.#count++
+    if (now === this.#loggedAt) return
+    this.#loggedAt = now
+    const whose = user.length === 0 ? '' : ` of user '${printable(user.toString('latin1', 0, MAX_LOGGED_USER_BYTES))}'`
+    this.#log(`refused wrong credentials${whose} (attempts since the last such line: ${this.#count})`)
+    this.#count = 0
+  }
 }

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { digestOf, isAmong } from './credential-digests.ts'
+import { digestOf, isAmong } from './credentials.ts'
 
 /** memcached reads lines of 256 bytes, so that no longer user and password can match. */
 const MAX_USER_AND_PASSWORD_BYTES = 252

@@ -1,5 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { Range } from '../number-range.ts'
+import type { OptionRange } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
 import { TLS_KEY_FORMATS, TLS_VERIFY_MODES, TLS_VERSIONS } from '../tls/tls-options.ts'
 import type { ServerTlsOptions } from '../tls/tls-options.ts'
@@ -282,7 +282,7 @@ type NumericTuning = {
   [Name in keyof ServerTuning]-?: ServerTuning[Name] extends number | undefined ? Name : never
 }[keyof ServerTuning]
 
-function tuneWhole(name: NumericTuning, range: Range, unit = 1): NonNullable<Word['apply']> {
+function tuneWhole(name: NumericTuning, range: OptionRange, unit = 1): NonNullable<Word['apply']> {
   return ({ tuning }, value, word) => {
     tuning[name] = whole(word, value, range) * unit
   }
@@ -294,7 +294,7 @@ function tuneNumber(name: NumericTuning): NonNullable<Word['apply']> {
   }
 }
 
-function whole(word: string, text: string, [min, max]: Range): number {
+function whole(word: string, text: string, [min, max]: OptionRange): number {
   const value = Number(text)
   if (!/^\d+$/.test(text) || value < min || value > max) {
     throw new MemcacheOptionError(`-o ${word} must be a whole number from ${min} to ${max}, got '${text}'`)

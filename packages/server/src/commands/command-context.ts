@@ -1,4 +1,3 @@
-import type { Request } from 'memcache-ts-protocol'
 import type { ReplyWriter } from '../reply-writer.ts'
 import type { ServerClock } from '../server-clock.ts'
 import type { PrefixCounters } from '../stats/prefix-counters.ts'
@@ -22,12 +21,4 @@ export interface CommandContext {
   readonly longLines: LongLineBudget
   /** Keys that one `get` may look up before its responses are sent; 0 if they may be sent in several turns. */
   readonly maxKeys: number
-}
-
-/** The live item with the request's key, or 0. */
-export function findItem(context: CommandContext, request: Request): number {
-  const { store, events } = context
-  const item = store.find(request)
-  if (events.streams !== 0) events.fetched(request, item)
-  return item
 }

@@ -16,9 +16,8 @@ import {
 import type { Request } from 'memcache-ts-protocol'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
-import { findItem } from './command-context.ts'
-import { countGet, countTouch } from './fetch-counting.ts'
 import type { CommandContext } from './command-context.ts'
+import { countGet, countTouch, findItem } from './lookup.ts'
 import { markKeyEncoding } from './storage.ts'
 
 const LETTER = {
@@ -205,4 +204,25 @@ export function writeEchoFlags({ replies }: CommandContext, request: Request, st
     }
   }
   return at
+}
+
+/** me: what is known of an item, for people to read (protocol.txt, "Meta Debug"). */
+export function metaDebug(context: CommandContext, request: Request): void {
+  const { store, replies } = context
+  const item = findItem(context, request)
+  if (item === 0) {
+    replies.room()
+    replies.at = writeLineEnd(replies.buffer, writeMetaCode(replies.buffer, replies.at, MetaCode.EN))
+    return
+  }
+  const exptime = store.exptime(item)
+  const size = store.itemBytes(item)
+  const encoding = store.hasFlag(item, ItemFlag.binaryKey) ? 'base64' : 'latin1'
+  const start = store.keyStart(item)
+  const key = store.bytes(item).toString(encoding, start, start + store.keyLength(item))
+  replies.appendText(
+    `ME ${key} exp=${exptime === 0 ? -1 : exptime - store.now} la=${store.now - store.lastAccess(item)}` +
+      ` cas=${store.readCas(item, casUnique).toBigInt()} fetch=${store.hasFlag(item, ItemFlag.fetched) ? 'yes' : 'no'}` +
+      ` cls=${store.classOf(item)} size=${size}\r\n`,
+  )
 }

@@ -13,9 +13,8 @@ import { Progress } from '../long-reply.ts'
 import type { LongReply } from '../long-reply.ts'
 import { MAX_PENDING_REPLY_BYTES } from '../reply-writer.ts'
 import type { ReplyMark } from '../reply-writer.ts'
-import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
-import { countGet, countTouch } from './fetch-counting.ts'
+import { countGet, countTouch, findItem } from './lookup.ts'
 
 /** Keys looked up before the other connections have their turn. */
 const MAX_KEYS_PER_TURN = 512

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { HttpProblem } from './http-problem.ts'
 
 const MAX_BYTES = 16 * 1024
 
@@ -42,4 +41,14 @@ async function readText(request: IncomingMessage): Promise<string> {
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()
+}
+
+/** An error that is the response to a request. */
+export class HttpProblem extends Error {
+  readonly status: number
+
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
 }

@@ -2,7 +2,6 @@ import { connectionStatistics } from './conns.ts'
 import { generalStatistics } from './general.ts'
 import { itemStatistics } from './items.ts'
 import { settingStatistics } from './settings.ts'
-import { sizeStatistics } from './sizes.ts'
 import { slabStatistics } from './slabs.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
@@ -18,4 +17,12 @@ const FORMS: Readonly<Record<string, (source: StatisticsSource) => Statistic[]>>
 /** The general statistics (form '') or one of the other forms; `undefined` if the form is unknown. */
 export function statisticsOf(form: string, source: StatisticsSource): Statistic[] | undefined {
   return Object.hasOwn(FORMS, form) ? FORMS[form]!(source) : undefined
+}
+
+/** `stats sizes`: how many items there are of each size (protocol.txt, "Item size statistics"). */
+function sizeStatistics({ context }: StatisticsSource): Statistic[] {
+  const { sizes } = context.store
+  return sizes === undefined
+    ? [['sizes_status', 'disabled']]
+    : sizes.entries().map(([bytes, count]) => [String(bytes), count])
 }

@@ -1,4 +1,4 @@
-import { total } from '../store/lru-statistics.ts'
+import { total } from '../store/store-statistics.ts'
 import { PROTOCOL_VERSION } from '../version.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 

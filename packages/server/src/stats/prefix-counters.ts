@@ -1,5 +1,5 @@
 import type { Request } from 'memcache-ts-protocol'
-import { percentEncode } from '../percent-encode.ts'
+import { percentEncode } from '../encoded-text.ts'
 
 /** So many prefixes are counted and no more, since there is no other bound. */
 const MAX_PREFIXES = 65_536

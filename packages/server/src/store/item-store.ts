@@ -29,13 +29,13 @@ import {
   VALUE_LENGTH,
   withList,
 } from './item-layout.ts'
-import { LruStatistics } from './lru-statistics.ts'
+import { LruStatistics } from './store-statistics.ts'
 import { Lru } from './lru.ts'
 import { byteOffset, PageMemory, wordOffset } from './page-memory.ts'
-import { SizeHistogram } from './size-histogram.ts'
+import { SizeHistogram } from './store-statistics.ts'
 import { SlabAllocator } from './slab-allocator.ts'
 import { slabClassSizes } from './slab-classes.ts'
-import { StoreCounters } from './store-counters.ts'
+import { StoreCounters } from './store-statistics.ts'
 import type { StoreSettings } from './store-settings.ts'
 import { TailPuller } from './tail-puller.ts'
 

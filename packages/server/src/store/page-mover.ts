@@ -12,7 +12,7 @@ import {
 import type { ItemStore } from './item-store.ts'
 import { byteOffset, wordOffset } from './page-memory.ts'
 import { PAGE_POOL } from './slab-allocator.ts'
-import type { StoreCounters } from './store-counters.ts'
+import type { StoreCounters } from './store-statistics.ts'
 
 /** How an order to move a page ended. */
 export const MoveOrder = { ok: 0, running: 1, badClass: 2, noSpare: 3, same: 4 } as const

@@ -1,5 +1,5 @@
 import { INFO, ItemFlag, LAST_ACCESS, EXPTIME, PINS, Segment } from './item-layout.ts'
-import type { LruStatistics } from './lru-statistics.ts'
+import type { LruStatistics } from './store-statistics.ts'
 import type { Lru } from './lru.ts'
 import { wordOffset } from './page-memory.ts'
 import type { PageMemory } from './page-memory.ts'

@@ -1,5 +1,4 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import { requireWhole } from '../number-range.ts'
+import { checkOptions, MemcacheOptionError, rangeOption } from 'memcache-ts-protocol'
 
 /** Options of TLS: the `ssl_` words of `-o` (memcached's doc/tls.txt). */
 export interface ServerTlsOptions {
@@ -87,8 +86,8 @@ export function resolveTlsOptions(options: ServerTlsOptions): ResolvedTlsOptions
   requireOneOf('verifyMode', resolved.verifyMode, TLS_VERIFY_MODES)
   requireOneOf('minVersion', resolved.minVersion, TLS_VERSIONS)
   requireOneOf('sessionCache', resolved.sessionCache, [true, false])
-  requireWhole('tls.writeBufferBytes', resolved.writeBufferBytes, [0, 0xffff_ffff])
-  requireWhole('tls.handshakeTimeoutSeconds', resolved.handshakeTimeoutSeconds, [1, 24 * 60 * 60])
+  rangeOption('tls.writeBufferBytes', resolved.writeBufferBytes, [0, 0xffff_ffff])
+  rangeOption('tls.handshakeTimeoutSeconds', resolved.handshakeTimeoutSeconds, [1, 24 * 60 * 60])
   return resolved
 }
 

@@ -1,4 +1,4 @@
-import { percentEncode } from '../percent-encode.ts'
+import { percentEncode } from '../encoded-text.ts'
 import type { ServerClock } from '../server-clock.ts'
 import type { StoredKey } from '../store/item-fields.ts'
 import type { ItemStore } from '../store/item-store.ts'

@@ -7,7 +7,7 @@ import type { LinesOperation } from '../../operations/lines-operation.ts'
 import type { WireKey } from '../../client-key.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
-import { checkConditions, checkRetrieval, refuse } from '../without-meta.ts'
+import { checkConditions, checkRetrieval, refuse } from '../refusals.ts'
 
 /** The exptime that says: do not make a counter. */
 const MAKE_NONE = 0xffff_ffff

@@ -39,6 +39,8 @@ export interface LineCodec<Kind> {
   write(operation: Kind, requests: RequestBuffer): void
   /** Reads a line of the response: `DONE`, `MORE`, `DESYNC`, or the length of the data block behind it. */
   readLine(operation: Kind, responses: LineResponses, buffer: Buffer, start: number, end: number): number
+  /** Whether nothing of the data block is kept when it is read, so that it may lie in memory that is used again. */
+  copiesValue?(operation: Kind, responses: LineResponses): boolean
   /** Reads the data block, whole; with `owned` the memory is nobody else's. */
   readValue?(
     operation: Kind,

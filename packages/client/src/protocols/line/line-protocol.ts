@@ -19,7 +19,7 @@ import { MetaResponse } from '../meta/meta-response.ts'
 import type { Protocol, ProtocolName, ResponseReader, ResponseSink } from '../protocol.ts'
 import { DESYNC, DONE, MORE } from './line-codec.ts'
 import type { FailingOperation, LineCodec, LineResponses } from './line-codec.ts'
-import { serverError } from '../server-error.ts'
+import { serverError } from '../refusals.ts'
 import type { RequestBuffer } from '../../connection/link.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
 import type { OperationOf } from '../../operations/operation-kinds.ts'
@@ -55,6 +55,30 @@ const MAX_REPLY_LINE_BYTES = 64 * 1024
 /** How much of a response that makes no sense an error shows. */
 const EXCERPT_LENGTH = 80
 const EMPTY = Buffer.alloc(0)
+/** Values up to this size may be gathered in the lent memory. */
+const LENT_BYTES = 256 * 1024
+
+/**
+ * Memory of the process for one value that comes in pieces and is copied when it is read, such as text. A connection
+ * that begins such a value while another has the memory allocates its own.
+ */
+class LentMemory {
+  #memory: Buffer | undefined
+  #isTaken = false
+
+  take(): Buffer | undefined {
+    if (this.#isTaken) return undefined
+    this.#isTaken = true
+    this.#memory ??= Buffer.allocUnsafeSlow(LENT_BYTES)
+    return this.#memory
+  }
+
+  giveBack(): void {
+    this.#isTaken = false
+  }
+}
+
+const lentMemory = new LentMemory()
 
 /** Reads the responses of one connection in a protocol of lines, text or meta. */
 class LineReader implements ResponseReader, LineResponses, FrameHandler {
@@ -64,8 +88,12 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   readonly valueLine = new ValueLine()
   readonly #sink: ResponseSink
   readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
-  /** A value that comes in pieces. */
+  /**
+   * A value that comes in pieces: in memory of its own, or in the lent memory if its bytes are copied when they are
+   * read.
+   */
   #gathered: Buffer | undefined
+  #isLent = false
   /** A whole value in the received memory. */
   #direct: Buffer | undefined
   #directStart = 0
@@ -85,7 +113,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
 
   stop(): void {
     this.#frames.stop()
-    this.#gathered = undefined
+    this.#forget()
     this.#direct = undefined
   }
 
@@ -133,12 +161,27 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     }
     // Nothing is allocated, or kept, for a request that was given up.
     if (this.#sink.first()!.settled) {
-      this.#gathered = undefined
+      this.#forget()
       return
     }
-    if (offset > 0 && this.#gathered === undefined) return
-    this.#gathered = blockMemory(this.#gathered, offset + end - start, this.#valueLength)
-    buffer.copy(this.#gathered, offset, start, end)
+    if (offset === 0) this.#beginGathering()
+    else if (this.#gathered === undefined) return
+    if (!this.#isLent) this.#gathered = blockMemory(this.#gathered, offset + end - start, this.#valueLength)
+    buffer.copy(this.#gathered!, offset, start, end)
+  }
+
+  /** A value of which a part has come. If its bytes are copied when they are read, no memory is allocated for them. */
+  #beginGathering(): void {
+    const operation = this.#sink.first()!
+    const mayLend = this.#valueLength <= LENT_BYTES && operation.codec!.copiesValue?.(operation, this) === true
+    this.#gathered = mayLend ? lentMemory.take() : undefined
+    this.#isLent = this.#gathered !== undefined
+  }
+
+  #forget(): void {
+    if (this.#isLent) lentMemory.giveBack()
+    this.#isLent = false
+    this.#gathered = undefined
   }
 
   /** Only a value that ends where it said is handed on: what was put into it or left out shows here. */
@@ -150,11 +193,11 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     const direct = this.#direct
     const gathered = this.#gathered
     this.#direct = undefined
-    this.#gathered = undefined
     if (direct !== undefined) {
       codec.readValue!(operation, this, direct, this.#directStart, this.#directStart + length, false)
-    } else if (gathered !== undefined && gathered.length === length) {
-      codec.readValue!(operation, this, gathered, 0, length, true)
+    } else if (gathered !== undefined) {
+      codec.readValue!(operation, this, gathered, 0, length, !this.#isLent)
+      this.#forget()
     } else if (length === 0) {
       codec.readValue!(operation, this, EMPTY, 0, 0, false)
     }
@@ -183,7 +226,9 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   }
 
   #gatherDirect(): void {
-    const { length } = (this.#gathered = Buffer.allocUnsafeSlow(this.#valueLength))
+    const length = this.#valueLength
+    this.#beginGathering()
+    this.#gathered ??= Buffer.allocUnsafeSlow(length)
     this.#direct!.copy(this.#gathered, 0, this.#directStart, this.#directStart + length)
     this.#direct = undefined
   }
@@ -203,6 +248,8 @@ const SPACE = 32
 const KEY_BYTES = 251
 /** Of one line: hosted servers and proxies take no longer ones (nutcracker's mbuf is 16 KiB). */
 const MAX_LINE_BYTES = 16_000
+/** What a line has besides its keys: the word and the line end. */
+const LINE_BYTES = 6
 
 /**
  * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell
@@ -213,21 +260,26 @@ export type Leases = 'told' | 'untold' | 'none'
 /** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListCodec implements LineCodec<KeyListOperation> {
   readonly #leases: Leases
+  /** A line of more bytes gets no further key. */
+  readonly #fullBytes: number
 
-  constructor(leases: Leases) {
+  /** @param oneKeyALine for servers that lose hits of a line with several keys. */
+  constructor(leases: Leases, { oneKeyALine = false } = {}) {
     this.#leases = leases
+    this.#fullBytes = oneKeyALine ? LINE_BYTES - 2 : MAX_LINE_BYTES - KEY_BYTES
   }
 
   write(operation: KeyListOperation, requests: RequestBuffer): void {
     const { wireKeys } = operation
     const word = operation.withCas ? 'gets' : 'get'
-    requests.reserve(wireKeys.length * KEY_BYTES + 64)
+    requests.reserve(wireKeys.length * (KEY_BYTES + LINE_BYTES) + LINE_BYTES)
     const out = requests.buffer
     let lineStart = requests.at
     let at = writeWord(out, lineStart, word)
+    const fullBytes = this.#fullBytes
     operation.ends = 1
     for (const key of wireKeys) {
-      if (at - lineStart > MAX_LINE_BYTES - KEY_BYTES) {
+      if (at - lineStart > fullBytes) {
         lineStart = writeLineEnd(out, at)
         at = writeWord(out, lineStart, word)
         operation.ends++
@@ -256,6 +308,10 @@ export class KeyListCodec implements LineCodec<KeyListOperation> {
   #ended(operation: KeyListOperation): number {
     operation.ends--
     return operation.ends > 0 ? MORE : DONE
+  }
+
+  copiesValue(operation: KeyListOperation, { valueLine }: LineResponses): boolean {
+    return operation.copiesValue(valueLine.clientFlags)
   }
 
   readValue(

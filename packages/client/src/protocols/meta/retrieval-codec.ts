@@ -58,6 +58,8 @@ export const metaRetrieval: LineCodec<RetrievalOperation> = {
     return DONE
   },
 
+  copiesValue: (operation: RetrievalOperation, { meta }: LineResponses) => operation.copiesValue(meta.clientFlags),
+
   readValue(
     operation: RetrievalOperation,
     responses: LineResponses,

@@ -4,7 +4,7 @@ import { NO_COUNTER } from '../../operations/arithmetic-operation.ts'
 import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
 import { DESYNC, DONE, MORE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
-import { refuse, textKey } from '../without-meta.ts'
+import { refuse, textKey } from '../refusals.ts'
 
 /**
  * incr and decr (protocol.txt, "Increment/Decrement"). Where a counter is to be made, an `add` goes with it: it stores

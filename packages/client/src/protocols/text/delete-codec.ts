@@ -3,7 +3,7 @@ import type { RequestBuffer } from '../../connection/link.ts'
 import type { DeleteOperation } from '../../operations/delete-operation.ts'
 import { DONE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
-import { refuse, textKey } from '../without-meta.ts'
+import { refuse, textKey } from '../refusals.ts'
 
 /** delete (protocol.txt, "Deletion"). */
 export const textDelete: LineCodec<DeleteOperation> = {

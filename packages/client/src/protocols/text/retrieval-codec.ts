@@ -11,7 +11,7 @@ import type { RequestBuffer } from '../../connection/link.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import { DESYNC, DONE, MORE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
-import { checkRetrieval, textKey } from '../without-meta.ts'
+import { checkRetrieval, textKey } from '../refusals.ts'
 
 const SPACE = 32
 
@@ -70,6 +70,9 @@ export const textRetrieval = (mayHaveLeases: boolean): LineCodec<RetrievalOperat
     classic.isFound = false
     return DONE
   },
+
+  copiesValue: (operation: RetrievalOperation, { classic }: LineResponses) =>
+    operation.copiesValue(classic.clientFlags),
 
   readValue(
     operation: RetrievalOperation,

@@ -4,7 +4,7 @@ import type { StoreOperation } from '../../operations/store-operation.ts'
 import { DONE } from '../line/line-codec.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { writeStore } from '../line/write-store.ts'
-import { checkConditions, refuse, textKey } from '../without-meta.ts'
+import { checkConditions, refuse, textKey } from '../refusals.ts'
 
 const SPACE = 32
 const NOT_TOLD = new Uint64()

@@ -1,6 +1,6 @@
 import type { CommandContext } from '../context.ts'
 import { ExitStatus } from '../exit-status.ts'
-import { printable } from '../table.ts'
+import { printable } from '../terminal.ts'
 
 /** `memcache-ts delete`: deletes keys, and prints which of them existed. */
 export async function deleteKeys(

@@ -4,7 +4,7 @@ import { examine } from '../doctor/examine.ts'
 import type { Finding, FindingLevel } from '../doctor/finding.ts'
 import { SERVER_CHECKS } from '../doctor/server-checks.ts'
 import { ExitStatus } from '../exit-status.ts'
-import { printable } from '../table.ts'
+import { printable } from '../terminal.ts'
 import type { Style } from '../terminal.ts'
 
 export interface DoctorOptions {

@@ -3,7 +3,7 @@ import type { MetaItem } from 'memcache-ts-client'
 import type { CommandContext } from '../context.ts'
 import { ExitStatus } from '../exit-status.ts'
 import { ForeignValue } from '../stored-value.ts'
-import { printable } from '../table.ts'
+import { printable } from '../terminal.ts'
 import { bytesText, durationText } from '../units.ts'
 
 export interface GetOptions {
@@ -18,7 +18,7 @@ export async function get(context: CommandContext, keys: readonly string[], { me
     const item = await client.meta.get(key, { noBump: true, access: true })
     if (item === undefined) {
       missed++
-      terminal.note(`${printable(key)}: not found`)
+      terminal.note(`${key}: not found`)
     } else if (json) {
       terminal.json({ key, value: jsonValue(item.value), ...(meta === true ? factsOf(context, key, item) : {}) })
     } else {
@@ -40,8 +40,8 @@ function writeFacts(context: CommandContext, key: string, item: MetaItem<unknown
   const expiry = ttlSeconds === Infinity ? 'does not expire' : `expires in ${durationText(ttlSeconds)}`
   const access = item.hitBefore === true ? `last read ${durationText(lastAccessSeconds ?? 0)} ago` : 'never read'
   const state = item.stale ? ', stale' : ''
-  const text = `${printable(key)} on ${context.client.serverOf(key)}: ${bytesText(size)}, client flags ${clientFlags}, ${expiry}, ${access}${state}`
-  context.terminal.note(context.terminal.styled('dim', text))
+  const text = `${key} on ${context.client.serverOf(key)}: ${bytesText(size)}, client flags ${clientFlags}, ${expiry}, ${access}${state}`
+  context.terminal.note(text, 'dim')
 }
 
 function writeValue({ terminal }: CommandContext, { value }: MetaItem<unknown>): void {

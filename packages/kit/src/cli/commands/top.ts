@@ -4,7 +4,8 @@ import type { CommandContext } from '../context.ts'
 import { CommandError, ExitStatus } from '../exit-status.ts'
 import { number, ratesBetween } from '../server-figures.ts'
 import type { ServerRates, ServerSample } from '../server-figures.ts'
-import { printable, tableText } from '../table.ts'
+import { tableText } from '../table.ts'
+import { printable } from '../terminal.ts'
 import { bytesText, countText, durationText, shareText } from '../units.ts'
 
 export interface TopOptions {

@@ -45,8 +45,10 @@ export async function warmFile(context: CommandContext, path: string, options: W
   const running = new Set<Promise<void>>()
 
   const fail = (line: number, error: unknown): void => {
-    if (++outcome.failed <= SHOWN_FAULTS)
-      terminal.note(`${terminal.errors.isTTY === true ? '\r\u001b[K' : ''}line ${line}: ${(error as Error).message}`)
+    if (++outcome.failed > SHOWN_FAULTS) return
+    // Over the progress bar.
+    if (terminal.errors.isTTY === true) terminal.errors.write('\r\u001b[K')
+    terminal.note(`line ${line}: ${(error as Error).message}`)
   }
   const store = async (number: number, { key, value, ttlSeconds }: WarmLine): Promise<void> => {
     try {

@@ -1,3 +1,4 @@
+import { number } from '../server-figures.ts'
 import { bytesText, shareText } from '../units.ts'
 import type { Examination, Finding } from './finding.ts'
 
@@ -24,7 +25,7 @@ export const CLUSTER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   sameItemLimit({ servers }) {
-    const limits = [...new Set(servers.map(({ settings }) => Number(settings['item_size_max'] ?? 0)))]
+    const limits = [...new Set(servers.map(({ settings }) => number(settings, 'item_size_max')))]
     if (limits.length <= 1) return { level: 'ok', text: `items have up to ${bytesText(limits[0] ?? 0)} everywhere` }
     return {
       level: 'warning',
@@ -34,7 +35,7 @@ export const CLUSTER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   sameMemory({ servers }) {
-    const limits = [...new Set(servers.map(({ statistics }) => statistics.limit_maxbytes))]
+    const limits = [...new Set(servers.map(({ statistics }) => number(statistics, 'limit_maxbytes')))]
     if (limits.length <= 1) return { level: 'ok', text: 'all servers have the same memory' }
     return {
       level: 'note',

@@ -44,13 +44,13 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   uptime({ statistics }) {
-    const text = `up for ${durationText(statistics.uptime)}`
-    if (statistics.uptime >= SHORT_UPTIME_SECONDS) return { level: 'ok', text }
+    const text = `up for ${durationText(number(statistics, 'uptime'))}`
+    if (number(statistics, 'uptime') >= SHORT_UPTIME_SECONDS) return { level: 'ok', text }
     return { level: 'note', text: `${text}: its figures are not representative yet` }
   },
 
   clock({ statistics, nowSeconds }) {
-    const difference = Math.abs(statistics.time - nowSeconds)
+    const difference = Math.abs(number(statistics, 'time') - nowSeconds)
     if (difference <= CLOCK_TOLERANCE_SECONDS) return { level: 'ok', text: 'the clock agrees with this machine’s' }
     return {
       level: 'warning',
@@ -60,8 +60,8 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   hitRatio({ statistics }) {
-    const hits = statistics.get_hits
-    const lookups = hits + statistics.get_misses
+    const hits = number(statistics, 'get_hits')
+    const lookups = hits + number(statistics, 'get_misses')
     if (lookups < MIN_LOOKUPS) return { level: 'ok', text: `${countText(lookups)} lookups: too few to check` }
     const text = `${shareText(hits, lookups)} of ${countText(lookups)} lookups hit`
     if (hits / lookups >= LOW_HIT_SHARE) return { level: 'ok', text }
@@ -74,12 +74,11 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   evictions({ statistics, items }) {
-    const { evictions, uptime } = statistics
+    const evictions = number(statistics, 'evictions')
+    const uptime = number(statistics, 'uptime')
     if (evictions === 0) return { level: 'ok', text: 'nothing was evicted' }
-    const ages = Object.entries(items).flatMap(([name, value]) =>
-      /^items:\d+:evicted_time$/.test(name) && number(statistics, 'evictions') > 0 ? [Number(value)] : [],
-    )
-    const used = ages.filter((age) => age > 0)
+    const ages = Object.keys(items).filter((name) => /^items:\d+:evicted_time$/.test(name))
+    const used = ages.map((name) => number(items, name)).filter((age) => age > 0)
     const age = used.length === 0 ? undefined : Math.min(...used)
     const text = `${countText(evictions)} items were evicted, ${countText(evictions / Math.max(1, uptime))} a second${age === undefined ? '' : `; the last one had not been read for ${durationText(age)}`}`
     if (age === undefined || age >= EARLY_EVICTION_SECONDS) return { level: 'note', text }
@@ -91,7 +90,9 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   memory({ statistics }) {
-    const { limit_maxbytes: limit, bytes, evictions } = statistics
+    const limit = number(statistics, 'limit_maxbytes')
+    const bytes = number(statistics, 'bytes')
+    const evictions = number(statistics, 'evictions')
     const text = `${bytesText(bytes)} of ${bytesText(limit)} in use`
     if (limit <= DEFAULT_MEMORY_BYTES && evictions > 0) {
       return {
@@ -100,8 +101,8 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
         advice: '-m 64 is only memcached’s default: raise it as far as the machine allows',
       }
     }
-    if (limit >= SPARE_MEMORY_BYTES && bytes < limit / 10 && statistics.uptime > 24 * SHORT_UPTIME_SECONDS) {
-      return { level: 'note', text: `${text} after ${durationText(statistics.uptime)}: -m could be lower` }
+    if (limit >= SPARE_MEMORY_BYTES && bytes < limit / 10 && number(statistics, 'uptime') > 24 * SHORT_UPTIME_SECONDS) {
+      return { level: 'note', text: `${text} after ${durationText(number(statistics, 'uptime'))}: -m could be lower` }
     }
     return { level: 'ok', text }
   },
@@ -119,7 +120,7 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
     if (tooLarge > 0) {
       return {
         level: 'warning',
-        text: `${countText(tooLarge)} values were larger than ${bytesText(Number(settings['item_size_max'] ?? 0))}`,
+        text: `${countText(tooLarge)} values were larger than ${bytesText(number(settings, 'item_size_max'))}`,
         advice: 'compress them, store them in chunks (chunkBytes), or raise -I on all servers',
       }
     }
@@ -136,8 +137,8 @@ export const SERVER_CHECKS: Readonly<Record<string, Check>> = {
   },
 
   connections({ statistics, settings }) {
-    const max = Number(statistics['max_connections'] ?? settings['maxconns'] ?? 0)
-    const now = statistics.curr_connections
+    const max = number(statistics, 'max_connections') || number(settings, 'maxconns')
+    const now = number(statistics, 'curr_connections')
     const refusedTimes = number(statistics, 'listen_disabled_num')
     const rejected = number(statistics, 'rejected_connections')
     const text = `${countText(now)} of ${countText(max)} connections`

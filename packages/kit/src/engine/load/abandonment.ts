@@ -4,6 +4,7 @@ export interface StopSource {
   readonly reason: unknown
   addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
   removeEventListener(type: 'abort', listener: () => void): void
+  throwIfAborted(): void
 }
 
 /**
@@ -32,6 +33,10 @@ export class Abandonment implements StopSource {
   removeEventListener(_type: 'abort', listener: () => void): void {
     const index = this.#listeners?.indexOf(listener) ?? -1
     if (index !== -1) this.#listeners!.splice(index, 1)
+  }
+
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason
   }
 
   abort(reason: unknown): void {

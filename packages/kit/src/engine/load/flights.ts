@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
+import type { StopSource } from './abandonment.ts'
 
 /** One run of work that several callers can wait for. */
 export interface Flight<Result> {
@@ -48,14 +49,14 @@ export class Flights<Result> {
   }
 
   /** Waits for the result. @throws the signal's reason if the signal is aborted first. */
-  wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  wait(key: string, flight: Flight<Result>, signal: StopSource | undefined): Promise<Result> {
     const waiting = flight.node === undefined ? undefined : currentLoad()?.waitFor(flight.node)
     const result = this.#wait(key, flight, signal)
     if (waiting !== undefined) result.then(waiting, waiting)
     return result
   }
 
-  #wait(key: string, flight: Flight<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  #wait(key: string, flight: Flight<Result>, signal: StopSource | undefined): Promise<Result> {
     flight.waiters++
     if (signal === undefined) return flight.result
     return new Promise((resolve, reject) => {
@@ -66,7 +67,7 @@ export class Flights<Result> {
           this.#forget(key, flight)
           flight.stop.abort(signal.reason)
         }
-        reject(signal.reason as Error)
+        reject(signal.reason)
       }
       if (signal.aborted) return leave()
       signal.addEventListener('abort', leave, { once: true })

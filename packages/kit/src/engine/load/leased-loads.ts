@@ -1,5 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import type { Abandonment } from './abandonment.ts'
+import type { Abandonment, StopSource } from './abandonment.ts'
 import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Filled } from '../store/cache-store.ts'
@@ -90,7 +90,7 @@ export class LeasedLoads {
   }
 
   /** Waits for a running load. @throws the signal's reason if the signal is aborted first. */
-  wait(name: string, flight: Flight<LoadOutcome>, signal: AbortSignal | undefined): Promise<LoadOutcome> {
+  wait(name: string, flight: Flight<LoadOutcome>, signal: StopSource | undefined): Promise<LoadOutcome> {
     return this.running.wait(name, flight, signal).then((outcome) => {
       // A value that is not confirmed goes only to the caller that loaded it.
       if (flight.waiters === 1 || !outcome.confirmed) return outcome

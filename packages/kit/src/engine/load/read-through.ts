@@ -38,7 +38,7 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly takesStale?: boolean | undefined
   /** Whether this caller waits while another one loads the value. If not, it gets `undefined`. Default true. */
   readonly waits?: boolean | undefined
-  readonly signal: AbortSignal | undefined
+  readonly signal: StopSource | undefined
 }
 
 type Stale = Extract<Lookup, { kind: 'stale' }>
@@ -98,6 +98,18 @@ export class ReadThrough {
     if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
     report.memoryHit(name)
     return Promise.resolve(memory.valueOf(item))
+  }
+
+  /**
+   * Returns the value that memory has if it may be served without a confirmation by memcached. It is not a copy: it
+   * must be neither changed nor handed out.
+   */
+  peekMemory(name: string): unknown {
+    const { memory, report } = this.#context
+    const item = memory?.fresh(name)
+    if (item === undefined || currentLoad()?.isWithin(this.#context, name) === true) return undefined
+    report.memoryHit(name)
+    return item.value
   }
 
   /**
@@ -430,7 +442,7 @@ function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshn
 async function withinMs(
   milliseconds: number,
   loading: Promise<LoadOutcome>,
-  signal: AbortSignal | undefined,
+  signal: StopSource | undefined,
 ): Promise<LoadOutcome | undefined> {
   let timer: LongTimer | undefined
   const pause = new Promise<undefined>((resolve) => (timer = new LongTimer(() => resolve(undefined), milliseconds)))

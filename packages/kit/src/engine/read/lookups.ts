@@ -250,12 +250,11 @@ export class Lookups {
     const { name, staleSeconds } = request
     const { item, claimed, lost } = fetched
     if (state === UNAVAILABLE) return CACHE_UNAVAILABLE
-    const nowMs = clock.nowMs()
     const { freshUntilMs } = facts
     // Stored for callers that may be served it stale for longer than this one.
-    if (state === 'invalid' || isPastEnd(facts, nowMs - staleSeconds * 1000)) return this.#drop(name, item)
+    if (state === 'invalid' || isPastEnd(facts, clock, staleSeconds)) return this.#drop(name, item)
     // The server's remaining lifetime limits what a clock that is behind the writer's could do.
-    const isPast = freshUntilMs !== undefined && (freshUntilMs <= nowMs || item.ttlSeconds <= staleSeconds)
+    const isPast = isPastEnd(facts, clock) || (freshUntilMs !== undefined && item.ttlSeconds <= staleSeconds)
     const isStale = fetched.stale || state === 'stale' || isPast
     // Without a stamp, the value is the one that memory keeps.
     const shared = new SharedValue(value, memory !== undefined && stamp === undefined)
@@ -264,7 +263,7 @@ export class Lookups {
     }
     if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item
-      const freshSeconds = freshSecondsLeft(nowMs, { freshUntilMs, ttlSeconds })
+      const freshSeconds = freshSecondsLeft(clock, { freshUntilMs, ttlSeconds })
       memory?.put(name, value, facts, { casUnique, size, freshSeconds }, stamp)
     }
     return { kind: 'fresh', value: shared, facts, item }

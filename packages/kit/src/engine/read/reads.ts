@@ -42,7 +42,7 @@ export class Reads {
     const generations = await reading
     if (stored === UNAVAILABLE || stored === undefined || stored === LEASE_STUB) return this.#missed(name)
     if (!(await this.#isValid(stored, required, generations))) return this.#missed(name)
-    if (!pastEnd && isPastEnd(factsOf(stored), clock.nowMs())) return this.#missed(name)
+    if (!pastEnd && isPastEnd(factsOf(stored), clock)) return this.#missed(name)
     report.hit(name)
     return valueOf(stored)
   }
@@ -75,7 +75,7 @@ export class Reads {
         const stored = found === UNAVAILABLE ? undefined : found.get(name)
         const isThere = stored !== LEASE_STUB && found !== UNAVAILABLE && found.has(name)
         if (!isThere || !(await this.#isValid(stored, required, generations))) return undefined
-        return isPastEnd(factsOf(stored), clock.nowMs()) ? undefined : { name, stored }
+        return isPastEnd(factsOf(stored), clock) ? undefined : { name, stored }
       }),
     )
     for (const [index, hit] of valid.entries()) {

@@ -58,6 +58,8 @@ export class AtomicWrites {
   async add(target: AtomicTarget, given: unknown): Promise<boolean> {
     const { name, ttlSeconds } = target
     const { codec, classes } = this.#context
+    const checking = classes.checkSet(given)
+    if (checking !== undefined) await checking
     const value = classes.ofSet(name, given)
     codec.encode(value)
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -98,7 +100,7 @@ export class AtomicWrites {
       }
       if (!dropped) continue
       // What is past its end is deleted, too: nobody may be served it afterwards.
-      if (isPastEnd(factsOf(found.value), clock.nowMs())) break
+      if (isPastEnd(factsOf(found.value), clock)) break
       report.hit(name)
       report.deleted(name)
       return valueOf(found.value)

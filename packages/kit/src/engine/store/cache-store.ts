@@ -1,3 +1,4 @@
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { EncodedItem } from '../values/kit-codec.ts'
 
 /** An item as it is stored in memcached. */
@@ -122,4 +123,9 @@ export interface CacheStore {
   generation(tagKey: string): Promise<TagGeneration>
   /** Raises a tag's generation, and returns the new one. */
   raise(tagKey: string, by: number): Promise<number>
+}
+
+/** Returns the fetch result for a value that cannot be decoded; `undefined` for any other error. */
+export function unreadable(error: unknown): Fetched | undefined {
+  return error instanceof MemcacheDecodeError ? { kind: 'unreadable', error } : undefined
 }

@@ -43,6 +43,8 @@ export class Writes {
     const learning = root.known()
     if (learning !== undefined) await learning
     const tagKeys = root.with(wanted)
+    const checking = classes.checkSet(given)
+    if (checking !== undefined) await checking
     const value = classes.ofSet(name, given)
     const freshSeconds = ttlToSeconds(ttlSeconds)
     const generations = tagKeys.length === 0 ? {} : await orUnavailable(tags.read(tagKeys), report)

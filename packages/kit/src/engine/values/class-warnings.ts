@@ -1,7 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
 import { classesIn, forEachInstance, toPlainData } from './plain-data.ts'
-import { classOfReviver, isRevived } from './reviver.ts'
+import { classOfReviver, isRevived, reviverOfClass, revivedTypeOf } from './reviver.ts'
 import type { AnyClass, Reviver } from './reviver.ts'
 import { hasSerializerRules, typeMetadataStorage } from './type-metadata.ts'
 
@@ -55,6 +55,18 @@ export class ClassWarnings {
     const plain = toPlainData(value, (constructor) => classes.push(constructor))
     if (!classes.some(isRevived)) for (const constructor of classes) this.#tell(constructor, key)
     return plain
+  }
+
+  /**
+   * Checks an explicitly stored value whose class is the `type` of a cache in this process, as its readers would get
+   * it. Returns `undefined` for any other value, which needs no check.
+   *
+   * @throws MemcacheOptionError if readers would get an instance without the rules that hide its properties.
+   */
+  checkSet(value: unknown): Promise<void> | undefined {
+    if (typeof value !== 'object' || value === null) return undefined
+    const type = typeOfSet(value)
+    return type === undefined ? undefined : refuseLostRules(type, value)
   }
 
   /** Returns a loaded value as plain data, and warns about classes that its reviver does not create again. */
@@ -152,6 +164,22 @@ async function lostRules(
     // An instance of a subclass comes back as one of `type`, with the rules of `type`.
     return !keepsType || !isSameOrSubclass(constructor, type) || hasSerializerRules(storage, constructor, type)
   })
+}
+
+function typeOfSet(value: object): AnyClass | undefined {
+  try {
+    return revivedTypeOf(value)
+  } catch {
+    // A circular value, or a Proxy that throws, is refused when it is encoded.
+    return undefined
+  }
+}
+
+async function refuseLostRules(type: AnyClass, value: object): Promise<void> {
+  const classes = new Set<Function>()
+  const plain = toPlainData(value, (constructor) => void classes.add(constructor))
+  const lost = await lostRules(classes, { type, value, revive: () => reviverOfClass(type)(plain) })
+  if (lost !== undefined) throw lostRulesError(type, lost)
 }
 
 function lostRulesError(type: AnyClass, lost: Function): MemcacheOptionError {

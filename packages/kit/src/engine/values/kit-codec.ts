@@ -1,6 +1,7 @@
 import { typedCodec } from 'memcache-ts-client'
 import type { CompressionOptions, EncodedValue, ValueCodec } from 'memcache-ts-client'
 import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 
 /** The decoded value of a lease that nobody has filled. */
@@ -39,9 +40,9 @@ export function factsOf(stored: unknown): EntryFacts {
   return stored instanceof Entry ? stored.facts : NOTHING
 }
 
-/** Returns whether a value carries an end of its freshness that has passed. */
-export function isPastEnd({ freshUntilMs }: EntryFacts, nowMs: number): boolean {
-  return freshUntilMs !== undefined && freshUntilMs <= nowMs
+/** Returns whether a value carries an end of its freshness, and that has passed for longer than `staleSeconds`. */
+export function isPastEnd({ freshUntilMs }: EntryFacts, clock: Clock, staleSeconds = 0): boolean {
+  return freshUntilMs !== undefined && freshUntilMs + staleSeconds * 1000 <= clock.nowMs()
 }
 
 const NEWLINE = 10
@@ -136,6 +137,11 @@ export class KitCodec implements ValueCodec {
 
   decode(bytes: Buffer, clientFlags: number): unknown {
     return this.read(bytes, 0, bytes.length, clientFlags, true)
+  }
+
+  /** Whether nothing of a value's bytes is kept when it is read. An entry may hold bytes. */
+  copies(clientFlags: number): boolean {
+    return clientFlags !== ClientFlags.entry && this.#typed.copies?.(clientFlags) === true
   }
 
   /** Decodes a value, an `Entry`, or `LEASE_STUB`. */

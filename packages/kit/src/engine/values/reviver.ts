@@ -62,7 +62,8 @@ function reviverBy(revive: Revive): Reviver {
   return (stored) => (stored === null || stored === undefined ? stored : revive(stored as never))
 }
 
-function reviverOfClass(type: AnyClass): Reviver {
+/** Returns the reviver of a class, as by the option `type`. */
+export function reviverOfClass(type: AnyClass): Reviver {
   let reviver = BY_CLASS.get(type)
   if (reviver === undefined) {
     const typeOf = (): Function => type
@@ -81,6 +82,28 @@ export function classOfReviver(revive: Reviver): AnyClass | undefined {
 /** Returns whether a class is the `type` of a cache in this process. */
 export function isRevived(constructor: Function): boolean {
   return BY_CLASS.has(constructor as AnyClass)
+}
+
+/**
+ * Returns the class of a value, of the items of an array, a Map or a Set, or a class that it extends, which is the
+ * `type` of a cache in this process; `undefined` if there is none.
+ */
+export function revivedTypeOf(value: unknown): AnyClass | undefined {
+  if (!isObject(value)) return undefined
+  const items = value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : undefined
+  if (items !== undefined) {
+    for (const item of items as Iterable<unknown>) {
+      const type = revivedTypeOf(item)
+      if (type !== undefined) return type
+    }
+    return undefined
+  }
+  let prototype = Object.getPrototypeOf(value) as object | null
+  for (; prototype !== null && prototype !== Object.prototype; prototype = Object.getPrototypeOf(prototype) as object) {
+    const { constructor } = prototype
+    if (typeof constructor === 'function' && isRevived(constructor)) return constructor as unknown as AnyClass
+  }
+  return undefined
 }
 
 /** Returns the class of a stored object; `undefined` if it stays plain. */

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
 
 /**
- * How long a handler whose client has left may write nothing before its followers are broken off: it may have stopped
- * without a word.
+ * How long a handler whose client has disconnected may write nothing before its followers are disconnected, since it
+ * may have stopped silently.
  */
 const MAX_SILENCE_MS = 10_000
 
@@ -14,17 +14,18 @@ interface Held {
   readonly args: readonly unknown[]
 }
 
-/** Decides about a handler whose client has left. */
+/** Decides about a handler whose client has disconnected. */
 export interface LeaveObserver {
-  /** Whether the handler is to go on although its client has left. */
+  /** Whether the handler must continue although its client has disconnected. */
   goesOn(): boolean
-  /** The handler stopped, or has written nothing for too long. */
+  /** Called when the handler stopped, or has written nothing for too long. */
   onStopped(): void
 }
 
 /**
- * Hides from a handler that its client has left while other clients wait for what the handler writes: the events that
- * tell the handler so are held back until `release`. Handlers stop their work at these events, and `pipe` at `close`.
+ * Hides from a handler that its client has disconnected while other clients wait for its response: the events of the
+ * disconnection are held back until `release`, since handlers stop their work at these events, and `pipe` stops at
+ * `close`.
  */
 export class ClientLeave {
   readonly #response: ServerResponse
@@ -44,22 +45,22 @@ export class ClientLeave {
     this.#intercept(response, (event) => event === 'close')
     const { req } = response as { req?: IncomingMessage }
     if (req !== undefined) {
-      // A request also closes when it has been read to its end, which says nothing about the client.
+      // A request also closes when it has been read completely, which says nothing about the client.
       this.#intercept(req, (event) => event === 'aborted' || ((event === 'close' || event === 'error') && req.aborted))
     }
   }
 
-  /** Whether the client has left and the handler does not know. */
+  /** Whether the client has disconnected and the handler has not noticed. */
   get isHidden(): boolean {
     return this.#held.length > 0
   }
 
-  /** The handler has written something. */
+  /** Records that the handler has written something. */
   touch(): void {
     this.#silence?.refresh()
   }
 
-  /** Lets the held events through, and later ones. */
+  /** Emits the held events, and lets later events pass. */
   release(): void {
     if (this.#isEnded) return
     this.#isEnded = true
@@ -69,7 +70,7 @@ export class ClientLeave {
     for (const { emit, event, args } of this.#held.splice(0)) emit(event, ...args)
   }
 
-  /** A response that its handler destroys is broken off for everybody. */
+  /** If the handler destroys its response, all followers are disconnected. */
   #watchDestroy(): void {
     const response = this.#response
     const before = Reflect.get(response, 'destroy')
@@ -95,12 +96,12 @@ export class ClientLeave {
     this.#shadow(emitter, 'emit', intercepting)
   }
 
-  /** Puts a method in front of another one until `release`. */
+  /** Shadows a method until `release`. */
   #shadow(target: ServerResponse | IncomingMessage, name: 'emit' | 'destroy', method: unknown): void {
     const own = Object.getOwnPropertyDescriptor(target, name)
     Object.defineProperty(target, name, { configurable: true, writable: true, value: method })
     this.#restore.push(() => {
-      // A method that others have put in front of this one since calls on to it, which does nothing any more.
+      // If other code has wrapped this method meanwhile, it stays in the chain and only passes calls on.
       if (Reflect.get(target, name) !== method) return
       if (own === undefined) Reflect.deleteProperty(target, name)
       else Object.defineProperty(target, name, own)
@@ -112,9 +113,9 @@ export class ClientLeave {
       if (!this.#isEnded) this.#observer.onStopped()
     }
     this.#silence = setTimeout(stop, MAX_SILENCE_MS).unref()
-    // A source that is destroyed, as `send` destroys its file when the socket closes, never ends the response.
+    // If a source is destroyed, as `send` destroys its file when the socket closes, it never ends the response.
     for (const source of this.#sources) source.once('close', stop)
-    // A handler that waits for a client to read waits for nobody.
+    // A handler that waits for the disconnected client to read would wait forever.
     process.nextTick(() => {
       if (!this.#isEnded) this.#response.emit('drain')
     })

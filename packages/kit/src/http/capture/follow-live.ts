@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { UNAVAILABLE } from '../../engine/engine.ts'
-import type { CacheEngine, Generations } from '../../engine/engine.ts'
-import { groupTags } from '../policy/cache-groups.ts'
+import type { CacheEngine, Generations, StopSource } from '../../engine/engine.ts'
+import { groupTags } from '../policy/response-tags.ts'
 import { cacheStatusField } from '../cache-status.ts'
 import { isNotModified } from '../policy/conditional.ts'
 import type { LiveHead, LiveResponse, NotShared } from './live-response.ts'
@@ -13,21 +13,21 @@ import { NO_DIRECTIVES } from '../policy/request-directives.ts'
 import { sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
 import { variantOf } from '../policy/vary.ts'
 
-/** A handler call of this process that is under way, which others may follow. */
+/** A running handler call of this process that other requests may follow. */
 export interface LiveRun {
   readonly response: LiveResponse
-  /** What its request asked. */
+  /** The lookup of its request. */
   readonly lookup: ResponseLookup
-  /** The generations that its tags had when it began. */
+  /** The generations of its tags when it began. */
   readonly generations: Generations
 }
 
-/** What became of a request that found another's handler call under way. */
+/** The result for a request that found a running handler call. */
 export type Followed = 'sent' | NotShared
 
 /**
- * Answers a request by what another one's handler is writing: its head as soon as it is known, and each part of the
- * body as it comes.
+ * Sends a request the response that another request's handler is writing: its head as soon as it is known, and each
+ * part of the body as it is written.
  *
  * @param vary the request fields that are in every key.
  */
@@ -35,7 +35,7 @@ export async function followLive(
   engine: CacheEngine,
   lookup: ResponseLookup,
   run: LiveRun,
-  { signal, vary, nowMs }: { signal: AbortSignal; vary: readonly string[]; nowMs: () => number },
+  { signal, vary, nowMs }: { signal: StopSource; vary: readonly string[]; nowMs: () => number },
 ): Promise<Followed> {
   const { response, request } = lookup.exchange
   const { tags, host } = engine
@@ -45,15 +45,16 @@ export async function followLive(
   const current = await reading
   if (signal.aborted || response.destroyed || response.headersSent) return response.destroyed ? 'sent' : 'alone'
   if (typeof head === 'string') return head
-  // What was invalidated after the handler began must not reach a client that asked after the invalidation.
+  // A response that was invalidated after its handler began must not reach a client that sent its request after the
+  // invalidation.
   if (current === UNAVAILABLE || !tags.areSame(run.generations, current)) return 'alone'
   if (!(await areGroupsUnchanged(engine, run, head))) return 'alone'
   if (!isSameVariant(head, lookup, run, vary)) return head.length === undefined ? 'alone' : 'retry'
   if (lookup.isAuthorized && !head.lifetimes.isShared) return 'alone'
-  // Its key was made by a rule that this response does not have any more.
+  // The key was made by a rule that this response no longer has.
   if (lookup.searchRule !== undefined && !isSameRule(searchRuleOf(head.fields), lookup.searchRule)) return 'alone'
   if (freshnessOf(head, NO_DIRECTIVES, nowMs()) !== 'fresh') return 'alone'
-  // It may have failed or grown too large since; from here to `follow` nothing happens in between.
+  // The call may have failed or become too large meanwhile; from here to `follow` everything is synchronous.
   const still = run.response.now
   if (typeof still === 'string') return still
   sendHead(response, head, lookup, nowMs())
@@ -67,7 +68,7 @@ export async function followLive(
   return 'sent'
 }
 
-/** Whether none of the groups that the head names can have been invalidated since the handler began. */
+/** Whether no group in the head was invalidated since the handler began. */
 async function areGroupsUnchanged(engine: CacheEngine, run: LiveRun, head: LiveHead): Promise<boolean> {
   const { request } = run.lookup.exchange
   const groups = groupTags(request, head.fields, 'cache-groups')

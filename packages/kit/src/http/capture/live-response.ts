@@ -1,22 +1,23 @@
 import type { ServerResponse } from 'node:http'
+import type { StopSource } from '../../engine/engine.ts'
 import type { FreshResponse } from './handler-run.ts'
 
 /** The head of a response that its handler is still writing, and that may be shared. */
 export interface LiveHead extends Omit<FreshResponse, 'body'> {
-  /** The length of the body as its head tells it, in bytes. */
+  /** The length of the body in bytes, if the head states it. */
   readonly length: number | undefined
 }
 
-/** What others are told of a response that is being written, if not its head. */
+/** The result for followers of a response that cannot get its head. */
 export type NotShared =
-  /** It is not theirs: they run their own handlers, at once. */
+  /** The response cannot be shared: they run their own handlers immediately. */
   | 'alone'
-  /** There is no answer here: they look it up again. */
+  /** There is no response: they look it up again. */
   | 'retry'
 
 /**
- * A response that is being written, for others that have asked for the same meanwhile. They learn from its head whether
- * it can be theirs, and then get each part of its body as it is written. The handler waits for none of them.
+ * A response that is being written, for concurrent requests for the same key. Its head tells whether they can share it;
+ * then they get each part of its body as it is written. The handler does not wait for them.
  */
 export class LiveResponse {
   readonly #maxBytes: number
@@ -29,26 +30,26 @@ export class LiveResponse {
   readonly #onUnfollowed: () => void
 
   /**
-   * @param maxBytes how far a follower may fall behind once the body is too large to be kept.
-   * @param onUnfollowed the last of those who waited for the response, or followed it, has left.
+   * @param maxBytes how far a follower may fall behind if the body is too large to be kept. @param onUnfollowed called
+   *   when the last waiting or following request has left.
    */
   constructor(maxBytes: number, onUnfollowed: () => void) {
     this.#maxBytes = maxBytes
     this.#onUnfollowed = onUnfollowed
   }
 
-  /** Whether others wait for the response, or are being sent it. */
+  /** Whether other requests wait for the response, or are being sent it. */
   get isFollowed(): boolean {
     return !this.#isOver && this.#followers.size + this.#waiting.size > 0
   }
 
-  /** Whether the body is too large to be kept, and goes to those alone who follow it. */
+  /** Whether the body is too large to be kept, so that only the current followers get it. */
   get isRelayed(): boolean {
     return this.#parts === undefined && !this.#isOver
   }
 
-  /** The head, when its handler has written it. */
-  async head(signal: AbortSignal): Promise<LiveHead | NotShared> {
+  /** Resolves to the head when the handler has written it. */
+  async head(signal: StopSource): Promise<LiveHead | NotShared> {
     if (this.#head === undefined && !this.#isOver && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const settle = (): void => {
@@ -67,13 +68,13 @@ export class LiveResponse {
     return this.now
   }
 
-  /** The head, or what there is in its place, as it is at this moment. */
+  /** The current head, or the result in its place. */
   get now(): LiveHead | NotShared {
     if (this.#notShared !== undefined) return this.#notShared
     return this.#head === undefined || this.#parts === undefined ? 'alone' : this.#head
   }
 
-  /** Sends a response, whose head is written, the body: what there is of it, and the rest as it comes. */
+  /** Sends the body to a response whose head is written: the existing part, and the rest as it is written. */
   follow(response: ServerResponse): void {
     for (const part of this.#parts ?? []) response.write(part)
     if (this.#isOver) {
@@ -86,7 +87,7 @@ export class LiveResponse {
     })
   }
 
-  /** The head is known, and may be shared. */
+  /** Called when the head is known and may be shared. */
   begin(head: LiveHead): void {
     this.#head ??= head
     this.#settle()
@@ -96,18 +97,18 @@ export class LiveResponse {
     this.#parts?.push(part)
     for (const follower of this.#followers) {
       follower.write(part)
-      // Nothing keeps what it has not read, and it must not fill the memory.
+      // The unread part is not kept elsewhere, and must not fill the memory.
       if (this.#parts === undefined && follower.writableLength > this.#maxBytes) follower.destroy()
     }
   }
 
-  /** The body is too large to be kept: those who follow get the rest, and nobody joins them any more. */
+  /** Called when the body is too large to be kept: current followers get the rest, and no request can join any more. */
   overflow(): void {
     if (this.#head === undefined) this.fail('alone')
     else this.#parts = undefined
   }
 
-  /** The body is whole. */
+  /** Called when the body is complete. */
   end(): void {
     if (this.#isOver) return
     this.#isOver = true
@@ -116,7 +117,7 @@ export class LiveResponse {
     this.#settle()
   }
 
-  /** The response cannot be shared, or will not be whole: a body that has begun must not look complete. */
+  /** Called when the response cannot be shared, or will not be complete: a started body must not look complete. */
   fail(told: NotShared): void {
     if (this.#isOver) return
     this.#isOver = true

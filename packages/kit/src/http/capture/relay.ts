@@ -2,7 +2,10 @@ import type { ServerResponse } from 'node:http'
 import { setHeadArguments } from '../fields.ts'
 import type { ClientOutput } from './response-capture.ts'
 
-/** Sends all that is written to a background response to a client instead. If either side breaks off, so does the other. */
+/**
+ * Sends everything that is written to a background response to a client instead. If one side is closed early, the other
+ * side is closed too.
+ */
 export function relay(from: ServerResponse, client: ClientOutput): void {
   let isHeadSent = false
   let hasEnded = false

@@ -1,36 +1,36 @@
 import { parseDictionary } from 'structured-headers'
 import type { Item, InnerList } from 'structured-headers'
 
-/** A directive's argument, or that it has none. */
+/** A directive's argument; `true` if it has none. */
 type Argument = string | true
 
 /** Directives whose argument is a number. */
 const IN_SECONDS: ReadonlySet<string> = new Set(['max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error'])
 
-/** How long is forever: no lifetime in a header is longer. */
+/** The longest lifetime; longer ones in a header count as this. */
 const MAX_SECONDS = 2 ** 31
 
 /**
- * The directives of `Cache-Control` (RFC 9111, section 5.2). Names are in any case; what is no directive is skipped, as
- * are directives with space around their `=`; what stands in quotes is no directive.
+ * The directives of `Cache-Control` (RFC 9111, section 5.2). Names are case-insensitive. Members that are not
+ * directives are skipped, and so are directives with space around their `=` and text in quotes.
  */
 export class CacheDirectives {
-  /** The arguments of each, in their order. */
+  /** The arguments of each directive, in their order. */
   readonly #directives = new Map<string, Argument[]>()
 
   private constructor(directives: Iterable<{ name: string; argument: Argument }>) {
     for (const { name, argument } of directives) this.#add(name, argument)
   }
 
-  /** Those of a `Cache-Control` line. */
+  /** Parses a `Cache-Control` line. */
   static of(line: string | undefined): CacheDirectives {
     const members = line === undefined ? [] : splitMembers(line)
     return new CacheDirectives(members.flatMap((member) => parseDirective(member) ?? []))
   }
 
   /**
-   * Those of a targeted field, as `CDN-Cache-Control` (RFC 9213, section 2.1); `undefined` if it is missing, empty, no
-   * structured field, or has values of another type, so that `Cache-Control` counts.
+   * Parses a targeted field such as `CDN-Cache-Control` (RFC 9213, section 2.1); `undefined` if it is missing, empty,
+   * not a structured field, or has values of another type, so that `Cache-Control` applies.
    */
   static ofTargeted(line: string | undefined): CacheDirectives | undefined {
     if (line === undefined) return undefined
@@ -47,20 +47,20 @@ export class CacheDirectives {
     return this.#directives.has(name)
   }
 
-  /** Whether it stands there for all of the message, and not just for the fields that it names. */
+  /** Whether the directive applies to the whole message, and not only to the fields that it names. */
   hasBare(name: string): boolean {
     return this.#directives.get(name)?.includes(true) === true
   }
 
-  /** The fields that `no-cache="…"` or `private="…"` name, in lower case. */
+  /** Returns the fields that `no-cache="…"` or `private="…"` name, in lower case. */
   fields(name: string): string[] {
     const named = this.#directives.get(name)?.filter((argument) => argument !== true) ?? []
     return named.flatMap((argument) => argument.split(',').map((field) => field.trim().toLowerCase()))
   }
 
   /**
-   * A number of seconds; `undefined` if the directive is missing. Invalid or conflicting values count as 0 (RFC 9111,
-   * section 4.2.1).
+   * Returns a number of seconds; `undefined` if the directive is missing. Invalid or conflicting values count as 0 (RFC
+   * 9111, section 4.2.1).
    */
   seconds(name: string): number | undefined {
     const found = this.#directives.get(name)
@@ -78,8 +78,8 @@ export class CacheDirectives {
 }
 
 /**
- * The members between the commas of a field, each trimmed; a comma inside of quotes separates nothing. The text is read
- * once, or twice where a quote is never closed: then it hides no directive behind it.
+ * Splits a field at its commas outside of quotes, and trims the members. If a quote is never closed, the text is read
+ * again without it, so that it hides no later directive.
  */
 function splitMembers(line: string): string[] {
   const members: string[] = []
@@ -114,7 +114,7 @@ function parseDirective(member: string): { name: string; argument: Argument } | 
   return { name: name.toLowerCase(), argument: text.slice(1, -1).replaceAll(/\\(.)/g, '$1') }
 }
 
-/** A member of a structured field; one that is false is not there. */
+/** Converts a member of a structured field; a member that is false counts as missing. */
 function asDirective([name, [value]]: [string, Item | InnerList]): { name: string; argument: Argument }[] {
   if (value === false) return []
   if (value === true || typeof value === 'string') return [{ name, argument: value }]

@@ -3,7 +3,7 @@ import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { parseHttpDate } from './http-date.ts'
 
-/** The request fields that make a request conditional, or ask for a part (RFC 9110, sections 13.1 and 14.2). */
+/** The request fields that make a request conditional, or request a part (RFC 9110, sections 13.1 and 14.2). */
 export const CONDITIONAL_FIELDS = [
   'if-none-match',
   'if-modified-since',
@@ -14,10 +14,9 @@ export const CONDITIONAL_FIELDS = [
 ] as const
 
 /**
- * Whether a client has this response already, so that 304 is the answer (RFC 9110, section 13.2.2; RFC 9111, section
- * 4.3.2).
+ * Whether a client already has this response, so that it gets 304 (RFC 9110, section 13.2.2; RFC 9111, section 4.3.2).
  *
- * @param receivedMs when it came, which counts where it does not say when it was modified.
+ * @param receivedMs when the response was received, which is used if it has no `Last-Modified`.
  */
 export function isNotModified(
   request: IncomingHttpHeaders,

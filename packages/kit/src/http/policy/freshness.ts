@@ -2,31 +2,31 @@ import type { Lifetimes } from './storage-policy.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import type { StoredResponse } from '../records/stored-record.ts'
 
-/** What may be done with a stored response for a request. */
+/** How a stored response may be used for a request. */
 export type Freshness =
-  /** It is fresh, and the client takes it. */
+  /** It is fresh, and the client accepts it. */
   | 'fresh'
-  /** It is stale, and may be served so. */
+  /** It is stale, and may be served. */
   | 'stale'
-  /** It is stale, or has to be asked for each time. */
+  /** It must be revalidated: it is stale, or needs this before each use. */
   | 'revalidate'
-  /** The client wants a newer one. */
+  /** The client requests a newer response. */
   | 'reload'
 
-/** When a response came, and how it may be reused. */
+/** When a response was received, and how it may be reused. */
 type Aged = Pick<StoredResponse, 'receivedMs' | 'lifetimes'>
 
-/** How old a stored response is, in seconds (RFC 9111, section 4.2.3). */
+/** Returns the age of a stored response, in seconds (RFC 9111, section 4.2.3). */
 export function ageSeconds({ receivedMs, lifetimes }: Aged, nowMs: number): number {
   return lifetimes.initialAgeSeconds + Math.max(0, nowMs - receivedMs) / 1000
 }
 
-/** How long it is still fresh, in seconds; negative when it is stale. */
+/** Returns how long a response is still fresh, in seconds; negative if it is stale. */
 export function remainingSeconds(stored: Aged, nowMs: number): number {
   return stored.lifetimes.freshSeconds - ageSeconds(stored, nowMs)
 }
 
-/** Whether a stored response may answer a request (RFC 9111, section 4; RFC 5861, section 3). */
+/** Returns whether a stored response may be used for a request (RFC 9111, section 4; RFC 5861, section 3). */
 export function freshnessOf(stored: Aged, directives: RequestDirectives, nowMs: number): Freshness {
   const { lifetimes } = stored
   const { noCache, maxAge, minFresh = 0, maxStale = 0 } = directives
@@ -42,14 +42,14 @@ export function freshnessOf(stored: Aged, directives: RequestDirectives, nowMs: 
   return -remaining < Math.max(lifetimes.whileRevalidateSeconds, maxStale) ? 'stale' : 'revalidate'
 }
 
-/** Whether it may be served because what it would be replaced with is an error (RFC 5861, section 4). */
+/** Whether it may be served in place of an error (RFC 5861, section 4). */
 export function isGoodOnError(stored: Aged, directives: RequestDirectives, nowMs: number): boolean {
   const { lifetimes } = stored
   if (lifetimes.mustRevalidate || lifetimes.alwaysRevalidate) return false
   return -remainingSeconds(stored, nowMs) < Math.max(lifetimes.ifErrorSeconds, directives.staleIfError ?? 0)
 }
 
-/** Whether a response is good for another request without asking for it. */
+/** Whether a response can be reused for another request without revalidation. */
 export function isReusable({
   freshSeconds,
   initialAgeSeconds,

@@ -7,12 +7,12 @@ const IMF_FIXDATE = new RegExp(String.raw`^${DAY}, (\d\d) ([a-z]{3}) (\d{4}) ${T
 const RFC_850 = new RegExp(String.raw`^${LONG_DAY}, (\d\d)-([a-z]{3})-(\d\d) ${TIME} gmt$`, 'i')
 const ASCTIME = new RegExp(String.raw`^${DAY} ([a-z]{3}) ([ \d]\d) ${TIME} (\d{4})$`, 'i')
 
-/** Two digits of a year are within 50 years of now (RFC 9110, section 5.6.7). */
+/** A year of two digits is within 50 years of now (RFC 9110, section 5.6.7). */
 const NEAREST_YEARS = 50
 
 /**
- * A date of HTTP in one of its three forms (RFC 9110, section 5.6.7), in milliseconds since 1970; `undefined` for what
- * is none, however JavaScript would read it.
+ * Parses an HTTP date in one of its three forms (RFC 9110, section 5.6.7) to milliseconds since 1970; `undefined` if it
+ * is invalid, even if JavaScript would accept it.
  */
 export function parseHttpDate(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined
@@ -24,7 +24,7 @@ export function parseHttpDate(text: string | undefined, nowMs: number): number |
   return c === null ? undefined : dateOf(c[6]!, c[1]!, c[2]!, c.slice(3, 6))
 }
 
-/** A moment as HTTP writes it. */
+/** Formats a time as an HTTP date. */
 export function toHttpDate(ms: number): string {
   return new Date(ms).toUTCString()
 }

@@ -1,18 +1,18 @@
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 
-/** What frameworks, passport and guards leave on a request that they know the sender of. */
+/** Properties that frameworks, passport and guards set on the request of a known user. */
 const IDENTITY_PROPERTIES = ['user', 'auth', 'account', 'currentUser'] as const
 
-/** Whether a client has proved who it is before it sent anything: by a certificate that the server has asked for. */
+/** Whether a client has authenticated by a TLS certificate. */
 export function hasClientCertificate({ socket }: IncomingMessage): boolean {
   return (socket as Partial<TLSSocket> | undefined)?.authorized === true
 }
 
-/** A request as an application sees it: Node's own, or the object that a framework made of it. */
+/** A request as an application sees it: Node's request, or a framework's object. */
 export type ApplicationRequest = object
 
-/** Whether the application has found out who sent a request, by whatever means. */
+/** Whether the application has identified the user of a request, by any means. */
 export function hasIdentity(...requests: readonly ApplicationRequest[]): boolean {
   return requests.some((request) => tellsSomebody(request) || tellsSomebody(localsOf(request)))
 }
@@ -23,7 +23,7 @@ function tellsSomebody(holder: object | undefined): boolean {
   )
 }
 
-/** What Express' applications keep for the views of a response. */
+/** Express's `locals` for the views of a response. */
 function localsOf(request: ApplicationRequest): object | undefined {
   const { locals } = (request as { res?: { locals?: unknown } }).res ?? {}
   return typeof locals === 'object' && locals !== null ? locals : undefined
@@ -33,16 +33,13 @@ function isSomebody(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== ''
 }
 
-/**
- * What middleware before the cache has opened or made for whoever sent the request: the session, its id, the token of
- * its forms.
- */
+/** Properties that middleware before the cache sets for each client: the session, its id, the CSRF token. */
 const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
 
 /**
- * Watches whether a handler looks at the session of its request, or finds out by itself who sent it: then its response
- * is this client's, if it does not say otherwise. What middleware outside of the cache does with the session counts for
- * nothing: it does so for each client.
+ * Watches whether a handler reads the session of its request, or identifies the user by itself: then its response
+ * belongs to this client, unless it says otherwise. Middleware outside of the cache may use the session, since it runs
+ * for each client.
  */
 export class IdentityWatch {
   readonly #requests: readonly ApplicationRequest[]
@@ -54,7 +51,7 @@ export class IdentityWatch {
 
   /**
    * @param application the request as the application sees it, if that is another object.
-   * @param isOutside whether what runs now is not the handler.
+   * @param isOutside whether the code that runs now is not the handler.
    */
   constructor(request: IncomingMessage, application: ApplicationRequest | undefined, isOutside?: () => boolean) {
     this.#isOutside = isOutside
@@ -64,17 +61,17 @@ export class IdentityWatch {
     }
   }
 
-  /** Whether the response may depend on who sent the request. */
+  /** Whether the response may depend on the user. */
   get sees(): boolean {
     return this.#usesSession || hasIdentity(...this.#requests)
   }
 
-  /** Whether the handler may still find out, since there is a session to look at. */
+  /** Whether the handler could still identify the user, since there is a session to read. */
   get maySee(): boolean {
     return this.#restore.length > 0
   }
 
-  /** Runs what is not the handler's: middleware outside of the cache. */
+  /** Runs code that is not the handler's: middleware outside of the cache. */
   outside<Result>(run: () => Result): Result {
     const before = this.#isPaused
     this.#isPaused = true

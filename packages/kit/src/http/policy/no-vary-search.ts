@@ -2,16 +2,16 @@ import { parseDictionary } from 'structured-headers'
 import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 
-/** Which differences of a query make none (`No-Vary-Search`). */
+/** Which differences of a query do not matter (`No-Vary-Search`). */
 export interface SearchRule {
-  /** Whether the order of parameters makes no difference. */
+  /** Whether the order of parameters does not matter. */
   readonly keyOrder: boolean
-  /** The parameters that make no difference; `true`: all but those in `except`. */
+  /** The parameters that do not matter; `true` means all except those in `except`. */
   readonly params: readonly string[] | true
   readonly except: readonly string[]
 }
 
-/** The rule of a response; `undefined` if the field is missing, is no such dictionary, or has no effect. */
+/** Returns the rule of a response; `undefined` if the field is missing, invalid, or has no effect. */
 export function searchRuleOf(fields: Fields): SearchRule | undefined {
   const line = lineOf(fields, 'no-vary-search')
   if (line === undefined) return undefined
@@ -22,7 +22,7 @@ export function searchRuleOf(fields: Fields): SearchRule | undefined {
     const except = members.get('except')?.[0] ?? []
     if (typeof keyOrder !== 'boolean' || !(typeof params === 'boolean' || isNames(params)) || !isNames(except))
       return undefined
-    // Only if all parameters but some make no difference, those are named by `except`.
+    // `except` is valid only if all other parameters do not matter.
     if (members.has('except') && params !== true) return undefined
     const names = typeof params === 'boolean' ? [] : params.map(([name]) => name as string)
     if (!keyOrder && params !== true && names.length === 0) return undefined
@@ -44,7 +44,7 @@ export function isSameRule(one: SearchRule | undefined, other: SearchRule | unde
   return JSON.stringify(one) === JSON.stringify(other)
 }
 
-/** A URL without what makes no difference by a rule. */
+/** Returns a URL without the differences that do not matter by a rule. */
 export function searchedUrl(url: string, { keyOrder, params, except }: SearchRule): string {
   const start = url.indexOf('?')
   if (start === -1) return url
@@ -58,7 +58,7 @@ export function searchedUrl(url: string, { keyOrder, params, except }: SearchRul
     .filter((parameter) => parameter !== '' && isKept(parameter))
   if (keyOrder) {
     const named = kept.map((parameter) => ({ parameter, name: parameterName(parameter) }))
-    // Several values of one name are a list, whose order counts.
+    // Several values of one name are a list, whose order matters.
     named.sort((one, other) => (one.name === other.name ? 0 : one.name < other.name ? -1 : 1))
     return withQuery(
       url.slice(0, start),
@@ -72,7 +72,7 @@ function withQuery(path: string, parameters: readonly string[]): string {
   return parameters.length === 0 ? path : `${path}?${parameters.join('&')}`
 }
 
-/** A rule as it was stored; `undefined` for what is none. */
+/** Parses a stored rule; `undefined` if it is invalid. */
 export function asSearchRule(given: unknown): SearchRule | undefined {
   if (typeof given !== 'object' || given === null) return undefined
   const { keyOrder, params, except } = given as Record<string, unknown>

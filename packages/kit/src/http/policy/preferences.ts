@@ -4,7 +4,7 @@ interface Preference {
   readonly weight: number
 }
 
-/** The members of a list of preferences (RFC 9110, section 12.4.2). One with an invalid weight has weight 0. */
+/** Parses a list of preferences (RFC 9110, section 12.4.2). A member with an invalid weight has weight 0. */
 function parsePreferences(line: string): Preference[] {
   const preferences: Preference[] = []
   for (const member of line.split(',')) {
@@ -21,8 +21,8 @@ function parseWeight(text: string): number {
 }
 
 /**
- * `Accept-Language` without the languages that an application does not have: a range stands for all of them that begin
- * with it, and the other way round (RFC 4647).
+ * Returns `Accept-Language` without the languages that an application does not have. A range matches all languages that
+ * begin with it, and a language all ranges that begin with it (RFC 4647).
  */
 export function reducedLanguages(line: string, available: readonly string[]): string {
   return reduced(
@@ -32,14 +32,14 @@ export function reducedLanguages(line: string, available: readonly string[]): st
   )
 }
 
-/** `Accept-Encoding` without the codings that an application does not apply. */
+/** Returns `Accept-Encoding` without the codings that an application does not apply. */
 export function reducedEncodings(line: string, available: readonly string[]): string {
   return reduced(parsePreferences(line), available, (name, coding) => name === coding)
 }
 
 /**
- * What is left of preferences, the most wanted first; of one weight, in the application's order. What is refused by
- * weight 0 is named only where `*` would allow it.
+ * Returns the remaining preferences, the most preferred first, and those of one weight in the application's order. A
+ * member with weight 0 is kept only if `*` would allow it.
  */
 function reduced(
   preferences: readonly Preference[],
@@ -62,7 +62,7 @@ function isWithin(language: string, range: string): boolean {
   return language === range || language.startsWith(`${range}-`)
 }
 
-/** The language that a client prefers to all others; `undefined` if it prefers none. */
+/** Returns the language that a client prefers to all others; `undefined` if there is none. */
 export function preferredLanguage(line: string | undefined): string | undefined {
   if (line === undefined) return undefined
   const [first, second] = parsePreferences(line).sort((one, other) => other.weight - one.weight)

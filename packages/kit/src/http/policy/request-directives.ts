@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { CacheDirectives } from './cache-directives.ts'
 import { lineOf, listOf } from '../fields.ts'
 
-/** What a client asks of caches (RFC 9111, section 5.2.1). */
+/** The directives of a client for caches (RFC 9111, section 5.2.1). */
 export interface RequestDirectives {
   readonly noStore: boolean
   readonly noCache: boolean
@@ -10,12 +10,12 @@ export interface RequestDirectives {
   /** In seconds. */
   readonly maxAge: number | undefined
   readonly minFresh: number | undefined
-  /** `Infinity`: however stale. */
+  /** In seconds; `Infinity` accepts any staleness. */
   readonly maxStale: number | undefined
   readonly staleIfError: number | undefined
 }
 
-/** A client that asks for nothing. */
+/** The directives of a client that sends none. */
 export const NO_DIRECTIVES: RequestDirectives = {
   noStore: false,
   noCache: false,
@@ -27,9 +27,9 @@ export const NO_DIRECTIVES: RequestDirectives = {
 }
 
 /**
- * What a request asks of caches.
+ * Returns the directives of a request.
  *
- * @param honoured whether clients may ask for anything.
+ * @param honoured whether clients may use directives.
  */
 export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {
   if (!honoured) return NO_DIRECTIVES

@@ -6,31 +6,31 @@ import type { ApplicationRequest } from './identity.ts'
 import { parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
 
-/** How requests are told apart. */
+/** The rules by which requests have different keys. */
 export interface KeyRules {
-  /** The hosts that are answered from the cache, in lower case; `undefined`: any, each by itself. */
+  /** The hosts that are served from the cache, in lower case; `undefined` means all, each with its own responses. */
   readonly hosts: ReadonlySet<string> | undefined
-  /** Whether the order of query parameters makes no difference. */
+  /** Whether the order of query parameters does not matter. */
   readonly sortQuery: boolean
-  /** Query parameters that make no difference. */
+  /** Query parameters that do not matter. */
   readonly ignoreQuery: ReadonlySet<string>
-  /** Cookies that make no difference; `true`: none does. */
+  /** Cookies that do not matter; `true` for all cookies. */
   readonly ignoreCookies: ReadonlySet<string> | true
 }
 
-/** A request as it came to the server, whatever a framework has made of it since. */
+/** A request as it was received, before changes by a framework. */
 export interface RequestTarget {
   readonly request: IncomingMessage
   /** Path and query, as requested. */
   readonly url: string
   readonly scheme: string
-  /** What else tells its responses from others of the same URL: the version of an API that a request field asks for. */
+  /** A further part of the key: the version of an API that a request field selects. */
   readonly scope?: string | undefined
-  /** What stands in place of path and query. */
+  /** Replaces path and query. */
   readonly key?: string | undefined
-  /** The request as the application sees it, where that is not Node's own object. */
+  /** The request as the application sees it, if that is not Node's own object. */
   readonly application?: ApplicationRequest | undefined
-  /** What tells its content from every other one (`contentKey`); `undefined` for methods without content, such as GET. */
+  /** Identifies the content (`contentKey`); `undefined` for methods without content, such as GET. */
   readonly content?: string | undefined
   /**
    * Whether the application trusts the proxy that the request came by (`trust proxy` of Express, `trustProxy` of
@@ -39,7 +39,7 @@ export interface RequestTarget {
   readonly trustsProxy?: boolean | undefined
 }
 
-/** The host that a request is for, in lower case. */
+/** Returns the host of a request, in lower case. */
 export function hostOf(request: IncomingMessage): string | undefined {
   return (lineOf(request.headers, ':authority') ?? request.headers.host)?.toLowerCase()
 }
@@ -50,7 +50,10 @@ export function pathOf(url: string): string {
   return end === -1 ? url : url.slice(0, end)
 }
 
-/** Fields that say who sends a request, besides cookies: credentials, and what gateways write that have checked them. */
+/**
+ * Fields that identify the user of a request, besides cookies: credentials, and fields of gateways that have checked
+ * them.
+ */
 export const CREDENTIAL_FIELDS = [
   'authorization',
   'x-api-key',
@@ -79,41 +82,44 @@ export const CREDENTIAL_FIELDS = [
   'cf-access-jwt-assertion',
 ] as const
 
-/** Whether a request says who sends it by a field that is not in its key. */
+/** Whether a request has a credential field that is not in its key. */
 function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
   return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
 }
 
-/**
- * Whether a request is known to be somebody's: by its fields, by its connection, or by what the application has found
- * out.
- */
+/** Whether the user of a request is known: by its fields, by its connection, or to the application. */
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request, vary)) return true
   return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || hasIdentity(request, application))
 }
 
-/** Whether the application has said what tells its users apart: by a key of its own, or by a field of their credentials. */
+/** Whether the application distinguishes its users in the key: by its own `key`, or by a credential field in `vary`. */
 export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
   return key !== undefined || vary.includes('cookie') || CREDENTIAL_FIELDS.some((name) => vary.includes(name))
 }
 
-/** Fields by which proxies tell what the client asked for: applications use them in links and redirects. */
+/** Fields by which proxies pass on the client's original request; applications use them in links and redirects. */
 const FORWARDING_FIELD =
-  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$)/
-/** Those that tell who the client is: another value for each. */
+  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$|x-real-ip$|x-client-ip$|x-cluster-client-ip$|true-client-ip$|cf-connecting-ip|fastly-client-ip$)/
+/** Fields that contain the client's address, so that each client has another value. */
 const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
   'x-forwarded-for',
   'x-original-forwarded-for',
   'x-forwarded',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'cf-connecting-ipv6',
+  'fastly-client-ip',
 ])
 
 /**
- * The forwarding fields of a request, as text that differs where they do; `undefined` where there are none.
+ * Returns the forwarding fields of a request as text that differs if they differ; `undefined` if there are none.
  *
- * @param isTrusted whether a proxy vouches for the addresses of clients, so that what an application makes of them is
- *   not the client's word.
+ * @param isTrusted whether a trusted proxy sets the addresses of clients, so that they are not claims of the client.
  */
 function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
   const found: [string, string][] = []
@@ -142,12 +148,12 @@ function withoutParts(value: string, left: ReadonlySet<string>): string {
   return parts.filter((part) => part !== '' && !left.has(part.split('=', 1)[0]!.toLowerCase())).join(';')
 }
 
-/** Fields by which some frameworks take a request for one of another method. */
+/** Fields by which some frameworks change the method of a request. */
 const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
 
 /**
- * Why a request is not answered from the cache, and its answer not stored: it says something that is not in the key,
- * and that the answer may depend on. `undefined` for one that is.
+ * Returns why a request is not served from the cache and its response not stored: it has something that is not in the
+ * key and that the response may depend on. `undefined` if it can be served.
  */
 export function bypassReason(
   { request, url }: RequestTarget,
@@ -160,9 +166,9 @@ export function bypassReason(
   if (rules.hosts !== undefined && !rules.hosts.has(host)) return 'host'
   if (namesAnotherHost(request, host)) return 'forwarded-host'
   if (headers.cookie !== undefined && countsCookies(headers.cookie, rules.ignoreCookies)) return 'cookie'
-  // For the origin alone (RFC 9111, section 4.3.2).
+  // This condition is for the origin only (RFC 9111, section 4.3.2).
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
-  // A body may change the answer to a GET, and is in no key.
+  // A body may change the response to a GET, and is not in the key.
   if (!mayHaveBody && hasBody(request)) return 'body'
   // Ranges are of responses to GET (RFC 9110, section 14.2).
   if (request.method === 'QUERY' && headers.range !== undefined) return 'range'
@@ -180,7 +186,7 @@ export function hasBody(request: IncomingMessage): boolean {
   return stream?.endAfterHeaders === false
 }
 
-/** Whether a proxy, or whoever plays one, names a host that is not in the key: the answer may have it in its links. */
+/** Whether a forwarding field names a host that is not in the key: the response may contain it in links. */
 function namesAnotherHost({ headers }: IncomingMessage, host: string): boolean {
   const forwarded = listOf(lineOf(headers, 'x-forwarded-host'))
   for (const [, quoted, token] of (headers.forwarded ?? '').matchAll(/host=(?:"([^"]*)"|([^;,\s]*))/gi)) {
@@ -194,7 +200,7 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
   return cookies.split(';').some((cookie) => !ignored.has(cookie.split('=', 1)[0]!.trim()))
 }
 
-/** What a request is stored under, in full. */
+/** Returns the full key of a request. */
 export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: SearchRule): readonly string[] {
   const { request, url, scheme, scope, key, content, trustsProxy } = target
   const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
@@ -214,19 +220,16 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
   ]
 }
 
-/**
- * What middleware has made of the URL, by whatever of the request, and what routes go by then; `undefined` where it is
- * the one that was requested.
- */
+/** Returns the URL that routes see, if middleware has rewritten it; `undefined` if it is the requested URL. */
 function rewrittenUrl(request: IncomingMessage, url: string): string | undefined {
   const { baseUrl = '' } = request as { baseUrl?: string }
   const seen = `${baseUrl}${request.url}`
   if (seen === url) return undefined
-  // A router has a slash for the path where it is mounted.
+  // A router sees a slash as the path of its mount point.
   return request.url!.startsWith('/') && `${baseUrl}${request.url!.slice(1)}` === url ? undefined : seen
 }
 
-/** A URL without some of its query parameters. */
+/** Returns a URL without some of its query parameters. */
 export function withoutParameters(url: string, ignored: ReadonlySet<string>): string {
   return normalisedUrl(url, { sortQuery: false, ignoreQuery: ignored })
 }
@@ -236,7 +239,7 @@ function normalisedUrl(url: string, { sortQuery, ignoreQuery }: Pick<KeyRules, '
   if (start === -1 || (!sortQuery && ignoreQuery.size === 0)) return url
   let parameters = url.slice(start + 1).split('&')
   if (ignoreQuery.size > 0) parameters = parameters.filter((parameter) => !ignoreQuery.has(parameterName(parameter)))
-  // By the names alone, and stable: several values of one name are a list, whose order counts.
+  // Sorted by name only, and stable: several values of one name are a list, whose order matters.
   if (sortQuery) parameters.sort((one, other) => compare(parameterName(one), parameterName(other)))
   return parameters.length === 0 ? url.slice(0, start) : `${url.slice(0, start)}?${parameters.join('&')}`
 }
@@ -244,4 +247,19 @@ function normalisedUrl(url: string, { sortQuery, ignoreQuery }: Pick<KeyRules, '
 function compare(one: string, other: string): number {
   if (one === other) return 0
   return one < other ? -1 : 1
+}
+
+/** Methods whose responses are stored and reused: GET, HEAD, and QUERY, whose content is part of the key (RFC 10008). */
+const READ_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'QUERY'])
+/** Methods that change nothing, besides those (RFC 9110, section 9.2.1). */
+const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['OPTIONS', 'TRACE', 'PROPFIND', 'REPORT', 'SEARCH'])
+
+/** Whether requests of a method can be answered from the cache. */
+export function isReadMethod(method: string | undefined): boolean {
+  return READ_METHODS.has(method)
+}
+
+/** Whether requests of a method change nothing, so that they invalidate nothing. */
+export function isSafeMethod(method: string | undefined): boolean {
+  return READ_METHODS.has(method) || SAFE_METHODS.has(method)
 }

@@ -4,54 +4,54 @@ import type { Fields } from '../fields.ts'
 import { hasContentRange } from './byte-ranges.ts'
 import { parseHttpDate } from './http-date.ts'
 
-/** Statuses that may be stored without being told for how long (RFC 9110, section 15.1). */
+/** Statuses that are cacheable without an explicit lifetime (RFC 9110, section 15.1). */
 const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501])
-/** A tenth of the time since it was last modified, as most caches do (RFC 9111, section 4.2.2), but a day at most. */
+/** A tenth of the time since the last modification, as in most caches (RFC 9111, section 4.2.2), but at most a day. */
 const HEURISTIC_SHARE = 0.1
 const MAX_HEURISTIC_SECONDS = 86_400
 
-/** Fields that say what the content may do, and so belong to it, whoever has set them. */
+/** Fields that restrict the content and so belong to it, whichever code has set them. */
 export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only', 'cache-groups']
 
-/** A response as a handler gave it. */
+/** The head of a handler's response. */
 export interface ResponseHead {
   readonly status: number
   readonly fields: Fields
-  /** When it came, in milliseconds since 1970. */
+  /** When it was received, in milliseconds since 1970. */
   readonly receivedMs: number
 }
 
-/** What decides about a response besides itself. */
+/** Conditions for storing a response, besides the response itself. */
 export interface PolicyConditions {
-  /** Whether its request said who asks, as by `Authorization`. */
+  /** Whether the user of its request is known, for example by `Authorization`. */
   readonly isAuthorized: boolean
-  /** Whether the handler was shown the range that the client requests, so that a 206 may be stored as a part. */
+  /** Whether the handler sees the client's range, so that a 206 may be stored as a part. */
   readonly isRange?: boolean | undefined
-  /** Whether heuristics may stand in for a lifetime (RFC 9111, section 4.2.2). Default true. */
+  /** Whether a heuristic lifetime is allowed (RFC 9111, section 4.2.2). Default true. */
   readonly allowsHeuristics?: boolean | undefined
-  /** How long a response is fresh that does not say so itself, in seconds; `undefined`: by heuristics. */
+  /** How long a response without a stated lifetime is fresh, in seconds; `undefined` for heuristics. */
   readonly defaultSeconds: number | undefined
-  /** How long one may be served stale that does not say so itself, in seconds. */
+  /** How long a response that does not state this may be served stale, in seconds. */
   readonly staleSeconds: number
-  /** Fields that stand in place of `Cache-Control` and `Expires`, the first that is there (RFC 9213, section 2.2). */
+  /** Fields of which the first present one replaces `Cache-Control` and `Expires` (RFC 9213, section 2.2). */
   readonly targetedFields: readonly string[]
 }
 
 /** How a response may be reused. */
 export interface Lifetimes {
-  /** How long it is fresh, from when it was made, in seconds. */
+  /** How long it is fresh after it was created, in seconds. */
   readonly freshSeconds: number
-  /** How old it was when it came, in seconds. */
+  /** How old it was when it was received, in seconds. */
   readonly initialAgeSeconds: number
-  /** How long past that it may be served while it is loaded anew (RFC 5861, section 3). */
+  /** How long after that it may be served while it is reloaded (RFC 5861, section 3). */
   readonly whileRevalidateSeconds: number
-  /** How long past that it may be served when that fails (RFC 5861, section 4). */
+  /** How long after that it may be served if the reload fails (RFC 5861, section 4). */
   readonly ifErrorSeconds: number
   /** Whether it must never be served stale. */
   readonly mustRevalidate: boolean
   /** Whether it must be revalidated before each use. */
   readonly alwaysRevalidate: boolean
-  /** Whether it may answer requests with `Authorization`. */
+  /** Whether it may be served to requests with `Authorization`. */
   readonly isShared: boolean
 }
 
@@ -61,19 +61,19 @@ export type StorageDecision =
   | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
 
 /**
- * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). What is
- * refused beyond that: `Set-Cookie`, which is one caller's, a nonce, which is one response's, and a response of which
- * nothing could be reused.
+ * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). Also refused
+ * are responses with `Set-Cookie`, which belongs to one client, with a nonce, which belongs to one response, and
+ * responses that could never be reused.
  */
 export function storageOf(head: ResponseHead, conditions: PolicyConditions): StorageDecision {
   const { status, fields } = head
   const targeted = targetedDirectives(fields, conditions.targetedFields)
   const directives = targeted ?? CacheDirectives.of(lineOf(fields, 'cache-control'))
-  // 416 is about the range that one client requested.
+  // 416 depends on the range that one client requested.
   if (status < 200 || status === 304 || status === 416) return { refused: `status ${status}` }
   if (status === 206 && !(conditions.isRange === true && hasContentRange(fields))) return { refused: 'status 206' }
   if (fields['set-cookie'] !== undefined) return { refused: 'Set-Cookie' }
-  // must-understand says that no-store is for those who do not know the status (RFC 9111, section 5.2.2.3).
+  // With must-understand, no-store applies only to caches that do not know the status (RFC 9111, section 5.2.2.3).
   const isUnderstood = directives.has('must-understand') && HEURISTICALLY_CACHEABLE.has(status)
   if (directives.has('no-store') && !isUnderstood) return { refused: 'no-store' }
   if (directives.hasBare('private')) return { refused: 'private' }
@@ -111,7 +111,7 @@ function targetedDirectives(fields: Fields, names: readonly string[]): CacheDire
   return undefined
 }
 
-/** How long a response is fresh, in seconds; `undefined` where nothing says so. */
+/** Returns how long a response is fresh, in seconds; `undefined` if nothing states it. */
 function lifetimeOf(
   { status, fields, receivedMs }: ResponseHead,
   directives: CacheDirectives,
@@ -123,7 +123,7 @@ function lifetimeOf(
   const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
   const expires = countsExpires ? lineOf(fields, 'expires') : undefined
   if (expires !== undefined) {
-    // What is no date is the past (RFC 9111, section 5.3).
+    // An invalid date is in the past (RFC 9111, section 5.3).
     const expiresMs = parseHttpDate(expires, receivedMs) ?? 0
     return Math.max(0, (expiresMs - dateMs) / 1000)
   }
@@ -138,11 +138,11 @@ function lifetimeOf(
 }
 
 /**
- * `Cache-Control` as `send` writes it below `res.sendFile` and `express.static`, whoever asks: no decision of the
+ * `Cache-Control` as `send` writes it in `res.sendFile` and `express.static` by default, which is not a decision of the
  * application.
  */
 const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
-/** The entity tag that `send` makes of a file's size and time. */
+/** The entity tag that `send` creates from a file's size and time. */
 const FILE_TAG = /^W\/"[\da-f]+-[\da-f]+"$/
 
 function isPlatformDefault(fields: Fields): boolean {
@@ -151,19 +151,19 @@ function isPlatformDefault(fields: Fields): boolean {
 }
 
 /**
- * Whether its scripts are allowed by a number that is to be another one each time (Content Security Policy Level 3,
- * section 8.1).
+ * Whether its scripts are allowed by a nonce, which must be different for each response (Content Security Policy Level
+ * 3, section 8.1).
  */
 function hasNonce(fields: Fields): boolean {
   return POLICY_FIELDS.some((name) => lineOf(fields, name)?.includes("'nonce-") === true)
 }
 
-/** `Pragma: no-cache` where there is no `Cache-Control`: some still mean it. */
+/** `Pragma: no-cache` without `Cache-Control`, which some applications still use. */
 function isPragmaNoCache(fields: Fields): boolean {
   return fields['cache-control'] === undefined && listOf(lineOf(fields, 'pragma')).includes('no-cache')
 }
 
-/** RFC 9111, section 4.2.3. Of several ages the first counts; one that is no number is ignored (section 5.1). */
+/** RFC 9111, section 4.2.3. Of several ages the first applies; an age that is not a number is ignored (section 5.1). */
 function initialAgeOf({ fields, receivedMs }: ResponseHead): number {
   const first = lineOf(fields, 'age')?.split(',')[0]!.trim() ?? ''
   const stated = /^\d+$/.test(first) ? Number(first) : 0
@@ -171,7 +171,7 @@ function initialAgeOf({ fields, receivedMs }: ResponseHead): number {
   return Math.max(stated, (receivedMs - dateMs) / 1000, 0)
 }
 
-/** Whether there is anything to be had from storing a response. */
+/** Whether a stored response could ever be reused. */
 function isOfUse(lifetimes: Lifetimes, fields: Fields): boolean {
   if (fields['etag'] !== undefined || fields['last-modified'] !== undefined) return true
   if (lifetimes.alwaysRevalidate) return false

@@ -4,27 +4,27 @@ import { lineOf, listOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { reducedEncodings, reducedLanguages } from './preferences.ts'
 
-/** What an application can choose from, so that whatever else clients accept makes no difference. */
+/** The choices of an application, so that other preferences of clients do not matter. */
 export interface VaryRules {
-  /** Its languages, in lower case; `undefined`: not known. */
+  /** Its languages, in lower case; `undefined` if they are not known. */
   readonly languages: readonly string[] | undefined
-  /** Its content codings, in lower case; `undefined`: not known. */
+  /** Its content codings, in lower case; `undefined` if they are not known. */
   readonly encodings: readonly string[] | undefined
 }
 
-/** Fields whose members are a preference, whatever their order and case (RFC 9110, section 12.5). */
+/** Fields whose members are preferences, in which order and case do not matter (RFC 9110, section 12.5). */
 const PREFERENCES = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language'])
 
-/** The request fields that a response was selected by, in lower case and in order. */
+/** Returns the request fields that a response depends on, in lower case and sorted. */
 export function variedFields(fields: Fields, more: readonly string[]): string[] {
   return [...new Set([...listOf(lineOf(fields, 'vary')), ...more])].sort()
 }
 
 /**
- * Which variant a request selects, by its values of these fields: a hash, so that no value can be chosen to match
- * another's.
+ * Returns the id of the variant that a request selects by its values of these fields: a hash, so that no value can be
+ * chosen to match another value's id.
  *
- * @param language the language of a response that is looked for, whatever else the client accepts.
+ * @param language the language of the wanted response, in place of the client's preferences.
  */
 export function variantOf(
   names: readonly string[],
@@ -41,10 +41,7 @@ export function variantOf(
   return createHash('sha256').update(JSON.stringify(values)).digest('base64url')
 }
 
-/**
- * The preferences of a request, without what the application cannot choose: what is in its key, and what its handler
- * sees.
- */
+/** Returns the preferences of a request without those that the application cannot meet, for its key and its handler. */
 export function reducedPreferences(headers: IncomingHttpHeaders, rules: VaryRules): Record<string, string> {
   const reduced: Record<string, string> = {}
   for (const name of ['accept-language', 'accept-encoding']) {
@@ -62,7 +59,7 @@ function reducedField(name: string, line: string | undefined, { languages, encod
   return line
 }
 
-/** A value without what makes no difference: space around its commas, and the order of preferences. */
+/** Returns a value without differences that do not matter: space around commas, and the order of preferences. */
 function normalised(name: string, line: string | undefined): string | undefined {
   if (line === undefined) return undefined
   const members = line.split(',').map((member) => member.trim())

@@ -3,7 +3,7 @@ import type { ContentPart } from '../policy/byte-ranges.ts'
 import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 
-/** A part of a representation, with its bytes, and what tells its version. */
+/** A part of a representation, with its bytes and the fields that identify its version. */
 export interface BodyPart {
   readonly fields: Fields
   readonly receivedMs: number
@@ -11,15 +11,15 @@ export interface BodyPart {
   readonly body: Buffer
 }
 
-/** What several parts are together; without `part` it is the whole representation. */
+/** The combination of several parts; without `part` it is the whole representation. */
 export interface CombinedBody {
   readonly part: ContentPart | undefined
   readonly body: Buffer
 }
 
 /**
- * What a new part and a stored one are together (RFC 9110, section 15.3.7.3): both, if they are of one version and
- * touch, and if they have no more than `maxBytes`; otherwise the larger one of the same version, or the new one.
+ * Combines a new part and a stored part (RFC 9110, section 15.3.7.3), if they are of one version, adjacent, and
+ * together not over `maxBytes`; otherwise returns the larger part of the same version, or the new part.
  */
 export function combineParts(stored: BodyPart | undefined, fresh: BodyPart, maxBytes: number): CombinedBody {
   const alone = wholeIfComplete(fresh)
@@ -34,11 +34,11 @@ export function combineParts(stored: BodyPart | undefined, fresh: BodyPart, maxB
   return wholeIfComplete({ part: { first, total: total ?? right.part.total, isTail: right.part.isTail }, body })
 }
 
-/** Whether two parts are of the same version of a representation, as far as it can be proved. */
+/** Whether two parts are provably of the same version of a representation. */
 function isSameRepresentation(one: BodyPart, other: BodyPart): boolean {
   const validator = strongValidator(one.fields, one.receivedMs)
   if (validator === undefined || validator !== strongValidator(other.fields, other.receivedMs)) return false
-  // A weak tag beside a strong date, and the coding: a date says nothing of either.
+  // Also compares a weak tag and the coding, since a strong date does not distinguish them.
   if (['etag', 'content-encoding'].some((name) => lineOf(one.fields, name) !== lineOf(other.fields, name))) return false
   const [known, told] = [one.part.total, other.part.total]
   return known !== undefined && known === told
@@ -48,17 +48,17 @@ function wholeIfComplete({ part, body }: Pick<BodyPart, 'part' | 'body'>): Combi
   return part.first === 0 && part.total === body.length ? { part: undefined, body } : { part, body }
 }
 
-/** What has to be requested to complete a stored part. */
+/** The request fields that complete a stored part. */
 export interface MissingPart {
-  /** The `Range` of what is missing. */
+  /** The `Range` of the missing part. */
   readonly range: string
-  /** The `If-Range` that holds it to the stored version. */
+  /** The `If-Range` with the stored version. */
   readonly ifRange: string
 }
 
 /**
- * What is missing of a representation of which one part is stored; `undefined` if the part cannot be completed by one
- * range: its version or its length is not known, both ends are missing, or the whole would have more than `maxBytes`.
+ * Returns how to complete a stored part; `undefined` if it cannot be completed by one range: its version or its length
+ * is not known, both ends are missing, or the whole would have more than `maxBytes`.
  */
 export function missingPart(
   { fields, receivedMs, part, length }: Omit<BodyPart, 'body'> & { readonly length: number },

@@ -8,16 +8,15 @@ import type { StoredRecord, StoredResponse } from './stored-record.ts'
 const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 
 /**
- * A record by the JSON that was stored of it; `undefined` unless it has the whole shape of one, and lies under its own
- * key. Anybody who reaches memcached can write there, and what is sent as a response must not depend on their good
- * will.
+ * Returns a record from its stored JSON; `undefined` unless it has the complete shape of a record and is stored under
+ * its own key. Everyone who can reach memcached can write there, so stored bytes are not trusted.
  */
 export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord | undefined {
   if (!isObject(head) || head['key'] !== key) return undefined
   switch (head['kind']) {
     case 'response': {
       const told = asResponse(head, body)
-      // A 206 is no response to a request for the whole.
+      // A 206 is not a response to a request for the whole.
       return told === undefined || told.status === 206 ? undefined : { kind: 'response', key, ...told }
     }
     case 'partial': {

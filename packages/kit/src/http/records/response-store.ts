@@ -11,21 +11,23 @@ import type { Lifetimes } from '../policy/storage-policy.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
 import type { StoredPartial, StoredResponse } from './stored-record.ts'
 
-/** How long it is remembered that the responses of a URL vary: as long as memcached counts. */
+/** The lifetime of a list of variants: the longest relative lifetime of memcached. */
 const VARIANTS_TTL: Ttl = '30d'
-/** memcached's seconds and ours do not begin together: a response must be stale by itself before memcached says so. */
+/**
+ * The seconds of memcached and of this process do not begin together: a response must become stale by its own metadata
+ * first.
+ */
 const GRAIN_SECONDS = 1
-/** A year: memcached counts in 31 bits, and what is asked for then is loaded anew. */
+/** A year, since memcached counts in 31 bits; a response that is older is reloaded. */
 const MAX_FRESH_SECONDS = 31_536_000
 
 /**
- * What is stored of a response, under the lease that its handler was run with. Where it varies, that is the list of
- * fields by which it does; the response itself lies under a key with the list's id, which nobody knows if the list is
- * refused.
+ * Stores responses under the lease that their handler was run with. If a response varies, the list of fields is stored
+ * under the lease, and the response under a key with the list's id, which is unknown to others if the list is refused.
  */
 export class ResponseStore {
   readonly #nowMs: () => number
-  /** The fields that are part of every key already. */
+  /** The fields that are already part of every key. */
   readonly #vary: readonly string[]
 
   constructor(vary: readonly string[], nowMs: () => number) {
@@ -58,8 +60,8 @@ export class ResponseStore {
     const id = randomBytes(12).toString('base64url')
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
-      // The lease is that of a variant, and what varies by more has another key: the next request finds it by the new
-      // list.
+      // The lease belongs to a variant; a response that varies by more fields has another key, which the next request
+      // finds by the new list.
       await engine.set(variants.name, { value: list, ttlSeconds: VARIANTS_TTL, tagKeys })
       return this.pass(lookup, context, GRAIN_SECONDS)
     }
@@ -71,7 +73,7 @@ export class ResponseStore {
     return list
   }
 
-  /** Stores a response for those too who prefer its language, whatever else they accept. */
+  /** Also stores a response for clients that prefer its language, whatever else they accept. */
   async #storeByLanguage(
     engine: CacheEngine,
     lookup: ResponseLookup,
@@ -92,14 +94,14 @@ export class ResponseStore {
     }
   }
 
-  /** That nobody is to wait for another's answer, for so long. */
+  /** Stores that requests do not wait for each other, for this time. */
   pass({ key }: ResponseLookup, context: LoadContext, seconds: number): Buffer {
     context.setTtlSeconds(seconds)
     return encodeRecord({ kind: 'pass', key, untilMs: this.#nowMs() + seconds * 1000 })
   }
 }
 
-/** How long a response is still fresh when it comes, in whole seconds; a year at most. */
+/** Returns how long a response is still fresh when it is received, in whole seconds; at most a year. */
 export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
   return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
 }

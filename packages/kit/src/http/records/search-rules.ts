@@ -6,10 +6,7 @@ import type { SearchRule } from '../policy/no-vary-search.ts'
 import { hostOf, pathOf } from '../policy/request-key.ts'
 import type { RequestTarget } from '../policy/request-key.ts'
 
-/**
- * How long what is known of a path is used before it is read again. A rule that is not known yet costs a miss, and
- * nothing else.
- */
+/** How long a path's rule is used before it is read again. A rule that is not known yet only costs a miss. */
 const KNOWN_MS = 10_000
 const MAX_REMEMBERED = 10_000
 
@@ -19,8 +16,8 @@ interface KnownRule {
 }
 
 /**
- * What responses have said of the queries of their paths (`No-Vary-Search`): in memcached for all processes, and
- * remembered for some seconds in this one.
+ * The `No-Vary-Search` rules of paths: stored in memcached for all processes, and remembered for some seconds in this
+ * process.
  */
 export class SearchRules {
   readonly #engine: () => CacheEngine
@@ -32,7 +29,7 @@ export class SearchRules {
     this.#nowMs = nowMs
   }
 
-  /** The rule of the path of a request; `undefined` if there is none. */
+  /** Returns the rule of a request's path; `undefined` if there is none. */
   async of(target: RequestTarget): Promise<SearchRule | undefined> {
     const key = keyOf(target)
     const known = this.#known.get(key)
@@ -44,7 +41,7 @@ export class SearchRules {
     return rule
   }
 
-  /** Keeps the rule of a path that a response has told; `undefined`: that there is none any more. */
+  /** Stores the rule of a response for its path; `undefined` means that the path has no rule any more. */
   async learn(target: RequestTarget, rule: SearchRule | undefined, tagKeys: readonly string[]): Promise<void> {
     const key = keyOf(target)
     this.#remember(key, rule)

@@ -6,28 +6,28 @@ import type { ContentPart } from '../policy/byte-ranges.ts'
 import { asRecord } from './record-shape.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 
-/** A response as it is kept. */
+/** A stored response. */
 export interface StoredResponse {
   readonly kind: 'response'
-  /** What it was stored under, in full: a key in memcached may be a hash. */
+  /** Its full key, since a key in memcached may be a hash. */
   readonly key: string
   readonly status: number
   readonly fields: Fields
-  /** Names of fields that are set before the cache, and that the handler takes away. */
+  /** Names of fields that are set before the cache and that the handler removes. */
   readonly removed: readonly string[]
-  /** When it came, in milliseconds since 1970. */
+  /** When it was received, in milliseconds since 1970. */
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
-  /** What the body is kept as. */
+  /** How the stored body is compressed. */
   readonly compression: 'gzip' | 'none'
-  /** The length of the body as its handler gave it, in bytes. */
+  /** The length of the body as its handler wrote it, in bytes. */
   readonly length: number
-  /** As it is kept. */
+  /** The stored body. */
   readonly body: Buffer
 }
 
 /**
- * One part of a representation: a 206 as it is kept. It answers requests for ranges within it, and never one for the
+ * A stored 206, one part of a representation. It serves requests for ranges within it, and never a request for the
  * whole.
  */
 export interface StoredPartial extends Omit<StoredResponse, 'kind'> {
@@ -35,27 +35,24 @@ export interface StoredPartial extends Omit<StoredResponse, 'kind'> {
   readonly part: ContentPart
 }
 
-/** That the responses to a URL vary, by which request fields, and where its variants lie. */
-export interface StoredVariants {
+/** States that the responses of a URL vary, by which request fields, and under which keys the variants are stored. */
+interface StoredVariants {
   readonly kind: 'variants'
   readonly key: string
   readonly names: readonly string[]
-  /**
-   * Part of the variants' keys; another one each time that this is made anew, so that what was invalidated is not found
-   * again.
-   */
+  /** Part of the variants' keys; random for each new list, so that invalidated variants are not found again. */
   readonly id: string
 }
 
-/** That the responses to a URL cannot be stored, so that nobody waits for another's. */
+/** States that the responses of a URL cannot be stored, so that requests do not wait for each other. */
 interface HitForPass {
   readonly kind: 'pass'
   readonly key: string
-  /** Until when, in milliseconds since 1970. */
+  /** When this ends, in milliseconds since 1970. */
   readonly untilMs: number
 }
 
-/** What lies under a key of the response cache. */
+/** The values of the response cache's keys. */
 export type StoredRecord = StoredResponse | StoredPartial | StoredVariants | HitForPass
 
 const HEAD_LENGTH_BYTES = 4
@@ -66,7 +63,7 @@ const COMPRESSIBLE =
 const compress = promisify(gzip)
 const decompress = promisify(gunzip)
 
-/** A record as bytes: the length of a line of JSON, the line, and the body. */
+/** Encodes a record: the length of a line of JSON, the line, and the body. */
 export function encodeRecord(record: StoredRecord): Buffer {
   const { body, ...head } = record as Partial<StoredResponse>
   const line = Buffer.from(JSON.stringify(head))
@@ -75,7 +72,7 @@ export function encodeRecord(record: StoredRecord): Buffer {
   return Buffer.concat(body === undefined ? [length, line] : [length, line, body])
 }
 
-/** `undefined` for bytes that are no record of this key, whatever has been stored there. */
+/** Decodes a record; `undefined` if the bytes are not a record of this key. */
 export function decodeRecord(bytes: unknown, key: string): StoredRecord | undefined {
   if (!Buffer.isBuffer(bytes) || bytes.length < HEAD_LENGTH_BYTES) return undefined
   const end = HEAD_LENGTH_BYTES + bytes.readUInt32BE(0)
@@ -90,7 +87,7 @@ export function decodeRecord(bytes: unknown, key: string): StoredRecord | undefi
 
 type Packed = Pick<StoredResponse, 'compression' | 'length' | 'body'>
 
-/** A body as it is kept: compressed where that helps, and its handler has not done so already. */
+/** Returns a body for storage: compressed if that helps and the handler has not done so. */
 export async function packBody(fields: Fields, body: Buffer): Promise<Packed> {
   const type = lineOf(fields, 'content-type')
   const isPlain = fields['content-encoding'] === undefined && type !== undefined && COMPRESSIBLE.test(type)
@@ -100,7 +97,7 @@ export async function packBody(fields: Fields, body: Buffer): Promise<Packed> {
   return packed.length < length ? { compression: 'gzip', length, body: packed } : { compression: 'none', length, body }
 }
 
-/** The body as its handler gave it; `undefined` if it cannot be unpacked, or not to the length that is told. */
+/** Returns the body as its handler wrote it; `undefined` if it cannot be decompressed, or not to its stated length. */
 export async function unpackBody({ compression, length, body }: Packed): Promise<Buffer | undefined> {
   if (compression === 'none') return body
   try {

@@ -3,7 +3,7 @@ import { ItemFlag } from '../../store/item-layout.ts'
 import { Progress } from '../../long-reply.ts'
 import type { LongReply } from '../../long-reply.ts'
 import type { DumpVisitor, Maintenance } from '../../maintenance.ts'
-import { percentEncode } from '../../percent-encode.ts'
+import { percentEncode } from '../../encoded-text.ts'
 import type { CommandContext } from '../command-context.ts'
 
 /** Items looked at before what was found is written, and the others have their turn. */

@@ -1,0 +1,114 @@
+import { checkOptions } from 'memcache-ts-protocol'
+import type {
+  CallOptions,
+  CounterOptions,
+  MetaArithmeticOptions,
+  MetaDeleteOptions,
+  MetaGetOptions,
+  MetaSetOptions,
+  WriteOptions,
+} from './call-options.ts'
+
+/** A name for each option of a method, besides those of every call: the compiler refuses one that is missing. */
+type OwnNames<Options> = Record<Exclude<keyof Options, keyof CallOptions>, true>
+
+const CALL: Record<keyof CallOptions, true> = {
+  timeoutMs: true,
+  signal: true,
+  groupKey: true,
+  server: true,
+  unreadable: true,
+}
+const CALL_NAMES: ReadonlySet<string> = new Set(Object.keys(CALL))
+const WRITE_NAMES = namesOf<WriteOptions>({ noreply: true })
+const COUNTER_NAMES = namesOf<CounterOptions>({ noreply: true, initial: true, ttl: true })
+
+/** The options that a method reads, if they are more than those of every call. */
+const NAMES = new Map<string, ReadonlySet<string>>([
+  ...['set', 'add', 'replace', 'append', 'prepend', 'touch', 'delete'].map((name) => [name, WRITE_NAMES] as const),
+  ['incr', COUNTER_NAMES],
+  ['decr', COUNTER_NAMES],
+  [
+    'meta.get',
+    namesOf<MetaGetOptions>({
+      vivifySeconds: true,
+      recacheSeconds: true,
+      touchTtl: true,
+      newCas: true,
+      compareCas: true,
+      noBump: true,
+      access: true,
+      value: true,
+    }),
+  ],
+  [
+    'meta.set',
+    namesOf<MetaSetOptions>({
+      ttl: true,
+      mode: true,
+      compareCas: true,
+      invalidate: true,
+      newCas: true,
+      vivifyTtl: true,
+    }),
+  ],
+  [
+    'meta.delete',
+    namesOf<MetaDeleteOptions>({ compareCas: true, invalidate: true, removeValue: true, ttl: true, newCas: true }),
+  ],
+  [
+    'meta.arithmetic',
+    namesOf<MetaArithmeticOptions>({
+      delta: true,
+      mode: true,
+      initial: true,
+      vivifyTtl: true,
+      ttl: true,
+      compareCas: true,
+      newCas: true,
+    }),
+  ],
+])
+
+/** Names of other clients, of memcached's flags, and of this client's other methods. */
+const HINTS = { timeout: 'timeoutMs', abortSignal: 'signal', group: 'groupKey', noReply: 'noreply' }
+const TTL_IS_ARGUMENT = 'the argument before the options'
+const LIFETIMES = ['ttl', 'ttlSeconds', 'expires', 'lifetime', 'exptime', 'expiration', 'maxAge']
+const TAKES_TTL = new Set(['set', 'add', 'replace', 'cas', 'gat', 'gats', 'touch', 'setMulti'])
+const CAS_NAMES = ['cas', 'casUnique']
+
+/**
+ * Whether a call's options have only names that the method reads. Nothing is allocated, since most calls with options
+ * ask.
+ *
+ * @param method as in `OperationContext.operation`.
+ */
+export function hasKnownNames(method: string, options: object): boolean {
+  const names = NAMES.get(method) ?? CALL_NAMES
+  for (const name in options) if (!names.has(name)) return false
+  return true
+}
+
+/**
+ * Refuses options that a method does not read.
+ *
+ * @throws MemcacheOptionError that names the option, and the one that was meant.
+ */
+export function checkNames(method: string, options: CallOptions | undefined): void {
+  // What is no object is refused with the values of the options.
+  if (typeof options !== 'object' || options === null || hasKnownNames(method, options)) return
+  const names = NAMES.get(method) ?? CALL_NAMES
+  checkOptions(method, options, [...names], hintsFor(method, names))
+}
+
+function hintsFor(method: string, names: ReadonlySet<string>): Record<string, string> {
+  const hints: Record<string, string> = { ...HINTS }
+  const lifetime = ['ttl', 'touchTtl'].find((name) => names.has(name)) ?? TTL_IS_ARGUMENT
+  if (lifetime !== TTL_IS_ARGUMENT || TAKES_TTL.has(method)) for (const name of LIFETIMES) hints[name] = lifetime
+  if (names.has('compareCas')) for (const name of CAS_NAMES) hints[name] = 'compareCas'
+  return hints
+}
+
+function namesOf<Options>(own: OwnNames<Options>): ReadonlySet<string> {
+  return new Set([...CALL_NAMES, ...Object.keys(own)])
+}

@@ -1,0 +1,62 @@
+import {
+  MemcacheAuthError,
+  MemcacheServerError,
+  MemcacheTooLargeError,
+  MemcacheUnsupportedError,
+} from 'memcache-ts-protocol'
+import type { ErrorLineKind, MemcacheError, MemcacheErrorDetails } from 'memcache-ts-protocol'
+import type { WireKey } from '../client-key.ts'
+import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
+import type { StoreConditions } from '../operations/store-operation.ts'
+
+/** What an error line means. */
+export function serverError(
+  kind: ErrorLineKind,
+  message: string,
+  server: string,
+  details: MemcacheErrorDetails,
+): MemcacheError {
+  if (message.startsWith('object too large')) {
+    return new MemcacheTooLargeError(
+      `${server} refused a value over its item limit: raise it with -I, or let the client store it in chunks (chunkBytes)`,
+      details,
+    )
+  }
+  if (message === 'authentication failure') {
+    return new MemcacheAuthError(`${server} refused the username and password`, details)
+  }
+  if (message === 'unauthenticated') {
+    return new MemcacheAuthError(`${server} wants credentials: give username and password`, details)
+  }
+  if (kind === 'ERROR' && message === '') {
+    return new MemcacheUnsupportedError(
+      `${server} does not know the command: it is older than the command, or a proxy without it`,
+      details,
+    )
+  }
+  return new MemcacheServerError(`${server} answered ${kind} ${message}`.trimEnd(), details)
+}
+
+/** @throws MemcacheUnsupportedError for what only meta commands can do. */
+export function refuse(what: string): never {
+  throw new MemcacheUnsupportedError(`the server has no meta commands: ${what} needs memcached 1.6`)
+}
+
+/** The key as text. */
+export function textKey(key: WireKey): string {
+  return typeof key === 'string' ? key : refuse('a binary key')
+}
+
+/** @throws MemcacheUnsupportedError for what only mg can tell. */
+export function checkRetrieval(request: RetrievalRequest): void {
+  if (request.vivifySeconds !== undefined || request.recacheSeconds !== undefined) refuse('a lease')
+  if (request.details === true || request.access === true) refuse('what is known of an item besides its value')
+  if (request.noBump === true || request.newCas !== undefined || request.compareCas !== undefined)
+    refuse('a flag of mg')
+  if (!request.value && request.touchExptime === undefined) refuse('asking for an item without its value')
+}
+
+/** @throws MemcacheUnsupportedError for what only ms can do; not being told a cas unique is no reason to fail. */
+export function checkConditions({ invalidate, newCas, vivifyExptime }: StoreConditions): void {
+  if (invalidate === true || newCas !== undefined || vivifyExptime !== undefined) refuse('a flag of ms')
+}

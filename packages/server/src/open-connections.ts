@@ -1,0 +1,165 @@
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { readIntoSharedBuffer } from './accepted-socket.ts'
+import type { CommandContext } from './commands/command-context.ts'
+import { peerText } from './connection-ends.ts'
+import type { ConnectionEnds } from './connection-ends.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
+import { Connection } from './connection.ts'
+import type { Listener } from './listener.ts'
+import type { CloseReason } from './session.ts'
+
+const RECEIVE_BUFFER_BYTES = 64 * 1024
+const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
+/** How long `endAll` waits for a client that reads nothing, which would keep it for ever. */
+const PATIENCE_MS = 1000
+/** Standard input, output and error have the numbers before. */
+const FIRST_ID = 3
+
+/** What is told about connections, and how much of it. */
+export interface ConnectionNews {
+  readonly maxConnections: number
+  verbosity(): number
+  tell(event: 'connect' | 'disconnect' | 'log', text: string): void
+}
+
+/** The open connections of a server: admits, counts, serves and ends them, and tells of them. */
+export class OpenConnections {
+  readonly #context: CommandContext
+  readonly #news: ConnectionNews
+  readonly #connections = new Set<Connection>()
+  readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
+  #nextId = FIRST_ID
+
+  constructor(context: CommandContext, news: ConnectionNews) {
+    this.#context = context
+    this.#news = news
+  }
+
+  [Symbol.iterator](): IterableIterator<Connection> {
+    return this.#connections.values()
+  }
+
+  /** Draws a number for a connection or a listener. */
+  nextId(): number {
+    return this.#nextId++
+  }
+
+  /** Counts an accepted socket; refuses it and returns `undefined` if there are too many. */
+  admit(socket: Socket, { address }: Listener): ConnectionEnds | undefined {
+    const { counters } = this.#context
+    if (counters.currConnections >= this.#news.maxConnections) {
+      counters.rejectedConnections++
+      socket.on('error', () => {})
+      socket.end(TOO_MANY_CONNECTIONS, () => socket.destroy())
+      return undefined
+    }
+    const { remoteAddress, remotePort } = socket
+    const peer = peerText(remoteAddress, remotePort)
+    const ends = { id: this.nextId(), peer, listenAddress: address, remoteAddress, remotePort }
+    this.#opened(ends)
+    return ends
+  }
+
+  /** Serves an admitted socket that is not encrypted and has not been read. */
+  serveSocket(socket: Socket, owner: ConnectionOwner, ends: ConnectionEnds): void {
+    const buffer = this.#receiveBuffer
+    const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
+    if (reading === undefined) {
+      this.serve(new Connection(socket, owner, 'socket', ends))
+      socket.resume()
+      return
+    }
+    const connection: Connection = new Connection(reading, owner, 'socket', ends)
+    this.#adopt(connection)
+  }
+
+  /** Serves a stream within this process. */
+  handle(stream: Duplex, owner: ConnectionOwner): void {
+    const ends = {
+      id: this.nextId(),
+      peer: 'stream',
+      listenAddress: 'stream',
+      remoteAddress: undefined,
+      remotePort: undefined,
+    }
+    this.#opened(ends)
+    this.serve(new Connection(stream, owner, 'memory', ends))
+  }
+
+  /** Serves a counted connection, which reads its stream in the documented way. */
+  serve(connection: Connection): void {
+    connection.readStream()
+    this.#adopt(connection)
+  }
+
+  /** Counts a connection that has gone. */
+  gone(ends: ConnectionEnds, reason: CloseReason): void {
+    const { counters, events } = this.#context
+    const { id, peer } = ends
+    counters.currConnections--
+    if (events.streams !== 0) events.closed(ends, reason)
+    if (this.#news.verbosity() > 1) this.#news.tell('log', `<${id} connection closed.`)
+    this.#news.tell('disconnect', peer)
+  }
+
+  /** Ends the connections whose clients have sent nothing for so many seconds. */
+  kickIdle(seconds: number): void {
+    const { counters, store } = this.#context
+    for (const connection of this.#connections) {
+      if (store.now - connection.lastCommandAt <= seconds) continue
+      counters.idleKicks++
+      connection.kick()
+    }
+  }
+
+  /** Ends all connections; resolves once they are gone. */
+  async endAll(): Promise<void> {
+    await Promise.all([...this.#connections].map(({ stream }) => endOf(stream)))
+  }
+
+  #adopt(connection: Connection): void {
+    const { stream, ends } = connection
+    this.#connections.add(connection)
+    // A client that breaks off is no news; 'close' follows.
+    stream.on('error', () => {})
+    // Requests that came before the end may still wait for their turn.
+    stream.allowHalfOpen = true
+    stream.on('end', () => connection.ended())
+    stream.once('close', () => {
+      connection.dispose()
+      this.#connections.delete(connection)
+      this.gone(ends, connection.closeReason)
+    })
+  }
+
+  #opened(ends: ConnectionEnds): void {
+    const { counters, events } = this.#context
+    const { id, peer } = ends
+    counters.currConnections++
+    counters.totalConnections++
+    if (events.streams !== 0) events.connected(ends)
+    if (this.#news.verbosity() > 1) this.#news.tell('log', `<${id} new client connection from ${peer}`)
+    this.#news.tell('connect', peer)
+  }
+}
+
+/**
+ * Ends the stream of a connection once what was written has left; gives up on a client that does not take it. It waits
+ * for the stream's `close` event, which a stream that is already destroyed may still owe, and for no longer than a
+ * moment after that is due, since streams exist that have no such event.
+ */
+async function endOf(stream: Duplex): Promise<void> {
+  let patience: NodeJS.Timeout | undefined
+  // `once` of `node:events` would reject if the client breaks off.
+  const closed = new Promise<void>((resolve) => {
+    stream.once('close', resolve)
+    patience = setTimeout(() => {
+      stream.destroy()
+      patience = setTimeout(resolve, PATIENCE_MS)
+    }, PATIENCE_MS)
+  })
+  stream.end(() => stream.destroy())
+  await closed
+  clearTimeout(patience)
+}
