@@ -82,7 +82,7 @@ const WAYS: Record<string, (res: Response) => void> = {
 
 /** Ways in which handlers answer with something else than `TEXT`. */
 const OTHER_WAYS: Record<string, { answer: (res: Response) => void; status: number; body: string }> = {
-  redirect: { answer: (res) => void res.redirect('/elsewhere'), status: 302, body: 'Found. Redirecting to /elsewhere' },
+  redirect: { answer: (res) => res.redirect('/elsewhere'), status: 302, body: 'Found. Redirecting to /elsewhere' },
   'an empty body': { answer: (res) => void res.status(204).end(), status: 204, body: '' },
   'not modified': { answer: (res) => void res.status(304).set('ETag', '"a"').end(), status: 304, body: '' },
   'a status of the application': { answer: (res) => void res.sendStatus(404), status: 404, body: 'Not Found' },
