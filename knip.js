@@ -21,7 +21,6 @@ export default {
         'test/mutation/vitest.config.ts',
         'test/fixtures/consumer/*',
         'test/fixtures/matrix/*',
-        'test/matrix/matrix.js',
         'examples/starts/*',
         'build/{bundle,write-entries}.js',
         'test/flows/compiled-files.js',
