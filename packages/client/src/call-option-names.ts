@@ -1,4 +1,4 @@
-import { checkOptions } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type {
   CallOptions,
   CounterOptions,
@@ -8,6 +8,7 @@ import type {
   MetaSetOptions,
   WriteOptions,
 } from './call-options.ts'
+import { messageOf } from './errors.ts'
 
 /** A name for each option of a method, besides those of every call: the compiler refuses one that is missing. */
 type OwnNames<Options> = Record<Exclude<keyof Options, keyof CallOptions>, true>
@@ -79,14 +80,19 @@ const CAS_NAMES = ['cas', 'casUnique']
 
 /**
  * Whether a call's options have only names that the method reads. Nothing is allocated, since most calls with options
- * ask.
+ * ask. False for options whose names cannot be read.
  *
  * @param method as in `OperationContext.operation`.
  */
 export function hasKnownNames(method: string, options: object): boolean {
   const names = NAMES.get(method) ?? CALL_NAMES
-  for (const name in options) if (!names.has(name)) return false
-  return true
+  try {
+    for (const name in options) if (!names.has(name)) return false
+    return true
+  } catch {
+    // A proxy of the caller's.
+    return false
+  }
 }
 
 /**
@@ -98,7 +104,12 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
   // What is no object is refused with the values of the options.
   if (typeof options !== 'object' || options === null || hasKnownNames(method, options)) return
   const names = NAMES.get(method) ?? CALL_NAMES
-  checkOptions(method, options, [...names], hintsFor(method, names))
+  try {
+    checkOptions(method, options, [...names], hintsFor(method, names))
+  } catch (cause) {
+    if (cause instanceof MemcacheOptionError) throw cause
+    throw new MemcacheOptionError(`the options of ${method} cannot be read: ${messageOf(cause)}`, { cause })
+  }
 }
 
 function hintsFor(method: string, names: ReadonlySet<string>): Record<string, string> {

@@ -1,5 +1,12 @@
 import type { ItemResponse } from './operations/item-response.ts'
-import { ClientFlags, exptimeOf, MAX_RELATIVE_EXPTIME_SECONDS, MemcacheError, ttlToSeconds } from 'memcache-ts-protocol'
+import {
+  ClientFlags,
+  exptimeOf,
+  LongTimer,
+  MAX_RELATIVE_EXPTIME_SECONDS,
+  MemcacheError,
+  ttlToSeconds,
+} from 'memcache-ts-protocol'
 import type { Clock, Ttl, Uint64 } from 'memcache-ts-protocol'
 import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
@@ -32,6 +39,8 @@ import { ChunkedValues } from './values/chunked-values.ts'
 import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 
 const MAX_EXPTIME = 2 ** 31 - 1
+/** How long calls of several steps may go on after `close()`, if they have no time limit of their own. */
+const FINISH_LIMIT_MS = 5000
 
 type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
 
@@ -358,13 +367,16 @@ export class Commands {
     })
   }
 
-  /** Whether no call of several steps is under way, and nothing is done after calls. */
-  get isIdle(): boolean {
-    return this.#order.isIdle && this.#chunks.isIdle
+  /** Resolves when the calls of several steps, and what is done after calls, have ended, or have had their limit. */
+  async finish(): Promise<void> {
+    if (this.#order.isIdle && this.#chunks.isIdle) return
+    let limit: LongTimer | undefined
+    const late = new Promise<void>((resolve) => (limit = new LongTimer(resolve, FINISH_LIMIT_MS)))
+    await Promise.race([this.#whenIdle(), late])
+    limit?.clear()
   }
 
-  /** Resolves when the calls of several steps, and what is done after calls, have ended. */
-  async whenIdle(): Promise<void> {
+  async #whenIdle(): Promise<void> {
     await this.#order.whenIdle()
     await this.#chunks.whenIdle()
   }

@@ -4,14 +4,13 @@ import {
   formatStats,
   formatVerbosity,
   kindOf,
-  LongTimer,
   MemcacheOptionError,
   Opcode,
   refuseSecondOptions,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startCall } from './call-deadline.ts'
-import { hasKnownNames } from './call-option-names.ts'
+import { checkNames, hasKnownNames } from './call-option-names.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { checkStatsForm, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import { Commands } from './commands.ts'
@@ -373,6 +372,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    * @throws MemcacheUnsupportedError on a server that demands SASL.
    */
   async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
+    checkNames('metadump', options)
     checkCall(options)
     if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
     const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
@@ -400,7 +400,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Lets operations under way finish, then closes the connections. */
   async close(): Promise<void> {
     this.#opening.close()
-    await this.#finishSteps()
+    await this.#commands.finish()
     await Promise.all([this.#discovery?.close(), this.#dispatcher.close()])
   }
 
@@ -411,15 +411,6 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Emits an event; what a listener throws is not the client's. */
   #tell<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
     emitSafely(this, event, ...args)
-  }
-
-  /** Calls of several steps finish their last ones; those that have no time limit of their own get one. */
-  async #finishSteps(): Promise<void> {
-    if (this.#commands.isIdle) return
-    let limit: LongTimer | undefined
-    const late = new Promise<void>((resolve) => (limit = new LongTimer(resolve, CLOSE_LIMIT_MS)))
-    await Promise.race([this.#commands.whenIdle(), late])
-    limit?.clear()
   }
 
   /**
@@ -500,8 +491,6 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
 /** What the lines of statistics begin with: of `detail dump` and `cachedump`, too. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
-
-const CLOSE_LIMIT_MS = 5000
 
 function nothing(): void {}
 

@@ -96,3 +96,15 @@ describe('a flag of a meta command', () => {
     await expect(client.meta.delete('k', { [name]: 1 } as object)).rejects.toThrow(`${name} must be true or false`)
   })
 })
+
+describe('options that cannot be read', () => {
+  const refuse = (): never => {
+    throw new Error('not today')
+  }
+  const proxy = new Proxy({}, { ownKeys: refuse })
+
+  it.each(Object.entries(METHODS))('reject %s, and throw nothing', async (_, call) => {
+    await using client = new MemcachedClient('127.0.0.1:1')
+    await expect(call(client, proxy)).rejects.toBeInstanceOf(MemcacheOptionError)
+  })
+})

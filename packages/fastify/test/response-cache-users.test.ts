@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { passTime } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { it } from 'vitest'
-import { expectUsersApart } from '../../kit/test/two-users.ts'
+import { expectUsersApart, PROPERTY_MS } from '../../kit/test/two-users.ts'
 import type { PlainHandler, UsersOptions, UsersSite } from '../../kit/test/two-users.ts'
 import { cacheResponses } from '../src/index.ts'
 
@@ -38,5 +38,8 @@ async function open(handler: PlainHandler, options: UsersOptions): Promise<Users
   }
 }
 
-it('two users and a stranger get nothing that was made for another one', () =>
-  expectUsersApart(open, { knows: true, runs: 40 }))
+it(
+  'two users and a stranger get nothing that was made for another one',
+  () => expectUsersApart(open, { knows: true, runs: 40 }),
+  PROPERTY_MS,
+)

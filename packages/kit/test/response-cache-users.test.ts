@@ -5,7 +5,7 @@ import { passTime } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, it } from 'vitest'
 import { cacheFetch, cacheHandler } from '../src/http/index.ts'
-import { expectUsersApart } from './two-users.ts'
+import { expectUsersApart, PROPERTY_MS } from './two-users.ts'
 import type { PlainHandler, UsersOptions, UsersSite } from './two-users.ts'
 
 async function openFetch(handler: PlainHandler, options: UsersOptions): Promise<UsersSite> {
@@ -67,7 +67,7 @@ async function openHandler(handler: PlainHandler, options: UsersOptions & { l1?:
 }
 
 describe('two users and a stranger get nothing that was made for another one', () => {
-  it('by cacheFetch', () => expectUsersApart(openFetch, { runs: 40 }))
-  it('by cacheHandler', () => expectUsersApart(openHandler, { runs: 40 }))
-  it('by cacheHandler with l1', () => expectUsersApart(openInMemory, { runs: 40 }))
+  it('by cacheFetch', () => expectUsersApart(openFetch, { runs: 40 }), PROPERTY_MS)
+  it('by cacheHandler', () => expectUsersApart(openHandler, { runs: 40 }), PROPERTY_MS)
+  it('by cacheHandler with l1', () => expectUsersApart(openInMemory, { runs: 40 }), PROPERTY_MS)
 })

@@ -1,6 +1,9 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 
+/** How long the runs may take on a busy machine, in milliseconds. */
+export const PROPERTY_MS = 120_000
+
 /** What a handler answers, whatever its framework. */
 interface PlainResponse {
   readonly status: number

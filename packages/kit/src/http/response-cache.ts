@@ -60,7 +60,7 @@ const MAX_ATTEMPTS = 3
  * ```text
  * no GET or QUERY, a cookie, another host … ─────→ the handler (fwd=method, fwd=bypass)
  * stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
- * stale, revalidated ───────┐
+ * stale, revalidate first ──┐
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
  *                           └ others wait for it → served, or, if it cannot be shared, the handler for each
  * ```

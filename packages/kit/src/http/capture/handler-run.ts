@@ -24,26 +24,26 @@ import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
 import type { VaryRules } from '../policy/vary.ts'
 import { reducedPreferences, variedFields } from '../policy/vary.ts'
 
-/** A response that may be stored, as the handler gave it. */
+/** A handler's response that may be stored. */
 export interface FreshResponse {
   readonly status: number
   readonly fields: Fields
-  /** Fields that were set before the cache, and that the handler took away. */
+  /** Fields that were set before the cache and that the handler removed. */
   readonly removed: readonly string[]
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
-  /** The request fields that it was selected by. */
+  /** The request fields that it depends on. */
   readonly names: readonly string[]
-  /** Which part of the representation the body is; `undefined`: all of it. */
+  /** Which part of the representation the body is; `undefined` for the whole. */
   readonly part?: ContentPart | undefined
   readonly body: Buffer
 }
 
-/** Why a handler's answer is not stored, and is nobody's but its own client's. */
+/** The reason why a handler's response is not stored, and is for its own client only. */
 export class UnstoredError extends Error {
   /**
-   * `aborted`: there is no whole answer, so that another has to find out; `failed`: an error, which must not last;
-   * `refused`: it cannot be stored.
+   * `aborted`: there is no complete response, so another request has to try; `failed`: an error, which must not be
+   * stored; `refused`: it cannot be stored.
    */
   readonly reason: 'aborted' | 'failed' | 'refused'
   /** The old response that may be served instead. */
@@ -56,13 +56,13 @@ export class UnstoredError extends Error {
   }
 }
 
-/** What a handler is run for. */
+/** The purpose of a handler run. */
 export type RunPurpose =
-  /** All of the response. */
+  /** The whole response. */
   | 'whole'
   /** The range that the client requests. */
   | 'range'
-  /** The head of the response, for a HEAD: it may freshen what is stored. */
+  /** The head of the response, for a HEAD; it may freshen the stored response. */
   | 'head'
 
 /** How a handler is run. */
@@ -73,40 +73,37 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly forward: ForwardReason
   readonly maxBytes: number
   readonly purpose: RunPurpose
-  /** The stored response that this run is to revalidate or replace, its body unpacked. */
+  /** The stored response that this run revalidates or replaces, with its body decompressed. */
   readonly stale: StoredResponse | undefined
-  /**
-   * The part that is stored, its body unpacked: to be completed, or to be combined with the range that the client
-   * requests.
-   */
+  /** The stored part, with its body decompressed, to be completed or combined with the client's range. */
   readonly partial: StoredPartial | undefined
   /** Called if the handler's 206 does not complete the stored part, so that the client has no response yet. */
   readonly onIncomplete?: ((client: ClientOutput) => void) | undefined
-  /** What the application can choose from; the handler is shown no other preferences. */
+  /** The choices of the application; the handler sees no other preferences. */
   readonly varyRules: VaryRules
-  /** Whether cookies make no difference, so that the handler gets none. */
+  /** Whether cookies do not matter, so that the handler sees none. */
   readonly hidesCookies: boolean
-  /** Query parameters that make no difference, so that the handler gets none of them. */
+  /** Query parameters that do not matter, so that the handler does not see them. */
   readonly hiddenParameters: ReadonlySet<string>
-  /** Whether a response is its client's own where the handler looks at who that is. */
+  /** Whether a response belongs to its client if the handler identifies the user. */
   readonly watchesIdentity: boolean
-  /** Whether what the handler gives is to be stored. */
+  /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
   readonly nowMs: () => number
 }
 
-/** A client's conditions that a handler is not shown: they are evaluated here. */
+/** A client's conditions that the handler does not see, since they are evaluated here. */
 const HIDDEN_CONDITIONS = {
   whole: CONDITIONAL_FIELDS,
   head: CONDITIONAL_FIELDS,
   range: CONDITIONAL_FIELDS.filter((name) => name !== 'range' && name !== 'if-range'),
 } as const satisfies Record<RunPurpose, readonly string[]>
 
-/** What a response is withheld for, and what the handler said of itself. */
+/** A withheld response: its reason, and the handler's own head. */
 interface Withheld {
   readonly status: number
   readonly fields: Fields
-  /** Whether it is the missing part of what is stored, and not what stands for a stored response. */
+  /** Whether it is the missing part of a stored part, and not a revalidation of a stored response. */
   readonly isMissingPart: boolean
 }
 
@@ -114,11 +111,11 @@ interface Withheld {
 export interface RunExchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
-  /** The request as the application sees it, where that is not Node's own object. */
+  /** The request as the application sees it, if that is not Node's own object. */
   readonly application: ApplicationRequest | undefined
-  /** Whether what runs now is not the handler, but what a framework does with its response. */
+  /** Whether the code that runs now is the framework's, and not the handler's. */
   readonly isOutside: (() => boolean) | undefined
-  /** Whether the request is known to be somebody's. */
+  /** Whether the user of the request is known. */
   readonly isAuthorized: boolean
 }
 
@@ -126,20 +123,20 @@ export interface RunExchange {
 const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-range'])
 
 /**
- * One run of a handler, whose answer goes to its client as ever, and is stored if it may be. The handler sees a request
- * without the client's conditions, so that it gives all of the response; with the stored one's where there is one to
- * revalidate. The client's own are answered here.
+ * One run of a handler, whose response goes to its client as usual, and is stored if it may be. The handler sees the
+ * request without the client's conditions, so that it returns the whole response, or with the conditions of a stored
+ * response that is revalidated. The client's own conditions are evaluated here.
  */
 export class HandlerRun implements CaptureObserver {
   /** The response; rejects with `UnstoredError`. */
   readonly outcome: Promise<FreshResponse>
-  /** The response as it is being written, for others that ask for the same. */
+  /** The response as it is being written, for concurrent requests of the same key. */
   readonly live: LiveResponse
   readonly #conditions: RunConditions
   #request!: IncomingMessage
   #response!: ServerResponse
   #isAuthorized = false
-  /** What others had set before the handler ran: theirs to set again for the next client. */
+  /** Fields that were set before the handler ran; their middlewares set them again for the next client. */
   #before: Fields = {}
   #capture: ResponseCapture | undefined
   #adopted: Pick<PolicyConditions, 'defaultSeconds' | 'staleSeconds'> | undefined
@@ -163,7 +160,7 @@ export class HandlerRun implements CaptureObserver {
     this.live = new LiveResponse(conditions.maxBytes, () => this.#capture?.onUnfollowed())
   }
 
-  /** Captures the response from now on; the handler is to be run next. */
+  /** Captures the response from now on; call the handler next. */
   begin({ request, response, application, isOutside, isAuthorized }: RunExchange): void {
     this.#request = request
     this.#response = response
@@ -201,24 +198,25 @@ export class HandlerRun implements CaptureObserver {
     this.#identity === undefined ? run() : this.#identity.outside(run)
 
   /**
-   * A cache within this one was asked about the same request. Under the same key it leaves the response to this one,
-   * which takes over its tags and lifetimes; under another key it answers for itself, and this one stores nothing.
+   * Called when an inner cache gets the same request. With the same key, it leaves the response to this cache, which
+   * takes over its tags and lifetimes. With another key, the inner cache serves the request, and this cache stores
+   * nothing.
    *
-   * @returns whether the response is this one's.
+   * @returns whether this cache keeps the response.
    */
   adopt(key: string, within: Pick<RunConditions, 'defaultSeconds' | 'staleSeconds'>, tags: readonly string[]): boolean {
     if (key !== this.#conditions.key) {
       this.#fail('refused', 'a cache within has another key for it')
       return false
     }
-    // What has followed by now knows nothing of the tags.
+    // Requests that already follow do not know these tags.
     this.live.fail('retry')
     this.#adopted = within
     this.#adoptedTags.push(...tags)
     return true
   }
 
-  /** Tags that caches within have for the response. */
+  /** The tags of inner caches for the response. */
   get adoptedTags(): readonly string[] {
     return this.#adoptedTags
   }
@@ -227,14 +225,14 @@ export class HandlerRun implements CaptureObserver {
     return this.live.isFollowed
   }
 
-  /** The handler was never run, or its response will not come. */
+  /** Called when the handler was not run, or its response will not come. */
   onAbort(): void {
     this.#endView()
     this.#fail('aborted', 'it ended before it was whole')
   }
 
   onPart(part: Buffer): void {
-    // A handler that finds out who asks while it writes the body writes the rest for that client alone.
+    // If a handler identifies the user while it writes the body, the rest is for that client only.
     if (this.#isIdentified && this.#fresh?.lifetimes.isShared !== true) this.live.fail('alone')
     else this.live.push(part)
   }
@@ -254,7 +252,7 @@ export class HandlerRun implements CaptureObserver {
         return { action: 'withhold', isBodyWanted: false }
       }
     }
-    // Without the client's having requested a range, neither 206 nor 416 is a response to it.
+    // If the client has not requested a range, neither 206 nor 416 is a response to its request.
     if (this.#missing !== undefined && (status === 206 || status === 416)) {
       this.live.fail('retry')
       this.#withheld = { status, fields, isMissingPart: true }
@@ -262,7 +260,7 @@ export class HandlerRun implements CaptureObserver {
     }
     const isBodyWanted = this.#decideStoring(status, fields)
     const { forward } = this.#conditions
-    // Said of what will be stored: of a body without a length it is not known yet.
+    // Tells whether the response will be stored; for a body without a length, this is not known yet.
     const stored = isBodyWanted && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
@@ -272,7 +270,7 @@ export class HandlerRun implements CaptureObserver {
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
-  /** Whether the response is to be stored, as far as its head tells. */
+  /** Whether the response may be stored, by its head. */
   #decideStoring(status: number, fields: Fields): boolean {
     const { maxBytes, nowMs, stores } = this.#conditions
     if (!stores) return false
@@ -301,8 +299,8 @@ export class HandlerRun implements CaptureObserver {
       names: variedFields(fields, []),
     }
     this.#expectedLength = length
-    // What others have begun to get cannot be taken back: where it may yet turn out to be one user's, they wait for all
-    // of it.
+    // A part that followers have got cannot be taken back: if the response may still turn out to belong to one user,
+    // they wait until it is complete.
     const isWhole = status !== 206
     if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true
@@ -321,7 +319,7 @@ export class HandlerRun implements CaptureObserver {
     const fresh = this.#fresh
     if (this.live.isRelayed) return this.live.end()
     if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not seen')
-    // The handler may have found out late who sent the request, while it wrote the body.
+    // The handler may have identified the user late, while it wrote the body.
     if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it is for one user')
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
       return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
@@ -332,7 +330,7 @@ export class HandlerRun implements CaptureObserver {
     this.#resolve({ ...fresh, body })
   }
 
-  /** What the handler gave is a part: it is kept as such, together with what is stored where they touch. */
+  /** Stores the handler's part, combined with the stored part if they are adjacent. */
   #endPart(fresh: Omit<FreshResponse, 'body'>, body: Buffer): void {
     const { partial, maxBytes } = this.#conditions
     const { 'content-range': contentRange, ...fields } = fresh.fields
@@ -344,7 +342,7 @@ export class HandlerRun implements CaptureObserver {
     this.#resolve({ ...fresh, status, fields, ...combined })
   }
 
-  /** The client gets the stored part and the missing one, which the handler gave, as one response. */
+  /** Sends the client the stored part and the handler's missing part as one response. */
   #sendCompleted({ status, fields }: Withheld, body: Buffer | undefined): void {
     const { partial, maxBytes, nowMs } = this.#conditions
     const part = body === undefined ? undefined : contentPartOf(fields, body.length)
@@ -400,7 +398,7 @@ export class HandlerRun implements CaptureObserver {
     this.#reject(new UnstoredError(reason, detail, reason === 'failed' ? this.#conditions.stale : undefined))
   }
 
-  /** The handler said that the stored response is still right, or it failed: the client gets the stored one. */
+  /** Sends the client the stored response: the handler has confirmed it, or has failed. */
   #sendInstead({ status, fields }: Withheld): void {
     const { stale } = this.#conditions
     const { body } = stale!
@@ -409,7 +407,7 @@ export class HandlerRun implements CaptureObserver {
     this.#answerInstead(kept, body, { status, fields })
   }
 
-  /** Takes away what the handler has set. */
+  /** Removes the fields that the handler has set. */
   #restoreFields(): void {
     const response = this.#response
     for (const name of response.getHeaderNames()) response.removeHeader(name)
@@ -422,7 +420,7 @@ export class HandlerRun implements CaptureObserver {
     const response = this.#response
     this.#restoreFields()
     const isGood = status < 400
-    // A cookie is this client's own, and never part of what is stored.
+    // A cookie belongs to this client, and is never stored.
     if (isGood && fields['set-cookie'] !== undefined) response.setHeader('Set-Cookie', fields['set-cookie'])
     const about: CacheStatus = {
       hit: false,
@@ -440,7 +438,7 @@ export class HandlerRun implements CaptureObserver {
     })
   }
 
-  /** A HEAD of the same version tells how long what is stored is fresh (RFC 9111, section 4.3.5). */
+  /** A HEAD of the same version freshens the stored response (RFC 9111, section 4.3.5). */
   #freshenByHead(status: number, fields: Fields): false {
     const { stale } = this.#conditions
     if (stale !== undefined && status === stale.status && isHeadOf(fields, stale))
@@ -449,7 +447,7 @@ export class HandlerRun implements CaptureObserver {
     return false
   }
 
-  /** The stored response with what a 304, or the head of the same version, says of it (RFC 9111, section 4.3.4). */
+  /** Returns the stored response, updated by a 304 or the head of the same version (RFC 9111, section 4.3.4). */
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
     const receivedMs = this.#conditions.nowMs()
     const told = Object.entries(storableFields(fields, [])).filter(
@@ -457,7 +455,7 @@ export class HandlerRun implements CaptureObserver {
     )
     const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
     const evaluated: Fields = { ...this.#before, ...updated }
-    // What is about this very answer counts as it came, or not at all.
+    // Fields about this single response are used as they came, or not at all.
     for (const name of ['age', 'date', 'set-cookie']) {
       const value = fields[name]
       if (value === undefined) delete evaluated[name]
@@ -476,10 +474,7 @@ export class HandlerRun implements CaptureObserver {
   }
 }
 
-/**
- * Whether a response to HEAD is of the stored version, as far as it tells: by a validator of the stored one, and its
- * length.
- */
+/** Whether a response to HEAD is of the stored version, by the stored validator and length. */
 function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
   const length = lineOf(fields, 'content-length')
   if (length !== undefined && Number(length) !== stored.length) return false

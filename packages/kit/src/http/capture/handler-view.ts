@@ -2,14 +2,11 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { ApplicationRequest } from '../policy/identity.ts'
 import { withoutParameters } from '../policy/request-key.ts'
 
-/** What a handler is not shown of a request, since it is in no key. */
+/** The parts of a request that the handler does not see, since they are not in the key. */
 export interface HiddenParts {
-  /** Header fields that are left out. */
+  /** Header fields that are removed. */
   readonly fields: readonly string[]
-  /**
-   * Header fields that are put in their place: the validators of what is stored, what is missing of it, and
-   * preferences.
-   */
+  /** Header fields that replace them: the validators of the stored response, its missing part, and preferences. */
   readonly added: Readonly<Record<string, string>>
   /** Whether cookies are left out. */
   readonly cookies: boolean

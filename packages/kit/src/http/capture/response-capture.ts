@@ -4,40 +4,37 @@ import { setHeadArguments, toFields } from '../fields.ts'
 import type { Fields, WriteHead } from '../fields.ts'
 import { reasonOf } from '../send-stored.ts'
 
-/** What becomes of a response whose head is known. */
+/** What happens to a response whose head is known. */
 export type HeadAction =
-  /** It goes to the client as it is. */
+  /** It is sent to the client unchanged. */
   | 'send'
-  /** The client has it already: it gets 304, and no body. */
+  /** The client already has it, and gets 304 without a body. */
   | 'notModified'
-  /** The client gets something else, when the handler is done. */
+  /** The client gets another response when the handler is done. */
   | 'withhold'
 
-/** What the observer of a captured response says when its head is known. */
+/** The observer's decision when the head of a captured response is known. */
 export interface HeadDecision {
   readonly action: HeadAction
-  /** Whether a copy of the body is wanted. */
+  /** Whether the observer wants a copy of the body. */
   readonly isBodyWanted: boolean
 }
 
-/** Observes a handler that answers. */
+/** Observes the response of a handler. */
 export interface CaptureObserver {
-  /** The handler has told the head; the observer may still set header fields, which are not the handler's. */
+  /** Called when the handler has written the head. The observer may still set header fields. */
   onHead(status: number, fields: Fields): HeadDecision
-  /** A part of a wanted body was written. */
+  /** Called for each part of a wanted body. */
   onPart(part: Buffer): void
-  /** The response is whole. `undefined`: its body was not wanted, or was more than `maxBytes`. */
+  /** Called when the response is complete. The body is `undefined` if it was not wanted or was over `maxBytes`. */
   onEnd(body: Buffer | undefined): void
-  /** The body is more than `maxBytes`. */
+  /** Called when the body is over `maxBytes`. */
   onOverflow(): void
-  /** The response ended before it was whole. */
+  /** Called when the response ended before it was complete. */
   onAbort(): void
-  /** Whether others wait for the response, so that its handler goes on when its own client has left. */
+  /** Whether other requests wait for the response, so that its handler continues when its own client has disconnected. */
   isFollowed(): boolean
-  /**
-   * Runs what lies outside of the captured layer: the response's own methods, and what middleware has put in their
-   * place.
-   */
+  /** Runs code outside of the captured layer: the response's own methods, or the wrappers of outer middleware. */
   outside<Result>(run: () => Result): Result
 }
 
@@ -69,9 +66,9 @@ const WITHOUT_CONTENT = new Set([204, 205, 304])
 const TOO_LARGE: Buffer[] = []
 
 /**
- * Captures what a handler answers on a `ServerResponse`, below whatever framework: its head, then a copy of its body,
- * both as they are told at this layer. What middleware outside of it makes of them, as it writes the head or compresses
- * the body, is made of them for each client.
+ * Captures the response of a handler on a `ServerResponse`, below any framework: its head, then a copy of its body, as
+ * they are written at this layer. Outer middleware, which changes the head or compresses the body, does so for each
+ * client.
  */
 export class ResponseCapture {
   readonly #response: ServerResponse
