@@ -148,6 +148,21 @@ describe('memcacheSession of Fastify', () => {
     })
   })
 
+  it('gives the response of an error the cookie of a session that has a new id', async () => {
+    const app = await open((app) => {
+      counting(app)
+      app.get('/rotate', async (request) => {
+        await request.session.regenerate({ keep: true })
+        Object.assign(request.session, { self: request.session })
+        return {}
+      })
+    })
+    const visitor = new Visitor(app)
+    await visitor.get('/')
+    expect((await visitor.get('/rotate')).statusCode).toBe(500)
+    expect((await visitor.get('/read')).json()).toEqual({ views: 1 })
+  })
+
   it.each(['unattended', 'attended'])('counts the failure of a write that nobody waited for: %s', async (way) => {
     const app = await open((app) => {
       counting(app)

@@ -138,6 +138,29 @@ describe('fetchSession', () => {
     expect((await ann.get('/lock')).status).toBe(200)
   })
 
+  it('gives the response of an error the cookie of a session that has a new id', async () => {
+    const sessions = open()
+    const ann = visitor(count)
+    await ann.get('/')
+    const request = new Request('http://localhost/', { headers: { cookie: ann.cookie! } })
+    const opened = await sessions.open(request)
+    await opened.session.regenerate({ keep: true })
+    Object.assign(opened.session, { self: opened.session })
+    await expect(opened.commit(new Response())).rejects.toThrow('it has to be JSON')
+    const response = await opened.commit(new Response('', { status: 503 }))
+    ann.cookie = response.headers.getSetCookie()[0]!.split(';')[0]!
+    expect(await (await ann.get('/')).json()).toEqual({ views: 2 })
+  })
+
+  it('commits a response that its handler throws, as React Router redirects', async () => {
+    const ann = visitor((opened) => {
+      count(opened)
+      throw Response.redirect('http://localhost/elsewhere')
+    })
+    const thrown = (await ann.get('/').catch((response: unknown) => response)) as Response
+    expect([thrown.status, thrown.headers.getSetCookie()]).toEqual([302, [expect.stringContaining('connect.sid=s')]])
+  })
+
   it('rejects if the session cannot be read or saved, and goes on where onCacheDown says so', async () => {
     const ann = visitor(count)
     const bob = visitor(count, { onCacheDown: 'anonymous' })
