@@ -111,7 +111,7 @@ describe('purgeHandler', () => {
 
   it('refuses to let anybody purge', () => {
     const purge = () => Promise.resolve(true)
-    expect(() => purgeHandler(purge, {})).toThrow('anybody could purge')
+    expect(() => purgeHandler(purge, {})).toThrow('every client could purge')
     expect(() => purgeHandler(purge, { token: 'short' })).toThrow('16 characters')
     expect(() => purgeHandler(purge, { token: 'with a space in the middle' })).toThrow('no spaces')
     expect(() => purgeHandler(purge, { secret: 'x' } as never)).toThrow('token')
