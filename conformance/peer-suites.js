@@ -1,12 +1,12 @@
-// Runs the public test suites of the libraries that the middlewares replace against ours, on a memcached that listens on
-// MEMCACHED (default localhost:11211). Build first. CHECKOUT is a checkout of the library with its own dependencies
+// Runs the public test suites of the libraries that the middlewares replace against ours, on a memcached that listens
+// on MEMCACHED (default localhost:11211). Build first. CHECKOUT is a checkout of the library with its own dependencies
 // installed; it is copied, and stays as it is.
 //
 //   node conformance/peer-suites.js express-session CHECKOUT     npm install there, and test/support/gencert.sh
 //   node conformance/peer-suites.js @nestjs/throttler CHECKOUT   npm install --legacy-peer-deps there
 //
-// express-session 1.19: 160 of 160. @nestjs/throttler 6.7: 11 of 11 and 31 of 33; the other two expect that localhost is
-// ::1. That suite waits for real time: on a busy machine a request may come after its window.
+// express-session 1.19: 160 of 160. @nestjs/throttler 6.7: 11 of 11 and 31 of 33; the other two expect that localhost
+// is ::1. That suite waits for real time: on a busy machine a request may come after its window.
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'

@@ -35,7 +35,7 @@ describe('l1', () => {
   it('asks only whether a large value is still the same', async () => {
     await using test = await openCache({ l1: { ttlSeconds: 10 } })
     const value = 'x'.repeat(100_000)
-    // The first large value asks the server for its limit, on a new connection, and memory trusts nothing from before it.
+    // The first large value asks the server for its limit, on a new connection, before which memory trusts nothing.
     await test.cache.set('first', value)
     await test.cache.getOrSet('k', () => value)
     const written = () => Number(test.server.memcached.stats()['bytes_written'])
