@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { until } from 'memcache-ts-testing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { memcache, rateLimiter } from '../src/index.ts'
 import { RATE_LIMITER_OPTIONS } from '../src/rate-limit/index.ts'
 import type { RateLimiter, RateLimiterOptions, RateLimitResult } from '../src/index.ts'
@@ -452,5 +452,31 @@ describe('rateLimiter', () => {
   it('refuses a misspelled option, in its types too', () => {
     // @ts-expect-error it is perMinute
     expect(() => rateLimiter({ perMinutes: 5 })).toThrow('`perMinutes` is `perMinute` here')
+  })
+})
+
+describe('a denial that its caller knows of', () => {
+  const cases = (['sliding', 'fixed', 'gcra'] as const).flatMap((algorithm) => [
+    { algorithm, blockMs: undefined },
+    { algorithm, blockMs: 60_000 },
+  ])
+  it.each(cases)('changes no counter afterwards: $algorithm, block $blockMs', async ({ algorithm, blockMs }) => {
+    await using test = await openCache()
+    const denying = test.another()
+    let underWay = 0
+    for (const method of ['incr', 'decr', 'set', 'add', 'cas', 'delete'] as const) {
+      const call = denying.client[method].bind(denying.client) as (...args: unknown[]) => Promise<unknown>
+      vi.spyOn(denying.client, method).mockImplementation(((...args: unknown[]) => {
+        underWay++
+        return call(...args).finally(() => underWay--)
+      }) as never)
+    }
+    const options = { limit: 2, windowMs: 86_400_000, algorithm, blockMs } as const
+    const [limiter, other] = [denying, test.cache].map((cache) => rateLimiter({ ...options, cache }))
+    for (let call = 0; call < 2; call++) await limiter!.consume('a')
+    expect((await limiter!.consume('a')).allowed).toBe(false)
+    expect(underWay).toBe(0)
+    await other!.reset('a')
+    expect((await other!.consume('a')).remaining).toBe(1)
   })
 })

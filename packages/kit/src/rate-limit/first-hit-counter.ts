@@ -37,7 +37,7 @@ export class FirstHitCounter {
       const found = layout.read(word, nowMs)
       if (!layout.isOver(found, nowMs)) {
         // Far over any limit: further hits must not reach the start.
-        if (found.count > layout.maxHeld) this.takeBack(key, amount, found.startMs, nowMs, groupKey)
+        if (found.count > layout.maxHeld) void this.takeBack(key, amount, found.startMs, nowMs, groupKey)
         return found
       }
       const starting = this.#starting.get(key)
@@ -105,9 +105,9 @@ export class FirstHitCounter {
     }
   }
 
-  /** Like `giveBack`, for a hit that was just denied; no caller waits for it. */
-  takeBack(key: string, amount: number, startMs: number, nowMs: number, groupKey: string): void {
-    this.giveBack(key, amount, startMs, nowMs, groupKey).catch(ignore)
+  /** Like `giveBack`, for a hit that was just denied; never rejects. */
+  takeBack(key: string, amount: number, startMs: number, nowMs: number, groupKey: string): Promise<void> {
+    return this.giveBack(key, amount, startMs, nowMs, groupKey).catch(ignore)
   }
 
   /** Marks a counter; `undefined` if there is none. */

@@ -135,11 +135,13 @@ export class FirstHitLimits implements Limits {
     cost: number,
     nowMs: number,
   ): Promise<RateLimitResult> {
-    // No caller waits for this, but later requests of this process are executed after it.
-    for (const [index, { startMs }] of found.entries()) {
-      this.#counters[index]!.takeBack(state.keys[index]!, cost, startMs, nowMs, state.groupKey)
-    }
-    return this.#blocks.afterDenial(state, result, nowMs)
+    // Awaited, so that a denial no longer changes the counters once its caller knows of it: any process may reset them.
+    const takenBack = found.map(({ startMs }, index) =>
+      this.#counters[index]!.takeBack(state.keys[index]!, cost, startMs, nowMs, state.groupKey),
+    )
+    const denial = await this.#blocks.afterDenial(state, result, nowMs)
+    await Promise.all(takenBack)
+    return denial
   }
 
   async #mark(state: FirstHitClientState, nowMs: number): Promise<void> {

@@ -140,9 +140,11 @@ export class SlidingLimits implements Limits {
     nowMs: number,
   ): Promise<RateLimitResult> {
     const { store } = this.#options
-    // No caller waits for this, but later requests of this process are executed after it.
-    for (const key of state.keys) store.decr(key, cost, state.groupKey).catch(ignore)
-    return this.#blocks.afterDenial(state, result, nowMs)
+    // Awaited, so that a denial no longer changes the counters once its caller knows of it: any process may reset them.
+    const takenBack = state.keys.map((key) => store.decr(key, cost, state.groupKey).catch(ignore))
+    const denial = await this.#blocks.afterDenial(state, result, nowMs)
+    await Promise.all(takenBack)
+    return denial
   }
 
   async #mark(state: AlignedClientState): Promise<void> {
