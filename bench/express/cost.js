@@ -1,9 +1,9 @@
 import { execFileSync, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { freePort } from 'memcache-ts-testing'
 import { median } from '../judge/figures.js'
 import { launch } from '../judge/launch.js'
 import { contestants } from './contestants.js'
@@ -167,11 +167,7 @@ async function cpuOf(child) {
 
 /** Debian's redis-server, which keeps nothing on disk. */
 async function launchRedis() {
-  const finder = createServer().listen(0, '127.0.0.1')
-  await once(finder, 'listening')
-  const { port } = finder.address()
-  finder.close()
-  await once(finder, 'close')
+  const port = await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'ignore'] })
   child.once('error', (error) => {

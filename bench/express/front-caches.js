@@ -2,9 +2,10 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from 'memcache-ts-testing'
 
 /** Clock ticks a second of /proc on Linux. */
 const TICKS = 100
@@ -80,15 +81,6 @@ function familyOf(pid) {
 function cpuOf(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS
-}
-
-async function freePort() {
-  const finder = createServer().listen(0, '127.0.0.1')
-  await once(finder, 'listening')
-  const { port } = finder.address()
-  finder.close()
-  await once(finder, 'close')
-  return port
 }
 
 async function listening(port, child) {
