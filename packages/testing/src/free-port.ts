@@ -1,14 +1,38 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 
-/** Returns a TCP port on loopback that was free just now. */
+/**
+ * Ports below those that systems give to outgoing connections (from 32768 on Linux, from 49152 on macOS and Windows),
+ * so that no client takes one between the check and the start of the server that it is for.
+ */
+const FIRST_PORT = 10_000
+const PORTS = 22_000
+/** Test processes that run at the same time; each has a share of the ports, so that none takes another's. */
+const SHARES = 8
+const SHARE = PORTS / SHARES
+
+const share = Number(process.env['VITEST_POOL_ID'] ?? 0) % SHARES
+/** Begins at random, since other runs on the same machine have the same shares. */
+let tried = Math.floor(Math.random() * SHARE)
+
+/** Returns a TCP port on loopback that is free, and that no other call returns while servers start. */
 export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < SHARE; attempt++) {
+    const port = FIRST_PORT + share * SHARE + (tried++ % SHARE)
+    if (await isFree(port)) return port
+  }
+  throw new Error(`all ports from ${FIRST_PORT + share * SHARE} to ${FIRST_PORT + (share + 1) * SHARE - 1} are in use`)
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  server.listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+  } catch {
+    return false
+  }
   server.close()
   await once(server, 'close')
-  return port
+  return true
 }

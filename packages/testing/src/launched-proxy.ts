@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
 import { launchMemcached } from './launched-server.ts'
+import { responds } from './responds.ts'
 
 /** A running server or proxy that speaks memcached's protocol, until it is disposed of. */
 export interface LaunchedProxy extends AsyncDisposable {
@@ -109,23 +109,10 @@ async function launch(command: string, args: readonly string[], port: number): P
     throw new Error(`${command} ended with ${String(code)}: ${said}`)
   })
   ended.catch(() => {})
-  while (!(await Promise.race([answersVersion(port), ended]))) await new Promise((resolve) => setTimeout(resolve, 10))
+  while (!(await Promise.race([responds(port, /^VERSION/), ended])))
+    await new Promise((resolve) => setTimeout(resolve, 10))
   return async () => {
     child.kill('SIGKILL')
     await gone
-  }
-}
-
-async function answersVersion(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    socket.write('version\r\n')
-    const [answer] = (await once(socket, 'data')) as [Buffer]
-    return answer.toString().startsWith('VERSION')
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
   }
 }

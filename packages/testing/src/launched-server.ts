@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from './free-port.ts'
+import { responds } from './responds.ts'
 
 /** Options of `launchMemcached` and `launchServer`. */
 export interface LaunchOptions {
@@ -32,6 +32,9 @@ const CLI = fileURLToPath(new URL('../../server/bin/memcache-ts-server.js', impo
 
 /** Both servers refuse to run as root, as tests in a container do, unless `-u root` says so. */
 const ROOT_ARGS = process.getuid?.() === 0 ? ['-u', 'root'] : []
+
+/** The replies to `version` of a server that has started; one that requires authentication responds with an error. */
+const RUNNING = /^(VERSION|CLIENT_ERROR unauthenticated)/
 
 /** Starts Debian's memcached on a free port. */
 export function launchMemcached(options: LaunchOptions = {}): Promise<LaunchedServer> {
@@ -161,21 +164,9 @@ export class LaunchedServer implements AsyncDisposable {
   }
 
   async #answers(child: ChildProcess): Promise<void> {
-    while (child.exitCode === null) {
-      const socket = connect(this.port, this.host)
-      try {
-        await once(socket, 'connect')
-        if (this.#options.speaksText === false) return
-        socket.write('version\r\n')
-        const [answer] = (await once(socket, 'data')) as [Buffer]
-        // A server that requires authentication responds with an error.
-        if (/^(VERSION|CLIENT_ERROR unauthenticated)/.test(answer.toString())) return
-      } catch {
-        // Not yet: try again after a pause.
-        await new Promise((resolve) => setTimeout(resolve, 10))
-      } finally {
-        socket.destroy()
-      }
+    const expected = this.#options.speaksText === false ? undefined : RUNNING
+    while (child.exitCode === null && !(await responds(this.port, expected))) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
     }
   }
 }

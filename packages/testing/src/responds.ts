@@ -1,0 +1,31 @@
+import { connect } from 'node:net'
+
+/** How long to wait for the response before another connection is tried. */
+const SILENCE_MS = 500
+
+/**
+ * Whether a server on loopback responds to `version` with a reply as expected, or, without an expected reply, whether
+ * it accepts connections. Returns false if the connection fails or ends, and after half a second of silence: a server
+ * that is starting may lose a request that arrives before its event loop runs, as yrmcds does, so ask again.
+ */
+export function responds(port: number, expected: RegExp | undefined): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    const settle = (answer: boolean) => {
+      resolve(answer)
+      socket.destroy()
+    }
+    let reply = ''
+    socket.setTimeout(SILENCE_MS, () => settle(false))
+    socket.on('error', () => settle(false))
+    socket.on('close', () => settle(false))
+    socket.on('connect', () => {
+      if (expected === undefined) settle(true)
+      else socket.write('version\r\n')
+    })
+    socket.on('data', (chunk: Buffer) => {
+      reply += chunk.toString('latin1')
+      if (reply.includes('\r\n')) settle(expected!.test(reply))
+    })
+  })
+}
