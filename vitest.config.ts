@@ -18,8 +18,8 @@ export default defineConfig({
   test: {
     include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     // Only a hang reaches these, however busy the machine is; no test has a shorter limit of its own.
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     expect: { poll: { timeout: 120_000 } },
     // Many tests wait for timers and processes: three workers keep two cores busy.
     maxWorkers: 3,

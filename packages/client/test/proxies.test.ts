@@ -52,7 +52,7 @@ async function deleteAll(direct: MemcachedClient, address: string): Promise<void
   const [host, port] = address.split(':')
   const socket = connect(Number(port), host)
   socket.write('keys\r\n')
-  const listed = await readUntil(socket, 'END\r\n')
+  const listed = Buffer.from(await readUntil(socket, 'END\r\n'), 'latin1').toString()
   socket.destroy()
   await Promise.all([...listed.matchAll(/^VALUE (\S+)/gm)].map(([, key]) => direct.delete(key!)))
 }
