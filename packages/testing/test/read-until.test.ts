@@ -6,7 +6,7 @@ import { readLine, readUntil } from '../src/index.ts'
 describe('readUntil', () => {
   it.each([
     ['one piece', ['STORED\r\nEND\r\n']],
-    ['many', [...'STORED\r\nEND\r\n']],
+    ['many', 'STORED\r\nEND\r\n'.split('')],
   ])('returns all that came in %s, and leaves no listener', async (_, pieces) => {
     const stream = new PassThrough()
     const listeners = stream.eventNames()

@@ -95,6 +95,13 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
     refused.type('yes\n')
     expect(await refused.end()).toBe(1)
     expect(await client.get('k')).toBe('v')
+    for (const end of ['\u0003', '\u0004']) {
+      using ended = new TerminalSession(['flush', server.address])
+      await ended.shows(/Type flush to continue/)
+      ended.type(end)
+      expect(await ended.end()).toBe(1)
+    }
+    expect(await client.get('k')).toBe('v')
     using agreed = new TerminalSession(['flush', server.address])
     await agreed.shows(/Type flush to continue/)
     agreed.type('flush\n')
