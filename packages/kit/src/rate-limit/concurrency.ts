@@ -1,6 +1,7 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { onAbort } from '../engine/engine.ts'
 import { ownKey } from '../own-key.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
@@ -128,8 +129,7 @@ export class ConcurrencyLimiter {
       }
       if (signal !== undefined) {
         const abort = (): void => giveUp(() => reject(signal.reason))
-        signal.addEventListener('abort', abort, { once: true })
-        cleanups.push(() => signal.removeEventListener('abort', abort))
+        cleanups.push(onAbort(signal, abort))
       }
       if (waitMs > 0 && waitMs < Infinity) {
         cleanups.push(callAt(clock, clock.nowMs() + waitMs, () => giveUp(() => resolve(undefined))))
