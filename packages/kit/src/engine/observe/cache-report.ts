@@ -179,11 +179,26 @@ export class CacheReport {
 
   /** Counts a value that is returned but cannot be stored, and logs each reason once. */
   unstorable(key: string, error: unknown): void {
+    this.#failedWith(error, (reason) => `${key} is loaded but not stored: ${reason}`)
+  }
+
+  /**
+   * Counts a method that succeeded, but whose changes cannot be applied to the cache as its decorator says, and logs
+   * each reason once.
+   *
+   * @param method the class and the method: `Cities.save`.
+   */
+  unapplied(method: string, error: unknown): void {
+    const instead = 'all results of its class are invalidated, since it is unknown which ones are out of date'
+    this.#failedWith(error, (reason) => `${method} has succeeded, and ${instead}: ${reason}`)
+  }
+
+  #failedWith(error: unknown, message: (reason: string) => string): void {
     this.failed(error)
     const reason = error instanceof Error ? error.message : String(error)
     if (this.#reasons.has(reason) || this.#reasons.size >= MAX_REASONS) return
     this.#reasons.add(reason)
-    this.#logger.warn(`memcache-ts: ${key} is loaded but not stored: ${reason}`)
+    this.#logger.warn(`memcache-ts: ${message(reason)}`)
   }
 
   failed(error: unknown): void {
