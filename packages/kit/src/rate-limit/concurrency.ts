@@ -6,7 +6,7 @@ import { ownKey } from '../own-key.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
 import { ConcurrencyRoom } from './concurrency-room.ts'
-import type { Occupant, RoomHost } from './concurrency-room.ts'
+import type { Occupant, RoomHost, TurnResult } from './concurrency-room.ts'
 import type { ConcurrencyRules, ConcurrencyTurn } from './concurrency-state.ts'
 import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
@@ -156,8 +156,8 @@ export class ConcurrencyLimiter {
 
   async #change(
     cache: Memcache,
-    change: (store: RateLimitStore) => Promise<ConcurrencyTurn>,
-  ): Promise<ConcurrencyTurn | 'allowed' | 'denied'> {
+    change: (store: RateLimitStore) => Promise<ConcurrencyTurn | 'busy'>,
+  ): Promise<TurnResult> {
     if (!this.#insurance.isNeeded(cache)) {
       try {
         return await change(this.#store!)
