@@ -303,9 +303,9 @@ export class CacheNamespace implements CacheMethods {
   }
 
   async increment(key: Key, by = 1, options?: Ttl | SetOptions): Promise<number | undefined> {
-    if (typeof by !== 'number' || !Number.isFinite(by)) {
+    if (typeof by !== 'number' || !Number.isFinite(by) || Math.abs(by) > Number.MAX_SAFE_INTEGER) {
       throw new MemcacheOptionError(
-        `increment must be by a finite number, got ${typeof by === 'number' ? by : kindOf(by)}`,
+        `increment must be by a finite number up to 2^53 - 1, got ${typeof by === 'number' ? by : kindOf(by)}`,
       )
     }
     return this.#engine.increment(this.#atomicTarget('increment', key, options), by)
