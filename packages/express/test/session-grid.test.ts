@@ -397,7 +397,7 @@ const CHANGES: Record<string, { change: (req: Request) => unknown; stored: objec
   [AWAITED]: {
     change: async (req) => {
       req.session.way = 'changed'
-      await req.session.save()
+      await new Promise((resolve) => req.session.save(resolve))
     },
     stored: { way: 'changed' },
   },
@@ -411,7 +411,7 @@ const LONG_WAYS: Record<string, (res: Response) => void> = {
   sendFile: WAYS['sendFile']!,
   'a stream': WAYS['a large stream']!,
   pipeline: (res) => pipeline(Readable.from([TEXT]), res, () => {}),
-  events: (res) => void res.type('text/event-stream').flushHeaders(),
+  events: (res) => res.type('text/event-stream').flushHeaders(),
   nothing: () => {},
 }
 
