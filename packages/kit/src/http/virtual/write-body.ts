@@ -14,14 +14,16 @@ export type BodySource = ReadableStream<Uint8Array> | AsyncIterable<unknown>
  * if the response is closed, the source is cancelled.
  */
 export async function writeBody(response: ServerResponse, source: BodySource): Promise<void> {
-  const parts = partsOf(source)
+  let parts: AsyncIterator<unknown> | undefined
   let isClosed = false
   const close = (): void => {
     isClosed = true
-    parts.return?.().catch(() => {})
+    parts?.return?.().catch(() => {})
   }
   response.once('close', close)
   try {
+    // Throws if the handler has already read the body, or has a reader of its own.
+    parts = partsOf(source)
     let part = await parts.next()
     if (part.done !== true) {
       const coming = parts.next()
