@@ -27,7 +27,7 @@ export class FlushSchedule {
     }
   }
 
-  /** Everything stored until `delaySeconds` from now is gone then. */
+  /** Invalidates, in `delaySeconds`, all items that are stored until then. */
   flushAll(delaySeconds: number): void {
     const { now } = this.#store
     if (delaySeconds > 0) {
