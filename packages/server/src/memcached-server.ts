@@ -124,7 +124,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
    * unix socket, with port 0.
    *
-   * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
+   * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    * @throws MemcacheClosedError after `close()`, and MemcacheOptionError if it listens already, if `memoryFile` could
    *   not be written, or if beside it is an empty `.meta` file of memcached.
    */

@@ -26,7 +26,7 @@ const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
  * allows: a longer reply is replaced by an error, if that is short enough, and otherwise not sent.
  */
 export class UdpListener {
-  /** Tells it from the others in `stats conns`. */
+  /** Its number in `stats conns`. */
   readonly id: number
   readonly host: string
   readonly port: number

@@ -9,7 +9,7 @@ export interface AdminActions {
   readonly context: CommandContext
   readonly options: ResolvedServerOptions
   readonly maintenance: Maintenance
-  /** Brings the store's clock up to date. */
+  /** Updates the store's clock. */
   tick(): void
   /** Invalidates, in `delaySeconds`, all items that are stored until then. */
   flushAll(delaySeconds: number): void
