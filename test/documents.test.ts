@@ -55,7 +55,7 @@ function printedBy(file: string): string[] {
   const { PATH } = process.env
   const out = execFileSync(process.execPath, [file], {
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 120_000,
     stdio: ['ignore', 'pipe', 'ignore'],
     env: { PATH },
   })

@@ -2,9 +2,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { describeWithCommand, describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithCommand, describeWithMemcached, launchMemcached, readLine } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { KIT_METRICS, KIT_METRIC_PREFIX } from '../packages/kit/src/telemetry/kit-metrics.ts'
@@ -57,8 +56,7 @@ describeWithMemcached('the service of examples/production', () => {
     })
     const exited = once(child, 'exit')
     try {
-      const said = once(createInterface({ input: child.stdout }), 'line') as Promise<[string]>
-      const [line] = await Promise.race([said, exited.then(([status]) => [`ended with status ${status}`])])
+      const line = await readLine(child)
       const url = `http://127.0.0.1:${/ port (\d+)$/.exec(line)?.[1] ?? expect.fail(line)}`
       const first = await fetch(url)
       const cookie = first.headers.getSetCookie()[0]!.split(';')[0]!

@@ -135,7 +135,7 @@ describe.each(Object.entries(STATES))('a client %s', (_, inState) => {
     )
     expect(wrong).toEqual([])
     await expect.poll(() => proxy.openConnections).toBe(0)
-  }, 20_000)
+  })
 })
 
 it('a client that waits for discovery rejects what is queued as soon as it is closed', async () => {

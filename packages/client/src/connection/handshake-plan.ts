@@ -64,7 +64,7 @@ export class HandshakePlan {
     this.reason = undefined
     if (this.#meta.isAsking) return failure === 'hungUp' ? this.#meta.hungUp() : this.#meta.denied()
     if (this.#firstFailure !== undefined) {
-      // The first kind stays the one to try, unless the other one has succeeded: the hang-up may have had other reasons.
+      // The first kind stays the one to try unless the other one succeeds: the hang-up may have had other reasons.
       this.#sasl = !this.#sasl
       if (!(error instanceof MemcacheAuthError)) this.reason = this.#firstFailure
       this.#firstFailure = undefined

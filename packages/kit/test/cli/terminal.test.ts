@@ -24,12 +24,13 @@ class TerminalSession implements Disposable {
       this.text += chunk.toString()
       for (const check of this.#waiters) check()
     })
-    this.#ended = once(this.#child, 'exit')
+    // After its output, which `exit` may overtake.
+    this.#ended = once(this.#child, 'close')
   }
 
   /** Waits until the screen has shown something. */
-  shows(pattern: RegExp): Promise<void> {
-    return new Promise((resolve) => {
+  async shows(pattern: RegExp): Promise<void> {
+    const shown = new Promise<void>((resolve) => {
       const check = (): void => {
         if (!pattern.test(this.text)) return
         this.#waiters.delete(check)
@@ -38,6 +39,10 @@ class TerminalSession implements Disposable {
       this.#waiters.add(check)
       check()
     })
+    const ended = this.#ended.then(() => {
+      throw new Error(`the command ended before ${pattern}, after ${JSON.stringify(this.text)}`)
+    })
+    await Promise.race([shown, ended])
   }
 
   type(keys: string): void {
