@@ -225,7 +225,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     const cookie = await login(server)
     const id = decodeURIComponent(cookie.split('=')[1]!).slice(2).split('.')[0]!
     const item = await cache.client.meta.get(`session:${id}`)
-    expect(item!.ttlSeconds).toBeGreaterThan(seconds - 5)
+    expect(item!.ttlSeconds).toBeGreaterThan(seconds - 20)
     // Over 30 days it is a moment, which the server's seconds may meet one late.
     expect(item!.ttlSeconds).toBeLessThanOrEqual(seconds + 1)
   })
