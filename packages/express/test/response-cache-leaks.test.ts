@@ -108,7 +108,9 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     site.answers((request, response) => response.send(`<a href="//${request.headers.host}">`))
     expect((await site.get('/', { Host: 'evil.test' })).body).toContain('evil.test')
     expect((await site.get('/', { Host: 'shop.test' })).body).toContain('shop.test')
-    expect((await site.get('/', { Host: 'SHOP.test' })).isHit).toBe(true)
+    // A handler may send the host back as it came.
+    expect((await site.get('/', { Host: 'SHOP.test' })).body).toContain('SHOP.test')
+    expect((await site.get('/', { Host: 'shop.test' })).isHit).toBe(true)
   })
 
   it('answers from the cache for the hosts that are allowed alone', async () => {

@@ -66,6 +66,22 @@ describe('purge', () => {
     expect(await site.isHit(path)).toBe(false)
   })
 
+  it.each([
+    ['/städte/*', '/st%C3%A4dte/k%c3%b6ln'],
+    ['/städte', '/st%C3%A4dte'],
+    ['/st%c3%a4dte', '/st%C3%A4dte/'],
+    ['/two words', '/two%20words'],
+    ['//cities//*', '/cities/oslo'],
+    ['/a%0D%0Aflush_all%0D%0A', '/a%0d%0aflush_all%0d%0a'],
+    ['/a/../b', '/a/../b'],
+  ])('of %s reaches %s, by whatever encoding', async (pattern, path) => {
+    await using site = await open()
+    for (const each of [path, '/other']) await site.isHit(each)
+    expect([await site.isHit(path), await site.isHit('/other')]).toEqual([true, true])
+    expect(await site.purge(pattern)).toBe(true)
+    expect([await site.isHit(path), await site.isHit('/other')]).toEqual([false, true])
+  })
+
   it('refuses what is no path, and wildcards that no response has tags for', async () => {
     await using site = await open()
     for (const pattern of ['cities', '', '/a?b=1', undefined as never]) {
@@ -107,6 +123,28 @@ describe('purgeHandler', () => {
     expect((await send('GET', '/a')).isHit).toBe(false)
     expect(await send('PURGE', '/a/*')).toMatchObject({ status: 400 })
     expect((await send('PURGE', '/a', { 'x-let': 'him' })).status).toBe(401)
+  })
+
+  it('takes a target in absolute form, and no request that was not sent as PURGE', async () => {
+    await using fleet = new TestFleet()
+    const cached = cacheResponse({ ttlSeconds: 60, cache: fleet.cache() })
+    const app = express()
+    app.use((request, _response, next) => {
+      // As method-override does it by a field, or by `_method` in a form.
+      const method = request.get('X-HTTP-Method-Override')
+      if (method !== undefined) Object.assign(request, { originalMethod: request.method, method })
+      next()
+    })
+    app.use(purgeHandler(cached.purge, { authorize: () => true }))
+    app.use(cached)
+    app.use((request, response) => response.status(request.method === 'GET' ? 200 : 404).send('page'))
+    await using server = await listen(app)
+    const { port } = server.address() as { port: number }
+    await sendRequest(port, 'GET', '/a')
+    expect((await sendRequest(port, 'POST', '/a', { 'X-HTTP-Method-Override': 'PURGE' })).status).toBe(404)
+    expect((await sendRequest(port, 'GET', '/a')).isHit).toBe(true)
+    expect(await sendRequest(port, 'PURGE', 'http://shop.test/a?b')).toMatchObject({ body: '{"purged":"/a"}' })
+    expect((await sendRequest(port, 'GET', '/a')).isHit).toBe(false)
   })
 
   it('refuses to let anybody purge', () => {

@@ -634,17 +634,20 @@ function keyRow(server, { key, bytes: size, expiresAt }) {
   })
   return row
 }
+let toFlush = []
 $('#flush').addEventListener('click', () => {
+  // Only the servers that the question names are flushed, also if others come meanwhile.
+  toFlush = chosen()
   setText(
     $('#confirm-says'),
-    `Forget all items of ${chosen().join(', ')}? This cannot be undone, and every item will have to be loaded again.`,
+    `Forget all items of ${toFlush.join(', ')}? This cannot be undone, and every item will have to be loaded again.`,
   )
   $('#confirm').returnValue = 'no'
   $('#confirm').showModal()
 })
 $('#confirm').addEventListener('close', async () => {
   if ($('#confirm').returnValue !== 'yes') return
-  for (const server of chosen()) {
+  for (const server of toFlush) {
     try {
       await send('flush', { server, confirm: server })
       tell(`Flushed ${server}`)

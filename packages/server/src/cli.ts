@@ -5,9 +5,11 @@ import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
 import type { ServeOrder } from './cli/arguments.ts'
 import { becomeUser, NO_SUCH_USER_STATUS } from './cli/become-user.ts'
+import { raiseOpenFiles, SYSTEM_ERROR_STATUS } from './cli/open-files.ts'
 import { say, warn, writeOut } from './cli/output.ts'
 import { removePidFile, writePidFile, writePortFile } from './cli/run-files.ts'
 import { MemcachedServer } from './memcached-server.ts'
+import { DEFAULT_MAX_CONNECTIONS } from './options.ts'
 import { PACKAGE_FOLDER } from './package-folder.ts'
 import { PROTOCOL_VERSION } from './version.ts'
 
@@ -37,6 +39,12 @@ async function main(args: readonly string[]): Promise<void> {
 
 async function serve({ options, listens, daemon, pidfile, user, warnings }: ServeOrder): Promise<void> {
   for (const warning of warnings) warn(`warning: ${warning}`)
+  const tooFewFiles = raiseOpenFiles(options.maxConnections ?? DEFAULT_MAX_CONNECTIONS)
+  if (tooFewFiles !== undefined) {
+    // As memcached's own debug build, a server for tests goes on.
+    warn(options.debugCommands === true ? `warning: ${tooFewFiles}` : tooFewFiles)
+    if (options.debugCommands !== true) process.exit(SYSTEM_ERROR_STATUS)
+  }
   // As memcached, the key is read before root is given up; the files of passwords are the user's to read, at any time.
   const token = options.dashboardToken ?? process.env['MEMCACHE_DASHBOARD_TOKEN']
   const server = new MemcachedServer(
@@ -112,5 +120,5 @@ async function daemonize(args: readonly string[]): Promise<void> {
 main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof MemcacheError)) throw error
   warn(error.message)
-  process.exit(error.code === 'ERR_MEMCACHE_OPTION' ? 64 : 71)
+  process.exit(error.code === 'ERR_MEMCACHE_OPTION' ? 64 : SYSTEM_ERROR_STATUS)
 })

@@ -126,6 +126,8 @@ export type ResolvedServerOptions = Omit<
 
 /** `udpPort` of a server without UDP. */
 export const NO_UDP = -1
+/** Connections at once unless `maxConnections` says otherwise, as in memcached. */
+export const DEFAULT_MAX_CONNECTIONS = 1024
 
 const DEFAULTS: ResolvedServerOptions = {
   port: DEFAULT_PORT,
@@ -138,7 +140,7 @@ const DEFAULTS: ResolvedServerOptions = {
   memoryLimitMb: 64,
   itemMaxBytes: DEFAULT_ITEM_MAX_BYTES,
   disableEvictions: false,
-  maxConnections: 1024,
+  maxConnections: DEFAULT_MAX_CONNECTIONS,
   backlog: 1024,
   maxRequestsPerEvent: 20,
   maxPendingResponses: 0,

@@ -103,6 +103,7 @@ describe('memcache-ts-server', () => {
     [['-o', 'slab_automove_window=2'], '-o slab_automove_window must be a whole number from 3 to 1800'],
     [['-o', 'hot_lru_pct'], '-o hot_lru_pct wants a value'],
     [['-o', 'hot_lru_pct=50,warm_lru_pct=50'], 'cannot be more than 80 together'],
+    [['-o', 'slab_chunk_max=16384'], "is in kilobytes, from 1 to 1024, got '16384'"],
     [['-o', 'slab_chunk_max=300'], 'must be evenly divisible by largestChunkBytes'],
     [['-o', 'slab_sizes=200-100'], 'slabSizes must rise by more than 8 bytes each'],
     [['-S'], '-S needs passwords: set MEMCACHED_SASL_PWDB'],
@@ -140,6 +141,14 @@ describe('memcache-ts-server', () => {
     expect(errors).toContain(message)
     expect(errors.trimEnd().split('\n')).toHaveLength(1)
     expect(status).not.toBe(0)
+  })
+
+  it('refuses more connections than files can be open, as memcached; a server for tests warns', () => {
+    // More than any kernel allows, so that root cannot raise the limit either.
+    const tooMany = ['-c', '99999999999', '-l', 'no.such.host.invalid']
+    const said = /^memcache-ts-server: -c 99999999999 needs as many open files, but the limit is \d+: raise it .+\n$/
+    expect(run(...tooMany)).toMatchObject({ status: 71, errors: expect.stringMatching(said) })
+    expect(run(...tooMany, '--debug-commands').errors).toMatch(/^memcache-ts-server: warning: -c 9.+\n.+cannot listen/)
   })
 
   it('tells that a port is taken', async () => {

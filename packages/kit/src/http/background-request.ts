@@ -3,17 +3,11 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { markBackgroundRequest } from '../background-request.ts'
 import { CONDITIONAL_FIELDS } from './policy/conditional.ts'
-import { CREDENTIAL_FIELDS, hostOf } from './policy/request-key.ts'
+import { isCredentialField } from './policy/request-fields.ts'
+import { sentHostOf } from './policy/request-key.ts'
 
-/** Fields that a background request does not have: credentials, and the client's conditions. */
-const LEFT_OUT = new Set<string>([
-  ...CONDITIONAL_FIELDS,
-  ...CREDENTIAL_FIELDS,
-  'cache-control',
-  'cookie',
-  'pragma',
-  'upgrade',
-])
+/** Fields that a background request does not have, besides credentials: the client's conditions and directives. */
+const LEFT_OUT = new Set<string>([...CONDITIONAL_FIELDS, 'cache-control', 'cookie', 'pragma', 'upgrade'])
 
 /** The socket of a missing client: it reads nothing and sends nothing. */
 class NobodySocket extends Duplex {
@@ -68,10 +62,10 @@ export function backgroundExchange(
   request.httpVersionMajor = 1
   request.httpVersionMinor = 1
   const headers = Object.entries(like.headers).filter(
-    ([name]) => keyed.includes(name) || !(LEFT_OUT.has(name) || name.startsWith(':')),
+    ([name]) => keyed.includes(name) || !(LEFT_OUT.has(name) || isCredentialField(name) || name.startsWith(':')),
   )
-  const host = hostOf(like)
   // HTTP/2 has its own field for this.
+  const host = sentHostOf(like)
   if (like.headers.host === undefined && host !== undefined) headers.push(['host', host])
   request.headers = Object.fromEntries(headers)
   request.rawHeaders = headers.flatMap(([name, value]) => [value].flat().flatMap((line) => [name, line ?? '']))

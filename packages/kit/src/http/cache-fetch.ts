@@ -6,7 +6,7 @@ import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
 import { isReadMethod } from './policy/request-key.ts'
 import { ResponseCache } from './response-cache.ts'
-import { VirtualRequest } from './virtual/virtual-request.ts'
+import { originOf, VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
 import { openWebStream, toWebResponse } from './virtual/body-streams.ts'
 import { writeBody } from './virtual/write-body.ts'
@@ -130,7 +130,7 @@ function shownRequest(
   const fields: [string, string][] = []
   for (let index = 0; index + 1 < rawHeaders.length; index += 2)
     fields.push([rawHeaders[index]!, rawHeaders[index + 1]!])
-  return new Request(new URL(url!, request.url), {
+  return new Request(originOf(request.url) + url!, {
     method: method!,
     headers: fields,
     signal: controller.signal,

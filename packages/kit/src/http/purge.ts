@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { pathOf } from './policy/request-key.ts'
-import { urlTags } from './policy/response-tags.ts'
+import { routedPath, urlTags } from './policy/response-tags.ts'
 
 /** Directories deeper than this are purged together. */
 const MAX_DIRECTORIES = 8
@@ -42,9 +42,7 @@ export function tagsOfPattern(pattern: string, hasWildcards: boolean): string[] 
 }
 
 function routedSegments(path: string): string[] {
-  return urlTags(path)
-    .at(-1)!
-    .slice('url:'.length)
+  return routedPath(path)
     .split('/')
     .filter((segment) => segment !== '')
 }
@@ -89,7 +87,7 @@ export function purgeHandler(
     (token !== undefined && isBearer(request.headers.authorization, token)) || (await authorize?.(request)) === true
 
   return (request, response, next) => {
-    if (request.method !== 'PURGE') {
+    if (!isPurge(request)) {
       if (next !== undefined) return next()
       return send(response, 405, { error: 'PURGE only' }, { Allow: 'PURGE' })
     }
@@ -109,6 +107,15 @@ export function purgeHandler(
       send(response, isConfirmed ? 200 : 202, { purged: pattern })
     }
   }
+}
+
+/**
+ * Whether a request was sent as PURGE. A POST that middleware takes for one, by a field or a form's `_method`, can come
+ * from a page of another site, with the cookies of its visitor.
+ */
+function isPurge(request: IncomingMessage): boolean {
+  const { method, originalMethod = method } = request as { method?: string; originalMethod?: unknown }
+  return method === 'PURGE' && originalMethod === 'PURGE'
 }
 
 function isBearer(field: string | undefined, token: string): boolean {

@@ -5,7 +5,7 @@ import type { Memcache } from '../memcache.ts'
 import { groupTags, urlTags } from './policy/response-tags.ts'
 import { beforeHead, lineOf } from './fields.ts'
 import type { Fields } from './fields.ts'
-import { hostOf } from './policy/request-key.ts'
+import { hostOf, pathOf } from './policy/request-key.ts'
 import type { HttpExchange } from './response-lookup.ts'
 
 /**
@@ -55,7 +55,8 @@ const BASE_HOST = 'same.invalid'
 
 function resolveUrl(value: string, base: string): URL | undefined {
   try {
-    return new URL(value, new URL(base, `http://${BASE_HOST}`))
+    // Joined as text: a path that begins with two slashes is none of another host.
+    return new URL(value, `http://${BASE_HOST}${pathOf(base)}`)
   } catch {
     return undefined
   }

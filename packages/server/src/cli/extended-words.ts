@@ -103,7 +103,14 @@ const WORDS: Readonly<Record<string, Word>> = {
   slab_chunk_max: {
     value: '<kilobytes>',
     help: 'largest chunk; larger items are chains of them (default: 512)',
-    apply: tuneWhole('largestChunkBytes', [1, PAGE_KILOBYTES], 1024),
+    apply: ({ tuning }, value, word) => {
+      if (Number(value) > PAGE_KILOBYTES) {
+        throw new MemcacheOptionError(
+          `-o ${word} is in kilobytes, from 1 to ${PAGE_KILOBYTES}, got '${value}'. memcached 1.6.18 took bytes: divide by 1024`,
+        )
+      }
+      tuning.largestChunkBytes = whole(word, value, [1, PAGE_KILOBYTES]) * 1024
+    },
   },
   slab_sizes: {
     value: '<a-b-c>',
@@ -282,9 +289,9 @@ type NumericTuning = {
   [Name in keyof ServerTuning]-?: ServerTuning[Name] extends number | undefined ? Name : never
 }[keyof ServerTuning]
 
-function tuneWhole(name: NumericTuning, range: OptionRange, unit = 1): NonNullable<Word['apply']> {
+function tuneWhole(name: NumericTuning, range: OptionRange): NonNullable<Word['apply']> {
   return ({ tuning }, value, word) => {
-    tuning[name] = whole(word, value, range) * unit
+    tuning[name] = whole(word, value, range)
   }
 }
 

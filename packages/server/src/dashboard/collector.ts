@@ -1,11 +1,13 @@
 import { sumFigures, sumRates } from './figures.ts'
 import type { Figures, Rates } from './figures.ts'
-import { ServerWatch } from './server-watch.ts'
+import { ServerWatch, within } from './server-watch.ts'
 import type { HistoryPoint, ServerView } from './server-watch.ts'
 import type { WatchedServers } from './watched-server.ts'
 
 const SAMPLE_MS = 1000
 const PROBE_MS = 100
+/** How long a snapshot waits for servers that have an older sample. */
+const MAX_WAIT_MS = 800
 
 /** A section of figures that an application shares. Names and values are shown as text. */
 export interface SharedView {
@@ -79,12 +81,16 @@ export class Collector {
   /** Reads the servers once, and tells the viewers. */
   async collect(): Promise<Snapshot> {
     this.#follow()
-    await Promise.all([...this.#watches.values()].map((watch) => watch.sample()))
-    const servers = [...this.#watches.values()].map((watch) => watch.view())
+    // Not the time of day, which may be set back while the charts are drawn.
+    const at = Math.round((performance.timeOrigin + performance.now()) / 1000)
+    const watches = [...this.#watches.values()]
+    await this.#sample(watches)
+    for (const watch of watches) watch.record(at)
+    const servers = watches.map((watch) => watch.view())
     const up = servers.filter((server) => server.figures !== undefined)
     const rates = up.flatMap(({ rates }) => (rates === undefined ? [] : [rates]))
     const snapshot: Snapshot = {
-      at: Math.round(Date.now() / 1000),
+      at,
       servers,
       total:
         up.length === 0
@@ -105,6 +111,14 @@ export class Collector {
   close(): void {
     this.#viewers.clear()
     this.#stop()
+  }
+
+  /** Waits for servers without a sample; others that are slow are shown as they were, and delay nobody's charts. */
+  async #sample(watches: readonly ServerWatch[]): Promise<void> {
+    const known = watches.filter((watch) => watch.hasSample).map((watch) => watch.sample())
+    const unknown = watches.filter((watch) => !watch.hasSample).map((watch) => watch.sample())
+    await Promise.all(unknown)
+    await within(MAX_WAIT_MS, Promise.all(known)).catch(() => {})
   }
 
   #start(): void {

@@ -23,6 +23,8 @@ const SUMS = [
 /** Figures of a server, or of several together, by memcached's names. */
 export type Figures = Record<(typeof SUMS)[number], number>
 
+const MAX_TEXT_LENGTH = 200
+
 /** Events a second, by kind. */
 export interface Rates {
   get: number
@@ -84,9 +86,10 @@ export function sumFigures(all: readonly Figures[]): Figures {
   return Object.fromEntries(SUMS.map((name) => [name, all.reduce((sum, figures) => sum + figures[name], 0)])) as Figures
 }
 
-/** Rates between two samples; `undefined` if the server was restarted in between. */
+/** Rates between two samples; `undefined` if the server was restarted in between, or another one has its address. */
 export function ratesBetween(before: Statistics, after: Statistics, seconds: number): Rates | undefined {
   if (seconds <= 0 || numberOf(after, 'uptime') < numberOf(before, 'uptime')) return undefined
+  if (numberOf(after, 'pid') !== numberOf(before, 'pid')) return undefined
   const rate = (names: readonly string[]): number =>
     names.reduce((sum, name) => sum + Math.max(0, numberOf(after, name) - numberOf(before, name)), 0) / seconds
   return Object.fromEntries(RATE_NAMES.map((name) => [name, rate(COUNTERS[name])])) as unknown as Rates
@@ -118,6 +121,11 @@ export function slabFigures(slabs: Statistics, items: Statistics): SlabFigures[]
   })
 }
 
+/** Text of a server, which may be of any length, as the page shows it. */
+export function shortened(text: string | number): string {
+  return String(text).slice(0, MAX_TEXT_LENGTH)
+}
+
 /** The first so many connections of `stats conns`, those that were used last first. */
 export function connectionFigures(conns: Statistics, limit: number): ConnectionFigures[] {
   const byId = new Map<string, { address: string; state: string; idleSeconds: number }>()
@@ -125,9 +133,9 @@ export function connectionFigures(conns: Statistics, limit: number): ConnectionF
     const [, id, field] = /^(\d+):(\w+)$/.exec(name) ?? []
     if (id === undefined) continue
     const connection = byId.get(id) ?? { address: '', state: '', idleSeconds: 0 }
-    if (field === 'addr') connection.address = String(value)
-    else if (field === 'state') connection.state = String(value).replace(/^conn_/, '')
-    else if (field === 'secs_since_last_cmd') connection.idleSeconds = Number(value)
+    if (field === 'addr') connection.address = shortened(value)
+    else if (field === 'state') connection.state = shortened(value).replace(/^conn_/, '')
+    else if (field === 'secs_since_last_cmd') connection.idleSeconds = numberOf(conns, name)
     byId.set(id, connection)
   }
   return [...byId.values()]

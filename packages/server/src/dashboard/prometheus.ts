@@ -8,6 +8,7 @@ import {
   SLAB_METRICS,
 } from './metric-table.ts'
 import type { StatisticMetric } from './metric-table.ts'
+import { shortened } from './figures.ts'
 import { optional, within } from './server-watch.ts'
 import { byClass, numberOf } from './watched-server.ts'
 import type { Statistics, WatchedServer } from './watched-server.ts'
@@ -79,7 +80,7 @@ function addServer(exposition: Exposition, read: ServerStatistics, labels: Label
   if (!up) return
   // The exporter takes the sums behind the slab classes for general statistics.
   const general: Statistics = { ...read.general, total_malloced: slabs['total_malloced'] ?? Number.NaN }
-  const version = { version: String(general['version'] ?? ''), ...labels }
+  const version = { version: shortened(general['version'] ?? ''), ...labels }
   exposition.add('memcached_version', 'gauge', 'The version of the server.', version, 1)
   const add = (metrics: readonly StatisticMetric[], statistics: Statistics, more: Labels = {}): void => {
     for (const { name, type, help, statistic, labels: own } of metrics) {

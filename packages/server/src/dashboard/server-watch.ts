@@ -1,4 +1,4 @@
-import { connectionFigures, figuresOf, ratesBetween, slabFigures } from './figures.ts'
+import { connectionFigures, figuresOf, ratesBetween, shortened, slabFigures } from './figures.ts'
 import type { ConnectionFigures, Figures, Rates, SlabFigures } from './figures.ts'
 import { countsPrefixes, readKeyPrefixes } from './key-prefixes.ts'
 import type { KeyPrefixes } from './key-prefixes.ts'
@@ -60,9 +60,15 @@ export class ServerWatch {
   #isProbing = false
   #isReadingPrefixes = false
   #isResting = false
+  #hasSample = false
 
   constructor(server: WatchedServer) {
     this.server = server
+  }
+
+  /** Whether a sample was taken or has failed, so that there is something to show meanwhile. */
+  get hasSample(): boolean {
+    return this.#hasSample
   }
 
   /**
@@ -78,16 +84,21 @@ export class ServerWatch {
     } catch (error) {
       // A response that arrives later must not mark the server as up.
       this.#reading++
-      this.#fault = (error as Error).message
+      this.#fault = shortened((error as Error).message)
       this.#statistics = undefined
       this.#rates = undefined
       this.#samples = 0
       this.#latency.clear()
     } finally {
       this.#isSampling = false
+      this.#hasSample = true
     }
+  }
+
+  /** Adds the last sample to the past. All servers have their points at the same times, so that they can be summed. */
+  record(at: number): void {
     const { p50, p99 } = this.#percentiles()
-    this.history.push({ at: Math.round(Date.now() / 1000), rates: this.#rates, p50, p99 })
+    this.history.push({ at, rates: this.#rates, p50, p99 })
     if (this.history.length > HISTORY_LENGTH) this.history.shift()
   }
 
@@ -112,7 +123,7 @@ export class ServerWatch {
     return {
       name,
       up: true,
-      version: String(statistics['version'] ?? ''),
+      version: shortened(statistics['version'] ?? ''),
       uptimeSeconds: numberOf(statistics, 'uptime'),
       figures: figuresOf(statistics),
       rates: this.#rates,

@@ -42,10 +42,13 @@ export interface WatchedServer {
 /** The servers of a dashboard. The list may change, as discovery finds them. */
 export type WatchedServers = () => readonly WatchedServer[]
 
-/** A statistic as a number; 0 if the server does not have it. */
+/** The highest slab class of any memcached. Others are ignored: each class is a row of the page and a label value. */
+const MAX_SLAB_CLASS = 255
+
+/** Returns a statistic as a number; 0 if the server does not have it, or sends a value that no statistic can have. */
 export function numberOf(statistics: Statistics | undefined, name: string): number {
-  const value = statistics?.[name]
-  return typeof value === 'number' ? value : Number(value ?? 0) || 0
+  const value = Number(statistics?.[name] ?? 0)
+  return Number.isFinite(value) && value > 0 ? value : 0
 }
 
 /** Splits `items:3:number` or `3:chunk_size` by the slab class: class, then name, then value. */
@@ -53,7 +56,7 @@ export function byClass(statistics: Statistics): Map<number, Record<string, stri
   const classes = new Map<number, Record<string, string | number>>()
   for (const [name, value] of Object.entries(statistics)) {
     const [, id, field] = /^(?:items:)?(\d+):(\w+)$/.exec(name) ?? []
-    if (id === undefined || field === undefined) continue
+    if (id === undefined || field === undefined || Number(id) > MAX_SLAB_CLASS) continue
     const fields = classes.get(Number(id)) ?? {}
     fields[field] = value
     classes.set(Number(id), fields)

@@ -2,7 +2,11 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Collector } from '../../src/dashboard/collector.ts'
+import type { ServerView } from '../../src/dashboard/server-watch.ts'
+import { metricsText } from '../../src/dashboard/prometheus.ts'
+import type { Statistics, WatchedServer } from '../../src/dashboard/watched-server.ts'
 import { MemcachedServer } from '../../src/index.ts'
 
 const TOKEN = 'a-token-for-tests'
@@ -309,5 +313,89 @@ describe('where the dashboard listens', () => {
     expect((await ask(`${url}keys`)).status).toBe(403)
     expect((await ask(`${url}flush`, 'POST', JSON_TYPE, '{}')).status).toBe(403)
     expect((await ask(`${url}login`, 'POST', JSON_TYPE, '{"token":""}')).status).toBe(403)
+  })
+})
+
+describe('a dashboard of servers that are slow, restarted or hostile', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  function watched(name: string, statistics: (form: string) => Promise<Statistics>): WatchedServer {
+    return {
+      name,
+      statistics,
+      roundTrip: () => Promise.resolve(undefined),
+      dump: () => Promise.resolve(),
+      delete: () => Promise.resolve(false),
+      flush: () => Promise.resolve(),
+      rest: () => {},
+    }
+  }
+  /** Statistics that were taken so many seconds after the start. */
+  const at = (uptime: number, more: Statistics = {}): Statistics => ({ pid: 1, uptime, cmd_get: uptime * 10, ...more })
+
+  it('shows the others once a second, with points at the same times for all', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    let second = 0
+    let answerSlowly = (): void => {}
+    const slow = watched('slow', (form) =>
+      form === '' && second > 0
+        ? new Promise((resolve) => (answerSlowly = () => resolve(at(second))))
+        : Promise.resolve(form === '' ? at(second) : {}),
+    )
+    const quick = watched('quick', (form) => Promise.resolve(form === '' ? at(second) : {}))
+    const collector = new Collector(() => [slow, quick])
+    const collect = async (): Promise<readonly ServerView[]> => {
+      const snapshot = collector.collect()
+      await vi.advanceTimersByTimeAsync(1000)
+      second++
+      return (await snapshot).servers
+    }
+    const first = { up: true, rates: undefined }
+    const busy = { up: true, rates: { get: 10 } }
+    expect(await collect()).toMatchObject([first, first])
+    expect(await collect()).toMatchObject([first, busy])
+    answerSlowly()
+    expect(await collect()).toMatchObject([busy, busy])
+    // From here on no response comes: the server is shown as it was, until two seconds have gone.
+    expect(await collect()).toMatchObject([busy, busy])
+    expect(await collect()).toMatchObject([busy, busy])
+    expect(await collect()).toMatchObject([{ up: false, fault: 'no response within 2000 ms' }, busy])
+    const { slow: slowPast, quick: quickPast } = collector.history()
+    expect(slowPast!.map((point) => point.at)).toEqual(quickPast!.map((point) => point.at))
+  })
+
+  it.each([
+    ['was restarted', at(100), at(1), false],
+    ['has given its address to another server', at(100), at(101, { pid: 2 }), false],
+    ['has reset its counters', at(100), at(101, { cmd_get: 3 }), 0],
+    ['sends what is no number', at(100), at(101, { cmd_get: '1e999' }), 0],
+    ['sends negative numbers', at(100), at(101, { cmd_get: -7 }), 0],
+  ])('has no false rates if a server %s', async (_, before, after, expected) => {
+    const samples = [before, after]
+    const one = watched('one', (form) => Promise.resolve(form === '' ? samples.shift()! : {}))
+    const collector = new Collector(() => [one])
+    await collector.collect()
+    const { total } = await collector.collect()
+    expect(total!.rates?.get ?? false).toBe(expected)
+  })
+
+  it('bounds what a server can make the page and the metrics hold', async () => {
+    const long = 'x'.repeat(100_000)
+    const many = (name: (id: number) => string): Statistics =>
+      Object.fromEntries(Array.from({ length: 10_000 }, (_, id) => [name(id), long]))
+    const hostile = watched('hostile', (form) =>
+      Promise.resolve(
+        {
+          '': { version: long, uptime: '1e999' },
+          slabs: many((id) => `${id}:chunk_size`),
+          items: many((id) => `items:${id}:number`),
+          conns: many((id) => `${id}:addr`),
+        }[form] ?? {},
+      ),
+    )
+    const text = JSON.stringify(await new Collector(() => [hostile]).collect())
+    expect(text.length).toBeLessThan(100_000)
+    expect(text).not.toContain('null')
+    expect((await metricsText([hostile], true)).length).toBeLessThan(10_000)
   })
 })

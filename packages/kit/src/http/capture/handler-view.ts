@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { isDeepStrictEqual } from 'node:util'
 import type { ApplicationRequest } from '../policy/identity.ts'
 import { withoutParameters } from '../policy/request-key.ts'
 
@@ -69,7 +70,7 @@ export class HandlerView {
     this.#shadow(request, 'headersDistinct', { get: () => distinct(rawHeaders) })
   }
 
-  #shadow(request: IncomingMessage, name: string, shown: PropertyDescriptor): void {
+  #shadow(request: object, name: string, shown: PropertyDescriptor): void {
     const own = Object.getOwnPropertyDescriptor(request, name)
     Object.defineProperty(request, name, { configurable: true, enumerable: true, ...shown })
     this.#restore.push(() => {
@@ -85,19 +86,26 @@ export class HandlerView {
   }
 
   #hideParameters(request: ParsedRequest, parameters: ReadonlySet<string>): void {
+    const { url: sent = '' } = request
     for (const name of ['url', 'originalUrl'] as const) {
       const url = request[name]
       if (typeof url === 'string') this.#replace(request, name, withoutParameters(url, parameters))
     }
-    // Express 5 and Node parse anew what they are asked for; others have parsed it by now.
+    // Express 5 and Node parse the query each time; others have parsed it before.
     if (Object.hasOwn(request, 'query') && isRecord(request.query)) {
-      this.#replace(request, 'query', withoutIgnored(request, request.query, parameters))
+      const hidden = { url: sent, shownUrl: withoutParameters(sent, parameters), ignored: parameters }
+      this.#replace(request, 'query', withoutIgnored(request.query, request.app?.get?.('query parser fn'), hidden))
     }
   }
 
   #replace<Name extends keyof ParsedRequest>(request: ParsedRequest, name: Name, value: ParsedRequest[Name]): void {
     const before = request[name]
-    if (!Reflect.set(request, name, value)) return
+    if (before === value) return
+    if (!Reflect.set(request, name, value)) {
+      // A getter of the framework, which may have remembered what it returned.
+      this.#shadow(request, name, { value, writable: true })
+      return
+    }
     // What the application has changed since is left alone.
     this.#restore.push(() => {
       if (request[name] === value) request[name] = before
@@ -105,25 +113,45 @@ export class HandlerView {
   }
 }
 
-/** The parsed query without parameters that make no difference, those of a nested name included: `filter[page]`. */
+/** A query before and after its ignored parameters are hidden. */
+interface HiddenQuery {
+  readonly url: string
+  readonly shownUrl: string
+  readonly ignored: ReadonlySet<string>
+}
+
+/**
+ * The parsed query without parameters that make no difference; what other middleware has changed in it is kept. If the
+ * application's parser is known, a member is replaced if the hidden parameters have changed it. Otherwise the members
+ * go that are named as a hidden parameter, or as the object of a nested one: `filter` for `filter[page]`.
+ */
 function withoutIgnored(
-  request: ParsedRequest,
   query: Record<string, unknown>,
-  ignored: ReadonlySet<string>,
+  parse: unknown,
+  { url, shownUrl, ignored }: HiddenQuery,
 ): Record<string, unknown> {
-  const nested = new Set([...ignored].filter((name) => /.[[.]/.test(name)).map((name) => name.split(/[[.]/, 1)[0]!))
-  const kept = Object.entries(query).filter(
-    ([name, value]) => !ignored.has(name) && !(nested.has(name) && typeof value === 'object'),
-  )
-  const result = Object.fromEntries(kept)
-  if (nested.size === 0) return result
-  // Those beside a nested one are in the key: as the application parses them.
-  const parse = request.app?.get?.('query parser fn')
-  const { originalUrl = '' } = request
-  if (typeof parse !== 'function' || !originalUrl.includes('?')) return result
-  const parsed = (parse as (text: string) => Record<string, unknown>)(originalUrl.slice(originalUrl.indexOf('?') + 1))
-  for (const name of nested) if (Object.hasOwn(parsed, name)) result[name] = parsed[name]
-  return result
+  if (typeof parse !== 'function') {
+    const nested = new Set([...ignored].filter((name) => /.[[.]/.test(name)).map((name) => name.split(/[[.]/, 1)[0]!))
+    const kept = Object.entries(query).filter(
+      ([name, value]) => !ignored.has(name) && !(nested.has(name) && typeof value === 'object'),
+    )
+    return Object.fromEntries(kept)
+  }
+  const [all, shown] = [url, shownUrl].map((each) => parseSearch(parse as ParseSearch, each))
+  const kept: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(query)) {
+    if (isDeepStrictEqual(all![name], shown![name])) kept[name] = value
+    else if (Object.hasOwn(shown!, name)) kept[name] = shown![name]
+  }
+  return kept
+}
+
+type ParseSearch = (text: string) => unknown
+
+function parseSearch(parse: ParseSearch, url: string): Record<string, unknown> {
+  const start = url.indexOf('?')
+  const parsed = parse(start === -1 ? '' : url.slice(start + 1))
+  return isRecord(parsed) ? parsed : {}
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

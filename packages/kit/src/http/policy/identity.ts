@@ -2,11 +2,30 @@ import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 
 /** Properties that frameworks, passport and guards set on the request of a known user. */
-const IDENTITY_PROPERTIES = ['user', 'auth', 'account', 'currentUser'] as const
+const IDENTITY_PROPERTIES = [
+  'user',
+  'userId',
+  'auth',
+  'account',
+  'currentUser',
+  'identity',
+  'principal',
+  'claims',
+  'jwt',
+  'token',
+] as const
 
-/** Whether a client has authenticated by a TLS certificate. */
+/**
+ * Whether a client has sent a TLS certificate. The application may know it even if no authority of the server has
+ * signed it.
+ */
 export function hasClientCertificate({ socket }: IncomingMessage): boolean {
-  return (socket as Partial<TLSSocket> | undefined)?.authorized === true
+  const { authorized, authorizationError, getPeerCertificate } = (socket ?? {}) as Partial<TLSSocket>
+  if (authorized === true) return true
+  // Only a server that requests certificates has an error.
+  if (authorizationError === undefined || authorizationError === null || getPeerCertificate === undefined) return false
+  const certificate = getPeerCertificate.call(socket) as object | null
+  return certificate !== null && Object.keys(certificate).length > 0
 }
 
 /** A request as an application sees it: Node's request, or a framework's object. */
@@ -18,9 +37,16 @@ export function hasIdentity(...requests: readonly ApplicationRequest[]): boolean
 }
 
 function tellsSomebody(holder: object | undefined): boolean {
-  return (
-    holder !== undefined && IDENTITY_PROPERTIES.some((name) => isSomebody((holder as Record<string, unknown>)[name]))
-  )
+  return holder !== undefined && IDENTITY_PROPERTIES.some((name) => holdsSomebody(holder, name))
+}
+
+function holdsSomebody(holder: object, name: string): boolean {
+  try {
+    return isSomebody((holder as Record<string, unknown>)[name])
+  } catch {
+    // A getter that fails says nothing about the user, so the response must not be shared.
+    return true
+  }
 }
 
 /** Express's `locals` for the views of a response. */
@@ -93,22 +119,45 @@ export class IdentityWatch {
 
   #watch(request: ApplicationRequest, name: string): void {
     const own = Object.getOwnPropertyDescriptor(request, name)
-    if (own?.configurable !== true) return
-    const isAccessor = 'get' in own
-    if (!isAccessor && !isSomebody(own.value)) return
+    const seen = own ?? inheritedProperty(request, name)
+    if (seen === undefined) return
+    const isAccessor = seen.get !== undefined || seen.set !== undefined
+    if (!isAccessor && !isSomebody(seen.value)) return
+    if (own?.configurable === false || (own === undefined && !Object.isExtensible(request))) {
+      // Its use cannot be noticed.
+      this.#usesSession = true
+      return
+    }
+    const { value: inherited } = seen as { value?: unknown }
     Object.defineProperty(request, name, {
       configurable: true,
-      enumerable: own.enumerable ?? true,
+      enumerable: own?.enumerable ?? false,
       get: (): unknown => {
         this.#usesSession ||= this.#isHandler
-        return isAccessor ? (own.get?.call(request) as unknown) : own.value
+        return isAccessor ? (seen.get?.call(request) as unknown) : seen.value
       },
       set: (value: unknown) => {
         this.#usesSession ||= this.#isHandler
-        if (isAccessor) own.set?.call(request, value)
-        else own.value = value
+        if (isAccessor) seen.set?.call(request, value)
+        else seen.value = value
       },
     })
-    this.#restore.push(() => Object.defineProperty(request, name, own))
+    this.#restore.push(() => {
+      if (own !== undefined) Object.defineProperty(request, name, seen)
+      else {
+        Reflect.deleteProperty(request, name)
+        if (seen.value !== inherited) Reflect.set(request, name, seen.value)
+      }
+    })
   }
+}
+
+/** A property that a request inherits, as frameworks decorate the prototype of all requests. */
+function inheritedProperty(request: ApplicationRequest, name: string): PropertyDescriptor | undefined {
+  if (!(name in request)) return undefined
+  for (let holder: unknown = Object.getPrototypeOf(request); holder !== null; holder = Object.getPrototypeOf(holder)) {
+    const found = Object.getOwnPropertyDescriptor(holder, name)
+    if (found !== undefined) return found
+  }
+  return undefined
 }

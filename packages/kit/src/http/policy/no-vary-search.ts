@@ -47,7 +47,7 @@ export function isSameRule(one: SearchRule | undefined, other: SearchRule | unde
 /** Returns a URL without the differences that do not matter by a rule. */
 export function searchedUrl(url: string, { keyOrder, params, except }: SearchRule): string {
   const start = url.indexOf('?')
-  if (start === -1) return url
+  if (start === -1 || !isSplitByAmpersand(url)) return url
   const isKept = (parameter: string): boolean => {
     const name = parameterName(parameter)
     return params === true ? except.includes(name) : !params.includes(name)
@@ -82,6 +82,14 @@ export function asSearchRule(given: unknown): SearchRule | undefined {
 
 function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((text) => typeof text === 'string')
+}
+
+/**
+ * Whether all parsers find the same parameters in a query. Some also split it at `;`: what is one parameter here, and
+ * may be ignored, contains others there. Such a query is left as it is.
+ */
+export function isSplitByAmpersand(url: string): boolean {
+  return !url.includes(';')
 }
 
 /** The name of a query parameter, decoded. */

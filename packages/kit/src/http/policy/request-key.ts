@@ -1,10 +1,17 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { lineOf, listOf } from '../fields.ts'
+import { lineOf } from '../fields.ts'
 import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
-import { parameterName, searchedUrl } from './no-vary-search.ts'
+import { isSplitByAmpersand, parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
+import {
+  forwardingFields,
+  hasCredentials,
+  isAddressField,
+  isCredentialField,
+  overridesMethod,
+} from './request-fields.ts'
 
 /** The rules by which requests have different keys. */
 export interface KeyRules {
@@ -39,82 +46,37 @@ export interface RequestTarget {
   readonly trustsProxy?: boolean | undefined
 }
 
+/** Returns the host of a request as it was sent, since a handler may send it back in this form. */
+export function sentHostOf({ headers }: IncomingMessage): string | undefined {
+  return lineOf(headers, ':authority') ?? headers.host
+}
+
 /** Returns the host of a request, in lower case. */
 export function hostOf(request: IncomingMessage): string | undefined {
-  return (lineOf(request.headers, ':authority') ?? request.headers.host)?.toLowerCase()
+  return sentHostOf(request)?.toLowerCase()
 }
+
+/** The scheme and the host of a URL in absolute form, which clients send to proxies (RFC 9112, section 3.2.2). */
+const ORIGIN = /^[a-z][\da-z+.-]*:\/\/[^/?#]*/i
 
 /** The path of a URL, without its query. */
 export function pathOf(url: string): string {
+  if (!url.startsWith('/') && ORIGIN.test(url)) return pathOf(url.replace(ORIGIN, '').replace(/^(?!\/)/, '/'))
   const end = url.search(/[?#]/)
   return end === -1 ? url : url.slice(0, end)
-}
-
-/**
- * Fields that identify the user of a request, besides cookies: credentials, and fields of gateways that have checked
- * them.
- */
-export const CREDENTIAL_FIELDS = [
-  'authorization',
-  'x-api-key',
-  'x-auth-token',
-  'x-access-token',
-  'x-session-token',
-  'x-auth-request-user',
-  'x-auth-request-email',
-  'x-forwarded-user',
-  'x-forwarded-email',
-  'x-forwarded-preferred-username',
-  'x-forwarded-groups',
-  'x-forwarded-access-token',
-  'x-forwarded-client-cert',
-  'x-remote-user',
-  'remote-user',
-  'x-webauth-user',
-  'x-authenticated-user',
-  'x-ssl-client-cert',
-  'x-client-cert',
-  'x-amzn-oidc-data',
-  'x-amzn-oidc-identity',
-  'x-ms-client-principal',
-  'x-goog-authenticated-user-email',
-  'x-goog-iap-jwt-assertion',
-  'cf-access-jwt-assertion',
-] as const
-
-/** Whether a request has a credential field that is not in its key. */
-function hasCredentials({ headers }: IncomingMessage, vary: readonly string[]): boolean {
-  return CREDENTIAL_FIELDS.some((name) => headers[name] !== undefined && !vary.includes(name))
 }
 
 /** Whether the user of a request is known: by its fields, by its connection, or to the application. */
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
-  if (hasCredentials(request, vary)) return true
+  if (hasCredentials(request.headers, vary)) return true
   return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || hasIdentity(request, application))
 }
 
 /** Whether the application distinguishes its users in the key: by its own `key`, or by a credential field in `vary`. */
 export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
-  return key !== undefined || vary.includes('cookie') || CREDENTIAL_FIELDS.some((name) => vary.includes(name))
+  return key !== undefined || vary.includes('cookie') || vary.some(isCredentialField)
 }
-
-/** Fields by which proxies pass on the client's original request; applications use them in links and redirects. */
-const FORWARDING_FIELD =
-  /^(?:x-forwarded-|x-original-|x-rewrite-|x-envoy-original-|forwarded$|front-end-https$|x-host$|x-http-host-override$|x-url-scheme$|x-real-ip$|x-client-ip$|x-cluster-client-ip$|true-client-ip$|cf-connecting-ip|fastly-client-ip$)/
-/** Fields that contain the client's address, so that each client has another value. */
-const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
-  'x-forwarded-for',
-  'x-original-forwarded-for',
-  'x-forwarded',
-  'x-real-ip',
-  'x-client-ip',
-  'x-cluster-client-ip',
-  'true-client-ip',
-  'cf-connecting-ip',
-  'cf-connecting-ipv6',
-  'fastly-client-ip',
-])
 
 /**
  * Returns the forwarding fields of a request as text that differs if they differ; `undefined` if there are none.
@@ -123,9 +85,8 @@ const CLIENT_ADDRESS_FIELDS: ReadonlySet<string> = new Set([
  */
 function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
   const found: [string, string][] = []
-  for (const name in headers) {
-    if (!FORWARDING_FIELD.test(name) || (CREDENTIAL_FIELDS as readonly string[]).includes(name)) continue
-    if (isTrusted && CLIENT_ADDRESS_FIELDS.has(name)) continue
+  for (const name of forwardingFields(headers)) {
+    if (isTrusted && isAddressField(name)) continue
     // The host it names is that of the request: `bypassReason` lets no other one pass.
     if (name === 'x-forwarded-host') continue
     const value = lineOf(headers, name) ?? ''
@@ -148,9 +109,6 @@ function withoutParts(value: string, left: ReadonlySet<string>): string {
   return parts.filter((part) => part !== '' && !left.has(part.split('=', 1)[0]!.toLowerCase())).join(';')
 }
 
-/** Fields by which some frameworks change the method of a request. */
-const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
-
 /**
  * Returns why a request is not served from the cache and its response not stored: it has something that is not in the
  * key and that the response may depend on. `undefined` if it can be served.
@@ -164,7 +122,13 @@ export function bypassReason(
   const host = hostOf(request)
   if (host === undefined || !url.startsWith('/')) return 'host'
   if (rules.hosts !== undefined && !rules.hosts.has(host)) return 'host'
-  if (namesAnotherHost(request, host)) return 'forwarded-host'
+  // HTTP/2 has a field of its own for the host; a handler may read either of them.
+  if (headers.host !== undefined && headers.host !== sentHostOf(request)) return 'host'
+  if (namesAnotherHost(request)) return 'forwarded-host'
+  // No client sends a fragment, and parsers do not agree where such a query ends.
+  if (url.includes('#')) return 'fragment'
+  // The response may be an offer or a refusal of the other protocol. Some clients always offer HTTP/2.
+  if (headers.upgrade !== undefined && headers.upgrade !== 'h2c') return 'upgrade'
   if (headers.cookie !== undefined && countsCookies(headers.cookie, rules.ignoreCookies)) return 'cookie'
   // This condition is for the origin only (RFC 9111, section 4.3.2).
   if (headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined) return 'precondition'
@@ -172,7 +136,7 @@ export function bypassReason(
   if (!mayHaveBody && hasBody(request)) return 'body'
   // Ranges are of responses to GET (RFC 9110, section 14.2).
   if (request.method === 'QUERY' && headers.range !== undefined) return 'range'
-  if (METHOD_OVERRIDES.some((name) => headers[name] !== undefined)) return 'method-override'
+  if (overridesMethod(headers)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
 }
@@ -187,12 +151,14 @@ export function hasBody(request: IncomingMessage): boolean {
 }
 
 /** Whether a forwarding field names a host that is not in the key: the response may contain it in links. */
-function namesAnotherHost({ headers }: IncomingMessage, host: string): boolean {
-  const forwarded = listOf(lineOf(headers, 'x-forwarded-host'))
-  for (const [, quoted, token] of (headers.forwarded ?? '').matchAll(/host=(?:"([^"]*)"|([^;,\s]*))/gi)) {
-    forwarded.push((quoted ?? token ?? '').toLowerCase())
-  }
-  return forwarded.some((name) => name !== host)
+function namesAnotherHost(request: IncomingMessage): boolean {
+  const { 'x-forwarded-host': hosts, forwarded } = request.headers
+  if (hosts === undefined && forwarded === undefined) return false
+  const named = [hosts ?? []].flatMap((lines) => lines).flatMap((line) => line.split(','))
+  for (const [, quoted, token] of (forwarded ?? '').matchAll(/host=(?:"([^"]*)"|([^;,\s]*))/gi))
+    named.push(quoted ?? token ?? '')
+  const host = sentHostOf(request)
+  return named.some((name) => name.trim() !== host)
 }
 
 function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): boolean {
@@ -209,7 +175,7 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
   const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
     scheme,
-    hostOf(request)!,
+    sentHostOf(request)!,
     ...(scope === undefined ? [] : [`=${scope}`]),
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
@@ -236,7 +202,7 @@ export function withoutParameters(url: string, ignored: ReadonlySet<string>): st
 
 function normalisedUrl(url: string, { sortQuery, ignoreQuery }: Pick<KeyRules, 'sortQuery' | 'ignoreQuery'>): string {
   const start = url.indexOf('?')
-  if (start === -1 || (!sortQuery && ignoreQuery.size === 0)) return url
+  if (start === -1 || (!sortQuery && ignoreQuery.size === 0) || !isSplitByAmpersand(url)) return url
   let parameters = url.slice(start + 1).split('&')
   if (ignoreQuery.size > 0) parameters = parameters.filter((parameter) => !ignoreQuery.has(parameterName(parameter)))
   // Sorted by name only, and stable: several values of one name are a list, whose order matters.

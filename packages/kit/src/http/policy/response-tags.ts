@@ -7,17 +7,37 @@ import type { Fields } from '../fields.ts'
 /** A needlessly percent-encoded byte of a path (RFC 3986, section 2.3); routers treat both forms alike. */
 const ENCODED_UNRESERVED = /%(?:2d|2e|5f|7e|3\d|[46][1-9a-f]|[57][\da])/gi
 
-/**
- * Returns the tags of a path as it was requested, and in the form that routers compare: without a slash at its end, in
- * lower case, and without needless encoding.
- */
+/** Returns the tags of a path: as it was requested, and in the form that routers compare. */
 export function urlTags(url: string): string[] {
   const path = pathOf(url)
-  const decoded = path.includes('%')
-    ? path.replaceAll(ENCODED_UNRESERVED, (encoded) => String.fromCharCode(Number.parseInt(encoded.slice(1), 16)))
-    : path
-  const routed = (decoded.length > 1 && decoded.endsWith('/') ? decoded.slice(0, -1) : decoded).toLowerCase()
+  const routed = routedPath(path)
   return routed === path ? [`url:${path}`] : [`url:${path}`, `url:${routed}`]
+}
+
+/**
+ * Returns a path in a form that is the same for all paths that a router may treat alike: decoded, in lower case,
+ * without parameters after `;`, and without a slash that is repeated or at the end. Paths that a stricter router tells
+ * apart are then invalidated together, which costs a miss.
+ */
+export function routedPath(path: string): string {
+  if (path === '/' || PLAIN_PATH.test(path)) return path
+  const semicolon = path.indexOf(';')
+  const routed = decoded(semicolon === -1 ? path : path.slice(0, semicolon))
+    .replaceAll(/\/{2,}/g, '/')
+    .toLowerCase()
+  return routed.length > 1 && routed.endsWith('/') ? routed.slice(0, -1) : routed
+}
+
+/** A path that is already in the form that routers compare, as most are. */
+const PLAIN_PATH = /^(?:\/[\d\-._a-z~]+)+$/
+
+function decoded(path: string): string {
+  if (!path.includes('%')) return path
+  try {
+    return decodeURI(path)
+  } catch {
+    return path.replaceAll(ENCODED_UNRESERVED, (encoded) => String.fromCharCode(Number.parseInt(encoded.slice(1), 16)))
+  }
 }
 
 /**

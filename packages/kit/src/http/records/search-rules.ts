@@ -3,7 +3,7 @@ import { ownKeyText } from '../../engine/engine.ts'
 import type { CacheEngine } from '../../engine/engine.ts'
 import { asSearchRule } from '../policy/no-vary-search.ts'
 import type { SearchRule } from '../policy/no-vary-search.ts'
-import { hostOf, pathOf } from '../policy/request-key.ts'
+import { sentHostOf, pathOf } from '../policy/request-key.ts'
 import type { RequestTarget } from '../policy/request-key.ts'
 
 /** How long a path's rule is used before it is read again. A rule that is not known yet only costs a miss. */
@@ -57,5 +57,5 @@ export class SearchRules {
 }
 
 function keyOf({ request, url, scheme }: RequestTarget): string {
-  return ownKeyText('http', ['search', scheme, hostOf(request) ?? '', pathOf(url)])
+  return ownKeyText('http', ['search', scheme, sentHostOf(request) ?? '', pathOf(url)])
 }

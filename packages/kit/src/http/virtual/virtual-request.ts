@@ -43,6 +43,14 @@ export class VirtualRequest extends EventEmitter {
   }
 }
 
+/**
+ * The scheme and the host of a request's URL. To add a path to them as text keeps one that begins with two slashes,
+ * which `new URL(path, base)` takes for another host.
+ */
+export function originOf(url: string): string {
+  return url.slice(0, url.indexOf('/', url.indexOf('://') + 3))
+}
+
 /** The parts of a URL as `Request` has serialised it. */
 function splitUrl(url: string): { scheme: string; host: string; path: string } {
   const afterScheme = url.indexOf('://')

@@ -1,0 +1,129 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
+/** Fields that most requests have and that identify nobody, so that they are not compared with the patterns below. */
+const ORDINARY_FIELDS: ReadonlySet<string> = new Set([
+  ':authority',
+  ':method',
+  ':path',
+  ':scheme',
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'cache-control',
+  'connection',
+  'cookie',
+  'host',
+  'if-modified-since',
+  'if-none-match',
+  'origin',
+  'pragma',
+  'range',
+  'referer',
+  'sec-ch-ua',
+  'sec-ch-ua-mobile',
+  'sec-ch-ua-platform',
+  'sec-fetch-dest',
+  'sec-fetch-mode',
+  'sec-fetch-site',
+  'upgrade-insecure-requests',
+  'user-agent',
+])
+
+/**
+ * Fields that identify the user of a request, besides cookies: credentials, and fields of gateways that have checked
+ * them (oauth2-proxy, Authelia, authentik, Pomerium, Kong, SiteMinder, Tailscale, and those of AWS, Azure, Cloudflare
+ * and Google).
+ */
+const CREDENTIAL_FIELD = new RegExp(
+  `^(?:${[
+    '(?:proxy-)?authorization',
+    'dpop',
+    '(?:x-)?api-?key',
+    '(?:x-)?(?:api-|access-|app-|auth-|bearer-|id-|jwt-|private-|refresh-|security-|session-|user-|amz-security-|gitlab-|vault-)?token',
+    '(?:x-)?jwt(?:-assertion|-payload)?',
+    '(?:x-)?session(?:-?id)?',
+    'x-(?:auth-?)?user(?:-?(?:id|name|email|roles?|groups|info))?',
+    'x-auth-request-.+',
+    'x-authenticated-.+',
+    'x-forwarded-(?:user|email|login|groups|preferred-username|access-token|id-token|client-cert|tls-client-cert(?:-info)?)',
+    '(?:x-)?remote-(?:user|email|name|groups)',
+    'x-webauth-.+',
+    'x-(?:consumer|credential)-.+',
+    '(?:x-)?ssl-client-.+',
+    'x-client-(?:cert|dn|verify)(?:-.+)?',
+    'x-amzn-(?:oidc|mtls)-.+',
+    'x-ms-(?:client-principal|token)(?:-.+)?',
+    'x-goog-(?:authenticated-user|iap)-.+',
+    'x-(?:endpoint|apigateway)-api-userinfo',
+    'cf-access-.+',
+    'x-pomerium-.+',
+    'x-authentik-.+',
+    'tailscale-user-.+',
+    'sm-?_?user',
+  ].join('|')})$`,
+)
+
+/** Whether a field, in lower case, identifies the user of a request. */
+export function isCredentialField(name: string): boolean {
+  return !ORDINARY_FIELDS.has(name) && CREDENTIAL_FIELD.test(name)
+}
+
+/** Whether a request has a credential field that is not in its key. */
+export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
+  for (const name in headers) if (isCredentialField(name) && !vary.includes(name)) return true
+  return false
+}
+
+/** Fields that contain the client's address, so that each client has another value. */
+const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
+  'x-forwarded-for',
+  'x-original-forwarded-for',
+  'x-vercel-forwarded-for',
+  'x-forwarded',
+  'forwarded-for',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-remote-ip',
+  'x-remote-addr',
+  'x-originating-ip',
+  'x-envoy-external-address',
+  'x-azure-clientip',
+  'x-azure-socketip',
+  'x-appengine-user-ip',
+  'x-nf-client-connection-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'cf-connecting-ipv6',
+  'cf-pseudo-ipv4',
+  'do-connecting-ip',
+  'fastly-client-ip',
+  'fly-client-ip',
+])
+
+/** Other fields by which proxies pass on the client's request; applications use them in links and redirects. */
+const FORWARDING_FIELD =
+  /^(?:x-forwarded-.+|x-original-.+|x-rewrite-.+|x-envoy-original-.+|x-proxy-.+|forwarded|front-end-https|(?:x-)?http-host-override|x-host|x-url-scheme|x-scheme|x-script-name|x-base-url|x-http-destinationurl)$/
+
+/** The fields of a request that are about the connection to a proxy, apart from credentials. */
+export function forwardingFields(headers: IncomingHttpHeaders): string[] {
+  const names: string[] = []
+  for (const name in headers) {
+    if (ORDINARY_FIELDS.has(name)) continue
+    if (ADDRESS_FIELDS.has(name) || (FORWARDING_FIELD.test(name) && !CREDENTIAL_FIELD.test(name))) names.push(name)
+  }
+  return names
+}
+
+/** Whether a field, in lower case, contains the client's address. */
+export function isAddressField(name: string): boolean {
+  return ADDRESS_FIELDS.has(name)
+}
+
+/** Fields by which some frameworks change the method of a request. */
+const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
+
+/** Whether a request has a field that may change its method. */
+export function overridesMethod(headers: IncomingHttpHeaders): boolean {
+  return METHOD_OVERRIDES.some((name) => headers[name] !== undefined)
+}

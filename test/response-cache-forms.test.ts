@@ -1,0 +1,133 @@
+import { describe, expect, it } from 'vitest'
+import { FORM_NAMES, FORMS, openForm } from './forms/open-form.ts'
+import type { FormName, PlainHandler } from './forms/open-form.ts'
+import { sendHttp2 } from './forms/send-raw.ts'
+import type { RawRequest } from './forms/send-raw.ts'
+
+const FORWARDING = [
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-for',
+  'x-forwarded',
+  'x-original-url',
+  'x-rewrite-url',
+  'x-host',
+  'x-vercel-forwarded-for',
+  'x-azure-clientip',
+  'forwarded',
+  'upgrade',
+]
+
+/** Responds with everything that frameworks make of a target, a host, and forwarding fields. */
+const echo: PlainHandler = ({ method, url, originalUrl, query, host, protocol, field }) => {
+  const fields = FORWARDING.map((name) => field(name))
+  return { body: JSON.stringify({ method, url, originalUrl, query, host, protocol, fields }) }
+}
+
+const TARGETS = [
+  '/a /a? /a?? //a ///a /./a /b/../a /%61 /%2e/a /a%00 /a;x=1 /a%3Bx=1 /A /a/ /a// /a%2f /a%2F /a\\',
+  '/a%5c /a#x /a# /a?x=1#&y=2 /a?x=1;y=2 /a?x=1&amp;y=2 /a?x=1&x=2 /a?x=2&x=1 /a?x[]=1 /a?x%5B%5D=1',
+  '/a?x=%31 /a?x=1 /a?x=1%00 /a?x=+ /a?x=%20 /a?&x=1 /a?x=1& http://evil.test/a',
+].flatMap((line) => line.split(' '))
+const FIELDS: [string, string][] = [
+  ['Host', 'SHOP.test'],
+  ['Host', 'shop.test.'],
+  ['Host', 'shop.test:80'],
+  ['X-Forwarded-Host', 'SHOP.test'],
+  ['X-Forwarded-Host', 'evil.test'],
+  ['X-Forwarded-Host', 'shop.test, evil.test'],
+  ['X-Forwarded-Proto', 'https'],
+  ['X-Forwarded', '1.2.3.4'],
+  ['X-Vercel-Forwarded-For', '1.2.3.4'],
+  ['X-Azure-ClientIP', '1.2.3.4'],
+  ['X-Host', 'evil.test'],
+  ['X-Original-URL', '/admin'],
+  ['Forwarded', 'host=SHOP.test'],
+  ['Forwarded', 'host = evil.test'],
+  ['Forwarded', 'for=1.2.3.4;HOST="evil.test"'],
+  ['Upgrade', 'websocket'],
+  ['Upgrade', 'h2c, websocket'],
+]
+
+/** Queries in which parsers find different parameters, or the same by other names. */
+const HIDING_QUERIES = [
+  '?utm=1;a=2 ?utm=1#&a=2 ?utm=1&amp;a=2 ?utm[=a]=2 ?utm=[a]=2 ?utm%00=1&a=2 ?%75tm=1 ?utm[a]=1',
+  '?[utm]=1 ?utm ?utm=1?a=2 ?x+y=1 ?x%20y=1 ?utm=%26a=2 ?utm=1%0a&a=2 ?utm=1&a=2;b=3 ?UTM=1 ?a=2&utm=\\',
+  '?f[p]=1&a=2 ?f[p]=1&f[q]=2 ?utm.a=2 ?&utm=1 ?utm=1&',
+].flatMap((line) => line.split(' '))
+const NORMAL_QUERIES = ['', '?a=2', '?a=2;b=3', '?f[q]=2']
+
+/** A path that is changed, and one that is then invalid. */
+const SAME_ROUTES = [
+  ['/a', '/a/'],
+  ['/A', '/a'],
+  ['/a//', '/a'],
+  ['/a', '/a;x=1'],
+  ['/%61', '/a'],
+  ['/a%21', '/a!'],
+  ['/st%c3%a4dte', '/ST%C3%A4DTE'],
+  ['/a%', '/A%'],
+  ['http://shop.test/a?b', '/a'],
+  ['http://shop.test', '/'],
+  ['/b', '/moved'],
+  ['//b/c', '/moved'],
+] as const
+
+function requestsFor(name: FormName): RawRequest[] {
+  const requests: RawRequest[] = [
+    ...TARGETS.map((target) => ({ target })),
+    ...FIELDS.map((field) => ({ target: '/a', fields: [field] })),
+  ]
+  return requests.filter((request) => canSend(name, request))
+}
+
+/** HTTP/2 has neither targets in absolute form nor `Upgrade`. */
+function canSend(name: FormName, { target, fields = [] }: RawRequest): boolean {
+  return FORMS[name].send !== sendHttp2 || (target.startsWith('/') && fields[0]?.[0] !== 'Upgrade')
+}
+
+describe.each(FORM_NAMES)('%s', (name) => {
+  it('responds to each target, host and forwarding field as it would without a cache, in any order', async () => {
+    await using site = await openForm(name, echo)
+    await using plain = await openForm(name, echo, { isCached: false })
+    const requests = requestsFor(name)
+    for (const round of [requests, requests.toReversed()]) {
+      for (const request of round) {
+        const [got, expected] = [await site.send(request), await plain.send(request)]
+        expect([got.status, got.body], JSON.stringify(request)).toEqual([expected.status, expected.body])
+      }
+    }
+    expect((await site.send({ target: '/a' })).fields['cache-status']).toContain('hit')
+  })
+
+  it('gives no request what another one has hidden in an ignored parameter', async () => {
+    const options = { ignoreQuery: ['utm', 'x y', 'f[p]'], sortQuery: true }
+    await using site = await openForm(name, echo, { options })
+    await using plain = await openForm(name, echo, { isCached: false })
+    const expected = new Map<string, string>()
+    for (const query of NORMAL_QUERIES) expected.set(query, (await plain.send({ target: `/path${query}` })).body)
+    for (const [index, hiding] of HIDING_QUERIES.entries()) {
+      await site.send({ target: `/path${index}${hiding}` })
+      for (const query of NORMAL_QUERIES) {
+        const { body } = await site.send({ target: `/path${index}${query}` })
+        expect(body.replaceAll(`/path${index}`, '/path'), `${query} after ${hiding}`).toBe(expected.get(query))
+      }
+    }
+  })
+
+  it('invalidates by an unsafe request whatever a router may treat alike, and what its Location names', async () => {
+    let calls = 0
+    await using site = await openForm(name, ({ method }) => {
+      if (method === 'POST') return { status: 201, fields: { Location: '/moved' }, body: '' }
+      return { body: String(++calls) }
+    })
+    for (const [changed, cached] of SAME_ROUTES.filter(([target]) => canSend(name, { target }))) {
+      const before = (await site.send({ target: cached })).body
+      expect((await site.send({ target: cached })).body, cached).toBe(before)
+      const { status } = await site.send({ target: changed, method: 'POST' })
+      // Some routers refuse a target in absolute form, or a path that cannot be decoded.
+      if (status !== 201) expect(changed).toMatch(/^http|%$/)
+      else expect((await site.send({ target: cached })).body, `${cached} after ${changed}`).not.toBe(before)
+    }
+  })
+})
