@@ -7,6 +7,7 @@ export default defineConfig({
   ...base,
   test: {
     ...base.test,
+    projects: undefined,
     include: [
       'packages/protocol/test/key.test.ts',
       'packages/kit/test/argument-key.test.ts',
