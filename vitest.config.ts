@@ -4,7 +4,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
 import { workspacePackages } from './build/packages.js'
 
 // Tests run from source, since the build may be stale.
-const alias = workspacePackages().flatMap(({ name, folder, entries }) =>
+const sources = workspacePackages().flatMap(({ name, folder, entries }) =>
   entries.map(({ subpath, source }) => ({
     find: new RegExp(`^${join(name, subpath)}$`),
     replacement: join(folder, source),
@@ -26,18 +26,20 @@ const sharing = readdirSync(PACKAGES, { recursive: true, encoding: 'utf8' })
   .filter((file) => !OF_THE_PROCESS.test(readFileSync(join(PACKAGES, file), 'utf8')))
   .map((file) => join('packages', file))
 
+const seededFastCheck = join(import.meta.dirname, 'test/seeded-fast-check.ts')
+
 export default defineConfig({
-  resolve: { alias },
+  resolve: { alias: [...sources, { find: /^fast-check$/, replacement: seededFastCheck }] },
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
     projects: [
       { extends: true, test: { name: 'isolated', include: ALL, exclude: [...configDefaults.exclude, ...sharing] } },
       { extends: true, test: { name: 'sharing', include: sharing, isolate: false } },
     ],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    // Polling assertions wait long, since a busy machine may be slow.
-    expect: { poll: { timeout: 20_000 } },
+    // Only a hang reaches these, however busy the machine is; no test has a shorter limit of its own.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 120_000 } },
     // Many tests wait for timers and processes: three workers keep two cores busy.
     maxWorkers: 3,
     // `npm run coverage`: a table of the packages' sources, for reading; no number is a gate.

@@ -80,7 +80,7 @@ function saidBy(code: string): string[] {
 /** What an example prints; it has to end by itself. */
 async function printedBy(file: string): Promise<string[]> {
   const { PATH } = process.env
-  const { stdout } = await run(process.execPath, [file], { timeout: 60_000, env: { PATH } })
+  const { stdout } = await run(process.execPath, [file], { timeout: 120_000, env: { PATH } })
   return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
 }
 

@@ -175,7 +175,7 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
         expect(await client.get('hello')).toBeUndefined()
         const user = await client.get('user:1')
         expect(JSON.parse(String(user))).toEqual({ id: 1, name: TEXT })
-      }, 60_000)
+      })
     },
   )
 })

@@ -1,12 +1,11 @@
 import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { readLine, readUntil } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { packPublicPackages, publicEntries, publicPackages } from './public-packages.js'
 
@@ -41,7 +40,7 @@ describe('the packages as they are published', () => {
       '@opentelemetry/api@1.9.0',
     ]
     await run('npm', ['install', ...npmOptions, ...packed.map(({ tarball }) => tarball), ...others], { cwd: project })
-  }, 180_000)
+  })
 
   afterAll(async () => {
     await rm(project, { recursive: true, force: true })
@@ -154,13 +153,13 @@ describe('the packages as they are published', () => {
       detached: true, // npx puts a shell between: the whole group is ended below
     })
     try {
-      const [line] = (await once(createInterface(server.stdout), 'line')) as [string]
+      const line = await readLine(server)
       const port = Number(/:(\d+)$/.exec(line)?.[1])
       const socket = connect(port, '127.0.0.1')
       socket.write('version\r\n')
-      const [reply] = (await once(socket, 'data')) as [Buffer]
+      const reply = await readUntil(socket, '\r\n')
       socket.destroy()
-      expect(reply.toString()).toMatch(/^VERSION \d+\.\d+\.\d+\r\n$/)
+      expect(reply).toMatch(/^VERSION \d+\.\d+\.\d+\r\n$/)
     } finally {
       if (server.pid !== undefined) process.kill(-server.pid)
     }

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithCommand, describeWithMemcached, launchMemcached, readLine } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { KIT_METRICS, KIT_METRIC_PREFIX } from '../packages/kit/src/telemetry/kit-metrics.ts'
@@ -57,8 +56,8 @@ describeWithMemcached('the service of examples/production', () => {
     })
     const exited = once(child, 'exit')
     try {
-      const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
-      const url = `http://127.0.0.1:${/\d+$/.exec(line)![0]}`
+      const line = await readLine(child)
+      const url = `http://127.0.0.1:${/ port (\d+)$/.exec(line)?.[1] ?? expect.fail(line)}`
       const first = await fetch(url)
       const cookie = first.headers.getSetCookie()[0]!.split(';')[0]!
       expect(await first.json()).toEqual({ visits: 1 })
@@ -157,6 +156,21 @@ describe('the files of examples/production', () => {
     const metrics = metricsIn(readFileSync(path, 'utf8'))
     expect(metrics.length).toBeGreaterThan(5)
     for (const metric of metrics) expect(KNOWN_METRICS).toContain(metric)
+  })
+
+  describeWithCommand(['promtool', '--version'], 'prometheus', 'with promtool', () => {
+    it('the alerts fire when they should, and only then', () => {
+      const cwd = join(FOLDER, 'prometheus')
+      const tests = readdirSync(cwd).filter((file) => file.endsWith('.test.yml'))
+      const { stdout, stderr, status } = spawnSync('promtool', ['test', 'rules', ...tests], {
+        cwd,
+        encoding: 'utf8',
+      })
+      expect({ status, says: stdout + stderr }).toMatchObject({ status: 0 })
+      const tested = new Set(tests.flatMap((file) => read(`prometheus/${file}`).match(/alertname: \w+/g)!))
+      for (const alert of read('prometheus/alerts.yml').match(/(?<=alert: )\w+/g)!)
+        expect(tested).toContain(`alertname: ${alert}`)
+    })
   })
 
   it('kubernetes: manifests have a kind and a name, and the application names the pods of the StatefulSet', () => {

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { FORM_NAMES, FORMS, openForm } from './forms/open-form.ts'
 import type { FormName, PlainHandler } from './forms/open-form.ts'
@@ -55,6 +56,10 @@ const HIDING_QUERIES = [
   '?[utm]=1 ?utm ?utm=1?a=2 ?x+y=1 ?x%20y=1 ?utm=%26a=2 ?utm=1%0a&a=2 ?utm=1&a=2;b=3 ?UTM=1 ?a=2&utm=\\',
   '?f[p]=1&a=2 ?f[p]=1&f[q]=2 ?utm.a=2 ?&utm=1 ?utm=1&',
 ].flatMap((line) => line.split(' '))
+const EXPECT = [
+  ['Expect', '100-continue'],
+  ['Content-Type', 'text/plain'],
+] as const
 const NORMAL_QUERIES = ['', '?a=2', '?a=2;b=3', '?f[q]=2']
 
 /** A path that is changed, and one that is then invalid. */
@@ -72,6 +77,72 @@ const SAME_ROUTES = [
   ['/b', '/moved'],
   ['//b/c', '/moved'],
 ] as const
+
+type Known = IncomingMessage & Record<string, unknown>
+
+/** A way by which an application knows its users: what is set before the cache, and what its handler reads. */
+interface Kind {
+  readonly set: (request: Known, user: string | undefined) => void
+  readonly read: (request: Known) => unknown
+}
+
+/** Fastify's request contains Node's. */
+const nodeRequest = (request: object): Known => ((request as { raw?: Known }).raw ?? request) as Known
+const userOf = (request: Known): string | undefined => request.headers['x-test-user'] as string | undefined
+const sessionUser = ({ session }: Known): unknown => (session as { user?: unknown } | undefined)?.user
+
+const KINDS: Record<string, Kind> = {
+  ...Object.fromEntries(
+    ['user', 'userId', 'auth', 'account', 'token', 'principal'].map((name): [string, Kind] => [
+      name,
+      { set: (request, user) => void (request[name] = user), read: (request) => request[name] },
+    ]),
+  ),
+  'user-getter-that-throws': {
+    set: (request, user) =>
+      void Object.defineProperty(request, 'user', {
+        get: () => {
+          if (user === undefined) throw new Error('nobody')
+          return user
+        },
+      }),
+    read: (request) => {
+      try {
+        return request['user']
+      } catch {
+        return 'nobody'
+      }
+    },
+  },
+  'session-that-cannot-be-watched': {
+    set: (request, user) => void Object.defineProperty(request, 'session', { value: { user } }),
+    read: sessionUser,
+  },
+  'session-getter-of-all-requests': {
+    set: (request, user) => inherit(request, { session: { configurable: true, get: () => ({ user }) } }),
+    read: sessionUser,
+  },
+  'session-of-all-requests': {
+    set: (request, user) => inherit(request, { session: { configurable: true, writable: true, value: { user } } }),
+    read: sessionUser,
+  },
+  'user-of-the-handler': {
+    set: () => {},
+    read: (request) => (request['user'] = userOf(request)),
+  },
+  'user-who-logs-out': {
+    set: () => {},
+    read: (request) => {
+      const user = (request['user'] = userOf(request))
+      delete request['user']
+      return user
+    },
+  },
+}
+
+function inherit(request: Known, properties: PropertyDescriptorMap): void {
+  Object.setPrototypeOf(request, Object.create(Object.getPrototypeOf(request) as object, properties) as object)
+}
 
 function requestsFor(name: FormName): RawRequest[] {
   const requests: RawRequest[] = [
@@ -129,5 +200,58 @@ describe.each(FORM_NAMES)('%s', (name) => {
       if (status !== 201) expect(changed).toMatch(/^http|%$/)
       else expect((await site.send({ target: cached })).body, `${cached} after ${changed}`).not.toBe(before)
     }
+  })
+
+  it.skipIf(name.startsWith('cacheFetch'))(
+    'gives nobody what was made for a user, however the user is known',
+    async () => {
+      await using site = await openForm(
+        name,
+        ({ request, field }) => {
+          const { read } = KINDS[field('x-test-kind')!]!
+          return { body: `made for ${String(read(nodeRequest(request)))}`, fields: { ETag: '"one"' } }
+        },
+        { before: (request) => KINDS[String(request.headers['x-test-kind'])]!.set(request, userOf(request)) },
+      )
+      for (const kind of Object.keys(KINDS)) {
+        for (const user of ['ann', undefined, 'bob']) {
+          const fields: [string, string][] = [['X-Test-Kind', kind]]
+          if (user !== undefined) fields.push(['X-Test-User', user])
+          const { status, body } = await site.send({ target: `/${kind}`, fields })
+          expect([status, body], kind).toEqual([200, expect.stringMatching(`^made for (?:${user}|undefined|nobody)$`)])
+        }
+      }
+    },
+  )
+
+  it.skipIf(name.startsWith('cacheFetch'))('passes 100, 102 and 103 on, and stores none of them', async () => {
+    let calls = 0
+    await using site = await openForm(name, async ({ raw, method }) => {
+      calls++
+      const response = raw as ServerResponse & { writeProcessing?: () => void }
+      response.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' })
+      await new Promise(setImmediate)
+      response.writeProcessing?.()
+      return { body: `${method} page`, fields: { ETag: '"one"', 'Cache-Control': 'max-age=60, must-revalidate' } }
+    })
+    const isOf2 = FORMS[name].send === sendHttp2
+    const early = isOf2 ? [103] : [103, 102]
+    const got = await Promise.all([1, 2, 3].map(() => site.send({ target: '/a' })))
+    for (const { status, body } of got) expect([status, body]).toEqual([200, 'GET page'])
+    expect(got.filter(({ early: statuses }) => statuses.length > 0).map((each) => each.early)).toEqual(
+      Array.from({ length: calls }, () => early),
+    )
+    expect(await site.send({ target: '/a' })).toMatchObject({ status: 200, body: 'GET page', early: [] })
+    // Revalidated: the handler's own response is withheld, and what comes before it is not.
+    const again = await site.send({
+      target: '/a',
+      fields: [
+        ['Cache-Control', 'no-cache'],
+        ['If-None-Match', '"one"'],
+      ],
+    })
+    expect(again).toMatchObject({ status: 304, body: '', early })
+    const posted = await site.send({ target: '/a', method: 'POST', content: 'x', fields: EXPECT })
+    expect(posted).toMatchObject({ status: 200, body: 'POST page', early: [100, ...early] })
   })
 })

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { readLine } from 'memcache-ts-testing'
 import { expect, it } from 'vitest'
 
 const starts = fileURLToPath(new URL('../examples/starts', import.meta.url))
@@ -12,15 +13,10 @@ function start(file: string): ChildProcess {
   return spawn(process.execPath, [file], { cwd: starts, env: { PATH, PORT: '0' }, stdio: ['ignore', 'pipe', 'ignore'] })
 }
 
-async function firstLine(child: ChildProcess, beginning: string): Promise<string> {
-  for await (const line of createInterface(child.stdout!)) if (line.startsWith(beginning)) return line
-  throw new Error(`nothing that begins with ${beginning} was printed`)
-}
-
 it.each(['express-commonjs.cjs', 'express-esm.mjs'])('%s caches, counts visits and limits', async (file) => {
   const child = start(file)
   try {
-    const url = await firstLine(child, 'http://')
+    const url = await readLine(child, /^http:/)
     expect(await (await fetch(`${url}/cities/7`)).json()).toEqual({ id: '7', name: 'City 7' })
     const first = await fetch(`${url}/visits`)
     expect(await first.json()).toEqual({ visits: 1 })
@@ -46,12 +42,13 @@ it('script.mjs loads once for all, and ends', async () => {
 
 it('the middlewares of examples/express-middlewares start together, and end by a signal', async () => {
   const child = start('../express-middlewares/dist/main.js')
-  const url = (await firstLine(child, '  http://')).trim()
+  const url = (await readLine(child, /^ {2}http:/)).trim()
   expect(await (await fetch(url)).text()).toContain('Tea')
   const { origin } = new URL(url)
   const headers = { 'X-Api-Key': 'free-key' }
   expect(await (await fetch(`${origin}/api/`, { headers })).json()).toEqual({ hello: 'free', left: 9 })
   expect((await fetch(`${origin}/account`)).status).toBe(401)
+  const exited = once(child, 'exit')
   child.kill('SIGTERM')
-  expect(await once(child, 'exit')).toEqual([0, null])
+  expect(await exited).toEqual([0, null])
 })

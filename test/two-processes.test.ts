@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { describeWithMemcached, launchMemcached, launchServer } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached, launchServer, readLine } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const MAIN = fileURLToPath(new URL('../examples/cities-express/dist/main.js', import.meta.url))
+const ORIGIN = /http:\/\/localhost:\d+/
 const PARIS = 2_988_507
 
 /** The example in a process of its own, as `npm start` runs it. */
@@ -25,14 +25,8 @@ class Service {
       env: { ...process.env, PORT: '0', MEMCACHE_SERVERS: servers, SESSION_SECRET: 'known to both processes' },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    for await (const line of createInterface(child.stdout)) {
-      const [origin] = /http:\/\/localhost:\d+/.exec(line) ?? []
-      if (origin !== undefined) {
-        child.stdout.resume()
-        return new Service(child, origin)
-      }
-    }
-    throw new Error('the example ended before it said where it listens')
+    const line = await readLine(child, ORIGIN)
+    return new Service(child, ORIGIN.exec(line)![0])
   }
 
   get(path: string, cookie = ''): Promise<Response> {
@@ -64,7 +58,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
   beforeAll(async () => {
     server = await launch()
     ;[one, other] = await Promise.all([Service.start(server.address), Service.start(server.address)])
-  }, 120_000)
+  })
 
   afterAll(async () => {
     await server[Symbol.asyncDispose]()

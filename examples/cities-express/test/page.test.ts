@@ -29,7 +29,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     table = new CityTable(database, timedDatabase)
     server = await listen(createApp(new Cities(table)), 0)
     origin = `http://localhost:${(server.address() as AddressInfo).port}`
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: 0 })
   })
 
   beforeEach(async () => {
@@ -43,6 +43,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     context.on('request', (request) => {
       if (!request.url().startsWith(origin)) complaints.push(`asked ${request.url()}`)
     })
+    context.setDefaultTimeout(0)
     page = await context.newPage()
     await open(page)
   })
@@ -134,7 +135,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#notice')).toContain('does not answer')
     await context.setOffline(false)
-    await expect.poll(() => page.locator('#notice').isVisible(), { timeout: 10_000 }).toBe(false)
+    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
     complaints.length = 0
   })
 
@@ -173,7 +174,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     // A process believes what it was told of a client for a second, though memcached has been emptied since.
     await getDefaultMemcache().client.flushAll()
     const status = () => page.evaluate(async () => (await fetch('/api/me')).status)
-    await expect.poll(status, { timeout: 10_000 }).toBe(200)
+    await expect.poll(status).toBe(200)
   })
 
   it('shows the hits and misses of memcached', async () => {

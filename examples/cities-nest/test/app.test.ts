@@ -4,6 +4,7 @@ import { Test } from '@nestjs/testing'
 import { CityTable } from 'cities-data'
 import type { City } from 'cities-data'
 import { Memcache } from 'memcache-ts-nestjs'
+import { until } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
 import request from 'supertest'
@@ -30,8 +31,7 @@ describe('the cities service', () => {
     table = app.get(CityTable, { strict: false })
     const ids = await table.largestIds(1000)
     const keys = ids.map((id) => ['CitiesService', 'find', id] as const)
-    const warmed = async () => expect((await memcache.cache.getMany(keys)).size).toBe(keys.length)
-    await vi.waitFor(warmed, { timeout: 30_000 })
+    await until(async () => (await memcache.cache.getMany(keys)).size === keys.length)
   })
 
   afterAll(async () => {

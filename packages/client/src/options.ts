@@ -13,7 +13,8 @@ import {
 } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import type { PresetName } from './compat/presets/preset-codec.ts'
-import type { Credentials } from './connection/handshake.ts'
+import { credentialsOf } from './connection/credentials.ts'
+import type { Credentials } from './connection/credentials.ts'
 import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
@@ -258,14 +259,6 @@ function listOf(stream: ServerStream, index: number): ServerList {
     throw new MemcacheOptionError(`servers[${index}] must be text or { name, connect() }, got ${kindOf(stream)}`)
   }
   return { servers: [{ name, stream, weight: 1 }], options: {} }
-}
-
-function credentialsOf(username: string | undefined, password: string | undefined): Credentials | undefined {
-  if (username === undefined && password === undefined) return undefined
-  if (username === undefined || password === undefined) {
-    throw new MemcacheOptionError(`${username === undefined ? 'password' : 'username'} is given alone: give both`)
-  }
-  return { username: textOption('username', username), password: textOption('password', password) }
 }
 
 /** @throws MemcacheOptionError if a URL requests encryption and the option forbids it. */

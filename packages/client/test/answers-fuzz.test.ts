@@ -250,7 +250,7 @@ describe.each(Object.entries(PROTOCOLS))('mutated answers of the %s protocol', (
     // Most answers are as they were.
     expect(found.hits).toBeGreaterThan(RUNS * 2)
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200 * 1024 * 1024)
-  }, 120_000)
+  })
 })
 
 /** More than any response that ends, and less than what would fill the memory if it were kept several times. */

@@ -6,6 +6,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import {
   describeWithCommand,
   describeWithMemcached,
+  FaultProxy,
   launchAuthMemcached,
   launchMemcached,
   launchSaslMemcached,
@@ -22,6 +23,7 @@ import { describeClient } from './client-contract.ts'
 
 const username = 'ann'
 const password = 'p@ss:w/rd%'
+const SECRET = 's3cr3t"pä55'
 
 describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'SASL (-S)', () => {
   describeClient(async () => {
@@ -46,6 +48,11 @@ describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'SASL (
     await using client = new MemcachedClient({ servers: server.address, username: 'u', password: 'p', timeoutMs: 5000 })
     await client.set('k', 'v')
     expect(await client.get('k')).toBe('v')
+  })
+
+  it('is found again after the network failed while it was asked', async () => {
+    await using server = await launchSaslMemcached(username, password)
+    await comesBack(server, { username, password })
   })
 
   it('says so when the credentials are refused, at once and again', async () => {
@@ -84,13 +91,91 @@ describeWithMemcached('text authentication (-Y)', () => {
     await expect(missing.get('k')).rejects.toThrow(MemcacheAuthError)
   })
 
-  it('leaves nothing of the credentials on a server that asks for none', async () => {
-    await using server = await launchMemcached()
-    await using client = new MemcachedClient({ servers: server.address, username: 'ann', password: 'secret' })
-    await client.set('k', 'v')
-    expect(await client.get('k')).toBe('v')
-    expect(await client.get('auth')).toBeUndefined()
+  it.each(['auto', 'text', 'meta', 'binary'] as const)(
+    'leaves nothing of the credentials on a server that asks for none (%s)',
+    async (protocol) => {
+      await using server = await launchMemcached()
+      const options = { servers: server.address, username: 'ann', password: 'secret', protocol }
+      await using client = new MemcachedClient({ ...options, timeoutMs: 5000 })
+      await client.set('k', 'v')
+      expect(await client.get('k')).toBe('v')
+      expect(await client.get('auth')).toBeUndefined()
+    },
+  )
+
+  it('is found again after the network failed while it was asked, with and without text authentication', async () => {
+    const credentials = { username: 'ann', password: 'secret' }
+    await using server = await launchAuthMemcached('ann', 'secret')
+    await comesBack(server, credentials)
+    await using open = await launchMemcached()
+    await comesBack(open, credentials)
+    await using ours = new MemcachedServer({ port: 0 })
+    await comesBack(await ours.listen(), credentials)
   })
+
+  it('says that credentials are refused, whatever letters are in the password', async () => {
+    await using server = await launchAuthMemcached('ann', 'secret')
+    for (const letters of ['e', 'authentication failure', 'ä', '']) {
+      await using wrong = new MemcachedClient({ servers: server.address, username: 'ann', password: letters })
+      await expect(wrong.get('k')).rejects.toMatchObject({
+        code: 'ERR_MEMCACHE_AUTH',
+        message: expect.not.stringContaining('***'),
+      })
+    }
+  })
+
+  it('never sends a name that would be read as another one', async () => {
+    await using server = await launchAuthMemcached('ann', 'secret')
+    await using client = new MemcachedClient({ servers: server.address, username: 'ann secret', password: 'x' })
+    await expect(client.get('k')).rejects.toThrow('text authentication ends a username at its first space')
+  })
+})
+
+/** A hang-up says nothing of how a server wants its credentials, even if it is the first thing that a client sees. */
+async function comesBack(
+  server: { readonly host: string; readonly port: number },
+  credentials: { readonly username: string; readonly password: string },
+): Promise<void> {
+  for (const kind of ['closeOnConnect', 'closeOnRequest'] as const) {
+    for (const failing of [1, 2]) {
+      await using proxy = await FaultProxy.start(server)
+      proxy.faultOf = (connection) => (connection <= failing ? { kind } : undefined)
+      const limits = { timeoutMs: 500, connectTimeoutMs: 100, poolSize: 1 }
+      await using client = new MemcachedClient({ servers: proxy.address, ...credentials, ...limits })
+      await expect.poll(() => client.set('k', kind).catch((error: unknown) => error)).toBeUndefined()
+      proxy.cutAll()
+      await expect.poll(() => client.get('k').catch((error: unknown) => error)).toBe(kind)
+    }
+  }
+}
+
+it('takes a server that wants more than PLAIN for one that refuses the credentials', async () => {
+  let handshakes = 0
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (request) => {
+      handshakes++
+      const response = Buffer.alloc(24)
+      request.copy(response, 0, 0, 24)
+      response[0] = 0x81
+      response.fill(0, 2, 12)
+      response.writeUInt16BE(0x21, 6)
+      socket.write(response)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const credentials = { username: 'ann', password: 'secret' }
+  await using client = new MemcachedClient({
+    servers: `127.0.0.1:${port}`,
+    protocol: 'binary',
+    poolSize: 1,
+    ...credentials,
+  })
+  await expect(client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH' })
+  await expect(client.get('k')).rejects.toThrow('it has no SASL PLAIN')
+  expect(handshakes).toBe(1)
+  server.close()
 })
 
 it('gives up on a server that never answers the credentials', async () => {
@@ -109,6 +194,7 @@ it.each<[string, (text: string) => string]>([
   ['says it back', (text) => text],
   ['says it back in an error', (text) => `SERVER_ERROR ${text.replaceAll(/\s+/g, ' ')}\r\n`],
   ['says it back after a good answer', (text) => `STORED\r\nVERSION 1.6.45\r\n${text}`],
+  ['says it in base64', () => `SERVER_ERROR ${Buffer.from(SECRET).toString('base64')}\r\n`],
 ])('a server that %s does not make the client show the password', async (_, answer) => {
   const echo = createServer((socket) => {
     socket.on('error', () => {})
@@ -120,7 +206,7 @@ it.each<[string, (text: string) => string]>([
     const client = new MemcachedClient({
       servers: `127.0.0.1:${port}`,
       username: 'ann',
-      password: 's3cr3t',
+      password: SECRET,
       timeoutMs: 200,
       connectTimeoutMs: 200,
       protocol,
@@ -129,7 +215,9 @@ it.each<[string, (text: string) => string]>([
     client.on('disconnect', (...args: unknown[]) => told.push(args))
     client.on('eject', (...args: unknown[]) => told.push(args))
     for (const call of [client.get('k'), client.set('k', 1)]) told.push(await call.catch((error: unknown) => error))
-    expect(inspect(told, { depth: Infinity, showHidden: true })).not.toContain('s3cr3t')
+    const shown = inspect(told, { depth: Infinity, showHidden: true })
+    expect(shown).not.toMatch(/s3cr3t|p.{1,2}55/)
+    expect(shown).not.toContain(Buffer.from(SECRET).toString('base64'))
     await client.close()
   }
   echo.close()
@@ -138,6 +226,11 @@ it.each<[string, (text: string) => string]>([
 it('refuses a username without a password', () => {
   expect(() => new MemcachedClient({ username: 'ann' })).toThrow(MemcacheOptionError)
   expect(() => new MemcachedClient({ password: 'secret' })).toThrow('password is given alone: give both')
+})
+
+it.each(['a\0b', '\ud800'])('refuses credentials that cannot be sent as they are: %j', (text) => {
+  expect(() => new MemcachedClient({ username: text, password: 'secret' })).toThrow('username must ')
+  expect(() => new MemcachedClient({ username: 'ann', password: text })).toThrow('password must ')
 })
 
 it('leaves nothing of the credentials on our server', async () => {

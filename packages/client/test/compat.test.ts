@@ -314,7 +314,7 @@ describe('memcached', () => {
       cwd: fileURLToPath(new URL('..', import.meta.url)),
     })
     expect(ran.stdout, ran.stderr).toBe('[["mine"],null,1]\n')
-  }, 30_000)
+  })
 
   it('tells of servers by slab class, and dumps their keys', async () => {
     await memcached.set('one', 'v', 60)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, FaultProxy, freePort, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, FaultProxy, freePort, launchMemcached, until } from 'memcache-ts-testing'
 import type { Fault } from 'memcache-ts-testing'
 import { describe, expect, it, vi } from 'vitest'
 import {
@@ -40,15 +40,15 @@ async function behindProxy(options: MemcachedClientOptions = {}) {
 
 /** Waits until a server that was given up has come back. */
 async function recovered(client: MemcachedClient): Promise<void> {
-  for (;;) {
-    try {
-      await client.get('probe')
-      return
-    } catch (error) {
-      expect(error).toBeInstanceOf(MemcacheError)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
+  await until(() =>
+    client.get('probe').then(
+      () => true,
+      (error: unknown) => {
+        expect(error).toBeInstanceOf(MemcacheError)
+        return false
+      },
+    ),
+  )
 }
 
 describe('a server that cannot be reached', () => {

@@ -223,7 +223,7 @@ function describeOrder(name: string, speaksMeta: boolean, start: () => Promise<S
         }),
         { numRuns: 60 },
       )
-    }, 60_000)
+    })
   })
 }
 

@@ -1,7 +1,6 @@
 import { connect } from 'node:net'
-import { once } from 'node:events'
 import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached, listenAsOldServer, readUntil } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
 import type { MemcachedClientOptions, PresetName } from '../src/index.ts'
@@ -87,7 +86,7 @@ it('a server from before the leases has none: a value of no bytes that another p
   const [host, port] = address.split(':')
   const socket = connect(Number(port), host)
   socket.write('set empty 0 60 0\r\n\r\n')
-  await once(socket, 'data')
+  expect(await readUntil(socket, '\r\n')).toBe('STORED\r\n')
   await using client = new MemcachedClient(address)
   for (const [, read] of reads) expect(await read(client, 'empty')).toEqual(Buffer.alloc(0))
   socket.destroy()

@@ -7,6 +7,7 @@ import {
   launchNutcracker,
   launchYrmcds,
   MEMCACHED_PROXY,
+  readUntil,
 } from 'memcache-ts-testing'
 import type { LaunchedProxy } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
@@ -51,8 +52,7 @@ async function deleteAll(direct: MemcachedClient, address: string): Promise<void
   const [host, port] = address.split(':')
   const socket = connect(Number(port), host)
   socket.write('keys\r\n')
-  let listed = ''
-  while (!listed.endsWith('END\r\n')) listed += String((await once(socket, 'data'))[0])
+  const listed = Buffer.from(await readUntil(socket, 'END\r\n'), 'latin1').toString()
   socket.destroy()
   await Promise.all([...listed.matchAll(/^VALUE (\S+)/gm)].map(([, key]) => direct.delete(key!)))
 }

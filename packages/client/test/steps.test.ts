@@ -77,7 +77,7 @@ describe.each(Object.entries(CALLS))('%s on a value in chunks', (_, [call, allow
         await client.close()
       }
     }
-  }, 60_000)
+  })
 
   it('leaves a whole value when it is aborted, at any moment', async () => {
     await using client = open({ poolSize: 1 })

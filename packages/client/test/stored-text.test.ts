@@ -31,5 +31,5 @@ describe.each(['meta', 'text', 'binary'] as const)('texts that are stored at onc
       }),
       { numRuns: 40 },
     )
-  }, 60_000)
+  })
 })

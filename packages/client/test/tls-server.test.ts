@@ -54,6 +54,17 @@ describe('our client and our server over TLS', () => {
     expect(await good.get('a')).toBe(1)
   })
 
+  it('say so if only one of them speaks TLS', async () => {
+    const { server, address } = await serve()
+    await using _ = server
+    await using plainServer = new MemcachedServer({ port: 0 })
+    const { port } = await plainServer.listen()
+    await using overTls = new MemcachedClient({ servers: `127.0.0.1:${port}`, tls: { ca } })
+    await expect(overTls.get('a')).rejects.toThrow('it does not speak TLS: leave tls out, or use its TLS port')
+    await using plain = new MemcachedClient(address)
+    await expect(plain.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', server: address })
+  })
+
   it('go on while certificates are replaced', async () => {
     const live = { cert: join(certificates.folder, 'live.pem'), key: join(certificates.folder, 'live.key') }
     const install = (from: { cert: string; key: string }): void => {

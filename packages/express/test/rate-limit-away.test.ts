@@ -19,7 +19,7 @@ describeWithMemcached('rateLimit while its memcached', () => {
     '%s answers every request under load, %s, and is exact again without a restart',
     async (fault, onCacheDown, allowed) => {
       await using memcached = await launchMemcached()
-      await using cache = memcache({ servers: memcached.address, logger: false, timeoutMs: 250 })
+      await using cache = memcache({ servers: memcached.address, logger: false, timeoutMs: 1000 })
       const app = express()
       // A window that no test sees the end of, and everybody but the first is somebody else than before.
       app.use(rateLimit({ limit: 10, windowMs: 31 * 86_400_000, onCacheDown, key: (req) => req.path, cache }))

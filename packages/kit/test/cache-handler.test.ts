@@ -1,11 +1,15 @@
+import { readFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, createServer as createHttp2Server } from 'node:http2'
+import { createServer as createTlsServer, request as httpsRequest } from 'node:https'
 import type { Http2Server, Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Server } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import { passTime } from 'memcache-ts-testing'
+import type { TLSSocket } from 'node:tls'
+import { passTime, TestCertificates } from 'memcache-ts-testing'
+import type { CertificateFiles } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { cacheHandler } from '../src/http/index.ts'
 import { openCache } from './open-cache.ts'
@@ -149,6 +153,52 @@ describe('cacheHandler', () => {
     expect(() => cacheHandler(() => {}, { keyGenerator: () => '' } as never)).toThrow(/keyGenerator.*key/)
     expect(() => cacheHandler(() => {}, { tags: 'a' as never })).toThrow('tags must be a list')
     expect(() => cacheHandler(() => {}, 0)).toThrow()
+  })
+})
+
+describe('a client certificate', () => {
+  it.each([
+    ['that an authority has signed', false],
+    ['that only the application knows', true],
+  ])('%s is an identity', async (_name, selfSigned) => {
+    await using fixture = await openCache()
+    using certificates = Object.assign(new TestCertificates(), {
+      [Symbol.dispose](this: TestCertificates) {
+        this.dispose()
+      },
+    })
+    const read = ({ cert, key }: CertificateFiles) => ({ cert: readFileSync(cert), key: readFileSync(key) })
+    const server = createTlsServer(
+      {
+        ...read(certificates.issue('server')),
+        ca: readFileSync(certificates.ca.cert),
+        requestCert: true,
+        rejectUnauthorized: false,
+      },
+      cacheHandler(
+        (request, response) => {
+          const { subject } = (request.socket as TLSSocket).getPeerCertificate()
+          response.end(`made for ${(subject as { CN?: string } | undefined)?.CN ?? 'nobody'}`)
+        },
+        { ttlSeconds: 60, cache: fixture.cache },
+      ),
+    )
+    const port = await listen(server)
+    const get = async (user?: CertificateFiles): Promise<string> => {
+      const options = { host: '127.0.0.1', port, agent: false, rejectUnauthorized: false, ...(user && read(user)) }
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
+        httpsRequest(options, resolve).on('error', reject).end()
+      })
+      return (await buffer(response)).toString()
+    }
+    try {
+      const [ann, bob] = ['ann', 'bob'].map((user) => certificates.issue(user, { selfSigned }))
+      expect([await get(ann), await get(bob), await get()]).toEqual(['made for ann', 'made for bob', 'made for nobody'])
+      expect(await get()).toBe('made for nobody')
+    } finally {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    }
   })
 })
 

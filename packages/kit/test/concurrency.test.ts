@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { launchServer, until } from 'memcache-ts-testing'
+import { FakeClock, launchServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache, MemcacheLimitError } from '../src/index.ts'
 import { concurrency, CONCURRENCY_OPTIONS } from '../src/rate-limit/index.ts'
@@ -91,14 +91,19 @@ describe('concurrency', () => {
 
   it('frees the slots and places of a process that was killed when their leases end', async () => {
     await using server = await launchServer()
-    await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000 })
-    const options = { name: 'killed', max: 2, leaseMs: 1000, queue: 10 }
+    // The leases are long, so that a slow holder loses none; this process's clock is then moved behind their end.
+    const clock = new FakeClock(Date.now())
+    await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000, clock })
+    const options = { name: 'killed', max: 2, leaseMs: 60_000, queue: 10 }
     const holder = fork(HOLDER, [server.address, JSON.stringify(options)], { execArgv: [] })
-    expect((await once(holder, 'message'))[0]).toBe('holds')
+    const ended = once(holder, 'exit')
+    expect((await Promise.race([once(holder, 'message'), ended]))[0]).toBe('holds')
     const limiter = concurrency({ ...options, cache })
     expect(await limiter.tryAcquire('id')).toBeUndefined()
     const waiting = limiter.acquire('id')
     holder.kill('SIGKILL')
+    await ended
+    clock.advanceSeconds(3600)
     await (await waiting).release()
   })
 

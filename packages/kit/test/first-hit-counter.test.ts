@@ -148,7 +148,8 @@ describe('FirstHitCounter', () => {
 })
 
 describeWithMemcached('FirstHitCounter on the real memcached', () => {
-  it.each([300, 1000, 31 * DAY_MS])('is exact in windows of %i ms, by a clock of its own', async (window) => {
+  // Not shorter: memcached ends items by the time of the machine, whatever it is doing.
+  it.each([60_300, 61_000, 31 * DAY_MS])('is exact in windows of %i ms, by a clock of its own', async (window) => {
     await using memcached = await launchMemcached()
     const caches = [1, 2].map(() => memcache({ servers: memcached.address, logger: false, timeoutMs: 5000 }))
     const all = counters(caches, window)

@@ -135,7 +135,6 @@ function interleavings(open: () => Promise<{ caches: Memcache[]; close(): Promis
         await Promise.all(Array.from({ length: AT_ONCE }, (__, index) => interleave(caches, way, round + index)))
       }
     },
-    120_000,
   )
 }
 

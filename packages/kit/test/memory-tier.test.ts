@@ -1,4 +1,8 @@
+import { MemcachedServer } from 'memcache-ts-server'
+import { FaultProxy, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
+import { memcache } from '../src/index.ts'
+import { ownKey } from '../src/own-key.ts'
 import { openCache } from './open-cache.ts'
 
 const commands = (test: { server: { memcached: { stats(): Readonly<Record<string, unknown>> } } }): number =>
@@ -76,6 +80,117 @@ describe('l1', () => {
     expect(commands(test)).toBe(asked)
     expect(await test.cache.get('k')).toBeUndefined()
     expect(await space.get('k')).toBeUndefined()
+  })
+
+  it.each([10, 5000])('serves no value of %i bytes whose tag was invalidated while it is reloaded', async (size) => {
+    await using test = await openCache({ l1: true })
+    const old = 'o'.repeat(size)
+    await test.cache.set('large', 'x'.repeat(2000)) // asks for the item limit, whose connection clears the memory
+    await test.cache.getOrSet('k', () => old, { tags: ['t'] })
+    await test.cache.getOrSet('k', () => 'never', { tags: ['t'] })
+    await test.cache.invalidateTags(['t'])
+    let finish!: (value: string) => void
+    let started!: () => void
+    const loading = new Promise<void>((resolve) => (started = resolve))
+    const load = () => {
+      started()
+      return new Promise<string>((resolve) => (finish = resolve))
+    }
+    const reloaded = test.cache.getOrSet('k', load, { tags: ['t'] })
+    await loading
+    expect(await test.cache.get('k')).toBeUndefined()
+    expect(await test.cache.getMany(['k'])).toEqual(new Map())
+    const joined = test.cache.getOrSet('k', () => 'new', { tags: ['t'] })
+    finish('new')
+    expect(await Promise.all([reloaded, joined])).toEqual(['new', 'new'])
+  })
+
+  it('serves no value that was set while one of its tags was invalidated', async () => {
+    await using fast = new MemcachedServer({ port: 0 })
+    await using behind = new MemcachedServer({ port: 0 })
+    const { port } = await fast.listen()
+    await using slow = await FaultProxy.start(await behind.listen())
+    const servers = [`127.0.0.1:${port}`, slow.address]
+    await using cache = memcache({ servers, l1: true, logger: false, timeoutMs: 20_000 })
+    const onServer = (address: string) => {
+      const names = Array.from({ length: 100 }, (_, index) => `t${index}`)
+      return names.find((name) => cache.client.serverOf(ownKey(cache, 'tag', [name])) === address)!
+    }
+    const tags = servers.map(onServer)
+    await cache.set('before', 1, { tags })
+    slow.fault = { kind: 'hold' }
+    const setting = cache.set('k', 'old', { ttlSeconds: 60, tags })
+    await until(() => slow.heldBytes > 0)
+    await cache.invalidateTags([tags[0]!])
+    slow.fault = { kind: 'none' }
+    slow.release()
+    await setting
+    expect(await cache.getOrSet('k', () => 'new')).toBe('new')
+  })
+
+  it('serves no older value after a write or an invalidation by this process, at any moment', async () => {
+    await using test = await openCache({ l1: true, ttlSeconds: 60 })
+    const cache = test.cache
+    let seed = 1
+    const below = (limit: number): number => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31
+      return Math.floor((seed / 2 ** 31) * limit)
+    }
+    const turns = async (count: number): Promise<void> => {
+      for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
+    }
+    interface Row {
+      readonly version: number
+      readonly pad: string
+    }
+    const versions = Array.from({ length: 4 }, () => 0)
+    const floors = [...versions]
+    /** Writes of one row take turns, as in a database. */
+    const locks = versions.map(() => Promise.resolve())
+    const row = (id: number): Row => ({ version: versions[id]!, pad: 'x'.repeat(id % 2 === 0 ? 0 : 2000) })
+    const load = async (id: number): Promise<Row> => {
+      const loaded = row(id)
+      await turns(below(6))
+      return loaded
+    }
+    const readers: ((id: number) => Promise<Row | undefined>)[] = [
+      (id) => cache.get<Row>(['row', id]),
+      async (id) => (await cache.getMany<Row>([['row', id]])).values().next().value,
+      (id) => cache.getOrSet(['row', id], () => load(id), { tags: [`t${id}`] }),
+      async (id) => {
+        const loadMany = async (ids: readonly number[]) =>
+          new Map(await Promise.all(ids.map(async (each) => [each, await load(each)] as const)))
+        const many = await cache.getOrSetMany([id, (id + 1) % 4], loadMany, {
+          key: (each) => ['row', each],
+          tags: (each) => [`t${each}`],
+        })
+        return many.get(id)
+      },
+    ]
+    const writers: ((id: number) => Promise<unknown>)[] = [
+      (id) => cache.set(['row', id], row(id), { tags: [`t${id}`] }),
+      (id) => cache.delete(['row', id]),
+      (id) => cache.invalidateTags([`t${id}`]),
+    ]
+    const write = async (id: number): Promise<void> => {
+      const version = ++versions[id]!
+      await writers[below(writers.length)]!(id)
+      floors[id] = version
+    }
+    const worker = async (): Promise<void> => {
+      for (let step = 0; step < 250; step++) {
+        const id = below(4)
+        if (below(4) === 0) {
+          await (locks[id] = locks[id]!.then(() => write(id)))
+        } else {
+          const floor = floors[id]!
+          const read = await readers[below(readers.length)]!(id)
+          if (read !== undefined) expect(read.version).toBeGreaterThanOrEqual(floor)
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: 6 }, worker))
+    expect(cache.stats().memoryHits).toBeGreaterThan(0)
   })
 
   it('never holds a value longer than it is fresh', async () => {

@@ -78,7 +78,7 @@ describe.each(['copied', 'frozen', undefined] as const)('with values in memory: 
       }),
       { numRuns: RUNS },
     )
-  }, 60_000)
+  })
 })
 
 it('a value that the loader keeps is not what its callers get', async () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { describeWithCommand, describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithCommand, describeWithMemcached, launchMemcached, readUntil } from 'memcache-ts-testing'
 import { MemcachedClient } from 'memcache-ts-client'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
@@ -103,9 +103,8 @@ describe('values', () => {
 /** The id that the chunks of `k` carry, from the list that lies under the key. */
 async function chunkIdOf(test: TestCaches): Promise<string> {
   const connection = test.server.servers[0]!.connect()
-  const answer = new Promise<string>((resolve) => connection.once('data', (chunk: Buffer) => resolve(chunk.toString())))
   connection.write('get k\r\n')
-  const [, id] = /\["([\w-]+)"/.exec(await answer)!
+  const [, id] = /\["([\w-]+)"/.exec(await readUntil(connection, 'END\r\n'))!
   connection.end()
   return id!
 }

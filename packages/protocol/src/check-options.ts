@@ -45,14 +45,26 @@ function isInstance(value: object): boolean {
   return prototype !== null && Object.getPrototypeOf(prototype) !== null
 }
 
+/** The units at the end of names: two names are not similar because they share one. */
+const UNIT = /(seconds|ms|bytes)$/
+
 /** Returns the known name that is most similar to a name, if one is similar enough. */
 function nearest(name: string, known: readonly string[]): string | undefined {
   const lower = name.toLowerCase()
-  const close = known.map((candidate) => ({ candidate, distance: editDistance(lower, candidate.toLowerCase()) }))
+  const close = known.map((candidate) => ({ candidate, distance: distanceOf(lower, candidate.toLowerCase()) }))
   close.sort((a, b) => a.distance - b.distance)
   const best = close[0]
-  if (best !== undefined && best.distance <= Math.max(1, Math.floor(name.length / 3))) return best.candidate
+  if (best !== undefined && best.distance <= Math.max(1, Math.floor(lower.replace(UNIT, '').length / 3))) {
+    return best.candidate
+  }
   return known.find((candidate) => candidate.toLowerCase().startsWith(lower))
+}
+
+function distanceOf(a: string, b: string): number {
+  const unit = UNIT.exec(a)?.[0] ?? ''
+  return unit !== '' && b.endsWith(unit)
+    ? editDistance(a.slice(0, -unit.length), b.slice(0, -unit.length))
+    : editDistance(a, b)
 }
 
 /** Returns the Levenshtein distance: how many letters must be changed, inserted or deleted. */

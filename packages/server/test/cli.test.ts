@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, launchServer, TestCertificates, until } from 'memcache-ts-testing'
+import { freePort, launchServer, readUntil, TestCertificates, until } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
 import { UdpClient } from './udp-client.ts'
 import { readCommandLine } from '../src/cli/arguments.ts'
@@ -60,9 +60,9 @@ describe('memcache-ts-server', () => {
     const socket = connect(server.port, '127.0.0.1')
     await once(socket, 'connect')
     socket.write('stats\r\n')
-    const [stats] = (await once(socket, 'data')) as [Buffer]
-    expect(stats.toString()).toContain(`STAT limit_maxbytes ${8 * 1024 * 1024}`)
-    expect(stats.toString()).toContain('STAT max_connections 5')
+    const stats = await readUntil(socket, 'END\r\n')
+    expect(stats).toContain(`STAT limit_maxbytes ${8 * 1024 * 1024}`)
+    expect(stats).toContain('STAT max_connections 5')
     const closed = once(socket, 'close')
     process.kill(server.pid, 'SIGTERM')
     await closed
@@ -192,9 +192,9 @@ describe('where it listens', () => {
     const socket = connect('port' in where ? { ...where, host: '127.0.0.1' } : where)
     await once(socket, 'connect')
     socket.write(request)
-    const [answer] = (await once(socket, 'data')) as [Buffer]
+    const answer = await readUntil(socket, request.startsWith('stats') ? 'END\r\n' : '\r\n')
     socket.destroy()
-    return answer.toString()
+    return answer
   }
 
   it('takes a free port with -p -1 and writes it where MEMCACHED_PORT_FILENAME says', async () => {
@@ -311,7 +311,7 @@ describe('where it listens', () => {
         )
         const socket = connectTls({ port: secure!, host: '127.0.0.1', ca: readFileSync(certificates.ca.cert) })
         socket.write('mn\r\n')
-        expect(String((await once(socket, 'data'))[0])).toBe('MN\r\n')
+        expect(await readUntil(socket, '\r\n')).toBe('MN\r\n')
         socket.destroy()
         // A file of passwords is read again while it runs: it has to be the user's to read.
         const users = join(folder, 'root-users')

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex, duplexPair } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
-import { TestCertificates, until } from 'memcache-ts-testing'
+import { readUntil, TestCertificates, until } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
 import { MemcacheClosedError, MemcachedServer } from '../src/index.ts'
 
@@ -102,7 +102,7 @@ describe('close()', () => {
     const stream = connect(port, '127.0.0.1')
     await once(stream, 'connect')
     stream.write('mn\r\n')
-    await once(stream, 'data')
+    await readUntil(stream, 'MN\r\n')
     stream.resume()
     const calls = [server.close(), server.close()]
     expect(server.stats()['curr_connections']).toBe(1)

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { FakeClock, freePort, until } from 'memcache-ts-testing'
+import { FakeClock, freePort, readUntil, until } from 'memcache-ts-testing'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer, MemcacheConnectionError, MemcacheOptionError } from '../src/index.ts'
 import { Listener } from '../src/listener.ts'
@@ -189,7 +189,7 @@ describe('a dump of the items', () => {
     const { port } = await server.listen()
     const socket = connect(port, '127.0.0.1')
     socket.write('lru_crawler metadump hash\r\n')
-    await once(socket, 'data')
+    await readUntil(socket, /^/)
     expect(server.stats()['lru_crawler_running']).toBe(1)
     socket.destroy()
     await until(() => server.stats()['curr_connections'] === 1)
@@ -212,7 +212,7 @@ describe('where it listens', () => {
     for (const where of [{ port }, { port: second }, { path }]) {
       const socket = connect('port' in where ? { ...where, host: '127.0.0.1' } : where)
       socket.write('mn\r\n')
-      expect(String((await once(socket, 'data'))[0])).toBe('MN\r\n')
+      expect(await readUntil(socket, '\r\n')).toBe('MN\r\n')
       socket.destroy()
     }
     await using taken = new MemcachedServer({ port: 0, host: ['127.0.0.1', `127.0.0.1:${second}`] })

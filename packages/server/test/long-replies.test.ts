@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
-import { FakeClock, until } from 'memcache-ts-testing'
+import { FakeClock, readUntil, until } from 'memcache-ts-testing'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import { Exchange, settle, untilHeldBack } from './exchange.ts'
@@ -53,7 +53,7 @@ describe('one line that asks for more than is answered at once', () => {
     const { port } = await server.listen()
     const [greedy, other] = [await open(port), await open(port)]
     other.write(`set k 0 0 16000\r\n${'x'.repeat(16_000)}\r\n`)
-    await once(other, 'data')
+    await readUntil(other, 'STORED\r\n')
     greedy.pause()
     greedy.write(`get${' k'.repeat(50_000)}\r\n`)
     await untilHeldBack(server)
@@ -118,7 +118,7 @@ describe('a client that goes', () => {
     const socket = await open(port)
     socket.on('error', () => {})
     socket.write('stats cachedump 1 0\r\n'.repeat(3000))
-    await once(socket, 'data')
+    await readUntil(socket, /^/)
     socket.destroy()
     const before = Number(server.stats()['conn_yields'])
     await until(() => server.stats()['curr_connections'] === 0)

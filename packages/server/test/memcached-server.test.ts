@@ -11,10 +11,13 @@ import { Exchange, settle, untilHeldBack } from './exchange.ts'
 async function read(socket: Socket, bytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let length = 0
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
   while (length < bytes) {
     const chunk = socket.read() as Buffer | null
     if (chunk === null) {
-      await once(socket, 'readable')
+      if (socket.readableEnded || socket.destroyed) throw new Error(`the connection ended after ${length} bytes`)
+      const readable = new Promise<void>((resolve) => socket.once('readable', resolve))
+      await Promise.race([readable, closed])
       continue
     }
     chunks.push(chunk)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
-import { FakeClock } from 'memcache-ts-testing'
+import { FakeClock, readLine, readUntil } from 'memcache-ts-testing'
 import { afterAll, describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import type { MemcachedServerOptions } from '../src/options.ts'
@@ -224,7 +224,7 @@ describe('memcache-ts-server -e', () => {
     const child = spawn(process.execPath, [CLI, '-p', '-1', '-e', file, ...AS_ROOT], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    await once(child.stdout, 'data')
+    await readLine(child)
     const exited = once(child, 'exit')
     child.kill(signal)
     expect((await exited)[0]).toBe(0)
@@ -237,11 +237,11 @@ describe('memcache-ts-server -e', () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const exited = once(child, 'exit')
-    const [line] = (await once(child.stdout, 'data')) as [Buffer]
-    const socket = connect(Number(/:(\d+)\n/.exec(String(line))![1]), '127.0.0.1')
+    const line = await readLine(child)
+    const socket = connect(Number(/:(\d+)$/.exec(line)![1]), '127.0.0.1')
     socket.on('error', () => {})
     socket.write(`${Array.from({ length: 2000 }, (_, index) => `set k${index} 0 0 1 noreply\r\n1\r\n`).join('')}mn\r\n`)
-    await once(socket, 'data')
+    await readUntil(socket, 'MN\r\n')
     for (let signals = 0; signals < 20; signals++) {
       child.kill('SIGUSR1')
       await new Promise((resolve) => setImmediate(resolve))

@@ -463,7 +463,7 @@ describe('connections over TLS', () => {
 })
 
 describe('clients that speak no TLS, or not all of it', () => {
-  it('are closed, whatever they send first, and others are served', { timeout: 60_000 }, async () => {
+  it('are closed, whatever they send first, and others are served', async () => {
     const { server, port } = await serve()
     await using _ = server
     const other = await secure(port)

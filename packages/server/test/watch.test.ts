@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { FakeClock, until } from 'memcache-ts-testing'
+import { FakeClock, readUntil, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import type { MemcachedServerOptions } from '../src/options.ts'
@@ -130,7 +130,7 @@ describe('watch', () => {
     const { port } = await server.listen()
     const socket = connect(port, '127.0.0.1')
     socket.write('watch fetchers evictions rawcmds\r\n')
-    await once(socket, 'data')
+    await readUntil(socket, 'OK\r\n')
     expect(server.stats()['log_watchers']).toBe(1)
     socket.destroy()
     await until(() => server.stats()['log_watchers'] === 0)

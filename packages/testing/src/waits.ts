@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { FakeClock } from 'memcache-ts-protocol'
 
 /** The part of a cache that `passTime` uses. */
@@ -15,10 +15,14 @@ export async function passTime(clock: FakeClock, cache: Loading, seconds: number
   clock.advanceSeconds(seconds)
 }
 
+/** Turns of the loop before `until` sleeps between its checks. */
+const EAGER_CHECKS = 50
+
 /**
  * Waits until something holds. Nothing but the test's own timeout bounds it: a number of polls or milliseconds would
- * make a test fail on a busy machine.
+ * make a test fail on a busy machine. After some turns of the loop it sleeps a millisecond between checks, so that it
+ * leaves the processor to the process that it waits for.
  */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await setImmediate()
+  for (let check = 0; !(await holds()); check++) await (check < EAGER_CHECKS ? setImmediate() : setTimeout(1))
 }

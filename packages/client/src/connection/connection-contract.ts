@@ -2,7 +2,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import type { Operation } from '../operations/operation.ts'
 import type { ProtocolName } from '../protocols/protocol.ts'
-import type { Credentials } from './handshake.ts'
+import type { Credentials } from './credentials.ts'
 
 /** Options of a `Connection`. */
 export interface ConnectionOptions {

@@ -21,6 +21,7 @@ import { afterAbort } from '../operations/waiter.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
+import { redactorOf } from './credentials.ts'
 import { ConnectAttempt } from './connect-attempt.ts'
 import type { AttemptHost } from './connect-attempt.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
@@ -29,7 +30,7 @@ import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import type { HandshakeFailure } from './handshake-plan.ts'
 import { Drain, IdleTimer } from './idle.ts'
-import { isReactionToResponse, Link, responseComes } from './link.ts'
+import { isReactionToResponse, Link, responseComes, streamProblem } from './link.ts'
 
 /** How long `close` waits for operations that have no time limit of their own. */
 const CLOSE_LIMIT_MS = 5000
@@ -57,6 +58,7 @@ export class Connection implements ResponseSink {
   readonly #retries = new Retries(() => this.#open())
   #attempt: ConnectAttempt | undefined
   readonly #plan: HandshakePlan
+  readonly redact: (said: string) => string
   #isRefused = false
   #closing = false
   readonly #drain = new Drain()
@@ -72,6 +74,7 @@ export class Connection implements ResponseSink {
     this.#options = options
     this.#observer = observer
     this.#plan = new HandshakePlan(options.credentials, options.protocol)
+    this.redact = redactorOf(options.credentials)
     this.#protocol = this.#plan.start()
     this.#pending = new PendingOperations(address.name, options.timeoutMs)
     this.#idleTimer = new IdleTimer(
@@ -107,6 +110,11 @@ export class Connection implements ResponseSink {
   /** Whether it is open or about to be, as far as is known. */
   get isUsable(): boolean {
     return (this.#state === 'ready' || this.#state === 'connecting') && !this.#closing
+  }
+
+  /** Whether a caller waits for a response. The requests of a handshake are the connection's own. */
+  get #isAwaited(): boolean {
+    return this.#pending.isAwaited(this.#state !== 'ready')
   }
 
   /** Whether a write is under way on it, or may be. */
@@ -186,12 +194,12 @@ export class Connection implements ResponseSink {
   async close(): Promise<void> {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
-    if (this.#pending.isAwaited && this.#state !== 'down') {
+    if (this.#isAwaited && this.#state !== 'down') {
       const watches = Array.from(this.#pending.signals(), (signal) =>
         afterAbort(signal, () => this.#endDrainUnlessAwaited()),
       )
       // Operations end by their limits and signals; those without one must not keep this waiting for ever.
-      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
+      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
       for (const unwatch of watches) unwatch()
     }
     this.#state = 'closed'
@@ -212,7 +220,7 @@ export class Connection implements ResponseSink {
     const host: AttemptHost = {
       server,
       request: (request) => this.#ask(request, attempt),
-      redact: (said) => this.redact(said),
+      redact: this.redact,
       succeeded: (protocol) => this.#takePlace(protocol),
       failed: (failure, error, isRefused) => this.#connectingFailed(failure, error, isRefused),
     }
@@ -244,8 +252,8 @@ export class Connection implements ResponseSink {
 
   /** Tries another handshake on a new stream, while operations go on waiting, or gives the connection up for now. */
   #connectingFailed(failure: HandshakeFailure, error: MemcacheError, isRefused: boolean): void {
-    if (!this.#plan.mayTryAnother(failure)) {
-      this.#fail(error, isRefused)
+    if (!this.#plan.mayTryAnother(failure, error)) {
+      this.#fail(this.#plan.reason ?? error, isRefused)
       return
     }
     this.#dropLink()
@@ -290,7 +298,7 @@ export class Connection implements ResponseSink {
   /** The stream has ended by itself or with an error. */
   #lost(cause: Error | undefined): void {
     const { server } = this
-    const reason = cause === undefined ? 'the server closed the connection' : cause.message
+    const reason = cause === undefined ? 'the server closed the connection' : streamProblem(cause)
     const error = new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
     if (this.#state !== 'ready') {
       const { code } = (cause ?? {}) as { code?: unknown }
@@ -358,7 +366,7 @@ export class Connection implements ResponseSink {
 
   /** No response in time: operations with longer limits go on waiting on this connection, and new ones get another. */
   #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
-    if (this.#pending.isAwaited) {
+    if (this.#isAwaited) {
       this.#closing = true
       this.#observer.retired(reason, isSilent)
     } else if (isSilent) {
@@ -474,11 +482,6 @@ export class Connection implements ResponseSink {
     else this.#connectingFailed('nonsense', error, isFull(error))
   }
 
-  redact(said: string): string {
-    const { password = '' } = this.#options.credentials ?? {}
-    return password === '' ? said : said.replaceAll(password, '***')
-  }
-
   /** No operation is pending: the connection no longer keeps the process alive. */
   #rest(): void {
     this.#link?.unref()
@@ -486,7 +489,7 @@ export class Connection implements ResponseSink {
   }
 
   #endDrainUnlessAwaited(): void {
-    if (!this.#pending.isAwaited) this.#drain.end()
+    if (!this.#isAwaited) this.#drain.end()
   }
 
   // Time

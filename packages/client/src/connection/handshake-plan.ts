@@ -1,7 +1,9 @@
-import { MemcacheProtocolError } from 'memcache-ts-protocol'
+import { MemcacheAuthError, MemcacheProtocolError } from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
 import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
 import { firstProtocol, shakeHands } from './handshake.ts'
-import type { Credentials, Handshake } from './handshake.ts'
+import type { Handshake } from './handshake.ts'
+import type { Credentials } from './credentials.ts'
 import { MetaSupport } from './meta-support.ts'
 
 /** How an attempt to shakeHands a server failed. */
@@ -16,8 +18,13 @@ export class HandshakePlan {
   readonly #protocol: ProtocolName | 'auto'
   readonly #meta = new MetaSupport()
   #sasl: boolean
-  #triedOtherAuth = false
+  /** Whether the last handshake succeeded: a hang-up after that is the network's, or a server's that is restarted. */
+  #isKnown = false
+  /** While the other kind of authentication is tried: why the first one failed. */
+  #firstFailure: MemcacheError | undefined
   #hasBegun = false
+  /** Why the last attempts failed, if that is not the error of the last one. */
+  reason: MemcacheError | undefined
 
   constructor(credentials: Credentials | undefined, protocol: ProtocolName | 'auto') {
     this.#credentials = credentials
@@ -47,21 +54,29 @@ export class HandshakePlan {
     if (this.#meta.isAsking && !this.#meta.answered(protocol.name === 'meta')) {
       throw new MemcacheProtocolError('the server says that it has no meta commands, and had them before')
     }
-    this.#triedOtherAuth = false
+    this.#isKnown = true
+    this.#firstFailure = undefined
     return protocol
   }
 
   /** Whether another handshake, which `start` begins, may succeed where this one failed. */
-  mayTryAnother(failure: HandshakeFailure): boolean {
+  mayTryAnother(failure: HandshakeFailure, error: MemcacheError): boolean {
+    this.reason = undefined
     if (this.#meta.isAsking) return failure === 'hungUp' ? this.#meta.hungUp() : this.#meta.denied()
-    // A server that speaks SASL alone hangs up on text, and one that speaks text alone on SASL.
-    const mayBeOtherAuth = this.#credentials !== undefined && this.#protocol === 'auto' && this.#hasBegun
-    if (failure === 'hungUp' && mayBeOtherAuth && !this.#triedOtherAuth) {
-      this.#triedOtherAuth = true
+    if (this.#firstFailure !== undefined) {
+      // The first kind stays the one to try unless the other one succeeds: the hang-up may have had other reasons.
       this.#sasl = !this.#sasl
-      return true
+      if (!(error instanceof MemcacheAuthError)) this.reason = this.#firstFailure
+      this.#firstFailure = undefined
+      return false
     }
-    this.#triedOtherAuth = false
-    return false
+    // A server that speaks SASL alone hangs up on text, and one that speaks text alone may hang up on SASL.
+    const mayBeOtherAuth = this.#credentials !== undefined && this.#protocol === 'auto' && this.#hasBegun
+    const isOtherAuth = failure === 'hungUp' && mayBeOtherAuth && !this.#isKnown
+    this.#isKnown = false
+    if (!isOtherAuth) return false
+    this.#firstFailure = error
+    this.#sasl = !this.#sasl
+    return true
   }
 }

@@ -15,12 +15,7 @@ import type { Protocol, ProtocolName } from '../protocols/protocol.ts'
 import { metaProtocol, metaProxyProtocol } from '../protocols/meta/meta-protocol.ts'
 import { oldTextProtocol, textProtocol } from '../protocols/text/text-protocol.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
-
-/** The username and password of the client. */
-export interface Credentials {
-  readonly username: string
-  readonly password: string
-}
+import type { Credentials } from './credentials.ts'
 
 /** `version`, which every server has. */
 export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { opcode: Opcode.version } }
@@ -101,17 +96,46 @@ async function responseOrRefusal(
   }
 }
 
-async function authenticate({ request, sasl, redact }: Handshake, { username, password }: Credentials): Promise<void> {
-  if (sasl) {
-    const value = `\0${username}\0${password}`
+async function authenticate(handshake: Handshake, credentials: Credentials): Promise<void> {
+  if (handshake.sasl) await authenticateBySasl(handshake, credentials)
+  else await authenticateByText(handshake, credentials)
+}
+
+/** A server without SASL needs no credentials, as one without text authentication. */
+async function authenticateBySasl({ request, protocol }: Handshake, credentials: Credentials): Promise<void> {
+  const { username, password } = credentials
+  const value = `\0${username}\0${password}`
+  try {
     await request({ text: '', binary: { opcode: Opcode.saslAuth, key: 'PLAIN', value } })
-    return
+  } catch (error) {
+    if (!(error instanceof MemcacheUnsupportedError) || protocol !== 'binary') throw error
   }
-  const [line = ''] = await request({ text: formatAuth(username, password) })
-  if (line !== 'STORED') {
+}
+
+async function authenticateByText({ request, redact }: Handshake, credentials: Credentials): Promise<void> {
+  const { username, password } = credentials
+  if (/\s/.test(username)) {
+    // It would be another user's name and password.
     throw new MemcacheAuthError(
-      `the server answered ${JSON.stringify(redact(line).slice(0, EXCERPT_LENGTH))} to the credentials`,
+      "text authentication ends a username at its first space: use SASL (protocol: 'binary'), or a name without spaces",
     )
+  }
+  const said = await authResponse(request({ text: formatAuth(username, password) }))
+  if (said !== 'STORED') {
+    throw new MemcacheAuthError(
+      `the server answered ${JSON.stringify(redact(said).slice(0, EXCERPT_LENGTH))} to the credentials`,
+    )
+  }
+}
+
+/** The response to credentials. Whatever error of the client it is that the server says, it is one of the credentials. */
+async function authResponse(response: Promise<string[]>): Promise<string> {
+  try {
+    const [line = ''] = await response
+    return line
+  } catch (error) {
+    if (!(error instanceof MemcacheServerError) || !error.message.includes(' CLIENT_ERROR ')) throw error
+    throw new MemcacheAuthError(error.message, { cause: error })
   }
 }
 

@@ -140,6 +140,13 @@ function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: st
   return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
 }
 
+/** What an error of a stream says. OpenSSL's own messages name lines of its source. */
+export function streamProblem(error: Error): string {
+  const { code, reason } = error as { code?: unknown; reason?: unknown }
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'it does not speak TLS: leave tls out, or use its TLS port'
+  return typeof code === 'string' && code.startsWith('ERR_SSL_') ? `TLS failed: ${String(reason)}` : error.message
+}
+
 let isReacting = false
 const resolved = Promise.resolve()
 

@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { MemcacheConnectionError, MemcacheError, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
+import {
+  MemcacheConnectionError,
+  MemcacheError,
+  MemcacheKeyError,
+  MemcacheOptionError,
+  MemcacheTimeoutError,
+} from 'memcache-ts-protocol'
 import { bench } from './commands/bench.ts'
 import type { BenchOptions } from './commands/bench.ts'
 import { completion } from './commands/completion.ts'
@@ -49,7 +55,7 @@ function report(error: unknown, terminal: Terminal): ExitStatus {
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitStatus.ok : ExitStatus.usage
   terminal.note(`memcache-ts: ${(error as Error).message}`)
   if (error instanceof CommandError) return error.status
-  if (error instanceof MemcacheOptionError) return ExitStatus.usage
+  if (error instanceof MemcacheOptionError || error instanceof MemcacheKeyError) return ExitStatus.usage
   if (error instanceof MemcacheConnectionError || error instanceof MemcacheTimeoutError) return ExitStatus.unreachable
   if (error instanceof MemcacheError) return ExitStatus.incomplete
   terminal.note((error as Error).stack ?? '')
@@ -85,7 +91,7 @@ Examples:
   memcache-ts get city:42 --meta              a value and its metadata
   memcache-ts keys --starts-with city: --sort size
 
-Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no server responds.`,
+Exit status: 0 good, 1 not found, or a server or a part is missing, 2 wrong command line, 3 no server responds.`,
     )
     .showHelpAfterError('memcache-ts --help lists the commands and options')
     .exitOverride()
@@ -103,7 +109,8 @@ Exit status: 0 good, 1 not found or incomplete, 2 wrong command line, 3 no serve
       terminal.plain = options.color === false
       const context = new CommandContext(terminal, options, names)
       try {
-        end(await action(context, options))
+        const status = await action(context, options)
+        end(status === ExitStatus.ok && !context.isComplete ? ExitStatus.incomplete : status)
       } finally {
         await context.client.close()
       }

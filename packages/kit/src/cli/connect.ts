@@ -58,7 +58,7 @@ function credentialsOf(servers: string, options: SharedOptions, env: NodeJS.Proc
   const username = options.username ?? env['MEMCACHE_USERNAME']
   if (username === undefined || username === '') return {}
   const password =
-    options.passwordFile === undefined ? env['MEMCACHE_PASSWORD'] : readFile(options.passwordFile).trimEnd()
+    options.passwordFile === undefined ? env['MEMCACHE_PASSWORD'] : readFile(options.passwordFile).replace(/\r?\n$/, '')
   if (password === undefined || password === '') {
     throw new CommandError('a user needs a password: set MEMCACHE_PASSWORD, or use --password-file FILE')
   }

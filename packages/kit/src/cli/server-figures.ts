@@ -28,10 +28,11 @@ const OTHERS = [
   'decr_misses',
 ] as const
 
-/** Returns the rates between two samples; `undefined` if the server was restarted in between. */
+/** Returns the rates between two samples; `undefined` if the server was restarted in between, or replaced by another. */
 export function ratesBetween(before: ServerSample, after: ServerSample): ServerRates | undefined {
   const seconds = (after.atMs - before.atMs) / 1000
   if (seconds <= 0 || number(after.statistics, 'uptime') < number(before.statistics, 'uptime')) return undefined
+  if (number(after.statistics, 'pid') !== number(before.statistics, 'pid')) return undefined
   const rate = (name: string): number =>
     Math.max(0, number(after.statistics, name) - number(before.statistics, name)) / seconds
   return {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import type { Readable, Writable } from 'node:stream'
 import { styleText } from 'node:util'
@@ -88,12 +89,14 @@ export class Terminal {
     this.errors.write(`${style === undefined ? lines : this.styled(style, lines)}\n`)
   }
 
-  /** Prompts for a line; `undefined` if the input and output are not terminals. */
+  /** Prompts for a line; `undefined` if the input and output are not terminals. The end of the input is an empty line. */
   async prompt(text: string): Promise<string | undefined> {
     if (!this.isInteractive) return undefined
     const lines = createInterface({ input: this.input, output: this.output })
     try {
-      return await lines.question(text)
+      // After Ctrl-D or Ctrl-C no answer comes.
+      const ended = once(lines, 'close').then(() => '')
+      return await Promise.race([lines.question(text), ended])
     } finally {
       lines.close()
     }

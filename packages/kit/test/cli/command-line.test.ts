@@ -33,6 +33,8 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
       output: `stored on ${server.address}, does not expire\n`,
     })
     expect(await client.get('city:1')).toEqual({ name: 'Oslo' })
+    expect((await run('set', 'long', 'v', '--ttl', '40d')).output).toContain('expires in 40 d')
+    expect((await client.meta.get('long'))!.ttlSeconds).toBeGreaterThan(39 * 86_400)
     expect(await run('get', 'text', 'city:1', 'gone')).toMatchObject({
       status: 1,
       output: "hello\n{ name: 'Oslo' }\n",
@@ -99,8 +101,8 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     const file = join(folder, 'items.ndjson')
     try {
       const lines = [
-        '{"key":"w:1","value":1,"ttl":"1h"}',
-        '',
+        '\uFEFF{"key":"w:1","value":1,"ttl":"1h"}',
+        '{"key":"w:4","value":4,"ttl":"40d"}',
         '{"key":"w:2","value":{"x":[1]}}',
         'broken',
         '{"key":"with space","value":1}',
@@ -111,7 +113,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
       await client.set('w:1', 'older', 60)
       const report = await run('warm', file, '--ttl', '10m', '--only-missing', '--json')
       expect(report.status).toBe(1)
-      expect(report.json).toEqual([{ stored: 1, skipped: 1, failed: 4 }])
+      expect(report.json).toEqual([{ stored: 2, skipped: 1, failed: 4 }])
       expect(report.errors).toMatch(/line 4: not JSON/)
       expect(report.errors).toMatch(/line 5: a key must not contain a space/)
       expect(report.errors).toMatch(/line 6: 'kee' is not a known field/)
@@ -119,6 +121,11 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
       expect(await client.get('w:2')).toEqual({ x: [1] })
       const item = await client.meta.get('w:2')
       expect(item!.ttlSeconds).toBeGreaterThan(500)
+      expect((await client.meta.get('w:4'))!.ttlSeconds).toBeGreaterThan(39 * 86_400)
+      expect(await run('warm', folder)).toMatchObject({
+        status: 2,
+        errors: `memcache-ts: ${folder} cannot be read: it is a directory\n`,
+      })
     } finally {
       rmSync(folder, { recursive: true })
     }
@@ -183,6 +190,8 @@ describe('memcache-ts', () => {
     })
     expect(await runCommand(['get'])).toMatchObject({ status: 2 })
     expect(await runCommand(['bench', '--writes', '101'])).toMatchObject({ status: 2 })
+    expect(await runCommand(['get', 'with space'])).toMatchObject({ status: 2 })
+    expect(await runCommand(['stats', '--form', ' reset'])).toMatchObject({ status: 2 })
     expect(await runCommand(['get', 'k', '--servers', 'http://x'])).toMatchObject({ status: 2 })
     expect(await runCommand(['get', 'k', '--username', 'ann'])).toMatchObject({
       status: 2,
@@ -205,13 +214,35 @@ describe('memcache-ts', () => {
     }
   })
 
-  it('lists the servers that are away, and goes on with the others', async () => {
+  it.each([
+    ['stats'],
+    ['keys'],
+    ['flush', '--yes'],
+    ['top', '--interval-seconds', '0.01'],
+    ['doctor', '--watch-seconds', '0'],
+  ])('lists the servers that are away, goes on with the others, and exits with 1: %s', async (...command) => {
     await using server = await launchServer()
     const nowhere = `127.0.0.1:${await freePort()}`
-    const report = await runCommand(['stats', server.address, nowhere, '--json'])
-    expect(report.status).toBe(0)
-    expect(Object.keys(report.json[0] as object)).toEqual([server.address])
-    expect(report.errors).toContain(`${nowhere} does not respond`)
+    const report = await runCommand([...command, '--servers', `${server.address},${nowhere}`])
+    expect(report.status).toBe(1)
+    expect(report.errors + report.output).toContain(nowhere)
+    if (command[0] !== 'keys') expect(report.output).toContain(server.address)
+  })
+
+  it('reads and deletes the keys whose servers respond, names the others, and exits with 1', async () => {
+    await using server = await launchServer()
+    const servers = `${server.address},127.0.0.1:${await freePort()}`
+    await using client = new MemcachedClient({ servers, failover: 'none' })
+    const keys = Array.from({ length: 20 }, (_, index) => `k${index}`)
+    const there = keys.filter((key) => client.serverOf(key) === server.address)
+    const away = keys.filter((key) => !there.includes(key))
+    for (const key of there) await client.set(key, key)
+    const read = await runCommand(['get', ...keys, '--servers', servers])
+    expect(read).toMatchObject({ status: 1, output: there.map((key) => `${key}\n`).join('') })
+    for (const key of away) expect(read.errors).toContain(`${key}: `)
+    const deleted = await runCommand(['delete', ...keys, '--servers', servers])
+    expect(deleted).toMatchObject({ status: 1, output: there.map((key) => `${key}: deleted\n`).join('') })
+    expect(await runCommand(['get', ...away, '--servers', servers])).toMatchObject({ status: 3, output: '' })
   })
 
   it('takes its servers from the arguments, --servers, or MEMCACHE_SERVERS', async () => {

@@ -24,12 +24,13 @@ class TerminalSession implements Disposable {
       this.text += chunk.toString()
       for (const check of this.#waiters) check()
     })
-    this.#ended = once(this.#child, 'exit')
+    // After its output, which `exit` may overtake.
+    this.#ended = once(this.#child, 'close')
   }
 
   /** Waits until the screen has shown something. */
-  shows(pattern: RegExp): Promise<void> {
-    return new Promise((resolve) => {
+  async shows(pattern: RegExp): Promise<void> {
+    const shown = new Promise<void>((resolve) => {
       const check = (): void => {
         if (!pattern.test(this.text)) return
         this.#waiters.delete(check)
@@ -38,6 +39,10 @@ class TerminalSession implements Disposable {
       this.#waiters.add(check)
       check()
     })
+    const ended = this.#ended.then(() => {
+      throw new Error(`the command ended before ${pattern}, after ${JSON.stringify(this.text)}`)
+    })
+    await Promise.race([shown, ended])
   }
 
   type(keys: string): void {
@@ -89,6 +94,13 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
     await refused.shows(/Type flush to continue/)
     refused.type('yes\n')
     expect(await refused.end()).toBe(1)
+    expect(await client.get('k')).toBe('v')
+    for (const end of ['\u0003', '\u0004']) {
+      using ended = new TerminalSession(['flush', server.address])
+      await ended.shows(/Type flush to continue/)
+      ended.type(end)
+      expect(await ended.end()).toBe(1)
+    }
     expect(await client.get('k')).toBe('v')
     using agreed = new TerminalSession(['flush', server.address])
     await agreed.shows(/Type flush to continue/)

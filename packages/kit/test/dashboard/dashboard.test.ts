@@ -4,7 +4,6 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { memcache } from '../../src/index.ts'
 import { peekDefaultMemcache } from '../../src/default-memcache.ts'
@@ -18,6 +17,7 @@ import {
   launchMemcached,
   launchServer,
   launchYrmcds,
+  readLine,
 } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
@@ -340,13 +340,12 @@ describe('memcache-ts dashboard', () => {
     const child = spawn(process.execPath, [CLI, 'dashboard', server.address, '--listen', ':0'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    const lines = createInterface(child.stdout)
-    const [line] = (await once(lines, 'line')) as [string]
+    const line = await readLine(child)
     const url = line.replace('dashboard on ', '')
     expect(await (await fetch(`${url}healthz`)).json()).toMatchObject({ status: 'ok' })
+    const exited = once(child, 'exit')
     child.kill('SIGTERM')
-    const [code] = (await once(child, 'exit')) as [number]
-    expect(code).toBe(0)
+    expect((await exited)[0]).toBe(0)
   })
 
   it('does not start where others reach it without a token', async () => {

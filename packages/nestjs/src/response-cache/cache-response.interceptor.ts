@@ -9,7 +9,6 @@ import { withoutCache } from '../injection/missing-cache.ts'
 import { answered } from './answered-response.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
-import type { Requester } from '../rate-limit/requester.ts'
 
 /** The metadata key by which a class's interceptor knows that a method has its own. */
 export const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
@@ -58,9 +57,6 @@ export function interceptorFor(
       if (isReadMethod(exchange.request.method)) {
         const isBackground = this.#responses?.isBackground(exchange.request) === true
         if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
-        // A guard has identified the user, by any means: the response may be for this user only, without a header that
-        // says so.
-        if (isOfUser(request) && key === undefined && shared.vary === undefined) return next.handle()
       }
       this.#responses ??= open(cache)
       const isAnswered = await this.#responses.answer({
@@ -85,11 +81,6 @@ export function interceptorFor(
 /** Whether a call has one response that could be stored. The events of `@Sse` are written as they come. */
 function isCacheable(context: ExecutionContext): boolean {
   return context.getType() === 'http' && reflector.get(SSE_METADATA, context.getHandler()) !== true
-}
-
-/** Whether a guard has put a user into the request. The cache itself handles users of `Authorization`. */
-function isOfUser({ user, headers }: Requester): boolean {
-  return user !== undefined && user !== null && headers?.authorization === undefined
 }
 
 /** The API version of a route: if a header selects it, routes of one URL differ only by the version. */

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import axe from 'axe-core'
-import { describeWithChromium } from 'memcache-ts-testing'
+import { describeWithChromium, readUntil } from 'memcache-ts-testing'
 import { chromium } from 'playwright-core'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
@@ -60,9 +60,10 @@ describeWithChromium('the dashboard of several servers in Chromium', (executable
       servers: () => servers,
       shared: () => [{ title: `This application: ${evil}`, figures: [{ name: evil, value: 1 }] }],
     })
-    const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+    const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: 0 })
     try {
       const page = await browser.newPage()
+      page.setDefaultTimeout(0)
       await page.goto(dashboard.url)
       await expect.poll(() => page.locator('body').getAttribute('class')).toBe('partial')
       expect(await page.locator('#notice').innerText()).toBe(
@@ -102,7 +103,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
   let port: number
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: 0 })
   })
   afterAll(() => browser.close())
 
@@ -122,6 +123,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
       if (!request.url().startsWith(origin) && !request.url().startsWith('data:'))
         complaints.push(`asked ${request.url()}`)
     })
+    context.setDefaultTimeout(0)
     page = await context.newPage()
   })
 
@@ -137,8 +139,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
   }
   async function tell(commands: string): Promise<void> {
     socket.write(`${commands}mn\r\n`)
-    let answered = ''
-    while (!answered.endsWith('MN\r\n')) answered += String(((await once(socket, 'data')) as [Buffer])[0])
+    await readUntil(socket, 'MN\r\n')
   }
   const value = (id: string) => page.locator(`${id} b`).getAttribute('data-value').then(Number)
   const text = (selector: string) => page.locator(selector).innerText()
@@ -171,7 +172,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
       await tell(`set user:${item} 0 0 10\r\n0123456789\r\nget user:${item}\r\nget none\r\nincr none 1\r\n`)
     }
     const stats = server.stats()
-    await expect.poll(() => value('#f-hits'), { timeout: 10_000 }).toBe(0.5)
+    await expect.poll(() => value('#f-hits')).toBe(0.5)
     await expect.poll(() => text('#f-hits')).toContain('200 hits, 200 misses')
     expect(await value('#f-memory')).toBe(stats['bytes'])
     expect(await value('#f-evictions')).toBe(stats['evictions'])
@@ -182,8 +183,8 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
     await expect
       .poll(() => page.locator('#operations svg').getAttribute('aria-label'))
       .toMatch(/^Operations a second, now: get /)
-    await expect.poll(() => page.locator('#slabs tbody tr').count(), { timeout: 10_000 }).toBe(1)
-    await expect.poll(() => text('#latency .legend'), { timeout: 10_000 }).toMatch(/p50 [\d.]+ ms/)
+    await expect.poll(() => page.locator('#slabs tbody tr').count()).toBe(1)
+    await expect.poll(() => text('#latency .legend')).toMatch(/p50 [\d.]+ ms/)
     expect(complaints).toEqual([])
   })
 
@@ -245,9 +246,9 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
     expect(await text('#notice')).toContain('The connection to this dashboard is lost')
     server = new MemcachedServer({ port: 0, dashboard })
     await server.listen()
-    await expect.poll(() => page.locator('body').getAttribute('class'), { timeout: 20_000 }).toBe('live')
+    await expect.poll(() => page.locator('body').getAttribute('class')).toBe('live')
     expect(await page.locator('#notice').isHidden()).toBe(true)
-  }, 30_000)
+  })
 
   it.each([
     ['light', 1280],

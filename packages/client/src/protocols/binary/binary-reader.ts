@@ -72,6 +72,11 @@ export class BinaryReader implements ResponseReader, BinaryResponses {
       case Status.authError:
         operation.fail(new MemcacheAuthError(`${server} refused the credentials (${said})`, details))
         break
+      case Status.authContinue:
+        operation.fail(
+          new MemcacheAuthError(`${server} asks for more than a username and password: it has no SASL PLAIN`, details),
+        )
+        break
       case Status.unknownCommand:
         operation.fail(new MemcacheUnsupportedError(`${server} does not know the command (${said})`, details))
         break

@@ -28,17 +28,12 @@ export async function doctor(
   const { terminal, json } = context
   const pings = await context.ping()
   const alive = pings.filter(({ fault }) => fault === undefined).map(({ name }) => name)
-  const findings: Finding[] = pings
-    .filter(({ fault }) => fault !== undefined)
-    .map(({ name, fault }) => ({
-      check: 'responds',
-      level: 'fault' as const,
-      server: name,
-      text: `does not respond: ${fault!.message}`,
-      advice: 'start it, or check the address, the firewall, TLS and credentials',
-    }))
+  const findings = pings.flatMap(({ name, fault }): Finding[] =>
+    fault === undefined ? [] : [awayFinding(name, fault)],
+  )
   if (alive.length > 0) {
     const examination = await examine(context, alive, { ...options, complete: alive.length === pings.length })
+    for (const { name, fault } of examination.failed) findings.push(awayFinding(name, fault))
     for (const server of examination.servers) {
       for (const [check, run] of Object.entries(SERVER_CHECKS))
         findings.push({ check, server: server.name, ...run(server) })
@@ -51,6 +46,16 @@ export async function doctor(
   else write(context, findings)
   if (alive.length === 0) return ExitStatus.unreachable
   return findings.some(({ level }) => level === 'warning' || level === 'fault') ? ExitStatus.incomplete : ExitStatus.ok
+}
+
+function awayFinding(server: string, { message }: Error): Finding {
+  return {
+    check: 'responds',
+    level: 'fault',
+    server,
+    text: `does not respond: ${message}`,
+    advice: 'start it, or check the address, the firewall, TLS and credentials',
+  }
 }
 
 function write({ terminal }: CommandContext, findings: readonly Finding[]): void {

@@ -23,8 +23,8 @@ export async function flush(context: CommandContext, { yes }: FlushOptions): Pro
       return ExitStatus.incomplete
     }
   }
-  await Promise.all(servers.map(({ name }) => client.flushAll(undefined, { server: name })))
-  if (json) terminal.json({ flushed: servers.map(({ name }) => name) })
-  else for (const { name } of servers) terminal.line(`${name}: flushed`)
+  const flushed = await context.onServers(servers, (name) => client.flushAll(undefined, { server: name }))
+  if (json) terminal.json({ flushed: flushed.map(({ name }) => name) })
+  else for (const { name } of flushed) terminal.line(`${name}: flushed`)
   return ExitStatus.ok
 }

@@ -13,19 +13,20 @@ export interface GetOptions {
 /** `memcache-ts get`: prints values, and with `--meta` their metadata. It does not change an item's place in the LRU. */
 export async function get(context: CommandContext, keys: readonly string[], { meta }: GetOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
-  let missed = 0
-  for (const key of keys) {
+  const missed = await context.onKeys(keys, async (key) => {
     const item = await client.meta.get(key, { noBump: true, access: true })
     if (item === undefined) {
-      missed++
       terminal.note(`${key}: not found`)
-    } else if (json) {
+      return false
+    }
+    if (json) {
       terminal.json({ key, value: jsonValue(item.value), ...(meta === true ? factsOf(context, key, item) : {}) })
     } else {
       if (meta === true) writeFacts(context, key, item)
       writeValue(context, item)
     }
-  }
+    return true
+  })
   return missed === 0 ? ExitStatus.ok : ExitStatus.incomplete
 }
 

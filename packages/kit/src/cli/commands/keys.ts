@@ -44,10 +44,11 @@ export async function keys(
       items.length = limit
     }
   }
-  const dumps = servers.map(({ name }) => client.metadump(visit, { server: name, signal: stop.signal }))
-  for (const dump of await Promise.allSettled(dumps)) {
-    if (dump.status === 'rejected' && !stop.signal.aborted) throw dump.reason
-  }
+  await context.onServers(servers, (name) =>
+    client.metadump(visit, { server: name, signal: stop.signal }).catch((error: unknown) => {
+      if (!stop.signal.aborted) throw error
+    }),
+  )
   if (sort !== undefined) items.sort(ORDERS[sort])
   const shown = items.slice(0, limit)
   const now = Date.now() / 1000

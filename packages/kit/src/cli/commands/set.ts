@@ -18,20 +18,28 @@ export async function set(
 ): Promise<ExitStatus> {
   const text = given === '-' ? await readAll(context) : given
   const value = options.valueJson === true ? parseJson(text) : text
-  const seconds = ttlSecondsOf(options.ttl)
-  await context.client.set(key, value, seconds)
+  const ttl = ttlOf(options.ttl)
+  await context.client.set(key, value, ttl)
   if (context.json) context.terminal.json({ key, stored: true, server: context.client.serverOf(key) })
   else {
+    const seconds = ttlToSeconds(ttl)
     const expiry = seconds === Infinity ? 'does not expire' : `expires in ${durationText(seconds)}`
     context.terminal.line(`stored on ${context.client.serverOf(key)}, ${expiry}`)
   }
   return ExitStatus.ok
 }
 
-/** Parses a lifetime such as `60` or `5m`; without one, an item does not expire. */
-export function ttlSecondsOf(text: string | undefined): number {
+/**
+ * Checks a lifetime such as `60` or `5m`; without one, an item does not expire. It keeps its unit, because the client
+ * refuses numbers over 30 days, which are often milliseconds.
+ *
+ * @throws MemcacheOptionError if it is not a lifetime.
+ */
+export function ttlOf(text: string | undefined): Ttl {
   if (text === undefined) return Infinity
-  return ttlToSeconds((/^\d+$/.test(text) ? Number(text) : text) as Ttl, '--ttl')
+  const ttl = (/^\d+$/.test(text) ? Number(text) : text) as Ttl
+  ttlToSeconds(ttl, '--ttl')
+  return ttl
 }
 
 function parseJson(text: string): unknown {

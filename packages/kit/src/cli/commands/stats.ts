@@ -6,6 +6,8 @@ import { printable } from '../terminal.ts'
 /** The forms of `stats` that change the server or list keys. */
 const REFUSED = new Set(['reset', 'cachedump', 'detail'])
 
+type Figures = Readonly<Record<string, string | number>>
+
 export interface StatsOptions {
   form?: string | undefined
 }
@@ -14,12 +16,10 @@ export interface StatsOptions {
 export async function stats(context: CommandContext, { form }: StatsOptions): Promise<ExitStatus> {
   const { client, terminal, json } = context
   const servers = await context.reachable()
-  const statistics = await Promise.all(
-    servers.map(({ name }) =>
-      form === undefined ? client.stats(undefined, { server: name }) : client.stats(form, { server: name }),
-    ),
+  const statistics = await context.onServers<ReadonlyMap<string, Figures>>(servers, (name) =>
+    form === undefined ? client.stats(undefined, { server: name }) : client.stats(form, { server: name }),
   )
-  const columns = servers.map(({ name }, index) => ({ name, figures: statistics[index]!.get(name) ?? {} }))
+  const columns = statistics.map(({ name, result }) => ({ name, figures: result.get(name) ?? {} }))
   if (json) {
     terminal.json(Object.fromEntries(columns.map(({ name, figures }) => [name, figures])))
     return ExitStatus.ok
@@ -39,5 +39,5 @@ export async function stats(context: CommandContext, { form }: StatsOptions): Pr
 
 /** Returns whether a form of `stats` only reads. */
 export function isReading(form: string): boolean {
-  return !REFUSED.has(form.split(' ')[0]!)
+  return !REFUSED.has(form.trim().split(' ')[0]!)
 }

@@ -66,7 +66,8 @@ export async function top(context: CommandContext, { intervalSeconds, count }: T
       ExitStatus.unreachable,
     )
   }
-  return ExitStatus.ok
+  // Whoever watches a screen has seen it; a script has not.
+  return !isScreen && watched.some(({ fault }) => fault !== undefined) ? ExitStatus.incomplete : ExitStatus.ok
 }
 
 async function sampleAll({ client }: CommandContext, watched: readonly Watched[]): Promise<void> {

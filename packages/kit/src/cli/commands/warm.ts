@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Ttl } from 'memcache-ts-protocol'
@@ -7,7 +6,7 @@ import { ttlToSeconds } from 'memcache-ts-protocol'
 import { ProgressBar } from '../../declare/warm/progress-bar.ts'
 import type { CommandContext } from '../context.ts'
 import { CommandError, ExitStatus } from '../exit-status.ts'
-import { ttlSecondsOf } from './set.ts'
+import { ttlOf } from './set.ts'
 
 export interface WarmFileOptions {
   ttl?: string | undefined
@@ -18,11 +17,13 @@ export interface WarmFileOptions {
 interface WarmLine {
   readonly key: string
   readonly value: unknown
-  readonly ttlSeconds: number
+  readonly ttl: Ttl
 }
 
 /** How many errors are shown individually. */
 const SHOWN_FAULTS = 5
+/** Editors on Windows write it before the first line. */
+const BYTE_ORDER_MARK = '\uFEFF'
 
 /**
  * `memcache-ts warm`: stores the items of a file, one JSON object per line: `{"key": "city:1", "value": {…}, "ttl":
@@ -30,9 +31,9 @@ const SHOWN_FAULTS = 5
  */
 export async function warmFile(context: CommandContext, path: string, options: WarmFileOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
-  const defaultSeconds = ttlSecondsOf(options.ttl)
+  const defaultTtl = ttlOf(options.ttl)
   await context.reachable()
-  const { input, bytes } = await open(context, path)
+  const { input, bytes } = await openInput(context, path)
   // The progress is counted in bytes, since the number of lines is not known.
   const progress = new ProgressBar(
     'warming, kB',
@@ -50,13 +51,13 @@ export async function warmFile(context: CommandContext, path: string, options: W
     if (terminal.errors.isTTY === true) terminal.errors.write('\r\u001b[K')
     terminal.note(`line ${line}: ${(error as Error).message}`)
   }
-  const store = async (number: number, { key, value, ttlSeconds }: WarmLine): Promise<void> => {
+  const store = async (number: number, { key, value, ttl }: WarmLine): Promise<void> => {
     try {
       if (options.onlyMissing === true) {
-        if (await client.add(key, value, ttlSeconds)) outcome.stored++
+        if (await client.add(key, value, ttl)) outcome.stored++
         else outcome.skipped++
       } else {
-        await client.set(key, value, ttlSeconds)
+        await client.set(key, value, ttl)
         outcome.stored++
       }
     } catch (error) {
@@ -69,7 +70,7 @@ export async function warmFile(context: CommandContext, path: string, options: W
     if (line.trim() === '') continue
     let item: WarmLine
     try {
-      item = parseLine(line, defaultSeconds)
+      item = parseLine(lineNumber === 1 ? line.replace(BYTE_ORDER_MARK, '') : line, defaultTtl)
     } catch (error) {
       fail(lineNumber, error)
       continue
@@ -86,21 +87,27 @@ export async function warmFile(context: CommandContext, path: string, options: W
   return failed === 0 ? ExitStatus.ok : ExitStatus.incomplete
 }
 
-async function open(
+async function openInput(
   { terminal }: CommandContext,
   path: string,
 ): Promise<{ input: Readable; bytes: number | undefined }> {
   if (path === '-') return { input: terminal.input, bytes: undefined }
   try {
-    const { size } = await stat(path)
-    return { input: createReadStream(path), bytes: size }
+    const file = await open(path)
+    const facts = await file.stat()
+    if (facts.isDirectory()) {
+      await file.close()
+      throw new Error('it is a directory')
+    }
+    // A pipe, as of a shell's <(…), has no size.
+    return { input: file.createReadStream(), bytes: facts.isFile() ? facts.size : undefined }
   } catch (error) {
     throw new CommandError(`${path} cannot be read: ${(error as Error).message}`)
   }
 }
 
 /** @throws CommandError if the line is invalid. */
-function parseLine(line: string, defaultSeconds: number): WarmLine {
+function parseLine(line: string, defaultTtl: Ttl): WarmLine {
   let item: unknown
   try {
     item = JSON.parse(line)
@@ -113,5 +120,6 @@ function parseLine(line: string, defaultSeconds: number): WarmLine {
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) throw new CommandError(`'${unknown}' is not a known field: ${wanted}`)
   if (typeof key !== 'string' || value === undefined) throw new CommandError(wanted)
-  return { key, value, ttlSeconds: ttl === undefined ? defaultSeconds : ttlToSeconds(ttl as Ttl, 'ttl') }
+  if (ttl !== undefined) ttlToSeconds(ttl as Ttl, 'ttl')
+  return { key, value, ttl: (ttl as Ttl | undefined) ?? defaultTtl }
 }

@@ -23,10 +23,15 @@ export async function examine(
   names: readonly string[],
   options: ExamineOptions,
 ): Promise<Examination> {
-  const servers = await Promise.all(names.map((name) => examineServer(context, name, options)))
+  const outcomes = await Promise.allSettled(names.map((name) => examineServer(context, name, options)))
+  const servers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const failed = outcomes.flatMap((outcome, index) =>
+    outcome.status === 'rejected' ? [{ name: names[index]!, fault: outcome.reason as Error }] : [],
+  )
   return {
     servers,
-    complete: options.complete,
+    failed,
+    complete: options.complete && failed.length === 0,
     client: context.client,
     prefix: options.prefix,
     clientWith: (hash) => new MemcachedClient({ servers: context.servers, hash: hash as HashStrategy }),

@@ -41,6 +41,8 @@ export interface Examined {
 export interface Examination {
   /** The servers that respond. */
   readonly servers: readonly Examined[]
+  /** The servers that responded first and not later. */
+  readonly failed: readonly { readonly name: string; readonly fault: Error }[]
   /** Whether all servers of the list respond. */
   readonly complete: boolean
   readonly client: MemcachedClient

@@ -128,9 +128,14 @@ export class MemoryTier {
     return item.shared ? item.value : copyValue(item.value)
   }
 
-  /** Returns a stamp. It is taken before a request is sent, and passed to `put` or `confirm` with its response. */
-  stamp(): MemoryStamp {
-    return { askedAtMs: this.#clock.nowMs(), tagEpoch: this.#tagEpoch, deletions: this.#deletions }
+  /**
+   * Returns a stamp. It is taken before a request is sent, and passed to `put` or `confirm` with its response.
+   *
+   * @param beforeTags the stamp from before the value's tags were read, if that was in an earlier request.
+   */
+  stamp(beforeTags?: MemoryStamp): MemoryStamp {
+    const tagEpoch = beforeTags === undefined ? this.#tagEpoch : beforeTags.tagEpoch
+    return { askedAtMs: this.#clock.nowMs(), tagEpoch, deletions: this.#deletions }
   }
 
   /**

@@ -100,6 +100,16 @@ class SharedValue {
   }
 }
 
+/** A value that was looked up, before its tags are compared. */
+interface ReadValue {
+  readonly value: unknown
+  readonly facts: EntryFacts
+  /** The item in memory, if the value is from there and memcached was only asked for its cas unique. */
+  readonly kept: MemoryItem | undefined
+  /** When it was requested; `undefined` if the cache has no memory. */
+  readonly stamp: MemoryStamp | undefined
+}
+
 /**
  * From this size on, the lookup of a value that memory has reads only its cas unique, so that the value does not travel
  * again.
@@ -197,8 +207,8 @@ export class Lookups {
     if (known !== undefined) {
       // If memory has lost the value meanwhile, the server may have restarted and count its cas uniques from 1 again.
       if (fetched.item.casUnique === known.casUnique && memory!.known(name) === known) {
-        memory!.confirm(name, known, stamp!)
-        return this.#compareTags(request, fetched, known, generations, undefined)
+        const { value, facts } = known
+        return this.#compareTags(request, fetched, { value, facts, kept: known, stamp }, generations)
       }
       memory!.delete(name)
       // Without a claim, the value is fetched in another round.
@@ -207,7 +217,8 @@ export class Lookups {
       return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.item.casUnique!, true), generations }
     }
     const { stored } = fetched.item
-    return this.#compareTags(request, fetched, { value: valueOf(stored), facts: factsOf(stored) }, generations, stamp)
+    const read = { value: valueOf(stored), facts: factsOf(stored), kept: undefined, stamp }
+    return this.#compareTags(request, fetched, read, generations)
   }
 
   /** Releases a lease that was granted: without its tags, no value can be trusted or stored. */
@@ -224,27 +235,24 @@ export class Lookups {
   #compareTags(
     request: LookupRequest,
     fetched: Found,
-    known: Pick<MemoryItem, 'value' | 'facts'>,
+    read: ReadValue,
     generations: Generations,
-    /** When it was fetched; `undefined` if the value came from memory, or the cache has no memory. */
-    stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { report, tags } = this.#context
-    const carried = known.facts.tags
+    const carried = read.facts.tags
     const hasNone = carried === undefined && request.required.length === 0
     const state = hasNone ? 'same' : tags.stateOf(carried, request.required, generations, report)
     return state instanceof Promise
-      ? state.then((given) => this.#lookupOf(given, request, fetched, known, generations, stamp))
-      : this.#lookupOf(state, request, fetched, known, generations, stamp)
+      ? state.then((given) => this.#lookupOf(given, request, fetched, read, generations))
+      : this.#lookupOf(state, request, fetched, read, generations)
   }
 
   #lookupOf(
     state: EntryState,
     request: LookupRequest,
     fetched: Found,
-    { value, facts }: Pick<MemoryItem, 'value' | 'facts'>,
+    { value, facts, kept, stamp }: ReadValue,
     generations: Generations,
-    stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { memory, clock } = this.#context
     const { name, staleSeconds } = request
@@ -256,12 +264,14 @@ export class Lookups {
     // The server's remaining lifetime limits what a clock that is behind the writer's could do.
     const isPast = isPastEnd(facts, clock) || (freshUntilMs !== undefined && item.ttlSeconds <= staleSeconds)
     const isStale = fetched.stale || state === 'stale' || isPast
-    // Without a stamp, the value is the one that memory keeps.
-    const shared = new SharedValue(value, memory !== undefined && stamp === undefined)
+    const shared = new SharedValue(value, kept !== undefined)
     if (isStale) {
       return { kind: 'stale', value: shared, item, claimed, claimable: !claimed && !lost, generations }
     }
-    if (request.l1 && stamp !== undefined) {
+    // Not before the tags were compared: memory serves what is confirmed to all callers.
+    if (kept !== undefined) {
+      memory!.confirm(name, kept, stamp!)
+    } else if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item
       const freshSeconds = freshSecondsLeft(clock, { freshUntilMs, ttlSeconds })
       memory?.put(name, value, facts, { casUnique, size, freshSeconds }, stamp)

@@ -47,6 +47,7 @@ export class Writes {
     if (checking !== undefined) await checking
     const value = classes.ofSet(name, given)
     const freshSeconds = ttlToSeconds(ttlSeconds)
+    const beforeTags = memory?.stamp()
     const generations = tagKeys.length === 0 ? {} : await orUnavailable(tags.read(tagKeys), report)
     if (generations === UNAVAILABLE) return this.#unconfirmed(name)
     const { keptSeconds, freshUntilMs } = lifetimeFrom(clock.nowMs(), { freshSeconds })
@@ -54,7 +55,7 @@ export class Writes {
     const entry = new Entry(value, { tags: carried, freshUntilMs })
     const item = codec.encode(carried === undefined && freshUntilMs === undefined ? value : entry)
     this.#forget(name)
-    const stamp = memory?.stamp()
+    const stamp = memory?.stamp(beforeTags)
     const stored = await orUnavailable(
       store.use(name, (using) => using.set(name, item, keptSeconds)),
       report,

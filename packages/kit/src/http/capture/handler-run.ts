@@ -161,7 +161,8 @@ export class HandlerRun implements CaptureObserver {
   }
 
   /** Captures the response from now on; call the handler next. */
-  begin({ request, response, application, isOutside, isAuthorized }: RunExchange): void {
+  begin(exchange: RunExchange): void {
+    const { request, response, application, isAuthorized } = exchange
     this.#request = request
     this.#response = response
     this.#isAuthorized = isAuthorized
@@ -184,7 +185,7 @@ export class HandlerRun implements CaptureObserver {
       cookies: hidesCookies,
       parameters: hiddenParameters,
     })
-    if (watchesIdentity) this.#identity = new IdentityWatch(this.#request, application, isOutside)
+    if (watchesIdentity) this.#identity = new IdentityWatch(exchange)
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 

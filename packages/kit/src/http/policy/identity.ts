@@ -32,8 +32,8 @@ export function hasClientCertificate({ socket }: IncomingMessage): boolean {
 export type ApplicationRequest = object
 
 /** Whether the application has identified the user of a request, by any means. */
-export function hasIdentity(...requests: readonly ApplicationRequest[]): boolean {
-  return requests.some((request) => tellsSomebody(request) || tellsSomebody(localsOf(request)))
+export function hasIdentity(request: ApplicationRequest): boolean {
+  return tellsSomebody(request) || tellsSomebody(localsOf((request as { res?: object }).res))
 }
 
 function tellsSomebody(holder: object | undefined): boolean {
@@ -50,8 +50,8 @@ function holdsSomebody(holder: object, name: string): boolean {
 }
 
 /** Express's `locals` for the views of a response. */
-function localsOf(request: ApplicationRequest): object | undefined {
-  const { locals } = (request as { res?: { locals?: unknown } }).res ?? {}
+function localsOf(response: object | undefined): object | undefined {
+  const { locals } = (response ?? {}) as { locals?: unknown }
   return typeof locals === 'object' && locals !== null ? locals : undefined
 }
 
@@ -62,6 +62,17 @@ function isSomebody(value: unknown): boolean {
 /** Properties that middleware before the cache sets for each client: the session, its id, the CSRF token. */
 const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
 
+/** The identity properties that a login sets and a logout removes, perhaps before the response is sent. */
+const SET_BY_LOGIN = ['user', 'auth', 'account', 'currentUser'] as const
+
+/** A request that is watched, and its response. */
+export interface WatchedExchange {
+  readonly request: IncomingMessage
+  readonly response: object
+  readonly application: ApplicationRequest | undefined
+  readonly isOutside: (() => boolean) | undefined
+}
+
 /**
  * Watches whether a handler reads the session of its request, or identifies the user by itself: then its response
  * belongs to this client, unless it says otherwise. Middleware outside of the cache may use the session, since it runs
@@ -69,32 +80,36 @@ const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as
  */
 export class IdentityWatch {
   readonly #requests: readonly ApplicationRequest[]
+  readonly #response: object
+  readonly #isOutside: (() => boolean) | undefined
   readonly #restore: (() => void)[] = []
   #isPaused = false
-  #usesSession = false
-
-  readonly #isOutside: (() => boolean) | undefined
+  /** Whether the handler has used the session, or has set an identity, which it may remove again. */
+  #isUsed = false
+  #maySee = false
 
   /**
    * @param application the request as the application sees it, if that is another object.
    * @param isOutside whether the code that runs now is not the handler.
    */
-  constructor(request: IncomingMessage, application: ApplicationRequest | undefined, isOutside?: () => boolean) {
+  constructor({ request, response, application, isOutside }: WatchedExchange) {
     this.#isOutside = isOutside
+    this.#response = response
     this.#requests = application === undefined || application === request ? [request] : [request, application]
     for (const watched of this.#requests) {
-      for (const name of SESSION_PROPERTIES) this.#watch(watched, name)
+      for (const name of SESSION_PROPERTIES) this.#watchUse(watched, name)
+      for (const name of SET_BY_LOGIN) this.#watchSet(watched, name)
     }
   }
 
   /** Whether the response may depend on the user. */
   get sees(): boolean {
-    return this.#usesSession || hasIdentity(...this.#requests)
+    return this.#isUsed || this.#requests.some(hasIdentity) || tellsSomebody(localsOf(this.#response))
   }
 
   /** Whether the handler could still identify the user, since there is a session to read. */
   get maySee(): boolean {
-    return this.#restore.length > 0
+    return this.#maySee
   }
 
   /** Runs code that is not the handler's: middleware outside of the cache. */
@@ -117,15 +132,17 @@ export class IdentityWatch {
     for (const restore of this.#restore.splice(0)) restore()
   }
 
-  #watch(request: ApplicationRequest, name: string): void {
+  /** Notices that the handler reads or sets a property that has a value. */
+  #watchUse(request: ApplicationRequest, name: string): void {
     const own = Object.getOwnPropertyDescriptor(request, name)
     const seen = own ?? inheritedProperty(request, name)
     if (seen === undefined) return
     const isAccessor = seen.get !== undefined || seen.set !== undefined
     if (!isAccessor && !isSomebody(seen.value)) return
+    this.#maySee = true
     if (own?.configurable === false || (own === undefined && !Object.isExtensible(request))) {
       // Its use cannot be noticed.
-      this.#usesSession = true
+      this.#isUsed = true
       return
     }
     const { value: inherited } = seen as { value?: unknown }
@@ -133,11 +150,11 @@ export class IdentityWatch {
       configurable: true,
       enumerable: own?.enumerable ?? false,
       get: (): unknown => {
-        this.#usesSession ||= this.#isHandler
+        this.#isUsed ||= this.#isHandler
         return isAccessor ? (seen.get?.call(request) as unknown) : seen.value
       },
       set: (value: unknown) => {
-        this.#usesSession ||= this.#isHandler
+        this.#isUsed ||= this.#isHandler
         if (isAccessor) seen.set?.call(request, value)
         else seen.value = value
       },
@@ -148,6 +165,32 @@ export class IdentityWatch {
         Reflect.deleteProperty(request, name)
         if (seen.value !== inherited) Reflect.set(request, name, seen.value)
       }
+    })
+  }
+
+  /** Notices that the handler sets a property that has no value. It is then a plain property again. */
+  #watchSet(request: ApplicationRequest, name: string): void {
+    const own = Object.getOwnPropertyDescriptor(request, name)
+    if (own === undefined ? name in request || !Object.isExtensible(request) : own.configurable !== true) return
+    if (own?.get !== undefined || own?.set !== undefined || isSomebody(own?.value)) return
+    const restore = (): void => {
+      if (own === undefined) Reflect.deleteProperty(request, name)
+      else Object.defineProperty(request, name, own)
+    }
+    let isWatched = true
+    Object.defineProperty(request, name, {
+      configurable: true,
+      enumerable: own?.enumerable ?? false,
+      get: (): unknown => own?.value,
+      set: (value: unknown) => {
+        isWatched = false
+        this.#isUsed ||= isSomebody(value) && this.#isHandler
+        restore()
+        Reflect.set(request, name, value)
+      },
+    })
+    this.#restore.push(() => {
+      if (isWatched) restore()
     })
   }
 }

@@ -70,7 +70,11 @@ export function pathOf(url: string): string {
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request.headers, vary)) return true
-  return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || hasIdentity(request, application))
+  return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || isKnownUser(request, application))
+}
+
+function isKnownUser(request: IncomingMessage, application: ApplicationRequest): boolean {
+  return hasIdentity(request) || (application !== request && hasIdentity(application))
 }
 
 /** Whether the application distinguishes its users in the key: by its own `key`, or by a credential field in `vary`. */

@@ -1,0 +1,73 @@
+import { MemcacheOptionError, textOption } from 'memcache-ts-protocol'
+
+/** The username and password of the client. */
+export interface Credentials {
+  readonly username: string
+  readonly password: string
+}
+
+/**
+ * The credentials that options give.
+ *
+ * @throws MemcacheOptionError if one of them is missing, is not text, or cannot be sent. It shows neither.
+ */
+export function credentialsOf(username: unknown, password: unknown): Credentials | undefined {
+  if (username === undefined && password === undefined) return undefined
+  if (username === undefined || password === undefined) {
+    throw new MemcacheOptionError(`${username === undefined ? 'password' : 'username'} is given alone: give both`)
+  }
+  return { username: credential('username', username), password: credential('password', password) }
+}
+
+function credential(name: string, given: unknown): string {
+  const text = textOption(name, given)
+  // SASL PLAIN has zero characters between its parts (RFC 4616), and memcached ends text at one.
+  if (text.includes('\0')) throw new MemcacheOptionError(`${name} must not have a zero character`)
+  if (!text.isWellFormed())
+    throw new MemcacheOptionError(`${name} must be well-formed Unicode: it has half a character`)
+  return text
+}
+
+/**
+ * What memcached says by itself. A short password that happens to be in one of these stays unmarked there: marking it
+ * would show its letters, and hide what the server means.
+ */
+const SAID_BY_MEMCACHED = new Set([
+  'authentication failure',
+  'unauthenticated',
+  'bad authentication token format',
+  'Auth failure.',
+  'Unknown command',
+  'Invalid arguments',
+  'Out of memory',
+  'Too large.',
+  'Too many open connections',
+  'object too large for cache',
+  'out of memory storing object',
+  'out of memory',
+  'bad command line format',
+  'bad data chunk',
+  'line too long',
+  'unsupported protocol',
+])
+
+/** Puts `***` in place of the password in what a server says, in the encodings that a server or proxy may say it in. */
+export function redactorOf(credentials: Credentials | undefined): (said: string) => string {
+  const { username = '', password = '' } = credentials ?? {}
+  if (password === '') return (said) => said
+  const forms = [
+    Buffer.from(`\0${username}\0${password}`).toString('base64'),
+    Buffer.from(password).toString('base64'),
+    encodeURIComponent(password),
+    // Lines are read as Latin-1.
+    ...[password, Buffer.from(password).toString('latin1')].flatMap((text) => [
+      text,
+      JSON.stringify(text).slice(1, -1),
+    ]),
+  ]
+  const longestFirst = [...new Set(forms)].sort((a, b) => b.length - a.length)
+  return (said) => {
+    if (SAID_BY_MEMCACHED.has(said)) return said
+    return longestFirst.reduce((text, form) => text.replaceAll(form, '***'), said)
+  }
+}

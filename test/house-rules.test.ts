@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const MAX_COLUMNS = 120
+const NOT_OURS = /^(node_modules|dist|compiled|site)$|^\./
+const DIRECTIVE = /^\s*\/\/ (oxlint|@ts)-/
+
+function sourcesIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) return NOT_OURS.test(entry.name) ? [] : sourcesIn(path)
+    return /\.[jt]s$/.test(entry.name) ? [path] : []
+  })
+}
+
+const SOURCES = ['bench', 'build', 'conformance', 'examples', 'packages', 'test'].flatMap(sourcesIn)
+const TESTS = SOURCES.filter(
+  (file) => /(^|\/)test\/(?!fixtures).*\.ts$/.test(file) && !file.endsWith('house-rules.test.ts'),
+)
+
+/** The lines of files that match, as `file:line`. */
+function found(files: readonly string[], matches: (line: string) => boolean): string[] {
+  return files.flatMap((file) =>
+    readFileSync(join(ROOT, file), 'utf8')
+      .split('\n')
+      .flatMap((line, index) => (matches(line) ? [`${file}:${index + 1}`] : [])),
+  )
+}
+
+// The formatter wraps the comments of `/** … */`, and leaves those of `//` alone.
+describe('comments that begin with //', () => {
+  it(`end within ${MAX_COLUMNS} columns`, () => {
+    expect(SOURCES).toContain('packages/kit/src/memcache.ts')
+    const isTooLong = (line: string) => line.length > MAX_COLUMNS && /^\s*\/\//.test(line) && !DIRECTIVE.test(line)
+    expect(found(SOURCES, isTooLong)).toEqual([])
+  })
+})
+
+/** What fails on a busy machine, though nothing is broken; and what to write. */
+const FLAKES: readonly [what: string, pattern: RegExp, instead: string][] = [
+  [
+    'take the first piece of a reply for the reply',
+    /(?<!\.)\bonce\([^()]*(\([^()]*\))?[^()]*, '(data|readable|line)'\)/,
+    'readUntil or readLine of memcache-ts-testing, which also fail when the stream ends',
+  ],
+  [
+    'wait for a time',
+    /\bawait delay\(|\bawait sleep\(|\bsetTimeout\((resolve|done)\b/,
+    'until of memcache-ts-testing, an event, or a fake clock',
+  ],
+  [
+    'give a condition a time limit of their own',
+    /vi\.waitFor|vi\.waitUntil|poll\(.*\btimeout:/,
+    'until or expect.poll, which only the limit of every test bounds',
+  ],
+  ['measure time', /(performance|Date)\.now\(\) - [a-z]/i, 'a fake clock, or count what was done'],
+  ['choose a port', /\.listen\([1-9]\d*\b/, 'port 0 or freePort of memcache-ts-testing'],
+]
+
+describe('tests', () => {
+  it.each(FLAKES)('do not %s', (_, pattern, instead) => {
+    expect(TESTS).toContain('packages/server/test/exchange.ts')
+    expect(
+      found(TESTS, (line) => pattern.test(line)),
+      `instead: ${instead}`,
+    ).toEqual([])
+  })
+})
