@@ -10,7 +10,7 @@ import type { BatchLoader, ManyItem, WarmCounts } from './engine/load/read-throu
 import type { ReadThroughRequest } from './engine/load/read-through.ts'
 import { toLockOptions, toManyOptions, toSetOptions } from './call-options.ts'
 import type { GetOrSetManyOptions, LockOptions, SetOptions } from './call-options.ts'
-import { requireList } from './option-types.ts'
+import { requireList, syncResult } from './option-types.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
 import { reviverOf, toReviver } from './engine/values/reviver.ts'
 import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
@@ -303,9 +303,9 @@ export class CacheNamespace implements CacheMethods {
   }
 
   async increment(key: Key, by = 1, options?: Ttl | SetOptions): Promise<number | undefined> {
-    if (typeof by !== 'number' || !Number.isFinite(by)) {
+    if (typeof by !== 'number' || !Number.isFinite(by) || Math.abs(by) > Number.MAX_SAFE_INTEGER) {
       throw new MemcacheOptionError(
-        `increment must be by a finite number, got ${typeof by === 'number' ? by : kindOf(by)}`,
+        `increment must be by a finite number up to 2^53 - 1, got ${typeof by === 'number' ? by : kindOf(by)}`,
       )
     }
     return this.#engine.increment(this.#atomicTarget('increment', key, options), by)
@@ -374,7 +374,16 @@ export class CacheNamespace implements CacheMethods {
     const loading = vary === undefined ? resolved : { ...resolved, vary }
     return [...new Set(ids)].map((id) => {
       const { tags: known, fault } = tags === undefined ? NO_LATE_TAGS : lateTags(tags(id))
-      return { id, request: this.#request(this.key(key(id)), { loading, tags: known, signal, load: noLoader, fault }) }
+      return {
+        id,
+        request: this.#request(this.key(syncResult('getOrSetMany: key', key(id))), {
+          loading,
+          tags: known,
+          signal,
+          load: noLoader,
+          fault,
+        }),
+      }
     })
   }
 

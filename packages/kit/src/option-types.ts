@@ -27,6 +27,19 @@ export function requireSync(owner: string, options: Readonly<Record<string, unkn
   }
 }
 
+/**
+ * Returns the result of a function that is called synchronously.
+ *
+ * @param name the function in messages: `@Cached: condition`.
+ * @throws MemcacheOptionError if the result is a promise, which would always count as true. Its rejection is handled.
+ */
+export function syncResult<Result>(name: string, result: Result): Result {
+  if (typeof result !== 'object' || result === null || !('then' in result)) return result
+  if (typeof result.then !== 'function') return result
+  Promise.resolve(result).catch(() => {})
+  throw new MemcacheOptionError(`${name} must not return a promise: it is called before anything is awaited`)
+}
+
 /** @throws MemcacheOptionError if the options are not an object, for example a list or a function. */
 export function requireOptions(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
@@ -61,15 +74,6 @@ export function functionOf(option: unknown): unknown {
 export function requireTags(owner: string, tags: unknown): void {
   if (tags === undefined || typeof tags === 'function') return
   if (!isTagList(tags)) throw notTags(owner, tags)
-}
-
-/**
- * Returns the tags that a function has returned. @throws MemcacheOptionError if they are not a list of non-empty
- * strings.
- */
-export function requireTagList(owner: string, tags: unknown): readonly string[] | undefined {
-  if (tags !== undefined && !isTagList(tags)) throw notTags(owner, tags)
-  return tags
 }
 
 function isTagList(tags: unknown): tags is readonly string[] {

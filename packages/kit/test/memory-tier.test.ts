@@ -36,6 +36,37 @@ describe('l1', () => {
     }
   })
 
+  it('serves nothing without a confirmation for longer if the clock is set back', async () => {
+    await using test = await openCache({ l1: true })
+    const other = test.another()
+    for (const seconds of [-3600, -86_400, -0.7]) {
+      await test.cache.set('k', 'old')
+      await test.cache.set('tagged', 'old', { tags: ['t'] })
+      await other.set('k', 'new')
+      await other.set('tagged', 'new', { tags: ['t'] })
+      test.clock.advanceSeconds(seconds)
+      expect(await test.cache.getOrSet('k', () => 'never', { ttlSeconds: '1h' })).toBe('new')
+      expect(await test.cache.get('tagged')).toBe('new')
+    }
+  })
+
+  it('keeps no value whose response comes after the clock was set back', async () => {
+    await using test = await openCache({ l1: true })
+    const other = test.another()
+    await test.cache.getOrSet('k', async () => {
+      test.clock.advanceSeconds(-3600)
+      return 'old'
+    })
+    const setting = test.cache.set('l', 'old')
+    test.clock.advanceSeconds(-3600)
+    await setting
+    await other.set('k', 'new')
+    await other.set('l', 'new')
+    test.clock.advanceMs(1000)
+    expect(await test.cache.get('k')).toBe('new')
+    expect(await test.cache.get('l')).toBe('new')
+  })
+
   it('asks only whether a large value is still the same', async () => {
     await using test = await openCache({ l1: { ttlSeconds: 10 } })
     const value = 'x'.repeat(100_000)

@@ -7,7 +7,15 @@ import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../engine/load/ge
 import type { LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import { DeclaredNamespace, declaredOwner } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
-import { describeValue, functionOf, requireCache, requireOptions, requireSync, requireTags } from '../option-types.ts'
+import {
+  describeValue,
+  functionOf,
+  requireCache,
+  requireOptions,
+  requireSync,
+  requireTags,
+  syncResult,
+} from '../option-types.ts'
 import { taggedLoad, tagsFor } from './late-facts.ts'
 import type { TagsOf } from './late-facts.ts'
 
@@ -73,7 +81,9 @@ export function cached<Args extends readonly unknown[], Value>(
   const { name: _, version: __, cache: ___, key, tags, ...loading } = options
   resolveLoading(loading, ANY_TTL)
   const keyOf = (args: Readonly<Args>): readonly KeyPart[] =>
-    key?.(...args) ?? argumentParts(args, `cached(${options.name})`)
+    key === undefined
+      ? argumentParts(args, `cached(${options.name})`)
+      : (syncResult('cached: key', key(...args)) ?? argumentParts(args, `cached(${options.name})`))
   const call = async (...args: Args): Promise<Value> => {
     const { load, tags: own } = taggedLoad(tagsFor(tags, args), () => run(...args))
     return declared.namespace.getOrSet(keyOf(args), load, { ...loading, tags: own })

@@ -20,6 +20,7 @@ import {
   requireTags,
   requireType,
   requireCache,
+  syncResult,
 } from '../option-types.ts'
 import type { RevivingOptions } from '../engine/values/reviver.ts'
 import { HotKeys } from './warm/hot-keys.ts'
@@ -238,7 +239,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
 
   /** Returns the parts of an id's key within the namespace. */
   protected keyOf(id: Id): readonly KeyPart[] {
-    const parts = this.#definition.key?.(id)
+    const parts = syncResult('defineCache: key', this.#definition.key?.(id))
     if (parts === undefined) return argumentParts([id], `the cache ${this.#definition.name}`)
     return Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart]
   }

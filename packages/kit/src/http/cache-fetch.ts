@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ttl } from 'memcache-ts-protocol'
+import { onAbort } from '../engine/engine.ts'
 import { FetchContent } from './content/fetch-content.ts'
 import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
@@ -61,8 +62,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
     const { signal } = request
     if (signal.aborted) throw signal.reason
     const leave = (): void => response.leave()
-    signal.addEventListener('abort', leave, { once: true })
-    response.once('close', () => signal.removeEventListener('abort', leave))
+    response.once('close', onAbort(signal, leave))
     try {
       const unshown = await serve(virtual.asIncomingMessage, response.asServerResponse)
       return unshown ?? toWebResponse(await response.result)

@@ -74,6 +74,7 @@ export class MemoryTier {
   readonly #ttlMs: number
   readonly #freezes: boolean
   readonly #clock: Clock
+  #latestMs = -Infinity
   #evictions = 0
   #tagEpoch = 0
   #deletions = 0
@@ -111,15 +112,17 @@ export class MemoryTier {
    * `undefined`.
    */
   fresh(key: string): MemoryItem | undefined {
+    const nowMs = this.#nowMs()
     const item = this.#items.get(key)
-    if (item === undefined || this.#clock.nowMs() >= item.freshUntilMs) return undefined
+    if (item === undefined || nowMs >= item.freshUntilMs) return undefined
     return item.facts.tags !== undefined && item.tagEpoch !== this.#tagEpoch ? undefined : item
   }
 
   /** Returns an item that memcached has to confirm: it may be served if its cas unique is still the stored one. */
   known(key: string): MemoryItem | undefined {
+    const nowMs = this.#nowMs()
     const item = this.#items.peek(key)
-    if (item?.casUnique === undefined || this.#clock.nowMs() >= item.expiresAtMs) return undefined
+    if (item?.casUnique === undefined || nowMs >= item.expiresAtMs) return undefined
     return item
   }
 
@@ -135,7 +138,7 @@ export class MemoryTier {
    */
   stamp(beforeTags?: MemoryStamp): MemoryStamp {
     const tagEpoch = beforeTags === undefined ? this.#tagEpoch : beforeTags.tagEpoch
-    return { askedAtMs: this.#clock.nowMs(), tagEpoch, deletions: this.#deletions }
+    return { askedAtMs: this.#nowMs(), tagEpoch, deletions: this.#deletions }
   }
 
   /**
@@ -189,8 +192,19 @@ export class MemoryTier {
     this.#tagEpoch++
   }
 
-  #isOutdated(key: string, { deletions }: MemoryStamp): boolean {
+  #isOutdated(key: string, { askedAtMs, deletions }: MemoryStamp): boolean {
+    if (this.#nowMs() < askedAtMs) return true
     return deletions < Math.max(this.#forgotten, this.#deleted.get(key) ?? 0)
+  }
+
+  /**
+   * Returns the time. If the clock was set back, all values are dropped: their times are in the future, so that they
+   * would be served without a confirmation until the clock gets there.
+   */
+  #nowMs(): number {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs < this.#latestMs) this.#items.clear()
+    return (this.#latestMs = nowMs)
   }
 }
 
