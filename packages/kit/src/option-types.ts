@@ -49,15 +49,16 @@ export function requireOptions(owner: string, options: unknown): asserts options
 /** @throws MemcacheOptionError if the option `cache` is given, and is none, as a client or the promise of a cache. */
 export function requireCache(owner: string, cache: unknown): void {
   if (cache === undefined || isCache(cache)) return
-  const isPromise = typeof (cache as { then?: unknown } | null)?.then === 'function'
+  const { then } = Object(cache) as { then?: unknown }
   throw new MemcacheOptionError(
-    `${owner}: cache must be a memcache(), got ${kindOf(cache)}${isPromise ? ': await it first' : ''}`,
+    `${owner}: cache must be a memcache(), got ${kindOf(cache)}${typeof then === 'function' ? ': await it first' : ''}`,
   )
 }
 
 /** Whether a value is a cache, of whichever copy of this package. */
 export function isCache(value: unknown): boolean {
-  return typeof value === 'object' && typeof (value as { namespace?: unknown } | null)?.namespace === 'function'
+  const { namespace } = Object(value) as { namespace?: unknown }
+  return typeof value === 'object' && typeof namespace === 'function'
 }
 
 /** @throws MemcacheOptionError if a list is not an array. */
