@@ -91,17 +91,36 @@ export function checkCall(options: CallOptions | undefined): void {
   if (unreadable !== undefined) choiceOption('unreadable', unreadable, ['error', 'miss'])
   if (noreply !== undefined) booleanOption('noreply', noreply)
   if (signal !== undefined) {
-    if (typeof signal?.addEventListener !== 'function' || typeof signal.aborted !== 'boolean') {
-      throw new MemcacheOptionError(`signal must be an AbortSignal, got ${kindOf(signal)}`)
-    }
+    if (!isSignal(signal)) throw new MemcacheOptionError(`signal must be an AbortSignal, got ${kindOf(signal)}`)
     throwIfAborted(signal)
   }
 }
 
-/** Why a signal was aborted. Old polyfills do not say. */
+/** Whether a call's options ask for `noreply`. Options that cannot be read do not: they reject the call. */
+export function wantsNoReply(options: WriteOptions | undefined): boolean {
+  try {
+    return options?.noreply === true
+  } catch {
+    return false
+  }
+}
+
+function isSignal(signal: AbortSignal): boolean {
+  try {
+    return typeof signal?.addEventListener === 'function' && typeof signal.aborted === 'boolean'
+  } catch {
+    return false
+  }
+}
+
+/** Why a signal was aborted. Old polyfills do not say. Never throws. */
 export function reasonOf(signal: AbortSignal): unknown {
-  const { reason } = signal
-  return reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : reason
+  try {
+    const { reason } = signal
+    return reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : reason
+  } catch (error) {
+    return error
+  }
 }
 
 /** As the signal's own method, which not every polyfill has. */

@@ -79,24 +79,27 @@ const TAKES_TTL = new Set(['set', 'add', 'replace', 'cas', 'gat', 'gats', 'touch
 const CAS_NAMES = ['cas', 'casUnique']
 
 /**
- * Whether a call's options have only names that the method reads. Nothing is allocated, since most calls with options
- * ask. False for options whose names cannot be read.
+ * Whether a call's options have only names that the method reads, and can be read. Nothing is allocated, since most
+ * calls with options ask.
  *
  * @param method as in `OperationContext.operation`.
  */
 export function hasKnownNames(method: string, options: object): boolean {
   const names = NAMES.get(method) ?? CALL_NAMES
   try {
-    for (const name in options) if (!names.has(name)) return false
+    for (const name in options) {
+      if (!names.has(name)) return false
+      void options[name as keyof typeof options]
+    }
     return true
   } catch {
-    // A proxy of the caller's.
+    // A getter or a proxy of the caller's.
     return false
   }
 }
 
 /**
- * Refuses options that a method does not read.
+ * Refuses options that a method does not read, and those that cannot be read.
  *
  * @throws MemcacheOptionError that names the option, and the one that was meant.
  */
@@ -106,9 +109,18 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
   const names = NAMES.get(method) ?? CALL_NAMES
   try {
     checkOptions(method, options, [...names], hintsFor(method, names))
+    for (const name in options) readOption(method, options, name as keyof CallOptions)
   } catch (cause) {
     if (cause instanceof MemcacheOptionError) throw cause
     throw new MemcacheOptionError(`the options of ${method} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function readOption(method: string, options: CallOptions, name: keyof CallOptions): void {
+  try {
+    void options[name]
+  } catch (cause) {
+    throw new MemcacheOptionError(`the option ${name} of ${method} cannot be read: ${messageOf(cause)}`, { cause })
   }
 }
 

@@ -9,7 +9,7 @@ import {
   refuseSecondOptions,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
-import { checkCall, startCall } from './call-deadline.ts'
+import { checkCall, startCall, wantsNoReply } from './call-deadline.ts'
 import { checkNames, hasKnownNames } from './call-option-names.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { checkStatsForm, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
@@ -422,7 +422,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     call: Promise<Result>,
     options: Options | undefined,
   ): Promise<Written<Options, Result>> {
-    if (options?.noreply !== true) return call as Promise<Written<Options, Result>>
+    if (!wantsNoReply(options)) return call as Promise<Written<Options, Result>>
     const handedOn = this.#opening.isOpen ? undefined : new Promise((resolve) => setImmediate(resolve))
     return Promise.race([call, handedOn]).then(nothing) as Promise<Written<Options, Result>>
   }

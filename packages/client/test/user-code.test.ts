@@ -6,6 +6,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { FaultProxy } from 'memcache-ts-testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheError } from '../src/index.ts'
+import type { ValueCodec } from '../src/index.ts'
 
 /** What Node reported as uncaught. */
 let uncaught: unknown[] = []
@@ -199,4 +200,192 @@ it.each<[string, () => unknown]>([
 ])('connect() that returns %s is told that it must return a stream', async (_, connect) => {
   await using client = new MemcachedClient({ servers: [{ name: 'mine', connect: connect as () => Duplex }] })
   await expect(client.get('k')).rejects.toThrow('mine cannot be reached: connect() must return a stream, got ')
+})
+
+/** A codec that works. */
+const JSON_CODEC: ValueCodec = {
+  encode: (value) => ({ bytes: Buffer.from(JSON.stringify(value)), clientFlags: 9 }),
+  decode: (bytes) => JSON.parse(bytes.toString()) as unknown,
+}
+
+/** Throws what a codec throws that was not written with care. */
+function throwing(thrown: unknown): () => never {
+  return () => {
+    throw thrown
+  }
+}
+
+/** A Buffer that says of itself that it has more bytes than there are. */
+function boastful(): Buffer {
+  return Object.defineProperty(Buffer.from('1'), 'length', { value: 1000 })
+}
+
+/** A Buffer whose memory was transferred to another thread. */
+function transferred(): Buffer {
+  const memory = new ArrayBuffer(8)
+  const bytes = Buffer.from(memory)
+  structuredClone(memory, { transfer: [memory] })
+  return bytes
+}
+
+const ENCODERS: Record<string, [encode: () => unknown, told: string]> = {
+  'returns a promise': [() => Promise.resolve({ bytes: 'x', clientFlags: 0 }), 'not a promise of it'],
+  'returns a promise that rejects': [() => Promise.reject(bug), 'not a promise of it'],
+  'throws what is no error': [throwing(undefined), 'the codec cannot encode the value: undefined'],
+  'throws what cannot be read': [throwing(Proxy.revocable({}, {}).proxy), 'the codec cannot encode the value: '],
+  'returns what throws when it is read': [
+    () => ({
+      get bytes() {
+        throw bug
+      },
+    }),
+    'the codec cannot encode the value: a bug of the application',
+  ],
+  'returns nothing': [() => undefined, 'bytes is undefined, not a Buffer or text'],
+  'returns bytes that are no Buffer': [() => ({ bytes: new Uint8Array(3), clientFlags: 0 }), 'not a Buffer or text'],
+  'returns fewer bytes than it says': [() => ({ bytes: boastful(), clientFlags: 0 }), 'whose bytes are not there'],
+  'returns memory that has gone': [() => ({ bytes: transferred(), clientFlags: 0 }), 'whose bytes are not there'],
+  'returns half a character': [() => ({ bytes: 'a\uD800', clientFlags: 0 }), 'not well-formed Unicode'],
+  'returns client flags as text': [() => ({ bytes: 'x', clientFlags: '1' }), 'clientFlags must be a whole number'],
+  'returns the client flags of chunks': [() => ({ bytes: 'x', clientFlags: 0x4d43_0005 }), 'must not be 1296236549'],
+}
+
+it.each(Object.entries(ENCODERS))(
+  'a codec whose encode %s costs one call, and nothing that is stored',
+  async (_, [encode, told]) => {
+    await using server = new MemcachedServer({ port: 0 })
+    const { port } = await server.listen()
+    await using good = new MemcachedClient({ servers: `127.0.0.1:${port}`, values: JSON_CODEC })
+    const values = { ...JSON_CODEC, encode: encode as ValueCodec['encode'] }
+    await using bad = new MemcachedClient({ servers: `127.0.0.1:${port}`, values, chunkBytes: 100 })
+    await good.set('k', 'before')
+    const calls = [
+      () => bad.set('k', 1),
+      () => bad.set('k', 1, 60, { noreply: true }),
+      () => bad.replace('k', 1),
+      () => bad.cas('k', 1, 1n),
+      () => bad.setMulti([['k', 1]]),
+      () => bad.meta.set('k', 1),
+    ]
+    for (const call of calls) {
+      await expect(call()).rejects.toMatchObject({
+        code: 'ERR_MEMCACHE_OPTION',
+        message: expect.stringContaining(told),
+      })
+    }
+    expect(await good.get('k')).toBe('before')
+    expect(uncaught).toEqual([])
+  },
+)
+
+const DECODERS: Record<string, () => unknown> = {
+  'returns a promise': () => Promise.resolve(1),
+  'returns a promise that rejects': () => Promise.reject(bug),
+  // oxlint-disable-next-line unicorn/no-thenable -- as a codec may
+  'returns what never ends': () => ({ then() {} }),
+  'throws what is no error': throwing(null),
+  'throws what cannot be read': throwing(Proxy.revocable({}, {}).proxy),
+}
+
+describe.each(Object.entries(DECODERS))('a codec whose decode %s', (_, decode) => {
+  it.each(['meta', 'text', 'binary'] as const)('costs one value, at once (%s)', async (protocol) => {
+    await using server = new MemcachedServer({ port: 0 })
+    const { port } = await server.listen()
+    const isBad = (bytes: Buffer): boolean => bytes.includes('bad')
+    const values: ValueCodec = {
+      ...JSON_CODEC,
+      decode: (bytes) => (isBad(bytes) ? decode() : JSON_CODEC.decode(bytes, 9)),
+    }
+    const options = { servers: `127.0.0.1:${port}`, values, protocol, chunkBytes: 50 }
+    await using client = new MemcachedClient(options)
+    for (const bad of ['bad', 'bad'.repeat(100)]) {
+      await client.set('k', bad)
+      await client.set('other', 2)
+      const unreadable = { code: 'ERR_MEMCACHE_DECODE', key: 'k' }
+      for (const call of [client.get('k'), client.gets('k'), client.gat('k', 60)]) {
+        await expect(call).rejects.toMatchObject(unreadable)
+      }
+      const many = await client.getMulti(['k', 'other'])
+      expect([...many]).toEqual([['other', 2]])
+      expect(many.errors.get('k')).toMatchObject(unreadable)
+      expect(await client.get('k', { unreadable: 'miss' })).toBeUndefined()
+    }
+    expect(uncaught).toEqual([])
+  })
+})
+
+it.each<[string, () => object, string]>([
+  [
+    'a getter that throws',
+    () => ({
+      get timeoutMs() {
+        throw bug
+      },
+    }),
+    'the option timeoutMs of ',
+  ],
+  [
+    'a getter of noreply that throws',
+    () => ({
+      get noreply() {
+        throw bug
+      },
+    }),
+    'noreply',
+  ],
+  ['a proxy that throws', () => new Proxy({ timeoutMs: 5 }, { get: throwing(bug) }), 'timeoutMs of '],
+  [
+    'a proxy that was revoked',
+    () => {
+      const { proxy, revoke } = Proxy.revocable({}, {})
+      revoke()
+      return proxy
+    },
+    'the options of ',
+  ],
+  [
+    'a signal that throws',
+    () => ({
+      signal: {
+        addEventListener: throwing(bug),
+        get aborted() {
+          throw bug
+        },
+      },
+    }),
+    'signal must be an AbortSignal',
+  ],
+  [
+    'a signal that cannot be listened to',
+    () => ({ signal: { addEventListener: throwing(bug), aborted: false } }),
+    'the signal of a call has failed',
+  ],
+])('call options with %s reject the call and name the option', async (_, options, told) => {
+  await using server = new MemcachedServer({ port: 0 })
+  const { port } = await server.listen()
+  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, chunkBytes: 100 })
+  const calls = [
+    () => client.get('k', options()),
+    () => client.gats('k', 60, options()),
+    () => client.set('k', 'x', 60, options()),
+    () => client.append('k', 'x', options()),
+    () => client.touch('k', 60, options()),
+    () => client.delete('k', options()),
+    () => client.incr('n', 1, options()),
+    () => client.meta.get('k', options()),
+    () => client.version(options()),
+  ]
+  for (const call of calls) {
+    await expect(call()).rejects.toMatchObject({ code: 'ERR_MEMCACHE_OPTION', message: expect.stringContaining(told) })
+  }
+  expect(uncaught).toEqual([])
+})
+
+it('a signal that throws when its listener is removed keeps nobody waiting', async () => {
+  await using server = new MemcachedServer({ port: 0 })
+  const { port } = await server.listen()
+  await using client = new MemcachedClient(`127.0.0.1:${port}`)
+  const signal = { aborted: false, addEventListener() {}, removeEventListener: throwing(bug) }
+  expect(await client.get('k', { signal: signal as unknown as AbortSignal })).toBeUndefined()
+  await expect.poll(() => uncaught).toEqual([bug])
 })

@@ -142,11 +142,8 @@ describe('values over the item limit', () => {
   })
 
   it('that claim to be chunks and are not are refused', async () => {
-    await using raw = open({
-      values: { encode: () => ({ bytes: '["x"]', clientFlags: 0x4d43_0005 }), decode: () => 0 },
-    })
-    await raw.set('k', 0)
     await using client = open()
+    await ask(`set k 1296236549 0 5\r\n["x"]\r\nget k\r\n`)
     await expect(client.get('k')).rejects.toThrow(MemcacheDecodeError)
   })
 })

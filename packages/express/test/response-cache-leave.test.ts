@@ -3,8 +3,8 @@ import { get as httpGet } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
-import type { Response } from 'express'
-import { describe, expect, it } from 'vitest'
+import type { NextFunction, Response } from 'express'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { openSite } from './cache-areas/open-site.ts'
 import type { Site } from './cache-areas/open-site.ts'
 import { EXPRESSES } from './open-app.ts'
@@ -137,5 +137,32 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     })
     await leave(await open(site), stream!)
     expect(isClosed).toBe(true)
+  })
+
+  it.each([
+    ['fails after the head', (_: Response, next: NextFunction) => next(new Error('failed'))],
+    ['destroys its connection', ({ socket }: Response) => void socket?.destroy()],
+    ['destroys its request', ({ req }: Response) => void req.destroy()],
+    ['destroys its response', (response: Response) => void response.destroy()],
+  ])('breaks those who follow off at once if the handler %s', async (_what, end) => {
+    // Otherwise they would be disconnected after some seconds of silence.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    for (const hasLeft of [false, true]) {
+      await using site = await openSite({ create, ttlSeconds: 60 })
+      const handlers: [Response, NextFunction][] = []
+      site.answers((_request, response, _call, next) => {
+        handlers.push([response, next])
+        response.write('first ')
+      })
+      const leader = await open(site)
+      const following = whole(await open(site))
+      const [response, next] = handlers[0]!
+      leader.on('error', () => {})
+      if (hasLeft) await leave(leader, response)
+      end(response, next)
+      await expect(following, String(hasLeft)).rejects.toThrow('aborted')
+      expect(handlers).toHaveLength(1)
+    }
   })
 })

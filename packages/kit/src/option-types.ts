@@ -1,4 +1,4 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
@@ -27,10 +27,38 @@ export function requireSync(owner: string, options: Readonly<Record<string, unkn
   }
 }
 
+/**
+ * Returns the result of a function that is called synchronously.
+ *
+ * @param name the function in messages: `@Cached: condition`.
+ * @throws MemcacheOptionError if the result is a promise, which would always count as true. Its rejection is handled.
+ */
+export function syncResult<Result>(name: string, result: Result): Result {
+  if (typeof result !== 'object' || result === null || !('then' in result)) return result
+  if (typeof result.then !== 'function') return result
+  Promise.resolve(result).catch(() => {})
+  throw new MemcacheOptionError(`${name} must not return a promise: it is called before anything is awaited`)
+}
+
 /** @throws MemcacheOptionError if the options are not an object, for example a list or a function. */
 export function requireOptions(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
+}
+
+/** @throws MemcacheOptionError if the option `cache` is given, and is none, as a client or the promise of a cache. */
+export function requireCache(owner: string, cache: unknown): void {
+  if (cache === undefined || isCache(cache)) return
+  const { then } = Object(cache) as { then?: unknown }
+  throw new MemcacheOptionError(
+    `${owner}: cache must be a memcache(), got ${kindOf(cache)}${typeof then === 'function' ? ': await it first' : ''}`,
+  )
+}
+
+/** Whether a value is a cache, of whichever copy of this package. */
+export function isCache(value: unknown): boolean {
+  const { namespace } = Object(value) as { namespace?: unknown }
+  return typeof value === 'object' && typeof namespace === 'function'
 }
 
 /** @throws MemcacheOptionError if a list is not an array. */
@@ -47,15 +75,6 @@ export function functionOf(option: unknown): unknown {
 export function requireTags(owner: string, tags: unknown): void {
   if (tags === undefined || typeof tags === 'function') return
   if (!isTagList(tags)) throw notTags(owner, tags)
-}
-
-/**
- * Returns the tags that a function has returned. @throws MemcacheOptionError if they are not a list of non-empty
- * strings.
- */
-export function requireTagList(owner: string, tags: unknown): readonly string[] | undefined {
-  if (tags !== undefined && !isTagList(tags)) throw notTags(owner, tags)
-  return tags
 }
 
 function isTagList(tags: unknown): tags is readonly string[] {

@@ -211,6 +211,7 @@ it('keeps the lifetime of what is incremented', async () => {
 
 it.each([
   ['add', (cache: Memcache) => cache.add('k', 1, { ttl: 5 } as never), '`ttl` is `ttlSeconds` here'],
+  ['set', (cache: Memcache) => cache.set('k', 1, { staleSeconds: 5 } as never), 'it knows ttlSeconds, tags'],
   [
     'increment',
     (cache: Memcache) => cache.increment('k', 1, { tags: 'a' } as never),

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { FakeClock, launchServer, until } from 'memcache-ts-testing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { memcache, MemcacheLimitError } from '../src/index.ts'
 import { concurrency, CONCURRENCY_OPTIONS } from '../src/rate-limit/index.ts'
 import type { ConcurrencyLimiter, Slot } from '../src/rate-limit/index.ts'
@@ -143,6 +143,47 @@ describe('concurrency', () => {
     expect(await taken(limiter, 3)).toEqual([])
     await slot!.release()
     expect(await taken(limiter, 3)).toHaveLength(1)
+  })
+
+  it.each([8_000, 3_600_000, -8_000, -3_600_000])(
+    'gives no slot twice if the clock of a process is apart by %s ms, and frees it in time',
+    async (skewMs) => {
+      await using test = await openCache()
+      const clock = new FakeClock(test.clock.nowMs() + skewMs)
+      const options = { max: 2, leaseMs: 20_000 }
+      const one = concurrency({ ...options, cache: test.cache })
+      const other = concurrency({ ...options, cache: test.another({ clock }) })
+      const slots = await taken(one, 2)
+      expect(await taken(other, 3)).toEqual([])
+      await slots[0]!.release()
+      const [theirs] = await taken(other, 3)
+      expect(theirs).toBeDefined()
+      expect(await taken(one, 3)).toEqual([])
+      expect([slots[1]!.signal.aborted, theirs!.signal.aborted]).toEqual([false, false])
+      // The other one stops to renew its slot.
+      for (let step = 0; step < 5; step++) {
+        test.clock.advanceMs(9000)
+        clock.advanceMs(9000)
+        await one.tryAcquire('id').then(async (slot) => slot?.release())
+      }
+      expect(await taken(one, 3)).toHaveLength(1)
+    },
+  )
+
+  it('gives no slot while others change its item all the time, and takes one when they stop', async () => {
+    await using test = await openCache()
+    const limiter = concurrency({ max: 1, queue: 5, cache: test.cache })
+    const add = vi.spyOn(test.cache.client, 'add').mockResolvedValue(false)
+    expect(await limiter.tryAcquire('id')).toBeUndefined()
+    const waiting = limiter.acquire('id')
+    expect(await limiter.tryAcquire('id')).toBeUndefined()
+    add.mockRestore()
+    const slot = await waiting
+    const cas = vi.spyOn(test.cache.client, 'cas').mockResolvedValue('exists')
+    await slot.release()
+    cas.mockRestore()
+    // It is given back with the next turn.
+    await (await limiter.acquire('id')).release()
   })
 
   it('tells a holder whose lease has ended and was given to another', async () => {

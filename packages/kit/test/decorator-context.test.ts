@@ -296,9 +296,9 @@ describe('options of a wrong type', () => {
 
   it('are told at the call where a function returns them', async () => {
     class Rows {
-      @CacheEvict({ tags: (() => ['']) as never })
+      @CacheEvict({ tags: (() => ['']) as never, when: 'before' })
       async remove(): Promise<void> {}
     }
-    await expect(new Rows().remove()).rejects.toThrow('@CacheEvict: tags must be a list of texts')
+    await expect(new Rows().remove()).rejects.toThrow('a tag must not be empty')
   })
 })

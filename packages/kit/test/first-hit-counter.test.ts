@@ -102,13 +102,18 @@ describe('FirstHitCounter', () => {
     },
   )
 
-  it('goes on in a window that another clock has started a little ahead, and not in one from before the clock was set back', async () => {
+  it('goes on in a window that a later clock has started, by that clock, and starts no window twice', async () => {
     await using test = await openCache()
     const [one, other] = counters([test.cache, test.another()], 60_000)
     const now = test.clock.nowMs()
     expect(await one!.add('k', 1, now + 300, 'k')).toEqual({ startMs: now + 300, count: 1, marks: 0 })
     expect(await other!.add('k', 1, now, 'k')).toEqual({ startMs: now + 300, count: 2, marks: 0 })
-    expect(await other!.add('k', 1, now - 3_600_000, 'k')).toEqual({ startMs: now - 3_600_000, count: 1, marks: 0 })
+    const setBack = now - 3_600_000
+    expect(await other!.add('k', 1, setBack, 'k')).toEqual({ startMs: setBack, count: 3, marks: 0 })
+    expect(await one!.add('k', 1, now + 400, 'k')).toEqual({ startMs: now + 300, count: 4, marks: 0 })
+    expect(await other!.add('k', 1, setBack + 59_999, 'k')).toMatchObject({ startMs: setBack, count: 5 })
+    expect(await other!.add('k', 1, setBack + 60_000, 'k')).toMatchObject({ startMs: setBack + 60_000, count: 1 })
+    expect(await one!.add('k', 1, now + 60_300, 'k')).toEqual({ startMs: now + 60_300, count: 2, marks: 0 })
   })
 
   it('gives back down to nothing, and never to a later window', async () => {

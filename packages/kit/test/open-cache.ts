@@ -22,7 +22,7 @@ export async function openCache(options: TestMemcacheOptions = {}): Promise<Test
     another(own = {}) {
       const { servers } = test.server
       const { asDefault: _, ...given } = options
-      const cache = memcache({ logger: false, timeoutMs: 5000, ...given, ...own, servers, clock: test.clock })
+      const cache = memcache({ logger: false, timeoutMs: 5000, clock: test.clock, ...given, ...own, servers })
       others.push(cache)
       return cache
     },

@@ -85,6 +85,24 @@ describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
+  it.each(ALGORITHMS)('lets no client in that it has blocked before, %s', async (algorithm) => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const options = { limit: 2, windowMs: 60_000, algorithm, blockMs: 3_600_000, cache: test.cache } as const
+    const limiter = rateLimiter(options)
+    expect(await allowedOf(limiter, 5)).toBe(2)
+    await test.server[fault]()
+    test.clock.advanceMs(600_000)
+    expect(await limiter.consume('client')).toMatchObject({ allowed: false, retryAfterMs: 3_000_000 })
+    expect((await limiter.consume('another')).allowed).toBe(true)
+    test.clock.advanceMs(2_999_999)
+    expect(await limiter.consume('client')).toMatchObject({ allowed: false, retryAfterMs: 1 })
+    test.clock.advanceMs(1)
+    expect((await limiter.consume('client')).allowed).toBe(true)
+    expect(await allowedOf(limiter, 5)).toBe(1)
+    await limiter.reset('client')
+    expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
   it('rejects nothing, whatever it is asked', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server[fault]()

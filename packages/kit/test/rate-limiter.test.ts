@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { until } from 'memcache-ts-testing'
+import { FakeClock, until } from 'memcache-ts-testing'
 import { describe, expect, it, vi } from 'vitest'
 import { memcache, rateLimiter } from '../src/index.ts'
 import { RATE_LIMITER_OPTIONS } from '../src/rate-limit/index.ts'
@@ -154,6 +154,38 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     test.clock.advanceMs(-600_000)
     await limiterOf(test, { limit: 1, windowMs: 2 * 3_600_000 }).reset('client')
     expect((await limiter.consume('client')).allowed).toBe(true)
+  })
+
+  it.each([1500, 45_000, 3_600_000, -45_000, -3_600_000])(
+    'counts for two processes, one of whose clocks jumps by %s ms, at most once more',
+    async (jumpMs) => {
+      await using test = await openCache()
+      const clock = new FakeClock(test.clock.nowMs())
+      const [one, other] = [test.cache, test.another({ clock })].map((cache) =>
+        rateLimiter({ algorithm, cache, perMinute: 10 }),
+      )
+      let allowed = 0
+      for (let call = 0; call < 60; call++) {
+        if (call === 10) clock.advanceMs(jumpMs)
+        if ((await (call % 2 === 0 ? one! : other!).consume('client')).allowed) allowed++
+      }
+      expect(allowed).toBeGreaterThanOrEqual(10)
+      expect(allowed).toBeLessThanOrEqual(20)
+      for (const limiter of [one!, other!]) {
+        const { retryAfterMs } = await limiter.peek('client')
+        expect(retryAfterMs).toBeLessThanOrEqual(120_000)
+      }
+    },
+  )
+
+  it('denies none of the calls that fit because of calls at the same time that are never allowed', async () => {
+    await using test = await openCache()
+    const limiter = limiterOf(test, { perMinute: 10 })
+    const costs = [11, 1, 1, 1, 1, 1, 5_000_000_000, 1, 1, 1, 1, 1, 12]
+    const results = await Promise.all(costs.map((cost) => limiter.consume('client', { cost })))
+    expect(results.map(({ allowed }) => allowed)).toEqual(costs.map((cost) => cost === 1))
+    expect(results[0]!.retryAfterMs).toBe(Infinity)
+    expect((await limiter.peek('client')).remaining).toBe(0)
   })
 
   it('lets nobody wait for the hour by which the clock was set back', async () => {

@@ -118,6 +118,21 @@ describe('MemcacheThrottlerStorage', () => {
     )
   })
 
+  it('stores a block for hits that came under a higher limit', async () => {
+    await using test = await testMemcache()
+    const storage = new MemcacheThrottlerStorage(test.cache)
+    for (let hit = 0; hit < 5; hit++) await storage.increment('client', 10_000, 10, 60_000, 'plan')
+    const blocked = await storage.increment('client', 10_000, 2, 60_000, 'plan')
+    expect(blocked).toMatchObject({ isBlocked: true, timeToBlockExpire: 60 })
+    test.clock.advanceMs(59_999)
+    expect(await storage.increment('client', 10_000, 2, 60_000, 'plan')).toMatchObject({ isBlocked: true })
+    test.clock.advanceMs(1)
+    expect(await storage.increment('client', 10_000, 2, 60_000, 'plan')).toMatchObject({
+      isBlocked: false,
+      totalHits: 1,
+    })
+  })
+
   it('counts in this process while memcached is away', async () => {
     await using test = await testMemcache()
     await test.server.stop()

@@ -1,5 +1,8 @@
+import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { reasonOf } from '../call-deadline.ts'
 import type { CallDeadline } from '../call-deadline.ts'
+import { reportUncaught } from '../emit-safely.ts'
+import { messageOf } from '../errors.ts'
 
 /** A caller that waits: an operation, one of those that share an operation, or a call that waits for discovery. */
 export interface Waiter {
@@ -38,7 +41,12 @@ class SignalWatch {
 
   #stop(): void {
     watches.delete(this.#signal)
-    this.#signal.removeEventListener('abort', this.#abort)
+    try {
+      this.#signal.removeEventListener('abort', this.#abort)
+    } catch (error) {
+      // A signal of the caller's making must not keep its callers waiting.
+      reportUncaught(error)
+    }
   }
 
   #end(): void {
@@ -50,6 +58,14 @@ class SignalWatch {
 /** Ends a caller's wait when its signal is aborted; what was sent may still be carried out. */
 export function watch(signal: AbortSignal, waiter: Waiter): void {
   if (waiter.settled) return
+  try {
+    watchSignal(signal, waiter)
+  } catch (cause) {
+    waiter.fail(new MemcacheOptionError(`the signal of a call has failed: ${messageOf(cause)}`, { cause }))
+  }
+}
+
+function watchSignal(signal: AbortSignal, waiter: Waiter): void {
   if (signal.aborted) {
     waiter.fail(reasonOf(signal))
     return

@@ -4,7 +4,7 @@ import type { PresetName } from '../compat/presets/preset-codec.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
 import type { CompressionOptions } from './compression.ts'
 import { typedCodec } from './typed-codec.ts'
-import { guardedCodec } from './value-codec.ts'
+import { guardedCodec } from './guarded-codec.ts'
 import type { ValueCodec } from './value-codec.ts'
 
 /**

@@ -1,6 +1,3 @@
-import { kindOf, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
-import { messageOf } from '../errors.ts'
-
 /** A value as bytes, and which kind it is. */
 export interface EncodedValue {
   /** Bytes, which are the client's from then on and must not change; or text, as UTF-8. */
@@ -61,49 +58,7 @@ export function readerOf(codec: ValueCodec): ValueReader {
   }
 }
 
-function isReader(codec: ValueCodec): codec is ValueCodec & ValueReader {
+/** Whether a codec reads values from where they were received. */
+export function isReader(codec: ValueCodec): codec is ValueCodec & ValueReader {
   return typeof (codec as Partial<ValueReader>).read === 'function'
-}
-
-const MAX_CLIENT_FLAGS = 2 ** 32 - 1
-
-/** A codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says. */
-export function guardedCodec(codec: ValueCodec): ValueCodec {
-  const encode = (value: unknown): EncodedValue => checkEncoded(encodeBy(codec, value))
-  const { readsLeases } = codec
-  const own = {
-    ...(codec.canJoin === undefined ? {} : { canJoin: (clientFlags: number) => codec.canJoin!(clientFlags) }),
-    ...(readsLeases === undefined ? {} : { readsLeases }),
-  }
-  if (!isReader(codec)) return { encode, ...own, decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags) }
-  const reading: ValueCodec & ValueReader = {
-    encode,
-    ...own,
-    decode: (bytes, clientFlags) => codec.decode(bytes, clientFlags),
-    read: (buffer, start, end, clientFlags, owned) => codec.read(buffer, start, end, clientFlags, owned),
-    ...(codec.copies === undefined ? {} : { copies: (clientFlags: number) => codec.copies!(clientFlags) }),
-  }
-  return reading
-}
-
-function encodeBy(codec: ValueCodec, value: unknown): EncodedValue {
-  try {
-    return codec.encode(value)
-  } catch (cause) {
-    if (cause instanceof MemcacheError) throw cause
-    throw new MemcacheOptionError(`the codec cannot encode the value: ${messageOf(cause)}`, { cause })
-  }
-}
-
-function checkEncoded(encoded: EncodedValue): EncodedValue {
-  const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>
-  if (typeof bytes !== 'string' && !Buffer.isBuffer(bytes)) {
-    throw new MemcacheOptionError(
-      `a codec's encode must return { bytes, clientFlags }: bytes is ${kindOf(bytes)}, not a Buffer or text`,
-    )
-  }
-  if (!Number.isInteger(clientFlags) || clientFlags! < 0 || clientFlags! > MAX_CLIENT_FLAGS) {
-    throw new MemcacheOptionError(`a codec's clientFlags must be a whole number below 2^32, got ${String(clientFlags)}`)
-  }
-  return encoded
 }

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http'
 import express from 'express'
-import type { Express, Request, Response } from 'express'
+import type { Express, NextFunction, Request, Response } from 'express'
 import { passTime } from 'memcache-ts-testing'
 import type { FakeClock } from 'memcache-ts-testing'
 import type { Memcache } from 'memcache-ts'
@@ -28,7 +28,7 @@ export interface Reply {
   readonly body?: string | Buffer
 }
 
-type Handler = (request: Request, response: Response, call: number) => unknown
+type Handler = (request: Request, response: Response, call: number, next: NextFunction) => unknown
 
 /** A service with a response cache in front of a handler that answers what it is told to, and how often it was called. */
 export interface Site extends AsyncDisposable {
@@ -71,10 +71,10 @@ export async function openSite({
   before?.(app)
   const { cache = fleet.cache() } = options
   app.use(cacheResponse({ ...options, cache }))
-  app.use((request, response) => {
+  app.use((request, response, next) => {
     const { method, headers } = request
     calls.push({ method, headers: { ...headers } })
-    return handler(request, response, calls.length)
+    return handler(request, response, calls.length, next)
   })
   const server = await listen(app)
   const { port } = server.address() as AddressInfo

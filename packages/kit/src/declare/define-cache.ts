@@ -19,6 +19,8 @@ import {
   requireSync,
   requireTags,
   requireType,
+  requireCache,
+  syncResult,
 } from '../option-types.ts'
 import type { RevivingOptions } from '../engine/values/reviver.ts'
 import { HotKeys } from './warm/hot-keys.ts'
@@ -118,6 +120,7 @@ export function defineCache<Id, Value>(
   requireOptions('defineCache', definition)
   checkOptions('defineCache', definition, OPTION_NAMES, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
+  requireCache('defineCache', definition.cache)
   requireType('defineCache', 'function', { load, loadMany })
   requireSync('defineCache', { key, tags: functionOf(tags) })
   requireTags('defineCache', tags)
@@ -236,7 +239,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
 
   /** Returns the parts of an id's key within the namespace. */
   protected keyOf(id: Id): readonly KeyPart[] {
-    const parts = this.#definition.key?.(id)
+    const parts = syncResult('defineCache: key', this.#definition.key?.(id))
     if (parts === undefined) return argumentParts([id], `the cache ${this.#definition.name}`)
     return Array.isArray(parts) ? (parts as readonly KeyPart[]) : [parts as KeyPart]
   }

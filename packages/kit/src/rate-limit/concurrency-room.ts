@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { MAX_TIMER_MS, MemcacheServerError } from 'memcache-ts-protocol'
-import { NOBODY, stateOf, takeTurn } from './concurrency-state.ts'
+import { MAX_TIMER_MS } from 'memcache-ts-protocol'
+import { NOBODY, stateOf, takeTurn, withCurrentLeases } from './concurrency-state.ts'
 import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
-import { lifetimeOver } from './rate-limit-window.ts'
+import { lifetimeOver, MAX_CLOCK_SKEW_MS } from './rate-limit-window.ts'
 
 const MAX_ATTEMPTS = 64
 const MAX_PAUSE_MS = 5
@@ -12,15 +12,23 @@ const TOKEN_BYTES = 9
 const FIRST_POLL_MS = 5
 const MAX_POLL_MS = 100
 const POLL_GROWTH = 1.5
+/** How much longer than its lifetime an item may exist, since memcached's seconds are coarse. */
+const MAX_OVERDUE_MS = 3000
 /** How often a slot is renewed within its lease. */
 const RENEWALS = 3
+
+/**
+ * The result of a turn: `allowed` or `denied` if nothing counts while memcached is away, `busy` if other processes
+ * changed the item each time that this process tried.
+ */
+export type TurnResult = ConcurrencyTurn | 'allowed' | 'denied' | 'busy'
 
 /** What a room needs of its limiter. */
 export interface RoomHost {
   readonly rules: ConcurrencyRules
   nowMs(): number
-  /** Changes an id's state in memcached, or in this process while that is away; `undefined` if nothing counts. */
-  change(change: (store: RateLimitStore) => Promise<ConcurrencyTurn>): Promise<ConcurrencyTurn | 'allowed' | 'denied'>
+  /** Changes an id's state in memcached, or in this process while that is away. */
+  change(change: (store: RateLimitStore) => Promise<ConcurrencyTurn | 'busy'>): Promise<TurnResult>
   /** Called when the room has become empty. */
   left(): void
 }
@@ -38,6 +46,9 @@ export interface Occupant {
  * The calls of this process for one id, holding slots or waiting, which take turns at the item together. A turn is
  * taken when a call comes or leaves, repeatedly while a call waits, and three times per lease while a call holds a
  * slot.
+ *
+ * Leases end by the latest clock of all processes: each stored state has its time, and a process whose clock is behind
+ * that adds the difference to its own.
  */
 export class ConcurrencyRoom {
   readonly #host: RoomHost
@@ -49,6 +60,8 @@ export class ConcurrencyRoom {
   #again = false
   #timer: NodeJS.Timeout | undefined
   #pollMs = FIRST_POLL_MS
+  /** How far the latest clock is ahead of this process's, in milliseconds. */
+  #aheadMs = 0
 
   constructor(host: RoomHost, key: string) {
     this.#host = host
@@ -65,7 +78,10 @@ export class ConcurrencyRoom {
     void this.#takeTurns()
   }
 
-  /** Gives a slot back, or stops waiting; resolves when this is stored. */
+  /**
+   * Gives a slot back, or stops waiting; resolves when this is stored. If other processes change the item all the time,
+   * it is stored with the next turn.
+   */
   leave(token: string): Promise<void> {
     this.#wanted.delete(token)
     this.#held.delete(token)
@@ -90,17 +106,18 @@ export class ConcurrencyRoom {
       const wanted = [...this.#wanted.values()]
       const wishes: Wishes = { held: [...this.#held.keys()], released, wanted }
       const turn = await this.#host.change((store) => this.#swap(store, wishes))
-      for (const token of released) this.#released.delete(token)
+      if (turn !== 'busy') for (const token of released) this.#released.delete(token)
       this.#apply(turn, wanted)
     }
     this.#schedule()
   }
 
-  #apply(turn: ConcurrencyTurn | 'allowed' | 'denied', wanted: readonly Occupant[]): void {
+  #apply(turn: TurnResult, wanted: readonly Occupant[]): void {
     for (const occupant of wanted) {
-      const { token } = occupant
-      const isGranted = turn === 'allowed' || (turn !== 'denied' && turn.granted.has(token))
-      const isRefused = turn === 'denied' || (turn !== 'allowed' && turn.refused.has(token))
+      const { token, mayWait } = occupant
+      const isGranted = typeof turn === 'object' ? turn.granted.has(token) : turn === 'allowed'
+      const isRefused =
+        typeof turn === 'object' ? turn.refused.has(token) : turn === 'denied' || (turn === 'busy' && !mayWait)
       if (!isGranted && !isRefused) continue
       // The call may have left meanwhile: the next turn then gives its slot back.
       if (!this.#wanted.delete(token)) continue
@@ -110,21 +127,29 @@ export class ConcurrencyRoom {
     if (typeof turn === 'object') for (const token of turn.lost) this.#held.get(token)?.lose()
   }
 
-  async #swap(store: RateLimitStore, wishes: Wishes): Promise<ConcurrencyTurn> {
+  async #swap(store: RateLimitStore, wishes: Wishes): Promise<ConcurrencyTurn | 'busy'> {
     const { rules } = this.#host
     const key = this.#key
+    const keptMs = Math.max(rules.leaseMs, rules.waitLeaseMs)
+    const ttl = lifetimeOver(keptMs)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const found = await store.gets(key, key)
-      const nowMs = this.#host.nowMs()
-      const turn = takeTurn(found === undefined ? NOBODY : stateOf(found.value), wishes, rules, nowMs)
+      const stored = found === undefined ? NOBODY : stateOf(found.value)
+      const nowMs = this.#laterMs(stored.atMs)
+      const turn = takeTurn(withCurrentLeases(stored, nowMs, keptMs + MAX_OVERDUE_MS), wishes, rules, nowMs)
       if (!turn.isChange) return turn
-      const ttl = lifetimeOver(Math.max(rules.leaseMs, rules.waitLeaseMs))
       if (await store.swap(key, turn.state, found?.casUnique, ttl, key)) return turn
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))
     }
-    throw new MemcacheServerError(`the slots under ${key} are changed by too many processes at once`, {
-      retryable: true,
-    })
+    return 'busy'
+  }
+
+  /** The time by the latest clock. */
+  #laterMs(storedAtMs: number): number {
+    const nowMs = this.#host.nowMs()
+    const aheadMs = storedAtMs - nowMs
+    if (aheadMs > this.#aheadMs && aheadMs <= MAX_CLOCK_SKEW_MS) this.#aheadMs = aheadMs
+    return nowMs + this.#aheadMs
   }
 
   #schedule(): void {
@@ -132,6 +157,8 @@ export class ConcurrencyRoom {
       // Half of the pause is random, so that waiting processes do not poll in step.
       this.#timer = setTimeout(() => void this.#takeTurns(), this.#pollMs * (0.5 + Math.random()))
       this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * POLL_GROWTH)
+    } else if (this.#released.size > 0) {
+      this.#timer = setTimeout(() => void this.#takeTurns(), MAX_POLL_MS * (0.5 + Math.random())).unref()
     } else if (this.#held.size > 0) {
       const renewMs = Math.min(MAX_TIMER_MS, this.#host.rules.leaseMs / RENEWALS)
       this.#timer = setTimeout(() => void this.#takeTurns(), renewMs).unref()

@@ -3,11 +3,13 @@ type Lease = readonly [token: string, untilMs: number]
 
 /** The stored state of an id: the leases of its slots and of its waiting calls, the oldest first. */
 export interface ConcurrencyState {
+  /** When it was stored, by the clock of its process; 0 if it is not known. */
+  readonly atMs: number
   readonly slots: readonly Lease[]
   readonly waiting: readonly Lease[]
 }
 
-export const NOBODY: ConcurrencyState = { slots: [], waiting: [] }
+export const NOBODY: ConcurrencyState = { atMs: 0, slots: [], waiting: [] }
 
 /** What one process requests for an id. */
 export interface Wishes {
@@ -92,14 +94,28 @@ export function takeTurn(
     wishes.held.some((token) => !known.has(token)) ||
     before.slots.some(isDue) ||
     before.waiting.some(isDue)
-  return { state: { slots, waiting }, granted, refused, lost, isChange }
+  return { state: { atMs: nowMs, slots, waiting }, granted, refused, lost, isChange }
 }
 
 /** Parses a stored state; an invalid one counts as empty. */
 export function stateOf(stored: unknown): ConcurrencyState {
   if (typeof stored !== 'object' || stored === null) return NOBODY
-  const { slots, waiting } = stored as Partial<ConcurrencyState>
-  return isLeases(slots) && isLeases(waiting) ? { slots, waiting } : NOBODY
+  const { atMs, slots, waiting } = stored as Partial<ConcurrencyState>
+  if (!isLeases(slots) || !isLeases(waiting)) return NOBODY
+  return { atMs: Number.isSafeInteger(atMs) ? atMs! : 0, slots, waiting }
+}
+
+/**
+ * The state with leases that began now, if by this clock it was stored so long ago that the server would have dropped
+ * it: then this clock is ahead of the clocks of the other processes, whose leases must not end because of that.
+ *
+ * @param keptMs how long the server keeps a state, at most.
+ */
+export function withCurrentLeases(state: ConcurrencyState, nowMs: number, keptMs: number): ConcurrencyState {
+  const ageMs = nowMs - state.atMs
+  if (state.atMs === 0 || ageMs <= keptMs) return state
+  const moved = ([token, untilMs]: Lease): Lease => [token, untilMs + ageMs]
+  return { atMs: nowMs, slots: state.slots.map(moved), waiting: state.waiting.map(moved) }
 }
 
 /** A lease that ends too far in the future was made before the clock was set back. */

@@ -1,11 +1,12 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { onAbort } from '../engine/engine.ts'
 import { ownKey } from '../own-key.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
 import { ConcurrencyRoom } from './concurrency-room.ts'
-import type { Occupant, RoomHost } from './concurrency-room.ts'
+import type { Occupant, RoomHost, TurnResult } from './concurrency-room.ts'
 import type { ConcurrencyRules, ConcurrencyTurn } from './concurrency-state.ts'
 import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
@@ -128,8 +129,7 @@ export class ConcurrencyLimiter {
       }
       if (signal !== undefined) {
         const abort = (): void => giveUp(() => reject(signal.reason))
-        signal.addEventListener('abort', abort, { once: true })
-        cleanups.push(() => signal.removeEventListener('abort', abort))
+        cleanups.push(onAbort(signal, abort))
       }
       if (waitMs > 0 && waitMs < Infinity) {
         cleanups.push(callAt(clock, clock.nowMs() + waitMs, () => giveUp(() => resolve(undefined))))
@@ -156,8 +156,8 @@ export class ConcurrencyLimiter {
 
   async #change(
     cache: Memcache,
-    change: (store: RateLimitStore) => Promise<ConcurrencyTurn>,
-  ): Promise<ConcurrencyTurn | 'allowed' | 'denied'> {
+    change: (store: RateLimitStore) => Promise<ConcurrencyTurn | 'busy'>,
+  ): Promise<TurnResult> {
     if (!this.#insurance.isNeeded(cache)) {
       try {
         return await change(this.#store!)

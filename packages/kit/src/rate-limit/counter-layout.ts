@@ -43,7 +43,8 @@ export class CounterLayout {
   readonly #countOffset: bigint
   readonly #startModulus: number
   readonly #startMask: bigint
-  readonly #maxAheadMs: number
+  /** How far a start may be in the future, in milliseconds; at least a second. */
+  readonly maxAheadMs: number
 
   /**
    * @param windowMs how long a window lasts, in milliseconds.
@@ -57,7 +58,7 @@ export class CounterLayout {
       throw new MemcacheOptionError(`a window must be a whole number of milliseconds over 0, got ${milliseconds}`)
     }
     this.windowMs = windowMs
-    this.#maxAheadMs = Math.max(maxAheadMs, MIN_CLOCK_SKEW_MS)
+    this.maxAheadMs = Math.max(maxAheadMs, MIN_CLOCK_SKEW_MS)
     const startBits = BigInt(Math.ceil(Math.log2(4 * (Math.max(windowMs, maxAheadMs) + MAX_OVERDUE_MS))))
     const wanted = Math.max(DEFAULT_COUNT_BITS, maxCount === undefined ? 0 : Math.ceil(Math.log2(maxCount + 1)) + 2)
     const available = COUNTED_BITS - startBits
@@ -116,10 +117,10 @@ export class CounterLayout {
     return CounterLayout.MARK + ((this.#startField(toMs) - this.#startField(startMs)) << this.#countBits)
   }
 
-  /** Whether a window has ended, or would start so far in the future that the clock must have been set back. */
+  /** Whether a window has ended, or would start so far in the future that its start is invalid. */
   isOver({ startMs }: WindowCount, nowMs: number): boolean {
     const ageMs = nowMs - startMs
-    return ageMs >= this.windowMs || ageMs < -this.#maxAheadMs
+    return ageMs >= this.windowMs || ageMs < -this.maxAheadMs
   }
 
   #startField(startMs: number): bigint {

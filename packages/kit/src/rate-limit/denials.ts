@@ -31,12 +31,18 @@ export class Denials {
     this.#denials = new BoundedMap(maxIds)
   }
 
-  /** Returns the denial of a call if it is known that the call would be denied. */
-  find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
+  /**
+   * Returns the denial of a call if it is known that the call would be denied.
+   *
+   * @param isAway whether memcached is away: then a denial is used until its end, so that an outage lets no denied or
+   *   blocked client in.
+   */
+  find(id: string, cost: number, nowMs: number, isAway: boolean = false): RateLimitResult | undefined {
     if (this.#denials.size === 0) return undefined
     const denial = this.#denials.get(id)
-    if (denial === undefined || cost !== denial.cost || !isYoung(nowMs - denial.atMs, denial.believedMs))
-      return undefined
+    if (denial === undefined || cost !== denial.cost) return undefined
+    const believedMs = isAway ? denial.retryAtMs - denial.atMs : denial.believedMs
+    if (!isYoung(nowMs - denial.atMs, believedMs)) return undefined
     const { window, remaining, resetAtMs, retryAtMs, nextAtMs } = denial
     return new WindowResult(window, remaining, resetAtMs - nowMs, retryAtMs - nowMs, nextAtMs - nowMs)
   }

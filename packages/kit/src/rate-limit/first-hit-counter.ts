@@ -3,7 +3,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
-import { lifetimeOver } from './rate-limit-window.ts'
+import { lifetimeOver, MAX_CLOCK_SKEW_MS } from './rate-limit-window.ts'
 
 /** How often a process tries to start the next window of a counter while others change it. */
 const MAX_ATTEMPTS = 64
@@ -13,6 +13,10 @@ const MAX_ATTEMPTS = 64
  * hit takes one round trip. The first hit after the end of a window whose item still exists takes three: it reads the
  * counter, and starts the next window by compare-and-swap. If several processes do so, one succeeds, and the others
  * count in its window.
+ *
+ * All times that callers give and get are by their own clock. If another process has started a window far in the
+ * future, one of the two clocks is wrong, and this process counts by the later clock from then on: two processes that
+ * each restarted the other's windows would never limit anything.
  */
 export class FirstHitCounter {
   readonly layout: CounterLayout
@@ -20,6 +24,8 @@ export class FirstHitCounter {
   readonly #ttl: Ttl
   /** The counters whose next window this process is starting; its other hits wait for that. */
   readonly #starting = new Map<string, Promise<void>>()
+  /** How far the latest clock that has started a window is ahead of this process's, in milliseconds. */
+  #aheadMs = 0
 
   /** @param keptMs how long an item is needed, in milliseconds. Default: as long as its window. */
   constructor(store: RateLimitStore, layout: CounterLayout, keptMs: number = layout.windowMs) {
@@ -32,9 +38,9 @@ export class FirstHitCounter {
   async add(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount> {
     const { layout } = this
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const initial = layout.word({ startMs: nowMs, count: amount, marks: 0 })
+      const initial = this.#word({ startMs: nowMs, count: amount, marks: 0 })
       const word = await this.#store.addToWord(key, BigInt(amount), initial, this.#ttl, groupKey)
-      const found = layout.read(word, nowMs)
+      const found = this.#read(word, nowMs)
       if (!layout.isOver(found, nowMs)) {
         // Far over any limit: further hits must not reach the start.
         if (found.count > layout.maxHeld) void this.takeBack(key, amount, found.startMs, nowMs, groupKey)
@@ -62,7 +68,10 @@ export class FirstHitCounter {
   async penalize(key: string, amount: number, nowMs: number, groupKey: string): Promise<WindowCount> {
     const { maxStep, maxHeld } = this.layout
     if (amount <= maxStep) return this.add(key, amount, nowMs, groupKey)
-    const changed = await this.#change(key, nowMs, groupKey, (count) => Math.min(count + amount, maxHeld))
+    const changed = await this.#change(key, nowMs, groupKey, (found) => ({
+      ...found,
+      count: Math.min(found.count + amount, maxHeld),
+    }))
     if (changed !== undefined) return changed
     await this.add(key, 1, nowMs, groupKey)
     return this.penalize(key, amount - 1, nowMs, groupKey)
@@ -72,7 +81,7 @@ export class FirstHitCounter {
   async get(key: string, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
     const stored = await this.#store.getsWord(key, groupKey)
     if (stored === undefined) return undefined
-    const found = this.layout.read(stored.word, nowMs)
+    const found = this.#read(stored.word, nowMs)
     return this.layout.isOver(found, nowMs) ? undefined : found
   }
 
@@ -90,14 +99,15 @@ export class FirstHitCounter {
   ): Promise<void> {
     const { layout } = this
     if (amount > layout.maxStep) {
-      await this.#change(key, nowMs, groupKey, (count, startMs) =>
-        countedAtMs !== undefined && startMs > countedAtMs ? count : Math.min(count, Math.max(0, count - amount)),
-      )
+      await this.#change(key, nowMs, groupKey, (found) => {
+        if (countedAtMs !== undefined && found.startMs > countedAtMs) return found
+        return { ...found, count: Math.min(found.count, Math.max(0, found.count - amount)) }
+      })
       return
     }
     const word = await this.#store.addToWord(key, BigInt(-amount), undefined, this.#ttl, groupKey)
     if (word === undefined) return
-    const found = layout.read(word, nowMs)
+    const found = this.#read(word, nowMs)
     const isOther = countedAtMs !== undefined && found.startMs > countedAtMs
     const excess = isOther ? amount : Math.min(amount, -found.count)
     if (excess > 0 && !layout.isOver(found, nowMs)) {
@@ -113,12 +123,22 @@ export class FirstHitCounter {
   /** Marks a counter; `undefined` if there is none. */
   async mark(key: string, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
     const word = await this.#store.addToWord(key, CounterLayout.MARK, undefined, this.#ttl, groupKey)
-    return word === undefined ? undefined : this.layout.read(word, nowMs)
+    return word === undefined ? undefined : this.#read(word, nowMs)
   }
 
   /** Moves the start of a window, and marks it. */
   async moveAndMark(key: string, found: WindowCount, toMs: number, groupKey: string): Promise<void> {
     await this.#store.addToWord(key, this.layout.moveAndMark(found, toMs), undefined, this.#ttl, groupKey)
+  }
+
+  /**
+   * Moves the start of a window that has no marks, and marks it, whatever other processes do; returns the counter's new
+   * state, `undefined` if there is none.
+   */
+  async moveAndMarkOnce(key: string, toMs: number, nowMs: number, groupKey: string): Promise<WindowCount | undefined> {
+    return this.#change(key, nowMs, groupKey, (found) =>
+      found.marks > 0 ? found : { ...found, startMs: toMs, marks: 1 },
+    )
   }
 
   /**
@@ -128,31 +148,44 @@ export class FirstHitCounter {
   async restart(key: string, found: WindowCount, nowMs: number, groupKey: string): Promise<number> {
     const stored = await this.#store.getsWord(key, groupKey)
     if (stored === undefined) return found.startMs
-    const now = this.layout.read(stored.word, nowMs)
+    const now = this.#read(stored.word, nowMs)
     if (now.startMs !== found.startMs || now.count !== found.count) return now.startMs
-    const word = this.layout.word({ ...now, startMs: nowMs })
+    const word = this.#word({ ...now, startMs: nowMs })
     const moved = await this.#store.swapWord(key, word, stored.casUnique, this.#ttl, groupKey)
     return moved ? nowMs : found.startMs
   }
 
-  /** Changes the count of a window that has not ended, by compare-and-swap; `undefined` if there is none. */
+  /** Changes a window that has not ended, by compare-and-swap; `undefined` if there is none. */
   async #change(
     key: string,
     nowMs: number,
     groupKey: string,
-    change: (count: number, startMs: number) => number,
+    change: (found: WindowCount) => WindowCount,
   ): Promise<WindowCount | undefined> {
     const { layout } = this
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const stored = await this.#store.getsWord(key, groupKey)
       if (stored === undefined) return undefined
-      const found = layout.read(stored.word, nowMs)
+      const found = this.#read(stored.word, nowMs)
       if (layout.isOver(found, nowMs)) return undefined
-      const changed = { ...found, count: change(found.count, found.startMs) }
-      if (changed.count === found.count) return found
-      if (await this.#store.swapWord(key, layout.word(changed), stored.casUnique, this.#ttl, groupKey)) return changed
+      const changed = change(found)
+      if (changed.count === found.count && changed.marks === found.marks) return found
+      if (await this.#store.swapWord(key, this.#word(changed), stored.casUnique, this.#ttl, groupKey)) return changed
     }
     throw this.#contended(key)
+  }
+
+  /** Decodes a counter, in the time of this process. */
+  #read(word: bigint, nowMs: number): WindowCount {
+    const laterMs = nowMs + this.#aheadMs
+    const found = this.layout.read(word, laterMs)
+    const aheadMs = found.startMs - laterMs
+    if (aheadMs > this.layout.maxAheadMs && aheadMs <= MAX_CLOCK_SKEW_MS) this.#aheadMs += aheadMs
+    return this.#aheadMs === 0 ? found : { ...found, startMs: found.startMs - this.#aheadMs }
+  }
+
+  #word(count: WindowCount): bigint {
+    return this.layout.word(this.#aheadMs === 0 ? count : { ...count, startMs: count.startMs + this.#aheadMs })
   }
 
   #contended(key: string): MemcacheServerError {
@@ -167,10 +200,10 @@ export class FirstHitCounter {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const stored = await this.#store.getsWord(key, groupKey)
       if (stored === undefined) return undefined
-      const found = layout.read(stored.word, nowMs)
+      const found = this.#read(stored.word, nowMs)
       if (!layout.isOver(found, nowMs)) return undefined
       const begun = { startMs: nowMs, count: amount, marks: 0 }
-      if (await this.#store.swapWord(key, layout.word(begun), stored.casUnique, this.#ttl, groupKey)) return begun
+      if (await this.#store.swapWord(key, this.#word(begun), stored.casUnique, this.#ttl, groupKey)) return begun
     }
     return undefined
   }

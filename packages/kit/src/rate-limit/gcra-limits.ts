@@ -1,17 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheServerError } from 'memcache-ts-protocol'
 import { Gcra } from './gcra.ts'
+import { blockEndMs } from './blocks.ts'
 import { blockedResult } from './limits.ts'
 import type { Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
-import { lifetimeOver, policiesOf } from './rate-limit-window.ts'
+import { lifetimeOver, MAX_CLOCK_SKEW_MS, policiesOf } from './rate-limit-window.ts'
 
 /** How often a compare-and-swap may lose against other processes before the call is denied. */
 const MOST_ATTEMPTS = 64
 const LONGEST_PAUSE_MS = 5
-/** How far the clocks of two processes may be apart. */
-const MAX_CLOCK_SKEW_MS = 1000
+/** Clocks that differ by less do not need to be corrected. */
+const MIN_CLOCK_SKEW_MS = 1000
 
 /** The stored state of an id: the end of its block, and the theoretical arrival time of each window. */
 type GcraState = readonly [blockedUntilMs: number, ...arrivalsUs: number[]]
@@ -19,8 +20,12 @@ type GcraState = readonly [blockedUntilMs: number, ...arrivalsUs: number[]]
 /** One call's turn at the state. */
 interface Turn<Result = unknown> {
   readonly nowMs: number
-  /** Returns the new state and the call's result; the same state if it changes nothing. */
-  take(state: GcraState): { readonly state: GcraState; readonly result: Result }
+  /**
+   * Returns the new state and the call's result; the same state if it changes nothing.
+   *
+   * @param nowMs the time of the call by the clock of the state.
+   */
+  take(state: GcraState, nowMs: number): { readonly state: GcraState; readonly result: Result }
   /** The result if other processes were always faster. @throws MemcacheServerError if the call has no such result. */
   giveUp(): Result
 }
@@ -34,12 +39,17 @@ interface Waiting {
 /**
  * Limits by GCRA. The whole state of an id is one item, which is changed by compare-and-swap. The calls of a process
  * take their turns together, so that only processes compete.
+ *
+ * The state has the time of its write. If that is in the future, one of two clocks is wrong, and this process counts by
+ * the later clock from then on: by clocks that are apart, each process would see the calls of the other as past.
  */
 export class GcraLimits implements Limits {
   readonly #options: LimitsOptions
   readonly #gcras: readonly Gcra[]
   readonly #policies: string
   readonly #waiting = new Map<string, Waiting[]>()
+  /** How far the latest clock that has written a state is ahead of this process's, in milliseconds. */
+  #aheadMs = 0
 
   /** @param burst how many calls are allowed at once; default: the limit. */
   constructor(options: LimitsOptions, burst: number | undefined) {
@@ -52,12 +62,12 @@ export class GcraLimits implements Limits {
     const { windows, blockMs } = this.#options
     return this.#queue(id, {
       nowMs,
-      take: (state) => {
-        const result = this.#resultOf(state, cost, nowMs, true)
-        if (result.allowed) return { state: this.#after(state, cost, nowMs), result }
-        if (blockMs === undefined || state[0] > nowMs) return { state, result }
-        const untilMs = nowMs + blockMs
-        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, nowMs, result) }
+      take: (state, atMs) => {
+        const result = this.#resultOf(state, cost, atMs, true)
+        if (result.allowed) return { state: this.#after(state, cost, atMs), result }
+        if (blockMs === undefined || state[0] > atMs) return { state, result }
+        const untilMs = blockEndMs(atMs, blockMs)
+        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, atMs, result) }
       },
       giveUp: () => this.#resultOf(this.#full(nowMs), cost, nowMs, true),
     })
@@ -66,11 +76,12 @@ export class GcraLimits implements Limits {
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const key = this.#key(id)
     const found = await this.#options.store.gets(key, key)
-    return this.#resultOf(this.#stateIn(found?.value, nowMs), cost, nowMs, false)
+    const state = this.#stateIn(found?.value, nowMs)
+    return this.#resultOf(state, cost, nowMs + this.#aheadMs, false)
   }
 
   penalty(id: string, amount: number, nowMs: number): Promise<void> {
-    return this.#change(id, nowMs, (state) => this.#after(state, amount, nowMs))
+    return this.#change(id, nowMs, (state, atMs) => this.#after(state, amount, atMs))
   }
 
   reward(id: string, amount: number, _atMs: number, nowMs: number): Promise<void> {
@@ -81,7 +92,10 @@ export class GcraLimits implements Limits {
   }
 
   block(id: string, untilMs: number, nowMs: number): Promise<void> {
-    return this.#change(id, nowMs, ([, ...arrivals]) => [untilMs, ...arrivals])
+    return this.#change(id, nowMs, ([, ...arrivals], atMs) => [
+      Math.min(untilMs - nowMs + atMs, Number.MAX_SAFE_INTEGER),
+      ...arrivals,
+    ])
   }
 
   async reset(id: string): Promise<void> {
@@ -107,10 +121,10 @@ export class GcraLimits implements Limits {
     return [0, ...this.#gcras.map((gcra) => gcra.full(nowMs))]
   }
 
-  #change(id: string, nowMs: number, change: (state: GcraState) => GcraState): Promise<void> {
+  #change(id: string, nowMs: number, change: (state: GcraState, nowMs: number) => GcraState): Promise<void> {
     return this.#queue(id, {
       nowMs,
-      take: (state) => ({ state: change(state), result: undefined }),
+      take: (state, atMs) => ({ state: change(state, atMs), result: undefined }),
       giveUp: () => {
         throw new MemcacheServerError(
           `the rate limit '${this.#options.name}' of ${id} is changed by too many at once`,
@@ -162,14 +176,14 @@ export class GcraLimits implements Limits {
       const before = this.#stateIn(found?.value, nowMs)
       let state = before
       const results = turns.map((turn) => {
-        const taken = turn.take(state)
+        const taken = turn.take(state, turn.nowMs + this.#aheadMs)
         state = taken.state
         return taken.result
       })
-      // The correction for a clock that was set back is stored too, since it would differ if it were computed later.
-      if (state === before && aheadMs(found?.value, nowMs) <= MAX_CLOCK_SKEW_MS) return results
-      const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - nowMs))
-      if (await store.swap(key, [...state, nowMs], found?.casUnique, ttl, key)) return results
+      if (state === before) return results
+      const atMs = nowMs + this.#aheadMs
+      const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - atMs))
+      if (await store.swap(key, [...state, atMs], found?.casUnique, ttl, key)) return results
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
     }
     return turns.map((turn) => turn.giveUp())
@@ -180,29 +194,20 @@ export class GcraLimits implements Limits {
     return Math.max(blockedUntilMs, ...arrivals.map((arrival) => arrival / 1000))
   }
 
-  /**
-   * A stored state has the time of its write: if that is in the future, the clock was set back, and the state is moved
-   * back with it.
-   */
+  /** Parses a stored state, and adopts its clock if that is later; an invalid state is empty. */
   #stateIn(stored: unknown, nowMs: number): GcraState {
     const { length } = this.#gcras
-    if (!Array.isArray(stored) || stored.length !== length + 2 || !stored.every(Number.isSafeInteger)) {
-      return [0, ...this.#gcras.map(() => 0)]
-    }
-    const [blockedUntilMs, ...rest] = stored as [number, ...number[]]
-    rest.pop()
-    const ahead = aheadMs(stored, nowMs)
-    if (ahead <= MAX_CLOCK_SKEW_MS) return [blockedUntilMs, ...rest]
-    return [blockedUntilMs, ...rest.map((arrival) => Math.max(0, arrival - ahead * 1000))]
+    const empty: GcraState = [0, ...this.#gcras.map(() => 0)]
+    if (!Array.isArray(stored) || stored.length !== length + 2 || !stored.every(Number.isSafeInteger)) return empty
+    const [blockedUntilMs, ...arrivals] = stored as [number, ...number[]]
+    const writtenMs = arrivals.pop()!
+    const aheadMs = writtenMs - nowMs - this.#aheadMs
+    if (aheadMs > MAX_CLOCK_SKEW_MS) return empty
+    if (aheadMs > MIN_CLOCK_SKEW_MS) this.#aheadMs += aheadMs
+    return [blockedUntilMs, ...arrivals]
   }
 
   #key(id: string): string {
     return this.#options.key([this.#options.name, 'gcra', this.#policies, id])
   }
-}
-
-/** How far the time of the write is in the future, in milliseconds. */
-function aheadMs(stored: unknown, nowMs: number): number {
-  const writtenMs: unknown = Array.isArray(stored) ? stored.at(-1) : undefined
-  return typeof writtenMs === 'number' ? writtenMs - nowMs : 0
 }

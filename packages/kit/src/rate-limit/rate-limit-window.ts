@@ -36,6 +36,12 @@ const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, per
  */
 export const MOST = 1_000_000_000
 
+/**
+ * How far the clocks of two processes may be apart, in milliseconds: a time further in the future is invalid. Clocks
+ * set to another time zone are within a day.
+ */
+export const MAX_CLOCK_SKEW_MS = 86_400_000
+
 /** Longer exptimes will soon exceed memcached's numbers. */
 const LONGEST_SECONDS = 10 * 365 * 86_400
 

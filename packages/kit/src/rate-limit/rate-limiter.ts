@@ -204,6 +204,11 @@ export class RateLimiter {
     if (givenCost === 0) return this.#ask(id, nowMs, (limits, ofId) => limits.peek(ofId, 0, nowMs))
     // A cost over the limit is never allowed, so its excess does not matter.
     const isNever = givenCost > this.#maxCost
+    if (isNever && this.#options.blockMs === undefined) {
+      // Not even added and taken back, since calls at the same time might be denied because of it.
+      const result = await this.#ask(id, nowMs, (limits, ofId) => limits.peek(ofId, this.#maxCost + 1, nowMs))
+      return WindowResult.at(result.allowed ? result : WindowResult.never(result, this.windows), nowMs)
+    }
     const cost = isNever ? this.#maxCost + 1 : givenCost
     const known = this.#denials.find(id, cost, nowMs)
     if (known !== undefined) return WindowResult.at(known, nowMs)
@@ -217,6 +222,10 @@ export class RateLimiter {
       } catch (error) {
         this.#insurance.note(cache, error)
       }
+    }
+    if (this.#options.onCacheDown === 'local') {
+      const denied = this.#denials.find(id, cost, nowMs, true)
+      if (denied !== undefined) return WindowResult.at(denied, nowMs)
     }
     const result = await this.#withoutMemcached(nowMs, (limits) => limits.consume(id, cost, nowMs))
     return isNever && !result.allowed ? WindowResult.never(result, this.windows) : WindowResult.at(result, nowMs)

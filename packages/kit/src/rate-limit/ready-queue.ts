@@ -1,5 +1,6 @@
 import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
+import { onAbort } from '../engine/engine.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
@@ -64,8 +65,7 @@ export class ReadyQueue {
       queue.waiters.push(waiter)
       if (signal !== undefined) {
         const abort = (): void => this.#leave(queue, waiter, () => reject(signal.reason))
-        signal.addEventListener('abort', abort, { once: true })
-        waiter.cleanups.push(() => signal.removeEventListener('abort', abort))
+        waiter.cleanups.push(onAbort(signal, abort))
       }
       if (queue.waiters.length > 1) {
         // The first caller notices by itself when it has waited too long.

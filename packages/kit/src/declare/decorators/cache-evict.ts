@@ -1,20 +1,15 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
-import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
+import { lateTags, OPTION_HINTS, usableTags } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
-import {
-  functionOf,
-  requireOptions,
-  requireSync,
-  requireTagList,
-  requireTags,
-  requireType,
-} from '../../option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../../option-types.ts'
 import type { TagsOf } from '../late-facts.ts'
-import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
+import { afterMethod, placeOf } from './after-method.ts'
+import type { ResultPlace } from './after-method.ts'
+import { requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
-import { tagsWithObject, withObject } from './formal-parameters.ts'
+import { syncWithObject, tagsWithObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
@@ -51,6 +46,7 @@ const OPTION_NAMES = [
 
 /**
  * Invalidates cached results when an async method is called: one key, all values with some tags, or all of the class.
+ * Faults that show after the method has succeeded do not fail the call: see `afterMethod`.
  *
  * @example
  *   class Cities {
@@ -95,29 +91,32 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   const kind = key === undefined && !all ? 'evictsTags' : 'evicts'
   return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
     const { parameters } = about
-    const keyFor = key === undefined ? undefined : withObject(key, parameters)
+    const keyFor = syncWithObject('@CacheEvict: key', key, parameters)
     const tagsFor = tagsWithObject(tags, parameters)
-    const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
-    const evict = async (self: object, args: readonly unknown[]): Promise<void> => {
+    const conditionFor = syncWithObject('@CacheEvict: condition', condition, parameters)
+    const evict = async ({ cache, namespace }: ResultPlace, self: object, args: readonly unknown[]): Promise<void> => {
       if (conditionFor !== undefined && !conditionFor(args, self)) return
-      const found = cacheFor(source, self, cache)
-      if (found === undefined) return
-      const namespace = namespaceOf(self, found, about)
-      const tagged = requireTagList('@CacheEvict', tagsFor(args, self)) ?? []
-      await Promise.all([
-        keyFor === undefined
-          ? undefined
-          : soft
-            ? namespace.markStale(keyFor(args, self))
-            : namespace.delete(keyFor(args, self)),
-        tagged.length === 0 ? undefined : found.invalidateTags(tagged, { soft }),
-        all ? namespace.clear() : undefined,
-      ])
+      const evictKey = async (): Promise<unknown> => {
+        if (keyFor === undefined) return undefined
+        return soft ? namespace.markStale(keyFor(args, self)) : namespace.delete(keyFor(args, self))
+      }
+      const evictTags = async (): Promise<void> => {
+        const given = tagsFor(args, self)
+        const { tags: known, fault } = lateTags(given)
+        // The values of the other tags are out of date, too.
+        const usable = fault === undefined ? known : usableTags(given)
+        if (usable.length > 0) await cache.invalidateTags(usable, { soft })
+        if (fault !== undefined) throw fault
+      }
+      // Each of them is carried out, whether or not another one fails.
+      const ends = await Promise.allSettled([evictKey(), evictTags(), all ? namespace.clear() : undefined])
+      for (const end of ends) if (end.status === 'rejected') throw end.reason
     }
     const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
-      if (when === 'before') await evict(this, args)
+      const place = placeOf(source, this, cache, about)
+      if (when === 'before' && place !== undefined) await evict(place, this, args)
       const value = await method.apply(this, args)
-      if (when === 'after') await evict(this, args)
+      if (when === 'after' && place !== undefined) await afterMethod(place, () => evict(place, this, args))
       return value
     }
     return replacement

@@ -1,15 +1,14 @@
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { KeyPart, Ttl } from 'memcache-ts-protocol'
-import { engineOf } from '../../engine/engine.ts'
-import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
-import type { CacheNamespace } from '../../namespace.ts'
+import { lateTags, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
 import { functionOf, requireOptions, requireSync, requireTags } from '../../option-types.ts'
 import type { TagsOf } from '../late-facts.ts'
-import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
+import { afterMethod, placeOf } from './after-method.ts'
+import { requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
-import { tagsWithObject, withObject } from './formal-parameters.ts'
+import { syncWithObject, tagsWithObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
@@ -42,7 +41,8 @@ const OPTION_NAMES = [
 ] as const satisfies readonly (keyof CachePutOptions<never, never>)[]
 
 /**
- * Stores the result of an async method on each call, so that a `@Cached` method finds it.
+ * Stores the result of an async method on each call, so that a `@Cached` method finds it. Faults that show after the
+ * method has succeeded do not fail the call: see `afterMethod`.
  *
  * @example
  *   class Cities { @CachePut({ key: (city: City) => ['find', city.id] }) async save(city: City) { return city } }
@@ -76,44 +76,32 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   if (ttlSeconds !== undefined) ttlToSeconds(ttlSeconds)
   return decorateMethod<Args, Value, Choice>('@CachePut', 'puts', source, cache, (method, about) => {
     const { parameters } = about
-    const keyFor = withObject(key, parameters)
+    const keyFor = syncWithObject('@CachePut: key', key, parameters)
     const tagsFor = tagsWithObject(tags, parameters)
-    const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
-    const unlessFor =
-      unless === undefined ? undefined : withObject(unless, parameters === undefined ? undefined : parameters + 1)
+    const conditionFor = syncWithObject('@CachePut: condition', condition, parameters)
+    const withValue = parameters === undefined ? undefined : parameters + 1
+    const unlessFor = syncWithObject('@CachePut: unless', unless, withValue)
     const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
+      const place = placeOf(source, this, cache, about)
       const value = await method.apply(this, args)
-      if (conditionFor !== undefined && !conditionFor(args, this)) return value
-      const found = cacheFor(source, this, cache)
-      if (found === undefined) return value
-      const namespace = namespaceOf(this, found, about)
-      const isRefused = value === undefined || unlessFor?.([value, ...args], this) === true
-      const parts = keyFor(args, this)
-      if (isRefused) await namespace.delete(parts)
-      else await put(found, namespace, { parts, value, ttlSeconds, tags: tagsFor(args, this) })
+      if (place === undefined) return value
+      await afterMethod(place, async ({ namespace, report }) => {
+        if (conditionFor !== undefined && !conditionFor(args, this)) return
+        const parts = keyFor(args, this)
+        try {
+          const isRefused = value === undefined || (unlessFor !== undefined && unlessFor([value, ...args], this))
+          const { tags: usable, fault } = lateTags(tagsFor(args, this))
+          if (fault !== undefined) throw fault
+          if (isRefused) await namespace.delete(parts)
+          else await namespace.set(parts, value, { ttlSeconds, tags: usable })
+        } catch (error) {
+          // The stored value is out of date. If its key is invalid, this throws again.
+          await namespace.delete(parts)
+          report.unstorable(place.method, error)
+        }
+      })
       return value
     }
     return replacement
   })
-}
-
-/** Stores a result. If it cannot be stored, the stored value is deleted, since it is out of date. */
-async function put(
-  cache: Memcache,
-  namespace: CacheNamespace,
-  result: {
-    readonly parts: readonly KeyPart[]
-    readonly value: unknown
-    readonly ttlSeconds: Ttl | undefined
-    readonly tags: readonly string[] | undefined
-  },
-): Promise<void> {
-  const { parts, value, ttlSeconds, tags } = result
-  try {
-    await namespace.set(parts, value, { ttlSeconds, tags })
-  } catch (error) {
-    // The method itself has succeeded, so its caller must not get this error.
-    engineOf(cache).host.report.failed(error)
-    await namespace.delete(parts)
-  }
 }

@@ -3,6 +3,7 @@ import type { KeyPart, Ttl } from 'memcache-ts-protocol'
 import { argumentCache } from '../argument-cache.ts'
 import type { ArgumentCache, CachedCalls } from '../argument-cache.ts'
 import { argumentParts } from '../argument-key.ts'
+import { engineOf } from '../../engine/engine.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../../engine/load/get-or-set-options.ts'
 import type { LoadContext, LoadingOptions } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
@@ -13,8 +14,8 @@ import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
 import { cachedMethodOf, registerCachedMethod } from './cached-methods.ts'
-import { classOf } from './class-owner.ts'
-import { tagsWithObject, withObject } from './formal-parameters.ts'
+import { classOf, methodTitle } from './class-owner.ts'
+import { syncWithObject, tagsWithObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, DecoratedMethod, MethodDecoratorOf } from './method-decorator.ts'
 
@@ -86,26 +87,38 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
     cache,
     (method, about) => {
       const { name, parameters } = about
-      const keyFor = key === undefined ? undefined : withObject(key, parameters)
+      const keyFor = syncWithObject('@Cached: key', key, parameters)
       const tagsFor = tagsWithObject(tags, parameters)
-      const conditionFor = condition === undefined ? undefined : withObject(condition, parameters)
-      const unlessFor =
-        unless === undefined ? undefined : withObject(unless, parameters === undefined ? undefined : parameters + 1)
+      const conditionFor = syncWithObject('@Cached: condition', condition, parameters)
+      const withValue = parameters === undefined ? undefined : parameters + 1
+      const unlessFor = syncWithObject('@Cached: unless', unless, withValue)
       const own = keyFor === undefined ? ownKeyPart(about) : ''
       const keyOf = (args: readonly unknown[], self: object): readonly KeyPart[] =>
         keyFor === undefined ? [own, ...argumentParts(args, String(name), self)] : keyFor(args, self)
       const isCached = (args: readonly unknown[], self: object): boolean =>
         conditionFor === undefined || conditionFor(args, self)
-      const run = async (self: object, args: readonly unknown[], context: Pick<LoadContext, 'skipStore'>) => {
+      const run = async (
+        cache: Memcache | undefined,
+        self: object,
+        args: readonly unknown[],
+        context: Pick<LoadContext, 'skipStore'>,
+      ) => {
         const value = await method.apply(self, args as [...Args])
         refuseObservable(value, self, name)
-        if (unlessFor?.([value, ...args], self) === true) context.skipStore()
+        if (unlessFor === undefined) return value
+        try {
+          if (unlessFor([value, ...args], self)) context.skipStore()
+        } catch (error) {
+          // The method itself has succeeded, so its caller must not get this error.
+          context.skipStore()
+          if (cache !== undefined) engineOf(cache).host.report.unstorable(methodTitle(self, name), error)
+        }
         return value
       }
       const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
         const found = cacheFor(source, this, cache)
         if (found === undefined || !isCached(args, this)) return method.apply(this, args)
-        const { load, tags } = taggedLoad(tagsFor(args, this), (context) => run(this, args, context))
+        const { load, tags } = taggedLoad(tagsFor(args, this), (context) => run(found, this, args, context))
         return namespaceOf(this, found, about).getOrSet(keyOf(args, this), load, { ...loading, tags })
       }
       registerCachedMethod(replacement, about, (self) => {
@@ -116,7 +129,7 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
           keyOf: (args) => keyOf(args, self),
           tagsOf: (args) => tagsFor(args, self),
           isCached: (args) => isCached(args, self),
-          run: (args, context) => run(self, args, context),
+          run: (args, context) => run(found, self, args, context),
         }
       })
       return replacement
@@ -154,7 +167,7 @@ function refuseObservable(value: unknown, self: object, name: string | symbol): 
   if (typeof value !== 'object' || value === null || !('subscribe' in value)) return
   if (typeof value.subscribe !== 'function' || !('pipe' in value)) return
   throw new MemcacheOptionError(
-    `@Cached: ${classOf(self).name}.${String(name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
+    `@Cached: ${methodTitle(self, name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
   )
 }
 

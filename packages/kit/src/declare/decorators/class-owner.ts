@@ -23,6 +23,11 @@ export function classOf(self: object): Function {
   return typeof constructor === 'function' && typeof constructor.prototype === 'object' ? constructor : self.constructor
 }
 
+/** Returns the class and the name of a method, for messages. */
+export function methodTitle(self: object, name: string | symbol): string {
+  return `${classOf(self).name}.${String(name)}`
+}
+
 /**
  * Returns the place of a class with decorated methods, taken at its first one.
  *

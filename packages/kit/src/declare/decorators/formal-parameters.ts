@@ -1,3 +1,4 @@
+import { syncResult } from '../../option-types.ts'
 import { oneTagOrMany } from '../late-facts.ts'
 import type { TagsOf } from '../late-facts.ts'
 
@@ -81,7 +82,7 @@ function endOf(source: string, mark: string, from: number): number {
  *
  * @param parameters the number of the method's parameters, by `countParameters`.
  */
-export function withObject<Result>(
+function withObject<Result>(
   // oxlint-disable-next-line typescript/no-explicit-any -- as many as it names
   fn: (...args: any[]) => Result,
   parameters: number | undefined,
@@ -93,6 +94,37 @@ export function withObject<Result>(
     return fn(...Array.from({ length: at }, (_, index) => args[index]), self)
   }
 }
+
+/**
+ * Wraps a function of a method's arguments that may take the object after them; `undefined` for no function. The
+ * returned function throws a MemcacheOptionError for a promise.
+ *
+ * @param name the function in messages: `@Cached: key`.
+ */
+export function syncWithObject<Fn extends AnyFunction>(
+  name: string,
+  fn: Fn,
+  parameters: number | undefined,
+): WithObject<ReturnType<Fn>>
+export function syncWithObject<Fn extends AnyFunction>(
+  name: string,
+  fn: Fn | undefined,
+  parameters: number | undefined,
+): WithObject<ReturnType<Fn>> | undefined
+export function syncWithObject<Fn extends AnyFunction>(
+  name: string,
+  fn: Fn | undefined,
+  parameters: number | undefined,
+): WithObject<ReturnType<Fn>> | undefined {
+  if (fn === undefined) return undefined
+  const call = withObject(fn as unknown as (...args: unknown[]) => ReturnType<Fn>, parameters)
+  return (args, self) => syncResult(name, call(args, self))
+}
+
+type AnyFunction = (...args: never[]) => unknown
+
+/** A function of a method's arguments, called with the object. */
+type WithObject<Result> = (args: readonly unknown[], self: object) => Result
 
 /**
  * Returns a function for the tags of a call, given by a list or by a function that may take the object after the

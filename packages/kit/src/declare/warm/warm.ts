@@ -4,6 +4,7 @@ import type { GetOrSetManyOptions } from '../../call-options.ts'
 import type { CacheNamespace } from '../../namespace.ts'
 import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { describeValue, requireOptions, requireType } from '../../option-types.ts'
+import { onAbort } from '../../engine/load/on-abort.ts'
 import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-many.ts'
 import { ProgressBar } from './progress-bar.ts'
 
@@ -124,8 +125,7 @@ function stopOf(signal: AbortSignal | undefined): { readonly stopped: Promise<ne
     if (signal === undefined) return
     const stop = (): void => reject(signal.reason as Error)
     if (signal.aborted) return stop()
-    signal.addEventListener('abort', stop, { once: true })
-    forget = () => signal.removeEventListener('abort', stop)
+    forget = onAbort(signal, stop)
   })
   return { stopped, forget: () => forget() }
 }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
+import { onAbort } from './on-abort.ts'
 
 /** One run of work that several callers can wait for. */
 export interface Flight<Result> {
@@ -70,8 +71,8 @@ export class Flights<Result> {
         reject(signal.reason)
       }
       if (signal.aborted) return leave()
-      signal.addEventListener('abort', leave, { once: true })
-      flight.result.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
+      const unwatch = onAbort(signal, leave)
+      flight.result.then(resolve, reject).finally(unwatch)
     })
   }
 

@@ -9,6 +9,7 @@ import {
 import type { Ttl } from 'memcache-ts-protocol'
 import { reviverOf } from '../values/reviver.ts'
 import type { RevivingOptions } from '../values/reviver.ts'
+import { syncResult } from '../../option-types.ts'
 import { checkJitter, MAX_SECONDS, shortened } from '../lifetime.ts'
 
 /** Options of early refreshes by XFetch. */
@@ -77,7 +78,7 @@ export interface GetOrSetOptions extends LoadingOptions {
 export function ttlOf(ttl: Ttl | TtlOf, value: unknown): Ttl
 export function ttlOf(ttl: Ttl | TtlOf | undefined, value: unknown): Ttl | undefined
 export function ttlOf(ttl: Ttl | TtlOf | undefined, value: unknown): Ttl | undefined {
-  return typeof ttl === 'function' ? ttl(value as never) : ttl
+  return typeof ttl === 'function' ? syncResult('ttlSeconds', ttl(value as never)) : ttl
 }
 
 /** The loading options of calls that give none. */
@@ -215,11 +216,16 @@ export function lateTags(given: unknown): { readonly tags: readonly string[]; re
   if (given === undefined || given === null) return { tags: [], fault: undefined }
   const tags: unknown = typeof given === 'string' ? [given] : given
   try {
-    checkTags(tags)
-    return { tags, fault: undefined }
+    checkTags(syncResult('tags', tags))
+    return { tags: tags as readonly string[], fault: undefined }
   } catch (fault) {
     return { tags: [], fault }
   }
+}
+
+/** Returns those tags of a list that can be used. */
+export function usableTags(given: unknown): readonly string[] {
+  return Array.isArray(given) ? given.filter((tag: unknown) => lateTags([tag]).fault === undefined) : []
 }
 
 /** @throws MemcacheOptionError if the options are not an object. */

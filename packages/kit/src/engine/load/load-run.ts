@@ -1,6 +1,7 @@
 import { MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
+import { onAbort } from './on-abort.ts'
 import type { StopSource } from './abandonment.ts'
 import type { CacheContext } from '../context.ts'
 import { lateTags } from './get-or-set-options.ts'
@@ -64,6 +65,7 @@ class LoaderRun implements TimeLimited {
   readonly #stop = new Abandonment()
   readonly #loaderContext: LoaderContext
   readonly #beganMs = performance.now()
+  #unwatch: (() => void) | undefined
   #hasEnded = false
 
   constructor(
@@ -88,7 +90,7 @@ class LoaderRun implements TimeLimited {
       this.#giveUp(stop.reason)
       return
     }
-    stop.addEventListener('abort', this.#abandoned, { once: true })
+    this.#unwatch = onAbort(stop, this.#abandoned)
     deadlines.add(this)
     let loading: unknown
     try {
@@ -142,10 +144,9 @@ class LoaderRun implements TimeLimited {
   #end(): boolean {
     if (this.#hasEnded) return false
     this.#hasEnded = true
-    const { node, stop } = this.#conditions
-    node.end()
+    this.#conditions.node.end()
     this.#context.deadlines.delete(this)
-    stop.removeEventListener('abort', this.#abandoned)
+    this.#unwatch?.()
     return true
   }
 }

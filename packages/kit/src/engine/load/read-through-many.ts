@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
@@ -8,6 +7,7 @@ import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
+import { onAbort, pause } from './on-abort.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, Lookups } from '../read/lookups.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
@@ -102,7 +102,7 @@ export class ReadThroughMany<Id, Value> {
       const { locked, again } = await this.#round(open, isLast)
       if (round === 0) this.#context.report.stats.leasesLost += locked.length
       if (locked.length > 0 && again.length === 0) {
-        await delay(pollDelayMs(pauseMs), undefined, { signal: this.#signal })
+        await pause(pollDelayMs(pauseMs), this.#signal)
         pauseMs = nextPollMs(pauseMs)
         this.#waits++
       }
@@ -136,7 +136,7 @@ export class ReadThroughMany<Id, Value> {
       // Without a cache, nothing can be warmed.
       if (pauseMs === undefined) break
       // If it is aborted, the leases that were granted are given back below.
-      if (open.length > 0) await delay(pauseMs, undefined, { signal: this.#signal }).catch(() => {})
+      if (open.length > 0) await pause(pauseMs, this.#signal).catch(() => {})
       if (this.#signal?.aborted === true) break
     }
     report.failed += open.length
@@ -145,7 +145,7 @@ export class ReadThroughMany<Id, Value> {
     const batch = this.#batchOf(led.map(({ item }) => item))
     const stop = (): void => batch.stop(this.#signal!.reason)
     if (this.#signal?.aborted === true) stop()
-    this.#signal?.addEventListener('abort', stop, { once: true })
+    const unwatch = this.#signal === undefined ? undefined : onAbort(this.#signal, stop)
     await Promise.all(
       led.map(async ({ item, right }) => {
         const { name } = item.request
@@ -165,7 +165,7 @@ export class ReadThroughMany<Id, Value> {
         }
       }),
     )
-    this.#signal?.removeEventListener('abort', stop)
+    unwatch?.()
     return report
   }
 
@@ -314,13 +314,17 @@ class Batch<Id, Value> {
   }
 
   async load(id: Id, stop: StopSource): Promise<Loaded> {
-    stop.addEventListener('abort', () => {
+    const unwatch = onAbort(stop, () => {
       this.#left++
       if (this.#left === this.#items.length) this.#stop.abort(stop.reason)
     })
-    this.#loading ??= this.#run()
-    const { values, loaded } = await this.#loading
-    return { ...loaded, value: values.get(id) }
+    try {
+      this.#loading ??= this.#run()
+      const { values, loaded } = await this.#loading
+      return { ...loaded, value: values.get(id) }
+    } finally {
+      unwatch()
+    }
   }
 
   async #run() {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { LongTimer } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
@@ -13,6 +12,7 @@ import type { GetOrSetOptions, Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
+import { pause } from './on-abort.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from '../read/lookups.ts'
 import type { Generations } from '../invalidate/tags.ts'
@@ -282,7 +282,7 @@ export class ReadThrough {
     const deadline = performance.now() + this.#context.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
       this.#watchClaim(request.name, seen.item.casUnique)
-      await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
+      await pause(pollDelayMs(pauseMs), stop)
       const found = await this.#lookups.find(request)
       const isWaiting = found.kind === 'stale' && !found.claimed && !found.claimable
       if (!isWaiting || freshnessFor(request, found) !== 'unusable') return found
@@ -327,7 +327,7 @@ export class ReadThrough {
     const { name } = request
     const deadline = performance.now() + this.#context.leaseSeconds * 1000
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
-      await delay(pollDelayMs(pauseMs), undefined, { signal: stop.signal })
+      await pause(pollDelayMs(pauseMs), stop)
       this.#polls.detach(name, itself())
       const found = await this.#lookups.find(request)
       if (found.kind !== 'miss-locked') return found

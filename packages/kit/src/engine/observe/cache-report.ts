@@ -1,6 +1,6 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
-import { emitSafely } from 'memcache-ts-client'
+import { emitSafely, reportUncaught } from 'memcache-ts-client'
 import type { Logger } from '../../logger.ts'
 import type { CacheStats } from './cache-stats.ts'
 
@@ -124,7 +124,7 @@ export class CacheReport {
     work: () => Promise<Result>,
   ): Promise<Result> {
     const context: ReadContext = { cache: this.#emitter, operation, key, around: undefined }
-    return reads.tracePromise(() => (context.around === undefined ? work() : context.around(work)), context)
+    return reads.tracePromise(() => runAround(context.around, work), context)
   }
 
   hit(key: string): void {
@@ -179,11 +179,26 @@ export class CacheReport {
 
   /** Counts a value that is returned but cannot be stored, and logs each reason once. */
   unstorable(key: string, error: unknown): void {
+    this.#failedWith(error, (reason) => `${key} is loaded but not stored: ${reason}`)
+  }
+
+  /**
+   * Counts a method that succeeded, but whose changes cannot be applied to the cache as its decorator says, and logs
+   * each reason once.
+   *
+   * @param method the class and the method: `Cities.save`.
+   */
+  unapplied(method: string, error: unknown): void {
+    const instead = 'all results of its class are invalidated, since it is unknown which ones are out of date'
+    this.#failedWith(error, (reason) => `${method} has succeeded, and ${instead}: ${reason}`)
+  }
+
+  #failedWith(error: unknown, message: (reason: string) => string): void {
     this.failed(error)
     const reason = error instanceof Error ? error.message : String(error)
     if (this.#reasons.has(reason) || this.#reasons.size >= MAX_REASONS) return
     this.#reasons.add(reason)
-    this.#logger.warn(`memcache-ts: ${key} is loaded but not stored: ${reason}`)
+    this.#logger.warn(`memcache-ts: ${message(reason)}`)
   }
 
   failed(error: unknown): void {
@@ -214,4 +229,17 @@ export class CacheReport {
     // A listener that throws does not disturb the call: its error becomes an uncaught exception.
     if (emitter.listenerCount(name) > 0) emitSafely(emitter, name, ...details)
   }
+}
+
+/** Runs work in a tracer's context; once, and with its own result, whatever the tracer does. */
+function runAround<Result>(around: ReadContext['around'], work: () => Result): Result {
+  if (around === undefined) return work()
+  let done: { readonly result: Result } | undefined
+  const once = (): Result => (done ??= { result: work() }).result
+  try {
+    around(once)
+  } catch (error) {
+    reportUncaught(error)
+  }
+  return once()
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import { lifetime } from '../lifetime.ts'
+import { pause } from '../load/on-abort.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
 
 /** The resolved options of a lock. */
@@ -88,8 +88,6 @@ export async function acquireLock(
     // The response may have been lost: a lock that its holder does not know of must not block others.
     if (added === UNAVAILABLE) void lock.release()
     if (added === UNAVAILABLE || performance.now() >= deadline) return undefined
-    await delay(Math.min(pollDelayMs(pauseMs), Math.max(0, deadline - performance.now())), undefined, { signal }).catch(
-      () => signal?.throwIfAborted(),
-    )
+    await pause(Math.min(pollDelayMs(pauseMs), Math.max(0, deadline - performance.now())), signal)
   }
 }

@@ -14,6 +14,14 @@ interface Held {
   readonly args: readonly unknown[]
 }
 
+/** What carries a response: the socket of HTTP/1.1, or the stream of HTTP/2. */
+interface Connection {
+  readonly socket: Pick<Readable, 'readableEnded'> | undefined
+  readonly stream:
+    | { readonly aborted: boolean; readonly rstCode: number; readonly session?: { readonly destroyed: boolean } }
+    | undefined
+}
+
 /** Decides about a handler whose client has disconnected. */
 export interface LeaveObserver {
   /** Whether the handler must continue although its client has disconnected. */
@@ -36,14 +44,23 @@ export class ClientLeave {
   readonly #onPipe = (source: Readable): void => void this.#sources.add(source)
   #silence: NodeJS.Timeout | undefined
   #isEnded = false
+  #isTimedOut = false
+  /** Whether the response is closed, so that Node has done what it does itself. */
+  #isClosed = false
 
   constructor(response: ServerResponse, observer: LeaveObserver) {
     this.#response = response
     this.#observer = observer
     response.on('pipe', this.#onPipe)
-    this.#watchDestroy()
-    this.#intercept(response, (event) => event === 'close')
-    const { req } = response as { req?: IncomingMessage }
+    const { req, stream } = response as { req?: IncomingMessage; stream?: Connection['stream'] }
+    this.#watchDestroy({ socket: req?.socket, stream })
+    // Before that, Node destroys a request that was read completely.
+    if (req !== undefined) this.#watchMethod(req, 'destroy', (error) => this.#isClosed && !isOfSystem(error))
+    this.#intercept(response, (event) => {
+      this.#isTimedOut ||= event === 'timeout'
+      this.#isClosed ||= event === 'close'
+      return event === 'close'
+    })
     if (req !== undefined) {
       // A request also closes when it has been read completely, which says nothing about the client.
       this.#intercept(req, (event) => event === 'aborted' || ((event === 'close' || event === 'error') && req.aborted))
@@ -70,15 +87,31 @@ export class ClientLeave {
     for (const { emit, event, args } of this.#held.splice(0)) emit(event, ...args)
   }
 
-  /** If the handler destroys its response, all followers are disconnected. */
-  #watchDestroy(): void {
-    const response = this.#response
-    const before = Reflect.get(response, 'destroy')
-    const destroying: ServerResponse['destroy'] = (error) => {
-      this.release()
-      return before.call(response, error)
+  /**
+   * If the handler destroys its response or its connection, as Express does after an error, all followers are
+   * disconnected: nothing more will be written.
+   */
+  #watchDestroy({ socket, stream }: Connection): void {
+    this.#watchMethod(this.#response, 'destroy', () => true)
+    if (stream !== undefined) {
+      const isHandlers = (): boolean =>
+        this.#isClosed || (!stream.aborted && stream.rstCode === 0 && stream.session?.destroyed === false)
+      this.#watchMethod(stream, 'destroy', isHandlers)
+      this.#watchMethod(stream, 'close', isHandlers)
+    } else if (socket !== undefined) {
+      // Node destroys the socket itself when the client has closed it, when reading or writing fails, and at a timeout.
+      const isNodes = (error: unknown): boolean => socket.readableEnded || this.#isTimedOut || isOfSystem(error)
+      this.#watchMethod(socket, 'destroy', (error) => this.#isClosed || !isNodes(error))
     }
-    this.#shadow(response, 'destroy', destroying)
+  }
+
+  #watchMethod(target: object, name: 'destroy' | 'close', isHandlers: (error: unknown) => boolean): void {
+    const before = Reflect.get(target, name) as ((...args: unknown[]) => unknown) | undefined
+    if (typeof before !== 'function') return
+    this.#shadow(target, name, (...args: unknown[]) => {
+      if (isHandlers(args[0])) this.release()
+      return before.apply(target, args)
+    })
   }
 
   #intercept(emitter: ServerResponse | IncomingMessage, tellsOfLeave: (event: string | symbol) => boolean): void {
@@ -97,7 +130,7 @@ export class ClientLeave {
   }
 
   /** Shadows a method until `release`. */
-  #shadow(target: ServerResponse | IncomingMessage, name: 'emit' | 'destroy', method: unknown): void {
+  #shadow(target: object, name: 'emit' | 'destroy' | 'close', method: unknown): void {
     const own = Object.getOwnPropertyDescriptor(target, name)
     Object.defineProperty(target, name, { configurable: true, writable: true, value: method })
     this.#restore.push(() => {
@@ -127,4 +160,9 @@ export class ClientLeave {
     response.destroyed = false
     this.#restore.push(() => (response.destroyed = true))
   }
+}
+
+/** Whether an error comes from the connection, and not from the handler. */
+function isOfSystem(error: unknown): boolean {
+  return typeof (error as { code?: unknown } | undefined)?.code === 'string'
 }

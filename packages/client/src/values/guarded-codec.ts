@@ -1,0 +1,105 @@
+import { ClientFlags, kindOf, MemcacheDecodeError, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
+import { isDetached } from './tagged-json-encoder.ts'
+import { isReader } from './value-codec.ts'
+import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
+
+const MAX_CLIENT_FLAGS = 2 ** 32 - 1
+/** The getter that no property of an instance hides. */
+const BYTE_LENGTH = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength')!
+
+/**
+ * A codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says, and returns
+ * what can be stored and what a call can resolve to.
+ */
+export function guardedCodec(codec: ValueCodec): ValueCodec {
+  const encode = (value: unknown): EncodedValue => {
+    try {
+      return checkEncoded(codec.encode(value))
+    } catch (cause) {
+      if (cause instanceof MemcacheError) throw cause
+      throw new MemcacheOptionError(`the codec cannot encode the value: ${messageOf(cause)}`, { cause })
+    }
+  }
+  const decode = (bytes: Buffer, clientFlags: number): unknown => checkDecoded(codec.decode(bytes, clientFlags))
+  const { readsLeases } = codec
+  const own = {
+    ...(codec.canJoin === undefined ? {} : { canJoin: (clientFlags: number) => canJoin(codec, clientFlags) }),
+    ...(readsLeases === undefined ? {} : { readsLeases }),
+  }
+  if (!isReader(codec)) return { encode, ...own, decode }
+  const reading: ValueCodec & ValueReader = {
+    encode,
+    ...own,
+    decode,
+    read: (buffer, start, end, clientFlags, owned) => checkDecoded(codec.read(buffer, start, end, clientFlags, owned)),
+    ...(codec.copies === undefined ? {} : { copies: (clientFlags: number) => copies(codec, clientFlags) }),
+  }
+  return reading
+}
+
+/** What `encode` returned, each part read once. @throws MemcacheOptionError if it cannot be stored as it is. */
+function checkEncoded(encoded: EncodedValue): EncodedValue {
+  refusePromise('encode', encoded, (message) => new MemcacheOptionError(message))
+  const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>
+  if (typeof bytes === 'string') {
+    if (!bytes.isWellFormed()) {
+      throw new MemcacheOptionError("a codec's encode returned text that is not well-formed Unicode: return a Buffer")
+    }
+  } else if (!Buffer.isBuffer(bytes)) {
+    throw new MemcacheOptionError(
+      `a codec's encode must return { bytes, clientFlags }: bytes is ${kindOf(bytes)}, not a Buffer or text`,
+    )
+  } else if (bytes.length !== BYTE_LENGTH.get!.call(bytes) || (bytes.length === 0 && isDetached(bytes.buffer))) {
+    throw new MemcacheOptionError("a codec's encode returned a Buffer whose bytes are not there: return another one")
+  }
+  if (!Number.isInteger(clientFlags) || clientFlags! < 0 || clientFlags! > MAX_CLIENT_FLAGS) {
+    throw new MemcacheOptionError(
+      `a codec's clientFlags must be a whole number below 2^32, got ${typeof clientFlags === 'number' ? clientFlags : kindOf(clientFlags)}`,
+    )
+  }
+  if (clientFlags === ClientFlags.chunks) {
+    throw new MemcacheOptionError(
+      `a codec's clientFlags must not be ${clientFlags}, which this client gives values in chunks`,
+    )
+  }
+  return { bytes, clientFlags: clientFlags! }
+}
+
+/** @throws MemcacheDecodeError for a promise: the call would wait for it without its time limit. */
+function checkDecoded(value: unknown): unknown {
+  if (typeof value === 'object' || typeof value === 'function') {
+    refusePromise('decode', value, (message) => new MemcacheDecodeError(message))
+  }
+  return value
+}
+
+function refusePromise(method: string, returned: unknown, errorOf: (message: string) => MemcacheError): void {
+  const { then } = Object(returned ?? {}) as Partial<PromiseLike<unknown>>
+  if (typeof then !== 'function') return
+  // Nobody else sees why it rejects.
+  if (returned instanceof Promise) returned.catch(() => {})
+  throw errorOf(`a codec's ${method} must return its result, not a promise of it: codecs are synchronous`)
+}
+
+/** @throws MemcacheOptionError if the codec throws, or does not say. */
+function canJoin(codec: ValueCodec, clientFlags: number): boolean {
+  let told: unknown
+  try {
+    told = codec.canJoin!(clientFlags)
+  } catch (cause) {
+    throw new MemcacheOptionError(`the codec's canJoin has failed: ${messageOf(cause)}`, { cause })
+  }
+  if (typeof told === 'boolean') return told
+  if (told instanceof Promise) told.catch(() => {})
+  throw new MemcacheOptionError(`a codec's canJoin must return true or false, got ${kindOf(told)}`)
+}
+
+function copies(codec: ValueReader, clientFlags: number): boolean {
+  try {
+    return codec.copies!(clientFlags)
+  } catch {
+    // It may keep the bytes, and throws again when it reads them.
+    return false
+  }
+}
