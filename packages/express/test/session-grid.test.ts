@@ -298,8 +298,9 @@ async function openSite(
   express: (typeof EXPRESSES)[number][1],
   order: (session: RequestHandler) => RequestHandler[],
   protocol: string,
+  timeoutMs = 10_000,
 ): Promise<Site> {
-  const test = await testMemcache({ timeoutMs: 60 })
+  const test = await testMemcache({ timeoutMs })
   const session = memcacheSession({ secret: 'test', cache: test.cache })
   const server = await listenFor(makeApp(express, order(session), test), protocol)
   return {
@@ -350,7 +351,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
       it('answers in no way with what was chosen when the session cannot be stored', async () => {
         await Promise.all(
           (version === 'Express 5' ? [...ways, ...Object.keys(OTHER_WAYS)] : ways).map(async (way) => {
-            await using away = await openSite(express, ORDERS[order]!, protocol)
+            await using away = await openSite(express, ORDERS[order]!, protocol, 60)
             const [answer] = await ask(away.server, [`/away/${way}`])
             expect({ ...answer, fields: undefined }, way).toEqual({
               status: 503,
