@@ -1,5 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
 import { workspacePackages } from './build/packages.js'
 
 // Tests run from source, since the build may be stale.
@@ -10,13 +11,31 @@ const sources = workspacePackages().flatMap(({ name, folder, entries }) =>
   })),
 )
 
+/**
+ * What belongs to a process: its environment, its globals, its warnings, other processes, and what the packages have
+ * once a process. Test files without such words, with servers and caches of their own, share a process: many run in it
+ * one after the other, and it loads Express and the packages once for all of them.
+ */
+const OF_THE_PROCESS =
+  /\bvi\.(?!fn\b)|\bprocess\.|\bgc\(|globalThis|\.prototype\b|asDefault|[dD]efaultMemcache|MEMCACHE_|opentelemetry|prom-client|node:(async_hooks|diagnostics_channel|perf_hooks|v8|worker_threads)/
+
+const ALL = ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts']
+const PACKAGES = join(import.meta.dirname, 'packages')
+const sharing = readdirSync(PACKAGES, { recursive: true, encoding: 'utf8' })
+  .filter((file) => /^\w+\/test\/.*\.test\.ts$/.test(file))
+  .filter((file) => !OF_THE_PROCESS.test(readFileSync(join(PACKAGES, file), 'utf8')))
+  .map((file) => join('packages', file))
+
 const seededFastCheck = join(import.meta.dirname, 'test/seeded-fast-check.ts')
 
 export default defineConfig({
   resolve: { alias: [...sources, { find: /^fast-check$/, replacement: seededFastCheck }] },
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'isolated', include: ALL, exclude: [...configDefaults.exclude, ...sharing] } },
+      { extends: true, test: { name: 'sharing', include: sharing, isolate: false } },
+    ],
     // Only a hang reaches these, however busy the machine is; no test has a shorter limit of its own.
     testTimeout: 300_000,
     hookTimeout: 300_000,

@@ -1,9 +1,11 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 // Inside the workspace, so that the packages are found as a user's project finds them.
 const FOLDER = join(ROOT, 'test', '.documents')
@@ -33,17 +35,42 @@ const FENCES = {
   ts: {},
   'ts nest': { experimentalDecorators: true, emitDecoratorMetadata: true },
 }
+/** The projects that an example is pasted into: one of ES modules, and one of CommonJS, as Nest 11 makes it. */
+const PROJECTS = {
+  'ES modules': { type: 'module', module: 'nodenext' },
+  CommonJS: { type: 'commonjs', module: 'commonjs', moduleResolution: 'bundler', esModuleInterop: true },
+}
+
+const folderOf = (project: string, fence: string): string =>
+  join(FOLDER, project.replace(' ', '-'), fence.replace(' ', '-'))
+
+function isFirstFence(document: string, fence: string): boolean {
+  return /^```(ts(?: nest)?)$/m.exec(read(document))?.[1] === fence
+}
 
 const examples = documents.flatMap((document) =>
   Object.keys(FENCES).flatMap((fence) =>
     blocks(document, fence).map((code, index) => ({
-      name: `${document}, example ${index + 1}`,
-      folder: join(FOLDER, fence.replace(' ', '-')),
+      name: `${document}, ${fence} ${index + 1}`,
+      fence,
       file: `${document.replaceAll(/\W/g, '-')}-${index + 1}`,
+      isFirst: document.endsWith('README.md') && index === 0 && isFirstFence(document, fence),
       code,
     })),
   ),
 )
+
+/**
+ * CommonJS has no top-level `await`: there, a reader puts what an example does into a function. The first example of
+ * each README is pasted as it is, since what a reader meets first has to run everywhere.
+ */
+function inFunction(code: string): string {
+  if (!/\bawait\b/.test(code) || /^void main\(\)/m.test(code)) return code
+  const statements = code.split(/^(?=\S)(?![})\]])/m)
+  const isOutside = (statement: string): boolean => /^(import|declare) /.test(statement)
+  const inside = statements.filter((statement) => !isOutside(statement)).join('')
+  return `${statements.filter(isOutside).join('')}async function main() {\n${inside}}\nvoid main()\n`
+}
 
 /** What an example says that it prints. */
 function saidBy(code: string): string[] {
@@ -51,48 +78,50 @@ function saidBy(code: string): string[] {
 }
 
 /** What an example prints; it has to end by itself. */
-function printedBy(file: string): string[] {
+async function printedBy(file: string): Promise<string[]> {
   const { PATH } = process.env
-  const out = execFileSync(process.execPath, [file], {
-    encoding: 'utf8',
-    timeout: 120_000,
-    stdio: ['ignore', 'pipe', 'ignore'],
-    env: { PATH },
-  })
-  return out.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
+  const { stdout } = await run(process.execPath, [file], { timeout: 120_000, env: { PATH } })
+  return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
 }
 
 describe('the examples in the documents', () => {
   beforeAll(() => {
     rmSync(FOLDER, { recursive: true, force: true })
-    mkdirSync(FOLDER, { recursive: true })
     const options = {
       target: 'es2022',
       lib: ['es2023', 'esnext.disposable', 'esnext.decorators', 'dom'],
-      module: 'nodenext',
       types: ['node'],
       strict: true,
       skipLibCheck: true,
       rootDir: '.',
       outDir: 'dist',
     }
-    writeFileSync(join(FOLDER, 'package.json'), '{ "type": "module" }\n')
-    for (const [fence, own] of Object.entries(FENCES)) {
-      const folder = join(FOLDER, fence.replace(' ', '-'))
-      mkdirSync(folder)
-      const config = { compilerOptions: { ...options, ...own }, include: ['*.ts'] }
-      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+    for (const [project, { type, ...modules }] of Object.entries(PROJECTS)) {
+      for (const [fence, own] of Object.entries(FENCES)) {
+        const folder = folderOf(project, fence)
+        mkdirSync(folder, { recursive: true })
+        writeFileSync(join(folder, 'package.json'), JSON.stringify({ type }))
+        const config = { compilerOptions: { ...options, ...modules, ...own }, include: ['*.ts'] }
+        writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
+      }
+      for (const { fence, file, isFirst, code } of examples) {
+        const pasted = project === 'CommonJS' && !isFirst ? inFunction(code) : code
+        writeFileSync(join(folderOf(project, fence), `${file}.ts`), pasted)
+      }
     }
-    for (const { folder, file, code } of examples) writeFileSync(join(folder, `${file}.ts`), code)
   })
   afterAll(() => rmSync(FOLDER, { recursive: true, force: true }))
 
-  it.each(Object.keys(FENCES))('in %s compile, as strict as a user’s project', (fence) => {
-    const folder = join(FOLDER, fence.replace(' ', '-'))
-    const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
-    expect(stdout).toBe('')
-    expect(status).toBe(0)
-  })
+  it.each(Object.keys(PROJECTS).flatMap((project) => Object.keys(FENCES).map((fence) => [fence, project])))(
+    'in %s compile in a project of %s, as strict as a user’s',
+    (fence, project) => {
+      const { stdout, status } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folderOf(project!, fence!)], {
+        encoding: 'utf8',
+      })
+      expect(stdout).toBe('')
+      expect(status).toBe(0)
+    },
+  )
 
   it('of the code before a migration compile too', () => {
     const before = documents.flatMap((document) => blocks(document, 'ts before'))
@@ -108,6 +137,7 @@ describe('the examples in the documents', () => {
       types: ['node'],
       esModuleInterop: true,
     }
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, include: ['*.ts'] }))
     before.forEach((code, index) => writeFileSync(join(folder, `before-${index + 1}.ts`), code))
     const { stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
@@ -119,51 +149,17 @@ describe('the examples in the documents', () => {
     }
   })
 
-  it.each(examples)('$name prints what it says, and ends', ({ folder, file, code }) => {
-    const said = saidBy(code)
-    expect(said.length).toBeGreaterThan(0)
-    expect(printedBy(join(folder, 'dist', `${file}.js`))).toEqual(said)
-  })
-})
-
-/** What a reader meets first runs in every project: here in one of CommonJS, as TypeScript and Nest 11 make them. */
-describe('the first example of each README', () => {
-  const folder = join(ROOT, 'test', '.first-examples')
-  const firsts = documents
-    .filter((document) => document.endsWith('README.md'))
-    .flatMap((document) => {
-      const code = /^```ts[ a-z]*\n(.*?)^```/ms.exec(read(document))?.[1]
-      return code === undefined ? [] : [{ document, file: document.replaceAll(/\W/g, '-'), code }]
-    })
-
-  beforeAll(() => {
-    rmSync(folder, { recursive: true, force: true })
-    mkdirSync(folder, { recursive: true })
-    const compilerOptions = {
-      target: 'es2022',
-      lib: ['es2023', 'dom'],
-      module: 'commonjs',
-      moduleResolution: 'bundler',
-      esModuleInterop: true,
-      experimentalDecorators: true,
-      emitDecoratorMetadata: true,
-      types: ['node'],
-      strict: true,
-      skipLibCheck: true,
-      rootDir: '.',
-      outDir: 'dist',
-    }
-    writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n')
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
-    for (const { file, code } of firsts) writeFileSync(join(folder, `${file}.ts`), code)
-    const { stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' })
-    expect(stdout).toBe('')
-  })
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-  it.each(firsts)('$document: runs in a CommonJS project', ({ file, code }) => {
-    expect(printedBy(join(folder, 'dist', `${file}.js`))).toEqual(saidBy(code))
-  })
+  it.each(examples)(
+    '$name prints what it says, and ends, in a project of either kind',
+    async ({ fence, file, code }) => {
+      const said = saidBy(code)
+      expect(said.length).toBeGreaterThan(0)
+      const printed = Object.keys(PROJECTS).map((project) =>
+        printedBy(join(folderOf(project, fence), 'dist', `${file}.js`)),
+      )
+      expect(await Promise.all(printed)).toEqual([said, said])
+    },
+  )
 })
 
 describe('what the documents name', () => {

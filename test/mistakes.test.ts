@@ -1,7 +1,9 @@
 import express from 'express'
-import { cached, defineCache, memcache } from 'memcache-ts'
+import { Cached, cached, defineCache, memcache, rateLimiter, setDefaultMemcache } from 'memcache-ts'
 import { MemcachedClient } from 'memcache-ts-client'
-import { cacheResponse, memcacheSession, rateLimit } from 'memcache-ts-express'
+import { cacheResponse, MemcacheRateLimitStore, memcacheSession, MemcacheStore, rateLimit } from 'memcache-ts-express'
+import { cacheFetch, cacheHandler } from 'memcache-ts/http'
+import { fetchSession } from 'memcache-ts/session'
 import { MemcachedServer } from 'memcache-ts-server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -48,6 +50,34 @@ async function use(middleware: unknown): Promise<string> {
   await fetch(`http://127.0.0.1:${(listening.address() as { port: number }).port}/`)
   listening.close()
   return failed
+}
+
+class Cities {
+  find(): void {}
+}
+
+/** Something else where a cache is due. */
+function withoutCache(): [name: string, make: () => unknown, message: string][] {
+  const load = async (): Promise<number> => 1
+  const owners: Record<string, (cache: never) => unknown> = {
+    memcacheSession: (cache) => memcacheSession({ cache, secret: 'one' }),
+    MemcacheStore: (cache) => new MemcacheStore({ cache }),
+    fetchSession: (cache) => fetchSession({ cache, secret: 'one' }),
+    rateLimit: (cache) => rateLimit({ cache, perMinute: 5 }),
+    rateLimiter: (cache) => rateLimiter({ cache, name: 'mistake', perMinute: 5 }),
+    MemcacheRateLimitStore: (cache) =>
+      new MemcacheRateLimitStore({ cache }).init({ windowMs: 1000 } as Parameters<MemcacheRateLimitStore['init']>[0]),
+    cacheResponse: (cache) => cacheResponse({ cache, ttlSeconds: 5 }),
+    cacheHandler: (cache) => cacheHandler(() => {}, { cache, ttlSeconds: 5 }),
+    cacheFetch: (cache) => cacheFetch(() => new Response(), { cache, ttlSeconds: 5 }),
+    defineCache: (cache) => defineCache({ cache, name: 'mistake', load }),
+    cached: (cache) => cached(load, { cache, name: 'mistake' }),
+    '@Cached': (cache) => Cached({ cache }),
+  }
+  return Object.entries(owners).flatMap(([name, make]) => [
+    [`a client for the cache of ${name}`, () => make(client as never), 'cache must be a memcache(), got '],
+    [`a promise for the cache of ${name}`, () => make(Promise.resolve(cache) as never), 'must be a memcache(), got '],
+  ])
 }
 
 /** The likeliest mistakes, and the message that says what to write. */
@@ -113,6 +143,47 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     'a response cache that is not called',
     () => use(cacheResponse).then((text) => Promise.reject(new Error(text))),
     'call it first, as in use(cacheResponse({ … }))',
+  ],
+  ['a host and a port', () => loose({ memcache })['memcache']!({ host: 'a', port: 1 }), '`host` is `servers` here'],
+  ['a URL of a client', () => new MemcachedClient({ url: 'a:1' } as never), '`url` is `servers` here'],
+  [
+    'a client for options',
+    () => loose({ memcache })['memcache']!(client),
+    'memcache takes its options as an object, { … }, got a MemcachedClient',
+  ],
+  [
+    'a client for the options of a store',
+    () => new MemcacheStore(client as never),
+    'MemcacheStore takes its options as an object, { … }, got a MemcachedClient',
+  ],
+  ...withoutCache(),
+  ['a client as the default cache', () => setDefaultMemcache(client as never), 'takes the result of memcache(), got'],
+  [
+    '@Cached that is not called',
+    () => loose({ Cached })['Cached']!(Cities.prototype, 'find', Object.getOwnPropertyDescriptor(Cities, 'find')),
+    '@Cached was given a class as its options: call it first',
+  ],
+  [
+    '@Cached of the standard that is not called',
+    () => loose({ Cached })['Cached']!(Cities.prototype.find, { kind: 'method' }),
+    '@Cached takes its options as an object, got a function',
+  ],
+  [
+    'an application for its handler',
+    () => cacheFetch({ fetch: () => new Response() } as never, 60),
+    'write cacheFetch(app.fetch, …)',
+  ],
+  ['no handler', () => cacheHandler(undefined as never, 60), 'takes a handler, a function, first; got undefined'],
+  ['a secret that is a number', () => memcacheSession({ cache, secret: 5 as never }), 'a secret must be text'],
+  [
+    'an empty secret beside another',
+    () => memcacheSession({ cache, secret: ['one', ''] }),
+    'a secret must be text that is not empty, or bytes; got empty text',
+  ],
+  [
+    'an empty secret',
+    () => inProduction(() => memcacheSession({ cache, secret: '' })),
+    'sessions need a secret that all processes share: set SESSION_SECRET',
   ],
   ['ttl of a response', () => loose({ cacheResponse })['cacheResponse']!({ ttl: 5 }), '`ttl` is `ttlSeconds` here'],
   ['a session without a secret', () => inProduction(() => memcacheSession({ cache })), 'set SESSION_SECRET'],

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { memcache } from 'memcache-ts'
 import { MemcachedClient } from 'memcache-ts-client'
 import type { MemcachedClientOptions } from 'memcache-ts-client'
 import { describeWithCommand, launchServer } from 'memcache-ts-testing'
@@ -156,8 +157,9 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
         await using server = await launch(false)
         await using client = ours(server, false)
         await client.set('counter', '41')
-        await client.set('ours', TEXT)
-        await client.set('ours-object', { id: 2, name: TEXT })
+        await using kit = memcache({ servers: server.address, logger: false, timeoutMs: 10_000 })
+        await kit.set('ours', TEXT)
+        await kit.getOrSet('ours-object', () => ({ id: 2, name: TEXT }))
         const cache = { HOME: folder, GOCACHE: join(folder, 'go-cache') }
         const environment = { ...process.env, ...GO_ENVIRONMENT, ...cache }
         const { stdout } = await run(GO, ['run', programFor('gomemcache-basics.go', server)], { env: environment })
@@ -171,6 +173,7 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
           'memcache: cache miss',
         ])
         expect(await client.get('ours')).toBe('swapped by Go')
+        expect(await kit.get('ours')).toBe('swapped by Go')
         expect(await client.incr('counter', 1)).toBe(43)
         expect(await client.get('hello')).toBeUndefined()
         const user = await client.get('user:1')

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { MemcachedServer } from 'memcache-ts-server'
 import { FaultProxy, freePort } from 'memcache-ts-testing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
 import type { MemcachedClientOptions } from '../src/index.ts'
 
@@ -136,6 +136,19 @@ describe.each(Object.entries(STATES))('a client %s', (_, inState) => {
     expect(wrong).toEqual([])
     await expect.poll(() => proxy.openConnections).toBe(0)
   })
+})
+
+it('a client whose callers have all given up waits for no handshake', async () => {
+  await using silent = await silentServer()
+  const client = open({ servers: silent.address, timeoutMs: 20, connectTimeoutMs: Infinity })
+  await expect(client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_TIMEOUT' })
+  // No time passes while it closes.
+  vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] })
+  try {
+    await client.close()
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 it('a client that waits for discovery rejects what is queued as soon as it is closed', async () => {

@@ -4,17 +4,20 @@ import http2 from 'node:http2'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import compression from 'compression'
 import flash from 'connect-flash'
 import cookieParser from 'cookie-parser'
+import { unsign } from 'cookie-signature'
 import csurf from 'csurf'
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express'
+import express5 from 'express'
 import helmet from 'helmet'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
+import { until } from 'memcache-ts-testing'
 import onHeaders from 'on-headers'
 import passport from 'passport'
 import responseTime from 'response-time'
@@ -295,8 +298,9 @@ async function openSite(
   express: (typeof EXPRESSES)[number][1],
   order: (session: RequestHandler) => RequestHandler[],
   protocol: string,
+  timeoutMs = 10_000,
 ): Promise<Site> {
-  const test = await testMemcache({ timeoutMs: 60 })
+  const test = await testMemcache({ timeoutMs })
   const session = memcacheSession({ secret: 'test', cache: test.cache })
   const server = await listenFor(makeApp(express, order(session), test), protocol)
   return {
@@ -347,7 +351,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
       it('answers in no way with what was chosen when the session cannot be stored', async () => {
         await Promise.all(
           (version === 'Express 5' ? [...ways, ...Object.keys(OTHER_WAYS)] : ways).map(async (way) => {
-            await using away = await openSite(express, ORDERS[order]!, protocol)
+            await using away = await openSite(express, ORDERS[order]!, protocol, 60)
             const [answer] = await ask(away.server, [`/away/${way}`])
             expect({ ...answer, fields: undefined }, way).toEqual({
               status: 503,
@@ -378,6 +382,120 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
     })
   })
 })
+
+const AWAITED = 'a save that is waited for'
+/** What a handler does with its session, and what is stored afterwards under its id. */
+const CHANGES: Record<string, { change: (req: Request) => unknown; stored: object | undefined }> = {
+  'a change': { change: (req) => void (req.session.way = 'changed'), stored: { way: 'changed' } },
+  'a save that nobody waits for, then a change': {
+    change: (req) => {
+      req.session.way = 'saved'
+      req.session.save()
+      req.session.way = 'changed'
+    },
+    stored: { way: 'changed' },
+  },
+  [AWAITED]: {
+    change: async (req) => {
+      req.session.way = 'changed'
+      await new Promise((resolve) => req.session.save(resolve))
+    },
+    stored: { way: 'changed' },
+  },
+  'a destruction': { change: (req) => void req.session.destroy(() => {}), stored: undefined },
+}
+
+/** Ways of answering that a client may not wait for. */
+const LONG_WAYS: Record<string, (res: Response) => void> = {
+  send: WAYS['send']!,
+  redirect: (res) => res.redirect('/elsewhere'),
+  sendFile: WAYS['sendFile']!,
+  'a stream': WAYS['a large stream']!,
+  pipeline: (res) => pipeline(Readable.from([TEXT]), res, () => {}),
+  events: (res) => res.type('text/event-stream').flushHeaders(),
+  nothing: () => {},
+}
+
+/** They end no response that has no client. */
+const ENDLESS_WAYS = new Set(['sendFile', 'a stream', 'pipeline', 'events', 'nothing'])
+
+/** When the client leaves. */
+const MOMENTS = ['before the handler changes the session', 'before the handler answers'] as const
+
+describe.each(Object.keys(LONG_WAYS))('a client that leaves a response by %s', (way) => {
+  it.each(['HTTP/1.1', 'HTTP/2'])(
+    'loses no change of its session, and gives none to another request, over %s',
+    async (protocol) => {
+      await using test = await testMemcache({ timeoutMs: 5000 })
+      const sessions = memcacheSession({ secret: 'test', cache: test.cache })
+      const app = express5()
+      const running = new Map<string, { arrived: () => void; left: Promise<void> }>()
+      app.use(sessions)
+      app.get('/session', (req, res) => void res.json({ way: req.session.way ?? 'none' }))
+      app.get('/begin', (req, res) => {
+        req.session.way = 'begun'
+        res.send('begun')
+      })
+      app.get('/leave/:change/:moment', async (req, res) => {
+        const { arrived, left } = running.get(req.sessionID)!
+        const { change } = CHANGES[req.params.change]!
+        const isLate = req.params.moment === MOMENTS[1]
+        if (isLate) await change(req)
+        arrived()
+        await left
+        if (!isLate) await change(req)
+        LONG_WAYS[way]!(res)
+      })
+      const server = await listenFor(app, protocol)
+      try {
+        const ask = PROTOCOLS[protocol]!
+        for (const moment of MOMENTS) {
+          for (const [name, { stored }] of Object.entries(CHANGES)) {
+            // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores it.
+            if (moment === MOMENTS[0] && ENDLESS_WAYS.has(way) && stored !== undefined && name !== AWAITED) continue
+            const [begun] = await ask(server, ['/begin'])
+            const id = String(unsign(decodeURIComponent(begun!.cookie!.split('=')[1]!).slice(2), 'test'))
+            let arrived!: () => void
+            const arriving = new Promise<void>((resolve) => (arrived = resolve))
+            let leave!: () => void
+            running.set(id, { arrived, left: new Promise((resolve) => (leave = resolve)) })
+            const closed = new Promise<void>((resolve) =>
+              server.once('request', (_req: IncomingMessage, res: ServerResponse) =>
+                res.once('close', () => resolve()),
+              ),
+            )
+            const abandon = askAndLeave(server, protocol, `/leave/${name}/${moment}`, begun!.cookie!)
+            await arriving
+            abandon()
+            await closed
+            leave()
+            await until(async () => {
+              const found = (await sessions.store.get(id)) as { way?: string } | undefined
+              return stored === undefined ? found === undefined : found?.way === (stored as { way: string }).way
+            })
+            const [another] = await ask(server, ['/session'])
+            expect(another!.body).toBe('{"way":"none"}')
+          }
+        }
+      } finally {
+        server.close()
+      }
+    },
+  )
+})
+
+/** Sends a request; the function that is returned ends its connection. */
+function askAndLeave(server: Server, protocol: string, path: string, cookie: string): () => void {
+  const { port } = server.address() as { port: number }
+  if (protocol === 'HTTP/2') {
+    const client = http2.connect(`http://127.0.0.1:${port}`).on('error', () => {})
+    client.request({ ':path': encodeURI(path), cookie }).on('error', () => {})
+    return () => client.destroy()
+  }
+  const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
+  socket.write(`GET ${encodeURI(path)} HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`)
+  return () => socket.destroy()
+}
 
 declare module 'express-session' {
   interface SessionData {

@@ -1,6 +1,7 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import { memcache } from './memcache.ts'
 import type { Memcache } from './memcache.ts'
+import { isCache } from './option-types.ts'
 
 /** There is one per process, even if the package is installed twice. */
 const DEFAULT = Symbol.for('memcache-ts.default')
@@ -19,9 +20,12 @@ export function peekDefaultMemcache(): Memcache | undefined {
 /**
  * Sets the cache of this process.
  *
- * @throws MemcacheOptionError if another one is already in use: its users could not be switched.
+ * @throws MemcacheOptionError if it is no cache, or another one is already in use: its users could not be switched.
  */
 export function setDefaultMemcache(cache: Memcache): void {
+  if (!isCache(cache)) {
+    throw new MemcacheOptionError(`setDefaultMemcache takes the result of memcache(), got ${kindOf(cache)}`)
+  }
   if (holder[DEFAULT] !== undefined && holder[DEFAULT] !== cache) {
     throw new MemcacheOptionError(
       'the default cache is already in use: call setDefaultMemcache before anything uses it',

@@ -1,4 +1,4 @@
-import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
@@ -44,6 +44,21 @@ export function syncResult<Result>(name: string, result: Result): Result {
 export function requireOptions(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
+}
+
+/** @throws MemcacheOptionError if the option `cache` is given, and is none, as a client or the promise of a cache. */
+export function requireCache(owner: string, cache: unknown): void {
+  if (cache === undefined || isCache(cache)) return
+  const { then } = Object(cache) as { then?: unknown }
+  throw new MemcacheOptionError(
+    `${owner}: cache must be a memcache(), got ${kindOf(cache)}${typeof then === 'function' ? ': await it first' : ''}`,
+  )
+}
+
+/** Whether a value is a cache, of whichever copy of this package. */
+export function isCache(value: unknown): boolean {
+  const { namespace } = Object(value) as { namespace?: unknown }
+  return typeof value === 'object' && typeof namespace === 'function'
 }
 
 /** @throws MemcacheOptionError if a list is not an array. */

@@ -159,6 +159,22 @@ describe('cacheFetch', () => {
     await expect(wrong.get()).rejects.toThrow('must return a Response')
   })
 
+  it.each([
+    ['that it has read', async (made: Response) => void (await made.text())],
+    ['that it reads by itself', async (made: Response) => void made.body!.getReader()],
+  ])('a handler that returns a body %s gets an error, and no client waits', async (_name, use) => {
+    await using site = await open(async () => {
+      const made = new Response('body')
+      await use(made)
+      return made
+    })
+    for (const method of ['GET', 'HEAD', 'POST']) {
+      // Three at once: those who follow must not wait either.
+      const got = await Promise.allSettled([1, 2, 3].map(() => site.get('/', { method })))
+      expect(got.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+    }
+  })
+
   it('invalidates before a changing request is answered, and leaves its body to the handler', async () => {
     let text = 'old'
     await using site = await open(async (request) => {

@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
+import type { ReadContext } from '../src/engine/observe/cache-report.ts'
 import type { MemcacheEvents } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
@@ -82,5 +83,43 @@ describe('events and counters', () => {
     await test.cache.get('k')
     expect(errors.length).toBeGreaterThan(0)
     expect(errors[0]).toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
+  })
+
+  const bug = new Error('a bug of a tracer')
+  const AROUNDS: Readonly<Record<string, (work: () => unknown) => unknown>> = {
+    'throws before the work': () => {
+      throw bug
+    },
+    'throws after the work': (work) => {
+      work()
+      throw bug
+    },
+    'runs no work': () => undefined,
+    'runs the work twice': (work) => [work(), work()],
+    'returns another result': (work) => (work(), Promise.resolve('another')),
+  }
+  it.each(Object.entries(AROUNDS))('change no outcome if a tracer %s', async (name, around) => {
+    await using test = await openCache()
+    const uncaught: unknown[] = []
+    const listeners = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', (error) => uncaught.push(error))
+    const start = (message: unknown): void => void ((message as ReadContext).around = around as never)
+    subscribe('tracing:memcache-ts:read:start', start)
+    try {
+      let loads = 0
+      expect(await test.cache.getOrSet('k', () => ++loads)).toBe(1)
+      expect(await test.cache.getOrSetMany(['k', 'l'], () => [++loads])).toEqual(
+        new Map(Object.entries({ k: 1, l: 2 })),
+      )
+      const failing = test.cache.getOrSet('m', () => Promise.reject(new Error('the loader')))
+      await expect(failing).rejects.toThrow('the loader')
+      if (name.includes('throws')) await until(() => uncaught.length === 3)
+      expect(new Set(uncaught)).toEqual(new Set(name.includes('throws') ? [bug] : []))
+    } finally {
+      unsubscribe('tracing:memcache-ts:read:start', start)
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    }
   })
 })

@@ -1,7 +1,9 @@
 import { MemcachedServer } from 'memcache-ts-server'
+import { FakeClock } from 'memcache-ts-protocol'
 import { FaultProxy, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
+import { MemoryTier } from '../src/engine/memory/memory-tier.ts'
 import { ownKey } from '../src/own-key.ts'
 import { openCache } from './open-cache.ts'
 
@@ -34,6 +36,53 @@ describe('l1', () => {
       test.clock.advanceMs(1000)
       expect(await test.cache.getOrSet(key, () => 'newest')).toBe('newest')
     }
+  })
+
+  it.each([3, 99_999, 100_001, 2 ** 32, Number.MAX_SAFE_INTEGER])('may have up to %d items', async (maxItems) => {
+    await using test = await openCache()
+    const cache = test.another({ l1: { maxItems, maxBytes: Number.MAX_SAFE_INTEGER } })
+    for (let key = 0; key < 5; key++) await cache.set([key], 'value')
+    expect(cache.stats().memoryItems).toBe(Math.min(5, maxItems))
+  })
+
+  it('keeps no more than its number of items, however large', () => {
+    const memory = new MemoryTier({ maxItems: 100_002 }, new FakeClock())
+    const stamp = memory.stamp()
+    const about = { casUnique: 1n, size: 1, freshSeconds: 60 }
+    for (let key = 0; key < 100_010; key++) memory.put(`k${key}`, key, {}, about, stamp)
+    expect(memory.stats()).toMatchObject({ memoryItems: 100_002, memoryEvictions: 8 })
+    expect([memory.fresh('k7'), memory.fresh('k8')?.value]).toEqual([undefined, 8])
+  })
+
+  it('serves nothing without a confirmation for longer if the clock is set back', async () => {
+    await using test = await openCache({ l1: true })
+    const other = test.another()
+    for (const seconds of [-3600, -86_400, -0.7]) {
+      await test.cache.set('k', 'old')
+      await test.cache.set('tagged', 'old', { tags: ['t'] })
+      await other.set('k', 'new')
+      await other.set('tagged', 'new', { tags: ['t'] })
+      test.clock.advanceSeconds(seconds)
+      expect(await test.cache.getOrSet('k', () => 'never', { ttlSeconds: '1h' })).toBe('new')
+      expect(await test.cache.get('tagged')).toBe('new')
+    }
+  })
+
+  it('keeps no value whose response comes after the clock was set back', async () => {
+    await using test = await openCache({ l1: true })
+    const other = test.another()
+    await test.cache.getOrSet('k', async () => {
+      test.clock.advanceSeconds(-3600)
+      return 'old'
+    })
+    const setting = test.cache.set('l', 'old')
+    test.clock.advanceSeconds(-3600)
+    await setting
+    await other.set('k', 'new')
+    await other.set('l', 'new')
+    test.clock.advanceMs(1000)
+    expect(await test.cache.get('k')).toBe('new')
+    expect(await test.cache.get('l')).toBe('new')
   })
 
   it('asks only whether a large value is still the same', async () => {

@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { describeWithCommand, describeWithMemcached, launchMemcached, readUntil } from 'memcache-ts-testing'
 import { MemcachedClient } from 'memcache-ts-client'
 import { describe, expect, it } from 'vitest'
@@ -109,6 +110,8 @@ async function chunkIdOf(test: TestCaches): Promise<string> {
   return id!
 }
 
+const run = promisify(execFile)
+
 /** A Python program with the common `json_serializer` for pymemcache. */
 const PYTHON_PROGRAM = `
 import json, sys
@@ -129,7 +132,14 @@ def json_deserializer(key, value, flags):
 client = Client(('127.0.0.1', int(sys.argv[1])), serializer=json_serializer, deserializer=json_deserializer)
 client.set('from-python', {'list': [1, 2.5, None, 'ü']}, expire=60)
 client.set('text-from-python', 'text', expire=60)
-print(json.dumps([client.get(key) for key in sys.argv[2:]]))
+
+def get(key):
+    try:
+        return client.get(key)
+    except Exception as error:
+        return str(error)
+
+print(json.dumps([get(key) for key in sys.argv[2:]]))
 `
 
 describeWithCommand(
@@ -141,18 +151,37 @@ describeWithCommand(
       it('read each other’s strings and JSON', async () => {
         await using server = await launchMemcached()
         await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000 })
-        await cache.set('set', 'grüße')
-        await cache.getOrSet('loaded', () => ({ list: [1, 2.5, null, 'ü'] }), 60)
-        await cache.getOrSet('number', () => 42)
-        const printed = execFileSync('/usr/bin/python3', [
-          '-c',
-          PYTHON_PROGRAM,
-          String(server.port),
-          'set',
-          'loaded',
-          'number',
-        ])
-        expect(JSON.parse(printed.toString())).toEqual(['grüße', { list: [1, 2.5, null, 'ü'] }, 42])
+        const data = { list: [1, 2.5, null, 'ü'] }
+        // Each way to store a value at the root, with all options that do not need more than the value.
+        const options = { ttlSeconds: 60, jitter: 0.5, nullTtlSeconds: 5, hardTimeoutMs: 5000, softTimeoutMs: 5 }
+        const ways: Readonly<Record<string, readonly [store: () => Promise<unknown>, value: unknown]>> = {
+          set: [() => cache.set('set', 'grüße'), 'grüße'],
+          loaded: [() => cache.getOrSet('loaded', () => data, 60), data],
+          number: [() => cache.getOrSet('number', () => 42), 42],
+          null: [() => cache.getOrSet('null', () => null, options), null],
+          options: [() => cache.getOrSet('options', () => data, { ...options, forceFresh: true, l1: false }), data],
+          'by:parts': [() => cache.set(['by', 'parts'], [true], '1h'), [true]],
+          many: [() => cache.getOrSetMany(['many'], () => ['value'], options), 'value'],
+          added: [() => cache.add('added', data, 60), data],
+          counted: [() => cache.increment('counted', 5, 60), 5],
+          revived: [() => cache.getOrSet('revived', () => data, { ttlSeconds: 60, revive: () => 'revived' }), data],
+          ever: [() => cache.set('ever', 'text', Infinity), 'text'],
+        }
+        for (const [store] of Object.values(ways)) await store()
+        // An entry has more than the value, so that the program refuses it.
+        const stale = { ttlSeconds: 60, staleSeconds: 60 }
+        await cache.getOrSet('stale', () => 'value', stale)
+        await cache.getOrSet('early', () => 'value', { earlyRefresh: true })
+        await cache.set('tagged', 'value', { tags: ['t'] })
+        await cache.set('short', 'value', 0.5)
+        await cache.namespace('n').set('k', 'value')
+        const python = async (keys: readonly string[]): Promise<unknown> => {
+          const { stdout } = await run('/usr/bin/python3', ['-c', PYTHON_PROGRAM, String(server.port), ...keys])
+          return JSON.parse(stdout)
+        }
+        expect(await python(Object.keys(ways))).toEqual(Object.values(ways).map(([, value]) => value))
+        const entries = ['stale', 'early', 'tagged', 'short', 'n:k']
+        expect(await python(entries)).toEqual(entries.map(() => 'Unknown serialization format'))
         expect(await cache.get('from-python')).toEqual({ list: [1, 2.5, null, 'ü'] })
         expect(await cache.getOrSet('text-from-python', () => 'never')).toBe('text')
       })

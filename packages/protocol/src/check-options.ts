@@ -23,12 +23,26 @@ export function checkOptions(
       `${owner} was given a request as its options: call it first, as in use(${owner}({ … }))`,
     )
   }
+  // A decorator that is not called gets the prototype of its class.
+  if ((given.constructor as { prototype?: unknown } | undefined)?.prototype === given) {
+    throw new MemcacheOptionError(`${owner} was given a class as its options: call it first, as in ${owner}({ … })`)
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
+    if (isInstance(given)) {
+      throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
+    }
     const meant = hints[name] ?? nearest(name, known)
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }
+}
+
+/** Whether an object is of a class, as a client or a cache in place of options that name it. */
+function isInstance(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  // Options may come from another realm, such as a context of jest.
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null
 }
 
 /** The units at the end of names: two names are not similar because they share one. */

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import type { Server } from 'node:net'
 
-/** What is used of a socket beyond its documented surface. */
+/** The undocumented parts of a socket that are used here. */
 interface SocketInternals {
   _handle: { useUserBuffer?: unknown } | null
   _server: Server | null

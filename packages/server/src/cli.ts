@@ -45,7 +45,7 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
     warn(options.debugCommands === true ? `warning: ${tooFewFiles}` : tooFewFiles)
     if (options.debugCommands !== true) process.exit(SYSTEM_ERROR_STATUS)
   }
-  // As memcached, the key is read before root is given up; the files of passwords are the user's to read, at any time.
+  // As in memcached, the key is read before root is given up. The files of passwords are read again later, so the user must be able to read them.
   const token = options.dashboardToken ?? process.env['MEMCACHE_DASHBOARD_TOKEN']
   const server = new MemcachedServer(
     options.dashboard === undefined || token === undefined ? options : { ...options, dashboardToken: token },
@@ -86,12 +86,15 @@ function requireReadable(file: string | undefined): void {
   }
 }
 
-/** As memcached: it ends at once, or on SIGUSR1 when its replies have left and, with `-e`, its items are saved. */
+/**
+ * As memcached, the process ends at once; on SIGUSR1 it ends after its responses were sent and, with `-e`, its items
+ * saved.
+ */
 function endBySignal(server: MemcachedServer): void {
   process.once('SIGINT', () => process.exit(0))
   process.once('SIGTERM', () => process.exit(0))
   const endGracefully = (): void => void server.close().then(() => process.exit(0))
-  // Not once: without a listener, a second signal would kill the process while it saves.
+  // Not `once`: a second signal without a listener would kill the process while it saves.
   process.on('SIGUSR1', endGracefully)
   server.once('shutdown', (graceful) => (graceful ? endGracefully() : setImmediate(() => process.exit(0))))
   process.on('SIGHUP', () => server.reload())

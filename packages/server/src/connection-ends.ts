@@ -1,10 +1,10 @@
-/** Where a connection comes from, and to where, as `stats conns` names them. */
+/** The two ends of a connection, as `stats conns` names them. */
 export interface ConnectionEnds {
-  /** Tells it from the others in `stats conns`. */
+  /** Its number in `stats conns`. */
   readonly id: number
   readonly peer: string
   readonly listenAddress: string
-  /** Both `undefined` for what does not come over the network. */
+  /** Both are `undefined` if the connection does not come over the network. */
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
 }

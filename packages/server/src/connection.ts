@@ -18,9 +18,8 @@ import { WatchSession } from './watch/watch-session.ts'
 export type StreamKind = 'socket' | 'tls' | 'memory'
 
 /**
- * One client's stream: bytes in, replies out. All the replies to one read leave in one write. The connection pauses
- * where the client does not read its replies, and where others are to have their turn; what the bytes mean is its
- * session's.
+ * The stream of one client. All responses to one read are sent in one write. The connection pauses while the client
+ * does not read its responses, and at the end of its turn. Its session interprets the bytes.
  */
 export class Connection implements ReplyTarget, SessionHost {
   readonly stream: Duplex
@@ -31,7 +30,7 @@ export class Connection implements ReplyTarget, SessionHost {
   readonly context: CommandContext
   /** The second in which it last sent something. */
   lastCommandAt: number
-  /** Why it was closed, once it is; a client that breaks off says nothing. */
+  /** Why it was closed, once it is; a client that disconnects gives no reason. */
   #closeReason: CloseReason = 'error'
   /** Chosen by the first byte. */
   #session: Session | undefined
@@ -39,10 +38,10 @@ export class Connection implements ReplyTarget, SessionHost {
   /** How many more requests may run before the others have their turn. */
   #requestsLeft = 0
   #hasEndedTurn = false
-  /** Whether the replies to one read are held together, since it takes several turns. */
+  /** Whether the responses to one read are collected over several turns. */
   #corked = false
   #closing = false
-  /** Whether the client has ended its side; it is still sent what it has asked for. */
+  /** Whether the client has ended its side; it still gets the responses to its requests. */
   #hasEnded = false
   readonly #turn = (): void => this.#goOn()
   readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
@@ -61,7 +60,7 @@ export class Connection implements ReplyTarget, SessionHost {
     return this.ends.id
   }
 
-  /** What it is doing, by memcached's names (protocol.txt, "Connection statistics"). */
+  /** Its state, by memcached's names (protocol.txt, "Connection statistics"). */
   get state(): string {
     if (this.#closing) return 'conn_closing'
     if (this.#longReply !== undefined) return this.#longReply.state
@@ -74,7 +73,7 @@ export class Connection implements ReplyTarget, SessionHost {
     this.stream.on('data', (chunk: Buffer) => this.receive(chunk, 0, chunk.length))
   }
 
-  /** Takes received bytes; `buffer` may be used again afterwards. Returns whether more should be read. */
+  /** Processes received bytes; `buffer` may be reused afterwards. Returns whether more should be read. */
   receive(buffer: Buffer, start: number, end: number): boolean {
     const { counters, store } = this.context
     counters.bytesRead += end - start
@@ -90,7 +89,7 @@ export class Connection implements ReplyTarget, SessionHost {
     }
   }
 
-  /** The stream is gone: gives back what was reserved for a value that never came, and ends a long reply. */
+  /** Ends with the stream: releases the memory that was reserved for an incomplete value, and ends a long response. */
   dispose(): void {
     this.#session?.dispose()
     this.#longReply?.end()
@@ -146,18 +145,18 @@ export class Connection implements ReplyTarget, SessionHost {
     this.#session?.dispose()
   }
 
-  /** The client has ended its side: ends the other one once its requests are answered. */
+  /** Handles the end of the client's side: the other side ends after its requests were responded to. */
   ended(): void {
     if (!this.#closing) this.#closeReason = 'normal'
     this.#hasEnded = true
     if (this.#longReply === undefined && this.#session?.isPaused !== true) this.stream.end()
   }
 
-  /** The client has sent nothing for too long. */
+  /** Closes the connection of a client that has sent nothing for too long. */
   kick(): void {
     this.#closeReason = 'idle_timeout'
     const { stream } = this
-    // A client of TLS is told that this is the end, unless it does not read what was sent before.
+    // TLS sends close_notify, unless the client does not read the data before it.
     if (stream.writableLength > 0) stream.destroy()
     else stream.end(() => stream.destroy())
   }
@@ -176,7 +175,7 @@ export class Connection implements ReplyTarget, SessionHost {
   }
 
   /**
-   * A fault of ours ends this connection alone: what was made of its reply is dropped, so that no other connection gets
+   * A fault of the server ends only this connection. Its partial response is dropped, so that no other connection gets
    * it.
    */
   #fail(error: unknown): false {
@@ -201,19 +200,17 @@ export class Connection implements ReplyTarget, SessionHost {
       this.#uncork()
       if (stream.writableNeedDrain) {
         stream.pause()
-        // A stream within this process drains at once: the others still have their turn before more is made.
+        // A stream within this process drains immediately; other connections still have their turn first.
         stream.once('drain', this.#waitForTurn)
         return false
       }
     }
     if (session?.isPaused === true || this.#longReply !== undefined) {
-      // The others have their turn before the rest of this read; and no more is read until it is done, or what is held
-      // back would grow for as long as the client asks for more than it sends.
+      // Other connections have their turn before the rest of this read. No more is read until it is done, because the unprocessed rest would grow without bound.
       stream.pause()
       if (this.#longReply === undefined) {
         this.context.counters.connYields++
-        // Cheap requests, whose replies leave together; what is dear is written at once, or nobody would notice for
-        // thousands of turns that the client has gone.
+        // The responses of cheap requests are sent together. Those of expensive requests are written at once, to notice a client that has gone.
         if (this.#hasEndedTurn) this.#uncork()
         else if (!this.#corked) stream.cork()
         this.#corked = !this.#hasEndedTurn
@@ -225,7 +222,7 @@ export class Connection implements ReplyTarget, SessionHost {
     return true
   }
 
-  /** As memcached, closes a connection that has pipelined more requests than their responses may wait. */
+  /** As memcached, closes a connection that has pipelined more requests than responses may be pending. */
   #checkPendingResponses(): void {
     const { replies, counters } = this.context
     if (this.#hasEndedTurn || !this.owner.limitsResponses) return
@@ -258,7 +255,7 @@ export class Connection implements ReplyTarget, SessionHost {
     else if (this.stream.isPaused()) this.stream.resume()
   }
 
-  /** Goes on with the long reply, or with what was received; returns whether more should be read. */
+  /** Continues with the long response, or with the received bytes; returns whether more should be read. */
   #work(): boolean {
     if (this.#longReply === undefined && this.#session?.isPaused !== true) return true
     this.owner.tick()

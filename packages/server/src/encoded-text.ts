@@ -1,8 +1,8 @@
-/** What RFC 3986 leaves as it is ("unreserved"). */
+/** The characters that RFC 3986 calls unreserved. */
 const UNRESERVED = /[A-Za-z0-9\-._~]/
 
 /**
- * The text of each byte: itself where it is unreserved, else `%XX`; memcached's `uriencode`, for keys in dumps and
+ * The text of each byte: itself if it is unreserved, else `%XX`. This is memcached's `uriencode`, for keys in dumps and
  * logs.
  */
 const ENCODED: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
@@ -10,14 +10,14 @@ const ENCODED: readonly string[] = Array.from({ length: 256 }, (_, byte) => {
   return UNRESERVED.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
 })
 
-/** Encodes bytes for a line that others read by its words. */
+/** Encodes bytes as one word of a line. */
 export function percentEncode(bytes: Buffer, start: number, length: number): string {
   let encoded = ''
   for (let at = start; at < start + length; at++) encoded += ENCODED[bytes[at]!]!
   return encoded
 }
 
-/** Text of a client for the log: control characters are replaced, which could move the cursor of a terminal. */
+/** Text of a client for the log. Control characters, which could move the cursor of a terminal, are escaped. */
 export function printable(text: string): string {
   return text.replaceAll(/[^ -~\u00a0-\u00ff]/g, (character) => {
     return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`

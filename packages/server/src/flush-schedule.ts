@@ -1,7 +1,7 @@
 import type { ServerClock } from './server-clock.ts'
 import type { ItemStore } from './store/item-store.ts'
 
-/** Brings the store's second up to date, and flushes when the delay of a `flush_all` is over. */
+/** Updates the store's clock, and flushes when the delay of a `flush_all` is over. */
 export class FlushSchedule {
   readonly #store: ItemStore
   readonly #clock: ServerClock
@@ -12,7 +12,7 @@ export class FlushSchedule {
     this.#clock = clock
   }
 
-  /** The second of the flush that is to come; 0 if there is none. */
+  /** The second of the scheduled flush; 0 if there is none. */
   get dueAt(): number {
     return this.#dueAt
   }
@@ -27,7 +27,7 @@ export class FlushSchedule {
     }
   }
 
-  /** Everything stored until `delaySeconds` from now is gone then. */
+  /** Invalidates, in `delaySeconds`, all items that are stored until then. */
   flushAll(delaySeconds: number): void {
     const { now } = this.#store
     if (delaySeconds > 0) {
@@ -40,7 +40,7 @@ export class FlushSchedule {
     }
   }
 
-  /** Takes over a flush that an earlier life has scheduled; one that was due while nothing ran removes all items. */
+  /** Restores a flush that was scheduled before a restart. If it was due in the meantime, all items are removed. */
   resume(dueAt: number): void {
     this.#dueAt = dueAt
     if (dueAt > this.#store.now) return

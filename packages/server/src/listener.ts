@@ -7,7 +7,7 @@ import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protoc
 import { peerText } from './connection-ends.ts'
 import type { PeerVerification } from './tls/tls-acceptor.ts'
 
-/** How a listener differs from what the options say of TLS: plain, without client certificates, or requiring them. */
+/** How a listener differs from the options of TLS: plain, without client certificates, or requiring them. */
 export type TlsPrefix = 'notls' | 'btls' | 'mtls'
 
 /** Where to listen. */
@@ -15,19 +15,19 @@ export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly tls?: TlsPrefix | undefined }
   | { readonly path: string; readonly mode: number }
 
-/** How a `Listener` takes connections. */
+/** How a `Listener` accepts connections. */
 export interface ListenerOptions {
   readonly backlog: number
   /** See `Listener.verification`. */
   readonly verification: PeerVerification | undefined
   readonly accept: (socket: Socket, listener: Listener) => void
-  /** Told why a connection could not be accepted: the process has too many open files, for example. */
+  /** Called with the reason if a connection cannot be accepted, such as too many open files. */
   readonly failed: (message: string) => void
 }
 
 /** A socket that listens. */
 export class Listener {
-  /** Tells it from the others in `stats conns`. */
+  /** Its number in `stats conns`. */
   readonly id: number
   readonly server: Server
   /** The TCP port; `undefined` for a unix socket. */
@@ -35,7 +35,7 @@ export class Listener {
   readonly host: string
   /** As `stats conns` names it: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
   readonly address: string
-  /** What is asked of clients by TLS; `undefined` for a listener that is not encrypted. */
+  /** Whether TLS verifies clients; `undefined` for a listener that is not encrypted. */
   readonly verification: PeerVerification | undefined
   /** `IPv4` or `IPv6`; `undefined` for a unix socket. */
   readonly family: string | undefined
@@ -59,7 +59,7 @@ export class Listener {
   /**
    * Listens.
    *
-   * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
+   * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    */
   static async open(
     id: number,
@@ -92,7 +92,7 @@ export class Listener {
  * Reads `host`, `host:port`, `[::1]`, `[::1]:port` or `::1`, each with or without `notls:`, `btls:` or `mtls:` before
  * it; `*` is every address.
  *
- * @throws MemcacheOptionError for anything else.
+ * @throws MemcacheOptionError if it is invalid.
  */
 export function readListenAddress(
   text: string,
@@ -122,8 +122,9 @@ async function listenOnPath(server: Server, path: string, mode: number, backlog:
 }
 
 /**
- * Makes files have no more permissions than `mode` from their beginning on, as memcached does; returns what restores
- * the umask. `undefined` in a worker thread, which may not set it: there the socket has its mode a moment later.
+ * Sets the umask so that new files never have more permissions than `mode`, as memcached does; returns a function that
+ * restores it. Returns `undefined` in a worker thread, which cannot set it: the socket then gets its mode a moment
+ * later.
  */
 function limitPermissions(mode: number): (() => void) | undefined {
   if (!isMainThread) return undefined
@@ -131,7 +132,7 @@ function limitPermissions(mode: number): (() => void) | undefined {
   return () => process.umask(before)
 }
 
-/** A socket that a server left behind would be in the way; a file of another kind is somebody's. */
+/** A stale socket is removed; a file of another kind belongs to somebody else. */
 function removeStaleSocket(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path)
 }

@@ -1,23 +1,23 @@
-/** How far a long reply is. */
+/** The progress of a long response. */
 export const Progress = {
   /** More is to come. */
   more: 0,
   done: 1,
-  /** It cannot be finished: the connection has to be closed, or the client would take a part for the whole. */
+  /** It cannot be finished. The connection must be closed, or the client would take a part for the whole. */
   failed: 2,
 } as const
 
 export type Progress = (typeof Progress)[keyof typeof Progress]
 
 /**
- * A reply that is too long to be made at once: a bounded piece at a time, no faster than the client reads, while the
- * other connections have their turns.
+ * A response that is too long to be built at once. It is built in bounded pieces, no faster than the client reads, and
+ * other connections have their turns in between.
  */
 export interface LongReply {
-  /** What the connection is doing meanwhile, by memcached's names of connection states. */
+  /** The state of the connection meanwhile, by memcached's names. */
   readonly state: string
   /** Adds the next piece to the replies. */
   next(): Progress
-  /** The connection is gone before it was done. */
+  /** Ends the response if the connection is closed early. */
   end(): void
 }

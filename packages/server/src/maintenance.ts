@@ -7,47 +7,47 @@ import { PageAutomover } from './store/page-automover.ts'
 import { MoveOrder, PageMover } from './store/page-mover.ts'
 import { PAGE_POOL } from './store/slab-allocator.ts'
 
-/** Between two steps of something that is not finished. */
+/** The pause between two steps of unfinished work. */
 const STEP_MS = 1
-/** After a step that had something to do. */
+/** The pause after a step that had work. */
 const BUSY_MS = 10
-/** When there is nothing to do at all. */
+/** The pause if there is no work. */
 const IDLE_MS = 1000
 
-/** How long a client may take over a dump, in seconds: so long, and for every so many items a second more. */
+/** How long a client may take for a dump, in seconds, and the number of items that each add a second. */
 const DUMP_SECONDS = 30
 const DUMP_ITEMS_PER_SECOND = 1000
 
-/** A walk over items: some at each step, until it returns false. */
+/** A walk over items: a bounded number at each step, until it returns false. */
 export interface Crawl {
   step(items: number): boolean
   end(): void
 }
 
-/** What a crawl is for: the background's own, one that an operator ordered, or a dump that a client reads. */
+/** The purpose of a crawl: background work, an operator's order, or a dump that a client reads. */
 type CrawlKind = 'background' | 'ordered' | 'dump'
 
 /** The reader of a dump. */
 export interface DumpVisitor {
   visit(item: number): void
-  /** The dump was taken from it, since it read too slowly while others waited for theirs. */
+  /** Called if the dump is ended because its client read too slowly. */
   cutOff(): void
 }
 
-/** What the owner gives a maintenance to work with. */
+/** The parts that a `Maintenance` works with. */
 export interface MaintenanceOptions {
   readonly store: ItemStore
   readonly lruMaintainer: boolean
-  /** Brings the store's clock up to date. */
+  /** Updates the store's clock. */
   readonly tick: () => void
-  /** Told what was done, in memcached's lines for `watch sysevents`. */
+  /** Receives reports, in memcached's lines for `watch sysevents`. */
   readonly report: (text: string) => void
 }
 
 /**
- * What memcached's background threads do, a bounded number of items a step: keep the LRU segments at their sizes, look
- * for expired items, move pages between classes, let the index grow. One timer for all of it, which does not keep the
- * process alive.
+ * The work of memcached's background threads, a bounded number of items in each step: it keeps the LRU segments at
+ * their sizes, removes expired items, moves pages between classes, and grows the index. One timer, which does not keep
+ * the process alive, runs all of it.
  */
 export class Maintenance {
   readonly mover: PageMover
@@ -59,7 +59,7 @@ export class Maintenance {
   #crawl: Crawl | undefined
   #crawlKind: CrawlKind = 'background'
   #dumpVisitor: DumpVisitor | undefined
-  /** When a dump that is not finished is cut off, in the store's seconds. */
+  /** When an unfinished dump is ended, in the store's seconds. */
   #dumpDeadline = 0
   #timer: NodeJS.Timeout | undefined
   #idleMs = BUSY_MS
@@ -82,7 +82,7 @@ export class Maintenance {
     return this.#crawl !== undefined && this.#crawlKind !== 'background'
   }
 
-  /** Begins with the background's work; again is nothing. */
+  /** Starts the background work; further calls do nothing. */
   start(): void {
     if (this.#timer === undefined) this.#wait(BUSY_MS)
   }
@@ -102,7 +102,7 @@ export class Maintenance {
     return order
   }
 
-  /** Orders a search for expired items; returns false while another crawl is under way. */
+  /** Orders a search for expired items; returns false while another crawl runs. */
   crawlExpired(lists: readonly number[]): boolean {
     const { settings } = this.#store
     const crawl = new ListCrawl(this.#store, {
@@ -115,8 +115,8 @@ export class Maintenance {
 
   /**
    * Begins a dump of some lists or of the whole index, which its visitor drives by `stepDump`. There is one dump or
-   * ordered crawl at a time, and the index does not grow during one of the whole: so a visitor that takes too long is
-   * cut off.
+   * ordered crawl at a time, and the index does not grow during a dump of the whole index, so a dump that takes too
+   * long is ended.
    */
   beginDump(lists: readonly number[] | 'hash', visitor: DumpVisitor): 'begun' | 'busy' | 'growing' {
     if (this.isCrawling) return 'busy'
@@ -149,7 +149,7 @@ export class Maintenance {
     this.#dumpVisitor = undefined
   }
 
-  /** One turn of everything; returns after how many milliseconds the next is due. */
+  /** Runs one step of all work; returns the delay to the next step in milliseconds. */
   run(): number {
     this.#options.tick()
     const { settings } = this.#store
@@ -185,7 +185,7 @@ export class Maintenance {
     visitor.cutOff()
   }
 
-  /** Orders the move that is called for; after one to the pool others may follow at once. */
+  /** Orders the move that is due; after a move to the pool, others may follow immediately. */
   #decideMove(isNewSecond: boolean): boolean {
     const move = this.#automover.decide(isNewSecond)
     if (move === undefined || (!isNewSecond && move.target !== PAGE_POOL)) return false
@@ -196,7 +196,7 @@ export class Maintenance {
 
   #begin(kind: CrawlKind, crawl: Crawl): boolean {
     if (this.isCrawling) return false
-    // The background's own gives way: it is due again soon.
+    // A background crawl is dropped: the next one is due soon.
     this.#crawl?.end()
     this.#crawl = crawl
     this.#crawlKind = kind

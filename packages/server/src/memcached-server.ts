@@ -39,13 +39,13 @@ const MAX_VERBOSITY = 3
 
 /** Events of a `MemcachedServer`; it never emits `error`. */
 export interface MemcachedServerEvents {
-  /** A client has connected; the argument says from where. */
+  /** A client has connected; the argument is its address. */
   connect: [peer: string]
-  /** A client has gone. */
+  /** A client has disconnected; the argument is its address. */
   disconnect: [peer: string]
-  /** A line about what goes on, as much as `verbosity` asks for. */
+  /** A line of the log, according to `verbosity`. */
   log: [line: string]
-  /** A client has sent `shutdown`, which `enableShutdown` allows. Close the server then. */
+  /** A client has sent `shutdown`, which `enableShutdown` allows. Close the server. */
   shutdown: [graceful: boolean]
 }
 
@@ -121,10 +121,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   /**
-   * Starts listening; resolves with the address once it does: the first one, where there are several, and the path of a
-   * unix socket, with port 0.
+   * Starts listening, and resolves with the address: the first of several; for a unix socket, its path and port 0.
    *
-   * @throws MemcacheConnectionError when it cannot: the port is taken, or not ours to take.
+   * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    * @throws MemcacheClosedError after `close()`, and MemcacheOptionError if it listens already, if `memoryFile` could
    *   not be written, or if beside it is an empty `.meta` file of memcached.
    */
@@ -187,20 +186,20 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return Object.fromEntries(generalStatistics(this.#owner))
   }
 
-  /** Where the dashboard is, `http://127.0.0.1:11212/`, once the server listens; `undefined` without the option. */
+  /** The URL of the dashboard, `http://127.0.0.1:11212/`, once the server listens; `undefined` without the option. */
   get dashboardUrl(): string | undefined {
     return this.#dashboard?.url
   }
 
-  /** Where it listens, one line each, as memcached writes it to the file that `MEMCACHED_PORT_FILENAME` names. */
+  /** The listening ports, one per line, as memcached writes them to the file that `MEMCACHED_PORT_FILENAME` names. */
   get portLines(): string {
     const tcp = this.#listeners.filter(({ port }) => port !== undefined).map((listener) => portLine('TCP', listener))
     return [...tcp, ...this.#udpListeners.map((listener) => portLine('UDP', listener))].join('')
   }
 
   /**
-   * Reads files that may change while it runs again: the authentication file, and the certificates of TLS. The log
-   * tells of a file that cannot be used, and what was read before stays.
+   * Reads the authentication file and the certificates of TLS again. If a file cannot be used, the log says so, and the
+   * earlier contents stay in use.
    */
   reload(): void {
     try {
@@ -211,7 +210,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
 
-  /** Stops listening, lets replies that are under way leave, and ends all connections; later calls wait for the first. */
+  /** Stops listening, sends the pending responses, and ends all connections. Later calls wait for the first. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
@@ -253,7 +252,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #dashboardAccess(): OwnServerAccess {
     const first = this.#listeners[0] ?? this.#udpListeners[0]!
-    // The dashboard has checked its token before it acts, and speaks text, whatever protocol clients have to speak.
+    // The dashboard checks its token before it acts, and speaks text, whatever protocol clients must speak.
     const trusting = Object.create(this.#owner, {
       credentials: { value: undefined },
       passwords: { value: undefined },
@@ -269,7 +268,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       connect: () => {
         const [ours, theirs] = duplexPair()
-        // One end of a pair does not notice that the other one was destroyed.
+        // One end of a pair does not notice that the other end was destroyed.
         ours.once('close', () => theirs.destroy())
         this.#handle(theirs, trusting)
         return ours
@@ -288,13 +287,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return disableTcp ? [] : host.map((address) => readListenAddress(address, port))
   }
 
-  /** As memcached: an address with a port of its own has it for UDP too. */
+  /** As in memcached, the port of an address is used for UDP too. */
   #udpAddresses(): { host: string; port: number }[] {
     const { host, udpPort } = this.#options
     return udpPort === NO_UDP ? [] : host.map((address) => readListenAddress(address, udpPort))
   }
 
-  /** Begins with the work of the background. */
+  /** Starts the background work. */
   #begin(): void {
     this.#maintenance.start()
     const { idleTimeoutSeconds } = this.#options
@@ -347,7 +346,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** @throws MemcacheOptionError for a prefix that needs TLS, where there is none. */
+  /** @throws MemcacheOptionError if a prefix needs TLS and there is none. */
   #verificationOf(where: ListenAddress): PeerVerification | undefined {
     if ('path' in where) return undefined
     if (this.#tls === undefined) {
@@ -359,7 +358,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return where.tls === 'mtls' ? 'require' : this.#tls.verification
   }
 
-  /** A listener that throws disturbs no request: its error is reported as an uncaught one, on a tick of its own. */
+  /** A throwing listener of events must not disturb a request: its error is thrown later, as an uncaught exception. */
   #tell(event: 'connect' | 'disconnect' | 'log', text: string): void {
     try {
       this.emit(event, text)
@@ -443,7 +442,7 @@ function hostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** Where this machine reaches what listens on an address, which may be all of them. */
+/** The address at which this machine reaches a listener, whose own address may be a wildcard. */
 function reachable(host: string, port: number): { host: string; port: number } {
   return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
 }

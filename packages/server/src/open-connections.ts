@@ -11,19 +11,19 @@ import type { CloseReason } from './session.ts'
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
-/** How long `endAll` waits for a client that reads nothing, which would keep it for ever. */
+/** How long `endAll` waits for a client that does not read. */
 const PATIENCE_MS = 1000
-/** Standard input, output and error have the numbers before. */
+/** The numbers before are those of standard input, output and error. */
 const FIRST_ID = 3
 
-/** What is told about connections, and how much of it. */
+/** The limit of connections, and the events about them. */
 export interface ConnectionNews {
   readonly maxConnections: number
   verbosity(): number
   tell(event: 'connect' | 'disconnect' | 'log', text: string): void
 }
 
-/** The open connections of a server: admits, counts, serves and ends them, and tells of them. */
+/** The open connections of a server: it admits, counts, serves and ends them, and emits events about them. */
 export class OpenConnections {
   readonly #context: CommandContext
   readonly #news: ConnectionNews
@@ -40,7 +40,7 @@ export class OpenConnections {
     return this.#connections.values()
   }
 
-  /** Draws a number for a connection or a listener. */
+  /** Returns the next number for a connection or a listener. */
   nextId(): number {
     return this.#nextId++
   }
@@ -93,7 +93,7 @@ export class OpenConnections {
     this.#adopt(connection)
   }
 
-  /** Counts a connection that has gone. */
+  /** Counts a closed connection. */
   gone(ends: ConnectionEnds, reason: CloseReason): void {
     const { counters, events } = this.#context
     const { id, peer } = ends
@@ -121,9 +121,9 @@ export class OpenConnections {
   #adopt(connection: Connection): void {
     const { stream, ends } = connection
     this.#connections.add(connection)
-    // A client that breaks off is no news; 'close' follows.
+    // A disconnect is no error to report; 'close' follows.
     stream.on('error', () => {})
-    // Requests that came before the end may still wait for their turn.
+    // Requests that arrived before the end may still wait for their turn.
     stream.allowHalfOpen = true
     stream.on('end', () => connection.ended())
     stream.once('close', () => {
@@ -145,13 +145,13 @@ export class OpenConnections {
 }
 
 /**
- * Ends the stream of a connection once what was written has left; gives up on a client that does not take it. It waits
- * for the stream's `close` event, which a stream that is already destroyed may still owe, and for no longer than a
- * moment after that is due, since streams exist that have no such event.
+ * Ends the stream of a connection after the written data was sent, and destroys it if the client does not read. It
+ * waits for the `close` event, which may still follow on a stream that is destroyed already. The wait is bounded, since
+ * some streams have no such event.
  */
 async function endOf(stream: Duplex): Promise<void> {
   let patience: NodeJS.Timeout | undefined
-  // `once` of `node:events` would reject if the client breaks off.
+  // `once` of `node:events` would reject if the client disconnects.
   const closed = new Promise<void>((resolve) => {
     stream.once('close', resolve)
     patience = setTimeout(() => {

@@ -19,20 +19,20 @@ import type { ResolvedTlsOptions, ServerTlsOptions } from './tls/tls-options.ts'
 export interface MemcachedServerOptions {
   /** TCP port; 0 is a free one. Default 11211. */
   port?: number | undefined
-  /** UDP port; 0 is a free one. Not with a unix socket, nor where clients authenticate. Default: no UDP (`-U`). */
+  /** UDP port (`-U`); 0 is a free one. It cannot be used with a unix socket or with authentication. Default: no UDP. */
   udpPort?: number | undefined
   /**
-   * The longest reply, in bytes, to a UDP request from an address other than loopback; it is never more than the
-   * request itself had if that is longer. The sender of a datagram can be forged: with a higher limit, the server can
-   * be used to flood others. Default 0: no reply is longer than its request.
+   * The longest response, in bytes, to a UDP request from an address other than loopback; a longer request allows a
+   * response of its own length. The sender of a datagram can be forged: with a higher limit, the server can be used to
+   * flood others. Default 0: no reply is longer than its request.
    */
   udpReplyMaxBytes?: number | undefined
-  /** Whether TCP is not listened on, but UDP alone (`-p 0`). Default false. */
+  /** Whether the server listens on UDP only (`-p 0`). Default false. */
   disableTcp?: boolean | undefined
   /**
    * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`. Default
-   * 127.0.0.1: a cache without a password is nobody else's business. With `tls`, `notls:` before an address leaves it
-   * unencrypted, `mtls:` requires client certificates there, `btls:` asks for none.
+   * 127.0.0.1, because there is no password by default. With `tls`, `notls:` before an address leaves it unencrypted,
+   * `mtls:` requires client certificates there, `btls:` asks for none.
    */
   host?: string | readonly string[] | undefined
   /** Path of a unix socket to listen on, instead of TCP (`-s`). */
@@ -45,9 +45,9 @@ export interface MemcachedServerOptions {
   itemMaxBytes?: number | undefined
   /** Whether a full memory refuses new items instead of evicting old ones (`-M`). Default false. */
   disableEvictions?: boolean | undefined
-  /** Most connections at once (`-c`). Default 1024. */
+  /** The maximum number of open connections (`-c`). Default 1024. */
   maxConnections?: number | undefined
-  /** Connections that wait to be accepted (`-b`). Default 1024. */
+  /** The maximum number of connections that wait to be accepted (`-b`). Default 1024. */
   backlog?: number | undefined
   /** Requests of one connection before the others have their turn (`-R`). Default 20. */
   maxRequestsPerEvent?: number | undefined
@@ -57,7 +57,7 @@ export interface MemcachedServerOptions {
    * from 512 keys on, because then the responses are sent first. Default 0.
    */
   maxPendingResponses?: number | undefined
-  /** Connections that send nothing for so long are closed; 0 for never (`-o idle_timeout`). Default 0. */
+  /** Seconds after which a connection that sends nothing is closed; 0 means never (`-o idle_timeout`). Default 0. */
   idleTimeoutSeconds?: number | undefined
   /** Whether items have no cas uniques (`-C`). Default false. */
   disableCas?: boolean | undefined
@@ -84,15 +84,18 @@ export interface MemcachedServerOptions {
    * Default: they are lost.
    */
   memoryFile?: string | undefined
-  /** Bytes of lines that wait for a client that watches and reads slowly (`-o watcher_logbuf_size`). Default 256 KiB. */
+  /** Bytes of lines that wait for a watcher that reads slowly (`-o watcher_logbuf_size`). Default 256 KiB. */
   watcherBufferBytes?: number | undefined
   /** Whether a client may end the server (`-A`). Default false. */
   enableShutdown?: boolean | undefined
   /** Whether `debugtime` may move the clock, for tests. Default false. */
   debugCommands?: boolean | undefined
-  /** Counts gets, sets and deletes by the part of the key before this character (`-D`). Default: counts nothing, `:`. */
+  /**
+   * Counts gets, sets and deletes by the part of the key before this character (`-D`). Default: nothing is counted; the
+   * character is `:` if `stats detail on` enables it.
+   */
   prefixDelimiter?: string | undefined
-  /** What is spoken (`-B`): text, binary, or either, as the first byte of a connection says. Default auto. */
+  /** The protocol (`-B`): text, binary, or either, chosen by the first byte of a connection. Default auto. */
   protocol?: 'auto' | 'ascii' | 'binary' | undefined
   /** 0 to 3 (`-v`). Default 0. */
   verbosity?: number | undefined
@@ -102,14 +105,14 @@ export interface MemcachedServerOptions {
    */
   dashboard?: string | boolean | undefined
   /**
-   * What opens the dashboard's key browser and actions (`--dashboard-token`), 8 characters or more. A dashboard that
-   * listens elsewhere than on loopback needs a token, and then asks for it first. Default: none, the dashboard is
-   * read-only.
+   * The token for the dashboard's key browser and actions (`--dashboard-token`), at least 8 characters. A dashboard
+   * that does not listen on loopback needs a token, and then requires it for every page. Default: none, the dashboard
+   * is read-only.
    */
   dashboardToken?: string | undefined
-  /** The engine's own screws (`-f`, `-n`, `-o`); their defaults are memcached's. */
+  /** The settings of the engine (`-f`, `-n`, `-o`); their defaults are memcached's. */
   tuning?: Partial<ServerTuning> | undefined
-  /** Where the time comes from; for tests. */
+  /** The clock; for tests. */
   clock?: Clock | undefined
 }
 
@@ -164,7 +167,7 @@ const DEFAULTS: ResolvedServerOptions = {
   tuning: DEFAULT_TUNING,
 }
 
-/** Where the dashboard is, if it is only switched on. */
+/** The address of the dashboard if the option is `true`. */
 const DEFAULT_DASHBOARD_ADDRESS = '127.0.0.1:11212'
 
 const OPTION_NAMES = [...Object.keys(DEFAULTS), 'clock']
@@ -236,7 +239,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   }
 }
 
-/** UDP knows no connection that could be authenticated, and memcached has none beside a unix socket. */
+/** UDP has no connection that could be authenticated, and memcached does not combine it with a unix socket. */
 function refuseWithUdp({ authFile, saslPasswordFile, unixSocket }: ResolvedServerOptions): void {
   const other = Object.entries({ authFile, saslPasswordFile, unixSocket }).find(([, value]) => value !== '')
   if (other !== undefined)

@@ -1,6 +1,6 @@
 /** memcached keeps what it reads, and the responses that it has not sent, in buffers of this size. */
 const BUFFER_BYTES = 16 * 1024
-/** As many responses fit one of memcached's buffers. */
+/** The number of responses that fit one of memcached's buffers. */
 const RESPONSES_PER_BUFFER = 13
 
 /**

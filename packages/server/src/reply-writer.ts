@@ -4,36 +4,37 @@ import { viewOf } from './store/copy-short.ts'
 import type { ItemStore } from './store/item-store.ts'
 
 const BUFFER_BYTES = 64 * 1024
-/** Up to this many bytes a loop copies faster than a call into the engine. */
+/** Up to this many bytes, a loop is faster than a call into the engine. */
 const COPY_LOOP_BYTES = 64
-/** Replies beyond this wait for the reader: no more commands are looked at until they have left. */
+/** With more bytes than this, no more commands are run until the client has read them. */
 export const MAX_PENDING_REPLY_BYTES = 512 * 1024
-/** Values up to this size are copied into the replies; larger ones are sent from where they lie. */
+/** Values up to this size are copied into the responses; larger ones are sent from slab memory. */
 const COPY_BYTES = 16 * 1024
 
-/** Where replies go. */
+/** The stream that responses are written to. */
 export interface ReplyTarget {
   readonly stream: Duplex
   /**
-   * Whether a write that leaves `writableLength` at 0 has been copied by the kernel, so that its memory is free again.
-   * Only a plain socket promises that.
+   * Whether the kernel has copied a write that leaves `writableLength` at 0, so that its memory is free again. Only a
+   * plain socket guarantees that.
    */
   readonly copiesOnWrite: boolean
   /**
-   * Whether a value may be sent from where it is stored: the stream has no more use for written memory once the write
-   * calls back. A stream within this process hands the memory itself on to its reader.
+   * Whether a value may be sent from where it is stored, because the stream does not use written memory after the
+   * write's callback. A stream within this process passes the memory itself to its reader.
    */
   readonly consumesOnWrite: boolean
 }
 
 /**
- * Gathers all the replies to one read into one buffer and writes them at once. There is one writer a server, since a
- * read is answered before the next one is looked at; its buffer is used again whenever the kernel took everything.
+ * Collects the responses to one read in one buffer and writes them at once. Each server has one writer, since the
+ * responses to a read are complete before the next read. Its buffer is reused whenever the kernel has taken
+ * everything.
  *
  * Large values are not copied: the item is pinned and the slab memory itself goes into the write.
  */
 export class ReplyWriter {
-  /** Replies are written here, from `at` on; `room` makes sure that a line fits. */
+  /** Responses are written here at `at`; `room` makes sure that a line fits. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   /** The bytes of `buffer`. */
   view: DataView = viewOf(this.buffer)
@@ -44,7 +45,7 @@ export class ReplyWriter {
   /** Finished parts in front of `buffer`, when one buffer was not enough. */
   #parts: Buffer[] = []
   #partBytes = 0
-  /** Where the part under way starts in `buffer`. */
+  /** The start of the current part in `buffer`. */
   #from = 0
   #pinned: number[] = []
   #canPin = false
@@ -61,7 +62,7 @@ export class ReplyWriter {
     this.#canPin = target.consumesOnWrite
   }
 
-  /** Bytes gathered and not yet flushed. */
+  /** Bytes that are collected and not yet flushed. */
   get pendingBytes(): number {
     return this.#partBytes + this.at - this.#from
   }
@@ -96,7 +97,7 @@ export class ReplyWriter {
     else this.at += this.buffer.write(text, this.at, 'latin1')
   }
 
-  /** Notes that the replies refer to an item. */
+  /** Records that the responses refer to an item. */
   refer(item: number): void {
     if (this.#sendingCount === this.#sending.length) {
       const grown = new Int32Array(this.#sendingCount * 2)
@@ -107,14 +108,14 @@ export class ReplyWriter {
   }
 
   /**
-   * Whether a reply that has not left yet refers to the item. It must not be changed in place then: a large value is
-   * sent from where it lies, and memcached treats every other one so too, which its clients can see.
+   * Whether a response that was not sent yet refers to the item. It must then not be changed in place: a large value is
+   * sent from where it is stored. memcached treats all values like this, which its clients can see.
    */
   isSending(item: number): boolean {
     return this.#store.isPinned(item) || this.#sending.subarray(0, this.#sendingCount).includes(item)
   }
 
-  /** The items of the replies so far count as sent, but for large values, which are sent from where they are stored. */
+  /** The items of the responses so far count as sent, except large values, which are sent from where they are stored. */
   forgetItems(): void {
     this.#sendingCount = 0
   }
@@ -145,7 +146,7 @@ export class ReplyWriter {
     }
   }
 
-  /** A place to come back to with `rewind`. */
+  /** A position for `rewind`. */
   mark(): ReplyMark {
     return {
       at: this.at,
@@ -157,7 +158,7 @@ export class ReplyWriter {
     }
   }
 
-  /** Forgets the replies since `mark`: an error takes their place. */
+  /** Drops the responses since `mark`: an error replaces them. */
   rewind(mark: ReplyMark): void {
     for (const item of this.#pinned.splice(mark.pinned)) this.#store.unpin(item)
     this.#useBuffer(mark.buffer)
@@ -167,7 +168,7 @@ export class ReplyWriter {
     this.#partBytes = mark.partBytes
   }
 
-  /** What was gathered, as a copy, for what is not written to a stream. */
+  /** Returns a copy of the collected bytes, for senders without a stream. */
   take(): Buffer {
     this.#finishPart()
     const taken = Buffer.concat(this.#parts, this.#partBytes)
@@ -175,7 +176,7 @@ export class ReplyWriter {
     return taken
   }
 
-  /** Drops what was gathered. */
+  /** Drops the collected bytes. */
   discard(): void {
     for (const item of this.#pinned) this.#store.unpin(item)
     this.#pinned = []
@@ -186,7 +187,7 @@ export class ReplyWriter {
     this.#from = 0
   }
 
-  /** Writes what was gathered, in one write. */
+  /** Writes the collected bytes in one write. */
   flush(target: ReplyTarget): void {
     const { stream } = target
     this.#sendingCount = 0
@@ -211,7 +212,7 @@ export class ReplyWriter {
       for (const item of pinned) this.#store.unpin(item)
     })
     stream.uncork()
-    // Unless the kernel took it all, the buffer is part of a write that is still to come.
+    // Unless the kernel took it all, the buffer is part of a pending write.
     if (!target.copiesOnWrite || stream.writableLength > 0) this.#useBuffer(Buffer.allocUnsafeSlow(BUFFER_BYTES))
   }
 

@@ -6,11 +6,11 @@ const START_SECONDS = 2
 const MAX_SECOND = 0x7fff_ffff
 
 /**
- * The server's seconds: counted from its start, so that a time fits a small integer and a wall clock set back does not
- * bring the dead to life for long.
+ * The server's seconds, counted from its start, so that a time fits a small integer and setting the wall clock back
+ * does not revive expired items for long.
  */
 export class ServerClock {
-  /** When the last flush was, or will be, in the server's seconds; 0 for never. */
+  /** The time of the last or the next flush, in the server's seconds; 0 for never. */
   oldestLive = 0
   readonly #clock: Clock
   readonly #startMs: number
@@ -47,7 +47,7 @@ export class ServerClock {
     return second - START_SECONDS + Math.floor(this.#startMs / 1000)
   }
 
-  /** Seconds since 1970 as one of the server's seconds; not above 0 for what was before its start. */
+  /** Seconds since 1970 as one of the server's seconds; 0 or less for times before its start. */
   fromUnix(unixSeconds: number): number {
     return unixSeconds - Math.floor(this.#startMs / 1000) + START_SECONDS
   }
@@ -57,14 +57,14 @@ export class ServerClock {
   }
 
   /**
-   * A request's exptime in the server's seconds: 0 stays "never", what lies in the past becomes 1 (protocol.txt,
+   * A request's exptime in the server's seconds: 0 stays "never", and a time in the past becomes 1 (protocol.txt,
    * "Expiration times").
    */
   expiry(exptime: number, now: number): number {
     if (exptime === 0) return 0
     if (exptime < 0) return 1
     if (exptime <= MAX_RELATIVE_EXPTIME_SECONDS) return now + exptime
-    // A time of 32 bits without a sign may lie beyond what an item holds: that is as good as never.
+    // An unsigned 32-bit time may not fit the item's field; it then means never.
     return Math.min(MAX_SECOND, Math.max(1, exptime - Math.floor(this.#startMs / 1000) + START_SECONDS))
   }
 }

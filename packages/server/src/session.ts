@@ -3,49 +3,46 @@ import type { ConnectionOwner } from './connection-owner.ts'
 import type { LongReply } from './long-reply.ts'
 
 /**
- * One protocol spoken over a connection: received bytes in, commands run. The first byte says which protocol it is; the
- * connection owns the stream, the pauses and the replies.
+ * One protocol on a connection: it parses received bytes and runs commands. The first byte selects the protocol. The
+ * connection owns the stream, the pauses and the responses.
  */
 export interface Session {
-  /** What the client is doing, by memcached's names of connection states; `undefined` between two requests. */
+  /** The state of the connection, by memcached's names; `undefined` between two requests. */
   readonly state: string | undefined
-  /** Whether it has stopped in the middle of what was received, and goes on by `resume`. */
+  /** Whether it has paused in the middle of the received bytes; `resume` continues. */
   readonly isPaused: boolean
-  /** Takes received bytes; `buffer` may be used again afterwards. */
+  /** Processes received bytes; `buffer` may be reused afterwards. */
   push(buffer: Buffer, start: number, end: number): void
-  /** Goes on where it has paused. */
+  /** Continues where it has paused. */
   resume(): void
-  /** The connection is closed: forgets what was received, and gives back what was reserved for it. */
+  /** Ends with the connection: drops the received bytes, and releases reserved memory. */
   dispose(): void
 }
 
 /** Why a connection was closed, in the lines of watchers. */
 export type CloseReason = 'error' | 'normal' | 'idle_timeout' | 'shutdown'
 
-/** What a session needs of its connection. */
+/** The parts of a connection that its session uses. */
 export interface SessionHost {
   readonly id: number
   readonly context: CommandContext
   readonly owner: ConnectionOwner
   /** Whether the connection is closing: nothing more is run. */
   readonly isClosing: boolean
-  /** Whether a reply is being made piece by piece: no command is looked at until it is done. */
+  /** Whether a long response is being built: no command is run until it is complete. */
   readonly hasLongReply: boolean
-  /** Whether another request was run in this turn, so that its reply may not have left yet. */
+  /** Whether another request was run in this turn, so that its response may not be sent yet. */
   readonly isPipelining: boolean
-  /**
-   * Counts a request that was run. Returns whether to pause: the other connections have their turn, or the client has
-   * to read first.
-   */
+  /** Counts a request. Returns whether to pause, because the turn is over or the client must read first. */
   countRequest(): boolean
-  /** The request that is run costs as much as a whole turn: the others have theirs behind it. */
+  /** Ends the turn after this request, because it costs as much as a whole turn. */
   endTurn(): void
-  /** Makes a reply piece by piece, as the client reads it. */
+  /** Begins a long response, which is built in pieces as the client reads it. */
   beginLongReply(reply: LongReply): void
-  /** Speaks another way from now on. */
+  /** Replaces the session. */
   become(session: Session): void
-  /** Sends the client what happens, in these streams, from now on and until it goes. */
+  /** Sends the client the events of these streams until it disconnects. */
   watch(streams: number): void
-  /** Closes the connection once the replies have left; the reason is one of memcached's words. */
+  /** Closes the connection after the responses were sent; the reason is one of memcached's words. */
   close(reason: CloseReason): void
 }

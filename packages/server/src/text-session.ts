@@ -42,11 +42,11 @@ import type { Session, SessionHost } from './session.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from './store/item-store.ts'
 import { EventStream } from './watch/streams.ts'
 
-/** A `get` line may be longer than any other, but not endless. */
+/** The limit of a `get` line, which may be longer than any other line. */
 const MAX_RETRIEVAL_LINE_BYTES = 1024 * 1024
-/** What all connections together may hold of such lines: each of them may be the last before a thousand others. */
+/** The limit of such unfinished lines of all connections together. */
 const MAX_LONG_LINES_BYTES = 64 * 1024 * 1024
-/** As many spaces may stand before the word of a line that is longer than others. */
+/** The number of spaces that may precede the command of such a long line. */
 const MAX_LEADING_SPACES = 100
 const MN = Buffer.from('MN\r\n')
 const INCOMPLETE = Buffer.from('CLIENT_ERROR incomplete request\r\n')
@@ -59,21 +59,21 @@ const STORE_REPLIES: Readonly<Record<number, Buffer>> = {
 }
 
 /**
- * The text and meta protocols over one connection. Commands run in their order. A value goes from the received bytes
- * straight into the item that was reserved for it.
+ * The text and meta protocols on one connection. Commands run in their order. A value is copied from the received bytes
+ * directly into its reserved item.
  */
 export class TextSession implements Session, FrameHandler {
   readonly #host: SessionHost
   readonly #context: CommandContext
   readonly #reader = new FrameReader(this, MAX_LINE_BYTES)
   readonly #request = new Request()
-  /** The item whose value is being received; 0 when there is none, so that the data block is swallowed. */
+  /** The item whose value is being received; 0 if there is none, so that the data block is swallowed. */
   #item = 0
   #order: StoreOrder | undefined
   #running = false
   /** Bytes of an unfinished line that are counted for all connections. */
   #longLineBytes = 0
-  /** Whether the connection is closed, or is no more a session of this protocol. */
+  /** Whether the connection is closed, or has another session. */
   #isOver = false
 
   constructor(host: SessionHost) {
@@ -92,10 +92,10 @@ export class TextSession implements Session, FrameHandler {
 
   push(buffer: Buffer, start: number, end: number): void {
     const reader = this.#reader
-    // It stopped with the last of what there was to do.
+    // It has stopped exactly at the end of the received bytes.
     if (reader.stopped && reader.heldBytes === 0 && !this.#host.hasLongReply) reader.resume()
     reader.push(buffer, start, end)
-    // The rest of the value comes with another read, when these bytes are gone.
+    // The rest of the value comes with another read, when these bytes are overwritten.
     if (!reader.atBoundary && this.#request.buffer === buffer) this.#request.keep()
   }
 
@@ -103,7 +103,7 @@ export class TextSession implements Session, FrameHandler {
     this.#reader.resume()
   }
 
-  /** No more bytes come: refuses the request that is not complete, if there is one. */
+  /** Refuses the incomplete request, if there is one, since no more bytes come. */
   endInput(): void {
     if (this.#item > 0 || this.#reader.heldBytes > 0) this.#context.replies.append(INCOMPLETE)
   }
@@ -141,7 +141,7 @@ export class TextSession implements Session, FrameHandler {
     return false
   }
 
-  /** Counts the bytes of an unfinished line; returns false when there are too many of all connections. */
+  /** Counts the bytes of an unfinished line; returns false if all connections together have too many. */
   #holdLongLine(bytes: number): boolean {
     const { longLines } = this.#context
     longLines.bytes += bytes - this.#longLineBytes
@@ -225,7 +225,7 @@ export class TextSession implements Session, FrameHandler {
 
   #retrieve(request: Request): void {
     if (retrieve(this.#context, request)) return
-    // The line is only lent for this turn.
+    // The bytes of the line are valid only in this turn.
     request.keep()
     this.#host.beginLongReply(new PausedRetrieval(this.#context, request))
   }
@@ -245,13 +245,13 @@ export class TextSession implements Session, FrameHandler {
     else this.#replyAtLength(result)
   }
 
-  /** Most are short; they are still worth a turn, since a client can ask for thousands of them in one packet. */
+  /** Most are short, but each ends the turn, since a client can send thousands of them in one packet. */
   #replyAtLength(reply: LongReply): void {
     this.#host.endTurn()
     if (reply.next() !== Progress.done) this.#host.beginLongReply(reply)
   }
 
-  /** Answers a malformed request; its data block, where there is one, is swallowed. */
+  /** Responds to a malformed request; its data block, if there is one, is swallowed. */
   #refuse(request: Request): number {
     if (request.error === RequestError.http) {
       this.#host.close('error')
@@ -266,7 +266,7 @@ export class TextSession implements Session, FrameHandler {
     const isMeta = request.command === Command.metaSet
     const item = reserveFor(this.#context, request, isMeta ? metaSetExptime(request) : request.exptime)
     if (item === TOO_LARGE || item === OUT_OF_MEMORY) {
-      // An old value must not pass for the new one that was refused.
+      // An old value must not survive a new one that was refused.
       if (isMeta || request.command === Command.set) dropOld(this.#context, request)
       const reply = item === TOO_LARGE ? Reply.tooLarge : Reply.outOfMemoryStoring
       if (!request.noreply) this.#context.replies.append(reply)

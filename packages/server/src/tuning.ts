@@ -24,7 +24,7 @@ export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: t
 /**
  * Fills in memcached's defaults.
  *
- * @throws MemcacheOptionError for what memcached would refuse to start with.
+ * @throws MemcacheOptionError if memcached would refuse to start with it.
  */
 export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMaxBytes: number): ServerTuning {
   if (tuning === undefined) return DEFAULT_TUNING

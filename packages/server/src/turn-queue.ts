@@ -1,10 +1,10 @@
-/** Turns taken between two looks at the sockets. */
+/** Turns between two polls of the sockets. */
 const TURNS_PER_ROUND = 16
 
 /**
- * The connections that have more to do, in their order. The event loop would let all of them have a turn before it
- * reads from a socket again, however many there are; here it reads after a bounded number, so that a client with one
- * request does not wait for hundreds that ask for much.
+ * The connections that have more to do, in their order. The event loop would give all of them a turn before it reads
+ * from a socket again. Here it reads after a bounded number of turns, so that a client with one request does not wait
+ * for hundreds of busy clients.
  */
 export class TurnQueue {
   readonly #run = (): void => this.#round()
@@ -12,7 +12,7 @@ export class TurnQueue {
   #next = 0
   #isScheduled = false
 
-  /** Calls back when it is this one's turn. */
+  /** Calls back when the connection has its turn. */
   wait(turn: () => void): void {
     this.#waiting.push(turn)
     this.#schedule()
@@ -26,7 +26,7 @@ export class TurnQueue {
 
   #round(): void {
     this.#isScheduled = false
-    // Those that come back meanwhile have to wait for the next round.
+    // Connections that are added meanwhile wait for the next round.
     const end = Math.min(this.#waiting.length, this.#next + TURNS_PER_ROUND)
     try {
       while (this.#next < end) this.#waiting[this.#next++]!()

@@ -1,5 +1,5 @@
 /**
- * The version that `version` and `stats` tell. Clients read from it what a server can do, so it is the memcached whose
- * behaviour ours is held against, as other drop-in servers do; `memcache-ts-server -V` names our own beside it.
+ * The version that `version` and `stats` return. Clients derive the features of a server from it, so it is that of the
+ * memcached whose behaviour this server has; `memcache-ts-server -V` also prints the version of the package.
  */
 export const PROTOCOL_VERSION = '1.6.45'

@@ -5,13 +5,13 @@ import type { CommandContext } from './commands/command-context.ts'
 import type { FlushSchedule } from './flush-schedule.ts'
 import { isCutOffMetadata, isSnapshotOrNothing, restoreItems, saveItems } from './store/item-snapshot.ts'
 
-/** What a `WarmRestart` saves and restores, and where. */
+/** The cache that a `WarmRestart` saves and restores, and the file. */
 export interface WarmRestartOptions {
   /** The file (`-e`). */
   readonly path: string
   readonly context: CommandContext
   readonly flushes: FlushSchedule
-  /** Logs a line, if at least so much verbosity is asked for; 0 by default. */
+  /** Logs a line if the verbosity is at least the given one; 0 by default. */
   readonly log: (line: string, verbosity?: number) => void
 }
 
@@ -28,7 +28,7 @@ export class WarmRestart {
   }
 
   /**
-   * Reads the items of an earlier life. If the file cannot be used, that is logged and the cache starts empty.
+   * Reads the items of before the restart. If the file cannot be used, that is logged and the cache starts empty.
    *
    * @throws MemcacheOptionError if there is an empty `.meta` file of memcached, or if the file could not be written.
    */

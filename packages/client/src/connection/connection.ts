@@ -112,6 +112,11 @@ export class Connection implements ResponseSink {
     return (this.#state === 'ready' || this.#state === 'connecting') && !this.#closing
   }
 
+  /** Whether a caller waits for a response. The requests of a handshake are the connection's own. */
+  get #isAwaited(): boolean {
+    return this.#pending.isAwaited(this.#state !== 'ready')
+  }
+
   /** Whether a write is under way on it, or may be. */
   get isWriting(): boolean {
     return this.#pending.isWriting
@@ -189,12 +194,12 @@ export class Connection implements ResponseSink {
   async close(): Promise<void> {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
-    if (this.#pending.isAwaited && this.#state !== 'down') {
+    if (this.#isAwaited && this.#state !== 'down') {
       const watches = Array.from(this.#pending.signals(), (signal) =>
         afterAbort(signal, () => this.#endDrainUnlessAwaited()),
       )
       // Operations end by their limits and signals; those without one must not keep this waiting for ever.
-      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver)
+      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
       for (const unwatch of watches) unwatch()
     }
     this.#state = 'closed'
@@ -361,7 +366,7 @@ export class Connection implements ResponseSink {
 
   /** No response in time: operations with longer limits go on waiting on this connection, and new ones get another. */
   #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
-    if (this.#pending.isAwaited) {
+    if (this.#isAwaited) {
       this.#closing = true
       this.#observer.retired(reason, isSilent)
     } else if (isSilent) {
@@ -484,7 +489,7 @@ export class Connection implements ResponseSink {
   }
 
   #endDrainUnlessAwaited(): void {
-    if (!this.#pending.isAwaited) this.#drain.end()
+    if (!this.#isAwaited) this.#drain.end()
   }
 
   // Time

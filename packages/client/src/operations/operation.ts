@@ -166,15 +166,20 @@ export class PendingOperations {
     return this.#writes > 0
   }
 
-  /** Whether any caller still waits. */
-  get isAwaited(): boolean {
-    for (const operation of this.#all()) if (!operation.settled) return true
+  /**
+   * Whether any caller still waits.
+   *
+   * @param isConnecting whether what was written belongs to the handshake, which no caller waits for by itself.
+   */
+  isAwaited(isConnecting: boolean): boolean {
+    for (const operation of isConnecting ? this.#unwritten : this.#all()) if (!operation.settled) return true
     return false
   }
 
-  /** Whether any caller waits without a time limit. */
-  get isAwaitedForEver(): boolean {
-    for (const operation of this.#all()) if (!operation.settled && operation.deadline === Infinity) return true
+  /** Whether any caller waits without a time limit. @param isConnecting as for `isAwaited`. */
+  isAwaitedForEver(isConnecting: boolean): boolean {
+    for (const operation of isConnecting ? this.#unwritten : this.#all())
+      if (!operation.settled && operation.deadline === Infinity) return true
     return false
   }
 

@@ -7,7 +7,15 @@ import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from '../engine/load/ge
 import type { LoadingOptions } from '../engine/load/get-or-set-options.ts'
 import { DeclaredNamespace, declaredOwner } from './declared-namespace.ts'
 import type { NamespaceDeclaration } from './declared-namespace.ts'
-import { describeValue, functionOf, requireOptions, requireSync, requireTags, syncResult } from '../option-types.ts'
+import {
+  describeValue,
+  functionOf,
+  requireCache,
+  requireOptions,
+  requireSync,
+  requireTags,
+  syncResult,
+} from '../option-types.ts'
 import { taggedLoad, tagsFor } from './late-facts.ts'
 import type { TagsOf } from './late-facts.ts'
 
@@ -60,6 +68,7 @@ export function cached<Args extends readonly unknown[], Value>(
 ): CachedFunction<Args, Value> {
   requireOptions('cached', options)
   checkOptions('cached', options, OPTION_NAMES, OPTION_HINTS)
+  requireCache('cached', options.cache)
   if (typeof run !== 'function') {
     throw new MemcacheOptionError(
       `cached: the first argument must be a function, async (id) => …; got ${describeValue(run)}`,

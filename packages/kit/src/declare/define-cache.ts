@@ -19,6 +19,7 @@ import {
   requireSync,
   requireTags,
   requireType,
+  requireCache,
   syncResult,
 } from '../option-types.ts'
 import type { RevivingOptions } from '../engine/values/reviver.ts'
@@ -119,6 +120,7 @@ export function defineCache<Id, Value>(
   requireOptions('defineCache', definition)
   checkOptions('defineCache', definition, OPTION_NAMES, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
+  requireCache('defineCache', definition.cache)
   requireType('defineCache', 'function', { load, loadMany })
   requireSync('defineCache', { key, tags: functionOf(tags) })
   requireTags('defineCache', tags)

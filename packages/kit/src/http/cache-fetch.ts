@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ttl } from 'memcache-ts-protocol'
 import { onAbort } from '../engine/engine.ts'
 import { FetchContent } from './content/fetch-content.ts'
-import { toHandlerOptions } from './handler-options.ts'
+import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
 import { isReadMethod } from './policy/request-key.ts'
@@ -50,6 +50,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   options: Ttl | CacheFetchOptions = {},
 ): CachedFetch<Rest> {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheFetchOptions>('cacheFetch', options)
+  requireHandler('cacheFetch', handler)
   const responses = new ResponseCache(shared)
 
   const cached = async (request: Request, ...rest: Rest): Promise<Response> => {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import type { Ttl } from 'memcache-ts-protocol'
-import { toHandlerOptions } from './handler-options.ts'
+import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
 import { isReadMethod } from './policy/request-key.ts'
@@ -46,6 +46,7 @@ export function cacheHandler<
   options: Ttl | CacheHandlerOptions<Request> = {},
 ): CachedHandler<Request, Response> {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheHandlerOptions<Request>>('cacheHandler', options)
+  requireHandler('cacheHandler', handler)
   const responses = new ResponseCache(shared)
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has all that is used here.

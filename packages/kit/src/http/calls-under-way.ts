@@ -77,22 +77,27 @@ export class CallsUnderWay {
 /** How long a request waits for another request's response before it runs the handler itself. */
 const MAX_WAIT_MS = 10_000
 
-/** The wait of a request for another request's response: until its client disconnects, and at most for a limited time. */
-export class Waiting {
-  // Not an AbortController: creating one costs more than the rest of a hit's lookup.
-  readonly #stop = new Abandonment()
-  readonly #timer: NodeJS.Timeout
+/**
+ * The wait of a request for another request's response: until its client disconnects, and at most for a limited time.
+ * Most requests are hits and wait for nobody, so the timer and the listener are added with the first listener.
+ */
+export class Waiting implements StopSource {
   readonly #response: ServerResponse
-  readonly #leave = (): void => this.#stop.abort(new Error('the request waits no longer'))
+  readonly #startedMs = performance.now()
+  #stop: Abandonment | undefined
+  #timer: NodeJS.Timeout | undefined
+  readonly #leave = (): void => this.#stop!.abort(this.reason)
 
   constructor(response: ServerResponse) {
     this.#response = response
-    this.#timer = setTimeout(this.#leave, MAX_WAIT_MS)
-    response.once('close', this.#leave)
   }
 
-  get signal(): StopSource {
-    return this.#stop
+  get aborted(): boolean {
+    return this.#stop?.aborted === true || this.isGone || performance.now() - this.#startedMs >= MAX_WAIT_MS
+  }
+
+  get reason(): unknown {
+    return new Error('the request waits no longer')
   }
 
   /** Whether the client has disconnected. */
@@ -100,7 +105,25 @@ export class Waiting {
     return this.#response.destroyed
   }
 
+  addEventListener(type: 'abort', listener: () => void): void {
+    if (this.#stop === undefined) {
+      this.#stop = new Abandonment()
+      this.#timer = setTimeout(this.#leave, this.#startedMs + MAX_WAIT_MS - performance.now())
+      this.#response.once('close', this.#leave)
+    }
+    this.#stop.addEventListener(type, listener)
+  }
+
+  removeEventListener(type: 'abort', listener: () => void): void {
+    this.#stop?.removeEventListener(type, listener)
+  }
+
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason
+  }
+
   end(): void {
+    if (this.#stop === undefined) return
     clearTimeout(this.#timer)
     this.#response.off('close', this.#leave)
   }

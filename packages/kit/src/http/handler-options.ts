@@ -1,4 +1,4 @@
-import { checkOptions, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { requireOptions, requireTags, requireType } from '../option-types.ts'
 import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './response-cache-options.ts'
@@ -38,4 +38,12 @@ export function toHandlerOptions<Options extends object>(owner: string, options:
   requireType(owner, 'function', { key, condition })
   requireTags(owner, tags)
   return options
+}
+
+/** @throws MemcacheOptionError if the handler is no function: an application has one, as `app.fetch`. */
+export function requireHandler(owner: string, handler: unknown): void {
+  if (typeof handler === 'function') return
+  const { fetch } = Object(handler) as { fetch?: unknown }
+  const advice = typeof fetch === 'function' ? `: write ${owner}(app.fetch, …)` : ''
+  throw new MemcacheOptionError(`${owner} takes a handler, a function, first; got ${kindOf(handler)}${advice}`)
 }

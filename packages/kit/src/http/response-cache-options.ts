@@ -1,6 +1,7 @@
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
+import { requireCache } from '../option-types.ts'
 import type { KeyRules } from './policy/request-key.ts'
 import type { VaryRules } from './policy/vary.ts'
 
@@ -136,6 +137,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
   const { wildcards = false, storePost = false, l1 = false } = options
   const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
+  requireCache('a response cache', options.cache)
   if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be over 0, got ${maxBytes}`)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
   if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be a day at most')

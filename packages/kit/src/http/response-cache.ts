@@ -234,18 +234,21 @@ export class ResponseCache {
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const live = waits ? this.#calls.live(lookup.name) : undefined
-        const { signal } = waiting
         const followed =
           live === undefined
             ? 'retry'
-            : await followLive(engine, lookup, live, { signal, vary: this.#resolved.vary, nowMs: this.#nowMs })
+            : await followLive(engine, lookup, live, {
+                signal: waiting,
+                vary: this.#resolved.vary,
+                nowMs: this.#nowMs,
+              })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const result = await this.#readThrough(engine, lookup, waits, waiting.signal)
+        const result = await this.#readThrough(engine, lookup, waits, waiting)
         if (result === 'leading') return false
         if (waiting.isGone) return true
         if (result === 'aborted') {
-          if (!waiting.signal.aborted) continue
+          if (!waiting.aborted) continue
           // This request has waited as long as it may; later requests need not wait.
           this.#calls.leaveAlone(lookup.name)
           break

@@ -20,52 +20,52 @@ import { byteRangeWithin, isSingleRange } from './policy/byte-ranges.ts'
 import { sentValidators } from './send-stored.ts'
 
 /**
- * A request to a server of `node:http`, and where its response goes; what an adapter knows of it. Fields that others
- * have set by now have to be on the response: they are not stored, and sent along with what is.
+ * A request to a server of `node:http` and its response, as an adapter passes them to the cache. Fields that other
+ * middleware has set must already be on the response: they are not stored, and are sent with a stored response.
  */
 export interface HttpExchange extends RequestTarget {
   readonly response: ServerResponse
-  /** What the response belongs to, for `cache.invalidateTags`; besides `url:<path>`. */
+  /** The tags of the response, for `cache.invalidateTags`, besides `url:<path>`. */
   readonly tags?: readonly string[] | undefined
-  /** Reads the content of the request, and gives it back. Default: from the stream of `node:http`. */
+  /** Reads the content of the request so that the handler can read it again. Default: from the stream of `node:http`. */
   readonly readContent?: ((maxBytes: number) => Promise<RequestContent>) | undefined
-  /** Whether what runs now is not the handler, but what a framework does with its response. Default: never. */
+  /** Whether the code that runs now is the framework's, and not the handler's. Default: never. */
   readonly isOutside?: (() => boolean) | undefined
   /** Delays the response until work is done. Default: by holding what `node:http` or `node:http2` sends. */
   readonly defer?: ((work: Promise<unknown>) => void) | undefined
-  /** Runs a request that nobody waits for through the application, to revalidate what others are served stale. */
+  /** Runs a background request through the application, to revalidate a response that clients are served stale. */
   readonly dispatch: (request: IncomingMessage, response: ServerResponse) => void
 }
 
-/** One lookup to the cache: what is looked for, for which request. */
+/** The lookup of a stored response for a request. */
 export interface ResponseLookup {
   readonly exchange: HttpExchange
-  /** In full. */
+  /** The full key. */
   readonly key: string
-  /** As it is stored. */
+  /** The name that memcached stores the response under. */
   readonly name: string
-  /** For a variant: where the list of fields lies by which it was selected, and the list. */
+  /** For a variant: the list of variants that selected it, and the key of this list. */
   readonly variants:
     | { readonly key: string; readonly name: string; readonly id: string; readonly names: readonly string[] }
     | undefined
-  /** The content of the request, where that is in the key: of QUERY. */
+  /** The content of a QUERY, which is part of the key. */
   readonly content: KnownContent | undefined
   readonly directives: RequestDirectives
-  /** What the handler is run for if there is nothing stored. */
+  /** The purpose of a handler run if no stored response can be used. */
   readonly purpose: RunPurpose
-  /** Whether the request says who asks, otherwise than in the key. */
+  /** Whether the user of the request is known by anything that is not in the key. */
   readonly isAuthorized: boolean
   readonly tagKeys: readonly string[]
   readonly varyRules: VaryRules
-  /** What in the query makes no difference, as an earlier response of the path said; part of the key. */
+  /** The `No-Vary-Search` rule of an earlier response of the path; part of the key. */
   readonly searchRule: SearchRule | undefined
-  /** When it was asked, by `performance.now()`. */
+  /** When the request came, by `performance.now()`. */
   readonly startedMs: number
 }
 
 type VariantList = Extract<StoredRecord, { kind: 'variants' }>
 
-/** The lookup for the variant that its request selects. */
+/** Returns the lookup for the variant that its request selects. */
 export function variantLookup(
   engine: Pick<CacheEngine, 'storedKey'>,
   lookup: ResponseLookup,
@@ -82,9 +82,9 @@ export function variantLookup(
 }
 
 /**
- * The key of a variant.
+ * Returns the key of a variant.
  *
- * @param language that of a response that is looked for, or stored, whatever else the client accepts.
+ * @param language the language of the response, in place of the client's preferences.
  */
 export function variantKey(
   { key, exchange, varyRules }: ResponseLookup,
@@ -94,12 +94,12 @@ export function variantKey(
   return `${key}:${id}:${variantOf(names, exchange.request.headers, varyRules, language)}`
 }
 
-/** What stands for the key where requests that say who asks have to be told from the others. */
+/** Returns the name of a key for requests of known users only. */
 export function authorizedName({ name }: ResponseLookup): string {
   return `${name} authorized`
 }
 
-/** The response that a loader is to revalidate or replace. */
+/** Returns the stored response that a load revalidates or replaces. */
 export function staleOf(
   records: DecodedRecords,
   { stale }: LoadContext,
@@ -111,8 +111,8 @@ export function staleOf(
 }
 
 /**
- * Whether the validators of a stored response may be sent with a request: the response to a client that says who it is
- * may have the validators of one that was made for nobody, and be another.
+ * Whether the validators of a stored response may be sent with a request. The response for a known user may have the
+ * same validators as an anonymous response, and another body.
  */
 export function isValidatorFor(
   { lifetimes }: Pick<StoredResponse, 'lifetimes'>,
@@ -121,22 +121,22 @@ export function isValidatorFor(
   return !isAuthorized || lifetimes.isShared
 }
 
-/** Why a lookup goes on to the handler. */
+/** Returns why a request is forwarded to the handler. */
 export function forwardReason({ variants }: ResponseLookup, found: StoredRecord | undefined): ForwardReason {
   if (found?.kind === 'partial') return 'partial'
   if (found?.kind === 'response') return 'stale'
   return variants === undefined ? 'uri-miss' : 'vary-miss'
 }
 
-/** What the handler is run for, where nothing is stored that answers the request. */
+/** Returns the purpose of a handler run for a request if no stored response can be used. */
 export function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
   if (method === 'HEAD') return 'head'
   return isSingleRange(headers) ? 'range' : 'whole'
 }
 
 /**
- * Whether the response to a HEAD, or to a request for a range, may be captured: a HEAD may freshen what is stored, and
- * a range may be stored, or combined with a stored part. What is stored whole is not given up for a part.
+ * Whether the response to a HEAD or to a request for a range may be captured: a HEAD may freshen the stored response,
+ * and a range may be stored, or combined with a stored part. A whole response is not replaced by a part.
  */
 export function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
   if (purpose === 'head') return found?.kind === 'response'
@@ -152,7 +152,7 @@ function hasRangeOf({ request, response }: HttpExchange, { part, length, fields,
   return byteRangeWithin(request.headers, validators, { ...part, length }) !== undefined
 }
 
-/** The stored response that was of no use, if its validators may be sent with this request. */
+/** Returns the stored response that could not be used, if its validators may be sent with this request. */
 export function validatorOf(
   records: DecodedRecords,
   unusable: unknown,
@@ -162,7 +162,7 @@ export function validatorOf(
   return record?.kind === 'response' && isValidatorFor(record, lookup) ? record : undefined
 }
 
-/** The key of a response in full: the request's, and the fields that the option `vary` names. */
+/** Returns the full key of a response: the key of the request, and the fields that the option `vary` names. */
 export function responseKey(
   exchange: HttpExchange,
   { vary, varyRules, rules }: ResolvedResponseCache,
@@ -173,7 +173,7 @@ export function responseKey(
   return ownKeyText('http', vary.length === 0 ? parts : [...parts, variantOf(vary, fields, varyRules)])
 }
 
-/** How a stored record can be used for a lookup. */
+/** Returns how a stored record can be used for a lookup. */
 export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs: number): Freshness {
   const { directives, isAuthorized, purpose, exchange } = lookup
   if (record.kind === 'variants') return 'fresh'
@@ -189,7 +189,7 @@ export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs
   return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
 }
 
-/** What is stored for a lookup, and the lookup for the variant where that is one; takes no lease. */
+/** Returns the stored record for a lookup, and the lookup of its variant if responses vary. Takes no lease. */
 export async function findStored(
   engine: CacheEngine,
   records: DecodedRecords,
@@ -200,7 +200,7 @@ export async function findStored(
   return { record, lookup }
 }
 
-/** A fresh response in the language that the client prefers to all others; takes no lease. */
+/** Returns a fresh response in the language that the client prefers to all others. Takes no lease. */
 export async function findByLanguage(
   engine: CacheEngine,
   lookup: ResponseLookup,

@@ -7,7 +7,7 @@ import { isNotModified } from './policy/conditional.ts'
 import { ageSeconds } from './policy/freshness.ts'
 import type { StoredPartial, StoredResponse } from './records/stored-record.ts'
 
-/** Fields of the content, which 304 has none of. */
+/** Fields about the content, which a 304 does not have. */
 const OF_CONTENT = /^content-(?:type|length|encoding|language|range)$/
 
 /** How a stored response is sent. */
@@ -17,16 +17,16 @@ export interface SendConditions {
   readonly isHead: boolean
   readonly cacheStatus: string
   readonly nowMs: number
-  /** Sends the head, with the fields that are set by then, and the body. */
+  /** Sends the head, with the fields that are set on the response, and the body. */
   readonly send: (status: number, body: Buffer | undefined) => void
 }
 
-/** A stored response or part, as far as sending it goes. */
+/** A stored response or a stored part. */
 type Sendable = StoredResponse | StoredPartial
 
 /**
- * The fields by which a client's conditions are evaluated: those that are stored, and the validators that were set on
- * this response before the cache, as by `@Header('ETag', …)` of Nest, which are sent with it.
+ * Returns the fields by which a client's conditions are evaluated: the stored fields, and validators that were set on
+ * this response before the cache, for example by `@Header('ETag', …)` of Nest.
  */
 export function sentValidators(
   response: ServerResponse,
@@ -43,7 +43,7 @@ export function sentValidators(
   return isAdded ? { ...fields, ...added } : fields
 }
 
-/** Whether the body of a stored response is sent: not in answer to a HEAD, nor to a client that has it already. */
+/** Whether the body of a stored response is sent: not for a HEAD, and not to a client that already has it. */
 export function needsBody(
   response: ServerResponse,
   stored: Sendable,
@@ -54,10 +54,9 @@ export function needsBody(
 }
 
 /**
- * Answers with a stored response: all of it, a part, or 304 for a client that has it already; with `Age` and
- * `Cache-Status`.
+ * Sends a stored response: the whole, a range, or 304 if the client already has it; with `Age` and `Cache-Status`.
  *
- * @param body `undefined` where `needsBody` says that none is sent.
+ * @param body `undefined` if `needsBody` returns `false`.
  */
 export function sendStored(
   response: ServerResponse,
@@ -87,7 +86,7 @@ export function sendStored(
   send(status, length === 0 ? undefined : body)
 }
 
-/** The range of a stored body that is sent; `undefined`: all of it. */
+/** Returns the range of a stored body that is sent; `undefined` means the whole. */
 function selectRange(
   stored: Sendable,
   headers: IncomingHttpHeaders,
@@ -97,7 +96,7 @@ function selectRange(
   if (stored.kind === 'partial') {
     const { first, total } = stored.part
     const range = byteRangeWithin(headers, validators, { ...stored.part, length })
-    // A part is sent only for a range within it.
+    // A stored part serves only ranges within it.
     return range === undefined ? 'unsatisfiable' : { range, offset: first, total }
   }
   const range = stored.status === 200 ? byteRangeOf(headers, validators, length) : undefined
@@ -115,20 +114,20 @@ export function setStoredFields(
   for (const name of Object.keys(fields)) {
     if (isKnown && OF_CONTENT.test(name)) continue
     const value = fields[name]!
-    // The record is shared, and `appendHeader` adds to the very list that was set.
+    // A copy: the record is shared by requests, and `appendHeader` adds to the list that was set.
     response.setHeader(name, typeof value === 'string' ? value : [...value])
   }
   response.setHeader('Age', String(Math.floor(ageSeconds(stored, nowMs))))
   response.setHeader('Cache-Status', cacheStatus)
 }
 
-/** The reason phrase of a status, in place of one that is set already; HTTP/2 has none (RFC 9113, section 8.3.2). */
+/** Returns the reason phrase of a status, which replaces a `statusMessage`; HTTP/2 has none (RFC 9113, section 8.3.2). */
 export function reasonOf(response: ServerResponse, status: number): [] | [string] {
   const reason = STATUS_CODES[status]
   return 'stream' in response || reason === undefined ? [] : [reason]
 }
 
-/** Sends by a response's own methods. */
+/** Returns a function that sends by the response's own methods. */
 export function sendBy(response: ServerResponse): SendConditions['send'] {
   return (status, body) => {
     response.writeHead(status, ...reasonOf(response, status))

@@ -113,7 +113,8 @@ export class BlockingHitCounter {
       await counter.moveAndMark(key, found, nowMs + blockMs - windowMs, key)
       return { hits: limit + 1, resetMs: blockMs, blockedMs: blockMs }
     }
-    // Another call is storing the block, its process died before it did, or the limit was higher when the other hits came.
+    // Another call is storing the block, its process died before it did, or the limit was higher when the other hits
+    // came.
     const blocked = await counter.moveAndMarkOnce(key, nowMs + blockMs - windowMs, nowMs, key)
     const blockedMs = blocked === undefined ? blockMs : blocked.startMs + windowMs - nowMs
     return { hits: limit + 1, resetMs: blockedMs, blockedMs }

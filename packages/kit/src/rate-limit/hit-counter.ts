@@ -1,6 +1,7 @@
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
+import { requireCache } from '../option-types.ts'
 import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
@@ -41,6 +42,7 @@ export class HitCounter {
    * @throws MemcacheOptionError if a window of this length cannot be counted.
    */
   constructor(name: string, windowMs: number, cache: Memcache | undefined) {
+    requireCache('a rate limit', cache)
     this.#name = name
     this.#windowMs = windowMs
     this.#cache = cache

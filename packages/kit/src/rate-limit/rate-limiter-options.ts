@@ -1,5 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
+import { requireCache } from '../option-types.ts'
 import type { IdListOption } from './id-list.ts'
 import { MOST, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
@@ -98,6 +99,7 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
   if (typeof normalize !== 'boolean') {
     throw new MemcacheOptionError(`normalize must be true or false, got ${String(normalize)}`)
   }
+  requireCache('a rate limit', cache)
   oneOf('algorithm', algorithm, ['sliding', 'fixed', 'gcra'])
   oneOf('onCacheDown', onCacheDown, ['local', 'open', 'closed'])
   const windows = rateLimitWindows(options)

@@ -239,8 +239,13 @@ export class RequestSession implements SessionActions {
    * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
-    const work = this.#writes === undefined ? Promise.resolve() : this.#writes.settle(onFailure)
+    const work = this.settleWrites(onFailure)
     return this.#locks === undefined || this.#locks.size === 0 ? work : this.#locks.releaseAfter(work)
+  }
+
+  /** Like `settle`, for a request whose handler may still hold locks. */
+  settleWrites(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
+    return this.#writes === undefined ? Promise.resolve() : this.#writes.settle(onFailure)
   }
 
   /**

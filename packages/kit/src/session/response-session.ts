@@ -61,6 +61,7 @@ export class ResponseSession {
     response.end = function (...args) {
       return session.#finish() ? end.apply(this, args) : this
     }
+    this.#response.on('close', () => this.#closed())
   }
 
   #head(args: unknown[]): void {
@@ -89,6 +90,26 @@ export class ResponseSession {
       return false
     }
     return true
+  }
+
+  /**
+   * Stores what was changed until now if the client has left before the response was ended: a stream or a file without
+   * a client ends no response. The handler may still run; if it ends the response, the session is stored again.
+   */
+  #closed(): void {
+    if (this.#isEnding || this.#isOver) return
+    const session = this.#session
+    try {
+      session.commit(true)
+      session
+        .settleWrites((error, kind) => {
+          if (this.#settings.down?.forgives(error, kind) !== true) throw error
+        })
+        .catch(warnOfLoss)
+    } catch (error) {
+      // No response is left for error handlers.
+      warnOfLoss(error)
+    }
   }
 
   #commit(isEnd: boolean): void {
@@ -138,6 +159,10 @@ export class ResponseSession {
     moveFields(this.#response, args)
     addCookie(this.#response, cookie)
   }
+}
+
+function warnOfLoss(error: unknown): void {
+  process.emitWarning(`memcache-ts: a session was not stored after its client had left: ${(error as Error).message}`)
 }
 
 /** Sets the fields that `writeHead` was given, so that its `Set-Cookie` and the session's are both sent. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkOptions, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
 import { CacheDown } from './cache-down.ts'
@@ -159,11 +159,23 @@ function secretsOf<Request>(
 ): readonly Secret[] | undefined {
   if (Array.isArray(secret)) {
     if (secret.length === 0) throw new MemcacheOptionError('secret option array must contain one or more strings')
+    for (const each of secret as readonly unknown[]) requireSecret(owner, each)
     return secret as readonly Secret[]
   }
-  if (secret !== undefined && secret !== '') return [secret as Secret]
+  if (secret !== undefined && secret !== '') {
+    requireSecret(owner, secret)
+    return [secret as Secret]
+  }
   if (store !== undefined && (process.env['SESSION_SECRET'] ?? '') === '') return undefined
   return [defaultSecret(owner, process.env, cache?.client.servers)]
+}
+
+/** @throws MemcacheOptionError for what cannot sign; the secret is not shown. */
+function requireSecret(owner: string, secret: unknown): void {
+  if (typeof secret === 'string' ? secret !== '' : typeof secret === 'object' && secret !== null) return
+  throw new MemcacheOptionError(
+    `${owner}: a secret must be text that is not empty, or bytes; got ${secret === '' ? 'empty text' : kindOf(secret)}`,
+  )
 }
 
 function generateId(): string {

@@ -1,6 +1,7 @@
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
+import { requireCache } from '../option-types.ts'
 import type { CookieOptions } from './cookie.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { StoredData } from './session.ts'
@@ -73,6 +74,7 @@ const DEFAULT_TTL_SECONDS = 86_400
 /** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStoreOptions {
   checkOptions('MemcacheStore', options, STORE_OPTIONS, STORE_HINTS)
+  requireCache('MemcacheStore', options.cache)
   const { cookie, touchAfterSeconds = 0, maxLifetimeSeconds = Infinity, userId, encryptionKeys, cache } = options
   const ttlSeconds = Math.ceil(ttlToSeconds(options.ttlSeconds ?? DEFAULT_TTL_SECONDS))
   if (ttlSeconds === Infinity) throw new MemcacheOptionError('a session must end: give ttlSeconds a number')

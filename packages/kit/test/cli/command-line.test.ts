@@ -1,7 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describeWithMemcached, freePort, launchMemcached, launchServer } from 'memcache-ts-testing'
+import {
+  describeWithCommand,
+  describeWithMemcached,
+  freePort,
+  launchMemcached,
+  launchNutcracker,
+  launchServer,
+} from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { MemcachedClient } from 'memcache-ts-client'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -181,6 +188,26 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
 
 describe('memcache-ts on our server', () => commandsOn(launchServer))
 describeWithMemcached('memcache-ts on memcached', () => commandsOn(launchMemcached))
+
+const findNutcracker = ['sh', '-c', 'PATH="$PATH:/usr/sbin"; command -v nutcracker']
+
+describeWithCommand(findNutcracker, 'nutcracker', 'memcache-ts on twemproxy', () => {
+  it('reads and writes keys, and says which commands a proxy cannot answer', async () => {
+    await using proxy = await launchNutcracker()
+    const run = (...args: string[]): Promise<Ran> => runCommand([...args, '--servers', proxy.address])
+    expect(await run('set', 'k', 'v')).toMatchObject({ status: 0 })
+    expect(await run('get', 'k')).toMatchObject({ status: 0, output: 'v\n' })
+    expect(await run('get', 'k', '--meta')).toMatchObject({
+      status: 1,
+      errors: expect.stringContaining('no meta commands'),
+    })
+    expect(await run('delete', 'k')).toMatchObject({ status: 0 })
+    const report = await run('doctor', '--watch-seconds', '0')
+    expect(report.status).toBe(1)
+    expect(report.output).toContain('check the servers behind it by their own addresses')
+    for (const command of ['stats', 'keys', 'top']) expect((await run(command)).errors).toContain(proxy.address)
+  })
+})
 
 describe('memcache-ts', () => {
   it('says what is wrong with a command line, and exits with 2', async () => {

@@ -13,8 +13,8 @@ const SPACE = 32
 const REQUEST = /^set[^ ]* +[^ ]+ +[^ ]+ +[^ ]+ +(\d{1,10})(?: |$)/
 
 /**
- * What a client of the text protocol has to say before anything else where there is an authentication file (`-Y`): a
- * `set` of any key, whose value is `user password` (protocol.txt, "Authentication"). Everything else is refused.
+ * Authenticates a client of the text protocol if there is an authentication file (`-Y`): the first request must be a
+ * `set` of any key with the value `user password` (protocol.txt, "Authentication"). Every other request is refused.
  */
 export class AuthSession implements Session, FrameHandler {
   readonly #host: SessionHost
@@ -53,7 +53,7 @@ export class AuthSession implements Session, FrameHandler {
     this.#reader.stop()
   }
 
-  /** Hands the connection on, with what came behind the credentials. */
+  /** Hands the connection to a text session, with the bytes that followed the credentials. */
   #leave(): void {
     if (!this.#isAllowed) return
     const rest = this.#reader.takeHeld()

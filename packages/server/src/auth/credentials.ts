@@ -4,8 +4,8 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { printable } from '../encoded-text.ts'
 
 /**
- * The users and passwords of an authentication file (`-Y`): one `user:password` a line. Kept as digests, which are
- * compared in constant time, all of them: how long a refusal takes tells nothing.
+ * The users and passwords of an authentication file (`-Y`): one `user:password` a line. They are kept as digests. Each
+ * attempt is compared with all of them in constant time, so that the duration of a refusal reveals nothing.
  */
 export class Credentials {
   readonly #path: string
@@ -18,7 +18,7 @@ export class Credentials {
   }
 
   /**
-   * Reads the file again; a bad one leaves the credentials as they are.
+   * Reads the file again. If it is invalid, the credentials stay as they are.
    *
    * @throws MemcacheOptionError as the constructor does.
    */
@@ -52,21 +52,24 @@ function readDigests(path: string): Buffer[] {
 }
 
 /**
- * A user and a password, as the server keeps and compares them. The length of the user stands before both, so that no
- * two pairs have the same bytes.
+ * A user and a password, as the server keeps and compares them. The length of the user comes first, so that no two
+ * pairs have the same bytes.
  */
 export function digestOf(user: Buffer, password: Buffer): Buffer {
   return createHash('sha256').update(`${user.length}:`).update(user).update(password).digest()
 }
 
-/** Whether the digest is among the known ones. All are compared, in constant time: the time of a refusal tells nothing. */
+/**
+ * Returns whether the digest is in the list. All are compared in constant time: the duration of a refusal reveals
+ * nothing.
+ */
 export function isAmong(digests: readonly Buffer[], digest: Buffer): boolean {
   let isKnown = false
   for (const known of digests) if (timingSafeEqual(known, digest)) isKnown = true
   return isKnown
 }
 
-/** What is logged of a user's name whose credentials were wrong. */
+/** The bytes of a user's name that are logged with wrong credentials. */
 const MAX_LOGGED_USER_BYTES = 64
 
 /** Logs refused credentials, at most one line a second, so that guessing does not fill the log; never the password. */

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { digestOf, isAmong } from './credentials.ts'
 
-/** memcached reads lines of 256 bytes, so that no longer user and password can match. */
+/** memcached reads lines of 256 bytes: a longer user and password cannot match. */
 const MAX_USER_AND_PASSWORD_BYTES = 252
 const COLON = 58
 const NEWLINE = 10
@@ -13,18 +13,18 @@ const AT = 64
 /**
  * The users and passwords for SASL: the file that `MEMCACHED_SASL_PWDB` names, one `user:password` a line (memcached's
  * sasl_defs.c). As in memcached, a password ends at the end of its line or at any colon in it, lines without a colon
- * count for nothing, a change of the file holds from the next attempt on, and nobody is let in while the file cannot be
- * read. A user without a realm is looked up by its name alone, and as `user@hostname`, the only form in which memcached
- * finds it.
+ * are ignored, changes of the file apply from the next attempt on, and all attempts fail while the file cannot be read.
+ * A user without a realm is looked up by its name alone, and as `user@hostname`, the only form in which memcached finds
+ * it.
  */
 export class PasswordDatabase {
   readonly #path: string
   readonly #realm: Buffer
   #digests: readonly Buffer[] = []
-  /** Tells the file that was read from one that was changed since. */
+  /** Identifies the version of the file that was read. */
   #version = ''
 
-  /** @throws MemcacheOptionError if the file cannot be read; what is in it is not told. */
+  /** @throws MemcacheOptionError if the file cannot be read; the message does not quote the file. */
   constructor(path: string, host = hostname()) {
     this.#path = path
     this.#realm = Buffer.from(`@${host}`)
@@ -43,7 +43,7 @@ export class PasswordDatabase {
     return isAmong(this.#digests, digestOf(Buffer.concat([user, this.#realm]), password)) || isKnown
   }
 
-  /** Reads the file if it is not the one that was read before. */
+  /** Reads the file if it has changed since the last time. */
   #refresh(): void {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = statSync(this.#path, { bigint: true })

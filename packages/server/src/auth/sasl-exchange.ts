@@ -11,27 +11,25 @@ const AUTHENTICATED = Buffer.from('Authenticated')
 const NOTHING = Buffer.alloc(0)
 /** memcached's MAX_SASL_MECH_LEN. */
 const MAX_MECHANISM_BYTES = 32
-/**
- * Credentials that can match are not longer, and a client must not make the server hold more before it is
- * authenticated.
- */
+/** Longer credentials cannot match, and the server must not hold more for a client that is not authenticated. */
 const MAX_MESSAGE_BYTES = 1024
 
 /**
  * The authentication of one connection of the binary protocol: SASL PLAIN (RFC 4616) by the commands `SASL List Mechs`,
- * `SASL Auth` and `SASL Step`. Every answer is memcached's, with one exception: the tenth failure ends the connection.
+ * `SASL Auth` and `SASL Step`. All responses are memcached's, with one exception: the tenth failure ends the
+ * connection.
  *
- * As in memcached, each of the three commands takes away what an earlier one has granted, and a connection that was
- * authenticated once cannot be again: to be another user, a client connects again.
+ * As in memcached, each of the three commands revokes an earlier authentication, and a connection can be authenticated
+ * only once: to become another user, a client connects again.
  */
 export class SaslExchange {
   readonly #host: SessionHost
   readonly #passwords: PasswordDatabase
   readonly #replies: BinaryReplies
   #isAuthenticated = false
-  /** Whether a mechanism was chosen, so that `SASL Step` may bring its message. */
+  /** Whether a mechanism was chosen, so that `SASL Step` may send its message. */
   #isStarted = false
-  /** Whether the exchange is over, since it succeeded. */
+  /** Whether the exchange has succeeded, so that there is no other one. */
   #isDone = false
   #failures = 0
   /** The request whose message is being received. */
@@ -52,7 +50,7 @@ export class SaslExchange {
     return isSaslCommand(opcode) || opcode === Opcode.version
   }
 
-  /** Takes one of the three commands. Returns what a `BinaryRequestHandler` returns for a request. */
+  /** Handles one of the three commands. Returns the result of a `BinaryRequestHandler` for a request. */
   request({ opcode, buffer, keyStart, keyLength, valueLength }: BinaryRequest): number {
     if (opcode === Opcode.saslMechanisms) {
       this.#isAuthenticated = false
@@ -81,7 +79,7 @@ export class SaslExchange {
     if (!this.#isTooLong) buffer.copy(this.#message, offset, start, end)
   }
 
-  /** The message is complete: answers it. Returns `STOP` if that was the last attempt. */
+  /** Responds to the complete message. Returns `STOP` if that was the last attempt. */
   dataEnd(): number {
     const message = this.#message
     this.#message = NOTHING
@@ -107,7 +105,7 @@ export class SaslExchange {
   }
 
   /**
-   * A message is `authorization-id NUL user NUL password`; the first is empty or the user, since nobody acts for
+   * A message is `authorization-id NUL user NUL password`; the first is empty or the user, since no user may act for
    * another.
    */
   #check(message: Buffer): { user: Buffer; isAllowed: boolean } {

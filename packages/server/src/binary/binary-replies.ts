@@ -5,7 +5,7 @@ import { LineReply } from '../commands/admin/line-reply.ts'
 import type { LongReply } from '../long-reply.ts'
 import type { ReplyWriter } from '../reply-writer.ts'
 
-/** What memcached says beside each status. */
+/** memcached's text for each status. */
 const TEXTS: Readonly<Record<number, Buffer>> = {
   [Status.notFound]: Buffer.from('Not found'),
   [Status.exists]: Buffer.from('Data exists for key.'),
@@ -20,7 +20,7 @@ const TEXTS: Readonly<Record<number, Buffer>> = {
 
 const NOTHING = Buffer.alloc(0)
 
-/** How many bytes of each part come behind a header. */
+/** The bytes of each part after a header. */
 interface BodyLengths {
   readonly extras: number
   readonly key: number
@@ -29,7 +29,7 @@ interface BodyLengths {
 
 const NO_BODY: BodyLengths = { extras: 0, key: 0, value: 0 }
 
-/** The request that is answered: what every response repeats. */
+/** The fields of the current request that every response repeats. */
 export class BinaryReplies {
   opcode = 0
   opaque = 0
@@ -39,7 +39,7 @@ export class BinaryReplies {
     this.#replies = replies
   }
 
-  /** Answers this request from now on. */
+  /** The responses from now on are for this request. */
   begin({ opcode, opaque }: BinaryRequest): void {
     this.opcode = opcode
     this.opaque = opaque
@@ -87,8 +87,8 @@ export class BinaryReplies {
 }
 
 /**
- * `stat`: a packet for each statistic, and an empty one at the end. As memcached: `reset` and `detail on|off` are
- * answered by that one alone, `detail dump` is one packet. `undefined` if the form is unknown.
+ * `stat`: a packet for each statistic, and an empty one at the end. As in memcached, the response to `reset` and
+ * `detail on|off` is the empty packet alone, and `detail dump` is one packet. `undefined` if the form is unknown.
  */
 export function binaryStatistics(actions: AdminActions, replies: BinaryReplies, form: string): LongReply | undefined {
   const packets = packetsOf(actions, replies, form)

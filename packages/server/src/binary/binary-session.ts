@@ -18,7 +18,7 @@ import { binaryStatistics } from './binary-replies.ts'
 const VERSION = Buffer.from(PROTOCOL_VERSION)
 const OUT_OF_MEMORY_STORING = Buffer.from('Out of memory allocating item')
 const OUT_OF_MEMORY_ADDING = Buffer.from('Out of memory incrementing value')
-/** An exptime with which `incr` and `decr` make nothing on a miss. */
+/** The exptime with which `incr` and `decr` create nothing on a miss. */
 const NO_VIVIFY = 0xffff_ffff
 const LAST_CONTROL = 0x20
 const DELETE = 0x7f
@@ -38,7 +38,7 @@ const casUnique = new Uint64()
 const initial = new Uint64()
 const addition = new Addition()
 
-/** The binary protocol over one connection (protocol-binary); memcached calls it deprecated, many clients speak it. */
+/** The binary protocol over one connection (protocol-binary). memcached calls it deprecated, but many clients speak it. */
 export class BinarySession implements Session, BinaryRequestHandler {
   readonly #host: SessionHost
   readonly #context: CommandContext
@@ -46,10 +46,10 @@ export class BinarySession implements Session, BinaryRequestHandler {
   readonly #reader = new BinaryRequestReader(this)
   readonly #request = new Request()
   readonly #order = new StoreOrder()
-  /** The item whose value is being received; 0 when there is none. */
+  /** The item whose value is being received; 0 if there is none. */
   #item = 0
   #isQuiet = false
-  /** Where clients have to authenticate. */
+  /** Present if clients must authenticate. */
   readonly #sasl: SaslExchange | undefined
   /** Whether the value that is being received is a message to `#sasl`. */
   #isAuthenticating = false
@@ -80,7 +80,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
     this.#reader.resume()
   }
 
-  /** No more bytes come: refuses the request whose value is not complete, if there is one. */
+  /** Refuses the request whose value is not complete, if there is one, since no more bytes come. */
   endInput(): void {
     if (this.#item > 0) this.#replies.error(Status.invalid)
   }
@@ -141,7 +141,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
     this.#item = 0
     if (item === 0) return this.#isAuthenticating ? this.#finishAuthentication() : this.#pauseOrGoOn()
     const order = this.#order
-    // A cas unique of the request makes one of them all, as in memcached; but append and prepend compare it themselves.
+    // As in memcached, every storage command with a cas unique is a `cas`, except append and prepend, which compare it themselves.
     const outcome = storeItem(this.#context, item, order)
     if (outcome === StoreOutcome.stored) {
       if (!this.#isQuiet) this.#replies.success(order.storedCas)
@@ -164,7 +164,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
     return STOP
   }
 
-  /** One of SASL's commands; as in memcached, they are unknown to a server without authentication. */
+  /** Handles a command of SASL. As in memcached, a server without authentication does not know them. */
   #authenticate(packet: BinaryRequest): number {
     if (this.#sasl === undefined) {
       this.#replies.error(Status.unknownCommand)
@@ -180,7 +180,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
     return this.#sasl?.dataEnd() === STOP ? STOP : this.#pauseOrGoOn()
   }
 
-  /** Takes the key into the record that all commands read. */
+  /** Copies the key to the record that all commands read. */
   #take({ buffer, keyStart, keyLength }: BinaryRequest): void {
     const request = this.#request
     request.keyBuffer = buffer
@@ -263,7 +263,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
       else this.#replies.error(Status.outOfMemory, OUT_OF_MEMORY_STORING)
       return this.#pauseOrGoOn()
     }
-    // So that no dump is broken by what a binary key may hold.
+    // A binary key may contain bytes that would break the lines of a dump.
     if (hasOddBytes(packet)) store.setFlag(item, ItemFlag.binaryKey)
     const order = this.#order
     const extends_ = command === Command.append || command === Command.prepend
@@ -375,7 +375,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
   }
 }
 
-/** As memcached: what an `add` or a `replace` was refused for is told by another status than `append`'s. */
+/** As in memcached, a refused `add` or `replace` has another status than a refused `append`. */
 function statusOf(outcome: number, command: number): number {
   if (outcome === StoreOutcome.exists) return Status.exists
   if (outcome === StoreOutcome.notFound) return Status.notFound

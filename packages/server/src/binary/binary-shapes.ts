@@ -1,7 +1,7 @@
 import { Opcode } from 'memcache-ts-protocol'
 import type { BinaryRequest } from 'memcache-ts-protocol'
 
-/** The quiet commands, and what they are otherwise. */
+/** The quiet commands, and the commands that they are variants of. */
 const LOUD: Readonly<Record<number, number>> = {
   [Opcode.getQuietly]: Opcode.get,
   [Opcode.getKeyQuietly]: Opcode.getKey,
@@ -19,17 +19,20 @@ const LOUD: Readonly<Record<number, number>> = {
   [Opcode.getAndTouchKeyQuietly]: Opcode.getAndTouchKey,
 }
 
-/** The command that a quiet one is, and any other itself. */
+/** The command that a quiet command is a variant of; any other command itself. */
 export function loud(opcode: number): number {
   return LOUD[opcode] ?? opcode
 }
 
-/** Whether a command says nothing of success (or, if it fetches, of a miss). */
+/** Whether a command has no response on success (or, if it fetches, on a miss). */
 export function isQuiet(opcode: number): boolean {
   return LOUD[opcode] !== undefined
 }
 
-/** Whether a request has the extras, the key and the value that its command has; `undefined` for an unknown command. */
+/**
+ * Whether a request has the extras, the key and the value that its command requires; `undefined` for an unknown
+ * command.
+ */
 export function hasShape(opcode: number, { extrasLength, keyLength, valueLength }: BinaryRequest): boolean | undefined {
   switch (opcode) {
     case Opcode.get:

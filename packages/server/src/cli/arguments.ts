@@ -9,16 +9,16 @@ import type { FlagName } from './flags.ts'
 import { getopt } from './getopt.ts'
 import type { Flag, GivenFlag } from './getopt.ts'
 
-/** What a server is started with, apart from the options of the library. */
+/** How to start a server: the options of the library, and what only the command line has. */
 export interface ServeOrder {
   readonly action: 'serve'
   readonly options: MemcachedServerOptions
-  /** Whether it listens at all: `-p 0` without a unix socket does not. */
+  /** Whether the server listens at all: with `-p 0` and without a unix socket it does not. */
   readonly listens: boolean
   readonly daemon: boolean
   readonly pidfile: string | undefined
   readonly user: string | undefined
-  /** One line each about what was accepted and has no effect. */
+  /** A line for each flag that was accepted but has no effect. */
   readonly warnings: readonly string[]
 }
 
@@ -210,7 +210,7 @@ class Reading {
     const { tuning, options: extended, ignored, readBufferMegabytes } = this.#extended
     if (this.#hasSasl) this.#requireSaslAlone(environment)
     if (this.#options.authFile !== undefined) {
-      // As memcached: what the file protects must not be open by another protocol.
+      // As in memcached, another protocol must not give access without a password.
       if (this.#hasOtherProtocol)
         throw new MemcacheOptionError(
           'ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens. Leave out -B, or use -B ascii',
@@ -219,13 +219,13 @@ class Reading {
         throw new MemcacheOptionError('Cannot use UDP with ascii authentication enabled (-U 0 to disable)')
     }
     const allocated = environment['T_MEMD_INITIAL_MALLOC']
-    // Tests of a memory that they do not have, as memcached's own.
+    // memcached's own tests pretend to have allocated more memory than they have.
     if (this.#options.debugCommands === true && allocated !== undefined) tuning.reservedBytes = Number(allocated)
     if (readBufferMegabytes > 0) {
       extended.maxPendingResponses = pendingResponses(readBufferMegabytes * 1024 * 1024, this.#threads)
     }
     if (ignored.length > 0) this.#warnings.push(`-o ${ignored.join(',')} has no effect`)
-    // As memcached: -U alone is the TCP port too; 0 is none, -1 any that is free.
+    // As in memcached, -U alone sets the TCP port too; 0 means none, -1 any free port.
     const udpPort = this.#udpPort ?? 0
     const port = this.#tcpPort ?? (udpPort === 0 ? undefined : udpPort)
     const options: MemcachedServerOptions = { ...this.#options, ...extended, tuning }
@@ -257,7 +257,7 @@ class Reading {
     }
   }
 
-  /** Requires what memcached requires: passwords must not be asked for in one protocol and not in another. */
+  /** Refuses options that would make passwords necessary in one protocol and not in another, as memcached does. */
   #requireSaslAlone(environment: NodeJS.ProcessEnv): void {
     const { protocol, authFile } = this.#options
     if (protocol !== undefined && protocol !== 'binary') {
@@ -336,7 +336,7 @@ function readSize(flag: string, text: string): number {
   return Number(match[1]) * (unit === 'm' ? 1024 * 1024 : unit === 'k' ? 1024 : 1)
 }
 
-/** Refuses an address that stands for what does not exist here, and takes off memcached's tags; those of TLS stay. */
+/** Refuses an address with a protocol that does not exist here. Removes memcached's tags; the prefixes of TLS stay. */
 function checkListenAddress(text: string): string {
   const match = /^((?:notls|btls|mtls):)?(?:proto\[(\w+)\]:)?(?:tag(?:\[\w{1,8}\]|_\w{1,8}_):)?(.*)$/.exec(text)!
   if (match[2] !== undefined && match[2] !== 'ascii' && match[2] !== 'negotiating') {

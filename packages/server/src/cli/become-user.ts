@@ -6,11 +6,11 @@ import { warn } from './output.ts'
 export const NO_SUCH_USER_STATUS = 67
 
 /**
- * Gives up root for a user of the machine, its groups first; nothing for a process that was not started as root. As
- * memcached, it happens before anything is opened, so that sockets and files belong to that user. Returns false for a
- * user that does not exist.
+ * Gives up root for a user of the machine, its groups first. A process that was not started as root does nothing. As in
+ * memcached, this happens before anything is opened, so that sockets and files belong to the user. Returns false if the
+ * user does not exist.
  *
- * @throws MemcacheOptionError if root is to be kept without having been asked for.
+ * @throws MemcacheOptionError if the process runs as root and no user is given.
  */
 export function becomeUser(user: string | undefined): boolean {
   if (process.getuid?.() !== 0 && process.geteuid?.() !== 0) return true
@@ -31,7 +31,7 @@ export function becomeUser(user: string | undefined): boolean {
   return true
 }
 
-/** A container may not allow it; then there are no groups to be given up either. */
+/** A container may forbid it; then there are no groups to give up either. */
 function dropGroups(): void {
   try {
     process.setgroups?.([])

@@ -5,7 +5,7 @@ import { TLS_KEY_FORMATS, TLS_VERIFY_MODES, TLS_VERSIONS } from '../tls/tls-opti
 import type { ServerTlsOptions } from '../tls/tls-options.ts'
 import type { ServerTuning } from '../tuning.ts'
 
-/** What the words of `-o` say, gathered. */
+/** The collected settings of the words of `-o`. */
 export interface Extended {
   readonly tuning: { -readonly [Name in keyof ServerTuning]?: ServerTuning[Name] }
   readonly options: Pick<MemcachedServerOptions, 'idleTimeoutSeconds' | 'watcherBufferBytes' | 'maxPendingResponses'>
@@ -16,7 +16,7 @@ export interface Extended {
   readonly ignored: string[]
 }
 
-/** One word: what stands for its value in the help, none for a switch, and what it does. */
+/** One word: the placeholder for its value in the help (none for a switch), and its effect. */
 interface Word {
   readonly value?: string
   readonly help?: string
@@ -33,7 +33,7 @@ const WORDS: Readonly<Record<string, Word>> = {
     value: '<num>',
     help: "log2 of the hash index's first size, 12 to 28 (default: 16)",
     apply: ({ tuning }, value, word) => {
-      // 29 to 32 are good there; the index ends at 28 here.
+      // memcached accepts 29 to 32; the index here ends at 28.
       tuning.hashPower = Math.min(28, whole(word, value, [12, 32]))
     },
   },

@@ -1,6 +1,6 @@
 import type { Flag } from './getopt.ts'
 
-/** memcached 1.6.45's flags, in the order of its help, and our own last. */
+/** memcached 1.6.45's flags in the order of its help, then our own. */
 export const FLAGS = {
   port: {
     short: 'p',

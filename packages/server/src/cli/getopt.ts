@@ -1,18 +1,18 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 
-/** One flag that there is. */
+/** A flag of the command. */
 export interface Flag {
-  /** Its letter; none for what only has a long name. */
+  /** Its letter; `undefined` if it has only a long name. */
   readonly short?: string
   readonly long: string
-  /** What stands for its value in the help; none for a switch. */
+  /** The placeholder for its value in the help; `undefined` for a switch. */
   readonly value?: string
-  /** Whether the value may be left out. A word that does not begin with `-` is taken for it. */
+  /** Whether the value may be left out. A next word that does not begin with `-` is the value. */
   readonly isValueOptional?: boolean
   readonly help: string
 }
 
-/** One flag as it was given. */
+/** A flag of a command line. */
 export interface GivenFlag<Name extends string> {
   readonly name: Name
   /** As it was written, for messages. */

@@ -11,13 +11,13 @@ export function warn(text: string): void {
 }
 
 /**
- * Writes at once. Node's own streams would make a pipe that this process shares with its parent non-blocking, for the
- * parent too; and a pipe that nobody reads any more must not end the server.
+ * Writes synchronously. Node's own streams would make a pipe that this process shares with its parent non-blocking, for
+ * the parent too. A closed pipe must not end the server.
  */
 export function writeOut(descriptor: number, text: string): void {
   try {
     writeSync(descriptor, text)
   } catch {
-    // There is nobody to tell.
+    // There is nowhere to report it.
   }
 }

@@ -2,8 +2,8 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { warn } from './output.ts'
 
 /**
- * Writes the process id to the file of `-P`, complete at once. As in memcached, a file that cannot be written is a
- * warning: the server serves on.
+ * Writes the process id to the file of `-P` atomically. As in memcached, a file that cannot be written is only a
+ * warning.
  */
 export function writePidFile(path: string): void {
   const running = runningPid(path)
@@ -11,7 +11,7 @@ export function writePidFile(path: string): void {
   writeWhole(path, `${path}.tmp`, `${process.pid}\n`, 'pid file')
 }
 
-/** Removes the file of `-P`, when a server in the background ends. */
+/** Removes the file of `-P` when a background server ends. */
 export function removePidFile(path: string): void {
   try {
     rmSync(path, { force: true })
@@ -21,8 +21,8 @@ export function removePidFile(path: string): void {
 }
 
 /**
- * Writes where it listens to the file that `MEMCACHED_PORT_FILENAME` names, complete at once, because another process
- * waits for it.
+ * Writes the ports to the file that `MEMCACHED_PORT_FILENAME` names, atomically, because another process waits for the
+ * file.
  */
 export function writePortFile(lines: string): void {
   const path = process.env['MEMCACHED_PORT_FILENAME']

@@ -13,7 +13,7 @@ const PLUS = 43
 /** How an addition ended. */
 export const AddOutcome = { done: 0, nonNumeric: 1, outOfMemory: 2 } as const
 
-/** What `addDelta` adds, and what came of it; refilled for each request. */
+/** The input and the outcome of `addDelta`; refilled for each request. */
 export class Addition {
   increments = true
   delta = new Uint64()

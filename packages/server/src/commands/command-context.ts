@@ -10,7 +10,7 @@ interface LongLineBudget {
   bytes: number
 }
 
-/** What a command works with; one a server, shared by its connections. */
+/** The parts of a server that commands use, shared by its connections. */
 export interface CommandContext {
   readonly store: ItemStore
   readonly replies: ReplyWriter

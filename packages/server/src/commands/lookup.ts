@@ -9,7 +9,7 @@ export function findItem(context: CommandContext, request: Request): number {
   return item
 }
 
-/** Counts a fetch, whose item is 0 for a miss. */
+/** Counts a fetch; the item is 0 for a miss. */
 export function countGet({ store, counters, prefixes }: CommandContext, request: Request, item: number): void {
   if (prefixes.enabled) prefixes.get(request, item !== 0)
   counters.cmdGet++

@@ -25,7 +25,7 @@ const casUnique = new Uint64()
 const addition = new Addition()
 const digits = Buffer.alloc(20)
 
-/** ma: adds or subtracts, making the counter on a miss with N (protocol.txt, "Meta Arithmetic"). */
+/** ma: adds or subtracts; with N it creates the counter on a miss (protocol.txt, "Meta Arithmetic"). */
 export function metaArithmetic(context: CommandContext, request: Request): void {
   const { store, counters, replies } = context
   const decrements = request.mode === LETTER.D || request.mode === LETTER.minus
@@ -41,7 +41,7 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
     replyWithoutItem(context, request, MetaCode.NF)
     return
   }
-  // As memcached: a cas unique of 0 is none, and is not compared with where there is no value to change.
+  // As in memcached, a cas unique of 0 is ignored, and nothing is compared on a miss.
   const compares = request.hasCas && !request.cas.isZero && store.valueLength(item) > 0 && !store.isChained(item)
   if (compares && !store.readCas(item, casUnique).equals(request.cas)) {
     replyWithoutItem(context, request, MetaCode.EX)
@@ -70,7 +70,7 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   const given = (request.capitalFlags & CapitalFlag.newCas) !== 0
   store.link(item, given ? request.newCas : store.nextCas(casUnique), 0)
   addition.item = item
-  // memcached looks once more before it stores.
+  // memcached looks the item up again before it stores.
   if (context.events.streams !== 0) context.events.fetched(request, 0)
   logStored(context, item, 'stored', 'add')
   return true

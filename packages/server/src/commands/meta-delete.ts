@@ -39,7 +39,7 @@ export function metaDelete(context: CommandContext, request: Request): void {
   reply(context, request, MetaCode.HD)
 }
 
-/** The next to fetch it wins the right to recache; it keeps its value until then. */
+/** The next client that fetches it wins the right to recache; until then it keeps its value. */
 function markStale({ store, clock }: CommandContext, request: Request, item: number): void {
   if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
     store.setExptime(item, clock.expiry(request.exptime, store.now))
@@ -50,7 +50,7 @@ function markStale({ store, clock }: CommandContext, request: Request, item: num
   store.setCas(item, given ? request.newCas : store.nextCas(casUnique))
 }
 
-/** Puts an item without value and client flags in the old one's place, with its cas unique; 0 without memory. */
+/** Replaces the item by one without value and client flags, with the same cas unique. Returns 0 if there is no memory. */
 function replaceByEmpty(context: CommandContext, request: Request, item: number): number {
   const { store, clock, events } = context
   store.readCas(item, casUnique)
@@ -62,7 +62,7 @@ function replaceByEmpty(context: CommandContext, request: Request, item: number)
   if (made) {
     markKeyEncoding(context, empty, request)
     store.link(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique, item)
-    // memcached looks once more before it stores.
+    // memcached looks the item up again before it stores.
     if (events.streams !== 0) events.fetched(store.keyOf(item), item)
     logStored(context, empty, 'stored', 'set')
   }

@@ -39,7 +39,7 @@ const LETTER = {
 const SPACE = 32
 const casUnique = new Uint64()
 
-/** mg (protocol.txt, "Meta Get"): flags are answered in the order they came; W, X and Z stand last. */
+/** mg (protocol.txt, "Meta Get"): flags are returned in the order of the request; W, X and Z are last. */
 export function metaGet(context: CommandContext, request: Request): void {
   const { store, replies } = context
   let item = findItem(context, request)
@@ -84,7 +84,7 @@ export function metaGet(context: CommandContext, request: Request): void {
   if ((request.flags & Flag.noBump) === 0) store.fetched(item)
 }
 
-/** An empty item for a miss with N, which sets its lifetime where it stands; the caller has won the right to fill it. */
+/** Creates an empty item for a miss with N, which sets its lifetime; the caller has won the right to fill it. */
 function vivify(context: CommandContext, request: Request): number {
   const { store } = context
   const item = store.reserve(request, 0, 0)
@@ -95,10 +95,13 @@ function vivify(context: CommandContext, request: Request): number {
   return item
 }
 
-/** Whether R gives this caller the right to recache: the lifetime left is under the token, and nobody has it yet. */
+/**
+ * Whether R gives this caller the right to recache: the remaining lifetime is under the token, and no other client has
+ * the right.
+ */
 function wins({ store, clock }: CommandContext, request: Request, item: number, vivified: boolean): boolean {
   if ((request.capitalFlags & CapitalFlag.recache) === 0 || vivified) return false
-  // A T that stands before the R has set the lifetime already when memcached comes to the R.
+  // In memcached, a T before the R has changed the lifetime when R is evaluated.
   const exptime = touchesBefore(request, LETTER.R) ? clock.expiry(request.exptime, store.now) : store.exptime(item)
   return (
     !store.hasFlag(item, ItemFlag.tokenSent) &&
@@ -117,10 +120,7 @@ function touchesBefore(request: Request, letter: number): boolean {
   return false
 }
 
-/**
- * Answers the flags in their order; T and N take effect where they stand, so that `t` before them shows the old
- * lifetime.
- */
+/** Writes the flags in their order. T and N take effect at their place: a `t` before them shows the old lifetime. */
 function writeReturnFlags(
   context: CommandContext,
   request: Request,
@@ -206,7 +206,7 @@ export function writeEchoFlags({ replies }: CommandContext, request: Request, st
   return at
 }
 
-/** me: what is known of an item, for people to read (protocol.txt, "Meta Debug"). */
+/** me: the metadata of an item in readable form (protocol.txt, "Meta Debug"). */
 export function metaDebug(context: CommandContext, request: Request): void {
   const { store, replies } = context
   const item = findItem(context, request)

@@ -16,7 +16,7 @@ import type { ReplyMark } from '../reply-writer.ts'
 import type { CommandContext } from './command-context.ts'
 import { countGet, countTouch, findItem } from './lookup.ts'
 
-/** Keys looked up before the other connections have their turn. */
+/** Keys that are looked up in one turn. */
 const MAX_KEYS_PER_TURN = 512
 
 const OUT_OF_MEMORY_WRITING = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
@@ -24,12 +24,12 @@ const OUT_OF_MEMORY_WRITING = Buffer.from('SERVER_ERROR out of memory writing ge
 const casUnique = new Uint64()
 
 /**
- * get, gets, gat, gats: one VALUE a key that is there, then END (protocol.txt, "Retrieval command"). Returns false
- * where it has paused before the next key, since one line may ask for more than memory holds: `PausedRetrieval` goes
- * on.
+ * get, gets, gat, gats: a VALUE for each key that exists, then END (protocol.txt, "Retrieval command"). Returns false
+ * if it has paused before the next key, since one line may request more than memory holds; `PausedRetrieval`
+ * continues.
  */
 export function retrieve(context: CommandContext, request: Request): boolean {
-  // A key that is too long takes back the values before it, so only a long line has to remember where it began.
+  // A key that is too long revokes the values before it. Only a long line can have one, so only then is the position kept.
   const isLong = request.end - request.start > MAX_KEY_BYTES || context.maxKeys > 0
   return writeValues(context, request, isLong ? context.replies.mark() : undefined)
 }
@@ -67,7 +67,7 @@ function writeValues(context: CommandContext, request: Request, mark: ReplyMark 
     if (--keysLeft > 0 && replies.pendingBytes <= MAX_PENDING_REPLY_BYTES) continue
     if (!hasKeyLeft(request)) break
     if (isLimited && keysLeft <= 0) return refuseForMemory(context, mark)
-    // What leaves now cannot be taken back: the other keys are looked at first.
+    // Values that are sent now cannot be revoked, so the other keys are checked first.
     if (mark !== undefined && hasLongKeyLeft(request)) return refuseKey(context, mark)
     return false
   }

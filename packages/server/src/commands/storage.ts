@@ -26,9 +26,9 @@ const COMMAND_WORDS: Readonly<Record<number, string>> = {
   [Command.cas]: 'cas',
 }
 
-/** What decides whether and how an item is stored; refilled for each request. */
+/** The conditions and the way of a storage command; refilled for each request. */
 export class StoreOrder {
-  /** One of the storage commands of the text protocol, into which the meta modes are turned. */
+  /** A storage command of the text protocol; the meta modes are converted to these. */
   command: number = Command.set
   /** Whether append and prepend make the item on a miss. */
   vivifies = false
@@ -36,10 +36,10 @@ export class StoreOrder {
   readonly cas = new Uint64()
   hasNewCas = false
   readonly newCas = new Uint64()
-  /** A lower cas unique than the item's stores, but marked stale (`ms … I`). */
+  /** Whether a cas unique lower than the item's stores it, marked stale (`ms … I`). */
   acceptsStale = false
 
-  /** The item that has the key until then; 0 if there is none. */
+  /** The item that the key has now; 0 if there is none. */
   old = 0
 
   /** Outcome: the cas unique that the item has now, 0 when nothing was stored. */
@@ -60,7 +60,7 @@ export function reserveFor(context: CommandContext, request: Request, exptime: n
   return item
 }
 
-/** As memcached tells of an item for which there is no room: without its size and lifetime. */
+/** As in memcached, a line about an item for which there is no room has neither size nor lifetime. */
 function logRefused(context: CommandContext, request: Request, result: number): void {
   const { keyBuffer: key, keyStart, keyLength } = request
   const status = result === TOO_LARGE ? 'too_large' : 'no_memory'
@@ -85,7 +85,7 @@ export function logStored(context: CommandContext, item: number, status: string,
   })
 }
 
-/** Removes what has the request's key: an old value must not outlive a set that failed for want of memory. */
+/** Removes the item of the request's key: an old value must not outlive a set that failed for lack of memory. */
 export function dropOld(context: CommandContext, request: Request): void {
   const old = findItem(context, request)
   if (old !== 0) context.store.unlink(old)
@@ -146,7 +146,7 @@ function casAllows(context: CommandContext, item: number, order: StoreOrder): bo
     return false
   }
   store.readCas(old, itemCas)
-  // A cas unique of 0 is none: it equals nothing, not even that of an item without one (`-C`).
+  // A cas unique of 0 means none: it equals no other, not even that of an item without one (`-C`).
   if (!order.cas.isZero && itemCas.equals(order.cas)) {
     counters.casHits[store.classOf(old)]!++
     return true
@@ -168,7 +168,7 @@ function extend(context: CommandContext, item: number, order: StoreOrder): numbe
   const { store } = context
   const { old } = order
   if (order.hasCas && !order.cas.isZero && !store.readCas(old, itemCas).equals(order.cas)) return StoreOutcome.exists
-  // Pinned, since reserving the new item may evict the old one.
+  // The old item is pinned, since reserving the new one may evict it.
   store.pin(old)
   const length = store.valueLength(old) + store.valueLength(item)
   const joined = store.reserve(store.keyOf(old), store.exptime(old), length)

@@ -8,15 +8,15 @@ const COOKIE = 'memcache_ts_dashboard'
 const ACTION_HEADER = 'x-memcache-ts-dashboard'
 const SESSION_MS = 8 * 60 * 60 * 1000
 const MAX_SESSIONS = 100
-/** Wrong tokens of an address in a minute before none is looked at any more. */
+/** Wrong tokens of an address within a minute, after which all its tokens are refused. */
 const MAX_FAILURES = 20
 const FAILURE_WINDOW_MS = 60_000
 const MAX_ADDRESSES = 1000
 
-/** How a request stands to the token. */
+/** The result of checking a request's token or session. */
 export type Standing = 'authorized' | 'anonymous' | 'wrong' | 'throttled'
 
-/** Decides by token and session what a request may see and do. */
+/** Decides by token and session what a request may read and do. */
 export class Access {
   readonly #digest: Buffer | undefined
   readonly #sessions = new Map<string, number>()
@@ -31,7 +31,7 @@ export class Access {
     return this.#digest !== undefined
   }
 
-  /** Looks at the header `Authorization: Bearer <token>`, else at the cookie. */
+  /** Checks the header `Authorization: Bearer <token>`, else the cookie. */
   standingOf(request: IncomingMessage): Standing {
     if (this.#digest === undefined) return 'anonymous'
     const [, token] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
@@ -98,8 +98,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * The host of a `Host` header, without the port and the brackets. A page of another site that has its name resolve to
- * this machine (DNS rebinding) has its own name there.
+ * The host of a `Host` header, without port and brackets. If another site's name resolves to this machine (DNS
+ * rebinding), the header has that name.
  */
 export function hostOf({ headers }: IncomingMessage): string {
   const [, bracketed, name] = /^(?:\[([^\]]+)\]|([^:]*))(?::\d+)?$/.exec(headers.host ?? '') ?? []

@@ -113,7 +113,10 @@ export class Collector {
     this.#stop()
   }
 
-  /** Waits for servers without a sample; others that are slow are shown as they were, and delay nobody's charts. */
+  /**
+   * Waits for servers without a sample. Other slow servers are shown with their last sample, so that they do not delay
+   * the charts of all.
+   */
   async #sample(watches: readonly ServerWatch[]): Promise<void> {
     const known = watches.filter((watch) => watch.hasSample).map((watch) => watch.sample())
     const unknown = watches.filter((watch) => !watch.hasSample).map((watch) => watch.sample())

@@ -15,7 +15,7 @@ const MAX_VIEWERS = 100
 /** A viewer that reads slower than this misses snapshots. */
 const MAX_UNSENT_BYTES = 1024 * 1024
 const MAX_LISTED_KEYS = 200
-/** How long keys are looked for, and an action may take, in milliseconds. */
+/** The time limit of a search for keys and of an action, in milliseconds. */
 const TIMEOUT_MS = 5000
 const HEALTH_TIMEOUT_MS = 2000
 
@@ -41,13 +41,13 @@ interface Route {
   readonly token: 'always' | 'asRequired' | 'never'
 }
 
-/** Answers a dashboard's HTTP requests, wherever it is mounted: `/` is the page. */
+/** Handles a dashboard's HTTP requests under any mount point; `/` is the page. */
 export class DashboardHandler {
   readonly collector: Collector
   readonly #options: DashboardHandlerOptions
   readonly #access: Access
   readonly #viewers = new Set<ServerResponse>()
-  /** The check of the servers that is under way. */
+  /** The running check of the servers. */
   #checking: Promise<{ up: number; servers: number }> | undefined
   readonly #routes: Readonly<Record<string, Route>>
 
@@ -71,12 +71,12 @@ export class DashboardHandler {
     }
   }
 
-  /** Whether there is something at the path of a request, whatever its method. */
+  /** Whether the path of a request exists, for any method. */
   has(request: IncomingMessage): boolean {
     return Object.hasOwn(this.#routes, (request.url ?? '/').split('?')[0]!)
   }
 
-  /** Answers a request. Never rejects: an error becomes a response. */
+  /** Handles a request. Never rejects: an error becomes a response. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       await this.#route(request, response)
@@ -119,7 +119,7 @@ export class DashboardHandler {
     await route.handle(request, response, url)
   }
 
-  /** Whether the request may go on; if not, it is answered. */
+  /** Whether the request may continue; if not, it has been responded to. */
   #admit(request: IncomingMessage, response: ServerResponse, { token, method }: Route): boolean {
     const isNeeded = token === 'always' || (token === 'asRequired' && this.#options.isTokenRequired)
     if (!isNeeded) return true
@@ -182,7 +182,7 @@ export class DashboardHandler {
     })
   }
 
-  /** A session that has ended, or expired, ends its stream too, where a token is needed for looking. */
+  /** If the page needs a token, the end of a session also ends its stream. */
   #mayGoOnLooking(request: IncomingMessage): boolean {
     if (!this.#options.isTokenRequired || request.headers.authorization !== undefined) return true
     return this.#access.standingOf(request) === 'authorized'
@@ -276,7 +276,7 @@ export class DashboardHandler {
   }
 }
 
-/** Only the path and the query count, also of a request line with a whole URL. */
+/** Uses only the path and the query, also of a request line with an absolute URL. */
 function urlOf({ url = '/' }: IncomingMessage): URL {
   const text = url.replace(/^\/+/, '/')
   if (!URL.canParse(text, 'http://dashboard')) throw new HttpProblem(400, 'the path cannot be read')

@@ -1,7 +1,7 @@
 import type { SlabFigures } from './figures.ts'
 import type { WatchedServer } from './watched-server.ts'
 
-/** Keys of a class that are looked at. */
+/** Keys of a class that are sampled. */
 const SAMPLED_PER_CLASS = 100
 const SHOWN = 20
 const NO_PREFIX = '(without prefix)'
@@ -18,7 +18,7 @@ interface PrefixFigures {
   readonly sets?: number
 }
 
-/** The prefixes of a server's keys, the largest first, and where that is known from. */
+/** The prefixes of a server's keys, the largest first, and their source. */
 export interface KeyPrefixes {
   readonly source: 'detail' | 'sample' | 'unavailable'
   /** Why it is unavailable. */

@@ -35,7 +35,7 @@ export interface ListeningDashboard extends AsyncDisposable {
 /**
  * Reads `host:port`, `host`, `:port`, a port, `[::1]:port`.
  *
- * @throws MemcacheOptionError for anything else.
+ * @throws MemcacheOptionError if it is invalid.
  */
 export function readDashboardAddress(text: string): { host: string; port: number } {
   const match = /^(?:\[([\da-fA-F:.]+)\]|([^:[\]\s]*?))(?::(\d+))?$/.exec(/^\d+$/.test(text) ? `:${text}` : text)
@@ -50,7 +50,7 @@ export function readDashboardAddress(text: string): { host: string; port: number
 }
 
 /**
- * Refuses a token that protects nothing, and an address that others reach without a token.
+ * Refuses a token that is too short, and an address that other machines can reach without a token.
  *
  * @throws MemcacheOptionError that says what to do.
  */
@@ -81,7 +81,7 @@ export async function listenForDashboard(options: DashboardListenOptions): Promi
     servers,
     token,
     isTokenRequired: !isOpen,
-    // Elsewhere the token is needed for everything, which a page of another site does not have.
+    // At other addresses everything needs the token, which a page of another site does not have.
     hosts: isOpen ? [host.toLowerCase()] : undefined,
     ...(shared === undefined ? {} : { shared }),
     ...(sharedMetrics === undefined ? {} : { sharedMetrics }),

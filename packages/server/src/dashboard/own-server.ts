@@ -17,7 +17,7 @@ export interface OwnServerAccess {
 }
 
 const RETRY_MS = 5000
-/** How long a busy crawler is waited for, and how often it is asked. */
+/** How long to wait for a busy crawler, and the pause between two attempts. */
 const BUSY_MS = 3000
 const BUSY_PAUSE_MS = 50
 const DUMPED = /^key=(\S+) exp=(-?\d+)(?:.* size=(\d+))?/
@@ -25,15 +25,15 @@ const LISTED = /^ITEM (\S+) (.*)$/
 const PREFIX = /^PREFIX (\S+) (.*)$/
 
 /**
- * The server of this process. Statistics are read without a connection. Round trips are those of a connection over the
- * network (or the unix socket), opened while there is a viewer, since clients wait for the network too.
+ * The server of this process. Statistics are read without a connection. Round trips are measured on a connection over
+ * the network (or the unix socket), as clients have it, which is open while there is a viewer.
  */
 export class OwnServer implements WatchedServer {
   readonly name: string
   readonly #access: OwnServerAccess
   #text: TextConnection | undefined
   #probe: Promise<TextConnection> | undefined
-  /** Before then no other probe is opened. */
+  /** The time before which no other probe is opened. */
   #retryAtMs = 0
 
   constructor(access: OwnServerAccess) {
@@ -80,7 +80,7 @@ export class OwnServer implements WatchedServer {
     for (;;) {
       const refusal = await this.#dumpOnce(visit)
       if (refusal === undefined) return
-      // The crawler is busy with a round of its own, or with another dump.
+      // The crawler is busy in the background, or with another dump.
       if (!refusal.startsWith('BUSY') || performance.now() > endsAt) throw new Error(refusal)
       await delay(BUSY_PAUSE_MS)
     }
@@ -109,7 +109,7 @@ export class OwnServer implements WatchedServer {
     this.#probe = undefined
   }
 
-  /** A server at its limit of connections is not pressed. */
+  /** No immediate retry: the server may be at its limit of connections. */
   #giveUpProbe(): void {
     this.#probe = undefined
     this.#retryAtMs = performance.now() + RETRY_MS
@@ -117,7 +117,7 @@ export class OwnServer implements WatchedServer {
 
   /** @returns why the server does not dump now. */
   async #dumpOnce(visit: (item: DumpedKey) => boolean): Promise<string | undefined> {
-    // A connection of its own: the rest of the dump is cut off when enough was seen.
+    // A separate connection, which is closed when enough keys were found.
     const connection = new TextConnection(this.#access.connect())
     let done = false
     let refusal: string | undefined
@@ -142,7 +142,7 @@ export class OwnServer implements WatchedServer {
     return refusal
   }
 
-  /** Actions are rare: each has a connection of its own, so that none stays open without a viewer. */
+  /** Actions are rare. Each opens a connection, so that none stays open without a viewer. */
   async #act(line: string): Promise<string> {
     const connection = new TextConnection(this.#access.connect())
     try {

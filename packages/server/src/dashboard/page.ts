@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PACKAGE_FOLDER } from '../package-folder.ts'
 
-/** A page with everything in it, and the policy that lets nothing else run. */
+/** A self-contained page, and the policy that allows nothing else to run. */
 export interface Page {
   readonly html: string
   readonly contentSecurityPolicy: string
@@ -20,7 +20,7 @@ export function dashboardPage(): Page {
   return pageOf('dashboard.html', 'dashboard.js')
 }
 
-/** The form that asks for the token, where nothing is shown without. */
+/** The form for the token, for dashboards that show nothing without it. */
 export function loginPage(): Page {
   return pageOf('login.html', undefined)
 }

@@ -5,11 +5,11 @@ import type { KeyPrefixes } from './key-prefixes.ts'
 import { numberOf } from './watched-server.ts'
 import type { Statistics, WatchedServer } from './watched-server.ts'
 
-/** Past samples of a server, one a second. */
+/** The number of past samples of a server, one per second. */
 const HISTORY_LENGTH = 120
 /** How long a server may take to respond, in milliseconds. */
 const TIMEOUT_MS = 2000
-/** Slab classes, connections and the like are read every so many samples, prefixes more rarely. */
+/** Slab classes and connections are read with every second sample, prefixes more rarely. */
 const DETAILS_EVERY = 2
 const PREFIXES_EVERY = 10
 const SHOWN_CONNECTIONS = 50
@@ -51,7 +51,7 @@ export class ServerWatch {
   #rates: Rates | undefined
   #fault: string | undefined
   #samples = 0
-  /** The read that counts: one that took too long does not any more. */
+  /** The number of the current read; results of earlier reads that took too long are ignored. */
   #reading = 0
   #slabs: readonly SlabFigures[] = []
   #prefixes: KeyPrefixes = { source: 'sample', rows: [] }
@@ -110,7 +110,7 @@ export class ServerWatch {
       const milliseconds = await this.server.roundTrip()
       if (milliseconds !== undefined) this.#latency.add(milliseconds)
     } catch {
-      // Told by the next sample.
+      // The next sample reports it.
     } finally {
       this.#isProbing = false
     }
@@ -178,7 +178,7 @@ export class ServerWatch {
       this.#prefixes = await readKeyPrefixes(this.server, this.#slabs, countsPrefixes(settings))
     } finally {
       this.#isReadingPrefixes = false
-      // The reading that was under way may have opened a connection again.
+      // The read that was running may have opened a connection again.
       if (this.#isResting) this.server.rest()
     }
   }

@@ -14,8 +14,8 @@ interface Waiting {
 }
 
 /**
- * A text protocol connection for the few questions of a dashboard: one line is sent, lines come back until one that
- * ends the response.
+ * A text protocol connection for the few requests of a dashboard: it sends one line, and reads lines until the last
+ * line of the response.
  */
 export class TextConnection {
   readonly #stream: Duplex

@@ -20,7 +20,7 @@ export function connectionStatistics(source: StatisticsSource): Statistic[] {
   }
   const add = ({ id, peer, listenAddress }: ConnectionEnds, stream: Duplex, state: string, since: number): void => {
     lines.push(
-      // As memcached names a client of a unix socket, which has no address.
+      // memcached's name for a client of a unix socket, which has no address.
       [`${id}:addr`, peer === 'unix:' ? '?:<AF 0>' : peer],
       [`${id}:listen_addr`, localAddress(stream) ?? listenAddress],
       [`${id}:state`, state],
@@ -28,12 +28,12 @@ export function connectionStatistics(source: StatisticsSource): Statistic[] {
     )
   }
   for (const { ends, stream, state, lastCommandAt } of connections) add(ends, stream, state, lastCommandAt)
-  // Reading is what memcached calls a handshake too.
+  // memcached calls a handshake reading, too.
   for (const { ends, socket, startedAt } of tls?.pending ?? []) add(ends, socket, 'conn_read', startedAt)
   return lines
 }
 
-/** Where a TCP connection came in, which is one address also where all are listened on. */
+/** The local address of a TCP connection, which is a single one even if the listener's is a wildcard. */
 function localAddress(stream: Duplex): string | undefined {
   if (!(stream instanceof Socket) || stream.localAddress === undefined) return undefined
   return peerText(stream.localAddress, stream.localPort)

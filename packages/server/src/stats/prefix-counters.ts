@@ -1,7 +1,7 @@
 import type { Request } from 'memcache-ts-protocol'
 import { percentEncode } from '../encoded-text.ts'
 
-/** So many prefixes are counted and no more, since there is no other bound. */
+/** The maximum number of prefixes that are counted, since nothing else bounds them. */
 const MAX_PREFIXES = 65_536
 
 /** One prefix's counts. */
@@ -12,7 +12,7 @@ interface PrefixCounts {
   deletes: number
 }
 
-/** Gets, sets and deletes by the part of the key before a delimiter, for `stats detail`; off until somebody asks. */
+/** Gets, sets and deletes by the part of the key before a delimiter, for `stats detail`; off by default. */
 export class PrefixCounters {
   enabled: boolean
   readonly delimiter: string
@@ -68,10 +68,7 @@ export class PrefixCounters {
 /** Bytes that would end a line or a word of it: only base64 keys have spaces and line ends, others control characters. */
 const UNPRINTABLE = /[\0- \x7f]/
 
-/**
- * A prefix as it stands in a line: percent-encoded as in `lru_crawler metadump` where it could be read as something
- * else.
- */
+/** A prefix as one word of a line: percent-encoded as in `lru_crawler metadump` if it is ambiguous. */
 function printable(prefix: string): string {
   return UNPRINTABLE.test(prefix) ? percentEncode(Buffer.from(prefix, 'latin1'), 0, prefix.length) : prefix
 }

@@ -1,6 +1,6 @@
 const CLASSES = 64
 
-/** What commands and connections count, for `stats` (protocol.txt, "General-purpose statistics"). */
+/** The counters of commands and connections, for `stats` (protocol.txt, "General-purpose statistics"). */
 export class ServerCounters {
   cmdGet = 0
   cmdFlush = 0
@@ -37,7 +37,7 @@ export class ServerCounters {
   readonly casBadval = new Float64Array(CLASSES)
   readonly touchHits = new Float64Array(CLASSES)
 
-  /** `stats reset`: everything but the connections that are open. */
+  /** `stats reset`: everything except the open connections. */
   reset(): void {
     const { currConnections } = this
     Object.assign(this, new ServerCounters())

@@ -38,7 +38,7 @@ interface TlsStatus {
   readonly pending: Iterable<{ readonly ends: ConnectionEnds; readonly socket: Duplex; readonly startedAt: number }>
 }
 
-/** Where statistics are read from. */
+/** The source of all statistics. */
 export interface StatisticsSource {
   readonly context: CommandContext
   readonly options: ResolvedServerOptions

@@ -3,13 +3,13 @@ import type { ItemStore } from './item-store.ts'
 import { ListCrawl, reclaimDead } from './lru-crawler.ts'
 
 const MINUTE = 60
-/** A list is crawled once an hour at the least. */
+/** A list is crawled at least once an hour. */
 const MAX_WAIT_SECONDS = 60 * MINUTE
 const MIN_WAIT_SECONDS = 5
 const CLASS_MASK = 63
 const SEGMENT_NAMES = ['hot', 'warm', 'cold', 'temp'] as const
 
-/** What a crawl of one list saw. */
+/** The result of a crawl of one list. */
 class Findings {
   /** Items with an expiry. */
   mortal = 0
@@ -25,8 +25,8 @@ class Findings {
 }
 
 /**
- * When to look for expired items in the background, list by list: a crawl counts what will expire in each minute to
- * come, and the next one waits until a hundredth of them has; a crawl that finds nothing to come waits a minute longer
+ * Schedules the background crawls of each list. A crawl counts the items that will expire in each of the next minutes,
+ * and the next crawl waits until one percent of the items have. If none will expire, each crawl waits a minute longer
  * than the one before, up to an hour (memcached: items.c, lru_maintainer_crawler_check).
  */
 export class ExpirySchedule {
@@ -44,7 +44,7 @@ export class ExpirySchedule {
     this.#report = report
   }
 
-  /** A crawl of the lists whose time has come, `undefined` when there are none. */
+  /** Returns a crawl of the lists that are due; `undefined` if there are none. */
   due(): ListCrawl | undefined {
     const { lru, now, settings } = this.#store
     const lists: number[] = []

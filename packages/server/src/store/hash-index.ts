@@ -5,9 +5,9 @@ import type { PageMemory } from './page-memory.ts'
 /** Log2 of the buckets that the index starts with, unless `-o hashpower` says otherwise. */
 export const DEFAULT_HASH_POWER = 16
 const MAX_POWER = 28
-/** Buckets moved for each item that is linked while the table grows: bounded work a step, so no pause. */
+/** Buckets moved for each item that is linked while the table grows: bounded work without a pause. */
 const BUCKETS_PER_INSERT = 4
-/** Buckets moved in one step of the background, so that growing ends though nothing is stored any more. */
+/** Buckets moved in one background step, so that growth ends even if nothing more is stored. */
 const BUCKETS_PER_STEP = 2000
 
 /**
@@ -51,7 +51,7 @@ export class HashIndex {
     return this.#old !== undefined
   }
 
-  /** Makes an empty index at least so large, to spare it growing. */
+  /** Makes an empty index at least this large, so that it need not grow. */
   startAt(power: number): void {
     if (this.#items > 0 || power <= this.#power || power > this.#maxPower) return
     const table = allocateTable(2 ** power)
@@ -61,7 +61,7 @@ export class HashIndex {
     this.#mask = 2 ** power - 1
   }
 
-  /** The first item of the bucket that a hash belongs to, 0 when it is empty; the others hang on `NEXT`. */
+  /** The first item of a hash's bucket, 0 if it is empty; the others follow by `NEXT`. */
   first(hash: number): number {
     const old = this.#old
     if (old !== undefined) {
@@ -99,7 +99,7 @@ export class HashIndex {
     }
   }
 
-  /** Puts a copy of an item, header and all, in its place. */
+  /** Replaces an item by its copy. */
   replace(item: number, copy: number, hash: number): void {
     let at = this.first(hash)
     if (at === item) {
@@ -119,7 +119,7 @@ export class HashIndex {
 
   /**
    * Keeps the table from growing until `release`, so that it can be walked bucket by bucket with `first`. Returns how
-   * many buckets there are, or 0 when it is growing just now.
+   * many buckets there are, or 0 if it is growing.
    */
   hold(): number {
     if (this.#old !== undefined) return 0
@@ -146,7 +146,7 @@ export class HashIndex {
   #grow(): void {
     const larger = allocateTable((this.#mask + 1) * 2)
     if (larger === undefined) {
-      // It stays as it is, with longer chains, instead of asking for the memory at each insert.
+      // It keeps its size, with longer chains, instead of trying to allocate at each insert.
       this.#maxPower = this.#power
       return
     }
@@ -157,7 +157,7 @@ export class HashIndex {
     this.#table = larger
   }
 
-  /** Goes on growing by a bounded step; returns whether there is more to do. */
+  /** Continues to grow by a bounded step; returns whether there is more to do. */
   step(): boolean {
     if (this.#old !== undefined) this.#moveBuckets(BUCKETS_PER_STEP)
     return this.#old !== undefined

@@ -22,7 +22,7 @@ import type { PageMemory } from './page-memory.ts'
 
 const KEY_LENGTH_MASK = 0xff
 
-/** A key where its bytes are, and its hash (`hashKey`). A `Request` is one. */
+/** A key at its place in a buffer, and its hash (`hashKey`). A `Request` is one. */
 export interface StoredKey {
   readonly keyBuffer: Buffer
   readonly keyStart: number
@@ -30,12 +30,12 @@ export interface StoredKey {
   readonly keyHash: number
 }
 
-/** What an item is reserved with. A `Request` is one. */
+/** The fields that an item is reserved with. A `Request` is one. */
 export interface NewItem extends StoredKey {
   readonly clientFlags: number
 }
 
-/** The fields of items, by their references: what `item-layout.ts` describes, read and written. */
+/** Reads and writes the fields of items by their references, as `item-layout.ts` describes them. */
 export class ItemFields {
   readonly memory: PageMemory
 
@@ -100,7 +100,7 @@ export class ItemFields {
     return into
   }
 
-  /** The bytes that an item's key and value lie in; see `keyStart` and `valueStart`. */
+  /** The bytes that contain an item's key and value; see `keyStart` and `valueStart`. */
   bytes(item: number): Buffer {
     return this.memory.bytes(item)
   }
@@ -133,7 +133,7 @@ export class ItemFields {
     return byteOffset(item) + HEADER_BYTES + this.keyLength(item)
   }
 
-  /** Whether the value lies in more than one place. */
+  /** Whether the value is stored in more than one place. */
   isChained(item: number): boolean {
     return this.memory.words(item)[wordOffset(item) + FIRST_PIECE] !== 0
   }
@@ -146,7 +146,7 @@ export class ItemFields {
     else this.memory.bytes(item).copy(target.buffer, at, start, end)
   }
 
-  /** The value where it lies, in order: views that hold only while the item is linked or pinned. */
+  /** The pieces of the value in order: views that are valid only while the item is linked or pinned. */
   valueSlices(item: number): Buffer[] {
     if (!this.isChained(item)) {
       const start = this.valueStart(item)

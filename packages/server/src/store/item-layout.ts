@@ -1,7 +1,7 @@
 /**
- * How an item lies in its chunk. A chunk is 8-byte aligned; an item's reference is its address in units of 8 bytes, so
- * that 16 GiB fit a small integer. The header is 14 words of 32 bits, then come the key and, right behind it, the
- * value.
+ * The layout of an item in its chunk. A chunk is 8-byte aligned; an item's reference is its address in units of 8
+ * bytes, so that 16 GiB fit a small integer. The header is 14 words of 32 bits, then come the key and, right behind it,
+ * the value.
  *
  * memcached's own header is 48 bytes and 8 more for the cas unique: these are the 56 bytes here, so that an item takes
  * the same chunk as there. Chunks that only continue a large item ("pieces") and free ones use the same words for
@@ -46,13 +46,13 @@ export const ItemFlag = {
   fetched: 1 << 19,
   /** Marked stale by `md … I` or a stale `ms` (protocol.txt, "Meta delete"). */
   stale: 1 << 20,
-  /** Somebody has won the right to recache it. */
+  /** A client has won the right to recache it. */
   tokenSent: 1 << 21,
-  /** Its key was sent as base64, and is returned so. */
+  /** Its key was sent as base64, and is returned as base64. */
   binaryKey: 1 << 22,
-  /** Fetched again since it came to its LRU: it is not to leave the cache yet. */
+  /** Fetched again since it came to its LRU list, so that it is not evicted yet. */
   active: 1 << 23,
-  /** On a page that is moving to another class: taken out of use, neither free nor an item. */
+  /** On a page that is moving to another class: withdrawn, neither free nor an item. */
   withdrawn: 1 << 24,
 } as const
 

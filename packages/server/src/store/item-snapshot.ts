@@ -20,23 +20,23 @@ import type { ItemStore } from './item-store.ts'
 const MAGIC = Buffer.from('memcache-ts items 1\n')
 const END_MAGIC = Buffer.from('memcache-ts end\n')
 const DIGEST_BYTES = 32
-/** Behind the magic: last cas unique, time of a flush to come, hash power, events told. */
+/** After the magic: the last cas unique, the time of a scheduled flush, the hash power, the number of events. */
 const STATE_BYTES = 32
-/** Before an item's key and value: see `writeRecord`. */
+/** The header before an item's key and value: see `writeRecord`. */
 const RECORD_BYTES = 28
-/** Behind the items: the magic, their number, and the digest of everything before. */
+/** After the items: the magic, their number, and the digest of everything before. */
 const TRAILER_BYTES = END_MAGIC.length + 8 + DIGEST_BYTES
 const BUFFER_BYTES = 4 * 1024 * 1024
 const MAX_CLASSES = LRU_LISTS / 4
-/** COLD first: where memory is less than it was, what is read later takes the place of what was read before. */
+/** COLD first: if memory is smaller than before, items that are read later replace earlier ones. */
 const LISTS = [Segment.cold, Segment.warm, Segment.hot, Segment.temp].flatMap((segment) =>
   Array.from({ length: MAX_CLASSES }, (_, classId) => classId | segment),
 )
-/** What is kept of an item's flags. */
+/** The flags of an item that are kept. */
 const KEPT_FLAGS = ItemFlag.fetched | ItemFlag.stale | ItemFlag.tokenSent | ItemFlag.binaryKey | ItemFlag.active
 const FLAG_SHIFT = 16
 
-/** What a cache knows besides its items. */
+/** The state of a cache besides its items. */
 export interface SnapshotState {
   /** Seconds since 1970 at which a delayed `flush_all` fires; 0 for none. */
   flushAt: number
@@ -44,20 +44,20 @@ export interface SnapshotState {
   events: number
 }
 
-/** Where saved items come from. */
+/** The source of saved items. */
 export interface SavedStore {
   readonly store: ItemStore
   readonly clock: ServerClock
 }
 
-/** A file that is no whole snapshot of ours. */
+/** The file is not a complete snapshot of this server. */
 class SnapshotError extends Error {}
 
 const casUnique = new Uint64()
 
 /**
  * Writes all live items to a file, from the tail of each LRU list to its head, so that reading it makes the same lists.
- * The file has its name only when it is whole, and can be read by its owner alone.
+ * The file gets its name only when it is complete, and only its owner can read it.
  */
 export function saveItems(path: string, saved: SavedStore, state: SnapshotState): number {
   const { store } = saved
@@ -161,10 +161,10 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
 
 /**
  * Reads a file of `saveItems` into an empty store. Remove the file before the items are served: a later start must not
- * find what was deleted since. What has expired meanwhile is left out; where memory is less than it was, the items used
- * last stay. Returns `undefined` if there is no file.
+ * find what was deleted since. Items that have expired in the meantime are left out; if memory is smaller than before,
+ * the items that were used last stay. Returns `undefined` if there is no file.
  *
- * @throws SnapshotError for a file that is not whole, or not ours; then the store holds nothing.
+ * @throws SnapshotError if the file is incomplete or of another program; the store is then empty.
  */
 export function restoreItems(path: string, store: ItemStore, clock: ServerClock): SnapshotState | undefined {
   const descriptor = openIfThere(path)
@@ -179,7 +179,7 @@ export function restoreItems(path: string, store: ItemStore, clock: ServerClock)
   }
 }
 
-/** Whether a file may be replaced by a snapshot: it is one, or does not exist. */
+/** Whether a snapshot may replace a file: it is a snapshot, or does not exist. */
 export function isSnapshotOrNothing(path: string): boolean {
   const descriptor = openIfThere(path)
   if (descriptor === undefined) return true
@@ -192,8 +192,8 @@ export function isSnapshotOrNothing(path: string): boolean {
 }
 
 /**
- * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither of them
- * starts then, so that its operator decides what becomes of the files.
+ * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither server
+ * starts then, so that an operator decides about the files.
  */
 export function isCutOffMetadata(path: string): boolean {
   const stats = statSync(`${path}.meta`, { throwIfNoEntry: false })
@@ -202,7 +202,7 @@ export function isCutOffMetadata(path: string): boolean {
 
 function openIfThere(path: string): number | undefined {
   try {
-    // A pipe, which nobody may ever write to, is not waited for.
+    // Does not wait for a pipe, which may never have a writer.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
@@ -245,7 +245,7 @@ class SnapshotReader {
     return state
   }
 
-  /** The number of items, from the end of the file: one that was cut off has another end. */
+  /** The number of items, from the end of the file; a truncated file has another end. */
   #readTrailer(): number {
     const trailer = Buffer.alloc(TRAILER_BYTES)
     const { size } = fstatSync(this.#descriptor)
@@ -287,7 +287,7 @@ class SnapshotReader {
     else store.release(item)
   }
 
-  /** Reads a value into its item, or past it. */
+  /** Reads a value into its item, or skips it. */
   #readValue(store: ItemStore, item: number, valueLength: number): boolean {
     let isWritten = item > 0
     for (let offset = 0; offset < valueLength;) {
@@ -300,7 +300,7 @@ class SnapshotReader {
     return isWritten
   }
 
-  /** Makes so many bytes, which fit the buffer, stand in it from `#at` on. */
+  /** Makes sure that the buffer has so many bytes from `#at` on. */
   #need(bytes: number): void {
     if (this.#end - this.#at >= bytes) return
     this.#buffer.copyWithin(0, this.#at, this.#end)

@@ -39,18 +39,18 @@ import { StoreCounters } from './store-statistics.ts'
 import type { StoreSettings } from './store-settings.ts'
 import { TailPuller } from './tail-puller.ts'
 
-/** What `reserve` returns when there is no memory and nothing may be evicted. */
+/** The result of `reserve` if there is no memory and nothing may be evicted. */
 export const OUT_OF_MEMORY = 0
-/** What `reserve` returns for an item over the limit (`-I`). */
+/** The result of `reserve` for an item over the limit (`-I`). */
 export const TOO_LARGE = -1
 
 /** In a flat LRU, an item fetched again within this time keeps its place, as in memcached. */
 const BUMP_INTERVAL_SECONDS = 60
-/** How often memory is looked for before a class is said to have none. */
+/** Attempts to find memory before a class has none. */
 const ALLOCATION_TRIES = 10
 const BYTE_MASK = 0xff
 
-/** What an item was in an earlier life of the cache. */
+/** The state of an item before a restart. */
 export interface RestoredState {
   readonly cas: Uint64
   readonly segment: number
@@ -62,12 +62,12 @@ export interface RestoredState {
 /**
  * The items: in slab pages outside the JavaScript heap, found by a hash index, evicted by a segmented LRU.
  *
- * Everything is spoken of by an item's reference, a number, valid until the next call that stores or deletes, and for
- * no longer than the event loop's turn: no key string, no object an item. Storing takes three steps, so that a value is
- * written where it stays while it arrives: `reserve` (memory and key), `write` (the value, piece by piece), then `link`
- * (visible; replaces what had the key) or `release` (never was). A reserved item stays where it is until then. A linked
- * item whose bytes are still being sent is pinned; replaced or evicted meanwhile, it is gone for lookups at once and
- * freed by the last `unpin`.
+ * An item is identified by its reference, a number, which is valid until the next call that stores or deletes, and at
+ * most for one turn of the event loop. There is no key string and no object per item. Storing takes three steps, so
+ * that a value is written to its final place while it arrives: `reserve` (memory and key), `write` (the value, piece by
+ * piece), then `link` (makes it visible, and replaces the item of the key) or `release` (discards it). A reserved item
+ * stays where it is until then. A linked item whose bytes are still being sent is pinned. If it is replaced or evicted
+ * meanwhile, lookups miss it at once, and the last `unpin` frees it.
  *
  * Times are the server's seconds (see `ServerClock`); `now` is set by the owner.
  */
@@ -81,7 +81,7 @@ export class ItemStore extends ItemFields {
   readonly index: HashIndex
   readonly lru: Lru
   readonly tails: TailPuller
-  /** How many items there are of each size, when that is to be known (`-o track_sizes`). */
+  /** The number of items of each size (`-o track_sizes`). */
   readonly sizes: SizeHistogram | undefined
   readonly #lastCas = new Uint64()
   #source: Buffer | undefined
@@ -102,7 +102,7 @@ export class ItemStore extends ItemFields {
 
   // Finding
 
-  /** The live item with this key, or 0. One that has expired or was flushed is removed on the way. */
+  /** The live item with this key, or 0. An item that has expired or was flushed is removed. */
   find(key: StoredKey): number {
     return this.#find(key.keyBuffer, key.keyStart, key.keyLength, key.keyHash)
   }
@@ -112,7 +112,7 @@ export class ItemStore extends ItemFields {
     return this.#find(this.memory.bytes(item), this.keyStart(item), this.keyLength(item), this.keyHash(item))
   }
 
-  /** Without a record of the key, of which there would be several shapes: that costs a set 10 %. */
+  /** No record is created for the key: records of several shapes would cost a set 10 %. */
   #find(buffer: Buffer, keyStart: number, keyLength: number, keyHash: number): number {
     let item = this.index.first(keyHash)
     while (item !== 0) {
@@ -141,7 +141,7 @@ export class ItemStore extends ItemFields {
     return false
   }
 
-  /** How the last lookup found its item dead, which is asked for once: 2 flushed, 3 expired, 0 not at all. */
+  /** Why the last lookup removed its item: 2 flushed, 3 expired, 0 not removed. Reading resets it. */
   takeDeath(): number {
     const death = this.#lastDeath
     this.#lastDeath = 0
@@ -159,8 +159,8 @@ export class ItemStore extends ItemFields {
   // Storing
 
   /**
-   * Memory for an item, its key written, not yet to be found: its reference, or `TOO_LARGE`, or `OUT_OF_MEMORY`. Give
-   * it back with `release` when it is not linked.
+   * Reserves memory for an item and writes its key; it cannot be found yet. Returns its reference, `TOO_LARGE` or
+   * `OUT_OF_MEMORY`. Call `release` if it is not linked.
    */
   reserve(newItem: NewItem, exptime: number, valueLength: number): number {
     const { keyBuffer, keyStart, keyLength, keyHash, clientFlags } = newItem
@@ -204,7 +204,7 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * Writes bytes of the value at `offset`; a large item's must come in order. Returns false when there is no memory for
+   * Writes bytes of the value at `offset`; a large item's must come in order. Returns false if there is no memory for
    * more of it.
    */
   write(item: number, offset: number, source: Buffer, start: number, end: number): boolean {
@@ -236,7 +236,10 @@ export class ItemStore extends ItemFields {
     return true
   }
 
-  /** A view of a buffer that values came from before: sockets share one, and for another it is not worth making. */
+  /**
+   * The view of a buffer that values came from before: sockets share one, and a view of another buffer is not worth its
+   * cost.
+   */
   #viewOf(source: Buffer): DataView | undefined {
     if (source === this.#source) return (this.#sourceView ??= viewOf(source))
     this.#source = source
@@ -245,8 +248,8 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * Makes a reserved item findable with a cas unique, in place of `old`, which is what had its key (0 for nothing); one
-   * that was evicted since it was found is no matter.
+   * Makes a reserved item findable with a cas unique, in place of `old`, the item of the same key (0 for none); `old`
+   * may have been evicted in the meantime.
    */
   link(item: number, cas: Uint64, old: number): void {
     if (old !== 0 && this.hasFlag(old, ItemFlag.linked)) this.unlink(old)
@@ -263,7 +266,7 @@ export class ItemStore extends ItemFields {
     this.sizes?.count(size, 1)
   }
 
-  /** Makes an item of an earlier life of the cache findable: as it was, in its part of the LRU. */
+  /** Makes an item of before a restart findable, in its earlier part of the LRU. */
   linkRestored(item: number, { cas, segment, flags, lastAccess }: RestoredState): void {
     const words = this.memory.words(item)
     const at = wordOffset(item)
@@ -276,7 +279,7 @@ export class ItemStore extends ItemFields {
     words[at + LAST_ACCESS] = lastAccess
   }
 
-  /** Gives a reserved item's memory back. */
+  /** Frees a reserved item's memory. */
   release(item: number): void {
     this.#freeChunks(item)
   }
@@ -295,7 +298,7 @@ export class ItemStore extends ItemFields {
     if (words[at + PINS] === 0) this.#freeChunks(item)
   }
 
-  /** Keeps an item's memory although it may be unlinked, until `unpin`: its bytes are being sent. */
+  /** Keeps an item's memory until `unpin`, even if it is unlinked, because its bytes are being sent. */
   pin(item: number): void {
     this.memory.words(item)[wordOffset(item) + PINS]!++
   }
@@ -352,19 +355,19 @@ export class ItemStore extends ItemFields {
     }
   }
 
-  /** Everything stored so far is gone. Memory comes back as the items are met. */
+  /** Invalidates all items that are stored now. Their memory is freed when they are found later. */
   flush(): void {
     this.#generation++
   }
 
-  /** Removes every item, and gives its memory back at once. */
+  /** Removes every item, and frees its memory at once. */
   removeAll(): void {
     for (let list = 0; list < LRU_LISTS; list++) {
       for (let item = this.lru.tail(list); item !== 0; item = this.lru.tail(list)) this.unlink(item)
     }
   }
 
-  /** Another limit of item memory, from now on. */
+  /** Changes the limit of item memory. */
   setMemoryLimit(bytes: number): void {
     this.settings.memoryLimitBytes = bytes
     this.slabs.setLimit(bytes - this.settings.reservedBytes)
@@ -382,19 +385,19 @@ export class ItemStore extends ItemFields {
     words[at + CAS_HIGH] = this.settings.cas ? cas.high : 0
   }
 
-  /** Draws the next cas unique; 0 when there are none (`-C`). */
+  /** Returns the next cas unique; 0 with `-C`. */
   nextCas(into: Uint64): Uint64 {
     if (this.settings.cas) this.#lastCas.increment()
     into.copy(this.#lastCas)
     return into
   }
 
-  /** The cas unique drawn last. */
+  /** The last cas unique. */
   readLastCas(into: Uint64): void {
     into.copy(this.#lastCas)
   }
 
-  /** Goes on drawing cas uniques behind one of an earlier life of the cache. */
+  /** Continues the cas uniques after those of before a restart. */
   setLastCas(cas: Uint64): void {
     this.#lastCas.copy(cas)
   }
@@ -402,8 +405,8 @@ export class ItemStore extends ItemFields {
   // Memory
 
   /**
-   * A chunk of the class: a free one, else what the tail of its LRU gives up. As memcached, which asks the COLD part
-   * first, and lets HOT and then WARM flow into it where it is empty.
+   * Returns a chunk of the class: a free one, else the memory of an evicted item. As in memcached, COLD is first; if it
+   * is empty, items of HOT and then of WARM move to it.
    */
   #allocate(classId: number): number {
     const { slabs, tails, settings } = this
@@ -428,8 +431,7 @@ export class ItemStore extends ItemFields {
     let classId = this.slabs.classFor(wanted)
     let piece = this.slabs.allocate(classId)
     if (piece === 0) {
-      // Large items are in the LRU of the largest class: there is always one to be evicted, so its chunks will do for
-      // less. The item itself is not linked yet, so nothing that is evicted for this piece can be part of it.
+      // Large items are in the LRU of the largest class, where one can always be evicted, so its chunks also serve for smaller pieces. The item itself is not linked yet, so that no part of it can be evicted for this piece.
       classId = this.slabs.largestClass
       piece = this.#allocate(classId)
       if (piece === 0) return false

@@ -2,16 +2,16 @@ import { ItemFlag, LRU_LISTS, NEXT } from './item-layout.ts'
 import type { ItemStore } from './item-store.ts'
 import { wordOffset } from './page-memory.ts'
 
-/** Most items looked at in one step, so that nobody waits for it. */
+/** The maximum number of items examined in one step, so that requests do not wait. */
 export const ITEMS_PER_STEP = 1000
 
-/** So many empty buckets are as much work as one item. */
+/** The number of empty buckets that cost as much as one item. */
 const BUCKETS_PER_ITEM = 16
 
-/** What a crawl does with an item; it may unlink this one, and no other. */
+/** Handles an item of a crawl; it may unlink this item, and no other. */
 export type VisitItem = (item: number, list: number) => void
 
-/** What a `ListCrawl` walks over, and what it does. */
+/** The lists of a `ListCrawl`, and its visitor. */
 export interface ListCrawlOptions {
   readonly lists: readonly number[]
   /** Items of each list; 0 is all. */
@@ -21,8 +21,8 @@ export interface ListCrawlOptions {
 }
 
 /**
- * Walks LRU lists from their tails to their heads, a bounded number of items a step, while the server goes on. One walk
- * at a time, since each list has one cursor.
+ * Walks LRU lists from their tails to their heads, a bounded number of items in each step. There is one walk at a time,
+ * since each list has one cursor.
  */
 export class ListCrawl {
   readonly #store: ItemStore
@@ -42,7 +42,7 @@ export class ListCrawl {
     if (first !== undefined) store.lru.startWalk(first)
   }
 
-  /** Visits up to so many items; returns whether there are more. */
+  /** Visits at most so many items; returns whether there are more. */
   step(items: number): boolean {
     const { lru, statistics } = this.#store
     for (let left = items; left > 0; left--) {
@@ -109,7 +109,7 @@ export class HashCrawl {
 /** Every LRU list. */
 export const ALL_LISTS: readonly number[] = Array.from({ length: LRU_LISTS }, (_, list) => list)
 
-/** Removes an item that has expired or was flushed; returns whether it was dead. */
+/** Removes an item if it has expired or was flushed; returns whether it did. */
 export function reclaimDead(store: ItemStore, item: number, list: number): boolean {
   if (!store.isDead(item)) return false
   const { statistics } = store

@@ -2,14 +2,14 @@ import { LAST_ACCESS, Segment } from './item-layout.ts'
 import type { ItemStore } from './item-store.ts'
 import { wordOffset } from './page-memory.ts'
 
-/** Most items moved in one class before the next one has its turn. */
+/** The maximum number of items moved in one class before the next class. */
 const MOVES_PER_CLASS = 500
-/** Most items moved in one step, so that nobody waits for it. */
+/** The maximum number of items moved in one step, so that requests do not wait. */
 const MOVES_PER_STEP = 1000
 
 /**
- * Keeps the segments of each class at their sizes in the background, so that eviction finds its victim in COLD: what is
- * over the share of HOT or WARM, or unused for too long there, flows to COLD (memcached: items.c,
+ * Keeps the segments of each class at their sizes in the background, so that eviction finds an item in COLD. Items
+ * beyond the share of HOT or WARM, or unused there for too long, move to COLD (memcached: items.c,
  * lru_maintainer_juggle).
  */
 export class LruMaintainer {

@@ -4,8 +4,8 @@ import { wordOffset } from './page-memory.ts'
 import type { PageMemory } from './page-memory.ts'
 
 /**
- * The LRU lists, four a class (`Segment`), linked through the items themselves: newest at the head. An item's list
- * stands in its `INFO` word.
+ * The LRU lists, four for each class (`Segment`), linked through the items themselves, with the newest at the head. An
+ * item's list stands in its `INFO` word.
  *
  * Each list has one cursor for a walk from its tail to its head that takes many steps: an item that leaves under the
  * cursor hands it on to the next one.
@@ -22,12 +22,12 @@ export class Lru {
     this.#memory = memory
   }
 
-  /** The longest unused item of a list, 0 when it has none. */
+  /** The least recently used item of a list, 0 if it has none. */
   tail(list: number): number {
     return this.#tails[list]!
   }
 
-  /** The newest item of a list, 0 when it has none. */
+  /** The newest item of a list, 0 if it has none. */
   head(list: number): number {
     return this.#heads[list]!
   }
@@ -92,7 +92,7 @@ export class Lru {
     this.addHead(item)
   }
 
-  /** Puts a copy of an item, header and all, in its place. */
+  /** Replaces an item by its copy. */
   replace(item: number, copy: number): void {
     const words = this.#memory.words(copy)
     const at = wordOffset(copy)
@@ -111,7 +111,7 @@ export class Lru {
     this.#cursors[list] = this.#tails[list]!
   }
 
-  /** The item under a list's cursor, which goes on to the one before it; 0 when the walk is over. */
+  /** Returns the item under a list's cursor, and moves the cursor towards the head; 0 at the end of the walk. */
   walk(list: number): number {
     const item = this.#cursors[list]!
     if (item !== 0) this.#cursors[list] = this.previous(item)

@@ -3,19 +3,19 @@ import type { ItemStore } from './item-store.ts'
 import type { PageMove } from './page-mover.ts'
 import { PAGE_POOL } from './slab-allocator.ts'
 
-/** A class with more pages than this in free chunks gives them back to the pool. */
+/** A class with more free chunks than this many pages returns pages to the pool. */
 const FREE_PAGES = 2.5
 /** A class must have more pages than this to give one away. */
 const MIN_PAGES = 2
-/** A class with a larger share of all evictions is short of memory. */
+/** A class with a larger share of all evictions needs memory. */
 const LARGE_EVICTION_SHARE = 0.25
 
-/** What one class did in one second. */
+/** The events of one class in one second. */
 interface Second {
   age: number
   evictionShare: number
   evicted: boolean
-  /** Evicted, ran out of memory, or got a page: its free chunks are not to be taken for spare ones. */
+  /** The class evicted, ran out of memory, or got a page, so that its free chunks are not spare. */
   dirty: boolean
 }
 
@@ -46,7 +46,10 @@ export class PageAutomover {
     this.#classes = store.slabs.classes.map((_, id) => ({ ...this.#figures(id), seconds: [] }))
   }
 
-  /** The move that is called for now, if any; `isNewSecond` once a second, for another move in the same one false. */
+  /**
+   * Returns the move that is due, if any. `isNewSecond` is true once a second, and false for another move in the same
+   * second.
+   */
   decide(isNewSecond: boolean): PageMove | undefined {
     const { settings } = this.#store
     if (isNewSecond) this.#noteSecond()
@@ -98,8 +101,8 @@ export class PageAutomover {
   }
 
   /**
-   * More pages than the limit allows: at once when the limit was lowered, and after a while when a class had to be
-   * given its first page beyond it.
+   * Frees pages beyond the limit: at once if the limit was lowered, and after a while if a class had to get its first
+   * page beyond it.
    */
   #payBack(): PageMove | undefined {
     const { slabs, settings } = this.#store

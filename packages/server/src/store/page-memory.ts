@@ -5,9 +5,8 @@ const UNITS_PER_PAGE = 1 << PAGE_UNIT_BITS
 const UNIT_MASK = UNITS_PER_PAGE - 1
 
 /**
- * Items begin at a page's start, and a header is a little less than a cache line: so a page starts where the
- * processor's line does. What glibc maps begins 16 bytes behind one; elsewhere this is worth nothing and costs
- * nothing.
+ * Aligns pages to the processor's cache lines, since the first item begins at the page's start and a header is a little
+ * shorter than a line. Memory that glibc maps begins 16 bytes after a line; elsewhere the alignment has no effect.
  */
 const CACHE_LINE_BYTES = 64
 const PAGE_OFFSET = 48
@@ -15,8 +14,8 @@ const PAGE_OFFSET = 48
 /** References of 31 bits end here. */
 const MAX_PAGES = 2 ** 31 / UNITS_PER_PAGE
 /**
- * The most memory that may be asked for, in MiB: what references can speak of, less the pages that classes may get
- * beyond the limit.
+ * The maximum of `-m`, in MiB: the memory that references can address, less the pages that classes may get beyond the
+ * limit.
  */
 export const MAX_MEMORY_MB = MAX_PAGES - 64
 
@@ -26,15 +25,15 @@ const NO_VIEW = new DataView(new ArrayBuffer(0))
 
 /**
  * Item memory outside the JavaScript heap, page by page, addressed by a reference in units of 8 bytes. Each page is a
- * block of its own, so that `-m` may grow past the 4 GiB at which a typed array ends on Node 20, and so that a page
- * that is given back is the operating system's again.
+ * separate block, so that `-m` may exceed the 4 GiB of a typed array on Node 20, and so that a freed page returns to
+ * the operating system.
  */
 export class PageMemory {
   /** Page 0 is never handed out, so that reference 0 means "none". */
   readonly #bytes: Buffer[] = [NO_BYTES]
   readonly #words: Int32Array[] = [NO_WORDS]
   readonly #views: DataView[] = [NO_VIEW]
-  /** Numbers of pages that were given back, to be used again. */
+  /** The numbers of freed pages, for reuse. */
   readonly #vacant: number[] = []
 
   /** The page of a reference, as bytes. */
@@ -53,8 +52,8 @@ export class PageMemory {
   }
 
   /**
-   * A fresh page's reference, zeroed; 0 if the system has no memory, or references cannot speak of more. The caller
-   * keeps count of how many it may have.
+   * Allocates a zeroed page and returns its reference; 0 if the system has no memory, or references cannot address
+   * more. The caller enforces the limit.
    */
   addPage(): number {
     if (this.#vacant.length === 0 && this.#bytes.length === MAX_PAGES) return 0
@@ -67,7 +66,7 @@ export class PageMemory {
     return number * UNITS_PER_PAGE
   }
 
-  /** Gives a page's memory back; nothing may refer to it any more. */
+  /** Frees a page's memory; nothing may refer to it any more. */
   releasePage(page: number): void {
     const number = page >>> PAGE_UNIT_BITS
     this.#bytes[number] = NO_BYTES
@@ -85,12 +84,12 @@ function allocatePage(): ArrayBuffer | undefined {
   }
 }
 
-/** Where in its page's bytes a reference points. */
+/** The position of a reference in the bytes of its page. */
 export function byteOffset(reference: number): number {
   return (reference & UNIT_MASK) << 3
 }
 
-/** Where in its page's words a reference points. */
+/** The position of a reference in the words of its page. */
 export function wordOffset(reference: number): number {
   return (reference & UNIT_MASK) << 1
 }

@@ -17,13 +17,13 @@ import type { StoreCounters } from './store-statistics.ts'
 /** How an order to move a page ended. */
 export const MoveOrder = { ok: 0, running: 1, badClass: 2, noSpare: 3, same: 4 } as const
 
-/** Most chunks looked at in one step, so that nobody waits for it. */
+/** The maximum number of chunks examined in one step, so that requests do not wait. */
 const CHUNKS_PER_STEP = 500
-/** How often memory for a rescue is looked for by eviction. */
+/** Attempts to evict items for a rescue. */
 const EVICTION_TRIES = 10
 /**
- * After so many passes over a page, room for it is made: others are evicted, and a large item that is still being sent
- * is deleted.
+ * The number of passes over a page after which other items are evicted for its items, and a large item that is still
+ * being sent is deleted.
  */
 const PATIENT_PASSES = 1000
 
@@ -47,22 +47,21 @@ export interface PageMove {
   readonly source: number
   readonly target: number
   /**
-   * Whether others are evicted at once for what lives on the page and finds no free memory; else only if the page does
-   * not come free by itself.
+   * Whether other items are evicted at once if the page's items find no free memory; else only if the page does not
+   * become free by itself.
    */
   readonly evicts: boolean
 }
 
 /**
- * Moves pages between classes, or to the pool of pages that belong to none, a few chunks a step while the server goes
- * on: free chunks are withdrawn, the dead removed, and what lives is copied to other chunks of its class, in whose
- * favour the oldest of the class is evicted when there are none free (memcached: slabs_mover.c). Items keep their place
- * in the LRU and their cas unique.
+ * Moves pages between classes, or to the pool of pages without a class, a few chunks in each step. Free chunks are
+ * withdrawn, expired items removed, and live items copied to other chunks of their class; if none is free, the oldest
+ * item of the class is evicted (memcached: slabs_mover.c). Items keep their place in the LRU and their cas unique.
  */
 export class PageMover {
   readonly #store: ItemStore
   #move: Move | undefined
-  /** Where the search for a class that can spare a page goes on. */
+  /** The class at which the next search for a spare page begins. */
   #lastPicked = 0
 
   constructor(store: ItemStore) {
@@ -89,7 +88,7 @@ export class PageMover {
     return MoveOrder.ok
   }
 
-  /** Looks at a bounded number of chunks; returns whether there is more to do at once. */
+  /** Processes a bounded number of chunks; returns whether there is more to do at once. */
   step(): boolean {
     const move = this.#move
     if (move === undefined) return false
@@ -121,7 +120,7 @@ export class PageMover {
     return -1
   }
 
-  /** Gets a chunk out of use; returns false when that is to be tried again later. */
+  /** Clears a chunk; returns false if it must be tried again later. */
   #clear(chunk: number, move: Move): boolean {
     const { memory, slabs } = this.#store
     const words = memory.words(chunk)
@@ -161,7 +160,7 @@ export class PageMover {
     if (pinned && this.#store.isChained(item)) return this.#giveUpLargeItem(item, move)
     const copy = this.#rescueChunk(move)
     if (copy === 0) return this.#wait('busy')
-    // What was evicted for the copy may have been this very item.
+    // The item that was evicted for the copy may have been this item itself.
     if (!this.#store.hasFlag(item, ItemFlag.linked)) {
       slabs.free(copy, move.source)
       return this.#withdrawIfFree(item, move)
@@ -211,7 +210,7 @@ export class PageMover {
     return true
   }
 
-  /** A large item that is being sent cannot move; after many passes it goes for good, once it is sent. */
+  /** A large item that is being sent cannot move; after many passes it is deleted as soon as it is sent. */
   #giveUpLargeItem(item: number, move: Move): boolean {
     if (move.passes > PATIENT_PASSES) {
       this.#store.tails.beforeEviction(item)
@@ -227,7 +226,7 @@ export class PageMover {
     memory.bytes(from).copy(memory.bytes(to), byteOffset(to), start, start + slabs.classes[move.source]!.chunkBytes)
   }
 
-  /** A chunk of the source class that is not on the page, 0 when there is none. */
+  /** A chunk of the source class that is not on the page, 0 if there is none. */
   #rescueChunk(move: Move): number {
     const { tails, settings, counters } = this.#store
     const tries = move.evicts || move.passes > PATIENT_PASSES ? EVICTION_TRIES : 0
@@ -253,7 +252,7 @@ export class PageMover {
     }
   }
 
-  /** Got as free memory what is on the page itself: one chunk less to clear. */
+  /** The free chunk is on the page itself, so it is cleared, too. */
   #withdraw(chunk: number, move: Move): void {
     this.#store.slabs.withdrawUsed(chunk, move.source)
     this.#store.counters.inlineReclaim++

@@ -8,12 +8,12 @@ export interface SlabClass {
   readonly chunksPerPage: number
   /** References of its pages, the oldest first. */
   readonly pages: number[]
-  /** Chunks given out. */
+  /** The number of allocated chunks. */
   usedChunks: number
-  /** First of the list of free chunks, 0 when it is empty. */
+  /** The first free chunk, 0 if there is none. */
   freeHead: number
   freeChunks: number
-  /** The chunks of the newest page that were never given out. */
+  /** The chunks of the newest page that were never allocated. */
   freshChunk: number
   freshChunks: number
 }
@@ -22,12 +22,12 @@ export interface SlabClass {
 export const PAGE_POOL = 0
 
 /**
- * Cuts pages into chunks of the classes' sizes. When no more pages are allowed, `allocate` returns 0, and the store
- * evicts; only a class without any page still gets its first one then, as in memcached, since it could store nothing at
- * all without it. What that is too much is paid back by the page mover (docs/decisions/0005).
+ * Cuts pages into chunks of the classes' sizes. If no more pages are allowed, `allocate` returns 0, and the store
+ * evicts. As in memcached, only a class without any page still gets its first one, since it could store nothing without
+ * it. The page mover frees the excess later (docs/decisions/0005).
  *
- * A page's chunks are handed out one by one from its start before the free list is made of them, so that memory not
- * needed is never touched.
+ * A page's chunks are allocated one by one from its start and reach the free list only when they are freed, so that
+ * unused memory is never touched.
  */
 export class SlabAllocator {
   readonly classes: readonly SlabClass[]
@@ -63,7 +63,7 @@ export class SlabAllocator {
     return this.#pool.length
   }
 
-  /** Whether no more pages may be had. */
+  /** Whether no more pages may be allocated. */
   get isFull(): boolean {
     return this.#pages >= this.#pageLimit
   }
@@ -88,13 +88,13 @@ export class SlabAllocator {
     return bytes > this.largestChunkBytes ? this.largestClass : this.#classOfSize[(bytes + 7) >>> 3]!
   }
 
-  /** Another limit from now on; pages of the pool beyond it are given back at once. */
+  /** Changes the limit; pages of the pool beyond it are freed at once. */
   setLimit(memoryLimitBytes: number): void {
     this.#pageLimit = pagesOf(memoryLimitBytes)
     this.#releaseExcess()
   }
 
-  /** A chunk of the class, or 0 when it has none free and no page is left. */
+  /** Allocates a chunk of the class; 0 if none is free and no page is left. */
   allocate(classId: number): number {
     const slabClass = this.classes[classId]!
     if (slabClass.freeHead === 0 && slabClass.freshChunks === 0 && !this.#addPage(slabClass)) return 0
@@ -118,7 +118,7 @@ export class SlabAllocator {
     return chunk
   }
 
-  /** Gives a chunk back to its class. */
+  /** Returns a chunk to its class. */
   free(chunk: number, classId: number): void {
     const slabClass = this.classes[classId]!
     slabClass.usedChunks--
@@ -127,13 +127,13 @@ export class SlabAllocator {
 
   // Moving pages
 
-  /** Takes a free chunk of a page that is to move out of use. */
+  /** Withdraws a free chunk of a page that is to move. */
   withdrawFree(chunk: number, classId: number): void {
     this.#removeFree(this.classes[classId]!, chunk)
     this.#memory.words(chunk)[wordOffset(chunk) + INFO] = ItemFlag.withdrawn
   }
 
-  /** The same for one that was given out and is not needed any more. */
+  /** Withdraws an allocated chunk that is no longer needed. */
   withdrawUsed(chunk: number, classId: number): void {
     this.classes[classId]!.usedChunks--
     this.#memory.words(chunk)[wordOffset(chunk) + INFO] = ItemFlag.withdrawn
@@ -157,7 +157,7 @@ export class SlabAllocator {
     }
   }
 
-  /** A page that may leave a class: its oldest, which is never the one that chunks are still cut from; 0 for none. */
+  /** A page that may leave a class: its oldest one, which still unused chunks never belong to; 0 if there is none. */
   pageToMove(classId: number): number {
     if (classId === PAGE_POOL) return this.#pool[0] ?? 0
     const { pages } = this.classes[classId]!
@@ -191,7 +191,7 @@ export class SlabAllocator {
     slabClass.freshChunks = slabClass.chunksPerPage
   }
 
-  /** Puts what is left of the newest page on the free list, since another page becomes the newest. */
+  /** Puts the rest of the newest page on the free list, since another page becomes the newest. */
   #shelveFresh(slabClass: SlabClass, classId: number): void {
     for (; slabClass.freshChunks > 0; slabClass.freshChunks--) {
       this.#addFree(slabClass, slabClass.freshChunk, classId)

@@ -8,7 +8,7 @@ const MAX_CLASSES = 63
 
 /** How the chunk sizes are made. */
 export interface SlabClassSettings {
-  /** The least room for key, value and client flags (`-n`). */
+  /** The minimum room for key, value and client flags (`-n`). */
   readonly minItemBytes: number
   /** Each class's chunk over that of the one before (`-f`). */
   readonly growthFactor: number

@@ -3,8 +3,8 @@ import { DEFAULT_HASH_POWER } from './hash-index.ts'
 import type { SlabClassSettings } from './slab-classes.ts'
 
 /**
- * How the store works, under memcached's names in `stats settings`. What is not `readonly` an operator may change while
- * it runs.
+ * How the store works, under memcached's names in `stats settings`. Operators may change all settings that are not
+ * `readonly` at run time.
  */
 export interface StoreSettings extends SlabClassSettings {
   /** Item memory in bytes (`-m`, `cache_memlimit`). */
@@ -42,7 +42,7 @@ export interface StoreSettings extends SlabClassSettings {
   slabAutomove: number
   /** How much younger than the oldest class's a class's tail must be to be given its page (`-o slab_automove_ratio`). */
   slabAutomoveRatio: number
-  /** Seconds over which is judged (`-o slab_automove_window`). */
+  /** The seconds that a decision considers (`-o slab_automove_window`). */
   slabAutomoveWindow: number
   /** Whether items may be dumped and expired ones looked for (`-o lru_crawler`, `lru_crawler enable`). */
   lruCrawler: boolean

@@ -1,6 +1,6 @@
 import { LRU_LISTS } from './item-layout.ts'
 
-/** What the store counts over all classes, under memcached's names (protocol.txt, "General-purpose statistics"). */
+/** The counters of the store over all classes, under memcached's names (protocol.txt, "General-purpose statistics"). */
 export class StoreCounters {
   currItems = 0
   totalItems = 0
@@ -32,7 +32,7 @@ export class StoreCounters {
     this.bytes -= bytes
   }
 
-  /** `stats reset`: everything but what there is. */
+  /** `stats reset`: everything except the current state. */
   reset(): void {
     const { currItems, bytes } = this
     Object.assign(this, new StoreCounters())
@@ -41,11 +41,11 @@ export class StoreCounters {
   }
 }
 
-/** What happened to the items of each LRU list, under memcached's names (protocol.txt, "Item statistics"). */
+/** The events of each LRU list, under memcached's names (protocol.txt, "Item statistics"). */
 export class LruStatistics {
   readonly evicted = new Float64Array(LRU_LISTS)
   readonly evictedNonzero = new Float64Array(LRU_LISTS)
-  /** Seconds that the item evicted last had not been used for. */
+  /** The idle seconds of the item that was evicted last. */
   readonly evictedTime = new Float64Array(LRU_LISTS)
   readonly outOfMemory = new Float64Array(LRU_LISTS)
   readonly reclaimed = new Float64Array(LRU_LISTS)

@@ -5,10 +5,10 @@ import { wordOffset } from './page-memory.ts'
 import type { PageMemory } from './page-memory.ts'
 import type { StoreSettings } from './store-settings.ts'
 
-/** How many items from a tail on are looked at in one pull. */
+/** How many items from a tail on are examined in one pull. */
 const PULL_DEPTH = 5
 
-/** What is pulled at: the store's lists, and how an item leaves it. */
+/** The store's lists, and how an item leaves them. */
 export interface PulledStore {
   /** The current second. */
   readonly now: number
@@ -22,8 +22,8 @@ export interface PulledStore {
 }
 
 /**
- * What happens at the tail of an LRU list: the dead are removed, HOT and WARM items that were used move to WARM and the
- * others to COLD, and from COLD is evicted. As memcached's (items.c, lru_pull_tail), without its locks.
+ * The work at the tail of an LRU list, as in memcached (items.c, lru_pull_tail) without its locks: expired items are
+ * removed, used items of HOT and WARM move to WARM and others to COLD, and items of COLD are evicted.
  */
 export class TailPuller {
   /** Told of each eviction, for `slab_automove=2`. */
@@ -46,31 +46,31 @@ export class TailPuller {
   }
 
   /**
-   * Removes what is dead at the tail of COLD; with a segmented LRU, what was used there goes to WARM. Returns how many
+   * Removes expired items at the tail of COLD; with a segmented LRU, used items there move to WARM. Returns how many
    * items it acted on.
    */
   reclaim(classId: number): number {
     return this.#pullCold(classId, false)
   }
 
-  /** Frees memory at the tail of COLD: the dead first, else, if it is allowed, one that lives. */
+  /** Frees memory at the tail of COLD: expired items first, else, if allowed, a live one. */
   evict(classId: number): boolean {
     return this.#pullCold(classId, true) > 0
   }
 
-  /** Lets one item of HOT or WARM flow to COLD, or to WARM when it was used. */
+  /** Moves one item of HOT or WARM to COLD, or to WARM if it was used. */
   cool(classId: number, segment: number): boolean {
     return this.pull(classId, segment, 0, 0) > 0
   }
 
-  /** Removes what is dead at the tail of TEMP. */
+  /** Removes expired items at the tail of TEMP. */
   reclaimTemporary(classId: number): number {
     return this.#removeDead(classId | Segment.temp)
   }
 
   /**
-   * Pulls at the tail of HOT or WARM: its last item leaves when it was used, when the list has more than `limitBytes`,
-   * or when the item is older than `maxAge` seconds. Returns how many items it acted on.
+   * Pulls at the tail of HOT or WARM. Its last item leaves if it was used, if the list has more than `limitBytes`, or
+   * if the item is older than `maxAge` seconds. Returns how many items it acted on.
    */
   pull(classId: number, segment: number, limitBytes: number, maxAge: number): number {
     const { lru, memory, statistics, now } = this.#store
@@ -140,7 +140,7 @@ export class TailPuller {
     return removed
   }
 
-  /** Removes the dead at a list's tail, a few at a time. */
+  /** Removes expired items at a list's tail, a few at a time. */
   #removeDead(list: number): number {
     const { lru, memory, statistics } = this.#store
     let removed = 0

@@ -7,37 +7,37 @@ import type { ServerCounters } from '../stats/server-counters.ts'
 import { opensslMessage, readTlsFiles } from './tls-files.ts'
 import type { ResolvedTlsOptions } from './tls-options.ts'
 
-/** What a listener asks of its clients, besides the encryption. */
+/** Whether a listener requests or requires client certificates. */
 export type PeerVerification = 'none' | 'request' | 'require'
 
-/** A connection whose handshake is under way. */
+/** A connection in its handshake. */
 export interface Handshake {
   readonly socket: Socket
   readonly ends: ConnectionEnds
   /** The second in which it began. */
   readonly startedAt: number
-  /** Whether it is finished, so that the connection is served and no longer ours. */
+  /** Whether it is finished, so that the connection is served. */
   isSecured: boolean
 }
 
-/** What becomes of handshakes. */
+/** Receives the outcomes of handshakes. */
 export interface HandshakeOwner {
   readonly counters: ServerCounters
-  /** The second that it is. */
+  /** The current second. */
   now(): number
   secured(stream: TLSSocket, ends: ConnectionEnds): void
-  /** An error of TLS, on a connection that ends of it. */
+  /** Reports an error of TLS, which ends the connection. */
   failed(connectionId: number, message: string): void
-  /** A connection has gone before its handshake was finished. */
+  /** Reports a connection that was closed before its handshake was finished. */
   abandoned(ends: ConnectionEnds): void
 }
 
 const MODES = ['none', 'request', 'require'] as const
-/** Node's own limit starts again with every byte that comes, so that it binds nobody; ours counts from the start. */
+/** Node's own limit starts again with every received byte, so it is disabled; ours counts from the start. */
 const NODES_TIMEOUT_MS = 0x7fff_ffff
 
 /**
- * Makes TLS connections of accepted sockets: the handshakes that are under way, and the certificates for the next ones.
+ * Makes TLS connections of accepted sockets. It has the running handshakes, and the certificates for the next ones.
  *
  * Each `PeerVerification` has a `tls.Server` that never listens and is given the sockets that others accepted. They
  * have keys of their own for session tickets: a session that began where no certificate is asked for must not be
@@ -63,7 +63,7 @@ export class TlsAcceptor {
     this.refreshedAt = owner.now()
   }
 
-  /** What listeners ask for that have no prefix of their own. */
+  /** The verification of listeners without a prefix. */
   get verification(): PeerVerification {
     const { verifyMode } = this.#options
     return verifyMode === 'once' ? 'require' : verifyMode
@@ -91,14 +91,14 @@ export class TlsAcceptor {
     this.#timer ??= setInterval(() => this.#endOverdue(), 1000).unref()
     socket.on('error', () => {})
     socket.once('close', () => {
-      // A client that broke off before it was accepted has no address, so that several such may stand under one name.
+      // A client that disconnected before it was accepted has no address, so that several may have the same name.
       if (this.#pending.get(addresses) === handshake) this.#pending.delete(addresses)
       if (!handshake.isSecured) this.#owner.abandoned(ends)
     })
     this.#servers.get(verification)!.emit('connection', socket)
   }
 
-  /** Ends the handshakes that are under way. */
+  /** Ends the running handshakes. */
   close(): void {
     clearInterval(this.#timer)
     for (const { socket } of this.#pending.values()) socket.destroy()
@@ -106,7 +106,7 @@ export class TlsAcceptor {
 
   #makeServers(files: SecureContextOptions): ReadonlyMap<PeerVerification, Server> {
     const authorities = JSON.stringify(files.ca)
-    // A session remembers that its client was verified: by the authorities of then.
+    // A session remembers that its client was verified, with the authorities of that time.
     if (authorities !== this.#authorities) for (const mode of MODES) this.#ticketKeys.set(mode, randomBytes(48))
     this.#authorities = authorities
     return new Map(MODES.map((mode) => [mode, this.#makeServer(files, mode)]))
@@ -152,7 +152,7 @@ export class TlsAcceptor {
       authorizationError?: Error | string | null
     }
     const isRefused = authorizationError !== undefined && authorizationError !== null
-    // A client that breaks off is no error of TLS.
+    // A client that disconnects is no error of TLS.
     if (!isTlsError(error) && !isRefused) return
     this.#owner.counters.sslHandshakeErrors++
     const id = this.#pending.get(addressesOf(stream))?.ends.id ?? 0
@@ -174,12 +174,12 @@ export class TlsAcceptor {
   }
 }
 
-/** Two connections that are open at a time differ in it. */
+/** The addresses of a connection; no two open connections have the same. */
 function addressesOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
 }
 
-/** Node accepts an invalid certificate where none is required; memcached accepts only none at all. */
+/** If no certificate is required, Node accepts an invalid one; memcached accepts only a valid one or none. */
 function hasInvalidCertificate(stream: TLSSocket, mode: PeerVerification): boolean {
   return mode === 'request' && !stream.authorized && stream.getPeerX509Certificate() !== undefined
 }

@@ -53,14 +53,14 @@ export function readTlsFiles(options: ResolvedTlsOptions): SecureContextOptions 
   return { ...all, ciphers }
 }
 
-/** An error of OpenSSL as memcached tells of it: `error:0A00010B:SSL routines::wrong version number`. */
+/** An error of OpenSSL in memcached's form: `error:0A00010B:SSL routines::wrong version number`. */
 export function opensslMessage(error: Error): string {
   const match = /error:([0-9A-F]{8}):([^:]*):[^:]*:([^:\n]*)/.exec(error.message)
   if (match !== null) return `error:${match[1]}:${match[2]}::${match[3]}`
   const { errno } = error as NodeJS.ErrnoException
   const text = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]
   if (errno === undefined || text === undefined) return error.message.split('\n', 1)[0]!
-  // OpenSSL gives errors of the system a code of their own, and libuv writes them in lower case.
+  // OpenSSL has its own codes for errors of the system, and libuv writes their text in lower case.
   const code = (0x8000_0000 - errno).toString(16).toUpperCase()
   return `error:${code}:system library::${text[0]!.toUpperCase()}${text.slice(1)}`
 }
@@ -73,7 +73,7 @@ function attempt<Value>(failed: string, read: () => Value): Value {
   }
 }
 
-/** The certificates of a file; Node would pass over what it cannot read. */
+/** The certificates of a file. Node would ignore certificates that it cannot read. */
 function readCa(path: string): string[] {
   const certificates = readFileSync(path, 'latin1').match(CERTIFICATE) ?? []
   if (certificates.length === 0) {

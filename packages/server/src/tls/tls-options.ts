@@ -57,7 +57,7 @@ const DEFAULTS: ResolvedTlsOptions = {
   handshakeTimeoutSeconds: 30,
 }
 
-/** Options of `node:tls` that stand for one of ours. */
+/** Options of `node:tls`, and ours for the same purpose. */
 const HINTS = {
   cert: 'chainCertFile',
   key: 'keyFile',

@@ -1,6 +1,6 @@
 /** Bytes of the header before every datagram (protocol.txt, "UDP protocol"). */
 export const UDP_HEADER_BYTES = 8
-/** The largest datagram of a reply, with its header: it crosses an Ethernet in one piece. */
+/** The largest datagram of a response, with its header: it fits an Ethernet frame. */
 const MAX_DATAGRAM_BYTES = 1400
 const PAYLOAD_BYTES = MAX_DATAGRAM_BYTES - UDP_HEADER_BYTES
 const BINARY_REQUEST_MAGIC = 0x80
@@ -8,9 +8,9 @@ const LOWER_A = 97
 const LOWER_Z = 122
 
 /**
- * Whether a datagram carries a whole request. A request of several datagrams is passed over, as memcached does; and so
- * is whatever begins otherwise than a command. No reply begins like a command, of this server or of another service: an
- * address that was forged cannot make two servers answer each other for ever.
+ * Whether a datagram carries a whole request. A request of several datagrams is ignored, as in memcached, and so is a
+ * datagram that does not begin like a command. No response of this server or of another service begins like a command,
+ * so that a forged address cannot make two servers respond to each other endlessly.
  */
 export function isRequest(datagram: Buffer): boolean {
   if (datagram.length <= UDP_HEADER_BYTES || datagram.readUInt16BE(4) !== 1) return false
@@ -18,12 +18,12 @@ export function isRequest(datagram: Buffer): boolean {
   return first === BINARY_REQUEST_MAGIC || (first >= LOWER_A && first <= LOWER_Z)
 }
 
-/** How many datagrams a reply takes. */
+/** The number of datagrams of a response. */
 export function datagramCount(replyBytes: number): number {
   return Math.ceil(replyBytes / PAYLOAD_BYTES)
 }
 
-/** One datagram of a reply: the `sequence`th, from 0 on, of all that it takes. */
+/** The datagram of a response with the number `sequence`, from 0 on. */
 export function frameReply(requestId: number, reply: Buffer, sequence: number): Buffer {
   const payload = reply.subarray(sequence * PAYLOAD_BYTES, (sequence + 1) * PAYLOAD_BYTES)
   const datagram = Buffer.allocUnsafe(UDP_HEADER_BYTES + payload.length)

@@ -7,13 +7,13 @@ import type { ConnectionOwner } from '../connection-owner.ts'
 import { datagramCount, frameReply, isRequest, UDP_HEADER_BYTES } from './udp-frame.ts'
 import { UdpRequest } from './udp-request.ts'
 
-/** The longest reply to one datagram; what asks for more is refused. */
+/** The longest response to one datagram; a request for more is refused. */
 const MAX_REPLY_BYTES = 8 * 1024 * 1024
-/** Datagrams of one reply that are sent before the others have their turn: as many as a Node client reads in one. */
+/** Datagrams of one response that are sent in one turn: as many as a Node client reads at once. */
 const DATAGRAMS_PER_TURN = 32
-/** Replies that wait, in bytes: beyond it datagrams are lost unread, as on a network that is full. */
+/** Bytes of responses that wait to be sent; beyond it, datagrams are dropped unread, as on a congested network. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
-/** Bytes that the kernel has not yet taken, beyond which a reply is broken off. */
+/** Bytes that the kernel has not yet taken; beyond it, the rest of a response is dropped. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
 
@@ -21,19 +21,20 @@ const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
  * A UDP socket that serves requests (protocol.txt, "UDP protocol"): one datagram, one request, one reply of as many
  * datagrams as it takes.
  *
- * The sender of a datagram can be forged, and a server that answers more than it was sent can be made to flood somebody
- * else. So an address other than loopback is never sent more bytes than its datagram had, or than `udpReplyMaxBytes`
- * allows: a longer reply is replaced by an error, if that is short enough, and otherwise not sent.
+ * The sender of a datagram can be forged, and a server that responds with more bytes than it received can be used to
+ * flood a third party. An address other than loopback is therefore never sent more bytes than its datagram had, or than
+ * `udpReplyMaxBytes` allows. A longer response is replaced by an error if that is short enough, and otherwise not
+ * sent.
  */
 export class UdpListener {
-  /** Tells it from the others in `stats conns`. */
+  /** Its number in `stats conns`. */
   readonly id: number
   readonly host: string
   readonly port: number
   readonly family: string
-  /** The second in which it last had a request. */
+  /** The second of its last request. */
   lastCommandAt: number
-  /** The sender of the request that runs; `undefined` between two requests. */
+  /** The sender of the current request; `undefined` between two requests. */
   peer: string | undefined
   readonly #socket: Socket
   readonly #owner: ConnectionOwner
@@ -55,7 +56,7 @@ export class UdpListener {
   /**
    * Listens.
    *
-   * @throws MemcacheConnectionError if it cannot: the port is taken, or the process may not have it.
+   * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    */
   static async open(id: number, where: { host: string; port: number }, owner: ConnectionOwner): Promise<UdpListener> {
     const name = `UDP ${where.host}:${where.port}`
@@ -63,7 +64,7 @@ export class UdpListener {
     try {
       const { address, family } = await lookup(where.host)
       socket = createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: lookUpNothing })
-      // Since nothing is looked up, it may listen within the call.
+      // It may be listening already when `bind` returns, since no name is looked up.
       const listening = once(socket, 'listening')
       socket.bind({ address, port: where.port, exclusive: true })
       await listening
@@ -76,7 +77,7 @@ export class UdpListener {
         cause,
       })
     }
-    // What cannot be sent is lost, as any datagram may be.
+    // A datagram that cannot be sent is lost, as any datagram may be.
     socket.on('error', (error) => {
       if (owner.verbosity > 0) owner.log(`${name}: ${error.message}`)
     })
@@ -148,8 +149,8 @@ export class UdpListener {
 }
 
 /**
- * Whether a datagram is known to come from its sender's address: from loopback only this machine sends, since kernels
- * drop what comes from elsewhere under such an address.
+ * Whether the sender's address cannot be forged: loopback, since kernels drop packets of other machines with such an
+ * address.
  */
 export function isVerified(address: string): boolean {
   return LOOPBACK.test(address)
@@ -163,7 +164,7 @@ function addressText(host: string, port: number): string {
   return host.includes(':') ? `udp6:[${host}]:${port}` : `udp:${host}:${port}`
 }
 
-/** Replies go to addresses as they came: nothing is looked up for them. */
+/** Responses go to the sender's numeric address, so nothing is looked up. */
 function lookUpNothing(
   address: string,
   _options: unknown,

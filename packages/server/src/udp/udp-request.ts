@@ -16,13 +16,13 @@ const HEADER_BYTES = 24
 export interface UdpRequestOptions {
   readonly id: number
   readonly payload: Buffer
-  /** The longest reply that is made; a request for more is refused. */
+  /** The longest response; a request for more is refused. */
   readonly maxReplyBytes: number
 }
 
 /**
- * The requests of one datagram, run to their end. It has a session of its own and leaves nothing behind: what one
- * sender has begun, no other one goes on with.
+ * The requests of one datagram, run to their end. Each datagram has its own session, so that no sender can continue
+ * what another one has begun.
  */
 export class UdpRequest implements SessionHost {
   readonly id: number
@@ -45,12 +45,12 @@ export class UdpRequest implements SessionHost {
     this.#isBinary = payload[0] === BINARY_REQUEST_MAGIC
   }
 
-  /** Runs what the datagram asks for. Returns the reply, which is empty if there is none. */
+  /** Runs the requests. Returns the response, which may be empty. */
   run(): Buffer {
     const { replies, events } = this.context
     const { protocol } = this.owner.options
     if (protocol !== 'auto' && (protocol === 'binary') !== this.#isBinary) return NOTHING
-    // Large values stay where they are until it is known that they are sent.
+    // Large values are not copied before it is certain that they are sent.
     replies.begin({ consumesOnWrite: true })
     events.connectionId = this.id
     const session = this.#isBinary ? new BinarySession(this) : new TextSession(this)
@@ -71,7 +71,7 @@ export class UdpRequest implements SessionHost {
     }
   }
 
-  /** The reply to a request whose own would be too long. */
+  /** The response to a request whose own response would be too long. */
   refusal(): Buffer {
     if (!this.#isBinary) return TOO_LONG
     const header = Buffer.alloc(HEADER_BYTES)
@@ -104,7 +104,7 @@ export class UdpRequest implements SessionHost {
 
   beginLongReply(reply: LongReply): void {
     this.#longReply = reply
-    // A dump has no bound, and goes no faster than its client reads: here that is not known.
+    // A dump has no bound, and adapts to the speed of its reader, which is unknown here.
     if (reply.state === 'conn_watch') this.#isTooLong = true
   }
 

@@ -34,15 +34,15 @@ export interface LoggedStore {
 }
 
 /**
- * Tells watchers what happens, in memcached's lines (logger.c). Callers look at `streams` first: it is 0 while nobody
- * watches, so that a request then pays for one comparison.
+ * Sends events to watchers, in memcached's lines (logger.c). Callers check `streams` first: it is 0 without watchers,
+ * so that a request costs one comparison.
  */
 export class EventLog {
-  /** The streams that somebody watches, as bits of `EventStream`. */
+  /** The streams with a watcher, as bits of `EventStream`. */
   streams = 0
-  /** The connection whose requests are run. */
+  /** The connection of the current request. */
   connectionId = 0
-  /** For `stats`: events told, lines that watchers got, lines that they did not. */
+  /** For `stats`: events, lines sent to watchers, and lines skipped. */
   written = 0
   sent = 0
   skipped = 0
@@ -71,7 +71,7 @@ export class EventLog {
     return ++this.#lastEvent
   }
 
-  /** Continues the count of another life of the cache. */
+  /** Continues the count of before a restart. */
   skipEvents(events: number): void {
     this.#lastEvent += events
   }
@@ -94,7 +94,7 @@ export class EventLog {
     if (this.#watchers.delete(watcher)) this.#update()
   }
 
-  /** A lookup, whose item is 0 when there is none. */
+  /** A lookup; the item is 0 for a miss. */
   fetched({ keyBuffer, keyStart, keyLength }: StoredKey, item: number): void {
     const death = this.#store.takeDeath()
     if ((this.streams & EventStream.fetchers) === 0) return
@@ -166,7 +166,7 @@ export class EventLog {
     )
   }
 
-  /** What the background has done. */
+  /** A report of the background work. */
   system(text: string): void {
     this.#tell(EventStream.sysevents, () => text)
   }
@@ -175,7 +175,7 @@ export class EventLog {
     return percentEncode(this.#store.bytes(item), this.#store.keyStart(item), this.#store.keyLength(item))
   }
 
-  /** The line is only made where a watcher has room for it. */
+  /** The line is built only if a watcher has room for it. */
   #tell(stream: number, format: () => string): void {
     if ((this.streams & stream) === 0) return
     const event = this.nextEvent()

@@ -1,4 +1,4 @@
-/** What can be watched, as bits (protocol.txt, "Watchers"). */
+/** The streams of events, as bits (protocol.txt, "Watchers"). */
 export const EventStream = {
   fetchers: 1 << 0,
   mutations: 1 << 1,
@@ -7,7 +7,7 @@ export const EventStream = {
   deletions: 1 << 4,
   rawcmds: 1 << 5,
   sysevents: 1 << 6,
-  /** Those of memcached's proxy: taken, and silent. */
+  /** Those of memcached's proxy are accepted, and have no events. */
   proxyreqs: 1 << 7,
   proxyevents: 1 << 8,
   proxyuser: 1 << 9,

@@ -1,21 +1,21 @@
 import type { Duplex } from 'node:stream'
 
-/** Room that a full buffer keeps for a line, as memcached asks for. */
+/** The room that a buffer must have for another line, as in memcached. */
 const LINE_BYTES = 1024
 
-/** What a client watches. */
+/** The options of a watcher. */
 export interface WatcherOptions {
   /** `EventStream`s, as bits. */
   readonly streams: number
-  /** How many bytes of lines may wait for the client. */
+  /** The maximum number of bytes that wait for the client. */
   readonly bufferBytes: number
   /** Events before this one are not shown. */
   readonly firstEvent: number
 }
 
 /**
- * A client that watches: lines wait for it in a buffer of bounded size. What does not fit is counted, and told by a
- * line `skipped=<count>` once there is room again.
+ * A watcher: lines wait for its client in a buffer of bounded size. Lines that do not fit are counted, and reported by
+ * a line `skipped=<count>` once there is room again.
  */
 export class Watcher {
   readonly streams: number
@@ -36,7 +36,7 @@ export class Watcher {
     this.#scheduleFlush()
   }
 
-  /** Whether there is room for another line; one for which there is none counts as skipped. */
+  /** Whether there is room for another line; if not, it counts as skipped. */
   hasRoom(): boolean {
     if (this.#lines.length + this.#stream.writableLength + LINE_BYTES <= this.#bufferBytes) return true
     this.#skipped++
@@ -57,8 +57,8 @@ export class Watcher {
   }
 
   /**
-   * Writes what waits, unless the client has not read what was written before: that write calls back, so that lines
-   * gather meanwhile. When all has left, what was skipped is told at once, though nothing new may ever happen.
+   * Writes the waiting lines, unless an earlier write is pending: its callback flushes the lines that are collected
+   * meanwhile. After everything was sent, skipped lines are reported at once, since there may be no further event.
    */
   #flushLines(): void {
     this.#isFlushing = false

@@ -4,7 +4,7 @@ import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { checkDeclaration, DeclaredNamespace } from '../declared-namespace.ts'
 import type { NamespaceDeclaration } from '../declared-namespace.ts'
 import type { Memcache } from '../../memcache.ts'
-import { describeValue, requireOptions } from '../../option-types.ts'
+import { describeValue, isCache, requireOptions } from '../../option-types.ts'
 import type { AnyClass } from '../../engine/values/reviver.ts'
 import { PROCESS_CACHE } from './cache-source.ts'
 import type { CacheSource } from './cache-source.ts'
@@ -53,7 +53,7 @@ export function configureClass<Choice>(config: CacheConfigOptions<Choice>): Clas
 /** @throws MemcacheOptionError if a decorator's `cache` is neither a cache nor, if the source knows names, a name. */
 export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Choice>, cache: unknown): void {
   if (cache === undefined || (typeof cache === 'string' && cache !== '' && source.hasNames === true)) return
-  if (typeof cache === 'object' && typeof (cache as Memcache | null)?.namespace === 'function') return
+  if (isCache(cache)) return
   const names = source.hasNames === true ? ', or the name of one' : ''
   throw new MemcacheOptionError(`${owner}: cache must be a memcache()${names}, got ${describeValue(cache)}`)
 }

@@ -23,10 +23,13 @@ export interface Invalidator {
  */
 export class PendingInvalidations {
   readonly #invalidator: Invalidator
-  readonly #keys = new Set<string>()
-  readonly #tags = new Map<string, number>()
+  /** The numbers of the keys' last invalidations: one that came after a request was sent is still pending. */
+  readonly #keys = new Map<string, number>()
+  readonly #tags = new Map<string, { readonly by: number; readonly number: number }>()
+  #added = 0
   readonly #overflowed: () => void
   #raisesRoot = false
+  #overflows = 0
   #running = false
   #timer: NodeJS.Timeout | undefined
   #retryMs = FIRST_RETRY_MS
@@ -52,13 +55,13 @@ export class PendingInvalidations {
   }
 
   addDelete(key: string): void {
-    this.#keys.add(key)
-    this.#added()
+    this.#keys.set(key, ++this.#added)
+    this.#remembered()
   }
 
   addRaise(tagKey: string, by: number): void {
-    this.#tags.set(tagKey, Math.max(by, this.#tags.get(tagKey) ?? 0))
-    this.#added()
+    this.#tags.set(tagKey, { by: Math.max(by, this.#tags.get(tagKey)?.by ?? 0), number: ++this.#added })
+    this.#remembered()
   }
 
   /** Drops the pending delete of a key, since a newer write was confirmed. */
@@ -86,32 +89,34 @@ export class PendingInvalidations {
 
   async #runAll(): Promise<void> {
     if (this.#raisesRoot) {
+      const overflows = this.#overflows
       await this.#invalidator.raiseRoot().then(
-        () => (this.#raisesRoot = false),
+        () => (this.#raisesRoot = overflows !== this.#overflows),
         () => {},
       )
     }
     await Promise.all([
-      ...[...this.#keys].map((key) =>
+      ...[...this.#keys].map(([key, number]) =>
         this.#invalidator.delete(key).then(
-          () => this.#keys.delete(key),
+          () => this.#keys.get(key) === number && this.#keys.delete(key),
           () => {},
         ),
       ),
-      ...[...this.#tags].map(([tagKey, by]) =>
+      ...[...this.#tags].map(([tagKey, { by, number }]) =>
         this.#invalidator.raise(tagKey, by).then(
-          () => this.#tags.delete(tagKey),
+          () => this.#tags.get(tagKey)?.number === number && this.#tags.delete(tagKey),
           () => {},
         ),
       ),
     ])
   }
 
-  #added(): void {
+  #remembered(): void {
     if (this.#keys.size + this.#tags.size > MAX_KEYS) {
       this.#keys.clear()
       this.#tags.clear()
       this.#raisesRoot = true
+      this.#overflows++
       this.#overflowed()
     }
     this.#retryLater()

@@ -24,7 +24,8 @@ export class AbandonedClaims {
   isAbandoned(key: string, casUnique: bigint): boolean {
     const nowMs = this.#clock.nowMs()
     const seen = this.#seen.get(key)
-    if (seen?.casUnique !== casUnique) {
+    // A time in the future means that the clock was set back.
+    if (seen?.casUnique !== casUnique || nowMs < seen.sinceMs) {
       this.#seen.set(key, { casUnique, sinceMs: nowMs })
       return false
     }

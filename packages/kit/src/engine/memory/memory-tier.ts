@@ -55,6 +55,8 @@ export interface MemoryStamp {
 const FRESH_MS = 1000
 /** The number of deleted keys that are remembered, since older responses may still arrive. */
 const MAX_DELETIONS = 10_000
+/** The largest number of items for which lru-cache may allocate its tables when it is created, all at once. */
+const MAX_PREALLOCATED = 100_000
 /** The estimated size of an item besides its bytes. */
 const OVERHEAD_BYTES = 200
 
@@ -71,9 +73,11 @@ const OPTION_NAMES = [
  */
 export class MemoryTier {
   readonly #items: LRUCache<string, MemoryItem>
+  readonly #maxItems: number
   readonly #ttlMs: number
   readonly #freezes: boolean
   readonly #clock: Clock
+  #latestMs = -Infinity
   #evictions = 0
   #tagEpoch = 0
   #deletions = 0
@@ -85,14 +89,15 @@ export class MemoryTier {
   constructor(options: MemoryOptions, clock: Clock) {
     checkOptions('l1', options, OPTION_NAMES, { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' })
     const { ttlSeconds = 5, maxItems = 10_000, maxBytes = 64e6, values = 'copied' } = options
-    if (!Number.isInteger(maxItems) || maxItems < 1) throw mustBe('maxItems', 'a whole number over 0', maxItems)
-    if (!Number.isInteger(maxBytes) || maxBytes < 1) throw mustBe('maxBytes', 'a whole number over 0', maxBytes)
+    if (!Number.isSafeInteger(maxItems) || maxItems < 1) throw mustBe('maxItems', 'a whole number over 0', maxItems)
+    if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) throw mustBe('maxBytes', 'a whole number over 0', maxBytes)
     if (values !== 'copied' && values !== 'frozen') throw mustBe('values', `'copied' or 'frozen'`, values)
+    this.#maxItems = maxItems
     this.#ttlMs = ttlToSeconds(ttlSeconds, 'l1.ttlSeconds') * 1000
     this.#freezes = values === 'frozen'
     this.#clock = clock
     this.#items = new LRUCache({
-      max: maxItems,
+      ...(maxItems > MAX_PREALLOCATED ? undefined : { max: maxItems }),
       maxSize: maxBytes,
       sizeCalculation: ({ size }) => size + OVERHEAD_BYTES,
       dispose: (_item, _key, reason) => {
@@ -111,15 +116,17 @@ export class MemoryTier {
    * `undefined`.
    */
   fresh(key: string): MemoryItem | undefined {
+    const nowMs = this.#nowMs()
     const item = this.#items.get(key)
-    if (item === undefined || this.#clock.nowMs() >= item.freshUntilMs) return undefined
+    if (item === undefined || nowMs >= item.freshUntilMs) return undefined
     return item.facts.tags !== undefined && item.tagEpoch !== this.#tagEpoch ? undefined : item
   }
 
   /** Returns an item that memcached has to confirm: it may be served if its cas unique is still the stored one. */
   known(key: string): MemoryItem | undefined {
+    const nowMs = this.#nowMs()
     const item = this.#items.peek(key)
-    if (item?.casUnique === undefined || this.#clock.nowMs() >= item.expiresAtMs) return undefined
+    if (item?.casUnique === undefined || nowMs >= item.expiresAtMs) return undefined
     return item
   }
 
@@ -135,7 +142,7 @@ export class MemoryTier {
    */
   stamp(beforeTags?: MemoryStamp): MemoryStamp {
     const tagEpoch = beforeTags === undefined ? this.#tagEpoch : beforeTags.tagEpoch
-    return { askedAtMs: this.#clock.nowMs(), tagEpoch, deletions: this.#deletions }
+    return { askedAtMs: this.#nowMs(), tagEpoch, deletions: this.#deletions }
   }
 
   /**
@@ -159,14 +166,14 @@ export class MemoryTier {
     const mine = shared ? freezeValue(copyValue(value)) : copyValue(value)
     const expiresAtMs = askedAtMs + Math.min(this.#ttlMs, freshSeconds * 1000)
     const freshUntilMs = Math.min(expiresAtMs, askedAtMs + FRESH_MS)
-    this.#items.set(key, { value: mine, facts, casUnique, size, shared, freshUntilMs, expiresAtMs, tagEpoch })
+    this.#keep(key, { value: mine, facts, casUnique, size, shared, freshUntilMs, expiresAtMs, tagEpoch })
   }
 
   /** Keeps serving a value that memcached has confirmed. */
   confirm(key: string, item: MemoryItem, stamp: MemoryStamp): void {
     if (this.#items.peek(key) !== item || this.#isOutdated(key, stamp)) return
     const freshUntilMs = Math.min(item.expiresAtMs, stamp.askedAtMs + FRESH_MS)
-    this.#items.set(key, { ...item, freshUntilMs, tagEpoch: stamp.tagEpoch })
+    this.#keep(key, { ...item, freshUntilMs, tagEpoch: stamp.tagEpoch })
   }
 
   delete(key: string): void {
@@ -189,8 +196,24 @@ export class MemoryTier {
     this.#tagEpoch++
   }
 
-  #isOutdated(key: string, { deletions }: MemoryStamp): boolean {
+  #keep(key: string, item: MemoryItem): void {
+    this.#items.set(key, item)
+    if (this.#items.size > this.#maxItems) this.#items.pop()
+  }
+
+  #isOutdated(key: string, { askedAtMs, deletions }: MemoryStamp): boolean {
+    if (this.#nowMs() < askedAtMs) return true
     return deletions < Math.max(this.#forgotten, this.#deleted.get(key) ?? 0)
+  }
+
+  /**
+   * Returns the time. If the clock was set back, all values are dropped: their times are in the future, so that they
+   * would be served without a confirmation until the clock gets there.
+   */
+  #nowMs(): number {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs < this.#latestMs) this.#items.clear()
+    return (this.#latestMs = nowMs)
   }
 }
 

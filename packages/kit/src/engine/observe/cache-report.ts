@@ -1,6 +1,6 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
-import { emitSafely } from 'memcache-ts-client'
+import { emitSafely, reportUncaught } from 'memcache-ts-client'
 import type { Logger } from '../../logger.ts'
 import type { CacheStats } from './cache-stats.ts'
 
@@ -124,7 +124,7 @@ export class CacheReport {
     work: () => Promise<Result>,
   ): Promise<Result> {
     const context: ReadContext = { cache: this.#emitter, operation, key, around: undefined }
-    return reads.tracePromise(() => (context.around === undefined ? work() : context.around(work)), context)
+    return reads.tracePromise(() => runAround(context.around, work), context)
   }
 
   hit(key: string): void {
@@ -229,4 +229,17 @@ export class CacheReport {
     // A listener that throws does not disturb the call: its error becomes an uncaught exception.
     if (emitter.listenerCount(name) > 0) emitSafely(emitter, name, ...details)
   }
+}
+
+/** Runs work in a tracer's context; once, and with its own result, whatever the tracer does. */
+function runAround<Result>(around: ReadContext['around'], work: () => Result): Result {
+  if (around === undefined) return work()
+  let done: { readonly result: Result } | undefined
+  const once = (): Result => (done ??= { result: work() }).result
+  try {
+    around(once)
+  } catch (error) {
+    reportUncaught(error)
+  }
+  return once()
 }

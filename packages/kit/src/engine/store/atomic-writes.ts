@@ -151,12 +151,12 @@ export class AtomicWrites {
       case 'miss-with-lease': {
         const { lease, generations } = found
         if (!lease.take()) return undefined
-        return { value: by, casUnique: lease.casUnique, generations, ...this.#lifetimeOf(ttlSeconds) }
+        return { value: 0 + by, casUnique: lease.casUnique, generations, ...this.#lifetimeOf(ttlSeconds) }
       }
       case 'stale': {
         const { casUnique } = found.item
         if (casUnique === undefined) return undefined
-        return { value: by, casUnique, generations: found.generations, ...this.#lifetimeOf(ttlSeconds) }
+        return { value: 0 + by, casUnique, generations: found.generations, ...this.#lifetimeOf(ttlSeconds) }
       }
       case 'fresh': {
         const { item, facts } = found

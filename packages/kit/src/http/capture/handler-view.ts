@@ -15,7 +15,7 @@ export interface HiddenParts {
   readonly parameters: ReadonlySet<string>
 }
 
-/** What middleware makes of a request before the cache, and a handler finds there. */
+/** Properties that middleware before the cache sets on a request, and the handler reads. */
 interface ParsedRequest {
   url?: string
   originalUrl?: string
@@ -26,8 +26,8 @@ interface ParsedRequest {
 }
 
 /**
- * The request as its handler sees it: without the client's own conditions, and without the cookies and query parameters
- * that make no difference, by whatever name the handler could look them up.
+ * The request as its handler sees it: without the client's own conditions and without ignored cookies and query
+ * parameters, in all properties that contain them.
  */
 export class HandlerView {
   /** The header fields as the client sent them. */
@@ -45,7 +45,7 @@ export class HandlerView {
     }
   }
 
-  /** Shows the request again as it came. */
+  /** Restores the request. */
   end(): void {
     if (this.#isEnded) return
     this.#isEnded = true
@@ -64,7 +64,7 @@ export class HandlerView {
       if (!hidden.has(raw[index]!.toLowerCase())) rawHeaders.push(raw[index]!, raw[index + 1]!)
     }
     for (const [name, value] of Object.entries(added)) rawHeaders.push(name, value)
-    // As properties of its own: a request of HTTP/2 has no setters for them, and Node counts the raw ones as they came.
+    // As own properties: a request of HTTP/2 has no setters for them, and Node counts the raw fields.
     this.#shadow(request, 'headers', { value: Object.assign(headers, added), writable: true })
     this.#shadow(request, 'rawHeaders', { value: rawHeaders, writable: true })
     this.#shadow(request, 'headersDistinct', { get: () => distinct(rawHeaders) })
@@ -106,7 +106,7 @@ export class HandlerView {
       this.#shadow(request, name, { value, writable: true })
       return
     }
-    // What the application has changed since is left alone.
+    // A value that the application has changed meanwhile is kept.
     this.#restore.push(() => {
       if (request[name] === value) request[name] = before
     })
@@ -122,8 +122,8 @@ interface HiddenQuery {
 
 /**
  * The parsed query without parameters that make no difference; what other middleware has changed in it is kept. If the
- * application's parser is known, a member is replaced if the hidden parameters have changed it. Otherwise the members
- * go that are named as a hidden parameter, or as the object of a nested one: `filter` for `filter[page]`.
+ * application's parser is known, a member is replaced if the hidden parameters have changed it. Otherwise a member is
+ * removed if its name is a hidden parameter, or begins one: `filter` for `filter[page]`.
  */
 function withoutIgnored(
   query: Record<string, unknown>,

@@ -66,15 +66,15 @@ const WITHOUT_CONTENT = new Set([204, 205, 304])
 const TOO_LARGE: Buffer[] = []
 
 /**
- * Captures the response of a handler on a `ServerResponse`, below any framework: its head, then a copy of its body, as
- * they are written at this layer. Outer middleware, which changes the head or compresses the body, does so for each
+ * Captures the response of a handler on a `ServerResponse`, below any framework: its head and a copy of its body, as
+ * they are written at this layer. Outer middleware, which changes the head or compresses the body, does this for each
  * client.
  */
 export class ResponseCapture {
   readonly #response: ServerResponse
   readonly #observer: CaptureObserver
   readonly #maxBytes: number
-  /** The methods of the layer outside. */
+  /** The methods of the outer layer. */
   readonly #writeHead: WriteHead
   readonly #write: Write
   readonly #end: End
@@ -103,17 +103,17 @@ export class ResponseCapture {
     })
   }
 
-  /** Whether the response goes to others than its client, as far as is known. */
+  /** Whether other requests may still get the response. */
   get #isOfUse(): boolean {
     return this.#action === undefined || this.#action === 'withhold' || this.#isWanted
   }
 
-  /** The last of those who waited for the response has left. */
+  /** Called when no request waits for the response any more. */
   onUnfollowed(): void {
     if (this.#leave.isHidden && this.#action !== 'withhold') this.#leave.release()
   }
 
-  /** Sends what the client gets in place of a response that was withheld. */
+  /** Sends the client another response in place of the withheld response. */
   replace(status: number, body: Buffer | undefined): void {
     Reflect.deleteProperty(this.#response, 'headersSent')
     this.#observer.outside(() => {
@@ -123,8 +123,8 @@ export class ResponseCapture {
   }
 
   /**
-   * Has something else write what the client gets in place of a response that was withheld; the handler writes nothing
-   * of it any more.
+   * Lets other code write the client's response in place of the withheld response; further writes of the handler are
+   * ignored.
    */
   takeOver(): ClientOutput {
     Reflect.deleteProperty(this.#response, 'headersSent')
@@ -151,13 +151,13 @@ export class ResponseCapture {
     const { action, isBodyWanted } = this.#observer.onHead(status, toFields(response.getHeaders()))
     this.#action = action
     this.#isWanted = isBodyWanted
-    // For its handler the head is written, and cannot be changed any more.
+    // The handler must see a head that is sent and cannot be changed.
     if (action === 'withhold') Object.defineProperty(response, 'headersSent', { configurable: true, value: true })
     if (action === 'send') {
       try {
         outside(() => this.#writeHead.call(response, status, ...others))
       } catch (error) {
-        // What is sent instead, as a page that tells the error, is not what the observer was told of.
+        // A page about the error may be sent instead, which is not the response that the observer knows.
         this.#giveUp()
         throw error
       }
@@ -166,7 +166,7 @@ export class ResponseCapture {
       for (const name of NOT_IN_304) response.removeHeader(name)
       outside(() => this.#writeHead.call(response, 304, ...reasonOf(response, 304)))
     }
-    // The response is of no use to those who waited for it.
+    // The waiting requests cannot use the response.
     if (this.#leave.isHidden && !this.#isOfUse) this.#leave.release()
     return response
   }
@@ -175,17 +175,16 @@ export class ResponseCapture {
     const response = this.#response
     if (this.#isTakenOver) return false
     if (this.#hasEnded) return this.#observer.outside(() => this.#write.apply(response, args))
-    // Node throws for what is no chunk before it writes a head, so that the error can still be told.
+    // For an invalid chunk Node throws before it writes the head, so that an error can still be sent.
     if (this.#action === undefined && !isChunk(args[0]))
       return this.#observer.outside(() => this.#write.apply(response, args))
-    // Where nobody has written the head, Node does, by the status and the fields that were set.
+    // If the head is not written yet, Node writes it, with the status and the fields that were set.
     if (this.#action === undefined) response.writeHead(response.statusCode)
     this.#take(args)
     if (this.#leave.isHidden) this.#leave.touch()
     else if (this.#action === 'send') {
       const isTaken = this.#observer.outside(() => this.#write.apply(response, args))
-      // A handler whose response is stored runs at the cache's speed: a client that reads slowly keeps nobody else
-      // waiting.
+      // A handler whose response is stored runs at the cache's speed, so that a slow client does not delay others.
       return isTaken || (this.#isWanted && this.#chunks !== TOO_LARGE && !response.destroyed)
     }
     const callback = callbackOf(args)
@@ -216,14 +215,14 @@ export class ResponseCapture {
     }
     const body = this.#isWanted && this.#chunks !== TOO_LARGE ? Buffer.concat(this.#chunks) : undefined
     this.#chunks = []
-    // For whoever is told now that the client has left, the handler is done.
+    // Listeners of the held `close` event must see that the handler has ended the response.
     if (this.#leave.isHidden) Object.defineProperty(response, 'writableEnded', { configurable: true, value: true })
     this.#observer.onEnd(body)
     this.#leave.release()
     return response
   }
 
-  /** A body that comes in one piece has a length, which Node itself tells only of a head that it writes with it. */
+  /** Sets the length of a body that is written at once, as Node does if it writes the head and the body together. */
   #tellLength([chunk, encoding]: unknown[]): void {
     const response = this.#response
     if (WITHOUT_CONTENT.has(response.statusCode) || response.statusCode < 200) return
@@ -238,7 +237,7 @@ export class ResponseCapture {
     if (bytes === undefined) return
     this.#size += bytes.length
     if (this.#size <= this.#maxBytes) {
-      // What a handler has written is its own again, and may be written over.
+      // A copy: the handler may overwrite its buffer.
       const part = typeof chunk === 'string' ? bytes : Buffer.from(bytes)
       this.#chunks.push(part)
       this.#observer.onPart(part)
@@ -261,13 +260,13 @@ export class ResponseCapture {
   }
 }
 
-/** As Node throws it. */
+/** Returns the error that Node throws. */
 function headersSentError(): Error {
   const error = new Error('Cannot write headers after they are sent to the client')
   return Object.assign(error, { code: 'ERR_HTTP_HEADERS_SENT' })
 }
 
-/** The bytes of a chunk as they are written; `undefined` where there is none. */
+/** Returns the bytes of a chunk as they are written; `undefined` if there are none. */
 function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
   if (typeof chunk === 'string') {
     return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
@@ -276,7 +275,7 @@ function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
 }
 
-/** Whether Node takes it as a part of a body. */
+/** Whether Node accepts a value as a chunk of a body. */
 function isChunk(chunk: unknown): boolean {
   return typeof chunk === 'string' || chunk instanceof Uint8Array
 }

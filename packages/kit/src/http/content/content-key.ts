@@ -9,9 +9,9 @@ import type { RequestTarget } from '../policy/request-key.ts'
 import type { ApplicationRequest } from '../policy/identity.ts'
 
 /**
- * Reads the content of a request, which its handler then reads as if nobody had.
+ * Reads the content of a request; the handler can read it again.
  *
- * @param maxBytes content that is larger is `unknown`.
+ * @param maxBytes larger content is `unknown`.
  */
 export async function contentOf(
   { request, application = request }: RequestTarget,
@@ -19,24 +19,24 @@ export async function contentOf(
   maxBytes: number,
 ): Promise<RequestContent> {
   if (!hasBody(request)) return NO_CONTENT
-  // The client may be waiting for its handler to want the content.
+  // The client may wait for the handler to request the content (100).
   if (request.headers.expect !== undefined) return { kind: 'unknown', reason: 'expect' }
   const known = knownContent(request)
   if (known !== undefined) return known
   if (request.readableDidRead) return parsedContent(request, application, maxBytes)
-  // A reader that has asked for text, or has begun to listen, must not lose what it waits for.
+  // If other code has set an encoding or a `data` listener, it must get the content itself.
   const isTouched = request.readableEncoding !== null || request.readableFlowing !== null
   return isTouched ? { kind: 'unknown', reason: 'content-read' } : holdContent(request, response, maxBytes)
 }
 
 /**
- * What tells the content of a request from every other one in the key: a hash of its bytes, and of the fields about it,
- * such as `Content-Type` and `Content-Encoding` (RFC 10008, section 2.7).
+ * Returns the part of a key that identifies the content: a hash of its bytes, and of the fields about it, such as
+ * `Content-Type` and `Content-Encoding` (RFC 10008, section 2.7).
  */
 export function contentKey({ headers }: IncomingMessage, { kind, bytes }: KnownContent): string {
   const about = Object.keys(headers).filter((name) => name.startsWith('content-') && name !== 'content-length')
   const fields = about.sort().map((name) => [name, headers[name]])
-  // The text of the list ends by itself, so that none of it can be taken for content.
+  // The end of the JSON list is unambiguous, so fields and content cannot be confused.
   return createHash('sha256')
     .update(JSON.stringify([kind, fields]))
     .update(bytes)
@@ -44,16 +44,16 @@ export function contentKey({ headers }: IncomingMessage, { kind, bytes }: KnownC
 }
 
 /**
- * Types whose parsed value is all that their handlers see of the content. Of others it is a part: the files of
- * `multipart/form-data` are found in other places.
+ * Types whose parsed value contains the whole content. For others it does not: the files of `multipart/form-data` are
+ * elsewhere.
  */
 const PARSED_WHOLE = /^\s*application\/(?:json|[\w.+-]+\+json|x-www-form-urlencoded)\s*(?:;|$)/i
 
 const UNKNOWN: RequestContent = { kind: 'unknown', reason: 'content-read' }
 
 /**
- * What middleware before the cache has read, by what it has left on the request (`body`, and `rawBody`). Bytes and text
- * are taken as they are, and so is parsed JSON or a parsed form.
+ * Returns the content that middleware before the cache has read, by the properties `body` and `rawBody` of the request:
+ * bytes, text, parsed JSON or a parsed form.
  */
 function parsedContent(request: IncomingMessage, application: ApplicationRequest, maxBytes: number): RequestContent {
   const { body, rawBody } = application as { body?: unknown; rawBody?: unknown }
@@ -61,7 +61,7 @@ function parsedContent(request: IncomingMessage, application: ApplicationRequest
   const isParsed = body !== undefined && body !== null && PARSED_WHOLE.test(request.headers['content-type'] ?? '')
   if (!isAll && !isParsed) return UNKNOWN
   try {
-    // Different values give different bytes. Equal ones may too, as by the order of their keys, which costs a miss.
+    // Different values give different bytes. Equal values may too, if their keys are in another order, which costs a miss.
     const bytes = serialize([body, rawBody])
     return bytes.length > maxBytes ? TOO_LARGE : { kind: 'parsed', bytes }
   } catch {

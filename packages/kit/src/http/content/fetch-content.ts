@@ -1,12 +1,15 @@
 import { NO_CONTENT, TOO_LARGE } from './request-content.ts'
 import type { RequestContent } from './request-content.ts'
 
-/** The content of a `Request` of the Fetch standard, which can be read only once: for the key, and then for the handler. */
+/**
+ * The content of a `Request` of the Fetch standard, which can be read only once, but is needed for the key and by the
+ * handler.
+ */
 export class FetchContent {
   readonly #request: Request
-  /** What was read, for each handler that is shown the request. */
+  /** The bytes that were read, for each handler run. */
   #bytes: Uint8Array<ArrayBuffer> | undefined
-  /** What was read and is still to come of content that is too large. */
+  /** The part that was read, and the rest, of content that is too large. */
   #rest: ReadableStream<Uint8Array> | undefined
 
   constructor(request: Request) {
@@ -36,7 +39,7 @@ export class FetchContent {
     return { kind: 'whole', bytes: this.#bytes }
   }
 
-  /** What a request that is shown to a handler is made with, so that it has the content. */
+  /** Returns the options with which a handler's `Request` is created, so that it has the content. */
   init(): RequestInit {
     const body = this.#bytes ?? this.#rest ?? this.#request.body
     return body === null ? {} : { body, duplex: 'half' }

@@ -5,24 +5,25 @@ import type { RequestContent } from './request-content.ts'
 
 type Push = (chunk: unknown, encoding?: BufferEncoding) => boolean
 
-/** Contents that were read and given back, by their requests: a cache within another one must not read again. */
+/** The contents that were read, by request, since a cache within another one must not read them again. */
 const known = new WeakMap<IncomingMessage, Buffer>()
 
-/** The content of a request if a cache has read it before and given it back. */
+/** Returns the content of a request if a cache has already read it. */
 export function knownContent(request: IncomingMessage): RequestContent | undefined {
   const bytes = known.get(request)
   return bytes === undefined ? undefined : { kind: 'whole', bytes }
 }
 
 /**
- * Reads the content of a request of `node:http` or `node:http2`, and gives it back, so that whatever reads the request
- * next gets it as it came: `data`, `end`, trailers, and all.
+ * Reads the content of a request of `node:http` or `node:http2`, and puts it back, so that the next reader gets
+ * everything: `data`, `end` and trailers.
  *
- * What the connection delivers passes the request's `push`. Until all of it has come, `push` is shadowed and the parts
- * are kept aside; then they are pushed in their order. The stream itself never knows: for its readers the content came
- * a moment later. (To read the stream and to `unshift` would end an empty one before its handler could listen.)
+ * The connection delivers the content by calling the request's `push`. Until the content is complete, `push` is
+ * shadowed and the parts are held; then they are pushed in their order. For its readers, the content arrives a little
+ * later. (After reading the stream and calling `unshift`, an empty stream would already have ended when the handler
+ * begins to listen.)
  *
- * @param request nothing has read it yet.
+ * @param request a request that no code has read yet.
  */
 export function holdContent(
   request: IncomingMessage,
@@ -31,7 +32,7 @@ export function holdContent(
 ): Promise<RequestContent> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.resolve(TOO_LARGE)
   if (request.destroyed || request.aborted) return Promise.resolve({ kind: 'gone' })
-  // What its handler leaves unread blocks the connection; Node itself discards only requests that were never read.
+  // Content that the handler does not read blocks the connection; Node itself discards only requests that were never read.
   sentBy(request, response).once('finish', () => {
     if (request.readableFlowing === null && !request.readableEnded) request.resume()
   })
@@ -47,7 +48,7 @@ export function holdContent(
     const parts: Buffer[] = arrived === undefined ? [] : [arrived]
     let size = arrived?.length ?? 0
 
-    /** Gives back what has come; returns whether the request takes more. */
+    /** Pushes the held parts; returns whether the request takes more. */
     const settle = (content: RequestContent): boolean => {
       request.off('close', leave)
       if (own === undefined) Reflect.deleteProperty(request, 'push')
@@ -76,20 +77,23 @@ export function holdContent(
   })
 }
 
-/** What emits `finish` when the response was sent; a response of HTTP/2 does so only when its stream has closed. */
+/**
+ * Returns the emitter of `finish` when the response was sent; an HTTP/2 response emits it only when its stream has
+ * closed.
+ */
 function sentBy(request: IncomingMessage, response: ServerResponse): EventEmitter {
   return (request as { stream?: EventEmitter }).stream ?? response
 }
 
-/** Whether the client has sent all of the content already. */
+/** Whether the client has already sent the whole content. */
 function hasArrived(request: IncomingMessage): boolean {
   const { stream } = request as { stream?: { readableEnded: boolean } }
   return stream === undefined ? request.complete : stream.readableEnded
 }
 
 /**
- * Whether content that has ended is not whole: a stream of HTTP/2 ends its request when it breaks off, too. What stands
- * for a request of `node:http`, as `light-my-request` does, may know nothing of it.
+ * Whether content that has ended is incomplete: an HTTP/2 stream also ends its request when it is aborted. Substitutes
+ * for a request of `node:http`, such as those of `light-my-request`, may not have these properties.
  */
 function isBrokenOff(request: IncomingMessage): boolean {
   const { stream } = request as { stream?: { readableEnded: boolean } }
@@ -99,12 +103,12 @@ function isBrokenOff(request: IncomingMessage): boolean {
   )
 }
 
-/** What has come by now. Exactly as much is read as there is, since to read beyond it would end the stream. */
+/** Reads the buffered content. Exactly the buffered length is read, since reading more would end the stream. */
 function takeBuffered(request: IncomingMessage): Buffer | undefined {
   const { readableLength } = request
   if (readableLength === 0) return undefined
   const bytes = request.read(readableLength) as Buffer
-  // It is given back: `readableDidRead` must not tell its handler, or the `Request` that is made of it, otherwise.
+  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is made of this one.
   const { _readableState: state } = request as { _readableState?: { dataEmitted?: boolean } }
   if (state?.dataEmitted === true) state.dataEmitted = false
   return bytes

@@ -2,24 +2,24 @@ import { LRUCache } from 'lru-cache'
 import { decodeRecord, unpackBody } from './stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './stored-record.ts'
 
-/** How much is remembered, in bytes: records as they are stored, and their bodies unpacked. */
+/** The maximum size of the remembered records, in bytes: as they are stored, and their decompressed bodies. */
 const MAX_BYTES = 33_554_432
-/** Larger records are decoded each time: a few of them would leave no room for others. */
+/** Larger records are decoded each time, since a few of them would fill the memory. */
 const MAX_RECORD_BYTES = 1_048_576
-/** The estimated size of a record besides its bytes. */
+/** The estimated overhead of a record. */
 const OVERHEAD_BYTES = 1000
 
 interface DecodedRecord {
   readonly bytes: Buffer
   readonly record: StoredRecord
-  /** Its body, once it was unpacked. */
+  /** The decompressed body, once it was needed. */
   readonly body: Buffer | undefined
 }
 
 /**
- * The records that are read often, decoded and unpacked: to parse a record, to check it, and to unpack 10 kB took
- * longer than the rest of a hit. What is stored is compared, byte by byte, so that nothing but what memcached has at
- * this moment is sent. The records are shared by requests, and nothing may write to them.
+ * Remembers records that are read often, decoded and decompressed: parsing, checking and decompressing a record of 10
+ * kB took longer than the rest of a hit. The stored bytes are compared each time, so that only what memcached has at
+ * this moment is sent. The records are shared by requests and must not be changed.
  */
 export class DecodedRecords {
   readonly #maxBytes: number
@@ -28,18 +28,18 @@ export class DecodedRecords {
     sizeCalculation: ({ bytes, body }) => OVERHEAD_BYTES + bytes.length + (body?.length ?? 0),
   })
 
-  /** @param maxBytes a record with a body over this was not stored by this cache, and is none. */
+  /** @param maxBytes a record with a larger body was not stored by this cache, and is ignored. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
   }
 
-  /** What was stored under a key; `undefined` for bytes that are no record of this key. */
+  /** Returns the record that was stored under a key; `undefined` if the bytes are not a record of this key. */
   decode(bytes: unknown, key: string): StoredRecord | undefined {
     if (!Buffer.isBuffer(bytes)) return undefined
     const known = this.#records.get(key)
     if (known !== undefined && known.bytes.equals(bytes)) return known.record
     if (bytes.length > MAX_RECORD_BYTES) return this.#decode(bytes, key)
-    // A copy: what comes from the connection is a part of a larger piece, which would be kept alive.
+    // A copy: bytes from the connection are part of a larger buffer, which would be kept in memory.
     const own = Buffer.from(bytes)
     const record = this.#decode(own, key)
     if (record !== undefined) this.#records.set(key, { bytes: own, record, body: undefined })
@@ -52,7 +52,7 @@ export class DecodedRecords {
     return hasBody && record.length > this.#maxBytes ? undefined : record
   }
 
-  /** The body of a stored response, which must not be written to; `undefined` if it cannot be unpacked. */
+  /** Returns the body of a stored response, which must not be changed; `undefined` if it cannot be decompressed. */
   unpack(stored: StoredResponse | StoredPartial): Buffer | undefined | Promise<Buffer | undefined> {
     if (stored.compression === 'none') return stored.body
     const known = this.#records.get(stored.key)

@@ -12,8 +12,8 @@ import { encodeRecord, packBody } from './stored-record.ts'
 import { freshSecondsLeft } from './response-store.ts'
 
 /**
- * Whether the response to a POST can be stored for the GETs of its URL: its client has set no conditions, which would
- * be about the POST.
+ * Whether the response to a POST can be stored for the GETs of its URL. If the client has set conditions, it cannot,
+ * since they apply to the POST.
  */
 export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): boolean {
   const { headers } = exchange.request
@@ -21,12 +21,12 @@ export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): bool
 }
 
 /**
- * Stores the response to a POST for the GETs of its URL, if it says how long it is fresh and its `Content-Location` is
- * that URL (RFC 9110, section 9.3.3). It is stored with the generations that the POST itself has given the tags of its
- * URL: if anything else has invalidated them since the handler began, it is not stored.
+ * Stores the response to a POST for the GETs of its URL, if it states its lifetime and its `Content-Location` is that
+ * URL (RFC 9110, section 9.3.3). The POST itself raises the generations of the URL's tags, and the response is stored
+ * with these. If other code has invalidated the tags since the handler began, it is not stored.
  *
  * @param before the generations of the tags before the handler began.
- * @param invalidated resolves when the POST has invalidated what was stored of its URL.
+ * @param invalidated resolves when the POST has invalidated the stored responses of its URL.
  */
 export async function storePosted(
   engine: CacheEngine,

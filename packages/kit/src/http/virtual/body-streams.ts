@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
 import type { BodyWriter, OpenBody, VirtualResult } from './virtual-response.ts'
 
-/** How many bytes wait for a reader before the writer is asked to wait. */
+/** The number of unread bytes from which on the writer has to wait. */
 const HIGH_WATER_MARK = 65_536
 
-/** A stream of the Fetch standard, whose parts are its reader's own. */
+/** Opens a stream of the Fetch standard; its parts belong to its reader. */
 export const openWebStream: OpenBody<ReadableStream<Uint8Array>> = ({ onDrain, onCancel }) => {
   let controller!: ReadableStreamDefaultController<Uint8Array>
   const body = new ReadableStream<Uint8Array>(
@@ -17,7 +17,7 @@ export const openWebStream: OpenBody<ReadableStream<Uint8Array>> = ({ onDrain, o
   )
   const writer: BodyWriter = {
     push(chunk) {
-      // Others may be sent the same bytes, and a reader may write over its own.
+      // A copy: the same bytes may be sent to others, and a reader may overwrite its part.
       if (chunk.length > 0) controller.enqueue(new Uint8Array(chunk))
       return (controller.desiredSize ?? 0) > 0
     },
@@ -30,7 +30,7 @@ export const openWebStream: OpenBody<ReadableStream<Uint8Array>> = ({ onDrain, o
   return { body, writer }
 }
 
-/** A response that was written without a socket, as a `Response`. */
+/** Converts a response that was written without a socket to a `Response`. */
 export function toWebResponse({
   status,
   statusMessage,
@@ -49,7 +49,7 @@ export function toWebResponse({
   })
 }
 
-/** A stream of Node as the body of a response that is written without a socket. */
+/** Opens a stream of Node as the body of a response that is written without a socket. */
 export const openNodeStream: OpenBody<Readable> = ({ onDrain, onCancel }) => {
   const body = new Readable({
     highWaterMark: HIGH_WATER_MARK,

@@ -1,10 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
-/**
- * A `Request` of the Fetch standard as the response cache reads one: by the properties of `IncomingMessage` that it
- * uses.
- */
+/** A `Request` of the Fetch standard with the properties of `IncomingMessage` that the response cache uses. */
 export class VirtualRequest extends EventEmitter {
   readonly method: string
   /** Path and query. */
@@ -37,21 +34,21 @@ export class VirtualRequest extends EventEmitter {
     headers['host'] ??= host
   }
 
-  /** The same, for what takes requests of `node:http`. */
+  /** This object, typed as a request of `node:http`. */
   get asIncomingMessage(): IncomingMessage {
     return this as unknown as IncomingMessage
   }
 }
 
 /**
- * The scheme and the host of a request's URL. To add a path to them as text keeps one that begins with two slashes,
- * which `new URL(path, base)` takes for another host.
+ * Returns the scheme and the host of a URL, to which a path can be appended as text: `new URL(path, base)` takes a path
+ * that begins with two slashes for another host.
  */
 export function originOf(url: string): string {
   return url.slice(0, url.indexOf('/', url.indexOf('://') + 3))
 }
 
-/** The parts of a URL as `Request` has serialised it. */
+/** Returns the parts of a URL in the form of `Request.url`. */
 function splitUrl(url: string): { scheme: string; host: string; path: string } {
   const afterScheme = url.indexOf('://')
   const slash = url.indexOf('/', afterScheme + 3)

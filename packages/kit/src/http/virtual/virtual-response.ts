@@ -7,17 +7,17 @@ export interface VirtualResult<Body> {
   readonly status: number
   readonly statusMessage: string
   readonly headers: OutgoingHttpHeaders
-  /** All of the body, if it came in one piece; a stream of it; `undefined` if there is none. */
+  /** The whole body if it was written at once, or a stream of it; `undefined` if there is none. */
   readonly body: Buffer | Body | undefined
 }
 
-/** Where the parts of a body go. */
+/** The destination of a body. */
 export interface BodyWriter {
   /** Whether more can be taken before `onDrain`. */
   push(chunk: Buffer): boolean
   end(): void
   fail(error: Error): void
-  /** How many bytes its reader has not read yet. */
+  /** The number of bytes that its reader has not read yet. */
   readonly pendingBytes: number
 }
 
@@ -33,17 +33,18 @@ export type OpenBody<Body> = (reader: {
 const WITHOUT_CONTENT = new Set([204, 205, 304])
 
 /**
- * A response without a socket, with the methods of `ServerResponse` that a handler below the response cache uses: what
- * is written to it becomes the response of a framework that is not `node:http`, as a `Response` of the Fetch standard.
+ * A response without a socket, with the methods of `ServerResponse` that the response cache and its handlers use. What
+ * is written to it becomes the response of a framework that does not write to a `ServerResponse`, for example a
+ * `Response` of the Fetch standard.
  */
 export class VirtualResponse<Body> extends EventEmitter {
   readonly req: IncomingMessage
   statusCode = 200
   statusMessage = ''
-  /** As an own property that can be written: `ClientLeave` shows a response that was left as open. */
+  /** A writable own property: `ClientLeave` sets it if the handler must not notice that its client has disconnected. */
   destroyed = false
   writableEnded = false
-  /** The response, as soon as its head is written; rejects if it was destroyed before. */
+  /** Resolves to the response when its head is written; rejects if it is destroyed before. */
   readonly result: Promise<VirtualResult<Body>>
   readonly #fields = new Map<string, { readonly name: string; readonly value: OutgoingHttpHeader }>()
   readonly #open: OpenBody<Body>
@@ -58,7 +59,7 @@ export class VirtualResponse<Body> extends EventEmitter {
 
   constructor(request: IncomingMessage, open: OpenBody<Body>) {
     super()
-    // Each request that follows listens for `close`.
+    // Each following request listens for `close`.
     this.setMaxListeners(0)
     this.req = request
     this.#open = open
@@ -69,7 +70,7 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.result.catch(() => {})
   }
 
-  /** The same, for what takes responses of `node:http`. */
+  /** This object, typed as a response of `node:http`. */
   get asServerResponse(): ServerResponse {
     return this as unknown as ServerResponse
   }
@@ -114,14 +115,14 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.#fields.delete(name.toLowerCase())
   }
 
-  /** Delays the response until work is done, however it ends. */
+  /** Delays the response until work has succeeded or failed. */
   waitFor(work: Promise<unknown>): void {
     this.#works.push(work)
   }
 
   /**
-   * Resolves when the reader of the body begins to read, or when nobody will: there is no body, or something else is
-   * sent instead.
+   * Resolves when the reader of the body begins to read, or when the body will not be read, since there is none or
+   * another response is sent.
    */
   begun(): Promise<void> {
     if (this.#isRead || this.destroyed) return Promise.resolve()
@@ -144,7 +145,7 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.statusCode = status
     if (message !== undefined) this.statusMessage = message
     this.#isHeadWritten = true
-    // A body that comes at once comes in one piece, and needs no stream.
+    // A body that is written in the same tick is passed on as one buffer, without a stream.
     process.nextTick(() => this.flushHeaders())
     return this
   }
@@ -189,7 +190,7 @@ export class VirtualResponse<Body> extends EventEmitter {
     return this
   }
 
-  /** The client has left: whoever writes is told, as by a socket that was closed. */
+  /** Called when the client has disconnected: emits `close`, like a response whose socket was closed. */
   leave(): void {
     if (this.destroyed || this.writableEnded) return
     this.destroyed = true

@@ -1,27 +1,29 @@
 import type { ServerResponse } from 'node:http'
 
 /**
- * How many turns of the microtask queue the end of a body is waited for, so that one that is whole is written in one
- * piece.
+ * The number of turns of the microtask queue for which the end of a body is awaited after its first part, so that a
+ * complete body is written at once.
  */
 const WHOLE_BODY_TURNS = 8
 
-/** A source of a body: a stream of the Fetch standard, or anything else that iterates over its parts. */
+/** The source of a body: a stream of the Fetch standard, or an iterable of its parts. */
 export type BodySource = ReadableStream<Uint8Array> | AsyncIterable<unknown>
 
 /**
  * Writes a body to a response at the speed of its client, and ends it. If the source fails, the response is destroyed;
- * if the response is closed, the source is.
+ * if the response is closed, the source is cancelled.
  */
 export async function writeBody(response: ServerResponse, source: BodySource): Promise<void> {
-  const parts = partsOf(source)
+  let parts: AsyncIterator<unknown> | undefined
   let isClosed = false
   const close = (): void => {
     isClosed = true
-    parts.return?.().catch(() => {})
+    parts?.return?.().catch(() => {})
   }
   response.once('close', close)
   try {
+    // Throws if the handler has already read the body, or has a reader of its own.
+    parts = partsOf(source)
     let part = await parts.next()
     if (part.done !== true) {
       const coming = parts.next()
@@ -45,7 +47,10 @@ export async function writeBody(response: ServerResponse, source: BodySource): P
   }
 }
 
-/** What a promise resolves to within some turns of the microtask queue; `undefined` if it takes longer. */
+/**
+ * Returns the value of a promise that is resolved within some turns of the microtask queue; `undefined` if it takes
+ * longer.
+ */
 async function settledSoon<Value>(promise: Promise<Value>): Promise<Value | undefined> {
   const settled: { value?: Value } = {}
   promise.then(
@@ -68,7 +73,7 @@ function partsOf(source: BodySource): AsyncIterator<unknown> {
   }
 }
 
-/** Resolves when a response takes more, or takes nothing any more. */
+/** Resolves when a response can take more, or is closed. */
 function drained(response: ServerResponse): Promise<void> {
   if (response.destroyed) return Promise.resolve()
   return new Promise((resolve) => {

@@ -4,30 +4,30 @@ import type { Maintenance } from '../../maintenance.ts'
 import type { ResolvedServerOptions } from '../../options.ts'
 import type { Statistic } from '../../stats/statistics-source.ts'
 
-/** The server as the rare commands see it: its items, and what they may do beyond those. */
+/** The server as the admin commands see it. */
 export interface AdminActions {
   readonly context: CommandContext
   readonly options: ResolvedServerOptions
   readonly maintenance: Maintenance
-  /** Brings the store's clock up to date. */
+  /** Updates the store's clock. */
   tick(): void
-  /** Everything stored until `delaySeconds` from now is gone then. */
+  /** Invalidates, in `delaySeconds`, all items that are stored until then. */
   flushAll(delaySeconds: number): void
   setVerbosity(level: number): void
   /** A statistics form, '' for the general one; `undefined` if the form is unknown. */
   statistics(form: string): Statistic[] | undefined
   resetStatistics(): void
-  /** Reads the certificates again; returns the line that tells how it went. */
+  /** Reads the certificates again; returns the response line. */
   refreshCertificates(): string
-  /** Ends the server, once the reply has left. */
+  /** Ends the server after the response was sent. */
   shutDown(graceful: boolean): void
 }
 
-/** A rare command as it was sent. */
+/** An admin command as it was sent. */
 export interface AdminCommand {
-  /** The words of its line, the command's own first. */
+  /** The words of its line; the first is the command. */
   readonly words: readonly string[]
-  /** Whether another request was run in the same turn, which dumps and watchers exclude. */
+  /** Whether another request was run in the same turn. Dumps and watchers are then refused. */
   readonly isPipelining: boolean
 }
 
@@ -40,7 +40,7 @@ interface WatchOrder {
 }
 
 /**
- * A reply (a text is one line, without its end), what else to do, streams to watch, or a reply that is made piece by
- * piece.
+ * The result of an admin command: a response (a string is one line, without its end), an action, streams to watch, or a
+ * long response.
  */
 export type AdminResult = Buffer | string | (typeof AfterAdmin)[keyof typeof AfterAdmin] | WatchOrder | LongReply

@@ -12,10 +12,10 @@ import { replyWithStatistics } from './stats.ts'
 import { integer, unsigned } from './words.ts'
 
 const MIN_MEMORY_MB = 8
-/** More megabytes than this were meant as bytes. */
+/** A larger number of megabytes was probably meant as bytes. */
 const MAX_PLAUSIBLE_MB = 1_000_000_000
 
-/** The rare commands, read as words (protocol.txt, "Other commands" and those for operators). */
+/** The admin commands, parsed as words (protocol.txt, "Other commands" and those for operators). */
 export function administer(actions: AdminActions, command: AdminCommand): AdminResult {
   const [word, ...args] = command.words
   switch (word) {
@@ -60,7 +60,7 @@ function operate(actions: AdminActions, command: AdminCommand): AdminResult {
   }
 }
 
-/** As memcached, `noreply` hides the success alone. */
+/** As in memcached, `noreply` hides only the success. */
 function refreshCertificates(actions: AdminActions, args: readonly string[]): AdminResult {
   const line = actions.refreshCertificates()
   return line === 'OK' && args.at(-1) === 'noreply' ? AfterAdmin.goOn : line

@@ -7,8 +7,8 @@ import { integer } from './words.ts'
 const held = new WeakMap<CommandContext, Map<string, number[]>>()
 
 /**
- * What memcached's debug build has for its tests: `debugtime <seconds>` lets so many seconds pass, and `debugitem
- * lock|ref|unlock|unref <key>` keeps an item where it is, as a reply does that is being sent.
+ * The commands of memcached's debug build for its tests: `debugtime <seconds>` moves the clock, and `debugitem
+ * lock|ref|unlock|unref <key>` pins an item, as a response does while it is being sent.
  */
 export function debug(actions: AdminActions, word: string, args: readonly string[]): AdminResult {
   const { context } = actions

@@ -6,7 +6,7 @@ import type { DumpVisitor, Maintenance } from '../../maintenance.ts'
 import { percentEncode } from '../../encoded-text.ts'
 import type { CommandContext } from '../command-context.ts'
 
-/** Items looked at before what was found is written, and the others have their turn. */
+/** Items examined in one turn, before the result is written. */
 const ITEMS_PER_WRITE = 500
 const OK = Buffer.from('OK\r\n')
 const casUnique = new Uint64()
@@ -19,9 +19,9 @@ export interface DumpFormat {
 }
 
 /**
- * `lru_crawler metadump` and `mgdump`: a line for each live item, while the server goes on, no faster than the client
- * reads (protocol.txt, "LRU Crawler"). A client that reads too slowly does not get the rest: the walk holds back
- * others.
+ * `lru_crawler metadump` and `mgdump`: a line for each live item, no faster than the client reads (protocol.txt, "LRU
+ * Crawler"). The server continues to serve others meanwhile. A client that reads too slowly does not get the rest,
+ * because a dump delays other dumps and crawls.
  */
 export class ItemDump implements LongReply, DumpVisitor {
   readonly state = 'conn_watch'
@@ -67,7 +67,7 @@ export const METADUMP: DumpFormat = { line: metadataLine, end: Reply.end }
 /** `lru_crawler mgdump`. */
 export const MGDUMP: DumpFormat = { line: keyLine, end: Buffer.from('EN\r\n') }
 
-/** `metadump`: what `me` tells of an item, with times since 1970 and the key percent-encoded. */
+/** `metadump`: the fields of `me`, with Unix times and the key percent-encoded. */
 function metadataLine({ store, clock }: CommandContext, item: number): string {
   const exptime = store.exptime(item)
   return (

@@ -5,10 +5,7 @@ import type { ReplyWriter } from '../../reply-writer.ts'
 /** Bytes made in one turn. */
 const BYTES_PER_TURN = 32 * 1024
 
-/**
- * Lines of which there may be many, each with its end, and `END` or another end behind them; a bounded number of bytes
- * a turn.
- */
+/** A response of many lines and a last line such as `END`, with a bounded number of bytes in each turn. */
 export class LineReply implements LongReply {
   readonly state = 'conn_mwrite'
   readonly #replies: ReplyWriter

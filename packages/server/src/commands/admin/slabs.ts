@@ -31,7 +31,7 @@ function setAutomove(settings: StoreSettings, args: readonly string[]): AdminRes
     settings.slabAutomoveRatio = ratio
     return Reply.ok
   }
-  // Only external storage keeps memory free, and there is none.
+  // Only external storage keeps memory free, and this server has none.
   if (args[1] === 'freeratio') return decimal(args[2]) === undefined ? Reply.error : Reply.ok
   if (args[1] === 'window') {
     const seconds = unsigned(args[2])

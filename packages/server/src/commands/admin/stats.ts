@@ -6,9 +6,9 @@ import { LineReply } from './line-reply.ts'
 import { unsigned } from './words.ts'
 
 const MAX_CLASSES = 64
-/** What `stats cachedump` may answer at most. */
+/** The largest response of `stats cachedump`. */
 const MAX_DUMPED_BYTES = 2 * 1024 * 1024
-/** Items that `stats cachedump` looks at: those with base64 keys are passed over, however many there are. */
+/** Items that `stats cachedump` examines; items with base64 keys are skipped. */
 const MAX_DUMP_VISITS = 8192
 
 /** stats, in all its forms (protocol.txt, "Statistics"). */
