@@ -35,7 +35,20 @@ describe('parseServers', () => {
     expect(() => parseServers(text)).toThrow(message)
   })
 
-  it.each(['', ' , ', 'a:port', 'a:0', 'a:70000', '::1', '[1]:2', '[:::]:1', '[fe80::1%]:1', 'a:1:0', 'user@a', 'http://a'])('refuses %j', (text) => {
+  it.each([
+    '',
+    ' , ',
+    'a:port',
+    'a:0',
+    'a:70000',
+    '::1',
+    '[1]:2',
+    '[:::]:1',
+    '[fe80::1%]:1',
+    'a:1:0',
+    'user@a',
+    'http://a',
+  ])('refuses %j', (text) => {
     expect(() => parseServers(text)).toThrow(/server|port|weight|host/)
   })
 })

@@ -158,6 +158,7 @@ describe('joinKey', () => {
       const character = String.fromCharCode(code)
       const escaped = `%${code.toString(16).toUpperCase().padStart(2, '0')}`
       const isUnsafe = code <= 32 || code === 127 || character === ':' || character === '%'
+      expect(joinKey([character])).toBe(isUnsafe || character === '~' ? escaped : character)
       expect(joinKey([`a${character}b`])).toBe(isUnsafe ? `a${escaped}b` : `a${character}b`)
       expect(joinKey([`${character}b`])).toBe(isUnsafe || character === '~' ? `${escaped}b` : `${character}b`)
     }
@@ -215,6 +216,7 @@ it.each([
   ['a b', 'must not contain a space; give it as parts'],
   ['a\nb', 'must not contain a control character; give it as parts'],
   ['a\u007f', 'must not contain a control character'],
+  [`${'k'.repeat(100)} `, 'must not contain a space'],
   ['k'.repeat(251), 'must not be over 250 bytes, this one has 251'],
   ['é'.repeat(126), 'must not be over 250 bytes, this one has 252'],
   ['☂'.repeat(84), 'must not be over 250 bytes, this one has 252'],
