@@ -12,6 +12,8 @@ import { toLockOptions, toManyOptions, toSetOptions } from './call-options.ts'
 import type { GetOrSetManyOptions, LockOptions, SetOptions } from './call-options.ts'
 import { requireList, syncResult } from './option-types.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
+import { reviveWithin } from './engine/values/revive-limit.ts'
+import type { ReviveLimit } from './engine/values/revive-limit.ts'
 import { reviverOf, toReviver } from './engine/values/reviver.ts'
 import type { Reviver, RevivingOptions } from './engine/values/reviver.ts'
 
@@ -148,7 +150,7 @@ export class CacheNamespace implements CacheMethods {
   async #getRevived(key: Key, options: RevivingOptions): Promise<unknown> {
     const revive = toReviver('get', options)
     const stored = await this.#get(key)
-    return revive === undefined ? stored : this.#revived(stored, revive)
+    return revive === undefined ? stored : this.#revived(this.key(key), stored, revive)
   }
 
   async getMany<Value = unknown, Given extends Key = Key>(
@@ -163,16 +165,16 @@ export class CacheNamespace implements CacheMethods {
     for (const [index, key] of keys.entries()) {
       const name = names[index]!
       if (!found.has(name)) continue
-      const value = revive === undefined ? found.get(name) : await this.#revived(found.get(name), revive)
+      const value = revive === undefined ? found.get(name) : await this.#revived(name, found.get(name), revive)
       if (value !== undefined) hits.set(key, value as Value)
     }
     return hits
   }
 
   /** Returns a value revived from the stored one; `undefined` if its reviver throws. */
-  async #revived(stored: unknown, revive: Reviver): Promise<unknown> {
+  async #revived(name: string, stored: unknown, revive: Reviver): Promise<unknown> {
     try {
-      return await revive(stored)
+      return await reviveWithin(stored, revive, { name, hardTimeoutMs: this.#engine.loading.hardTimeoutMs })
     } catch (error) {
       this.#engine.host.report.failed(error)
       return undefined
@@ -208,6 +210,13 @@ export class CacheNamespace implements CacheMethods {
     }
   }
 
+  #reviveLimit(
+    name: string,
+    { hardTimeoutMs, signal }: Pick<GetOrSetOptions, 'hardTimeoutMs' | 'signal'>,
+  ): ReviveLimit {
+    return { name, hardTimeoutMs: hardTimeoutMs ?? this.#engine.loading.hardTimeoutMs, signal }
+  }
+
   /** With `type` or `revive`, values are instances again. */
   #getOrSetRevived<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
     if (options === null) checkObject('getOrSet', options)
@@ -218,7 +227,7 @@ export class CacheNamespace implements CacheMethods {
       host: { report },
     } = this.#engine
     const value = revivedValue(load, {
-      name: this.key(key),
+      limit: this.#reviveLimit(this.key(key), options as GetOrSetOptions),
       revive,
       classes,
       getOrSet: (loader) => this.#getOrSet(key, loader, options),
@@ -278,7 +287,7 @@ export class CacheNamespace implements CacheMethods {
     } = this.#engine
     const { key = idItself } = given
     const values = revivedValues(ids, load, {
-      name: this.#path,
+      limit: this.#reviveLimit(this.#path, given),
       revive,
       classes,
       getOrSet: getMany,

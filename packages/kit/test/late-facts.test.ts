@@ -6,7 +6,7 @@ import type { TestCaches } from './open-cache.ts'
 /** Tags that only show at run time to be none. */
 const BAD_TAGS: readonly unknown[] = [[undefined], [''], [5], ['a\uD800'], {}, 7, true]
 /** Lifetimes that a response may bring. */
-const LONG_SECONDS = [2_592_001, 31_536_000, 1e9, Infinity]
+const LONG_SECONDS = [2_592_001, 31_536_000, 1e9, 1e21, Number.MAX_VALUE, Infinity]
 
 let test: TestCaches
 let round = 0

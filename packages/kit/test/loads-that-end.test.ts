@@ -85,6 +85,38 @@ describe('a loader that never settles', () => {
   })
 })
 
+describe('a reviver that never settles', () => {
+  it('ends by the time limit of loaders, on a hit as on a miss, and the stored value stays', async () => {
+    const cache = test.another({ loading: { hardTimeoutMs: 20 } })
+    const options = { revive: never, ttlSeconds: 60 }
+    const ENDED = { code: 'ERR_MEMCACHE_LOADER_TIMEOUT' }
+    await cache.set('k', 'stored')
+    await expect(cache.getOrSet('k', () => 'loaded', options)).rejects.toMatchObject(ENDED)
+    await expect(cache.getOrSet('missing', () => 'loaded', options)).rejects.toMatchObject(ENDED)
+    await expect(cache.getOrSetMany(['k'], () => ['loaded'], options)).rejects.toMatchObject(ENDED)
+    expect(await cache.get('k', { revive: never })).toBeUndefined()
+    expect(await cache.getMany(['k'], { revive: never })).toEqual(new Map())
+    expect(await cache.getOrSet('k', () => 'loaded')).toBe('stored')
+  })
+
+  it('does not hold a caller whose signal is aborted', async () => {
+    const { cache } = test
+    await cache.set('k', 'stored')
+    const controller = new AbortController()
+    const { signal } = controller
+    let asked = 0
+    const revive = () => (asked++, never())
+    const one = cache.getOrSet('k', () => 'loaded', { revive, signal })
+    const many = cache.getOrSetMany(['k'], () => ['loaded'], { revive, signal })
+    const settled = Promise.allSettled([one, many])
+    await until(() => asked === 2)
+    const reason = new Error('gone')
+    controller.abort(reason)
+    for (const outcome of await settled) expect(outcome).toEqual({ status: 'rejected', reason })
+    expect(await cache.get('k')).toBe('stored')
+  })
+})
+
 describe('work in the background', () => {
   it('sees nothing of the request that has started it', async () => {
     const { cache } = test

@@ -1,7 +1,9 @@
 import { MemcachedServer } from 'memcache-ts-server'
+import { FakeClock } from 'memcache-ts-protocol'
 import { FaultProxy, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
+import { MemoryTier } from '../src/engine/memory/memory-tier.ts'
 import { ownKey } from '../src/own-key.ts'
 import { openCache } from './open-cache.ts'
 
@@ -34,6 +36,22 @@ describe('l1', () => {
       test.clock.advanceMs(1000)
       expect(await test.cache.getOrSet(key, () => 'newest')).toBe('newest')
     }
+  })
+
+  it.each([3, 99_999, 100_001, 2 ** 32, Number.MAX_SAFE_INTEGER])('may have up to %d items', async (maxItems) => {
+    await using test = await openCache()
+    const cache = test.another({ l1: { maxItems, maxBytes: Number.MAX_SAFE_INTEGER } })
+    for (let key = 0; key < 5; key++) await cache.set([key], 'value')
+    expect(cache.stats().memoryItems).toBe(Math.min(5, maxItems))
+  })
+
+  it('keeps no more than its number of items, however large', () => {
+    const memory = new MemoryTier({ maxItems: 100_002 }, new FakeClock())
+    const stamp = memory.stamp()
+    const about = { casUnique: 1n, size: 1, freshSeconds: 60 }
+    for (let key = 0; key < 100_010; key++) memory.put(`k${key}`, key, {}, about, stamp)
+    expect(memory.stats()).toMatchObject({ memoryItems: 100_002, memoryEvictions: 8 })
+    expect([memory.fresh('k7'), memory.fresh('k8')?.value]).toEqual([undefined, 8])
   })
 
   it('serves nothing without a confirmation for longer if the clock is set back', async () => {

@@ -21,10 +21,11 @@ export function checkJitter(jitter: unknown): void {
 
 /**
  * Returns whole seconds as a lifetime for the client. memcached takes a plain number over 30 days for a Unix time, so
- * it is given with its unit.
+ * it is given with its unit. A finite lifetime of more than `MAX_SECONDS` is cut.
  */
 export function lifetime(seconds: number): Ttl {
-  return secondsToTtl(Math.max(1, Math.floor(seconds)))
+  if (seconds === Infinity) return Infinity
+  return secondsToTtl(Math.min(MAX_SECONDS, Math.max(1, Math.floor(seconds))))
 }
 
 /**

@@ -1,7 +1,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describeWithMemcached, freePort, launchMemcached, launchServer } from 'memcache-ts-testing'
+import {
+  describeWithCommand,
+  describeWithMemcached,
+  freePort,
+  launchMemcached,
+  launchNutcracker,
+  launchServer,
+} from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { MemcachedClient } from 'memcache-ts-client'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -16,7 +23,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
 
   beforeAll(async () => {
     server = await launch()
-    client = new MemcachedClient(server.address)
+    client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
   })
   beforeEach(() => client.flushAll())
   afterAll(async () => {
@@ -55,6 +62,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     await using dalli = new MemcachedClient({
       servers: server.address,
       values: { encode: () => ({ bytes: Buffer.from('\u0004\b'), clientFlags: 999 }), decode: () => 0 },
+      timeoutMs: 20_000,
     })
     await dalli.set('ruby', {}, 60)
     const foreign = await run('get', 'ruby')
@@ -182,6 +190,26 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
 describe('memcache-ts on our server', () => commandsOn(launchServer))
 describeWithMemcached('memcache-ts on memcached', () => commandsOn(launchMemcached))
 
+const findNutcracker = ['sh', '-c', 'PATH="$PATH:/usr/sbin"; command -v nutcracker']
+
+describeWithCommand(findNutcracker, 'nutcracker', 'memcache-ts on twemproxy', () => {
+  it('reads and writes keys, and says which commands a proxy cannot answer', async () => {
+    await using proxy = await launchNutcracker()
+    const run = (...args: string[]): Promise<Ran> => runCommand([...args, '--servers', proxy.address])
+    expect(await run('set', 'k', 'v')).toMatchObject({ status: 0 })
+    expect(await run('get', 'k')).toMatchObject({ status: 0, output: 'v\n' })
+    expect(await run('get', 'k', '--meta')).toMatchObject({
+      status: 1,
+      errors: expect.stringContaining('no meta commands'),
+    })
+    expect(await run('delete', 'k')).toMatchObject({ status: 0 })
+    const report = await run('doctor', '--watch-seconds', '0')
+    expect(report.status).toBe(1)
+    expect(report.output).toContain('check the servers behind it by their own addresses')
+    for (const command of ['stats', 'keys', 'top']) expect((await run(command)).errors).toContain(proxy.address)
+  })
+})
+
 describe('memcache-ts', () => {
   it('says what is wrong with a command line, and exits with 2', async () => {
     expect(await runCommand(['gte', 'k'])).toMatchObject({
@@ -232,7 +260,7 @@ describe('memcache-ts', () => {
   it('reads and deletes the keys whose servers respond, names the others, and exits with 1', async () => {
     await using server = await launchServer()
     const servers = `${server.address},127.0.0.1:${await freePort()}`
-    await using client = new MemcachedClient({ servers, failover: 'none' })
+    await using client = new MemcachedClient({ servers, failover: 'none', timeoutMs: 20_000 })
     const keys = Array.from({ length: 20 }, (_, index) => `k${index}`)
     const there = keys.filter((key) => client.serverOf(key) === server.address)
     const away = keys.filter((key) => !there.includes(key))
@@ -262,7 +290,7 @@ describe('memcache-ts', () => {
     await using a = await launchServer()
     await using b = await launchServer()
     const servers = [a.address, b.address].join(',')
-    await using client = new MemcachedClient({ servers, hash: 'modula' })
+    await using client = new MemcachedClient({ servers, hash: 'modula', timeoutMs: 20_000 })
     await Promise.all(Array.from({ length: 400 }, (_, index) => client.set(`k:${index}`, 'v', 60)))
     const report = await runCommand(['doctor', a.address, b.address, '--watch-seconds', '0', '--json'])
     expect(report.json).toContainEqual(
@@ -283,7 +311,7 @@ describe('memcache-ts', () => {
 
   it('never sends characters to the terminal that would steer it', async () => {
     await using server = await launchServer()
-    await using client = new MemcachedClient(server.address)
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
     await client.set(Buffer.from('esc\u009b31m'), 'v', 60)
     const report = await runCommand(['keys', '--servers', server.address])
     expect(report.output).toContain('\\u009b')

@@ -20,6 +20,16 @@ const MARKS: Readonly<Record<FindingLevel, readonly [mark: string, style: Style]
   fault: ['✗', 'red'],
 }
 
+const AWAY = {
+  text: 'does not respond',
+  advice: 'start it, or check the address, the firewall, TLS and credentials',
+}
+/** A server that has responded to `ping`. */
+const UNCHECKED = {
+  text: 'cannot be checked',
+  advice: 'if it is a proxy without statistics, such as twemproxy, check the servers behind it by their own addresses',
+}
+
 /** `memcache-ts doctor`: checks running servers, and prints what to change. It only reads. */
 export async function doctor(
   context: CommandContext,
@@ -29,11 +39,11 @@ export async function doctor(
   const pings = await context.ping()
   const alive = pings.filter(({ fault }) => fault === undefined).map(({ name }) => name)
   const findings = pings.flatMap(({ name, fault }): Finding[] =>
-    fault === undefined ? [] : [awayFinding(name, fault)],
+    fault === undefined ? [] : [responseFinding(name, fault, AWAY)],
   )
   if (alive.length > 0) {
     const examination = await examine(context, alive, { ...options, complete: alive.length === pings.length })
-    for (const { name, fault } of examination.failed) findings.push(awayFinding(name, fault))
+    for (const { name, fault } of examination.failed) findings.push(responseFinding(name, fault, UNCHECKED))
     for (const server of examination.servers) {
       for (const [check, run] of Object.entries(SERVER_CHECKS))
         findings.push({ check, server: server.name, ...run(server) })
@@ -48,14 +58,8 @@ export async function doctor(
   return findings.some(({ level }) => level === 'warning' || level === 'fault') ? ExitStatus.incomplete : ExitStatus.ok
 }
 
-function awayFinding(server: string, { message }: Error): Finding {
-  return {
-    check: 'responds',
-    level: 'fault',
-    server,
-    text: `does not respond: ${message}`,
-    advice: 'start it, or check the address, the firewall, TLS and credentials',
-  }
+function responseFinding(server: string, { message }: Error, { text, advice }: typeof AWAY): Finding {
+  return { check: 'responds', level: 'fault', server, text: `${text}: ${message}`, advice }
 }
 
 function write({ terminal }: CommandContext, findings: readonly Finding[]): void {

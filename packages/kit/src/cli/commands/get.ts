@@ -1,10 +1,13 @@
 import { inspect } from 'node:util'
+import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { MetaItem } from 'memcache-ts-client'
 import type { CommandContext } from '../context.ts'
 import { ExitStatus } from '../exit-status.ts'
 import { ForeignValue } from '../stored-value.ts'
 import { printable } from '../terminal.ts'
 import { bytesText, durationText } from '../units.ts'
+
+const METADATA = { noBump: true, access: true } as const
 
 export interface GetOptions {
   meta?: boolean | undefined
@@ -14,20 +17,32 @@ export interface GetOptions {
 export async function get(context: CommandContext, keys: readonly string[], { meta }: GetOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context
   const missed = await context.onKeys(keys, async (key) => {
-    const item = await client.meta.get(key, { noBump: true, access: true })
+    const item = meta === true ? await client.meta.get(key, METADATA) : await readValue(context, key)
     if (item === undefined) {
       terminal.note(`${key}: not found`)
       return false
     }
     if (json) {
-      terminal.json({ key, value: jsonValue(item.value), ...(meta === true ? factsOf(context, key, item) : {}) })
+      terminal.json({ key, value: jsonValue(item.value), ...('size' in item ? factsOf(context, key, item) : {}) })
     } else {
-      if (meta === true) writeFacts(context, key, item)
+      if ('size' in item) writeFacts(context, key, item)
       writeValue(context, item)
     }
     return true
   })
   return missed === 0 ? ExitStatus.ok : ExitStatus.incomplete
+}
+
+/** Reads a value without its metadata, with `get` from servers and proxies without meta commands. */
+async function readValue({ client }: CommandContext, key: string): Promise<{ value: unknown } | undefined> {
+  try {
+    const item = await client.meta.get(key, { noBump: true })
+    return item === undefined ? undefined : { value: item.value }
+  } catch (error) {
+    if (!(error instanceof MemcacheUnsupportedError)) throw error
+    const value = await client.get(key)
+    return value === undefined ? undefined : { value }
+  }
 }
 
 function factsOf({ client }: CommandContext, key: string, item: MetaItem<unknown>): Record<string, unknown> {
@@ -45,7 +60,7 @@ function writeFacts(context: CommandContext, key: string, item: MetaItem<unknown
   context.terminal.note(text, 'dim')
 }
 
-function writeValue({ terminal }: CommandContext, { value }: MetaItem<unknown>): void {
+function writeValue({ terminal }: CommandContext, { value }: { readonly value: unknown }): void {
   if (value instanceof ForeignValue || value instanceof Uint8Array) {
     const bytes = value instanceof ForeignValue ? value.bytes : Buffer.from(value)
     if (value instanceof ForeignValue) {

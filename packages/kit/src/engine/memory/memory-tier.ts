@@ -55,6 +55,8 @@ export interface MemoryStamp {
 const FRESH_MS = 1000
 /** The number of deleted keys that are remembered, since older responses may still arrive. */
 const MAX_DELETIONS = 10_000
+/** The largest number of items for which lru-cache may allocate its tables when it is created, all at once. */
+const MAX_PREALLOCATED = 100_000
 /** The estimated size of an item besides its bytes. */
 const OVERHEAD_BYTES = 200
 
@@ -71,6 +73,7 @@ const OPTION_NAMES = [
  */
 export class MemoryTier {
   readonly #items: LRUCache<string, MemoryItem>
+  readonly #maxItems: number
   readonly #ttlMs: number
   readonly #freezes: boolean
   readonly #clock: Clock
@@ -86,14 +89,15 @@ export class MemoryTier {
   constructor(options: MemoryOptions, clock: Clock) {
     checkOptions('l1', options, OPTION_NAMES, { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' })
     const { ttlSeconds = 5, maxItems = 10_000, maxBytes = 64e6, values = 'copied' } = options
-    if (!Number.isInteger(maxItems) || maxItems < 1) throw mustBe('maxItems', 'a whole number over 0', maxItems)
-    if (!Number.isInteger(maxBytes) || maxBytes < 1) throw mustBe('maxBytes', 'a whole number over 0', maxBytes)
+    if (!Number.isSafeInteger(maxItems) || maxItems < 1) throw mustBe('maxItems', 'a whole number over 0', maxItems)
+    if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) throw mustBe('maxBytes', 'a whole number over 0', maxBytes)
     if (values !== 'copied' && values !== 'frozen') throw mustBe('values', `'copied' or 'frozen'`, values)
+    this.#maxItems = maxItems
     this.#ttlMs = ttlToSeconds(ttlSeconds, 'l1.ttlSeconds') * 1000
     this.#freezes = values === 'frozen'
     this.#clock = clock
     this.#items = new LRUCache({
-      max: maxItems,
+      ...(maxItems > MAX_PREALLOCATED ? undefined : { max: maxItems }),
       maxSize: maxBytes,
       sizeCalculation: ({ size }) => size + OVERHEAD_BYTES,
       dispose: (_item, _key, reason) => {
@@ -162,14 +166,14 @@ export class MemoryTier {
     const mine = shared ? freezeValue(copyValue(value)) : copyValue(value)
     const expiresAtMs = askedAtMs + Math.min(this.#ttlMs, freshSeconds * 1000)
     const freshUntilMs = Math.min(expiresAtMs, askedAtMs + FRESH_MS)
-    this.#items.set(key, { value: mine, facts, casUnique, size, shared, freshUntilMs, expiresAtMs, tagEpoch })
+    this.#keep(key, { value: mine, facts, casUnique, size, shared, freshUntilMs, expiresAtMs, tagEpoch })
   }
 
   /** Keeps serving a value that memcached has confirmed. */
   confirm(key: string, item: MemoryItem, stamp: MemoryStamp): void {
     if (this.#items.peek(key) !== item || this.#isOutdated(key, stamp)) return
     const freshUntilMs = Math.min(item.expiresAtMs, stamp.askedAtMs + FRESH_MS)
-    this.#items.set(key, { ...item, freshUntilMs, tagEpoch: stamp.tagEpoch })
+    this.#keep(key, { ...item, freshUntilMs, tagEpoch: stamp.tagEpoch })
   }
 
   delete(key: string): void {
@@ -190,6 +194,11 @@ export class MemoryTier {
   /** Makes every value with tags wait for a confirmation, since tags were invalidated. */
   tagsChanged(): void {
     this.#tagEpoch++
+  }
+
+  #keep(key: string, item: MemoryItem): void {
+    this.#items.set(key, item)
+    if (this.#items.size > this.#maxItems) this.#items.pop()
   }
 
   #isOutdated(key: string, { askedAtMs, deletions }: MemoryStamp): boolean {

@@ -1,0 +1,55 @@
+import { LongTimer, MemcacheLoaderTimeoutError } from 'memcache-ts-protocol'
+import { HARD_TIMEOUT_MS } from '../load/load-run.ts'
+import { onAbort } from '../load/on-abort.ts'
+import { classOfReviver } from './reviver.ts'
+import type { Reviver } from './reviver.ts'
+
+/** What ends the wait for an application's reviver. */
+export interface ReviveLimit {
+  /** The name in errors. */
+  readonly name: string
+  /** The time limit of loaders. Default: that of a loader without one. */
+  readonly hardTimeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Returns a revived value. A reviver that never settles holds nobody, like a loader.
+ *
+ * @throws the reviver's error; MemcacheLoaderTimeoutError if it exceeds the time limit; the signal's reason.
+ */
+export function reviveWithin(stored: unknown, revive: Reviver, limit: ReviveLimit): unknown {
+  const reviving = revive(stored)
+  // The kit's own reviver, of a class, always settles.
+  if (!isThenable(reviving) || classOfReviver(revive) !== undefined) return reviving
+  const { name, hardTimeoutMs = HARD_TIMEOUT_MS, signal } = limit
+  signal?.throwIfAborted()
+  return new Promise((resolve, reject) => {
+    const expire = (): void =>
+      fail(new MemcacheLoaderTimeoutError(`the reviver of ${name} took longer than ${hardTimeoutMs} ms`, { key: name }))
+    const timer = new LongTimer(expire, hardTimeoutMs)
+    const unwatch = signal === undefined ? undefined : onAbort(signal, () => fail(signal.reason))
+    const end = (): void => {
+      timer.clear()
+      unwatch?.()
+    }
+    const fail = (error: unknown): void => {
+      end()
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reviver's or the signal's
+      reject(error)
+    }
+    Promise.resolve(reviving).then((value) => {
+      end()
+      resolve(value)
+    }, fail)
+  })
+}
+
+/** Returns whether an error means that the wait for a reviver has ended, not that it refuses the value. */
+export function isReviveEnd(error: unknown, { signal }: ReviveLimit): boolean {
+  return error instanceof MemcacheLoaderTimeoutError || (signal?.aborted === true && error === signal.reason)
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
