@@ -22,7 +22,7 @@ import { sendHttp1, sendHttp2 } from './send-raw.ts'
 import type { RawRequest, RawResponse } from './send-raw.ts'
 
 /** A request as a handler of any framework can see it. */
-export interface SeenRequest {
+interface SeenRequest {
   readonly method: string
   readonly url: string
   readonly originalUrl: string | undefined
@@ -36,7 +36,7 @@ export interface SeenRequest {
   readonly raw: ServerResponse | undefined
 }
 
-export interface PlainResponse {
+interface PlainResponse {
   readonly status?: number
   readonly fields?: Record<string, string>
   readonly body: string
@@ -45,7 +45,7 @@ export interface PlainResponse {
 export type PlainHandler = (seen: SeenRequest) => PlainResponse | Promise<PlainResponse>
 
 /** What is mounted before the cache; it may change the request. */
-export type Before = (request: IncomingMessage & Record<string, unknown>, response: ServerResponse) => void
+type Before = (request: IncomingMessage & Record<string, unknown>, response: ServerResponse) => void
 
 export interface FormOptions {
   readonly options?: ResponseCacheOptions | undefined
