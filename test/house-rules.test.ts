@@ -57,6 +57,11 @@ const FLAKES: readonly [what: string, pattern: RegExp, instead: string][] = [
     'until or expect.poll, which only the limit of every test bounds',
   ],
   ['measure time', /(performance|Date)\.now\(\) - [a-z]/i, 'a fake clock, or count what was done'],
+  [
+    'leave the limit of calls to a running server at its default, half a second',
+    /new MemcachedClient\((?!.*(timeoutMs|\.\.\.|freePort|127\.0\.0\.1:1\b))[^)]*(address|\$\{port\}|ports\b)/,
+    'timeoutMs: 20_000',
+  ],
   ['choose a port', /\.listen\([1-9]\d*\b/, 'port 0 or freePort of memcache-ts-testing'],
 ]
 

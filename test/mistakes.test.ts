@@ -12,8 +12,8 @@ let client: MemcachedClient
 let cache: ReturnType<typeof memcache>
 beforeAll(async () => {
   const { port } = await server.listen()
-  client = new MemcachedClient(`127.0.0.1:${port}`)
-  cache = memcache(`127.0.0.1:${port}`)
+  client = new MemcachedClient({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })
+  cache = memcache({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })
 })
 afterAll(async () => {
   await client.close()

@@ -108,7 +108,12 @@ describe('credentials that are wrong', () => {
     const theirs = memjs.Client.create(server.address, { username: USER, password: 'wrong', retries: 0 })
     await expect(theirs.set('a', 'x', {})).rejects.toThrow()
     theirs.close()
-    await using wrong = new MemcachedClient({ servers: server.address, username: USER, password: 'wrong' })
+    await using wrong = new MemcachedClient({
+      servers: server.address,
+      username: USER,
+      password: 'wrong',
+      timeoutMs: 20_000,
+    })
     await expect(wrong.set('a', 'x')).rejects.toThrow()
     await using right = ours(server, true)
     expect(await right.get('a')).toBeUndefined()

@@ -78,15 +78,25 @@ describeWithMemcached('text authentication (-Y)', () => {
 
   it('has the meta commands', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
-    await using client = new MemcachedClient({ servers: server.address, username: 'ann', password: 'secret' })
+    await using client = new MemcachedClient({
+      servers: server.address,
+      username: 'ann',
+      password: 'secret',
+      timeoutMs: 20_000,
+    })
     expect(await client.meta.get('k', { vivifySeconds: 5 })).toMatchObject({ won: true })
   })
 
   it('says so when the credentials are wrong, or missing', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
-    await using wrong = new MemcachedClient({ servers: server.address, username: 'ann', password: 'wrong' })
+    await using wrong = new MemcachedClient({
+      servers: server.address,
+      username: 'ann',
+      password: 'wrong',
+      timeoutMs: 20_000,
+    })
     await expect(wrong.get('k')).rejects.toThrow(`${server.address} refused the username and password`)
-    await using missing = new MemcachedClient(server.address)
+    await using missing = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
     await expect(missing.get('k')).rejects.toThrow('wants credentials: give username and password')
     await expect(missing.get('k')).rejects.toThrow(MemcacheAuthError)
   })
@@ -116,7 +126,12 @@ describeWithMemcached('text authentication (-Y)', () => {
   it('says that credentials are refused, whatever letters are in the password', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
     for (const letters of ['e', 'authentication failure', 'ä', '']) {
-      await using wrong = new MemcachedClient({ servers: server.address, username: 'ann', password: letters })
+      await using wrong = new MemcachedClient({
+        servers: server.address,
+        username: 'ann',
+        password: letters,
+        timeoutMs: 20_000,
+      })
       await expect(wrong.get('k')).rejects.toMatchObject({
         code: 'ERR_MEMCACHE_AUTH',
         message: expect.not.stringContaining('***'),
@@ -126,7 +141,12 @@ describeWithMemcached('text authentication (-Y)', () => {
 
   it('never sends a name that would be read as another one', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
-    await using client = new MemcachedClient({ servers: server.address, username: 'ann secret', password: 'x' })
+    await using client = new MemcachedClient({
+      servers: server.address,
+      username: 'ann secret',
+      password: 'x',
+      timeoutMs: 20_000,
+    })
     await expect(client.get('k')).rejects.toThrow('text authentication ends a username at its first space')
   })
 })
@@ -236,6 +256,11 @@ it.each(['a\0b', '\ud800'])('refuses credentials that cannot be sent as they are
 it('leaves nothing of the credentials on our server', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
-  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, username: 'ann', password: 'secret' })
+  await using client = new MemcachedClient({
+    servers: `127.0.0.1:${port}`,
+    username: 'ann',
+    password: 'secret',
+    timeoutMs: 20_000,
+  })
   expect(await client.get('auth')).toBeUndefined()
 })

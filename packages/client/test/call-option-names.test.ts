@@ -40,7 +40,10 @@ const KNOWN_TO_ALL = { timeoutMs: 5000, signal: new AbortController().signal, se
 describe.each(Object.entries(METHODS))('%s', (name, call) => {
   it('refuses options that it does not read, and says which was meant', async () => {
     await using server = new MemcachedServer({ port: 0 })
-    await using client = new MemcachedClient(`127.0.0.1:${(await server.listen()).port}`)
+    await using client = new MemcachedClient({
+      servers: `127.0.0.1:${(await server.listen()).port}`,
+      timeoutMs: 20_000,
+    })
     // It refuses them while discovery is pending, too, and while a tracer listens.
     await using waiting = new MemcachedClient({ servers: '127.0.0.1:1', discovery: true, connectTimeoutMs: 60_000 })
     const refusal = (options: object, by = client): Promise<unknown> =>
@@ -63,7 +66,10 @@ describe.each(Object.entries(METHODS))('%s', (name, call) => {
 
   it('takes the options of every call', async () => {
     await using server = new MemcachedServer({ port: 0 })
-    await using client = new MemcachedClient(`127.0.0.1:${(await server.listen()).port}`)
+    await using client = new MemcachedClient({
+      servers: `127.0.0.1:${(await server.listen()).port}`,
+      timeoutMs: 20_000,
+    })
     await expect(call(client, KNOWN_TO_ALL)).resolves.not.toThrow()
   })
 })

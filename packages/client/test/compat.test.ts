@@ -448,6 +448,7 @@ describe('memcached', () => {
     await using other = new MemcachedClient({
       servers: address,
       values: { encode: () => ({ bytes: 'theirs', clientFlags: 32 }), decode: () => 0 },
+      timeoutMs: 20_000,
     })
     await other.set('ns:theirs', 0)
     expect(await memcached.get('theirs')).toBe('theirs')

@@ -145,7 +145,7 @@ describe('auto discovery', () => {
   it.each(['0', '65536', '1e3', '11211.5', '-1', 'x', ''])('refuses a node with the port %j', async (port) => {
     await using endpoint = await ConfigurationEndpoint.start()
     endpoint.nodes = [`a.invalid|127.0.0.1|${port}`]
-    await using client = new MemcachedClient({ servers: endpoint.address, discovery: true })
+    await using client = new MemcachedClient({ servers: endpoint.address, discovery: true, timeoutMs: 20_000 })
     await expect(client.get('k')).rejects.toThrow('told of a node that cannot be')
   })
 
@@ -167,7 +167,7 @@ describe('auto discovery', () => {
     await expect(silent.set('k', 1, 60, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
-    await using none = new MemcachedClient({ servers: `127.0.0.1:${port}`, discovery: true })
+    await using none = new MemcachedClient({ servers: `127.0.0.1:${port}`, discovery: true, timeoutMs: 20_000 })
     await expect(none.get('k')).rejects.toThrow('is no configuration endpoint')
   })
 })

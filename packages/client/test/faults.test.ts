@@ -355,7 +355,7 @@ describe('connections', () => {
       const answer = done as (error: null, addresses: { address: string; family: number }[]) => void
       process.nextTick(() => answer(null, [{ address: '127.0.0.1', family: 4 }]))
     }) as never)
-    await using client = new MemcachedClient({ servers: `cache.invalid:${port}`, poolSize: 1 })
+    await using client = new MemcachedClient({ servers: `cache.invalid:${port}`, poolSize: 1, timeoutMs: 20_000 })
     await client.get('k')
     const before = lookup.mock.calls.length
     const gone = once(client, 'disconnect')

@@ -259,7 +259,7 @@ describeWithMemcached('on memcached itself', () => {
 
 it('without chunks, joins of bytes are in order too', async () => {
   const { options, stop } = await ours()
-  await using client = new MemcachedClient(options)
+  await using client = new MemcachedClient({ timeoutMs: 20_000, ...options })
   await client.set('log', '', 60)
   const letters = Array.from({ length: 10 }, (_, index) => String.fromCharCode(97 + index))
   await Promise.all(letters.map((letter) => client.append('log', letter)))

@@ -21,14 +21,19 @@ function describeLeases(name: string, start: () => Promise<{ address: string; st
     let other: MemcachedClient
     beforeAll(async () => {
       server = await start()
-      other = new MemcachedClient({ servers: server.address, protocol: 'meta' })
+      other = new MemcachedClient({ servers: server.address, protocol: 'meta', timeoutMs: 20_000 })
     })
     afterAll(async () => {
       await other.close()
       await server.stop()
     })
     const open = (values: PresetName | 'typed' = 'typed'): MemcachedClient =>
-      new MemcachedClient({ servers: server.address, protocol, values } satisfies MemcachedClientOptions)
+      new MemcachedClient({
+        servers: server.address,
+        protocol,
+        values,
+        timeoutMs: 20_000,
+      } satisfies MemcachedClientOptions)
 
     it.each(reads)('%s takes no lease of another client for a value', async (_, read) => {
       await using client = open()
@@ -87,7 +92,7 @@ it('a server from before the leases has none: a value of no bytes that another p
   const socket = connect(Number(port), host)
   socket.write('set empty 0 60 0\r\n\r\n')
   expect(await readUntil(socket, '\r\n')).toBe('STORED\r\n')
-  await using client = new MemcachedClient(address)
+  await using client = new MemcachedClient({ servers: address, timeoutMs: 20_000 })
   for (const [, read] of reads) expect(await read(client, 'empty')).toEqual(Buffer.alloc(0))
   socket.destroy()
   await client.close()

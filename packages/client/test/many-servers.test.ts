@@ -14,7 +14,7 @@ describe('many servers', () => {
   it('share the keys, and a multi-get asks each once', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
-    await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`) })
+    await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`), timeoutMs: 20_000 })
     await Promise.all(keys.map((key) => client.set(key, key)))
     for (const server of servers) expect(server.stats()['curr_items']).toBeGreaterThan(30)
     const found = await client.getMulti(keys)
@@ -80,7 +80,7 @@ describe('many servers', () => {
   it('keep a group of keys together', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
-    await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`) })
+    await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`), timeoutMs: 20_000 })
     await Promise.all(keys.map((key) => client.set(key, 1, 60, { groupKey: 'group' })))
     expect(servers.map((server) => Number(server.stats()['curr_items'])).sort((a, b) => a - b)).toEqual([0, 0, 300])
     expect((await client.getMulti(keys, { groupKey: 'group' })).size).toBe(300)
@@ -91,7 +91,7 @@ describe('many servers', () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     const addresses = ports.map((port) => `127.0.0.1:${port}`)
-    await using client = new MemcachedClient({ servers: addresses, chunkBytes: 1000 })
+    await using client = new MemcachedClient({ servers: addresses, chunkBytes: 1000, timeoutMs: 20_000 })
     const large = 'x'.repeat(50_000)
     for (const options of [{ groupKey: 'group' }, { server: addresses[1] }]) {
       await client.set('k', large, 60, options)
@@ -107,7 +107,7 @@ describe('many servers', () => {
     await using server = new MemcachedServer()
     const listener = createServer((socket) => server.handle(socket)).listen(path)
     await once(listener, 'listening')
-    await using client = new MemcachedClient(path)
+    await using client = new MemcachedClient({ servers: path, timeoutMs: 20_000 })
     await client.set('k', 'v')
     expect(await client.get('k')).toBe('v')
     await client.close()

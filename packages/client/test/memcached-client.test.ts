@@ -57,7 +57,7 @@ describe('on our server over TCP', () => {
   // Debian's memcached is older than this flag.
   it('makes an item on append, when told', async () => {
     const { options, stop } = await ourServer()
-    await using client = new MemcachedClient(options)
+    await using client = new MemcachedClient({ timeoutMs: 20_000, ...options })
     expect((await client.meta.set('list', 'a', { mode: 'append' })).status).toBe('notStored')
     expect((await client.meta.set('list', 'a', { mode: 'append', vivifyTtl: 60 })).status).toBe('stored')
     expect((await client.meta.set('list', 'b', { mode: 'append', vivifyTtl: 60 })).status).toBe('stored')
@@ -85,7 +85,10 @@ describe('on our server over TLS', () => {
   it('reads the authorities of a URL from a file', async () => {
     const { options, stop } = await tlsServer()
     const caFile = fileURLToPath(new URL('localhost.cert.pem', FIXTURES))
-    await using client = new MemcachedClient(`memcaches://${options.servers as string}?tlsCaFile=${caFile}`)
+    await using client = new MemcachedClient({
+      servers: `memcaches://${options.servers as string}?tlsCaFile=${caFile}`,
+      timeoutMs: 20_000,
+    })
     await client.set('k', 'v')
     expect(await client.get('k')).toBe('v')
     expect(() => new MemcachedClient('memcaches://a?tlsCaFile=/nowhere.pem')).toThrow('tlsCaFile: ENOENT')
@@ -129,8 +132,8 @@ describe('options of a client', () => {
   it('puts the prefix before every key', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
-    await using shop = new MemcachedClient({ servers: `127.0.0.1:${port}`, prefix: 'shop' })
-    await using plain = new MemcachedClient(`127.0.0.1:${port}`)
+    await using shop = new MemcachedClient({ servers: `127.0.0.1:${port}`, prefix: 'shop', timeoutMs: 20_000 })
+    await using plain = new MemcachedClient({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })
     await shop.set(['city', 1], 'v')
     expect(await plain.get('shop:city:1')).toBe('v')
     expect([...(await shop.getMulti([['city', 1]])).values()]).toEqual(['v'])

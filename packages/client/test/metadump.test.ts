@@ -54,7 +54,7 @@ describe('metadump on our server', () => {
   it('asks every server, or the one that is named', async () => {
     await using one = await ourServer()
     await using other = await ourServer()
-    await using client = new MemcachedClient({ servers: [one.address, other.address] })
+    await using client = new MemcachedClient({ servers: [one.address, other.address], timeoutMs: 20_000 })
     for (const server of client.servers) await client.set('k', 'v', 60, { server })
     expect((await dump(client)).map((item) => item.server).sort()).toEqual([one.address, other.address].sort())
     expect(await dump(client, other.address)).toMatchObject([{ key: 'k', server: other.address }])
@@ -65,7 +65,7 @@ describe('metadump on our server', () => {
 
   it('ends when it is aborted, and with an error of the visitor', async () => {
     await using server = await ourServer()
-    await using client = new MemcachedClient(server.address)
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
     await client.set('k', 'v')
     await expect(client.metadump(() => {}, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
       'enough',
@@ -90,7 +90,10 @@ describe('metadump on our server', () => {
       socket.on('data', (chunk: Buffer) => answer(socket, chunk.toString()))
     }).listen(0, '127.0.0.1')
     await once(listener, 'listening')
-    await using client = new MemcachedClient(`127.0.0.1:${(listener.address() as AddressInfo).port}`)
+    await using client = new MemcachedClient({
+      servers: `127.0.0.1:${(listener.address() as AddressInfo).port}`,
+      timeoutMs: 20_000,
+    })
     expect(await dump(client)).toMatchObject([{ key: 'k', size: 60, accessedAt: 5 }])
     busy = Infinity
     await expect(client.metadump(() => {}, { timeoutMs: 1 })).rejects.toMatchObject({ retryable: true })

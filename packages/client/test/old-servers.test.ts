@@ -54,7 +54,7 @@ describe('on a memcached without meta commands', () => {
     'goes by what the server answers to mn, not by its version %s',
     async (version) => {
       const { options, stop, metaCommands } = await oldServer(version)
-      await using client = new MemcachedClient(options)
+      await using client = new MemcachedClient({ timeoutMs: 20_000, ...options })
       expect(await client.delete('k')).toBe(false)
       expect(metaCommands).toEqual([])
       await client.close()

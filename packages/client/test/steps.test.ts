@@ -128,7 +128,7 @@ describe('chunks', () => {
     await using client = open()
     for (let round = 0; round < 5; round++) await client.set('k', old)
     await client.close()
-    await using raw = new MemcachedClient(address)
+    await using raw = new MemcachedClient({ servers: address, timeoutMs: 20_000 })
     const forever = new Set<string>()
     await raw.metadump((item) => {
       if (item.expiresAt === Infinity) forever.add(item.key)
@@ -139,7 +139,7 @@ describe('chunks', () => {
 
   it('have the lifetime that their value is given, in every way to give it', async () => {
     await using client = open()
-    await using plain = new MemcachedClient({ servers: address })
+    await using plain = new MemcachedClient({ servers: address, timeoutMs: 20_000 })
     for (const touch of [
       () => client.touch('k', 900),
       () => client.gat('k', 900),
@@ -212,7 +212,7 @@ describe('a list of chunks that somebody else stored', () => {
   ])('%j is refused in every way to read it', async (list) => {
     await using client = open()
     const values = { encode: () => ({ bytes: JSON.stringify(list), clientFlags: LIST_FLAGS }), decode: () => 0 }
-    await using foreign = new MemcachedClient({ servers: address, values })
+    await using foreign = new MemcachedClient({ servers: address, values, timeoutMs: 20_000 })
     await foreign.set('k', 1, 60)
     const unreadable = { code: 'ERR_MEMCACHE_DECODE' }
     await expect(client.get('k')).rejects.toMatchObject(unreadable)
@@ -231,7 +231,7 @@ describe('a list of chunks that somebody else stored', () => {
         encode: (bytes: unknown) => ({ bytes: bytes as string, clientFlags: LIST_FLAGS }),
         decode: () => 0,
       }
-      await using foreign = new MemcachedClient({ servers: address, values })
+      await using foreign = new MemcachedClient({ servers: address, values, timeoutMs: 20_000 })
       await foreign.set('k', JSON.stringify(list), 60)
       for (const [index, chunk] of chunks.entries()) await client.set(`chunk:${id}:${index}`, Buffer.from(chunk), 60)
     }
@@ -321,7 +321,7 @@ describe('a batch', () => {
     'of %s loses one entry by a value that cannot be read',
     async (method) => {
       await using client = open()
-      await using foreign = new MemcachedClient({ servers: address, values: foreignCodec })
+      await using foreign = new MemcachedClient({ servers: address, values: foreignCodec, timeoutMs: 20_000 })
       const keys = Array.from({ length: 100 }, (_, index) => `k${index}`)
       expect(
         (
@@ -392,7 +392,7 @@ describe('unreadable: miss', () => {
   it('reads a value of another version as a miss, by every read', async () => {
     await using client = open({ unreadable: 'miss' })
     const values = { encode: () => ({ bytes: 'x', clientFlags: 77 }), decode: () => 0 }
-    await using foreign = new MemcachedClient({ servers: address, values })
+    await using foreign = new MemcachedClient({ servers: address, values, timeoutMs: 20_000 })
     await foreign.set('k', 'x', 60)
     expect(await client.get('k')).toBeUndefined()
     expect(await client.gets('k')).toBeUndefined()

@@ -142,16 +142,18 @@ describe('the most bytes that a compressed value becomes', () => {
     await using server = new MemcachedServer({ port: 0 })
     const servers = `127.0.0.1:${(await server.listen()).port}`
     const anyFlags = { encode: () => ({ bytes: bombs.brotli, clientFlags: 0x21 }), decode: () => undefined }
-    await using writer = new MemcachedClient({ servers, values: anyFlags })
+    await using writer = new MemcachedClient({ servers, values: anyFlags, timeoutMs: 20_000 })
     await writer.set('bomb', undefined)
-    await using reader = new MemcachedClient({ servers })
+    await using reader = new MemcachedClient({ servers, timeoutMs: 20_000 })
     await expect(reader.get('bomb')).rejects.toThrow(
       'bomb: a compressed value becomes more than 8388608 bytes: raise maxDecompressedBytes',
     )
-    await using larger = new MemcachedClient({ servers, maxDecompressedBytes: 128 * 1024 * 1024 })
+    await using larger = new MemcachedClient({ servers, maxDecompressedBytes: 128 * 1024 * 1024, timeoutMs: 20_000 })
     expect(await larger.get<string>('bomb')).toHaveLength(zeros.length)
     for (const maxDecompressedBytes of [0, -1, 1.5, NaN, '5' as never]) {
-      expect(() => new MemcachedClient({ servers, maxDecompressedBytes })).toThrow(MemcacheOptionError)
+      expect(() => new MemcachedClient({ servers, maxDecompressedBytes, timeoutMs: 20_000 })).toThrow(
+        MemcacheOptionError,
+      )
     }
   })
 
@@ -185,7 +187,7 @@ describe('a codec of the user’s', () => {
   it('may throw at any point: that call rejects, and nothing else', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const servers = `127.0.0.1:${(await server.listen()).port}`
-    await using client = new MemcachedClient({ servers, values: throwing, poolSize: 1 })
+    await using client = new MemcachedClient({ servers, values: throwing, poolSize: 1, timeoutMs: 20_000 })
     let lost = 0
     client.on('disconnect', () => lost++)
     const stored = { bytes: 'stored', clientFlags: 5 } as const
@@ -231,7 +233,7 @@ it('counters that decr made shorter are read by all who set numbers', async () =
   await using server = new MemcachedServer({ port: 0 })
   const servers = `127.0.0.1:${(await server.listen()).port}`
   for (const values of ['typed', 'memcached', 'pymemcache', 'pylibmc', 'php-memcached', 'dalli'] as const) {
-    await using client = new MemcachedClient({ servers, values, prefix: values })
+    await using client = new MemcachedClient({ servers, values, prefix: values, timeoutMs: 20_000 })
     await client.set('n', 1000)
     await client.decr('n', 991)
     expect(await client.get('n')).toBe(9)

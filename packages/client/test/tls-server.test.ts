@@ -30,13 +30,16 @@ describe('our client and our server over TLS', () => {
   it.each(['meta', 'text', 'binary'] as const)('understand each other (%s)', async (protocol) => {
     const { server, address } = await serve()
     await using _ = server
-    await using client = new MemcachedClient({ servers: address, tls: { ca }, protocol })
+    await using client = new MemcachedClient({ servers: address, tls: { ca }, protocol, timeoutMs: 20_000 })
     await client.set('a', BIG)
     await Promise.all(Array.from({ length: 50 }, (_, index) => client.set(`k${index}`, index)))
     expect(await client.get('a')).toEqual(BIG)
     const many = await client.getMulti(Array.from({ length: 50 }, (_, index) => `k${index}`))
     expect(many.size).toBe(50)
-    await using byUrl = new MemcachedClient(`memcaches://${address}?tlsCaFile=${certificates.ca.cert}`)
+    await using byUrl = new MemcachedClient({
+      servers: `memcaches://${address}?tlsCaFile=${certificates.ca.cert}`,
+      timeoutMs: 20_000,
+    })
     expect(await byUrl.get('a')).toEqual(BIG)
   })
 
@@ -59,9 +62,9 @@ describe('our client and our server over TLS', () => {
     await using _ = server
     await using plainServer = new MemcachedServer({ port: 0 })
     const { port } = await plainServer.listen()
-    await using overTls = new MemcachedClient({ servers: `127.0.0.1:${port}`, tls: { ca } })
+    await using overTls = new MemcachedClient({ servers: `127.0.0.1:${port}`, tls: { ca }, timeoutMs: 20_000 })
     await expect(overTls.get('a')).rejects.toThrow('it does not speak TLS: leave tls out, or use its TLS port')
-    await using plain = new MemcachedClient(address)
+    await using plain = new MemcachedClient({ servers: address, timeoutMs: 20_000 })
     await expect(plain.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', server: address })
   })
 
@@ -74,13 +77,13 @@ describe('our client and our server over TLS', () => {
     install(files)
     const { server, address } = await serve({ chainCertFile: live.cert, keyFile: live.key })
     await using _ = server
-    await using client = new MemcachedClient({ servers: address, tls: { ca } })
+    await using client = new MemcachedClient({ servers: address, tls: { ca }, timeoutMs: 20_000 })
     for (let round = 0; round < 10; round++) {
       install(round % 2 === 0 ? clientFiles : files)
       server.reload()
       await client.set('a', round)
       expect(await client.get('a')).toBe(round)
-      await using fresh = new MemcachedClient({ servers: address, tls: { ca } })
+      await using fresh = new MemcachedClient({ servers: address, tls: { ca }, timeoutMs: 20_000 })
       expect(await fresh.get('a')).toBe(round)
     }
   })

@@ -108,7 +108,7 @@ it("an exception of a listener of 'servers' is told to Node, and discovery goes 
 it('an exception of a tracing subscriber is told to Node, and the call goes on', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
-  await using client = new MemcachedClient(`127.0.0.1:${port}`)
+  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })
   const channel = tracingChannel('memcache-ts-client:operation')
   const broken = (): void => {
     throw bug

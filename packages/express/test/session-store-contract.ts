@@ -81,7 +81,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.clear()
       await store.set('123', { foo: 'bar' } as never)
       expect(await store.get('123')).toEqual({ foo: 'bar' })
-      expect(await secondsLeft(cache, '123')).toBeGreaterThanOrEqual(DAY_SECONDS - 1)
+      expect(await secondsLeft(cache, '123')).toBeGreaterThanOrEqual(DAY_SECONDS - 20)
       const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString()
       await store.set('456', { cookie: { expires: inMs(60_000) } } as never)
       expect(await secondsLeft(cache, '456')).toBeLessThanOrEqual(60)
@@ -148,13 +148,13 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
 
     it('load and regenerate as those of express-session’s Store', async () => {
       const { store } = openStore()
-      await store.set('a', { ...sessionOf({ maxAge: 5000 }), n: 1 } as never)
+      await store.set('a', { ...sessionOf({ maxAge: 500_000 }), n: 1 } as never)
       const loaded = await new Promise<SessionData | undefined>((resolve, reject) =>
         store.load('a', (error, session) => (error ? reject(error as Error) : resolve(session))),
       )
       expect(loaded).toMatchObject({ n: 1 })
       expect(loaded!.cookie.expires).toBeInstanceOf(Date)
-      expect(loaded!.cookie.originalMaxAge).toBeGreaterThan(4900)
+      expect(loaded!.cookie.originalMaxAge).toBeGreaterThan(490_000)
     })
   })
 
@@ -171,11 +171,11 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', sessionOf(cookie))
       // Over 30 days it is a moment, which the server's seconds may meet one late.
       const left = (await secondsLeft(cache, 'a'))!
-      expect(left).toBeGreaterThan(seconds - 5)
+      expect(left).toBeGreaterThan(seconds - 20)
       expect(left).toBeLessThanOrEqual(seconds + 1)
       expect(await store.get('a')).toBeDefined()
       await store.touch('a', sessionOf(cookie))
-      expect((await secondsLeft(cache, 'a'))!).toBeGreaterThan(seconds - 5)
+      expect((await secondsLeft(cache, 'a'))!).toBeGreaterThan(seconds - 20)
     })
 
     it('those whose end is past are gone, whatever their item says', async () => {

@@ -1,4 +1,4 @@
-import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached, randomFrom } from 'memcache-ts-testing'
 import type { LaunchedServer } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
@@ -67,7 +67,7 @@ async function withinTurns<Value>(count: number, call: (signal: AbortSignal) => 
   return call(controller.signal)
 }
 
-const chance = (below: number): number => Math.floor(Math.random() * below)
+const chance = randomFrom(Number(process.env['INTERLEAVINGS_SEED'] ?? 1))
 
 /**
  * A value changes in the database and is then made invalid, at any moment of loads in three caches. Who asks after that

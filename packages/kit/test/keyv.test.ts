@@ -13,7 +13,7 @@ import { KeyvMemcache } from '../src/keyv.ts'
 import { testMemcache } from '../src/testing/index.ts'
 
 describe('@keyv/test-suite', () => {
-  const cache = memcache({ servers: 'embedded', logger: false })
+  const cache = memcache({ servers: 'embedded', logger: false, timeoutMs: 20_000 })
   afterAll(() => cache.close())
   keyvTestSuite(vitest as never, Keyv, () => new KeyvMemcache(cache))
 })

@@ -92,7 +92,12 @@ describe('values', () => {
     const encode = () => ({ bytes: Buffer.from('theirs'), clientFlags: 99 })
     const decode = (bytes: Buffer) => bytes.toString()
     const { servers } = test.server
-    await using theirs = new MemcachedClient({ servers, values: { encode, decode }, clock: test.clock })
+    await using theirs = new MemcachedClient({
+      servers,
+      values: { encode, decode },
+      clock: test.clock,
+      timeoutMs: 20_000,
+    })
     await theirs.set('k', 'any')
     expect(await test.cache.get('k')).toBeUndefined()
     expect(await test.cache.getOrSet('k', () => 'loaded')).toBe('loaded')

@@ -33,7 +33,7 @@ describe('forRoot', () => {
     const { cache } = app.get(Inner, { strict: false })
     await cache.set('k', 'v')
     expect(cache).toBe(app.get(Memcache))
-    await using raw = memcache({ servers: 'embedded', prefix: '' })
+    await using raw = memcache({ servers: 'embedded', prefix: '', timeoutMs: 20_000 })
     expect(await raw.get('shop:k')).toBe('v')
     await app.close()
     await expect(cache.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CLOSED' })
@@ -129,7 +129,7 @@ describe('forRootAsync', () => {
   ])('%s', async (_, module) => {
     const app = await start(module)
     await app.get(Memcache).set('k', 'v')
-    await using raw = memcache({ servers: 'embedded', prefix: '' })
+    await using raw = memcache({ servers: 'embedded', prefix: '', timeoutMs: 20_000 })
     expect(await raw.get('configured:k')).toBe('v')
     await app.close()
     await expect(app.get(Memcache).client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CLOSED' })

@@ -108,7 +108,7 @@ describe('a provider', () => {
 
   it('that is called when its application has ended', async () => {
     const Cities = cities()
-    const cache = memcache({ servers: 'embedded', logger: false })
+    const cache = memcache({ servers: 'embedded', logger: false, timeoutMs: 20_000 })
     @Module({ imports: [MemcacheModule.forRoot({ cache })], providers: [Cities] })
     class AppModule {}
     const app = await NestFactory.createApplicationContext(AppModule, { logger: false })

@@ -71,7 +71,7 @@ describe('an application without the module', () => {
   })
 
   it('is told of the module that is there: of another name, not for all, of another copy, or without forRoot', async () => {
-    const cache = memcache({ servers: 'embedded', logger: false })
+    const cache = memcache({ servers: 'embedded', logger: false, timeoutMs: 20_000 })
     const named = MemcacheModule.forRoot({ name: 'reports', cache })
     await expect(start({ imports: [named], providers: [Cities] })).rejects.toThrow(
       "there is none, but there is one named 'reports': write imports: [MemcacheModule.forRoot()]",

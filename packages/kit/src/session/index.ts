@@ -20,7 +20,7 @@ export type {
 export { sessionSettings } from './session-options.ts'
 export type { SessionOptions, SessionSettings } from './session-options.ts'
 export { RequestSession } from './request-session.ts'
-export type { SessionCarrier, SessionedRequest } from './request-session.ts'
+export type { SessionCarrier, SessionedRequest } from './session-cookie.ts'
 export type { WriteKind } from './session-writes.ts'
 export { sessionMiddleware } from './session-middleware.ts'
 export type { SessionMiddleware } from './session-middleware.ts'

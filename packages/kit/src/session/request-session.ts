@@ -1,13 +1,14 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { AttendedPromise } from './attended-promise.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
-import type { CookieCarrier, Secret } from './id-cookie.ts'
+import type { Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
 import { MemcacheStore } from './memcache-store.ts'
-import type { Retirement } from './session-snapshot.ts'
 import { RequestLocks } from './request-locks.ts'
+import { rotate } from './session-rotation.ts'
+import type { RotatingRequest } from './session-rotation.ts'
 import { isSecure, newCookie, warnOfInsecureConnection } from './session-cookie.ts'
-import type { ConnectionCarrier } from './session-cookie.ts'
+import type { SessionCarrier, SessionedRequest } from './session-cookie.ts'
 import type { SessionSettings } from './session-options.ts'
 import { exposeSession, inflate, isError, loadInto, promised, Session, setActions, withoutStore } from './session.ts'
 import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
@@ -15,19 +16,6 @@ import { textOf } from './session-text.ts'
 import { PendingWrites } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
-
-/** The parts of a request from which its session is found and its cookie is made. */
-export type SessionCarrier = CookieCarrier & ConnectionCarrier
-
-/** A request whose session is opened. */
-export interface SessionedRequest {
-  /** The object that has the headers and the connection. */
-  readonly carrier: SessionCarrier
-  /** The argument of the functions among the options. */
-  readonly request: unknown
-  /** The object that gets the session: the request, or the object that stands for it. */
-  readonly holder: SessionHolder
-}
 
 /**
  * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie
@@ -176,7 +164,7 @@ export class RequestSession implements SessionActions {
       callback(new MemcacheOptionError(`regenerate({ keep: true }) cannot give the session a new id: ${problem}`))
       return
     }
-    const rotation = this.#rotate(session)
+    const rotation = rotate(this.#rotating, session)
     this.#write('destroy', (done) => void rotation.then(() => done(), done), callback, isTold)
   }
 
@@ -295,6 +283,11 @@ export class RequestSession implements SessionActions {
     this.#isCookieDecided = true
   }
 
+  /** The session that is known to be stored under another id than that of the request's cookie. */
+  get storedSession(): Session | undefined {
+    return this.#stored
+  }
+
   /** Whether the client keeps a session under the id that it has now, although its last save failed. */
   get isStored(): boolean {
     return this.#stored !== undefined && this.#stored.id === this.holder.sessionID
@@ -315,53 +308,24 @@ export class RequestSession implements SessionActions {
     return this.#cookieId !== undefined && this.#cookieId === this.holder.sessionID
   }
 
-  /**
-   * Gives the request a session with a new id and the same data, at once, so that the cookie is that of the new one
-   * whenever the head is written. The session is stored before the old one is destroyed. Until then a failure leaves
-   * the old one in its place; afterwards the new one is the user's.
-   */
-  async #rotate(session: Session): Promise<void> {
-    const { holder } = this
-    const before = [this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] as const
-    const { cookie, ...data } = session
-    this.generate()
-    const rotated = this.session!
-    Object.assign(rotated, data)
-    rotated.cookie = cookie
-    // It is stored under an id that is not the client's: the cookie is due, whatever becomes of its data.
-    this.#savedText = textOf(rotated)
-    this.#memcacheStore?.keepAge(rotated, session)
-    if (this.#writes !== undefined && this.#writes.size > 0) await this.#writes.earlier()
-    let error: unknown
-    try {
-      await promised((done) => this.save(rotated, done))
-      const retirement = await this.#retire(session, rotated)
-      if (retirement.outcome === 'retired') return
-      // Whether the old session is still there is not known: the new one is.
-      if (retirement.outcome === 'unknown') throw retirement.error
-      error =
-        retirement.outcome === 'kept' ? retirement.error : new Error('the session was destroyed by another request')
-    } catch (problem) {
-      if (this.#stored === rotated) throw problem
-      error = problem
+  /** What a rotation needs of this request. */
+  get #rotating(): RotatingRequest {
+    return {
+      request: this,
+      store: this.#memcacheStore,
+      begin: () => {
+        const before = [this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] as const
+        this.generate()
+        return () => {
+          ;[this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] = before
+        }
+      },
+      // It is stored under an id that is not the client's: the cookie is due, whatever becomes of its data.
+      expectCookie: (session) => {
+        this.#savedText = textOf(session)
+      },
+      earlierWrites: () => (this.#writes === undefined || this.#writes.size === 0 ? undefined : this.#writes.earlier()),
     }
-    holder.sessionStore!.destroy(rotated.id, () => {})
-    ;[this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] = before
-    // Unless the application has put something else in its place.
-    if (this.session === rotated) {
-      holder.sessionID = session.id
-      this.session = session
-    }
-    throw error
-  }
-
-  async #retire(session: Session, rotated: Session): Promise<Retirement> {
-    const store = this.#memcacheStore
-    if (store !== undefined) return store.retire(session, rotated)
-    return promised((done) => this.holder.sessionStore!.destroy(session.id, done)).then(
-      () => ({ outcome: 'retired' }),
-      (error: unknown) => ({ outcome: 'unknown', error }),
-    )
   }
 
   /** Why a cookie with a new id would not reach the client; `undefined` if it will. */

@@ -1,5 +1,7 @@
 import { Cookie } from './cookie.ts'
 import type { CookieData, CookieOptions } from './cookie.ts'
+import type { CookieCarrier } from './id-cookie.ts'
+import type { SessionHolder } from './session.ts'
 
 /** The default cookie of a session: safe from scripts, from other sites, and from plain HTTP. */
 const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto' }
@@ -52,6 +54,19 @@ export interface ConnectionCarrier {
   readonly socket?: object | null | undefined
   /** The framework's answer, which heeds the proxies that it trusts. */
   readonly secure?: boolean | undefined
+}
+
+/** The parts of a request from which its session is found and its cookie is made. */
+export type SessionCarrier = CookieCarrier & ConnectionCarrier
+
+/** A request whose session is opened. */
+export interface SessionedRequest {
+  /** The object that has the headers and the connection. */
+  readonly carrier: SessionCarrier
+  /** The argument of the functions among the options. */
+  readonly request: unknown
+  /** The object that gets the session: the request, or the object that stands for it. */
+  readonly holder: SessionHolder
 }
 
 /** Whether a request came over TLS, by express-session's rules for its `proxy` option. */

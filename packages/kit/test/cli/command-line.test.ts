@@ -23,7 +23,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
 
   beforeAll(async () => {
     server = await launch()
-    client = new MemcachedClient(server.address)
+    client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
   })
   beforeEach(() => client.flushAll())
   afterAll(async () => {
@@ -62,6 +62,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     await using dalli = new MemcachedClient({
       servers: server.address,
       values: { encode: () => ({ bytes: Buffer.from('\u0004\b'), clientFlags: 999 }), decode: () => 0 },
+      timeoutMs: 20_000,
     })
     await dalli.set('ruby', {}, 60)
     const foreign = await run('get', 'ruby')
@@ -259,7 +260,7 @@ describe('memcache-ts', () => {
   it('reads and deletes the keys whose servers respond, names the others, and exits with 1', async () => {
     await using server = await launchServer()
     const servers = `${server.address},127.0.0.1:${await freePort()}`
-    await using client = new MemcachedClient({ servers, failover: 'none' })
+    await using client = new MemcachedClient({ servers, failover: 'none', timeoutMs: 20_000 })
     const keys = Array.from({ length: 20 }, (_, index) => `k${index}`)
     const there = keys.filter((key) => client.serverOf(key) === server.address)
     const away = keys.filter((key) => !there.includes(key))
@@ -289,7 +290,7 @@ describe('memcache-ts', () => {
     await using a = await launchServer()
     await using b = await launchServer()
     const servers = [a.address, b.address].join(',')
-    await using client = new MemcachedClient({ servers, hash: 'modula' })
+    await using client = new MemcachedClient({ servers, hash: 'modula', timeoutMs: 20_000 })
     await Promise.all(Array.from({ length: 400 }, (_, index) => client.set(`k:${index}`, 'v', 60)))
     const report = await runCommand(['doctor', a.address, b.address, '--watch-seconds', '0', '--json'])
     expect(report.json).toContainEqual(
@@ -310,7 +311,7 @@ describe('memcache-ts', () => {
 
   it('never sends characters to the terminal that would steer it', async () => {
     await using server = await launchServer()
-    await using client = new MemcachedClient(server.address)
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
     await client.set(Buffer.from('esc\u009b31m'), 'v', 60)
     const report = await runCommand(['keys', '--servers', server.address])
     expect(report.output).toContain('\\u009b')

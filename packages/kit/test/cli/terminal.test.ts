@@ -88,7 +88,7 @@ describeWithCommand(['script', '--version'], 'bsdutils', 'memcache-ts on a termi
 
   it('flush asks, and does nothing unless the answer is flush', async () => {
     await using server = await launchServer()
-    await using client = new MemcachedClient(server.address)
+    await using client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
     await client.set('k', 'v')
     using refused = new TerminalSession(['flush', server.address])
     await refused.shows(/Type flush to continue/)
