@@ -4,10 +4,11 @@ import { MemcachedClient, MemcacheOptionError, parseServers } from '../src/index
 
 describe('parseServers', () => {
   it('reads hosts, ports, weights, IPv6 and unix sockets', () => {
-    expect(parseServers('a,b:11212:2, [::1]:11213 ,/run/mc.sock').servers).toEqual([
+    expect(parseServers('a,b:11212:2, [::1]:11213 ,[fe80::1%eth0],/run/mc.sock').servers).toEqual([
       { name: 'a:11211', host: 'a', port: 11211, weight: 1 },
       { name: 'b:11212', host: 'b', port: 11212, weight: 2 },
       { name: '[::1]:11213', host: '::1', port: 11213, weight: 1 },
+      { name: '[fe80::1%eth0]:11211', host: 'fe80::1%eth0', port: 11211, weight: 1 },
       { name: '/run/mc.sock', path: '/run/mc.sock', weight: 1 },
     ])
   })
@@ -34,7 +35,20 @@ describe('parseServers', () => {
     expect(() => parseServers(text)).toThrow(message)
   })
 
-  it.each(['', ' , ', 'a:port', 'a:0', 'a:70000', '::1', 'a:1:0', 'user@a', 'http://a'])('refuses %j', (text) => {
+  it.each([
+    '',
+    ' , ',
+    'a:port',
+    'a:0',
+    'a:70000',
+    '::1',
+    '[1]:2',
+    '[:::]:1',
+    '[fe80::1%]:1',
+    'a:1:0',
+    'user@a',
+    'http://a',
+  ])('refuses %j', (text) => {
     expect(() => parseServers(text)).toThrow(/server|port|weight|host/)
   })
 })

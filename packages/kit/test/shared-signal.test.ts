@@ -61,10 +61,12 @@ const CALLS: Readonly<Record<string, () => Call>> = {
 }
 
 describe.each(Object.entries(CALLS))('one signal for many calls: %s', (_, make) => {
-  /** Runs a task, and returns the warnings of Node meanwhile. */
+  /** Runs a task, and returns the warnings of too many listeners meanwhile. */
   async function warningsOf(task: () => Promise<unknown>): Promise<string[]> {
     const warnings: string[] = []
-    const listen = ({ message }: Error): void => void warnings.push(message)
+    const listen = ({ name, message }: Error): void => {
+      if (name === 'MaxListenersExceededWarning') warnings.push(message)
+    }
     process.on('warning', listen)
     try {
       await task()

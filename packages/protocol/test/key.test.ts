@@ -149,8 +149,20 @@ describe('joinKey', () => {
     'refuses a key that is %s',
     (key) => {
       expect(() => joinKey(key as string)).toThrow(MemcacheKeyError)
+      expect(() => joinKey(key as string)).toThrow('a key must be text or an array of parts, got ')
     },
   )
+
+  it('escapes each unsafe character wherever it stands, and no other one', () => {
+    for (let code = 0; code < 128; code++) {
+      const character = String.fromCharCode(code)
+      const escaped = `%${code.toString(16).toUpperCase().padStart(2, '0')}`
+      const isUnsafe = code <= 32 || code === 127 || character === ':' || character === '%'
+      expect(joinKey([character])).toBe(isUnsafe || character === '~' ? escaped : character)
+      expect(joinKey([`a${character}b`])).toBe(isUnsafe ? `a${escaped}b` : `a${character}b`)
+      expect(joinKey([`${character}b`])).toBe(isUnsafe || character === '~' ? `${escaped}b` : `${character}b`)
+    }
+  })
 
   it('refuses parts that cannot be read', () => {
     const { proxy, revoke } = Proxy.revocable([], {})
@@ -161,16 +173,24 @@ describe('joinKey', () => {
         throw new Error('mine')
       },
     })
-    expect(() => joinKey(throwing)).toThrow(MemcacheKeyError)
+    expect(() => joinKey(throwing)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_MEMCACHE_KEY',
+        message: 'the parts of a key cannot be read',
+        cause: new Error('mine'),
+      }),
+    )
   })
 })
 
 describe('half of a surrogate pair', () => {
-  const halves = ['\ud83d', 'a\udc00b', '\udc00\ud83d', '\ud800 ', '~\ud800']
+  const halves = ['\ud800', '\udfff', '\ud83d', 'a\udc00b', '\udc00\ud83d', '\ud800 ', '~\ud800']
   it.each(halves.map((half) => ({ half })))('is refused wherever it stands: %j', ({ half }) => {
-    expect(() => joinKey(['a', half])).toThrow(MemcacheKeyError)
+    expect(() => joinKey(['a', half])).toThrow(expect.objectContaining({ code: 'ERR_MEMCACHE_KEY', key: half }))
+    expect(() => joinKey(['a', half])).toThrow('must be well-formed Unicode')
     expect(() => checkKey(half)).toThrow(MemcacheKeyError)
     expect(() => checkKeyPrefix(half)).toThrow(MemcacheKeyError)
+    expect(() => checkKeyPrefix(half)).toThrow('prefix: a key must be well-formed Unicode')
   })
 
   it('is not seen in a whole one', () => {
@@ -181,6 +201,37 @@ describe('half of a surrogate pair', () => {
       }),
     )
   })
+})
+
+it.each(['k', '~', 'a:%b', 'k'.repeat(250), 'é'.repeat(125), '☂'.repeat(83), '😀'.repeat(62)])(
+  'memcached holds the key %j',
+  (key) => {
+    expect(keyProblem(key)).toBeUndefined()
+    checkKey(key)
+  },
+)
+
+it.each([
+  ['', 'a key must not be empty'],
+  ['a b', 'must not contain a space; give it as parts'],
+  ['a\nb', 'must not contain a control character; give it as parts'],
+  ['a\u007f', 'must not contain a control character'],
+  [`${'k'.repeat(100)} `, 'must not contain a space'],
+  ['k'.repeat(251), 'must not be over 250 bytes, this one has 251'],
+  ['é'.repeat(126), 'must not be over 250 bytes, this one has 252'],
+  ['☂'.repeat(84), 'must not be over 250 bytes, this one has 252'],
+  ['😀'.repeat(63), 'must not be over 250 bytes, this one has 252'],
+])('memcached does not hold the key %j', (key, problem) => {
+  expect(keyProblem(key)).toContain(problem)
+  expect(() => checkKey(key)).toThrow(expect.objectContaining({ code: 'ERR_MEMCACHE_KEY', key }))
+})
+
+it('the error of a prefix shows the beginning of the prefix, and what is wrong with it', () => {
+  const long = ` ${'p'.repeat(40)}`
+  expect(() => checkKeyPrefix(long.slice(0, 40))).toThrow(`spaces or control characters, got "${long.slice(0, 40)}"`)
+  expect(() => checkKeyPrefix(long)).toThrow(`got "${long.slice(0, 40)}…"`)
+  expect(() => checkKeyPrefix('p'.repeat(249))).toThrow(`in 250 bytes, "${'p'.repeat(40)}…" has 249`)
+  expect(() => checkKeyPrefix(5 as never)).toThrow('prefix must be text, got a number')
 })
 
 it('a prefix is checked when it is given', () => {
