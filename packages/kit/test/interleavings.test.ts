@@ -131,9 +131,11 @@ function interleavings(open: () => Promise<{ caches: Memcache[]; close(): Promis
   it.concurrent.each(Object.keys(WAYS))(
     `never returns the old value after %s, at any of ${ROUNDS} moments of a load`,
     async (way) => {
-      for (let round = 0; round < ROUNDS; round += AT_ONCE) {
-        await Promise.all(Array.from({ length: AT_ONCE }, (__, index) => interleave(caches, way, round + index)))
+      let next = 0
+      const run = async (): Promise<void> => {
+        while (next < ROUNDS) await interleave(caches, way, next++)
       }
+      await Promise.all(Array.from({ length: AT_ONCE }, run))
     },
   )
 }
