@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { register } from 'node:module'
 import express from 'express'
-import { launchServer } from 'memcache-ts-testing'
+import { launchServer, until } from 'memcache-ts-testing'
 import { filesOf } from './trace.js'
 
 register('./compiled-files.js', import.meta.url)
@@ -16,14 +16,19 @@ register('./compiled-files.js', import.meta.url)
 export async function printFlow(use, request) {
   const { memcache } = await import('memcache-ts')
   const memcached = await launchServer()
-  const cache = memcache({ servers: memcached.address, logger: false, timeoutMs: 60_000 })
+  // No timer of a lease runs in between, however long this takes.
+  const cache = memcache({ servers: memcached.address, logger: false, timeoutMs: 60_000, leaseSeconds: 3600 })
   const app = express()
   await use(app, cache)
   const site = app.listen(0, '127.0.0.1')
   await once(site, 'listening')
   const url = `http://127.0.0.1:${site.address().port}/`
   const ask = await request(url)
-  for (let time = 0; time < 3; time++) await ask()
+  for (let time = 0; time < 3; time++) {
+    await ask()
+    // What a request loads is stored after its response.
+    await until(() => cache.stats().loading === 0)
+  }
   const files = await filesOf(ask)
   console.log(files.filter((file) => /^packages\/(kit|express)\//.test(file)).join('\n'))
   site.close()

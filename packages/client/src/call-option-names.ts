@@ -108,6 +108,7 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
   if (typeof options !== 'object' || options === null || hasKnownNames(method, options)) return
   const names = NAMES.get(method) ?? CALL_NAMES
   try {
+    // First, since the check of the names reads the values too.
     for (const name in options) readOption(method, options, name as keyof CallOptions)
     checkOptions(method, options, [...names], hintsFor(method, names))
   } catch (cause) {

@@ -255,9 +255,9 @@ it.each(Object.entries(ENCODERS))(
   async (_, [encode, told]) => {
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
-    await using good = new MemcachedClient({ servers: `127.0.0.1:${port}`, values: JSON_CODEC })
+    await using good = new MemcachedClient({ servers: `127.0.0.1:${port}`, values: JSON_CODEC, timeoutMs: 20_000 })
     const values = { ...JSON_CODEC, encode: encode as ValueCodec['encode'] }
-    await using bad = new MemcachedClient({ servers: `127.0.0.1:${port}`, values, chunkBytes: 100 })
+    await using bad = new MemcachedClient({ servers: `127.0.0.1:${port}`, values, chunkBytes: 100, timeoutMs: 20_000 })
     await good.set('k', 'before')
     const calls = [
       () => bad.set('k', 1),
@@ -363,7 +363,7 @@ it.each<[string, () => object, string]>([
 ])('call options with %s reject the call and name the option', async (_, options, told) => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
-  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, chunkBytes: 100 })
+  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, chunkBytes: 100, timeoutMs: 20_000 })
   const calls = [
     () => client.get('k', options()),
     () => client.gats('k', 60, options()),
@@ -384,7 +384,7 @@ it.each<[string, () => object, string]>([
 it('a signal that throws when its listener is removed keeps nobody waiting', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
-  await using client = new MemcachedClient(`127.0.0.1:${port}`)
+  await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })
   const signal = { aborted: false, addEventListener() {}, removeEventListener: throwing(bug) }
   expect(await client.get('k', { signal: signal as unknown as AbortSignal })).toBeUndefined()
   await expect.poll(() => uncaught).toEqual([bug])

@@ -451,7 +451,8 @@ describe.each(Object.keys(LONG_WAYS))('a client that leaves a response by %s', (
         const ask = PROTOCOLS[protocol]!
         for (const moment of MOMENTS) {
           for (const [name, { stored }] of Object.entries(CHANGES)) {
-            // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores it.
+            // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores
+            // it.
             if (moment === MOMENTS[0] && ENDLESS_WAYS.has(way) && stored !== undefined && name !== AWAITED) continue
             const [begun] = await ask(server, ['/begin'])
             const id = String(unsign(decodeURIComponent(begun!.cookie!.split('=')[1]!).slice(2), 'test'))

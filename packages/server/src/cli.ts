@@ -45,7 +45,8 @@ async function serve({ options, listens, daemon, pidfile, user, warnings }: Serv
     warn(options.debugCommands === true ? `warning: ${tooFewFiles}` : tooFewFiles)
     if (options.debugCommands !== true) process.exit(SYSTEM_ERROR_STATUS)
   }
-  // As in memcached, the key is read before root is given up. The files of passwords are read again later, so the user must be able to read them.
+  // As in memcached, the key is read before root is given up. The files of passwords are read again later, so the user
+  // must be able to read them.
   const token = options.dashboardToken ?? process.env['MEMCACHE_DASHBOARD_TOKEN']
   const server = new MemcachedServer(
     options.dashboard === undefined || token === undefined ? options : { ...options, dashboardToken: token },

@@ -206,11 +206,13 @@ export class Connection implements ReplyTarget, SessionHost {
       }
     }
     if (session?.isPaused === true || this.#longReply !== undefined) {
-      // Other connections have their turn before the rest of this read. No more is read until it is done, because the unprocessed rest would grow without bound.
+      // Other connections have their turn before the rest of this read. No more is read until it is done, because the
+      // unprocessed rest would grow without bound.
       stream.pause()
       if (this.#longReply === undefined) {
         this.context.counters.connYields++
-        // The responses of cheap requests are sent together. Those of expensive requests are written at once, to notice a client that has gone.
+        // The responses of cheap requests are sent together. Those of expensive requests are written at once, to notice
+        // a client that has gone.
         if (this.#hasEndedTurn) this.#uncork()
         else if (!this.#corked) stream.cork()
         this.#corked = !this.#hasEndedTurn

@@ -141,7 +141,8 @@ export class BinarySession implements Session, BinaryRequestHandler {
     this.#item = 0
     if (item === 0) return this.#isAuthenticating ? this.#finishAuthentication() : this.#pauseOrGoOn()
     const order = this.#order
-    // As in memcached, every storage command with a cas unique is a `cas`, except append and prepend, which compare it themselves.
+    // As in memcached, every storage command with a cas unique is a `cas`, except append and prepend, which compare it
+    // themselves.
     const outcome = storeItem(this.#context, item, order)
     if (outcome === StoreOutcome.stored) {
       if (!this.#isQuiet) this.#replies.success(order.storedCas)

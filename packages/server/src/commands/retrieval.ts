@@ -29,7 +29,8 @@ const casUnique = new Uint64()
  * continues.
  */
 export function retrieve(context: CommandContext, request: Request): boolean {
-  // A key that is too long revokes the values before it. Only a long line can have one, so only then is the position kept.
+  // A key that is too long revokes the values before it. Only a long line can have one, so only then is the position
+  // kept.
   const isLong = request.end - request.start > MAX_KEY_BYTES || context.maxKeys > 0
   return writeValues(context, request, isLong ? context.replies.mark() : undefined)
 }

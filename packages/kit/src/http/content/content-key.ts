@@ -61,7 +61,8 @@ function parsedContent(request: IncomingMessage, application: ApplicationRequest
   const isParsed = body !== undefined && body !== null && PARSED_WHOLE.test(request.headers['content-type'] ?? '')
   if (!isAll && !isParsed) return UNKNOWN
   try {
-    // Different values give different bytes. Equal values may too, if their keys are in another order, which costs a miss.
+    // Different values give different bytes. Equal values may too, if their keys are in another order, which costs a
+    // miss.
     const bytes = serialize([body, rawBody])
     return bytes.length > maxBytes ? TOO_LARGE : { kind: 'parsed', bytes }
   } catch {

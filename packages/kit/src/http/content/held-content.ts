@@ -32,7 +32,8 @@ export function holdContent(
 ): Promise<RequestContent> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.resolve(TOO_LARGE)
   if (request.destroyed || request.aborted) return Promise.resolve({ kind: 'gone' })
-  // Content that the handler does not read blocks the connection; Node itself discards only requests that were never read.
+  // Content that the handler does not read blocks the connection; Node itself discards only requests that were never
+  // read.
   sentBy(request, response).once('finish', () => {
     if (request.readableFlowing === null && !request.readableEnded) request.resume()
   })
@@ -108,7 +109,8 @@ function takeBuffered(request: IncomingMessage): Buffer | undefined {
   const { readableLength } = request
   if (readableLength === 0) return undefined
   const bytes = request.read(readableLength) as Buffer
-  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is made of this one.
+  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is made of
+  // this one.
   const { _readableState: state } = request as { _readableState?: { dataEmitted?: boolean } }
   if (state?.dataEmitted === true) state.dataEmitted = false
   return bytes
