@@ -27,7 +27,7 @@ export default {
       ],
       project: ['bench/**/*.js', 'conformance/*.js', 'test/**/*.ts', '!test/fixtures/nest-app/**'],
       ignoreDependencies: ['tslib', '@arethetypeswrong/cli', 'fastify'],
-      ignoreBinaries: ['taskset', 'redis-server', 'nginx', 'varnishd', 'prove'],
+      ignoreBinaries: ['taskset', 'redis-server', 'nginx', 'varnishd', 'prove', 'promtool'],
     },
     'packages/server': {
       entry: [...entriesOf('server'), 'src/cli.ts', 'bin/*.js', 'page/*.js', 'test/**/*.test.ts'],

@@ -17,12 +17,12 @@ const MILLISECONDS = Number(process.env.MILLISECONDS ?? 2000)
 const ONLY = process.env.ONLY ?? ''
 /** Requests, not time: until the code has been compiled, however slow the machine is. */
 const WARM_UP = { requests: Number(process.env.WARM_UP ?? 30_000) }
-const MOST_ATTEMPTS = 5
+const MAX_ATTEMPTS = 5
 const APP_CPU = 1
 const OTHERS_CPU = 0
 
 /** How much a session that is only read may cost besides Express, in microseconds. */
-export const MOST_READ_MICROSECONDS = 35
+export const MAX_READ_MICROSECONDS = 35
 
 /** Whose cost is compared with whose, and at most how much of it is the goal, if there is one. */
 export const comparisons = [
@@ -136,7 +136,7 @@ async function measure(server, load, bounds, attempt = 1) {
   try {
     return await measureOnce(server, load, bounds)
   } catch (error) {
-    if (attempt === MOST_ATTEMPTS) throw error
+    if (attempt === MAX_ATTEMPTS) throw error
     console.log(`  ${error.message.split('\n', 1)[0]}: once more`)
     return measure(server, load, bounds, attempt + 1)
   }
@@ -212,7 +212,7 @@ function ratioTable(costs) {
   return [
     ...(Number.isFinite(read)
       ? [
-          `Reading a session costs ${read.toFixed(0)} µs besides Express; the goal is at most ${MOST_READ_MICROSECONDS}.`,
+          `Reading a session costs ${read.toFixed(0)} µs besides Express; the goal is at most ${MAX_READ_MICROSECONDS}.`,
           '',
         ]
       : []),

@@ -3,7 +3,7 @@ import { measureClients, tableOf } from '../client/speed.js'
 export const description =
   'the client against the best of memjs, memcached, memcache-client and memcache, on the real memcached'
 
-const MOST_CPU_MICROSECONDS = 2
+const MAX_CPU_MICROSECONDS = 2
 
 export async function run() {
   const summaries = await measureClients()
@@ -13,7 +13,7 @@ export async function run() {
   const cpu = summaries.find(({ workload }) => workload === 'get, 50 in flight').cpu
   const figures = summaries.map(({ workload, ratio, goal }) => `${workload} ${ratio.toFixed(2)} (at least ${goal})`)
   return {
-    reached: short.length === 0 && cpu <= MOST_CPU_MICROSECONDS,
-    figure: `${figures.join(', ')}; ${cpu.toFixed(1)} µs of processor a get (at most ${MOST_CPU_MICROSECONDS})`,
+    reached: short.length === 0 && cpu <= MAX_CPU_MICROSECONDS,
+    figure: `${figures.join(', ')}; ${cpu.toFixed(1)} µs of processor a get (at most ${MAX_CPU_MICROSECONDS})`,
   }
 }

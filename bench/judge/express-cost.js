@@ -1,4 +1,4 @@
-import { measureCosts, MOST_READ_MICROSECONDS, ratiosOf, readCostOf } from '../express/cost.js'
+import { measureCosts, MAX_READ_MICROSECONDS, ratiosOf, readCostOf } from '../express/cost.js'
 
 export const description =
   'a session that is read costs at most 0.8 of connect-redis, and 35 µs besides Express, one that is written 1.0 of connect-redis, a limited request 0.9 of express-rate-limit in memory'
@@ -11,7 +11,7 @@ export async function run() {
   const read = readCostOf(costs)
   const figures = goals.map(({ ours, ratio, most }) => `${ours} ${ratio.toFixed(2)} (at most ${most})`)
   return {
-    reached: goals.every(({ ratio, most }) => ratio <= most) && read <= MOST_READ_MICROSECONDS,
-    figure: `${figures.join(', ')}, a read ${read.toFixed(0)} µs besides Express (at most ${MOST_READ_MICROSECONDS})`,
+    reached: goals.every(({ ratio, most }) => ratio <= most) && read <= MAX_READ_MICROSECONDS,
+    figure: `${figures.join(', ')}, a read ${read.toFixed(0)} µs besides Express (at most ${MAX_READ_MICROSECONDS})`,
   }
 }

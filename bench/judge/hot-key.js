@@ -21,7 +21,7 @@ export async function run({ realMemcached }) {
     const { loads, doubled, slowest, requests } = await measure(realMemcached, getOrSet, expiries * everySeconds)
     reached &&= doubled === 0 && slowest < LOADER_MS && loads >= (expiries * 9) / 10
     figures.push(
-      `${way}: ${loads} loads in ${expiries * everySeconds} s, ${doubled} of a value that was loaded anew already, the slowest of ${requests} requests ${slowest.toFixed(0)} ms`,
+      `${way}: ${loads} loads in ${expiries * everySeconds} s, ${doubled} of a value that was loaded again already, the slowest of ${requests} requests ${slowest.toFixed(0)} ms`,
     )
   }
   return { reached, figure: `${figures.join('; ')} (a load takes ${LOADER_MS} ms)` }

@@ -6,9 +6,9 @@ export const description =
 
 const IDS = 1_000_000
 const AT_ONCE = 1000
-const MOST_MB = 32
+const MAX_MB = 32
 /** What is left to the garbage collector's moods. */
-const MOST_GROWTH_MB = 4
+const MAX_GROWTH_MB = 4
 const LIMITERS = {
   sliding: { algorithm: 'sliding', limit: 1, windowMs: 60_000 },
   'sliding with a block': { algorithm: 'sliding', limit: 1, windowMs: 60_000, blockMs: 60_000 },
@@ -36,7 +36,7 @@ export async function run({ realMemcached, flags }) {
       const half = heapMb()
       await ask(limiter, IDS / 2, IDS)
       const after = heapMb()
-      reached &&= after - before <= MOST_MB && after - half <= MOST_GROWTH_MB
+      reached &&= after - before <= MAX_MB && after - half <= MAX_GROWTH_MB
       figures.push(`${name} ${(after - before).toFixed(1)} MB, ${(after - half).toFixed(1)} of them in the last half`)
       console.log(`  ${figures.at(-1)}`)
       await limiter.peek('kept until here')

@@ -179,7 +179,7 @@ function operate() {
     case 10:
       return replace(client, index, options)
     case 11:
-      // A list of letters that only grows, until somebody begins it anew.
+      // A list of letters that only grows, until it is begun again.
       return client[random(2) === 0 ? 'append' : 'prepend'](logOf(index), 'x', options).then((isJoined) =>
         isJoined || random(4) > 0 ? undefined : client.set(logOf(index), `${logOf(index)}|`, 60, options),
       )

@@ -108,8 +108,9 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
   if (typeof options !== 'object' || options === null || hasKnownNames(method, options)) return
   const names = NAMES.get(method) ?? CALL_NAMES
   try {
-    checkOptions(method, options, [...names], hintsFor(method, names))
+    // First, since the check of the names reads the values too.
     for (const name in options) readOption(method, options, name as keyof CallOptions)
+    checkOptions(method, options, [...names], hintsFor(method, names))
   } catch (cause) {
     if (cause instanceof MemcacheOptionError) throw cause
     throw new MemcacheOptionError(`the options of ${method} cannot be read: ${messageOf(cause)}`, { cause })
