@@ -5,7 +5,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
  * The longest finite lifetime, four years. memcached's times end in 2038, and a value is kept for its lifetime plus its
  * stale time; longer finite lifetimes are cut to this.
  */
-export const MAX_SECONDS = 126_144_000
+export const MAX_FINITE_SECONDS = 126_144_000
 
 /** Returns the seconds, shortened at random by up to this share, but not below 1. */
 export function shortened(seconds: number, jitter: number): number {
@@ -21,11 +21,11 @@ export function checkJitter(jitter: unknown): void {
 
 /**
  * Returns whole seconds as a lifetime for the client. memcached takes a plain number over 30 days for a Unix time, so
- * it is given with its unit. A finite lifetime of more than `MAX_SECONDS` is cut.
+ * it is given with its unit. A finite lifetime of more than `MAX_FINITE_SECONDS` is cut.
  */
 export function lifetime(seconds: number): Ttl {
   if (seconds === Infinity) return Infinity
-  return secondsToTtl(Math.min(MAX_SECONDS, Math.max(1, Math.floor(seconds))))
+  return secondsToTtl(Math.min(MAX_FINITE_SECONDS, Math.max(1, Math.floor(seconds))))
 }
 
 /**
