@@ -8,7 +8,7 @@ const LABEL = 150
 const BAR = 14
 const GAP = 3
 const GROUP_GAP = 30
-const LONGEST = 470
+const MAX_LENGTH_PX = 470
 const COLOURS = { 'memcache-ts-client': '#1a7f5a' }
 const OTHER_COLOUR = '#b8c0c8'
 
@@ -20,7 +20,7 @@ export function chartOf(summaries) {
     y += 10
     const most = Math.max(...Object.values(medians).map(({ perSecond }) => perSecond))
     for (const [name, { perSecond }] of Object.entries(medians)) {
-      const length = Math.max(1, (perSecond / most) * LONGEST)
+      const length = Math.max(1, (perSecond / most) * MAX_LENGTH_PX)
       const middle = y + BAR - 3
       rows.push(
         `<text x="${LABEL - 8}" y="${middle}" text-anchor="end">${name}</text>`,

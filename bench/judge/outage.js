@@ -62,7 +62,7 @@ async function measure(fault, realMemcached, open) {
       after.push(percentile(times, 0.99))
       await fault.end(server)
       const start = performance.now()
-      while (cache.stats().breaker !== 'closed' && performance.now() - start < 2 * MAX_BACK_MS) {
+      while (cache.stats().health !== 'up' && performance.now() - start < 2 * MAX_BACK_MS) {
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
       back.push(performance.now() - start)

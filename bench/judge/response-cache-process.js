@@ -18,6 +18,6 @@ app.get('/:page', (request, response) => {
 const server = createServer(app).listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
 
 process.on('message', () => {
-  process.send({ calls, breaker: cache.stats().breaker })
+  process.send({ calls, health: cache.stats().health })
   calls = 0
 })

@@ -97,7 +97,7 @@ async function hang(server, processes) {
   const began = performance.now()
   while (performance.now() - began < 2 * MAX_BACK_MS) {
     const said = await Promise.all(processes.map(report))
-    if (said.every(({ breaker }) => breaker === 'closed')) break
+    if (said.every(({ health }) => health === 'up')) break
     await pause(20)
   }
   const back = performance.now() - began

@@ -10,7 +10,7 @@ import { count, country, kilometres, milliseconds, position, wholeNumber } from 
 
 const FIRST_CITY = 2267057 // Lisbon: one sees the sea
 const AROUND_KM = 60
-const MOST_AROUND = 200 // cities in an answer
+const MAX_AROUND = 200 // cities in an answer
 const POLL_MS = 2000
 
 let here
@@ -49,7 +49,7 @@ async function lookAround() {
 function around(others) {
   if (others.length === 0) return `Nothing within ${AROUND_KM} km: ${here.name} is by itself.`
   const farthest = kilometres(others.at(-1).km)
-  return others.length < MOST_AROUND - 1
+  return others.length < MAX_AROUND - 1
     ? `${count(others.length)} places around ${here.name}, up to ${farthest} away`
     : `The ${others.length} places nearest to ${here.name}, up to ${farthest} away`
 }

@@ -348,7 +348,7 @@ describe('connections', () => {
     expect(test.proxy.connections).toBe(2)
   })
 
-  it('resolve names anew when they are made again', async () => {
+  it('resolve names again when they are opened again', async () => {
     await using test = await behindProxy({ poolSize: 1 })
     const port = Number(test.proxy.address.split(':')[1])
     const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((_: string, options: unknown, done: unknown) => {

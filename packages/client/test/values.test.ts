@@ -97,7 +97,7 @@ describe('values over the item limit', () => {
     expect((await client.meta.get('small'))?.ttlSeconds).toBeGreaterThan(900)
   })
 
-  it('are read by whoever has chunks turned off', async () => {
+  it('are read by a client that has chunks turned off', async () => {
     await using writer = open({ chunkBytes: 500_000 })
     await using reader = open()
     await writer.set('large', large)

@@ -12,7 +12,7 @@ function session(views: number): SessionData {
 }
 
 describe('MemcacheStore', () => {
-  it('keeps sessions from each visit anew, those that are only read too', async () => {
+  it('extends sessions at each visit, also if they are only read', async () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const store = new MemcacheStore({ cache, ttlSeconds: 100 })

@@ -45,7 +45,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     })
   })
 
-  it('counts down in its headers and in req.rateLimit, and starts anew', async () => {
+  it('counts down in its headers and in req.rateLimit, and starts again after the window', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache(), { name: 'api', perMinute: 2, algorithm: 'fixed' }))
     const first = await request(server).get('/').expect(200)

@@ -243,7 +243,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect(headers['content-security-policy']).toBe("script-src 'nonce-3'")
   })
 
-  it('gives a limit’s and an outer middleware’s fields to each client anew', async () => {
+  it('gives a limit’s and an outer middleware’s fields to each client again', async () => {
     let requests = 0
     await using site = await openSite({
       create,

@@ -153,7 +153,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect(second.isHit).toBe(false)
   })
 
-  it('are loaded anew through all of the application, as a request without cookies', async () => {
+  it('are loaded again through all of the application, as a request without cookies', async () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const seen: string[] = []

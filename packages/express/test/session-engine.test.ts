@@ -535,7 +535,7 @@ describe('the lifetime of a session', () => {
     }
   })
 
-  it('is set anew by each visit, for sessions shorter than others and with touchAfterSeconds too', async () => {
+  it('is set again by each visit, also for shorter sessions and with touchAfterSeconds', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     try {
       for (const touchAfterSeconds of [0, 3000]) {

@@ -29,7 +29,7 @@ describe('getOrSetMany', () => {
     expect(test.cache.stats()).toMatchObject({ loads: 2, hits: 1 + 3 + 1000 })
   })
 
-  it('loads each key once, whoever asks for it', async () => {
+  it('loads each key once, whichever caller requests it', async () => {
     await using test = await openCache()
     const caches = [test.cache, test.another(), test.another(), test.another()]
     const loaded: number[] = []
@@ -94,7 +94,7 @@ describe('getOrSetMany', () => {
     )
   })
 
-  it('serves what is stale, and loads it anew in the background', async () => {
+  it('serves stale values, and loads them again in the background', async () => {
     await using test = await openCache()
     const options = { ttlSeconds: 60, staleSeconds: 600, jitter: 0 } as const
     await test.cache.getOrSetMany([1, 2], () => ['old', 'old'], options)

@@ -31,7 +31,7 @@ describe('mergeSessions', () => {
     })
   })
 
-  it('lets a deletion win over a change within what was deleted, whoever is the later one', () => {
+  it('lets a deletion win over a change within what was deleted, whichever is written later', () => {
     const base = { user: { seen: 1 }, keep: { cart: { n: 1 } } }
     const touched = { user: { seen: 2 }, keep: { cart: { n: 2 } } }
     const deleted = { keep: {} }

@@ -6,7 +6,7 @@ import { openCache } from './open-cache.ts'
 const STALE = { ttlSeconds: 60, staleSeconds: 600, jitter: 0 } as const
 
 describe('staleSeconds', () => {
-  it('serves the stale value at once, while one caller of all processes loads it anew', async () => {
+  it('serves the stale value at once, while one caller of all processes loads it again', async () => {
     await using test = await openCache()
     const caches = [test.cache, test.another(), test.another()]
     await test.cache.getOrSet('k', () => 'old', STALE)
@@ -106,7 +106,7 @@ describe('staleSeconds', () => {
 })
 
 describe('expire', () => {
-  it('serves the old value while one caller loads it anew, whatever staleSeconds says', async () => {
+  it('serves the old value while one caller loads it again, whatever staleSeconds says', async () => {
     await using test = await openCache()
     const other = test.another()
     await test.cache.getOrSet('k', () => 'old', 60)

@@ -97,7 +97,7 @@ describe('invalidateTags', () => {
     expect(await other.get('k')).toBe('new')
   })
 
-  it('with soft, serves the old value while one caller loads it anew', async () => {
+  it('with soft, serves the old value while one caller loads it again', async () => {
     await using test = await openCache()
     const caches = [test.cache, test.another()]
     await test.cache.getOrSet('k', () => 'old', { tags: ['t'] })

@@ -148,7 +148,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
 describe('on a memcached without meta commands', () => {
   worksWithLess(oldServer)
 
-  it('serves stale values while one caller loads them anew', async () => {
+  it('serves stale values while one caller loads them again', async () => {
     await using server = await oldServer()
     const [one, other] = [server.open(), server.open()]
     const options = { ttlSeconds: 60, staleSeconds: 600, jitter: 0 } as const

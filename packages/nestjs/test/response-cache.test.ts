@@ -198,7 +198,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(status(await test.fetch('/own'))).toBe('memcache-ts; hit; ttl=29')
   })
 
-  it('serves stale while it is loaded anew, by a request of its own through the application', async () => {
+  it('serves a stale response while it is loaded again, by a request of its own through the application', async () => {
     await using test = await open()
     await test.fetch('/stale')
     await test.pass(61)

@@ -119,7 +119,7 @@ describe('two classes of one name', () => {
     await expect(open({ providers: [Nameless] })).rejects.toThrow('write @CacheConfig({ name:')
   })
 
-  it('start anew with each application of one process', async () => {
+  it('start again with each application of one process', async () => {
     for (const table of ['user', 'order']) {
       const Each = repository(table)
       await using test = await open({ providers: [Each] })

@@ -279,7 +279,7 @@ describe('Maintenance', () => {
     expect(total(driver.store.statistics.expiredUnfetched)).toBe(3000)
   })
 
-  it('gives pages that hold nothing to whoever needs them', () => {
+  it('gives empty pages to any class that needs them', () => {
     const { driver, maintenance } = maintained(8)
     for (let index = 0; total(driver.store.statistics.evicted) === 0; index++)
       driver.set(`a${index}`, valueOf('a', 2000))

@@ -12,10 +12,10 @@ import { Exchange } from './exchange.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-sasl-'))
 const saslPasswordFile = join(folder, 'users')
-const LONGEST = 'p'.repeat(248)
+const MAX_PASSWORD = 'p'.repeat(248)
 writeFileSync(
   saslPasswordFile,
-  `foo:bar\nbaaaz:quux\r\nempty:\nwith:colon:inside\nnobody\nuser@realm:pw\nhere@${hostname()}:pw\nlong:${LONGEST}x\nlon:${LONGEST}x`,
+  `foo:bar\nbaaaz:quux\r\nempty:\nwith:colon:inside\nnobody\nuser@realm:pw\nhere@${hostname()}:pw\nlong:${MAX_PASSWORD}x\nlon:${MAX_PASSWORD}x`,
 )
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -76,7 +76,7 @@ describe('SASL', () => {
     ['user@realm', 'pw'],
     ['here', 'pw'],
     [`here@${hostname()}`, 'pw'],
-    ['long', LONGEST],
+    ['long', MAX_PASSWORD],
   ])('lets %s in', async (user, password) => {
     await using server = new MemcachedServer({ saslPasswordFile })
     const isLong = user === 'long'
@@ -99,7 +99,7 @@ describe('SASL', () => {
     ['one NUL', 'foo\0bar'],
     ['no NUL', 'foobar'],
     ['NULs alone', '\0\0\0\0'],
-    ['a user and password over 252 bytes', plain('long', `${LONGEST}x`)],
+    ['a user and password over 252 bytes', plain('long', `${MAX_PASSWORD}x`)],
     ['a thousand NULs', '\0'.repeat(1000)],
     ['100 kB', plain('foo', 'x'.repeat(100_000))],
   ])('refuses %s, and the connection may try again', async (_, message) => {

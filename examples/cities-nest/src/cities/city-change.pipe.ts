@@ -2,7 +2,7 @@ import { BadRequestException, Injectable } from '@nestjs/common'
 import type { PipeTransform } from '@nestjs/common'
 import { CityChangeDto } from './city.dto.ts'
 
-const MOST_PEOPLE = 2 ** 31 - 1
+const MAX_POPULATION = 2 ** 31 - 1
 
 /** A request's body as a change of a city. @throws BadRequestException for what is none. */
 @Injectable()
@@ -19,8 +19,8 @@ export class CityChangePipe implements PipeTransform<unknown, CityChangeDto> {
       change.name = name.trim()
     }
     if (population !== undefined) {
-      if (!Number.isInteger(population) || Number(population) < 0 || Number(population) > MOST_PEOPLE) {
-        throw new BadRequestException(`population must be a whole number from 0 to ${MOST_PEOPLE}`)
+      if (!Number.isInteger(population) || Number(population) < 0 || Number(population) > MAX_POPULATION) {
+        throw new BadRequestException(`population must be a whole number from 0 to ${MAX_POPULATION}`)
       }
       change.population = Number(population)
     }

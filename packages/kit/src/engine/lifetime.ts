@@ -5,7 +5,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
  * The longest finite lifetime, four years. memcached's times end in 2038, and a value is kept for its lifetime plus its
  * stale time; longer finite lifetimes are cut to this.
  */
-export const MAX_SECONDS = 126_144_000
+export const MAX_FINITE_SECONDS = 126_144_000
 
 /** Returns the seconds, shortened at random by up to this share, but not below 1. */
 export function shortened(seconds: number, jitter: number): number {
@@ -20,7 +20,7 @@ export function checkJitter(jitter: unknown): void {
 }
 
 /** The longest finite time that an item is kept: a lifetime, a stale time, and the second added by `lifetimeFrom`. */
-const MAX_KEPT_SECONDS = 2 * MAX_SECONDS + 1
+const MAX_KEPT_SECONDS = 2 * MAX_FINITE_SECONDS + 1
 
 /**
  * Returns whole seconds as a lifetime for the client. memcached takes a plain number over 30 days for a Unix time, so
@@ -60,15 +60,15 @@ const MAX_EARLY_SECONDS = 1
  * end, so that no caller takes it for a fresh one afterwards, and the item is kept a second longer, so that it does not
  * expire before that end.
  *
- * @param given `freshSeconds` is cut to `MAX_SECONDS`; `beta` is the option of early refreshes, which need the end as
- *   well; 0 for none.
+ * @param given `freshSeconds` is cut to `MAX_FINITE_SECONDS`; `beta` is the option of early refreshes, which need the
+ *   end as well; 0 for none.
  */
 export function lifetimeFrom(
   nowMs: number,
   given: { freshSeconds: number; staleSeconds?: number; beta?: number },
 ): Lifetime {
   const { staleSeconds = 0, beta = 0 } = given
-  const freshSeconds = given.freshSeconds === Infinity ? Infinity : Math.min(given.freshSeconds, MAX_SECONDS)
+  const freshSeconds = given.freshSeconds === Infinity ? Infinity : Math.min(given.freshSeconds, MAX_FINITE_SECONDS)
   const keptSeconds = freshSeconds + staleSeconds
   const needsEnd = freshSeconds !== Infinity && (staleSeconds > 0 || beta > 0 || freshSeconds < 1)
   if (!needsEnd) return { freshSeconds, keptSeconds, freshUntilMs: undefined }

@@ -2,6 +2,7 @@ import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import { requireCache } from '../option-types.ts'
+import { MAX_DELTA_SECONDS } from './policy/cache-directives.ts'
 import type { KeyRules } from './policy/request-key.ts'
 import type { VaryRules } from './policy/vary.ts'
 
@@ -111,8 +112,6 @@ export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
 
 /** How long a response is kept after its lifetime: to be revalidated, and to be served stale. */
 export const KEPT_STALE_SECONDS = 86_400
-/** A practically endless lifetime that JSON can represent. */
-const MAX_SECONDS = 2 ** 31
 const DEFAULT_TARGETED_FIELDS = ['Memcache-Cache-Control', 'CDN-Cache-Control']
 const DEFAULT_MAX_BYTES = 5_000_000
 
@@ -145,7 +144,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   if (vary.includes('*'))
     throw new MemcacheOptionError("vary must name request fields: '*' would be none that is ever the same")
   return {
-    defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MAX_SECONDS, ttlToSeconds(ttlSeconds)),
+    defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MAX_DELTA_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
     targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),

@@ -9,8 +9,8 @@ import type { RateLimitResult } from './rate-limit-result.ts'
 import { lifetimeOver, MAX_CLOCK_SKEW_MS, policiesOf } from './rate-limit-window.ts'
 
 /** How often a compare-and-swap may lose against other processes before the call is denied. */
-const MOST_ATTEMPTS = 64
-const LONGEST_PAUSE_MS = 5
+const MAX_ATTEMPTS = 64
+const MAX_PAUSE_MS = 5
 /** Clocks that differ by less do not need to be corrected. */
 const MIN_CLOCK_SKEW_MS = 1000
 
@@ -170,7 +170,7 @@ export class GcraLimits implements Limits {
 
   async #swap(key: string, turns: readonly Turn[]): Promise<unknown[]> {
     const { store } = this.#options
-    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const found = await store.gets(key, key)
       const { nowMs } = turns[0]!
       const before = this.#stateIn(found?.value, nowMs)
@@ -184,7 +184,7 @@ export class GcraLimits implements Limits {
       const atMs = nowMs + this.#aheadMs
       const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - atMs))
       if (await store.swap(key, [...state, atMs], found?.casUnique, ttl, key)) return results
-      if (attempt > 0) await delay(Math.random() * Math.min(attempt, LONGEST_PAUSE_MS))
+      if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))
     }
     return turns.map((turn) => turn.giveUp())
   }

@@ -4,7 +4,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import type { RateLimitStore, StoredWord } from './rate-limit-store.ts'
 
-const MOST_ITEMS = 100_000
+const MAX_ITEMS = 100_000
 
 interface LocalItem {
   value: unknown
@@ -26,7 +26,7 @@ export class LocalCounters implements RateLimitStore {
     return counters
   }
 
-  readonly #items = new LRUCache<string, LocalItem>({ max: MOST_ITEMS })
+  readonly #items = new LRUCache<string, LocalItem>({ max: MAX_ITEMS })
   readonly #clock: Clock
   #lastCas = 0n
 

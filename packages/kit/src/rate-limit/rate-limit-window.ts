@@ -34,7 +34,7 @@ const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, per
  * The highest limit and cost. A counter needs room for parallel calls that are about to be taken back, and for the
  * marks of blocks.
  */
-export const MOST = 1_000_000_000
+export const MAX_COUNT = 1_000_000_000
 
 /**
  * How far the clocks of two processes may be apart, in milliseconds: a time further in the future is invalid. Clocks
@@ -43,7 +43,7 @@ export const MOST = 1_000_000_000
 export const MAX_CLOCK_SKEW_MS = 86_400_000
 
 /** Longer exptimes will soon exceed memcached's numbers. */
-const LONGEST_SECONDS = 10 * 365 * 86_400
+const MAX_EXPTIME_SECONDS = 10 * 365 * 86_400
 
 /** A century. Longer windows are a mistake, and their times in microseconds would not be exact. */
 const MAX_WINDOW_MS = 100 * 365.25 * 86_400_000
@@ -84,12 +84,12 @@ export function windowIndex(windowMs: number, nowMs: number): number {
  */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1
-  return secondsToTtl(seconds > LONGEST_SECONDS ? Infinity : seconds)
+  return secondsToTtl(seconds > MAX_EXPTIME_SECONDS ? Infinity : seconds)
 }
 
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
-  if (!Number.isInteger(limit) || limit < 1 || limit > MOST) {
-    throw new MemcacheOptionError(`${name} must be a whole number over 0 and up to ${MOST}, got ${limit}`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_COUNT) {
+    throw new MemcacheOptionError(`${name} must be a whole number over 0 and up to ${MAX_COUNT}, got ${limit}`)
   }
   if (!Number.isSafeInteger(windowMs) || windowMs < 1 || windowMs > MAX_WINDOW_MS) {
     throw new MemcacheOptionError(

@@ -2,7 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import { requireCache } from '../option-types.ts'
 import type { IdListOption } from './id-list.ts'
-import { MOST, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
+import { MAX_COUNT, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
 
 /** How calls are counted. */
@@ -125,7 +125,8 @@ export function wholeNumber(name: string, value: unknown): void {
 /** @throws MemcacheOptionError if a value cannot be counted. */
 export function countable(name: string, value: unknown): void {
   wholeNumber(name, value)
-  if ((value as number) > MOST) throw new MemcacheOptionError(`${name} must be at most ${MOST}, got ${String(value)}`)
+  if ((value as number) > MAX_COUNT)
+    throw new MemcacheOptionError(`${name} must be at most ${MAX_COUNT}, got ${String(value)}`)
 }
 
 function oneOf(name: string, value: string, known: readonly string[]): void {

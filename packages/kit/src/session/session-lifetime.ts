@@ -3,7 +3,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { SessionData } from './session-merge.ts'
 
 /** memcached's clock ticks once a second: an item of 1 second may be gone after 21 ms. */
-const LEAST_SECONDS = 2
+const MIN_ITEM_SECONDS = 2
 /** What express-session's `originalMaxAge` and a clock read twice may differ by without anything having changed. */
 const SAME_MS = 1000
 
@@ -78,7 +78,7 @@ export class SessionLifetime {
 
 /** Seconds as a lifetime for memcached. */
 export function ttl(seconds: number): Ttl {
-  return secondsToTtl(Math.max(LEAST_SECONDS, seconds))
+  return secondsToTtl(Math.max(MIN_ITEM_SECONDS, seconds))
 }
 
 /** The part of a session's cookie that its lifetime hangs on, as it is stored. */

@@ -2,7 +2,7 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { PAGE_BYTES } from './page-memory.ts'
 
 /** memcached's item header, before the cas unique. */
-const SMALLEST_HEADER_BYTES = 48
+const MIN_HEADER_BYTES = 48
 /** Class numbers fill 6 bits, and 0 is the pool of pages that belong to none. */
 const MAX_CLASSES = 63
 
@@ -28,7 +28,7 @@ export function slabClassSizes(settings: SlabClassSettings): readonly number[] {
   if (slabSizes.length > 0) {
     for (const size of slabSizes) sizes.push(Math.ceil(size / 8) * 8)
   } else {
-    let size = SMALLEST_HEADER_BYTES + settings.minItemBytes
+    let size = MIN_HEADER_BYTES + settings.minItemBytes
     while (sizes.length < MAX_CLASSES && size < largestChunkBytes / growthFactor) {
       size = Math.ceil(size / 8) * 8
       sizes.push(size)

@@ -1,6 +1,7 @@
 import { MemcacheDecodeError } from 'memcache-ts-protocol'
 
-const LONGEST_SHORT = 6
+/** The length field that means "more length bytes follow" (FastLZ, long match). */
+const MAX_SHORT_LENGTH = 6
 const FAR_OFFSET = 31 << 8
 const FAR_DISTANCE = 8191
 
@@ -42,7 +43,7 @@ export function decompressFastlz(bytes: Buffer, length: number): Buffer {
   function copyBack(): void {
     let count = (control >> 5) - 1
     const offset = (control & 31) << 8
-    if (count === LONGEST_SHORT) {
+    if (count === MAX_SHORT_LENGTH) {
       let more: number
       do {
         more = next()

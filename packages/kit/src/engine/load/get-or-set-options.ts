@@ -10,7 +10,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { reviverOf } from '../values/reviver.ts'
 import type { RevivingOptions } from '../values/reviver.ts'
 import { syncResult } from '../../option-types.ts'
-import { checkJitter, MAX_SECONDS, shortened } from '../lifetime.ts'
+import { checkJitter, MAX_FINITE_SECONDS, shortened } from '../lifetime.ts'
 
 /** Options of early refreshes by XFetch. */
 export interface EarlyRefreshOptions {
@@ -255,7 +255,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
     ttlSeconds,
     vary: (seconds) => (seconds === Infinity ? seconds : shortened(seconds, jitter)),
     // An infinite stale time is cut to the longest finite one: the remaining time of an item tells whether it is fresh.
-    staleSeconds: staleSeconds === 0 ? 0 : Math.min(MAX_SECONDS, ttlToSeconds(staleSeconds, 'staleSeconds')),
+    staleSeconds: staleSeconds === 0 ? 0 : Math.min(MAX_FINITE_SECONDS, ttlToSeconds(staleSeconds, 'staleSeconds')),
     nullTtlSeconds: ttlToSeconds(nullTtlSeconds, 'nullTtlSeconds'),
     softTimeoutMs,
     hardTimeoutMs: hardTimeoutMs === undefined ? undefined : positiveOption('hardTimeoutMs', hardTimeoutMs),

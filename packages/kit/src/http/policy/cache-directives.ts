@@ -7,8 +7,11 @@ type Argument = string | true
 /** Directives whose argument is a number. */
 const IN_SECONDS: ReadonlySet<string> = new Set(['max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error'])
 
-/** The longest lifetime; longer ones in a header count as this. */
-const MAX_SECONDS = 2 ** 31
+/**
+ * The longest number of seconds in HTTP, practically endless: larger numbers count as this (RFC 9111, section 1.2.2).
+ * JSON can represent it.
+ */
+export const MAX_DELTA_SECONDS = 2 ** 31
 
 /**
  * The directives of `Cache-Control` (RFC 9111, section 5.2). Names are case-insensitive. Members that are not
@@ -67,7 +70,7 @@ export class CacheDirectives {
     if (found === undefined) return undefined
     const [first] = found
     const isClear = typeof first === 'string' && /^\d+$/.test(first) && found.every((argument) => argument === first)
-    return isClear ? Math.min(MAX_SECONDS, Number(first)) : 0
+    return isClear ? Math.min(MAX_DELTA_SECONDS, Number(first)) : 0
   }
 
   #add(name: string, argument: Argument): void {
