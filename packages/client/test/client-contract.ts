@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
   MemcachedClient,
   MemcacheError,
@@ -149,8 +149,6 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       await client.set('big', String(2n ** 64n - 2n))
       expect(await client.incr('big', 1n)).toBe(2n ** 64n - 1n)
       expect(await client.incr('big', 1n)).toBe(0n)
-      expectTypeOf(client.incr('big', 1n)).resolves.toEqualTypeOf<bigint | undefined>()
-      expectTypeOf(client.incr('n', 1)).resolves.toEqualTypeOf<number | undefined>()
       await client.set('word', 'word')
       await expect(client.incr('word')).rejects.toThrow(MemcacheServerError)
       await expect(client.incr('n', -1)).rejects.toThrow(MemcacheOptionError)

@@ -1,7 +1,10 @@
+import type { KeyvStoreAdapter } from 'keyv'
 import { cacheOf, Cached, defineCache } from 'memcache-ts'
 import type { Memcache, MemcacheHealth } from 'memcache-ts'
+import type { KeyvMemcache } from 'memcache-ts/keyv'
 import { limited, rateLimiter } from 'memcache-ts/rate-limit'
 import type { RateLimitResult } from 'memcache-ts/rate-limit'
+import type { OpenedSession } from 'memcache-ts/session'
 import { expectTypeOf } from 'vitest'
 
 // Type tests: `npm run types` fails if a type differs.
@@ -38,3 +41,9 @@ expectTypeOf(double).returns.resolves.toEqualTypeOf<number>()
 const limiter = rateLimiter({ perMinute: 5 })
 expectTypeOf(limiter.consume).returns.resolves.toEqualTypeOf<RateLimitResult>()
 expectTypeOf(limiter.reset).returns.resolves.toEqualTypeOf<void>()
+
+// Keyv accepts the store.
+expectTypeOf<KeyvMemcache>().toExtend<KeyvStoreAdapter>()
+
+// All that a session of the fetch API holds may be missing.
+expectTypeOf<OpenedSession<{ user: string }>['session']['user']>().toEqualTypeOf<string | undefined>()

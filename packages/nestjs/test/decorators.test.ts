@@ -4,7 +4,7 @@ import { ContextIdFactory, ModuleRef, Reflector, REQUEST } from '@nestjs/core'
 import { Test } from '@nestjs/testing'
 import { cacheOf, Memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { CacheConfig, Cached, CacheEvict, CachePut, getMemcacheToken, MemcacheModule } from '../src/index.ts'
 import { openApp } from './open-app.ts'
 
@@ -160,12 +160,11 @@ describe('on a provider', () => {
     expect(Reflect.getMetadata('design:paramtypes', Shows.prototype, 'above')).toEqual([String, Object])
   })
 
-  it('cacheOf is typed, and finds the cache of the application', async () => {
+  it('cacheOf finds the cache of the application', async () => {
     await using test = await openApp({ providers: [Cities] })
     const cities = test.get(Cities)
     await cities.find(1)
     const cache = cacheOf(cities, 'find')
-    expectTypeOf(cache.delete).parameter(0).toEqualTypeOf<readonly [id: number]>()
     expect(await cache.get([1])).toEqual({ id: 1, name: 'city 1' })
     expect(await cache.delete([1])).toBe(true)
     expect(await cache.warm([[1], [2]])).toEqual({ loaded: 2, skipped: 0, failed: 0 })

@@ -1,4 +1,5 @@
 import type { Request, RequestHandler } from 'express'
+import type { Store as RateLimitStore } from 'express-rate-limit'
 import { MemoryStore } from 'express-session'
 import type { Session, SessionData, Store } from 'express-session'
 import type { Memcache } from 'memcache-ts'
@@ -6,6 +7,7 @@ import type { RateLimitResult } from 'memcache-ts/rate-limit'
 import { expectTypeOf } from 'vitest'
 import { memcacheSession, rateLimit } from '../src/index.ts'
 import type {
+  MemcacheRateLimitStore,
   MemcacheSessionOptions,
   MemcacheStore,
   MemcacheStoreOptions,
@@ -49,3 +51,6 @@ export const options: MemcacheStoreOptions = { ttlSeconds: '5min' }
 // `rateLimit` is a middleware, and puts its result into a request.
 expectTypeOf<Request['rateLimit']>().toEqualTypeOf<RateLimitResult | undefined>()
 expectTypeOf(rateLimit({ perMinute: 1 })).toExtend<RequestHandler>()
+
+// express-rate-limit accepts the store.
+expectTypeOf<MemcacheRateLimitStore>().toExtend<RateLimitStore>()
