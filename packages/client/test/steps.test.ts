@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
 import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, FaultProxy, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, FaultProxy, launchMemcached, readUntil } from 'memcache-ts-testing'
 import type { Fault } from 'memcache-ts-testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheError, MemcacheTooLargeError } from '../src/index.ts'
@@ -25,6 +26,15 @@ beforeEach(async () => {
 
 function open(options: MemcachedClientOptions = {}): MemcachedClient {
   return new MemcachedClient({ servers: address, chunkBytes: CHUNK_BYTES, timeoutMs: 20_000, ...options })
+}
+
+/** Stores `k` as another program could: no codec of this client may use the client flags of a list. */
+async function storeList(list: unknown): Promise<void> {
+  const bytes = JSON.stringify(list)
+  const socket = connect(Number(address.split(':')[1]), '127.0.0.1')
+  socket.write(`set k ${LIST_FLAGS} 60 ${Buffer.byteLength(bytes)}\r\n${bytes}\r\n`)
+  expect(await readUntil(socket, '\r\n')).toBe('STORED\r\n')
+  socket.destroy()
 }
 
 function items(): number {
@@ -211,9 +221,7 @@ describe('a list of chunks that somebody else stored', () => {
     null,
   ])('%j is refused in every way to read it', async (list) => {
     await using client = open()
-    const values = { encode: () => ({ bytes: JSON.stringify(list), clientFlags: LIST_FLAGS }), decode: () => 0 }
-    await using foreign = new MemcachedClient({ servers: address, values, timeoutMs: 20_000 })
-    await foreign.set('k', 1, 60)
+    await storeList(list)
     const unreadable = { code: 'ERR_MEMCACHE_DECODE' }
     await expect(client.get('k')).rejects.toMatchObject(unreadable)
     await expect(client.gets('k')).rejects.toMatchObject(unreadable)
@@ -227,12 +235,7 @@ describe('a list of chunks that somebody else stored', () => {
   it('is a miss where chunks are other than it says, whatever they are', async () => {
     await using client = open()
     const write = async (list: unknown, chunks: readonly string[]): Promise<void> => {
-      const values = {
-        encode: (bytes: unknown) => ({ bytes: bytes as string, clientFlags: LIST_FLAGS }),
-        decode: () => 0,
-      }
-      await using foreign = new MemcachedClient({ servers: address, values, timeoutMs: 20_000 })
-      await foreign.set('k', JSON.stringify(list), 60)
+      await storeList(list)
       for (const [index, chunk] of chunks.entries()) await client.set(`chunk:${id}:${index}`, Buffer.from(chunk), 60)
     }
     await write([id, 2, 6, 1], ['abc', 'def'])

@@ -19,13 +19,16 @@ export function checkJitter(jitter: unknown): void {
   throw new MemcacheOptionError(`jitter must be from 0 to under 1, got ${got}`)
 }
 
+/** The longest finite time that an item is kept: a lifetime, a stale time, and the second added by `lifetimeFrom`. */
+const MAX_KEPT_SECONDS = 2 * MAX_FINITE_SECONDS + 1
+
 /**
  * Returns whole seconds as a lifetime for the client. memcached takes a plain number over 30 days for a Unix time, so
- * it is given with its unit. A finite lifetime of more than `MAX_FINITE_SECONDS` is cut.
+ * it is given with its unit. A finite lifetime of more than `MAX_KEPT_SECONDS` is cut.
  */
 export function lifetime(seconds: number): Ttl {
   if (seconds === Infinity) return Infinity
-  return secondsToTtl(Math.min(MAX_FINITE_SECONDS, Math.max(1, Math.floor(seconds))))
+  return secondsToTtl(Math.min(MAX_KEPT_SECONDS, Math.max(1, Math.floor(seconds))))
 }
 
 /**
@@ -57,12 +60,15 @@ const MAX_EARLY_SECONDS = 1
  * end, so that no caller takes it for a fresh one afterwards, and the item is kept a second longer, so that it does not
  * expire before that end.
  *
- * @param beta the option of early refreshes, which need the end as well; 0 for none.
+ * @param given `freshSeconds` is cut to `MAX_FINITE_SECONDS`; `beta` is the option of early refreshes, which need the
+ *   end as well; 0 for none.
  */
 export function lifetimeFrom(
   nowMs: number,
-  { freshSeconds, staleSeconds = 0, beta = 0 }: { freshSeconds: number; staleSeconds?: number; beta?: number },
+  given: { freshSeconds: number; staleSeconds?: number; beta?: number },
 ): Lifetime {
+  const { staleSeconds = 0, beta = 0 } = given
+  const freshSeconds = given.freshSeconds === Infinity ? Infinity : Math.min(given.freshSeconds, MAX_FINITE_SECONDS)
   const keptSeconds = freshSeconds + staleSeconds
   const needsEnd = freshSeconds !== Infinity && (staleSeconds > 0 || beta > 0 || freshSeconds < 1)
   if (!needsEnd) return { freshSeconds, keptSeconds, freshUntilMs: undefined }

@@ -3,7 +3,7 @@ import type { Abandonment, StopSource } from './abandonment.ts'
 import { orUnavailable, unavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import type { Filled } from '../store/cache-store.ts'
-import { lateSeconds, lifetimeFrom, MAX_FINITE_SECONDS } from '../lifetime.ts'
+import { lateSeconds, lifetimeFrom } from '../lifetime.ts'
 import type { Lifetime } from '../lifetime.ts'
 import { copyValue, isCopiedWhole } from '../values/copy-value.ts'
 import type { EntryFacts, EncodedItem } from '../values/kit-codec.ts'
@@ -288,8 +288,7 @@ export class LeasedLoads {
       if (own === 0) return undefined
       const seconds = value === null ? Math.min(own, loading.nullTtlSeconds) : own
       const { staleSeconds, beta } = loading
-      const limited = staleSeconds > 0 && seconds !== Infinity ? Math.min(seconds, MAX_FINITE_SECONDS) : seconds
-      const freshSeconds = loading.vary(limited)
+      const freshSeconds = loading.vary(seconds)
       return lifetimeFrom(this.#context.clock.nowMs(), { freshSeconds, staleSeconds, beta })
     } catch (error) {
       this.#context.report.unstorable(name, error)
