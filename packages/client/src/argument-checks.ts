@@ -2,7 +2,7 @@ import { kindOf, MemcacheOptionError, textOption, Uint64 } from 'memcache-ts-pro
 
 const MAX_UINT64 = 2n ** 64n - 1n
 
-/** @throws MemcacheOptionError for what memcached cannot count in. */
+/** Returns a number as 64 bits. @throws MemcacheOptionError if it is not a whole number of 64 bits. */
 export function toUint64(name: string, value: number | bigint): Uint64 {
   const isCount =
     typeof value === 'number'
@@ -18,12 +18,12 @@ export function toUint64(name: string, value: number | bigint): Uint64 {
   return made
 }
 
-/** As `toUint64`, for what may be left out. */
+/** Returns an optional number as 64 bits; see `toUint64`. */
 export function uint64Option(name: string, value: number | bigint | undefined): Uint64 | undefined {
   return value === undefined ? undefined : toUint64(name, value)
 }
 
-/** Keys and their values as pairs. @throws MemcacheOptionError if they are no iterable of pairs. */
+/** Returns keys and their values as pairs. @throws MemcacheOptionError if `items` is not an iterable of pairs. */
 export function pairsOf<Given>(items: Iterable<readonly [Given, unknown]>): (readonly [Given, unknown])[] {
   if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] === 'function') {
     const pairs = [...items]
@@ -32,14 +32,14 @@ export function pairsOf<Given>(items: Iterable<readonly [Given, unknown]>): (rea
   throw new MemcacheOptionError(`items must be a Map or pairs of keys and values, got ${kindOf(items)}`)
 }
 
-/** A number that memcached takes as one of 31 bits. @throws MemcacheOptionError if it is none. */
+/** Returns a whole number of at most 31 bits, as memcached accepts it. @throws MemcacheOptionError for other values. */
 export function wholeNumber(name: string, value: unknown): number {
   if (typeof value !== 'number') throw new MemcacheOptionError(`${name} must be a whole number, got ${kindOf(value)}`)
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value
   throw new MemcacheOptionError(`${name} must be a whole number from 0 to 2^31 - 1, got ${value}`)
 }
 
-/** @throws MemcacheOptionError for a form of `stats` that is no words. */
+/** @throws MemcacheOptionError if a form of `stats` does not consist of words. */
 export function checkStatsForm(form: string): void {
   if (/^[\w ]+$/.test(textOption('form', form))) return
   throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)

@@ -10,11 +10,14 @@ interface Limits {
 }
 
 /**
- * The end of one call, shared by all of its steps: discovery, connecting, every chunk and every server. `startCall`
- * makes it once, and each step is sent with it (`StepOptions`), so that `timeoutMs` is the limit of the whole call.
+ * The deadline of one call, shared by all of its steps: discovery, connecting, every chunk and every server.
+ * `startCall` creates it once, and each step carries it (`StepOptions`), so that `timeoutMs` limits the whole call.
  */
 export class CallDeadline {
-  /** When the call is given up, in the milliseconds of `performance.now()`; later where this process was busy. */
+  /**
+   * The time when the call is given up, in milliseconds of `performance.now()`; extended by time in which this process
+   * was busy.
+   */
   at: number
   /** The limit of the whole call, for errors. */
   readonly timeoutMs: number
@@ -26,7 +29,7 @@ export class CallDeadline {
     this.signal = signal
   }
 
-  /** The deadline of an operation under way, for the steps that follow from its response. */
+  /** Returns the deadline of an operation under way, for the steps that follow from its response. */
   static of({ deadline, timeoutMs, signal, call }: Limits): CallDeadline {
     return call ?? new CallDeadline(deadline, timeoutMs, signal)
   }
@@ -50,8 +53,8 @@ export interface StepOptions extends CallOptions {
 }
 
 /**
- * The options for the steps of a call that has more than one; the call's time begins now. Options that are a step's
- * already are returned as they are.
+ * Returns the options for the steps of a call; the call's time begins now. Options that already belong to a step are
+ * returned unchanged.
  *
  * @throws MemcacheOptionError if an option is invalid.
  */
@@ -62,12 +65,12 @@ export function startCall(options: CallOptions | undefined, defaultTimeoutMs: nu
   return { ...options, deadline: new CallDeadline(performance.now() + timeoutMs, timeoutMs, options?.signal) }
 }
 
-/** The same call's options for a step on another key, which goes to its own server. */
+/** Returns the same call's options for a step on another key, which goes to its own server. */
 export function onOwnServer({ deadline, timeoutMs, signal }: StepOptions): StepOptions {
   return { deadline, timeoutMs, signal }
 }
 
-/** The deadline that a step's options carry. */
+/** Returns the deadline that a step's options carry. */
 export function deadlineOf(options: StepOptions | undefined): CallDeadline | undefined {
   const deadline = options?.deadline
   return deadline instanceof CallDeadline ? deadline : undefined
@@ -96,7 +99,7 @@ export function checkCall(options: CallOptions | undefined): void {
   }
 }
 
-/** Whether a call's options ask for `noreply`. Options that cannot be read do not: they reject the call. */
+/** Returns whether a call's options have `noreply`. Options that cannot be read count as without: they reject the call. */
 export function wantsNoReply(options: WriteOptions | undefined): boolean {
   try {
     return options?.noreply === true
@@ -113,7 +116,7 @@ function isSignal(signal: AbortSignal): boolean {
   }
 }
 
-/** Why a signal was aborted. Old polyfills do not say. Never throws. */
+/** Returns the reason of an aborted signal; old polyfills have none. Never throws. */
 export function reasonOf(signal: AbortSignal): unknown {
   try {
     const { reason } = signal
@@ -123,7 +126,7 @@ export function reasonOf(signal: AbortSignal): unknown {
   }
 }
 
-/** As the signal's own method, which not every polyfill has. */
+/** Throws the reason of an aborted signal, like the signal's own method, which some polyfills lack. */
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw reasonOf(signal)
 }

@@ -10,7 +10,7 @@ import type {
 } from './call-options.ts'
 import { messageOf } from './errors.ts'
 
-/** A name for each option of a method, besides those of every call: the compiler refuses one that is missing. */
+/** The names of a method's options, except the options of every call: the compiler reports a missing name. */
 type OwnNames<Options> = Record<Exclude<keyof Options, keyof CallOptions>, true>
 
 const CALL: Record<keyof CallOptions, true> = {
@@ -24,7 +24,7 @@ const CALL_NAMES: ReadonlySet<string> = new Set(Object.keys(CALL))
 const WRITE_NAMES = namesOf<WriteOptions>({ noreply: true })
 const COUNTER_NAMES = namesOf<CounterOptions>({ noreply: true, initial: true, ttl: true })
 
-/** The options that a method reads, if they are more than those of every call. */
+/** The options of each method that has more than the options of every call. */
 const NAMES = new Map<string, ReadonlySet<string>>([
   ...['set', 'add', 'replace', 'append', 'prepend', 'touch', 'delete'].map((name) => [name, WRITE_NAMES] as const),
   ['incr', COUNTER_NAMES],
@@ -79,10 +79,10 @@ const TAKES_TTL = new Set(['set', 'add', 'replace', 'cas', 'gat', 'gats', 'touch
 const CAS_NAMES = ['cas', 'casUnique']
 
 /**
- * Whether a call's options have only names that the method reads, and can be read. Nothing is allocated, since most
- * calls with options ask.
+ * Returns whether a call's options can be read and have only names that the method knows. Nothing is allocated, since
+ * most calls with options use it.
  *
- * @param method as in `OperationContext.operation`.
+ * @param method the name as in `OperationContext.operation`.
  */
 export function hasKnownNames(method: string, options: object): boolean {
   const names = NAMES.get(method) ?? CALL_NAMES
@@ -93,18 +93,18 @@ export function hasKnownNames(method: string, options: object): boolean {
     }
     return true
   } catch {
-    // A getter or a proxy of the caller's.
+    // A getter or a proxy of the caller has thrown.
     return false
   }
 }
 
 /**
- * Refuses options that a method does not read, and those that cannot be read.
+ * Refuses options that a method does not know, or that cannot be read.
  *
- * @throws MemcacheOptionError that names the option, and the one that was meant.
+ * @throws MemcacheOptionError that names the option, and the most similar known option.
  */
 export function checkNames(method: string, options: CallOptions | undefined): void {
-  // What is no object is refused with the values of the options.
+  // Options that are not an object are refused when their values are checked.
   if (typeof options !== 'object' || options === null || hasKnownNames(method, options)) return
   const names = NAMES.get(method) ?? CALL_NAMES
   try {

@@ -1,20 +1,20 @@
 import type { Key, Ttl } from 'memcache-ts-protocol'
 
-/** A key: text, parts that are escaped and joined by `:`, or bytes that text could not hold. */
+/** A key: text, parts that are escaped and joined by `:`, or bytes, which need not be valid text. */
 export type ClientKey = Key | Uint8Array
 
-/** What every call may carry. */
+/** Options of every call. */
 export interface CallOptions {
-  /** How long this call may take, in milliseconds, instead of the client's `timeoutMs`. */
+  /** The time limit of this call in milliseconds, instead of the client's `timeoutMs`. */
   timeoutMs?: number | undefined
-  /** Ends the wait with the signal's reason; what was sent may still be carried out. */
+  /** Ends the wait with the signal's reason; a request that was sent may still be carried out. */
   signal?: AbortSignal | undefined
   /**
-   * The call goes to the server of this key, by its connection: the keys of a group are on one server, and calls on
+   * The call goes to the server and the connection of this key: the keys of a group are on one server, and calls on
    * them keep their order.
    */
   groupKey?: ClientKey | undefined
-  /** The call goes to this server, by its name in `servers`, whatever the key. */
+  /** The call goes to the server with this name in `servers`, whatever the key is. */
   server?: string | undefined
   /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default: as the client's `unreadable`. */
   unreadable?: 'error' | 'miss' | undefined
@@ -23,131 +23,131 @@ export interface CallOptions {
 /** Options of calls that write. */
 export interface WriteOptions extends CallOptions {
   /**
-   * Resolves with `undefined` as soon as the request is handed to its connection. The server's response is read and
-   * dropped, errors too; later calls on the key still come after it. Default false.
+   * Resolves with `undefined` as soon as the request is passed to its connection. The server's response is read and
+   * dropped, including errors; later calls on the key are still sent after it. Default false.
    */
   noreply?: boolean | undefined
 }
 
-/** What a call that writes resolves to: nothing with `noreply`. */
+/** The result of a call that writes: `undefined` with `noreply`. */
 export type Written<Options, Result> = Options extends { readonly noreply: true } ? undefined : Result
 
 /** Options of `incr` and `decr`. */
 export interface CounterOptions extends WriteOptions {
-  /** What a counter that is not there starts with; without it, a miss is `undefined`. */
+  /** The value of a counter that is created; without it, a miss returns `undefined`. */
   initial?: number | bigint | undefined
-  /** The lifetime of a counter that is made. Default: for ever. */
+  /** The lifetime of a counter that is created. Default: it does not expire. */
   ttl?: Ttl | undefined
 }
 
 /** Options of `meta.get`. */
 export interface MetaGetOptions extends CallOptions {
-  /** N: on a miss, an empty item is made for so many seconds, and this caller has `won` the right to fill it. */
+  /** N: on a miss, an empty item is created for this many seconds, and this caller has `won` the right to fill it. */
   vivifySeconds?: number | undefined
-  /** R: the first caller within so many seconds of the item's end has `won` the right to recache it. */
+  /** R: if the item expires within this many seconds, the first caller has `won` the right to recache it. */
   recacheSeconds?: number | undefined
-  /** T: give it this lifetime. */
+  /** T: sets the item's lifetime. */
   touchTtl?: Ttl | undefined
-  /** E: with `vivifySeconds`, the cas unique that the item gets which is made. */
+  /** E: with `vivifySeconds`, the cas unique of the created item. */
   newCas?: bigint | undefined
   /**
-   * C: the cas unique of a value that the caller has already: while the item has it, the value is left out and the
-   * result is `unchanged`. Servers older than memcached 1.6.40 send the value all the same; it is dropped.
+   * C: the cas unique of a value that the caller already has: if the item still has it, the value is omitted and the
+   * result is `unchanged`. Servers older than memcached 1.6.40 send the value anyway; it is dropped.
    */
   compareCas?: bigint | undefined
-  /** u: leave its place in the LRU as it is. Default false. */
+  /** u: does not move the item in the LRU. Default false. */
   noBump?: boolean | undefined
-  /** h and l: also tell whether and when it was last accessed. Default false. */
+  /** h and l: also returns whether and when the item was last accessed. Default false. */
   access?: boolean | undefined
-  /** v: whether to fetch the value, not just what is known of it. Default true. */
+  /** v: whether to fetch the value, and not only the item's metadata. Default true. */
   value?: boolean | undefined
 }
 
-/** An item, as `meta.get` found it. */
+/** An item as `meta.get` returns it. */
 export interface MetaItem<Value> {
-  /** `undefined` for a lease that is not filled yet, and if the value was not requested. */
+  /** The value; `undefined` for an unfilled lease, and if the value was not requested. */
   readonly value: Value | undefined
-  /** Whether the item still has the cas unique that `compareCas` named; its value is left out then. */
+  /** Whether the item still has the cas unique of `compareCas`; the value is omitted then. */
   readonly unchanged: boolean
-  /** s: the value's bytes. */
+  /** s: the value's size in bytes. */
   readonly size: number
-  /** c */
+  /** c: the cas unique. */
   readonly casUnique: bigint
-  /** f */
+  /** f: the client flags. */
   readonly clientFlags: number
-  /** t: `Infinity` for an item that does not expire. */
+  /** t: the remaining lifetime in seconds; `Infinity` for an item that does not expire. */
   readonly ttlSeconds: number
-  /** W: this caller has the right, and the duty, to recache it. */
+  /** W: this caller has the right to recache the item, and should do so. */
   readonly won: boolean
-  /** X: it was marked stale. */
+  /** X: the item was marked stale. */
   readonly stale: boolean
-  /** Z: another caller has the right to recache it. */
+  /** Z: another caller has the right to recache the item. */
   readonly lost: boolean
-  /** h: whether it was fetched before; `undefined` unless `access` asked for it. */
+  /** h: whether the item was fetched before; `undefined` without `access`. */
   readonly hitBefore: boolean | undefined
-  /** l: seconds since it was last accessed; `undefined` unless `access` asked for it. */
+  /** l: seconds since the last access; `undefined` without `access`. */
   readonly lastAccessSeconds: number | undefined
 }
 
 /** Options of `meta.set`. */
 export interface MetaSetOptions extends CallOptions {
-  /** T: its lifetime. Default: for ever. */
+  /** T: the lifetime. Default: the item does not expire. */
   ttl?: Ttl | undefined
-  /** M: as the commands of that name. Default `set`. */
+  /** M: the mode, like the command of that name. Default `set`. */
   mode?: 'set' | 'add' | 'replace' | 'append' | 'prepend' | undefined
-  /** C: store only in place of the item that has this cas unique. */
+  /** C: stores the value only if the item has this cas unique. */
   compareCas?: bigint | undefined
-  /** I: with `compareCas` below the item's, store it marked stale. */
+  /** I: if `compareCas` is lower than the item's cas unique, stores the value marked stale. */
   invalidate?: boolean | undefined
-  /** E: the cas unique that it gets. */
+  /** E: the new cas unique. */
   newCas?: bigint | undefined
-  /** N: on `append` and `prepend`, make the item on a miss, with this lifetime. */
+  /** N: with `append` and `prepend`, creates the item on a miss, with this lifetime. */
   vivifyTtl?: Ttl | undefined
 }
 
-/** How a `meta.set` ended. */
+/** The result of `meta.set`. */
 export interface MetaSetResult {
   readonly status: 'stored' | 'notStored' | 'exists' | 'notFound'
-  /** The stored item's; 0n when nothing was stored, or the server has no meta commands. */
+  /** The stored item's cas unique; 0n if nothing was stored, or the server has no meta commands. */
   readonly casUnique: bigint
 }
 
 /** Options of `meta.delete`. */
 export interface MetaDeleteOptions extends CallOptions {
-  /** C: delete only the item that has this cas unique. */
+  /** C: deletes the item only if it has this cas unique. */
   compareCas?: bigint | undefined
-  /** I: mark it stale instead of deleting it. */
+  /** I: marks the item stale instead of deleting it. */
   invalidate?: boolean | undefined
-  /** x: empty it of its value and client flags, and keep the item. */
+  /** x: removes the value and the client flags, and keeps the item. */
   removeValue?: boolean | undefined
-  /** T: with `invalidate` or `removeValue`, the lifetime that is left to it. */
+  /** T: with `invalidate` or `removeValue`, the remaining lifetime. */
   ttl?: Ttl | undefined
-  /** E: with `invalidate` or `removeValue`, the cas unique that it gets. */
+  /** E: with `invalidate` or `removeValue`, the new cas unique. */
   newCas?: bigint | undefined
 }
 
 /** Options of `meta.arithmetic`. */
 export interface MetaArithmeticOptions<Amount extends number | bigint = number | bigint> extends CallOptions {
-  /** D: by how much. Default 1. */
+  /** D: the amount. Default 1. */
   delta?: Amount | undefined
-  /** M: default `incr`. `decr` stops at 0. */
+  /** M: `incr` adds, `decr` subtracts down to 0. Default `incr`. */
   mode?: 'incr' | 'decr' | undefined
-  /** J: what a counter that is made starts with. Default 0. */
+  /** J: the value of a counter that is created. Default 0. */
   initial?: Amount | undefined
-  /** N: make a counter on a miss, with this lifetime. */
+  /** N: creates a counter on a miss, with this lifetime. */
   vivifyTtl?: Ttl | undefined
-  /** T: give the counter this lifetime. */
+  /** T: sets the counter's lifetime. */
   ttl?: Ttl | undefined
-  /** C: only if it has this cas unique. */
+  /** C: changes the counter only if it has this cas unique. */
   compareCas?: bigint | undefined
-  /** E: the cas unique that it gets. */
+  /** E: the new cas unique. */
   newCas?: bigint | undefined
 }
 
-/** A counter, as `meta.arithmetic` left it. */
+/** A counter after `meta.arithmetic`. */
 export interface MetaCounter<Amount extends number | bigint = number | bigint> {
   readonly value: Amount
   readonly casUnique: bigint
-  /** `Infinity` for a counter that does not expire. */
+  /** The remaining lifetime in seconds; `Infinity` for a counter that does not expire. */
   readonly ttlSeconds: number
 }

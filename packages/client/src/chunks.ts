@@ -13,33 +13,33 @@ import { ChunkList } from './values/chunk-list.ts'
 import type { CutValue } from './values/chunked-values.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** How many chunks are requested, or sent, at once. */
+/** The number of chunks that are requested or sent together. */
 const ROUND = 200
-/** How long the chunks of a value that was replaced stay, for other clients that have read its list already. */
+/** The time that the chunks of a replaced value stay, for other clients that have already read its list. */
 const REPLACED_SECONDS = 5
 
 /**
- * The steps on the chunks of values. Chunks are never changed: each write has its own, under keys that nobody can
- * guess. So the list under a value's key alone decides what the value is, and a step that fails leaves either the old
- * value or the new one.
+ * The steps on the chunks of values. Chunks are never changed: each write stores its own chunks under random keys. Only
+ * the list under a value's key decides what the value is, so a step that fails leaves either the old value or the new
+ * one.
  */
 export class Chunks {
   readonly #dispatcher: Dispatcher
   readonly #multiGet: MultiGet
   readonly #timeoutMs: number
-  /** The values whose chunks are being fetched, by id: how many calls do so, and what is to be done after them. */
+  /** The values whose chunks are being fetched, by id: the number of calls that fetch them, and the steps that follow. */
   readonly #fetching = new Map<string, { callers: number; readonly after: (() => void)[] }>()
-  /** What is under way after the calls that it belongs to. */
+  /** The clean-up steps that are under way after their calls. */
   readonly #cleanups = new Set<Promise<void>>()
 
-  /** @param timeoutMs the time limit of what is done after a call. */
+  /** @param timeoutMs the time limit of the clean-up after a call. */
   constructor(dispatcher: Dispatcher, multiGet: MultiGet, timeoutMs: number) {
     this.#dispatcher = dispatcher
     this.#multiGet = multiGet
     this.#timeoutMs = timeoutMs
   }
 
-  /** The bytes of a value; `undefined` when a chunk has gone. With an exptime, it is set for all chunks. */
+  /** Returns the bytes of a value; `undefined` if a chunk is missing. If an exptime is given, it is set for all chunks. */
   async fetch(list: ChunkList, call: CallDeadline, touchExptime: number | undefined): Promise<Buffer | undefined> {
     const { id } = list
     const fetching = this.#fetching.get(id) ?? { callers: 0, after: [] }
@@ -57,15 +57,15 @@ export class Chunks {
   }
 
   /**
-   * Stores the chunks of a value; resolves to their list when all are there. What was stored of them is removed when
-   * one fails.
+   * Stores the chunks of a value; resolves to their list when all are stored. If one fails, the stored chunks are
+   * removed.
    */
   async store({ list, chunkAt }: CutValue, exptime: number, options: StepOptions): Promise<ChunkList> {
     const step = onOwnServer(options)
     let index = 0
     try {
       for (const keys of list.rounds(ROUND)) {
-        // All are waited for, so that none is stored after it was removed.
+        // Waits for all chunks, so that none is stored after it was removed.
         const stored = await Promise.allSettled(keys.map((key) => this.#storeOne(key, chunkAt(index++), exptime, step)))
         const failed = stored.find(({ status }) => status === 'rejected')
         if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
@@ -77,7 +77,7 @@ export class Chunks {
     return list
   }
 
-  /** Sets the lifetime of a value's chunks; whether all of them were there. */
+  /** Sets the lifetime of a value's chunks; returns whether all of them were found. */
   async touch(list: ChunkList, exptime: number, options: StepOptions): Promise<boolean> {
     const step = onOwnServer(options)
     for (const keys of list.rounds(ROUND)) {
@@ -89,7 +89,7 @@ export class Chunks {
     return true
   }
 
-  /** Removes the chunks of a value that is no longer stored, after the calls of this client that are fetching them. */
+  /** Removes the chunks of a value that is no longer stored, after the calls of this client that fetch them. */
   remove(list: ChunkList): void {
     const begin = (): void => this.#cleanUp(list, (key, step) => this.#deleteOne(key, step))
     const fetching = this.#fetching.get(list.id)
@@ -105,8 +105,8 @@ export class Chunks {
   }
 
   /**
-   * The list of chunks that a key has now, at this place among the requests on the key; `undefined` if it has none, or
-   * the request failed. Never rejects.
+   * Returns the list of chunks of a key, as of this place among the requests on the key; `undefined` if there is none,
+   * or the request failed. Never rejects.
    */
   listOf(wireKey: WireKey, options: StepOptions): Promise<ChunkList | undefined> {
     return new Promise<ChunkList | undefined>((resolve, reject) => {
@@ -122,18 +122,18 @@ export class Chunks {
               reject,
             )
       if (operation instanceof MultiGetOperation) operation.add(wireKey as string, wireKey)
-      // Repeated on another connection, it would read what was stored later.
+      // A repetition on another connection would read a value that was stored later.
       operation.mayRepeat = false
       this.#dispatcher.send(operation, wireKey, options)
     }).catch(() => undefined)
   }
 
-  /** Whether no chunks are being fetched, and nothing is done after calls. */
+  /** Whether no chunks are being fetched, and no clean-up is under way. */
   get isIdle(): boolean {
     return this.#fetching.size === 0 && this.#cleanups.size === 0
   }
 
-  /** Resolves when what is done after calls has ended. */
+  /** Resolves when the clean-up after calls has ended. */
   async whenIdle(): Promise<void> {
     await Promise.all(this.#cleanups)
   }
@@ -142,7 +142,7 @@ export class Chunks {
     const chunks: Buffer[] = []
     for (const keys of list.rounds(ROUND)) {
       for (const chunk of await this.#fetchRound(keys, step, touchExptime)) {
-        // One that is there but is not as the list says is no part of the value either.
+        // A chunk that does not match the list does not belong to the value.
         if (chunk === undefined || !list.isLength(chunks.length, chunk.length, chunks[0]?.length ?? chunk.length)) {
           return undefined
         }
@@ -199,7 +199,7 @@ export class Chunks {
     })
   }
 
-  /** No caller waits for the clean-up: chunks on a server that is away expire, or are evicted. */
+  /** Changes chunks in the background: no caller waits, and chunks on a server that is away expire or are evicted. */
   #cleanUp(list: ChunkList, each: (key: string, step: StepOptions) => Promise<unknown>): void {
     const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
     const cleanup = (async (): Promise<void> => {
@@ -210,7 +210,7 @@ export class Chunks {
   }
 }
 
-/** A chunk whose lifetime is set, and that is read if its value is wanted. */
+/** A request that sets the lifetime of a chunk, and reads the chunk if its value is requested. */
 interface ChunkRead<Result> {
   readonly key: string
   readonly value: boolean
@@ -218,7 +218,7 @@ interface ChunkRead<Result> {
   readonly build: (item: ItemResponse, value: unknown) => Result
 }
 
-/** The bytes of a chunk, as they are. Any other value under its key is no chunk. */
+/** Reads the bytes of a chunk. Any other value under its key is not a chunk. */
 const CHUNK: ValueReader = {
   read: (buffer, start, end, clientFlags, owned) => {
     if (clientFlags !== ClientFlags.bytes) return undefined
@@ -229,7 +229,7 @@ const CHUNK: ValueReader = {
 
 const CHUNKS = { withCas: false }
 
-/** A list of chunks; any other value is nothing. */
+/** Reads a list of chunks; any other value counts as none. */
 export const LIST: ValueReader = {
   unreadable: 'miss',
   read: (buffer, start, end, clientFlags) =>

@@ -3,22 +3,22 @@ import { types } from 'node:util'
 import { joinKey, KeyTag, keyTextProblem, kindOf, MAX_KEY_BYTES, MemcacheKeyError } from 'memcache-ts-protocol'
 import type { ClientKey } from './call-options.ts'
 
-/** A key as it is sent: text, or bytes that no text has. */
+/** A key as it is sent: text, or bytes that are not valid text. */
 export type WireKey = string | Buffer
 
 /**
- * Whether a key is bytes, rather than text or parts. Reads no property of the key, which may be anything, and never
+ * Returns whether a key is bytes, and not text or parts. Accepts any value, reads none of its properties, and never
  * throws.
  */
 export function isBytes(key: unknown): key is Uint8Array {
   return typeof key === 'object' && types.isUint8Array(key)
 }
 
-/** The most bytes of a key that is bytes: they are sent as base64, and memcached counts its 250 in that. */
+/** The maximum length of a binary key: it is sent as base64, whose length memcached limits to 250. */
 const MAX_BINARY_KEY_BYTES = Math.floor(MAX_KEY_BYTES / 4) * 3
 
 /**
- * A key that is bytes, behind a prefix.
+ * Returns a binary key with a prefix.
  *
  * @throws MemcacheKeyError if it is empty or too long.
  */
@@ -31,16 +31,16 @@ export function binaryKey(prefix: string, key: Uint8Array): Buffer {
 }
 
 /**
- * A key as it stands in errors.
+ * Returns a key as errors show it.
  *
- * @throws MemcacheKeyError for what is no key.
+ * @throws MemcacheKeyError if the value is not a key.
  */
 export function nameOf(key: ClientKey): string {
   if (typeof key === 'string') return key
   return isBytes(key) ? `0x${Buffer.from(key).toString('hex')}` : joinKey(key)
 }
 
-/** As `nameOf`, for anything that was given as a key. Never throws. */
+/** Returns a key as errors show it, or the kind of a value that is not a key. Never throws. */
 export function nameOrKindOf(key: ClientKey): string {
   try {
     return nameOf(key)
@@ -49,23 +49,23 @@ export function nameOrKindOf(key: ClientKey): string {
   }
 }
 
-/** The text whose UTF-8 these bytes are, if it can be a key as it is; else `undefined`. */
+/** Returns the text whose UTF-8 these bytes are, if it is a valid key; otherwise `undefined`. */
 export function textOfBytes(bytes: Buffer): string | undefined {
   const text = bytes.toString()
   return keyTextProblem(text) === undefined && Buffer.from(text).equals(bytes) ? text : undefined
 }
 
-/** How much of a key that is hashed stays readable in front. */
+/** The length of the readable beginning of a hashed key. */
 const READABLE_LENGTH = 100
 const HASH_LENGTH = 43
-/** An escape that was cut. */
+/** An incomplete escape at the end. */
 const CUT_ESCAPE = /%[\dA-F]?$/
 
 /**
- * What stands for a key that memcached cannot hold: its readable beginning, `%7e`, and the SHA-256 of all of it in
- * base64url.
+ * Returns a valid key in place of one that memcached cannot hold: its readable beginning, `%7e`, and the SHA-256 of the
+ * whole key in base64url.
  *
- * @throws MemcacheKeyError for text that is no well-formed Unicode, whose bytes may be those of another.
+ * @throws MemcacheKeyError if the text is not well-formed Unicode: its bytes could be those of another key.
  */
 export function hashedKey(key: string | Uint8Array): string {
   if (typeof key === 'string' && !key.isWellFormed()) throw new MemcacheKeyError(keyTextProblem(key)!, { key })
@@ -74,7 +74,7 @@ export function hashedKey(key: string | Uint8Array): string {
   return `${readable}${KeyTag.hash}${createHash('sha256').update(key).digest('base64url')}`
 }
 
-/** Whether a key could be what `hashedKey` made of another one. */
+/** Returns whether a key has the form of a result of `hashedKey`. */
 export function looksHashed(key: string): boolean {
   return key.startsWith(KeyTag.hash, key.length - HASH_LENGTH - KeyTag.hash.length)
 }

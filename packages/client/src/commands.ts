@@ -20,7 +20,7 @@ import { KeyOrder } from './key-order.ts'
 import { MultiGet } from './multi-get.ts'
 import type { MultiGetWish } from './multi-get.ts'
 import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
-import type { ArithmeticRequest, CounterAnswer } from './operations/arithmetic-operation.ts'
+import type { ArithmeticRequest, CounterResponse } from './operations/arithmetic-operation.ts'
 import { DeleteOperation } from './operations/delete-operation.ts'
 import type { DeleteRequest, DeleteStatus } from './operations/delete-operation.ts'
 import type { GetCall } from './operations/key-list-operation.ts'
@@ -69,7 +69,7 @@ export class Commands {
   readonly #chunks: Chunks
   readonly #joins: Joins
   readonly #limits: ItemLimits
-  readonly #askAgain = (call: GetCall): void => this.#getExactly(call)
+  readonly #readAgain = (call: GetCall): void => this.#getExactly(call)
 
   constructor(dispatcher: Dispatcher, options: ResolvedClientOptions) {
     const { codec, chunkBytes, unreadable, clock, timeoutMs, itemMaxBytes } = options
@@ -86,21 +86,21 @@ export class Commands {
     this.#limits = new ItemLimits(dispatcher, itemMaxBytes, timeoutMs)
   }
 
-  /** A value alone; a miss is `undefined`. */
+  /** Returns a value alone; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
     if (typeof key !== 'string' && isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
-    if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#askAgain)
+    if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#readAgain)
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const send = (step: StepOptions | undefined): void =>
-        resolve(this.#dispatcher.get(key, step, this.#values, this.#askAgain))
+        resolve(this.#dispatcher.get(key, step, this.#values, this.#readAgain))
       if (this.#order.isBusy(wireKey)) this.#inOrder(wireKey, options, reject, send)
       else send(options)
     })
   }
 
-  /** An item, with a result of the caller's making. */
+  /** Returns an item, with a result of the caller's making. */
   retrieve<Result>(
     key: ClientKey,
     request: RetrievalRequest,
@@ -119,7 +119,7 @@ export class Commands {
     })
   }
 
-  /** The hits among many keys, from all servers that respond, in one round trip each. */
+  /** Returns the hits among many keys, from all servers that respond, in one round trip each. */
   getMulti<Value, Given extends ClientKey>(
     keys: readonly Given[],
     options: CallOptions | undefined,
@@ -238,7 +238,7 @@ export class Commands {
     })
   }
 
-  count(key: ClientKey, request: CounterRequest, options: CallOptions | undefined): Promise<CounterAnswer> {
+  count(key: ClientKey, request: CounterRequest, options: CallOptions | undefined): Promise<CounterResponse> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
@@ -252,7 +252,7 @@ export class Commands {
     key: ClientKey,
     request: CounterRequest & { readonly initial: Uint64; readonly vivifyExptime: number },
     options: CallOptions | undefined,
-  ): Promise<CounterAnswer> {
+  ): Promise<CounterResponse> {
     const counted = await this.count(key, request, options)
     if (counted.digits !== undefined) return counted
     // Without meta commands, another client can make it at the same time: then it is there.
@@ -309,7 +309,7 @@ export class Commands {
   ): Promise<Result> {
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(storing.wireKey, step.deadline!, async () => {
-      await this.#limits.ask({ ...encoded, wireKey: storing.wireKey }, step)
+      await this.#limits.check({ ...encoded, wireKey: storing.wireKey }, step)
       return this.#storeStep(storing, encoded, storing.build, step)
     })
   }
@@ -361,7 +361,7 @@ export class Commands {
       // A server that refuses the fragment drops the stored value.
       const item = { wireKey, bytes: join.fragment, clientFlags: 0 }
       const limits = this.#limits
-      if (limits.mayExceed(wireKey, item.bytes, 0) && !limits.isChecked(item, step)) await limits.ask(item, step)
+      if (limits.mayExceed(wireKey, item.bytes, 0) && !limits.isChecked(item, step)) await limits.check(item, step)
       const { status, casUnique } = await this.#joins.join(join, step)
       return storing.build(status, casUnique)
     })
@@ -383,7 +383,7 @@ export class Commands {
 
   // Servers
 
-  /** The response of a key's server to a request of lines. */
+  /** Returns the response of a key's server to a request of lines. */
   lines(
     key: ClientKey,
     request: (wireKey: string | Buffer) => LinesRequest,
@@ -397,12 +397,12 @@ export class Commands {
     })
   }
 
-  /** The exptime of a lifetime, now. */
+  /** Returns the exptime of a lifetime, now. */
   exptime(ttl: Ttl): number {
     return this.exptimeIn(ttlToSeconds(ttl, 'ttl'))
   }
 
-  /** The exptime of so many seconds from now. */
+  /** Returns the exptime of so many seconds from now. */
   exptimeIn(seconds: number): number {
     // Most lifetimes are told as seconds from now, and need no clock.
     const exptime = exptimeOf(seconds, seconds <= MAX_RELATIVE_EXPTIME_SECONDS ? 0 : this.#clock.nowMs())

@@ -65,7 +65,7 @@ export class Dispatcher {
   }
 
   /**
-   * The key as it goes over the wire, with the prefix.
+   * Returns the key as it goes over the wire, with the prefix.
    *
    * @throws MemcacheKeyError for one that memcached cannot hold.
    */
@@ -97,7 +97,10 @@ export class Dispatcher {
     return this.#options.longKeys === 'hash' && looksHashed(bytes.toString('latin1')) ? hashedKey(bytes) : wireKey
   }
 
-  /** The server of a key, or the one that the call says; where `failover` says so, the next one while it is away. */
+  /**
+   * Returns the server of a key, or the one that the call says; where `failover` says so, the next one while it is
+   * away.
+   */
   poolFor(wireKey: WireKey, options?: CallOptions): ServerPool {
     return this.poolOf(this.routedBy(wireKey, options), options?.server)
   }
@@ -183,8 +186,8 @@ export class Dispatcher {
   }
 
   /**
-   * The key that decides where an operation goes: with `groupKey` that key, so that the operations of a group keep
-   * their order.
+   * Returns the key that decides where an operation goes: with `groupKey` that key, so that the operations of a group
+   * keep their order.
    */
   routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
     return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
@@ -268,9 +271,9 @@ export class ServerPool {
   }
 
   /**
-   * The connection by which any keys may be read in one request without overtaking a write: the only one on which a
-   * write is under way or, where there is none, that of the first key. `undefined` while writes are under way on more
-   * than one.
+   * Returns the connection by which any keys may be read in one request without overtaking a write: the only one on
+   * which a write is under way or, where there is none, that of the first key. `undefined` while writes are under way
+   * on more than one.
    */
   forAll(first: WireKey): Connection | undefined {
     let writing: Connection | undefined
@@ -282,7 +285,7 @@ export class ServerPool {
     return writing ?? this.for(first)
   }
 
-  /** The connection for a key. */
+  /** Returns the connection for a key. */
   for(key: WireKey): Connection {
     const connections = this.#connections
     const place = connections.length === 1 ? 0 : spread(key) % connections.length

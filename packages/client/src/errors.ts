@@ -5,7 +5,7 @@ export function asMemcacheError(error: unknown): MemcacheError {
   return error instanceof MemcacheError ? error : new MemcacheConnectionError(messageOf(error), { cause: error })
 }
 
-/** The message of an error, or the text of whatever else was thrown. Never throws. */
+/** Returns the message of an error, or the text of whatever else was thrown. Never throws. */
 export function messageOf(thrown: unknown): string {
   try {
     return thrown instanceof Error ? thrown.message : String(thrown)
@@ -15,8 +15,8 @@ export function messageOf(thrown: unknown): string {
 }
 
 /**
- * The error of a connection, as that of an operation that waited on the connection; `ambiguous` if the operation may
- * have been carried out.
+ * Returns the error of a connection, as that of an operation that waited on the connection; `ambiguous` if the
+ * operation may have been carried out.
  */
 export function errorForKey(
   error: MemcacheError,
@@ -32,7 +32,7 @@ export function errorForKey(
   })
 }
 
-/** What a codec threw, as the error of a key. */
+/** Returns what a codec threw, as the error of a key. */
 export function decodeError(error: unknown, key: string | undefined): MemcacheDecodeError {
   const reason = messageOf(error)
   return new MemcacheDecodeError(key === undefined ? reason : `${key}: ${reason}`, { key, cause: error })

@@ -71,7 +71,7 @@ export class ItemLimits {
     this.#threshold = given ?? 0
   }
 
-  /** Whether a value is to be checked; for most it is not. */
+  /** Returns whether a value is to be checked; for most it is not. */
   mayExceed(wireKey: WireKey, bytes: Buffer | string, clientFlags: number): boolean {
     if (this.#pools !== this.#dispatcher.pools) this.#update()
     // A character is three bytes at most.
@@ -82,7 +82,7 @@ export class ItemLimits {
   }
 
   /**
-   * Checks a value by the known limit. Returns false if the limit has to be requested from the server first (`ask`).
+   * Checks a value by the known limit. Returns false if the limit has to be requested from the server first (`check`).
    *
    * @throws MemcacheTooLargeError
    */
@@ -98,7 +98,7 @@ export class ItemLimits {
    *
    * @throws MemcacheTooLargeError
    */
-  async ask(item: ItemToStore, options: StepOptions): Promise<void> {
+  async check(item: ItemToStore, options: StepOptions): Promise<void> {
     const pool = this.#dispatcher.poolFor(item.wireKey, options)
     let waiting = this.#waiting.get(pool)
     if (waiting === undefined) {
@@ -125,7 +125,7 @@ export class ItemLimits {
     this.#update()
   }
 
-  /** The limit of a server; 0 if it is not known. */
+  /** Returns the limit of a server; 0 if it is not known. */
   #limitOf(pool: ServerPool): number {
     const { bytes, until } = this.#known.get(pool) ?? UNKNOWN
     return until > performance.now() ? bytes : 0
@@ -162,7 +162,7 @@ export class ItemLimits {
   }
 }
 
-/** The limit that settings tell, of items with a cas unique; `Infinity` if they tell none. */
+/** Returns the limit that settings tell, of items with a cas unique; `Infinity` if they tell none. */
 function limitIn(settings: readonly string[]): number {
   const told = new Map(settings.map((line) => line.split(' ').slice(1, 3) as [name: string, value: string]))
   const bytes = Number(told.get('item_size_max'))

@@ -171,7 +171,7 @@ export class Joins {
     return this.#store(join, { ...made, conditions: { newCas, returnCas } }, options)
   }
 
-  /** What is stored; `undefined` when nothing is. */
+  /** Returns what is stored; `undefined` when nothing is. */
   async #base(join: Join, options: StepOptions): Promise<Base | undefined> {
     try {
       return await this.#retrieve(join, { value: false, casUnique: true, details: true }, options)
@@ -210,7 +210,7 @@ export class Joins {
 }
 
 /**
- * The bytes of what is to be joined.
+ * Returns the bytes of what is to be joined.
  *
  * @throws MemcacheOptionError for anything but text and bytes.
  */
@@ -225,7 +225,7 @@ export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer |
   throw new MemcacheOptionError(`${mode} joins text as UTF-8, which cannot hold half a character: join its bytes`)
 }
 
-/** A copy: the caller may go on writing to its bytes. */
+/** Returns a copy: the caller may go on writing to its bytes. */
 function copyOfBytes(mode: 'append' | 'prepend', value: Uint8Array): Buffer {
   try {
     return Buffer.from(value)

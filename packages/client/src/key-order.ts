@@ -19,12 +19,12 @@ export class KeyOrder {
   readonly #idle: (() => void)[] = []
   readonly #borrowed = new BorrowedReads()
 
-  /** Whether calls on a key have to wait. A write asks `isBusyForWrite`. */
+  /** Returns whether calls on a key have to wait. A write asks `isBusyForWrite`. */
   isBusy(key: WireKey): boolean {
     return this.#lanes.size > 0 && this.#lanes.has(laneOf(key))
   }
 
-  /** Whether a write on a key has to wait: for a call of several steps, or for a batch that reads the key. */
+  /** Returns whether a write on a key has to wait: for a call of several steps, or for a batch that reads the key. */
   isBusyForWrite(key: WireKey): boolean {
     const read = this.#borrowed.whenDone(key)
     if (read !== undefined) this.#waitFor(read, laneOf(key))

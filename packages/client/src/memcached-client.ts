@@ -102,7 +102,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#dispatcher.pools.map((pool) => pool.address.name)
   }
 
-  /** The connections to all servers: their states, and how many callers wait on each. */
+  /** Returns the connections to all servers: their states, and how many callers wait on each. */
   connections(): ConnectionReport[] {
     return this.#dispatcher.pools.flatMap((pool) => pool.report())
   }
@@ -112,7 +112,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#options.prefix
   }
 
-  /** Whether an operation may begin at once, without `Tracing.run`. */
+  /** Returns whether an operation may begin at once, without `Tracing.run`. */
   #isDirect(operation: string, options: CallOptions | undefined): boolean {
     if (!this.#opening.isOpen || operationChannel.hasSubscribers) return false
     return options === undefined || hasKnownNames(operation, options)
@@ -181,12 +181,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
     if (this.#isDirect('set', options)) {
-      return this.#answered(commands.store(key, value, { mode: 'set', ttl, options, build: nothing }), options)
+      return this.#written(commands.store(key, value, { mode: 'set', ttl, options, build: nothing }), options)
     }
     const set = this.#tracing.run({ operation: 'set', key, options }, (options) =>
       commands.store(key, value, { mode: 'set', ttl, options, build: nothing }),
     )
-    return this.#answered(set, options)
+    return this.#written(set, options)
   }
 
   /**
@@ -270,12 +270,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const touched = this.#tracing.run({ operation: 'touch', key, options }, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
     )
-    return this.#answered(touched, options)
+    return this.#written(touched, options)
   }
 
   /** Deletes an item; returns whether there was one. */
   delete<Options extends WriteOptions>(key: ClientKey, options?: Options): Promise<Written<Options, boolean>> {
-    return this.#answered(
+    return this.#written(
       this.#tracing.run({ operation: 'delete', key, options }, (options) => this.#delete(key, options)),
       options,
     )
@@ -302,7 +302,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#answered(
+    return this.#written(
       this.#tracing.run({ operation: 'incr', key, options }, (options) => this.#count('incr', key, delta, options)),
       options,
     )
@@ -314,7 +314,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#answered(
+    return this.#written(
       this.#tracing.run({ operation: 'decr', key, options }, (options) => this.#count('decr', key, delta, options)),
       options,
     )
@@ -330,7 +330,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     await this.#tracing.run({ operation: 'flushAll', options }, (options) => this.#servers.onAll(request, options))
   }
 
-  /** Each server's version. */
+  /** Returns each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
     const lines = await this.#tracing.run({ operation: 'version', options }, (options) =>
       this.#servers.onAll(VERSION_REQUEST, options),
@@ -338,7 +338,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
 
-  /** Whether each server responds: `undefined` if so, else the error. Never rejects. */
+  /** Returns whether each server responds: `undefined` if so, else the error. Never rejects. */
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run({ operation: 'version', options }, (options) =>
@@ -351,7 +351,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     }
   }
 
-  /** Each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
+  /** Returns each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
@@ -382,7 +382,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     })
   }
 
-  /** The name of the server of a key; `undefined` while discovery is pending. */
+  /** Returns the name of the server of a key; `undefined` while discovery is pending. */
   serverOf(key: ClientKey): string | undefined {
     const { pools } = this.#dispatcher
     if (pools.length === 0) return undefined
@@ -418,7 +418,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    * The request has a response all the same, which is read like any other, so that the order of responses never depends
    * on which errors a server reports.
    */
-  #answered<Result, Options extends WriteOptions>(
+  #written<Result, Options extends WriteOptions>(
     call: Promise<Result>,
     options: Options | undefined,
   ): Promise<Written<Options, Result>> {
@@ -437,7 +437,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const stored = this.#tracing.run({ operation: mode, key, options }, (options) =>
       this.#commands.store(key, value, { mode, ttl, options, build: isStored }),
     )
-    return this.#answered(stored, options)
+    return this.#written(stored, options)
   }
 
   async #delete(key: ClientKey, options: CallOptions | undefined): Promise<boolean> {
@@ -476,7 +476,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   #discover(): Discovery {
     const { servers, discoveryIntervalMs } = this.#options
     const discovery = new Discovery(servers, this.#options, discoveryIntervalMs, {
-      asking: () => this.#opening.wait(),
+      requested: () => this.#opening.wait(),
       failed: (error) => this.#opening.fail(error),
       found: (found) => {
         this.#dispatcher.use(found)

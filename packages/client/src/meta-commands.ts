@@ -192,7 +192,7 @@ function itemWithAccess<Value>(response: ItemResponse, value: unknown): MetaItem
   return item && { ...item, hitBefore: response.hitBefore, lastAccessSeconds: response.lastAccessSeconds }
 }
 
-/** An item without its value while it has a cas unique: older servers than 1.6.40 send the value all the same. */
+/** Returns an item without its value while it has a cas unique: older servers than 1.6.40 send the value all the same. */
 function unlessUnchanged<Value>(build: ItemBuilder<Value>, compareCas: Uint64): ItemBuilder<Value> {
   return (response, value) => {
     const unchanged = response.casUnique.equals(compareCas)

@@ -29,7 +29,7 @@ export interface MultiGetWish<Result> {
 interface Request<Given> {
   readonly pool: ServerPool
   readonly given: readonly Given[]
-  readonly answered: Promise<unknown>
+  readonly done: Promise<unknown>
 }
 
 /** The keys that one request reads. */
@@ -40,12 +40,12 @@ class Batch<Given extends ClientKey> implements Request<Given> {
   readonly takesAll: boolean
   readonly operation: MultiGetOperation<Given>
   readonly given: readonly Given[]
-  readonly answered: Promise<unknown>
+  readonly done: Promise<unknown>
 
   /** @param first the key that decides which connection the request takes, where more than one may be. */
   constructor(call: MultiGetCall<Given, unknown>, pool: ServerPool, first: WireKey) {
     let operation!: MultiGetOperation<Given>
-    this.answered = new Promise((resolve, reject) => {
+    this.done = new Promise((resolve, reject) => {
       operation = new MultiGetOperation(call, call.reader, resolve, reject)
     })
     operation.withCas = call.wish.withCas
@@ -81,7 +81,7 @@ export class MultiGet {
     this.#timeoutMs = timeoutMs
   }
 
-  /** The hits. Rejects only if all requests failed. */
+  /** Returns the hits. Rejects only if all requests failed. */
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
@@ -90,14 +90,14 @@ export class MultiGet {
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
     if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const askAgain = (given: Given): Promise<void> =>
-      this.#askOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
-    const call = new MultiGetCall({ keys, options, reader, wish, askAgain })
-    const requests = this.#ask(call)
+    const readAgain = (given: Given): Promise<void> =>
+      this.#readOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
+    const call = new MultiGetCall({ keys, options, reader, wish, readAgain })
+    const requests = this.#sendAll(call)
     let failures = 0
-    const settle = async ({ pool, given, answered }: Request<Given>): Promise<void> => {
+    const settle = async ({ pool, given, done }: Request<Given>): Promise<void> => {
       try {
-        await answered
+        await done
       } catch (error) {
         if (options?.signal?.aborted === true) throw error
         call.serverFailed(pool.address.name, given, asMemcacheError(error))
@@ -113,7 +113,7 @@ export class MultiGet {
   }
 
   /** Sends the requests for the keys. Each key that is bytes has a request of its own. */
-  #ask<Given extends ClientKey, Result>(call: MultiGetCall<Given, Result>): Request<Given>[] {
+  #sendAll<Given extends ClientKey, Result>(call: MultiGetCall<Given, Result>): Request<Given>[] {
     const { options } = call
     const dispatcher = this.#dispatcher
     const order = this.#order
@@ -127,7 +127,7 @@ export class MultiGet {
       const routed = dispatcher.routedBy(wireKey, options)
       const pool = dispatcher.poolOf(routed, server)
       if (typeof wireKey !== 'string' || order.isBusy(wireKey)) {
-        requests.push({ pool, given: [key], answered: this.#askAlone(key, wireKey, call) })
+        requests.push({ pool, given: [key], done: this.#readAlone(key, wireKey, call) })
         continue
       }
       if (batch === undefined || !batch.takes(pool, routed)) {
@@ -149,13 +149,13 @@ export class MultiGet {
     try {
       this.#dispatcher.sendBy(connection, operation, options)
       const mayBorrow = takesAll && pool.size > 1 && operation.wireKeys.length > 1
-      if (mayBorrow) this.#order.borrowed(operation.wireKeys, batch.answered)
+      if (mayBorrow) this.#order.borrowed(operation.wireKeys, batch.done)
     } catch (error) {
       operation.fail(error)
     }
   }
 
-  /** The key on the wire. An invalid key is an entry in the errors, and costs the others nothing. */
+  /** Returns the key on the wire. An invalid key is an entry in the errors, and costs the others nothing. */
   #wireKeyOf<Given extends ClientKey>(key: Given, call: MultiGetCall<Given, unknown>): WireKey | undefined {
     try {
       return this.#dispatcher.wireKey(key)
@@ -166,12 +166,12 @@ export class MultiGet {
   }
 
   /** A key by a request of its own, after the earlier calls on it. */
-  #askAlone<Given extends ClientKey>(
+  #readAlone<Given extends ClientKey>(
     key: Given,
     wireKey: WireKey,
     call: MultiGetCall<Given, unknown>,
   ): Promise<unknown> {
-    const ask = (): Promise<void> => this.#askOne(call, { given: key, wireKey, isExact: false })
+    const ask = (): Promise<void> => this.#readOne(call, { given: key, wireKey, isExact: false })
     if (!this.#order.isBusy(wireKey)) return ask()
     return new Promise((resolve, reject) => {
       const deadline = deadlineOf(startCall(call.options, this.#timeoutMs))!
@@ -179,7 +179,7 @@ export class MultiGet {
     })
   }
 
-  #askOne<Given extends ClientKey>(
+  #readOne<Given extends ClientKey>(
     call: MultiGetCall<Given, unknown>,
     { given, wireKey, isExact }: SingleKey<Given>,
   ): Promise<void> {
@@ -212,7 +212,7 @@ interface Hit {
   readonly casUnique: bigint
 }
 
-/** A hit's value in an object, since the value may be a stored `undefined`. An unfilled lease is a miss. */
+/** Returns a hit's value in an object, since the value may be a stored `undefined`. An unfilled lease is a miss. */
 function hitOf(item: ItemResponse, value: unknown): Hit | undefined {
   const isUnfilled = value === undefined && (item.won || item.lost) && item.size === 0
   if (!item.isFound || isUnfilled) return undefined
@@ -226,15 +226,15 @@ class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Give
   readonly reader: ValueReader
   readonly wish: MultiGetWish<Result>
   readonly result = new MultiResult<Given, Result>()
-  readonly askAgain: (given: Given) => Promise<void>
+  readonly readAgain: (given: Given) => Promise<void>
   wasAborted = false
 
-  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'reader' | 'wish' | 'askAgain'>) {
+  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'reader' | 'wish' | 'readAgain'>) {
     this.keys = call.keys
     this.options = call.options
     this.reader = call.reader
     this.wish = call.wish
-    this.askAgain = call.askAgain
+    this.readAgain = call.readAgain
   }
 
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void {

@@ -221,7 +221,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
   }
 }
 
-/** The servers, and the options that came with them in URLs. */
+/** Returns the servers, and the options that came with them in URLs. */
 function resolveServers(
   servers: string | readonly (string | ServerStream)[],
 ): ServerListOptions & { servers: readonly ServerAddress[] } {
@@ -298,7 +298,7 @@ function withoutUndefined<Options extends object>(options: Options): Options {
 }
 
 /**
- * What `tls` and `tlsCaFile` say together.
+ * Returns what `tls` and `tlsCaFile` say together.
  *
  * @throws MemcacheOptionError for a file of authorities that cannot be read.
  */

@@ -122,7 +122,7 @@ function parseHosts(text: string, mayBeSecret: boolean): ServerAddress[] {
   return parts.map((part, index) => parseServer(part, shownServer(part, index, mayBeSecret)))
 }
 
-/** What an error calls a part of the list: what stands behind a colon may be a password. */
+/** Returns what an error calls a part of the list: what stands behind a colon may be a password. */
 function shownServer(part: string, index: number, mayBeSecret: boolean): string {
   const colon = part.indexOf(':')
   if (mayBeSecret) return `server ${index + 1} of the list`

@@ -12,14 +12,14 @@ export class ServerCommands {
     this.#dispatcher = dispatcher
   }
 
-  /** Every server's response to a request, by its name. Rejects when one fails. */
+  /** Returns every server's response to a request, by its name. Rejects when one fails. */
   async onAll(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, string[]>> {
     checkCall(options)
     const answers = [...this.#onEach(request, options)]
     return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
   }
 
-  /** Whether each server responds to a request: `undefined`, or the error. Never rejects. */
+  /** Returns whether each server responds to a request: `undefined`, or the error. Never rejects. */
   async failuresOn(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, Error | undefined>> {
     const answers = [...this.#onEach(request, options)]
     const settled = await Promise.allSettled(answers.map(([, answer]) => answer))

@@ -122,7 +122,7 @@ export class Tracing {
   }
 }
 
-/** The keys as they stand in errors; none if one is invalid, which the operation itself rejects. */
+/** Returns the keys as they stand in errors; none if one is invalid, which the operation itself rejects. */
 function namesOf(keys: readonly ClientKey[]): string[] {
   try {
     return keys.length === 1 ? [nameOf(keys[0]!)] : keys.map(nameOf)

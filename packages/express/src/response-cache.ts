@@ -60,15 +60,15 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
 }
 
 /**
- * Whether the application trusts the other end of a request's connection as a proxy. The setting `true` trusts every
- * client, so it does not count.
+ * Returns whether the application trusts the other end of a request's connection as a proxy. The setting `true` trusts
+ * every client, so it does not count.
  */
 function trustsProxyOf({ app, socket }: Request): boolean {
   const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
   return app.get('trust proxy') !== true && trusts?.(socket.remoteAddress, 0) === true
 }
 
-/** The outermost application of a request; a mounted application does not know the whole path. */
+/** Returns the outermost application of a request; a mounted application does not know the whole path. */
 function rootOf(app: Application): Application {
   const { parent } = app as { parent?: Application }
   return parent === undefined ? app : rootOf(parent)

@@ -16,8 +16,8 @@ export function shareShapes(request: object, response: object): void {
 }
 
 /**
- * Whether the prototype of an object was changed after its creation: its constructor has another prototype. Objects of
- * subclasses keep their hidden classes.
+ * Returns whether the prototype of an object was changed after its creation: its constructor has another prototype.
+ * Objects of subclasses keep their hidden classes.
  */
 function hasChangedPrototype(object: object, base: Function): boolean {
   return object.constructor === base && Object.getPrototypeOf(object) !== base.prototype

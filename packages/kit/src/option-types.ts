@@ -55,7 +55,7 @@ export function requireCache(owner: string, cache: unknown): void {
   )
 }
 
-/** Whether a value is a cache, of whichever copy of this package. */
+/** Returns whether a value is a cache, of whichever copy of this package. */
 export function isCache(value: unknown): boolean {
   const { namespace } = Object(value) as { namespace?: unknown }
   return typeof value === 'object' && typeof namespace === 'function'

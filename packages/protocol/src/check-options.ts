@@ -38,7 +38,7 @@ export function checkOptions(
   }
 }
 
-/** Whether an object is of a class, as a client or a cache in place of options that name it. */
+/** Returns whether an object is of a class, as a client or a cache in place of options that name it. */
 function isInstance(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
   // Options may come from another realm, such as a context of jest.

@@ -1,6 +1,6 @@
 /** A source of time; tests use their own. */
 export interface Clock {
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   nowMs(): number
 }
 

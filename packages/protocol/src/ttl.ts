@@ -38,8 +38,8 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
 }
 
 /**
- * Whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole hours, or
- * over a day and none of whole days.
+ * Returns whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole
+ * hours, or over a day and none of whole days.
  */
 function looksLikeMilliseconds(ttl: number): boolean {
   return (ttl >= 60_000 && ttl % 3600 !== 0) || (ttl > 86_400 && ttl % 86_400 !== 0)

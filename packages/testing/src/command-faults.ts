@@ -62,7 +62,7 @@ export class CommandFaults {
 const BINARY_REQUEST = 0x80
 const BINARY_HEADER = 24
 
-/** The length of the first command, with its value; `undefined` while it is incomplete. */
+/** Returns the length of the first command, with its value; `undefined` while it is incomplete. */
 function lengthOf(bytes: Buffer): number | undefined {
   if (bytes.length === 0) return undefined
   let length

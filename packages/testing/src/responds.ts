@@ -4,9 +4,9 @@ import { connect } from 'node:net'
 const SILENCE_MS = 500
 
 /**
- * Whether a server on loopback responds to `version` with a reply as expected, or, without an expected reply, whether
- * it accepts connections. Returns false if the connection fails or ends, and after half a second of silence: a server
- * that is starting may lose a request that arrives before its event loop runs, as yrmcds does, so ask again.
+ * Returns whether a server on loopback responds to `version` with a reply as expected, or, without an expected reply,
+ * whether it accepts connections. Returns false if the connection fails or ends, and after half a second of silence: a
+ * server that is starting may lose a request that arrives before its event loop runs, as yrmcds does, so ask again.
  */
 export function responds(port: number, expected: RegExp | undefined): Promise<boolean> {
   return new Promise((resolve) => {

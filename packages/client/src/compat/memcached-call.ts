@@ -33,7 +33,7 @@ export function runCall(
   type: string,
   args: CallArguments,
   run: (isCalledBack: boolean) => Promise<unknown>,
-  partial?: (error: Error) => PartialAnswer,
+  partial?: (error: Error) => PartialResult,
 ): unknown {
   const given = [args.callback, ...Object.values(args)].find((value) => typeof value === 'function')
   const callback = given as MemcachedCallback<unknown> | undefined
@@ -55,16 +55,16 @@ export function runCall(
   promise.then(
     (result) => tell(undefined, result),
     (error: Error) => {
-      const answer = error instanceof PartialAnswer ? error : (partial?.(error) ?? error)
-      if (answer instanceof PartialAnswer) tell(answer.errors, answer.results)
-      else tell(answer, isRefusal(answer) ? false : undefined)
+      const outcome = error instanceof PartialResult ? error : (partial?.(error) ?? error)
+      if (outcome instanceof PartialResult) tell(outcome.errors, outcome.results)
+      else tell(outcome, isRefusal(outcome) ? false : undefined)
     },
   )
   return undefined
 }
 
-/** What some servers answered, while others failed. */
-export class PartialAnswer extends Error {
+/** The results of the servers that responded, with the errors of the others. */
+export class PartialResult extends Error {
   readonly errors: Error | Error[]
   readonly results: unknown
 
@@ -91,7 +91,10 @@ export function invalidArgument(name: string, kind: string): MemcacheOptionError
   return new MemcacheOptionError(`Argument "${name}" is not a valid ${kind}.`)
 }
 
-/** Whether a call has `false` for its result, as where the server said no; one that never reached a server has none. */
+/**
+ * Returns whether a call has `false` for its result, as where the server said no; one that never reached a server has
+ * none.
+ */
 function isRefusal(error: Error): boolean {
   return 'notStored' in error || error instanceof MemcacheServerError || error instanceof MemcacheTooLargeError
 }

@@ -7,7 +7,7 @@ import { cannotWrite } from './presets/preset.ts'
 import { guardedCodec } from '../values/guarded-codec.ts'
 import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded, expiresAtOnce, toTtl } from './conventions.ts'
-import { invalidArgument, PartialAnswer, runCall } from './memcached-call.ts'
+import { invalidArgument, PartialResult, runCall } from './memcached-call.ts'
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
 import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
@@ -325,10 +325,10 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
         const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
         const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
         const values: Record<string, unknown> = Object.fromEntries(found)
-        if (hits.errors.size > 0 && isCalledBack) throw new PartialAnswer([...hits.errors.values()], values)
+        if (hits.errors.size > 0 && isCalledBack) throw new PartialResult([...hits.errors.values()], values)
         return values
       },
-      (error) => new PartialAnswer([error], {}),
+      (error) => new PartialResult([error], {}),
     )
   }
 
@@ -367,7 +367,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
       const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
       if (errors.length === 0) return results
-      throw isCalledBack ? new PartialAnswer(errors.at(-1)!, results) : errors.at(-1)!
+      throw isCalledBack ? new PartialResult(errors.at(-1)!, results) : errors.at(-1)!
     })
   }
 
@@ -383,7 +383,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** A value as it is stored, which is what `maxValue` counts. */
+  /** Returns a value as it is stored, which is what `maxValue` counts. */
   #encoded(value: unknown): Encoded {
     const { maxValue = Infinity } = this.#options
     const { bytes, clientFlags } = CODEC.encode(value)

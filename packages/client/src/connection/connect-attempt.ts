@@ -6,34 +6,34 @@ import { DeadlineTimer } from './deadline-timer.ts'
 import { isFull } from './handshake.ts'
 import type { HandshakeFailure, HandshakePlan } from './handshake-plan.ts'
 
-/** How long a server that has told its version may take for `mn`: some proxies do not respond to unknown commands. */
-const META_ANSWER_MS = 1000
+/** The time limit of `mn` after a server has sent its version: some proxies do not respond to unknown commands. */
+const META_RESPONSE_MS = 1000
 
-/** What an attempt needs of its connection, and tells it while it is the current one. */
+/** The connection of an attempt; its methods are called while the attempt is the current one. */
 export interface AttemptHost {
   /** The server's name, for errors. */
   readonly server: string
   /** Sends a request of the handshake. */
   request(request: LinesRequest): Promise<string[]>
-  /** What a server said, without the password, for errors. */
+  /** Returns what a server said, without the password, for errors. */
   redact(said: string): string
-  /** The handshake is done. What it throws is a failure of the attempt. */
+  /** Called when the handshake is done; if it throws, the attempt has failed. */
   succeeded(protocol: Protocol): Promise<void>
-  /** @param isRefused whether the server turned this one connection away. */
+  /** @param isRefused whether the server refused this connection alone. */
   failed(failure: HandshakeFailure, error: MemcacheError, isRefused: boolean): void
 }
 
 /** Options of a `ConnectAttempt`. */
 export interface AttemptOptions {
-  /** How long the stream and the handshake may take together. */
+  /** The time limit for opening the stream and for the handshake together. */
   readonly timeoutMs: number
-  /** Whether no caller waits for it, so that it does not keep the process alive. */
+  /** Whether no caller waits for the attempt, so that it does not keep the process alive. */
   readonly isBackground: boolean
 }
 
 /**
  * One attempt to connect. The handshake is part of connecting: a server that accepts a connection and says nothing is
- * away. Time in which this process was busy is not the server's.
+ * away. Time in which this process was busy does not count.
  */
 export class ConnectAttempt {
   readonly #plan: HandshakePlan
@@ -52,17 +52,17 @@ export class ConnectAttempt {
     this.#limit(timeoutMs)
   }
 
-  /** Whether it has ended, one way or the other: nothing more is sent, and the connection is told nothing more. */
+  /** Whether the attempt has succeeded or failed: nothing more is sent, and the connection is not called again. */
   get isOver(): boolean {
     return this.#isOver
   }
 
-  /** Makes the handshake on the stream that has been opened. */
+  /** Performs the handshake on the open stream. */
   async shakeHands(): Promise<void> {
     try {
       const protocol = await this.#plan.shakeHands({
         request: (request) => this.#host.request(request),
-        asksForMeta: () => this.#limit(Math.min(META_ANSWER_MS, this.#timeoutMs)),
+        triesMeta: () => this.#limit(Math.min(META_RESPONSE_MS, this.#timeoutMs)),
         redact: (said) => this.#host.redact(said),
       })
       if (this.#isOver) return
@@ -73,7 +73,7 @@ export class ConnectAttempt {
     }
   }
 
-  /** Ends it: the stream is gone, or in use. */
+  /** Ends the attempt: its stream was closed, or is in use. */
   end(): void {
     this.#isOver = true
     this.#timer.clear()

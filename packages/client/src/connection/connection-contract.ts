@@ -8,7 +8,7 @@ import type { Credentials } from './credentials.ts'
 export interface ConnectionOptions {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
-  /** A connection without operations for this long is closed; `Infinity` is never. */
+  /** The time after which a connection without operations is closed, in milliseconds; `Infinity` never closes it. */
   readonly idleTimeoutMs: number
   readonly maxQueue: number
   readonly tls: TlsOptions | undefined
@@ -16,28 +16,31 @@ export interface ConnectionOptions {
   readonly protocol: ProtocolName | 'auto'
 }
 
-/** Another connection to the same server, which takes operations that have their deadline already. */
+/** Another connection to the same server; it accepts operations that already have a deadline. */
 interface Successor {
   adopt(operation: Operation): void
 }
 
-/** What a connection tells its owner, and what it needs of its owner's other connections to the same server. */
+/** The owner of a connection: it is notified of events, and provides its other connections to the same server. */
 export interface ConnectionObserver {
   connected(): void
-  /** It is gone; `error` says why, unless it was closed without pending operations. */
+  /** The connection was closed; `error` is `undefined` if it had no pending operations. */
   disconnected(error: MemcacheError | undefined): void
-  /** It will be tried again after this long. */
+  /** The connection will be opened again after this delay. */
   retrying(delayMs: number): void
-  /** Not a byte has come in a whole timeout: the other connections may be dead, too. */
+  /** No byte was received during a whole timeout: the other connections may be dead, too. */
   silent(): void
   /**
-   * It takes no more operations, and ends when those with longer limits are done: another connection is to take its
-   * place.
+   * The connection accepts no more operations, and ends when the operations with longer limits are done. The owner
+   * replaces it.
    */
   retired(reason: MemcacheError, isSilent: boolean): void
-  /** It could not connect: the connection that can serve the operations that wait, if there is one. */
+  /** Returns another connection that can serve the waiting operations of a connection that could not connect. */
   successor(): Successor | undefined
-  /** It has connected again: resolves when the operations that went elsewhere meanwhile are done. */
+  /**
+   * Called when the connection is open again; resolves when the operations that other connections served for it are
+   * done.
+   */
   returned(): Promise<void> | undefined
 }
 
@@ -61,8 +64,8 @@ export type ConnectionState = 'idle' | 'connecting' | 'ready' | 'down' | 'closed
 export interface ConnectionReport {
   /** The server's name. */
   readonly server: string
-  /** `idle` is not connected now: the next operation connects. */
+  /** `idle` means not connected: the next operation connects. */
   readonly state: ConnectionState
-  /** How many callers wait for a response on it. */
+  /** The number of callers that wait for a response on it. */
   readonly waiting: number
 }

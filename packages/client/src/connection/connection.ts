@@ -32,13 +32,13 @@ import type { HandshakeFailure } from './handshake-plan.ts'
 import { Drain, IdleTimer } from './idle.ts'
 import { isReactionToResponse, Link, responseComes, streamProblem } from './link.ts'
 
-/** How long `close` waits for operations that have no time limit of their own. */
+/** The time that `close` waits for operations without a time limit. */
 const CLOSE_LIMIT_MS = 5000
 
 /**
- * One pipelined connection to one server; `ConnectionState` draws its life. Requests of a turn of the loop leave in one
- * write, and responses belong to the requests in their order: a caller that gave up leaves its place in the queue, so
- * that a late response is never another's. When the order is lost, the connection is dropped.
+ * One pipelined connection to one server; `ConnectionState` draws its life. The requests of one turn of the event loop
+ * are sent in one write, and responses belong to requests in their order: a caller that gave up keeps its place in the
+ * queue, so that a late response is never given to another caller. If the order is lost, the connection is closed.
  */
 export class Connection implements ResponseSink {
   readonly #address: ServerAddress
@@ -63,7 +63,10 @@ export class Connection implements ResponseSink {
   #closing = false
   readonly #drain = new Drain()
 
-  /** @param downBy why the server is known to be away already: the connection begins with attempts in the background. */
+  /**
+   * @param downBy the error if the server is known to be away: the connection then begins with attempts in the
+   *   background.
+   */
   constructor(
     address: ServerAddress,
     options: ConnectionOptions,
@@ -97,32 +100,32 @@ export class Connection implements ResponseSink {
     return { server: this.server, state: this.#state, waiting: this.#pending.callers }
   }
 
-  /** Whether operations fail at once. */
+  /** Whether operations fail immediately. */
   get isDown(): boolean {
     return this.#state === 'down'
   }
 
-  /** Whether it is down since the server turned this connection away, which tells nothing of the others. */
+  /** Whether the connection is down because the server refused it alone; others may be open. */
   get isRefused(): boolean {
     return this.#isRefused
   }
 
-  /** Whether it is open or about to be, as far as is known. */
+  /** Whether the connection is open or being opened, and is not closing. */
   get isUsable(): boolean {
     return (this.#state === 'ready' || this.#state === 'connecting') && !this.#closing
   }
 
-  /** Whether a caller waits for a response. The requests of a handshake are the connection's own. */
+  /** Whether a caller waits for a response. Requests of a handshake have no caller. */
   get #isAwaited(): boolean {
     return this.#pending.isAwaited(this.#state !== 'ready')
   }
 
-  /** Whether a write is under way on it, or may be. */
+  /** Whether a write may be under way on the connection. */
   get isWriting(): boolean {
     return this.#pending.isWriting
   }
 
-  /** Why an operation cannot be taken now, or `undefined`. */
+  /** Returns why an operation cannot be taken now, or `undefined`. */
   refusal(): MemcacheError | undefined {
     const { server } = this
     if (this.#closing) return new MemcacheClosedError('this client was closed', { server })
@@ -137,7 +140,7 @@ export class Connection implements ResponseSink {
     return undefined
   }
 
-  /** Takes an operation, which fails at once when the server's protocol has no command for it. */
+  /** Sends an operation; it fails immediately if the server's protocol has no command for it. */
   send(operation: Operation, timeoutMs: number): void {
     const now = this.#pending.turnTime(this.#flushScheduled)
     operation.sentAt = now
@@ -146,7 +149,7 @@ export class Connection implements ResponseSink {
     this.adopt(operation)
   }
 
-  /** Takes an operation that has its deadline already. */
+  /** Sends an operation that already has a deadline. */
   adopt(operation: Operation): void {
     this.#openBatch = this.#closeBatch()
     if (this.#state !== 'ready') this.#pending.addUnwritten(operation)
@@ -155,7 +158,7 @@ export class Connection implements ResponseSink {
     this.#took(operation.deadline, operation.size)
   }
 
-  /** Takes a plain `get`, which is sent together with the others of its turn of the loop. */
+  /** Sends a plain `get` together with the other gets of the same turn of the event loop. */
   get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
     const now = this.#pending.turnTime(this.#flushScheduled)
     let batch = this.#openBatch
@@ -171,10 +174,10 @@ export class Connection implements ResponseSink {
     this.#took(call.deadline, 1)
   }
 
-  /** Resolves when all that it has taken until now is done, one way or the other. */
+  /** Resolves when all operations that were sent until now have succeeded or failed. */
   async whenDone(): Promise<void> {
     if (this.#pending.callers === 0) return
-    // Responses come in order: this one is behind theirs.
+    // Responses arrive in order: this one follows theirs.
     await this.#askVersion(this.#options.timeoutMs).catch(() => {})
   }
 
@@ -190,7 +193,10 @@ export class Connection implements ResponseSink {
     }
   }
 
-  /** Lets waiting operations finish, then ends. New ones are refused. Every caller's promise resolves. */
+  /**
+   * Lets waiting operations finish, then closes. New operations are refused. The promise of every caller of `close`
+   * resolves.
+   */
   async close(): Promise<void> {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
@@ -198,7 +204,7 @@ export class Connection implements ResponseSink {
       const watches = Array.from(this.#pending.signals(), (signal) =>
         afterAbort(signal, () => this.#endDrainUnlessAwaited()),
       )
-      // Operations end by their limits and signals; those without one must not keep this waiting for ever.
+      // Operations end by their limits and signals; an operation without a limit must not delay `close` for ever.
       await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
       for (const unwatch of watches) unwatch()
     }
@@ -210,7 +216,7 @@ export class Connection implements ResponseSink {
 
   // Connecting
 
-  /** Opens a stream and makes the handshake; until it is done, operations wait, or fail where it is down. */
+  /** Opens a stream and performs the handshake; until it is done, operations wait, or fail if the connection is down. */
   #open(): void {
     const { server } = this
     this.#lastReceived = 0
@@ -219,7 +225,7 @@ export class Connection implements ResponseSink {
     const isBackground = this.#state === 'down'
     const host: AttemptHost = {
       server,
-      request: (request) => this.#ask(request, attempt),
+      request: (request) => this.#request(request, attempt),
       redact: this.redact,
       succeeded: (protocol) => this.#takePlace(protocol),
       failed: (failure, error, isRefused) => this.#connectingFailed(failure, error, isRefused),
@@ -240,7 +246,10 @@ export class Connection implements ResponseSink {
     if (isBackground) this.#link.unref()
   }
 
-  /** Another connection has served the keys of this one: what comes from now on waits until that is done. */
+  /**
+   * Delays new operations until those that another connection served for this one are done, so that they keep their
+   * order.
+   */
   async #takePlace(protocol: Protocol): Promise<void> {
     const reader = this.#reader
     if (this.#state === 'down') {
@@ -250,7 +259,7 @@ export class Connection implements ResponseSink {
     if (this.#reader === reader) this.#ready(protocol)
   }
 
-  /** Tries another handshake on a new stream, while operations go on waiting, or gives the connection up for now. */
+  /** Tries another handshake on a new stream while operations continue to wait, or marks the connection as down. */
   #connectingFailed(failure: HandshakeFailure, error: MemcacheError, isRefused: boolean): void {
     if (!this.#plan.mayTryAnother(failure, error)) {
       this.#fail(this.#plan.reason ?? error, isRefused)
@@ -261,8 +270,8 @@ export class Connection implements ResponseSink {
     this.#open()
   }
 
-  /** Sends a request of the handshake, unless its stream is gone: the next one has a handshake of its own. */
-  #ask(request: LinesRequest, attempt: ConnectAttempt): Promise<string[]> {
+  /** Sends a request of the handshake, unless its stream was closed: the next stream has its own handshake. */
+  #request(request: LinesRequest, attempt: ConnectAttempt): Promise<string[]> {
     const { server } = this
     return new Promise((resolve, reject) => {
       if (attempt.isOver) throw new MemcacheConnectionError(`${server} closed the connection`, { server })
@@ -295,7 +304,7 @@ export class Connection implements ResponseSink {
     this.#observer.connected()
   }
 
-  /** The stream has ended by itself or with an error. */
+  /** Handles the end of the stream, with or without an error. */
   #lost(cause: Error | undefined): void {
     const { server } = this
     const reason = cause === undefined ? 'the server closed the connection' : streamProblem(cause)
@@ -321,7 +330,7 @@ export class Connection implements ResponseSink {
     this.#open()
   }
 
-  /** Drops the connection; the next operation makes a new one. */
+  /** Closes the stream; the next operation opens another one. */
   #drop(error: MemcacheError | undefined): void {
     this.#dropLink()
     if (this.#state === 'ready') this.#state = 'idle'
@@ -330,10 +339,10 @@ export class Connection implements ResponseSink {
   }
 
   /**
-   * Gives the connection up for now: everything that waits fails, unless another connection can serve it, and so does
-   * what comes, until the server responds again.
+   * Marks the connection as down: waiting operations fail unless another connection can serve them, and new operations
+   * fail until the server responds again.
    *
-   * @param isRefused whether the server turned this one connection away.
+   * @param isRefused whether the server refused this connection alone.
    */
   #fail(error: MemcacheError, isRefused = false): void {
     if (this.#state === 'closed') return
@@ -348,12 +357,12 @@ export class Connection implements ResponseSink {
     this.#scheduleRetry()
   }
 
-  /** What was never sent can go by another connection. */
+  /** Hands operations that were never sent to another connection. */
   #handOver(): void {
     const successor = this.#closing ? undefined : this.#observer.successor()
     if (successor === undefined) return
     for (const operation of this.#pending.takeUnwritten()) {
-      // The other connection gets the operation only now, and has not been silent.
+      // The other connection receives the operation only now, so it has not been silent.
       operation.sentAt = performance.now()
       successor.adopt(operation)
     }
@@ -364,7 +373,10 @@ export class Connection implements ResponseSink {
     this.#observer.retrying(this.#retries.plan())
   }
 
-  /** No response in time: operations with longer limits go on waiting on this connection, and new ones get another. */
+  /**
+   * Retires the connection after a timeout: operations with longer limits continue to wait on it, and new operations
+   * use another one.
+   */
   #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
     if (this.#isAwaited) {
       this.#closing = true
@@ -397,7 +409,7 @@ export class Connection implements ResponseSink {
 
   // Sending
 
-  /** What follows an operation's place in a queue. */
+  /** Updates the callers and the deadline after an operation was queued. */
   #took(deadline: number, callers: number): void {
     if (this.#pending.addCallers(callers)) this.#link?.ref()
     if (deadline < this.#deadlines.deadline) this.#deadlines.by(deadline)
@@ -408,7 +420,7 @@ export class Connection implements ResponseSink {
     }
   }
 
-  /** Writes an operation's request; returns false, the operation having failed, where there are no words for it. */
+  /** Writes an operation's request. If the protocol has no command for it, the operation fails and the result is false. */
   #write(operation: Operation): boolean {
     const { requests } = this.#link!
     requests.begin()
@@ -435,7 +447,7 @@ export class Connection implements ResponseSink {
     if (!this.#write(batch)) this.desync(`the requests to ${this.server} could not be written`)
   }
 
-  /** Schedules the flush. All calls until then leave in one write. */
+  /** Schedules the flush: the requests of all calls until then are sent in one write. */
   #scheduleFlush(): void {
     this.#flushScheduled = true
     if (isReactionToResponse()) process.nextTick(this.#flushNow)
@@ -449,7 +461,7 @@ export class Connection implements ResponseSink {
     try {
       this.#link?.flush()
     } catch (error) {
-      // A stream of the caller's making.
+      // A custom stream may throw.
       this.#lost(error instanceof Error ? error : new Error(messageOf(error)))
     }
   }

@@ -7,9 +7,10 @@ export interface Credentials {
 }
 
 /**
- * The credentials that options give.
+ * Returns the credentials that options give.
  *
- * @throws MemcacheOptionError if one of them is missing, is not text, or cannot be sent. It shows neither.
+ * @throws MemcacheOptionError if the username or the password is missing, is not text, or cannot be sent. The error
+ *   shows neither.
  */
 export function credentialsOf(username: unknown, password: unknown): Credentials | undefined {
   if (username === undefined && password === undefined) return undefined
@@ -29,8 +30,8 @@ function credential(name: string, given: unknown): string {
 }
 
 /**
- * What memcached says by itself. A short password that happens to be in one of these stays unmarked there: marking it
- * would show its letters, and hide what the server means.
+ * Messages of memcached itself. A short password that is part of one of these words is not replaced there: the
+ * replacement would reveal its letters and hide the message.
  */
 const SAID_BY_MEMCACHED = new Set([
   'authentication failure',
@@ -51,7 +52,10 @@ const SAID_BY_MEMCACHED = new Set([
   'unsupported protocol',
 ])
 
-/** Puts `***` in place of the password in what a server says, in the encodings that a server or proxy may say it in. */
+/**
+ * Returns a function that replaces the password by `***` in a server's message, in all encodings that a server or proxy
+ * may use.
+ */
 export function redactorOf(credentials: Credentials | undefined): (said: string) => string {
   const { username = '', password = '' } = credentials ?? {}
   if (password === '') return (said) => said

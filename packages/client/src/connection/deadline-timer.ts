@@ -1,30 +1,30 @@
 import { LongTimer } from 'memcache-ts-protocol'
 
-/** A timer that fires later than this was held up by the caller's own work. */
+/** A timer that fires later than this was delayed by the application's own work. */
 const BLOCKED_MS = 10
-/** What the server is given back at most, however often the loop was blocked. */
+/** The maximum time that is added to the deadlines, however often the event loop was blocked. */
 const MAX_GRACE_MS = 1000
 
-/** One timer for all that wait on a connection: it is set for the earliest deadline, not for each. */
+/** One timer for all operations of a connection, set for the earliest deadline. */
 export class DeadlineTimer {
   readonly #expire: () => void
   readonly #keepsAlive: boolean
   #timer: LongTimer | undefined
-  /** What has been given back since the deadline was set. */
+  /** The time that was added since the deadline was set. */
   #graceMs = 0
   /** The next deadline; a later one need not be handed to `by`. */
   deadline = Infinity
 
   /**
-   * @param expire is called when a deadline may have passed; what still waits is to be handed to `by` again.
-   * @param options.keepsAlive whether it keeps the process alive while something waits. Default false.
+   * @param expire is called when a deadline may have passed; it must call `by` again for operations that still wait.
+   * @param options.keepsAlive whether a waiting operation keeps the process alive. Default false.
    */
   constructor(expire: () => void, { keepsAlive = false } = {}) {
     this.#keepsAlive = keepsAlive
     this.#expire = expire
   }
 
-  /** Something is to be looked at by this time, in the milliseconds of `performance.now()`. */
+  /** Sets the timer for a deadline, in milliseconds of `performance.now()`, if it is earlier than the current one. */
   by(deadline: number): void {
     if (deadline >= this.deadline) return
     this.#timer?.clear()
@@ -33,7 +33,7 @@ export class DeadlineTimer {
     this.#wait(deadline)
   }
 
-  /** Nothing waits. */
+  /** Clears the timer: no operation waits. */
   clear(): void {
     this.#timer?.clear()
     this.#timer = undefined
@@ -42,12 +42,12 @@ export class DeadlineTimer {
 
   #wait(until: number): void {
     const delayMs = Math.max(1, Math.ceil(until - performance.now()))
-    // If the loop was blocked, timers run before received responses are read. The responses go first.
+    // If the event loop was blocked, timers run before received responses are read. Responses must be read first.
     const timer = new LongTimer(() => setImmediate(() => this.#timer === timer && this.#fire(until)), delayMs)
     this.#timer = this.#keepsAlive ? timer : timer.unref()
   }
 
-  /** Time in which the loop was blocked is not the server's fault: operations get it back before they are given up. */
+  /** Extends the deadlines by the time in which the event loop was blocked, since the server is not at fault. */
   #fire(due: number): void {
     const now = performance.now()
     const lateMs = now - due

@@ -21,38 +21,38 @@ import type { Credentials } from './credentials.ts'
 export const VERSION_REQUEST: LinesRequest = { text: formatVersion(), binary: { opcode: Opcode.version } }
 /** The meta no-op; a server with meta commands responds `MN`. */
 const META_NOOP_REQUEST: LinesRequest = { text: 'mn\r\n' }
-/** A meta get of a key that nobody stores: `EN` from every server with meta commands. */
+/** A meta get of a key that is never stored: every server with meta commands responds `EN`. */
 const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
 
 /** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 80
 
-/** The protocol that a connection begins with. */
+/** Returns the protocol that a connection begins with. */
 export function firstProtocol(sasl: boolean): Protocol {
   return sasl ? binaryProtocol : textProtocol
 }
 
-/** What the first requests on a connection need. */
+/** The parameters of a handshake. */
 export interface Handshake {
   /** Sends a request in the connection's first protocol. */
   readonly request: (request: LinesRequest) => Promise<string[]>
-  /** Is called before the first meta command: a proxy without meta commands may hang up on it. */
-  readonly asksForMeta: () => void
-  /** A server's words without the password, for errors. */
+  /** Called before the first meta command: a proxy without meta commands may hang up on it. */
+  readonly triesMeta: () => void
+  /** Returns a server's message without the password, for errors. */
   readonly redact: (said: string) => string
   readonly sasl: boolean
   readonly credentials: Credentials | undefined
-  /** What may be spoken; `text` where the server hung up on the question before. */
+  /** The protocols that may be used; `text` if the server hung up on a meta command before. */
   readonly protocol: ProtocolName | 'auto'
 }
 
 /**
- * Sends what comes first on a new connection: the credentials, if there are any, and the question for the version. Then
- * the server is asked by `mn`, and by `mg` where it fails on that, whether it has meta commands: a proxy tells the
- * version of the server behind it, and not what itself passes on.
+ * Sends the first requests of a new connection: the credentials, if there are any, then `version`, then `mn`, and `mg`
+ * if the server fails on `mn`. The meta commands are tried because a proxy reports the version of the server behind it,
+ * which does not show whether the proxy supports them.
  *
- * @returns the protocol for all further requests.
- * @throws MemcacheAuthError when the credentials are refused.
+ * @returns the protocol of all further requests.
+ * @throws MemcacheAuthError if the credentials are refused.
  * @throws MemcacheProtocolError if the response to `mn` is invalid: the connection cannot be used.
  */
 export async function shakeHands(handshake: Handshake): Promise<Protocol> {
@@ -67,17 +67,17 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextProtocol : textProtocol
   if (protocol !== 'auto') return protocol === 'meta' ? metaProtocol : text
   if (hasEarlyMeta(version.replace('VERSION ', ''))) return text
-  handshake.asksForMeta()
+  handshake.triesMeta()
   const line = await responseOrRefusal(handshake, META_NOOP_REQUEST)
   if (line === 'MN') return metaProtocol
   if (line === undefined) return text
   if (line instanceof MemcacheServerError) {
-    // memcached's own proxy routes by keys, of which mn has none: it fails (SERVER_ERROR), and has the other meta
+    // memcached's own proxy routes by key, and mn has no key: mn fails (SERVER_ERROR), but the proxy has the other meta
     // commands.
     const response = await responseOrRefusal(handshake, META_GET_REQUEST)
     return response === 'EN' || response === 'HD' ? metaProxyProtocol : text
   }
-  // Of what else it may have said, more can follow.
+  // Further lines may follow any other response.
   throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
 }
 
@@ -101,7 +101,7 @@ async function authenticate(handshake: Handshake, credentials: Credentials): Pro
   else await authenticateByText(handshake, credentials)
 }
 
-/** A server without SASL needs no credentials, as one without text authentication. */
+/** Authenticates by SASL. A server without SASL needs no credentials, like a server without text authentication. */
 async function authenticateBySasl({ request, protocol }: Handshake, credentials: Credentials): Promise<void> {
   const { username, password } = credentials
   const value = `\0${username}\0${password}`
@@ -128,7 +128,7 @@ async function authenticateByText({ request, redact }: Handshake, credentials: C
   }
 }
 
-/** The response to credentials. Whatever error of the client it is that the server says, it is one of the credentials. */
+/** Returns the response to credentials. Any client error counts as refused credentials. */
 async function authResponse(response: Promise<string[]>): Promise<string> {
   try {
     const [line = ''] = await response
@@ -139,7 +139,7 @@ async function authResponse(response: Promise<string[]>): Promise<string> {
   }
 }
 
-/** Whether a server said that it has no more connections to give (`-c`). */
+/** Returns whether a server refused the connection because it has too many (`-c`). */
 export function isFull(error: MemcacheError): boolean {
   return error instanceof MemcacheServerError && /\bconnections?\b/i.test(error.message)
 }

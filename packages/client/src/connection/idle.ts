@@ -1,6 +1,6 @@
 import { LongTimer } from 'memcache-ts-protocol'
 
-/** Tells when nothing has happened for a time: some networks forget a connection then without a word. */
+/** Calls back after a time without activity: some networks silently drop idle connections. */
 export class IdleTimer {
   readonly #idleMs: number
   readonly #restedMs: () => number
@@ -8,9 +8,9 @@ export class IdleTimer {
   #timer: LongTimer | undefined
 
   /**
-   * @param idleMs how long; `Infinity` is never.
-   * @param restedMs how long nothing has happened by now; 0 while something is under way.
-   * @param idle is called once it was so long.
+   * @param idleMs the time in milliseconds; `Infinity` never calls back.
+   * @param restedMs returns the time without activity until now; 0 while an operation is under way.
+   * @param idle is called when the time has passed.
    */
   constructor(idleMs: number, restedMs: () => number, idle: () => void) {
     this.#idleMs = idleMs
@@ -35,7 +35,7 @@ export class IdleTimer {
   }
 }
 
-/** Callers that wait until nothing is under way on a connection. */
+/** Callers that wait until no operation is under way on a connection. */
 export class Drain {
   readonly #waiting: (() => void)[] = []
   /** Whether a caller waits. */
@@ -55,7 +55,7 @@ export class Drain {
     limit.clear()
   }
 
-  /** Nothing is under way. */
+  /** Resolves the waiting callers: no operation is under way. */
   end(): void {
     this.isAwaited = false
     for (const resolve of this.#waiting.splice(0)) resolve()

@@ -9,27 +9,24 @@ import type { ServerAddress } from '../server-address.ts'
 const RECEIVE_BUFFER_BYTES = 256 * 1024
 
 /**
- * All plain connections read into this one buffer: what is read is handled before anything else is, and what is kept is
- * copied.
+ * The one buffer that all plain connections read into: received bytes are handled before the next read, and copied if
+ * they are kept.
  */
 const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
 
-/** What a link tells its connection, until it is ended. */
+/** The events of a link, until it is ended. */
 export interface LinkEvents {
-  /** Bytes may be sent. It is not called before the constructor has returned. */
+  /** The stream is open: bytes may be sent. Never called before the constructor has returned. */
   opened(): void
-  /** Takes received bytes, which are only lent for the call. */
+  /** Receives bytes, which are valid only during the call. */
   received(buffer: Buffer, length: number): void
-  /** The stream has ended, by itself or with an error. */
+  /** The stream has ended, with or without an error. */
   gone(cause: Error | undefined): void
 }
 
-/**
- * One stream to a server (TCP, TLS, a unix socket, or one of the caller's making), and the requests that are gathered
- * for it.
- */
+/** One stream to a server (TCP, TLS, a unix socket, or a custom stream), and the requests that are gathered for it. */
 export class Link {
-  /** Codecs write here; `flush` sends what was gathered in one write. */
+  /** The buffer that codecs write to; `flush` sends it in one write. */
   readonly requests = new RequestBuffer()
   readonly #stream: Duplex
   /** Whether a write that leaves nothing queued in the stream has been copied by the kernel. */
@@ -49,7 +46,7 @@ export class Link {
       if (!this.#isEnded) events.gone(cause)
     }
     stream.once('error', gone)
-    // A second error of a stream that is already given up must not end the process.
+    // A second error of a stream that was already given up must not crash the process.
     stream.on('error', () => {})
     stream.once('end', () => gone())
     stream.once('close', () => gone())
@@ -63,26 +60,26 @@ export class Link {
     if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream, this.#copiesOnWrite)
   }
 
-  /** The stream keeps the process alive, unless it is one of the caller's making, which decides that itself. */
+  /** Lets the stream keep the process alive; a custom stream decides that itself. */
   ref(): void {
     if (this.#stream instanceof Socket) this.#stream.ref()
   }
 
-  /** The stream does not keep the process alive. */
+  /** Lets the process end while the stream is open. */
   unref(): void {
     if (this.#stream instanceof Socket) this.#stream.unref()
   }
 
-  /** Ends the stream, and tells nothing more. */
+  /** Ends the stream; no more events follow. */
   end(): void {
     this.#isEnded = true
     const stream = this.#stream
     try {
       if (stream instanceof Socket) stream.destroy()
-      // A stream in memory tells its other end that it ended, but not that it was destroyed.
+      // A stream in memory notifies its other end when it ends, but not when it is destroyed.
       else stream.end(() => stream.destroy())
     } catch {
-      // A stream of the caller's making, which is of no more use.
+      // A custom stream may throw; it is no longer needed.
     }
   }
 }
@@ -123,7 +120,7 @@ function openStream(
   return stream
 }
 
-/** What a stream of the caller's making hands over: not all such streams keep to bytes. */
+/** Returns a chunk of a custom stream as bytes, since such streams may deliver other kinds. */
 function bytesOf(chunk: unknown): Buffer {
   if (Buffer.isBuffer(chunk)) return chunk
   if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
@@ -135,12 +132,12 @@ function endpoint({ host, ip, port, path }: ServerAddress) {
   return { host: ip ?? host!, port: port!, noDelay: true, keepAlive: true }
 }
 
-/** The name that the certificate is checked against. An address cannot be sent as a server name. */
+/** Returns the name that the certificate is checked against. An address cannot be sent as a server name. */
 function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: string; host?: string } {
   return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
 }
 
-/** What an error of a stream says. OpenSSL's own messages name lines of its source. */
+/** Returns the message of a stream's error, without the source lines that OpenSSL's own messages name. */
 export function streamProblem(error: Error): string {
   const { code, reason } = error as { code?: unknown; reason?: unknown }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'it does not speak TLS: leave tls out, or use its TLS port'
@@ -151,16 +148,15 @@ let isReacting = false
 const resolved = Promise.resolve()
 
 /**
- * Notes that a response has come, whose callers go on now. Their next requests are flushed immediately after all of
- * them, since they are what keeps the server busy. Requests of others, each made in a tick of its own as an HTTP
- * server's many sockets do, are flushed together at the end of the loop's turn. One flag for the process: a caller may
- * react to a response of one connection by a request on another.
+ * Notes that a response was received, so that its callers continue now. Their next requests are flushed immediately
+ * after all of them, which keeps the server busy. Other requests, such as those of an HTTP server's many sockets, each
+ * in its own tick, are flushed together at the end of the event loop's turn. There is one flag for the process, since a
+ * caller may react to a response of one connection with a request on another.
  */
 export function responseComes(): void {
   if (isReacting) return
   isReacting = true
-  // Behind all the microtasks, which the callers that go on are. Cheaper than `queueMicrotask`, which makes an async
-  // resource.
+  // Runs after the microtasks of the callers. Cheaper than `queueMicrotask`, which creates an async resource.
   void resolved.then(afterMicrotasks)
 }
 
@@ -172,16 +168,16 @@ function reactionEnds(): void {
   isReacting = false
 }
 
-/** Whether what runs now was set going by a response. */
+/** Returns whether the running code reacts to a response. */
 export function isReactionToResponse(): boolean {
   return isReacting
 }
 
 const BUFFER_BYTES = 64 * 1024
-/** Values up to this size are copied in; larger ones become a part of the write by themselves. */
+/** Values up to this size are copied into the buffer; larger values are separate parts of the write. */
 const COPY_BYTES = 16 * 1024
 
-/** Gathers the requests of one turn of the loop, so that they leave in one write. */
+/** Gathers the requests of one turn of the event loop, so that they are sent in one write. */
 export class RequestBuffer {
   /** Requests are written here, from `at` on. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
@@ -197,12 +193,12 @@ export class RequestBuffer {
     return this.at === this.#from && this.#parts.length === 0
   }
 
-  /** Makes sure that a request's line fits behind `at`. */
+  /** Ensures that a request's line fits after `at`. */
   room(): void {
     this.reserve(MAX_REQUEST_LINE_BYTES)
   }
 
-  /** Makes sure that so many bytes, at most 64 kB, fit behind `at`. */
+  /** Ensures that this many bytes, at most 64 kB, fit after `at`. */
   reserve(bytes: number): void {
     if (this.buffer.length - this.at >= bytes) return
     this.#finishPart()
@@ -221,12 +217,15 @@ export class RequestBuffer {
     this.at += this.buffer.write(text, this.at)
   }
 
-  /** Whether a text, however it is encoded, fits behind a request's line without another buffer. */
+  /** Returns whether a text of any encoding fits after a request's line without another buffer. */
   mayHold(text: string): boolean {
     return this.buffer.length - this.at >= MAX_REQUEST_LINE_BYTES + text.length * 3 + 2
   }
 
-  /** A data block and its line end, if the text is ASCII; else nothing. Returns whether it was. `mayHold` was asked. */
+  /**
+   * Writes a data block and its line end if the text is ASCII, and returns whether it is. Requires that `mayHold`
+   * returned true.
+   */
   appendAscii(text: string): boolean {
     const { buffer } = this
     const end = this.at + buffer.write(text, this.at, 'utf8')
@@ -235,7 +234,7 @@ export class RequestBuffer {
     return true
   }
 
-  /** A data block of so many bytes, and its line end. */
+  /** Writes a data block of this many bytes, and its line end. */
   appendValue(value: Buffer | string, length: number): void {
     this.appendBytes(value, length)
     this.reserve(2)
@@ -248,13 +247,13 @@ export class RequestBuffer {
       return
     }
     this.reserve(length + 2)
-    // As many bytes as characters: every one is ASCII, and needs no encoding.
+    // If there are as many bytes as characters, every character is ASCII and needs no encoding.
     if (typeof value !== 'string') value.copy(this.buffer, this.at)
     else this.buffer.write(value, this.at, length === value.length ? 'latin1' : 'utf8')
     this.at += length
   }
 
-  /** A request begins here, for `rewind`. */
+  /** Marks the begin of a request, for `rewind`. */
   begin(): void {
     this.#begunParts = this.#parts.length
     this.#begunBuffer = this.buffer
@@ -262,7 +261,7 @@ export class RequestBuffer {
     this.#begunFrom = this.#from
   }
 
-  /** Forgets the request that was begun last: it could not be finished. */
+  /** Removes the request that was begun last, since it could not be finished. */
   rewind(): void {
     this.#parts.length = this.#begunParts
     this.buffer = this.#begunBuffer
@@ -270,7 +269,7 @@ export class RequestBuffer {
     this.#from = this.#begunFrom
   }
 
-  /** Forgets what was gathered: the connection is gone. */
+  /** Removes all gathered requests, since the connection was closed. */
   clear(): void {
     this.at = 0
     this.#from = 0
@@ -278,7 +277,7 @@ export class RequestBuffer {
   }
 
   /**
-   * Writes what was gathered.
+   * Writes the gathered requests.
    *
    * @param copiesOnWrite whether a write that leaves nothing queued in the stream has been copied by the kernel.
    */
@@ -287,7 +286,7 @@ export class RequestBuffer {
     const last = buffer.subarray(this.#from, this.at)
     const parts = this.#parts
     this.clear()
-    // Behind a write that is still to come, a copy just as long as the requests goes, and the buffer stays.
+    // Unless the kernel copies the bytes during the write, a copy is written, so that the buffer can be reused.
     const direct = copiesOnWrite && stream.writableLength === 0
     if (parts.length === 0) {
       stream.write(direct ? last : Buffer.from(last))

@@ -1,36 +1,36 @@
 /**
- * If a server hung up on the first meta command, it gets one again after this long: the reason may have been another,
- * and the server may be new by now.
+ * If a server hung up on the first meta command, a meta command is tried again after this time: the hang-up may have
+ * had another reason, and the server may have been replaced.
  */
-const ASK_AGAIN_MS = 60_000
-/** A server that was ending anyway hangs up once; a proxy without meta commands each time. */
+const TRY_AGAIN_MS = 60_000
+/** A server that is stopping hangs up once; a proxy without meta commands hangs up each time. */
 const MAX_HANG_UPS = 2
 
 /**
- * Whether the handshake tries a meta command. A proxy without meta commands may hang up on it, be silent, or send an
- * invalid response; then the next connections do without.
+ * Decides whether the handshake tries a meta command. A proxy without meta commands may hang up, be silent, or send an
+ * invalid response; the next connections then do not try it.
  */
 export class MetaSupport {
   #hangUps = 0
-  /** Whether the last try succeeded: a failure after that is the network's. */
+  /** Whether the last try succeeded: a later failure is caused by the network. */
   #isKnown = false
   #deniedAt = -Infinity
   /** Whether the meta command was sent and has no response yet. */
-  isAsking = false
+  isPending = false
 
   /** Whether the next connection tries it. */
-  get mayAsk(): boolean {
-    return performance.now() - this.#deniedAt > ASK_AGAIN_MS
+  get mayTry(): boolean {
+    return performance.now() - this.#deniedAt > TRY_AGAIN_MS
   }
 
   /**
-   * The response has told whether the server has meta commands.
+   * Notes whether the server has meta commands, by its response.
    *
-   * @returns whether that is believed. If the server had them a moment ago, it is tried once more: another server may
-   *   have responded.
+   * @returns whether the response is accepted. If the server had meta commands before, another connection is tried
+   *   once: another server may have responded.
    */
   answered(hasMeta: boolean): boolean {
-    this.isAsking = false
+    this.isPending = false
     this.#hangUps = 0
     const isBelieved = hasMeta || !this.#isKnown
     this.#isKnown = hasMeta
@@ -38,25 +38,28 @@ export class MetaSupport {
   }
 
   /**
-   * The server hung up. Returns whether the meta command was the reason, so that another connection at once may
-   * succeed.
+   * Notes that the server hung up. Returns whether the meta command was the reason, so that another connection may
+   * succeed immediately.
    */
   hungUp(): boolean {
-    if (!this.isAsking || this.#isKnown) {
-      this.isAsking = false
+    if (!this.isPending || this.#isKnown) {
+      this.isPending = false
       return false
     }
     this.#hangUps++
     if (this.#hangUps >= MAX_HANG_UPS) return this.denied()
-    this.isAsking = false
+    this.isPending = false
     return true
   }
 
-  /** No valid response came. Returns whether another connection at once, without the meta command, may succeed. */
+  /**
+   * Notes that no valid response was received. Returns whether another connection without the meta command may succeed
+   * immediately.
+   */
   denied(): boolean {
-    const wasAsking = this.isAsking
-    this.isAsking = false
-    if (!wasAsking || this.#isKnown) return false
+    const wasPending = this.isPending
+    this.isPending = false
+    if (!wasPending || this.#isKnown) return false
     this.#hangUps = 0
     this.#deniedAt = performance.now()
     return true

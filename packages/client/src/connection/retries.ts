@@ -4,46 +4,46 @@ import type { MemcacheError } from 'memcache-ts-protocol'
 const FIRST_MS = 50
 const MAX_MS = 1000
 
-/** Pauses between attempts: each twice as long as the one before, up to a second. */
+/** Pauses between attempts: each is twice as long as the previous one, up to a second. */
 export class Backoff {
   #attempts = 0
 
-  /** The next pause; half of it is chance, so that the processes of a fleet do not all come back at once. */
+  /** Returns the next pause; half of it is random, so that the processes of a fleet do not reconnect at the same time. */
   nextMs(): number {
     const delayMs = Math.min(MAX_MS, FIRST_MS * 2 ** this.#attempts)
     this.#attempts++
     return delayMs * (0.5 + Math.random() / 2)
   }
 
-  /** It has succeeded. */
+  /** Starts with the shortest pause again. */
   reset(): void {
     this.#attempts = 0
   }
 }
 
-/** Credentials that were refused once are refused again: they are tried so seldom that the account is not locked. */
+/** The pause after refused credentials, long enough that the account is not locked. */
 const AUTH_RETRY_MS = 10_000
 
-/** The attempts of a connection that is down, one at a time, and why it is. */
+/** The attempts of a connection that is down, one at a time, and the reason why it is down. */
 export class Retries {
   readonly #attempt: () => void
   readonly #backoff = new Backoff()
   #timer: LongTimer | undefined
-  /** Why the last attempt failed. */
+  /** The error of the last attempt. */
   reason: MemcacheError | undefined
 
   constructor(attempt: () => void) {
     this.#attempt = attempt
   }
 
-  /** Plans the next attempt; returns in how many milliseconds it is made. */
+  /** Plans the next attempt; returns the delay in milliseconds. */
   plan(): number {
     const delayMs = this.reason instanceof MemcacheAuthError ? AUTH_RETRY_MS : this.#backoff.nextMs()
     this.#timer = new LongTimer(this.#attempt, delayMs).unref()
     return delayMs
   }
 
-  /** An attempt has succeeded. */
+  /** Notes that an attempt has succeeded. */
   succeeded(): void {
     this.#backoff.reset()
     this.reason = undefined
@@ -53,7 +53,7 @@ export class Retries {
     this.#timer?.clear()
   }
 
-  /** The error of operations while the connection is down. */
+  /** Returns the error of operations while the connection is down. */
   errorOf(server: string): MemcacheError {
     const { reason } = this
     const Kind = reason instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError

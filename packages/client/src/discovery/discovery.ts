@@ -16,7 +16,7 @@ const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {},
 /** What discovery tells its owner. */
 export interface DiscoveryObserver {
   /** A request for the servers was sent; operations may wait for the response. */
-  asking(): void
+  requested(): void
   /** No endpoint has told the servers; the next request follows later. */
   failed(error: MemcacheError): void
   /** These are the servers from now on. */
@@ -34,7 +34,7 @@ export class Discovery {
   readonly #observer: DiscoveryObserver
   #text: string | undefined
   readonly #backoff = new Backoff()
-  #asking = false
+  #isPending = false
   #closed = false
   #timer: LongTimer | undefined
 
@@ -52,11 +52,11 @@ export class Discovery {
 
   /** Sends a request now, unless one is pending. */
   refresh(): void {
-    if (this.#asking || this.#closed) return
+    if (this.#isPending || this.#closed) return
     this.#timer?.clear()
-    this.#asking = true
-    this.#observer.asking()
-    void this.#ask().then(
+    this.#isPending = true
+    this.#observer.requested()
+    void this.#request().then(
       ({ text, servers }) => {
         this.#again(this.#intervalMs)
         this.#found(text, servers)
@@ -69,7 +69,7 @@ export class Discovery {
   }
 
   #again(delayMs: number): void {
-    this.#asking = false
+    this.#isPending = false
     if (!this.#closed) this.#timer = new LongTimer(() => this.refresh(), delayMs).unref()
   }
 
@@ -86,8 +86,8 @@ export class Discovery {
     this.#observer.found(servers)
   }
 
-  /** The first endpoint's response; if it has none, the next endpoint's. */
-  async #ask(): Promise<ClusterConfiguration> {
+  /** Returns the first endpoint's response; if it has none, the next endpoint's. */
+  async #request(): Promise<ClusterConfiguration> {
     let reason: unknown
     for (const endpoint of this.#endpoints) {
       try {

@@ -2,12 +2,12 @@ import type { Uint64 } from 'memcache-ts-protocol'
 import { Operation } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 
-/** What is to be added to a counter, or taken from it. */
+/** The amount that is added to a counter, or subtracted from it. */
 export interface ArithmeticRequest {
   readonly wireKey: WireKey
   readonly mode: 'incr' | 'decr'
   readonly delta: Uint64
-  /** Whether the cas unique and the time to live are wanted besides the value. */
+  /** Whether the response has the cas unique and the time to live besides the value. */
   readonly details: boolean
   readonly initial?: Uint64 | undefined
   readonly vivifyExptime?: number | undefined
@@ -17,13 +17,13 @@ export interface ArithmeticRequest {
 }
 
 /** A counter as the server left it; `undefined` digits are a miss. */
-export interface CounterAnswer {
+export interface CounterResponse {
   readonly digits: string | undefined
   readonly casUnique: bigint
   readonly ttlSeconds: number
 }
 
-export const NO_COUNTER: CounterAnswer = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }
+export const NO_COUNTER: CounterResponse = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }
 
 /** Counting up or down. */
 export class ArithmeticOperation extends Operation {
@@ -31,14 +31,14 @@ export class ArithmeticOperation extends Operation {
   readonly request: ArithmeticRequest
   /** The value's digits, until the response is complete. */
   digits: string | undefined
-  /** How many lines of its response are still to come, if it has several. */
+  /** The number of response lines that have not been received yet. */
   linesLeft = 1
-  readonly #resolve: (answer: CounterAnswer) => void
+  readonly #resolve: (response: CounterResponse) => void
 
   constructor(
     request: ArithmeticRequest,
     key: string,
-    resolve: (answer: CounterAnswer) => void,
+    resolve: (response: CounterResponse) => void,
     reject: (error: unknown) => void,
   ) {
     super(key, true, reject)
@@ -46,7 +46,7 @@ export class ArithmeticOperation extends Operation {
     this.#resolve = resolve
   }
 
-  finish(answer: CounterAnswer): void {
-    if (this.settle()) this.#resolve(answer)
+  finish(response: CounterResponse): void {
+    if (this.settle()) this.#resolve(response)
   }
 }

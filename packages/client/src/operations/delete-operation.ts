@@ -5,7 +5,7 @@ import type { WireKey } from '../client-key.ts'
 /** How a delete ended. */
 export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
 
-/** What is to be deleted, and how. */
+/** A request to delete an item, mark it stale or empty it. */
 export interface DeleteRequest {
   readonly wireKey: WireKey
   readonly compareCas?: Uint64 | undefined

@@ -1,14 +1,17 @@
 import { Uint64 } from 'memcache-ts-protocol'
 
-/** A server's response about one item, whatever the protocol. It is lent for the call that it is handed to. */
+/**
+ * A server's response about one item, in any protocol. The object is reused: it is valid only during the call that
+ * receives it.
+ */
 export interface ItemResponse {
   readonly isFound: boolean
   readonly clientFlags: number
   /** The value's size in bytes, if it was requested; else 0. */
   readonly size: number
-  /** Seconds left to live; -1 for ever, or where it is not told. */
+  /** Seconds left to live; -1 if the item does not expire, or the server does not report it. */
   readonly ttlSeconds: number
-  /** Zero where it is not told. */
+  /** Zero if the server does not report it. */
   readonly casUnique: Uint64
   /** W: this caller has the right to recache. */
   readonly won: boolean
@@ -22,7 +25,7 @@ export interface ItemResponse {
   readonly lastAccessSeconds: number
 }
 
-/** The response of a protocol that tells client flags and cas unique at most: classic text and binary. */
+/** The response of a protocol that reports only client flags and cas unique: classic text and binary. */
 export class ClassicItemResponse implements ItemResponse {
   isFound = false
   clientFlags = 0

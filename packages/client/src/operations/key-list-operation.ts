@@ -9,19 +9,19 @@ import { Operation, readValue } from './operation.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
-/** The most keys of one request; longer lists take several. */
+/** The maximum number of keys in one request; longer lists are split. */
 export const KEYS_PER_REQUEST = 200
 
-/** Many keys in one request: the hits come with their keys, and then the end. */
+/** A request for many keys: the response has the hits with their keys, and then an end. */
 export abstract class KeyListOperation extends Operation {
   readonly kind = 'keyList'
-  /** What goes over the wire, in this order. */
+  /** The keys as they are sent, in this order. */
   readonly wireKeys: string[] = []
-  /** Whether the cas uniques are wanted. */
+  /** Whether the response has the cas uniques. */
   withCas = false
-  /** That of the hit which is handed on, where it is wanted. */
+  /** The cas unique of the current hit, if `withCas` is true. */
   casUnique = 0n
-  /** How many ends of the response are still to come: long lists take several lines. */
+  /** The number of response ends that have not been received yet: each line of a long list has its own end. */
   ends = 0
   /** Servers respond in the order of the request, so the search for the next hit begins here. */
   #next = 0
@@ -53,7 +53,7 @@ export abstract class KeyListOperation extends Operation {
 
   /** The value may be an unfilled lease, which only a meta command tells from an empty value. */
   takeEmpty(): void {
-    this.askAgain(this.#found)
+    this.readAgain(this.#found)
   }
 
   /**
@@ -65,7 +65,7 @@ export abstract class KeyListOperation extends Operation {
     else this.hit(this.#found, buffer, at, at, 0, false)
   }
 
-  /** Whether none of the bytes of a value with these client flags is kept. */
+  /** Returns whether reading a value with these client flags copies its bytes. */
   copiesValue(clientFlags: number): boolean {
     return this.reader.copies?.(clientFlags) === true
   }
@@ -80,8 +80,8 @@ export abstract class KeyListOperation extends Operation {
     clientFlags: number,
     owned: boolean,
   ): void
-  protected abstract askAgain(index: number): void
-  /** All hits have come. */
+  protected abstract readAgain(index: number): void
+  /** Completes the operation: all hits have been received. */
   abstract finish(): void
 }
 
@@ -96,38 +96,41 @@ function isKey(key: string, buffer: Buffer, start: number, end: number): boolean
 }
 
 /**
- * Keys of one line at most. In one long line the server would be done with the last key before the client has the first
- * answer, and the two would work in turns (docs/decisions/0006).
+ * The maximum number of keys in one line. With one long line the server would finish the last key before the client
+ * received the first hit, so that the two would work in turns (docs/decisions/0006).
  */
 const KEYS_PER_BATCH = 16
 
 /** A power of two. */
 const SLOTS = 256
 
-/** Where callers of the same key look for each other: the last caller at each hash, until its batch has ended. */
+/** The last caller at each hash until its batch has ended, so that callers of the same key find each other. */
 const recent: (GetCall | undefined)[] = Array.from({ length: SLOTS })
 
 /**
- * The plain `get`s of one turn of the loop on one connection, in one line. That costs a server less than single gets,
- * every value comes with its key, and the request never takes the right to recache a stale item.
+ * The plain `get`s of one turn of the event loop on one connection, sent as one line. One line costs a server less than
+ * single gets, every value comes with its key, and the request never takes the right to recache a stale item.
  */
 export class GetBatch extends KeyListOperation {
-  /** When it was begun, in the milliseconds of `performance.now()`; later where it left later. */
-  askedAt: number
+  /**
+   * The time when the batch was begun, in milliseconds of `performance.now()`; if it was sent later, the time of
+   * sending.
+   */
+  begunAt: number
   readonly #calls: GetCall[] = []
   protected readonly reader: ValueReader
   readonly #again: (call: GetCall) => void
   #size = 0
-  /** How many keys have a response. */
-  #answered = 0
-  /** How many of its callers have settled; they count themselves. */
+  /** The number of keys that have a response. */
+  #keysWithResponse = 0
+  /** The number of callers that have settled; each caller counts itself. */
   settledCalls = 0
 
   /** @param again reads one key by a meta command. */
-  constructor(askedAt: number, reader: ValueReader, again: (call: GetCall) => void) {
+  constructor(begunAt: number, reader: ValueReader, again: (call: GetCall) => void) {
     super(undefined, false, () => {})
-    this.askedAt = askedAt
-    this.sentAt = askedAt
+    this.begunAt = begunAt
+    this.sentAt = begunAt
     this.reader = reader
     this.#again = again
     this.deadline = Infinity
@@ -141,7 +144,7 @@ export class GetBatch extends KeyListOperation {
     return Array.from(all(this.#calls), ({ signal }) => signal).filter((signal) => signal !== undefined)
   }
 
-  /** A caller gave up: when none is left that waits, nobody awaits the batch. */
+  /** Notes that a caller gave up; if no caller waits any more, the batch is abandoned. */
   left(): void {
     if (this.settledCalls === this.#size) this.settle()
   }
@@ -153,7 +156,7 @@ export class GetBatch extends KeyListOperation {
   add(call: GetCall, now: number): void {
     this.#size++
     call.batch = this
-    if (now > this.askedAt) call.lateMs = Math.ceil(now - this.askedAt)
+    if (now > this.begunAt) call.lateMs = Math.ceil(now - this.begunAt)
     const { deadline } = call
     if (deadline < this.deadline) {
       this.deadline = deadline
@@ -193,12 +196,12 @@ export class GetBatch extends KeyListOperation {
 
   override postpone(byMs: number): void {
     super.postpone(byMs)
-    this.askedAt += byMs
+    this.begunAt += byMs
     const deadlines = new Set(Array.from(all(this.#calls), (call) => call.call))
     for (const deadline of deadlines) if (deadline !== undefined) deadline.at += byMs
   }
 
-  /** Nothing of a batch is held once it has ended. */
+  /** Releases everything that the batch holds when it has ended. */
   protected override settle(): boolean {
     if (!super.settle()) return false
     for (const call of this.#calls) {
@@ -213,48 +216,49 @@ export class GetBatch extends KeyListOperation {
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     const first = this.#calls[index]!
-    // A proxy may say the same twice.
-    if (!first.isAnswered) this.#answered++
-    // Bytes that two callers get must not be the same memory.
+    // A proxy may send the same hit twice.
+    if (!first.hasResponse) this.#keysWithResponse++
+    // Two callers must not share the memory of their bytes.
     const alone = owned && first.twin === undefined
     for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) {
-      call.isAnswered = true
+      call.hasResponse = true
       call.take(this.reader, buffer, start, end, clientFlags, alone)
     }
   }
 
-  protected askAgain(index: number): void {
+  protected readAgain(index: number): void {
     for (let call: GetCall | undefined = this.#calls[index]; call !== undefined; call = call.twin) {
-      call.isAnswered = true
+      call.hasResponse = true
       if (!call.settled) this.#again(call)
     }
   }
 
   finish(): void {
-    // Mostly all were hits, and none is left.
-    if (this.#answered < this.#calls.length) {
-      for (const call of all(this.#calls)) if (!call.isAnswered) call.resolve(undefined)
+    // Usually all were hits, and no caller is left.
+    if (this.#keysWithResponse < this.#calls.length) {
+      for (const call of all(this.#calls)) if (!call.hasResponse) call.resolve(undefined)
     }
     this.settle()
   }
 }
 
-/** The callers of a batch, those of the same key too. */
+/** Returns the callers of a batch, including further callers of the same key. */
 function* all(calls: readonly GetCall[]): Iterable<GetCall> {
   for (const first of calls) {
     for (let call: GetCall | undefined = first; call !== undefined; call = call.twin) yield call
   }
 }
 
-/** Where callers of a key look for each other in `recent`. */
+/** Returns the index in `recent` at which callers of a key find each other. */
 function slotOf(key: string): number {
   const { length } = key
   return (length + key.charCodeAt(length - 1) * 31 + key.charCodeAt(length >> 1)) & (SLOTS - 1)
 }
 
 /**
- * One caller of `get`, in a batch with the others of its turn of the loop. Hundreds may wait at a time, so that it is
- * kept small: its time is its batch's, and private methods, for which each instance is marked, are functions.
+ * One caller of `get`, in a batch with the other callers of the same turn of the event loop. Hundreds may wait at a
+ * time, so instances are small: the deadline is the batch's, and functions replace private methods, which would mark
+ * each instance.
  */
 export class GetCall implements Waiter {
   readonly key: Key
@@ -264,14 +268,14 @@ export class GetCall implements Waiter {
   settled = false
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
-  /** The batch that it is in, and when that was begun. */
+  /** The batch of this caller; it has the time when it was begun. */
   batch: GetBatch | undefined
-  /** How much later than its batch it was begun, in whole milliseconds. */
+  /** The time from the begin of the batch to the begin of this call, in whole milliseconds. */
   lateMs = 0
   /** Another caller of the same key in the same turn: the key is requested once, and its value decoded for each. */
   twin: GetCall | undefined
   /** Whether a response, or a further step, has decided or will decide it: the end of the batch does not make it a miss. */
-  isAnswered = false
+  hasResponse = false
   #resolve: (value: unknown) => void
   #reject: (error: unknown) => void
 
@@ -292,7 +296,7 @@ export class GetCall implements Waiter {
   }
 
   get deadline(): number {
-    return this.call?.at ?? this.batch!.askedAt + this.lateMs + this.timeoutMs
+    return this.call?.at ?? this.batch!.begunAt + this.lateMs + this.timeoutMs
   }
 
   get name(): string {
@@ -317,7 +321,7 @@ export class GetCall implements Waiter {
     const resolve = this.#resolve
     this.settled = true
     this.batch!.settledCalls++
-    // A settled call may be held for a while: its promise, and so its value, is not.
+    // A settled call may stay referenced for a while, but its promise, and with it the value, must not.
     this.#resolve = nothing
     this.#reject = nothing
     if (this.signal !== undefined) unwatch(this)
@@ -345,7 +349,7 @@ function gather(call: GetCall, value: ValueInChunks, reader: ValueReader): void 
   )
 }
 
-/** The stored value cannot be decoded. */
+/** Settles a call whose stored value cannot be decoded. */
 function unreadable(call: GetCall, reader: ValueReader, error: unknown): void {
   if ((call.options?.unreadable ?? reader.unreadable) === 'miss') call.resolve(undefined)
   else call.fail(decodeError(error, call.name))

@@ -2,17 +2,17 @@ import { Operation } from './operation.ts'
 
 /** A command to a server as a whole. */
 export interface LinesRequest {
-  /** What goes over the wire in the protocols of lines, line ends included. */
+  /** The request in the text and meta protocols, line ends included. */
   readonly text: string
-  /** Whether the response goes on until a line `END`, rather than being one line. */
+  /** Whether the response continues until a line `END`; otherwise it is one line. */
   readonly untilEnd?: boolean
-  /** With `untilEnd`: what the lines of a list begin with. A first line of any other kind is the whole response. */
+  /** With `untilEnd`: the beginning of each line of a list. A first line of any other kind is the whole response. */
   readonly lists?: RegExp
-  /** Whether it changes what is stored, or how the server works. */
+  /** Whether the command changes stored items or the server's state. */
   readonly writes?: boolean
-  /** Whether it is a meta command, which servers without those do not know. */
+  /** Whether it is a meta command: servers without meta commands do not know it. */
   readonly meta?: boolean
-  /** What it is in the binary protocol, if there is such a thing. */
+  /** The request in the binary protocol, if it has such a command. */
   readonly binary?: BinaryRequest
 }
 
@@ -30,7 +30,7 @@ export class LinesOperation extends Operation {
   readonly kind = 'lines'
   readonly request: LinesRequest
   readonly lines: string[] = []
-  /** How much of the response is kept in `lines`. */
+  /** The total length of the response lines that are kept in `lines`. */
   keptLength = 0
   readonly #resolve: (lines: string[]) => void
 

@@ -8,23 +8,23 @@ import { readValue } from './operation.ts'
 /** Takes the response to a list of keys. */
 export interface MultiGetSink<Given> {
   hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void
-  /** The key alone has failed. */
+  /** Notes that one key has failed; the others are not affected. */
   failed(given: Given, error: unknown): void
-  /** The value may be an unfilled lease: reads the key by a meta command. */
-  askAgain?(given: Given): Promise<void>
+  /** Reads the key again by a meta command, since its value may be an unfilled lease. */
+  readAgain?(given: Given): Promise<void>
 }
 
-/** One caller's list of keys, as far as one connection has them and one request holds them. */
+/** The keys of one caller that belong to one connection and fit one request. */
 export class MultiGetOperation<Given> extends KeyListOperation {
   /** The keys as they were given, in the order of `wireKeys`. */
   readonly given: Given[] = []
   readonly #sink: MultiGetSink<Given>
   protected readonly reader: ValueReader
   readonly #resolve: (steps: Promise<unknown> | undefined) => void
-  /** What is still to be done for some keys; never rejects. */
+  /** Further steps for some keys; they never reject. */
   #steps: Promise<void>[] | undefined
 
-  /** @param resolve is handed what is still to be done for some keys. */
+  /** @param resolve receives the further steps for some keys. */
   constructor(
     sink: MultiGetSink<Given>,
     reader: ValueReader,
@@ -57,17 +57,17 @@ export class MultiGetOperation<Given> extends KeyListOperation {
     }
   }
 
-  protected askAgain(index: number): void {
+  protected readAgain(index: number): void {
     const given = this.given[index]!
     if (this.settled) return
-    if (this.#sink.askAgain !== undefined) this.#step(index, this.#sink.askAgain(given))
+    if (this.#sink.readAgain !== undefined) this.#step(index, this.#sink.readAgain(given))
   }
 
   finish(): void {
     if (this.settle()) this.#resolve(this.#steps && Promise.all(this.#steps))
   }
 
-  /** A value in chunks that are not all there is a miss. */
+  /** Fetches the chunks of a value; if a chunk is missing, the key is a miss. */
   async #gather(given: Given, value: ValueInChunks, clientFlags: number, casUnique: bigint): Promise<void> {
     const whole = await value.gather(CallDeadline.of(this))
     if (whole !== undefined) this.#sink.hit(given, whole, clientFlags, casUnique)

@@ -3,24 +3,24 @@ import { asMemcacheError } from '../errors.ts'
 import type { CallOptions, ClientKey } from '../call-options.ts'
 import { nameOrKindOf } from '../client-key.ts'
 
-/** The results of a call on many keys, by the keys as they were given. What failed for one key costs the others nothing. */
+/** The results of a call on many keys, by the keys as they were given. A failure of one key does not affect the others. */
 export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Result> {
-  // Mostly nothing goes wrong, and the maps are not made.
+  // Usually nothing fails, and the maps are not created.
   #errors: Map<string, MemcacheError> | undefined
   #keyErrors: Map<Given, MemcacheError> | undefined
 
-  /** What went wrong: by the server's name where a server failed, else by the key's. */
+  /** The errors: by the server's name if a server failed, otherwise by the key's name. */
   get errors(): Map<string, MemcacheError> {
     return (this.#errors ??= new Map())
   }
 
-  /** What went wrong, key by key: the keys are missing from the results although they may be stored. */
+  /** The errors by key: these keys are missing from the results although they may be stored. */
   get keyErrors(): Map<Given, MemcacheError> {
     return (this.#keyErrors ??= new Map())
   }
 
   /**
-   * The results of a call for each of many keys. Rejects if all fail, and if the call's signal is aborted.
+   * Returns the results of a call for each of many keys. Rejects if all fail, and if the call's signal is aborted.
    *
    * @param begin makes the call for one of the items, whose first part is the key.
    */

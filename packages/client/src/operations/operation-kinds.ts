@@ -5,7 +5,7 @@ import type { LinesOperation } from './lines-operation.ts'
 import type { RetrievalOperation } from './retrieval-operation.ts'
 import type { StoreOperation } from './store-operation.ts'
 
-/** The operations by their kind: a protocol has a codec for each, and the compiler says which is missing. */
+/** The operations by their kind: a protocol has a codec for each, and the compiler reports a missing codec. */
 export interface OperationOf {
   keyList: KeyListOperation
   retrieval: RetrievalOperation

@@ -7,40 +7,40 @@ import type { ValueReader } from '../values/value-codec.ts'
 import { unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
-/** memcached's client flags have 32 bits; it can be built for more. */
+/** memcached's client flags have 32 bits, unless it was built for 64. */
 const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 
 /** The kinds of operations (`OperationOf`): each protocol has a codec for each. */
 export type OperationKind = 'keyList' | 'retrieval' | 'store' | 'delete' | 'arithmetic' | 'lines'
 
 /**
- * A request of any protocol: it waits for its response, and settles once. A response that comes after it was given up
- * is read and forgotten.
+ * A request of any protocol: it waits for its response, and settles once. A response that arrives after the operation
+ * was given up is read and dropped.
  */
 export abstract class Operation implements Waiter {
   abstract readonly kind: OperationKind
   /** The key, as the caller gave it, for errors. */
   readonly key: string | undefined
-  /** Whether it may change what is stored, so that without a response its effect is unknown. */
+  /** Whether the operation may change stored items, so that its effect is unknown without a response. */
   readonly writes: boolean
-  /** When it is given up, in the milliseconds of `performance.now()`. */
+  /** The time when the operation is given up, in milliseconds of `performance.now()`. */
   deadline = 0
   timeoutMs = 0
-  /** When it was handed to the connection, by the same clock. */
+  /** The time when it was handed to the connection, by the same clock. */
   sentAt = 0
   /**
-   * Whether it may be repeated once if the connection was closed before any of its response came: a read that changes
-   * nothing.
+   * Whether the operation may be repeated once if the connection was closed before the response began: true for reads
+   * that change nothing.
    */
   mayRepeat: boolean
-  /** Whether it was given up and its response is still to come. */
+  /** Whether the operation was given up before its response arrived. */
   isOverdue = false
   settled = false
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
-  /** The codec that has written it, in a protocol of lines: it reads the response. */
+  /** The codec that wrote the request, in the text and meta protocols; it reads the response too. */
   codec: LineCodec<Operation> | undefined
-  /** What a meta or binary response must echo. */
+  /** The opaque that a meta or binary response must echo. */
   opaque = 0
   readonly #reject: (error: unknown) => void
 
@@ -51,7 +51,7 @@ export abstract class Operation implements Waiter {
     this.#reject = reject
   }
 
-  /** Whether a data block goes with it. */
+  /** Whether the request has a data block. */
   get sendsValue(): boolean {
     return false
   }
@@ -71,24 +71,24 @@ export abstract class Operation implements Waiter {
     this.fail(timeout(this.key, this.timeoutMs))
   }
 
-  /** Moves it so much later. */
+  /** Moves the deadline so many milliseconds later. */
   postpone(byMs: number): void {
     this.sentAt += byMs
     this.deadline += byMs
     if (this.call !== undefined) this.call.at = Math.max(this.call.at, this.deadline)
   }
 
-  /** How many callers wait for it, those that gave up included. */
+  /** The number of callers that wait for it, including callers that gave up. */
   get size(): number {
     return 1
   }
 
-  /** The signals by which its callers may give up. */
+  /** The signals that its callers passed. */
   get signals(): readonly AbortSignal[] {
     return this.signal === undefined ? [] : [this.signal]
   }
 
-  /** To be called before resolving; returns whether it still may. */
+  /** Must be called before the operation is resolved; returns false if it has settled already. */
   protected settle(): boolean {
     if (this.settled) return false
     this.settled = true
@@ -98,10 +98,10 @@ export abstract class Operation implements Waiter {
 }
 
 /**
- * Reads a value where it was received; one that lies in chunks is a `ValueInChunks`. Parameters as those of
- * `ValueReader.read`.
+ * Reads a value from the received memory; a value in chunks is returned as a `ValueInChunks`. The parameters are those
+ * of `ValueReader.read`.
  *
- * @throws MemcacheDecodeError for client flags that no codec can tell apart, and what the reader throws.
+ * @throws MemcacheDecodeError if the client flags have more than 32 bits, and any error of the reader.
  */
 export function readValue(
   reader: ValueReader,
@@ -118,16 +118,16 @@ export function readValue(
   return reader.read(buffer, start, end, clientFlags, owned)
 }
 
-/** A turn of the loop that took longer than this is no part of an operation's time. */
+/** A turn of the event loop that took longer than this does not count as an operation's time. */
 const LONG_TURN_MS = 5
 
-/** The result of a look at the deadlines. */
+/** The result of checking the deadlines. */
 export interface Expiry {
-  /** The next deadline; `Infinity` when nothing waits. */
+  /** The next deadline; `Infinity` if no operation waits. */
   readonly next: number
-  /** Why the connection is to be given up, if it is. */
+  /** The reason to give the connection up; `undefined` if there is none. */
   readonly reason: MemcacheTimeoutError | undefined
-  /** Whether no byte at all has come in a whole timeout. */
+  /** Whether no byte at all was received during a whole timeout. */
   readonly isSilent: boolean
 }
 
@@ -138,8 +138,8 @@ interface TimeoutOf {
 }
 
 /**
- * What waits on a connection: the operations that were written, in the order of their responses, and those that the
- * handshake holds back.
+ * The operations that wait on a connection: the written ones, in the order of their responses, and the ones that are
+ * held back until the handshake is done.
  */
 export class PendingOperations {
   readonly #server: string
@@ -156,41 +156,41 @@ export class PendingOperations {
     this.#timeoutMs = timeoutMs
   }
 
-  /** How many callers have no response yet, those that gave up included. */
+  /** The number of callers without a response, including callers that gave up. */
   get callers(): number {
     return this.#callers
   }
 
-  /** Whether a write is under way, or may be: one that was given up may still be carried out. */
+  /** Whether a write may be under way; a write that was given up may still be carried out. */
   get isWriting(): boolean {
     return this.#writes > 0
   }
 
   /**
-   * Whether any caller still waits.
+   * Returns whether any caller still waits.
    *
-   * @param isConnecting whether what was written belongs to the handshake, which no caller waits for by itself.
+   * @param isConnecting whether the written operations belong to the handshake, for which no caller waits.
    */
   isAwaited(isConnecting: boolean): boolean {
     for (const operation of isConnecting ? this.#unwritten : this.#all()) if (!operation.settled) return true
     return false
   }
 
-  /** Whether any caller waits without a time limit. @param isConnecting as for `isAwaited`. */
+  /** Returns whether any caller waits without a time limit. @param isConnecting as for `isAwaited`. */
   isAwaitedForEver(isConnecting: boolean): boolean {
     for (const operation of isConnecting ? this.#unwritten : this.#all())
       if (!operation.settled && operation.deadline === Infinity) return true
     return false
   }
 
-  /** The signals by which callers may give up. */
+  /** Returns the signals by which callers may give up. */
   signals(): Set<AbortSignal> {
     const signals = new Set<AbortSignal>()
     for (const operation of this.#all()) for (const signal of operation.signals) signals.add(signal)
     return signals
   }
 
-  /** More callers wait; an operation may have several. Returns whether they are the first. */
+  /** Adds callers that wait; an operation may have several. Returns whether they are the first. */
   addCallers(count: number): boolean {
     const before = this.#callers
     this.#callers = before + count
@@ -207,20 +207,20 @@ export class PendingOperations {
     if (operation.writes) this.#writes++
   }
 
-  /** The operation that the next response belongs to. */
+  /** Returns the operation that the next response belongs to. */
   first(): Operation | undefined {
     return this.#written.first()
   }
 
-  /** The first operation has its response. */
+  /** Removes the first operation: its response is complete. */
   shift(): void {
     this.#left(this.#written.shift()!)
   }
 
   /**
-   * Writes what was held back, in its order.
+   * Writes the operations that were held back, in their order.
    *
-   * @param write returns whether there were words for it; it has failed otherwise.
+   * @param write returns whether the protocol has a command for the operation; otherwise the operation has failed.
    */
   release(write: (operation: Operation) => boolean): void {
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
@@ -229,7 +229,7 @@ export class PendingOperations {
     }
   }
 
-  /** Takes away what was held back, in its order, so that another connection can serve it. */
+  /** Removes and yields the operations that were held back, in their order, so that another connection can serve them. */
   *takeUnwritten(): Iterable<Operation> {
     for (let operation = this.#unwritten.shift(); operation !== undefined; operation = this.#unwritten.shift()) {
       this.#left(operation)
@@ -237,7 +237,7 @@ export class PendingOperations {
     }
   }
 
-  /** Fails what was written: the connection is gone. */
+  /** Fails the operations that were written, since the connection is closed. */
   failWritten(error: MemcacheError): void {
     for (let operation = this.#written.shift(); operation !== undefined; operation = this.#written.shift()) {
       this.#failOne(operation, error)
@@ -245,9 +245,10 @@ export class PendingOperations {
   }
 
   /**
-   * The connection is gone: reads without a byte of their response wait for the next connection, once; all others fail.
+   * Settles the operations of a closed connection: reads without a byte of their response wait for the next connection,
+   * once; all others fail.
    *
-   * @param isMidResponse whether some of the first response has come.
+   * @param isMidResponse whether a part of the first response was received.
    */
   repeatReads(error: MemcacheError, isMidResponse: boolean): void {
     const { length } = this.#written
@@ -271,20 +272,20 @@ export class PendingOperations {
     }
   }
 
-  /** The time of this turn of the loop, which counts for all of its calls. */
+  /** Returns the time of this turn of the event loop, which counts for all calls of the turn. */
   turnTime(hasBegun: boolean): number {
     if (!hasBegun || this.#turnAt === 0) this.#turnAt = performance.now()
     return this.#turnAt
   }
 
-  /** The requests of the turn leave: their time begins now, however long callers went on in that turn. */
+  /** Starts the time of the turn's requests, which are sent now, however long the turn took. */
   endTurn(): void {
-    const askedAt = this.#turnAt
+    const turnAt = this.#turnAt
     this.#turnAt = 0
-    if (askedAt === 0) return
-    const lateMs = performance.now() - askedAt
+    if (turnAt === 0) return
+    const lateMs = performance.now() - turnAt
     if (lateMs < LONG_TURN_MS) return
-    for (const operation of this.#written) if (operation.sentAt === askedAt) operation.postpone(lateMs)
+    for (const operation of this.#written) if (operation.sentAt === turnAt) operation.postpone(lateMs)
   }
 
   /**
@@ -329,7 +330,7 @@ export class PendingOperations {
 
   #failOne(operation: Operation, error: MemcacheError): void {
     this.#left(operation)
-    // Whether a write was carried out is unknown.
+    // It is unknown whether a write was carried out.
     if (!operation.settled) operation.fail(errorForKey(error, { key: operation.key, ambiguous: operation.writes }))
   }
 
@@ -351,7 +352,7 @@ class OperationQueue {
     return this.#length
   }
 
-  /** The operation that the next response belongs to. */
+  /** Returns the operation that the next response belongs to. */
   first(): Operation | undefined {
     return this.#slots[this.#head]
   }

@@ -8,15 +8,15 @@ import { decodeError } from '../errors.ts'
 import { Operation, readValue } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 
-/** What is requested of one item. */
+/** The parts of one item that a request asks for. */
 export interface RetrievalRequest {
-  /** Whether its value is wanted; without it and with a `touchExptime` it is a `touch`. */
+  /** Whether the value is requested; without the value and with a `touchExptime`, the request is a `touch`. */
   readonly value: boolean
-  /** Whether its cas unique is wanted. */
+  /** Whether the cas unique is requested. */
   readonly casUnique?: boolean
-  /** Whether size, time to live and the right to recache are wanted. */
+  /** Whether size, time to live and the right to recache are requested. */
   readonly details?: boolean
-  /** Whether it is wanted if and when it was accessed. */
+  /** Whether the times of earlier accesses are requested. */
   readonly access?: boolean
   readonly noBump?: boolean
   readonly touchExptime?: number | undefined
@@ -24,22 +24,22 @@ export interface RetrievalRequest {
   readonly recacheSeconds?: number | undefined
   readonly newCas?: Uint64 | undefined
   readonly compareCas?: Uint64 | undefined
-  /** Whether a value that cannot be decoded is an error or a miss; by default as the reader says. */
+  /** Whether a value that cannot be decoded is an error or a miss. Default: the reader's `unreadable`. */
   readonly unreadable?: 'error' | 'miss' | undefined
 }
 
-/** An item to be read: how, and what becomes of the response. */
+/** A request for an item, and the function that makes the result from its response. */
 export interface Retrieval<Result> {
   readonly wireKey: WireKey
   /** The key, for errors. */
   readonly name: string
   readonly request: RetrievalRequest
   readonly reader: ValueReader
-  /** Makes the result of the response; what it throws fails the operation. */
+  /** Makes the result from the response; if it throws, the operation fails. */
   readonly build: (item: ItemResponse, value: unknown) => Result
 }
 
-/** One item, or what is known of it. */
+/** The retrieval of one item, or of its metadata. */
 export class RetrievalOperation<Result = unknown> extends Operation {
   readonly kind = 'retrieval'
   readonly wireKey: WireKey
@@ -64,12 +64,12 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     this.#resolve = resolve
   }
 
-  /** Whether none of the bytes of a value with these client flags is kept. */
+  /** Returns whether reading a value with these client flags copies its bytes. */
   copiesValue(clientFlags: number): boolean {
     return this.#reader.copies?.(clientFlags) === true
   }
 
-  /** Takes the value's bytes from the received memory. Those of an unfilled lease are no value. */
+  /** Takes the value's bytes from the received memory. An unfilled lease has no value. */
   take(item: ItemResponse, buffer: Buffer, start: number, end: number, owned: boolean): void {
     if (this.settled || isLease(item, end - start)) return
     try {
@@ -79,7 +79,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     }
   }
 
-  /** Takes an empty value with client flags 0, if the protocol does not tell whether it is an unfilled lease. */
+  /** Takes an empty value with client flags 0 that may be an unfilled lease, since the protocol does not report leases. */
   takeUncertain(item: ItemResponse, buffer: Buffer, at: number): void {
     if (this.#reader.takesEmptyForLease === true) return
     this.take(item, buffer, at, at, false)
@@ -97,7 +97,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     }
   }
 
-  /** The result of a value in chunks, once they have come; those that are not all there are a miss. */
+  /** Returns the result of a value in chunks when they have been fetched; if a chunk is missing, it is a miss. */
   async #gather(value: ValueInChunks, result: Result): Promise<Result> {
     if (!holds(result, value)) return result
     try {
@@ -115,19 +115,19 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     return (this.request.unreadable ?? this.#reader.unreadable) === 'miss'
   }
 
-  /** The stored value cannot be decoded. */
+  /** Settles the operation whose stored value cannot be decoded. */
   #unreadable(error: unknown): void {
     if (!this.#isMiss) this.fail(decodeError(error, this.key))
     else if (this.settle()) this.#resolve(undefined as Result)
   }
 }
 
-/** Whether a result is a value, or has it. */
+/** Returns whether a result is the value, or an object that contains it. */
 function holds(result: unknown, value: unknown): boolean {
   return result === value || (result as { value?: unknown } | undefined)?.value === value
 }
 
-/** Whether a response is that of an unfilled lease: empty, without client flags, and promised to a caller. */
+/** Returns whether a response is that of an unfilled lease: empty, without client flags, and promised to a caller. */
 function isLease(item: ItemResponse, bytes: number): boolean {
   return bytes === 0 && item.size === 0 && item.clientFlags === 0 && (item.won || item.lost)
 }

@@ -9,16 +9,16 @@ export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
 /** How storing a value ended. */
 export type StoreStatus = 'stored' | 'notStored' | 'exists' | 'notFound'
 
-/** What a server stores under a key. */
+/** An item as a server stores it. */
 export interface ItemToStore {
   readonly wireKey: WireKey
   readonly bytes: Buffer | string
   readonly clientFlags: number
 }
 
-/** What most stores do without. */
+/** Conditions of a store that most stores do not have. */
 export interface StoreConditions {
-  /** Whether the cas unique that it gets is wanted. */
+  /** Whether the response has the new cas unique. */
   readonly returnCas?: boolean
   readonly compareCas?: Uint64 | undefined
   readonly newCas?: Uint64 | undefined
@@ -26,22 +26,22 @@ export interface StoreConditions {
   readonly vivifyExptime?: number | undefined
 }
 
-/** A value to be stored: where, how, and what becomes of the response. */
+/** A request to store a value, and the function that makes the result from its response. */
 export interface StoreRequest<Result> extends ItemToStore {
   /** The key, for errors. */
   readonly name: string
   readonly mode: StoreMode
   readonly exptime: number
   readonly conditions?: StoreConditions | undefined
-  /** Makes the result; the cas unique, zero where it is not told, is only lent for the call. */
+  /** Makes the result; the cas unique is valid only during the call, and zero if the server does not report it. */
   readonly build: (status: StoreStatus, casUnique: Uint64) => Result
-  /** Is told that a server has refused the item, since it is too large. */
+  /** Called if a server refused the item because it is too large. */
   readonly refused?: ((item: ItemToStore, server: string | undefined) => void) | undefined
 }
 
 const NONE: StoreConditions = {}
 
-/** A value on its way to the server. */
+/** The operation that stores a value. */
 export class StoreOperation<Result = unknown> extends Operation {
   readonly kind = 'store'
   readonly wireKey: WireKey
@@ -71,7 +71,7 @@ export class StoreOperation<Result = unknown> extends Operation {
     return true
   }
 
-  /** A refusal is told although the caller may have given up. */
+  /** Fails the operation; a refusal is reported even if the caller has given up. */
   override fail(error: unknown): void {
     if (error instanceof MemcacheTooLargeError) this.#refused?.(this, error.server)
     super.fail(error)

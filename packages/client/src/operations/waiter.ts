@@ -4,23 +4,23 @@ import type { CallDeadline } from '../call-deadline.ts'
 import { reportUncaught } from '../emit-safely.ts'
 import { messageOf } from '../errors.ts'
 
-/** A caller that waits: an operation, one of those that share an operation, or a call that waits for discovery. */
+/** A waiting caller: an operation, one of several callers that share an operation, or a call that waits for discovery. */
 export interface Waiter {
-  /** What ends the wait early. `watch` sets it, and settling calls `unwatch`. */
+  /** The signal that ends the wait early. `watch` sets it; settling calls `unwatch`. */
   signal: AbortSignal | undefined
-  /** When it is given up, in the milliseconds of `performance.now()`. */
+  /** The time when the wait is given up, in milliseconds of `performance.now()`. */
   readonly deadline: number
   readonly timeoutMs: number
-  /** The deadline of the whole call, where this is one step of several. */
+  /** The deadline of the whole call, if this is one of several steps. */
   readonly call: CallDeadline | undefined
   readonly settled: boolean
-  /** Rejects, unless it has settled. */
+  /** Rejects the caller, unless it has settled. */
   fail(error: unknown): void
 }
 
 /**
- * The callers that wait with a signal, by signal: however many they are, each signal has one listener, and only while
- * there are any.
+ * The callers that wait with a signal, by signal. Each signal has one listener however many callers wait, and none if
+ * no caller waits.
  */
 const watches = new WeakMap<AbortSignal, SignalWatch>()
 
@@ -44,7 +44,7 @@ class SignalWatch {
     try {
       this.#signal.removeEventListener('abort', this.#abort)
     } catch (error) {
-      // A signal of the caller's making must not keep its callers waiting.
+      // A custom signal that throws must not keep its callers waiting.
       reportUncaught(error)
     }
   }
@@ -55,7 +55,7 @@ class SignalWatch {
   }
 }
 
-/** Ends a caller's wait when its signal is aborted; what was sent may still be carried out. */
+/** Ends a caller's wait when its signal is aborted; a request that was sent may still be carried out. */
 export function watch(signal: AbortSignal, waiter: Waiter): void {
   if (waiter.settled) return
   try {
@@ -82,7 +82,7 @@ function watchSignal(signal: AbortSignal, waiter: Waiter): void {
 /**
  * Calls back when a signal is aborted, after the callers that wait with it have been rejected. Shares their listener.
  *
- * @returns a function that ends this.
+ * @returns a function that stops this.
  */
 export function afterAbort(signal: AbortSignal, callback: () => void): () => void {
   const waiter: Waiter = {
@@ -97,7 +97,7 @@ export function afterAbort(signal: AbortSignal, callback: () => void): () => voi
   return () => unwatch(waiter)
 }
 
-/** To be called by a waiter that has settled and has a signal. */
+/** Must be called by a waiter with a signal when it has settled. */
 export function unwatch(waiter: Waiter): void {
   if (waiter.signal !== undefined) watches.get(waiter.signal)?.remove(waiter)
 }

@@ -156,7 +156,7 @@ function createKind(operation: string, server: OperationContext['server']): Oper
   return { spanName, attributes, spanOptions: { kind: SpanKind.CLIENT, attributes } }
 }
 
-/** Attributes of a single operation: of its span only, since each value in a metric would be a time series. */
+/** Returns attributes of a single operation: of its span only, since each value in a metric would be a time series. */
 function spanOptionsOf(kind: OperationKind, { operation, keys }: OperationContext, queryText: boolean): SpanOptions {
   if (!queryText && keys.length < MIN_BATCH) return kind.spanOptions
   const attributes = { ...kind.attributes }

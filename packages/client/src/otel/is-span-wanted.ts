@@ -1,8 +1,8 @@
 import { context, isSpanContextValid, trace, TraceFlags } from '@opentelemetry/api'
 
 /**
- * Whether a span that is started now can be recorded, so that instrumentation need not create a span that the SDK
- * drops: `false` within a span of this process that is not sampled, whose children are not sampled either
+ * Returns whether a span that is started now can be recorded, so that instrumentation need not create a span that the
+ * SDK drops: `false` within a span of this process that is not sampled, whose children are not sampled either
  * (OpenTelemetry's `ParentBased` sampler), and, if `requireParentSpan` is true, outside any span. A parent in another
  * process does not decide, since samplers may treat it differently.
  */

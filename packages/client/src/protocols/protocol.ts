@@ -2,45 +2,45 @@ import type { MemcacheError } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../connection/link.ts'
 import type { Operation } from '../operations/operation.ts'
 
-/** The protocols that a server may be spoken to in. */
+/** The names of the protocols. */
 export type ProtocolName = 'meta' | 'text' | 'binary'
 
-/** What a reader of responses needs of its connection. */
+/** The connection of a response reader. */
 export interface ResponseSink {
   /** The server's name, for errors. */
   readonly server: string
-  /** The operation that the next response belongs to. */
+  /** Returns the operation that the next response belongs to. */
   first(): Operation | undefined
-  /** The first operation has its response. */
+  /** Notes that the first operation's response is complete. */
   finished(): void
   /**
-   * The responses no longer match the requests, or make no sense: nothing more is read.
+   * Reports that responses are invalid or no longer match the requests: nothing more is read.
    *
-   * @param refusal what the server said, where it refused the connection itself.
+   * @param refusal the server's error if it refused the connection itself.
    */
   desync(reason: string, refusal?: MemcacheError): void
-  /** What a server said, without the password, for errors. */
+  /** Returns what a server said, without the password, for errors. */
   redact(said: string): string
 }
 
-/** Reads a server's responses, and hands them to the operations in their order. */
+/** Reads a server's responses, and passes them to the operations in their order. */
 export interface ResponseReader {
-  /** Takes received bytes; `buffer` may be used again afterwards. */
+  /** Reads received bytes; `buffer` may be reused afterwards. */
   push(buffer: Buffer, start: number, end: number): void
-  /** Whether some of the response to the first operation has come. */
+  /** Whether a part of the first operation's response was received. */
   readonly isMidResponse: boolean
-  /** Reads no further: the connection is gone. */
+  /** Stops reading, since the connection was closed. */
   stop(): void
 }
 
-/** How operations become requests, and responses become results. */
+/** Writes operations as requests, and reads responses as results. */
 export interface Protocol {
   readonly name: ProtocolName
   readerFor(sink: ResponseSink): ResponseReader
   /**
    * Writes an operation's request.
    *
-   * @throws MemcacheUnsupportedError, with nothing written, for what the protocol has no command for.
+   * @throws MemcacheUnsupportedError if the protocol has no command for it; nothing is written then.
    */
   write(operation: Operation, requests: RequestBuffer): void
 }

@@ -9,7 +9,7 @@ import type { WireKey } from '../client-key.ts'
 import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
 import type { StoreConditions } from '../operations/store-operation.ts'
 
-/** What an error line means. */
+/** Returns the error that an error line stands for. */
 export function serverError(
   kind: ErrorLineKind,
   message: string,
@@ -37,17 +37,17 @@ export function serverError(
   return new MemcacheServerError(`${server} answered ${kind} ${message}`.trimEnd(), details)
 }
 
-/** @throws MemcacheUnsupportedError for what only meta commands can do. */
+/** Refuses a request that needs meta commands. @throws MemcacheUnsupportedError always. */
 export function refuse(what: string): never {
   throw new MemcacheUnsupportedError(`the server has no meta commands: ${what} needs memcached 1.6`)
 }
 
-/** The key as text. */
+/** Returns the key as text. */
 export function textKey(key: WireKey): string {
   return typeof key === 'string' ? key : refuse('a binary key')
 }
 
-/** @throws MemcacheUnsupportedError for what only mg can tell. */
+/** @throws MemcacheUnsupportedError if only mg can carry the request out. */
 export function checkRetrieval(request: RetrievalRequest): void {
   if (request.vivifySeconds !== undefined || request.recacheSeconds !== undefined) refuse('a lease')
   if (request.details === true || request.access === true) refuse('what is known of an item besides its value')
@@ -56,7 +56,7 @@ export function checkRetrieval(request: RetrievalRequest): void {
   if (!request.value && request.touchExptime === undefined) refuse('asking for an item without its value')
 }
 
-/** @throws MemcacheUnsupportedError for what only ms can do; not being told a cas unique is no reason to fail. */
+/** @throws MemcacheUnsupportedError if only ms has the conditions; a cas unique that cannot be returned is no error. */
 export function checkConditions({ invalidate, newCas, vivifyExptime }: StoreConditions): void {
   if (invalidate === true || newCas !== undefined || vivifyExptime !== undefined) refuse('a flag of ms')
 }

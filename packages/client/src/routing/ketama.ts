@@ -34,7 +34,7 @@ export class Continuum {
     this.#servers = Uint16Array.from(sorted, ({ server }) => server)
   }
 
-  /** The server at a hash; with `attempt` above 0 the next other ones on the ring. */
+  /** Returns the server at a hash; with `attempt` above 0 the next other ones on the ring. */
   serverAt(hash: number, attempt: number): number {
     const points = this.#points
     const servers = this.#servers

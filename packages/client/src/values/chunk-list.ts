@@ -50,12 +50,12 @@ export class ChunkList {
     return new ChunkList(...list)
   }
 
-  /** What is stored under the value's key. */
+  /** Returns what is stored under the value's key. */
   toBytes(): Buffer {
     return Buffer.from(JSON.stringify([this.id, this.count, this.bytes, this.clientFlags]))
   }
 
-  /** The keys of the chunks, in rounds of so many. */
+  /** Returns the keys of the chunks, in rounds of so many. */
   *rounds(size: number): Iterable<string[]> {
     for (let from = 0; from < this.count; from += size) {
       const length = Math.min(size, this.count - from)
@@ -63,7 +63,7 @@ export class ChunkList {
     }
   }
 
-  /** Whether a chunk may have this length, given the first one's. */
+  /** Returns whether a chunk may have this length, given the first one's. */
   isLength(index: number, length: number, firstLength: number): boolean {
     if (firstLength * (this.count - 1) >= this.bytes || firstLength * this.count < this.bytes) return false
     return length === (index === this.count - 1 ? this.bytes - firstLength * index : firstLength)

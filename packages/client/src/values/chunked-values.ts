@@ -31,7 +31,7 @@ export class ValueInChunks {
     this.#values = values
   }
 
-  /** The value, by further steps of the call that has read the list; `undefined` when chunks are missing. */
+  /** Returns the value, by further steps of the call that has read the list; `undefined` when chunks are missing. */
   gather(call: CallDeadline, touchExptime?: number): Promise<unknown> {
     return this.#values.gather(this.list, call, touchExptime)
   }
@@ -86,7 +86,7 @@ export class ChunkedValues implements ValueReader {
     return new ValueInChunks(ChunkList.read(buffer, start, end), this)
   }
 
-  /** The value that is stored in chunks; `undefined` if a chunk is missing. */
+  /** Returns the value that is stored in chunks; `undefined` if a chunk is missing. */
   async gather(list: ChunkList, call: CallDeadline, touchExptime: number | undefined): Promise<unknown> {
     const bytes = await this.#fetch(list, call, touchExptime)
     if (bytes === undefined) return undefined
@@ -112,9 +112,9 @@ export class ChunkedValues implements ValueReader {
   }
 
   /**
-   * Whether a stored value with these client flags is plain text or bytes, so that bytes may be joined to it: those
-   * that the codec gives an empty text and no bytes, where it leaves them as they are, and 0, which is bytes for every
-   * client.
+   * Returns whether a stored value with these client flags is plain text or bytes, so that bytes may be joined to it:
+   * those that the codec gives an empty text and no bytes, where it leaves them as they are, and 0, which is bytes for
+   * every client.
    */
   isPlain(clientFlags: number): boolean {
     if (this.#codec.canJoin !== undefined) return this.#codec.canJoin(clientFlags)
@@ -122,7 +122,7 @@ export class ChunkedValues implements ValueReader {
     return this.#bytesFlags.has(clientFlags)
   }
 
-  /** The client flags of text or bytes that are stored as they are. */
+  /** Returns the client flags of text or bytes that are stored as they are. */
   plainFlags(value: Buffer | string): number {
     const like = typeof value === 'string' ? '' : Buffer.alloc(Math.min(1, value.length))
     const encoded = this.#tryEncode(like)
@@ -140,7 +140,7 @@ export class ChunkedValues implements ValueReader {
     return found
   }
 
-  /** Whether a value is stored as memcached stores a lease: empty, with client flags 0. */
+  /** Returns whether a value is stored as memcached stores a lease: empty, with client flags 0. */
   #isStoredAsLease(value: unknown): boolean {
     const encoded = this.#tryEncode(value)
     return encoded !== undefined && encoded.bytes.length === 0 && encoded.clientFlags === ClientFlags.bytes

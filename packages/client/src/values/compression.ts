@@ -39,7 +39,7 @@ const OVER_BYTES = 1024
 export interface Compression {
   /** The bits that it adds to the client flags. */
   readonly flag: number
-  /** The compressed bytes, or `undefined` where that is no gain. */
+  /** Returns the compressed bytes, or `undefined` where that is no gain. */
   compress(value: Buffer | string): Buffer | undefined
 }
 
@@ -84,7 +84,7 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
 export type Decompressor = (bytes: Buffer, limit: { maxOutputLength: number }) => Buffer
 
 /**
- * The bytes of a value that was compressed as its client flags say.
+ * Returns the bytes of a value that was compressed as its client flags say.
  *
  * @throws MemcacheDecodeError for bytes that are not so compressed, or would become more than the most.
  */
@@ -118,7 +118,7 @@ export function decompressBy(decompressor: Decompressor, bytes: Buffer, maxBytes
   }
 }
 
-/** The error for a value that would become too large. */
+/** Returns the error for a value that would become too large. */
 export function tooManyBytes(maxBytes: number, cause?: unknown): MemcacheDecodeError {
   return new MemcacheDecodeError(
     `a compressed value becomes more than ${maxBytes} bytes: raise maxDecompressedBytes if it is to be read`,

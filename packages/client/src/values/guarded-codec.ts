@@ -9,8 +9,8 @@ const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 const BYTE_LENGTH = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength')!
 
 /**
- * A codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says, and returns
- * what can be stored and what a call can resolve to.
+ * Returns a codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says, and
+ * returns what can be stored and what a call can resolve to.
  */
 export function guardedCodec(codec: ValueCodec): ValueCodec {
   const encode = (value: unknown): EncodedValue => {
@@ -38,7 +38,7 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
   return reading
 }
 
-/** What `encode` returned, each part read once. @throws MemcacheOptionError if it cannot be stored as it is. */
+/** Returns what `encode` returned, each part read once. @throws MemcacheOptionError if it cannot be stored as it is. */
 function checkEncoded(encoded: EncodedValue): EncodedValue {
   refusePromise('encode', encoded, (message) => new MemcacheOptionError(message))
   const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>

@@ -7,7 +7,7 @@ export const TAG = '$'
 
 const { getOwnPropertySymbols, getPrototypeOf, hasOwn, keys, prototype, values } = Object
 
-/** Whether a value comes back from plain JSON as it went in. An instance of a class comes back as its data. */
+/** Returns whether a value comes back from plain JSON as it went in. An instance of a class comes back as its data. */
 export function isPlainJson(value: unknown, depth = PLAIN_DEPTH): boolean {
   switch (typeof value) {
     case 'string':
@@ -39,19 +39,19 @@ function isPlainObject(value: object, depth: number): boolean {
 }
 
 /**
- * Whether an object is an instance of a class whose data is in its properties. The language's own kinds keep theirs
- * elsewhere, and each says its name.
+ * Returns whether an object is an instance of a class whose data is in its properties. The language's own kinds keep
+ * theirs elsewhere, and each says its name.
  */
 export function isInstanceOfAClass(value: object): boolean {
   return getPrototypeOf(value) !== null && tagOf(value) === 'Object'
 }
 
-/** The kind that an object says it is, whichever realm it is from: `Map`, `Error`, `Promise`, or `Object`. */
+/** Returns the kind that an object says it is, whichever realm it is from: `Map`, `Error`, `Promise`, or `Object`. */
 export function tagOf(value: object): string {
   return prototype.toString.call(value).slice('[object '.length, -1)
 }
 
-/** Whether a value that was read is nested at most so deep. */
+/** Returns whether a value that was read is nested at most so deep. */
 export function isWithinDepth(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (depth === 0) return false

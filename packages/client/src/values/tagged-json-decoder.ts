@@ -121,7 +121,7 @@ function decodeError([type, hidden, properties]: readonly unknown[], depth: numb
   return made
 }
 
-/** The bytes of base64, in memory of their own. */
+/** Returns the bytes of base64, in memory of their own. */
 function bytesOf(data: unknown): ArrayBuffer {
   return new Uint8Array(Buffer.from(textOf(data), 'base64')).buffer
 }

@@ -65,7 +65,7 @@ class Encoder {
     return encoded
   }
 
-  /** What an object's `toJSON` says, where it has one. */
+  /** Returns what an object's `toJSON` says, where it has one. */
   #fromJson(value: object): unknown {
     const { toJSON } = value as { toJSON?: unknown }
     const json: unknown = typeof toJSON === 'function' ? toJSON.call(value, '') : value
@@ -187,7 +187,7 @@ class Encoder {
   }
 }
 
-/** What an object calls itself, where that is not what its class says. */
+/** Returns what an object calls itself, where that is not what its class says. */
 function named(value: object): string {
   const kind = kindOf(value)
   const tag = tagOf(value)
@@ -198,7 +198,7 @@ function hasSymbols(value: object): boolean {
   return Object.getOwnPropertySymbols(value).some((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
 }
 
-/** Whether an empty buffer is empty since its memory was given to another thread. */
+/** Returns whether an empty buffer is empty since its memory was given to another thread. */
 export function isDetached(buffer: ArrayBufferLike): boolean {
   try {
     return new Uint8Array(buffer, 0, 0).length > 0
@@ -207,7 +207,7 @@ export function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-/** The language's error that an error is one of. */
+/** Returns the language's error that an error is one of. */
 function typeOfError(error: Error): string {
   for (
     let at = Object.getPrototypeOf(error) as object | null;

@@ -19,9 +19,9 @@ export interface TypedCodecOptions {
 }
 
 /**
- * The codec of `values: 'typed'`: what goes in comes out, of the same type. Strings and plain JSON are readable by
- * other languages (flags 1 and 2, like the common `json_serializer` for pymemcache), bytes are stored as they are, and
- * what JSON has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
+ * Returns the codec of `values: 'typed'`: what goes in comes out, of the same type. Strings and plain JSON are readable
+ * by other languages (flags 1 and 2, like the common `json_serializer` for pymemcache), bytes are stored as they are,
+ * and what JSON has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
@@ -89,7 +89,7 @@ function unknownFlags(clientFlags: number): MemcacheDecodeError {
   )
 }
 
-/** A copy: the caller may go on writing to its buffer. */
+/** Returns a copy: the caller may go on writing to its buffer. */
 function copyOf(value: Buffer): Buffer {
   if (value.length === 0 && isDetached(value.buffer)) {
     throw new MemcacheOptionError('the value cannot be stored: it is a Buffer that was transferred')

@@ -16,8 +16,8 @@ export interface ValueCodec {
    */
   decode(bytes: Buffer, clientFlags: number): unknown
   /**
-   * Whether bytes may be joined to a stored value with these client flags by `append` and `prepend`. Without it:
-   * whether an empty text or no bytes are stored with them, as they are.
+   * Returns whether bytes may be joined to a stored value with these client flags by `append` and `prepend`. Without
+   * it: whether an empty text or no bytes are stored with them, as they are.
    */
   canJoin?(clientFlags: number): boolean
   /**
@@ -36,8 +36,8 @@ export interface ValueReader {
   readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
   /**
-   * Whether `read` keeps none of the bytes of a value with these client flags, although they are `owned`: the value may
-   * then be put together in memory that is used again. Default: it may keep them.
+   * Returns whether `read` keeps none of the bytes of a value with these client flags, although they are `owned`: the
+   * value may then be put together in memory that is used again. Default: it may keep them.
    */
   copies?(clientFlags: number): boolean
   /**
@@ -47,7 +47,7 @@ export interface ValueReader {
   readChunks?(buffer: Buffer, start: number, end: number): unknown
 }
 
-/** A codec of the user's as a reader. */
+/** Returns a codec of the user's as a reader. */
 export function readerOf(codec: ValueCodec): ValueReader {
   if (isReader(codec)) return codec
   return {
@@ -58,7 +58,7 @@ export function readerOf(codec: ValueCodec): ValueReader {
   }
 }
 
-/** Whether a codec reads values from where they were received. */
+/** Returns whether a codec reads values from where they were received. */
 export function isReader(codec: ValueCodec): codec is ValueCodec & ValueReader {
   return typeof (codec as Partial<ValueReader>).read === 'function'
 }

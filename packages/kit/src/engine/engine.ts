@@ -66,7 +66,7 @@ export interface TagReader {
    * of its tags.
    */
   areSame(carried: Generations, current: Generations): boolean
-  /** Whether exactly one invalidation came between the two of each tag in `raised`, and none of the others. */
+  /** Returns whether exactly one invalidation came between the two of each tag in `raised`, and none of the others. */
   areInvalidatedOnce(before: Generations, now: Generations, raised: readonly string[]): boolean
 }
 

@@ -246,7 +246,7 @@ export class MemcachedEngine implements CacheEngine {
   }
 }
 
-/** The tag of a namespace; its first part is empty, so it differs from every tag of an application. */
+/** Returns the tag of a namespace; its first part is empty, so it differs from every tag of an application. */
 function namespaceKeyText(path: string): string {
   return ownKeyText('tag', ['', path])
 }

@@ -7,7 +7,7 @@ import type { CacheReport } from './observe/cache-report.ts'
 export const UNAVAILABLE: unique symbol = Symbol.for('memcache-ts.unavailable')
 
 /**
- * The result of an operation, or `UNAVAILABLE` if it fails: the application goes on without the cache.
+ * Returns the result of an operation, or `UNAVAILABLE` if it fails: the application goes on without the cache.
  *
  * @param failed is called with the error.
  * @throws usage errors: invalid options and keys.
@@ -36,7 +36,7 @@ export function unavailable(
   return UNAVAILABLE
 }
 
-/** Whether the caller made a mistake: an invalid option or key. */
+/** Returns whether the caller made a mistake: an invalid option or key. */
 export function isUsageError(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
   return code === 'ERR_MEMCACHE_OPTION' || code === 'ERR_MEMCACHE_KEY'

@@ -87,12 +87,12 @@ export class Blocks<Of extends ClientState> {
   }
 }
 
-/** The end of a block that begins now, limited to exact integers. */
+/** Returns the end of a block that begins now, limited to exact integers. */
 export function blockEndMs(nowMs: number, blockMs: number): number {
   return Math.min(nowMs + blockMs, Number.MAX_SAFE_INTEGER)
 }
 
-/** The end of a stored block, in milliseconds since 1970; 0 if there is none. */
+/** Returns the end of a stored block, in milliseconds since 1970; 0 if there is none. */
 function blockEnd(stored: unknown): number {
   return typeof stored === 'number' && Number.isFinite(stored) ? stored : 0
 }

@@ -27,7 +27,7 @@ export class ClientState {
     this.groupKey = groupKey
   }
 
-  /** Whether the state may be used without reading it again. */
+  /** Returns whether the state may be used without reading it again. */
   isBelieved(nowMs: number): boolean {
     return isYoung(nowMs - this.#asOfMs, BELIEVED_MS)
   }
@@ -62,7 +62,7 @@ export class AlignedClientState extends ClientState {
     this.previous = indexes.map(() => 0)
   }
 
-  /** Whether these windows are those of a time. */
+  /** Returns whether these windows are those of a time. */
   isIn(windows: readonly RateLimitWindow[], nowMs: number): boolean {
     for (let index = 0; index < windows.length; index++) {
       const { windowMs } = windows[index]!
@@ -80,8 +80,8 @@ export class FirstHitClientState extends ClientState {
 }
 
 /**
- * Whether state of this age may still be used. State from the future is from before the clock was set back, and may
- * not.
+ * Returns whether state of this age may still be used. State from the future is from before the clock was set back, and
+ * may not.
  */
 export function isYoung(ageMs: number, believedMs: number): boolean {
   return ageMs >= 0 && ageMs < believedMs

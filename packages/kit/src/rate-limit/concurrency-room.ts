@@ -144,7 +144,7 @@ export class ConcurrencyRoom {
     return 'busy'
   }
 
-  /** The time by the latest clock. */
+  /** Returns the time by the latest clock. */
   #laterMs(storedAtMs: number): number {
     const nowMs = this.#host.nowMs()
     const aheadMs = storedAtMs - nowMs

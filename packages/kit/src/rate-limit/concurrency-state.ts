@@ -106,8 +106,9 @@ export function stateOf(stored: unknown): ConcurrencyState {
 }
 
 /**
- * The state with leases that began now, if by this clock it was stored so long ago that the server would have dropped
- * it: then this clock is ahead of the clocks of the other processes, whose leases must not end because of that.
+ * Returns the state with leases that began now, if by this clock it was stored so long ago that the server would have
+ * dropped it: then this clock is ahead of the clocks of the other processes, whose leases must not end because of
+ * that.
  *
  * @param keptMs how long the server keeps a state, at most.
  */

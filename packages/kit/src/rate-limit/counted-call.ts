@@ -66,7 +66,7 @@ export class CountedCall {
   }
 }
 
-/** The call that a limiter with the same name and limits has counted for a request and an id. */
+/** Returns the call that a limiter with the same name and limits has counted for a request and an id. */
 function find(last: CountedCall, limiter: RateLimiter, id: string): CountedCall | undefined {
   for (let call: CountedCall | undefined = last; call !== undefined; call = call.before) {
     const other = call.limiter

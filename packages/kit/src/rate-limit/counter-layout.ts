@@ -96,7 +96,7 @@ export class CounterLayout {
   /** The number that adds one mark to a counter. */
   static readonly MARK = 1n << COUNTED_BITS
 
-  /** The counter of a window. */
+  /** Returns the counter of a window. */
   word({ startMs, count, marks }: WindowCount): bigint {
     const start = this.#startField(startMs)
     return (BigInt(marks) << COUNTED_BITS) | (start << this.#countBits) | (BigInt(count) + this.#countOffset)
@@ -112,12 +112,12 @@ export class CounterLayout {
     }
   }
 
-  /** The number that moves a counter's start and marks it once when it is added. */
+  /** Returns the number that moves a counter's start and marks it once when it is added. */
   moveAndMark({ startMs }: WindowCount, toMs: number): bigint {
     return CounterLayout.MARK + ((this.#startField(toMs) - this.#startField(startMs)) << this.#countBits)
   }
 
-  /** Whether a window has ended, or would start so far in the future that its start is invalid. */
+  /** Returns whether a window has ended, or would start so far in the future that its start is invalid. */
   isOver({ startMs }: WindowCount, nowMs: number): boolean {
     const ageMs = nowMs - startMs
     return ageMs >= this.windowMs || ageMs < -this.maxAheadMs

@@ -116,7 +116,7 @@ export class GcraLimits implements Limits {
     return [blocked, ...arrivals.map((arrival, index) => this.#gcras[index]!.after(arrival, nowMs, cost))]
   }
 
-  /** The state of an id that has just used up its limit. */
+  /** Returns the state of an id that has just used up its limit. */
   #full(nowMs: number): GcraState {
     return [0, ...this.#gcras.map((gcra) => gcra.full(nowMs))]
   }
@@ -189,7 +189,7 @@ export class GcraLimits implements Limits {
     return turns.map((turn) => turn.giveUp())
   }
 
-  /** The time when a state has no effect any more. */
+  /** Returns the time when a state has no effect any more. */
   #lastMs([blockedUntilMs, ...arrivals]: GcraState): number {
     return Math.max(blockedUntilMs, ...arrivals.map((arrival) => arrival / 1000))
   }

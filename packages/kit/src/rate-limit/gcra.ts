@@ -32,25 +32,25 @@ export class Gcra {
     return new Gcra(window, burst)
   }
 
-  /** The arrival time after a call of this cost. An arrival time in the past counts as now. */
+  /** Returns the arrival time after a call of this cost. An arrival time in the past counts as now. */
   after(arrivalUs: number, nowMs: number, cost: number): number {
     const nowUs = nowMs * 1000
     // A larger number could not be stored exactly.
     return Math.min(Math.max(arrivalUs, nowUs) + cost * this.#intervalUs, nowUs + this.#toleranceUs + MAX_AHEAD_US)
   }
 
-  /** The arrival time after a whole burst. */
+  /** Returns the arrival time after a whole burst. */
   full(nowMs: number): number {
     return nowMs * 1000 + this.#toleranceUs
   }
 
-  /** The arrival time with a cost given back. */
+  /** Returns the arrival time with a cost given back. */
   before(arrivalUs: number, cost: number): number {
     return Math.max(0, arrivalUs - cost * this.#intervalUs)
   }
 
   /**
-   * The result of a call.
+   * Returns the result of a call.
    *
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */

@@ -33,7 +33,7 @@ export class HitCounter {
   #opened: Opened | undefined
   /** The generation in the counters' keys; `resetAll` raises it. */
   #generation = 0
-  #askedAtMs = -Infinity
+  #readAtMs = -Infinity
 
   /**
    * @param name separates these counters from others; counters with the same name and window are shared.
@@ -51,14 +51,14 @@ export class HitCounter {
 
   /** Counts a hit, in one round trip. */
   async increment(key: string): Promise<Hits> {
-    const asking = this.#askForReset()
+    const reading = this.#checkReset()
     const hits = await this.#increment(key)
-    return (await asking) === true ? this.#increment(key) : hits
+    return (await reading) === true ? this.#increment(key) : hits
   }
 
   /** Takes a hit back from the window that has not ended. */
   async decrement(key: string): Promise<void> {
-    await this.#askForReset()
+    await this.#checkReset()
     const { counter, nowMs } = this.#open()
     const stored = this.#key(key)
     await counter.giveBack(stored, 1, undefined, nowMs, stored)
@@ -66,7 +66,7 @@ export class HitCounter {
 
   /** Returns a counter's state; `undefined` if nothing was counted in a window that has not ended. */
   async get(key: string): Promise<Hits | undefined> {
-    await this.#askForReset()
+    await this.#checkReset()
     const { counter, nowMs } = this.#open()
     const stored = this.#key(key)
     const found = await counter.get(stored, nowMs, stored)
@@ -74,7 +74,7 @@ export class HitCounter {
   }
 
   async reset(key: string): Promise<void> {
-    await this.#askForReset()
+    await this.#checkReset()
     const { store } = this.#open()
     const stored = this.#key(key)
     await store.delete(stored, stored)
@@ -98,20 +98,20 @@ export class HitCounter {
   }
 
   /** Checks once a second whether another process called `resetAll`; resolves to whether it did. */
-  #askForReset(): Promise<boolean> | undefined {
+  #checkReset(): Promise<boolean> | undefined {
     const { store, nowMs } = this.#open()
-    if (isYoung(nowMs - this.#askedAtMs, BELIEVED_MS)) return undefined
-    this.#askedAtMs = nowMs
+    if (isYoung(nowMs - this.#readAtMs, BELIEVED_MS)) return undefined
+    this.#readAtMs = nowMs
     const before = this.#generation
     const generationKey = this.#generationKey()
-    const asking = store.count(generationKey, generationKey).then((generation) => {
+    const reading = store.count(generationKey, generationKey).then((generation) => {
       // Unless this process has raised it meanwhile, or the item was evicted.
       if (this.#generation === before && generation !== 0) this.#generation = generation
       return this.#generation !== before
     })
     // If the counter fails first, no caller awaits this.
-    asking.catch(() => {})
-    return asking
+    reading.catch(() => {})
+    return reading
   }
 
   #key(key: string): string {

@@ -77,8 +77,8 @@ class AddressList {
   }
 
   /**
-   * Whether an id is an address in the list, or a network of `ipKey` that is in a range of the list or contains an
-   * address of it.
+   * Returns whether an id is an address in the list, or a network of `ipKey` that is in a range of the list or contains
+   * an address of it.
    */
   has(id: string): boolean {
     const slash = id.indexOf('/')

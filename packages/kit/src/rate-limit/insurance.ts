@@ -13,7 +13,7 @@ export class Insurance {
     this.#instead = instead
   }
 
-  /** Whether memcached is known to be away and this was reported, so that no request is sent. */
+  /** Returns whether memcached is known to be away and this was reported, so that no request is sent. */
   isNeeded(cache: Memcache): boolean {
     return cache.isAway && OutageLog.of(cache).has(this.#limiter)
   }
@@ -54,7 +54,7 @@ class OutageLog {
     })
   }
 
-  /** Whether it was logged that a limiter continues without memcached. */
+  /** Returns whether it was logged that a limiter continues without memcached. */
   has(limiter: string): boolean {
     for (const limiters of this.#lost.values()) if (limiters.has(limiter)) return true
     return false

@@ -46,7 +46,7 @@ function withoutPort(ip: string): string {
 }
 
 /**
- * The IPv4 address that an IPv6 address contains: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052,
+ * Returns the IPv4 address that an IPv6 address contains: mapped (RFC 4291, section 2.5.5.2), behind NAT64 (RFC 6052,
  * 64:ff9b::/96), of 6to4 (RFC 3056), or of a Teredo client (RFC 4380, section 4: inverted).
  */
 function embeddedIpv4(groups: readonly number[]): string | undefined {
@@ -63,7 +63,7 @@ function ipv4(high: number, low: number): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
 }
 
-/** The eight groups of an IPv6 address. */
+/** Returns the eight groups of an IPv6 address. */
 function expand(address: string): number[] {
   // The last two groups may be written as an IPv4 address.
   const plain = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>

@@ -34,7 +34,7 @@ export interface Limits {
 }
 
 /**
- * The result for a blocked id: its `retryAfterMs` is the time until the block has ended and there is room.
+ * Returns the result for a blocked id: its `retryAfterMs` is the time until the block has ended and there is room.
  *
  * @param otherwise the result that it would get if it were not blocked.
  */

@@ -79,14 +79,17 @@ export function rateLimitHeaders(
   return FORMATS[format](limiter, options)
 }
 
-/** The name of one of a limiter's policies: the limiter's name, with the window's name if there are several windows. */
+/**
+ * Returns the name of one of a limiter's policies: the limiter's name, with the window's name if there are several
+ * windows.
+ */
 function policyName(limiter: Pick<DescribedLimiter, 'name' | 'windows'>, window: RateLimitWindow): string {
   return limiter.windows.length === 1 ? limiter.name : `${limiter.name}-${window.windowMs / 1000}s`
 }
 
 /**
- * The seconds for `Retry-After` (RFC 9110, section 10.2.3): a whole number, at least 1; `Infinity` if a retry is
- * useless, in which case the field must not be sent.
+ * Returns the seconds for `Retry-After` (RFC 9110, section 10.2.3): a whole number, at least 1; `Infinity` if a retry
+ * is useless, in which case the field must not be sent.
  */
 export function retryAfterSeconds(result: RateLimitResult): number {
   return Math.max(1, Math.ceil(result.retryAfterMs / 1000))
@@ -118,7 +121,7 @@ function draft10(
   }
 }
 
-/** A byte sequence (structured fields) that distinguishes an id without revealing it. */
+/** Returns a byte sequence (structured fields) that distinguishes an id without revealing it. */
 function partitionKeyOf(id: string): string {
   return createHash('sha256').update(id).digest().subarray(0, PARTITION_KEY_BYTES).toString('base64')
 }
@@ -173,7 +176,7 @@ function append(target: HeaderTarget, name: string, value: string): void {
   target.setHeader(name, said === undefined ? value : `${said as string}, ${value}`)
 }
 
-/** A string of structured fields (RFC 9651, section 3.3.3). */
+/** Returns a string of structured fields (RFC 9651, section 3.3.3). */
 function quoted(text: string): string {
   return `"${text.replaceAll(/[^ -~]/g, '?').replaceAll(/["\\]/g, String.raw`\$&`)}"`
 }

@@ -44,13 +44,13 @@ export class WindowResult implements RateLimitResult {
     this.#nextMs = nextMs
   }
 
-  /** The window of a result, among those of its limiter. */
+  /** Returns the window of a result, among those of its limiter. */
   static windowOf(result: RateLimitResult, windows: readonly RateLimitWindow[]): RateLimitWindow {
     if (#window in result) return result.#window
     return windows.find((window) => window.limit === result.limit) ?? windows[0]!
   }
 
-  /** Milliseconds until more is left than now: the end of a window, or, with `gcra`, the next unit. */
+  /** Returns milliseconds until more is left than now: the end of a window, or, with `gcra`, the next unit. */
   static nextMsOf(result: RateLimitResult): number {
     return #window in result ? result.#nextMs : result.resetMs
   }
@@ -66,12 +66,12 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#atMs : undefined
   }
 
-  /** The denial of a call that costs more than is ever allowed. */
+  /** Returns the denial of a call that costs more than is ever allowed. */
   static never(result: RateLimitResult, windows: readonly RateLimitWindow[]): WindowResult {
     return new WindowResult(WindowResult.windowOf(result, windows), result.remaining, result.resetMs, Infinity)
   }
 
-  /** The result for an id that is not counted: the whole limit is left. */
+  /** Returns the result for an id that is not counted: the whole limit is left. */
   static unlimited(windows: readonly RateLimitWindow[]): WindowResult {
     const window = windows[0]!
     return new WindowResult(window, window.limit, window.windowMs, 0)

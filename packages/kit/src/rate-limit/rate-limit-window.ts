@@ -73,14 +73,14 @@ export function policiesOf(windows: readonly RateLimitWindow[]): string {
   return windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join(',')
 }
 
-/** The index of the window at a time; windows are aligned to 1970, so that all processes use the same ones. */
+/** Returns the index of the window at a time; windows are aligned to 1970, so that all processes use the same ones. */
 export function windowIndex(windowMs: number, nowMs: number): number {
   return Math.floor(nowMs / windowMs)
 }
 
 /**
- * A lifetime that lasts at least so many milliseconds. memcached's seconds are coarse: an item of 1 s may expire after
- * 21 ms.
+ * Returns a lifetime that lasts at least so many milliseconds. memcached's seconds are coarse: an item of 1 s may
+ * expire after 21 ms.
  */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1

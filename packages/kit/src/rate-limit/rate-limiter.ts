@@ -103,7 +103,7 @@ export class RateLimiter {
     return this.#opened()
   }
 
-  /** The time by the cache's clock. */
+  /** Returns the time by the cache's clock. */
   nowMs(): number {
     return this.#opened().clock.nowMs()
   }
@@ -128,7 +128,7 @@ export class RateLimiter {
     const cost = options === undefined ? 1 : costOf('peek', options)
     const ofId = this.#idOf(id)
     const nowMs = this.nowMs()
-    return this.#listed(ofId) ?? this.#ask(ofId, nowMs, (limits) => limits.peek(ofId, cost, nowMs))
+    return this.#listed(ofId) ?? this.#withLimits(ofId, nowMs, (limits) => limits.peek(ofId, cost, nowMs))
   }
 
   /**
@@ -201,12 +201,12 @@ export class RateLimiter {
     const listed = this.#listed(id)
     if (listed !== undefined) return listed
     const nowMs = this.nowMs()
-    if (givenCost === 0) return this.#ask(id, nowMs, (limits, ofId) => limits.peek(ofId, 0, nowMs))
+    if (givenCost === 0) return this.#withLimits(id, nowMs, (limits, ofId) => limits.peek(ofId, 0, nowMs))
     // A cost over the limit is never allowed, so its excess does not matter.
     const isNever = givenCost > this.#maxCost
     if (isNever && this.#options.blockMs === undefined) {
       // Not even added and taken back, since calls at the same time might be denied because of it.
-      const result = await this.#ask(id, nowMs, (limits, ofId) => limits.peek(ofId, this.#maxCost + 1, nowMs))
+      const result = await this.#withLimits(id, nowMs, (limits, ofId) => limits.peek(ofId, this.#maxCost + 1, nowMs))
       return WindowResult.at(result.allowed ? result : WindowResult.never(result, this.windows), nowMs)
     }
     const cost = isNever ? this.#maxCost + 1 : givenCost
@@ -236,37 +236,37 @@ export class RateLimiter {
     change: (limits: Limits, id: string, nowMs: number) => Promise<void>,
   ): Promise<RateLimitResult> {
     const nowMs = this.nowMs()
-    return this.#ask(this.#idOf(given), nowMs, async (limits, id) => {
+    return this.#withLimits(this.#idOf(given), nowMs, async (limits, id) => {
       await change(limits, id, nowMs)
       this.#denials.forget(id)
       return limits.peek(id, 1, nowMs)
     })
   }
 
-  async #ask(
+  async #withLimits(
     id: string,
     nowMs: number,
-    ask: (limits: Limits, id: string) => Promise<RateLimitResult>,
+    decide: (limits: Limits, id: string) => Promise<RateLimitResult>,
   ): Promise<RateLimitResult> {
     const cache = this.#cache!
     if (!this.#insurance.isNeeded(cache)) {
       try {
-        return await ask(this.#limits!, id)
+        return await decide(this.#limits!, id)
       } catch (error) {
         this.#insurance.note(cache, error)
       }
     }
-    return this.#withoutMemcached(nowMs, (limits) => ask(limits, id))
+    return this.#withoutMemcached(nowMs, (limits) => decide(limits, id))
   }
 
-  /** The result for an id that `allow` or `deny` contains. */
+  /** Returns the result for an id that `allow` or `deny` contains. */
   #listed(id: string): RateLimitResult | undefined {
     if (this.#deny?.has(id) === true) return WindowResult.never(WindowResult.unlimited(this.windows), this.windows)
     return this.#allow?.has(id) === true ? WindowResult.unlimited(this.windows) : undefined
   }
 
   /**
-   * An id as it is counted.
+   * Returns an id as it is counted.
    *
    * @throws MemcacheOptionError if the id is not a string: all clients without an id would count as one.
    */
@@ -277,13 +277,16 @@ export class RateLimiter {
     return this.#options.normalize ? id.normalize('NFKC').toLowerCase() : id
   }
 
-  /** The result while memcached is away. */
-  async #withoutMemcached(nowMs: number, ask: (limits: Limits) => Promise<RateLimitResult>): Promise<RateLimitResult> {
+  /** Returns the result while memcached is away. */
+  async #withoutMemcached(
+    nowMs: number,
+    decide: (limits: Limits) => Promise<RateLimitResult>,
+  ): Promise<RateLimitResult> {
     const { onCacheDown } = this.#options
     if (onCacheDown === 'local') {
       const cache = this.#opened()
       this.#localLimits ??= this.#limitsIn(LocalCounters.of(cache), cache)
-      return ask(this.#localLimits)
+      return decide(this.#localLimits)
     }
     const window = this.windows[0]!
     const resetMs = window.windowMs - (nowMs % window.windowMs)

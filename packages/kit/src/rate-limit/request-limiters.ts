@@ -67,7 +67,7 @@ export class RequestLimiters<Made, Args extends readonly unknown[]> {
     return made
   }
 
-  /** The options of a limiter, with the functions replaced by their values. */
+  /** Returns the options of a limiter, with the functions replaced by their values. */
   #with(values: readonly unknown[]): RateLimiterOptions {
     const given = Object.fromEntries(this.#functions.map((name, index) => [name, limitOf(values[index])]))
     const options = { ...this.#options, ...given } as RateLimiterOptions

@@ -126,7 +126,7 @@ function requireFunctions(options: Record<string, unknown>, label: string): void
   }
 }
 
-/** The options of the limiter itself. */
+/** Returns the options of the limiter itself. */
 export function limiterOptionsOf<Request, Response>(
   options: RequestRateLimitOptions<Request, Response>,
 ): RequestLimiterOptions<[Request, Response]> {

@@ -14,21 +14,21 @@ import type { RequestRateLimitOptions } from './request-rate-limit-options.ts'
 /** The requests and responses of a web framework, as a rate limit uses them. */
 export interface RateLimitFramework<Request, Response> {
   /**
-   * The key of a request by its address; `undefined` if the request has no address and is not counted.
+   * Returns the key of a request by its address; `undefined` if the request has no address and is not counted.
    *
    * @throws MemcacheOptionError if a request needs an address and has none.
    */
   addressKey(request: Request, ipv6Subnet: number | undefined, response: Response): string | undefined
-  /** The target of headers; `undefined` once the head has been sent. */
+  /** Returns the target of headers; `undefined` once the head has been sent. */
   headersOf(response: Response): HeaderTarget | undefined
   /**
-   * The response of `node:http` or `node:http2` under the framework's; `undefined` if its status does not describe one
-   * call.
+   * Returns the response of `node:http` or `node:http2` under the framework's; `undefined` if its status does not
+   * describe one call.
    */
   nodeResponseOf(response: Response): ServerResponse | undefined
-  /** The object that several limits of one call share. Default: the request. */
+  /** Returns the object that several limits of one call share. Default: the request. */
   callOf?(request: Request, response: Response): object
-  /** The key of a request in place of the option `key`; `undefined` for its address. */
+  /** Returns the key of a request in place of the option `key`; `undefined` for its address. */
   keyOf?(request: Request, response: Response): string | undefined | Promise<string | undefined>
 }
 
@@ -92,7 +92,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     )
   }
 
-  /** The limiter of a request; `undefined` if nothing limits it. */
+  /** Returns the limiter of a request; `undefined` if nothing limits it. */
   async limiterFor(request: Request, response: Response): Promise<RateLimiter | undefined> {
     return (await this.#limiters.for(request, response))?.limiter
   }
@@ -164,7 +164,10 @@ export class RequestRateLimit<Request extends object, Response extends object> {
   }
 }
 
-/** Whether a response cache makes the request in the background, for no client. A message may be a primitive value. */
+/**
+ * Returns whether a response cache makes the request in the background, for no client. A message may be a primitive
+ * value.
+ */
 function isBackground(request: unknown): boolean {
   return typeof request === 'object' && request !== null && isBackgroundRequest(request)
 }

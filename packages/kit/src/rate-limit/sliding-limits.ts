@@ -197,7 +197,7 @@ export class SlidingLimits implements Limits {
   }
 }
 
-/** The count in a counter that may have marks; below 0 if more was given back than it had. */
+/** Returns the count in a counter that may have marks; below 0 if more was given back than it had. */
 function countIn(raw: number): number {
   return raw < BLOCK_MARK / 2 ? raw : ((raw + BLOCK_MARK / 2) % BLOCK_MARK) - BLOCK_MARK / 2
 }

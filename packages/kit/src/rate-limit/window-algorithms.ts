@@ -48,7 +48,7 @@ export const slidingWindow: WindowAlgorithm = {
   },
 }
 
-/** Milliseconds until a denied call has room, if no other call takes it. */
+/** Returns milliseconds until a denied call has room, if no other call takes it. */
 function untilRoom(
   { limit, windowMs }: RateLimitWindow,
   current: number,

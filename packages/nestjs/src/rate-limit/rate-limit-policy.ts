@@ -62,7 +62,7 @@ export class RateLimitPolicy {
 type CallOptions = RequestRateLimitOptions<Requester, Call>
 type AnyFunction = (request: Requester, second: unknown) => unknown
 
-/** The options with functions of calls; the application's functions get the context, or Node's response. */
+/** Returns the options with functions of calls; the application's functions get the context, or Node's response. */
 function forCalls({ key: _key, cache: _cache, ...options }: RateLimitOptions): CallOptions {
   const forCall: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(options)) {
@@ -74,15 +74,15 @@ function forCalls({ key: _key, cache: _cache, ...options }: RateLimitOptions): C
   return forCall
 }
 
-/** The option `key` as a function of calls. */
+/** Returns the option `key` as a function of calls. */
 function keyOf(key: RateLimitOptions['key']): NonNullable<RateLimitFramework<Requester, Call>['keyOf']> {
   if (typeof key === 'function') return (request, { context }) => key(request, context)
   return key === 'user' ? userKey : () => undefined
 }
 
 /**
- * The key of the user that a guard has set, by the property names of Passport and Nest's guides; `undefined` if there
- * is none.
+ * Returns the key of the user that a guard has set, by the property names of Passport and Nest's guides; `undefined` if
+ * there is none.
  */
 function userKey(_request: Requester, { user }: Call): string | undefined {
   if (typeof user !== 'object' || user === null) return undefined

@@ -78,12 +78,12 @@ export function interceptorFor(
   return ResponseCacheInterceptor
 }
 
-/** Whether a call has one response that could be stored. The events of `@Sse` are written as they come. */
+/** Returns whether a call has one response that could be stored. The events of `@Sse` are written as they come. */
 function isCacheable(context: ExecutionContext): boolean {
   return context.getType() === 'http' && reflector.get(SSE_METADATA, context.getHandler()) !== true
 }
 
-/** The API version of a route: if a header selects it, routes of one URL differ only by the version. */
+/** Returns the API version of a route: if a header selects it, routes of one URL differ only by the version. */
 function versionOf(context: ExecutionContext): string | undefined {
   const version = reflector.getAllAndOverride<VersionValue | undefined>(VERSION_METADATA, [
     context.getHandler(),
@@ -92,7 +92,7 @@ function versionOf(context: ExecutionContext): string | undefined {
   return version === undefined ? undefined : [version].flat().map(String).join()
 }
 
-/** Whether no `@CacheResponse` of the method replaces that of its class. */
+/** Returns whether no `@CacheResponse` of the method replaces that of its class. */
 function isNearest(context: ExecutionContext, interceptor: Function): boolean {
   const nearest = reflector.getAllAndOverride<Function | undefined>(CACHE_RESPONSE, [
     context.getHandler(),

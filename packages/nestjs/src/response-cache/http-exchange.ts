@@ -90,8 +90,8 @@ function hooksOf(reply: Reply): () => boolean {
 }
 
 /**
- * Whether Express trusts the other end of a connection as a proxy. The setting `true` trusts every client, so it does
- * not count.
+ * Returns whether Express trusts the other end of a connection as a proxy. The setting `true` trusts every client, so
+ * it does not count.
  */
 function expressTrusts(app: Settings, address: string | undefined): boolean {
   const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined

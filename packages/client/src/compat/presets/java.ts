@@ -126,7 +126,7 @@ function packZeros(value: bigint, width: number): Buffer {
   return Buffer.from(first === -1 ? [] : narrow.subarray(first))
 }
 
-/** The bytes with their zeros in front again. */
+/** Returns the bytes with their zeros in front again. */
 function widened(bytes: Buffer, width: number): Buffer {
   if (bytes.length > width) throw new MemcacheDecodeError(`a stored number has ${bytes.length} bytes`)
   return Buffer.concat([Buffer.alloc(width - bytes.length), bytes])

@@ -30,7 +30,7 @@ export type PresetName = keyof typeof PRESETS
 const PLAIN: readonly PresetName[] = ['memcached', 'memjs']
 
 /**
- * The codec of another client's values, by the client's name.
+ * Returns the codec of another client's values, by the client's name.
  *
  * @throws MemcacheOptionError for an unknown name, or a compression that the client does not have.
  */

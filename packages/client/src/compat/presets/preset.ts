@@ -17,7 +17,10 @@ export interface PresetOptions {
 
 const GZIP_MAGIC = 0x1f8b
 
-/** An encoded value, compressed where it is over a size and that is a gain; `flag` is added to its client flags then. */
+/**
+ * Returns an encoded value, compressed where it is over a size and that is a gain; `flag` is added to its client flags
+ * then.
+ */
 export function compressOver(
   encoded: EncodedValue,
   { compressOverBytes, maxDecompressedBytes }: PresetOptions,
@@ -37,7 +40,7 @@ export function gzip(bytes: Buffer): Buffer {
 }
 
 /**
- * What zlib or gzip has made smaller, as its first bytes say.
+ * Returns what zlib or gzip has made smaller, as its first bytes say.
  *
  * @throws MemcacheDecodeError for other bytes, or a result that would be too large.
  */
@@ -50,8 +53,8 @@ export function decompressAny(bytes: Buffer, maxBytes: number): Buffer {
 const MAX_DIGITS = 10_000
 
 /**
- * A whole number from its digits: a bigint where a number would not be exact. memcached leaves a space where `decr`
- * makes one shorter.
+ * Returns a whole number from its digits: a bigint where a number would not be exact. memcached leaves a space where
+ * `decr` makes one shorter.
  */
 export function readInteger(text: string): number | bigint {
   const digits = text.trimEnd()
@@ -62,7 +65,7 @@ export function readInteger(text: string): number | bigint {
   return Number.isSafeInteger(number) ? number : BigInt(digits)
 }
 
-/** A number from its text: NaN and the infinities by JavaScript's names. */
+/** Returns a number from its text: NaN and the infinities by JavaScript's names. */
 export function readNumber(text: string): number {
   const number = Number(text)
   if (text.trim() === '' || (Number.isNaN(number) && text !== 'NaN')) {
@@ -83,7 +86,7 @@ export function readJson(bytes: Buffer): unknown {
 }
 
 /**
- * A value as JSON, which gives it back as it is.
+ * Returns a value as JSON, which gives it back as it is.
  *
  * @throws MemcacheOptionError for what JSON has no word for.
  */
@@ -106,7 +109,7 @@ function isPlain(value: unknown): boolean {
 }
 
 /**
- * The digits of a whole number.
+ * Returns the digits of a whole number.
  *
  * @throws MemcacheOptionError for a bigint that would come back as a number, or is outside of the range.
  */
@@ -124,7 +127,7 @@ export function writeInteger(
   return digits
 }
 
-/** Whether a whole number has 64 bits, one of them for the sign. */
+/** Returns whether a whole number has 64 bits, one of them for the sign. */
 export function isInt64(value: bigint): boolean {
   return BigInt.asIntN(64, value) === value
 }
@@ -139,23 +142,23 @@ export function writeText(text: string, client: string): string {
   throw cannotWrite(text, client, 'it has half of a surrogate pair, which UTF-8 has no bytes for')
 }
 
-/** A copy of a Buffer: the caller may go on writing to it. */
+/** Returns a copy of a Buffer: the caller may go on writing to it. */
 export function writeBytes(bytes: Buffer, client: string): Buffer {
   if (bytes.length === 0 && isDetached(bytes.buffer)) throw cannotWrite(bytes, client, 'it was transferred')
   return Buffer.from(bytes)
 }
 
-/** The error for a value in a language's own format: reading one can run code, and it means nothing here. */
+/** Returns the error for a value in a language's own format: reading one can run code, and it means nothing here. */
 export function nativeFormat(format: string, instead: string): MemcacheDecodeError {
   return new MemcacheDecodeError(`the value is in ${format}, which is not read: ${instead}`)
 }
 
-/** The error for a value that the other client would not understand, or that would come back as another. */
+/** Returns the error for a value that the other client would not understand, or that would come back as another. */
 export function cannotWrite(value: unknown, client: string, instead: string): MemcacheOptionError {
   return new MemcacheOptionError(`${kindOf(value)} cannot be written so that ${client} reads it: ${instead}`)
 }
 
-/** The error for client flags that the other client does not write. */
+/** Returns the error for client flags that the other client does not write. */
 export function unknownFlags(clientFlags: number, client: string): MemcacheDecodeError {
   return new MemcacheDecodeError(`a value has client flags ${clientFlags}, which ${client} does not write`)
 }

@@ -13,13 +13,13 @@ import {
   writeStore,
 } from './binary-requests.ts'
 
-/** How one kind of operation is written, and its response read, in the binary protocol. */
+/** Writes one kind of operation, and reads its response, in the binary protocol. */
 export interface BinaryCodec<Kind> {
-  /** Writes the request. @throws MemcacheUnsupportedError for what the protocol has no command for. */
+  /** Writes the request. @throws MemcacheUnsupportedError if the protocol has no command for it. */
   write(operation: Kind, requests: RequestBuffer): void
   /**
-   * Reads a packet of the response; returns whether the response is complete, which it is not once the connection is
-   * out of step.
+   * Reads a packet of the response; returns whether the response is complete. Returns false if the packet does not
+   * match the request.
    */
   read(operation: Kind, packet: BinaryPacket, responses: BinaryResponses): boolean
 }

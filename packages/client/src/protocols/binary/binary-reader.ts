@@ -14,7 +14,7 @@ import { binaryCodecs } from './binary-codec.ts'
 import type { BinaryCodec } from './binary-codec.ts'
 import type { BinaryResponses } from './binary-responses.ts'
 
-/** How much of a server's message an error shows. */
+/** The length of the excerpt of a server's message in an error. */
 const MESSAGE_LENGTH = 200
 
 /** Reads the responses of one connection in the binary protocol; each must echo its operation's opaque. */
@@ -22,7 +22,7 @@ export class BinaryReader implements ResponseReader, BinaryResponses {
   readonly item = new ClassicItemResponse()
   readonly #sink: ResponseSink
   readonly #packets: PacketReader
-  /** Whether the first operation has had a packet of its response. */
+  /** Whether a packet of the first operation's response was received. */
   #begun = false
 
   constructor(sink: ResponseSink) {

@@ -9,12 +9,12 @@ import type { RetrievalOperation } from '../../operations/retrieval-operation.ts
 import type { StoreOperation } from '../../operations/store-operation.ts'
 import { checkConditions, checkRetrieval, refuse } from '../refusals.ts'
 
-/** The exptime that says: do not make a counter. */
+/** The exptime with which a missing counter is not created. */
 const MAKE_NONE = 0xffff_ffff
 const EMPTY = Buffer.alloc(0)
 const ZERO = new Uint64()
 
-/** The parts of a request behind its header. */
+/** The parts of a request after its header. */
 interface Parts {
   readonly extras?: Buffer
   readonly key?: WireKey
@@ -39,7 +39,7 @@ function numbers(...values: readonly number[]): Buffer {
   return bytes
 }
 
-/** Quiet gets, which answer hits alone, and a noop behind them. */
+/** Writes quiet gets, which have a response only for a hit, and a noop after them. */
 export function writeKeyList({ wireKeys, opaque }: KeyListOperation, requests: RequestBuffer): void {
   for (const key of wireKeys) {
     requests.room()
@@ -74,7 +74,7 @@ export function writeDelete({ request, opaque }: DeleteOperation, requests: Requ
   write(requests, Opcode.delete, opaque, { key, cas })
 }
 
-/** Increment or Decrement, which can make a counter. */
+/** Increment or Decrement, which can create a counter. */
 export function writeArithmetic({ request, opaque }: ArithmeticOperation, requests: RequestBuffer): void {
   const { mode, delta, initial = ZERO, vivifyExptime, wireKey: key, compareCas: cas } = request
   if (request.details || request.exptime !== undefined || request.newCas !== undefined) refuse('a flag of ma')

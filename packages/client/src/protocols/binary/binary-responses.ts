@@ -11,21 +11,21 @@ import type { ClassicItemResponse } from '../../operations/item-response.ts'
 import type { Operation } from '../../operations/operation.ts'
 import { takeLine } from '../line/lines-codec.ts'
 
-/** What stands before a value (protocol-binary, "Get response"). */
+/** The length of the client flags before a value (protocol-binary, "Get response"). */
 const FLAGS_BYTES = 4
-/** A counter's value (protocol-binary, "Increment response"). */
+/** The length of a counter's value (protocol-binary, "Increment response"). */
 const COUNTER_BYTES = 8
 
-/** What codecs need of the reader of a connection's responses. */
+/** The reader of a connection's responses, as codecs use it. */
 export interface BinaryResponses {
   readonly item: ClassicItemResponse
-  /** Fails an operation by a status that is an error. */
+  /** Fails an operation by the error of its status. */
   fail(operation: Operation, packet: BinaryPacket): true
-  /** The server sent what makes no sense: nothing more is read. */
+  /** Reports an invalid packet: nothing more is read. */
   desync(what: string): false
 }
 
-/** The hits of quiet gets, and the response to the noop behind them. */
+/** Reads the hits of quiet gets, and the response to the noop after them. */
 export function readKeyList(operation: KeyListOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
   if (packet.opcode === Opcode.noop) {
     operation.finish()
@@ -113,7 +113,7 @@ export function readArithmetic(
   return true
 }
 
-/** Lines as the text protocol has them, so that what reads them need not know. */
+/** Reads a response as lines of the text protocol, so that the caller does not depend on the protocol. */
 export function readLines(operation: LinesOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
   if (packet.status !== Status.ok) return responses.fail(operation, packet)
   if (packet.opcode === Opcode.stat) {
@@ -132,7 +132,7 @@ export function readLines(operation: LinesOperation, packet: BinaryPacket, respo
 function storeStatus({ mode }: StoreOperation, status: number): StoreStatus | undefined {
   if (status === Status.ok) return 'stored'
   if (status === Status.notStored) return 'notStored'
-  // What there is already, or is not, is no error of a compare-and-swap's where nothing is compared.
+  // `exists` and `notFound` are results of a compare-and-swap; `add` and `replace` compare nothing.
   if (status === Status.exists) return mode === 'add' ? 'notStored' : 'exists'
   if (status === Status.notFound) return mode === 'replace' ? 'notStored' : 'notFound'
   return undefined

@@ -3,45 +3,42 @@ import type { RequestBuffer } from '../../connection/link.ts'
 import type { ClassicItemResponse } from '../../operations/item-response.ts'
 import type { MetaResponse } from '../meta/meta-response.ts'
 
-/** What a codec says of a line that was handed to it: the operation's response is complete. */
+/** A codec's result for a line: the operation's response is complete. */
 export const DONE = -1
-/** More lines belong to it. */
+/** A codec's result for a line: more lines of the response follow. */
 export const MORE = -2
-/** The line is no response to it: the stream can no longer be trusted. */
+/** A codec's result for a line that is not a response to the operation: the stream can no longer be trusted. */
 export const DESYNC = -3
 
-/** An operation, as far as an error line fails it. */
+/** The part of an operation that an error line needs. */
 export interface FailingOperation {
   readonly key: string | undefined
   readonly sendsValue: boolean
   fail(error: unknown): void
 }
 
-/**
- * What codecs need of the reader of a connection's responses. They parse into its objects, one of each for all
- * responses.
- */
+/** The reader of a connection's responses, as codecs use it. Codecs parse into its objects, which all responses share. */
 export interface LineResponses {
   readonly meta: MetaResponse
   readonly classic: ClassicItemResponse
   readonly valueLine: ValueLine
-  /** Fails an operation by an error line; any other line is no response at all. Returns `DONE` or `DESYNC`. */
+  /** Fails an operation if the line is an error line, and returns `DONE`; for any other line, it returns `DESYNC`. */
   unexpected(operation: FailingOperation, buffer: Buffer, start: number, end: number): number
 }
 
 /**
- * How one kind of operation is written, and its response read, in a protocol of lines. A line or a data block is handed
- * over as the memory that it was received in, from `start` to `end`: several hundred thousand a second, so that no
- * object is made for it.
+ * Writes one kind of operation, and reads its response, in the text or meta protocol. A line or a data block is passed
+ * as the received memory from `start` to `end`, so that no object is allocated for each of several hundred thousand a
+ * second.
  */
 export interface LineCodec<Kind> {
-  /** Writes the request. @throws MemcacheUnsupportedError for what the protocol has no command for. */
+  /** Writes the request. @throws MemcacheUnsupportedError if the protocol has no command for it. */
   write(operation: Kind, requests: RequestBuffer): void
-  /** Reads a line of the response: `DONE`, `MORE`, `DESYNC`, or the length of the data block behind it. */
+  /** Reads a line of the response. Returns `DONE`, `MORE`, `DESYNC`, or the length of the data block that follows. */
   readLine(operation: Kind, responses: LineResponses, buffer: Buffer, start: number, end: number): number
-  /** Whether nothing of the data block is kept when it is read, so that it may lie in memory that is used again. */
+  /** Returns whether reading the data block copies its bytes, so that its memory may be reused. */
   copiesValue?(operation: Kind, responses: LineResponses): boolean
-  /** Reads the data block, whole; with `owned` the memory is nobody else's. */
+  /** Reads the whole data block; if `owned` is true, the reader may keep the memory. */
   readValue?(
     operation: Kind,
     responses: LineResponses,
@@ -50,6 +47,6 @@ export interface LineCodec<Kind> {
     end: number,
     owned: boolean,
   ): void
-  /** The data block has ended: `DONE` or `MORE`. */
+  /** Handles the end of the data block. Returns `DONE` or `MORE`. */
   endValue?(operation: Kind, responses: LineResponses): number
 }

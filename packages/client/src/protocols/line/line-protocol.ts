@@ -28,7 +28,7 @@ import type { Operation, OperationKind } from '../../operations/operation.ts'
 /** A codec for each kind of operation. */
 export type LineCodecs = { readonly [Kind in OperationKind]: LineCodec<OperationOf[Kind]> }
 
-/** A protocol of lines: classic text or meta. */
+/** The classic text protocol or the meta protocol. */
 export class LineProtocol implements Protocol {
   readonly name: ProtocolName
   readonly #codecs: LineCodecs
@@ -50,17 +50,17 @@ export class LineProtocol implements Protocol {
   }
 }
 
-/** The longest lines are those of a large cluster's configuration; longer is no memcached. */
-const MAX_REPLY_LINE_BYTES = 64 * 1024
-/** How much of a response that makes no sense an error shows. */
+/** The maximum length of a response line: the longest valid lines are the configurations of large clusters. */
+const MAX_RESPONSE_LINE_BYTES = 64 * 1024
+/** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 80
 const EMPTY = Buffer.alloc(0)
-/** Values up to this size may be gathered in the lent memory. */
+/** The maximum size of values that are gathered in the shared memory. */
 const LENT_BYTES = 256 * 1024
 
 /**
- * Memory of the process for one value that comes in pieces and is copied when it is read, such as text. A connection
- * that begins such a value while another has the memory allocates its own.
+ * Memory that all connections share, for one value that is received in pieces and copied when it is read, such as text.
+ * If another connection uses the memory, a connection allocates its own.
  */
 class LentMemory {
   #memory: Buffer | undefined
@@ -80,17 +80,17 @@ class LentMemory {
 
 const lentMemory = new LentMemory()
 
-/** Reads the responses of one connection in a protocol of lines, text or meta. */
+/** Reads the responses of one connection in the text or meta protocol. */
 class LineReader implements ResponseReader, LineResponses, FrameHandler {
-  // The response that is being read: one a connection, since another's may come between its line and its value.
+  // The current response: one per connection, since those of others may arrive between its line and its value.
   readonly meta = new MetaResponse()
   readonly classic = new ClassicItemResponse()
   readonly valueLine = new ValueLine()
   readonly #sink: ResponseSink
-  readonly #frames = new FrameReader(this, MAX_REPLY_LINE_BYTES)
+  readonly #frames = new FrameReader(this, MAX_RESPONSE_LINE_BYTES)
   /**
-   * A value that comes in pieces: in memory of its own, or in the lent memory if its bytes are copied when they are
-   * read.
+   * A value that is received in pieces: in its own memory, or in the shared memory if its bytes are copied when they
+   * are read.
    */
   #gathered: Buffer | undefined
   #isLent = false
@@ -98,7 +98,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   #direct: Buffer | undefined
   #directStart = 0
   #valueLength = 0
-  /** Whether the first operation has had a line of its response. */
+  /** Whether a line of the first operation's response was received. */
   #begun = false
 
   constructor(sink: ResponseSink) {
@@ -107,7 +107,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
 
   push(buffer: Buffer, start: number, end: number): void {
     this.#frames.push(buffer, start, end)
-    // Its end has not come yet, and the memory is lent for this call alone.
+    // The value's end was not received yet, and the memory is valid only during this call.
     if (this.#direct !== undefined) this.#gatherDirect()
   }
 
@@ -123,7 +123,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
 
   line(buffer: Buffer, start: number, end: number): number {
     const operation = this.#sink.first()
-    if (operation === undefined) return this.#unasked(buffer, start, end)
+    if (operation === undefined) return this.#unrequested(buffer, start, end)
     const next = operation.codec!.readLine(operation, this, buffer, start, end)
     if (next >= 0) {
       if (next > MAX_VALUE_BYTES)
@@ -143,8 +143,8 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     this.#sink.finished()
   }
 
-  /** A server without free connections says so before any request, and hangs up. */
-  #unasked(buffer: Buffer, start: number, end: number): number {
+  /** Handles a line without a request: a server without free connections sends one, and hangs up. */
+  #unrequested(buffer: Buffer, start: number, end: number): number {
     const { server } = this.#sink
     const said = this.#excerpt(buffer, start, end)
     const error = parseErrorLine(buffer, start, end)
@@ -159,7 +159,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
       this.#directStart = start
       return
     }
-    // Nothing is allocated, or kept, for a request that was given up.
+    // Nothing is allocated or kept for an abandoned request.
     if (this.#sink.first()!.settled) {
       this.#forget()
       return
@@ -170,7 +170,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     buffer.copy(this.#gathered!, offset, start, end)
   }
 
-  /** A value of which a part has come. If its bytes are copied when they are read, no memory is allocated for them. */
+  /** Begins a value that is received in pieces. If its bytes are copied when they are read, no memory is allocated. */
   #beginGathering(): void {
     const operation = this.#sink.first()!
     const mayLend = this.#valueLength <= LENT_BYTES && operation.codec!.copiesValue?.(operation, this) === true
@@ -184,7 +184,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     this.#gathered = undefined
   }
 
-  /** Only a value that ends where it said is handed on: what was put into it or left out shows here. */
+  /** Reads the value if it ends at its stated length; otherwise bytes were inserted or lost. */
   dataEnd(terminated: boolean): number {
     if (!terminated) return this.#desync('sent a value that does not end where it said')
     const operation = this.#sink.first()!
@@ -210,7 +210,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     return false
   }
 
-  /** Fails an operation by an error line; anything else is no response at all. */
+  /** Fails an operation by an error line; any other line is not a response. */
   unexpected(operation: FailingOperation, buffer: Buffer, start: number, end: number): number {
     const { server } = this.#sink
     const details = { server, key: operation.key }
@@ -221,7 +221,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
       return DESYNC
     }
     operation.fail(serverError(error.kind, this.#sink.redact(error.message), server, details))
-    // After a refused line nobody knows whether its data block was read as commands.
+    // After a refused line it is unknown whether its data block was read as commands.
     return error.kind === 'SERVER_ERROR' || !operation.sendsValue ? DONE : DESYNC
   }
 
@@ -246,24 +246,24 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
 const SPACE = 32
 /** The longest key, and the space before it. */
 const KEY_BYTES = 251
-/** Of one line: hosted servers and proxies take no longer ones (nutcracker's mbuf is 16 KiB). */
+/** The maximum length of a request line: hosted servers and proxies refuse longer lines (nutcracker's mbuf is 16 KiB). */
 const MAX_LINE_BYTES = 16_000
-/** What a line has besides its keys: the word and the line end. */
+/** The length of the command and the line end. */
 const LINE_BYTES = 6
 
 /**
- * What an empty value with client flags 0 may be: an unfilled lease if the server has leases, which meta commands tell
- * from a value (`told`) and classic ones do not (`untold`).
+ * Whether an empty value with client flags 0 may be an unfilled lease: `none` if the server has no leases; otherwise
+ * meta commands distinguish a lease from a value (`told`), and classic commands do not (`untold`).
  */
 export type Leases = 'told' | 'untold' | 'none'
 
 /** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListCodec implements LineCodec<KeyListOperation> {
   readonly #leases: Leases
-  /** A line of more bytes gets no further key. */
+  /** The length from which a line gets no further key. */
   readonly #fullBytes: number
 
-  /** @param oneKeyALine for servers that lose hits of a line with several keys. */
+  /** @param oneKeyALine true for servers that lose hits of a line with several keys. */
   constructor(leases: Leases, { oneKeyALine = false } = {}) {
     this.#leases = leases
     this.#fullBytes = oneKeyALine ? LINE_BYTES - 2 : MAX_LINE_BYTES - KEY_BYTES
@@ -304,7 +304,7 @@ export class KeyListCodec implements LineCodec<KeyListOperation> {
     return DONE
   }
 
-  /** One of its lines has its response. */
+  /** Counts the end of one line's response. */
   #ended(operation: KeyListOperation): number {
     operation.ends--
     return operation.ends > 0 ? MORE : DONE

@@ -4,7 +4,7 @@ import type { LinesOperation } from '../../operations/lines-operation.ts'
 import { DESYNC, DONE, MORE } from './line-codec.ts'
 import type { LineCodec, LineResponses } from './line-codec.ts'
 
-/** Longer than the statistics of 100,000 connections. A response that is handed on line by line is not kept. */
+/** The maximum length of a kept response: more than the statistics of 100,000 connections. */
 const MAX_KEPT_LENGTH = 64 * 1024 * 1024
 
 /** Commands whose response is text: `version`, `stats`, `me` and their like. */
@@ -36,7 +36,7 @@ export class LinesCodec implements LineCodec<LinesOperation> {
   }
 }
 
-/** Hands a line to its operation, unless that was given up. Returns false if the response is longer than any valid one. */
+/** Passes a line to its operation, unless the operation was given up. Returns false if the response is too long. */
 export function takeLine(operation: LinesOperation, line: string): boolean {
   if (operation.settled) return true
   operation.take(line)

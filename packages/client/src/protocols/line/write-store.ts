@@ -2,11 +2,11 @@ import type { RequestBuffer } from '../../connection/link.ts'
 import type { StoreOperation } from '../../operations/store-operation.ts'
 
 /**
- * Writes a store's line, which tells how many bytes the value has, and the value behind it. Most short texts are ASCII,
- * of as many bytes as characters: that is found out by writing them, since counting the bytes first takes as long
- * again.
+ * Writes a store's line, which has the value's length in bytes, and the value after it. Most short texts are ASCII,
+ * with as many bytes as characters; this is checked while writing, since counting the bytes first would take as long as
+ * writing.
  *
- * @param writeLine writes the line for a length; nothing else.
+ * @param writeLine writes only the line, for a length.
  */
 export function writeStore(
   operation: StoreOperation,

@@ -17,15 +17,18 @@ interface EchoedOperation {
 const LETTER_O = 79
 const LETTERS = Buffer.from('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_')
 const BITS_PER_LETTER = 6
-/** Enough to be different for all that can wait on a connection: what a proxy loses must not come around to it again. */
+/**
+ * The length of an opaque: enough for different opaques of all operations that can wait on a connection, even if a
+ * proxy loses responses.
+ */
 const LENGTH = 4
 const MASK = 2 ** (BITS_PER_LETTER * LENGTH) - 1
 
 let last = 0
 
 /**
- * Writes ` O<four letters>`: what the response must echo, so that a response that a proxy lost or doubled is noticed at
- * once.
+ * Writes ` O<four letters>`, which the response must echo, so that a response that a proxy lost or doubled is noticed
+ * immediately.
  */
 export function writeOpaque(out: Buffer, at: number, operation: EchoedOperation): number {
   last = (last + 1) & MASK
@@ -35,7 +38,7 @@ export function writeOpaque(out: Buffer, at: number, operation: EchoedOperation)
   return start + LENGTH
 }
 
-/** Reads the line of a meta response; returns false for a line that is none, or is the response to another operation. */
+/** Reads the line of a meta response; returns false if the line is invalid, or is the response to another operation. */
 export function readMetaResponse(
   operation: EchoedOperation,
   into: MetaResponse,
@@ -48,7 +51,7 @@ export function readMetaResponse(
 
 function isResponseTo(operation: EchoedOperation, response: MetaResponse, buffer: Buffer): boolean {
   const { opaqueStart, opaqueEnd, code } = response
-  // Old servers echo it with what they found, but not with a miss.
+  // Old servers echo the opaque with a hit, but not with a miss.
   if (opaqueStart === 0) return code !== MetaCode.VA && code !== MetaCode.HD
   if (opaqueEnd - opaqueStart !== LENGTH) return false
   for (let index = 0; index < LENGTH; index++) {
@@ -63,14 +66,14 @@ function letterOf(opaque: number, index: number): number {
 
 const LETTER_B = 98
 
-/** Writes `m<letter> <key>`; bytes that are no text go as base64, whose flag `writeKeyFlag` writes. */
+/** Writes `m<letter> <key>`; bytes that are not text are written as base64, whose flag `writeKeyFlag` writes. */
 export function writeCommandAndKey(out: Buffer, at: number, letter: number, key: WireKey): number {
   const start = writeMetaCommand(out, at, letter)
   if (typeof key === 'string') return writeRequestKey(out, start, key)
   return start + out.write(key.toString('base64'), start, 'latin1')
 }
 
-/** Writes ` b` where the key is base64. */
+/** Writes ` b` if the key is base64. */
 export function writeKeyFlag(out: Buffer, at: number, key: WireKey): number {
   return typeof key === 'string' ? at : writeFlag(out, at, LETTER_B)
 }

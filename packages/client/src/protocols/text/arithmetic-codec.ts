@@ -7,8 +7,8 @@ import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { refuse, textKey } from '../refusals.ts'
 
 /**
- * incr and decr (protocol.txt, "Increment/Decrement"). Where a counter is to be made, an `add` goes with it: it stores
- * nothing if there is one, and no other request on the key comes between.
+ * incr and decr (protocol.txt, "Increment/Decrement"). If a missing counter must be created, an `add` follows: it
+ * stores nothing if the counter exists, and no other request of this client on the key comes between the two.
  */
 export const textArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
@@ -35,7 +35,7 @@ export const textArithmetic: LineCodec<ArithmeticOperation> = {
   ): number {
     const makes = operation.request.initial !== undefined
     if (makes && --operation.linesLeft === 0) return lineOfAdd(operation, responses, buffer, start, end)
-    // A decremented number keeps its length, with spaces behind it.
+    // A decremented number keeps its length: spaces follow it.
     const digits = buffer.toString('latin1', start, end).trimEnd()
     const isCounted = /^\d+$/.test(digits)
     if (!isCounted && parseOutcome(buffer, start, end) !== 'notFound') {
@@ -48,7 +48,10 @@ export const textArithmetic: LineCodec<ArithmeticOperation> = {
   },
 }
 
-/** The counter is made; or it has been counted already, or another client has made it in between. */
+/**
+ * Reads the response to the `add`: the counter was created, was counted already, or was created by another client in
+ * between.
+ */
 function lineOfAdd(
   operation: ArithmeticOperation,
   responses: LineResponses,
@@ -63,7 +66,7 @@ function lineOfAdd(
     operation.finish(NO_COUNTER)
   } else {
     const next = responses.unexpected(operation, buffer, start, end)
-    // After a refused line nobody knows whether its data block was read as a command.
+    // After a refused line it is unknown whether its data block was read as a command.
     const isRefused = buffer[start] !== 'S'.charCodeAt(0)
     return isRefused ? DESYNC : next
   }

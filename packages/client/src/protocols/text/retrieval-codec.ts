@@ -18,7 +18,7 @@ const SPACE = 32
 /**
  * gets, gats and touch, for a server without meta commands (protocol.txt, "Retrieval command", "Touch").
  *
- * @param mayHaveLeases whether an empty value with client flags 0 may be a lease that nobody has filled.
+ * @param mayHaveLeases whether an empty value with client flags 0 may be an unfilled lease.
  */
 export const textRetrieval = (mayHaveLeases: boolean): LineCodec<RetrievalOperation> => ({
   write({ wireKey, request }: RetrievalOperation, requests: RequestBuffer): void {
@@ -59,7 +59,7 @@ export const textRetrieval = (mayHaveLeases: boolean): LineCodec<RetrievalOperat
     const touched = operation.request.value ? undefined : parseOutcome(buffer, start, end)
     if (touched === 'touched') {
       classic.isFound = true
-      // They are not told.
+      // The classic protocol does not report them.
       classic.clientFlags = 0
       classic.casUnique.set(0, 0)
     } else if (touched !== 'notFound' && !isEnd(buffer, start, end)) {

@@ -17,7 +17,7 @@ function textWith({ mayHaveLeases }: { readonly mayHaveLeases: boolean }): LineP
 }
 
 /**
- * The classic text protocol, for servers that may have meta commands, and leases with them, although the client does
+ * The classic text protocol for servers that may have meta commands, and therefore leases, although this client does
  * not use them.
  */
 export const textProtocol = textWith({ mayHaveLeases: true })

@@ -223,7 +223,7 @@ export class LoadNode {
   }
 }
 
-/** The load whose loader makes this call. */
+/** Returns the load whose loader makes this call. */
 export function currentLoad(): LoadNode | undefined {
   return underWay === 0 ? undefined : running.getStore()?.active
 }

@@ -74,7 +74,7 @@ export interface GetOrSetOptions extends LoadingOptions {
   forceFresh?: boolean | undefined
 }
 
-/** The lifetime of a value. */
+/** Returns the lifetime of a value. */
 export function ttlOf(ttl: Ttl | TtlOf, value: unknown): Ttl
 export function ttlOf(ttl: Ttl | TtlOf | undefined, value: unknown): Ttl | undefined
 export function ttlOf(ttl: Ttl | TtlOf | undefined, value: unknown): Ttl | undefined {

@@ -139,7 +139,7 @@ export class KitCodec implements ValueCodec {
     return this.read(bytes, 0, bytes.length, clientFlags, true)
   }
 
-  /** Whether nothing of a value's bytes is kept when it is read. An entry may hold bytes. */
+  /** Returns whether nothing of a value's bytes is kept when it is read. An entry may hold bytes. */
   copies(clientFlags: number): boolean {
     return clientFlags !== ClientFlags.entry && this.#typed.copies?.(clientFlags) === true
   }
