@@ -51,7 +51,7 @@ describeWithMemcached('the service of examples/production', () => {
         PORT: '0',
         NODE_ENV: 'production',
         SESSION_SECRET: 'a secret of this test',
-        MEMCACHE_SERVERS: `${one.address},${two.address}`,
+        MEMCACHE_SERVERS: `memcache://${one.address},${two.address}?timeoutMs=20000`,
       },
     })
     const exited = once(child, 'exit')

@@ -21,8 +21,10 @@ class Service {
   }
 
   static async start(servers: string): Promise<Service> {
+    // A busy machine may need more than the default limit of 100 ms.
+    const MEMCACHE_SERVERS = `memcache://${servers}?timeoutMs=20000`
     const child = spawn(process.execPath, [MAIN], {
-      env: { ...process.env, PORT: '0', MEMCACHE_SERVERS: servers, SESSION_SECRET: 'known to both processes' },
+      env: { ...process.env, PORT: '0', MEMCACHE_SERVERS, SESSION_SECRET: 'known to both processes' },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const line = await readLine(child, ORIGIN)
