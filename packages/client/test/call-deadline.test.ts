@@ -1,25 +1,8 @@
 import { getEventListeners } from 'node:events'
-import { MemcachedServer } from 'memcache-ts-server'
-import { FaultProxy } from 'memcache-ts-testing'
 import { describe, expect, it, vi } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
 import type { CallOptions } from '../src/index.ts'
-
-/** A client, a proxy that misbehaves as told, and our server behind it. */
-async function behindProxy({ timeoutMs = 300 } = {}) {
-  const server = new MemcachedServer({ port: 0 })
-  const proxy = await FaultProxy.start(await server.listen())
-  const client = new MemcachedClient({ servers: proxy.address, timeoutMs })
-  return {
-    proxy,
-    client,
-    async [Symbol.asyncDispose]() {
-      await client.close()
-      await proxy[Symbol.asyncDispose]()
-      await server.close()
-    },
-  }
-}
+import { behindProxy } from './behind-proxy.ts'
 
 /** Every way to wait for a server. */
 const CALLS: Record<string, (client: MemcachedClient, options: CallOptions) => Promise<unknown>> = {
@@ -50,7 +33,7 @@ const CALLS: Record<string, (client: MemcachedClient, options: CallOptions) => P
 
 describe.each(Object.entries(CALLS))('the options of %s', (_, call) => {
   it('end it by a signal: before it starts, and while it waits', async () => {
-    await using test = await behindProxy()
+    await using test = await behindProxy({ timeoutMs: 300 })
     const reason = new Error('enough')
     await expect(call(test.client, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
     await test.client.get('k')

@@ -1,36 +1,14 @@
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
-import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, FaultProxy, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
 import type { Fault } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
-import type { MemcachedClientOptions, MemcacheError } from '../src/index.ts'
+import type { MemcacheError } from '../src/index.ts'
+import { behindProxy } from './behind-proxy.ts'
 
-/** Long enough not to pass by itself on a busy machine, short enough to wait for. */
-const TIMEOUT_MS = 1000
 const NONE: Fault = { kind: 'none' }
 const keys = Array.from({ length: 50 }, (_, index) => `key:${index}`)
-
-/** A client, a proxy whose connections misbehave as told, and our server behind it. */
-async function behindProxy(options: MemcachedClientOptions = {}) {
-  const server = new MemcachedServer({ port: 0 })
-  const proxy = await FaultProxy.start(await server.listen())
-  const client = new MemcachedClient({ servers: proxy.address, timeoutMs: TIMEOUT_MS, ...options })
-  const events: string[] = []
-  for (const event of ['connect', 'disconnect', 'eject', 'rejoin'] as const) client.on(event, () => events.push(event))
-  return {
-    server,
-    proxy,
-    client,
-    events,
-    async [Symbol.asyncDispose]() {
-      await client.close()
-      await proxy[Symbol.asyncDispose]()
-      await server.close()
-    },
-  }
-}
 
 async function rejections(calls: readonly Promise<unknown>[]): Promise<unknown[]> {
   const outcomes = await Promise.allSettled(calls)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
 import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, FaultProxy, freePort, launchMemcached, until } from 'memcache-ts-testing'
+import { describeWithMemcached, freePort, launchMemcached, until } from 'memcache-ts-testing'
 import type { Fault } from 'memcache-ts-testing'
 import { describe, expect, it, vi } from 'vitest'
 import {
@@ -16,27 +16,7 @@ import {
   MemcacheServerError,
   MemcacheTimeoutError,
 } from '../src/index.ts'
-import type { MemcachedClientOptions } from '../src/index.ts'
-
-/** Long enough not to pass by itself on a busy machine, short enough to wait for. */
-const TIMEOUT_MS = 1000
-
-/** A client, a proxy that misbehaves as told, and our server behind it. */
-async function behindProxy(options: MemcachedClientOptions = {}) {
-  const server = new MemcachedServer({ port: 0 })
-  const proxy = await FaultProxy.start(await server.listen())
-  const client = new MemcachedClient({ servers: proxy.address, timeoutMs: TIMEOUT_MS, ...options })
-  return {
-    server,
-    proxy,
-    client,
-    async [Symbol.asyncDispose]() {
-      await client.close()
-      await proxy[Symbol.asyncDispose]()
-      await server.close()
-    },
-  }
-}
+import { behindProxy, TIMEOUT_MS } from './behind-proxy.ts'
 
 /** Waits until a server that was given up has come back. */
 async function recovered(client: MemcachedClient): Promise<void> {

@@ -62,13 +62,7 @@ describe('an authentication file', () => {
     const bytes = `${credentials('foo', 'wrong')}get a\r\n${credentials('foo', 'bar')}get a\r\nmn\r\n`
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(bytes.length), { maxLength: 8 }), async (cuts) => {
-        const exchange = new Exchange(server)
-        let received = ''
-        let from = 0
-        for (const to of [...cuts.toSorted((a, b) => a - b), bytes.length]) {
-          received += await exchange.send(bytes.slice(from, to))
-          from = to
-        }
+        const received = await new Exchange(server).sendInPieces(bytes, cuts)
         expect(received).toBe(`${FAILED}${UNAUTHENTICATED}STORED\r\nEND\r\nMN\r\n`)
       }),
       { numRuns: 30 },

@@ -87,12 +87,7 @@ describe('the binary protocol', () => {
     const whole = async (cuts: number[]): Promise<unknown[]> => {
       await using server = new MemcachedServer({ memoryLimitMb: 64 })
       const exchange = new Exchange(server)
-      let received = ''
-      let from = 0
-      for (const to of [...cuts.toSorted((a, b) => a - b), conversation.length]) {
-        received += await exchange.send(conversation.subarray(from, to))
-        from = to
-      }
+      let received = await exchange.sendInPieces(conversation, cuts)
       for (let turn = 0; turn < 5; turn++) received += await exchange.send('')
       return responses(received)
     }

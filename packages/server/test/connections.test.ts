@@ -124,12 +124,7 @@ describe('a conversation', () => {
       fc.asyncProperty(fc.array(fc.nat(CONVERSATION.length), { maxLength: 40 }), async (cuts) => {
         await using server = new MemcachedServer()
         const exchange = new Exchange(server)
-        let received = ''
-        let from = 0
-        for (const to of [...cuts.toSorted((a, b) => a - b), CONVERSATION.length]) {
-          received += await exchange.send(CONVERSATION.slice(from, to))
-          from = to
-        }
+        let received = await exchange.sendInPieces(CONVERSATION, cuts)
         for (let turn = 0; received.length < expected.length && turn < 5; turn++) received += await exchange.send('')
         expect(received).toBe(expected)
       }),

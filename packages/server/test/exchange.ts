@@ -35,6 +35,18 @@ export class Exchange {
     return received
   }
 
+  /** Sends bytes cut at these places, whatever their order, and returns all that came back. */
+  async sendInPieces(bytes: string | Buffer, cuts: readonly number[]): Promise<string> {
+    const whole = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes
+    let received = ''
+    let from = 0
+    for (const to of [...cuts.toSorted((a, b) => a - b), whole.length]) {
+      received += await this.send(whole.subarray(from, to))
+      from = to
+    }
+    return received
+  }
+
   /** Ends the connection, as a client does that wants no more than the replies to what it has asked for. */
   end(): void {
     this.#stream.end()

@@ -151,13 +151,7 @@ describe('SASL', () => {
     const bytes = Buffer.concat([auth(BAD), auth(''), step(GOOD), get])
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(bytes.length), { maxLength: 8 }), async (cuts) => {
-        const exchange = new Exchange(server)
-        let received = ''
-        let from = 0
-        for (const to of [...cuts.toSorted((a, b) => a - b), bytes.length]) {
-          received += await exchange.send(bytes.subarray(from, to))
-          from = to
-        }
+        const received = await new Exchange(server).sendInPieces(bytes, cuts)
         expect(responses(received).map(({ status }) => status)).toEqual([0x20, 0x21, 0, 1])
       }),
       { numRuns: 30 },
