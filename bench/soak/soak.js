@@ -285,7 +285,9 @@ function makeTrouble() {
     { kind: 'stallAfter', bytes: random(20_000) },
     { kind: 'errorAfter', bytes: random(20_000) },
     { kind: 'wrongOpaque' },
-    { kind: 'loseAnswers' },
+    // The classic protocol cannot notice bytes that are lost within a value if what follows has the right length. TCP
+    // loses none; by meta, each response says which request it belongs to.
+    { kind: protocol === 'meta' ? 'loseAnswers' : 'cutAfter', bytes: random(20_000) },
     { kind: 'reset' },
     { kind: 'closeOnConnect' },
   ]
