@@ -162,16 +162,13 @@ npm run bench -- cache --save
 \`\`\`
 
 Debian's memcached, \`getOrSet\` (\`wrap\` of cache-manager) with 50 callers, each cache in a process of its own and with its
-defaults; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which they take turns; ${STAMPEDES} stampedes. cacheable and cache-manager
-stand on @keyv/memcache, as their documentation says; bentocache has no driver for memcached, and was given one over memjs
+defaults; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which they take turns; ${STAMPEDES} stampedes. cacheable and cache-manager use @keyv/memcache, as their documentation says; bentocache has no driver for memcached, and uses a driver of this benchmark over memjs
 (\`bench/cache/bentocache-memjs-driver.js\`).
 
 ${table}
 
 What it does not show: what is returned while a value is invalidated, or when memcached is away, where they differ more
-(\`packages/kit/test/interleavings.test.ts\`, \`npm run judge -- cacheAway\`). In memory each of them keeps what suits it:
-ours hands every caller a copy, and asks memcached once a second whether a value is still the one; bentocache keeps text and parses it;
-cacheable and cache-manager clone, and learn of other processes' changes when the lifetime ends. The cores are shared: only the
+(\`packages/kit/test/interleavings.test.ts\`, \`npm run judge -- cacheAway\`). The caches differ in memory, too: memcache-ts gives every caller a copy, and checks once a second in memcached whether a value is still current; bentocache keeps text and parses it; cacheable and cache-manager clone, and see changes of other processes only when the lifetime ends. The cores are shared: only the
 ratios of one run mean something.
 `
 }

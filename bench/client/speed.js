@@ -173,13 +173,12 @@ npm run bench -- client --save
 
 Debian's memcached \`-t 1\` on one core, all clients on the other, each in a process of its own and with its public
 defaults; texts of 100 characters are stored and read back as texts. Medians of ${rounds} rounds of ${MILLISECONDS} ms, in which the clients take turns.
-A client that crashed in a round, or did not come to an end, is said to have, and had no further turn at that workload.
+If a client crashed in a round, or did not finish it, the table says so, and the client is left out of further rounds of that workload.
 
 ${table}
 
-"A bare socket" is the same bytes written again and again on as many connections, with nobody to answer to
-(\`bench/client/floor.js\`): what memcached on one core gives this machine. Where ours is near it, memcached is what is
-measured, and the ratio to the others says more of them and of it than of the client.
+"A bare socket" writes the same bytes again and again on as many connections, without any caller
+(\`bench/client/floor.js\`): it shows what memcached on one core can do on this machine. If our client is near it, the row measures memcached, and the ratio to the others says little about our client.
 
 What it does not show: several servers, latency under an even load, or what a client does when something fails; memjs has
 no multi-get, so 100 gets stand for it. The cores are shared: only the ratios of one run mean something.

@@ -233,17 +233,14 @@ ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, ${cpus(
 ${settings()}npm run bench -- express --save
 \`\`\`
 
-An Express 5 application for each, in a process of its own on one core; on the other those who ask it (50 connections, each of
-which asks again when it has its answer), Debian's memcached \`-t 1\` and Debian's redis-server. A request reads the visitor's
-session and answers 23 bytes of JSON, or counts in it and writes it, or is itself counted and admitted; a page is 10 kB of JSON, which nginx and Varnish have in
-front of the application, in their own processes on its core. "Ready" pages are a buffer that was made before, without any
-cache: the least that is possible. "Before Express" is \`cacheHandler(app)\`. Processor time of the application's process by
+Each row is an Express 5 application in its own process on one core. On the other core are the load generator (50 connections, each of which sends the next request when it has a response), Debian's memcached \`-t 1\` and Debian's redis-server. A request reads the visitor's
+session and returns 23 bytes of JSON, or increments a counter in the session, or is counted by a rate limit and allowed; a page is 10 kB of JSON, which nginx and Varnish have in
+front of the application, in their own processes on its core. "Ready" pages are a prepared buffer without any cache: the minimum. "Before Express" is \`cacheHandler(app)\`. Processor time of the application's process by
 \`process.cpuUsage()\`, divided by the requests; medians of ${ROUNDS} rounds of ${MILLISECONDS} ms, in which the applications take turns.
 
 ${tables}
 
-What it does not show: latency, and what a machine does that has nothing else to do: the cores are shared,
-so only the ratios of one run mean something. Before Node 24 the session and the limit also make Express itself cheaper
+What it does not show: latency, and figures of an idle machine: the cores are shared, so only the ratios of one run mean something. Before Node 24 the session and the limit also make Express itself cheaper
 (docs/decisions/0030-one-shape-for-the-requests-of-express.md), so that a request with a session may cost less than Express alone.
 `
 }

@@ -28,13 +28,12 @@ ${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, 2 share
 npm run bench -- install --save
 \`\`\`
 
-Each is installed by npm into a project of its own, ours from packed tarballs, without the framework (Express) and without types. MB are the bytes of
-all files in \`node_modules\`, in millions. The time is that of \`import\` in a process that has imported nothing before: the shortest of 15 processes, which take turns, since what else the machine
-does only adds to it.
+Each package is installed by npm into its own project, the packages of this repository from packed tarballs, without the framework (Express) and without types. MB are the bytes of
+all files in \`node_modules\`, in millions. The time is that of \`import\` in a process that has imported nothing before: the shortest of 15 processes, which take turns, since other work on the machine can only lengthen it.
 
 ${table}
 
-What it does not show: the first import after a start of the machine, which reads from the disk, and what a bundler makes of each.
+What it does not show: the first import after a start of the machine, which reads from the disk, and the size of each package in a bundle.
 \`npm run judge -- install\` holds memcache-ts to 3 MB and 80 ms, and \`npm run check:packages\` each of our packages to its size.
 `
 }

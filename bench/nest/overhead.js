@@ -100,13 +100,10 @@ npm run bench -- nest --save
 \`\`\`
 
 A Nest 12 application on Express and Debian's memcached \`-t 1\`, ${CONNECTIONS} connections, and 1000 clients for the
-limits; the processor time that the application's process used,
-by request. Medians of ${ROUNDS} rounds of ${REQUESTS} requests, in which the routes take turns.
+limits; the processor time of the application's process per request. Medians of ${ROUNDS} rounds of ${REQUESTS} requests, in which the routes take turns.
 
 ${table}
 
-Ours ask memcached for every request, but for \`l1\`, and so count and cache for all processes of a fleet; Nest's own, in
-memory, for one. Nest's interceptor looks at neither \`Authorization\`, cookies, \`Vary\` nor \`Cache-Control\`. What it does not
-show: how long a request takes, which the round trip to memcached adds to.
+The decorators of memcache-ts, except with \`l1\`, use memcached for every request, and so count and cache for all processes together; those of Nest use memory, and work for one process. Nest's interceptor ignores \`Authorization\`, cookies, \`Vary\` and \`Cache-Control\`. What it does not show: the latency of a request, which includes the round trip to memcached.
 `
 }

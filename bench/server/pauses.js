@@ -83,12 +83,11 @@ npm run bench -- server --save
 \`\`\`
 
 A loader stores values of mixed sizes far beyond \`-m ${MEMORY_MB}\`, so that the hash index grows, items are evicted, LRU
-segments are balanced and pages move; another process asks for one key a millisecond. Medians of ${ROUNDS} rounds of ${SECONDS}
+segments are balanced and pages move; another process requests one key per millisecond. Medians of ${ROUNDS} rounds of ${SECONDS}
 seconds, the three taking turns.
 
 ${table}
 
-What it does not show: the loader, the prober and the server share two cores, so that each waits for the others as well; the
-idle process has no load beside it. The rows are to be compared with each other, not taken as latencies.
+What it does not show: the loader, the prober and the server share two cores, so that each also waits for the others; the idle process has no load beside it. Compare the rows with each other; they are not latencies of a quiet machine.
 `
 }
