@@ -39,7 +39,7 @@ import { ChunkedValues } from './values/chunked-values.ts'
 import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 
 const MAX_EXPTIME = 2 ** 31 - 1
-/** How long calls of several steps may go on after `close()`, if they have no time limit of their own. */
+/** The time limit after `close()` of calls with several steps that have no limit of their own. */
 const FINISH_LIMIT_MS = 5000
 
 type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
@@ -47,14 +47,14 @@ type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
 /** A value to be stored, before it is encoded. */
 type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags' | 'refused'>
 
-/** How a value is stored. */
+/** The parameters of a store. */
 interface StoreWish<Result> {
   readonly mode: StoreMode
-  /** Without it, the item does not expire. */
+  /** The lifetime; without it, the item does not expire. */
   readonly ttl?: Ttl | undefined
   readonly conditions?: StoreConditions | undefined
   readonly options: CallOptions | undefined
-  /** Makes the result; the cas unique, zero where it is not told, is only lent for the call. */
+  /** Makes the result; the cas unique is valid only during the call, and zero if the server does not report it. */
   readonly build: (status: StoreStatus, casUnique: Uint64) => Result
 }
 
@@ -86,7 +86,7 @@ export class Commands {
     this.#limits = new ItemLimits(dispatcher, itemMaxBytes, timeoutMs)
   }
 
-  /** Returns a value alone; a miss is `undefined`. */
+  /** Returns a value; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
     if (typeof key !== 'string' && isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
     if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#readAgain)
@@ -100,7 +100,7 @@ export class Commands {
     })
   }
 
-  /** Returns an item, with a result of the caller's making. */
+  /** Returns the caller's result for an item. */
   retrieve<Result>(
     key: ClientKey,
     request: RetrievalRequest,
@@ -127,7 +127,7 @@ export class Commands {
     return this.#multiGet.get<Given, Value>(keys, options, this.#values, BARE)
   }
 
-  /** As `getMulti`, with a result of each hit of the caller's making. */
+  /** Returns the caller's result for each hit; see `getMulti`. */
   getsMulti<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
@@ -136,7 +136,7 @@ export class Commands {
     return this.#multiGet.get(keys, options, this.#values, { withCas: true, build })
   }
 
-  /** Stores a value, with a result of the caller's making; one over the chunks' size is stored in chunks. */
+  /** Stores a value, and returns the caller's result; a value over the chunks' size is stored in chunks. */
   store<Result>(key: ClientKey, value: unknown, wish: StoreWish<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { mode, ttl, conditions, options, build } = wish
@@ -176,8 +176,8 @@ export class Commands {
   }
 
   /**
-   * Sets the lifetime of an item and of its chunks; returns what is known of the item, without its value. A value that
-   * lacks a chunk is a miss: `undefined`.
+   * Sets the lifetime of an item and of its chunks; returns the caller's result for the item, without its value. If a
+   * chunk is missing, it is a miss: `undefined`.
    */
   async retrieveAndTouch<Result>(
     key: ClientKey,
@@ -186,7 +186,7 @@ export class Commands {
     build: (item: ItemResponse, value: unknown) => Result,
   ): Promise<Result | undefined> {
     const step = startCall(options, this.#timeoutMs)
-    // Where chunks are made, the list comes along, so that no other call can come between.
+    // If chunks are enabled, the list is read by the same request, so that no other call can come between.
     const { makesChunks } = this.#values
     let list: ChunkList | undefined
     let clientFlags = 0
@@ -207,7 +207,7 @@ export class Commands {
     return isWhole ? result : undefined
   }
 
-  /** Deletes an item, marks it stale or empties it; the chunks of what has gone are removed. */
+  /** Deletes an item, marks it stale or empties it; the chunks of a deleted value are removed. */
   delete(
     key: ClientKey,
     request: Omit<DeleteRequest, 'wireKey'>,
@@ -224,7 +224,7 @@ export class Commands {
         return
       }
       const send = (step: StepOptions | undefined): void => {
-        // Both requests leave together, so that what is read is what is deleted, unless another client comes between.
+        // Both requests are sent together, so the list is that of the deleted value unless another client intervenes.
         const list = this.#chunks.listOf(wireKey, { ...step, signal: undefined })
         const remove = (): void => void list.then((found) => found && this.#chunks.remove(found))
         const deleted = (status: DeleteStatus): void => {
@@ -247,7 +247,7 @@ export class Commands {
     })
   }
 
-  /** Counts, and makes the counter if there is none. */
+  /** Changes a counter, and creates it if it is missing. */
   async countOrMake(
     key: ClientKey,
     request: CounterRequest & { readonly initial: Uint64; readonly vivifyExptime: number },
@@ -255,7 +255,7 @@ export class Commands {
   ): Promise<CounterResponse> {
     const counted = await this.count(key, request, options)
     if (counted.digits !== undefined) return counted
-    // Without meta commands, another client can make it at the same time: then it is there.
+    // Without meta commands, another client may create the counter at the same time; then it exists.
     const { initial: _, vivifyExptime: __, ...plain } = request
     return this.count(key, plain, options)
   }
@@ -277,7 +277,7 @@ export class Commands {
     }
   }
 
-  /** Sends what leaves at once, after the earlier calls on its key, which is busy. */
+  /** Sends a request after the earlier calls on its key, which is busy. */
   #inOrder(
     wireKey: WireKey,
     options: CallOptions | undefined,
@@ -314,7 +314,7 @@ export class Commands {
     })
   }
 
-  /** Stores a value in chunks: first those, then their list, then what it has replaced is let go. */
+  /** Stores a value in chunks: first the chunks, then their list; then the chunks of the replaced value are retired. */
   #storeInChunks<Result>(
     storing: Storing<Result>,
     encoded: EncodedValue,
@@ -341,7 +341,7 @@ export class Commands {
         else this.#chunks.remove(list)
         return result
       } catch (error) {
-        // Where the list may have been stored all the same, its chunks stay.
+        // If the list may have been stored despite the error, its chunks are kept.
         if (error instanceof MemcacheError && !error.ambiguous) this.#chunks.remove(list)
         throw error
       }
@@ -358,7 +358,7 @@ export class Commands {
     const join = { wireKey, name, mode, fragment: fragmentOf(mode, value), conditions }
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(wireKey, step.deadline!, async () => {
-      // A server that refuses the fragment drops the stored value.
+      // A server that refuses the fragment would drop the stored value.
       const item = { wireKey, bytes: join.fragment, clientFlags: 0 }
       const limits = this.#limits
       if (limits.mayExceed(wireKey, item.bytes, 0) && !limits.isChecked(item, step)) await limits.check(item, step)
@@ -367,7 +367,7 @@ export class Commands {
     })
   }
 
-  /** Resolves when the calls of several steps, and what is done after calls, have ended, or have had their limit. */
+  /** Resolves when the calls of several steps and the clean-up after calls have ended, or their time limit has passed. */
   async finish(): Promise<void> {
     if (this.#order.isIdle && this.#chunks.isIdle) return
     let limit: LongTimer | undefined
@@ -397,20 +397,20 @@ export class Commands {
     })
   }
 
-  /** Returns the exptime of a lifetime, now. */
+  /** Returns the exptime of a lifetime that begins now. */
   exptime(ttl: Ttl): number {
     return this.exptimeIn(ttlToSeconds(ttl, 'ttl'))
   }
 
-  /** Returns the exptime of so many seconds from now. */
+  /** Returns the exptime of this many seconds from now. */
   exptimeIn(seconds: number): number {
-    // Most lifetimes are told as seconds from now, and need no clock.
+    // Most lifetimes are sent as seconds from now, and need no clock.
     const exptime = exptimeOf(seconds, seconds <= MAX_RELATIVE_EXPTIME_SECONDS ? 0 : this.#clock.nowMs())
-    // memcached's times have 31 bits: what is later is never.
+    // memcached's times have 31 bits: a later time means that the item does not expire.
     return exptime <= MAX_EXPTIME ? exptime : 0
   }
 
-  /** Reads a key by a meta command, which tells an unfilled lease from an empty value. */
+  /** Reads a key by a meta command, which distinguishes an unfilled lease from an empty value. */
   #getExactly(call: GetCall): void {
     const operation = new RetrievalOperation(
       {
@@ -436,5 +436,5 @@ function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
   return item.isFound ? (value as Value) : undefined
 }
 
-/** The values alone. */
+/** Requests values without cas uniques. */
 const BARE = { withCas: false }

@@ -26,13 +26,13 @@ import type { Router } from './routing/router.ts'
 import type { ServerAddress } from './server-address.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** Finds the connection for a key, and hands operations to it. */
+/** Finds the connection for a key, and passes operations to it. */
 export class Dispatcher {
   #pools: readonly ServerPool[] = []
   readonly #options: ResolvedClientOptions
   readonly #observer: PoolObserver
   #router: Router | undefined
-  /** The closing of servers that are no longer used. It ends when their operations are done. */
+  /** The pending closes of servers that are no longer used; each ends when the server's operations are done. */
   readonly #ending = new Set<Promise<void>>()
 
   constructor(options: ResolvedClientOptions, observer: PoolObserver) {
@@ -45,7 +45,7 @@ export class Dispatcher {
   }
 
   /**
-   * Uses these servers from now on. Operations that are pending on a server that is no longer used still get their
+   * Sets the servers that are used from now on. Operations that are pending on a removed server still get their
    * responses.
    */
   use(servers: readonly ServerAddress[]): void {
@@ -65,20 +65,20 @@ export class Dispatcher {
   }
 
   /**
-   * Returns the key as it goes over the wire, with the prefix.
+   * Returns the key as it is sent, with the prefix.
    *
-   * @throws MemcacheKeyError for one that memcached cannot hold.
+   * @throws MemcacheKeyError if memcached cannot hold the key.
    */
   wireKey(key: ClientKey): WireKey {
     return isBytes(key) ? this.#binaryKey(key) : this.textKey(key)
   }
 
-  /** As `wireKey`, for a key that is text. */
+  /** Returns a text key as it is sent; see `wireKey`. */
   textKey(key: Key): string {
     const wireKey = this.#options.prefix + (typeof key === 'string' ? key : joinKey(key))
     const isHashed = this.#options.longKeys === 'hash'
     if (isHashed && (Buffer.byteLength(wireKey) > MAX_KEY_BYTES || looksHashed(wireKey))) {
-      // What may not be in a key at all is refused, long or not.
+      // Invalid characters are refused whatever the length.
       const problem = keyTextProblem(wireKey)
       if (problem !== undefined) throw new MemcacheKeyError(problem, { key: wireKey })
       return hashedKey(wireKey)
@@ -88,8 +88,8 @@ export class Dispatcher {
   }
 
   /**
-   * Bytes that text can hold are that text, which is the same item: calls with either keep their order, and go to the
-   * same server.
+   * Returns bytes as text if they are valid text. Both are the same item, so their calls must keep their order and go
+   * to the same server.
    */
   #binaryKey(key: Uint8Array): WireKey {
     const bytes = binaryKey(this.#options.prefix, key)
@@ -98,14 +98,14 @@ export class Dispatcher {
   }
 
   /**
-   * Returns the server of a key, or the one that the call says; where `failover` says so, the next one while it is
-   * away.
+   * Returns the server of a key, or the server that the call names. If that server is away and `failover` is `next`,
+   * returns the next one.
    */
   poolFor(wireKey: WireKey, options?: CallOptions): ServerPool {
     return this.poolOf(this.routedBy(wireKey, options), options?.server)
   }
 
-  /** The server of a key that decides where an operation goes, or the one that the call says. */
+  /** Returns the server of a routing key (see `routedBy`), or the server that the call names. */
   poolOf(routed: WireKey, server: string | undefined): ServerPool {
     const router = this.#router
     const pools = this.#pools
@@ -162,7 +162,7 @@ export class Dispatcher {
     if (options?.signal !== undefined) watch(options.signal, operation)
   }
 
-  /** A plain `get`, which is sent together with the others of its turn of the loop. */
+  /** Sends a plain `get` together with the other gets of the same turn of the event loop. */
   get<Value>(
     key: Key,
     options: CallOptions | undefined,
@@ -186,8 +186,8 @@ export class Dispatcher {
   }
 
   /**
-   * Returns the key that decides where an operation goes: with `groupKey` that key, so that the operations of a group
-   * keep their order.
+   * Returns the key that decides the server and the connection of an operation: `groupKey` if it is given, so that the
+   * operations of a group keep their order.
    */
   routedBy(wireKey: WireKey, options: CallOptions | undefined): WireKey {
     return options?.groupKey === undefined ? wireKey : this.wireKey(options.groupKey)
@@ -198,7 +198,7 @@ export class Dispatcher {
   }
 }
 
-/** What makes a server the same one: a name that moved to another address is another connection. */
+/** Returns the identity of a server: if its name moves to another address, it is another server. */
 function identity({ name, ip }: ServerAddress): string {
   return `${name} ${ip ?? ''}`
 }
@@ -209,10 +209,10 @@ function checkOpen(connection: Connection, key: Key | undefined): void {
   if (refusal !== undefined) throw errorForKey(refusal, { key: key === undefined ? undefined : joinKey(key) })
 }
 
-/** Where a connection was silent for a whole timeout, the others have this part of one to show that theirs are not dead. */
+/** The part of a timeout in which the other connections must respond after one was silent for a whole timeout. */
 const PROBE_SHARE = 0.25
 
-/** What happens to a server, for the client's events. */
+/** Receives the events of a server, for the client's events. */
 export interface PoolObserver {
   connected(server: string): void
   disconnected(server: string, error: MemcacheError | undefined): void
@@ -222,19 +222,19 @@ export interface PoolObserver {
 }
 
 /**
- * The connections to one server. A key always takes the same one, so that operations on it keep their order; while that
- * one is down, all of its keys take another one, and they return when their operations there are done. The server is
- * given up when none of the connections works: what happens to one says nothing of the others as long as those are
- * open.
+ * The connections to one server. A key always uses the same connection, so that operations on it keep their order.
+ * While that connection is down, all of its keys use another one, and return when their operations there are done. The
+ * server counts as away only if none of its connections works: the failure of one connection says nothing about the
+ * others while they are open.
  */
 export class ServerPool {
   readonly address: ServerAddress
   readonly #options: ConnectionOptions
   readonly #observer: PoolObserver
   readonly #connections: Connection[]
-  /** Which connection serves the keys of one that is down, by its place. */
+  /** The connection that serves the keys of a connection that is down, by the index of the latter. */
   readonly #detours: (Connection | undefined)[]
-  /** Connections that were given up and end after the operations with longer limits. */
+  /** Retired connections, which close after the operations with longer limits. */
   readonly #retired = new Set<Promise<void>>()
   #ejected = false
   #closed = false
@@ -248,7 +248,7 @@ export class ServerPool {
     for (let place = 0; place < size; place++) this.#connections.push(this.#connect(place))
   }
 
-  /** Whether the server is away. A connection that was turned away says nothing of those that are not open. */
+  /** Whether the server is away. A connection that the server refused says nothing about connections that are not open. */
   get isDown(): boolean {
     let down = 0
     let isAway = false
@@ -265,15 +265,15 @@ export class ServerPool {
     return this.#connections.map((connection) => connection.report())
   }
 
-  /** How many connections there are. */
+  /** The number of connections. */
   get size(): number {
     return this.#connections.length
   }
 
   /**
-   * Returns the connection by which any keys may be read in one request without overtaking a write: the only one on
-   * which a write is under way or, where there is none, that of the first key. `undefined` while writes are under way
-   * on more than one.
+   * Returns the connection by which any keys may be read in one request without overtaking a write: the only connection
+   * with a write under way, or, if there is none, the connection of the first key; `undefined` while writes are under
+   * way on several connections.
    */
   forAll(first: WireKey): Connection | undefined {
     let writing: Connection | undefined
@@ -329,14 +329,14 @@ export class ServerPool {
     return connection
   }
 
-  /** The connection that serves the keys of one that is down: always the same until that is down, too. */
+  /** Returns the connection that serves the keys of a connection that is down; it stays the same until it is down, too. */
   #detour(place: number): Connection | undefined {
     const taken = this.#detours[place]
     if (taken?.isUsable === true) return taken
     const others = this.#connections.filter((_, other) => other !== place)
     const found =
       others.find((connection) => connection.isUsable) ??
-      // One that is closed is tried if the server may only have turned this one away.
+      // A closed connection is tried if the server may have refused only this one.
       (this.#connections[place]?.isRefused === true ? others.find((connection) => !connection.isDown) : undefined)
     this.#detours[place] = found
     return found
@@ -373,10 +373,7 @@ export class ServerPool {
   }
 }
 
-/**
- * A number that differs for most keys, from few of their characters: it only spreads keys over a handful of
- * connections.
- */
+/** Returns a number for a key from a few of its characters, which is enough to spread keys over a few connections. */
 function spread(key: WireKey): number {
   const { length } = key
   if (length === 0) return 0

@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events'
 
 /**
- * Emits an event to every listener, whatever the others throw: an exception is the application's, and Node reports it
- * as uncaught. The client goes on.
+ * Emits an event to every listener, even if other listeners throw: Node reports their exceptions as uncaught, and the
+ * client continues.
  */
 export function emitSafely(emitter: EventEmitter, event: string, ...args: readonly unknown[]): void {
   for (const listener of emitter.rawListeners(event)) {
@@ -14,7 +14,7 @@ export function emitSafely(emitter: EventEmitter, event: string, ...args: readon
   }
 }
 
-/** Throws an error of the application in a tick of its own, so that Node reports it as `uncaughtException`. */
+/** Throws an error of the application in a separate tick, so that Node reports it as `uncaughtException`. */
 export function reportUncaught(error: unknown): void {
   process.nextTick(() => {
     throw error

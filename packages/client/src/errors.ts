@@ -1,11 +1,11 @@
 import { MemcacheConnectionError, MemcacheDecodeError, MemcacheError } from 'memcache-ts-protocol'
 
-/** An error of ours as it is, anything else as the cause of one. */
+/** Returns a `MemcacheError` unchanged, and any other error as the cause of a new one. */
 export function asMemcacheError(error: unknown): MemcacheError {
   return error instanceof MemcacheError ? error : new MemcacheConnectionError(messageOf(error), { cause: error })
 }
 
-/** Returns the message of an error, or the text of whatever else was thrown. Never throws. */
+/** Returns the message of an error, or the text of another thrown value. Never throws. */
 export function messageOf(thrown: unknown): string {
   try {
     return thrown instanceof Error ? thrown.message : String(thrown)
@@ -32,13 +32,13 @@ export function errorForKey(
   })
 }
 
-/** Returns what a codec threw, as the error of a key. */
+/** Returns a `MemcacheDecodeError` for a key, with the error of a codec. */
 export function decodeError(error: unknown, key: string | undefined): MemcacheDecodeError {
   const reason = messageOf(error)
   return new MemcacheDecodeError(key === undefined ? reason : `${key}: ${reason}`, { key, cause: error })
 }
 
-/** Why a later step of reading a value failed: what is no fault of the value stays as it is. */
+/** Returns the error of a later step of reading a value; errors that the value did not cause are returned unchanged. */
 export function stepError(error: unknown, key: string | undefined): unknown {
   return error instanceof MemcacheDecodeError ? decodeError(error, key) : error
 }

@@ -10,18 +10,21 @@ import { WaitingCalls } from './waiting-calls.ts'
 
 /** The cas unique of an item, unless the server has none (`-C`). */
 const CAS_BYTES = 8
-/** What an item has besides its key and value: a header of 48 bytes, the ends of both, and the cas unique. */
+/** The size of an item without its key and value: a header of 48 bytes, the ends of both, and the cas unique. */
 const OVERHEAD_BYTES = 51 + CAS_BYTES
-/** Client flags that are not 0. */
+/** The size of client flags that are not 0. */
 const FLAGS_BYTES = 4
 /** memcached refuses a lower `-I`. */
 const MIN_ITEM_MAX_BYTES = 1024
-/** How long a refusal counts of a server that does not tell its limit: it may be restarted with another one. */
+/** The time that a refusal counts if the server does not report its limit: it may be restarted with another one. */
 const REFUSAL_MS = 60_000
-/** How long a server is not asked again that has not responded: some proxies do not respond to unknown commands. */
+/**
+ * The time until a server that did not respond receives the request again: some proxies do not respond to unknown
+ * commands.
+ */
 const SILENCE_MS = 600_000
 
-/** Of memcached alone: proxies that know no meta commands hang up on `stats`. */
+/** The request for the settings, sent only to servers with meta commands: proxies without them hang up on `stats`. */
 const SETTINGS_REQUEST: LinesRequest = {
   text: formatStats('settings'),
   untilEnd: true,
@@ -32,11 +35,11 @@ const SETTINGS_REQUEST: LinesRequest = {
 
 /** The size of the largest item that a server stores. */
 interface ItemLimit {
-  /** `Infinity` for a server that does not tell. */
+  /** The limit; `Infinity` if the server does not report it. */
   readonly bytes: number
   /**
-   * Until when it counts, by `performance.now()`, if the server has not told it: it has refused an item, or has not
-   * responded.
+   * The time until which the limit counts, by `performance.now()`, if the server did not report it but refused an item
+   * or did not respond.
    */
   readonly until: number
 }
@@ -44,9 +47,9 @@ interface ItemLimit {
 const UNKNOWN: ItemLimit = { bytes: 0, until: Infinity }
 
 /**
- * How large an item may be (`-I`). A value over the limit is refused before it is sent: memcached would drop what the
- * key had, and proxies the connection. If the limit is not given, it is requested from a server before the first value
- * that may be over the lowest limit that memcached can have.
+ * The item limits of the servers (`-I`). A value over the limit is refused before it is sent: memcached would drop the
+ * stored value, and proxies would drop the connection. If the limit is not given, it is requested from a server before
+ * the first value that may be over the lowest limit of memcached.
  */
 export class ItemLimits {
   readonly #dispatcher: Dispatcher
@@ -55,14 +58,14 @@ export class ItemLimits {
   readonly #known = new WeakMap<ServerPool, ItemLimit>()
   /** The calls that wait for a server's limit. */
   readonly #waiting = new WeakMap<ServerPool, WaitingCalls>()
-  /** Up to this size, every server stores an item. */
+  /** The size up to which every server stores an item. */
   #threshold: number
-  /** The servers that `#threshold` is of. */
+  /** The servers for which `#threshold` was computed. */
   #pools: readonly ServerPool[] | undefined
 
   /**
-   * @param given the limit of all servers; `Infinity` leaves it to them.
-   * @param timeoutMs how long a server may take to tell its limit.
+   * @param given the limit of all servers; `Infinity` disables the check.
+   * @param timeoutMs the time limit of the request for a server's limit.
    */
   constructor(dispatcher: Dispatcher, given: number | undefined, timeoutMs: number) {
     this.#dispatcher = dispatcher
@@ -71,7 +74,7 @@ export class ItemLimits {
     this.#threshold = given ?? 0
   }
 
-  /** Returns whether a value is to be checked; for most it is not. */
+  /** Returns whether a value must be checked; most values are too small. */
   mayExceed(wireKey: WireKey, bytes: Buffer | string, clientFlags: number): boolean {
     if (this.#pools !== this.#dispatcher.pools) this.#update()
     // A character is three bytes at most.
@@ -82,7 +85,8 @@ export class ItemLimits {
   }
 
   /**
-   * Checks a value by the known limit. Returns false if the limit has to be requested from the server first (`check`).
+   * Checks a value against the known limit. Returns false if the limit must be requested from the server first
+   * (`check`).
    *
    * @throws MemcacheTooLargeError
    */
@@ -93,8 +97,8 @@ export class ItemLimits {
   }
 
   /**
-   * Requests the limit of a key's server, and checks a value by it. A server that does not tell its limit refuses large
-   * values by itself.
+   * Requests the limit of a key's server, and checks a value against it. A server that does not report its limit
+   * refuses large values itself.
    *
    * @throws MemcacheTooLargeError
    */
@@ -115,7 +119,7 @@ export class ItemLimits {
     if (limit > 0 && size > limit) throw tooLarge(size, limit, pool.address.name)
   }
 
-  /** A server has refused an item although it was not known to be too large. */
+  /** Notes that a server refused an item that was not known to be too large. */
   readonly refused = (item: ItemToStore, server: string | undefined): void => {
     const pool = this.#dispatcher.pools.find(({ address }) => address.name === server)
     if (pool === undefined) return
@@ -131,7 +135,7 @@ export class ItemLimits {
     return until > performance.now() ? bytes : 0
   }
 
-  /** A server that was restarted may have another limit, so it is requested again before a value is refused. */
+  /** Requests the limit of a server. It is requested again before a value is refused, since a restart may change it. */
   async #request(pool: ServerPool): Promise<void> {
     const timeoutMs = this.#timeoutMs
     const step: StepOptions = { deadline: new CallDeadline(performance.now() + timeoutMs, timeoutMs, undefined) }
@@ -143,12 +147,12 @@ export class ItemLimits {
       this.#dispatcher.sendTo(pool, operation, '', step)
     }).catch((error: unknown) => void (failure = error))
     const isSilent = failure instanceof MemcacheTimeoutError
-    // A server that cannot be reached is asked when it is back.
+    // The limit of a server that cannot be reached is requested when the server is back.
     if (failure !== undefined && pool.isDown && !isSilent) return
     const bytes = limitIn(lines ?? [])
     const now = performance.now()
     const refusal = this.#known.get(pool)
-    // A server that refuses less than it tells will refuse it again.
+    // A server that refused an item below its reported limit will refuse it again.
     if (refusal !== undefined && refusal.until < Infinity && refusal.until > now && bytes > refusal.bytes) return
     this.#known.set(pool, { bytes, until: isSilent ? now + SILENCE_MS : Infinity })
     this.#update()
@@ -162,7 +166,7 @@ export class ItemLimits {
   }
 }
 
-/** Returns the limit that settings tell, of items with a cas unique; `Infinity` if they tell none. */
+/** Returns the limit in the settings, for items with a cas unique; `Infinity` if there is none. */
 function limitIn(settings: readonly string[]): number {
   const told = new Map(settings.map((line) => line.split(' ').slice(1, 3) as [name: string, value: string]))
   const bytes = Number(told.get('item_size_max'))

@@ -21,10 +21,10 @@ import type { ChunkedValues } from './values/chunked-values.ts'
 import { messageOf } from './errors.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** The lifetime of a value that had to be restored: its own is not told by the classic text protocol. */
+/** The lifetime of a restored value: the classic text protocol does not report the original one. */
 const RESTORED_SECONDS = 60
 
-/** Bytes that are to be joined to a stored value. */
+/** A request to join bytes to a stored value. */
 export interface Join {
   readonly wireKey: WireKey
   /** The key, for errors. */
@@ -34,20 +34,20 @@ export interface Join {
   readonly conditions: StoreConditions
 }
 
-/** What `Joins` stores under the key of a join. */
+/** The parameters with which `Joins` stores under the key of a join. */
 type JoinStore = Omit<StoreRequest<Joined>, 'wireKey' | 'name' | 'build'>
 
-/** What is known of the stored value. */
+/** The metadata of the stored value. */
 interface Base {
   readonly casUnique: Uint64
   readonly clientFlags: number
-  /** Whether it is an unfilled lease, as far as the server tells. */
+  /** Whether it is an unfilled lease, if the server reports it. */
   readonly isUnfilled: boolean
-  /** Its bytes, where they had to be read. */
+  /** The bytes, if they had to be read. */
   readonly bytes: Buffer | undefined
 }
 
-/** How a join ended, and the cas unique that the item has got; zero where it is not told. */
+/** The result of a join, and the item's new cas unique, which is zero if the server does not report it. */
 export interface Joined {
   readonly status: StoreStatus
   readonly casUnique: Uint64
@@ -56,9 +56,9 @@ export interface Joined {
 const ZERO = new Uint64()
 
 /**
- * append and prepend. Bytes can be joined to text and bytes alone: joined to a value that is compressed, in chunks or
- * typed they would destroy it. So the stored value's client flags are looked at first, and its cas unique is compared
- * when the bytes are joined.
+ * The steps of append and prepend. Bytes can be joined only to text and bytes: they would destroy a compressed, chunked
+ * or typed value. Therefore the stored value's client flags are read first, and its cas unique is compared when the
+ * bytes are joined.
  */
 export class Joins {
   readonly #dispatcher: Dispatcher
@@ -72,7 +72,7 @@ export class Joins {
   }
 
   /**
-   * Joins bytes to a stored value; to be called while no other call is made on the key.
+   * Joins bytes to a stored value. Must be called while no other call on the key is under way.
    *
    * @throws MemcacheOptionError if the stored value is not plain text or bytes; it stays.
    * @throws MemcacheTooLargeError if the joined value would be over the server's item limit; the stored value stays.
@@ -97,11 +97,11 @@ export class Joins {
       if (!this.#values.isPlain(base.clientFlags)) throw notPlain(name, mode)
       const joined = await this.#joinTo(base, join, options)
       if (joined.status === 'notStored') {
-        // Servers say this of a missing item, and of a joined value that is too large.
+        // Servers respond so for a missing item, and for a joined value that is too large.
         const left = await this.#base(join, options)
         if (left !== undefined && !left.isUnfilled) throw tooLarge(name, mode)
       }
-      // Another client has changed it meanwhile: its new value may be of another kind.
+      // Another client has changed the value: the new one may be of another kind.
       if (joined.status !== 'exists' || compareCas !== undefined) return joined
       options.deadline?.check()
     }
@@ -112,7 +112,7 @@ export class Joins {
     // A server with -C has no cas uniques to compare.
     const compareCas = conditions.compareCas ?? (base.casUnique.isZero ? undefined : base.casUnique)
     const { vivifyExptime: _, ...rest } = conditions
-    // Client flags and lifetime stay those of the stored value.
+    // Client flags and lifetime of the stored value are kept.
     const joining = { mode, bytes: join.fragment, clientFlags: 0, exptime: 0 } as const
     try {
       return await this.#store(join, { ...joining, conditions: { ...rest, compareCas } }, options)
@@ -125,8 +125,8 @@ export class Joins {
   }
 
   /**
-   * The classic text protocol cannot compare when it joins: a lease or a value of another kind that was stored in
-   * between is restored. Its lifetime is not known, and becomes a short one.
+   * Restores a lease or a value of another kind that was stored in between, since the classic text protocol cannot
+   * compare when it joins. Its lifetime is not known, so it gets a short one.
    *
    * @returns whether the bytes were joined to a value, and not to a lease.
    */
@@ -146,7 +146,7 @@ export class Joins {
     throw notPlain(join.name, join.mode)
   }
 
-  /** Empties a lease again that bytes were joined to; returns whether it was one. */
+  /** Empties a lease to which bytes were joined; returns whether it was a lease. */
   async #emptyLease({ bytes, clientFlags, casUnique }: Base, join: Join, options: StepOptions): Promise<boolean> {
     const isAlone = clientFlags === ClientFlags.bytes && bytes!.length === Buffer.byteLength(join.fragment)
     if (!isAlone || !this.#values.takesEmptyForLease) return false
@@ -171,13 +171,13 @@ export class Joins {
     return this.#store(join, { ...made, conditions: { newCas, returnCas } }, options)
   }
 
-  /** Returns what is stored; `undefined` when nothing is. */
+  /** Returns the metadata of the stored value; `undefined` if there is none. */
   async #base(join: Join, options: StepOptions): Promise<Base | undefined> {
     try {
       return await this.#retrieve(join, { value: false, casUnique: true, details: true }, options)
     } catch (error) {
       if (!(error instanceof MemcacheUnsupportedError)) throw error
-      // Without meta commands the client flags come with the value alone.
+      // Without meta commands, the client flags are only available with the value.
       return this.#retrieve(join, { value: true, casUnique: true }, options)
     }
   }
@@ -194,7 +194,7 @@ export class Joins {
     if (!item.isFound) return undefined
     const { clientFlags, size, won, lost } = item
     const bytes = value as Buffer | undefined
-    // With the value, no details come that tell a lease.
+    // The request with the value has no details that identify a lease.
     const isLease = bytes === undefined ? won || lost : bytes.length === 0 && this.#values.takesEmptyForLease
     const isUnfilled = size === 0 && clientFlags === ClientFlags.bytes && isLease
     return { casUnique: copyOf(item.casUnique), clientFlags, isUnfilled, bytes }
@@ -210,9 +210,9 @@ export class Joins {
 }
 
 /**
- * Returns the bytes of what is to be joined.
+ * Returns the bytes of a fragment for `append` or `prepend`.
  *
- * @throws MemcacheOptionError for anything but text and bytes.
+ * @throws MemcacheOptionError if it is neither text nor bytes.
  */
 export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer | string {
   if (isBytes(value)) return copyOfBytes(mode, value)
@@ -225,7 +225,7 @@ export function fragmentOf(mode: 'append' | 'prepend', value: unknown): Buffer |
   throw new MemcacheOptionError(`${mode} joins text as UTF-8, which cannot hold half a character: join its bytes`)
 }
 
-/** Returns a copy: the caller may go on writing to its bytes. */
+/** Returns a copy, since the caller may continue to write to its bytes. */
 function copyOfBytes(mode: 'append' | 'prepend', value: Uint8Array): Buffer {
   try {
     return Buffer.from(value)
@@ -249,7 +249,7 @@ function tooLarge(key: string, mode: 'append' | 'prepend'): MemcacheTooLargeErro
   )
 }
 
-/** The bytes of any value, as they are. */
+/** Reads the stored bytes of any value. */
 const BYTES: ValueReader = {
   read: (buffer, start, end, _, owned) => {
     const bytes = buffer.subarray(start, end)

@@ -6,9 +6,9 @@ import { unwatch, watch } from './operations/waiter.ts'
 import type { Waiter } from './operations/waiter.ts'
 
 /**
- * The calls on a key that have more than one step, so that later calls on the key wait for them. Calls of one step need
- * no entry here: they keep their order by the connection of their key. A call that is given up ends its turn although
- * its last request may still be under way: the next one's goes behind it, by the same connection.
+ * Keeps the order of calls on a key: later calls wait for calls with more than one step. Calls of one step need no
+ * entry here, since the connection of their key keeps their order. When a call is given up, its turn ends although its
+ * last request may still be under way: the next call's request follows it on the same connection.
  */
 export class KeyOrder {
   /** The calls that wait, by the key on which a call of several steps is under way. */
@@ -19,19 +19,19 @@ export class KeyOrder {
   readonly #idle: (() => void)[] = []
   readonly #borrowed = new BorrowedReads()
 
-  /** Returns whether calls on a key have to wait. A write asks `isBusyForWrite`. */
+  /** Returns whether calls on a key must wait. For a write, use `isBusyForWrite`. */
   isBusy(key: WireKey): boolean {
     return this.#lanes.size > 0 && this.#lanes.has(laneOf(key))
   }
 
-  /** Returns whether a write on a key has to wait: for a call of several steps, or for a batch that reads the key. */
+  /** Returns whether a write on a key must wait for a call of several steps or for a batch that reads the key. */
   isBusyForWrite(key: WireKey): boolean {
     const read = this.#borrowed.whenDone(key)
     if (read !== undefined) this.#waitFor(read, laneOf(key))
     return this.isBusy(key)
   }
 
-  /** Makes writes on keys wait until a batch that reads them, by connections that are not their own, is done. */
+  /** Makes writes on keys wait until a batch that reads them on other connections is done. */
   borrowed(keys: readonly string[], done: Promise<unknown>): void {
     this.#borrowed.add(keys, done)
   }
@@ -39,7 +39,7 @@ export class KeyOrder {
   /**
    * Begins a call of one step after the earlier calls on its key. Must be called only while the key is busy.
    *
-   * @param begin hands the request to its connection at once; what it throws is the call's rejection.
+   * @param begin passes the request to its connection immediately; if it throws, the call is rejected.
    */
   after(key: WireKey, call: CallDeadline, begin: () => void, reject: (error: unknown) => void): void {
     this.#wait(this.#lanes.get(laneOf(key))!, new Turn({ call, isAlone: false, begin, reject }))
@@ -70,9 +70,9 @@ export class KeyOrder {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve))
   }
 
-  /** Later calls on the key wait for the batches that read it. */
+  /** Makes later calls on the key wait for the batches that read it. */
   #waitFor(reads: Promise<unknown>, lane: string): void {
-    // The first of the calls that are waiting already waits for them: batches leave out a key that is busy.
+    // The first waiting call already waits for them, since batches omit busy keys.
     if (this.#lanes.has(lane)) return
     this.#begin(lane)
     void reads.then(() => this.#next(lane))
@@ -89,7 +89,7 @@ export class KeyOrder {
     this.#timer.by(turn.deadline)
   }
 
-  /** A call of several steps has ended: the next ones begin, up to another of several steps. */
+  /** Begins the next calls after a call of several steps has ended, up to another call of several steps. */
   #next(lane: string): void {
     const waiting = this.#lanes.get(lane)!
     for (let turn = waiting.shift(); turn !== undefined; turn = waiting.shift()) {
@@ -117,7 +117,7 @@ export class KeyOrder {
 
 interface WaitingCall {
   readonly call: CallDeadline
-  /** Whether it has several steps, so that later calls wait for it. */
+  /** Whether the call has several steps, so that later calls wait for it. */
   readonly isAlone: boolean
   readonly begin: () => void
   readonly reject: (error: unknown) => void
@@ -147,7 +147,7 @@ class Turn implements Waiter {
     return this.call.timeoutMs
   }
 
-  /** Returns whether it has begun, rather than being given up before. */
+  /** Begins the call; returns false if it was given up before. */
   begin(): boolean {
     if (!this.#settle()) return false
     try {
@@ -174,28 +174,28 @@ class Turn implements Waiter {
   }
 }
 
-/** Bytes and text that are the same key on the server. */
+/** Returns one name for text and bytes that are the same key on the server. */
 function laneOf(key: WireKey): string {
   return typeof key === 'string' ? key : key.toString()
 }
 
-/** A read of many keys by one connection, which for some of them is not their own. */
+/** A read of many keys by one connection, which is not the usual connection of some of them. */
 interface BorrowedRead {
   readonly keys: readonly string[]
   readonly done: Promise<unknown>
-  /** The keys as a set, made by the first write that comes meanwhile: where nothing is written, it is never needed. */
+  /** The keys as a set, created by the first write during the read; without a write it is not needed. */
   lookup: ReadonlySet<string> | undefined
 }
 
 /**
- * The keys that are being read in batches, each by one connection, which for some of the keys is not their own. Such a
- * read does not keep its order with a later write by itself, so that a write on one of the keys has to wait until the
- * read has its response.
+ * The keys that are being read in batches, each by one connection, which is not the usual connection of some keys. The
+ * connections do not keep such a read in order with a later write, so a write on one of the keys must wait for the
+ * response.
  */
 class BorrowedReads {
   readonly #reads = new Set<BorrowedRead>()
 
-  /** Adds the keys of a read until it is done, one way or the other. */
+  /** Adds the keys of a read until it has succeeded or failed. */
   add(keys: readonly string[], done: Promise<unknown>): void {
     const read: BorrowedRead = { keys, done, lookup: undefined }
     this.#reads.add(read)
@@ -203,7 +203,7 @@ class BorrowedReads {
     done.then(end, end)
   }
 
-  /** Resolves when the reads of a key are done; `undefined` when there are none. */
+  /** Resolves when the reads of a key are done; returns `undefined` if there are none. */
   whenDone(key: WireKey): Promise<unknown> | undefined {
     if (this.#reads.size === 0) return undefined
     const text = typeof key === 'string' ? key : key.toString()

@@ -38,20 +38,20 @@ import { operationChannel, Tracing } from './tracing.ts'
 /** Events of a `MemcachedClient`; it never emits `error`. */
 export interface MemcachedClientEvents {
   connect: [server: string]
-  /** With an error, unless the server closed a connection without pending operations. */
+  /** A connection was lost; the error is `undefined` if the server closed it without pending operations. */
   disconnect: [server: string, error: MemcacheError | undefined]
   reconnecting: [server: string, delayMs: number]
-  /** The server does not respond; its keys go where `failover` says. */
+  /** The server does not respond; its keys are sent where the option `failover` says. */
   eject: [server: string, error: MemcacheError]
   /** The server responds again. */
   rejoin: [server: string]
-  /** Discovery found that these are the servers now. */
+  /** Discovery has found a new list of servers. */
   servers: [servers: string[]]
 }
 
 /**
- * A memcached client: pipelined on few connections, with one write per turn of the loop; a response never reaches
- * another request. Faults reject with a `MemcacheError`; a miss is `undefined`.
+ * A memcached client: pipelined on few connections, with one write per turn of the event loop; a response never reaches
+ * another request. Errors reject with a `MemcacheError`; a miss is `undefined`.
  *
  * @example
  *   await using client = new MemcachedClient('127.0.0.1:11211')
@@ -59,7 +59,7 @@ export interface MemcachedClientEvents {
  *   await client.get<string>('hello') // 'world'
  */
 export class MemcachedClient extends EventEmitter<MemcachedClientEvents> implements AsyncDisposable {
-  /** The meta commands, their flags spelled out. */
+  /** The meta commands, with names for their flags. */
   readonly meta: MetaCommands
   readonly #options: ResolvedClientOptions
   readonly #dispatcher: Dispatcher
@@ -102,17 +102,17 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#dispatcher.pools.map((pool) => pool.address.name)
   }
 
-  /** Returns the connections to all servers: their states, and how many callers wait on each. */
+  /** Returns the connections to all servers: their states, and the number of callers that wait on each. */
   connections(): ConnectionReport[] {
     return this.#dispatcher.pools.flatMap((pool) => pool.report())
   }
 
-  /** What is put before every key, `:` included. */
+  /** The prefix of every key, including `:`. */
   get prefix(): string {
     return this.#options.prefix
   }
 
-  /** Returns whether an operation may begin at once, without `Tracing.run`. */
+  /** Returns whether an operation may begin immediately, without `Tracing.run`. */
   #isDirect(operation: string, options: CallOptions | undefined): boolean {
     if (!this.#opening.isOpen || operationChannel.hasSubscribers) return false
     return options === undefined || hasKnownNames(operation, options)
@@ -120,13 +120,13 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   // Retrieval
 
-  /** The value of a key; `undefined` is a miss, `null` a stored null. */
+  /** Returns the value of a key; `undefined` is a miss, `null` a stored null. */
   get<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<Value | undefined> {
     if (this.#isDirect('get', options)) return this.#commands.get(key, options)
     return this.#tracing.run({ operation: 'get', key, options }, (options) => this.#commands.get(key, options))
   }
 
-  /** The value with its cas unique; `undefined` is a miss. */
+  /** Returns the value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     const request = { value: true, casUnique: true }
     return this.#tracing.run({ operation: 'gets', key, options }, (options) =>
@@ -151,9 +151,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * The hits among many keys, in one round trip a connection. What fails for a key costs the others nothing: it is in
-   * `errors`, by its server or, where it is a fault of the key or its value, by the key, and in `keyErrors`. Rejects
-   * only when all servers fail.
+   * Returns the hits among many keys, in one round trip per connection. A failure of one key does not affect the
+   * others: it is in `errors`, by its server or, if the key or its value is invalid, by the key, and in `keyErrors`.
+   * Rejects only if all servers fail.
    */
   getMulti<Value = unknown, Given extends ClientKey = ClientKey>(
     keys: readonly Given[],
@@ -165,7 +165,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     )
   }
 
-  /** As `getMulti`, each hit with its cas unique. */
+  /** Returns the hits among many keys, each with its cas unique; see `getMulti`. */
   getsMulti<Value = unknown, Given extends ClientKey = ClientKey>(
     keys: readonly Given[],
     options?: CallOptions,
@@ -177,7 +177,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   // Storage
 
-  /** Stores a value. Without a lifetime it stays until it is evicted. */
+  /** Stores a value. Without a lifetime, it does not expire, but may be evicted. */
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
     if (this.#isDirect('set', options)) {
@@ -190,10 +190,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Stores many values, each as by `set`, with one deadline for all. Returns the keys that were stored, with `true`;
-   * those that failed are in `errors` and `keyErrors`. Rejects only when all fail.
+   * Stores many values, each like `set`, with one deadline for all. Returns the keys that were stored, with `true`;
+   * failed keys are in `errors` and `keyErrors`. Rejects only if all fail.
    *
-   * @param items keys and their values: a `Map`, or pairs.
+   * @param items the keys and their values: a `Map`, or pairs.
    */
   async setMulti<Given extends ClientKey>(
     items: Iterable<readonly [Given, unknown]>,
@@ -226,7 +226,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Puts bytes behind a stored text or bytes, which keeps its lifetime; returns whether there was one.
+   * Appends bytes to a stored text or bytes, which keeps its lifetime; returns whether the key had a value.
    *
    * @throws MemcacheOptionError if the stored value is compressed, in chunks, JSON or typed; it stays as it is.
    */
@@ -239,7 +239,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Puts bytes before a stored text or bytes, which keeps its lifetime; returns whether there was one.
+   * Prepends bytes to a stored text or bytes, which keeps its lifetime; returns whether the key had a value.
    *
    * @throws MemcacheOptionError if the stored value is compressed, in chunks, JSON or typed; it stays as it is.
    */
@@ -251,7 +251,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#store('prepend', key, value, undefined, options)
   }
 
-  /** Stores a value in place of the one that `gets` returned; `exists` when it has changed since. */
+  /** Stores a value in place of the one that `gets` returned; returns `exists` if the value has changed since. */
   cas(
     key: ClientKey,
     value: unknown,
@@ -265,7 +265,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     })
   }
 
-  /** Sets the lifetime of an item; returns whether there was one. */
+  /** Sets the lifetime of an item; returns whether the item was found. */
   touch<Options extends WriteOptions>(key: ClientKey, ttl: Ttl, options?: Options): Promise<Written<Options, boolean>> {
     const touched = this.#tracing.run({ operation: 'touch', key, options }, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
@@ -273,7 +273,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#written(touched, options)
   }
 
-  /** Deletes an item; returns whether there was one. */
+  /** Deletes an item; returns whether the item was found. */
   delete<Options extends WriteOptions>(key: ClientKey, options?: Options): Promise<Written<Options, boolean>> {
     return this.#written(
       this.#tracing.run({ operation: 'delete', key, options }, (options) => this.#delete(key, options)),
@@ -282,8 +282,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Deletes many items, with one deadline for all. Returns for each key whether there was an item; the keys that failed
-   * are in `errors` and `keyErrors`. Rejects only when all fail.
+   * Deletes many items, with one deadline for all. Returns for each key whether its item was found; failed keys are in
+   * `errors` and `keyErrors`. Rejects only if all fail.
    */
   async deleteMulti<Given extends ClientKey>(
     keys: readonly Given[],
@@ -296,7 +296,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   // Counters
 
-  /** Adds to a counter; `undefined` is a miss, unless `initial` says what to start with. Given a bigint, exact to 2^64. */
+  /**
+   * Adds to a counter and returns its value; a miss is `undefined`, unless `initial` is given. Exact to 2^64 with a
+   * bigint.
+   */
   incr<Amount extends number | bigint = number>(
     key: ClientKey,
     delta?: Amount,
@@ -308,7 +311,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     )
   }
 
-  /** Takes from a counter, down to 0; `undefined` is a miss, unless `initial` says what to start with. */
+  /** Subtracts from a counter, down to 0, and returns its value; a miss is `undefined`, unless `initial` is given. */
   decr<Amount extends number | bigint = number>(
     key: ClientKey,
     delta?: Amount,
@@ -322,7 +325,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   // Servers
 
-  /** Forgets everything on all servers, now or in so many seconds. */
+  /** Invalidates all items on all servers, now or after this many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
     const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
     const extra = delay > 0 ? { extra: delay } : {}
@@ -338,20 +341,20 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
 
-  /** Returns whether each server responds: `undefined` if so, else the error. Never rejects. */
+  /** Returns for each server `undefined` if it responds, otherwise the error. Never rejects. */
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run({ operation: 'version', options }, (options) =>
         this.#servers.failuresOn(VERSION_REQUEST, options),
       )
     } catch (error) {
-      // Closed, or no servers are known yet: the same is true of all.
+      // The client was closed, or no servers are known yet: all servers have the same error.
       const { servers } = this.#options
       return new Map(servers.map(({ name }) => [name, error as Error]))
     }
   }
 
-  /** Returns each server's statistics: the general ones, or a form such as `items`. What looks like a number is one. */
+  /** Returns each server's statistics: the general ones, or a form such as `items`. Numeric values are numbers. */
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
@@ -364,11 +367,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /**
-   * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on connections of
-   * their own that others need not wait for. The servers go on meanwhile: what comes or goes in that time may be
+   * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on separate
+   * connections, so that other operations need not wait. Items that are stored or removed during the dump may be
    * missed.
    *
-   * @throws MemcacheServerError where a server refuses, `retryable` while it is busy with another one.
+   * @throws MemcacheServerError if a server refuses; it is `retryable` if the server is busy with another dump.
    * @throws MemcacheUnsupportedError on a server that demands SASL.
    */
   async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
@@ -390,7 +393,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return this.#dispatcher.poolFor(this.#dispatcher.wireKey(key)).address.name
   }
 
-  /** Sets how much every server writes to its log: 0 is errors alone, 1 warnings, 2 commands too. */
+  /** Sets the log level of every server: 0 for errors only, 1 for warnings too, 2 for commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
     wholeNumber('level', level)
     const request = { text: formatVerbosity(level), writes: true, binary: { opcode: Opcode.verbosity, extra: level } }
@@ -408,15 +411,15 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     await this.close()
   }
 
-  /** Emits an event; what a listener throws is not the client's. */
+  /** Emits an event; errors of listeners do not affect the client. */
   #tell<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
     emitSafely(this, event, ...args)
   }
 
   /**
-   * With `noreply`, the promise resolves when the request is handed to its connection; an invalid call still rejects.
-   * The request has a response all the same, which is read like any other, so that the order of responses never depends
-   * on which errors a server reports.
+   * Returns the promise of a write. With `noreply`, it resolves when the request is passed to its connection; an
+   * invalid call still rejects. The request still has a response, which is read like any other, so that the order of
+   * responses never depends on which errors a server reports.
    */
   #written<Result, Options extends WriteOptions>(
     call: Promise<Result>,
@@ -444,7 +447,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return (await this.#commands.delete(key, {}, options)) === 'deleted'
   }
 
-  /** Does something for each of many keys, with one deadline for all. */
+  /** Makes a call for each of many keys, with one deadline for all. */
   #forEach<Given extends ClientKey, Result>(
     operation: string,
     items: readonly (readonly [Given, unknown])[],
@@ -489,7 +492,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 }
 
-/** What the lines of statistics begin with: of `detail dump` and `cachedump`, too. */
+/** The beginning of statistics lines, including those of `detail dump` and `cachedump`. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
 function nothing(): void {}

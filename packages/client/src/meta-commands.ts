@@ -24,19 +24,19 @@ import type { ServerCommands } from './server-commands.ts'
 import type { StoreMode, StoreStatus } from './operations/store-operation.ts'
 import type { Tracing } from './tracing.ts'
 
-/** A lease below this may be over at once: memcached's seconds are not finer. */
+/** The minimum of a lease: a shorter one may end immediately, since memcached counts whole seconds. */
 const MIN_SECONDS = 1
 
 const STORE_MODES = ['set', 'add', 'replace', 'append', 'prepend'] as const satisfies readonly StoreMode[]
 const COUNTER_MODES = ['incr', 'decr'] as const
 
-/** A literal type as what it is one of: the counter of a delta of `1n` is any bigint. */
+/** Widens a literal type: the counter of a delta of `1n` is any bigint. */
 export type Widened<Amount extends number | bigint> = Amount extends bigint ? bigint : number
 
 /**
- * The meta commands (protocol.txt, "Meta Commands"), their one-letter flags spelled out: leases, stale values and
- * compare-and-swap without a second round trip. The flags b, f, k, q and O are the client's own: keys that are bytes,
- * codecs, and answers that are told apart. All reject with a `MemcacheUnsupportedError` on a server without meta
+ * The meta commands (protocol.txt, "Meta Commands"), with names for their one-letter flags: leases, stale values and
+ * compare-and-swap without a second round trip. The client itself sets the flags b, f, k, q and O, for binary keys,
+ * codecs and matching responses. All methods reject with a `MemcacheUnsupportedError` on a server without meta
  * commands.
  */
 export class MetaCommands {
@@ -50,7 +50,7 @@ export class MetaCommands {
     this.#tracing = tracing
   }
 
-  /** mg: an item with all that is known of it; `undefined` is a miss. */
+  /** mg: returns an item with its metadata; `undefined` is a miss. */
   get<Value = unknown>(key: ClientKey, options?: MetaGetOptions): Promise<MetaItem<Value> | undefined> {
     return this.#tracing.run(
       { operation: 'meta.get', key, options },
@@ -107,8 +107,8 @@ export class MetaCommands {
   }
 
   /**
-   * ma: adds to a counter, or takes from it; `undefined` is a miss without `vivifyTtl`, or a `compareCas` that does not
-   * fit. Given bigints, the value is a bigint: exact over 2^53.
+   * ma: adds to a counter, or subtracts from it; returns `undefined` on a miss without `vivifyTtl`, or if `compareCas`
+   * does not match. With bigints, the value is a bigint, exact over 2^53.
    */
   arithmetic<Amount extends number | bigint = number>(
     key: ClientKey,
@@ -133,8 +133,8 @@ export class MetaCommands {
   }
 
   /**
-   * me: what the server knows of an item, by the names that it uses (`exp`, `la`, `cas`, `fetch`, `cls`, `size`);
-   * `undefined` is a miss. For people to read, not for programs to rely on.
+   * me: returns the server's metadata of an item, by the server's names (`exp`, `la`, `cas`, `fetch`, `cls`, `size`);
+   * `undefined` is a miss. It is for debugging; programs should not depend on it.
    */
   debug(key: ClientKey, options?: CallOptions): Promise<Record<string, string> | undefined> {
     return this.#tracing.run({ operation: 'meta.debug', key, options }, async (options) => {
@@ -159,7 +159,7 @@ export class MetaCommands {
   }
 }
 
-/** @throws MemcacheOptionError for what is neither true nor false. */
+/** @throws MemcacheOptionError if the value is neither true nor false. */
 function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
   return value === undefined ? otherwise : booleanOption(name, value)
 }
@@ -192,7 +192,10 @@ function itemWithAccess<Value>(response: ItemResponse, value: unknown): MetaItem
   return item && { ...item, hitBefore: response.hitBefore, lastAccessSeconds: response.lastAccessSeconds }
 }
 
-/** Returns an item without its value while it has a cas unique: older servers than 1.6.40 send the value all the same. */
+/**
+ * Returns a builder that omits the value if the item has this cas unique: servers older than 1.6.40 send the value
+ * anyway.
+ */
 function unlessUnchanged<Value>(build: ItemBuilder<Value>, compareCas: Uint64): ItemBuilder<Value> {
   return (response, value) => {
     const unchanged = response.casUnique.equals(compareCas)
@@ -201,7 +204,7 @@ function unlessUnchanged<Value>(build: ItemBuilder<Value>, compareCas: Uint64): 
   }
 }
 
-/** @throws MemcacheOptionError for what is no number of seconds that an item can be waited for. */
+/** @throws MemcacheOptionError if the value is not a valid number of seconds. */
 function seconds(name: string, value: number | undefined): number | undefined {
   if (value === undefined) return undefined
   if (typeof value !== 'number') {

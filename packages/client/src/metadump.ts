@@ -13,29 +13,29 @@ import type { ServerAddress } from './server-address.ts'
 
 /** An item of a `metadump`. */
 export interface DumpedItem {
-  /** As it goes over the wire: with the client's prefix. */
+  /** The key as it is sent, with the client's prefix. */
   readonly key: string
-  /** Seconds since 1970 at which it expires; `Infinity` for one that does not. */
+  /** The expiry time in seconds since 1970; `Infinity` if the item does not expire. */
   readonly expiresAt: number
-  /** Seconds since 1970 at which it was last accessed. */
+  /** The time of the last access in seconds since 1970. */
   readonly accessedAt: number
-  /** Its bytes, key and header included. */
+  /** The size in bytes, including key and header. */
   readonly size: number
   readonly server: string
 }
 
 /** Options of `metadump`. */
 export interface MetadumpOptions extends Omit<CallOptions, 'groupKey' | 'server'> {
-  /** This server alone, by its name in `servers`. Default: all. */
+  /** Dumps only this server, by its name in `servers`. Default: all. */
   server?: string | undefined
-  /** How long a server may take for all of it, in milliseconds. Default 60 000. */
+  /** The time limit of each server for the whole dump, in milliseconds. Default 60 000. */
   timeoutMs?: number | undefined
 }
 
-/** How long a dump may take by default. */
+/** The default time limit of a dump. */
 export const METADUMP_TIMEOUT_MS = 60_000
 const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, lists: /^(?:key=|OK)/ }
-/** The crawler is busy with the server's own rounds for a moment only. */
+/** The pause before the next try: the crawler's own rounds are short. */
 const BUSY_PAUSE_MS = 20
 const NOBODY: ConnectionObserver = {
   connected() {},
@@ -75,7 +75,7 @@ export async function metadump(
       if (performance.now() + BUSY_PAUSE_MS > deadline.at) {
         throw new MemcacheServerError(`${server} does not dump now: ${refusal}`, { server, retryable: true })
       }
-      // An abort is told by the check above.
+      // The check above reports an abort.
       await delay(BUSY_PAUSE_MS, undefined, { signal }).catch(() => {})
     }
   } finally {
@@ -83,7 +83,7 @@ export async function metadump(
   }
 }
 
-/** Hands items on as they come; its lines are the refusal, if there is one. */
+/** Passes items to the caller as they are received; `lines` is the refusal, if there is one. */
 class DumpOperation extends LinesOperation {
   readonly #server: string
   readonly #visit: (item: DumpedItem) => void
@@ -128,7 +128,7 @@ class DumpOperation extends LinesOperation {
   }
 }
 
-/** A key of bytes that are no UTF-8 stays as it was sent. */
+/** Decodes a key; a key that is not valid UTF-8 is returned as it was sent. */
 function decode(encoded: string): string {
   try {
     return decodeURIComponent(encoded)

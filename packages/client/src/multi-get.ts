@@ -17,15 +17,15 @@ import type { WireKey } from './client-key.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** What is made of each hit. */
+/** How each hit becomes a result. */
 export interface MultiGetWish<Result> {
-  /** Whether the cas uniques are wanted. */
+  /** Whether the cas uniques are requested. */
   readonly withCas: boolean
   /** Makes the result; without it, the result is the value. */
   build?(value: unknown, clientFlags: number, casUnique: bigint): Result
 }
 
-/** A request for some of the keys: where it goes, and how it ends. */
+/** A request for some of the keys: its server, and its end. */
 interface Request<Given> {
   readonly pool: ServerPool
   readonly given: readonly Given[]
@@ -36,20 +36,20 @@ interface Request<Given> {
 class Batch<Given extends ClientKey> implements Request<Given> {
   readonly pool: ServerPool
   readonly connection: Connection
-  /** Whether any key of the server may go along, and not only those whose own connection this is. */
+  /** Whether the batch accepts any key of the server, and not only keys of its own connection. */
   readonly takesAll: boolean
   readonly operation: MultiGetOperation<Given>
   readonly given: readonly Given[]
   readonly done: Promise<unknown>
 
-  /** @param first the key that decides which connection the request takes, where more than one may be. */
+  /** @param first the key that decides the connection of the request, if there are several. */
   constructor(call: MultiGetCall<Given, unknown>, pool: ServerPool, first: WireKey) {
     let operation!: MultiGetOperation<Given>
     this.done = new Promise((resolve, reject) => {
       operation = new MultiGetOperation(call, call.reader, resolve, reject)
     })
     operation.withCas = call.wish.withCas
-    // A group's keys share a connection, whose order counts for the group.
+    // The keys of a group share a connection, which keeps their order.
     const connection = call.options?.groupKey === undefined ? pool.forAll(first) : undefined
     this.pool = pool
     this.takesAll = connection !== undefined
@@ -65,9 +65,10 @@ class Batch<Given extends ClientKey> implements Request<Given> {
 }
 
 /**
- * Reads many keys in as few requests as keep the order of calls. A key belongs to one connection of its server, but one
- * request for all keys of a server costs a fifth less than one a connection. So a key goes by a connection that is not
- * its own while no write is under way on its own one, and a write on the key waits for such a read (`BorrowedReads`).
+ * Reads many keys in as few requests as the order of calls allows. A key belongs to one connection of its server, but
+ * one request for all keys of a server costs a fifth less than one request per connection. Therefore, if no write is
+ * under way on a key's own connection, the key may be read by another one, and a write on the key waits for such a read
+ * (`BorrowedReads`).
  */
 export class MultiGet {
   readonly #dispatcher: Dispatcher
@@ -155,7 +156,7 @@ export class MultiGet {
     }
   }
 
-  /** Returns the key on the wire. An invalid key is an entry in the errors, and costs the others nothing. */
+  /** Returns the key as it is sent. An invalid key is reported in the errors, and does not affect the others. */
   #wireKeyOf<Given extends ClientKey>(key: Given, call: MultiGetCall<Given, unknown>): WireKey | undefined {
     try {
       return this.#dispatcher.wireKey(key)
@@ -165,7 +166,7 @@ export class MultiGet {
     }
   }
 
-  /** A key by a request of its own, after the earlier calls on it. */
+  /** Reads a key by a separate request, after the earlier calls on the key. */
   #readAlone<Given extends ClientKey>(
     key: Given,
     wireKey: WireKey,
@@ -198,11 +199,11 @@ export class MultiGet {
   }
 }
 
-/** A key that is read by a request of its own. */
+/** A key that is read by a separate request. */
 interface SingleKey<Given> {
   readonly given: Given
   readonly wireKey: WireKey
-  /** Whether a meta command is used, which tells an unfilled lease from an empty value. */
+  /** Whether a meta command is used, which distinguishes an unfilled lease from an empty value. */
   readonly isExact: boolean
 }
 
@@ -219,7 +220,7 @@ function hitOf(item: ItemResponse, value: unknown): Hit | undefined {
   return { value, clientFlags: item.clientFlags, casUnique: item.casUnique.toBigInt() }
 }
 
-/** What one caller wants, and what has come of it. */
+/** The request of one caller, and its results. */
 class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Given> {
   readonly keys: readonly Given[]
   readonly options: StepOptions | undefined

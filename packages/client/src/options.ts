@@ -28,72 +28,72 @@ import type { ValueCodec } from './values/value-codec.ts'
 
 /** Options of a `MemcachedClient`. */
 export interface MemcachedClientOptions {
-  /** The servers: a list as in `MEMCACHE_SERVERS`, or an array of such parts and of streams. Default `127.0.0.1:11211`. */
+  /** The servers: a list as in `MEMCACHE_SERVERS`, or an array of its parts and of streams. Default `127.0.0.1:11211`. */
   servers?: string | readonly (string | ServerStream)[] | undefined
-  /** How long an operation may take, in milliseconds. Default 500. */
+  /** The time limit of an operation, in milliseconds. Default 500. */
   timeoutMs?: number | undefined
-  /** How long connecting may take, handshake included, in milliseconds. Default 1000. */
+  /** The time limit for connecting, including the handshake, in milliseconds. Default 1000. */
   connectTimeoutMs?: number | undefined
-  /** A connection without operations for this long is closed, in milliseconds. Default `Infinity`: never. */
+  /** The time after which a connection without operations is closed, in milliseconds. Default `Infinity`: never. */
   idleTimeoutMs?: number | undefined
-  /** Connections a server; requests are pipelined, so few are enough. Default 2. */
+  /** The number of connections per server; requests are pipelined, so few are enough. Default 2. */
   poolSize?: number | undefined
-  /** Most operations waiting on one connection; the next one is refused. Default 10 000. */
+  /** The maximum number of operations that wait on one connection; further ones are refused. Default 10 000. */
   maxQueue?: number | undefined
   /**
-   * What the servers are: `hosted` ones have no `lru_crawler`, `me` and `watch`, so that `metadump` and `meta.debug`
-   * reject before anything is sent. Default `memcached`.
+   * The kind of servers: `hosted` servers have no `lru_crawler`, `me` and `watch`, so `metadump` and `meta.debug`
+   * reject before a request is sent. Default `memcached`.
    */
   profile?: 'memcached' | 'hosted' | undefined
   /**
-   * How keys are spread over servers: `ketama` as libmemcached's weighted one, `ketama-spy` as spymemcached,
-   * `rendezvous`, `jump`, or `modula` as libmemcached's default. Default `ketama`.
+   * How keys are distributed over servers: `ketama` like libmemcached's weighted ketama, `ketama-spy` like
+   * spymemcached, `rendezvous`, `jump`, or `modula` like libmemcached's default. Default `ketama`.
    */
   hash?: HashStrategy | undefined
-  /** Whether `prefix` counts where a key's server is chosen. Default false, as libmemcached has it. */
+  /** Whether the hash that chooses a key's server includes `prefix`. Default false, like libmemcached. */
   hashWithPrefix?: boolean | undefined
-  /** What ketama hashes for a unix socket: `path:0`, as libmemcached has it, or its `path` alone. Default `path:0`. */
+  /** The text that ketama hashes for a unix socket: `path:0` like libmemcached, or only its `path`. Default `path:0`. */
   hashSocketsAs?: SocketName | undefined
-  /** Where a key goes while its server is away: to the `next` one, or `none`. Default `next`. */
+  /** The server of a key while its own server is away: the `next` one, or `none`. Default `next`. */
   failover?: 'next' | 'none' | undefined
-  /** Speak TLS: `true`, or options of `tls.connect`. Default false. */
+  /** Whether to use TLS: `true`, or options of `tls.connect`. Default false. */
   tls?: boolean | TlsOptions | undefined
-  /** Credentials, by text authentication (`-Y`) or SASL (`-S`), whichever the server speaks. */
+  /** The username for text authentication (`-Y`) or SASL (`-S`), whichever the server supports. */
   username?: string | undefined
   password?: string | undefined
   /**
-   * The protocol. `auto` finds it by the server's version and responses; if a server hangs up on text credentials, it
-   * tries SASL. Default `auto`.
+   * The protocol. `auto` detects it by the server's version and responses; if a server hangs up on text credentials,
+   * SASL is tried. Default `auto`.
    */
   protocol?: ProtocolName | 'auto' | undefined
-  /** Whether `servers` are configuration endpoints as ElastiCache and Memorystore have them. Default false. */
+  /** Whether `servers` are configuration endpoints, as in ElastiCache and Memorystore. Default false. */
   discovery?: boolean | undefined
   /** The interval between requests to a configuration endpoint, in milliseconds. Default 60 000. */
   discoveryIntervalMs?: number | undefined
-  /** Put before every key, with a `:` between. */
+  /** A prefix for every key; a `:` is put between. */
   prefix?: string | undefined
-  /** What becomes of keys over 250 bytes: `refuse`, or `hash` by SHA-256. Default `refuse`. */
+  /** The treatment of keys over 250 bytes: `refuse`, or `hash` by SHA-256. Default `refuse`. */
   longKeys?: 'refuse' | 'hash' | undefined
-  /** How values become bytes: `typed` (what goes in comes out), as another client has them, or a codec. Default `typed`. */
+  /** How values become bytes: `typed` (types are kept), the format of another client, or a codec. Default `typed`. */
   values?: 'typed' | PresetName | ValueCodec | undefined
-  /** Compress values: `true` for gzip over 1 kB, an algorithm, or options. Default false. */
+  /** Whether to compress values: `true` for gzip over 1 kB, an algorithm, or options. Default false. */
   compression?: boolean | CompressionAlgorithm | CompressionOptions | undefined
   /**
-   * The most bytes that a compressed value may become; larger ones are refused, and not compressed when stored. Default
-   * 8 MiB.
+   * The maximum size of a decompressed value, in bytes; larger values are refused when read, and not compressed when
+   * stored. Default 8 MiB.
    */
   maxDecompressedBytes?: number | undefined
-  /** Values of more bytes are stored in chunks of this size; below the servers' item limit. Default: never. */
+  /** The size of chunks in bytes, below the servers' item limit: larger values are stored in chunks. Default: never. */
   chunkBytes?: number | undefined
   /**
    * The servers' item limit (`-I`), in bytes: values that do not fit are refused before they are sent, and the stored
-   * value stays. `Infinity` leaves that to the servers. Default: it is requested from each server with meta commands,
-   * or with the binary protocol, before the first value that may be over memcached's lowest limit of 1 KiB.
+   * value is kept. `Infinity` leaves the check to the servers. Default: the limit is requested from each server with
+   * meta commands or the binary protocol before the first value that may be over memcached's lowest limit of 1 KiB.
    */
   itemMaxBytes?: number | undefined
   /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default `error`. */
   unreadable?: 'error' | 'miss' | undefined
-  /** Where the time comes from; for tests. */
+  /** The source of the time, for tests. */
   clock?: Clock | undefined
 }
 
@@ -221,7 +221,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
   }
 }
 
-/** Returns the servers, and the options that came with them in URLs. */
+/** Returns the servers, and the options of their URLs. */
 function resolveServers(
   servers: string | readonly (string | ServerStream)[],
 ): ServerListOptions & { servers: readonly ServerAddress[] } {
@@ -239,7 +239,10 @@ function resolveServers(
   return { ...joinOptions(lists.map((list) => list.options)), servers: addresses }
 }
 
-/** The options of several URLs count for all servers, so that they must not differ: credentials and TLS above all. */
+/**
+ * Merges the options of several URLs. They apply to all servers, so they must not differ, credentials and TLS above
+ * all.
+ */
 function joinOptions(all: readonly ServerListOptions[]): ServerListOptions {
   const joined: Record<string, unknown> = {}
   for (const [name, value] of all.flatMap((options) => Object.entries(options))) {
@@ -270,7 +273,7 @@ function tlsOf(given: MemcachedClientOptions, fromUrl: ServerListOptions): TlsOp
   return tlsOptionsOf(tls, fromUrl.tlsCaFile)
 }
 
-/** Most connections to a server: memcached itself takes 1024 by default (`-c`). */
+/** The maximum number of connections to a server: memcached accepts 1024 by default (`-c`). */
 const MAX_POOL_SIZE = 1024
 
 function poolSizeOf(given: number): number {
@@ -298,9 +301,9 @@ function withoutUndefined<Options extends object>(options: Options): Options {
 }
 
 /**
- * Returns what `tls` and `tlsCaFile` say together.
+ * Returns the TLS options of `tls` and `tlsCaFile` together.
  *
- * @throws MemcacheOptionError for a file of authorities that cannot be read.
+ * @throws MemcacheOptionError if the file of certificate authorities cannot be read.
  */
 function tlsOptionsOf(tls: boolean | TlsOptions | undefined, caFile: string | undefined): TlsOptions | undefined {
   if (tls === false) return undefined

@@ -2,29 +2,29 @@ import { isIPv6 } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { DEFAULT_PORT, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
-/** A server that is reached over a stream of the caller's making, such as one in this process. */
+/** A server that is reached over a custom stream, such as a server in this process. */
 export interface ServerStream {
-  /** What it is called in errors and events. */
+  /** The server's name in errors and events. */
   readonly name: string
-  /** Makes a connection to it. */
+  /** Opens a connection to the server. */
   connect(): Duplex
 }
 
 /** One server of the list. */
 export interface ServerAddress {
-  /** What it is called in errors, events and for hashing: `host:port`, a socket's path, or a stream's name. */
+  /** The server's name in errors, in events and for hashing: `host:port`, a socket's path, or a stream's name. */
   readonly name: string
   readonly host?: string
   readonly port?: number
-  /** Where the host was last said to be; without it the name is resolved. */
+  /** The host's address from discovery; without it, the name is resolved. */
   readonly ip?: string
   readonly path?: string
   readonly stream?: ServerStream
-  /** Its share of the keys, against the other servers' weights. */
+  /** The server's share of the keys, relative to the other servers' weights. */
   readonly weight: number
 }
 
-/** What a list of servers says besides the servers: options of the client, from a `memcache://` URL. */
+/** The client options in a list of servers, from a `memcache://` URL. */
 export interface ServerListOptions {
   readonly timeoutMs?: number
   readonly connectTimeoutMs?: number
@@ -34,13 +34,13 @@ export interface ServerListOptions {
   readonly discovery?: boolean
   readonly discoveryIntervalMs?: number
   readonly tls?: boolean
-  /** A file of the authorities that a server's certificate may be from, in PEM. */
+  /** A file of trusted certificate authorities, in PEM. */
   readonly tlsCaFile?: string
   readonly username?: string
   readonly password?: string
 }
 
-/** A list of servers that was read. */
+/** The result of parsing a list of servers. */
 export interface ServerList {
   readonly servers: readonly ServerAddress[]
   readonly options: ServerListOptions
@@ -65,8 +65,8 @@ const QUERY = {
  * `memcache://user:password@a:11211,b?timeoutMs=50`, it can carry credentials, once for all servers, and options of the
  * client; `memcaches://` is TLS.
  *
- * @throws MemcacheOptionError that says which part cannot be read. It never shows what may be a password: text that
- *   cannot be read may have one anywhere.
+ * @throws MemcacheOptionError that names the invalid part. It never shows text that may be a password; in invalid text,
+ *   a password may be anywhere.
  */
 export function parseServers(text: string): ServerList {
   if (typeof text !== 'string') throw new MemcacheOptionError(`a list of servers must be text, got ${kindOf(text)}`)
@@ -110,19 +110,19 @@ function parseCredentials(text: string): ServerListOptions {
       password: decodeURIComponent(text.slice(colon + 1)),
     }
   } catch {
-    // What is wrong with it would show it.
+    // The error's cause would show the password.
     throw new MemcacheOptionError('the credentials of the servers are not percent-encoded: write %25 for %')
   }
 }
 
-/** @param mayBeSecret whether what cannot be read may hold a password. */
+/** @param mayBeSecret whether invalid text may contain a password. */
 function parseHosts(text: string, mayBeSecret: boolean): ServerAddress[] {
   const parts = text.split(/[,\s]+/).filter((part) => part !== '')
   if (parts.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one host')
   return parts.map((part, index) => parseServer(part, shownServer(part, index, mayBeSecret)))
 }
 
-/** Returns what an error calls a part of the list: what stands behind a colon may be a password. */
+/** Returns a part of the list as errors show it, without text after a colon that may be a password. */
 function shownServer(part: string, index: number, mayBeSecret: boolean): string {
   const colon = part.indexOf(':')
   if (mayBeSecret) return `server ${index + 1} of the list`
@@ -162,7 +162,7 @@ function readBoolean(name: string, value: string): boolean {
 }
 
 function parseServer(text: string, shown: string): ServerAddress {
-  // With the scheme left out, credentials would look like a path.
+  // Without the scheme, credentials would look like a path.
   if (text.startsWith('/') && !/:[^@]*@/.test(text)) {
     const match = /^(.*?)(?::(\d+))?$/.exec(text)!
     return { name: match[1]!, path: match[1]!, weight: weightOf(match[2], shown) }

@@ -4,7 +4,7 @@ import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 
-/** The commands to servers as a whole: to all of them, or to the one that the call names. */
+/** The commands to whole servers: to all of them, or to the server that the call names. */
 export class ServerCommands {
   readonly #dispatcher: Dispatcher
 
@@ -12,14 +12,14 @@ export class ServerCommands {
     this.#dispatcher = dispatcher
   }
 
-  /** Returns every server's response to a request, by its name. Rejects when one fails. */
+  /** Returns every server's response to a request, by its name. Rejects if one server fails. */
   async onAll(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, string[]>> {
     checkCall(options)
     const answers = [...this.#onEach(request, options)]
     return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
   }
 
-  /** Returns whether each server responds to a request: `undefined`, or the error. Never rejects. */
+  /** Returns for each server `undefined` if it responds to a request, otherwise the error. Never rejects. */
   async failuresOn(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, Error | undefined>> {
     const answers = [...this.#onEach(request, options)]
     const settled = await Promise.allSettled(answers.map(([, answer]) => answer))

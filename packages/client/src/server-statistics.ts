@@ -1,12 +1,12 @@
 /**
- * The general statistics of a server, those that every memcached has by name (protocol.txt, "General-purpose
+ * The general statistics of a server; the statistics that every memcached has are named (protocol.txt, "General-purpose
  * statistics").
  */
 export interface ServerStatistics extends Record<string, string | number> {
   pid: number
-  /** Seconds since it was started. */
+  /** Seconds since the start of the server. */
   uptime: number
-  /** Its clock, as a Unix time. */
+  /** The server's clock, as a Unix time. */
   time: number
   version: string
   pointer_size: number
@@ -31,10 +31,10 @@ export interface ServerStatistics extends Record<string, string | number> {
   touch_misses: number
   bytes_read: number
   bytes_written: number
-  /** Bytes that items may take: `-m`. */
+  /** The maximum size of all items, in bytes (`-m`). */
   limit_maxbytes: number
   threads: number
-  /** Bytes that items take. */
+  /** The size of all items, in bytes. */
   bytes: number
   curr_items: number
   total_items: number
@@ -42,8 +42,8 @@ export interface ServerStatistics extends Record<string, string | number> {
 }
 
 /**
- * Reads `STAT <name> <value>` lines, those of `detail dump` (`PREFIX …`) and of `cachedump` (`ITEM …`); what looks like
- * a number that is exact is one. Answers of one word, such as RESET, hold no statistics.
+ * Reads `STAT <name> <value>` lines, and the lines of `detail dump` (`PREFIX …`) and `cachedump` (`ITEM …`). A numeric
+ * value that a number can represent exactly is a number. Responses of one word, such as RESET, have no statistics.
  */
 export function readStatistics(lines: readonly string[]): ServerStatistics {
   return Object.fromEntries(lines.flatMap(readLine)) as ServerStatistics

@@ -7,29 +7,29 @@ import type { Opening } from './discovery/opening.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { ServerAddress } from './server-address.ts'
 
-/** What subscribers of the channels `tracing:memcache-ts-client:operation:*` are told of an operation. */
+/** The message to subscribers of the channels `tracing:memcache-ts-client:operation:*`. */
 export interface OperationContext {
   /** The method's name: `get`, `getMulti`, `meta.set` … */
   readonly operation: string
-  /** The keys as the caller gave them, joined; empty for operations on servers. */
+  /** The keys as the caller passed them, joined; empty for operations on servers. */
   readonly keys: readonly string[]
-  /** The server, where it is one; the same object for all operations of a client on it. */
+  /** The server, if there is only one; the same object for all operations of a client on it. */
   readonly server:
     | { readonly name: string; readonly host: string | undefined; readonly port: number | undefined }
     | undefined
-  /** What it resolved to, in `asyncEnd`. */
+  /** The result, in `asyncEnd`. */
   result?: unknown
-  /** What it rejected with, in `error`. */
+  /** The error, in `error`. */
   error?: unknown
 }
 
 /** The name of the tracing channel: its channels are `tracing:memcache-ts-client:operation:start` and so on. */
 export const OPERATION_CHANNEL = 'memcache-ts-client:operation'
 
-/** The channel that tracers subscribe to. Without a subscriber, no context is made. */
+/** The channel that tracers subscribe to. Without a subscriber, no context is allocated. */
 export const operationChannel = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
 
-/** An operation as subscribers are told of it: on a key, on several, or on servers. */
+/** An operation as subscribers see it: on a key, on several keys, or on servers. */
 interface TracedCall<Options extends CallOptions> {
   /** The method's name. */
   readonly operation: string
@@ -39,14 +39,14 @@ interface TracedCall<Options extends CallOptions> {
 }
 
 /**
- * Every operation begins here: subscribers of the channel are told, and while discovery is pending, the operation waits
- * for it. If a subscriber throws, the operation goes on, and Node reports the exception as uncaught.
+ * Begins every operation: publishes it to the channel, and waits for discovery if that is pending. If a subscriber
+ * throws, the operation continues, and Node reports the exception as uncaught.
  */
 export class Tracing {
   readonly #dispatcher: Dispatcher
   readonly #opening: Opening
   readonly #defaultTimeoutMs: number
-  /** One object per server, so that subscribers can keep what they derive from it. */
+  /** One object per server, so that subscribers can cache data that they derive from it. */
   readonly #places = new WeakMap<ServerAddress, NonNullable<OperationContext['server']>>()
 
   constructor(dispatcher: Dispatcher, opening: Opening, defaultTimeoutMs: number) {
@@ -56,9 +56,9 @@ export class Tracing {
   }
 
   /**
-   * Begins an operation on a key, on several, or on servers; what `begin` throws is a rejection too.
+   * Begins an operation on a key, on several keys, or on servers. If `begin` throws, the promise rejects.
    *
-   * @param begin is handed the options of the call, less the time that it has waited.
+   * @param begin receives the call's options, whose time limit is reduced by the time of waiting.
    */
   run<Result, Options extends CallOptions>(
     call: TracedCall<Options>,
@@ -91,7 +91,7 @@ export class Tracing {
   ): Promise<Result> {
     const step = startCall(call.options, this.#defaultTimeoutMs)
     await this.#opening.pass(step.deadline!)
-    // It may have been closed meanwhile.
+    // The client may have been closed meanwhile.
     return this.#opening.isOpen
       ? this.#begin({ ...call, options: step as Options }, begin)
       : this.#afterOpening(call, begin)
@@ -122,7 +122,7 @@ export class Tracing {
   }
 }
 
-/** Returns the keys as they stand in errors; none if one is invalid, which the operation itself rejects. */
+/** Returns the keys as errors show them; none if a key is invalid, since the operation itself rejects it. */
 function namesOf(keys: readonly ClientKey[]): string[] {
   try {
     return keys.length === 1 ? [nameOf(keys[0]!)] : keys.map(nameOf)

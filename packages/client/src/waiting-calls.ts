@@ -4,18 +4,18 @@ import { DeadlineTimer } from './connection/deadline-timer.ts'
 import { unwatch, watch } from './operations/waiter.ts'
 import type { Waiter } from './operations/waiter.ts'
 
-/** Calls that wait for one event, each for its own time. */
+/** Calls that wait for one event, each with its own time limit. */
 export class WaitingCalls {
   readonly #waiters = new Set<WaitingCall>()
   readonly #timer = new DeadlineTimer(() => this.#expire())
   readonly #timeoutMessage: (timeoutMs: number) => string
 
-  /** @param timeoutMessage what a call is told whose time is over. */
+  /** @param timeoutMessage makes the error message of a call that has timed out. */
   constructor(timeoutMessage: (timeoutMs: number) => string) {
     this.#timeoutMessage = timeoutMessage
   }
 
-  /** Resolves when the event happens; rejects when the call's time is over, or its signal is aborted. */
+  /** Resolves when the event happens; rejects if the call times out or its signal is aborted. */
   wait(call: CallDeadline): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiter = new WaitingCall(call, resolve, reject, this.#waiters)
@@ -25,13 +25,13 @@ export class WaitingCalls {
     })
   }
 
-  /** The event has happened: the calls go on. */
+  /** Resolves the waiting calls: the event has happened. */
   pass(): void {
     for (const waiter of this.#waiters) waiter.pass()
     this.#timer.clear()
   }
 
-  /** The event will not happen: the calls are rejected. */
+  /** Rejects the waiting calls: the event will not happen. */
   fail(error: unknown): void {
     for (const waiter of this.#waiters) waiter.fail(error)
     this.#timer.clear()

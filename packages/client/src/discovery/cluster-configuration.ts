@@ -10,9 +10,9 @@ export const OLD_CONFIGURATION_REQUEST: LinesRequest = { text: 'get AmazonElasti
 /** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 200
 
-/** A cluster as its configuration endpoint tells it. */
+/** A cluster as its configuration endpoint describes it. */
 export interface ClusterConfiguration {
-  /** The line of nodes as it was sent: what tells a change, since a node's address can change without the version. */
+  /** The line of nodes as it was sent; it shows changes, since a node's address can change without the version. */
   readonly text: string
   readonly servers: readonly ServerAddress[]
 }
@@ -21,7 +21,7 @@ export interface ClusterConfiguration {
  * Reads the response of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`; the ip may be
  * empty.
  *
- * @throws MemcacheProtocolError for what is none.
+ * @throws MemcacheProtocolError if the response is not a configuration.
  */
 export function parseConfiguration(lines: readonly string[], endpoint: string): ClusterConfiguration {
   const [head = '', version = '', text = ''] = lines
@@ -35,7 +35,7 @@ export function parseConfiguration(lines: readonly string[], endpoint: string): 
     throw new MemcacheProtocolError(`${endpoint} is no configuration endpoint: it answered ${answered}`)
   }
   const servers = nodes.map((node) => parseNode(node, endpoint))
-  // A node that is named twice is one server.
+  // A node that is listed twice is one server.
   return { text, servers: [...new Map(servers.map((server) => [`${server.name} ${server.ip}`, server])).values()] }
 }
 

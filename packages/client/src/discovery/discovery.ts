@@ -13,19 +13,19 @@ import type { ClusterConfiguration } from './cluster-configuration.ts'
 
 const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {}, ejected() {}, rejoined() {} }
 
-/** What discovery tells its owner. */
+/** The owner of a discovery, which is notified of its events. */
 export interface DiscoveryObserver {
   /** A request for the servers was sent; operations may wait for the response. */
   requested(): void
-  /** No endpoint has told the servers; the next request follows later. */
+  /** No endpoint has returned the servers; the next request follows later. */
   failed(error: MemcacheError): void
-  /** These are the servers from now on. */
+  /** The servers that are used from now on were found. */
   found(servers: readonly ServerAddress[]): void
 }
 
 /**
- * Requests the list of servers from configuration endpoints: at once, then at intervals, and when a server goes away.
- * The last list stays in use while no endpoint responds.
+ * Requests the list of servers from configuration endpoints: immediately, then at intervals, and when a server goes
+ * away. While no endpoint responds, the last list is used.
  */
 export class Discovery {
   readonly #endpoints: readonly ServerPool[]

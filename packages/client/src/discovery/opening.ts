@@ -4,23 +4,23 @@ import type { CallDeadline } from '../call-deadline.ts'
 import { WaitingCalls } from '../waiting-calls.ts'
 
 /**
- * Whether calls may begin. With a fixed list of servers it is open from the start; with discovery, calls wait for its
- * first response, each for its own time, and are rejected with its error while it fails. Once closed, it rejects every
- * call.
+ * Decides whether calls may begin. With a fixed list of servers they may begin immediately. With discovery, calls wait
+ * for its first response, each with its own time limit, and are rejected with its error while it fails. After `close`,
+ * every call is rejected.
  */
 export class Opening {
   /** Whether calls may begin. */
   isOpen = false
-  /** Why calls are rejected at once; `undefined` while they may wait. */
+  /** The error with which calls are rejected immediately; `undefined` while they may wait. */
   #refusal: MemcacheError | undefined
   readonly #waiting = new WaitingCalls((timeoutMs) => `no servers are known after ${timeoutMs} ms: discovery goes on`)
 
-  /** Discovery has sent a request: calls wait for its response. */
+  /** Makes calls wait for the response of discovery. */
   wait(): void {
     if (!(this.#refusal instanceof MemcacheClosedError)) this.#refusal = undefined
   }
 
-  /** The servers are known. */
+  /** Lets calls begin: the servers are known. */
   open(): void {
     if (this.#refusal instanceof MemcacheClosedError) return
     this.#refusal = undefined
@@ -28,20 +28,20 @@ export class Opening {
     this.#waiting.pass()
   }
 
-  /** Discovery has failed: waiting calls are rejected, and so are later calls until its next request. */
+  /** Rejects waiting calls, and later calls until the next request of discovery: discovery has failed. */
   fail(error: MemcacheError): void {
     if (this.isOpen || this.#refusal instanceof MemcacheClosedError) return
     this.#refusal = error
     this.#waiting.fail(error)
   }
 
-  /** The client was closed: calls that wait are rejected, and so are all later ones. */
+  /** Rejects waiting calls and all later calls: the client was closed. */
   close(): void {
     this.isOpen = false
     this.fail(new MemcacheClosedError('this client was closed'))
   }
 
-  /** Resolves when the call may begin; rejects when its time is over, its signal is aborted, or discovery has failed. */
+  /** Resolves when the call may begin; rejects if it times out, its signal is aborted, or discovery fails. */
   pass(call: CallDeadline): Promise<void> {
     return this.#refusal === undefined ? this.#waiting.wait(call) : Promise.reject(this.#refusal)
   }

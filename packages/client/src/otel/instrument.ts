@@ -18,24 +18,24 @@ import type { OperationContext } from '../tracing.ts'
 import type { MemcachedClient } from '../memcached-client.ts'
 
 const SCOPE = 'memcache-ts-client'
-/** Seconds, as the semantic conventions advise for `db.client.operation.duration`. */
+/** The bucket boundaries in seconds that the semantic conventions advise for `db.client.operation.duration`. */
 const DURATION_BOUNDARIES = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
-/** From here on an operation on several keys is a batch. */
+/** The minimum number of keys of a batch. */
 const MIN_BATCH = 2
 
 /** Options of `instrumentMemcachedClients`. */
 export interface InstrumentationOptions {
   /** Clients whose connections are reported as `db.client.connection.*`. Default: none. */
   clients?: readonly MemcachedClient[] | undefined
-  /** Where spans go. Default: the global one. */
+  /** The provider of spans. Default: the global one. */
   tracerProvider?: TracerProvider | undefined
-  /** Where metrics go. Default: the global one. */
+  /** The provider of metrics. Default: the global one. */
   meterProvider?: MeterProvider | undefined
-  /** Whether a span's `db.query.text` tells the keys, which may hold what is not for every eye. Default false. */
+  /** Whether a span's `db.query.text` has the keys, which may contain confidential data. Default false. */
   queryText?: boolean | undefined
   /**
-   * Whether only operations within a span of the application get one, so that those of background work cost less.
-   * Default false.
+   * Whether only operations within a span of the application get a span, so that background work costs less. Default
+   * false.
    */
   requireParentSpan?: boolean | undefined
 }
@@ -48,7 +48,7 @@ const OPTION_NAMES = [
   'requireParentSpan',
 ] as const satisfies readonly (keyof InstrumentationOptions)[]
 
-/** What the operations of one name on one server have in common; made once. */
+/** The common data of the operations of one name on one server, created once. */
 interface OperationKind {
   readonly spanName: string
   readonly attributes: Attributes
@@ -67,7 +67,7 @@ interface Running {
  * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span that is not
  * sampled, an operation gets no span.
  *
- * @returns a function that ends it.
+ * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {

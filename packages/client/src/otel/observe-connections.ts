@@ -3,10 +3,7 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { ConnectionReport } from '../connection/connection-contract.ts'
 import type { MemcachedClient } from '../memcached-client.ts'
 
-/**
- * The semantic conventions' names for what a pool is asked at each export (Semantic conventions for database client
- * metrics).
- */
+/** The attribute with the pool's name (OpenTelemetry's semantic conventions for database client metrics). */
 const POOL = 'db.client.connection.pool.name'
 const STATE = 'db.client.connection.state'
 
@@ -15,8 +12,8 @@ const STATE = 'db.client.connection.state'
  * waits on it, else `idle`), `db.client.connection.max`, and `db.client.connection.pending_requests`, the callers that
  * wait for a connection to open. A pool is one server's connections, and has its name.
  *
- * @returns a function that ends it.
- * @throws MemcacheOptionError if a client is none.
+ * @returns a function that stops the reports.
+ * @throws MemcacheOptionError if an element of `clients` is not a client.
  */
 export function observeConnections(meter: Meter, clients: readonly MemcachedClient[]): () => void {
   for (const client of clients) {

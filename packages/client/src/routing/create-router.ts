@@ -15,16 +15,16 @@ const ROUTERS = {
   modula: Modula,
 } as const satisfies Record<string, new (servers: readonly ServerAddress[], socketName: SocketName) => Router>
 
-/** How keys are spread over servers. */
+/** The name of a method that distributes keys over servers. */
 export type HashStrategy = keyof typeof ROUTERS
 
-/** All of them, by name. */
+/** The names of all methods. */
 export const HASH_STRATEGIES = Object.keys(ROUTERS) as readonly HashStrategy[]
 
-/** What a router is made with. */
+/** The options of a router. */
 export interface RoutingOptions {
   readonly hash: HashStrategy
-  /** What is put before every key. */
+  /** The prefix of every key. */
   readonly prefix: string
   readonly hashWithPrefix: boolean
   readonly hashSocketsAs: SocketName

@@ -7,8 +7,8 @@ const MULTIPLIER = 2_862_933_555_777_941_757n
 const MASK = 2n ** 64n - 1n
 
 /**
- * Jump consistent hashing (Lamping and Veach, 2014): even, without a table, for lists that only grow or shrink at their
- * end. Weights are shares: a server of weight 2 is two places in the list.
+ * Jump consistent hashing (Lamping and Veach, 2014): an even distribution without a table, for lists that grow or
+ * shrink only at their end. A server of weight 2 has two places in the list.
  */
 export class Jump implements Router {
   readonly #places: readonly number[]

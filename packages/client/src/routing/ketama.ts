@@ -4,26 +4,23 @@ import type { ServerAddress } from '../server-address.ts'
 import { md5 } from './md5.ts'
 import type { Router } from './router.ts'
 
-/**
- * What a unix socket is called where it is hashed: as libmemcached has it, which gives it the port 0, or its path
- * alone.
- */
+/** The name of a unix socket for hashing: its path with the port 0, like libmemcached, or only its path. */
 export type SocketName = 'path:0' | 'path'
 
-/** A server as libmemcached's weighted ketama calls it: without its port, where that is the default one. */
+/** Returns a server's name in libmemcached's weighted ketama: without the port if it is the default port. */
 function libmemcachedName({ host, port, path, name }: ServerAddress, socketName: SocketName): string {
   if (path !== undefined) return socketName === 'path:0' ? `${path}:0` : path
   if (host === undefined) return name
   return port === DEFAULT_PORT ? host : `${host}:${port}`
 }
 
-/** A server as spymemcached calls it. */
+/** Returns a server's name in spymemcached. */
 function spymemcachedName({ host, port, path, name }: ServerAddress, socketName: SocketName): string {
   if (path !== undefined) return socketName === 'path:0' ? `/${path}:0` : path
   return host === undefined ? name : `/${host}:${port}`
 }
 
-/** Points on a ring of 32 bits, each a server's: a key belongs to the first point from its hash on. */
+/** Points of servers on a ring of 32 bits: a key belongs to the first point at or after its hash. */
 export class Continuum {
   readonly #points: Uint32Array
   readonly #servers: Uint16Array
@@ -34,7 +31,7 @@ export class Continuum {
     this.#servers = Uint16Array.from(sorted, ({ server }) => server)
   }
 
-  /** Returns the server at a hash; with `attempt` above 0 the next other ones on the ring. */
+  /** Returns the server at a hash; with `attempt` above 0, the next other servers on the ring. */
   serverAt(hash: number, attempt: number): number {
     const points = this.#points
     const servers = this.#servers
@@ -61,18 +58,18 @@ const POINTS_PER_SERVER = 160
 const POINTS_PER_HASH = 4
 
 /**
- * Consistent hashing as libmemcached's weighted ketama has it (libmemcached/hosts.cc, update_continuum), so that
- * clients of other languages find the same keys on the same servers.
+ * Consistent hashing like libmemcached's weighted ketama (libmemcached/hosts.cc, update_continuum), so that clients in
+ * other languages find the same keys on the same servers.
  */
 export class Ketama implements Router {
   readonly #continuum: Continuum
 
-  /** @param nameOf what a server is called where it is hashed. */
+  /** @param nameOf returns a server's name for hashing. */
   constructor(servers: readonly ServerAddress[], socketName: SocketName, nameOf = libmemcachedName) {
     const totalWeight = servers.reduce((sum, server) => sum + server.weight, 0)
     const points: { point: number; server: number }[] = []
     for (const [index, server] of servers.entries()) {
-      // libmemcached counts in floats of 32 bits, and the sum of the points shows it.
+      // libmemcached computes with floats of 32 bits, which affects the number of points.
       const share = Math.fround(server.weight / totalWeight)
       const perHash = Math.fround(Math.fround(share * POINTS_PER_SERVER) / POINTS_PER_HASH)
       const hashes = Math.floor(Math.fround(Math.fround(perHash * servers.length) + 1e-10))
@@ -91,8 +88,8 @@ export class Ketama implements Router {
 }
 
 /**
- * Ketama with the names that spymemcached hashes, `/host:port`, as libmemcached's `consistent_ketama_spy` has it. With
- * equal weights it is spymemcached's own, which has none.
+ * Ketama with spymemcached's names, `/host:port`, like libmemcached's `consistent_ketama_spy`. With equal weights it
+ * matches spymemcached, which has no weights.
  */
 export class SpyKetama extends Ketama {
   constructor(servers: readonly ServerAddress[], socketName: SocketName) {

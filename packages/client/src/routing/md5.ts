@@ -1,8 +1,8 @@
-/** What the rounds add: the integer parts of sines (RFC 1321, 3.4). */
+/** The constants that the rounds add: the integer parts of sines (RFC 1321, section 3.4). */
 const SINES = Int32Array.from({ length: 64 }, (_, index) => Math.floor(Math.abs(Math.sin(index + 1)) * 2 ** 32))
 const SHIFTS = Uint8Array.of(7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21)
 const BLOCK_BYTES = 64
-/** The end mark and the length stand behind the text. */
+/** The length of the end mark and the text's length, which follow the text. */
 const PADDING_BYTES = 9
 
 const words = new Int32Array(16)
@@ -12,8 +12,8 @@ const digest = new Int32Array(4)
 const scratch = Buffer.alloc(1024)
 
 /**
- * MD5 of a short text, for hashing keys as libmemcached does: in place, since node:crypto's takes several times as long
- * for so few bytes. Not for security.
+ * Computes MD5 of a short text, for hashing keys like libmemcached, since node:crypto takes several times as long for
+ * so few bytes. Not for security.
  *
  * @returns the digest as four little-endian words, overwritten by the next call.
  */

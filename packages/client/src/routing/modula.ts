@@ -3,8 +3,8 @@ import type { ServerAddress } from '../server-address.ts'
 import type { Router } from './router.ts'
 
 /**
- * The key's hash modulo the number of servers, as libmemcached has it by default (`one_at_a_time`): simple, and nearly
- * every key moves when a server is added. Weights mean nothing here.
+ * The key's hash modulo the number of servers, like libmemcached's default (`one_at_a_time`). Nearly every key moves
+ * when a server is added. Weights are ignored.
  */
 export class Modula implements Router {
   readonly #servers: number

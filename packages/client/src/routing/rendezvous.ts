@@ -4,8 +4,8 @@ import { md5 } from './md5.ts'
 import type { Router } from './router.ts'
 
 /**
- * Rendezvous hashing (Thaler and Ravishankar, 1998), weighted by -w / ln h: every server's score for the key, the best
- * one wins. Taking a server away moves its keys alone.
+ * Rendezvous hashing (Thaler and Ravishankar, 1998), weighted by -w / ln h: the server with the best score for the key
+ * is chosen. If a server is removed, only its keys move.
  */
 export class Rendezvous implements Router {
   readonly #seeds: readonly number[]

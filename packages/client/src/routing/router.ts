@@ -1,18 +1,18 @@
 import type { WireKey } from '../client-key.ts'
 
-/** Spreads keys over servers. */
+/** Distributes keys over servers. */
 export interface Router {
-  /** Returns the server of a key, as an index; with `attempt` above 0 another one each, for keys whose server is away. */
+  /** Returns the index of a key's server; each `attempt` above 0 gives another server, for keys whose server is away. */
   serverOf(key: WireKey, attempt: number): number
 }
 
-/** Chooses by the key without its prefix, as libmemcached does unless told otherwise (`hash_with_namespace`). */
+/** Routes by the key without its prefix, like libmemcached by default (see `hash_with_namespace`). */
 export class WithoutPrefix implements Router {
   readonly #router: Router
   readonly #length: number
   readonly #bytes: number
 
-  /** @param prefix what every key begins with. */
+  /** @param prefix the beginning of every key. */
   constructor(router: Router, prefix: string) {
     this.#router = router
     this.#length = prefix.length

@@ -4,23 +4,23 @@ import { ClientFlags, MAX_VALUE_BYTES, MemcacheDecodeError, MemcacheTooLargeErro
 const ID_BYTES = 15
 /** base64url of the id's bytes. */
 const ID = /^[\w-]{20}$/
-/** The most chunks of one value: a list that was stored by somebody else must not say how much work is done for it. */
+/** The maximum number of chunks of a value, so that a list from another program cannot cause unlimited work. */
 const MAX_CHUNKS = 10_000
-/** Longer than every list that is one. */
+/** The maximum length of a list. */
 const MAX_LIST_LENGTH = 100
 const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 
 /**
  * The chunks of a value that is larger than an item, as the list under its key names them: `[id, chunks, bytes, client
- * flags]` as JSON (docs/format.md). All chunks but the last have the same length. The id is random and new with each
- * write, so that those of two writes never mix.
+ * flags]` as JSON (docs/format.md). All chunks except the last have the same length. The id is random and new for each
+ * write, so that the chunks of two writes never mix.
  */
 export class ChunkList {
   readonly id: string
   readonly count: number
-  /** Of the whole value. */
+  /** The size of the whole value. */
   readonly bytes: number
-  /** Of the whole value, as the codec made them. */
+  /** The client flags of the whole value, as the codec returned them. */
   readonly clientFlags: number
 
   private constructor(id: string, count: number, bytes: number, clientFlags: number) {
@@ -30,7 +30,7 @@ export class ChunkList {
     this.clientFlags = clientFlags
   }
 
-  /** @throws MemcacheTooLargeError if the value would have more chunks than are read. */
+  /** @throws MemcacheTooLargeError if the value would have too many chunks. */
   static create(bytes: number, chunkBytes: number, clientFlags: number): ChunkList {
     const count = Math.ceil(bytes / chunkBytes)
     if (count > MAX_CHUNKS || bytes > MAX_VALUE_BYTES) {
@@ -41,7 +41,7 @@ export class ChunkList {
     return new ChunkList(randomBytes(ID_BYTES).toString('base64url'), count, bytes, clientFlags)
   }
 
-  /** Reads a stored list, which may be anybody's. @throws MemcacheDecodeError for what is no such list. */
+  /** Reads a stored list. @throws MemcacheDecodeError if the bytes are not a valid list. */
   static read(buffer: Buffer, start: number, end: number): ChunkList {
     const list = end - start > MAX_LIST_LENGTH ? undefined : parse(buffer.toString('latin1', start, end))
     if (!isList(list)) {
@@ -50,12 +50,12 @@ export class ChunkList {
     return new ChunkList(...list)
   }
 
-  /** Returns what is stored under the value's key. */
+  /** Returns the bytes that are stored under the value's key. */
   toBytes(): Buffer {
     return Buffer.from(JSON.stringify([this.id, this.count, this.bytes, this.clientFlags]))
   }
 
-  /** Returns the keys of the chunks, in rounds of so many. */
+  /** Yields the keys of the chunks, in rounds of `size` keys. */
   *rounds(size: number): Iterable<string[]> {
     for (let from = 0; from < this.count; from += size) {
       const length = Math.min(size, this.count - from)
@@ -87,7 +87,7 @@ function isList(list: unknown): list is [id: string, chunks: number, bytes: numb
     isWhole(count, 1, MAX_CHUNKS) &&
     isWhole(bytes, count, MAX_VALUE_BYTES) &&
     isWhole(clientFlags, 0, MAX_CLIENT_FLAGS) &&
-    // Lists of lists are never written.
+    // A list never contains lists.
     clientFlags !== ClientFlags.chunks
   )
 }

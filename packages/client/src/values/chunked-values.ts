@@ -6,7 +6,7 @@ import { readerOf } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 /**
- * Fetches the bytes of a value in chunks; `undefined` when one of them has gone. With an exptime, it is set for all
+ * Fetches the bytes of a value in chunks; `undefined` if a chunk is missing. If an exptime is given, it is set for all
  * chunks.
  */
 export type FetchChunks = (
@@ -15,7 +15,7 @@ export type FetchChunks = (
   touchExptime: number | undefined,
 ) => Promise<Buffer | undefined>
 
-/** A value that is to be stored in chunks. */
+/** A value that was cut into chunks to be stored. */
 export interface CutValue {
   readonly list: ChunkList
   readonly chunkAt: (index: number) => Buffer
@@ -31,20 +31,20 @@ export class ValueInChunks {
     this.#values = values
   }
 
-  /** Returns the value, by further steps of the call that has read the list; `undefined` when chunks are missing. */
+  /** Returns the value, by further steps of the call that read the list; `undefined` if a chunk is missing. */
   gather(call: CallDeadline, touchExptime?: number): Promise<unknown> {
     return this.#values.gather(this.list, call, touchExptime)
   }
 }
 
 /**
- * The client's values: as the codec makes them, and those over the item limit in chunks under keys of their own. What
- * is read from under a key is the value, or a `ValueInChunks`.
+ * Reads and writes the client's values: values of up to `chunkBytes` as the codec encodes them, and larger values in
+ * chunks under separate keys. Reading returns the value, or a `ValueInChunks`.
  */
 export class ChunkedValues implements ValueReader {
   /** The result of reading a value that cannot be decoded, if the call does not say. */
   readonly unreadable: 'error' | 'miss'
-  /** The codec's own, without a call between: values are read more often than anything else is done. */
+  /** The codec's own method, without a call in between, since reading is the most frequent operation. */
   readonly read: ValueReader['read']
   readonly #codec: ValueCodec
   readonly #reader: ValueReader
@@ -53,7 +53,7 @@ export class ChunkedValues implements ValueReader {
   #bytesFlags: ReadonlySet<number> | undefined
   #takesEmptyForLease: boolean | undefined
 
-  /** @param chunkBytes what fits an item; `Infinity` never makes chunks, but reads them. */
+  /** @param chunkBytes the size of chunks; with `Infinity`, chunks are read but never written. */
   constructor(codec: ValueCodec, chunkBytes: number, unreadable: 'error' | 'miss', fetch: FetchChunks) {
     this.#codec = codec
     this.#reader = readerOf(codec)
@@ -63,7 +63,7 @@ export class ChunkedValues implements ValueReader {
     this.#fetch = fetch
   }
 
-  /** Whether values over the item limit are stored in chunks, so that an item that goes may leave some behind. */
+  /** Whether values are stored in chunks, so that a deleted item may leave chunks behind. */
   get makesChunks(): boolean {
     return this.#chunkBytes < Infinity
   }

@@ -8,7 +8,7 @@ import { guardedCodec } from './guarded-codec.ts'
 import type { ValueCodec } from './value-codec.ts'
 
 /**
- * Returns the codec that options say.
+ * Returns the codec that the options select.
  *
  * @throws MemcacheOptionError if the name is unknown, or the format does not have the compression.
  */

@@ -5,12 +5,12 @@ import { isReader } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 const MAX_CLIENT_FLAGS = 2 ** 32 - 1
-/** The getter that no property of an instance hides. */
+/** The getter of `byteLength`, which a property of an instance cannot hide. */
 const BYTE_LENGTH = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength')!
 
 /**
- * Returns a codec of the user's, which may throw or return anything, as one that throws what `ValueCodec` says, and
- * returns what can be stored and what a call can resolve to.
+ * Wraps a custom codec, which may throw or return anything. The returned codec throws only the errors that `ValueCodec`
+ * documents, and returns only valid results.
  */
 export function guardedCodec(codec: ValueCodec): ValueCodec {
   const encode = (value: unknown): EncodedValue => {
@@ -38,7 +38,7 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
   return reading
 }
 
-/** Returns what `encode` returned, each part read once. @throws MemcacheOptionError if it cannot be stored as it is. */
+/** Returns a checked copy of the result of `encode`. @throws MemcacheOptionError if it cannot be stored. */
 function checkEncoded(encoded: EncodedValue): EncodedValue {
   refusePromise('encode', encoded, (message) => new MemcacheOptionError(message))
   const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>
@@ -66,7 +66,7 @@ function checkEncoded(encoded: EncodedValue): EncodedValue {
   return { bytes, clientFlags: clientFlags! }
 }
 
-/** @throws MemcacheDecodeError for a promise: the call would wait for it without its time limit. */
+/** @throws MemcacheDecodeError if the value is a promise: the call would wait for it without its time limit. */
 function checkDecoded(value: unknown): unknown {
   if (typeof value === 'object' || typeof value === 'function') {
     refusePromise('decode', value, (message) => new MemcacheDecodeError(message))
@@ -77,12 +77,12 @@ function checkDecoded(value: unknown): unknown {
 function refusePromise(method: string, returned: unknown, errorOf: (message: string) => MemcacheError): void {
   const { then } = Object(returned ?? {}) as Partial<PromiseLike<unknown>>
   if (typeof then !== 'function') return
-  // Nobody else sees why it rejects.
+  // No other code handles its rejection.
   if (returned instanceof Promise) returned.catch(() => {})
   throw errorOf(`a codec's ${method} must return its result, not a promise of it: codecs are synchronous`)
 }
 
-/** @throws MemcacheOptionError if the codec throws, or does not say. */
+/** @throws MemcacheOptionError if the codec throws, or does not return a boolean. */
 function canJoin(codec: ValueCodec, clientFlags: number): boolean {
   let told: unknown
   try {
@@ -99,7 +99,7 @@ function copies(codec: ValueReader, clientFlags: number): boolean {
   try {
     return codec.copies!(clientFlags)
   } catch {
-    // It may keep the bytes, and throws again when it reads them.
+    // It may keep the bytes, and throws again when they are read.
     return false
   }
 }

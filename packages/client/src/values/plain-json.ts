@@ -1,13 +1,13 @@
-/** Deeper values take the slower way, which knows circles from depth. */
+/** The maximum depth for the fast check; deeper values are encoded by the slower code, which detects circles. */
 const PLAIN_DEPTH = 64
-/** The deepest value that is stored or read: deeper ones exhaust the stack of whoever walks over them. */
+/** The maximum depth of a value that is stored or read: deeper values would exhaust the stack of recursive code. */
 export const MAX_DEPTH = 1000
-/** The one key by which tagged JSON says that something is not what JSON takes it for. */
+/** The key that marks an object of tagged JSON as a value of another kind. */
 export const TAG = '$'
 
 const { getOwnPropertySymbols, getPrototypeOf, hasOwn, keys, prototype, values } = Object
 
-/** Returns whether a value comes back from plain JSON as it went in. An instance of a class comes back as its data. */
+/** Returns whether a value is the same after encoding to plain JSON and back. An instance of a class becomes its data. */
 export function isPlainJson(value: unknown, depth = PLAIN_DEPTH): boolean {
   switch (typeof value) {
     case 'string':
@@ -25,7 +25,7 @@ export function isPlainJson(value: unknown, depth = PLAIN_DEPTH): boolean {
 function isPlainObject(value: object, depth: number): boolean {
   if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return false
   if (Array.isArray(value)) {
-    // Holes and properties besides the items are no JSON.
+    // JSON cannot express holes, or properties besides the items.
     if (keys(value).length !== value.length) return false
     for (let index = 0; index < value.length; index++) if (!isPlainJson(value[index], depth)) return false
     return true
@@ -39,19 +39,19 @@ function isPlainObject(value: object, depth: number): boolean {
 }
 
 /**
- * Returns whether an object is an instance of a class whose data is in its properties. The language's own kinds keep
- * theirs elsewhere, and each says its name.
+ * Returns whether an object is an instance of a class whose data is in its properties. Built-in kinds keep their data
+ * elsewhere, and have their own tags.
  */
 export function isInstanceOfAClass(value: object): boolean {
   return getPrototypeOf(value) !== null && tagOf(value) === 'Object'
 }
 
-/** Returns the kind that an object says it is, whichever realm it is from: `Map`, `Error`, `Promise`, or `Object`. */
+/** Returns the kind of an object from any realm by its tag, such as `Map`, `Error`, `Promise` or `Object`. */
 export function tagOf(value: object): string {
   return prototype.toString.call(value).slice('[object '.length, -1)
 }
 
-/** Returns whether a value that was read is nested at most so deep. */
+/** Returns whether a decoded value is nested at most `depth` levels deep. */
 export function isWithinDepth(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (depth === 0) return false

@@ -1,7 +1,7 @@
 import { isWithinDepth, MAX_DEPTH, TAG } from './plain-json.ts'
 import { ERROR_TYPES, HIDDEN_IN_ERRORS, MAX_BIGINT_DIGITS, TYPED_ARRAYS } from './tagged-json-kinds.ts'
 
-/** The numbers that JSON has no word for. */
+/** The numbers that JSON cannot express. */
 const NUMBERS = new Map([
   ['NaN', NaN],
   ['Infinity', Infinity],
@@ -9,15 +9,15 @@ const NUMBERS = new Map([
   ['-0', -0],
 ])
 
-/** @throws SyntaxError for what is no JSON, or nested too deep. */
+/** @throws SyntaxError if the text is not JSON, or nested too deep. */
 export function decodeJson(text: string): unknown {
   const value: unknown = JSON.parse(text)
-  // Every level takes two characters.
+  // Every level needs two characters.
   if (text.length > 2 * MAX_DEPTH && !isWithinDepth(value, MAX_DEPTH)) throw tooDeep()
   return value
 }
 
-/** @throws SyntaxError or another error for what `encodeTaggedJson` did not write. */
+/** @throws SyntaxError or another error if `encodeTaggedJson` did not write the text. */
 export function decodeTaggedJson(text: string): unknown {
   return decode(JSON.parse(text), MAX_DEPTH)
 }
@@ -107,7 +107,7 @@ function decodeRegExp([source, flags, lastIndex]: readonly unknown[]): RegExp {
 function decodeError([type, hidden, properties]: readonly unknown[], depth: number): Error {
   if (!Object.hasOwn(ERROR_TYPES, textOf(type))) throw new SyntaxError('a tagged error is none')
   const { prototype } = ERROR_TYPES[type as keyof typeof ERROR_TYPES]
-  // A real error, without the stack of this place.
+  // A real error, without the stack of this function.
   const made = Object.setPrototypeOf(new Error(), prototype) as Error & Record<string, unknown>
   delete made.stack
   const found = decodeProperties(hidden, depth) as Record<string, unknown>
@@ -121,7 +121,7 @@ function decodeError([type, hidden, properties]: readonly unknown[], depth: numb
   return made
 }
 
-/** Returns the bytes of base64, in memory of their own. */
+/** Returns the bytes of base64 in a new ArrayBuffer. */
 function bytesOf(data: unknown): ArrayBuffer {
   return new Uint8Array(Buffer.from(textOf(data), 'base64')).buffer
 }

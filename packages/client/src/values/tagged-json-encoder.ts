@@ -4,26 +4,26 @@ import { isInstanceOfAClass, MAX_DEPTH, TAG, tagOf } from './plain-json.ts'
 import { ERROR_TYPES, HIDDEN_IN_ERRORS, MAX_BIGINT_DIGITS, TYPED_ARRAYS } from './tagged-json-kinds.ts'
 
 const HEX_DIGITS_PER_DIGIT = Math.log(10) / Math.log(16)
-/** How much of a path an error message shows. */
+/** The maximum number of steps of a path in an error message. */
 const MAX_PATH_STEPS = 10
 
-/** The name of a typed array's kind, that of its base for a subclass. */
+/** The getter of a typed array's kind; for a subclass, it returns the kind of the base. */
 const TYPED_ARRAY_NAME = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   Symbol.toStringTag,
 )!
 
 /**
- * JSON with tags for what JSON has no word for (docs/format.md). A tagged value is `{ "$": [kind, data] }`; an object
- * of the user's that has the one key `$` is itself tagged, as kind `object`, so that nothing can be mistaken.
+ * JSON with tags for values that JSON cannot express (docs/format.md). A tagged value is `{ "$": [kind, data] }`; a
+ * user's object whose only key is `$` is tagged as kind `object`, so that it cannot be confused with a tag.
  */
 export interface TaggedJson {
   readonly text: string
-  /** False for what is plain JSON after all. */
+  /** Whether the JSON contains tags; false if the value is plain JSON. */
   readonly isTagged: boolean
 }
 
-/** @throws MemcacheOptionError for what would not come back as it is; the message names it and where it is. */
+/** @throws MemcacheOptionError if a value would not be decoded unchanged; the message names it and its path. */
 export function encodeTaggedJson(value: unknown): TaggedJson {
   const encoder = new Encoder()
   const encoded = encoder.encode(value)
@@ -32,9 +32,9 @@ export function encodeTaggedJson(value: unknown): TaggedJson {
 
 class Encoder {
   isTagged = false
-  /** The objects around the one that is encoded. */
+  /** The objects that contain the current one. */
   readonly #around = new Set<object>()
-  /** Where in the value that one is. */
+  /** The path of the current object. */
   readonly #path: (string | number)[] = []
 
   encode(value: unknown): unknown {
@@ -65,7 +65,7 @@ class Encoder {
     return encoded
   }
 
-  /** Returns what an object's `toJSON` says, where it has one. */
+  /** Returns the result of an object's `toJSON`, if it has one. */
   #fromJson(value: object): unknown {
     const { toJSON } = value as { toJSON?: unknown }
     const json: unknown = typeof toJSON === 'function' ? toJSON.call(value, '') : value
@@ -90,7 +90,7 @@ class Encoder {
     return keys.length === 1 && keys[0] === TAG ? this.#tagged('object', properties) : properties
   }
 
-  /** The language's own kinds, whichever realm they are from; `undefined` for other objects. */
+  /** Encodes an object of a built-in kind, from any realm; returns `undefined` for other objects. */
   #builtIn(value: object): unknown {
     if (types.isDate(value)) {
       return this.#whole('date', value, Number.isNaN(value.getTime()) ? 'invalid' : value.toISOString())
@@ -119,7 +119,7 @@ class Encoder {
     return undefined
   }
 
-  /** A kind whose properties, if it has any, are not kept. */
+  /** Encodes an object by its data only, without additional properties. */
   #whole(kind: string, value: object, data: unknown): unknown {
     if (Object.keys(value).length > 0 || hasSymbols(value)) {
       throw this.#refusal(`${kindOf(value)} with properties of its own`)
@@ -149,7 +149,7 @@ class Encoder {
     for (const name of HIDDEN_IN_ERRORS) {
       const property = Object.getOwnPropertyDescriptor(value, name)
       const isHidden = property !== undefined && !property.enumerable
-      // A class may have put its name on its prototype.
+      // A class may define its name on its prototype.
       const isInherited = name === 'name' && property === undefined && value.name !== type
       if (isHidden || isInherited) hidden[name] = this.#at(name, value[name as keyof Error])
     }
@@ -187,7 +187,7 @@ class Encoder {
   }
 }
 
-/** Returns what an object calls itself, where that is not what its class says. */
+/** Returns an object's own name, if it differs from the name of its class. */
 function named(value: object): string {
   const kind = kindOf(value)
   const tag = tagOf(value)
@@ -198,7 +198,7 @@ function hasSymbols(value: object): boolean {
   return Object.getOwnPropertySymbols(value).some((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
 }
 
-/** Returns whether an empty buffer is empty since its memory was given to another thread. */
+/** Returns whether a buffer is empty because its memory was transferred to another thread. */
 export function isDetached(buffer: ArrayBufferLike): boolean {
   try {
     return new Uint8Array(buffer, 0, 0).length > 0
@@ -207,7 +207,7 @@ export function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-/** Returns the language's error that an error is one of. */
+/** Returns the name of the built-in error type of an error. */
 function typeOfError(error: Error): string {
   for (
     let at = Object.getPrototypeOf(error) as object | null;

@@ -1,7 +1,7 @@
-/** The longest bigint: reading digits takes more than linear time. */
+/** The maximum number of digits of a bigint, since parsing digits takes more than linear time. */
 export const MAX_BIGINT_DIGITS = 10_000
 
-/** The language's errors, by name. */
+/** The built-in error types, by name. */
 export const ERROR_TYPES = {
   Error,
   AggregateError,
@@ -13,14 +13,14 @@ export const ERROR_TYPES = {
   URIError,
 } as const
 
-/** What of an error is not among its enumerable properties. */
+/** The properties of errors that are not enumerable. */
 export const HIDDEN_IN_ERRORS = ['name', 'message', 'stack', 'cause', 'errors'] as const
 
 type TypedArrayConstructor = new (bytes: ArrayBuffer) => NodeJS.TypedArray
 
 const { Float16Array } = globalThis as { Float16Array?: TypedArrayConstructor }
 
-/** The typed arrays by name, those that this Node has. */
+/** The typed arrays that this version of Node has, by name. */
 export const TYPED_ARRAYS: ReadonlyMap<string, TypedArrayConstructor> = new Map(
   [
     Int8Array,

@@ -10,25 +10,26 @@ import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 /** Options of `typedCodec`. */
 export interface TypedCodecOptions {
-  /** The client flags of plain bytes. Default 0, as every client has it. */
+  /** The client flags of plain bytes. Default 0, like every client. */
   bytesFlags?: number | undefined
-  /** Compress what is written; what was compressed is read in any case. */
+  /** Whether and how values are compressed when they are written; compressed values are always read. */
   compression?: CompressionOptions | undefined
-  /** The most bytes that a compressed value may become; larger ones are not compressed. Default 8 MiB. */
+  /** The maximum size of a decompressed value, in bytes; larger values are not compressed. Default 8 MiB. */
   maxDecompressedBytes?: number | undefined
 }
 
 /**
- * Returns the codec of `values: 'typed'`: what goes in comes out, of the same type. Strings and plain JSON are readable
- * by other languages (flags 1 and 2, like the common `json_serializer` for pymemcache), bytes are stored as they are,
- * and what JSON has no word for (Date, Map, Set, bigint, undefined, typed arrays) is tagged.
+ * Returns the codec of `values: 'typed'`: a value that is read has the same type as the value that was stored. Strings
+ * and plain JSON are readable by other languages (flags 1 and 2, like the common `json_serializer` for pymemcache),
+ * bytes are stored as they are, and values that JSON cannot express (Date, Map, Set, bigint, undefined, typed arrays)
+ * are tagged.
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
   const compression = options.compression && createCompression(options.compression, maxDecompressedBytes)
 
   const encodePlain = (value: unknown): EncodedValue => {
-    // Text that UTF-8 cannot hold is JSON, which escapes it.
+    // Text that UTF-8 cannot express is stored as JSON, which escapes it.
     if (typeof value === 'string' && value.isWellFormed()) return { bytes: value, clientFlags: ClientFlags.string }
     if (Buffer.isBuffer(value))
       return { bytes: copyOf(value), clientFlags: value.length === 0 ? ClientFlags.kitBytes : bytesFlags }
@@ -71,7 +72,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
   }
 }
 
-/** From this size on, looking for ASCII first costs less than decoding UTF-8. */
+/** The size from which checking for ASCII first costs less than decoding UTF-8. */
 const ASCII_CHECK_BYTES = 4096
 
 /**
@@ -89,7 +90,7 @@ function unknownFlags(clientFlags: number): MemcacheDecodeError {
   )
 }
 
-/** Returns a copy: the caller may go on writing to its buffer. */
+/** Returns a copy, since the caller may continue to write to its buffer. */
 function copyOf(value: Buffer): Buffer {
   if (value.length === 0 && isDetached(value.buffer)) {
     throw new MemcacheOptionError('the value cannot be stored: it is a Buffer that was transferred')
@@ -102,7 +103,7 @@ function encodeOrExplain(encode: (value: unknown) => EncodedValue, value: unknow
     return encode(value)
   } catch (cause) {
     if (cause instanceof MemcacheOptionError) throw cause
-    // A getter, `toJSON` or a proxy of the user's, or a text longer than there can be.
+    // A getter, `toJSON` or a proxy has thrown, or the text would be too long for a string.
     throw new MemcacheOptionError(`the value cannot be stored: ${messageOf(cause)}`, { cause })
   }
 }

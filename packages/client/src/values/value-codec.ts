@@ -1,18 +1,18 @@
-/** A value as bytes, and which kind it is. */
+/** An encoded value: its bytes, and its client flags. */
 export interface EncodedValue {
-  /** Bytes, which are the client's from then on and must not change; or text, as UTF-8. */
+  /** Bytes, which belong to the client from then on and must not change, or text, which is stored as UTF-8. */
   readonly bytes: Buffer | string
   readonly clientFlags: number
 }
 
-/** Turns values into bytes and back; the client flags say which kind they are. */
+/** Converts values to bytes and back; the client flags identify the kind. */
 export interface ValueCodec {
-  /** @throws MemcacheOptionError for what cannot be turned into bytes. */
+  /** @throws MemcacheOptionError if the value cannot be encoded. */
   encode(value: unknown): EncodedValue
   /**
-   * `bytes` are the codec's to keep.
+   * Decodes a value. The codec may keep `bytes`.
    *
-   * @throws MemcacheDecodeError for what cannot be turned back.
+   * @throws MemcacheDecodeError if the bytes cannot be decoded.
    */
   decode(bytes: Buffer, clientFlags: number): unknown
   /**
@@ -21,18 +21,18 @@ export interface ValueCodec {
    */
   canJoin?(clientFlags: number): boolean
   /**
-   * Whether the codec itself tells an empty value with client flags 0, which may be a lease that nobody has filled,
-   * from a stored value. Without it, such a value is a miss where the protocol does not tell leases, unless the codec
-   * stores an empty text or no bytes so.
+   * Whether the codec itself distinguishes an empty value with client flags 0, which may be an unfilled lease, from a
+   * stored value. Without it, such a value is a miss if the protocol does not report leases, unless the codec stores an
+   * empty text or empty bytes that way.
    */
   readonly readsLeases?: boolean
 }
 
-/** Reads a value from where it was received; what it keeps, it copies, unless the memory is `owned` by nobody else. */
+/** Reads a value from the received memory. If `owned` is false, the reader must copy the bytes that it keeps. */
 export interface ValueReader {
-  /** What a value that it cannot decode is, where the call does not say. Default: an error. */
+  /** Whether a value that cannot be decoded is an error or a miss, if the call does not decide it. Default: an error. */
   readonly unreadable?: 'error' | 'miss'
-  /** Whether an empty value with client flags 0 is a lease that nobody has filled, where the protocol does not tell. */
+  /** Whether an empty value with client flags 0 counts as an unfilled lease if the protocol does not report leases. */
   readonly takesEmptyForLease?: boolean
   read(buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): unknown
   /**
@@ -40,14 +40,11 @@ export interface ValueReader {
    * value may then be put together in memory that is used again. Default: it may keep them.
    */
   copies?(clientFlags: number): boolean
-  /**
-   * Reads the list of the chunks that a value lies in, if it has the client flags of one. Without it, `read` is handed
-   * such a list, too.
-   */
+  /** Reads a list of chunks, which has its own client flags. Without it, `read` receives such a list, too. */
   readChunks?(buffer: Buffer, start: number, end: number): unknown
 }
 
-/** Returns a codec of the user's as a reader. */
+/** Returns a reader that uses a custom codec. */
 export function readerOf(codec: ValueCodec): ValueReader {
   if (isReader(codec)) return codec
   return {
@@ -58,7 +55,7 @@ export function readerOf(codec: ValueCodec): ValueReader {
   }
 }
 
-/** Returns whether a codec reads values from where they were received. */
+/** Returns whether a codec can read values from the received memory. */
 export function isReader(codec: ValueCodec): codec is ValueCodec & ValueReader {
   return typeof (codec as Partial<ValueReader>).read === 'function'
 }
