@@ -91,10 +91,7 @@ export function invalidArgument(name: string, kind: string): MemcacheOptionError
   return new MemcacheOptionError(`Argument "${name}" is not a valid ${kind}.`)
 }
 
-/**
- * Returns whether the result of a failed call is `false`: the server refused it. A call that reached no server has no
- * result.
- */
+/** Returns whether a failed call has the result `false`, like a refusal by the server; other failures have no result. */
 function isRefusal(error: Error): boolean {
   return 'notStored' in error || error instanceof MemcacheServerError || error instanceof MemcacheTooLargeError
 }

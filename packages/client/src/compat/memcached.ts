@@ -364,9 +364,9 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.client.stats(form as string, { server: name }).then((found) => found.get(name)!)
   }
 
-  #onEach<Result>(type: string, callback: unknown, ask: (server: string) => Promise<Result>): unknown {
+  #onEach<Result>(type: string, callback: unknown, request: (server: string) => Promise<Result>): unknown {
     return runCall(type, { callback }, async (isCalledBack) => {
-      const settled = await Promise.allSettled(this.servers.map(ask))
+      const settled = await Promise.allSettled(this.servers.map(request))
       const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
       const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
       if (errors.length === 0) return results
